@@ -1,0 +1,46 @@
+# The menu: `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := meetergo models receiver worker console
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test lint format pins clean
+
+help: ## this menu
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv with the pinned requirements, and nothing else
+
+$(STAMP): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@echo "Installing into $(VENV) (once, about half a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@touch $(STAMP)
+
+demo: install ## a short story from webhook to notification, on servers of its own
+	@$(BIN)/python -m console demo
+
+run: install ## receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset
+	@$(BIN)/python -m console run
+
+test: install ## all tests, on real Redis, SQLite and PostgreSQL
+	@$(BIN)/python -m pytest
+
+lint: install ## ruff (check and format) and mypy (strict)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install ## let ruff put the code in order
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+pins: install ## write the newest versions to requirements*.txt
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header requirements.in
+	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header requirements-dev.in
+
+clean: ## remove .venv and caches; data/ and .env stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

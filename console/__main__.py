@@ -1,0 +1,10 @@
+"""`python -m console`: the operators' commands."""
+
+import click
+
+from console.commands import COMMANDS
+
+cli = click.Group("console", commands=COMMANDS, help="The operators' desk of meetergo-inbox.")
+
+if __name__ == "__main__":
+    cli(prog_name="python -m console")

@@ -1,0 +1,45 @@
+"""The platform's side of the demo: an endpoint that takes our signed news, and verifies it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from standardwebhooks import Webhook
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Attributes:
+    url: where it listens.
+    received: message id -> type, for each message with a good signature.
+    """
+
+    url: str
+    received: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def platform(secret: str) -> Iterator[Platform]:
+    """Listens on a free port of this machine until the block ends."""
+    listening: list[Platform] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            Webhook(secret).verify(body, dict(self.headers))
+            listening[0].received[self.headers["webhook-id"]] = json.loads(body)["type"]
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            """Nothing: the demo prints what was received."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        listening.append(Platform(f"http://127.0.0.1:{server.server_port}/bookings"))
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield listening[0]
+        server.shutdown()

@@ -1,0 +1,60 @@
+"""The sender: delivers bodies to a receiver over real HTTP, as meetergo does."""
+
+import json
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import urllib3
+
+from meetergo.signatures import Verifier
+
+PATIENCE_SECONDS = 30
+"""meetergo waits this long for an answer."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the receiver said, and how long that took, in milliseconds."""
+
+    status: int
+    body: dict[str, Any]
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Posts to one address.
+
+    Attributes:
+        url: the whole address.
+        signer: puts a signature header on each body, if one is configured.
+    """
+
+    url: str
+    signer: Verifier | None = None
+
+    def send(self, body: bytes) -> Answer:
+        """Delivers a body.
+
+        Raises:
+            urllib3.exceptions.HTTPError: nobody answers there.
+        """
+        now = datetime.now(UTC)
+        headers = {"content-type": "application/json"}
+        if self.signer:
+            headers |= self.signer.sign(body, f"msg_{sha256(body).hexdigest()[:24]}", now)
+        started = time.perf_counter()
+        with urllib3.PoolManager() as pool:
+            answer = pool.request("POST", self.url, body=body, headers=headers, timeout=PATIENCE_SECONDS, retries=False)
+        return Answer(answer.status, _json(answer.data), (time.perf_counter() - started) * 1000)
+
+
+def _json(text: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,15 @@
+"""Settings of the console: the address, where it is reached, and how its deliveries are signed."""
+
+from receiver.settings import SignedAddressSettings
+
+
+class ConsoleSettings(SignedAddressSettings):
+    """What the commands that speak of the address read."""
+
+    public_url: str = ""
+    port: int = 8000
+
+    @property
+    def receiver_url(self) -> str:
+        """Where the receiver is reached: by everybody, or else from this machine."""
+        return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")

@@ -1,0 +1,100 @@
+"""The stage: receiver, worker and schedule as the Procfile starts them, on stores of our own."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import urllib3
+from honcho.environ import parse_procfile
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = timedelta(seconds=20)
+PROCESSES = ("web", "worker", "cron")
+
+
+class StageFright(Exception):
+    """A process did not start; the message says which, and the end of what it printed."""
+
+
+def commands() -> dict[str, str]:
+    """What the Procfile runs, by name."""
+    return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment with some settings, and the `python` that runs us first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
+
+
+def run_to_its_end(name: str, env: Mapping[str, str], folder: Path) -> None:
+    """Runs one command of the Procfile, such as `release`.
+
+    Raises:
+        StageFright: it failed.
+    """
+    done = subprocess.run(
+        shlex.split(commands()[name]), env=env, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise StageFright(f"{name} failed: {done.stderr.strip()[-2000:]}")
+
+
+@contextmanager
+def processes(env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES) -> Iterator[dict[str, Path]]:
+    """Runs commands of the Procfile until the block ends; each prints into a file of the folder.
+
+    Yields:
+        Name -> that file.
+    """
+    logs = {name: folder / f"{name}.log" for name in names}
+    running = [_start(commands()[name], env, folder, logs[name].open("wb")) for name in names]
+    try:
+        yield logs
+    finally:
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+        for process in running:
+            _end(process)
+
+
+def wait_until_ready(url: str, log: Path) -> None:
+    """Returns when the receiver can keep deliveries.
+
+    Raises:
+        StageFright: it does not get there.
+    """
+    until = time.monotonic() + PATIENCE.total_seconds()
+    with urllib3.PoolManager() as pool:
+        while time.monotonic() < until:
+            try:
+                if pool.request("GET", f"{url}/readyz", timeout=1, retries=False).status == 200:
+                    return
+            except urllib3.exceptions.HTTPError:
+                pass
+            time.sleep(0.05)
+    raise StageFright(f"the receiver did not start: {log.read_text()[-2000:]}")
+
+
+def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    """In a session of its own, so that a Ctrl-C for us is not one for it: we stop it in order."""
+    with log:
+        return subprocess.Popen(
+            shlex.split(command), env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(PATIENCE.total_seconds())
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

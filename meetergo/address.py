@@ -1,0 +1,42 @@
+"""The signed address: meetergo signs nothing, so the path that it posts to is the credential."""
+
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+
+from itsdangerous import BadSignature, Signer
+
+WEBHOOK_PATH = "/webhooks/meetergo"
+SALT = b"meetergo-inbox.endpoint"
+ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{43}")
+
+
+class Addresses:
+    """Writes and reads the tokens of signed addresses.
+
+    Args:
+        keys: signing keys, oldest to newest; the newest signs, all verify.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._signer = Signer(list(keys), salt=SALT, key_derivation="hmac", digest_method=sha256)
+
+    def path(self, account: str) -> str:
+        """The path to register with meetergo, for one account.
+
+        Raises:
+            ValueError: the account is not 1 to 64 letters, digits, `-` or `_`.
+        """
+        if not ACCOUNT.fullmatch(account):
+            raise ValueError("an account is 1 to 64 letters, digits, '-' or '_'")
+        return f"{WEBHOOK_PATH}/{self._signer.sign(account).decode('ascii')}"
+
+    def account(self, token: str) -> str | None:
+        """The account that a token names, or None if we did not sign it. Never raises."""
+        if not TOKEN.fullmatch(token):
+            return None
+        try:
+            return self._signer.unsign(token).decode("ascii")
+        except BadSignature:
+            return None

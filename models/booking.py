@@ -1,0 +1,201 @@
+"""A booking: one row per provider booking id, and the rules by which events change it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Boolean, ForeignKey, Index, String, Text, cast, select, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.sql.elements import ColumnElement
+
+from meetergo.events import BookingEvent
+from models.database import Model, insert_into
+from models.facts import about_attendees, attendees, join, newest
+
+BookingStatus = Literal["confirmed", "cancelled"]
+ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
+NewsKind = Literal["created", "rescheduled", "cancelled", "attendee_left"]
+OwnerOf = Callable[[Sequence[str], str | None], int | None]
+
+
+class Booking(Model):
+    """What the platform reads: the newest that anybody said of a booking, whatever came in which order.
+
+    The columns down to `updated_at` are a contract (README). `facts` is what they are made of; `version` the
+    newest event's; `revision` counts the changes of this row.
+    """
+
+    __tablename__ = "bookings"
+    __table_args__ = (
+        Index("ix_bookings_platform_user_id_starts_at", "platform_user_id", "starts_at"),
+        Index("ix_bookings_starts_at", "starts_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(255), primary_key=True)
+    platform_user_id: Mapped[int | None] = mapped_column(ForeignKey("platform_users.id", ondelete="SET NULL"))
+    status: Mapped[BookingStatus] = mapped_column(String(9), default="confirmed")
+    starts_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    meeting_type_id: Mapped[str | None] = mapped_column(String(255))
+    meeting_name: Mapped[str | None] = mapped_column(Text)
+    meeting_link: Mapped[str | None] = mapped_column(Text)
+    location: Mapped[str | None] = mapped_column(Text)
+    attendees: Mapped[list[Any]] = mapped_column(default=list)
+    host_ids: Mapped[list[Any]] = mapped_column(default=list)
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    cancel_reason: Mapped[str | None] = mapped_column(Text)
+    cancelled_by: Mapped[str | None] = mapped_column(Text)
+    as_of: Mapped[datetime]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    version: Mapped[str] = mapped_column(String(64), default="")
+    revision: Mapped[int] = mapped_column(default=0)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+    @classmethod
+    def locked(cls, session: Session, booking_id: str, now: datetime) -> "Booking":
+        """The row, locked for this transaction; made if nobody told us of this booking yet."""
+        blank = dict(id=booking_id, status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
+        times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
+        session.execute(
+            insert_into(session, cls.__table__).values(**blank, **times).on_conflict_do_nothing(index_elements=["id"])
+        )
+        return session.scalars(
+            select(cls).where(cls.id == booking_id).with_for_update().execution_options(populate_existing=True)
+        ).one()
+
+    def learn(self, event: BookingEvent, owner_of: OwnerOf, now: datetime) -> "BookingChange | None":
+        """Joins what an event says to what is known.
+
+        Args:
+            event: how the booking was at some time.
+            owner_of: finds the platform user's id from host ids and meeting type id.
+            now: when we learn it.
+
+        Returns:
+            The change that this made of the row, or None: an older or repeated event changes nothing.
+        """
+        before, attended = self.seen(), newest(self.facts, "attendee_ids")
+        self.facts = join(self.facts, event.version, {**event.facts, **dict(about_attendees(event.attendees))})
+        if event.version > self.version:
+            self.version, self.as_of = event.version, event.at
+        self._show()
+        self.platform_user_id = owner_of(self.host_ids, self.meeting_type_id)
+        left = [key for key in attended or () if key not in newest(self.facts, "attendee_ids")]
+        return self._changed(before, now, someone_left=bool(left))
+
+    @classmethod
+    def is_hosted_by(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
+        """Whether a user is among the hosts."""
+        if session.get_bind().dialect.name == "postgresql":
+            return cast(cls.host_ids, JSONB).contains([meetergo_user_id])
+        in_list = text("EXISTS (SELECT 1 FROM json_each(bookings.host_ids) WHERE value = :host)")
+        return cast(in_list.bindparams(host=meetergo_user_id), Boolean)
+
+    def link(self, platform_user_id: int | None, now: datetime) -> "BookingChange | None":
+        """Gives the booking its owner, once the platform's user is known."""
+        before = self.seen()
+        self.platform_user_id = platform_user_id
+        return self._changed(before, now)
+
+    def seen(self) -> dict[str, Any]:
+        """The contract's columns as JSON; the bookkeeping ones aside."""
+        return {
+            "platform_user_id": self.platform_user_id,
+            "status": self.status,
+            "starts_at": _iso(self.starts_at),
+            "ends_at": _iso(self.ends_at),
+            "meeting_type_id": self.meeting_type_id,
+            "meeting_name": self.meeting_name,
+            "meeting_link": self.meeting_link,
+            "location": self.location,
+            "attendees": self.attendees,
+            "host_ids": self.host_ids,
+            "metadata": self.metadata_,
+            "cancel_reason": self.cancel_reason,
+            "cancelled_by": self.cancelled_by,
+            "as_of": _iso(self.as_of),
+        }
+
+    def _show(self) -> None:
+        """Sets the columns to what is known."""
+        known = self.facts
+        self.status = newest(known, "status") or "confirmed"
+        self.starts_at = _moment(newest(known, "starts_at"))
+        self.ends_at = _moment(newest(known, "ends_at"))
+        self.meeting_type_id = newest(known, "meeting_type_id")
+        self.meeting_name = newest(known, "meeting_name")
+        self.meeting_link = newest(known, "meeting_link")
+        self.location = newest(known, "location")
+        self.attendees = attendees(known)
+        self.host_ids = newest(known, "host_ids") or []
+        self.metadata_ = newest(known, "metadata") or {}
+        self.cancel_reason = newest(known, "cancel_reason")
+        self.cancelled_by = newest(known, "cancelled_by")
+
+    def _changed(
+        self, before: Mapping[str, Any], now: datetime, *, someone_left: bool = False
+    ) -> "BookingChange | None":
+        is_new, after = self.revision == 0, self.seen()
+        names = [name for name in after if is_new or after[name] != before[name]]
+        if not names:
+            return None
+        self.revision += 1
+        self.updated_at = now
+        news = _news(None if is_new else before, after, someone_left)
+        return BookingChange(
+            booking=self,
+            revision=self.revision,
+            kind=news[0] if news else "linked" if names == ["platform_user_id"] else "updated",
+            before=None if is_new else {name: before[name] for name in names},
+            after={name: after[name] for name in names},
+            news=news,
+            at=now,
+        )
+
+
+def _news(before: Mapping[str, Any] | None, after: Mapping[str, Any], someone_left: bool) -> list[NewsKind]:
+    """What is worth telling about a change: it follows from the row, not from an event's name."""
+    if before is None or before["status"] != after["status"]:
+        return ["cancelled" if after["status"] == "cancelled" else "created"]
+    if after["status"] == "cancelled":
+        return []
+    moved = any(before[name] and before[name] != after[name] for name in ("starts_at", "ends_at"))
+    news: list[NewsKind] = ["rescheduled"] if moved else []
+    return [*news, "attendee_left"] if someone_left else news
+
+
+class BookingChange(Model):
+    """One change of one booking: what it was, what it became, which delivery caused it, when.
+
+    `before` is null where the row is new; `news` names what was owed to its readers. The changes of a booking,
+    in order, replay to its row.
+    """
+
+    __tablename__ = "booking_changes"
+    __table_args__ = (Index("ix_booking_changes_booking_id_revision", "booking_id", "revision", unique=True),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
+    revision: Mapped[int]
+    kind: Mapped[ChangeKind] = mapped_column(String(13))
+    before: Mapped[dict[str, Any] | None]
+    after: Mapped[dict[str, Any]]
+    news: Mapped[list[Any]] = mapped_column(default=list)
+    delivery_id: Mapped[str | None] = mapped_column(ForeignKey("deliveries.id", ondelete="SET NULL"))
+    at: Mapped[datetime]
+    booking: Mapped[Booking] = relationship()
+
+    @property
+    def has_new_owner(self) -> bool:
+        """Whether somebody else than before is to hear of an existing booking."""
+        return self.before is not None and self.after.get("platform_user_id") is not None
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+def _moment(iso: str | None) -> datetime | None:
+    return datetime.fromisoformat(iso) if iso else None

@@ -1,0 +1,132 @@
+"""The database: one engine per process, opened lazily; SQLite and PostgreSQL behave alike from here on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+SQLITE_BUSY_TIMEOUT_SECONDS = 2
+POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
+POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
+POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
+POOL_TIMEOUT_SECONDS = 2
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Utc(TypeDecorator[datetime]):
+    """An aware time in UTC. SQLite keeps it without its offset, as text in UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware again."""
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class Model(DeclarativeBase):
+    """A row that we remember."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: Utc(),
+        dict[str, Any]: JSON_VALUE,
+        list[Any]: JSON_VALUE,
+    }
+
+
+class Database:
+    """Opens transactions.
+
+    Args:
+        url: SQLAlchemy URL of SQLite or PostgreSQL (psycopg 3).
+        pool_size: connections kept; as many as the process has threads that use them.
+        statement_timeout: how long PostgreSQL may work at one statement; zero for no limit.
+    """
+
+    def __init__(self, url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0)) -> None:
+        self.engine = open_engine(url, pool_size, statement_timeout)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session that commits at its end, or rolls back; on SQLite it holds the write lock from the start."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads, and so waits for no writer."""
+        reader = self.engine.execution_options(sqlite_begin="DEFERRED")
+        with Session(reader, expire_on_commit=False) as session:
+            yield session
+
+    @property
+    def skips_locked(self) -> bool:
+        """Whether two workers can work at the same table at once."""
+        return self.engine.dialect.name == "postgresql"
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self.engine.dispose()
+
+
+def insert_into(connection: Connection | Session, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT, in the dialect of the connection."""
+    insert = postgresql_insert if connection.get_bind().dialect.name == "postgresql" else sqlite_insert  # type: ignore[union-attr]
+    return insert(table)
+
+
+def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0)) -> Engine:
+    """An engine with every timeout set and parameters hidden from errors, since they carry people's data."""
+    options: dict[str, Any] = {
+        "hide_parameters": True,
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": POOL_TIMEOUT_SECONDS,
+    }
+    if make_url(url).get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    connect = {
+        "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
+        "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
+        "options": f"-c lock_timeout={POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS}"
+        f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}",
+    }
+    return create_engine(url, connect_args=connect, **options)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # pysqlite must not begin on its own: see _begin_sqlite
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """A transaction that reads first and writes later cannot be made to wait: so it begins as a writer."""
+    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")

@@ -1,0 +1,95 @@
+"""The outbox: news that we owe somebody, written with the change that made it, sent after."""
+
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text, exists, select
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+
+from models.booking import NewsKind
+from models.database import Model, insert_into
+from models.todo import Todo
+
+SEND_LEASE = timedelta(seconds=60)
+"""How long a sender has before another may send the same; longer than any channel's timeout."""
+
+
+class Notification(Todo, Model):
+    """One piece of news for one recipient by one channel, owed once.
+
+    `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is found again by
+    its `fingerprint`. `payload` is the news as it was when it was made, so that every attempt says the same.
+    """
+
+    __tablename__ = "notifications"
+    __table_args__ = (
+        Index("ix_notifications_status_due_at", "status", "due_at"),
+        Index("ix_notifications_booking_id_status", "booking_id", "status"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), unique=True)
+    booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
+    platform_user_id: Mapped[int | None] = mapped_column(ForeignKey("platform_users.id", ondelete="SET NULL"))
+    kind: Mapped[NewsKind] = mapped_column(String(13))
+    channel: Mapped[str] = mapped_column(String(32))
+    recipient: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    payload: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    @property
+    def message_id(self) -> str:
+        """The same on every attempt, so that who receives it can tell a repeat."""
+        return f"msg_{self.key[:32]}"
+
+    @classmethod
+    def owe(cls, session: Session, *, version: str, now: datetime, **columns: Any) -> bool:
+        """Writes the row unless this news is owed already, or was told.
+
+        Returns:
+            Whether it is new.
+        """
+        identity = (
+            columns["booking_id"],
+            columns["kind"],
+            version,
+            columns["fingerprint"],
+            columns["recipient"],
+        )
+        key = sha256("\n".join(identity).encode()).hexdigest()
+        row = dict(key=key, status="pending", attempts=0, due_at=now, created_at=now, **columns)
+        result = session.execute(
+            insert_into(session, cls.__table__).values(row).on_conflict_do_nothing(index_elements=["key"])
+        )
+        return bool(result.rowcount)  # type: ignore[attr-defined]
+
+    @classmethod
+    def claim(cls, session: Session, now: datetime) -> "Notification | None":
+        """The next one to send, kept from other senders for a while; earlier news of the same stream goes first."""
+        notification = session.scalars(
+            select(cls)
+            .where(cls.is_due(now), ~cls._follows_another())
+            .order_by(cls.due_at, cls.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        ).first()
+        if notification:
+            notification.lease(now)
+        return notification
+
+    def lease(self, now: datetime) -> None:
+        """Keeps it from other senders for as long as one try may take."""
+        self.due_at = now + SEND_LEASE
+
+    @classmethod
+    def _follows_another(cls) -> Any:
+        earlier = aliased(cls)
+        return exists().where(
+            earlier.booking_id == cls.booking_id,
+            earlier.status == "pending",
+            earlier.fingerprint == cls.fingerprint,
+            earlier.recipient == cls.recipient,
+            earlier.id < cls.id,
+        )

@@ -1,0 +1,165 @@
+"""The queue's door: the bell that says there is mail, and a job of its own for each row that failed.
+
+Healthy rows travel together: `ring` enqueues one job, which works off all that is due. A row that failed
+gets an RQ job named after it, so that RQ's own tools show what is sick. Nothing of people is in Redis,
+with one exception: while the database is away, `carry` holds the body until a worker can store it.
+"""
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq import Queue
+from rq import Retry as RetryJob
+from rq.job import Job, JobStatus
+from rq.job_lifecycle import record_job_failure
+from rq.serializers import JSONSerializer
+
+from models.todo import Todo
+
+Box = Literal["inbox", "outbox"]
+BOXES: tuple[Box, ...] = ("inbox", "outbox")
+
+REDIS_TIMEOUT_SECONDS = 1
+BELL_LASTS = timedelta(hours=1)
+"""How long a bell stays rung if its job was lost; the sweep notices much earlier."""
+JOB_TIMEOUT = timedelta(minutes=2)
+
+IF_ITS_WORKER_DIES = RetryJob(max=1000)
+"""RQ calls a job abandoned when its worker was killed; these jobs can run again, so they are no failures."""
+
+EMPTY, TEND, CARRY = "worker.jobs.empty", "worker.jobs.tend", "worker.jobs.carry"
+
+log = structlog.get_logger()
+
+
+def connect(url: str) -> "Redis":
+    """A client that gives up soon: whoever rings must not hang on a Redis that never answers."""
+    return Redis.from_url(
+        url,
+        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+        socket_timeout=REDIS_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Bell:
+    """Wakes the workers.
+
+    Args:
+        redis: the connection to ring through.
+    """
+
+    def __init__(self, redis: "Redis") -> None:
+        self.redis = redis
+        self._queues = {box: Queue(box, connection=redis, serializer=JSONSerializer) for box in BOXES}
+
+    def queue(self, box: Box) -> Queue:
+        """The RQ queue behind a box."""
+        return self._queues[box]
+
+    def ring(self, box: Box) -> None:
+        """Says that there is something to do; only who rings first enqueues a job.
+
+        Never raises: if Redis is away, the sweep will ring when it is back.
+        """
+        with self._unheard_is_fine(box):
+            if self.redis.set(_flag(box), 1, nx=True, ex=BELL_LASTS):
+                self._enqueue(box)
+
+    def ring_again(self, box: Box) -> None:
+        """Rings even if the bell is rung, in case its job was lost; not while any job is waiting. Never raises."""
+        with self._unheard_is_fine(box):
+            if not self.queue(box).count:
+                self.redis.delete(_flag(box))
+        self.ring(box)
+
+    def answer(self, box: Box) -> None:
+        """Takes the bell down. Do it before reading what is due, and no wake-up can be lost. Never raises."""
+        with self._unheard_is_fine(box):
+            self.redis.delete(_flag(box))
+
+    def tend(self, box: Box, key: str, row: Todo) -> None:
+        """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
+        with self._unheard_is_fine(box):
+            queue, job = self.queue(box), self._own_job(box, key)
+            queue.failed_job_registry.remove(job.id)
+            if row.status == "dead":
+                _file_as_failed(job, row.last_words)
+            else:
+                queue.schedule_job(job, row.due_at)
+
+    def forget(self, box: Box, key: str) -> None:
+        """Takes a row's own job away, wherever it is: the row is to be replayed. Never raises."""
+        with self._unheard_is_fine(box):
+            job = self.queue(box).fetch_job(_job_id(box, key))
+            if job:
+                job.delete()
+
+    def carry(self, account: str, body: bytes, received_at: datetime) -> None:
+        """Holds a body that the database cannot take now.
+
+        Raises:
+            RedisError: Redis is away too.
+        """
+        self.queue("inbox").enqueue(
+            CARRY,
+            args=(account, base64.b64encode(body).decode(), received_at.isoformat()),
+            description="a delivery, while the database is away",
+            job_timeout=_seconds(JOB_TIMEOUT),
+            result_ttl=0,
+            retry=IF_ITS_WORKER_DIES,
+        )
+
+    @contextmanager
+    def _unheard_is_fine(self, box: Box) -> Iterator[None]:
+        try:
+            yield
+        except RedisError as error:
+            log.warning("bell.unheard", box=box, error=type(error).__name__)
+
+    def _enqueue(self, box: Box) -> None:
+        self.queue(box).enqueue(
+            EMPTY,
+            args=(box,),
+            description=f"empty the {box}",
+            job_timeout=_seconds(JOB_TIMEOUT),
+            result_ttl=0,
+            retry=IF_ITS_WORKER_DIES,
+        )
+
+    def _own_job(self, box: Box, key: str) -> Job:
+        return self.queue(box).create_job(
+            TEND,
+            args=(box, key),
+            job_id=_job_id(box, key),
+            description=f"{box} {key}",
+            timeout=_seconds(JOB_TIMEOUT),
+            result_ttl=0,
+            status=JobStatus.SCHEDULED,
+        )
+
+
+def _file_as_failed(job: Job, reason: str) -> None:
+    with job.connection.pipeline() as pipeline:
+        record_job_failure(job, reason, pipeline)
+        pipeline.execute()
+
+
+def _flag(box: Box) -> str:
+    return f"meetergo-inbox:bell:{box}"
+
+
+def _job_id(box: Box, key: str) -> str:
+    return f"{box}-{key}"
+
+
+def _seconds(duration: timedelta) -> int:
+    return int(duration.total_seconds())

@@ -1,0 +1,8 @@
+"""All tables, for whoever needs to know of every one: migrations, and tests."""
+
+from models.booking import Booking, BookingChange
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+
+__all__ = ["Booking", "BookingChange", "Delivery", "Notification", "PlatformUser"]

@@ -1,0 +1,79 @@
+"""Something to do: a row that is tried until it is done or dead. Inbox and outbox rows are both this."""
+
+import random
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import String, Text, and_, or_
+from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
+
+from models.failures import Permanent, Transient, describe
+
+Status = Literal["pending", "done", "dead"]
+
+MAX_ATTEMPTS = 24
+FIRST_BACKOFF = timedelta(seconds=5)
+LONGEST_BACKOFF = timedelta(hours=1)
+OWN_JOB_GRACE = timedelta(seconds=30)
+"""How long past its time a failed row is left to its own job, before anyone may take it."""
+
+
+class Todo:
+    """The columns and the rules of a row that is tried until it ends."""
+
+    status: Mapped[Status] = mapped_column(String(7), default="pending")
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    ended_at: Mapped[datetime | None]
+
+    def finish(self, now: datetime) -> None:
+        """It worked."""
+        self.status, self.ended_at, self.last_error = "done", now, None
+
+    def fail(self, error: Exception, now: datetime) -> None:
+        """It did not work: decides between another try, and when, and death."""
+        self.attempts += 1
+        self.last_error, self._failure = explain(error), error
+        if isinstance(error, Permanent) or self.attempts >= MAX_ATTEMPTS:
+            self.status, self.ended_at = "dead", now
+        else:
+            self.due_at = now + backoff(self.attempts, error)
+
+    @property
+    def last_words(self) -> str:
+        """Why it failed just now, safe to log: see `describe`."""
+        return describe(self._failure)
+
+    def replay(self, now: datetime) -> None:
+        """Start over, with all attempts to come."""
+        self.status, self.attempts, self.due_at, self.ended_at = "pending", 0, now, None
+
+    def wants_another_try(self, now: datetime) -> bool:
+        """Whether the row's own job should try it now. A dead one starts over: it was asked for."""
+        if self.status == "dead":
+            self.replay(now)
+        return self.status == "pending" and self.due_at <= now
+
+    @classmethod
+    def is_due(cls, now: datetime) -> ColumnElement[bool]:
+        """Rows that the bell's job takes: healthy ones at once, failed ones only if their own job is late."""
+        return and_(
+            cls.status == "pending",
+            cls.due_at <= now,
+            or_(cls.attempts == 0, cls.due_at <= now - OWN_JOB_GRACE),
+        )
+
+
+def backoff(attempts: int, error: Exception) -> timedelta:
+    """How long to wait after so many attempts: doubling, with jitter, and as long as we were asked to."""
+    longest = min(FIRST_BACKOFF * 2.0 ** (attempts - 1), LONGEST_BACKOFF)
+    jittered: timedelta = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    asked = error.retry_after if isinstance(error, Transient) else None
+    return max(jittered, asked) if asked else jittered
+
+
+def explain(error: Exception) -> str:
+    """What the row remembers of an error: it may quote the row's own data, so it stays in the database."""
+    return describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]

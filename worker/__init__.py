@@ -1,0 +1,1 @@
+"""The back room: jobs that turn what was accepted into bookings, and bookings into news."""

@@ -1,0 +1,29 @@
+"""`python -m worker`: the worker processes, with the options that they need."""
+
+import argparse
+
+from models import logs
+from models.queue import BOXES
+from worker.crew import Crew
+from worker.office import open_office
+from worker.settings import WorkerSettings
+from worker.start import or_exit
+
+
+def main() -> None:
+    """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Turns deliveries into bookings and news.")
+    parser.add_argument("boxes", nargs="*", metavar="BOX", help="inbox, outbox (both)", default=list(BOXES))
+    parser.add_argument("-n", type=int, default=1, metavar="N", help="processes for each box (1)", dest="processes")
+    arguments = parser.parse_args()
+    unknown = set(arguments.boxes) - set(BOXES)
+    if unknown or arguments.processes < 1:
+        parser.error("a BOX is inbox or outbox, and N at least 1")
+    logs.configure()
+    settings = WorkerSettings.load()
+    or_exit(lambda: open_office(settings)).database.close()
+    Crew(settings.redis_url, tuple(dict.fromkeys(arguments.boxes)), arguments.processes).work()
+
+
+if __name__ == "__main__":
+    main()

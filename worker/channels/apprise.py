@@ -1,0 +1,65 @@
+"""Everything that Apprise speaks as a channel: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from models.failures import Transient
+from worker.channels.channel import Message
+from worker.channels.letter import Letter
+from worker.settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from apprise import Apprise
+
+SEND_WITHIN = timedelta(seconds=20)
+"""In all, however often a service retries and however slowly it answers."""
+
+
+class AppriseChannel:
+    """One service that Apprise knows.
+
+    Args:
+        scheme: of the service's URL; all of it that is safe to show.
+        service: what sends.
+        send_within: after this, a message counts as not sent.
+    """
+
+    is_personal = False
+
+    def __init__(self, scheme: str, service: "Apprise", send_within: timedelta = SEND_WITHIN) -> None:
+        self.name = scheme
+        self._service = service
+        self._send_within = send_within.total_seconds()
+
+    @classmethod
+    def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
+        """The channel of any other URL.
+
+        Raises:
+            ValueError: Apprise has no such service, or it asks for more than the URL says.
+        """
+        # It loads more than a hundred services, and most processes need none of them.
+        import apprise
+
+        asset = apprise.AppriseAsset(storage_mode="memory")
+        service = apprise.Apprise.instantiate(url, asset=asset)
+        if not service:
+            raise ValueError("Apprise does not know it, or something that it needs is missing from the URL")
+        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset))
+
+    def recipient(self, host: dict[str, Any] | None) -> str:
+        """The scheme: the rest of the URL is mostly secrets."""
+        return self.name
+
+    def send(self, message: Message) -> None:
+        """Sends subject and text.
+
+        Raises:
+            Transient: the service did not take it; Apprise does not say why.
+        """
+        letter = Letter.about(message, is_personal=False)
+        taken = self._service.notify(
+            title=letter.subject, body=letter.text, body_format="text", timeout=self._send_within
+        )
+        if not taken:
+            raise Transient(f"the service behind '{self.name}:' did not take the message")

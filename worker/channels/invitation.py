@@ -1,0 +1,70 @@
+"""An invitation: a booking as calendar programs take it, new, moved or cancelled (RFC 5545, RFC 5546)."""
+
+import re
+from dataclasses import dataclass
+from email.headerregistry import Address
+from typing import Any
+
+from icalendar import Calendar, Event, vCalAddress
+
+from worker.channels.channel import Message
+from worker.channels.letter import Letter
+from worker.channels.period import Period
+from worker.channels.untrusted import one_line, web_link
+
+PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
+UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What to put into a calendar.
+
+    Attributes:
+        method: `REQUEST` or `CANCEL`.
+        ics: the calendar file, its lines ended by CR LF.
+    """
+
+    method: str
+    ics: bytes
+
+    @classmethod
+    def to(cls, attendee: Address, message: Message, letter: Letter, organizer: Address) -> "Invitation | None":
+        """The calendar's side of a letter; None while nobody knows when the meeting starts.
+
+        Only its reader attends: meetergo invites the guests, so here they stand in the description.
+        """
+        period = Period.of(message.booking)
+        if not period:
+            return None
+        event = _event(message, letter, period)
+        event["ORGANIZER"] = _calendar_address(organizer)
+        event.add("ATTENDEE", _calendar_address(attendee, partstat="ACCEPTED", rsvp=False, role="REQ-PARTICIPANT"))
+        method = "CANCEL" if message.kind == "cancelled" else "REQUEST"
+        calendar = Calendar({"PRODID": PRODUCT, "VERSION": "2.0", "METHOD": method})
+        calendar.add_component(event)
+        return cls(method, calendar.to_ical())
+
+
+def _event(message: Message, letter: Letter, period: Period) -> Event:
+    booking = message.booking
+    link = one_line(booking.get("meeting_link"))
+    event = Event.new(
+        uid=f"{UNFIT_FOR_UID.sub('-', str(booking['id']))}@meetergo-inbox",
+        sequence=max(0, int(booking.get("revision") or 1) - 1),
+        stamp=message.made_at,
+        start=period.start,
+        end=period.end,
+        summary=letter.title,
+        description="\n".join(f"{row.label}: {'; '.join(row.lines)}" for row in letter.details) or None,
+        location=one_line(booking.get("location")) or link or None,
+        url=web_link(link),
+    )
+    event.add("STATUS", "CANCELLED" if message.kind == "cancelled" else "CONFIRMED")
+    return event
+
+
+def _calendar_address(address: Address, **parameters: Any) -> vCalAddress:
+    # No quoting exists for a double quote in a parameter.
+    name = address.display_name.replace('"', "'")
+    return vCalAddress.new(address.addr_spec, cn=name or None, **parameters)

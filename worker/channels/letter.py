@@ -1,0 +1,136 @@
+"""A letter: one message in the words of its reader, as subject, plain text and HTML."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from worker.channels.channel import Message
+from worker.channels.guest import Guest
+from worker.channels.period import Period
+from worker.channels.reader import Reader
+from worker.channels.untrusted import one_line, web_link
+from worker.channels.wording import Wording
+
+LONGEST_NAME = 80
+"""Characters of a meeting's or a person's name in a subject."""
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=select_autoescape(["html"]),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that a letter says: a label, and one line or several; `link` where it may be clicked on."""
+
+    label: str
+    lines: list[str]
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message in words.
+
+    Attributes:
+        title: the meeting and its guests, such as "Discovery Call with Jane Doe".
+        details: whom, where and why; for a calendar, which knows what and when by itself.
+    """
+
+    subject: str
+    text: str
+    html: str
+    title: str
+    details: list[Row]
+
+    @classmethod
+    def about(cls, message: Message, *, is_personal: bool) -> "Letter":
+        """Writes it in the language of the booking's host.
+
+        Args:
+            message: the news.
+            is_personal: whether the host reads it, rather than a place where several people read.
+        """
+        reader = Reader.of(message.host)
+        words = reader.wording
+        title = _title(message.booking, words)
+        details = [*_people(message, words), *_circumstances(message, words)]
+        host = one_line((message.host or {}).get("name"))
+        if host and not is_personal:
+            details.append(Row(words.host, [host]))
+        subject = _subject(message, title, reader)
+        content = {
+            "language": reader.locale.language,
+            "subject": subject,
+            "greeting": f"{words.hello} {host}".strip() if is_personal else "",
+            "lead": words.lead[message.kind],
+            "rows": [Row(words.what, [title]), *_times(message, reader), *details],
+            "footer": words.footer,
+        }
+        text, html = (TEMPLATES.get_template(f"letter.{form}").render(content) for form in ("txt", "html"))
+        return cls(subject, text, html, title, details)
+
+
+def _subject(message: Message, title: str, reader: Reader) -> str:
+    period = Period.of(message.booking)
+    when = f" ({period.briefly(reader.zone, reader.locale)})" if period else ""
+    return f"{reader.wording.subject[message.kind]}: {title}{when}"
+
+
+def _title(booking: dict[str, Any], words: Wording) -> str:
+    meeting = one_line(booking.get("meeting_name"), LONGEST_NAME) or words.meeting
+    names = [one_line(guest.called, LONGEST_NAME) for guest in Guest.all_of(booking.get("attendees")) if guest.called]
+    if not names:
+        return meeting
+    sentence = {1: words.with_guest, 2: words.with_two}.get(len(names), words.with_more)
+    return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
+
+
+def _times(message: Message, reader: Reader) -> Iterator[Row]:
+    words = reader.wording
+    now = Period.of(message.booking)
+    if now:
+        yield Row(words.when, [now.in_words(reader.zone, reader.locale)])
+    before = Period.of(message.booking | (message.before or {}))
+    if message.kind == "rescheduled" and before and before != now:
+        yield Row(words.previously, [before.in_words(reader.zone, reader.locale)])
+
+
+def _people(message: Message, words: Wording) -> Iterator[Row]:
+    guests = Guest.all_of(message.booking.get("attendees"))
+    if message.kind == "attendee_left":
+        present = {guest.key for guest in guests}
+        attended = Guest.all_of((message.before or {}).get("attendees"))
+        left = [guest for guest in attended if guest.key not in present]
+        if left:
+            yield Row(words.left, _contacts(left, words))
+        if left or guests:
+            yield Row(words.still, _contacts(guests, words) or [words.nobody])
+    elif guests:
+        yield Row(words.guests, _contacts(guests, words))
+
+
+def _contacts(guests: list[Guest], words: Wording) -> list[str]:
+    return [guest.contact or words.nameless for guest in guests]
+
+
+def _circumstances(message: Message, words: Wording) -> Iterator[Row]:
+    booking = message.booking
+    location, link, reason, by = (
+        one_line(booking.get(name)) for name in ("location", "meeting_link", "cancel_reason", "cancelled_by")
+    )
+    if message.kind == "cancelled" and by:
+        yield Row(words.cancelled_by, [words.party.get(by, by)])
+    if message.kind == "cancelled" and reason:
+        yield Row(words.reason, [reason])
+    if location and location != link:
+        yield Row(words.location, [location], web_link(location))
+    if link:
+        yield Row(words.link, [link], web_link(link))

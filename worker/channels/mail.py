@@ -1,0 +1,103 @@
+"""Mail as a channel: a letter with an invitation, to the booking's host or to a fixed address."""
+
+import re
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import parseaddr
+from typing import Any
+from urllib.parse import unquote
+
+from models.failures import Permanent
+from worker.channels.channel import Message
+from worker.channels.invitation import Invitation
+from worker.channels.letter import LONGEST_NAME, Letter
+from worker.channels.mail_server import MailServer
+from worker.channels.untrusted import one_line
+from worker.settings import WorkerSettings
+
+MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[\w.-]+)")
+"""Addresses as people have them: letters of any script, but nothing quoted and no comments."""
+
+
+class MailChannel:
+    """Writes letters.
+
+    Args:
+        server: takes them.
+        sender: whose name and address they carry.
+        fixed: where all of them go; None to write to each booking's host.
+    """
+
+    name = "mailto"
+
+    def __init__(self, server: MailServer, sender: Address, fixed: str | None = None) -> None:
+        self.is_personal = fixed is None
+        self._server = server
+        self._sender = sender
+        self._fixed = fixed
+
+    @classmethod
+    def open(cls, url: str, settings: WorkerSettings) -> "MailChannel":
+        """The channel of `mailto:` (the host's own address) or `mailto:name@example.com`.
+
+        Raises:
+            ValueError: not such a URL, or SMTP_URL or MAIL_FROM is missing or malformed.
+        """
+        fixed = unquote(url.partition(":")[2])
+        if fixed and not mailbox(fixed):
+            raise ValueError("write 'mailto:' for each host's own address, or 'mailto:name@example.com'")
+        name, address = parseaddr(settings.mail_from)
+        sender = mailbox(address, name)
+        if not sender:
+            raise ValueError("set MAIL_FROM to an address, such as 'Bookings <bookings@example.com>'")
+        return cls(MailServer(settings.smtp_url), sender, fixed or None)
+
+    def recipient(self, host: dict[str, Any] | None) -> str | None:
+        """The fixed address, or the host's; None if the host is unknown or has none."""
+        return self._fixed or (host or {}).get("email") or None
+
+    def send(self, message: Message) -> None:
+        """Writes and sends it.
+
+        Raises:
+            Permanent: the address is none, or the mail server refuses the letter.
+            Transient: the mail server cannot take it now.
+        """
+        name = (message.host or {}).get("name") if self.is_personal else None
+        recipient = mailbox(message.recipient, one_line(name, LONGEST_NAME))
+        if not recipient:
+            raise Permanent("the recipient's e-mail address is malformed")
+        mail = self._compose(message, recipient)
+        self._server.deliver(mail, self._sender.addr_spec, recipient.addr_spec)
+
+    def _compose(self, message: Message, recipient: Address) -> EmailMessage:
+        letter = Letter.about(message, is_personal=self.is_personal)
+        mail = EmailMessage(policy=SMTP)
+        mail["Subject"] = letter.subject
+        mail["From"] = self._sender
+        mail["To"] = recipient
+        mail["Date"] = message.made_at
+        mail["Message-ID"] = f"<{message.id}@{self._sender.domain}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail.set_content(letter.text)
+        mail.add_alternative(letter.html, subtype="html")
+        invitation = Invitation.to(recipient, message, letter, self._sender)
+        if invitation:
+            _enclose(invitation, mail)
+        return mail
+
+
+def mailbox(address: str, name: str = "") -> Address | None:
+    """An address as a header takes it, its domain in ASCII; None if it is not exactly one."""
+    parts = MAILBOX.fullmatch(address)
+    try:
+        return Address(name, parts["local"], parts["domain"].encode("idna").decode()) if parts else None
+    except UnicodeError:
+        return None
+
+
+def _enclose(invitation: Invitation, mail: EmailMessage) -> None:
+    """Twice: some calendar programs read the alternative, others only the attachment."""
+    mail.add_alternative(invitation.ics.decode(), subtype="calendar", params={"method": invitation.method})
+    mail.add_attachment(invitation.ics, maintype="application", subtype="ics", filename="invite.ics")

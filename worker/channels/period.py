@@ -1,0 +1,61 @@
+"""A period: from when to when a meeting is, and how to say that."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_date, format_interval, format_skeleton, format_time
+
+from worker.channels.untrusted import one_line
+
+
+@dataclass(frozen=True)
+class Period:
+    """Aware times in UTC; `end` is None if it is unknown, or not after the start."""
+
+    start: datetime
+    end: datetime | None
+
+    @classmethod
+    def of(cls, booking: dict[str, Any]) -> "Period | None":
+        """When a booking is; None if its start is unknown."""
+        start, end = (_moment(booking.get(name)) for name in ("starts_at", "ends_at"))
+        return cls(start, end if end and end > start else None) if start else None
+
+    def in_words(self, zone: ZoneInfo, locale: Locale) -> str:
+        """Such as "Thursday, January 15, 2026, 3:00 to 3:30 PM (Europe/Berlin)", with a dash for "to"."""
+        start, end = self.start.astimezone(zone), self.end and self.end.astimezone(zone)
+        if end and end.date() == start.date():
+            times = format_interval(start, end, _clock(locale), tzinfo=zone, locale=locale)
+            said = f"{format_date(start, 'full', locale=locale)}, {times}"
+        else:
+            said = " \N{EN DASH} ".join(_date_and_time(moment, locale) for moment in (start, end) if moment)
+        # Babel sets thin and non-breaking spaces, which some mail programs show as boxes.
+        return one_line(f"{said} ({zone.key})")
+
+    def briefly(self, zone: ZoneInfo, locale: Locale) -> str:
+        """Such as "Thu, Jan 15, 3:00 PM"."""
+        start = self.start.astimezone(zone)
+        return one_line(f"{format_skeleton('MMMEd', start, locale=locale)}, {_time(start, locale)}")
+
+
+def _moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _date_and_time(moment: datetime, locale: Locale) -> str:
+    return f"{format_date(moment, 'full', locale=locale)}, {_time(moment, locale)}"
+
+
+def _time(moment: datetime, locale: Locale) -> str:
+    said = format_time(moment, "short", tzinfo=moment.tzinfo, locale=locale)
+    return f"{said} Uhr" if locale.language == "de" else said
+
+
+def _clock(locale: Locale) -> str:
+    return "hm" if "a" in locale.time_formats["short"].pattern else "Hm"

@@ -1,0 +1,145 @@
+"""The platform itself as a channel: a signed HTTP POST, as Standard Webhooks describes it.
+
+Source: standardwebhooks.com, "Webhook headers" and "Signature scheme".
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+from standardwebhooks import Webhook
+from urllib3 import PoolManager, Timeout
+from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as TooLate
+from urllib3.util import Url, parse_url
+
+from models.failures import Transient
+from worker.channels.answer import judge
+from worker.channels.channel import Message
+from worker.settings import WorkerSettings
+
+TIMEOUT = timedelta(seconds=10)
+"""For connecting, and again for the answer."""
+
+SHORTEST_SECRET = 24
+"""Bytes; Standard Webhooks asks for 24 to 64."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PostChannel:
+    """Posts news to one URL.
+
+    Args:
+        url: where to.
+        signer: makes the signatures.
+        timeout: for connecting, and again for the answer.
+        clock: tells the time of sending, UTC.
+    """
+
+    is_personal = False
+
+    def __init__(
+        self, url: Url, signer: Webhook, timeout: timedelta = TIMEOUT, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self.name = url.scheme or ""
+        self._place = url.netloc or ""
+        self._address = url._replace(auth=None, fragment=None).url
+        self._credentials = _credentials(url.auth)
+        self._signer = signer
+        self._clock = clock
+        seconds = timeout.total_seconds()
+        self._pool = PoolManager(timeout=Timeout(connect=seconds, read=seconds), retries=False)
+
+    @classmethod
+    def open(cls, url: str, settings: WorkerSettings) -> "PostChannel":
+        """The channel of an `http:` or `https:` URL.
+
+        Raises:
+            ValueError: not a whole URL, or NOTIFY_SIGNING_SECRET is missing or malformed.
+        """
+        return cls(_address(url), Webhook(_secret(settings.notify_signing_secret)))
+
+    def recipient(self, host: dict[str, Any] | None) -> str:
+        """The platform's host and port; a path may hold a secret."""
+        return self._place
+
+    def send(self, message: Message) -> None:
+        """Posts it.
+
+        Raises:
+            Permanent: the platform refuses it, or answers with a redirect.
+            Transient: the platform cannot be reached or cannot take it now.
+        """
+        body = _body(message)
+        try:
+            # The status says it all: of the body nothing is read, so no answer is too long.
+            answer = self._pool.request(
+                "POST",
+                self._address,
+                body=body.encode(),
+                headers=self._headers(message.id, body),
+                redirect=False,
+                preload_content=False,
+            )
+            answer.close()
+        except TooLate as error:
+            raise Transient("the platform did not answer in time") from error
+        except HTTPError as error:
+            raise Transient(f"the platform could not be reached ({type(error).__name__})") from error
+        judge(answer.status, answer.headers.get("retry-after"), self._clock())
+
+    def _headers(self, message_id: str, body: str) -> dict[str, str]:
+        now = self._clock()
+        return self._credentials | {
+            "content-type": "application/json",
+            "user-agent": "meetergo-inbox",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": self._signer.sign(message_id, now, body),
+        }
+
+
+def _body(message: Message) -> str:
+    """The same text for the same message, so that a repeat can be told by its bytes too."""
+    content = {
+        "type": f"booking.{message.kind}",
+        "timestamp": message.made_at.isoformat(),
+        "data": {"booking": message.booking, "before": message.before, "host": message.host},
+    }
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _address(text: str) -> Url:
+    try:
+        url = parse_url(text)
+    except HTTPError:
+        raise ValueError("it is not a URL") from None
+    if not url.host:
+        raise ValueError("it names no host")
+    return url
+
+
+def _credentials(auth: str | None) -> dict[str, str]:
+    if not auth:
+        return {}
+    return {"authorization": "Basic " + base64.b64encode(unquote(auth).encode()).decode()}
+
+
+def _secret(text: str) -> bytes:
+    encoded = text.removeprefix("whsec_")
+    try:
+        secret = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except ValueError:
+        secret = b""
+    if not text.startswith("whsec_") or len(secret) < SHORTEST_SECRET:
+        raise ValueError(
+            "set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64 of at least "
+            f"{SHORTEST_SECRET} bytes, such as `openssl rand -base64 32` prints"
+        )
+    return secret

@@ -1,0 +1,35 @@
+"""From a channel's URL to the channel: a dict of what we speak ourselves, and Apprise for the rest."""
+
+from collections.abc import Callable
+
+from worker.channels.apprise import AppriseChannel
+from worker.channels.channel import Channel
+from worker.channels.log import LogChannel
+from worker.channels.mail import MailChannel
+from worker.channels.post import PostChannel
+from worker.settings import WorkerSettings
+
+
+class UnusableChannel(ValueError):
+    """A channel's URL that cannot be used; the message names the setting and quotes no secret."""
+
+
+OPENERS: dict[str, Callable[[str, WorkerSettings], Channel]] = {
+    "log": LogChannel.open,
+    "mailto": MailChannel.open,
+    "http": PostChannel.open,
+    "https": PostChannel.open,
+}
+
+
+def open_channel(url: str, settings: WorkerSettings) -> Channel:
+    """The channel that a URL names.
+
+    Raises:
+        UnusableChannel: nothing speaks this, or a setting that it needs is missing.
+    """
+    scheme = url.partition(":")[0].lower()
+    try:
+        return OPENERS.get(scheme, AppriseChannel.open)(url, settings)
+    except ValueError as error:
+        raise UnusableChannel(f"a channel that starts with '{scheme[:16]}:' cannot be used: {error}") from error

@@ -1,0 +1,142 @@
+"""The inbox, worked off: from accepted bytes to changed bookings, each delivery in a savepoint of its own."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy.orm import Session
+
+from meetergo import events
+from meetergo.events import BookingEvent, Event, Unreadable
+from models.database import Database
+from models.delivery import Delivery
+from models.failures import Permanent, describe
+from models.queue import Bell
+from worker.handlers import HANDLERS
+from worker.ledger import Ledger
+from worker.recorder import Recorder
+
+BATCH = 200
+LONGEST_BATCH = timedelta(seconds=1)
+"""A batch holds locks, on SQLite the only one: when this is over it commits what it has."""
+
+Clock = Callable[[], datetime]
+log = structlog.get_logger()
+
+
+class Outcome(NamedTuple):
+    """What became of a delivery: its error, if it failed, and how many notifications it owes."""
+
+    delivery: Delivery
+    error: Exception | None
+    owed: int
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """Works off deliveries.
+
+    Attributes:
+        database: where they are.
+        bell: wakes the outbox, and tends what failed.
+        recorder: records the changes that they make.
+        company_id: the only company whose events are taken; empty for any.
+        clock: tells the time, UTC.
+    """
+
+    database: Database
+    bell: Bell
+    recorder: Recorder
+    company_id: str
+    clock: Clock
+
+    def work_off(self) -> bool:
+        """Handles one batch of what is due, in one transaction.
+
+        Returns:
+            Whether there may be more.
+        """
+        with self.database.transaction() as session:
+            due = Delivery.take_due(session, self.clock(), BATCH)
+            if len(due) == BATCH and self.database.skips_locked:
+                self.bell.ring("inbox")
+            outcomes = self._process_all(session, due)
+        self._report(outcomes)
+        return len(due) == BATCH or len(outcomes) < len(due)
+
+    def retry(self, delivery_id: str) -> Delivery | None:
+        """One more try of a delivery that failed. A dead one starts over, since somebody asked for it.
+
+        Returns:
+            The delivery as it is now, or None if there is none.
+        """
+        with self.database.transaction() as session:
+            delivery = session.get(Delivery, delivery_id, with_for_update=True)
+            if delivery is None or not delivery.wants_another_try(self.clock()):
+                return delivery
+            outcome = self._process(session, delivery, self._read(delivery))
+        self._report([outcome], tend=False)
+        return delivery
+
+    def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
+        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
+        outcomes: list[Outcome] = []
+        for delivery, event in sorted(((row, self._read(row)) for row in due), key=_by_booking):
+            if time.monotonic() > stop:
+                break
+            outcomes.append(self._process(session, delivery, event))
+        return outcomes
+
+    def _read(self, delivery: Delivery) -> Event | Permanent:
+        try:
+            event = events.read(delivery.body, delivery.received_at)
+        except Unreadable as error:
+            return Permanent(str(error))
+        if self.company_id and event.company_id not in (None, self.company_id):
+            return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
+        return event
+
+    def _process(self, session: Session, delivery: Delivery, event: Event | Permanent) -> Outcome:
+        now = self.clock()
+        try:
+            if isinstance(event, Permanent):
+                raise event
+            delivery.tell_of(event)
+            with session.begin_nested():
+                owed = self._handle(session, delivery, event, now)
+                delivery.finish(now)
+        except Exception as error:
+            delivery.fail(error, now)
+            return Outcome(delivery, error, 0)
+        return Outcome(delivery, None, owed)
+
+    def _handle(self, session: Session, delivery: Delivery, event: Event, now: datetime) -> int:
+        handler = HANDLERS.get(event.type)
+        if handler is None:
+            delivery.note = "nobody handles this event"
+            return 0
+        changes = handler(Ledger(session, now), event)
+        return sum(self.recorder.record(session, change, delivery.id) for change in changes)
+
+    def _report(self, outcomes: Sequence[Outcome], *, tend: bool = True) -> None:
+        """After the commit: wakes the outbox, gives each failed row a job of its own, and logs."""
+        if any(outcome.owed for outcome in outcomes):
+            self.bell.ring("outbox")
+        for delivery, error, _ in outcomes:
+            if error and tend:
+                self.bell.tend("inbox", delivery.id, delivery)
+            log.info(
+                f"delivery.{'retrying' if delivery.status == 'pending' else delivery.status}",
+                delivery_id=delivery.id,
+                booking_id=delivery.booking_id,
+                type=delivery.event,
+                **({"error": describe(error)} if error else {}),
+            )
+
+
+def _by_booking(item: tuple[Delivery, Event | Permanent]) -> str:
+    """Every transaction locks bookings in the same order, so that two workers cannot deadlock."""
+    return item[1].booking_id if isinstance(item[1], BookingEvent) else ""

@@ -1,0 +1,70 @@
+"""Jobs: what RQ calls, by name. They take ids, do JSON, and are idempotent."""
+
+import base64
+import math
+import time
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from rq import Retry
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.delivery import Delivery
+from models.failures import Failure
+from models.queue import Box
+from worker.office import office
+
+LONGEST_SHIFT = timedelta(seconds=3)
+"""A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
+DATABASE_AWAY = Retry(max=100_000, interval=5)
+FOR_EVER = 1_000_000_000
+"""The row counts its tries, so RQ must not."""
+
+log = structlog.get_logger()
+
+
+class Dead(Failure):
+    """A row will not be tried again; this puts its job into RQ's failed registry, where it can be requeued."""
+
+
+def empty(box: Box) -> Retry | None:
+    """Works off all that is due in a box. Takes the bell down first: what comes after that rings again."""
+    bell, desk = office().bell, office().desk(box)
+    stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
+    bell.answer(box)
+    try:
+        while desk.work_off():
+            if time.monotonic() > stop:
+                bell.ring(box)
+                break
+    except SQLAlchemyError as error:
+        log.error("database.away", box=box, error=type(error).__name__)
+        return DATABASE_AWAY
+    return None
+
+
+def tend(box: Box, key: str) -> Retry | None:
+    """Tries one row that failed, when its time has come, until it is done or dead."""
+    try:
+        row = office().desk(box).retry(key)
+    except SQLAlchemyError as error:
+        log.error("database.away", box=box, error=type(error).__name__)
+        return DATABASE_AWAY
+    if row is None or row.status == "done":
+        return None
+    if row.status == "dead":
+        raise Dead(row.last_words)
+    wait = (row.due_at - datetime.now(UTC)).total_seconds()
+    return Retry(max=FOR_EVER, interval=max(1, math.ceil(wait)))
+
+
+def carry(account: str, body: str, received_at: str) -> Retry | None:
+    """Stores a body that the receiver could not store, once the database is back."""
+    try:
+        with office().database.transaction() as session:
+            Delivery.accept(session, account, base64.b64decode(body), datetime.fromisoformat(received_at))
+    except SQLAlchemyError as error:
+        log.error("database.away", box="inbox", error=type(error).__name__)
+        return DATABASE_AWAY
+    office().bell.ring("inbox")
+    return None

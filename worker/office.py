@@ -1,0 +1,59 @@
+"""The office: what a worker process works with, opened once, at its first job."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+from models import queue
+from models.database import Database
+from models.queue import Bell, Box
+from worker import hook
+from worker.announcer import Announcer
+from worker.inbox import Inbox
+from worker.outbox import Outbox
+from worker.recorder import Recorder
+from worker.settings import WorkerSettings
+
+
+@dataclass(frozen=True)
+class Office:
+    """Everything, put together."""
+
+    database: Database
+    bell: Bell
+    recorder: Recorder
+    inbox: Inbox
+    outbox: Outbox
+
+    def desk(self, box: Box) -> Inbox | Outbox:
+        """Who works off a box."""
+        return self.inbox if box == "inbox" else self.outbox
+
+
+@cache
+def office() -> Office:
+    """This process's office. RQ imports jobs before it forks, so nothing is opened at import."""
+    return open_office(WorkerSettings.load())
+
+
+def open_office(settings: WorkerSettings) -> Office:
+    """An office on these settings.
+
+    Raises:
+        UnusableHook: PLATFORM_HOOK names no function.
+        UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
+    """
+    database, bell = Database(settings.database_url), Bell(queue.connect(settings.redis_url))
+    announcer = Announcer(settings)
+    recorder = Recorder(announcer, hook.load(settings.platform_hook))
+    return Office(
+        database,
+        bell,
+        recorder,
+        Inbox(database, bell, recorder, settings.meetergo_company_id, _now),
+        Outbox(database, bell, announcer, _now),
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,22 @@
+"""Starting: a process that cannot work says why in a sentence, and ends."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from models.settings import EXIT_BAD_SETTING
+from worker.channels import UnusableChannel
+from worker.hook import UnusableHook
+
+Opened = TypeVar("Opened")
+
+
+def or_exit(open_it: Callable[[], Opened]) -> Opened:
+    """What it opens; or the end of the process, if a setting cannot be used."""
+    try:
+        return open_it()
+    except UnusableChannel as error:
+        print(f"NOTIFY_DEFAULT: {error} (see .env.example).", file=sys.stderr)
+    except UnusableHook as error:
+        print(f"{error} (see .env.example).", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_SETTING)
