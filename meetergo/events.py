@@ -6,6 +6,7 @@ names of its REST reference where they differ.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -116,17 +117,21 @@ def _booking_event(event_type: str, inner: dict[str, Json], body: bytes, receive
 
 
 def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
-    """A reschedule nests the appointment; what stands beside it still counts where the inside is silent."""
+    """A reschedule nests the appointment; what stands beside it still counts where the inside is silent.
+
+    Whose id counts: the nested one, then `appointmentId`, then `id`.
+    """
     for name in ("rescheduledAppointment", "appointment"):
         nested = inner.get(name)
         if isinstance(nested, dict):
-            return {**inner, **nested}
+            merged = {**inner, **nested}
+            return {**merged, "appointmentId": nested.get("id") or merged.get("appointmentId")}
     return inner
 
 
 def _object(body: bytes) -> dict[str, Json]:
     try:
-        value = _storable(json.loads(body, parse_constant=_refuse_constant))
+        value = _storable(json.loads(body, parse_constant=_refuse_constant, parse_float=_finite))
     except (ValueError, RecursionError):
         raise Unreadable("the body is not JSON") from None
     if not isinstance(value, dict):
@@ -147,6 +152,14 @@ def _storable(value: Json) -> Json:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    """A number such as 1e999 is JSON and becomes infinite here, which is none."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -71,7 +71,7 @@ class Verifier:
 
     def sign(self, body: bytes, message_id: str, now: datetime) -> dict[str, str]:
         """The headers that a sender with the newest secret would put on this body."""
-        timestamp, prefix = str(int(now.timestamp())), self.header.removesuffix("signature")
+        timestamp, prefix = str(int(now.timestamp())), _prefix(self.header)
         if self.scheme == "standard":
             mac = base64.b64encode(self._mac(_joined(message_id, timestamp, body))).decode()
             return {prefix + "id": message_id, prefix + "timestamp": timestamp, self.header: f"v1,{mac}"}
@@ -93,12 +93,17 @@ Fresh = Callable[[str], bool]
 
 
 def _standard(header: str, headers: Headers, body: bytes, fresh: Fresh) -> SignedParts | None:
-    prefix = header.removesuffix("signature")
+    prefix = _prefix(header)
     message_id, timestamp = headers.get(prefix + "id", ""), headers.get(prefix + "timestamp", "")
     if not message_id or not fresh(timestamp):
         return None
     candidates = [item[3:] for item in headers.get(header, "").split(" ") if item.startswith("v1,")]
     return _joined(message_id, timestamp, body), list(_decoded(candidates, _base64))
+
+
+def _prefix(header: str) -> str:
+    """What the names of Standard Webhooks' three headers begin with: `svix-` of `svix-signature`."""
+    return header.removesuffix("signature") if header.endswith("signature") else "webhook-"
 
 
 def _timestamped(header: str, headers: Headers, body: bytes, fresh: Fresh) -> SignedParts | None:

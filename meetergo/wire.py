@@ -114,7 +114,7 @@ class Appointment(Wire):
 
     nulls_that_speak = frozenset({"location"})
 
-    booking_id: Identifier | None = Field(None, validation_alias=AliasChoices("id", "appointmentId"))
+    booking_id: Identifier | None = Field(None, validation_alias=AliasChoices("appointmentId", "id"))
     start: Moment | None = None
     end: Moment | None = None
     location: Text | None = None

@@ -1,9 +1,10 @@
 """Answers: small JSON bodies. A refusal says why in a few words that tell an attacker nothing."""
 
+import json
 from collections.abc import Iterable
 from wsgiref.types import StartResponse
 
-from flask import Response, json
+from flask import Response
 
 
 def answer(status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> Response:

@@ -35,6 +35,7 @@ class Receiver(Flask):
 def create_app(settings: ReceiverSettings) -> Flask:
     """A receiver for one account."""
     app = Receiver(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
     database = Database(settings.database_url, settings.web_threads, STATEMENT_TIMEOUT)
     app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)))
     app.register_blueprint(door.blueprint)

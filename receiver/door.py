@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, abort, current_app, request
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -65,6 +65,8 @@ blueprint = Blueprint("door", __name__)
 def webhook(token: str = "") -> Response:
     """Accepts a delivery. 200, exactly: the provider documents no other success."""
     door: Door = current_app.extensions["door"]
+    if ADMITTED not in request.environ:  # Flask forgives a second leading slash, the gate does not
+        abort(404)
     try:
         delivery_id = door.accept(request.environ[ADMITTED], datetime.now(UTC))
     except RedisError:

@@ -4,7 +4,7 @@ import re
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import parseaddr
+from email.utils import getaddresses
 from typing import Any
 from urllib.parse import unquote
 
@@ -47,11 +47,10 @@ class MailChannel:
         fixed = unquote(url.partition(":")[2])
         if fixed and not mailbox(fixed):
             raise ValueError("write 'mailto:' for each host's own address, or 'mailto:name@example.com'")
-        name, address = parseaddr(settings.mail_from)
-        sender = mailbox(address, name)
-        if not sender:
+        senders = [mailbox(address, name) for name, address in getaddresses([settings.mail_from])]
+        if len(senders) != 1 or not senders[0]:
             raise ValueError("set MAIL_FROM to an address, such as 'Bookings <bookings@example.com>'")
-        return cls(MailServer(settings.smtp_url), sender, fixed or None)
+        return cls(MailServer(settings.smtp_url), senders[0], fixed or None)
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
         """The fixed address, or the host's; None if the host is unknown or has none."""

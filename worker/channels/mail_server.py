@@ -18,7 +18,7 @@ TIMEOUT = timedelta(seconds=15)
 LOGIN_NEEDED = {530, 534, 535, 538}
 """Said of us, not of the letter (RFC 4954): right settings will mend it."""
 
-NEVER_MIND = (smtplib.SMTPException, OSError)
+TROUBLE = (smtplib.SMTPException, OSError)
 
 
 class MailServer:
@@ -60,9 +60,9 @@ class MailServer:
             with closing(self._call()) as conversation:
                 self._introduce(conversation)
                 conversation.send_message(letter, sender, [recipient])
-                with suppress(*NEVER_MIND):  # the letter is taken: an unfriendly goodbye must not send it twice
+                with suppress(*TROUBLE):  # the letter is taken: an unfriendly goodbye must not send it twice
                     conversation.quit()
-        except NEVER_MIND as error:
+        except TROUBLE as error:
             # Not chained: the errors of smtplib carry addresses.
             raise _meaning(error) from None
 
@@ -83,8 +83,8 @@ class MailServer:
             raise Transient("the mail server offers no encryption, so our password was not sent")
         try:
             conversation.login(self._user, self._password)
-        except (smtplib.SMTPNotSupportedError, smtplib.SMTPAuthenticationError) as error:
-            raise Transient("the mail server did not accept our user and password") from error
+        except (smtplib.SMTPNotSupportedError, smtplib.SMTPAuthenticationError):
+            raise Transient("the mail server did not accept our user and password") from None
 
 
 class Conversation(smtplib.SMTP):
@@ -138,7 +138,7 @@ def _meaning(error: Exception) -> Failure:
         case ssl.SSLCertVerificationError():
             return Transient("the mail server's certificate cannot be trusted")
         case _:
-            return Transient(f"the mail server could not be reached ({type(error).__name__})")
+            return Transient(f"the conversation with the mail server failed ({type(error).__name__})")
 
 
 def _refusal(what: str, code: int) -> Failure:

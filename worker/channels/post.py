@@ -12,8 +12,7 @@ from urllib.parse import unquote
 
 from standardwebhooks import Webhook
 from urllib3 import PoolManager, Timeout
-from urllib3.exceptions import HTTPError
-from urllib3.exceptions import TimeoutError as TooLate
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Url, parse_url
 
 from models.failures import Transient
@@ -88,7 +87,7 @@ class PostChannel:
                 preload_content=False,
             )
             answer.close()
-        except TooLate as error:
+        except ReadTimeoutError as error:
             raise Transient("the platform did not answer in time") from error
         except HTTPError as error:
             raise Transient(f"the platform could not be reached ({type(error).__name__})") from error

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 LONGEST_LINE = 2000
 """Characters. Links to meetings run to several hundred."""
 
-UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn the direction of writing, and lone surrogates."""
+UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters that are no white space, those that turn the direction of writing, and lone surrogates."""
 
 
 def one_line(value: Any, longest: int = LONGEST_LINE) -> str:
@@ -18,7 +18,7 @@ def one_line(value: Any, longest: int = LONGEST_LINE) -> str:
         value: what should be text.
         longest: more characters than this are cut off.
     """
-    text = UNSEEN.sub("", " ".join(str(value or "").split()))
+    text = " ".join(UNSEEN.sub("", str(value or "")).split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 

@@ -1,0 +1,66 @@
+"""The arrows of the house go one way: meetergo <- models <- receiver | worker <- console."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "meetergo": set(),
+    "models": {"meetergo"},
+    "receiver": {"meetergo", "models"},
+    "worker": {"meetergo", "models"},
+    "console": {"meetergo", "models", "receiver", "worker"},
+}
+
+
+def imported_rooms(source: str) -> Iterator[str]:
+    """Names of our rooms that a module imports, wherever in it."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "say where it comes from: no relative imports"
+            names = [node.module or ""]
+        yield from (name.partition(".")[0] for name in names if name.partition(".")[0] in MAY_IMPORT)
+
+
+def wrong_arrows(room: str, source: str) -> set[str]:
+    return set(imported_rooms(source)) - MAY_IMPORT[room] - {room}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_what_it_may(room: str) -> None:
+    modules = list((ROOT / room).rglob("*.py"))
+    assert modules
+    wrong = {
+        f"{path.relative_to(ROOT)} -> {other}" for path in modules for other in wrong_arrows(room, path.read_text())
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("room", "planted"),
+    [
+        ("meetergo", "from models.delivery import Delivery"),
+        ("models", "import worker.jobs"),
+        ("receiver", "def later():\n    from worker import jobs"),
+        ("worker", "if True:\n    import receiver.app as door"),
+        ("worker", "from console.stage import processes"),
+    ],
+)
+def test_a_planted_arrow_the_wrong_way_is_found(room: str, planted: str) -> None:
+    assert wrong_arrows(room, planted)
+
+
+def test_the_queue_names_jobs_that_exist() -> None:
+    from models import queue
+    from worker import jobs
+
+    for path in (queue.EMPTY, queue.TEND, queue.CARRY):
+        module, _, name = path.rpartition(".")
+        assert module == jobs.__name__
+        assert callable(getattr(jobs, name))

@@ -1,0 +1,139 @@
+"""The journey of one webhook, on real parts: receiver process, Redis, worker process, SMTP server, platform."""
+
+import base64
+import email
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import default
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Message as MessageHandler
+from redis import Redis
+from sqlalchemy import select
+
+from console import samples
+from console.platform import Platform, platform
+from console.redis_server import free_port
+from console.sender import Sender
+from console.stage import environment, processes, wait_until_ready
+from meetergo.address import Addresses
+from models.booking import Booking
+from models.database import Database
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+
+SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
+PATIENCE = timedelta(seconds=30)
+
+
+class Mailbox(MessageHandler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mails: list[EmailMessage] = []
+
+    def prepare_message(self, session: object, envelope: object) -> EmailMessage:
+        content = envelope.content  # type: ignore[attr-defined]
+        message = email.message_from_bytes(content, policy=default)
+        assert isinstance(message, EmailMessage)
+        return message
+
+    def handle_message(self, message: EmailMessage) -> None:  # type: ignore[override]
+        self.mails.append(message)
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    box, port = Mailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    yield box, f"smtp://127.0.0.1:{port}"
+    controller.stop()
+
+
+@pytest.fixture
+def listener() -> Iterator[Platform]:
+    with platform(SECRET) as listening:
+        yield listening
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(
+    database: Database,
+    database_url: str,
+    redis: Redis,
+    redis_url: str,
+    mailbox: tuple[Mailbox, str],
+    listener: Platform,
+    tmp_path: Path,
+) -> None:
+    box, smtp_url = mailbox
+    keys, port = secrets.token_urlsafe(32), free_port()
+    env = environment(
+        {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "WEBHOOK_KEYS": keys,
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "SMTP_URL": smtp_url,
+            "MAIL_FROM": "bookings@platform.example",
+            "NOTIFY_DEFAULT": f"mailto:,log:,{listener.url}",
+            "NOTIFY_SIGNING_SECRET": SECRET,
+        }
+    )
+    with database.transaction() as session:
+        host = PlatformUser(external_id="17", meetergo_user_id=samples.HOST_ID, email="host@example.com", language="de")
+        session.add(host)
+    address = Addresses([keys]).path("default")
+    sender = Sender(f"http://127.0.0.1:{port}{address}")
+    now = datetime.now(UTC).replace(microsecond=0)
+    start, move = now + timedelta(days=1), samples.rescheduled
+    bodies = [
+        samples.created("b1", start, now),
+        move("b1", start + timedelta(hours=1), now + timedelta(minutes=1), start),
+        samples.cancelled("b1", start + timedelta(hours=1), now + timedelta(minutes=2)),
+    ]
+    with processes(env, tmp_path) as logs:
+        wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
+        for body in bodies:
+            answer = sender.send(json.dumps(body).encode())
+            assert (answer.status, answer.body["status"]) == (200, "accepted")
+            with database.reading() as session:
+                assert session.get(Delivery, answer.body["delivery"])
+            seen = len(box.mails)
+            until(lambda: len(box.mails) > seen and len(listener.received) > seen)  # noqa: B023 - called at once
+
+        def all_done() -> bool:
+            with database.reading() as session:
+                return {*session.scalars(select(Notification.status)), *session.scalars(select(Delivery.status))} == {
+                    "done"
+                }
+
+        until(all_done)
+    with database.reading() as session:
+        booking = session.get_one(Booking, "b1")
+    assert (booking.status, booking.starts_at) == ("cancelled", start + timedelta(hours=1))
+    assert booking.platform_user_id == host.id
+    assert sorted(listener.received.values()) == ["booking.cancelled", "booking.created", "booking.rescheduled"]
+    assert [mail["to"] for mail in box.mails] == ["host@example.com"] * 3
+    assert len({mail["message-id"] for mail in box.mails}) == 3
+    calendar = [part for part in box.mails[-1].walk() if part.get_content_type() == "text/calendar"]
+    assert "METHOD:CANCEL" in calendar[0].get_content()
+    printed = "".join(log.read_text() for log in logs.values())
+    for secret in (keys, address.rpartition("/")[2], SECRET, "host@example.com", "guest-1@example.com", "Guest 1"):
+        assert secret not in printed
+    in_redis = b"".join(bytes(redis.dump(key) or b"") for key in redis.scan_iter("*"))
+    assert b"example.com" not in in_redis

@@ -1,0 +1,86 @@
+import json
+import logging
+from datetime import timedelta
+
+import pytest
+
+from models import logs
+from models.failures import Transient
+from worker.channels import UnusableChannel, open_channel
+from worker.channels.apprise import AppriseChannel
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_in_production():
+    levels = {name: logging.getLogger(name).level for name in logs.TALKATIVE}
+    for name in logs.TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.fixture
+def channel(platform, settings):
+    return open_channel(f"json://user:pa55@{platform.place}/s3cret", settings())
+
+
+def test_apprise_sends_the_subject_and_the_text(channel, platform, news):
+    channel.send(news())
+
+    sent = json.loads(platform.received[0][2])
+    assert sent["title"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
+    assert "A new meeting has been booked." in sent["message"]
+    assert "Host: Anna Muster" in sent["message"]
+
+
+def test_apprise_writes_in_the_language_of_the_host(channel, platform, news):
+    channel.send(news(host={"language": "de"}))
+
+    sent = json.loads(platform.received[0][2])
+    assert sent["title"] == "Neue Buchung: Discovery Call mit Jane Doe (Do., 15. Jan., 15:00 Uhr)"
+
+
+def test_of_the_url_only_the_scheme_is_shown(channel):
+    assert (channel.name, channel.recipient({"email": "a@b.example"}), channel.is_personal) == ("json", "json", False)
+
+
+def test_a_service_that_refuses_is_tried_again(channel, platform, news):
+    platform.answer = (500, {})
+
+    with pytest.raises(Transient, match=r"^the service behind 'json:' did not take the message$"):
+        channel.send(news())
+
+
+def test_a_service_that_is_away_is_tried_again(closed_port, news, settings):
+    with pytest.raises(Transient):
+        open_channel(f"json://{closed_port}/s3cret", settings()).send(news())
+
+
+def test_a_service_that_hangs_is_left_soon(silent_server, news):
+    import apprise
+
+    service = apprise.Apprise(f"json://{silent_server}/s3cret?rto=1")
+    channel = AppriseChannel("json", service, send_within=timedelta(milliseconds=50))
+
+    with pytest.raises(Transient):
+        channel.send(news())
+
+
+@pytest.mark.parametrize("url", ["bogus://s3cret", "slack://s3cret", "json://"])
+def test_what_apprise_cannot_use_is_refused_without_being_quoted(url, settings):
+    with pytest.raises(UnusableChannel, match="Apprise does not know it") as failure:
+        open_channel(url, settings())
+
+    assert "s3cret" not in str(failure.value)
+
+
+def test_apprise_prints_nothing(channel, platform, news, settings, capfd, caplog):
+    platform.answer = (500, {})
+    with pytest.raises(Transient):
+        channel.send(news())
+    with pytest.raises(UnusableChannel):
+        open_channel("slack://s3cret", settings())
+
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []

@@ -1,0 +1,26 @@
+from structlog.testing import capture_logs
+
+from worker.channels import open_channel
+
+
+def test_the_log_tells_ids_and_nothing_of_people(news, settings):
+    channel = open_channel("log:", settings())
+
+    with capture_logs() as lines:
+        channel.send(news())
+
+    assert lines == [
+        {
+            "event": "notification.told",
+            "log_level": "info",
+            "notification_id": "msg_0123456789abcdef0123456789abcdef",
+            "kind": "created",
+            "booking_id": "appt-uuid-12345",
+        }
+    ]
+
+
+def test_the_log_is_one_place_for_everybody(settings):
+    channel = open_channel("log:", settings())
+
+    assert (channel.name, channel.is_personal, channel.recipient(None)) == ("log", False, "log")

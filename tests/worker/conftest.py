@@ -1,0 +1,37 @@
+"""Fixtures of the back room: an office on real stores."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from models.database import Database
+from tests.worker.desk import Desk
+from worker.office import Office, office
+
+
+@pytest.fixture
+def open_desk(
+    database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Desk]]:
+    """Opens a desk on some settings; jobs of this process work at the same."""
+    opened: list[Office] = []
+    monkeypatch.chdir(tmp_path)
+
+    def open_with(**settings: str) -> Desk:
+        for name, value in {"database_url": database_url, "redis_url": redis_url, **settings}.items():
+            monkeypatch.setenv(name.upper(), value)
+        office.cache_clear()
+        opened.append(office())
+        return Desk(opened[-1])
+
+    yield open_with
+    office.cache_clear()
+    for each in opened:
+        each.database.close()
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Desk]) -> Desk:
+    return open_desk()

@@ -1,0 +1,70 @@
+"""A desk in the back room: delivers, works off, and looks."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from models.booking import Booking, BookingChange
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from worker.office import Office
+
+START = datetime(2024, 1, 15, 8, 0, tzinfo=UTC)
+AT = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+"""The samples' meeting, and when it was booked."""
+
+
+class Desk:
+    """Delivers, works off, and looks."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+
+    def deliver(self, *bodies: dict[str, Any] | bytes) -> list[str]:
+        now, raw = (
+            datetime.now(UTC),
+            [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies],
+        )
+        with self.office.database.transaction() as session:
+            return [Delivery.accept(session, "default", body, now) for body in raw]
+
+    def work_off(self) -> None:
+        while self.office.inbox.work_off():
+            pass
+
+    def tell(self, *bodies: dict[str, Any] | bytes) -> None:
+        """Delivers one after the other, and works off each."""
+        for body in bodies:
+            self.deliver(body)
+            self.work_off()
+
+    def send_all(self) -> None:
+        while self.office.outbox.work_off():
+            pass
+
+    def booking(self, booking_id: str = "b1") -> Booking:
+        with self.office.database.reading() as session:
+            return session.get_one(Booking, booking_id)
+
+    def all(self, rows: type[Any]) -> list[Any]:
+        with self.office.database.reading() as session:
+            return list(session.scalars(select(rows).order_by(rows.id)))
+
+    def news(self) -> list[str]:
+        return [notification.kind for notification in self.all(Notification)]
+
+    def changes(self) -> list[BookingChange]:
+        return self.all(BookingChange)
+
+    def add_user(self, **columns: Any) -> PlatformUser:
+        user = PlatformUser(**{"external_id": "1", "name": "The host", "email": "host@example.com", **columns})
+        with self.office.database.transaction() as session:
+            session.add(user)
+        return user
+
+
+def later(minutes: int) -> datetime:
+    return AT + timedelta(minutes=minutes)

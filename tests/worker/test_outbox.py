@@ -1,0 +1,147 @@
+"""News goes out once, in order, and what cannot be sent is tried again or dies visibly."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from console import samples
+from models.failures import Permanent, Transient
+from models.notification import SEND_LEASE, Notification
+from tests.worker.desk import AT, START, Desk, later
+from worker.channels import Message
+from worker.channels.log import LogChannel
+
+CREATED = samples.created("b1", START, AT)
+MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
+
+
+class Flaky:
+    """A channel that fails as told, and remembers what it took."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, str]] = []
+        self.failure: Exception | None = None
+
+    def send(self, _channel: Any, message: Message) -> None:
+        if self.failure:
+            raise self.failure
+        self.taken.append((message.kind, message.id))
+
+
+@pytest.fixture
+def channel(monkeypatch: pytest.MonkeyPatch) -> Flaky:
+    flaky = Flaky()
+    monkeypatch.setattr(LogChannel, "send", lambda channel, message: flaky.send(channel, message))
+    return flaky
+
+
+def make_due(desk: Desk, ago: timedelta) -> None:
+    with desk.office.database.transaction() as session:
+        session.execute(update(Notification).values(due_at=datetime.now(UTC) - ago))
+
+
+def test_news_is_sent_once(desk: Desk, channel: Flaky) -> None:
+    desk.tell(CREATED, CREATED)
+    desk.send_all()
+    desk.send_all()
+    assert [kind for kind, _ in channel.taken] == ["created"]
+    assert [row.status for row in desk.all(Notification)] == ["done"]
+
+
+def test_a_replayed_delivery_tells_nobody_twice(desk: Desk, channel: Flaky) -> None:
+    (delivery_id,) = desk.deliver(CREATED)
+    desk.work_off()
+    desk.send_all()
+    with desk.office.database.transaction() as session:
+        from models.delivery import Delivery
+
+        session.get_one(Delivery, delivery_id).replay(datetime.now(UTC))
+    desk.work_off()
+    desk.send_all()
+    assert len(channel.taken) == 1
+
+
+def test_later_news_of_a_booking_waits_for_earlier_news(desk: Desk, channel: Flaky) -> None:
+    desk.tell(CREATED)
+    channel.failure = Transient("busy")
+    desk.send_all()
+    desk.tell(MOVED)
+    channel.failure = None
+    desk.send_all()
+    assert channel.taken == []
+    make_due(desk, timedelta(minutes=5))
+    desk.send_all()
+    assert [kind for kind, _ in channel.taken] == ["created", "rescheduled"]
+
+
+def test_every_attempt_carries_the_same_id(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.tell(CREATED)
+    tried: list[str] = []
+    monkeypatch.setattr(channel, "send", lambda _channel, message: tried.append(message.id) or _busy())
+    for _ in range(3):
+        desk.send_all()
+        make_due(desk, timedelta(minutes=5))
+    assert len(tried) == 3
+    assert len(set(tried)) == 1
+
+
+def _busy() -> None:
+    raise Transient("busy")
+
+
+def test_a_failure_waits_as_long_as_the_other_side_asked(desk: Desk, channel: Flaky) -> None:
+    desk.tell(CREATED)
+    channel.failure = Transient("slow down", retry_after=timedelta(minutes=10))
+    desk.send_all()
+    (row,) = desk.all(Notification)
+    assert row.status == "pending"
+    assert row.due_at > datetime.now(UTC) + timedelta(minutes=9)
+    assert desk.office.bell.queue("outbox").scheduled_job_registry.get_job_ids() == [f"outbox-{row.id}"]
+
+
+def test_a_permanent_failure_dies_and_lets_later_news_go(desk: Desk, channel: Flaky) -> None:
+    desk.tell(CREATED)
+    channel.failure = Permanent("nobody there")
+    desk.send_all()
+    assert [(row.status, row.last_error) for row in desk.all(Notification)] == [("dead", "nobody there")]
+    channel.failure = None
+    desk.tell(MOVED)
+    desk.send_all()
+    assert [kind for kind, _ in channel.taken] == ["rescheduled"]
+
+
+def test_who_died_while_sending_is_tried_again_after_the_lease(desk: Desk, channel: Flaky) -> None:
+    desk.tell(CREATED)
+    now = datetime.now(UTC)
+    with desk.office.database.transaction() as session:
+        assert Notification.claim(session, now)
+    with desk.office.database.transaction() as session:
+        assert Notification.claim(session, now + timedelta(seconds=1)) is None
+    with desk.office.database.transaction() as session:
+        assert Notification.claim(session, now + SEND_LEASE)
+
+
+def test_news_for_a_channel_that_is_gone_dies_with_a_reason(open_desk: Callable[..., Desk]) -> None:
+    open_desk(notify_default="log:old").tell(CREATED)
+    desk = open_desk(notify_default="log:new")
+    desk.send_all()
+    assert [(row.status, row.last_error) for row in desk.all(Notification)] == [
+        ("dead", "the channel is not configured any more")
+    ]
+
+
+def test_a_users_own_channels_replace_the_default(desk: Desk) -> None:
+    desk.add_user(meetergo_user_id=samples.HOST_ID, channels=[])
+    desk.tell(CREATED)
+    assert desk.news() == []
+
+
+def test_a_users_broken_channel_does_not_keep_the_booking_from_being_right(desk: Desk) -> None:
+    desk.add_user(meetergo_user_id=samples.HOST_ID, channels=["mailto:", "log:"])
+    desk.tell(CREATED)
+    desk.send_all()
+    assert desk.booking().status == "confirmed"
+    assert sorted(row.status for row in desk.all(Notification)) == ["dead", "done"]

@@ -1,0 +1,78 @@
+"""The sweep makes true what a lost bell, an emptied Redis or a late mapping left undone."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from console import samples
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from tests.worker.desk import AT, START, Desk
+from worker.sweep import OVERDUE_AFTER, sweep
+
+CREATED = samples.created("b1", START, AT)
+
+
+def soon(desk: Desk) -> None:
+    sweep(desk.office, datetime.now(UTC) + OVERDUE_AFTER + timedelta(seconds=1))
+
+
+def test_a_lost_bell_rings_again(desk: Desk) -> None:
+    desk.deliver(CREATED)
+    desk.office.bell.ring("inbox")
+    desk.office.bell.queue("inbox").empty()  # the job is lost, the flag still set
+    soon(desk)
+    assert desk.office.bell.queue("inbox").count == 1
+
+
+def test_an_emptied_redis_is_rung_for_both_boxes(desk: Desk) -> None:
+    desk.tell(CREATED)
+    desk.deliver(samples.created("b2", START, AT))
+    desk.office.bell.redis.flushall()
+    soon(desk)
+    assert [desk.office.bell.queue(box).count for box in ("inbox", "outbox")] == [1, 1]
+
+
+def test_a_backlog_is_not_multiplied(desk: Desk) -> None:
+    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(100)))
+    for _ in range(50):
+        soon(desk)
+    assert desk.office.bell.queue("inbox").count == 1
+
+
+def test_what_is_not_overdue_is_left_to_its_bell(desk: Desk) -> None:
+    desk.deliver(CREATED)
+    sweep(desk.office, datetime.now(UTC))
+    assert desk.office.bell.queue("inbox").count == 0
+
+
+def test_bookings_that_waited_are_linked_when_the_platform_adds_their_host(desk: Desk) -> None:
+    desk.tell(CREATED, samples.created("b2", START, AT, hostIds=["somebody-else"], hosts=[]))
+    user = desk.add_user(meetergo_user_id=samples.HOST_ID)
+    soon(desk)
+    assert desk.booking("b1").platform_user_id == user.id
+    assert desk.booking("b2").platform_user_id is None
+    assert desk.all(PlatformUser)[0].linked_as is not None
+    assert desk.news() == ["created", "created"]  # to the log, which heard it already, not once more
+
+
+def test_a_host_who_is_linked_late_hears_of_the_booking_by_their_own_channel(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk()
+    desk.tell(CREATED)
+    desk.add_user(meetergo_user_id=samples.HOST_ID, channels=["log:own"])
+    soon(desk)
+    soon(desk)
+    own = [row for row in desk.all(Notification) if row.platform_user_id is not None]
+    assert [(row.kind, row.booking_id) for row in own] == [("created", "b1")]
+
+
+def test_a_user_who_is_linked_is_not_looked_at_again_until_the_mapping_changes(desk: Desk) -> None:
+    user = desk.add_user(meetergo_user_id="h1")
+    soon(desk)
+    desk.tell(CREATED)
+    with desk.office.database.transaction() as session:
+        assert not PlatformUser.newly_mapped(session)
+        session.get_one(PlatformUser, user.id).meetergo_user_id = samples.HOST_ID
+    soon(desk)
+    assert desk.booking().platform_user_id == user.id
+    assert [row.status for row in desk.all(Delivery)] == ["done"]
