@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import urllib3
 from alembic.util.exc import CommandError
+from redis.exceptions import RedisError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,7 +21,7 @@ from console.sender import Sender
 from console.settings import ConsoleSettings
 from console.stage import StageFright
 from meetergo.address import Addresses
-from models import queue
+from models import pulse, queue
 from models.database import Database
 from models.delivery import Delivery
 from models.migration import migrate as migrate_engine
@@ -89,6 +90,23 @@ def replay(delivery_id: str) -> None:
     click.echo("It is pending again; a worker takes it next.")
 
 
+@click.command()
+@click.argument("process", type=click.Choice(["worker", "cron"]))
+def alive(process: str) -> None:
+    """Exit 0 if this machine's worker or schedule works (for health checks)."""
+    bell = Bell(queue.connect(StoreSettings.load().redis_url))
+    try:
+        runs = (
+            all(pulse.worker_runs(bell.queue(box)) for box in queue.BOXES)
+            if process == "worker"
+            else pulse.task_runs(bell.redis, "sweep")
+        )
+    except RedisError:
+        raise click.ClickException("Redis does not answer") from None
+    if not runs:
+        raise click.ClickException(f"no sign of the {process} on this machine")
+
+
 @click.command("demo")
 def demo_command() -> None:
     """A short story from webhook to notification, on servers of its own."""
@@ -103,7 +121,7 @@ def run_command() -> None:
         sys.exit(run.run(Path.cwd()))
 
 
-COMMANDS = [endpoint, send, replay, migrate, run_command, demo_command]
+COMMANDS = [endpoint, send, replay, migrate, alive, run_command, demo_command]
 
 
 @contextmanager

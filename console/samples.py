@@ -53,9 +53,7 @@ def created(booking_id: str, start: datetime, at: datetime, **changes: Any) -> d
     return {"webhookType": "booking_created", **appointment(booking_id, start, at, **changes)}
 
 
-def rescheduled(
-    booking_id: str, start: datetime, at: datetime, old_start: datetime, **changes: Any
-) -> dict[str, Any]:
+def rescheduled(booking_id: str, start: datetime, at: datetime, old_start: datetime, **changes: Any) -> dict[str, Any]:
     """`booking_rescheduled` in the older wire format: `event` and `data`, with the appointment nested."""
     nested = appointment(booking_id, start, at, rescheduledAt=at.isoformat(), **changes)
     return {

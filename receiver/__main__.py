@@ -1,14 +1,21 @@
 """`python -m receiver`: serves the receiver with Granian, on $PORT."""
 
+import structlog
 from granian.constants import HTTPModes, Interfaces
+from granian.log import LogLevels
 from granian.server import Server
 
+from models import logs
 from receiver.settings import ReceiverSettings
+
+log = structlog.get_logger()
 
 
 def main() -> None:
     """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
     settings = ReceiverSettings.load()
+    logs.configure()
+    log.info("receiver.listening", host=settings.host, port=settings.port)
     Server(
         "receiver.wsgi:app",
         address=settings.host,
@@ -21,6 +28,7 @@ def main() -> None:
         backpressure=settings.web_threads * 8,
         respawn_failed_workers=True,
         workers_kill_timeout=10,
+        log_level=LogLevels.error,
         log_access=False,  # an access log would hold the secret address
     ).serve()
 

@@ -137,7 +137,7 @@ def _read_up_to(stream: InputStream, limit: int) -> bytes:
 
 
 def _is_whole(body: bytes) -> bool:
-    """Whether chunks make a whole. A server may end a broken stream like a finished one, and half an object is no JSON."""
+    """Whether chunks make a whole: a server may end a broken stream like a finished one. Half an object is no JSON."""
     try:
         json.loads(body)
     except (ValueError, RecursionError):

@@ -19,6 +19,9 @@ REST_BEFORE_RESTART = timedelta(seconds=1)
 MAINTENANCE_EVERY = timedelta(seconds=60)
 """RQ looks for jobs whose worker was killed this often; its own default is ten minutes."""
 
+WORKER_TTL = timedelta(seconds=60)
+"""An idle worker shows itself more often than this; its registration outlives it by another minute."""
+
 log = structlog.get_logger()
 
 
@@ -77,6 +80,7 @@ def work_at(redis_url: str, box: Box) -> None:
             [boxes],
             connection=boxes.connection,
             serializer=JSONSerializer,
+            worker_ttl=int(WORKER_TTL.total_seconds()),
             maintenance_interval=int(MAINTENANCE_EVERY.total_seconds()),
             log_job_description=False,
         ).work(with_scheduler=True, logging_level="WARNING")

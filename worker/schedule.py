@@ -8,7 +8,7 @@ from threading import Event
 
 import structlog
 
-from models import logs
+from models import logs, pulse
 from worker.office import Office, office
 from worker.start import or_exit
 from worker.sweep import sweep
@@ -18,6 +18,9 @@ Task = Callable[[Office, datetime], object]
 SCHEDULE: dict[str, tuple[timedelta, Task]] = {
     "sweep": (timedelta(seconds=15), sweep),
 }
+
+MISSED_RUNS = 4
+"""So many runs may be missed before the schedule counts as stopped."""
 
 log = structlog.get_logger()
 
@@ -33,14 +36,15 @@ def main() -> None:
     while not stop.wait(max(0.0, min(due.values()) - time.monotonic())):
         for name, (interval, task) in SCHEDULE.items():
             if due[name] <= time.monotonic():
-                _run(name, task, work_place)
+                _run(name, task, work_place, interval * MISSED_RUNS)
                 due[name] = time.monotonic() + interval.total_seconds()
 
 
-def _run(name: str, task: Task, work_place: Office) -> None:
+def _run(name: str, task: Task, work_place: Office, pulse_lasts: timedelta) -> None:
     """A task that fails now is run again when it is due again: a database may be away for a while."""
     try:
         task(work_place, datetime.now(UTC))
+        pulse.beat(work_place.bell.redis, name, pulse_lasts)
     except Exception as error:
         log.error("schedule.failed", task=name, error=type(error).__name__)
 

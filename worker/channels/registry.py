@@ -28,8 +28,10 @@ def open_channel(url: str, settings: WorkerSettings) -> Channel:
     Raises:
         UnusableChannel: nothing speaks this, or a setting that it needs is missing.
     """
-    scheme = url.partition(":")[0].lower()
+    scheme, colon, _ = url.partition(":")
+    if not colon:
+        raise UnusableChannel("a channel is a URL, such as 'log:' or 'mailto:'")
     try:
-        return OPENERS.get(scheme, AppriseChannel.open)(url, settings)
+        return OPENERS.get(scheme.lower(), AppriseChannel.open)(url, settings)
     except ValueError as error:
         raise UnusableChannel(f"a channel that starts with '{scheme[:16]}:' cannot be used: {error}") from error

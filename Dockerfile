@@ -1,0 +1,20 @@
+# One image for receiver, worker and schedule: only the command differs.
+FROM python:3.12-slim AS wheels
+WORKDIR /build
+COPY requirements.txt .
+RUN pip install --no-cache-dir --disable-pip-version-check --prefix=/install -r requirements.txt
+
+FROM python:3.12-slim
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --system --uid 10001 --home-dir /app inbox && mkdir -p /app/data && chown inbox /app/data
+WORKDIR /app
+COPY --from=wheels /install /usr/local
+COPY meetergo meetergo
+COPY models models
+COPY receiver receiver
+COPY worker worker
+COPY console console
+COPY Procfile .
+USER inbox
+EXPOSE 8000
+CMD ["python", "-m", "receiver"]

@@ -1,0 +1,89 @@
+"""The signed address names an account, and only who holds a key can write one."""
+
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from itsdangerous import Signer
+
+from meetergo.address import WEBHOOK_PATH, Addresses
+
+OLD, NEW, OTHER = "old-" * 8, "new-" * 8, "other" * 8
+
+
+def token(keys: list[str], account: str = "default") -> str:
+    return Addresses(keys).path(account).removeprefix(f"{WEBHOOK_PATH}/")
+
+
+def forgeries() -> list[str]:
+    good = token([OLD])
+    account, signature = good.split(".")
+    another = Signer(OLD, salt=b"another.purpose", key_derivation="hmac", digest_method=sha256)
+    return [
+        "",
+        ".",
+        account,
+        f"{account}.",
+        f".{signature}",
+        signature,
+        f"other.{signature}",
+        f"{account}.{signature[:-1]}",
+        f"{account}.{signature}A",
+        f"{account}.{signature[::-1]}",
+        f"{account}.{'A' * 43}",
+        f"{good}\n",
+        f" {good}",
+        f"{good}/",
+        f"{good}.{signature}",
+        f"{account}\u0660.{signature}",
+        good.upper(),
+        token([OTHER]),
+        another.sign(account).decode(),
+        "x" * 100_000,
+        f"{account}.{'=' * 43}",
+    ]
+
+
+@pytest.mark.parametrize("account", ["default", "a", "Team_7-b", "x" * 64])
+def test_an_address_names_the_account_it_was_written_for(account: str) -> None:
+    assert Addresses([OLD]).account(token([OLD], account)) == account
+
+
+def test_an_address_stays_the_same_as_long_as_its_key() -> None:
+    assert Addresses([OLD]).path("default") == Addresses([OLD]).path("default")
+
+
+@pytest.mark.parametrize("account", ["", "x" * 65, "a.b", "a/b", "ä", "a b", "a\n"])
+def test_an_account_that_does_not_fit_into_a_path_gets_no_address(account: str) -> None:
+    with pytest.raises(ValueError, match="1 to 64"):
+        Addresses([OLD]).path(account)
+
+
+def test_the_newest_key_signs() -> None:
+    assert token([OLD, NEW]) == token([NEW])
+
+
+@pytest.mark.parametrize("signed_with", [[OLD], [NEW], [OTHER]])
+def test_every_listed_key_verifies(signed_with: list[str]) -> None:
+    assert Addresses([OLD, NEW, OTHER]).account(token(signed_with)) == "default"
+
+
+def test_a_removed_key_verifies_no_more() -> None:
+    assert Addresses([NEW]).account(token([OLD])) is None
+
+
+@pytest.mark.parametrize("forged", forgeries(), ids=lambda forged: repr(forged[:30]))
+def test_what_we_did_not_sign_names_nobody(forged: str) -> None:
+    assert Addresses([OLD]).account(forged) is None
+
+
+@pytest.mark.parametrize("place", range(len("default")))
+def test_a_token_with_a_changed_account_names_nobody(place: int) -> None:
+    good = token([OLD])
+    assert Addresses([OLD]).account(f"{good[:place]}X{good[place + 1 :]}") is None
+
+
+@given(st.text() | st.from_regex(r"[\w-]{1,64}\.[\w-]{43}", fullmatch=True))
+def test_no_text_makes_it_raise_or_names_anybody(text: str) -> None:
+    assert Addresses([OLD]).account(text) is None

@@ -1,0 +1,146 @@
+"""Every shape that the provider documents tells the same facts."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from meetergo.events import BookingEvent, EmployeeEvent, Event, read
+from tests.payloads import payload
+
+RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)
+CANCELLED = "booking_cancelled", "booking_cancelled_old", "booking_cancelled_action"
+RESCHEDULED = "booking_rescheduled", "booking_rescheduled_old", "booking_rescheduled_flat"
+BOOKINGS = "booking_created", "booking_created_old", *CANCELLED, "booking_cancelled_attendee_left", *RESCHEDULED
+
+
+def told(name: str, **changes: Any) -> BookingEvent:
+    event = read(payload(name, **changes), RECEIVED)
+    assert isinstance(event, BookingEvent)
+    return event
+
+
+def test_a_created_booking_tells_all_its_facts() -> None:
+    event = told("booking_created")
+    assert event.type == "booking_created"
+    assert (event.booking_id, event.company_id) == ("appt-uuid-12345", "company-uuid-789")
+    assert event.at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+    assert event.facts == {
+        "starts_at": "2024-01-15T08:00:00+00:00",
+        "ends_at": "2024-01-15T08:30:00+00:00",
+        "location": None,
+        "meeting_link": "https://zoom.us/j/123456789",
+        "meeting_name": "Discovery Call",
+        "meeting_type_id": "mt-uuid-456",
+        "metadata": {"ticketId": "EVAL-12345", "source": "crm-integration"},
+        "host_ids": ["host-uuid-123"],
+        "attendee_ids": ["att-uuid-789"],
+    }
+    assert event.attendees["att-uuid-789"]["fullname"] == "Jane Doe"
+    assert event.attendees["att-uuid-789"]["timezone"] == "America/New_York"
+
+
+def test_the_old_envelope_tells_the_same_but_for_the_metadata() -> None:
+    old, new = told("booking_created_old"), told("booking_created")
+    assert old.facts == {name: value for name, value in new.facts.items() if name != "metadata"}
+    assert (old.attendees, old.at, old.booking_id) == (new.attendees, new.at, new.booking_id)
+
+
+@pytest.mark.parametrize("name", CANCELLED)
+def test_every_shape_of_a_cancelled_booking_tells_who_and_why(name: str) -> None:
+    event = told(name)
+    assert event.facts["status"] == "cancelled"
+    assert (event.facts["cancelled_by"], event.facts["cancel_reason"]) == ("attendee", "Schedule conflict")
+    assert event.at == datetime(2024, 1, 14, 16, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", RESCHEDULED)
+def test_every_shape_of_a_rescheduled_booking_tells_the_new_times(name: str) -> None:
+    event = told(name)
+    assert (event.type, event.booking_id) == ("booking_rescheduled", "appt-uuid-12345")
+    assert event.facts == told("booking_rescheduled").facts
+    assert event.facts["starts_at"] == "2024-01-16T13:00:00+00:00"
+    assert event.at == datetime(2024, 1, 14, 18, tzinfo=UTC)
+
+
+def test_an_attendee_who_left_a_group_cancels_nothing() -> None:
+    event = told("booking_cancelled_attendee_left")
+    assert event.type == "booking_cancelled"
+    assert not {"status", "cancelled_by", "cancel_reason"} & set(event.facts)
+    assert event.facts["attendee_ids"] == ["att-uuid-789"]
+
+
+@pytest.mark.parametrize("name", BOOKINGS)
+@pytest.mark.parametrize(
+    "cancel",
+    [{"actionAt": "2024-01-14T19:00:00Z"}, {"cancelledAt": "2024-01-14T19:00:00Z", "actionAt": None}],
+    ids=["actionAt", "cancelledAt"],
+)
+def test_a_flag_or_a_time_cancels_under_any_event_name(name: str, cancel: dict[str, Any]) -> None:
+    assert told(name, isCancelled=True, cancel=None).facts["status"] == "cancelled"
+    assert told(name, isCancelled=..., cancel=cancel).facts["status"] == "cancelled"
+    for flag in (False, None, ...):
+        assert "status" not in told(name, isCancelled=flag, cancel={"actionAt": None, "reason": "no"}).facts
+        assert "status" not in told(name, isCancelled=flag, cancel=...).facts
+
+
+@pytest.mark.parametrize("name", BOOKINGS)
+def test_what_is_null_or_missing_is_not_said(name: str) -> None:
+    fields = ("start", "end", "meetingInfo", "meetingType", "meetingTypeId", "attendees", "hosts", "hostIds")
+    for nothing in (None, ...):
+        event = told(name, **dict.fromkeys((*fields, "companyId", "location"), nothing))
+        assert set(event.facts) - {"status", "cancelled_by", "cancel_reason"} <= {"location"}
+        assert (event.attendees, event.company_id) == ({}, None)
+
+
+def test_a_location_is_taken_away_by_a_null_and_kept_by_silence() -> None:
+    assert told("booking_created", location=None).facts["location"] is None
+    assert "location" not in told("booking_created", location=...).facts
+    assert told("booking_created", location={"city": "Köln"}).facts["location"] == '{"city": "Köln"}'
+
+
+def test_an_empty_group_is_told_but_no_list_at_all_is_not() -> None:
+    assert told("booking_created", attendees=[]).facts["attendee_ids"] == []
+
+
+def test_other_names_for_the_same_things_are_understood() -> None:
+    hosting = {"hostingInfo": {"meetingLink": "https://example.com/j"}, "meetingInfo": {"name": "Call"}}
+    facts = told("booking_created", **hosting, meetingType={"id": "mt-1"}, meetingTypeId=..., hostIds=...).facts
+    assert (facts["meeting_link"], facts["meeting_name"]) == ("https://example.com/j", "Call")
+    assert (facts["meeting_type_id"], facts["host_ids"]) == ("mt-1", ["host-uuid-123"])
+
+
+@pytest.mark.parametrize(
+    ("attendee", "key"), [({"id": 7, "email": "a@b.c"}, "7"), ({"email": "a@b.c"}, "a@b.c"), ({"phone": "+1"}, None)]
+)
+def test_attendees_are_told_apart_by_id_else_email_else_all_that_is_known(attendee: dict[str, Any], key: str) -> None:
+    event = told("booking_created", attendees=[attendee, {"phone": "+2"}])
+    assert len(event.attendees) == 2
+    assert key is None or event.facts["attendee_ids"][0] == key
+
+
+@pytest.mark.parametrize("name", ["new_employee", "new_employee_old"])
+def test_a_new_employee_has_a_user_id(name: str) -> None:
+    assert read(payload(name), RECEIVED) == EmployeeEvent("new_employee", None, "user-uuid-123", "new.user@example.com")
+    assert read(payload(name, id=1492, email=None, companyId="c"), RECEIVED) == EmployeeEvent(
+        "new_employee", "c", "1492", None
+    )
+
+
+@pytest.mark.parametrize("kind", ["form_submission", "review_submitted", "signature_completed", "anything", "x" * 500])
+def test_an_event_that_nobody_documents_is_only_named(kind: str) -> None:
+    for company in ("company-1", None):
+        event = read(payload("form_submission", webhookType=kind, companyId=company), RECEIVED)
+        assert event == Event(kind[:100], company)
+
+
+def test_what_an_event_shows_of_itself_names_no_person() -> None:
+    for shown in (repr(told("booking_created")), repr(read(payload("new_employee"), RECEIVED))):
+        assert "example.com" not in shown
+        assert "Jane" not in shown
+
+
+def test_a_version_is_made_of_time_and_kind_and_digest() -> None:
+    body = payload("booking_cancelled")
+    assert told("booking_cancelled").version == f"{1705248000_000000:020d}-3-{sha256(body).hexdigest()[:16]}"

@@ -1,0 +1,113 @@
+"""The version of an event orders what is told of one booking; its id says which booking that is."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from meetergo.events import BookingEvent, read
+from tests.payloads import payload
+
+RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)
+EARLY, LATE = "2024-03-01T10:00:00+01:00", "2024-03-01T09:00:01Z"
+
+
+def told(name: str, **changes: Any) -> BookingEvent:
+    return parsed(payload(name, **changes))
+
+
+def parsed(body: bytes) -> BookingEvent:
+    event = read(body, RECEIVED)
+    assert isinstance(event, BookingEvent)
+    return event
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        (dict(updatedAt=EARLY, rescheduledAt=LATE, createdAt=LATE, cancel={"actionAt": LATE}), EARLY),
+        (dict(updatedAt=None, rescheduledAt=LATE, createdAt=EARLY, cancel=None), LATE),
+        (dict(updatedAt=None, rescheduledAt=EARLY, createdAt=EARLY, cancel={"actionAt": LATE}), LATE),
+        (dict(updatedAt=..., rescheduledAt=..., createdAt=EARLY, cancel={"cancelledAt": LATE}), LATE),
+        (dict(updatedAt=..., rescheduledAt=None, createdAt=EARLY, cancel=...), EARLY),
+        (dict(updatedAt=..., rescheduledAt=..., createdAt=None, cancel=...), RECEIVED.isoformat()),
+    ],
+)
+def test_a_version_is_the_update_else_the_newest_change_else_the_receipt(times: dict[str, Any], expected: str) -> None:
+    for name in ("booking_created", "booking_rescheduled_old", "booking_cancelled_attendee_left"):
+        assert told(name, **times).at == datetime.fromisoformat(expected)
+
+
+def test_versions_sort_as_text_by_time_whatever_the_offset() -> None:
+    times = [
+        "1969-12-31T23:59:59Z",
+        "2001-09-09T01:46:39.999999Z",
+        "2001-09-09T01:46:40Z",
+        EARLY,
+        LATE,
+        "9999-01-01T00:00Z",
+    ]
+    versions = [told("booking_created", updatedAt=time).version for time in times]
+    assert versions == sorted(versions)
+
+
+def test_at_the_same_time_a_cancel_beats_a_reschedule_and_that_a_create() -> None:
+    names = ["booking_created", "booking_rescheduled", "booking_cancelled"]
+    versions = [told(name, updatedAt=EARLY).version for name in names]
+    assert versions == sorted(versions)
+    assert told("booking_created", updatedAt=EARLY, isCancelled=True).version > versions[1]
+
+
+def test_at_the_same_time_and_kind_the_digest_decides() -> None:
+    one, other = told("booking_created"), told("booking_created", end=EARLY)
+    assert one.at == other.at
+    assert one.version != other.version
+
+
+@pytest.mark.parametrize(
+    "time", ["2024-01-14T15:30:00", 1705246200, "2024-01-14T15:30:00.000Z", "2024-01-14T16:30+01:00"]
+)
+def test_times_in_any_of_the_usual_forms_are_the_same_time(time: Any) -> None:
+    assert told("booking_created", updatedAt=time).at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (dict(id="a"), "a"),
+        (dict(id=1492), "1492"),
+        (dict(id=..., appointmentId="b"), "b"),
+        (dict(id=None, appointmentId=7), "7"),
+        (dict(id="a", appointmentId="b"), "b"),
+        (dict(id="a", appointmentId=None), "a"),
+    ],
+)
+def test_a_booking_is_named_by_appointment_id_else_by_id_as_text(ids: dict[str, Any], expected: str) -> None:
+    for name in ("booking_created", "booking_cancelled_old", "booking_rescheduled_flat"):
+        assert told(name, **ids).booking_id == expected
+
+
+@pytest.mark.parametrize("nest", ["rescheduledAppointment", "appointment"])
+@pytest.mark.parametrize("envelope", ["old", "new"])
+@pytest.mark.parametrize(
+    ("outside", "inside", "expected"),
+    [
+        ({"id": "out"}, {"id": "in"}, "in"),
+        ({"appointmentId": "out"}, {"id": "in"}, "in"),
+        ({"id": "out"}, {"appointmentId": "in"}, "in"),
+        ({"appointmentId": "out", "id": "other"}, {}, "out"),
+        ({"id": "out"}, {}, "out"),
+    ],
+)
+def test_the_nested_id_goes_before_those_outside(
+    nest: str, envelope: str, outside: dict[str, Any], inside: dict[str, Any], expected: str
+) -> None:
+    start = datetime(2024, 5, 1, 9, tzinfo=UTC)
+    inner = {**outside, "previousStart": start.isoformat(), "companyId": "c", nest: {"start": str(start), **inside}}
+    kind = "booking_rescheduled"
+    body = {"event": kind, "data": inner} if envelope == "old" else {"webhookType": kind, **inner}
+    event = parsed(json.dumps(body).encode())
+    assert (event.booking_id, event.company_id) == (expected, "c")
+    assert event.facts["starts_at"] == start.isoformat()
+    assert event.at - RECEIVED == timedelta(0)
