@@ -1,10 +1,10 @@
 # One image for receiver, worker and schedule: only the command differs.
-FROM python:3.12-slim AS wheels
+FROM python:3.11-slim AS wheels
 WORKDIR /build
 COPY requirements.txt .
 RUN pip install --no-cache-dir --disable-pip-version-check --prefix=/install -r requirements.txt
 
-FROM python:3.12-slim
+FROM python:3.11-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --system --uid 10001 --home-dir /app inbox && mkdir -p /app/data && chown inbox /app/data
 WORKDIR /app
@@ -15,6 +15,6 @@ COPY receiver receiver
 COPY worker worker
 COPY console console
 COPY Procfile .
-USER inbox
+USER 10001
 EXPOSE 8000
 CMD ["python", "-m", "receiver"]

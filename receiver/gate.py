@@ -37,7 +37,8 @@ class Refused(Exception):
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
-        self.response: Response = refusal(status, reason)
+        # With a body unread the server hangs up: unless that is said, the sender's next request meets a closed line.
+        self.response: Response = refusal(status, reason, {"Connection": "close"})
 
 
 class Gate:

@@ -1,15 +1,21 @@
-"""The crew: the worker processes of one machine, started together and kept alive."""
+"""The crew: the processes of one machine that work at the boxes, started together and kept alive."""
 
 import multiprocessing
+import os
 import signal
+import socket
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from multiprocessing.process import BaseProcess
 from threading import Event
 
 import structlog
 from redis.exceptions import RedisError
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
+from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from models import queue
@@ -18,7 +24,6 @@ from models.queue import Bell, Box
 REST_BEFORE_RESTART = timedelta(seconds=1)
 MAINTENANCE_EVERY = timedelta(seconds=60)
 """RQ looks for jobs whose worker was killed this often; its own default is ten minutes."""
-
 WORKER_TTL = timedelta(seconds=60)
 """An idle worker shows itself more often than this; its registration outlives it by another minute."""
 
@@ -37,7 +42,10 @@ class BoxWorker(SimpleWorker):
 
 @dataclass(frozen=True)
 class Crew:
-    """So many processes for each box. Each box has its own, so that a slow channel holds up no booking.
+    """So many workers for each box, and one scheduler.
+
+    Each box has workers of its own, so that a slow channel holds up no booking. The scheduler is not a child of
+    a worker, as RQ would have it: that child outlives a killed worker with its connection, and swallows the next job.
 
     Attributes:
         redis_url: the queue's Redis.
@@ -52,37 +60,71 @@ class Crew:
     def work(self) -> None:
         """Starts all, restarts who dies, and ends when asked to: each finishes its job first."""
         stop = Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stop.set())
-        crew = {index: self._start(box) for index, box in enumerate(self.boxes * self.processes)}
+        for request in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(request, lambda *_: stop.set())
+        crew = {duty: _start(duty) for duty in self._duties()}
         while not stop.wait(REST_BEFORE_RESTART.total_seconds()):
-            for index, process in crew.items():
+            for duty, process in crew.items():
                 if not process.is_alive():
-                    box = (self.boxes * self.processes)[index]
-                    log.warning("worker.died", box=box, exit_code=process.exitcode)
-                    crew[index] = self._start(box)
+                    log.warning("worker.died", pid=process.pid, exit_code=process.exitcode)
+                    crew[duty] = _start(duty)
         for process in crew.values():
             process.terminate()
         for process in crew.values():
             process.join()
 
-    def _start(self, box: Box) -> BaseProcess:
-        process = multiprocessing.get_context("fork").Process(target=work_at, args=(self.redis_url, box))
-        process.start()
-        return process
+    def _duties(self) -> list[Callable[[], None]]:
+        """The scheduler's name stays when it is restarted: so it takes its own lock over at once."""
+        name = f"{socket.gethostname()}-{os.getpid()}"
+        workers = [partial(work_at, self.redis_url, box) for box in self.boxes for _ in range(self.processes)]
+        return [*workers, partial(schedule_for, self.redis_url, self.boxes, name)]
+
+
+def _start(duty: Callable[[], None]) -> BaseProcess:
+    process = multiprocessing.get_context("fork").Process(target=duty)
+    process.start()
+    return process
 
 
 def work_at(redis_url: str, box: Box) -> None:
     """One worker, until it is asked to stop."""
+    _stop_at_once_until_told_otherwise()
     try:
-        boxes = Bell(queue.connect(redis_url)).queue(box)
-        BoxWorker(
-            [boxes],
-            connection=boxes.connection,
-            serializer=JSONSerializer,
-            worker_ttl=int(WORKER_TTL.total_seconds()),
-            maintenance_interval=int(MAINTENANCE_EVERY.total_seconds()),
-            log_job_description=False,
-        ).work(with_scheduler=True, logging_level="WARNING")
+        worker = _worker(Bell(queue.connect(redis_url)).queue(box))
+        try:
+            worker.work(logging_level="WARNING")
+        except SystemExit:
+            worker.register_death()
+            raise
     except RedisError as error:
         log.error("redis.away", box=box, error=type(error).__name__)
+
+
+def schedule_for(redis_url: str, boxes: tuple[Box, ...], name: str) -> None:
+    """RQ's scheduler: enqueues the jobs of failed rows when their time has come, until it is asked to stop."""
+    _stop_at_once_until_told_otherwise()
+    scheduler = RQScheduler(
+        list(boxes), queue.connect(redis_url), logging_level="WARNING", serializer=JSONSerializer, name=name
+    )
+    try:
+        scheduler.acquire_locks()
+        scheduler.work()
+    except RedisError as error:
+        log.error("redis.away", error=type(error).__name__)
+
+
+def _worker(box: Queue) -> BoxWorker:
+    return BoxWorker(
+        [box],
+        connection=box.connection,
+        serializer=JSONSerializer,
+        worker_ttl=int(WORKER_TTL.total_seconds()),
+        maintenance_interval=int(MAINTENANCE_EVERY.total_seconds()),
+        log_job_description=False,
+    )
+
+
+def _stop_at_once_until_told_otherwise() -> None:
+    """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
+    for request in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(request, lambda *_: sys.exit())

@@ -1,0 +1,88 @@
+"""A receiver on real stores, and what lies in them after a request."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from redis import Redis
+from sqlalchemy import select
+
+from meetergo.address import Addresses
+from models.database import Database
+from models.tables import Delivery
+from receiver.app import create_app
+from receiver.settings import ReceiverSettings
+
+OLD_KEY, KEY = "old-key-" * 4, "new-key-" * 4
+ADDRESS = Addresses([OLD_KEY, KEY]).path("default")
+
+MakeApp = Callable[..., Flask]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ReceiverSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def make_app(database_url: str, redis_url: str, redis: Redis) -> Iterator[MakeApp]:
+    opened: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        stores = {"database_url": database_url, "redis_url": redis_url, "webhook_keys": [OLD_KEY, KEY]}
+        opened.append(create_app(ReceiverSettings(**(stores | changes))))
+        return opened[-1]
+
+    yield make
+    for app in opened:
+        app.extensions["door"].database.close()
+        app.extensions["door"].bell.redis.close()
+
+
+@pytest.fixture
+def app(make_app: MakeApp) -> Flask:
+    return make_app()
+
+
+@pytest.fixture
+def stored(database: Database) -> Callable[[], list[bytes]]:
+    """The bodies that lie in the inbox."""
+
+    def bodies() -> list[bytes]:
+        with database.reading() as session:
+            return list(session.scalars(select(Delivery.body).order_by(Delivery.received_at)))
+
+    return bodies
+
+
+@pytest.fixture
+def everything_in_redis(redis: Redis) -> Callable[[], bytes]:
+    """All keys and values, those that RQ packs unpacked too."""
+
+    def dump() -> bytes:
+        return b"\n".join(key + b" " + b" ".join(map(_unpacked, _values(redis, key))) for key in redis.scan_iter())
+
+    return dump
+
+
+def _values(redis: Redis, key: bytes) -> list[bytes]:
+    kind = redis.type(key)
+    if kind == b"hash":
+        return [part for pair in redis.hgetall(key).items() for part in pair]
+    if kind == b"list":
+        return redis.lrange(key, 0, -1)
+    if kind == b"string":
+        return [redis.get(key)]
+    return list(redis.smembers(key) if kind == b"set" else redis.zrange(key, 0, -1))
+
+
+def _unpacked(value: bytes) -> bytes:
+    try:
+        return zlib.decompress(value)
+    except zlib.error:
+        return value

@@ -1,0 +1,68 @@
+"""The door keeps a delivery once, rings once, and always says the same."""
+
+from collections.abc import Callable
+from hashlib import sha256
+
+import pytest
+from flask import Flask
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import select
+
+from models.database import Database
+from models.tables import Delivery
+from tests.payloads import payload
+from tests.receiver.conftest import ADDRESS
+
+BODY = payload("booking_created")
+PERSONAL = (b"Jane", b"Doe", b"example.com", b"555-123", b"secret-token", b"zoom.us", b"appt-uuid", b"booking_created")
+
+
+def test_a_delivery_is_answered_with_200_and_its_id(app: Flask) -> None:
+    answer = app.test_client().post(ADDRESS, data=BODY)
+    assert answer.status_code == 200
+    assert answer.text == f'{{"status":"accepted","delivery":"{sha256(BODY).hexdigest()}"}}'
+    assert answer.content_type == "application/json"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_delivery_is_one_pending_row_however_often_it_comes(app: Flask, database: Database) -> None:
+    answers = {app.test_client().post(ADDRESS, data=BODY).data for _ in range(3)}
+    assert len(answers) == 1
+    with database.reading() as session:
+        row = session.scalars(select(Delivery)).one()
+    assert (row.id, row.body) == (sha256(BODY).hexdigest(), BODY)
+    assert (row.account, row.source, row.status, row.attempts) == ("default", "webhook", "pending", 0)
+
+
+@pytest.mark.parametrize("body", [b"not JSON", b"\x00\xff", b"{}", b" ", payload("booking_created") + b"\n"])
+def test_the_door_judges_the_carrier_and_not_the_letter(
+    app: Flask, stored: Callable[[], list[bytes]], body: bytes
+) -> None:
+    assert app.test_client().post(ADDRESS, data=body, content_type="text/plain").status_code == 200
+    assert stored() == [body]
+
+
+def test_form_data_is_kept_raw(app: Flask, stored: Callable[[], list[bytes]]) -> None:
+    form = b"a=1&b=2"
+    answer = app.test_client().post(ADDRESS, data=form, content_type="application/x-www-form-urlencoded")
+    assert answer.status_code == 200
+    assert stored() == [form]
+
+
+def test_many_deliveries_ring_once(app: Flask, redis: Redis, stored: Callable[[], list[bytes]]) -> None:
+    for number in range(20):
+        assert app.test_client().post(ADDRESS, data=payload("booking_created", id=number)).status_code == 200
+    assert len(stored()) == 20
+    [job] = Queue("inbox", connection=redis, serializer=JSONSerializer).jobs
+    assert (job.func_name, job.args) == ("worker.jobs.empty", ["inbox"])
+
+
+def test_redis_holds_jobs_as_json_and_nothing_of_people(
+    app: Flask, redis: Redis, everything_in_redis: Callable[[], bytes]
+) -> None:
+    app.test_client().post(ADDRESS, data=BODY)
+    found = everything_in_redis()
+    assert b'["worker.jobs.empty"' in found
+    assert not [word for word in (*PERSONAL, ADDRESS.encode(), sha256(BODY).hexdigest().encode()) if word in found]

@@ -1,0 +1,139 @@
+"""Who is refused learns little, and leaves nothing behind."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from flask import Flask
+from redis import Redis
+from werkzeug.test import TestResponse
+
+from meetergo.address import WEBHOOK_PATH, Addresses
+from tests.payloads import payload
+from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY, MakeApp
+
+BODY = payload("booking_created")
+SOME_KEY = "some other key " * 3
+CHUNKED: dict[str, Any] = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+TOO_LARGE = b" " * 1001
+
+Nothing = Callable[[TestResponse, int], None]
+
+
+@pytest.fixture
+def refused(stored: Callable[[], list[bytes]], redis: Redis) -> Nothing:
+    """Asserts the status, a small JSON answer, and that nothing was stored or queued."""
+
+    def check(answer: TestResponse, status: int) -> None:
+        assert answer.status_code == status
+        assert answer.content_type == "application/json"
+        assert set(answer.json) == {"status", "reason"}
+        assert answer.json["status"] == "refused"
+        assert len(answer.data) < 100
+        assert stored() == []
+        assert redis.keys("*") == []
+
+    return check
+
+
+BAD_PATHS = [
+    WEBHOOK_PATH,
+    f"{WEBHOOK_PATH}/",
+    f"{WEBHOOK_PATH}/default",
+    f"{WEBHOOK_PATH}/default.{'A' * 43}",
+    ADDRESS[:-1],
+    f"{ADDRESS[:-5]}XXXXX",
+    f"{ADDRESS}/",
+    f"{ADDRESS}/more",
+    f"{ADDRESS}%0A",
+    f"{ADDRESS}%00",
+    f"/{ADDRESS}",
+    ADDRESS.replace("/webhooks/", "/webhooks//"),
+    ADDRESS.replace("default", "other"),
+    ADDRESS.upper(),
+    f"{WEBHOOK_PATH}/%C3%A9",
+    f"{WEBHOOK_PATH}/%FF",
+    Addresses([SOME_KEY]).path("default"),
+    Addresses([KEY]).path("other"),
+    "/elsewhere",
+]
+
+
+@pytest.mark.parametrize("path", BAD_PATHS)
+def test_a_bad_address_is_404(app: Flask, refused: Nothing, path: str) -> None:
+    refused(app.test_client().post(path, data=BODY), 404)
+
+
+def test_a_bad_address_is_404_without_a_look_at_the_body(app: Flask, refused: Nothing) -> None:
+    unread = BytesIO(BODY)
+    refused(app.test_client().post(BAD_PATHS[3], input_stream=unread, environ_overrides=CHUNKED), 404)
+    assert not unread.closed
+    assert unread.tell() == 0
+
+
+@pytest.mark.parametrize("path", [ADDRESS, WEBHOOK_PATH, BAD_PATHS[3]])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "PROPFIND"])
+def test_another_method_is_405_and_tells_which_is_allowed(app: Flask, refused: Nothing, path: str, method: str) -> None:
+    answer = app.test_client().open(path, method=method, data=BODY)
+    refused(answer, 405)
+    assert "POST" in answer.headers["Allow"]
+
+
+def test_a_body_above_the_limit_is_413_by_its_stated_length(make_app: MakeApp, refused: Nothing) -> None:
+    unread = BytesIO(TOO_LARGE)
+    refused(make_app(webhook_max_body=1000).test_client().post(ADDRESS, input_stream=unread), 413)
+    assert unread.tell() == 0
+
+
+def test_a_body_above_the_limit_is_413_without_a_stated_length(make_app: MakeApp, refused: Nothing) -> None:
+    client = make_app(webhook_max_body=1000).test_client()
+    refused(client.post(ADDRESS, input_stream=BytesIO(TOO_LARGE * 9), environ_overrides=CHUNKED), 413)
+
+
+@pytest.mark.parametrize("environ", [{}, CHUNKED], ids=["stated", "chunked"])
+def test_a_body_as_large_as_the_limit_is_accepted(make_app: MakeApp, environ: dict[str, Any]) -> None:
+    client = make_app(webhook_max_body=len(BODY)).test_client()
+    assert client.post(ADDRESS, input_stream=BytesIO(BODY), environ_overrides=environ).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"CONTENT_LENGTH": str(len(BODY) + 1)}, {"CONTENT_LENGTH": "200000"}, CHUNKED],
+    ids=["one missing", "much missing", "chunked"],
+)
+def test_a_body_that_was_cut_off_is_400(app: Flask, refused: Nothing, environ: dict[str, Any]) -> None:
+    sent = BODY[:-1] if environ is CHUNKED else BODY
+    refused(app.test_client().post(ADDRESS, input_stream=BytesIO(sent), environ_overrides=environ), 400)
+
+
+@pytest.mark.parametrize("environ", [{}, {"CONTENT_LENGTH": "0"}, CHUNKED])
+def test_an_empty_body_is_400(app: Flask, refused: Nothing, environ: dict[str, Any]) -> None:
+    refused(app.test_client().post(ADDRESS, input_stream=BytesIO(), environ_overrides=environ), 400)
+
+
+def test_a_body_whose_end_the_server_cannot_know_is_411(app: Flask, refused: Nothing) -> None:
+    refused(app.test_client().post(ADDRESS, data=BODY, environ_overrides={"CONTENT_LENGTH": ""}), 411)
+
+
+@pytest.mark.parametrize(
+    "length", ["-1", "+5", "1_0", "0x10", "1e3", "nan", "5, 5", " 5", "\u0665", "²", "9" * 19, "9" * 5000]
+)
+def test_a_length_that_is_no_number_is_400(app: Flask, refused: Nothing, length: str) -> None:
+    refused(app.test_client().post(ADDRESS, data=BODY, environ_overrides={"CONTENT_LENGTH": length}), 400)
+
+
+@pytest.mark.parametrize("signed_with", [OLD_KEY, KEY])
+def test_an_address_outlives_the_newest_key_as_long_as_its_own_is_listed(app: Flask, signed_with: str) -> None:
+    assert app.test_client().post(Addresses([signed_with]).path("default"), data=BODY).status_code == 200
+
+
+def test_an_address_ends_with_its_key(make_app: MakeApp, refused: Nothing) -> None:
+    client = make_app(webhook_keys=[KEY]).test_client()
+    refused(client.post(Addresses([OLD_KEY]).path("default"), data=BODY), 404)
+
+
+def test_an_inbox_of_another_account_has_another_address(make_app: MakeApp, refused: Nothing) -> None:
+    client = make_app(webhook_account="other").test_client()
+    refused(client.post(ADDRESS, data=BODY), 404)
+    assert client.post(Addresses([KEY]).path("other"), data=BODY).status_code == 200

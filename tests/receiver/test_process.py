@@ -1,0 +1,80 @@
+"""How the process starts, ends, and what it prints."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meetergo.address import WEBHOOK_PATH
+from tests.payloads import payload
+from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
+from tests.receiver.process import PATIENCE_SECONDS, environment, hear, receiver_process, request
+
+BODY = payload("booking_created")
+TOKEN = ADDRESS.rpartition("/")[2]
+SECRET = "c2lnbmluZyBzZWNyZXQ="
+STORES = {"REDIS_URL": "redis://127.0.0.1:1/0"}
+
+
+def test_a_receiver_that_is_asked_to_stop_finishes_what_it_has_begun(tmp_path: Path, redis_url: str) -> None:
+    with receiver_process(tmp_path, redis_url) as process, process.call() as line:
+        line.sendall(request(f"Content-Length: {len(BODY)}", "Expect: 100-continue"))
+        assert line.recv(100).startswith(b"HTTP/1.1 100")  # it is reading
+        process.popen.terminate()
+        line.sendall(BODY)
+        assert b'"status":"accepted"' in hear(line)
+        assert process.popen.wait(PATIENCE_SECONDS) == 0
+        assert process.stored() == [BODY]
+
+
+def test_a_receiver_that_is_asked_to_stop_does_not_wait_for_ever(tmp_path: Path, redis_url: str) -> None:
+    with receiver_process(tmp_path, redis_url) as process, process.call() as line:
+        line.sendall(request(f"Content-Length: {len(BODY)}", "Expect: 100-continue"))
+        assert line.recv(100).startswith(b"HTTP/1.1 100")
+        assert process.stop() == 0
+        assert process.stored() == []
+
+
+def test_whatever_is_asked_of_it_a_receiver_prints_no_secret_and_no_person(tmp_path: Path, redis_url: str) -> None:
+    signature = {"WEBHOOK_SIGNATURE_SCHEME": "standard", "WEBHOOK_SIGNATURE_SECRETS": SECRET}
+    with receiver_process(tmp_path, redis_url) as open_one:
+        for path in (ADDRESS, f"/{ADDRESS}", f"{ADDRESS}/x", f"{ADDRESS}?{TOKEN}", f"{WEBHOOK_PATH}/x{TOKEN}"):
+            open_one.say(request(f"Content-Length: {len(BODY)}", path=path), BODY)
+            open_one.say(request("Content-Length: 5000", path=path), BODY, hang_up=True)
+            open_one.say(request(path=path, method="GET"))
+            open_one.say(request(path=path, method="G\x00T"), hang_up=True)
+            open_one.say(request("Transfer-Encoding: chunked", path=path), b"zz", BODY, hang_up=True)
+        (tmp_path / "inbox.db").unlink()
+        (tmp_path / "inbox.db").mkdir()
+        open_one.say(request(f"Content-Length: {len(BODY)}"), BODY)
+        assert open_one.stop() == 0
+    (tmp_path / "signed").mkdir()
+    with receiver_process(tmp_path / "signed", redis_url, **signature) as signed_one:
+        signed_one.say(request(f"Content-Length: {len(BODY)}", f"webhook-signature: v1,{TOKEN}"), BODY)
+        assert signed_one.stop() == 0
+    printed = open_one.printed() + signed_one.printed()
+    markers = (TOKEN, TOKEN.partition(".")[2], KEY, OLD_KEY, SECRET, "example.com", "Jane", "secret-token", "zoom.us")
+    assert not [marker for marker in markers if marker in printed]
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({**STORES}, "WEBHOOK_KEYS"),
+        ({**STORES, "WEBHOOK_KEYS": "too-short-a-key"}, "WEBHOOK_KEYS"),
+        ({"WEBHOOK_KEYS": KEY}, "REDIS_URL"),
+        ({**STORES, "WEBHOOK_KEYS": KEY, "WEBHOOK_SIGNATURE_SCHEME": "hex"}, "WEBHOOK_SIGNATURE_SECRETS"),
+    ],
+)
+def test_a_bad_setting_stops_it_with_one_sentence(tmp_path: Path, settings: dict[str, str], name: str) -> None:
+    command = [sys.executable, "-m", "receiver"]
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment(**settings), capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    [sentence] = ended.stderr.splitlines()
+    assert sentence.startswith(name)
+    assert sentence.endswith(".")
+    assert not [value for value in settings.values() if value in sentence and value != "hex"]

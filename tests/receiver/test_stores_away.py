@@ -1,0 +1,119 @@
+"""A 200 means kept: in the database, or else in the queue; only without both does the door say come back."""
+
+import base64
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from sqlalchemy import text
+
+from console.redis_server import free_port
+from models.database import Database
+from tests.payloads import payload
+from tests.receiver.conftest import ADDRESS, MakeApp
+
+BODY = payload("booking_created")
+LONGEST_ANSWER_SECONDS = 5
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Takes calls and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture(params=["locked", "unreachable", "without tables"])
+def database_away(
+    request: pytest.FixtureRequest, database: Database, database_url: str, silent_port: int, tmp_path: Path
+) -> Iterator[str]:
+    """The URL of a database that takes nothing now."""
+    postgresql = database_url.startswith("postgresql")
+    if request.param == "locked":
+        with database.engine.begin() as connection:  # on SQLite, this alone holds the write lock
+            if postgresql:
+                connection.execute(text("LOCK TABLE deliveries IN EXCLUSIVE MODE"))
+            yield database_url
+    elif request.param == "unreachable":
+        yield f"postgresql://user:password@127.0.0.1:{silent_port}/inbox" if postgresql else f"sqlite:///{tmp_path}"
+    else:
+        yield database_url.replace("/postgres?", "/template1?") if postgresql else f"{database_url}-new"
+
+
+def carried(redis: Redis) -> list[Job]:
+    return Queue("inbox", connection=redis, serializer=JSONSerializer).jobs
+
+
+def assert_nothing_could_keep_it(app: Flask) -> None:
+    started = time.monotonic()
+    answer = app.test_client().post(ADDRESS, data=BODY)
+    assert time.monotonic() - started < LONGEST_ANSWER_SECONDS
+    assert (answer.status_code, answer.json["status"]) == (503, "refused")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_with_the_database_away_the_body_travels_in_a_job(
+    make_app: MakeApp, database_away: str, redis: Redis, stored: Callable[[], list[bytes]]
+) -> None:
+    before = datetime.now(UTC)
+    answer = make_app(database_url=database_away).test_client().post(ADDRESS, data=BODY)
+    assert (answer.status_code, answer.json["status"]) == (200, "accepted")
+    assert stored() == []
+    [job] = carried(redis)
+    account, body, received_at = job.args
+    assert (job.func_name, account, base64.b64decode(body)) == ("worker.jobs.carry", "default", BODY)
+    assert before <= datetime.fromisoformat(received_at) <= datetime.now(UTC)
+    assert "Jane" not in job.description
+
+
+@pytest.mark.parametrize("shape", ["nobody there", "silent"])
+def test_with_redis_away_the_row_waits(
+    make_app: MakeApp, silent_port: int, stored: Callable[[], list[bytes]], shape: str
+) -> None:
+    port = silent_port if shape == "silent" else free_port()
+    answer = make_app(redis_url=f"redis://127.0.0.1:{port}/0").test_client().post(ADDRESS, data=BODY)
+    assert (answer.status_code, answer.json["status"]) == (200, "accepted")
+    assert stored() == [BODY]
+
+
+def test_with_redis_full_the_row_waits_but_nothing_is_carried(
+    make_app: MakeApp, redis: Redis, stored: Callable[[], list[bytes]], tmp_path: Path
+) -> None:
+    redis.config_set("maxmemory", 1)
+    try:
+        assert make_app().test_client().post(ADDRESS, data=BODY).status_code == 200
+        assert stored() == [BODY]
+        assert_nothing_could_keep_it(make_app(database_url=f"sqlite:///{tmp_path}"))
+    finally:
+        redis.config_set("maxmemory", 0)
+    assert redis.keys("*") == []
+
+
+def test_without_both_the_sender_is_asked_to_come_back_soon_enough(
+    make_app: MakeApp, database_away: str, silent_port: int, stored: Callable[[], list[bytes]]
+) -> None:
+    assert_nothing_could_keep_it(make_app(database_url=database_away, redis_url=f"redis://127.0.0.1:{silent_port}/0"))
+    assert stored() == []
+
+
+def test_when_the_stores_are_back_the_same_process_keeps_again(
+    make_app: MakeApp, database: Database, redis: Redis, stored: Callable[[], list[bytes]]
+) -> None:
+    app = make_app()
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE deliveries RENAME TO elsewhere"))
+    assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
+    with database.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE elsewhere RENAME TO deliveries"))
+    redis.client_kill_filter(_type="normal", skipme=True)
+    assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
+    assert stored() == [BODY]
+    assert [job.func_name for job in carried(redis)] == ["worker.jobs.carry", "worker.jobs.empty"]

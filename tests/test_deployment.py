@@ -1,0 +1,82 @@
+"""The files that start us somewhere else agree with the code. There may be no Docker engine where the tests run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from console.settings import ConsoleSettings
+from console.stage import commands
+from receiver.settings import ReceiverSettings
+from worker.settings import WorkerSettings
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = [ReceiverSettings, WorkerSettings, ConsoleSettings]
+NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
+SAID = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
+
+
+def compose() -> dict[str, Any]:
+    services: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    return services
+
+
+def test_the_procfile_names_the_four_processes() -> None:
+    assert list(commands()) == ["release", "web", "worker", "cron"]
+
+
+def test_the_example_explains_every_setting_and_no_other() -> None:
+    said = {name for name, _ in SAID.findall((ROOT / ".env.example").read_text())}
+    assert said - {"POSTGRES_PASSWORD"} == NAMES
+
+
+def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
+    said = dict(SAID.findall((ROOT / ".env.example").read_text()))
+    fields = {name.upper(): field for settings in SETTINGS for name, field in settings.model_fields.items()}
+    for name, text in said.items():
+        if text:
+            default = fields[name].default
+            assert text == (",".join(default) if isinstance(default, list) else str(default))
+
+
+def test_the_readme_names_every_setting() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert not [name for name in NAMES if f"`{name}`" not in readme]
+
+
+@pytest.mark.parametrize(("service", "process"), [("migrate", "release"), ("worker", "worker"), ("cron", "cron")])
+def test_compose_runs_what_the_procfile_runs(service: str, process: str) -> None:
+    assert compose()[service]["command"] == commands()[process]
+
+
+def test_the_image_serves_the_receiver_and_not_as_root() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert 'CMD ["python", "-m", "receiver"]' in dockerfile
+    assert re.search(r"^USER 10001$", dockerfile, re.MULTILINE)
+
+
+def test_the_stores_of_compose_lose_nothing() -> None:
+    services = compose()
+    assert "--appendonly yes --maxmemory-policy noeviction" in services["redis"]["command"]
+    assert services["redis"]["volumes"]
+    assert services["postgres"]["volumes"]
+    assert all("healthcheck" in services[name] for name in ("redis", "postgres", "receiver", "worker", "cron"))
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"), [("receiver", ReceiverSettings), ("worker", WorkerSettings), ("cron", WorkerSettings)]
+)
+def test_each_process_is_given_only_what_it_reads(service: str, settings: Any) -> None:
+    given = set(compose()[service]["environment"])
+    assert given <= {name.upper() for name in settings.model_fields}
+    missing = {name.upper() for name in settings.model_fields} - given
+    assert missing <= {"HOST"}
+
+
+def test_what_we_ship_is_pinned_exactly() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.lstrip().startswith("#")]
+        assert lines
+        assert all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ]+( ;.*)?", line) for line in lines)

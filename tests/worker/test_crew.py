@@ -1,0 +1,121 @@
+"""The worker processes: kept alive, and stopped in order."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rq import Worker
+
+from console import samples
+from console.stage import environment
+from models import queue
+from models.booking import Booking
+from models.queue import Bell
+from tests.worker.desk import AT, START, Desk
+
+
+@contextmanager
+def crew(folder: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    with (folder / "worker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "worker", *words], cwd=folder, env=environment({}), stdout=log, stderr=log
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def workers(desk: Desk) -> list[Worker]:
+    return [worker for worker in Worker.all(desk.office.bell.redis) if worker.death_date is None]
+
+
+def test_each_box_has_so_many_processes_each_on_one_queue(desk: Desk, tmp_path: Path) -> None:
+    with crew(tmp_path, "-n", "2") as process:
+        until(lambda: len(workers(desk)) == 4)
+        assert sorted(",".join(worker.queue_names()) for worker in workers(desk)) == ["inbox"] * 2 + ["outbox"] * 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert workers(desk) == []
+
+
+def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -> None:
+    with crew(tmp_path, "inbox") as process:
+        until(lambda: workers(desk))
+        first = workers(desk)[0]
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGKILL)
+        until(lambda: {worker.pid for worker in workers(desk)} - {first.pid})
+        desk.deliver(samples.created("b1", START, AT))
+        desk.office.bell.ring("inbox")
+        until(lambda: desk.all(Booking))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["-n", "0"]])
+def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", *words],
+        cwd=tmp_path,
+        env=environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "a BOX is inbox or outbox" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"REDIS_URL": ""}, "REDIS_URL is not set"),
+        ({"PLATFORM_HOOK": "no.such.module:f"}, "PLATFORM_HOOK=no.such.module:f cannot be imported"),
+        ({"PLATFORM_HOOK": "json:nothing"}, "PLATFORM_HOOK=json:nothing cannot be imported"),
+        ({"PLATFORM_HOOK": "json:__name__"}, "PLATFORM_HOOK=json:__name__ is not a function"),
+        ({"NOTIFY_DEFAULT": "mailto:"}, "NOTIFY_DEFAULT: a channel that starts with 'mailto:' cannot be used"),
+        ({"NOTIFY_DEFAULT": "https://x.example/h"}, "NOTIFY_SIGNING_SECRET"),
+        ({"NOTIFY_DEFAULT": "nonsense://x"}, "NOTIFY_DEFAULT"),
+        ({"NOTIFY_DEFAULT": "s3cr3t-t0ken"}, "a channel is a URL"),
+        ({"SMTP_URL": "http://x"}, "SMTP_URL cannot be used"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
+    tmp_path: Path, settings: dict[str, str], sentence: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.schedule" if "PLATFORM_HOOK" in settings else "worker"],
+        cwd=tmp_path,
+        env=environment({"REDIS_URL": "redis://127.0.0.1:1", **settings}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "s3cr3t" not in done.stderr
+
+
+def test_the_bell_never_raises_when_redis_is_away() -> None:
+    bell = Bell(queue.connect("redis://127.0.0.1:1"))
+    bell.ring("inbox")
+    bell.ring_again("outbox")
+    bell.answer("inbox")
+    bell.forget("inbox", "x")
