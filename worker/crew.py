@@ -94,7 +94,7 @@ def work_at(redis_url: str, box: Box) -> None:
         try:
             worker.work(logging_level="WARNING")
         except SystemExit:
-            worker.register_death()
+            worker.register_death()  # type: ignore[no-untyped-call] # RQ has types, but not here
             raise
     except RedisError as error:
         log.error("redis.away", box=box, error=type(error).__name__)
