@@ -16,6 +16,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from console import demo, run, samples
+from console.privacy import erase, prune, reseal
 from console.redis_server import NoRedisServer
 from console.sender import Sender
 from console.settings import ConsoleSettings
@@ -84,6 +85,8 @@ def replay(delivery_id: str) -> None:
         delivery = session.get(Delivery, delivery_id, with_for_update=True)
         if delivery is None:
             raise click.ClickException("there is no such delivery: its id is the SHA-256 that the receiver answered")
+        if not delivery.body:
+            raise click.ClickException("its body was erased: there is nothing to handle")
         delivery.replay(datetime.now(UTC))
     bell.forget("inbox", delivery_id)
     bell.ring("inbox")
@@ -121,7 +124,7 @@ def run_command() -> None:
         sys.exit(run.run(Path.cwd()))
 
 
-COMMANDS = [endpoint, send, replay, migrate, alive, run_command, demo_command]
+COMMANDS = [endpoint, send, replay, prune, erase, reseal, migrate, alive, run_command, demo_command]
 
 
 @contextmanager

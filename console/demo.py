@@ -21,7 +21,7 @@ from console.story import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, Scene, st
 from meetergo.address import WEBHOOK_PATH, Addresses
 from models.booking import Booking, BookingChange
 from models.database import Database
-from models.delivery import Delivery
+from models.delivery import Delivery, identify
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from receiver.settings import DEFAULT_MAX_BODY
@@ -97,8 +97,8 @@ def _play_scenes(console: Console, database: Database, address: str, forged: str
 
 def _what_became(database: Database, scene: Scene, before: tuple[int, int]) -> str:
     with database.reading() as session:
-        delivery = session.get(Delivery, Delivery.identify(scene.body))
-        caused = select(BookingChange.kind).where(BookingChange.delivery_id == Delivery.identify(scene.body))
+        delivery = session.get(Delivery, identify(scene.body))
+        caused = select(BookingChange.kind).where(BookingChange.delivery_id == identify(scene.body))
         kinds = list(session.scalars(caused.order_by(BookingChange.id)))
     if delivery is None:
         return NOTHING_STORED

@@ -3,9 +3,11 @@
 import os
 import secrets
 import socket
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 from honcho.manager import Manager
 from rich.console import Console
@@ -39,23 +41,31 @@ def run(folder: Path) -> int:
     with nullcontext(given) if given else redis_server(folder / "data" / "redis") as redis_url:
         env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
         run_to_its_end("release", env, folder)
-        _greet(settings, redis_url, invented=invented)
+        _greet(settings, redis_url, invented)
         code = _manage(env, folder)
     return 0 if code == STOPPED_BY_CTRL_C else code
 
 
-def invent_keys(path: Path) -> bool:
-    """Writes signing keys to `.env` if nobody has set any, so that the address survives a restart.
+INVENTED: dict[str, Callable[[], str]] = {
+    "WEBHOOK_KEYS": lambda: secrets.token_urlsafe(32),
+    "BODY_KEYS": lambda: Fernet.generate_key().decode(),
+}
+
+
+def invent_keys(path: Path) -> list[str]:
+    """Writes keys to `.env` if nobody has set any, so that the address and the stored bodies survive a restart.
 
     Returns:
-        Whether it had to.
+        The names of those that it had to invent.
     """
-    if os.environ.get("WEBHOOK_KEYS") or dotenv_values(path).get("WEBHOOK_KEYS"):
-        return False
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
-        file.write(f"WEBHOOK_KEYS={secrets.token_urlsafe(32)}\n")
-    path.chmod(0o600)
-    return True
+    known = dotenv_values(path)
+    missing = [name for name in INVENTED if not (os.environ.get(name) or known.get(name))]
+    if missing:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
+            file.writelines(f"\n{name}={INVENTED[name]()}" for name in missing)
+            file.write("\n")
+        path.chmod(0o600)
+    return missing
 
 
 def _manage(env: dict[str, str], folder: Path) -> int:
@@ -75,7 +85,7 @@ def _check_port(port: int) -> None:
             raise StageFright(f"port {port} is taken: stop who uses it, or set PORT to another") from None
 
 
-def _greet(settings: ConsoleSettings, redis_url: str, *, invented: bool) -> None:
+def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     address = settings.receiver_url + Addresses(settings.webhook_keys).path(settings.webhook_account)
     console.print("\n[bold]meetergo-inbox is running.[/bold] Ctrl-C stops everything.\n")
@@ -87,5 +97,7 @@ def _greet(settings: ConsoleSettings, redis_url: str, *, invented: bool) -> None
     console.print("    .venv/bin/python -m console send booking_created")
     console.print(f"  Look at the queue:\n    .venv/bin/rq info --url {redis_url}")
     if invented:
-        console.print("  The signing key of the address is new; it is kept in .env")
+        console.print(
+            f"  New in .env: {', '.join(invented)}. Keep that file: the address and the stored bodies need it."
+        )
     console.print()

@@ -8,7 +8,7 @@ names of its REST reference where they differ.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -21,6 +21,7 @@ Json = Any
 """A value that JSON can hold."""
 
 KIND_RANK = {"booking_created": 1, "booking_rescheduled": 2, "booking_cancelled": 3}
+AUTHORITY_RANK = 4
 
 
 class Unreadable(ValueError):
@@ -67,12 +68,14 @@ class EmployeeEvent(Event):
     email: str | None = field(repr=False)
 
 
-def read(body: bytes, received_at: datetime) -> Event:
+def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) -> Event:
     """Reads a delivery's body.
 
     Args:
         body: the bytes as they came.
         received_at: the version of a body that carries no time of its own.
+        is_authoritative: whether we asked the provider ourselves. Only then does a booking that is not
+            cancelled say so, and may revive one that was: no webhook does.
 
     Raises:
         Unreadable: not a JSON object, no event type, or a booking event without a booking id.
@@ -84,9 +87,16 @@ def read(body: bytes, received_at: datetime) -> Event:
     data = outer.get("data")
     inner = data if isinstance(data, dict) and "webhookType" not in outer else outer
     try:
-        return _event(event_type[:100], inner, body, received_at)
+        event = _event(event_type[:100], inner, body, received_at)
     except ValidationError as error:
         raise Unreadable(_first_fault(error)) from None
+    return _with_authority(event) if is_authoritative and isinstance(event, BookingEvent) else event
+
+
+def _with_authority(event: BookingEvent) -> BookingEvent:
+    time, _, digest = event.version.split("-")
+    facts = {"status": "confirmed", **event.facts}
+    return replace(event, facts=facts, version=f"{time}-{AUTHORITY_RANK}-{digest}")
 
 
 def _event(event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime) -> Event:

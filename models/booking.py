@@ -80,7 +80,7 @@ class Booking(Model):
         self.facts = join(self.facts, event.version, {**event.facts, **dict(about_attendees(event.attendees))})
         if event.version > self.version:
             self.version, self.as_of = event.version, event.at
-        self._show()
+        self.show()
         self.platform_user_id = owner_of(self.host_ids, self.meeting_type_id)
         left = [key for key in attended or () if key not in newest(self.facts, "attendee_ids")]
         return self._changed(before, now, someone_left=bool(left))
@@ -118,7 +118,7 @@ class Booking(Model):
             "as_of": _iso(self.as_of),
         }
 
-    def _show(self) -> None:
+    def show(self) -> None:
         """Sets the columns to what is known."""
         known = self.facts
         self.status = newest(known, "status") or "confirmed"
@@ -174,7 +174,10 @@ class BookingChange(Model):
     """
 
     __tablename__ = "booking_changes"
-    __table_args__ = (Index("ix_booking_changes_booking_id_revision", "booking_id", "revision", unique=True),)
+    __table_args__ = (
+        Index("ix_booking_changes_booking_id_revision", "booking_id", "revision", unique=True),
+        Index("ix_booking_changes_delivery_id", "delivery_id"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))

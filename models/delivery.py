@@ -1,18 +1,49 @@
 """The inbox: every authenticated body, kept until it is handled, and after."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
-from sqlalchemy import Index, LargeBinary, String, Text, select
+from sqlalchemy import Index, LargeBinary, String, Text, and_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from meetergo.events import BookingEvent, Event
 from models.database import Model, insert_into
 from models.todo import Todo
+from models.vault import Sealed, Vault
 
 Source = Literal["webhook", "reconcile"]
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What is to be kept of one authenticated POST.
+
+    Attributes:
+        id: SHA-256 of the body as it came.
+        account: whose inbox it is for.
+        sealed: the body as it may be stored.
+        received_at: when it came, UTC.
+        source: how it came.
+    """
+
+    id: str
+    account: str
+    sealed: Sealed
+    received_at: datetime
+    source: Source = "webhook"
+
+    @classmethod
+    def of(cls, body: bytes, account: str, received_at: datetime, vault: Vault, source: Source = "webhook") -> "Letter":
+        """A body, named and sealed."""
+        return cls(identify(body), account, vault.seal(body), received_at, source)
+
+
+def identify(body: bytes) -> str:
+    """The id of a delivery: SHA-256 of its bytes, in hex."""
+    return sha256(body).hexdigest()
 
 
 class Delivery(Todo, Model):
@@ -26,37 +57,58 @@ class Delivery(Todo, Model):
         Index("ix_deliveries_status_due_at", "status", "due_at"),
         Index("ix_deliveries_booking_id", "booking_id"),
         Index("ix_deliveries_received_at", "received_at"),
+        Index("ix_deliveries_ended_at", "ended_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     account: Mapped[str] = mapped_column(String(64))
     source: Mapped[Source] = mapped_column(String(16))
     body: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_with: Mapped[str | None] = mapped_column(String(12))
     event: Mapped[str | None] = mapped_column(String(100))
     booking_id: Mapped[str | None] = mapped_column(String(255))
     note: Mapped[str | None] = mapped_column(Text)
     received_at: Mapped[datetime]
 
-    @staticmethod
-    def identify(body: bytes) -> str:
-        """The id of a delivery: SHA-256 of its bytes, in hex."""
-        return sha256(body).hexdigest()
-
     @classmethod
-    def accept(cls, session: Session, account: str, body: bytes, now: datetime, source: Source = "webhook") -> str:
-        """Keeps a body; a repeat changes nothing.
-
-        Returns:
-            The delivery's id.
-        """
-        delivery_id = cls.identify(body)
-        row = dict(id=delivery_id, account=account, source=source, body=body, received_at=now, due_at=now)
+    def accept(cls, session: Session, letter: Letter) -> None:
+        """Keeps what came; a repeat changes nothing."""
+        row = dict(
+            id=letter.id,
+            account=letter.account,
+            source=letter.source,
+            body=letter.sealed.content,
+            sealed_with=letter.sealed.key,
+            received_at=letter.received_at,
+            due_at=letter.received_at,
+        )
         session.execute(
             insert_into(session, cls.__table__)
             .values(status="pending", attempts=0, **row)
             .on_conflict_do_nothing(index_elements=["id"])
         )
-        return delivery_id
+
+    @classmethod
+    def reseal(cls, session: Session, vault: Vault, most: int) -> int:
+        """Seals some bodies with the newest key that are not yet.
+
+        Returns:
+            How many; none are left when it is zero.
+
+        Raises:
+            Transient: a body cannot be opened.
+        """
+        is_old = and_(cls.sealed_with.is_distinct_from(vault.newest), cls.body != b"")
+        rows = session.scalars(select(cls).where(is_old).order_by(cls.id).limit(most).with_for_update()).all()
+        for row in rows:
+            sealed = vault.seal(vault.open(row.sealed))
+            row.body, row.sealed_with = sealed.content, sealed.key
+        return len(rows)
+
+    @property
+    def sealed(self) -> Sealed:
+        """The body as it is stored: see `Vault.open`."""
+        return Sealed(self.body, self.sealed_with)
 
     @classmethod
     def take_due(cls, session: Session, now: datetime, most: int) -> Sequence["Delivery"]:

@@ -26,6 +26,7 @@ class Notification(Todo, Model):
     __table_args__ = (
         Index("ix_notifications_status_due_at", "status", "due_at"),
         Index("ix_notifications_booking_id_status", "booking_id", "status"),
+        Index("ix_notifications_ended_at", "ended_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -22,7 +22,9 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
+from models.delivery import Letter
 from models.todo import Todo
+from models.vault import Sealed
 
 Box = Literal["inbox", "outbox"]
 BOXES: tuple[Box, ...] = ("inbox", "outbox")
@@ -103,15 +105,15 @@ class Bell:
             if job:
                 job.delete()
 
-    def carry(self, account: str, body: bytes, received_at: datetime) -> None:
-        """Holds a body that the database cannot take now.
+    def carry(self, letter: Letter) -> None:
+        """Holds what the database cannot take now.
 
         Raises:
             RedisError: Redis is away too.
         """
         self.queue("inbox").enqueue(
             CARRY,
-            args=(account, base64.b64encode(body).decode(), received_at.isoformat()),
+            args=pack(letter),
             description="a delivery, while the database is away",
             job_timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
@@ -145,6 +147,18 @@ class Bell:
             result_ttl=0,
             status=JobStatus.SCHEDULED,
         )
+
+
+def pack(letter: Letter) -> tuple[str, ...]:
+    """A letter as JSON can carry it."""
+    content = base64.b64encode(letter.sealed.content).decode()
+    return letter.id, letter.account, content, letter.sealed.key or "", letter.received_at.isoformat()
+
+
+def unpack(letter_id: str, account: str, content: str, key: str, received_at: str) -> Letter:
+    """The letter again."""
+    sealed = Sealed(base64.b64decode(content), key or None)
+    return Letter(letter_id, account, sealed, datetime.fromisoformat(received_at))
 
 
 def _file_as_failed(job: Job, reason: str) -> None:

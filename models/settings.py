@@ -1,6 +1,7 @@
 """Settings: the environment, read once per process into one object."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -8,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from meetergo.address import ACCOUNT
+from models.vault import Vault
 
 DEFAULT_DATABASE_URL = "sqlite:///data/inbox.db"
 EXIT_BAD_SETTING = 2
@@ -39,6 +41,14 @@ def _long_enough(keys: list[str]) -> list[str]:
     return keys
 
 
+def _fernet(keys: list[str]) -> list[str]:
+    try:
+        Vault(keys)
+    except ValueError:
+        raise ValueError("each key should be 32 bytes in URL-safe base64, as Fernet makes them") from None
+    return keys
+
+
 def _account(name: str) -> str:
     if not ACCOUNT.fullmatch(name):
         raise ValueError("it should be 1 to 64 letters, digits, '-' or '_'")
@@ -49,6 +59,7 @@ CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 DatabaseUrl = Annotated[str, AfterValidator(_with_driver)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
+BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
 
 
@@ -83,6 +94,32 @@ class StoreSettings(DatabaseSettings):
     """Where the two stores are."""
 
     redis_url: RedisUrl = Field(repr=False)
+
+
+class VaultSettings(Settings):
+    """What seals the bodies at rest."""
+
+    body_keys: BodyKeys = Field([], repr=False)
+
+    def vault(self) -> Vault:
+        """The vault with these keys."""
+        return Vault(self.body_keys)
+
+
+class SealedStoreSettings(DatabaseSettings, VaultSettings):
+    """What opens the bodies in the database."""
+
+
+class RetentionSettings(DatabaseSettings):
+    """How long ended rows are kept, in days."""
+
+    keep_done_days: int = Field(30, ge=1)
+    keep_dead_days: int = Field(90, ge=1)
+
+    @property
+    def keep(self) -> dict[str, timedelta]:
+        """Status -> how long rows stay."""
+        return {"done": timedelta(days=self.keep_done_days), "dead": timedelta(days=self.keep_dead_days)}
 
 
 class AddressSettings(Settings):

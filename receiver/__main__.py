@@ -15,6 +15,7 @@ def main() -> None:
     """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
     settings = ReceiverSettings.load()
     logs.configure()
+    settings.vault().warn_if_it_seals_nothing()
     log.info("receiver.listening", host=settings.host, port=settings.port)
     Server(
         "receiver.wsgi:app",

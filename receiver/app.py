@@ -37,7 +37,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
     app = Receiver(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
     database = Database(settings.database_url, settings.web_threads, STATEMENT_TIMEOUT)
-    app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)))
+    app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)), settings.vault())
     app.register_blueprint(door.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _refuse)

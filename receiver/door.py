@@ -9,8 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.address import WEBHOOK_PATH
 from models.database import Database
-from models.delivery import Delivery
+from models.delivery import Delivery, Letter
 from models.queue import Bell
+from models.vault import Vault
 from receiver.answers import answer, refusal
 from receiver.gate import ADMITTED, Admitted
 
@@ -20,11 +21,12 @@ log = structlog.get_logger()
 
 
 class Door:
-    """What the door needs: the database, and the bell."""
+    """What the door needs: the database, the bell, and the vault that seals what is kept."""
 
-    def __init__(self, database: Database, bell: Bell) -> None:
+    def __init__(self, database: Database, bell: Bell, vault: Vault) -> None:
         self.database = database
         self.bell = bell
+        self._vault = vault
 
     def accept(self, admitted: Admitted, now: datetime) -> str:
         """Keeps a body, in the database or else in the queue.
@@ -35,20 +37,20 @@ class Door:
         Raises:
             RedisError: nothing can keep it.
         """
-        delivery_id = Delivery.identify(admitted.body)
-        if self._store(admitted, now):
+        letter = Letter.of(admitted.body, admitted.account, now, self._vault)
+        if self._store(letter):
             self.bell.ring("inbox")
         else:
-            self.bell.carry(admitted.account, admitted.body, now)
-            log.warning("delivery.carried", delivery_id=delivery_id)
-        return delivery_id
+            self.bell.carry(letter)
+            log.warning("delivery.carried", delivery_id=letter.id)
+        return letter.id
 
-    def _store(self, admitted: Admitted, now: datetime) -> bool:
+    def _store(self, letter: Letter) -> bool:
         """The first try may meet a connection that died since; a second one opens a new one."""
         for attempt in (1, 2):
             try:
                 with self.database.transaction() as session:
-                    Delivery.accept(session, admitted.account, admitted.body, now)
+                    Delivery.accept(session, letter)
                 return True
             except SQLAlchemyError as error:
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):

@@ -21,6 +21,7 @@ def main() -> None:
         parser.error("a BOX is inbox or outbox, and N at least 1")
     logs.configure()
     settings = WorkerSettings.load()
+    settings.vault().warn_if_it_seals_nothing()
     or_exit(lambda: open_office(settings)).database.close()
     Crew(settings.redis_url, tuple(dict.fromkeys(arguments.boxes)), arguments.processes).work()
 

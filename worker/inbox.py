@@ -13,8 +13,9 @@ from meetergo import events
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.database import Database
 from models.delivery import Delivery
-from models.failures import Permanent, describe
+from models.failures import Failure, Permanent, Transient, describe
 from models.queue import Bell
+from models.vault import Vault
 from worker.handlers import HANDLERS
 from worker.ledger import Ledger
 from worker.recorder import Recorder
@@ -43,6 +44,7 @@ class Inbox:
         database: where they are.
         bell: wakes the outbox, and tends what failed.
         recorder: records the changes that they make.
+        vault: opens their bodies.
         company_id: the only company whose events are taken; empty for any.
         clock: tells the time, UTC.
     """
@@ -50,6 +52,7 @@ class Inbox:
     database: Database
     bell: Bell
     recorder: Recorder
+    vault: Vault
     company_id: str
     clock: Clock
 
@@ -90,19 +93,22 @@ class Inbox:
             outcomes.append(self._process(session, delivery, event))
         return outcomes
 
-    def _read(self, delivery: Delivery) -> Event | Permanent:
+    def _read(self, delivery: Delivery) -> Event | Failure:
         try:
-            event = events.read(delivery.body, delivery.received_at)
+            body, asked = self.vault.open(delivery.sealed), delivery.source == "reconcile"
+            event = events.read(body, delivery.received_at, is_authoritative=asked)
         except Unreadable as error:
             return Permanent(str(error))
+        except Transient as error:
+            return error
         if self.company_id and event.company_id not in (None, self.company_id):
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
 
-    def _process(self, session: Session, delivery: Delivery, event: Event | Permanent) -> Outcome:
+    def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         now = self.clock()
         try:
-            if isinstance(event, Permanent):
+            if isinstance(event, Failure):
                 raise event
             delivery.tell_of(event)
             with session.begin_nested():
@@ -137,6 +143,6 @@ class Inbox:
             )
 
 
-def _by_booking(item: tuple[Delivery, Event | Permanent]) -> str:
+def _by_booking(item: tuple[Delivery, Event | Failure]) -> str:
     """Every transaction locks bookings in the same order, so that two workers cannot deadlock."""
     return item[1].booking_id if isinstance(item[1], BookingEvent) else ""

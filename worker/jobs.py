@@ -1,6 +1,5 @@
 """Jobs: what RQ calls, by name. They take ids, do JSON, and are idempotent."""
 
-import base64
 import math
 import time
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.delivery import Delivery
 from models.failures import Failure
-from models.queue import Box
+from models.queue import Box, unpack
 from worker.office import office
 
 LONGEST_SHIFT = timedelta(seconds=3)
@@ -58,11 +57,11 @@ def tend(box: Box, key: str) -> Retry | None:
     return Retry(max=FOR_EVER, interval=max(1, math.ceil(wait)))
 
 
-def carry(account: str, body: str, received_at: str) -> Retry | None:
+def carry(*packed: str) -> Retry | None:
     """Stores a body that the receiver could not store, once the database is back."""
     try:
         with office().database.transaction() as session:
-            Delivery.accept(session, account, base64.b64decode(body), datetime.fromisoformat(received_at))
+            Delivery.accept(session, unpack(*packed))
     except SQLAlchemyError as error:
         log.error("database.away", box="inbox", error=type(error).__name__)
         return DATABASE_AWAY

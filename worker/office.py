@@ -1,7 +1,7 @@
 """The office: what a worker process works with, opened once, at its first job."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from models import queue
@@ -24,6 +24,7 @@ class Office:
     recorder: Recorder
     inbox: Inbox
     outbox: Outbox
+    keep: dict[str, timedelta]
 
     def desk(self, box: Box) -> Inbox | Outbox:
         """Who works off a box."""
@@ -50,8 +51,9 @@ def open_office(settings: WorkerSettings) -> Office:
         database,
         bell,
         recorder,
-        Inbox(database, bell, recorder, settings.meetergo_company_id, _now),
+        Inbox(database, bell, recorder, settings.vault(), settings.meetergo_company_id, _now),
         Outbox(database, bell, announcer, _now),
+        settings.keep,
     )
 
 

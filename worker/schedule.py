@@ -9,6 +9,7 @@ from threading import Event
 import structlog
 
 from models import logs, pulse
+from models.retention import prune
 from worker.office import Office, office
 from worker.start import or_exit
 from worker.sweep import sweep
@@ -17,6 +18,7 @@ Task = Callable[[Office, datetime], object]
 
 SCHEDULE: dict[str, tuple[timedelta, Task]] = {
     "sweep": (timedelta(seconds=15), sweep),
+    "prune": (timedelta(days=1), lambda office, now: prune(office.database, now, office.keep)),
 }
 
 MISSED_RUNS = 4

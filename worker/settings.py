@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from models.settings import CommaSeparated, StoreSettings
+from models.settings import CommaSeparated, RetentionSettings, StoreSettings, VaultSettings
 
 
 def _smtp_url(url: str) -> str:
@@ -13,7 +13,7 @@ def _smtp_url(url: str) -> str:
     return url
 
 
-class WorkerSettings(StoreSettings):
+class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings):
     """What the back room reads."""
 
     meetergo_company_id: str = ""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery
+from models.delivery import Delivery, Letter, Source
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from worker.office import Office
@@ -23,13 +23,16 @@ class Desk:
     def __init__(self, office: Office) -> None:
         self.office = office
 
-    def deliver(self, *bodies: dict[str, Any] | bytes) -> list[str]:
+    def deliver(self, *bodies: dict[str, Any] | bytes, source: Source = "webhook") -> list[str]:
         now, raw = (
             datetime.now(UTC),
             [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies],
         )
         with self.office.database.transaction() as session:
-            return [Delivery.accept(session, "default", body, now) for body in raw]
+            letters = [Letter.of(body, "default", now, self.office.inbox.vault, source) for body in raw]
+            for letter in letters:
+                Delivery.accept(session, letter)
+        return [letter.id for letter in letters]
 
     def work_off(self) -> None:
         while self.office.inbox.work_off():

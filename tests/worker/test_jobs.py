@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from redis import Redis
 from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
@@ -13,13 +14,15 @@ from sqlalchemy.orm import Session
 
 from console import samples
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery
+from models.delivery import Delivery, Letter
 from models.queue import Box
 from models.todo import OWN_JOB_GRACE
+from models.vault import Vault
 from tests.worker.desk import AT, START, Desk
 from worker import jobs
 from worker.crew import BoxWorker
 
+KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)
 BROKEN = {"hook": True}
 
@@ -168,15 +171,16 @@ def test_no_job_of_a_failed_row_holds_anything_of_people(sick_desk: Desk, redis:
     assert b"example.com" not in everything_in(redis)
 
 
-def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(desk: Desk) -> None:
+def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(body_keys=KEY)
     received_at = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
-    desk.office.bell.carry("default", b'{"webhookType":"form_submission"}', received_at)
+    desk.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", received_at, Vault([KEY])))
     run_worker(desk)
     assert [(row.status, row.received_at) for row in desk.all(Delivery)] == [("done", received_at)]
 
 
 def test_a_carried_body_waits_for_the_database(desk: Desk, open_desk: Callable[..., Desk], redis: Redis) -> None:
-    desk.office.bell.carry("default", b'{"webhookType":"form_submission"}', datetime.now(UTC))
+    desk.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", AT, Vault([])))
     away = open_desk(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     run_worker(away)
     assert len(scheduled(away).get_job_ids()) == 1

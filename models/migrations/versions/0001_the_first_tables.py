@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("account", sa.String(length=64), nullable=False),
         sa.Column("source", sa.String(length=16), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_with", sa.String(length=12), nullable=True),
         sa.Column("event", sa.String(length=100), nullable=True),
         sa.Column("booking_id", sa.String(length=255), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
@@ -30,6 +31,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.create_index("ix_deliveries_booking_id", ["booking_id"], unique=False)
+        batch_op.create_index("ix_deliveries_ended_at", ["ended_at"], unique=False)
         batch_op.create_index("ix_deliveries_received_at", ["received_at"], unique=False)
         batch_op.create_index("ix_deliveries_status_due_at", ["status", "due_at"], unique=False)
 
@@ -154,6 +156,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("booking_changes", schema=None) as batch_op:
         batch_op.create_index("ix_booking_changes_booking_id_revision", ["booking_id", "revision"], unique=True)
+        batch_op.create_index("ix_booking_changes_delivery_id", ["delivery_id"], unique=False)
 
     op.create_table(
         "notifications",
@@ -192,16 +195,19 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("notifications", schema=None) as batch_op:
         batch_op.create_index("ix_notifications_booking_id_status", ["booking_id", "status"], unique=False)
+        batch_op.create_index("ix_notifications_ended_at", ["ended_at"], unique=False)
         batch_op.create_index("ix_notifications_status_due_at", ["status", "due_at"], unique=False)
 
 
 def downgrade() -> None:
     with op.batch_alter_table("notifications", schema=None) as batch_op:
         batch_op.drop_index("ix_notifications_status_due_at")
+        batch_op.drop_index("ix_notifications_ended_at")
         batch_op.drop_index("ix_notifications_booking_id_status")
 
     op.drop_table("notifications")
     with op.batch_alter_table("booking_changes", schema=None) as batch_op:
+        batch_op.drop_index("ix_booking_changes_delivery_id")
         batch_op.drop_index("ix_booking_changes_booking_id_revision")
 
     op.drop_table("booking_changes")
@@ -218,6 +224,7 @@ def downgrade() -> None:
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_deliveries_status_due_at")
         batch_op.drop_index("ix_deliveries_received_at")
+        batch_op.drop_index("ix_deliveries_ended_at")
         batch_op.drop_index("ix_deliveries_booking_id")
 
     op.drop_table("deliveries")

@@ -1,0 +1,183 @@
+"""Bookings converge on real databases: whatever is told, lost, repeated, reordered, replayed or asked for again."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from console import samples
+from meetergo import events
+from meetergo.events import BookingEvent
+from models.booking import Booking
+from models.delivery import Delivery
+from models.notification import Notification
+from models.tables import BookingChange, PlatformUser
+from tests.worker.desk import START, Desk, later
+from worker.channels.log import LogChannel
+
+GUESTS = [samples.guest(1), samples.guest(2), samples.guest(3)]
+BOOKINGS = st.sampled_from(["b1", "b2"])
+MINUTES = st.integers(0, 4)
+KINDS = st.sampled_from(["created", "rescheduled", "cancelled", "attendee left"])
+
+
+def body(
+    kind: str, booking_id: str, minute: int, guests: int, *, has_times: bool, is_old_format: bool
+) -> dict[str, Any]:
+    """A webhook: equal, missing and reversed times come from few minutes and from leaving them out."""
+    at, start = later(minute), START + timedelta(hours=minute % 3)
+    changes = {
+        "created": {},
+        "rescheduled": {"rescheduledAt": at.isoformat()},
+        "cancelled": {"isCancelled": True, "cancel": {"actionAt": at.isoformat(), "reason": f"minute {minute}"}},
+        "attendee left": {"cancel": {"actionAt": None}},
+    }[kind]
+    told = samples.appointment(booking_id, start, at, attendees=GUESTS[:guests], **changes)
+    if not has_times:
+        told = {name: value for name, value in told.items() if name not in ("createdAt", "updatedAt")}
+    event = "booking_cancelled" if kind == "attendee left" else f"booking_{kind}"
+    if kind == "rescheduled":
+        told = {"rescheduledAppointment": told}
+    return {"event": event, "data": told} if is_old_format else {"webhookType": event, **told}
+
+
+class Provider(RuleBasedStateMachine):
+    """What can happen between meetergo and us."""
+
+    desk: Desk
+    told = Bundle("told")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.desk.office.database.transaction() as session:
+            for rows in (BookingChange, Notification, Booking, Delivery, PlatformUser):
+                session.query(rows).delete()
+
+    @rule(
+        target=told,
+        kind=KINDS,
+        booking=BOOKINGS,
+        minute=MINUTES,
+        guests=st.integers(0, 3),
+        times=st.booleans(),
+        old=st.booleans(),
+    )
+    def something_happens(self, kind: str, booking: str, minute: int, guests: int, times: bool, old: bool) -> bytes:
+        """It is told at once, later, twice, or never: see the other rules."""
+        return json.dumps(body(kind, booking, minute, guests, has_times=times, is_old_format=old)).encode()
+
+    @rule(bodies=st.lists(told, min_size=1, max_size=6))
+    def webhooks_arrive(self, bodies: list[bytes]) -> None:
+        self.desk.deliver(*bodies)
+
+    @rule(bodies=st.lists(told, min_size=1, max_size=6))
+    def webhooks_arrive_and_are_handled_one_by_one(self, bodies: list[bytes]) -> None:
+        self.desk.tell(*bodies)
+
+    @rule(workers=st.integers(1, 3))
+    def workers_work(self, workers: int) -> None:
+        with ThreadPoolExecutor(workers) as pool:
+            for work in [pool.submit(self.desk.work_off) for _ in range(workers)]:
+                work.result()
+
+    @rule(data=st.data())
+    def an_operator_replays(self, data: st.DataObject) -> None:
+        deliveries = self.desk.all(Delivery)
+        if deliveries:
+            chosen = data.draw(st.sampled_from(deliveries))
+            with self.desk.office.database.transaction() as session:
+                session.get_one(Delivery, chosen.id).replay(later(0))
+
+    @rule(booking=BOOKINGS, minute=MINUTES, cancelled=st.booleans())
+    def the_provider_is_asked(self, booking: str, minute: int, cancelled: bool) -> None:
+        asked = body("cancelled" if cancelled else "created", booking, minute, 2, has_times=True, is_old_format=False)
+        self.desk.deliver({**asked, "askedFor": True}, source="reconcile")
+
+    @rule()
+    def news_goes_out(self) -> None:
+        self.desk.send_all()
+
+    @invariant()
+    def each_row_is_what_the_facts_say(self) -> None:
+        if any(delivery.status == "pending" for delivery in self.desk.all(Delivery)):
+            return
+        for booking in self.desk.all(Booking):
+            facts = self._facts(booking.id)
+            for name in ("starts_at", "location", "meeting_name", "status", "cancel_reason"):
+                assert _shown(booking, name) == _newest(facts, name), name
+            expected_guests = _newest(facts, "attendee_ids") or []
+            assert [person["id"] for person in booking.attendees] == expected_guests
+
+    @invariant()
+    def the_changes_replay_to_the_row(self) -> None:
+        rows: dict[str, dict[str, Any]] = {}
+        for change in self.desk.changes():
+            rows.setdefault(change.booking_id, {}).update(change.after)
+        assert rows == {booking.id: booking.seen() for booking in self.desk.all(Booking)}
+
+    @invariant()
+    def no_news_contradicts_what_was_told_before(self) -> None:
+        status: dict[str, str] = {}
+        for row in self.desk.all(Notification):
+            before = status.get(row.booking_id)
+            assert row.kind != "created" or before in (None, "cancelled")
+            assert row.kind != "cancelled" or before != "cancelled"
+            assert row.kind not in ("rescheduled", "attendee_left") or before == "confirmed"
+            status[row.booking_id] = row.payload["booking"]["status"]
+
+    @invariant()
+    def nothing_died_and_nothing_was_sent_twice(self) -> None:
+        assert not [row for row in self.desk.all(Delivery) if row.status == "dead"]
+        assert len(SENT) == len(set(SENT))
+
+    def _facts(self, booking_id: str) -> list[BookingEvent]:
+        vault = self.desk.office.inbox.vault
+        read = [
+            events.read(vault.open(row.sealed), row.received_at, is_authoritative=row.source == "reconcile")
+            for row in self.desk.all(Delivery)
+            if row.booking_id == booking_id
+        ]
+        return [event for event in read if isinstance(event, BookingEvent)]
+
+
+SENT: list[str] = []
+
+
+def _newest(facts: list[BookingEvent], name: str) -> Any:
+    """The oracle, without order: of all who say something, the newest."""
+    said = [event for event in facts if name in event.facts]
+    return max(said, key=lambda event: event.version).facts[name] if said else {"status": "confirmed"}.get(name)
+
+
+def _shown(booking: Booking, name: str) -> Any:
+    value = getattr(booking, name)
+    return value.isoformat() if name == "starts_at" and value else value
+
+
+@pytest.mark.timeout(300)
+def test_bookings_converge_whatever_happens(open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LogChannel, "send", lambda _channel, message: SENT.append(message.id))
+    SENT.clear()
+    desk = open_desk()
+
+    class Machine(Provider):
+        def __init__(self) -> None:
+            self.desk = desk
+            SENT.clear()
+            super().__init__()
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Machine,
+        settings=settings(
+            max_examples=40,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -1,0 +1,163 @@
+"""People's data: sealed at rest, removed when it is old, and one guest taken out of everything."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from click.testing import CliRunner
+from cryptography.fernet import Fernet
+from sqlalchemy import inspect, select, text, update
+
+from console import samples
+from console.__main__ import cli
+from models.booking import BookingChange
+from models.delivery import Delivery
+from models.erasure import erase
+from models.notification import Notification
+from models.retention import AT_ONCE, prune
+from models.vault import name_of
+from tests.worker.desk import AT, START, Desk, later
+
+OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+TWO = [samples.guest(1), samples.guest(2)]
+CREATED = samples.created(
+    "b1", START, AT, attendees=TWO, meetingType={"id": "t", "metadata": {"by": "Guest-2@example.com"}}
+)
+LEFT = samples.attendee_left("b1", START, later(1))
+KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
+
+
+def everything(desk: Desk) -> str:
+    """All rows of all tables, as text."""
+    with desk.office.database.reading() as session:
+        tables = inspect(session.get_bind()).get_table_names()
+        return "\n".join(str(tuple(row)) for table in tables for row in session.execute(text(f"SELECT * FROM {table}")))
+
+
+def test_bodies_are_sealed_at_rest_and_handled_all_the_same(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(body_keys=OLD)
+    desk.tell({**CREATED, "secret": "s3cr3t-marker"})
+    assert "s3cr3t-marker" not in everything(desk)
+    assert desk.booking().status == "confirmed"
+
+
+def test_a_body_whose_key_is_missing_waits_until_it_is_given_back(open_desk: Callable[..., Desk]) -> None:
+    open_desk(body_keys=OLD).deliver(CREATED)
+    desk = open_desk(body_keys=NEW)
+    desk.work_off()
+    (delivery,) = desk.all(Delivery)
+    assert delivery.status == "pending"
+    assert delivery.last_error == f"the body is sealed with key {name_of(OLD)}, which is not in BODY_KEYS"
+    desk = open_desk(body_keys=f"{OLD},{NEW}")
+    with desk.office.database.transaction() as session:
+        session.get_one(Delivery, delivery.id).due_at = AT
+    desk.work_off()
+    assert desk.booking().status == "confirmed"
+
+
+def test_reseal_lets_the_old_key_go(open_desk: Callable[..., Desk]) -> None:
+    open_desk(body_keys="").deliver(CREATED)
+    open_desk(body_keys=OLD).deliver(LEFT)
+    open_desk(body_keys=f"{OLD},{NEW}")
+    done = CliRunner().invoke(cli, ["reseal"])
+    assert "2 bodies resealed" in done.output
+    desk = open_desk(body_keys=NEW)
+    desk.work_off()
+    assert {delivery.sealed_with for delivery in desk.all(Delivery)} == {name_of(NEW)}
+    assert {delivery.status for delivery in desk.all(Delivery)} == {"done"}
+
+
+def test_reseal_without_a_key_says_what_to_set(open_desk: Callable[..., Desk]) -> None:
+    open_desk(body_keys="")
+    done = CliRunner().invoke(cli, ["reseal"])
+    assert done.exit_code == 2
+    assert "BODY_KEYS is not set" in done.output
+
+
+def test_what_ended_long_ago_is_removed_and_the_rest_stays(desk: Desk) -> None:
+    now = datetime.now(UTC)
+    desk.tell(CREATED, b"not json")
+    desk.send_all()
+    desk.deliver(LEFT)
+    assert prune(desk.office.database, now + timedelta(days=29), KEEP) == {"deliveries": 0, "notifications": 0}
+    assert prune(desk.office.database, now + timedelta(days=31), KEEP) == {"deliveries": 1, "notifications": 1}
+    assert sorted(row.status for row in desk.all(Delivery)) == ["dead", "pending"]
+    assert prune(desk.office.database, now + timedelta(days=91), KEEP) == {"deliveries": 1, "notifications": 0}
+    assert [row.status for row in desk.all(Delivery)] == ["pending"]
+    assert desk.booking().status == "confirmed"
+    assert [change.delivery_id for change in desk.changes()] == [None]
+
+
+def test_many_rows_are_removed_a_few_at_a_time(desk: Desk) -> None:
+    desk.deliver(*(f"{number}".encode() for number in range(AT_ONCE + 5)))
+    with desk.office.database.transaction() as session:
+        session.execute(update(Delivery).values(status="done", ended_at=AT))
+    assert prune(desk.office.database, datetime.now(UTC), KEEP)["deliveries"] == AT_ONCE + 5
+
+
+def test_a_webhook_that_comes_again_after_its_row_was_pruned_changes_and_tells_nothing(desk: Desk) -> None:
+    desk.tell(CREATED, LEFT)
+    before = (desk.booking().seen(), desk.news())
+    prune(desk.office.database, datetime.now(UTC) + timedelta(days=31), KEEP)
+    desk.tell(CREATED, LEFT)
+    assert (desk.booking().seen(), desk.news()) == before
+
+
+@pytest.mark.parametrize("keys", ["", OLD])
+def test_an_erased_guest_is_nowhere_and_the_others_stay(open_desk: Callable[..., Desk], keys: str) -> None:
+    desk = open_desk(body_keys=keys)
+    desk.tell(CREATED, LEFT, samples.created("b2", START, AT), json.dumps({"who": "guest-2@example.com"}).encode())
+    erased = erase(desk.office.database, desk.office.inbox.vault, "GUEST-2@Example.com", datetime.now(UTC))
+    assert (erased.bookings, erased.deliveries, erased.waiting, erased.unopened) == (1, 3, 0, 0)
+    left = everything(desk).lower()
+    assert "guest-2@example.com" not in left
+    assert "guest 2" not in left
+    assert [person["email"] for person in desk.booking().attendees] == ["guest-1@example.com"]
+    assert desk.booking("b2").attendees == [samples.guest(1)]
+    again = erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+    assert again.deliveries == again.bookings == 0
+
+
+def test_an_address_beyond_ascii_is_found_however_it_is_written(desk: Desk) -> None:
+    guest = {**samples.guest(1), "email": "zoë@example.com"}
+    desk.deliver(json.dumps(samples.created("b1", START, AT, attendees=[guest]), ensure_ascii=False).encode())
+    desk.deliver(samples.attendee_left("b1", START, later(1)) | {"attendees": [guest]})
+    desk.work_off()
+    erase(desk.office.database, desk.office.inbox.vault, "zoë@example.com", datetime.now(UTC))
+    assert "example.com" not in everything(desk).replace("host@example.com", "")
+
+
+def test_what_is_not_handled_yet_is_not_erased_and_the_command_says_so(desk: Desk) -> None:
+    desk.deliver(CREATED)
+    done = CliRunner().invoke(cli, ["erase", "guest-1@example.com", "--yes"])
+    assert done.exit_code == 1
+    assert "waiting: 1" in done.output
+    assert "run it again" in done.output
+    desk.work_off()
+    done = CliRunner().invoke(cli, ["erase", "guest-1@example.com"], input="y\n")
+    assert done.exit_code == 0
+    assert desk.booking().attendees == [samples.guest(2)]
+
+
+def test_the_changes_of_a_booking_replay_to_its_row_after_an_erasure(desk: Desk) -> None:
+    desk.tell(CREATED, LEFT)
+    erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+    replayed: dict[str, object] = {}
+    for change in desk.changes():
+        replayed |= change.after
+    assert replayed == desk.booking().seen()
+
+
+def test_pending_news_of_an_erased_guest_goes_out_without_them(desk: Desk) -> None:
+    desk.tell(CREATED)
+    erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+    with desk.office.database.reading() as session:
+        (payload,) = session.scalars(select(Notification.payload))
+        assert session.scalars(select(BookingChange)).all()
+    assert [person["id"] for person in payload["booking"]["attendees"]] == ["sample-guest-1"]
+
+
+def test_prune_is_a_command_too(desk: Desk) -> None:
+    desk.tell(CREATED)
+    assert "deliveries: 0 removed" in CliRunner().invoke(cli, ["prune"]).output
