@@ -19,7 +19,10 @@ def token(keys: list[str], account: str = "default") -> str:
 def forgeries() -> list[str]:
     good = token([OLD])
     account, signature = good.split(".")
-    another = Signer(OLD, salt=b"another.purpose", key_derivation="hmac", digest_method=sha256)
+    another, usual = (
+        Signer(OLD, salt=salt, key_derivation="hmac", digest_method=sha256)
+        for salt in (b"another.purpose", b"itsdangerous.Signer")
+    )
     return [
         "",
         ".",
@@ -40,6 +43,9 @@ def forgeries() -> list[str]:
         good.upper(),
         token([OTHER]),
         another.sign(account).decode(),
+        usual.sign(account).decode(),
+        f"{good}!!!!",
+        f"{good}\ud800",
         "x" * 100_000,
         f"{account}.{'=' * 43}",
     ]

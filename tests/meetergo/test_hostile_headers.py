@@ -1,6 +1,7 @@
 """The verifier is total: whatever comes, it says no and never raises."""
 
 import base64
+import hmac
 from datetime import UTC, datetime
 
 import pytest
@@ -12,7 +13,8 @@ from meetergo.signatures import DEFAULT_HEADERS, Verifier
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TIME = str(int(NOW.timestamp()))
 BODY = b'{"a": 1}'
-VERIFIERS = {scheme: Verifier(scheme, ["c2VjcmV0" * 4]) for scheme in DEFAULT_HEADERS}
+SECRET = "c2VjcmV0" * 4
+VERIFIERS = {scheme: Verifier(scheme, [SECRET]) for scheme in DEFAULT_HEADERS}
 GOOD = {scheme: verifier.sign(BODY, "msg_1", NOW) for scheme, verifier in VERIFIERS.items()}
 MAC = GOOD["timestamped"]["webhook-signature"].partition("v1=")[2]
 
@@ -48,15 +50,34 @@ def verdict(scheme: str, **changes: str) -> bool:
     return VERIFIERS[scheme].verify(headers, BODY, NOW)
 
 
+def standard_mac(signed: str) -> str:
+    return "v1," + base64.b64encode(hmac.digest(base64.b64decode(SECRET), _bytes(signed), "sha256")).decode()
+
+
+def timestamped_mac(signed: str) -> str:
+    return hmac.digest(SECRET.encode(), _bytes(signed), "sha256").hex()
+
+
+def _bytes(signed: str) -> bytes:
+    return signed.encode("latin-1", "replace") + b"." + BODY
+
+
 @hostile_times
-def test_a_hostile_time_is_refused(time: str) -> None:
-    assert not verdict("standard", webhook_timestamp=time)
-    assert not verdict("timestamped", webhook_signature=f"t={time},v1={MAC}")
+def test_a_hostile_time_is_refused_even_if_it_was_signed(time: str) -> None:
+    mac = standard_mac(f"msg_1.{time}")
+    assert not verdict("standard", webhook_timestamp=time, webhook_signature=mac)
+    assert not verdict("timestamped", webhook_signature=f"t={time},v1={timestamped_mac(time)}")
 
 
 def test_white_space_behind_the_time_is_not_ignored_where_it_is_signed() -> None:
     for time in (f"{TIME} ", f"{TIME}\n"):
-        assert not verdict("standard", webhook_timestamp=time)
+        mac = standard_mac(f"msg_1.{time}")
+        assert not verdict("standard", webhook_timestamp=time, webhook_signature=mac)
+
+
+def test_an_empty_message_id_is_refused_even_if_it_was_signed() -> None:
+    assert verdict("standard", webhook_id="m", webhook_signature=standard_mac(f"m.{TIME}"))
+    assert not verdict("standard", webhook_id="", webhook_signature=standard_mac(f".{TIME}"))
 
 
 @pytest.mark.parametrize("missing", GOOD["standard"])

@@ -46,14 +46,16 @@ BAD_PATHS = [
     f"{ADDRESS[:-5]}XXXXX",
     f"{ADDRESS}/",
     f"{ADDRESS}/more",
-    f"{ADDRESS}%0A",
-    f"{ADDRESS}%00",
+    f"{ADDRESS}\n",
+    f"{ADDRESS}\0",
     f"/{ADDRESS}",
+    f"/{WEBHOOK_PATH}/{ADDRESS}",
+    "",
     ADDRESS.replace("/webhooks/", "/webhooks//"),
     ADDRESS.replace("default", "other"),
     ADDRESS.upper(),
-    f"{WEBHOOK_PATH}/%C3%A9",
-    f"{WEBHOOK_PATH}/%FF",
+    f"{WEBHOOK_PATH}/é",
+    f"{WEBHOOK_PATH}/\xc3\xa9",
     Addresses([SOME_KEY]).path("default"),
     Addresses([KEY]).path("other"),
     "/elsewhere",
@@ -62,7 +64,8 @@ BAD_PATHS = [
 
 @pytest.mark.parametrize("path", BAD_PATHS)
 def test_a_bad_address_is_404(app: Flask, refused: Nothing, path: str) -> None:
-    refused(app.test_client().post(path, data=BODY), 404)
+    answer = app.test_client().post("/", data=BODY, environ_overrides={"PATH_INFO": path})
+    refused(answer, 404)
 
 
 def test_a_bad_address_is_404_without_a_look_at_the_body(app: Flask, refused: Nothing) -> None:

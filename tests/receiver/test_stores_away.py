@@ -97,6 +97,7 @@ def test_with_redis_full_the_row_waits_but_nothing_is_carried(
     assert redis.keys("*") == []
 
 
+@pytest.mark.parametrize("database_away", ["locked", "unreachable"], indirect=True)
 def test_without_both_the_sender_is_asked_to_come_back_soon_enough(
     make_app: MakeApp, database_away: str, silent_port: int, stored: Callable[[], list[bytes]]
 ) -> None:

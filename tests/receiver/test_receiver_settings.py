@@ -1,0 +1,74 @@
+"""The receiver's own settings: the signature, the size of a body, the port."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from receiver.settings import ReceiverSettings
+
+SECRET = "c2VjcmV0LXRoYXQtaXMtaGlkZGVu"
+
+
+@pytest.fixture(autouse=True)
+def required(monkeypatch: pytest.MonkeyPatch, no_settings_from_outside: None) -> None:
+    monkeypatch.setenv("WEBHOOK_KEYS", "new-key-" * 4)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+
+
+def test_the_defaults_are_those_of_the_contract() -> None:
+    settings = ReceiverSettings.load()
+    assert (settings.webhook_account, settings.webhook_max_body, settings.port) == ("default", 262144, 8000)
+    assert (settings.webhook_signature_scheme, settings.webhook_signature_tolerance) == ("", 300)
+    assert settings.verifier() is None
+
+
+@pytest.mark.parametrize(
+    ("scheme", "header"),
+    [
+        ("standard", "webhook-signature"),
+        ("timestamped", "webhook-signature"),
+        ("hex", "x-hub-signature-256"),
+        ("base64", "x-signature"),
+    ],
+)
+def test_each_scheme_has_its_own_header(monkeypatch: pytest.MonkeyPatch, scheme: str, header: str) -> None:
+    monkeypatch.setenv("WEBHOOK_SIGNATURE_SCHEME", scheme)
+    monkeypatch.setenv("WEBHOOK_SIGNATURE_SECRETS", f"bm90IHRoaXM=, {SECRET}")
+    settings = ReceiverSettings.load()
+    verifier = settings.verifier()
+    assert verifier is not None
+    headers = verifier.sign(b"{}", "msg_1", datetime.now(UTC))
+    assert header in headers
+    assert verifier.verify(headers, b"{}", datetime.now(UTC))
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"WEBHOOK_SIGNATURE_SCHEME": "md5"}, "WEBHOOK_SIGNATURE_SCHEME"),
+        ({"WEBHOOK_SIGNATURE_SCHEME": "hex"}, "WEBHOOK_SIGNATURE_SECRETS"),
+        ({"WEBHOOK_SIGNATURE_SCHEME": "hex", "WEBHOOK_SIGNATURE_SECRETS": " , "}, "WEBHOOK_SIGNATURE_SECRETS"),
+        (
+            {"WEBHOOK_SIGNATURE_SCHEME": "standard", "WEBHOOK_SIGNATURE_SECRETS": "~hidden~"},
+            "WEBHOOK_SIGNATURE_SECRETS",
+        ),
+        ({"WEBHOOK_SIGNATURE_TOLERANCE": "-1"}, "WEBHOOK_SIGNATURE_TOLERANCE"),
+        ({"WEBHOOK_SIGNATURE_TOLERANCE": "nan"}, "WEBHOOK_SIGNATURE_TOLERANCE"),
+        ({"WEBHOOK_MAX_BODY": "0"}, "WEBHOOK_MAX_BODY"),
+        ({"WEBHOOK_MAX_BODY": "hidden"}, "WEBHOOK_MAX_BODY"),
+        ({"PORT": "65536"}, "PORT"),
+        ({"WEB_THREADS": "0"}, "WEB_THREADS"),
+    ],
+)
+def test_a_bad_setting_ends_the_process_with_a_sentence_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: dict[str, str], name: str
+) -> None:
+    for changed, value in changes.items():
+        monkeypatch.setenv(changed, value)
+    with pytest.raises(SystemExit) as end:
+        ReceiverSettings.load()
+    [said] = capsys.readouterr().err.splitlines()
+    assert end.value.code == 2
+    assert said.startswith(f"{name} ")
+    assert "hidden" not in said
