@@ -51,7 +51,7 @@ class Verifier:
         tolerance: timedelta = DEFAULT_TOLERANCE,
     ) -> None:
         self.scheme = scheme
-        self.header = (header or DEFAULT_HEADERS[scheme]).lower()
+        self.header = (header or DEFAULT_HEADERS[scheme]).lower().replace("_", "-")
         self._parts = SCHEMES[scheme]
         self._keys = [KEYS[scheme](secret) for secret in secrets]
         self._tolerance = tolerance.total_seconds()

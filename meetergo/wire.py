@@ -6,7 +6,7 @@ Source: the webhook events page (old and new copies) and the REST reference of a
 import json
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -36,6 +36,12 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
+def _without_nulls(value: Any) -> Any:
+    return [item for item in value if item is not None] if isinstance(value, list) else value
+
+
+Item = TypeVar("Item")
+Many = Annotated[list[Item], BeforeValidator(_without_nulls)]
 Text = Annotated[str, BeforeValidator(_text)]
 Identifier = Annotated[str, BeforeValidator(_identifier), Field(max_length=MAX_ID)]
 Moment = Annotated[datetime, BeforeValidator(_utc)]
@@ -82,7 +88,7 @@ class Attendee(Wire):
 class Host(Wire):
     """A user of the company who hosts the meeting."""
 
-    id: Identifier
+    id: Identifier | None = None
 
 
 class Cancellation(Wire):
@@ -124,9 +130,9 @@ class Appointment(Wire):
     hosting: MeetingInfo = Field(MeetingInfo(), validation_alias="hostingInfo")
     meeting_type: MeetingType = Field(MeetingType(), validation_alias="meetingType")
     stated_meeting_type_id: Identifier | None = Field(None, validation_alias="meetingTypeId")
-    attendees: list[Attendee] | None = None
-    hosts: list[Host] | None = None
-    stated_host_ids: list[Identifier] | None = Field(None, validation_alias="hostIds")
+    attendees: Many[Attendee] | None = None
+    hosts: Many[Host] | None = None
+    stated_host_ids: Many[Identifier] | None = Field(None, validation_alias="hostIds")
     company_id: Identifier | None = Field(None, validation_alias="companyId")
     created_at: Moment | None = Field(None, validation_alias="createdAt")
     rescheduled_at: Moment | None = Field(None, validation_alias="rescheduledAt")
@@ -146,7 +152,7 @@ class Appointment(Wire):
     @property
     def host_ids(self) -> list[str] | None:
         """The hosts' ids, from whichever of the two lists is there."""
-        return self.stated_host_ids or [host.id for host in self.hosts or ()] or None
+        return self.stated_host_ids or [host.id for host in self.hosts or () if host.id] or None
 
     def facts(self) -> dict[str, Any]:
         """Column of a booking -> value, only for what was said.

@@ -14,7 +14,9 @@ from typing import Literal
 import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisSilent
 from redis.retry import Retry
 from rq import Queue
 from rq import Retry as RetryJob
@@ -23,6 +25,7 @@ from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
 from models.delivery import Letter
+from models.respite import Respite
 from models.todo import Todo
 from models.vault import Sealed
 
@@ -61,6 +64,7 @@ class Bell:
 
     def __init__(self, redis: "Redis") -> None:
         self.redis = redis
+        self._respite = Respite()
         self._queues = {box: Queue(box, connection=redis, serializer=JSONSerializer) for box in BOXES}
 
     def queue(self, box: Box) -> Queue:
@@ -111,6 +115,10 @@ class Bell:
         Raises:
             RedisError: Redis is away too.
         """
+        with self._listening():
+            self._carry(letter)
+
+    def _carry(self, letter: Letter) -> None:
         self.queue("inbox").enqueue(
             CARRY,
             args=pack(letter),
@@ -123,9 +131,20 @@ class Bell:
     @contextmanager
     def _unheard_is_fine(self, box: Box) -> Iterator[None]:
         try:
-            yield
+            with self._listening():
+                yield
         except RedisError as error:
             log.warning("bell.unheard", box=box, error=type(error).__name__)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        if self._respite.is_on:
+            raise RedisAway("it did not answer just now")
+        try:
+            yield
+        except (RedisAway, RedisSilent):
+            self._respite.begin()
+            raise
 
     def _enqueue(self, box: Box) -> None:
         self.queue(box).enqueue(

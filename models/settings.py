@@ -7,6 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis import Redis
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from meetergo.address import ACCOUNT
 from models.vault import Vault
@@ -23,16 +26,22 @@ def _split(value: Any) -> Any:
 def _with_driver(url: str) -> str:
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
-            return "postgresql+psycopg://" + url.removeprefix(prefix)
-    if url.startswith(("postgresql+psycopg://", "sqlite://")):
-        return url
-    raise ValueError("it should start with 'sqlite:///' or 'postgresql://'")
+            url = "postgresql+psycopg://" + url.removeprefix(prefix)
+    try:
+        known = make_url(url).drivername in ("postgresql+psycopg", "sqlite")
+    except (ArgumentError, ValueError):
+        known = False
+    if not known:
+        raise ValueError("it should look like 'sqlite:///file' or 'postgresql://user:password@host:5432/database'")
+    return url
 
 
 def _redis_url(url: str) -> str:
-    if url.startswith(("redis://", "rediss://", "unix://")):
-        return url
-    raise ValueError("it should start with 'redis://', 'rediss://' or 'unix://'")
+    try:
+        Redis.from_url(url).close()
+    except ValueError:
+        raise ValueError("it should look like 'redis://host:6379/0', 'rediss://...' or 'unix:///file'") from None
+    return url
 
 
 def _long_enough(keys: list[str]) -> list[str]:
@@ -63,6 +72,10 @@ BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidato
 Account = Annotated[str, AfterValidator(_account)]
 
 
+class UnusableSetting(Exception):
+    """A setting that is well-formed but of no use here; the message says which and why."""
+
+
 class Settings(BaseSettings):
     """What one kind of process reads. Values come from the environment, then from `.env`."""
 
@@ -74,9 +87,11 @@ class Settings(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
-            for fault in error.errors(include_input=False, include_url=False, include_context=False):
-                print(_sentence(fault), file=sys.stderr)
-            raise SystemExit(EXIT_BAD_SETTING) from None
+            sentences = [_sentence(fault) for fault in error.errors(include_input=False, include_context=False)]
+        except UnusableSetting as error:
+            sentences = [f"{error} (see .env.example)."]
+        print(*sentences, sep="\n", file=sys.stderr)
+        raise SystemExit(EXIT_BAD_SETTING)
 
 
 class DatabaseSettings(Settings):
@@ -87,7 +102,11 @@ class DatabaseSettings(Settings):
     def model_post_init(self, context: Any) -> None:
         """Makes the folder of an SQLite file."""
         if self.database_url.startswith("sqlite:///"):
-            Path(self.database_url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(self.database_url.removeprefix("sqlite:///")).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {folder} cannot be made") from error
 
 
 class StoreSettings(DatabaseSettings):

@@ -11,6 +11,7 @@ from meetergo.address import WEBHOOK_PATH
 from models.database import Database
 from models.delivery import Delivery, Letter
 from models.queue import Bell
+from models.respite import Respite
 from models.vault import Vault
 from receiver.answers import answer, refusal
 from receiver.gate import ADMITTED, Admitted
@@ -27,6 +28,7 @@ class Door:
         self.database = database
         self.bell = bell
         self._vault = vault
+        self._respite = Respite()
 
     def accept(self, admitted: Admitted, now: datetime) -> str:
         """Keeps a body, in the database or else in the queue.
@@ -47,6 +49,8 @@ class Door:
 
     def _store(self, letter: Letter) -> bool:
         """The first try may meet a connection that died since; a second one opens a new one."""
+        if self._respite.is_on:
+            return False
         for attempt in (1, 2):
             try:
                 with self.database.transaction() as session:
@@ -55,6 +59,7 @@ class Door:
             except SQLAlchemyError as error:
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
                     log.error("database.away", error=type(error).__name__)
+                    self._respite.begin()
                     return False
         return False
 
@@ -62,8 +67,8 @@ class Door:
 blueprint = Blueprint("door", __name__)
 
 
-@blueprint.post(WEBHOOK_PATH)
-@blueprint.post(f"{WEBHOOK_PATH}/<token>")
+@blueprint.post(WEBHOOK_PATH, provide_automatic_options=False)
+@blueprint.post(f"{WEBHOOK_PATH}/<token>", provide_automatic_options=False)
 def webhook(token: str = "") -> Response:
     """Accepts a delivery. 200, exactly: the provider documents no other success."""
     door: Door = current_app.extensions["door"]

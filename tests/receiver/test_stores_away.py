@@ -1,13 +1,14 @@
 """A 200 means kept: in the database, or else in the queue; only without both does the door say come back."""
 
-import base64
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from flask import Flask
 from redis import Redis
 from rq import Queue
@@ -17,6 +18,8 @@ from sqlalchemy import text
 
 from console.redis_server import free_port
 from models.database import Database
+from models.queue import unpack
+from models.vault import Vault
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 
@@ -68,10 +71,34 @@ def test_with_the_database_away_the_body_travels_in_a_job(
     assert (answer.status_code, answer.json["status"]) == (200, "accepted")
     assert stored() == []
     [job] = carried(redis)
-    account, body, received_at = job.args
-    assert (job.func_name, account, base64.b64decode(body)) == ("worker.jobs.carry", "default", BODY)
-    assert before <= datetime.fromisoformat(received_at) <= datetime.now(UTC)
+    letter = unpack(*job.args)
+    assert (job.func_name, letter.account, letter.sealed.content) == ("worker.jobs.carry", "default", BODY)
+    assert before <= letter.received_at <= datetime.now(UTC)
+    assert letter.id == answer.json["delivery"]
     assert "Jane" not in job.description
+
+
+def test_what_travels_in_a_job_is_sealed(make_app: MakeApp, database_away: str, redis: Redis) -> None:
+    key = Fernet.generate_key().decode()
+    make_app(database_url=database_away, body_keys=key).test_client().post(ADDRESS, data=BODY)
+    [job] = carried(redis)
+    letter = unpack(*job.args)
+    assert BODY not in letter.sealed.content
+    assert Vault([key]).open(letter.sealed) == BODY
+
+
+def test_many_at_once_do_not_all_wait_for_the_same_silence(make_app: MakeApp, database_away: str) -> None:
+    app = make_app(database_url=database_away)
+
+    def post(number: int) -> tuple[int, float]:
+        started = time.monotonic()
+        return app.test_client().post(ADDRESS, data=f"{number}").status_code, time.monotonic() - started
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(post, range(200)))
+    assert {status for status, _ in answers} == {200}
+    assert max(seconds for _, seconds in answers) < LONGEST_ANSWER_SECONDS
+    assert sum(seconds > 1 for _, seconds in answers) < 100  # without a respite, each waits for the silence itself
 
 
 @pytest.mark.parametrize("shape", ["nobody there", "silent"])

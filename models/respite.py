@@ -1,0 +1,22 @@
+"""A respite: who did not answer is left alone for a moment, so that not everybody waits for the same silence."""
+
+import time
+from datetime import timedelta
+
+RESPITE = timedelta(seconds=1)
+
+
+class Respite:
+    """Begins when a store did not answer, and ends by itself."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def begin(self) -> None:
+        """From now on, for a moment."""
+        self._until = time.monotonic() + RESPITE.total_seconds()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether not to ask just now."""
+        return time.monotonic() < self._until
