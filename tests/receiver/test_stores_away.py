@@ -19,6 +19,7 @@ from sqlalchemy import text
 from console.redis_server import free_port
 from models.database import Database
 from models.queue import unpack
+from models.respite import RESPITE
 from models.vault import Vault
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
@@ -142,6 +143,7 @@ def test_when_the_stores_are_back_the_same_process_keeps_again(
     with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO deliveries"))
     redis.client_kill_filter(_type="normal", skipme=True)
+    time.sleep(RESPITE.total_seconds())
     assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
     assert stored() == [BODY]
     assert [job.func_name for job in carried(redis)] == ["worker.jobs.carry", "worker.jobs.empty"]
