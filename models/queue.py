@@ -6,8 +6,7 @@ with one exception: while the database is away, `carry` holds the body until a w
 """
 
 import base64
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -76,38 +75,24 @@ class Bell:
 
         Never raises: if Redis is away, the sweep will ring when it is back.
         """
-        with self._unheard_is_fine(box):
-            if self.redis.set(_flag(box), 1, nx=True, ex=BELL_LASTS):
-                self._enqueue(box)
+        self._quietly(box, lambda: self._ring(box))
 
     def ring_again(self, box: Box) -> None:
         """Rings even if the bell is rung, in case its job was lost; not while any job is waiting. Never raises."""
-        with self._unheard_is_fine(box):
-            if not self.queue(box).count:
-                self.redis.delete(_flag(box))
+        self._quietly(box, lambda: None if self.queue(box).count else self.redis.delete(_flag(box)))
         self.ring(box)
 
     def answer(self, box: Box) -> None:
         """Takes the bell down. Do it before reading what is due, and no wake-up can be lost. Never raises."""
-        with self._unheard_is_fine(box):
-            self.redis.delete(_flag(box))
+        self._quietly(box, lambda: self.redis.delete(_flag(box)))
 
     def tend(self, box: Box, key: str, row: Todo) -> None:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
-        with self._unheard_is_fine(box):
-            queue, job = self.queue(box), self._own_job(box, key)
-            queue.failed_job_registry.remove(job.id)
-            if row.status == "dead":
-                _file_as_failed(job, row.last_words)
-            else:
-                queue.schedule_job(job, row.due_at)
+        self._quietly(box, lambda: self._tend(box, key, row))
 
     def forget(self, box: Box, key: str) -> None:
         """Takes a row's own job away, wherever it is: the row is to be replayed. Never raises."""
-        with self._unheard_is_fine(box):
-            job = self.queue(box).fetch_job(_job_id(box, key))
-            if job:
-                job.delete()
+        self._quietly(box, lambda: self._forget(box, key))
 
     def carry(self, letter: Letter) -> None:
         """Holds what the database cannot take now.
@@ -115,46 +100,49 @@ class Bell:
         Raises:
             RedisError: Redis is away too.
         """
-        with self._listening():
-            self._carry(letter)
+        self._ask(lambda: self._enqueue("inbox", CARRY, pack(letter), "a delivery, while the database is away"))
 
-    def _carry(self, letter: Letter) -> None:
-        self.queue("inbox").enqueue(
-            CARRY,
-            args=pack(letter),
-            description="a delivery, while the database is away",
-            job_timeout=_seconds(JOB_TIMEOUT),
-            result_ttl=0,
-            retry=IF_ITS_WORKER_DIES,
-        )
-
-    @contextmanager
-    def _unheard_is_fine(self, box: Box) -> Iterator[None]:
+    def _quietly(self, box: Box, action: Callable[[], object]) -> None:
         try:
-            with self._listening():
-                yield
+            self._ask(action)
         except RedisError as error:
             log.warning("bell.unheard", box=box, error=type(error).__name__)
 
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
+    def _ask(self, action: Callable[[], object]) -> None:
         if self._respite.is_on:
             raise RedisAway("it did not answer just now")
         try:
-            yield
+            action()
         except (RedisAway, RedisSilent):
             self._respite.begin()
             raise
 
-    def _enqueue(self, box: Box) -> None:
+    def _ring(self, box: Box) -> None:
+        if self.redis.set(_flag(box), 1, nx=True, ex=BELL_LASTS):
+            self._enqueue(box, EMPTY, (box,), f"empty the {box}")
+
+    def _enqueue(self, box: Box, job: str, args: tuple[str, ...], description: str) -> None:
         self.queue(box).enqueue(
-            EMPTY,
-            args=(box,),
-            description=f"empty the {box}",
+            job,
+            args=args,
+            description=description,
             job_timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
             retry=IF_ITS_WORKER_DIES,
         )
+
+    def _tend(self, box: Box, key: str, row: Todo) -> None:
+        queue, job = self.queue(box), self._own_job(box, key)
+        queue.failed_job_registry.remove(job.id)
+        if row.status == "dead":
+            _file_as_failed(job, row.last_words)
+        else:
+            queue.schedule_job(job, row.due_at)
+
+    def _forget(self, box: Box, key: str) -> None:
+        job = self.queue(box).fetch_job(_job_id(box, key))
+        if job:
+            job.delete()
 
     def _own_job(self, box: Box, key: str) -> Job:
         return self.queue(box).create_job(
@@ -164,6 +152,7 @@ class Bell:
             description=f"{box} {key}",
             timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
+            retry=IF_ITS_WORKER_DIES,
             status=JobStatus.SCHEDULED,
         )
 

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from rq import Retry
+from rq import Retry, get_current_job
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.delivery import Delivery
@@ -52,9 +52,17 @@ def tend(box: Box, key: str) -> Retry | None:
     if row is None or row.status == "done":
         return None
     if row.status == "dead":
+        _do_not_retry()
         raise Dead(row.last_words)
     wait = (row.due_at - datetime.now(UTC)).total_seconds()
     return Retry(max=FOR_EVER, interval=max(1, math.ceil(wait)))
+
+
+def _do_not_retry() -> None:
+    """RQ may run a job again whose worker died; not one that has come to its end."""
+    job = get_current_job()
+    if job:
+        job.retries_left = 0
 
 
 def carry(*packed: str) -> Retry | None:

@@ -16,6 +16,7 @@ from console import samples
 from console.stage import environment
 from models import queue
 from models.booking import Booking
+from models.delivery import Delivery
 from models.queue import Bell
 from tests.worker.desk import AT, START, Desk
 
@@ -65,6 +66,23 @@ def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -
         until(lambda: desk.all(Booking))
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twice(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORM_HOOK", "tests.worker.hooks:take_time")
+    desk.deliver(samples.created("b1", START, AT))
+    with crew(tmp_path, "inbox") as process:
+        until(lambda: workers(desk))
+        desk.office.bell.ring("inbox")
+        until((tmp_path / "hook-began").exists)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    assert [(row.status, row.attempts) for row in desk.all(Delivery)] == [("done", 0)]
+    assert [change.revision for change in desk.changes()] == [1]
+    assert desk.office.bell.queue("inbox").count == 0
+    assert desk.office.bell.queue("inbox").started_job_registry.get_job_ids() == []
 
 
 @pytest.mark.parametrize("words", [["nothing"], ["-n", "0"]])

@@ -163,6 +163,28 @@ def test_a_row_that_dies_in_its_own_job_goes_to_the_failed_registry_too(desk: De
     assert "the body is not JSON" in (result.exc_string or "")
 
 
+@pytest.mark.parametrize("failed_row", [False, True])
+def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(sick_desk: Desk, failed_row: bool) -> None:
+    queue = sick_desk.office.bell.queue("inbox")
+    sick_desk.deliver(CREATED)
+    if failed_row:
+        sick_desk.work_off()
+        make_due(sick_desk)
+        (job_id,) = scheduled(sick_desk).get_job_ids()
+        scheduled(sick_desk).remove(job_id)
+        queue.push_job_id(job_id)
+    else:
+        sick_desk.office.bell.ring("inbox")
+    killed = BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer)
+    job = killed.dequeue_job_and_maintain_ttl(timeout=1)[0]  # type: ignore[index]
+    killed.prepare_execution(job)
+    killed.prepare_job_execution(job, remove_from_intermediate_queue=True)
+    assert queue.count == 0
+    queue.started_job_registry.cleanup(timestamp=datetime.now(UTC).timestamp() + 3600)
+    assert queue.get_job_ids() == [job.id]
+    assert not failed(sick_desk).get_job_ids()
+
+
 def test_no_job_of_a_failed_row_holds_anything_of_people(sick_desk: Desk, redis: Redis) -> None:
     sick_desk.deliver(CREATED)
     sick_desk.work_off()

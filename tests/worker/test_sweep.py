@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import insert
+
 from console import samples
 from models.delivery import Delivery
 from models.notification import Notification
@@ -33,8 +35,15 @@ def test_an_emptied_redis_is_rung_for_both_boxes(desk: Desk) -> None:
     assert [desk.office.bell.queue(box).count for box in ("inbox", "outbox")] == [1, 1]
 
 
-def test_a_backlog_is_not_multiplied(desk: Desk) -> None:
-    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(100)))
+def test_a_backlog_of_50_000_rows_is_not_multiplied(desk: Desk) -> None:
+    rows = [
+        dict(
+            id=f"{number:064d}", account="default", source="webhook", body=b"{}", received_at=AT, due_at=AT, attempts=0
+        )
+        for number in range(50_000)
+    ]
+    with desk.office.database.transaction() as session:
+        session.execute(insert(Delivery).values(status="pending"), rows)
     for _ in range(50):
         soon(desk)
     assert desk.office.bell.queue("inbox").count == 1

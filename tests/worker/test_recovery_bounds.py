@@ -1,0 +1,72 @@
+"""Recovery is quick with default settings: which numbers make it so, and that nobody changes them unnoticed."""
+
+from datetime import timedelta
+
+from rq import SimpleWorker
+
+from models import queue
+from models.notification import SEND_LEASE
+from models.queue import IF_ITS_WORKER_DIES, JOB_TIMEOUT, REDIS_TIMEOUT_SECONDS, Bell
+from models.todo import OWN_JOB_GRACE
+from tests.worker.desk import Desk
+from worker.crew import MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew
+from worker.jobs import LONGEST_SHIFT
+from worker.schedule import SCHEDULE
+from worker.sweep import OVERDUE_AFTER
+
+SWEEP_EVERY = SCHEDULE["sweep"][0]
+LOST_BELL = timedelta(seconds=60)
+KILLED_WORKER = timedelta(seconds=90)
+
+
+def test_a_lost_bell_rings_again_in_time() -> None:
+    assert OVERDUE_AFTER + SWEEP_EVERY < LOST_BELL
+
+
+def test_what_a_killed_worker_held_is_taken_by_another_in_time() -> None:
+    """What was handled is free at once; what was sent, after its lease; what had failed, after its grace."""
+    for held in (timedelta(0), SEND_LEASE, OWN_JOB_GRACE):
+        assert held + OVERDUE_AFTER + SWEEP_EVERY + REST_BEFORE_RESTART < KILLED_WORKER
+
+
+def test_a_worker_that_is_asked_to_stop_does_so_before_docker_loses_patience() -> None:
+    assert timedelta(seconds=10) > LONGEST_SHIFT
+    assert LONGEST_SHIFT < JOB_TIMEOUT
+
+
+def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as_often(desk: Desk) -> None:
+    """Its defaults are ten minutes, and seven."""
+    box = desk.office.bell.queue("inbox")
+    worker = BoxWorker(
+        [box], connection=queue.connect(_url(desk)), worker_ttl=int(WORKER_TTL.total_seconds()), prepare_for_work=False
+    )
+    assert timedelta(minutes=1) >= MAINTENANCE_EVERY
+    assert worker.dequeue_timeout == 45
+    assert worker.max_connection_wait_time == 5
+    assert issubclass(BoxWorker, SimpleWorker)
+    worker.connection.close()
+
+
+def test_a_job_whose_worker_was_killed_may_run_again() -> None:
+    assert IF_ITS_WORKER_DIES.max >= 100
+
+
+def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -> None:
+    duties = Crew("redis://127.0.0.1:1", ("inbox", "outbox"), 2)._duties()
+    assert [(duty.func.__name__, duty.args[1]) for duty in duties] == [  # type: ignore[attr-defined]
+        ("work_at", "inbox"),
+        ("work_at", "inbox"),
+        ("work_at", "outbox"),
+        ("work_at", "outbox"),
+        ("schedule_for", ("inbox", "outbox")),
+    ]
+
+
+def test_who_rings_does_not_wait_long_for_a_redis_that_never_answers(desk: Desk) -> None:
+    kwargs = Bell(queue.connect(_url(desk))).redis.connection_pool.connection_kwargs
+    assert kwargs["socket_timeout"] == kwargs["socket_connect_timeout"] == REDIS_TIMEOUT_SECONDS == 1
+
+
+def _url(desk: Desk) -> str:
+    kwargs = desk.office.bell.redis.connection_pool.connection_kwargs
+    return f"redis://127.0.0.1:{kwargs['port']}/0"
