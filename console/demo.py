@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from cryptography.fernet import Fernet
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import exists, func, select
@@ -53,6 +55,7 @@ def play(console: Console) -> bool:
             "DATABASE_URL": f"sqlite:///{folder / 'inbox.db'}",
             "REDIS_URL": redis_url,
             "WEBHOOK_KEYS": keys,
+            "BODY_KEYS": Fernet.generate_key().decode(),
             "NOTIFY_DEFAULT": f"log:,{listener.url}",
             "NOTIFY_SIGNING_SECRET": secret,
             "HOST": "127.0.0.1",
@@ -126,14 +129,14 @@ def _show_bookings(console: Console, database: Database) -> bool:
 
 
 def _show_news(console: Console, database: Database, listener: Platform) -> bool:
-    table = _table("The notifications", "news", "booking", "channel", "to", "status", "")
+    table = _table("The notifications", "news", "booking", "channel", "status", "")
     with database.reading() as session:
         sent = session.scalars(select(Notification).order_by(Notification.id)).all()
     for news in sent:
         arrived = listener.received.get(news.message_id) == f"booking.{news.kind}"
         kept = news.status == "done" and (news.channel == "log" or arrived)
         verified = "signature verified" if arrived else ""
-        table.add_row(news.kind, news.booking_id, news.channel, news.recipient, news.status, verified or _mark(kept))
+        table.add_row(news.kind, news.booking_id, news.channel, news.status, verified or _mark(kept))
     console.print(table)
     by_channel = [[news.kind for news in sent if news.channel == channel] for channel in ("log", "http")]
     return by_channel == [NEWS, NEWS] and len(listener.received) == len(NEWS)
@@ -162,7 +165,7 @@ def _count(database: Database) -> tuple[int, int]:
 
 
 def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=f"\n{title}", title_justify="left", title_style="bold")
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
 
 
 def _short(answer: Answer) -> str:
