@@ -1,0 +1,59 @@
+"""What the README shows of the platform's side works as it stands there."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from console import samples
+from tests.worker.desk import AT, START, Desk
+
+README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+
+
+def block(language: str, about: str) -> str:
+    """The README's code block that speaks of something."""
+    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if about in code]
+    return str(found)
+
+
+def test_the_hook_of_the_readme_updates_the_platforms_table(
+    open_desk: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "myplatform").mkdir()
+    (tmp_path / "myplatform" / "bookings.py").write_text(block("python", "def changed"))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "myplatform.bookings", raising=False)
+    desk = open_desk(platform_hook="myplatform.bookings:changed")
+    with desk.office.database.transaction() as session:
+        kind = "TIMESTAMPTZ" if desk.office.database.skips_locked else "TIMESTAMP"
+        session.execute(text(f"CREATE TABLE lawyers (id VARCHAR, next_meeting {kind})"))
+        session.execute(text("INSERT INTO lawyers (id) VALUES ('4711')"))
+        session.execute(
+            text(block("sql", "INSERT INTO platform_users").replace("the-hosts-meetergo-id", samples.HOST_ID))
+        )
+    try:
+        desk.tell(samples.created("b1", START, AT))
+        with desk.office.database.reading() as session:
+            assert session.scalar(text("SELECT count(*) FROM lawyers WHERE next_meeting IS NOT NULL")) == 1
+        assert desk.booking().platform_user_id is not None
+        assert desk.all(type(desk.booking()))
+    finally:
+        with desk.office.database.transaction() as session:
+            session.execute(text("DROP TABLE lawyers"))
+
+
+def test_the_hook_of_the_readme_is_ten_lines() -> None:
+    code = [line for line in block("python", "def changed").splitlines() if line and not line.startswith("#")]
+    assert len(code) <= 10
+
+
+def test_the_queries_of_the_readme_run(desk: Desk) -> None:
+    desk.deliver(b"not json")
+    desk.work_off()
+    dead, waiting = [query for query in block("sql", "status = 'dead'").split(";") if query.strip()]
+    with desk.office.database.reading() as session:
+        assert len(session.execute(text(dead)).all()) == 1
+        assert session.execute(text(waiting)).one()[0] == 0
