@@ -73,9 +73,9 @@ def test_the_environment_goes_before_the_file_and_an_empty_value_is_none(
         (AddressSettings, "WEBHOOK_KEYS", ",", "at least one key"),
         (AddressSettings, "WEBHOOK_ACCOUNT", "hidden/hidden", "1 to 64 letters"),
         (AddressSettings, "WEBHOOK_ACCOUNT", "h" * 65, "1 to 64 letters"),
-        (DatabaseSettings, "DATABASE_URL", "mysql://hidden@h/d", "should start with 'sqlite:///' or 'postgresql://'"),
+        (DatabaseSettings, "DATABASE_URL", "mysql://hidden@h/d", "should look like 'sqlite:///file'"),
         (StoreSettings, "REDIS_URL", None, "is not set"),
-        (StoreSettings, "REDIS_URL", "http://hidden@h", "should start with 'redis://'"),
+        (StoreSettings, "REDIS_URL", "http://hidden@h", "should look like 'redis://host"),
     ],
 )
 def test_a_bad_setting_ends_the_process_with_a_sentence_that_names_it(
