@@ -202,7 +202,8 @@ def strangers_knock(scene: Scene) -> None:
     with urllib3.PoolManager(retries=False) as pool:
         for path in (f"/{token}", f"/healthz?{token}", f"{scene.address}/x", f"/{scene.address}", f"/static/{token}"):
             for method in ("GET", "POST", "DELETE"):
-                pool.request(method, scene.url + path, body=body, headers={"Referer": token, "Cookie": token})
+                headers = {"Referer": token, "Cookie": token, "Connection": "close"}
+                pool.request(method, scene.url + path, body=body, headers=headers)
         pool.request("GET", scene.url + scene.address)
     port = int(scene.url.rpartition(":")[2])
     for line in (f"POST {WEBHOOK_PATH}/{token}\x00 HTTP/9\r\n\r\n", f"{token}\r\n\r\n", f"GET /\r\n{token}\r\n\r\n"):
