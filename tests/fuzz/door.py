@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from models import queue
 from models.database import Database
+from models.delivery import identify
 from models.migration import migrate
 from models.queue import Bell
 from models.tables import Delivery
@@ -115,7 +116,7 @@ def _check_acceptance(report: Report, receiver: Guarded, knock: Knock, delivery_
     receiver.kept.add(delivery_id)
     if not knock.may_come_in(receiver.scheme):
         report.violate("accepted what nobody vouched for", (receiver.scheme, knock))
-    if delivery_id != knock.delivery_id():
+    if delivery_id != identify(knock.body) or not knock.is_whole():
         report.violate("accepted other bytes than were sent", (receiver.scheme, knock))
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -41,10 +40,17 @@ class Knock:
         """An environment of its own, with the body at its beginning."""
         return {**self.environ, "wsgi.input": Stream(self.content, *self.stream), "wsgi.errors": BytesIO()}
 
-    def delivery_id(self) -> str:
-        """The id of what may be kept of it: the body up to its stated length."""
+    @property
+    def body(self) -> bytes:
+        """What may be kept of it: the content up to its stated length, which has to be a number."""
         stated = self.environ.get("CONTENT_LENGTH")
-        return sha256(self.content[: int(stated)] if stated else self.content).hexdigest()
+        return self.content[: int(stated)] if stated else self.content
+
+    def is_whole(self) -> bool:
+        """Whether as many bytes came as were said to come."""
+        stated = self.environ.get("CONTENT_LENGTH")
+        breaks_at = self.stream[1]
+        return (not stated or len(self.body) == int(stated)) and (breaks_at is None or breaks_at >= len(self.body))
 
     def may_come_in(self, scheme: str) -> bool:
         """Whether somebody vouched for it, by an address of ours and by a signature where one is asked for."""
@@ -59,9 +65,7 @@ class Knock:
         if self.signed is None or self.signed.scheme != scheme:
             return False
         headers = {name[5:].replace("_", "-").lower(): value for name, value in self.environ.items()}
-        stated = self.environ.get("CONTENT_LENGTH")
-        body = self.content[: int(stated)] if stated else self.content
-        return self.signed.vouches_for(headers, body, datetime.now(UTC))
+        return self.signed.vouches_for(headers, self.body, datetime.now(UTC))
 
 
 class Knocker:

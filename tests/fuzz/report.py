@@ -58,7 +58,7 @@ class Report:
             f"{self.name}: {self.inputs:,} inputs ({outcomes}), slowest {self.slowest * 1000:.1f} ms, "
             f"{len(self.violations)} violations"
         ]
-        return "\n".join([*lines, *(f"  {violation}" for violation in self.violations[:20])])
+        return "\n".join([*lines, *(f"  {violation}" for violation in self.violations[:5])])
 
 
 def _timed(attempt: Callable[[], Result]) -> tuple[Result, float]:

@@ -22,7 +22,8 @@ class Stream:
         """Some bytes; none at the end."""
         if self.breaks_at is not None and self.read_so_far >= self.breaks_at:
             raise ConnectionResetError
-        left = len(self.content) - self.read_so_far
-        part = self.content[self.read_so_far :][: min(self.step, left if size < 0 else size)]
+        end = len(self.content) if self.breaks_at is None else self.breaks_at
+        left = end - self.read_so_far
+        part = self.content[self.read_so_far :][: min(self.step, left, left if size < 0 else size)]
         self.read_so_far += len(part)
         return part
