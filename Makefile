@@ -6,7 +6,7 @@ PACKAGES := meetergo models receiver worker console
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint format pins clean
+.PHONY: help install demo run test fuzz lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ run: install ## receiver, worker and schedule until Ctrl-C, with a Redis of its 
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
 	@$(BIN)/python -m pytest
+
+fuzz: install ## hostile inputs to the verifier, the door and the wire, for some minutes
+	@$(BIN)/python -m tests.fuzz
 
 lint: install ## ruff (check and format) and mypy (strict)
 	@$(BIN)/ruff check .

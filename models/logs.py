@@ -6,8 +6,8 @@ import sys
 import structlog
 from structlog.typing import Processor
 
-TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown")
-"""Libraries that log URLs, which may hold secrets."""
+TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine")
+"""Libraries that log URLs, which may hold secrets, or rows, which hold people."""
 
 
 def configure() -> None:

@@ -54,4 +54,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
 def _refuse(error: HTTPException) -> Response:
     allowed = getattr(error, "valid_methods", None)
     reason = "internal error" if isinstance(error, InternalServerError) else (error.name or "refused").lower()
-    return refusal(error.code or 500, reason, {"Allow": ", ".join(sorted(allowed))} if allowed else None)
+    headers = {"Connection": "close"}  # a body may be unread: see the gate's Refused
+    if allowed:
+        headers["Allow"] = ", ".join(sorted(allowed))
+    return refusal(error.code or 500, reason, headers)

@@ -10,6 +10,10 @@ from models.booking import Booking, BookingChange
 Hook = Callable[[Session, Booking, BookingChange], None]
 
 
+class HookExited(Exception):
+    """The hook asked Python to exit. That is a failure of its delivery, not the end of our batch."""
+
+
 class UnusableHook(ValueError):
     """PLATFORM_HOOK names nothing that can be called; the message says what."""
 
@@ -29,5 +33,16 @@ def load(path: str) -> Hook | None:
         raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {error}") from error
     if not callable(function):
         raise UnusableHook(f"PLATFORM_HOOK={path} is not a function")
-    hook: Hook = function
+    return _contained(function)
+
+
+def _contained(function: Hook) -> Hook:
+    """The same function; `sys.exit()` in it ends nobody else's work."""
+
+    def hook(session: Session, booking: Booking, change: BookingChange) -> None:
+        try:
+            function(session, booking, change)
+        except SystemExit:
+            raise HookExited from None
+
     return hook

@@ -1,7 +1,7 @@
 """A receiver on real stores, and what lies in them after a request."""
 
-import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from models.database import Database
 from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
+from tests.redis_content import everything_in
 
 OLD_KEY, KEY = "old-key-" * 4, "new-key-" * 4
 ADDRESS = Addresses([OLD_KEY, KEY]).path("default")
@@ -63,26 +64,4 @@ def stored(database: Database) -> Callable[[], list[bytes]]:
 @pytest.fixture
 def everything_in_redis(redis: Redis) -> Callable[[], bytes]:
     """All keys and values, those that RQ packs unpacked too."""
-
-    def dump() -> bytes:
-        return b"\n".join(key + b" " + b" ".join(map(_unpacked, _values(redis, key))) for key in redis.scan_iter())
-
-    return dump
-
-
-def _values(redis: Redis, key: bytes) -> list[bytes]:
-    kind = redis.type(key)
-    if kind == b"hash":
-        return [part for pair in redis.hgetall(key).items() for part in pair]
-    if kind == b"list":
-        return redis.lrange(key, 0, -1)
-    if kind == b"string":
-        return [redis.get(key)]
-    return list(redis.smembers(key) if kind == b"set" else redis.zrange(key, 0, -1))
-
-
-def _unpacked(value: bytes) -> bytes:
-    try:
-        return zlib.decompress(value)
-    except zlib.error:
-        return value
+    return partial(everything_in, redis)

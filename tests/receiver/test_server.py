@@ -136,11 +136,16 @@ def test_open_lines_that_say_no_more_do_not_keep_others_waiting(server: Process,
         line.close()
 
 
-def test_a_refused_sender_is_told_that_the_line_is_closed(server: Process, body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("POST", WRONG, 413), ("POST", "/elsewhere", 404), ("DELETE", ADDRESS, 405)]
+)
+def test_a_refused_sender_is_told_that_the_line_is_closed(
+    server: Process, body: bytes, method: str, path: str, status: int
+) -> None:
     with urllib3.PoolManager() as pool:
         for _ in range(20):
-            answer = pool.request("POST", f"http://127.0.0.1:{server.port}{WRONG}", body=body * 200, retries=False)
-            assert (answer.status, answer.headers["Connection"]) == (413, "close")
+            answer = pool.request(method, f"http://127.0.0.1:{server.port}{path}", body=body * 200, retries=False)
+            assert (answer.status, answer.headers["Connection"]) == (status, "close")
 
 
 def test_an_address_may_be_written_with_escapes(server: Process, body: bytes) -> None:

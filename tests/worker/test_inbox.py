@@ -150,6 +150,21 @@ def test_a_hook_may_say_that_trying_again_cannot_help(open_desk: Callable[..., D
     assert [(row.status, row.last_error) for row in desk.all(Delivery)] == [("dead", "not on this platform")]
 
 
+def leave(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        raise SystemExit("guest-1@example.com")
+
+
+def test_a_hook_that_exits_fails_its_own_delivery_and_no_other(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:leave")
+    desk.tell(CREATED, samples.created("b2", START, AT))
+    assert sorted((row.booking_id, row.status, row.attempts) for row in desk.all(Delivery)) == [
+        ("b1", "pending", 1),
+        ("b2", "done", 0),
+    ]
+    assert "example.com" not in str(desk.all(Delivery)[0].last_error)
+
+
 def test_a_delivery_that_fails_does_not_hold_up_the_others(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(platform_hook=f"{__name__}:refuse_b1")
     desk.deliver(CREATED, samples.created("b2", START, AT), samples.created("b0", START, AT))

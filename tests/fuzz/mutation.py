@@ -1,0 +1,54 @@
+"""Mutation: a good input, made a little or very wrong. The same seed makes the same mistakes."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+MOST_STEPS = 4
+LARGE = 20_000
+LARGE_ONE_IN = 2_000
+
+
+class Mutator:
+    """Makes mistakes.
+
+    Args:
+        chance: decides which.
+        words: pieces that mean something to whoever reads the input.
+    """
+
+    def __init__(self, chance: Random, words: Sequence[str]) -> None:
+        self.chance = chance
+        self._words = words
+        self._steps: list[Callable[[str, int, int], str]] = [
+            lambda text, start, end: text[:start] + text[end:],
+            lambda text, start, end: text[:end] + text[start:end] + text[end:],
+            lambda text, start, end: text[:start] + self._word() + text[start:],
+            lambda text, start, end: text[:start] + self._word() + text[end:],
+            lambda text, start, end: text[:start] + chr(chance.randrange(256)) + text[start + 1 :],
+            lambda text, start, end: text[:start] + text[start:end].swapcase() + text[end:],
+            lambda text, start, end: text[:start] + text[start:end][::-1] + text[end:],
+            lambda text, start, end: text[:end],
+        ]
+
+    def text(self, text: str) -> str:
+        """The text with some mistakes; now and then a very long one."""
+        for _ in range(self.chance.randint(1, MOST_STEPS)):
+            start, end = sorted((self._place(text), self._place(text)))
+            text = self.chance.choice(self._steps)(text, start, end)
+        if not self.chance.randrange(LARGE_ONE_IN):
+            text *= self.chance.randint(2, 2 + LARGE // (len(text) or 1))
+        return text
+
+    def header(self, text: str) -> str:
+        """The same with nothing that a WSGI server could not say: it decodes headers and paths as latin-1."""
+        return self.text(text).encode("latin-1", "replace").decode("latin-1")
+
+    def bytes(self, content: bytes) -> bytes:
+        """Bytes with some mistakes."""
+        return self.text(content.decode("latin-1")).encode("latin-1", "replace")
+
+    def _place(self, text: str) -> int:
+        return self.chance.randrange(len(text) + 1)
+
+    def _word(self) -> str:
+        return self.chance.choice(self._words)

@@ -1,0 +1,29 @@
+"""A stream: what a server hands out of a body, as unhelpfully as it may."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Stream:
+    """Hands out a body.
+
+    Attributes:
+        content: all of it.
+        step: most bytes at a time.
+        breaks_at: after so many bytes the line is dead; None if it holds.
+    """
+
+    content: bytes
+    step: int
+    breaks_at: int | None
+    read_so_far: int = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Some bytes; none at the end."""
+        if self.breaks_at is not None and self.read_so_far >= self.breaks_at:
+            raise ConnectionResetError
+        end = len(self.content) if self.breaks_at is None else self.breaks_at
+        left = end - self.read_so_far
+        part = self.content[self.read_so_far :][: min(self.step, left, left if size < 0 else size)]
+        self.read_so_far += len(part)
+        return part

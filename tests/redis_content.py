@@ -1,0 +1,41 @@
+"""The content of Redis, all of it, with what RQ packs unpacked."""
+
+import base64
+import zlib
+from collections.abc import Iterator
+
+from redis import Redis
+
+
+def everything_in(redis: Redis) -> bytes:
+    """All keys and values."""
+    return b"\n".join(key + b" " + b" ".join(map(_unpacked, _values(redis, key))) for key in redis.scan_iter())
+
+
+def _values(redis: Redis, key: bytes) -> list[bytes]:
+    kind = redis.type(key)
+    if kind == b"hash":
+        return [part for pair in redis.hgetall(key).items() for part in pair]
+    if kind == b"list":
+        return redis.lrange(key, 0, -1)
+    if kind == b"string":
+        return [redis.get(key)]
+    if kind == b"stream":
+        return list(_fields(redis, key))
+    return list(redis.smembers(key) if kind == b"set" else redis.zrange(key, 0, -1))
+
+
+def _fields(redis: Redis, key: bytes) -> Iterator[bytes]:
+    for _, entry in redis.xrange(key):
+        for pair in entry.items():
+            yield from pair
+
+
+def _unpacked(value: bytes) -> bytes:
+    """Jobs are compressed; what a failed one said, in base64 too. Either form counts."""
+    for unpack in (zlib.decompress, lambda text: zlib.decompress(base64.b64decode(text, validate=True))):
+        try:
+            return value + b" " + unpack(value)
+        except (zlib.error, ValueError):
+            continue
+    return value

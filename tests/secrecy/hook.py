@@ -1,0 +1,20 @@
+"""A platform's hook as it should not be: it fails, and quotes all it knows."""
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from models.booking import Booking, BookingChange
+
+
+def changed(session: Session, booking: Booking, change: BookingChange) -> None:
+    """Fails for bookings that are named after a failure."""
+    said = f"{booking.seen()} {change.after}"
+    if booking.id.startswith("sql"):
+        session.execute(text("INSERT INTO nowhere VALUES (:said, '" + str(booking.meeting_name) + "')"), {"said": said})
+    if booking.id.startswith("hook"):
+        try:
+            raise LookupError(said)
+        except LookupError as error:
+            raise ValueError(f"nobody knows {said}") from error
+    if booking.id.startswith("exit"):
+        raise SystemExit(said)
