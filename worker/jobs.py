@@ -2,6 +2,8 @@
 
 import math
 import time
+import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -15,7 +17,7 @@ from worker.office import office
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
-DATABASE_AWAY = Retry(max=100_000, interval=5)
+LATER = Retry(max=100_000, interval=5)
 FOR_EVER = 1_000_000_000
 """The row counts its tries, so RQ must not."""
 
@@ -28,27 +30,45 @@ class Dead(Failure):
 
 def empty(box: Box) -> Retry | None:
     """Works off all that is due in a box. Takes the bell down first: what comes after that rings again."""
-    bell, desk = office().bell, office().desk(box)
-    stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
-    bell.answer(box)
-    try:
-        while desk.work_off():
-            if time.monotonic() > stop:
-                bell.ring(box)
-                break
-    except SQLAlchemyError as error:
-        log.error("database.away", box=box, error=type(error).__name__)
-        return DATABASE_AWAY
-    return None
+    return _or_later(box, lambda: _empty(box))
 
 
 def tend(box: Box, key: str) -> Retry | None:
     """Tries one row that failed, when its time has come, until it is done or dead."""
+    return _or_later(box, lambda: _tend(box, key))
+
+
+def carry(*packed: str) -> Retry | None:
+    """Stores a body that the receiver could not store, once the database is back."""
+    return _or_later("inbox", lambda: _carry(packed))
+
+
+def _or_later(box: Box, work: Callable[[], Retry | None]) -> Retry | None:
+    """What cannot be done now is done later. Only a dead row fails its job, and says no more than we may log."""
     try:
-        row = office().desk(box).retry(key)
+        return work()
+    except Dead:
+        raise
     except SQLAlchemyError as error:
         log.error("database.away", box=box, error=type(error).__name__)
-        return DATABASE_AWAY
+    except Exception as error:
+        where = traceback.format_tb(error.__traceback__)
+        log.error("job.failed", box=box, error=type(error).__name__, traceback="".join(where))
+    return LATER
+
+
+def _empty(box: Box) -> None:
+    bell, desk = office().bell, office().desk(box)
+    stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
+    bell.answer(box)
+    while desk.work_off():
+        if time.monotonic() > stop:
+            bell.ring(box)
+            break
+
+
+def _tend(box: Box, key: str) -> Retry | None:
+    row = office().desk(box).retry(key)
     if row is None or row.status == "done":
         return None
     if row.status == "dead":
@@ -65,13 +85,7 @@ def _do_not_retry() -> None:
         job.retries_left = 0
 
 
-def carry(*packed: str) -> Retry | None:
-    """Stores a body that the receiver could not store, once the database is back."""
-    try:
-        with office().database.transaction() as session:
-            Delivery.accept(session, unpack(*packed))
-    except SQLAlchemyError as error:
-        log.error("database.away", box="inbox", error=type(error).__name__)
-        return DATABASE_AWAY
+def _carry(packed: tuple[str, ...]) -> None:
+    with office().database.transaction() as session:
+        Delivery.accept(session, unpack(*packed))
     office().bell.ring("inbox")
-    return None

@@ -217,6 +217,23 @@ def test_a_job_that_finds_the_database_away_knocks_again_and_is_no_failure(open_
     assert not failed(away).get_job_ids()
 
 
+@pytest.mark.parametrize("job", ["empty", "tend", "carry"])
+def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
+    desk: Desk, redis: Redis, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], job: str
+) -> None:
+    def break_down(*_: object) -> None:
+        raise KeyError("guest-1@example.com")
+
+    monkeypatch.setattr(jobs, f"_{job}", break_down)
+    arguments = {"empty": ("inbox",), "tend": ("inbox", "x"), "carry": ("x",)}[job]
+    desk.office.bell.queue("inbox").enqueue(f"worker.jobs.{job}", args=arguments, description="a job")
+    run_worker(desk)
+    assert len(scheduled(desk).get_job_ids()) == 1
+    assert not failed(desk).get_job_ids()
+    assert b"example.com" not in everything_in(redis)
+    assert "guest-1" not in "".join(capfd.readouterr())
+
+
 def everything_in(redis: Redis) -> bytes:
     """All of Redis as bytes."""
     return b"\n".join(bytes(redis.dump(key) or b"") + bytes(key) for key in redis.scan_iter("*"))
