@@ -18,6 +18,7 @@ from models.delivery import Delivery, Letter
 from models.queue import Box
 from models.todo import OWN_JOB_GRACE
 from models.vault import Vault
+from tests.redis_content import everything_in
 from tests.worker.desk import AT, START, Desk
 from worker import jobs
 from worker.crew import BoxWorker
@@ -222,7 +223,7 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
     desk: Desk, redis: Redis, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], job: str
 ) -> None:
     def break_down(*_: object) -> None:
-        raise KeyError("guest-1@example.com")
+        raise KeyError(samples.guest(1)["email"])
 
     monkeypatch.setattr(jobs, f"_{job}", break_down)
     arguments = {"empty": ("inbox",), "tend": ("inbox", "x"), "carry": ("x",)}[job]
@@ -232,8 +233,3 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
     assert not failed(desk).get_job_ids()
     assert b"example.com" not in everything_in(redis)
     assert "guest-1" not in "".join(capfd.readouterr())
-
-
-def everything_in(redis: Redis) -> bytes:
-    """All of Redis as bytes."""
-    return b"\n".join(bytes(redis.dump(key) or b"") + bytes(key) for key in redis.scan_iter("*"))
