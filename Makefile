@@ -2,11 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := meetergo models receiver worker console
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz lint format pins clean
+.PHONY: help install demo run test fuzz faults lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +30,9 @@ test: install ## all tests, on real Redis, SQLite and PostgreSQL
 
 fuzz: install ## hostile inputs to the verifier, the door and the wire, for some minutes
 	@$(BIN)/python -m tests.fuzz
+
+faults: install ## break everything, one after the other, and write docs/reliability.md (some 20 minutes)
+	@$(BIN)/python -m tests.faults
 
 lint: install ## ruff (check and format) and mypy (strict)
 	@$(BIN)/ruff check .

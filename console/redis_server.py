@@ -49,6 +49,20 @@ def redis_server(folder: Path) -> Iterator[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
+    process = start(folder, port)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def start(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    """Starts a server on the data of a folder; returns when it answers.
+
+    Raises:
+        NoRedisServer: it cannot be started.
+    """
     process = subprocess.Popen(
         [
             *(binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder.resolve()),
@@ -57,12 +71,8 @@ def redis_server(folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        _wait_for(process, port)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        process.terminate()
-        process.wait()
+    _wait_for(process, port)
+    return process
 
 
 def free_port() -> int:
@@ -83,4 +93,6 @@ def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
                 time.sleep(0.05)
             else:
                 return
+    process.kill()
+    process.wait()
     raise NoRedisServer("the Redis server did not start: look above for what it said")

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+import psycopg
+from psycopg.errors import _WaitTimeout
 from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -18,6 +20,9 @@ POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
 POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
 POOL_TIMEOUT_SECONDS = 2
+ROUND_TRIP = timedelta(milliseconds=200)
+"""How much longer than a statement its answer may take."""
+WAIT_INTERVAL_SECONDS = 0.1
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -117,7 +122,25 @@ def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = tim
         "options": f"-c lock_timeout={POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS}"
         f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}",
     }
-    return create_engine(url, connect_args=connect, **options)
+    engine = create_engine(url, connect_args=connect, **options)
+    if statement_timeout:
+        patience = (statement_timeout + ROUND_TRIP).total_seconds()
+        event.listen(engine, "do_connect", lambda _d, _r, args, kwargs: _prompt(patience).connect(*args, **kwargs))
+    return engine
+
+
+def _prompt(patience: float) -> type[psycopg.Connection[Any]]:
+    """Connections that give up on a server that is there and never answers: its own timeouts need it to be awake."""
+
+    class Prompt(psycopg.Connection[Any]):
+        def wait(self, gen: Any, interval: float = WAIT_INTERVAL_SECONDS, timeout: float | None = None) -> Any:
+            try:
+                return super().wait(gen, interval, timeout or patience)
+            except _WaitTimeout:
+                self.close()  # in the middle of an answer: nobody can use it any more
+                raise psycopg.OperationalError("the server did not answer in time") from None
+
+    return Prompt
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -35,6 +35,8 @@ REDIS_TIMEOUT_SECONDS = 1
 BELL_LASTS = timedelta(hours=1)
 """How long a bell stays rung if its job was lost; the sweep notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
+CARRY_TIMEOUT = timedelta(seconds=20)
+"""Its one insert ends much earlier; a body whose worker was killed is free again after this."""
 
 IF_ITS_WORKER_DIES = RetryJob(max=1000)
 """RQ calls a job abandoned when its worker was killed; these jobs can run again, so they are no failures."""
@@ -90,6 +92,10 @@ class Bell:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
         self._quietly(box, lambda: self._tend(box, key, row))
 
+    def revive(self, box: Box) -> None:
+        """Enqueues again the jobs whose worker was killed: a carried body is nowhere else. Never raises."""
+        self._quietly(box, lambda: self.queue(box).started_job_registry.cleanup())
+
     def forget(self, box: Box, key: str) -> None:
         """Takes a row's own job away, wherever it is: the row is to be replayed. Never raises."""
         self._quietly(box, lambda: self._forget(box, key))
@@ -100,7 +106,8 @@ class Bell:
         Raises:
             RedisError: Redis is away too.
         """
-        self._ask(lambda: self._enqueue("inbox", CARRY, pack(letter), "a delivery, while the database is away"))
+        description = "a delivery, while the database is away"
+        self._ask(lambda: self._enqueue("inbox", CARRY, pack(letter), description, CARRY_TIMEOUT))
 
     def _quietly(self, box: Box, action: Callable[[], object]) -> None:
         try:
@@ -121,12 +128,14 @@ class Bell:
         if self.redis.set(_flag(box), 1, nx=True, ex=BELL_LASTS):
             self._enqueue(box, EMPTY, (box,), f"empty the {box}")
 
-    def _enqueue(self, box: Box, job: str, args: tuple[str, ...], description: str) -> None:
+    def _enqueue(
+        self, box: Box, job: str, args: tuple[str, ...], description: str, timeout: timedelta = JOB_TIMEOUT
+    ) -> None:
         self.queue(box).enqueue(
             job,
             args=args,
             description=description,
-            job_timeout=_seconds(JOB_TIMEOUT),
+            job_timeout=_seconds(timeout),
             result_ttl=0,
             retry=IF_ITS_WORKER_DIES,
         )

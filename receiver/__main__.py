@@ -8,6 +8,9 @@ from granian.server import Server
 from models import logs
 from receiver.settings import ReceiverSettings
 
+CONNECTIONS = 1024
+"""Open to one server process. Granian's backpressure counts open lines, busy or not; one beyond it is not heard."""
+
 log = structlog.get_logger()
 
 
@@ -26,7 +29,7 @@ def main() -> None:
         websockets=False,
         workers=settings.web_processes,
         blocking_threads=settings.web_threads,
-        backpressure=settings.web_threads * 8,
+        backpressure=CONNECTIONS,
         respawn_failed_workers=True,
         workers_kill_timeout=6,  # an answer takes 5 seconds at most, and Docker waits 10
         log_level=LogLevels.error,

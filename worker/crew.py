@@ -15,17 +15,20 @@ from threading import Event
 import structlog
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker
+from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from models import queue
-from models.queue import Bell, Box
+from models.queue import JOB_TIMEOUT, Bell, Box
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
 MAINTENANCE_EVERY = timedelta(seconds=60)
 """RQ looks for jobs whose worker was killed this often; its own default is ten minutes."""
 WORKER_TTL = timedelta(seconds=60)
 """An idle worker shows itself more often than this; its registration outlives it by another minute."""
+ABANDONED_AFTER = timedelta(seconds=5)
+"""Past its timeout, at which RQ breaks a job off, nobody can be working at it."""
 
 log = structlog.get_logger()
 
@@ -38,6 +41,10 @@ class BoxWorker(SimpleWorker):
 
     max_connection_wait_time = 5.0
     log_result_lifespan = False
+
+    def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
+        """When a job counts as abandoned, in seconds: soon after its time was up. RQ would wait another minute."""
+        return int((job.timeout or JOB_TIMEOUT.total_seconds()) + ABANDONED_AFTER.total_seconds())
 
 
 @dataclass(frozen=True)

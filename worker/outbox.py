@@ -1,10 +1,12 @@
 """The outbox, worked off: news goes out after the change that made it was committed."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from models.database import Database
@@ -13,6 +15,9 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
 from worker.announcer import Announcer, message_of
+
+LONGEST_SETTLING = timedelta(seconds=20)
+"""Together with the longest channel it is shorter than the lease."""
 
 log = structlog.get_logger()
 
@@ -71,7 +76,7 @@ class Outbox:
             self.announcer.channel_of(notification, user).send(message_of(notification))
         except Exception as caught:
             error = caught
-        settled = self._settle(notification.id, error)
+        settled = self._settle_in_time(notification.id, error)
         log.info(
             f"notification.{'retrying' if settled.status == 'pending' else settled.status}",
             notification_id=settled.message_id,
@@ -81,6 +86,17 @@ class Outbox:
             **({"error": describe(error)} if error else {}),
         )
         return settled, error
+
+    def _settle_in_time(self, notification_id: int, error: Exception | None) -> Notification:
+        """What was told has to be written down: a database that is away is waited for, lest it be told again."""
+        until = time.monotonic() + LONGEST_SETTLING.total_seconds()
+        while True:
+            try:
+                return self._settle(notification_id, error)
+            except OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
 
     def _settle(self, notification_id: int, error: Exception | None) -> Notification:
         with self.database.transaction() as session:

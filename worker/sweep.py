@@ -20,7 +20,9 @@ log = structlog.get_logger()
 
 
 def sweep(office: Office, now: datetime) -> None:
-    """Rings for what is overdue, and links bookings to users whose mapping is new."""
+    """Takes up what killed workers held, rings for what is overdue, links bookings to users whose mapping is new."""
+    for box in BOXES:
+        office.bell.revive(box)
     for box, rows in BOXES.items():
         with office.database.reading() as session:
             is_overdue = session.scalar(select(exists().where(rows.is_due(now - OVERDUE_AFTER))))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 import urllib3
@@ -14,6 +15,8 @@ from tests.receiver.process import MAX_BODY, Process, chunk, hear, receiver_proc
 CHUNKED = "Transfer-Encoding: chunked"
 WRONG = f"{WEBHOOK_PATH}/default.{'A' * 43}"
 NUMBERS = iter(range(1000))
+SOONER_THAN_IDLE_LINES_ARE_CLOSED = 20
+"""Seconds; Granian closes them after 30, and then hears others."""
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,15 @@ def test_open_lines_that_say_no_more_do_not_keep_others_waiting(server: Process,
     assert status(server.say(request(method="GET", path="/readyz"))) == 200
     for line in (slow, unfinished, *strangers):
         line.close()
+
+
+def test_two_hundred_lines_that_stay_open_are_all_heard(server: Process, body: bytes) -> None:
+    with ExitStack() as stack:
+        lines = [stack.enter_context(server.call()) for _ in range(200)]
+        for line in lines:
+            line.settimeout(SOONER_THAN_IDLE_LINES_ARE_CLOSED)
+            line.sendall(request(length(body), last=False) + body)
+        assert {status(line.recv(65536)) for line in lines} == {200}
 
 
 @pytest.mark.parametrize(

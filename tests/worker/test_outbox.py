@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from threading import Event, Thread, Timer
 from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from console import samples
+from models.database import Database
 from models.failures import Permanent, Transient
 from models.notification import SEND_LEASE, Notification
 from tests.worker.desk import AT, START, Desk, later
@@ -145,3 +147,31 @@ def test_a_users_broken_channel_does_not_keep_the_booking_from_being_right(desk:
     desk.send_all()
     assert desk.booking().status == "confirmed"
     assert sorted(row.status for row in desk.all(Notification)) == ["dead", "done"]
+
+
+def test_what_was_told_while_the_database_went_away_is_not_told_again(
+    desk: Desk, database: Database, channel: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody locks the rows between the channel's yes and our commit, for longer than we wait for a lock."""
+    desk.tell(CREATED)
+    locked, release = Event(), Event()
+
+    def lock() -> None:
+        with database.transaction() as session:
+            session.execute(update(Notification).values(attempts=Notification.attempts))
+            locked.set()
+            release.wait(30)
+
+    locker = Thread(target=lock)
+
+    def send(_channel: LogChannel, message: Message) -> None:
+        channel.send(_channel, message)
+        locker.start()
+        assert locked.wait(30)
+        Timer(3, release.set).start()
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    desk.send_all()
+    locker.join()
+    assert len(channel.taken) == 1
+    assert [row.status for row in desk.all(Notification)] == ["done"]

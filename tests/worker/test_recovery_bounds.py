@@ -2,15 +2,19 @@
 
 from datetime import timedelta
 
+from redis import Redis
 from rq import SimpleWorker
+from rq.job import Job
 
 from models import queue
 from models.notification import SEND_LEASE
-from models.queue import IF_ITS_WORKER_DIES, JOB_TIMEOUT, REDIS_TIMEOUT_SECONDS, Bell
+from models.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, REDIS_TIMEOUT_SECONDS, Bell
 from models.todo import OWN_JOB_GRACE
 from tests.worker.desk import Desk
-from worker.crew import MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew
+from worker.channels.mail_server import TIMEOUT as MAIL_TIMEOUT
+from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew
 from worker.jobs import LONGEST_SHIFT
+from worker.outbox import LONGEST_SETTLING
 from worker.schedule import SCHEDULE
 from worker.sweep import OVERDUE_AFTER
 
@@ -27,6 +31,17 @@ def test_what_a_killed_worker_held_is_taken_by_another_in_time() -> None:
     """What was handled is free at once; what was sent, after its lease; what had failed, after its grace."""
     for held in (timedelta(0), SEND_LEASE, OWN_JOB_GRACE):
         assert held + OVERDUE_AFTER + SWEEP_EVERY + REST_BEFORE_RESTART < KILLED_WORKER
+
+
+def test_a_body_that_only_redis_has_is_carried_again_in_time_if_its_worker_was_killed() -> None:
+    assert CARRY_TIMEOUT + ABANDONED_AFTER + SWEEP_EVERY < KILLED_WORKER
+    job = Job.create(CARRY, connection=Redis(), timeout=int(CARRY_TIMEOUT.total_seconds()))
+    assert BoxWorker.get_heartbeat_ttl(None, job) == (CARRY_TIMEOUT + ABANDONED_AFTER).total_seconds()  # type: ignore[arg-type]
+
+
+def test_what_was_told_is_written_down_before_anybody_may_tell_it_again() -> None:
+    """The longest channel is a mail server, which has twice its timeout."""
+    assert 2 * MAIL_TIMEOUT + LONGEST_SETTLING < SEND_LEASE
 
 
 def test_a_worker_that_is_asked_to_stop_does_so_before_docker_loses_patience() -> None:

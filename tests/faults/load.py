@@ -1,0 +1,85 @@
+"""The load: posts bodies at an even pace over a few lines that stay open, and comes back with what was refused."""
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from http.client import HTTPConnection, HTTPException
+from queue import Empty, Queue
+from threading import Thread
+
+from tests.faults.ledger import NO_ANSWER, Answer, Ledger
+
+SENDERS = 8
+PATIENCE_SECONDS = 30
+"""meetergo waits this long for an answer."""
+PAUSE = timedelta(seconds=1)
+"""Before it comes back with what was not answered 200."""
+GIVES_UP_AFTER = timedelta(seconds=90)
+
+
+class Load:
+    """Posts each body until it is answered 200.
+
+    Args:
+        place: host and port of the receiver.
+        path: the signed address.
+        ledger: notes everything.
+        senders: how many lines.
+    """
+
+    def __init__(self, place: str, path: str, ledger: Ledger, senders: int = SENDERS) -> None:
+        self.where = place, path
+        self._ledger = ledger
+        self._senders = senders
+        self._waiting: Queue[tuple[float, bytes]] = Queue()
+        self._threads: list[Thread] = []
+        self._gives_up_at = 0.0
+
+    def start(self, bodies: Sequence[bytes], lasts: timedelta) -> None:
+        """Begins; the bodies are spread evenly over a time."""
+        now = time.monotonic()
+        self._gives_up_at = now + lasts.total_seconds() + GIVES_UP_AFTER.total_seconds()
+        for number, body in enumerate(bodies):
+            self._waiting.put((now + lasts.total_seconds() * number / len(bodies), body))
+        self._threads = [Thread(target=self._send_all) for _ in range(self._senders)]
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> None:
+        """Returns when all was answered 200, or it gave up: then the ledger lacks it."""
+        for thread in self._threads:
+            thread.join()
+
+    def post(self, body: bytes) -> None:
+        """Posts one body now, until it is answered 200."""
+        self._waiting.put((time.monotonic(), body))
+        self._gives_up_at = time.monotonic() + GIVES_UP_AFTER.total_seconds()
+        self._send_all()
+
+    def _send_all(self) -> None:
+        line = HTTPConnection(self.where[0], timeout=PATIENCE_SECONDS)
+        try:
+            while time.monotonic() < self._gives_up_at:
+                try:
+                    when, body = self._waiting.get_nowait()
+                except Empty:
+                    return
+                time.sleep(max(0.0, when - time.monotonic()))
+                if not self._post(line, body):
+                    line.close()
+                    self._waiting.put((time.monotonic() + PAUSE.total_seconds(), body))
+        finally:
+            line.close()
+
+    def _post(self, line: HTTPConnection, body: bytes) -> bool:
+        delivery_id, started = self._ledger.send(body), time.monotonic()
+        try:
+            line.request("POST", self.where[1], body, {"content-type": "application/json"})
+            response = line.getresponse()
+            said = response.read()
+        except (OSError, HTTPException):
+            self._ledger.hear(delivery_id, Answer(NO_ANSWER, time.monotonic() - started), b"")
+            return False
+        answer = Answer(response.status, time.monotonic() - started, bool(response.getheader("retry-after")))
+        self._ledger.hear(delivery_id, answer, said)
+        return response.status == 200

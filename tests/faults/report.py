@@ -1,0 +1,103 @@
+"""The report: one line for each fault, and `docs/reliability.md` of all of them."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from string import Template
+
+from models.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
+from models.notification import SEND_LEASE
+from models.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, REDIS_TIMEOUT_SECONDS
+from models.todo import FIRST_BACKOFF, OWN_JOB_GRACE
+from receiver.__main__ import CONNECTIONS
+from receiver.app import STATEMENT_TIMEOUT
+from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
+from tests.faults.verdict import Verdict
+from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL
+from worker.outbox import LONGEST_SETTLING
+from worker.schedule import SCHEDULE
+from worker.sweep import OVERDUE_AFTER
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
+TEMPLATE = Path(__file__).parent / "reliability.template.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial that was run, and how long it took in all, in seconds."""
+
+    name: str
+    fault: Fault
+    database: str
+    verdict: Verdict
+    seconds: float
+
+
+def line(row: Row) -> str:
+    """For whoever waits."""
+    verdict = row.verdict
+    return (
+        f"{row.name:18} {row.database:10} kept {verdict.answered:5} lost {verdict.lost:3} wrong {verdict.wrong:3} "
+        f"missing {verdict.missing:3} twice {verdict.repeated:3} ({verdict.repeated_with_same_id}) recovered "
+        f"{_recovered(verdict):>5} s slowest {verdict.slowest:4.1f} s 503s {verdict.refused:4} [{row.seconds:3.0f} s] "
+        f"{_said(verdict)}"
+    )
+
+
+def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> None:
+    """The page, with the numbers of this run and the settings of this version."""
+    durations = dict(
+        overdue=OVERDUE_AFTER,
+        sweep=SCHEDULE["sweep"][0],
+        lease=SEND_LEASE,
+        grace=OWN_JOB_GRACE,
+        restart=REST_BEFORE_RESTART,
+        maintenance=MAINTENANCE_EVERY,
+        worker_ttl=WORKER_TTL,
+        job_timeout=JOB_TIMEOUT,
+        carry=CARRY_TIMEOUT,
+        abandoned=ABANDONED_AFTER,
+        settling=LONGEST_SETTLING,
+        statement=STATEMENT_TIMEOUT,
+        backoff=FIRST_BACKOFF,
+        killed_worker=KILLED_WORKER,
+        lost_bell=LOST_BELL,
+        minutes=timedelta(seconds=sum(row.seconds for row in rows) / 60),
+    )
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(
+        Template(TEMPLATE.read_text()).substitute(
+            {name: f"{duration.total_seconds():.0f}" for name, duration in durations.items()},
+            table="\n".join(map(_table_row, rows)),
+            skipped="".join(f"\nNot tried here: {each}.\n" for each in skipped),
+            deliveries=deliveries,
+            seed=seed,
+            connections=CONNECTIONS,
+            retries=IF_ITS_WORKER_DIES.max,
+            redis_timeout=REDIS_TIMEOUT_SECONDS,
+            busy_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,
+            connect_timeout=POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
+        )
+    )
+
+
+def _table_row(row: Row) -> str:
+    verdict = row.verdict
+    repeated = f"{verdict.repeated} ({verdict.repeated_with_same_id})" if verdict.repeated else "0"
+    cells = (
+        f"{row.fault.title} (`{row.name}`)",
+        row.database,
+        *(verdict.answered, verdict.lost, verdict.wrong, verdict.missing, repeated),
+        f"{_recovered(verdict)} of {row.fault.within.total_seconds():.0f}",
+        f"{verdict.slowest:.1f}",
+        _said(verdict),
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _recovered(verdict: Verdict) -> str:
+    return "never" if verdict.recovered is None else f"{verdict.recovered:.1f}"
+
+
+def _said(verdict: Verdict) -> str:
+    return "kept" if not verdict.broken else f"BROKEN: {'; '.join(verdict.broken)}"

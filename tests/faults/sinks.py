@@ -1,0 +1,147 @@
+"""The sinks: a platform that takes signed POSTs and a mail server that takes letters; both can be made to misbehave."""
+
+import asyncio
+import email
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.policy import default
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
+from typing import Any, Literal
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from console.redis_server import free_port
+from tests.faults.receptions import Reception, Receptions
+
+Mood = Literal["well", "fails", "hangs", "says later", "hangs up"]
+"""`hangs up`: takes the message, and closes the line without an answer."""
+TAKES = ("well", "hangs up")
+RETRY_AFTER_SECONDS = 3
+SECRET = "whsec_c2lnbnMgdGhlIG5ld3MgaW4gdGhlIGZhdWx0cyE="
+
+
+class Sink:
+    """What both have.
+
+    Attributes:
+        url: the channel.
+        mood: how it treats what comes.
+        receptions: what came.
+    """
+
+    def __init__(self, receptions: Receptions) -> None:
+        self.url = ""
+        self.mood: Mood = "well"
+        self.recovered = Event()
+        self.receptions = receptions
+
+    def be(self, mood: Mood) -> None:
+        """From now on; whoever hangs is let go when it is well again."""
+        self.mood = mood
+        self.recovered.set() if mood == "well" else self.recovered.clear()
+
+
+class Platform(Sink):
+    """Verifies each POST, as a platform should."""
+
+    def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str]] | None:
+        """The answer; None to close the line."""
+        mood = self.mood
+        try:
+            Webhook(SECRET).verify(body, headers)
+        except WebhookVerificationError as error:
+            self.receptions.strange.append(f"{error} {body[:80]!r}")
+            return 401, {}
+        self.receptions.note(_post(headers["webhook-id"], body, mood))
+        if mood == "hangs":
+            self.recovered.wait()
+            return None
+        if mood == "hangs up":
+            return None
+        return {"well": (204, {}), "fails": (500, {}), "says later": (429, {"retry-after": str(RETRY_AFTER_SECONDS)})}[
+            mood
+        ]
+
+
+@contextmanager
+def platform(receptions: Receptions) -> Iterator[Platform]:
+    """Listens until the block ends."""
+    sink = Platform(receptions)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            answer = sink.take({name.lower(): value for name, value in self.headers.items()}, body)
+            if answer is None:
+                self.close_connection = True
+                return
+            self.send_response(answer[0])
+            for name, value in answer[1].items():
+                self.send_header(name, value)
+            self.end_headers()
+
+        def log_message(self, *_args: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        sink.url = f"http://127.0.0.1:{server.server_port}/bookings"
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        try:
+            yield sink
+        finally:
+            sink.be("well")
+            server.shutdown()
+
+
+class PostOffice(Sink):
+    """An SMTP server; `url` is the channel, `smtp_url` where it listens."""
+
+    smtp_url = ""
+
+    async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        mood = self.mood
+        self.receptions.note(_letter(envelope.content, mood))
+        if mood == "hangs":
+            await _until(self.recovered)
+        if mood == "hangs up":
+            _server.transport.abort()
+        return "250 OK" if mood == "well" else "451 try again later"
+
+
+@contextmanager
+def post_office(receptions: Receptions) -> Iterator[PostOffice]:
+    """Listens until the block ends."""
+    sink, port = PostOffice(receptions), free_port()
+    sink.url, sink.smtp_url = "mailto:", f"smtp://127.0.0.1:{port}"
+    controller = Controller(sink, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield sink
+    finally:
+        sink.be("well")
+        controller.stop()
+
+
+async def _until(event: Event) -> None:
+    while not event.is_set():
+        await asyncio.sleep(0.05)
+
+
+def _post(message_id: str, body: bytes, mood: Mood) -> Reception:
+    booking, content = json.loads(body)["data"]["booking"], sha256(body).hexdigest()
+    return Reception(message_id, content, booking["id"], booking["revision"], mood in TAKES, mood != "hangs up")
+
+
+def _letter(content: bytes, mood: Mood) -> Reception:
+    """A letter says no booking and no revision; its text is different for each news of our stories."""
+    letter = email.message_from_bytes(content, policy=default)
+    text = letter.get_body(("plain",))
+    says = f"{letter['subject']}\n{text.get_content() if text else ''}"
+    message_id = letter["message-id"].strip("<>").partition("@")[0]
+    return Reception(message_id, sha256(says.encode()).hexdigest(), "", 0, mood in TAKES, mood != "hangs up")

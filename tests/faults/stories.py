@@ -1,0 +1,103 @@
+"""Stories: what meetergo would post of many bookings, and how each must end, known from how it was made."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from console import samples
+
+BODIES_OF_A_STORY = 4
+BOOKED_AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+REPEATED, LATE = 0.1, 1.5
+"""The share of bodies that come twice, and by how many steps a body may come too late or too early."""
+
+Json = dict[str, Any]
+PLOTS = ("create", "create move", "create move move", "create move cancel", "create left move", "move cancel", "cancel")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a booking must be in the end."""
+
+    status: str
+    starts_at: datetime
+    guests: int
+
+
+@dataclass(frozen=True)
+class Story:
+    """The bodies of one booking, in the order in which they happened."""
+
+    booking_id: str
+    bodies: tuple[bytes, ...]
+    ending: Ending
+
+
+def stories(random: Random, bodies: int) -> list[Story]:
+    """So many that together they have at least so many bodies."""
+    told: list[Story] = []
+    while sum(len(story.bodies) for story in told) < bodies:
+        number = len(told)
+        plot = random.choice(PLOTS).split()
+        updates = ["update"] * max(0, BODIES_OF_A_STORY - len(plot))
+        told.append(_told(random, number, plot[:1] + updates + plot[1:]))
+    return told
+
+
+def as_posted(random: Random, told: list[Story]) -> list[bytes]:
+    """All their bodies as they arrive: interleaved, some out of order, some twice."""
+    timed = [
+        (turn + step + random.gauss(0, LATE), body)
+        for turn, story in enumerate(told)
+        for step, body in enumerate(story.bodies)
+    ]
+    repeats = [(when + random.uniform(0, 4 * LATE), body) for when, body in timed if random.random() < REPEATED]
+    return [body for _, body in sorted(timed + repeats)]
+
+
+def one_more(booking_id: str, minute: int = 0) -> Story:
+    """A booking that is only created."""
+    at = BOOKED_AT + timedelta(minutes=minute)
+    start = at + timedelta(days=2)
+    body = samples.created(booking_id, start, at)
+    return Story(booking_id, (json.dumps(body).encode(),), Ending("confirmed", start, 1))
+
+
+def _told(random: Random, number: int, plot: list[str]) -> Story:
+    booking_id = f"booking-{number}"
+    start, at = BOOKED_AT + timedelta(days=2, hours=number), BOOKED_AT + timedelta(seconds=number)
+    status, guests = "confirmed", 2 if "left" in plot else 1
+    bodies = []
+    for act in plot:
+        at += timedelta(minutes=1)
+        old, attendees = start, [samples.guest(guest + 1) for guest in range(guests)]
+        if act == "move":
+            start += timedelta(minutes=15)
+            body = samples.rescheduled(booking_id, start, at, old, attendees=attendees)
+        elif act == "left":
+            guests = 1
+            body = samples.attendee_left(booking_id, start, at)
+        elif act == "cancel":
+            status, guests = "cancelled", 1
+            body = samples.cancelled(booking_id, start, at)
+        else:
+            body = samples.created(booking_id, start, at, attendees=attendees)
+        _innermost(body)["meetingType"]["meetingInfo"]["name"] = f"Call {number}"
+        bodies.append(json.dumps(_in_either_format(random, body)).encode())
+    return Story(booking_id, tuple(bodies), Ending(status, start, guests))
+
+
+def _innermost(body: Json) -> Json:
+    nested: Json = body.get("data", {}).get("rescheduledAppointment", body)
+    return nested
+
+
+def _in_either_format(random: Random, body: Json) -> Json:
+    """The samples know each event in one wire format; the other says the same."""
+    if random.random() < 0.5:
+        return body
+    if "event" in body:
+        return {"webhookType": body["event"], **body["data"]}
+    return {"event": body["webhookType"], "data": {name: body[name] for name in body if name != "webhookType"}}

@@ -1,0 +1,35 @@
+"""`python -m tests.faults.worker_main PLACE`: the worker, and its death at a place that no hook reaches."""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.faults import death
+from worker import __main__ as worker
+from worker import jobs
+from worker.inbox import Inbox
+from worker.outbox import Outbox
+
+PLACES: dict[str, tuple[Any, str]] = {
+    "committed": (Inbox, "_report"),  # the bookings are changed, the outbox is not rung for
+    "sent": (Outbox, "_settle"),  # the channel has the news, the row does not say so
+    "carrying": (jobs, "carry"),  # a body that only Redis has is in our hands
+}
+
+
+def dies_before(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, if it is lived to see."""
+
+    @functools.wraps(method)
+    def dangerous(*arguments: Any, **options: Any) -> Any:
+        death.if_armed()
+        return method(*arguments, **options)
+
+    return dangerous
+
+
+if __name__ == "__main__":
+    owner, name = PLACES[sys.argv.pop(1)]
+    setattr(owner, name, dies_before(getattr(owner, name)))
+    worker.main()
