@@ -5,12 +5,13 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
-from threading import Event
+from threading import Event, Thread
 
 import structlog
 from redis.exceptions import RedisError
@@ -135,3 +136,11 @@ def _stop_at_once_until_told_otherwise() -> None:
     """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: sys.exit())
+    Thread(target=_stop_with_the_crew, args=(os.getppid(),), daemon=True).start()
+
+
+def _stop_with_the_crew(crew: int) -> None:
+    """A crew that was killed could not say so: nobody would restart who it left behind, nor stop them."""
+    while os.getppid() == crew:
+        time.sleep(REST_BEFORE_RESTART.total_seconds())
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -21,7 +21,7 @@ from worker.ledger import Ledger
 from worker.recorder import Recorder
 
 BATCH = 200
-LONGEST_BATCH = timedelta(seconds=1)
+LONGEST_BATCH = timedelta(milliseconds=250)
 """A batch holds locks, on SQLite the only one: when this is over it commits what it has."""
 
 Clock = Callable[[], datetime]

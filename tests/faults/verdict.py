@@ -23,7 +23,7 @@ from tests.faults.ledger import Ledger
 from tests.faults.receptions import Receptions
 from tests.faults.stories import BOOKED_AT, Story
 
-LONGEST_WAIT = timedelta(seconds=300)
+LONGEST_WAIT = timedelta(seconds=200)
 
 
 @dataclass

@@ -68,6 +68,14 @@ def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -
         assert process.wait(60) == 0
 
 
+def test_a_crew_that_is_killed_leaves_nobody_behind(desk: Desk, tmp_path: Path) -> None:
+    with crew(tmp_path) as process:
+        until(lambda: len(workers(desk)) == 2)
+        process.kill()
+        process.wait()
+        until(lambda: workers(desk) == [])
+
+
 def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twice(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
