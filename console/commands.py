@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import urllib3
@@ -68,7 +69,7 @@ def send(event: str | None, booking: str | None, file: Path | None, url: str | N
         answer = Sender(url or _address(settings), settings.verifier()).send(body)
     except urllib3.exceptions.HTTPError:
         raise click.ClickException(f"nobody answers at {settings.receiver_url}: is it running? (make run)") from None
-    click.echo(f"{answer.status} in {answer.milliseconds:.0f} ms: {answer.body}")
+    click.echo(f"{answer.status} in {answer.milliseconds:.0f} ms: {_said(answer.body)}")
     if answer.status != 200:
         sys.exit(1)
     if event == "booking_created":
@@ -133,6 +134,12 @@ def _failures_in_a_sentence() -> Iterator[None]:
         yield
     except (NoRedisServer, StageFright) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _said(body: dict[str, Any]) -> str:
+    if "delivery" in body:
+        return f"{body['status']} as delivery {body['delivery']}"
+    return str(body.get("reason", "no answer that we know"))
 
 
 def _sample(event: str, booking: str) -> bytes:
