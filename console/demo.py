@@ -29,7 +29,7 @@ from models.platform_user import PlatformUser
 from receiver.settings import DEFAULT_MAX_BODY
 
 PATIENCE = timedelta(seconds=20)
-TODOS = (Delivery, Notification)
+WORKED_OFF = (Delivery, Notification)
 
 
 def play(console: Console) -> bool:
@@ -151,7 +151,7 @@ def _wait_until_at_rest(database: Database) -> None:
     until = time.monotonic() + PATIENCE.total_seconds()
     while time.monotonic() < until:
         with database.reading() as session:
-            waiting = [session.scalar(select(exists().where(rows.status == "pending"))) for rows in TODOS]
+            waiting = [session.scalar(select(exists().where(rows.status == "pending"))) for rows in WORKED_OFF]
         if not any(waiting):
             return
         time.sleep(0.02)
@@ -160,7 +160,7 @@ def _wait_until_at_rest(database: Database) -> None:
 
 def _count(database: Database) -> tuple[int, int]:
     with database.reading() as session:
-        deliveries, news = (session.scalar(select(func.count()).select_from(rows)) or 0 for rows in TODOS)
+        deliveries, news = (session.scalar(select(func.count()).select_from(rows)) or 0 for rows in WORKED_OFF)
     return deliveries, news
 
 
