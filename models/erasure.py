@@ -10,11 +10,13 @@ from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.database import Database
 from models.delivery import Delivery
 from models.facts import ATTENDEE
 from models.failures import Transient
+from models.intervention import Intervention
 from models.notification import Notification
 from models.vault import Vault
 
@@ -115,10 +117,14 @@ def _erase_from_booking(session: Session, booking_id: str, email: str, now: date
         erased.changes += 1
     for notification in session.scalars(select(Notification).where(Notification.booking_id == booking_id)):
         notification.payload = guest.erase_from(notification.payload)
+        notification.last_error = guest.erase_from(notification.last_error)
+        _erase_errors(session, guest, FailedAttempt.notification_id == notification.id)
         erased.notifications += 1
+    for act in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
+        act.reason = guest.erase_from(act.reason)
     its_bodies = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
     for delivery in session.scalars(its_bodies.where(Delivery.status != "pending")):
-        _empty(delivery, now, erased)
+        _empty(session, delivery, guest, now, erased)
 
 
 def _keys_of(booking: Booking, email: str) -> set[str]:
@@ -153,10 +159,10 @@ def _erase_bodies(
             erased.unopened += 1
             continue
         if any(spelling in body for spelling in spellings):
-            _empty(delivery, now, erased)
+            _empty(session, delivery, Guest(email), now, erased)
 
 
-def _empty(delivery: Delivery, now: datetime, erased: Erased) -> None:
+def _empty(session: Session, delivery: Delivery, guest: Guest, now: datetime, erased: Erased) -> None:
     """Not before it is handled: what it says of the booking would be lost with it."""
     if delivery.status == "pending":
         erased.waiting += 1
@@ -164,4 +170,11 @@ def _empty(delivery: Delivery, now: datetime, erased: Erased) -> None:
     delivery.body, delivery.sealed_with, delivery.note = b"", None, "the body was erased on request"
     if delivery.status == "dead":
         delivery.finish(now)
+    _erase_errors(session, guest, FailedAttempt.delivery_id == delivery.id)
     erased.deliveries += 1
+
+
+def _erase_errors(session: Session, guest: Guest, whose: ColumnElement[bool]) -> None:
+    """An error may quote what it failed at."""
+    for attempt in session.scalars(select(FailedAttempt).where(whose)):
+        attempt.error = guest.erase_from(attempt.error)

@@ -19,13 +19,15 @@ class Notification(Todo, Model):
     """One piece of news for one recipient by one channel, owed once.
 
     `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is found again by
-    its `fingerprint`. `payload` is the news as it was when it was made, so that every attempt says the same.
+    its `fingerprint`. `delivery_id` names what made it news; that may be pruned earlier. `payload` is the news as
+    it was when it was made, so that every attempt says the same.
     """
 
     __tablename__ = "notifications"
     __table_args__ = (
         Index("ix_notifications_status_due_at", "status", "due_at"),
         Index("ix_notifications_booking_id_status", "booking_id", "status"),
+        Index("ix_notifications_delivery_id", "delivery_id"),
         Index("ix_notifications_ended_at", "ended_at"),
     )
 
@@ -33,6 +35,7 @@ class Notification(Todo, Model):
     key: Mapped[str] = mapped_column(String(64), unique=True)
     booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
     platform_user_id: Mapped[int | None] = mapped_column(ForeignKey("platform_users.id", ondelete="SET NULL"))
+    delivery_id: Mapped[str | None] = mapped_column(String(64))
     kind: Mapped[NewsKind] = mapped_column(String(13))
     channel: Mapped[str] = mapped_column(String(32))
     recipient: Mapped[str] = mapped_column(Text)

@@ -1,19 +1,22 @@
 """The pulse: what a process without a port leaves in Redis, so that others can tell it works."""
 
 import socket
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import cast
 
 from redis import Redis
 from rq import Queue, Worker
 
+PREFIX = "meetergo-inbox:ran"
 
-def beat(redis: "Redis", task: str, lasts: timedelta) -> None:
-    """Says that a task of the schedule ran on this machine.
+
+def beat(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> None:
+    """Says that a task of the schedule ran on this machine, and when it will again.
 
     Raises:
         RedisError: Redis is away.
     """
-    redis.set(_key(task), 1, ex=lasts)
+    redis.set(_key(task), next_run.isoformat(), ex=lasts)
 
 
 def task_runs(redis: "Redis", task: str) -> bool:
@@ -23,6 +26,21 @@ def task_runs(redis: "Redis", task: str) -> bool:
         RedisError: Redis is away.
     """
     return bool(redis.exists(_key(task)))
+
+
+def next_runs(redis: "Redis") -> dict[str, datetime]:
+    """Task -> when it runs next, on any machine; a task that did not run lately is not there.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    runs: dict[str, datetime] = {}
+    for key in redis.scan_iter(match=f"{PREFIX}:*", count=1000):
+        task, next_run = key.decode().rpartition(":")[2], cast("bytes | None", redis.get(key))
+        if next_run:
+            moment = datetime.fromisoformat(next_run.decode())
+            runs[task] = min(runs.get(task, moment), moment)
+    return runs
 
 
 def worker_runs(queue: Queue) -> bool:
@@ -35,4 +53,4 @@ def worker_runs(queue: Queue) -> bool:
 
 
 def _key(task: str) -> str:
-    return f"meetergo-inbox:ran:{socket.gethostname()}:{task}"
+    return f"{PREFIX}:{socket.gethostname()}:{task}"

@@ -1,12 +1,16 @@
-"""Retention: how long what is done is remembered. Bookings and their changes stay; they are the platform's."""
+"""Retention: how long what is done is remembered. Bookings and their changes stay; they are the platform's.
+
+Failed attempts go with their rows; interventions stay as long as what is dead.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, delete, select
 
 from models.database import Database
 from models.delivery import Delivery
+from models.intervention import Intervention
 from models.notification import Notification
 
 AT_ONCE = 1000
@@ -14,7 +18,7 @@ AT_ONCE = 1000
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
-    """Removes deliveries and notifications that ended long ago.
+    """Removes deliveries and notifications that ended long ago, and interventions.
 
     Args:
         database: where they are.
@@ -24,18 +28,24 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     Returns:
         Table -> how many rows went.
     """
-    return {
-        rows.__tablename__: sum(_prune(database, rows, status, now - age) for status, age in keep.items())
+    ended = {
+        rows.__tablename__: sum(_prune_ended(database, rows, status, now - age) for status, age in keep.items())
         for rows in (Delivery, Notification)
     }
+    old = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
+    return {**ended, Intervention.__tablename__: _prune(database, Intervention, old)}
 
 
-def _prune(database: Database, rows: Any, status: str, before: datetime) -> int:
-    old = select(rows.id).where(rows.ended_at < before, rows.status == status).order_by(rows.ended_at).limit(AT_ONCE)
+def _prune_ended(database: Database, rows: Any, status: str, before: datetime) -> int:
+    old = select(rows.id).where(rows.ended_at < before, rows.status == status).order_by(rows.ended_at)
+    return _prune(database, rows, old)
+
+
+def _prune(database: Database, rows: Any, old: Select[Any]) -> int:
     gone = 0
     while True:
         with database.transaction() as session:
-            ids = session.scalars(old).all()
+            ids = session.scalars(old.limit(AT_ONCE)).all()
             session.execute(delete(rows).where(rows.id.in_(ids)))
         gone += len(ids)
         if len(ids) < AT_ONCE:

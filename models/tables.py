@@ -1,8 +1,10 @@
 """All tables, for whoever needs to know of every one: migrations, and tests."""
 
+from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
+from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 
-__all__ = ["Booking", "BookingChange", "Delivery", "Notification", "PlatformUser"]
+__all__ = ["Booking", "BookingChange", "Delivery", "FailedAttempt", "Intervention", "Notification", "PlatformUser"]

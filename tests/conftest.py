@@ -13,9 +13,9 @@ from models import queue
 from models.database import Database
 from models.migration import migrate
 from models.queue import Bell
-from models.tables import Booking, BookingChange, Delivery, Notification, PlatformUser
+from models.tables import Booking, BookingChange, Delivery, FailedAttempt, Intervention, Notification, PlatformUser
 
-TABLES = [BookingChange, Notification, Booking, Delivery, PlatformUser]
+TABLES = [FailedAttempt, Intervention, BookingChange, Notification, Booking, Delivery, PlatformUser]
 
 
 @pytest.fixture(scope="session")

@@ -84,6 +84,7 @@ class Announcer:
             now=change.at,
             booking_id=booking.id,
             platform_user_id=user and user.id,
+            delivery_id=change.delivery_id,
             kind=kind,
             channel=channel.name,
             recipient=recipient,

@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 
 from meetergo import events
 from meetergo.events import BookingEvent, Event, Unreadable
+from models.attempt import FailedAttempt
 from models.database import Database
 from models.delivery import Delivery
 from models.failures import Failure, Permanent, Transient, describe
+from models.intervention import BY_RQ, Intervention
 from models.queue import Bell
 from models.vault import Vault
 from worker.handlers import HANDLERS
@@ -78,6 +80,8 @@ class Inbox:
         """
         with self.database.transaction() as session:
             delivery = session.get(Delivery, delivery_id, with_for_update=True)
+            if delivery and delivery.status == "dead":
+                Intervention.record(session, "replayed", delivery, self.clock(), by=BY_RQ)
             if delivery is None or not delivery.wants_another_try(self.clock()):
                 return delivery
             outcome = self._process(session, delivery, self._read(delivery))
@@ -116,6 +120,7 @@ class Inbox:
                 delivery.finish(now)
         except Exception as error:
             delivery.fail(error, now)
+            FailedAttempt.record(session, delivery, now)
             return Outcome(delivery, error, 0)
         return Outcome(delivery, None, owed)
 

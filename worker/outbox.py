@@ -9,8 +9,10 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from models.attempt import FailedAttempt
 from models.database import Database
 from models.failures import describe
+from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
@@ -62,6 +64,8 @@ class Outbox:
         """
         with self.database.transaction() as session:
             notification = session.get(Notification, int(notification_id), with_for_update=True)
+            if notification and notification.status == "dead":
+                Intervention.record(session, "replayed", notification, self.clock(), by=BY_RQ)
             if notification is None or not notification.wants_another_try(self.clock()):
                 return notification
             notification.lease(self.clock())
@@ -80,6 +84,7 @@ class Outbox:
         log.info(
             f"notification.{'retrying' if settled.status == 'pending' else settled.status}",
             notification_id=settled.message_id,
+            delivery_id=settled.delivery_id,
             booking_id=settled.booking_id,
             kind=settled.kind,
             channel=settled.channel,
@@ -103,6 +108,7 @@ class Outbox:
             notification = session.get_one(Notification, notification_id, with_for_update=True)
             if error:
                 notification.fail(error, self.clock())
+                FailedAttempt.record(session, notification, self.clock())
             else:
                 notification.finish(self.clock())
         return notification

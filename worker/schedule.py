@@ -38,15 +38,15 @@ def main() -> None:
     while not stop.wait(max(0.0, min(due.values()) - time.monotonic())):
         for name, (interval, task) in SCHEDULE.items():
             if due[name] <= time.monotonic():
-                _run(name, task, work_place, interval * MISSED_RUNS)
+                _run(name, task, work_place, interval)
                 due[name] = time.monotonic() + interval.total_seconds()
 
 
-def _run(name: str, task: Task, work_place: Office, pulse_lasts: timedelta) -> None:
+def _run(name: str, task: Task, work_place: Office, interval: timedelta) -> None:
     """A task that fails now is run again when it is due again: a database may be away for a while."""
     try:
         task(work_place, datetime.now(UTC))
-        pulse.beat(work_place.bell.redis, name, pulse_lasts)
+        pulse.beat(work_place.bell.redis, name, datetime.now(UTC) + interval, interval * MISSED_RUNS)
     except Exception as error:
         log.error("schedule.failed", task=name, error=type(error).__name__)
 

@@ -11,9 +11,11 @@ from sqlalchemy import inspect, select, text, update
 
 from console import samples
 from console.__main__ import cli
+from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
 from models.erasure import erase
+from models.intervention import Intervention
 from models.notification import Notification
 from models.retention import AT_ONCE, prune
 from models.vault import name_of
@@ -80,10 +82,19 @@ def test_what_ended_long_ago_is_removed_and_the_rest_stays(desk: Desk) -> None:
     desk.tell(CREATED, b"not json")
     desk.send_all()
     desk.deliver(LEFT)
-    assert prune(desk.office.database, now + timedelta(days=29), KEEP) == {"deliveries": 0, "notifications": 0}
-    assert prune(desk.office.database, now + timedelta(days=31), KEEP) == {"deliveries": 1, "notifications": 1}
+    with desk.office.database.transaction() as session:
+        dead = session.scalars(select(Delivery).where(Delivery.status == "dead")).one()
+        Intervention.record(session, "replayed", dead, now, by="the operator")
+
+    def removed(days: int) -> list[int]:
+        return list(prune(desk.office.database, now + timedelta(days=days), KEEP).values())
+
+    assert removed(29) == [0, 0, 0]
+    assert removed(31) == [1, 1, 0]
     assert sorted(row.status for row in desk.all(Delivery)) == ["dead", "pending"]
-    assert prune(desk.office.database, now + timedelta(days=91), KEEP) == {"deliveries": 1, "notifications": 0}
+    assert [attempt.error for attempt in desk.all(FailedAttempt)] == ["the body is not JSON"]
+    assert removed(91) == [1, 0, 1]
+    assert desk.all(FailedAttempt) == desk.all(Intervention) == []
     assert [row.status for row in desk.all(Delivery)] == ["pending"]
     assert desk.booking().status == "confirmed"
     assert [change.delivery_id for change in desk.changes()] == [None]
@@ -117,6 +128,22 @@ def test_an_erased_guest_is_nowhere_and_the_others_stay(open_desk: Callable[...,
     assert desk.booking("b2").attendees == [samples.guest(1)]
     again = erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
     assert again.deliveries == again.bookings == 0
+
+
+def test_an_error_and_a_reason_that_quote_the_guest_are_blackened(desk: Desk) -> None:
+    desk.tell(CREATED)
+    (delivery,), (notification,) = desk.all(Delivery), desk.all(Notification)
+    with desk.office.database.transaction() as session:
+        for row in (delivery, notification):
+            row.fail(ValueError("no such guest: guest-1@example.com"), AT)
+            FailedAttempt.record(session, session.merge(row), AT)
+            row.finish(AT)
+            Intervention.record(
+                session, "replayed", session.merge(row), AT, by="the operator", reason="guest-1@example.com"
+            )
+    erase(desk.office.database, desk.office.inbox.vault, "guest-1@example.com", datetime.now(UTC))
+    assert "guest-1@example.com" not in everything(desk)
+    assert len(desk.all(FailedAttempt)) == len(desk.all(Intervention)) == 2
 
 
 def test_an_address_beyond_ascii_is_found_however_it_is_written(desk: Desk) -> None:

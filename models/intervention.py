@@ -1,0 +1,56 @@
+"""Interventions: what a person did to a delivery or a notification, when and why."""
+
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import Index, String, Text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import Model
+from models.delivery import Delivery
+from models.notification import Notification
+
+InterventionKind = Literal["replayed", "ignored", "sent_again"]
+
+BY_RQ = "rq requeue"
+"""Who replayed a row whose failed job was requeued with RQ's own tools: they name nobody."""
+
+
+class Intervention(Model):
+    """One act of an operator. It names its row without a foreign key: it outlives what it speaks of.
+
+    `replayed`: the row starts over. `ignored`: a dead delivery was closed. `sent_again`: this notification is the copy
+    of one that was told before, made on purpose.
+    """
+
+    __tablename__ = "interventions"
+    __table_args__ = (
+        Index("ix_interventions_delivery_id", "delivery_id"),
+        Index("ix_interventions_notification_id", "notification_id"),
+        Index("ix_interventions_booking_id", "booking_id"),
+        Index("ix_interventions_at", "at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[InterventionKind] = mapped_column(String(10))
+    delivery_id: Mapped[str | None] = mapped_column(String(64))
+    notification_id: Mapped[int | None]
+    booking_id: Mapped[str | None] = mapped_column(String(255))
+    by: Mapped[str] = mapped_column(String(255))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]
+
+    @classmethod
+    def record(
+        cls,
+        session: Session,
+        kind: InterventionKind,
+        row: Delivery | Notification,
+        now: datetime,
+        *,
+        by: str,
+        reason: str = "",
+    ) -> None:
+        """Keeps who did it, in the transaction in which it was done."""
+        whose = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
+        session.add(cls(kind=kind, **whose, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))

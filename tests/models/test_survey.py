@@ -1,0 +1,51 @@
+"""The survey counts what is there, and leaves out what does not answer."""
+
+from datetime import UTC, datetime, timedelta
+
+from redis import Redis
+
+from models import pulse, queue
+from models.database import Database
+from models.queue import Bell
+from models.survey import Rows, survey
+from tests.worker.desk import Desk
+
+NOW = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
+
+
+def test_an_empty_house_is_counted_as_such(database: Database, bell: Bell) -> None:
+    seen = survey(database, bell, NOW)
+    assert seen.rows == {"inbox": Rows(), "outbox": Rows()}
+    assert seen.jobs
+    assert [jobs.workers for jobs in seen.jobs.values()] == [0, 0]
+    assert seen.next_runs == {}
+
+
+def test_it_counts_what_waits_what_is_done_and_what_is_dead(desk: Desk) -> None:
+    desk.deliver(b"not json", b'{"webhookType":"form_submission"}')
+    desk.work_off()
+    desk.deliver(b'{"webhookType":"review_submitted"}')
+    now = datetime.now(UTC)
+    seen = survey(desk.office.database, desk.office.bell, now)
+    assert seen.rows
+    inbox = seen.rows["inbox"]
+    assert (inbox.waiting, inbox.done, inbox.dead, inbox.per_minute) == (1, 1, 1, 2 / 5)
+    assert inbox.oldest_waiting
+    assert now - timedelta(minutes=1) < inbox.oldest_waiting <= now
+    assert seen.accepted_per_minute == 3 / 5
+    assert seen.jobs
+    assert seen.jobs["inbox"].failed == 1
+
+
+def test_it_knows_when_the_schedule_runs_next(database: Database, bell: Bell, redis: Redis) -> None:
+    pulse.beat(redis, "sweep", NOW + timedelta(seconds=15), timedelta(minutes=1))
+    assert survey(database, bell, NOW).next_runs == {"sweep": NOW + timedelta(seconds=15)}
+
+
+def test_a_store_that_is_away_leaves_its_part_out(database: Database, bell: Bell, tmp_path: object) -> None:
+    away = Bell(queue.connect("redis://127.0.0.1:1"))
+    assert survey(database, away, NOW).jobs is None
+    assert survey(database, away, NOW).rows
+    nothing = Database(f"sqlite:///{tmp_path}/nothing.db")
+    assert survey(nothing, bell, NOW).rows is None
+    nothing.close()
