@@ -1,0 +1,68 @@
+"""The search: which deliveries or notifications somebody means."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from models.booking import Booking
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from models.todo import Status
+
+
+@dataclass(frozen=True)
+class Search:
+    """What rows have to be like; what is None does not matter.
+
+    Attributes:
+        status: pending, done or dead.
+        event: the provider's name of the event, such as `booking_created`; of a notification, the kind of news.
+        booking_id: the provider's booking id.
+        platform_user: `external_id` of the host who owns the booking.
+        since: came at or after this, UTC.
+        until: came before this, UTC.
+        error: text that the last error contains, in any case.
+    """
+
+    status: Status | None = None
+    event: str | None = None
+    booking_id: str | None = None
+    platform_user: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    error: str | None = None
+
+    def deliveries(self) -> Select[tuple[Delivery]]:
+        """Those deliveries, newest first."""
+        query = self._narrow(select(Delivery), Delivery, Delivery.event, Delivery.received_at)
+        return query.order_by(Delivery.received_at.desc(), Delivery.id.desc())
+
+    def notifications(self) -> Select[tuple[Notification]]:
+        """Those notifications, newest first."""
+        query = self._narrow(select(Notification), Notification, Notification.kind, Notification.created_at)
+        return query.order_by(Notification.id.desc())
+
+    def _narrow(self, query: Select[Any], rows: Any, event: Any, came: Any) -> Select[Any]:
+        conditions: dict[str, Callable[[], ColumnElement[bool]]] = {
+            "status": lambda: rows.status == self.status,
+            "event": lambda: event == self.event,
+            "booking_id": lambda: rows.booking_id == self.booking_id,
+            "platform_user": lambda: rows.booking_id.in_(_bookings_of(self.platform_user)),
+            "since": lambda: came >= self.since,
+            "until": lambda: came < self.until,
+            "error": lambda: func.lower(rows.last_error).contains(str(self.error).lower(), autoescape=True),
+        }
+        return query.where(*(made() for name, made in conditions.items() if getattr(self, name) is not None))
+
+
+def _bookings_of(external_id: str | None) -> Select[Any]:
+    return (
+        select(Booking.id)
+        .join(PlatformUser, PlatformUser.id == Booking.platform_user_id)
+        .where(PlatformUser.external_id == external_id)
+    )
