@@ -20,6 +20,7 @@ class Addresses:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = list(keys)
         self._signer = Signer(list(keys), salt=SALT, key_derivation="hmac", digest_method=sha256)
 
     def path(self, account: str) -> str:
@@ -32,6 +33,18 @@ class Addresses:
             raise ValueError("an account is 1 to 64 letters, digits, '-' or '_'")
         return f"{WEBHOOK_PATH}/{self._signer.sign(account).decode('ascii')}"
 
+    def marks(self, account: str) -> list[str]:
+        """The marks of this account's addresses, one for each key, oldest to newest: see `mark_of`."""
+        return [mark_of(path) for path in self.paths(account)]
+
+    def paths(self, account: str) -> list[str]:
+        """This account's paths, one for each key, oldest to newest.
+
+        Raises:
+            ValueError: the account is not 1 to 64 letters, digits, `-` or `_`.
+        """
+        return [Addresses([key]).path(account) for key in self._keys]
+
     def account(self, token: str) -> str | None:
         """The account that a token names, or None if we did not sign it. Never raises."""
         if not TOKEN.fullmatch(token):
@@ -40,3 +53,8 @@ class Addresses:
             return self._signer.unsign(token).decode("ascii")
         except BadSignature:
             return None
+
+
+def mark_of(path: str) -> str:
+    """Tells addresses apart without giving them away: 12 hexadecimal digits."""
+    return sha256(path.encode("utf-8", "replace")).hexdigest()[:12]

@@ -23,6 +23,7 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
+from models import endpoint
 from models.delivery import Letter
 from models.respite import Respite
 from models.todo import Todo
@@ -99,6 +100,10 @@ class Bell:
     def forget(self, box: Box, key: str) -> None:
         """Takes a row's own job away, wherever it is: the row is to be replayed. Never raises."""
         self._quietly(box, lambda: self._forget(box, key))
+
+    def note_arrival(self, mark: str, now: datetime) -> None:
+        """Says that a delivery came by this address, so that a rotation knows. Never raises."""
+        self._quietly("inbox", lambda: endpoint.came_by(self.redis, mark, now))
 
     def carry(self, letter: Letter) -> None:
         """Holds what the database cannot take now.

@@ -3,8 +3,21 @@
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
+from models.endpoint import Endpoint
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from models.reconciliation import ReconcileCursor, Reconciliation
 
-__all__ = ["Booking", "BookingChange", "Delivery", "FailedAttempt", "Intervention", "Notification", "PlatformUser"]
+__all__ = [
+    "Booking",
+    "BookingChange",
+    "Delivery",
+    "Endpoint",
+    "FailedAttempt",
+    "Intervention",
+    "Notification",
+    "PlatformUser",
+    "ReconcileCursor",
+    "Reconciliation",
+]

@@ -17,6 +17,8 @@ from receiver.answers import answer, refusal
 from receiver.gate import ADMITTED, Admitted
 
 COME_BACK_AFTER = timedelta(seconds=30)
+NOTED_EVERY = timedelta(minutes=1)
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger()
 
@@ -29,6 +31,7 @@ class Door:
         self.bell = bell
         self._vault = vault
         self._respite = Respite()
+        self._noted: dict[str, datetime] = {}
 
     def accept(self, admitted: Admitted, now: datetime) -> str:
         """Keeps a body, in the database or else in the queue.
@@ -45,7 +48,13 @@ class Door:
         else:
             self.bell.carry(letter)
             log.warning("delivery.carried", delivery_id=letter.id)
+        self._note_arrival(admitted.mark, now)
         return letter.id
+
+    def _note_arrival(self, mark: str | None, now: datetime) -> None:
+        if mark and now - self._noted.get(mark, NEVER) >= NOTED_EVERY:
+            self._noted[mark] = now
+            self.bell.note_arrival(mark, now)
 
     def _store(self, letter: Letter) -> bool:
         """The first try may meet a connection that died since; a second one opens a new one."""

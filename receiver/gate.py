@@ -13,7 +13,7 @@ from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvir
 
 from flask import Response
 
-from meetergo.address import WEBHOOK_PATH, Addresses
+from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
 from meetergo.signatures import Verifier
 from receiver.answers import refusal, send
 
@@ -22,10 +22,17 @@ ADMITTED = "meetergo_inbox.admitted"
 
 @dataclass(frozen=True)
 class Admitted:
-    """A body that somebody vouched for."""
+    """A body that somebody vouched for.
+
+    Attributes:
+        account: whose inbox it is for.
+        body: the bytes as they came.
+        mark: of the signed address that it came by; None if only a signature vouched for it.
+    """
 
     account: str
     body: bytes = field(repr=False)
+    mark: str | None = None
 
 
 class Refused(Exception):
@@ -79,18 +86,20 @@ class Gate:
         stated = _stated_length(environ)
         if stated is not None and stated > self._max_body:
             raise Refused(413, "body too large")
-        self._check_address(environ)
+        mark = self._check_address(environ)
         body = self._read(environ, stated)
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
             raise Refused(401, "bad signature")
-        return Admitted(self._account, body)
+        return Admitted(self._account, body, mark)
 
-    def _check_address(self, environ: WSGIEnvironment) -> None:
-        token = _path(environ).removeprefix(WEBHOOK_PATH).removeprefix("/")
+    def _check_address(self, environ: WSGIEnvironment) -> str | None:
+        path = _path(environ)
+        token = path.removeprefix(WEBHOOK_PATH).removeprefix("/")
         if not token and self._verifier:
-            return
+            return None
         if self._addresses.account(token) != self._account:
             raise Refused(404, "not found")
+        return mark_of(path)
 
     def _read(self, environ: WSGIEnvironment, stated: int | None) -> bytes:
         if stated is None and not environ.get("wsgi.input_terminated"):

@@ -13,9 +13,9 @@ from models import queue
 from models.database import Database
 from models.migration import migrate
 from models.queue import Bell
-from models.tables import Booking, BookingChange, Delivery, FailedAttempt, Intervention, Notification, PlatformUser
+from models.tables import Booking
 
-TABLES = [FailedAttempt, Intervention, BookingChange, Notification, Booking, Delivery, PlatformUser]
+TABLES = Booking.metadata.tables
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +66,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         database = request.getfixturevalue("migrated_postgresql")
         yield database
         with database.engine.begin() as connection:
-            names = ", ".join(table.__tablename__ for table in TABLES)
+            names = ", ".join(TABLES)
             connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
 
 

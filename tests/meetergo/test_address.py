@@ -93,3 +93,10 @@ def test_a_token_with_a_changed_account_names_nobody(place: int) -> None:
 @given(st.text() | st.from_regex(r"[\w-]{1,64}\.[\w-]{43}", fullmatch=True))
 def test_no_text_makes_it_raise_or_names_anybody(text: str) -> None:
     assert Addresses([OLD]).account(text) is None
+
+
+def test_each_key_has_a_path_of_its_own_and_a_mark_that_gives_nothing_away() -> None:
+    paths, marks = Addresses([OLD, NEW]).paths("default"), Addresses([OLD, NEW]).marks("default")
+    assert paths == [Addresses([key]).path("default") for key in (OLD, NEW)]
+    assert [len(mark) for mark in marks] == [12, 12]
+    assert not any(mark in path for mark in marks for path in paths)

@@ -10,10 +10,12 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
+from meetergo.address import Addresses
 from models.database import Database
+from models.endpoint import last_came_by
 from models.tables import Delivery
 from tests.payloads import payload
-from tests.receiver.conftest import ADDRESS
+from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 
 BODY = payload("booking_created")
 PERSONAL = (b"Jane", b"Doe", b"example.com", b"555-123", b"secret-token", b"zoom.us", b"appt-uuid", b"booking_created")
@@ -66,3 +68,22 @@ def test_redis_holds_jobs_as_json_and_nothing_of_people(
     found = everything_in_redis()
     assert b'["worker.jobs.empty"' in found
     assert not [word for word in (*PERSONAL, ADDRESS.encode(), sha256(BODY).hexdigest().encode()) if word in found]
+
+
+@pytest.mark.parametrize("key", [OLD_KEY, KEY])
+def test_it_notes_by_which_address_a_delivery_came_once_a_minute(app: Flask, redis: Redis, key: str) -> None:
+    (mark,) = Addresses([key]).marks("default")
+    assert last_came_by(redis, mark) is None
+    app.test_client().post(Addresses([key]).path("default"), data=BODY)
+    first = last_came_by(redis, mark)
+    assert first
+    app.test_client().post(Addresses([key]).path("default"), data=BODY)
+    assert last_came_by(redis, mark) == first
+    others = set(Addresses([OLD_KEY, KEY]).marks("default")) - {mark}
+    assert [last_came_by(redis, other) for other in others] == [None]
+
+
+def test_a_refused_delivery_is_not_noted(app: Flask, redis: Redis) -> None:
+    app.test_client().post(ADDRESS[:-1] + ("x" if ADDRESS[-1] != "x" else "y"), data=BODY)
+    app.test_client().post(ADDRESS, data=b"")
+    assert not redis.keys("*came-by*")

@@ -1,0 +1,56 @@
+"""Endpoints: the signed addresses that we registered with the provider, and when a delivery last came by each."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from redis import Redis
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import Model
+
+REMEMBERED = timedelta(days=7)
+
+
+class Endpoint(Model):
+    """One webhook of ours at the provider. The address is a secret and is not here: `mark` tells it again.
+
+    `provider_id` is the provider's id of the webhook, as text: it is a number today, and was documented as a UUID.
+    """
+
+    __tablename__ = "endpoints"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mark: Mapped[str] = mapped_column(String(12), unique=True)
+    provider_id: Mapped[str] = mapped_column(String(64))
+    event_types: Mapped[list[Any]]
+    registered_at: Mapped[datetime]
+
+    @classmethod
+    def marked(cls, session: Session, marks: Sequence[str]) -> dict[str, "Endpoint"]:
+        """Mark -> endpoint, for those that we registered."""
+        return {row.mark: row for row in session.scalars(select(cls).where(cls.mark.in_(marks)))}
+
+
+def came_by(redis: "Redis", mark: str, now: datetime) -> None:
+    """Notes that a delivery came by this address.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    redis.set(_key(mark), now.isoformat(), ex=REMEMBERED)
+
+
+def last_came_by(redis: "Redis", mark: str) -> datetime | None:
+    """When one last came, to the minute; None if none did of late.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    moment = cast("bytes | None", redis.get(_key(mark)))
+    return datetime.fromisoformat(moment.decode()) if moment else None
+
+
+def _key(mark: str) -> str:
+    return f"meetergo-inbox:came-by:{mark}"
