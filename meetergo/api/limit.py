@@ -113,11 +113,11 @@ class Limit:
             return self._pause(key)
 
     def _pause_of_shared(self, shared: MovingWindowRateLimiter, key: str) -> float:
-        own = _in_this_process()
-        if self._clock() < self._careful_until and not own.test(self._own_slots, key):
-            return self._until_free(own, self._own_slots, key)
+        own, is_careful = _in_this_process(), self._clock() < self._careful_until
+        if is_careful and (pause := self._pause_of(own, self._own_slots, key)):
+            return pause
         pause = self._pause_of(shared, self._slots, key)
-        if not pause:
+        if not pause and not is_careful:
             own.hit(self._own_slots, key)  # should Redis go away now, this request still counts
         return pause
 
