@@ -1,0 +1,50 @@
+"""The provider: how this process reaches meetergo's API, if it does."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from meetergo.api import Credential, Limit, Meetergo, UnusableKey
+from meetergo.api.transport import HOME
+from models.settings import Settings
+
+
+def _key(key: str) -> str:
+    if key:
+        try:
+            Credential.read(key)
+        except UnusableKey as error:
+            raise ValueError(str(error)) from None
+    return key
+
+
+def _root(url: str) -> str:
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        raise ValueError("it should start with https://; only a stand-in on this machine may do without")
+    return url.rstrip("/")
+
+
+class ApiSettings(Settings):
+    """What calls meetergo's API. Only processes that call it read these."""
+
+    meetergo_api_key: Annotated[str, AfterValidator(_key)] = Field("", repr=False)
+    meetergo_api_url: Annotated[str, AfterValidator(_root)] = HOME
+    meetergo_api_user: str = ""
+
+    def provider(self, redis_url: str | None, share: float = 1.0) -> Meetergo:
+        """A client. The limit is shared by all processes through Redis.
+
+        Args:
+            redis_url: where they count their requests.
+            share: how full the minute may be for this caller; see `Limit`.
+
+        Raises:
+            UnusableKey: there is no key.
+        """
+        return Meetergo(
+            self.meetergo_api_key,
+            user_id=self.meetergo_api_user or None,
+            limit=Limit(redis_url, share=share),
+            home=self.meetergo_api_url,
+            local_webhooks=self.meetergo_api_url.startswith("http://"),
+        )
