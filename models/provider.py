@@ -1,12 +1,16 @@
 """The provider: how this process reaches meetergo's API, if it does."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from meetergo.api import Credential, Limit, Meetergo, UnusableKey
 from meetergo.api.transport import HOME
 from models.settings import Settings
+
+
+HERE = ("127.0.0.1", "localhost", "::1")
 
 
 def _key(key: str) -> str:
@@ -19,7 +23,8 @@ def _key(key: str) -> str:
 
 
 def _root(url: str) -> str:
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in HERE):
         raise ValueError("it should start with https://; only a stand-in on this machine may do without")
     return url.rstrip("/")
 

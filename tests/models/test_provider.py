@@ -18,7 +18,10 @@ def test_no_representation_shows_the_key() -> None:
     ("values", "said"),
     [
         ({"meetergo_api_key": "made-up-secret"}, "MEETERGO_API_KEY cannot be used: a Platform API key looks like"),
-        ({"meetergo_api_url": "http://example.com"}, "MEETERGO_API_URL cannot be used: it should start with https://"),
+        (
+            {"meetergo_api_url": "http://127.0.0.1.example.com"},
+            "MEETERGO_API_URL cannot be used: it should start with https://",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_a_sentence_that_does_not_quote_it(
