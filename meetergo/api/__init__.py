@@ -1,0 +1,24 @@
+"""meetergo's API: `Meetergo` asks, `results` are what it answers, `errors` what can go wrong."""
+
+from meetergo.api.bookings import Guest
+from meetergo.api.client import Meetergo
+from meetergo.api.credential import Credential, UnusableKey
+from meetergo.api.embed import embed_code
+from meetergo.api.limit import BULK_SHARE, Limit
+from meetergo.api.results import Booked, Waiting
+from meetergo.api.users import FirstMeetingType
+from meetergo.api.week import Hours
+
+__all__ = [
+    "BULK_SHARE",
+    "Booked",
+    "Credential",
+    "FirstMeetingType",
+    "Guest",
+    "Hours",
+    "Limit",
+    "Meetergo",
+    "UnusableKey",
+    "Waiting",
+    "embed_code",
+]

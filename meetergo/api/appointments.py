@@ -1,0 +1,149 @@
+"""Appointments: what was booked. A cancel or a move comes back as a webhook as well."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from meetergo.api.call import identifier
+from meetergo.api.errors import Misuse
+from meetergo.api.line import PAGE_SIZE, Caller, Reply, given
+from meetergo.api.results import Appointment, Provisional, Rescheduled
+from meetergo.wire import Moment
+
+PATH = "/v4/appointment"
+LONGEST_REASON = 500
+
+SortBy = Literal["appointment.start", "appointment.createdAt"]
+
+MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+class Appointments(Caller):
+    """Calls about appointments."""
+
+    def appointment(self, appointment_id: str) -> Appointment:
+        """One appointment, cancelled or not.
+
+        Raises:
+            NotFound: there is none, or the acting user may not see it.
+        """
+        return self._line.get(_path(appointment_id)).one(Appointment)
+
+    def appointments(
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        meeting_type_id: str | None = None,
+        of_user: str | None = None,
+        sort_by: SortBy = "appointment.start",
+        newest_first: bool = False,
+        page_size: int = PAGE_SIZE,
+    ) -> Iterator[Appointment]:
+        """Appointments of the acting user, cancelled ones too; each once, a page when it is needed.
+
+        Args:
+            start: the earliest start.
+            end: the latest start.
+            meeting_type_id: of this kind only.
+            of_user: another user's; the acting user must be an admin.
+            sort_by: the start, or when it was booked.
+            newest_first: the other way round.
+            page_size: 1 to 100.
+        """
+        query = given(
+            pageSize=page_size,
+            start=start and _iso(start),
+            end=end and _iso(end),
+            meetingTypeId=meeting_type_id and identifier(meeting_type_id, "meeting type"),
+            userId=of_user and identifier(of_user, "user"),
+            sortBy=sort_by,
+            sortDirection="DESC" if newest_first else "ASC",
+        )
+        page = partial(self._page, f"{PATH}/paginated", query)
+        return self._line.pages(Appointment, "appointments", page_size, page)
+
+    def cancel(
+        self,
+        appointment_id: str,
+        *,
+        reason: str | None = None,
+        attendee_id: str | None = None,
+        everybody: bool = False,
+        entire_series: bool | None = None,
+    ) -> Appointment:
+        """Cancels an appointment, or takes one guest out of a group.
+
+        Args:
+            appointment_id: which.
+            reason: for the guests, at most 500 characters.
+            attendee_id: only for this guest: the others still meet.
+            everybody: for a group, which meetergo does not cancel otherwise.
+            entire_series: all of a series.
+
+        Returns:
+            The appointment as it is now; `is_cancelled` says whether it still takes place.
+
+        Raises:
+            Misuse: a reason that is too long, or both a guest and everybody.
+        """
+        if reason and len(reason) > LONGEST_REASON:
+            raise Misuse(f"a reason has at most {LONGEST_REASON} characters")
+        if attendee_id and everybody:
+            raise Misuse("say either which guest leaves or that it is cancelled for everybody")
+        body = given(
+            reason=reason,
+            attendeeId=attendee_id and identifier(attendee_id, "guest"),
+            cancelAll=everybody or None,
+            cancelEntireSeries=entire_series,
+        )
+        reply = self._line.post(f"{_path(appointment_id)}/cancel", body)
+        return self.appointment(appointment_id) if reply.is_empty else _inner(reply).one(Appointment)
+
+    def reschedule(
+        self, appointment_id: str, start: datetime, *, ignore_availability: bool | None = None
+    ) -> Rescheduled:
+        """Moves an appointment; its length stays.
+
+        Raises:
+            SlotTaken: the time is not free.
+        """
+        body = given(start=_iso(start), ignoreAvailability=ignore_availability)
+        reply = self._line.post(f"{_path(appointment_id)}/reschedule", body, takes_a_slot=True)
+        if reply.is_empty:
+            return Rescheduled(self.appointment(appointment_id), None)
+        return Rescheduled(_inner(reply).one(Appointment), _moment(reply.body.get("previousStart")))
+
+    def provisional_bookings(self, *, page_size: int = PAGE_SIZE) -> Iterator[Provisional]:
+        """What waits for a guest's or host's word. No document shows its paging in full: it is read as above."""
+        page = partial(self._page, "/v4/provisional-booking/paginated", {"pageSize": page_size})
+        return self._line.pages(Provisional, "provisionalBookings", page_size, page)
+
+    def _page(self, path: str, query: dict[str, Any], number: int) -> Reply:
+        return self._line.get(path, {"page": number, **query})
+
+
+def _path(appointment_id: str) -> str:
+    return f"{PATH}/{identifier(appointment_id, 'booking')}"
+
+
+def _inner(reply: Reply) -> Reply:
+    """An answer may be the appointment, or hold it."""
+    inner = reply.body.get("appointment") if isinstance(reply.body, dict) else None
+    return Reply(reply.call, inner) if isinstance(inner, dict) else reply
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return MOMENT.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def _iso(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise Misuse("a moment needs a timezone: without one, nobody knows when it is")
+    return moment.isoformat()

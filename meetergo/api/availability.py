@@ -1,0 +1,117 @@
+"""Availability: when a user can be booked, and which times are still free."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from pydantic import ValidationError
+
+from meetergo.api import results
+from meetergo.api.call import identifier
+from meetergo.api.errors import Misuse
+from meetergo.api.line import Caller, Reply, given
+from meetergo.api.meeting_types import MeetingTypes
+from meetergo.api.results import Slot, Spot
+from meetergo.api.week import Week, schedule
+
+
+class Availability(Caller):
+    """Calls about times."""
+
+    def availability(self, availability_id: str) -> results.Availability:
+        """The hours of a user, as they are set."""
+        path = f"/v4/availability/{identifier(availability_id, 'availability')}"
+        return self._line.get(path).one(results.Availability)
+
+    def update_availability(
+        self, availability_id: str, *, name: str | None = None, week: Week | None = None
+    ) -> results.Availability:
+        """Sets the hours of a user, for all seven days: a day that the week does not name is free. It may be repeated.
+
+        Returns:
+            What holds now, read back.
+
+        Raises:
+            Misuse: nothing to change, or a day or time that is none.
+        """
+        changes = given(name=name, schedule=None if week is None else schedule(week))
+        if not changes:
+            raise Misuse("nothing to change: give a name or a week")
+        self._line.patch(f"/v4/availability/{identifier(availability_id, 'availability')}", changes)
+        return self.availability(availability_id)
+
+    def slots(
+        self,
+        meeting_type_id: str,
+        start: date | datetime,
+        end: date | datetime,
+        *,
+        host_ids: Sequence[str] = (),
+        queue_id: str | None = None,
+        duration: int | None = None,
+        timezone: str | None = None,
+        refresh: bool = False,
+    ) -> list[Slot]:
+        """The times that are free, in order.
+
+        Args:
+            meeting_type_id: what is to be booked.
+            start: the first day or moment.
+            end: the last; if it is the first as well, the day after.
+            host_ids: with whom. Without them and without a queue, the meeting type is read, and says it.
+            queue_id: or with anybody of this queue.
+            duration: in minutes, where the meeting type offers several.
+            timezone: by which days begin.
+            refresh: past meetergo's cache, after `SlotTaken`.
+
+        Raises:
+            Misuse: a moment without a timezone, an end before the start.
+        """
+        meeting_type_id = identifier(meeting_type_id, "meeting type")
+        first, last = _bounds(start, end)
+        query = given(
+            meetingTypeId=meeting_type_id,
+            start=first,
+            end=last,
+            meetingDuration=duration,
+            timezone=timezone,
+            refreshCache="true" if refresh else None,
+        )
+        whom = self._whom(meeting_type_id, host_ids, queue_id)
+        return _slots(self._line.get("/v4/booking-availability", {**query, **whom}, acting="anybody"))
+
+    def _whom(self, meeting_type_id: str, host_ids: Sequence[str], queue_id: str | None) -> dict[str, str | list[str]]:
+        """Whose calendars count: meetergo answers 400 if nobody is named, whatever its documents say."""
+        if host_ids:
+            return {"hostIds": [identifier(host_id, "host") for host_id in host_ids]}
+        if queue_id:
+            return {"queueId": identifier(queue_id, "queue")}
+        return self._owner_of(meeting_type_id)
+
+    def _owner_of(self, meeting_type_id: str) -> dict[str, str | list[str]]:
+        owner = MeetingTypes(self._line).meeting_type(meeting_type_id)
+        if owner.queue_id:
+            return {"queueId": owner.queue_id}
+        if owner.user_id:
+            return {"hostIds": [owner.user_id]}
+        raise Misuse("the meeting type names neither a host nor a queue: say with whom the meeting is to be")
+
+
+def _slots(reply: Reply) -> list[Slot]:
+    dates = reply.body.get("dates") if isinstance(reply.body, dict) else None
+    if not isinstance(dates, list):
+        raise reply.unreadable("there are no dates in it")
+    try:
+        spots = [Spot.model_validate(spot) for day in dates for spot in day.get("spots") or ()]
+    except (ValidationError, AttributeError):
+        raise reply.unreadable("a spot has no time") from None
+    free = {spot.start: Slot(spot.start, spot.spots_left) for spot in spots if spot.is_free}
+    return sorted(free.values())
+
+
+def _bounds(start: date | datetime, end: date | datetime) -> tuple[str, str]:
+    for bound in (start, end):
+        if isinstance(bound, datetime) and bound.tzinfo is None:
+            raise Misuse("a moment needs a timezone: without one, nobody knows when it is")
+    if isinstance(start, datetime) != isinstance(end, datetime) or end < start:
+        raise Misuse("start and end should be two days or two moments, the earlier one first")
+    return start.isoformat(), (end + timedelta(days=1) if end == start else end).isoformat()

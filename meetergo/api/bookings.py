@@ -1,0 +1,127 @@
+"""Bookings: making one, as a guest would."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from meetergo.api.call import identifier
+from meetergo.api.errors import Misuse
+from meetergo.api.line import Caller, Reply, given
+from meetergo.api.results import Booked, Waiting
+
+MOST_COMPANIONS = 5
+
+KINDS: dict[str, Literal["double_opt_in", "host_confirmation"]] = {
+    "doubleoptin": "double_opt_in",
+    "requirehostconfirmation": "host_confirmation",
+}
+"""`bookingType` in lower case: documents and answers spell it differently."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Who books. meetergo takes a guest without a name, we do not.
+
+    Attributes:
+        email: where meetergo writes to.
+        name: the full name.
+        phone: with the country's code.
+        timezone: IANA.
+        language: such as `en` or `de`.
+        receive_reminders: whether meetergo may remind.
+        data_policy_accepted: what the guest said, if you asked.
+        notes: the answers to the meeting type's questions.
+        companions: e-mails of up to five people who come along.
+    """
+
+    email: str = field(repr=False)
+    name: str = field(repr=False)
+    phone: str | None = field(default=None, repr=False)
+    timezone: str | None = None
+    language: str | None = None
+    receive_reminders: bool = False
+    data_policy_accepted: bool | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    companions: Sequence[str] = field(default=(), repr=False)
+
+    def body(self) -> dict[str, Any]:
+        """As meetergo takes it.
+
+        Raises:
+            Misuse: no e-mail or name, or too many companions.
+        """
+        if not self.email.strip() or not self.name.strip():
+            raise Misuse("a guest needs an e-mail and a name")
+        if len(self.companions) > MOST_COMPANIONS:
+            raise Misuse(f"a guest may bring {MOST_COMPANIONS} people along, not more")
+        return given(
+            email=self.email,
+            fullname=self.name,
+            phone=self.phone,
+            timezone=self.timezone,
+            language=self.language,
+            receiveReminders=self.receive_reminders,
+            dataPolicyAccepted=self.data_policy_accepted,
+            notes=dict(self.notes),
+            bringalongEmails=list(self.companions) or None,
+        )
+
+
+class Bookings(Caller):
+    """The call that books."""
+
+    def book(
+        self,
+        meeting_type_id: str,
+        start: datetime,
+        guest: Guest,
+        *,
+        host_ids: Sequence[str] = (),
+        queue_id: str | None = None,
+        duration: int | None = None,
+        channel: str | None = None,
+        skip_notifications: bool | None = None,
+    ) -> Booked | Waiting:
+        """Books a time.
+
+        Args:
+            meeting_type_id: what.
+            start: when; a `Slot` has it.
+            guest: who.
+            host_ids: with whom.
+            queue_id: or with anybody of this queue.
+            duration: in minutes, where the meeting type offers several.
+            channel: where it offers several.
+            skip_notifications: whether meetergo is not to write to anybody.
+
+        Raises:
+            SlotTaken: the time is not free.
+            Ambiguous: it may have been booked. Look among the appointments of that time before trying again.
+            Misuse: neither host nor queue, or a start without a timezone.
+        """
+        if start.tzinfo is None:
+            raise Misuse("a start needs a timezone: without one, nobody knows when it is")
+        if not host_ids and not queue_id:
+            raise Misuse("say with whom the meeting is to be: host_ids or queue_id")
+        body = given(
+            meetingTypeId=identifier(meeting_type_id, "meeting type"),
+            start=start.isoformat(),
+            hostIds=[identifier(host_id, "host") for host_id in host_ids] or None,
+            queueId=queue_id and identifier(queue_id, "queue"),
+            attendee=guest.body(),
+            duration=duration,
+            channel=channel,
+            skipNotifications=skip_notifications,
+        )
+        return _outcome(self._line.post("/v4/booking", body, acting="anybody", takes_a_slot=True))
+
+
+def _outcome(reply: Reply) -> Booked | Waiting:
+    body = reply.body if isinstance(reply.body, dict) else {}
+    if waiting := body.get("provisionalBookingId"):
+        kind = str(body.get("bookingType")).lower()
+        return Waiting(KINDS.get(kind, "unknown"), str(waiting))
+    if appointment_id := body.get("appointmentId"):
+        return Booked(str(appointment_id), str(body.get("secret") or ""))
+    raise reply.unreadable("it names neither an appointment nor a provisional booking")

@@ -1,0 +1,55 @@
+"""Branding: how a user's public page looks."""
+
+from typing import Any, TypedDict, Unpack
+
+from meetergo.api.errors import Misuse
+from meetergo.api.line import Caller
+from meetergo.api.results import Page
+
+PATH = "/v4/personal-page/me"
+
+NAMES = {
+    "use_custom_colors": "useCustomColors",
+    "primary_color": "primaryColor",
+    "secondary_color": "secondaryColor",
+    "header_image": "headerImage",
+    "description": "description",
+    "show_all_meeting_types": "showAllMeetingTypes",
+    "meeting_type_order": "meetingTypeOrder",
+    "online_profiles": "onlineProfiles",
+}
+
+
+class Look(TypedDict, total=False):
+    """What can be set: colours such as `#0066cc`, a URL or None as header image, ids of meeting types in order."""
+
+    use_custom_colors: bool
+    primary_color: str
+    secondary_color: str
+    header_image: str | None
+    description: str
+    show_all_meeting_types: bool
+    meeting_type_order: list[str]
+    online_profiles: dict[str, Any]
+
+
+class Branding(Caller):
+    """Calls about the acting user's page."""
+
+    def page(self) -> Page:
+        """How it looks now."""
+        return self._line.get(PATH).one(Page)
+
+    def brand(self, **look: Unpack[Look]) -> Page:
+        """Changes what is named and nothing else. A colour switches custom colours on, or it would not show.
+
+        Raises:
+            Misuse: nothing to change, or something that is no part of a page.
+        """
+        if not look or set(look) - set(NAMES):
+            raise Misuse(f"what can be changed is: {', '.join(NAMES)}")
+        body = {NAMES[name]: value for name, value in look.items()}
+        if "primary_color" in look or "secondary_color" in look:
+            body.setdefault("useCustomColors", True)
+        reply = self._line.patch(PATH, body)
+        return self.page() if reply.is_empty else reply.one(Page)

@@ -1,0 +1,103 @@
+"""The client: meetergo's API as one class."""
+
+import time
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from meetergo.api import transport
+from meetergo.api.appointments import Appointments
+from meetergo.api.availability import Availability
+from meetergo.api.bookings import Bookings
+from meetergo.api.branding import Branding
+from meetergo.api.call import identifier
+from meetergo.api.credential import Credential
+from meetergo.api.limit import Limit
+from meetergo.api.line import Line
+from meetergo.api.meeting_types import MeetingTypes
+from meetergo.api.templates import Templates
+from meetergo.api.transport import Transport
+from meetergo.api.users import Users
+from meetergo.api.webhooks import Webhooks
+
+
+class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Branding, Templates, Webhooks):
+    """Everything that we ask of meetergo. Threads may share it; close it when done.
+
+    Every call raises `meetergo.api.errors.ApiError`, or one of the more exact errors beneath it.
+
+    Args:
+        key: a Platform API key or a personal access token.
+        user_id: whom calls act as, with a Platform key; an admin for calls about users and webhooks.
+        limit: how many requests may be made; None for one that counts in this process alone.
+        home: the API's root.
+        local_webhooks: whether webhooks may go to this machine; for a stand-in.
+        timeout: for connecting, and for each wait for bytes.
+        attempts: how often to send at most what is safe to repeat.
+        longest_pause: between two attempts, whatever meetergo asks for.
+        sleep: waits some seconds.
+        clock: what time it is, UTC.
+
+    Raises:
+        UnusableKey: the key has neither form.
+    """
+
+    def __init__(
+        self,
+        key: str | Credential,
+        *,
+        user_id: str | None = None,
+        limit: Limit | None = None,
+        home: str = transport.HOME,
+        local_webhooks: bool = False,
+        timeout: timedelta = transport.TIMEOUT,
+        attempts: int = transport.ATTEMPTS,
+        longest_pause: timedelta = transport.LONGEST_PAUSE,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        sender = Transport(
+            key if isinstance(key, Credential) else Credential.read(key),
+            limit or Limit(sleep=sleep),
+            home=home,
+            timeout=timeout,
+            attempts=attempts,
+            longest_pause=longest_pause,
+            sleep=sleep,
+            clock=clock,
+        )
+        super().__init__(Line(sender, _user(sender, user_id), local_webhooks))
+
+    def as_user(self, user_id: str) -> "Meetergo":
+        """The same client, acting as a user: what it makes is theirs, what it lists they can see.
+
+        Raises:
+            Misuse: a personal access token acts as its owner and nobody else.
+        """
+        other = copy(self)
+        other._line = replace(self._line, user_id=_user(self._line.transport, user_id))
+        return other
+
+    def close(self) -> None:
+        """Hangs up, for all that share the line."""
+        self._line.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Meetergo({self._line.transport!r})"
+
+
+def _user(sender: Transport, user_id: str | None) -> str | None:
+    if user_id:
+        sender.credential.header(identifier(user_id, "user"), "anybody")
+    return user_id or None

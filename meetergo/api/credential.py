@@ -1,0 +1,96 @@
+"""Credentials: the two kinds of key, and their opposite rules for whom a request acts as."""
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+import httpx
+from pydantic import SecretStr
+
+from meetergo.api.errors import Misuse
+
+USER_HEADER = "x-meetergo-api-user-id"
+PLATFORM_KEY = re.compile(r"ak_[a-z]+:[0-9A-Za-z-]{8,64}:[!-~]+")
+PERSONAL_TOKEN = re.compile(r"rgo-[!-~]{8,}")
+
+Acting = Literal["nobody", "anybody", "somebody"]
+"""Whom a route wants to be named: never a user, a user if there is one, always a user."""
+
+
+class UnusableKey(ValueError):
+    """No key of meetergo's looks like this; says how one looks, and quotes nothing."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A key. No representation shows it: it is in `secret` alone.
+
+    Attributes:
+        kind: `platform` acts as any user of the company, named per request; `personal` acts as its owner, always.
+    """
+
+    kind: Literal["platform", "personal"]
+    secret: SecretStr
+
+    @classmethod
+    def read(cls, key: str) -> "Credential":
+        """Tells the kind of a key by its form.
+
+        Raises:
+            UnusableKey: it has neither form.
+        """
+        key = key.strip()
+        if PLATFORM_KEY.fullmatch(key):
+            return cls("platform", SecretStr(key))
+        if PERSONAL_TOKEN.fullmatch(key):
+            return cls("personal", SecretStr(key))
+        raise UnusableKey("a Platform API key looks like ak_live:<uuid>:<secret>, a personal access token like rgo-...")
+
+    @property
+    def masked(self) -> str:
+        """Enough to tell keys apart: the beginning of a Platform key's id, nothing of a personal token."""
+        if self.kind == "personal":
+            return "rgo-***"
+        environment, key_id, _ = self.secret.get_secret_value().split(":", 2)
+        return f"{environment}:{key_id[:4]}…:***"
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the key where the key itself must not be, such as in Redis."""
+        return sha256(self.secret.get_secret_value().encode()).hexdigest()[:16]
+
+    def header(self, user_id: str | None, acting: Acting) -> dict[str, str]:
+        """The header that says whom a request acts as; none for a personal token.
+
+        Raises:
+            Misuse: a personal token cannot act as another, and a Platform key must act as somebody.
+        """
+        if self.kind == "personal":
+            if user_id:
+                raise Misuse(
+                    "a personal access token acts as its owner and nobody else: use a Platform API key to act as "
+                    "another user"
+                )
+            return {}
+        if not user_id and acting == "somebody":
+            raise Misuse("a Platform API key must say whom it acts as: name a user, such as an admin of the company")
+        return {USER_HEADER: user_id} if user_id and acting != "nobody" else {}
+
+    def __repr__(self) -> str:
+        return f"Credential({self.masked})"
+
+    __str__ = __repr__
+
+
+class Bearer(httpx.Auth):
+    """Puts the key into a request at the last moment, so that it is in no dictionary of ours."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Called by httpx for each request."""
+        request.headers["Authorization"] = f"Bearer {self._credential.secret.get_secret_value()}"
+        yield request

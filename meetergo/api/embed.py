@@ -1,0 +1,34 @@
+"""The embed code: what a page of the platform holds to show a booking page of meetergo's."""
+
+from html import escape
+
+import httpx
+
+from meetergo.api.errors import Misuse
+from meetergo.api.hosts import is_public
+
+TALL = 700
+
+
+def embed_code(booking_url: str, *, title: str = "", width: str = "100%", height: int = TALL) -> str:
+    """An iframe, safe to put into HTML as it is.
+
+    Args:
+        booking_url: as meetergo gave it: companies have domains of their own, so it cannot be built.
+        title: what it shows, for those who cannot see it.
+        width: as in HTML.
+        height: in pixels.
+
+    Raises:
+        Misuse: it is no address that a browser may be sent to.
+    """
+    try:
+        url = httpx.URL(booking_url)
+    except httpx.InvalidURL:
+        raise Misuse("a booking address should be a URL, as meetergo gave it") from None
+    if not url.host or url.scheme not in ("https", "http") or (url.scheme == "http" and is_public(url.host)):
+        raise Misuse("a booking address should begin with https")
+    source = url.copy_set_param("embed", "true")
+    attributes = {"src": source, "width": width, "height": height, "title": title, "allow": "payment"}
+    written = " ".join(f'{name}="{escape(str(value))}"' for name, value in attributes.items())
+    return f'<iframe {written} style="border: 0"></iframe>'

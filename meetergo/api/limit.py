@@ -1,0 +1,144 @@
+"""The limit: meetergo takes 100 requests a minute of a key, from all our processes together.
+
+The window moves, and its entries lie in Redis. While Redis is away, each process keeps to a part of its own that is
+small enough for all of them; when it is back, that part still counts for a minute, so that no minute sees too many.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
+
+import structlog
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from meetergo.api.errors import RateLimited
+
+PER_MINUTE = 100
+"""Source: developer.meetergo.com/developer-docs/best-practices/rate-limiting."""
+BULK_SHARE = 0.8
+"""What a long run may take, so that the worker always finds room."""
+PROCESSES = 4
+"""How many processes share a key, as a guess for the time that they cannot ask each other."""
+
+WINDOW = timedelta(minutes=1)
+PATIENCE = timedelta(minutes=5)
+REDIS_TIMEOUT_SECONDS = 1
+RESPITE = timedelta(seconds=5)
+"""How long a Redis that did not answer is left alone."""
+SHORTEST_PAUSE = 0.05
+KEY_PREFIX = "meetergo-inbox:api-limit"
+
+log = structlog.get_logger()
+
+
+class Slots(RateLimitItemPerMinute):
+    """So many a minute. All amounts count in the same window: that is what makes room for the greater."""
+
+    def key_for(self, *identifiers: bytes | str | float) -> str:
+        """The name of the window."""
+        return "/".join(map(str, identifiers))
+
+
+class Limit:
+    """Lets a request pass when there is room for it.
+
+    Args:
+        redis_url: where all processes count; None if there is only this one.
+        per_minute: how many requests a key may make.
+        share: how full the window may be for this caller to enter, from 0 to 1: a small one leaves room to others.
+        processes: how many share the key: while Redis is away, each takes that part of the limit.
+        patience: how long one request may wait for its turn.
+        sleep: waits some seconds.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        redis_url: str | None = None,
+        *,
+        per_minute: int = PER_MINUTE,
+        share: float = 1.0,
+        processes: int = PROCESSES,
+        patience: timedelta = PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._pool = _pool(redis_url) if redis_url else None
+        self._shared = _in_redis(self._pool) if self._pool else None
+        self._slots = Slots(max(1, int(per_minute * share)))
+        self._own_slots = Slots(max(1, int(per_minute * share / processes))) if redis_url else self._slots
+        self._patience = patience.total_seconds()
+        self._sleep = sleep
+        self._clock = clock
+        self._silent_until = self._careful_until = float("-inf")
+
+    def wait(self, key: str) -> None:
+        """Returns when the key may make a request, and counts it.
+
+        Args:
+            key: the fingerprint of the key.
+
+        Raises:
+            RateLimited: there was no room for as long as our patience lasts.
+        """
+        waited = 0.0
+        while pause := self._pause(key):
+            if waited + pause > self._patience:
+                raise RateLimited("our own limit of requests a minute is used up", retry_after=timedelta(seconds=pause))
+            self._sleep(pause)
+            waited += pause
+
+    def close(self) -> None:
+        """Lets go of Redis."""
+        if self._pool:
+            self._pool.disconnect()
+
+    def _pause(self, key: str) -> float:
+        """How long to wait before asking again; 0 if the request may pass."""
+        if not self._shared or self._clock() < self._silent_until:
+            return self._pause_of(_in_this_process(), self._own_slots, key)
+        try:
+            return self._pause_of_shared(self._shared, key)
+        except RedisError as error:
+            log.warning("api.limit_alone", error=type(error).__name__)
+            self._silent_until = self._clock() + RESPITE.total_seconds()
+            self._careful_until = self._silent_until + WINDOW.total_seconds()
+            return self._pause(key)
+
+    def _pause_of_shared(self, shared: MovingWindowRateLimiter, key: str) -> float:
+        own = _in_this_process()
+        if self._clock() < self._careful_until and not own.test(self._own_slots, key):
+            return self._until_free(own, self._own_slots, key)
+        pause = self._pause_of(shared, self._slots, key)
+        if not pause:
+            own.hit(self._own_slots, key)  # should Redis go away now, this request still counts
+        return pause
+
+    def _pause_of(self, limiter: MovingWindowRateLimiter, slots: Slots, key: str) -> float:
+        return 0.0 if limiter.hit(slots, key) else self._until_free(limiter, slots, key)
+
+    def _until_free(self, limiter: MovingWindowRateLimiter, slots: Slots, key: str) -> float:
+        return max(SHORTEST_PAUSE, limiter.get_window_stats(slots, key).reset_time - self._clock())
+
+
+@cache
+def _in_this_process() -> MovingWindowRateLimiter:
+    """One for all limits of this process. Made when first needed, since its storage starts a thread."""
+    return MovingWindowRateLimiter(MemoryStorage())
+
+
+def _pool(url: str) -> ConnectionPool:
+    """Gives up soon: a limit must not hang on a Redis that never answers."""
+    seconds, retry = REDIS_TIMEOUT_SECONDS, Retry(NoBackoff(), 0)
+    return ConnectionPool.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=retry)
+
+
+def _in_redis(pool: ConnectionPool) -> MovingWindowRateLimiter:
+    return MovingWindowRateLimiter(RedisStorage("redis://", connection_pool=pool, key_prefix=KEY_PREFIX))

@@ -1,0 +1,156 @@
+"""The line: a transport, and whom its calls act as. What the nouns of the client speak through."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeVar
+
+import structlog
+from pydantic import ValidationError
+
+from meetergo.api.answers import Json
+from meetergo.api.call import Call
+from meetergo.api.errors import ApiError
+from meetergo.api.results import Result
+from meetergo.api.transport import Transport, unreadable
+
+PAGE_SIZE = 100
+"""The most that meetergo gives at once."""
+
+Kind = TypeVar("Kind", bound=Result)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of a call.
+
+    Attributes:
+        call: what was asked.
+        body: JSON, or None if it was empty.
+    """
+
+    call: Call
+    body: Json = field(repr=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether meetergo said yes and no more, as it may."""
+        return not self.body
+
+    def one(self, kind: type[Kind]) -> Kind:
+        """The object that the body is.
+
+        Raises:
+            Unreadable: it is not (`Ambiguous` after a write).
+        """
+        try:
+            return kind.read(self.body)
+        except ValidationError as error:
+            fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
+            raise self.unreadable(f"'{'.'.join(map(str, fault['loc']))}' {fault['type']}") from None
+
+    def many(self, kind: type[Kind], key: str) -> list[Kind]:
+        """The objects in a bare array, or under a key. One that cannot be read is left out, and logged.
+
+        Raises:
+            Unreadable: there is no list, or nothing in it can be read.
+        """
+        listed, items = self.listed(key), []
+        for body in listed:
+            try:
+                items.append(kind.read(body))
+            except ValidationError:
+                log.warning("api.unreadable_item", call=self.call.name)
+        if listed and not items:
+            raise self.unreadable("no item of the list has what it should")
+        return items
+
+    def listed(self, key: str) -> list[Json]:
+        """The list that the body is or holds."""
+        listed = self.body.get(key) if isinstance(self.body, dict) else self.body
+        if not isinstance(listed, list):
+            raise self.unreadable("there is no list in it")
+        return listed
+
+    @property
+    def total(self) -> int | None:
+        """How many items all pages have, where the body says so."""
+        total = self.body.get("total") if isinstance(self.body, dict) else None
+        return total if isinstance(total, int) else None
+
+    def unreadable(self, why: str) -> ApiError:
+        """The error that this reply is."""
+        return unreadable(self.call, why)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Calls of one user, or of nobody in particular.
+
+    Attributes:
+        transport: sends them.
+        user_id: whom they act as.
+        local_webhooks: whether webhooks may go to private hosts.
+    """
+
+    transport: Transport
+    user_id: str | None
+    local_webhooks: bool = False
+
+    def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Reply:
+        """Reads. `how` is more of `Call`."""
+        return self._send(Call("GET", path, query or {}, user_id=self.user_id, **how))
+
+    def post(self, path: str, body: Json, **how: Any) -> Reply:
+        """Makes or does something."""
+        return self._send(Call("POST", path, body=body, user_id=self.user_id, **how))
+
+    def patch(self, path: str, body: Json, **how: Any) -> Reply:
+        """Changes what the body names."""
+        return self._send(Call("PATCH", path, body=body, user_id=self.user_id, **how))
+
+    def delete(self, path: str, **how: Any) -> Reply:
+        """Takes something away."""
+        return self._send(Call("DELETE", path, user_id=self.user_id, **how))
+
+    def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Reply]) -> Iterator[Kind]:
+        """Reads a list to its end, each item once, a page when it is needed.
+
+        Paging moves under our feet when somebody books meanwhile. So it ends at the total, where there is one, or at
+        a short page, and in any case at a page that brings nothing new.
+
+        Args:
+            kind: of the items.
+            key: of the list, in answers that are no bare array.
+            size: how many items a full page has.
+            page: asks for the page of a number, from 0.
+        """
+        seen: set[str] = set()
+        for number in count():
+            reply = page(number)
+            new = [item for item in reply.many(kind, key) if item.id not in seen]
+            yield from new
+            seen.update(item.id for item in new)
+            if not new:
+                if reply.total is not None and reply.listed(key):
+                    log.warning("api.nothing_new", call=reply.call.name, page=number)
+                return
+            if len(seen) >= reply.total if reply.total is not None else len(reply.listed(key)) < size:
+                return
+
+    def _send(self, call: Call) -> Reply:
+        return Reply(call, self.transport.send(call))
+
+
+class Caller:
+    """What each noun of the client has: its line."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """The fields that have a value: None means not to send one."""
+    return {name: value for name, value in fields.items() if value is not None}

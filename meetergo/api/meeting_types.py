@@ -1,0 +1,130 @@
+"""Meeting types: what can be booked. Each belongs to the user whom the call acts as."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, Unpack
+
+from meetergo.api.call import identifier
+from meetergo.api.errors import ApiError, HalfDone, Misuse
+from meetergo.api.line import Caller, given
+from meetergo.api.results import MeetingType
+
+PATH = "/v4/meeting-type"
+
+INFO = {
+    "name": "name",
+    "description": "description",
+    "duration": "duration",
+    "channel": "channel",
+    "buffer_before": "bufferBefore",
+    "buffer_after": "bufferAfter",
+}
+"""Our names of what meetergo keeps inside `meetingInfo`."""
+SETTINGS = {
+    "slug": "slug",
+    "enabled": "enabled",
+    "spots": "spots",
+    "timeslot_interval": "timeslotInterval",
+    "booking_minimum": "bookingMinimum",
+    "days_into_future": "daysIntoFuture",
+    "locations": "locations",
+    "availability_id": "availabilityId",
+}
+
+
+class Info(TypedDict, total=False):
+    """Settings of the meetings themselves: durations and buffers in minutes, channels such as `phone` and `zoom`."""
+
+    name: str
+    description: str
+    duration: int
+    channel: str
+    buffer_before: int
+    buffer_after: int
+
+
+class Changes(Info, total=False):
+    """What can be changed: interval (5 to 60) and booking minimum in minutes, spots 1 to 100."""
+
+    slug: str
+    enabled: bool
+    spots: int
+    timeslot_interval: int
+    booking_minimum: int
+    days_into_future: int
+    locations: Sequence[Mapping[str, Any]]
+    availability_id: str
+
+
+class MeetingTypes(Caller):
+    """Calls about meeting types."""
+
+    def meeting_types(self) -> list[MeetingType]:
+        """All that the acting user has."""
+        return self._line.get(PATH).many(MeetingType, "meetingTypes")
+
+    def meeting_type(self, meeting_type_id: str) -> MeetingType:
+        """One of them."""
+        return self._line.get(f"{PATH}/{identifier(meeting_type_id, 'meeting type')}").one(MeetingType)
+
+    def create_meeting_type(
+        self,
+        name: str,
+        duration: int,
+        *,
+        description: str = "",
+        channel: str | None = None,
+        slug: str | None = None,
+        availability_id: str | None = None,
+        days_into_future: int | None = None,
+        spots: int | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> MeetingType:
+        """Creates one for the acting user, public at once.
+
+        It is read back, since meetergo drops in silence what it does not take.
+
+        Args:
+            name: shown to guests.
+            duration: 5 to 480 minutes.
+            description: shown to guests.
+            channel: such as `phone`, `zoom` or `connect`.
+            slug: the last part of its address. It has to be set in a second call.
+            availability_id: whose hours count.
+            days_into_future: how far ahead it can be booked.
+            spots: guests to one appointment.
+            metadata: comes back in webhooks, if meetergo keeps it.
+
+        Raises:
+            HalfDone: it exists, but its slug could not be set or it could not be read.
+            Ambiguous: it may have been created.
+        """
+        info = given(name=name, description=description, duration=duration, channel=channel)
+        more = given(
+            availabilityId=availability_id,
+            daysIntoFuture=days_into_future,
+            spots=spots,
+            metadata=metadata,
+        )
+        created = self._line.post(PATH, {"meetingInfo": info, **more}).one(MeetingType)
+        try:
+            if slug is not None and created.slug != slug:
+                self.update_meeting_type(created.id, slug=slug)
+            return self.meeting_type(created.id)
+        except ApiError as error:
+            raise HalfDone(f"meeting type {created.id} was created, but {error}", created.id) from error
+
+    def update_meeting_type(self, meeting_type_id: str, **changes: Unpack[Changes]) -> MeetingType:
+        """Changes what is named and nothing else. It may be repeated.
+
+        Raises:
+            Misuse: nothing to change, or something that is no setting.
+        """
+        meeting_type_id = identifier(meeting_type_id, "meeting type")
+        if not changes or set(changes) - {*INFO, *SETTINGS}:
+            raise Misuse(f"what can be changed is: {', '.join([*INFO, *SETTINGS])}")
+        body = {SETTINGS[name]: value for name, value in changes.items() if name in SETTINGS}
+        info = {INFO[name]: value for name, value in changes.items() if name in INFO}
+        if info and "description" not in info:
+            info["description"] = self.meeting_type(meeting_type_id).info.description or ""
+        reply = self._line.patch(f"{PATH}/{meeting_type_id}", {**body, **({"meetingInfo": info} if info else {})})
+        return self.meeting_type(meeting_type_id) if reply.is_empty else reply.one(MeetingType)

@@ -1,0 +1,66 @@
+"""Templates: one meeting type for many users."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from meetergo.api.call import identifier
+from meetergo.api.errors import Ambiguous
+from meetergo.api.line import Caller, Line, given
+from meetergo.api.meeting_types import MeetingTypes
+from meetergo.api.results import MeetingType, Template
+
+PATH = "/v4/meeting-type-template"
+
+
+class Templates(Caller):
+    """Calls about templates."""
+
+    def create_template(
+        self,
+        name: str,
+        duration: int,
+        *,
+        description: str = "",
+        channel: str | None = None,
+        spots: int | None = None,
+        template_type: Literal["individual", "team"] = "individual",
+        options: Mapping[str, Any] | None = None,
+    ) -> Template:
+        """Creates a template.
+
+        Args:
+            name: shown to guests.
+            duration: in minutes.
+            description: shown to guests.
+            channel: such as `phone` or `zoom`.
+            spots: guests to one appointment.
+            template_type: for single users or for teams.
+            options: `meetingOptions`, by meetergo's names.
+        """
+        info = given(name=name, description=description, duration=duration, channel=channel)
+        body = given(meetingInfo=info, templateType=template_type, spots=spots, meetingOptions=options)
+        return self._line.post(f"{PATH}/create", body).one(Template)
+
+    def assign_template(self, template_id: str, user_id: str) -> list[MeetingType]:
+        """Gives a user a meeting type made from a template. Each time it is called, it may make another.
+
+        Neither body nor answer of this call is documented: the body is that of meetergo's recipe, and what came of it
+        is read from the user's meeting types, before and after. So a Platform key is needed.
+
+        Returns:
+            The meeting types that the user has now and had not before; none, if meetergo made none.
+
+        Raises:
+            Ambiguous: it is not known whether one was made, and none is to be seen yet.
+        """
+        theirs = MeetingTypes(Line(self._line.transport, identifier(user_id, "user")))
+        before = {known.id for known in theirs.meeting_types()}
+        path, doubt = f"{PATH}/assign/{identifier(template_id, 'template')}", None
+        try:
+            self._line.post(path, {"userId": user_id})
+        except Ambiguous as error:
+            doubt = error
+        new = [found for found in theirs.meeting_types() if found.id not in before]
+        if doubt and not new:
+            raise doubt
+        return new

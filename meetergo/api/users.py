@@ -1,0 +1,136 @@
+"""Users: who takes part, and how to make one once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from meetergo.api.call import identifier
+from meetergo.api.errors import Invalid, Misuse
+from meetergo.api.line import PAGE_SIZE, Caller, Reply, given
+from meetergo.api.results import NewUser, User
+from meetergo.api.week import Hours
+
+SHORTEST_SLUG = 5
+WANTS_A_FORM = 415
+
+
+@dataclass(frozen=True)
+class FirstMeetingType:
+    """The meeting type that a user begins with.
+
+    Attributes:
+        name: shown to guests.
+        duration: in minutes.
+        slug: the last part of its address; None to let meetergo choose.
+        channel: such as `phone`, which is meetergo's choice, `zoom` or `connect`.
+        days_into_future: how far ahead it can be booked.
+    """
+
+    name: str
+    duration: int
+    slug: str | None = None
+    channel: str | None = None
+    days_into_future: int | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As meetergo takes it."""
+        return given(
+            name=self.name,
+            duration=self.duration,
+            slug=self.slug,
+            channel=self.channel,
+            daysIntoFuture=self.days_into_future,
+        )
+
+
+class Users(Caller):
+    """Calls about users."""
+
+    def me(self) -> User:
+        """The user of the key; a Platform key's is the company's owner. Good as a health check of the key.
+
+        Raises:
+            Unauthorised: the key is wrong, expired (`KeyExpired`) or revoked.
+        """
+        return self._line.get("/v4/user/me", acting="anybody").one(User)
+
+    def users(self) -> Iterator[User]:
+        """All users of the company, a page when it is needed. The acting user must be an admin."""
+        return self._line.pages(User, "users", PAGE_SIZE, self._users_page)
+
+    def find_user(self, email: str) -> User | None:
+        """The user with an e-mail, compared without case. It reads the list: meetergo has no such search."""
+        wanted = email.strip().casefold()
+        return next((user for user in self.users() if (user.email or "").strip().casefold() == wanted), None)
+
+    def create_user(
+        self,
+        email: str,
+        given_name: str,
+        family_name: str,
+        timezone: str,
+        *,
+        slug: str | None = None,
+        hours: Hours | None = None,
+        meeting_type: FirstMeetingType | None = None,
+    ) -> NewUser:
+        """Creates a user of the platform. Look for the e-mail first, and again after `Ambiguous`.
+
+        Args:
+            email: unique; it cannot be changed later.
+            given_name: the first name.
+            family_name: the last name.
+            timezone: IANA, such as Europe/Berlin.
+            slug: the user's part of booking addresses; None to let meetergo choose.
+            hours: when the user can be booked; None for meetergo's office hours.
+            meeting_type: the first one; None for meetergo's of 30 minutes.
+
+        Raises:
+            AlreadyExists: there is a user with this e-mail or slug.
+            Ambiguous: the user may have been created.
+        """
+        body = given(
+            email=email,
+            givenName=given_name,
+            familyName=family_name,
+            timezone=timezone,
+            slug=slug,
+            availability=hours and hours.body(),
+            meetingType=meeting_type and meeting_type.body(),
+        )
+        return self._post_user(body).one(NewUser)
+
+    def update_user(
+        self,
+        user_id: str,
+        *,
+        given_name: str | None = None,
+        family_name: str | None = None,
+        slug: str | None = None,
+    ) -> User:
+        """Changes a user. With another slug, the user's old booking addresses end.
+
+        Raises:
+            Misuse: nothing to change, or a slug under 5 characters.
+        """
+        changes = given(givenName=given_name, familyName=family_name, slug=slug)
+        if not changes:
+            raise Misuse("nothing to change: give a name or a slug")
+        if slug is not None and len(slug) < SHORTEST_SLUG:
+            raise Misuse(f"a user's slug has at least {SHORTEST_SLUG} characters")
+        user_id = identifier(user_id, "user")
+        reply = self._line.patch(f"/v4/user/{user_id}", changes)
+        listed = (user for user in self.users() if user.id == user_id) if reply.is_empty else iter(())
+        return next(listed, None) or reply.one(User)
+
+    def _users_page(self, number: int) -> Reply:
+        return self._line.get("/v4/user", {"limit": PAGE_SIZE, "offset": number * PAGE_SIZE})
+
+    def _post_user(self, body: dict[str, Any]) -> Reply:
+        """As JSON, and only if meetergo says that it wants a form, as one: its documents show both."""
+        try:
+            return self._line.post("/v4/user", body, acting="nobody")
+        except Invalid as error:
+            if error.status != WANTS_A_FORM and "multipart" not in error.said.lower():
+                raise
+        return self._line.post("/v4/user", body, acting="nobody", is_form=True)

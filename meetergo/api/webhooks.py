@@ -1,0 +1,92 @@
+"""Webhooks: where meetergo posts to. They are the company's, six at most, and not under /v4."""
+
+from collections.abc import Sequence
+
+import httpx
+
+from meetergo.api.call import identifier
+from meetergo.api.errors import Misuse, NotFound
+from meetergo.api.hosts import is_public
+from meetergo.api.line import Caller, given
+from meetergo.api.results import Webhook
+
+PATH = "/webhooks"
+
+
+class Webhooks(Caller):
+    """Calls about webhooks."""
+
+    def webhooks(self) -> list[Webhook]:
+        """All of the company, others' too."""
+        return self._line.get(PATH).many(Webhook, "webhooks")
+
+    def create_webhook(self, endpoint: str, event_types: Sequence[str], description: str | None = None) -> Webhook:
+        """Registers an address. meetergo does not mind a second one that is the same, so list before.
+
+        Raises:
+            LimitReached: there are six already.
+            Ambiguous: it may have been registered. List, and look for the address.
+            Misuse: the address is not https, or not public; or no event is named.
+        """
+        self._check(endpoint, event_types)
+        body = given(endpoint=endpoint, eventTypes=list(event_types), description=description)
+        return self._line.post(PATH, body).one(Webhook)
+
+    def update_webhook(
+        self,
+        webhook_id: str | int,
+        *,
+        endpoint: str | None = None,
+        event_types: Sequence[str] | None = None,
+        description: str | None = None,
+    ) -> Webhook:
+        """Changes a webhook. Events that are not named are not sent any more. It may be repeated.
+
+        Raises:
+            Misuse: as for a new one, or nothing to change.
+        """
+        self._check(endpoint, event_types)
+        types = None if event_types is None else list(event_types)
+        changes = given(endpoint=endpoint, eventTypes=types, description=description)
+        if not changes:
+            raise Misuse("nothing to change: give an endpoint, events or a description")
+        webhook_id = identifier(webhook_id, "webhook")
+        reply = self._line.patch(f"{PATH}/{webhook_id}", changes)
+        listed = (hook for hook in self.webhooks() if hook.id == webhook_id) if reply.is_empty else iter(())
+        return next(listed, None) or reply.one(Webhook)
+
+    def delete_webhook(self, webhook_id: str | int) -> bool:
+        """Takes a webhook away. Whether it was there: one that is gone already is no error."""
+        try:
+            self._line.delete(f"{PATH}/{identifier(webhook_id, 'webhook')}")
+        except NotFound:
+            return False
+        return True
+
+    def _check(self, endpoint: str | None, event_types: Sequence[str] | None) -> None:
+        if endpoint is not None:
+            check_endpoint(endpoint, local=self._line.local_webhooks)
+        if event_types is not None and not event_types:
+            raise Misuse("name at least one event, such as booking_created")
+
+
+def check_endpoint(endpoint: str, *, local: bool = False) -> None:
+    """Whether meetergo may be told to post to an address. It is not known to check that itself.
+
+    Args:
+        endpoint: an URL. No message quotes it: its path is a secret.
+        local: take http and private hosts too.
+
+    Raises:
+        Misuse: it is not https, or its host cannot be reached from outside.
+    """
+    try:
+        url = httpx.URL(endpoint)
+    except httpx.InvalidURL:
+        raise Misuse("a webhook's address should be a URL such as https://bookings.example.com/webhooks/...") from None
+    if url.scheme != "https" and not (local and url.scheme == "http"):
+        raise Misuse("a webhook's address must begin with https")
+    if url.userinfo or url.fragment or not url.host:
+        raise Misuse("a webhook's address has a host, no user and no fragment")
+    if not local and not is_public(url.host):
+        raise Misuse("a webhook's address must be public: meetergo cannot reach a private host")
