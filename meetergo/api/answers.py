@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -54,10 +55,9 @@ def body_of(content: bytes) -> Json:
     Raises:
         ValueError: there is something, but no JSON.
     """
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(content) if content.strip() else None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    raise ValueError("no JSON")  # outside of the block: json's own error holds the whole body
 
 
 def error_for(call: Call, status: int, content: bytes, retry_after: str | None, now: datetime) -> errors.ApiError:

@@ -102,24 +102,29 @@ class Limit:
 
     def _pause(self, key: str) -> float:
         """How long to wait before asking again; 0 if the request may pass."""
-        if not self._shared or self._clock() < self._silent_until:
-            return self._pause_of(_in_this_process(), self._own_slots, key)
+        if not self._shared:
+            return self._pause_alone(key)
+        is_careful = self._clock() < self._careful_until
+        if is_careful and (pause := self._pause_alone(key)):
+            return pause
+        if self._clock() < self._silent_until:
+            return 0.0
         try:
-            return self._pause_of_shared(self._shared, key)
+            pause = self._pause_of(self._shared, self._slots, key)
         except RedisError as error:
-            log.warning("api.limit_alone", error=type(error).__name__)
-            self._silent_until = self._clock() + RESPITE.total_seconds()
-            self._careful_until = self._silent_until + WINDOW.total_seconds()
-            return self._pause(key)
-
-    def _pause_of_shared(self, shared: MovingWindowRateLimiter, key: str) -> float:
-        own = _in_this_process()
-        if self._clock() < self._careful_until and not own.test(self._own_slots, key):
-            return self._until_free(own, self._own_slots, key)
-        pause = self._pause_of(shared, self._slots, key)
-        if not pause:
-            own.hit(self._own_slots, key)  # should Redis go away now, this request still counts
+            self._stand_alone(error)
+            return 0.0 if is_careful else self._pause_alone(key)
+        if not pause and not is_careful:
+            self._pause_alone(key)  # should Redis go away now, this request still counts
         return pause
+
+    def _stand_alone(self, error: RedisError) -> None:
+        log.warning("api.limit_alone", error=type(error).__name__)
+        self._silent_until = self._clock() + RESPITE.total_seconds()
+        self._careful_until = self._silent_until + WINDOW.total_seconds()
+
+    def _pause_alone(self, key: str) -> float:
+        return self._pause_of(_in_this_process(), self._own_slots, key)
 
     def _pause_of(self, limiter: MovingWindowRateLimiter, slots: Slots, key: str) -> float:
         return 0.0 if limiter.hit(slots, key) else self._until_free(limiter, slots, key)

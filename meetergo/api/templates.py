@@ -53,9 +53,9 @@ class Templates(Caller):
         Raises:
             Ambiguous: it is not known whether one was made, and none is to be seen yet.
         """
+        path, doubt = f"{PATH}/assign/{identifier(template_id, 'template')}", None
         theirs = MeetingTypes(Line(self._line.transport, identifier(user_id, "user")))
         before = {known.id for known in theirs.meeting_types()}
-        path, doubt = f"{PATH}/assign/{identifier(template_id, 'template')}", None
         try:
             self._line.post(path, {"userId": user_id})
         except Ambiguous as error:

@@ -1,0 +1,55 @@
+"""A client of a provider on this machine, which sleeps without time passing."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from meetergo.api import Limit, Meetergo
+from tests.meetergo.api.provider import Provider, open_provider
+
+PLATFORM_KEY = "ak_live:550e8400-e29b-41d4-a716-446655440000:the-secret-part"
+TOKEN = "rgo-" + "t0ken" * 6 + "xy"
+ADMIN = "admin-1"
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+OpenClient = Callable[..., Meetergo]
+
+
+@pytest.fixture(scope="session")
+def one_provider() -> Iterator[Provider]:
+    with open_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(one_provider: Provider) -> Provider:
+    one_provider.will({})
+    return one_provider
+
+
+@pytest.fixture
+def sleeps() -> list[float]:
+    """How long the client would have slept."""
+    return []
+
+
+@pytest.fixture
+def open_client(provider: Provider, sleeps: list[float]) -> Iterator[OpenClient]:
+    opened: list[Meetergo] = []
+
+    def open_with(key: str = PLATFORM_KEY, user_id: str | None = ADMIN, **changes: Any) -> Meetergo:
+        given = {"limit": Limit(per_minute=100_000), "home": provider.url, "sleep": sleeps.append, **changes}
+        opened.append(Meetergo(key, user_id=user_id, clock=lambda: NOW, **given))
+        return opened[-1]
+
+    yield open_with
+    for client in opened:
+        client.close()
+
+
+@pytest.fixture
+def client(open_client: OpenClient) -> Meetergo:
+    """Has a Platform key, and acts as an admin."""
+    return open_client()

@@ -1,0 +1,162 @@
+"""Keys: two kinds, opposite rules, and shown nowhere."""
+
+import logging
+import traceback
+from collections.abc import Callable
+
+import pytest
+
+from meetergo.api import Credential, Meetergo, UnusableKey
+from meetergo.api.errors import ApiError, Misuse
+from tests.meetergo.api.conftest import ADMIN, PLATFORM_KEY, TOKEN, OpenClient
+from tests.meetergo.api.provider import HANGS_UP, Answer, Provider, recorded
+
+ROUTES_FOR_ANYBODY: dict[str, Callable[[Meetergo], object]] = {
+    "GET /v4/user/me": lambda client: client.me(),
+    "POST /v4/user": lambda client: client.create_user("host@example.com", "The", "Host", "Europe/Berlin"),
+}
+ROUTES_FOR_SOMEBODY: dict[str, Callable[[Meetergo], object]] = {
+    "GET /v4/user": lambda client: list(client.users()),
+    "GET /v4/meeting-type": lambda client: client.meeting_types(),
+    "GET /webhooks": lambda client: client.webhooks(),
+    "DELETE /webhooks/1": lambda client: client.delete_webhook(1),
+    "PATCH /v4/personal-page/me": lambda client: client.brand(primary_color="#0066cc"),
+    "GET /v4/appointment/a-1": lambda client: client.appointment("a-1"),
+}
+EVERY_ROUTE = ROUTES_FOR_ANYBODY | ROUTES_FOR_SOMEBODY
+
+GOOD = {"id": "x", "userId": "x", "users": [], "meetingTypes": [], "webhooks": []}
+
+
+@pytest.mark.parametrize("route", EVERY_ROUTE)
+def test_a_personal_token_never_names_a_user(route: str, provider: Provider, open_client: OpenClient) -> None:
+    provider.will(GOOD)
+    EVERY_ROUTE[route](open_client(TOKEN, user_id=None))
+    assert provider.last.line == route
+    assert provider.last.headers["authorization"] == f"Bearer {TOKEN}"
+    assert "x-meetergo-api-user-id" not in provider.last.headers
+
+
+def test_a_personal_token_cannot_act_as_another(provider: Provider, open_client: OpenClient) -> None:
+    with pytest.raises(Misuse, match="Platform API key"):
+        open_client(TOKEN, user_id="host-1")
+    with pytest.raises(Misuse, match="Platform API key"):
+        open_client(TOKEN, user_id=None).as_user("host-1")
+    with pytest.raises(Misuse, match="Platform API key"):
+        open_client(TOKEN, user_id=None).assign_template("tmpl-1", "host-1")
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize("route", ROUTES_FOR_SOMEBODY)
+def test_a_platform_key_names_a_user_where_one_is_needed(
+    route: str, provider: Provider, open_client: OpenClient
+) -> None:
+    provider.will(GOOD)
+    with pytest.raises(Misuse, match="whom it acts as"):
+        ROUTES_FOR_SOMEBODY[route](open_client(user_id=None))
+    assert provider.requests == []
+    ROUTES_FOR_SOMEBODY[route](open_client())
+    ROUTES_FOR_SOMEBODY[route](open_client().as_user("host-1"))
+    assert [request.acts_as for request in provider.requests] == [ADMIN, "host-1"]
+    assert provider.last.headers["authorization"] == f"Bearer {PLATFORM_KEY}"
+
+
+@pytest.mark.parametrize("route", ROUTES_FOR_ANYBODY)
+def test_a_platform_key_needs_nobody_where_it_acts_as_the_owner(
+    route: str, provider: Provider, open_client: OpenClient
+) -> None:
+    provider.will(GOOD)
+    ROUTES_FOR_ANYBODY[route](open_client(user_id=None))
+    assert provider.last.acts_as is None
+
+
+@pytest.mark.parametrize("key", ["", "ak_live", "ak_live:only-two-parts", "rgo-", "Bearer x", f"{TOKEN}\nX: y", "ключ"])
+def test_what_is_no_key_is_refused_unquoted(key: str) -> None:
+    with pytest.raises(UnusableKey) as refusal:
+        Credential.read(key)
+    assert len(key) < 10 or key not in str(refusal.value)
+
+
+def test_a_key_may_end_with_a_line_break() -> None:
+    assert Credential.read(f"{TOKEN}\n") == Credential.read(TOKEN)
+
+
+def everything_shown(*things: object) -> str:
+    shown = []
+    for thing in things:
+        shown += [repr(thing), str(thing), f"{thing}", repr(getattr(thing, "__dict__", ""))]
+    return " ".join(shown)
+
+
+@pytest.mark.parametrize("key", [PLATFORM_KEY, TOKEN])
+def test_no_representation_shows_a_key(key: str, open_client: OpenClient) -> None:
+    client = open_client(key, user_id=None)
+    transport = client._line.transport
+    http = transport._client
+    shown = everything_shown(client, client._line, transport, transport.credential, http, http.auth, http.headers)
+    assert ("ak_live:550e…:***" if key == PLATFORM_KEY else "rgo-***") in shown
+    assert key not in shown
+    assert "secret-part" not in shown
+    assert "t0ken" not in shown
+
+
+@pytest.mark.parametrize("trouble", [HANGS_UP, Answer(401), Answer(500), Answer(200, b"<html>")])
+@pytest.mark.parametrize("key", [PLATFORM_KEY, TOKEN])
+def test_no_error_log_or_traceback_shows_a_key(
+    key: str, trouble: Answer, provider: Provider, open_client: OpenClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider.will(trouble)
+    with pytest.raises(ApiError) as raised:
+        open_client(key, user_id=None).me()
+    error = raised.value
+    assert type(error.__context__) in (type(None), ValueError), "httpx's errors hold the request, json's the body"
+    told = frames_of(error) + caplog.text + everything_shown(error)
+    assert "_send_once" in told
+    assert not [secret for secret in (key, "secret-part", "t0ken") if secret in told]
+
+
+def frames_of(error: BaseException) -> str:
+    """A traceback with the local variables of every frame but the tests' own."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "tests" not in frame.f_code.co_filename]
+    return " ".join(f"{frame.f_code.co_name} {frame.f_locals!r}" for frame in frames)
+
+
+def test_a_fingerprint_tells_keys_apart_and_shows_none() -> None:
+    prints = {Credential.read(key).fingerprint for key in (PLATFORM_KEY, TOKEN, PLATFORM_KEY + "x")}
+    assert len(prints) == 3
+    assert all(len(each) == 16 and each.isalnum() for each in prints)
+
+
+@pytest.mark.parametrize(
+    "home", ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x"]
+)
+def test_a_key_goes_nowhere_in_plain_text(home: str, open_client: OpenClient) -> None:
+    with pytest.raises(Misuse, match="address"):
+        open_client(home=home)
+
+
+@pytest.mark.parametrize("bad", ["", "a/b", "../x", "a b", "%22x%22", "a?b", "ä", "x" * 256, "a\r\nb"])
+def test_a_malformed_id_is_never_sent(bad: str, provider: Provider, client: Meetergo) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: client.appointment(bad),
+        lambda: client.cancel(bad),
+        lambda: client.meeting_type(bad),
+        lambda: client.update_meeting_type(bad, slug="x"),
+        lambda: client.availability(bad),
+        lambda: client.update_user(bad, given_name="The"),
+        lambda: client.delete_webhook(bad),
+        lambda: client.assign_template(bad, "user-1"),
+        lambda: client.assign_template("tmpl-1", bad),
+    ]
+    for call in [*calls, *([lambda: client.as_user(bad)] if bad else [])]:
+        with pytest.raises(Misuse, match="no id"):
+            call()
+    assert provider.requests == []
+
+
+def test_the_health_check_says_who_the_key_is(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("user_me"))
+    me = client.me()
+    assert (me.id, me.company_id, me.slug, me.user_type) == ("admin-1", "company-uuid-789", "the-admin", "standard")
+    assert "example.com" not in repr(me)

@@ -1,0 +1,209 @@
+"""What is sent again and what is not, seen by counting requests."""
+
+from datetime import timedelta
+
+import pytest
+
+from meetergo.api import Meetergo
+from meetergo.api.errors import Ambiguous, ApiError, Invalid, RateLimited, Refused, Unavailable
+from tests.meetergo.api.conftest import OpenClient
+from tests.meetergo.api.provider import HANGS_UP, SILENT, Answer, Provider, recorded
+
+TRANSIENT = [429, 502, 503, 504]
+ME = Answer(200, recorded("user_me"))
+
+
+def read(client: Meetergo) -> object:
+    return client.me()
+
+
+def write(client: Meetergo) -> object:
+    return client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
+
+
+def failure(client: Meetergo, call: object) -> ApiError:
+    with pytest.raises(ApiError) as raised:
+        call(client)  # type: ignore[operator]
+    return raised.value
+
+
+@pytest.mark.parametrize("status", TRANSIENT)
+def test_a_read_is_sent_three_times_and_not_more(
+    status: int, provider: Provider, client: Meetergo, sleeps: list[float]
+) -> None:
+    provider.will(Answer(status))
+    error = failure(client, read)
+    assert isinstance(error, Unavailable)
+    assert (error.status, error.is_transient) == (status, True)
+    assert (len(provider.requests), len(sleeps)) == (3, 2)
+
+
+@pytest.mark.parametrize("trouble", [*map(Answer, TRANSIENT), HANGS_UP])
+def test_a_read_that_succeeds_at_last_is_a_success(trouble: Answer, provider: Provider, client: Meetergo) -> None:
+    provider.will(trouble, trouble, ME)
+    assert client.me().id == "admin-1"
+    assert len(provider.requests) == 3
+
+
+def test_a_read_is_sent_again_when_the_line_is_cut(provider: Provider, client: Meetergo) -> None:
+    provider.will(HANGS_UP)
+    error = failure(client, read)
+    assert isinstance(error, Unavailable)
+    assert (error.status, len(provider.requests)) == (None, 3)
+
+
+def test_a_read_that_nobody_answers_ends_at_the_timeout_and_is_sent_again(
+    provider: Provider, open_client: OpenClient
+) -> None:
+    provider.will(SILENT, ME)
+    assert open_client(timeout=timedelta(milliseconds=200)).me().id == "admin-1"
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 406, 409, 500, 501])
+def test_no_other_answer_to_a_read_is_asked_for_again(status: int, provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(status))
+    assert failure(client, read).is_transient == (status >= 500)
+    assert len(provider.requests) == 1
+
+
+def test_a_write_is_sent_again_on_429(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(429), Answer(429), Answer(201, recorded("user_created")))
+    write(client)
+    assert len(provider.requests) == 3
+    provider.will(Answer(429))
+    error = failure(client, write)
+    assert isinstance(error, RateLimited)
+    assert (error.is_transient, len(provider.requests)) == (True, 3)
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_a_write_that_may_have_been_applied_is_never_sent_again(
+    status: int, provider: Provider, client: Meetergo
+) -> None:
+    provider.will(Answer(status), ME)
+    error = failure(client, write)
+    assert isinstance(error, Ambiguous)
+    assert (error.status, error.is_transient, len(provider.requests)) == (status, False, 1)
+
+
+@pytest.mark.parametrize("trouble", [HANGS_UP, SILENT, Answer(201), Answer(201, b"<html>"), Answer(201, {"no": "id"})])
+def test_a_write_without_an_answer_that_we_understand_is_ambiguous(
+    trouble: Answer, provider: Provider, open_client: OpenClient
+) -> None:
+    provider.will(trouble)
+    error = failure(open_client(timeout=timedelta(milliseconds=200)), write)
+    assert isinstance(error, Ambiguous)
+    assert (error.is_transient, len(provider.requests)) == (False, 1)
+
+
+@pytest.mark.parametrize("call", [read, write])
+def test_where_nobody_listens_nothing_was_applied(call: object, open_client: OpenClient, sleeps: list[float]) -> None:
+    error = failure(open_client(home="http://127.0.0.1:9"), call)
+    assert isinstance(error, Unavailable)
+    assert len(sleeps) == (2 if call is read else 0)
+
+
+@pytest.mark.parametrize("content", [b"<html>busy</html>", b"", b"[" * 100_000])
+def test_a_good_answer_that_is_none_is_unreadable_and_not_asked_for_again(
+    content: bytes, provider: Provider, client: Meetergo
+) -> None:
+    provider.will(Answer(200, content))
+    assert failure(client, read).is_transient
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "slept"),
+    [
+        ("7", 7.0),
+        ("0", 0.0),
+        ("3600", 20.0),
+        ("Sun, 22 Nov 2026 12:00:09 GMT", 9.0),
+        ("Sun, 22 Nov 2026 13:00:00 GMT", 20.0),
+        ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_honoured_in_both_forms_up_to_20_seconds(
+    asked: str, slept: float, provider: Provider, client: Meetergo, sleeps: list[float]
+) -> None:
+    provider.will(Answer(429, headers={"Retry-After": asked}), ME)
+    client.me()
+    assert sleeps == [slept]
+
+
+def test_who_gives_up_tells_what_meetergo_asked_for(provider: Provider, open_client: OpenClient) -> None:
+    provider.will(Answer(503, headers={"Retry-After": "3600"}))
+    assert failure(open_client(attempts=1), read).retry_after == timedelta(hours=1)
+    provider.will(Answer(503, headers={"Retry-After": "9" * 400}))
+    assert failure(open_client(attempts=1), read).retry_after == timedelta(days=1)
+
+
+@pytest.mark.parametrize("asked", [None, "soon", "-5", "Sun, 99 Nov 2026 99:00:00 GMT"])
+def test_without_a_readable_retry_after_the_pauses_grow_and_differ(
+    asked: str | None, provider: Provider, open_client: OpenClient, sleeps: list[float]
+) -> None:
+    provider.will(Answer(429, headers={"Retry-After": asked} if asked else {}))
+    failure(open_client(attempts=9), read)
+    least = [1, 2, 4, 8, 16, 20, 20, 20]
+    assert all(low <= slept <= min(low + 1, 20) for low, slept in zip(least, sleeps, strict=True))
+    assert any(slept != round(slept) for slept in sleeps[:4])
+
+
+def test_one_attempt_means_one(provider: Provider, open_client: OpenClient, sleeps: list[float]) -> None:
+    provider.will(Answer(503))
+    failure(open_client(attempts=1), read)
+    assert (len(provider.requests), sleeps) == (1, [])
+
+
+def test_a_redirect_is_not_followed(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(302, headers={"Location": f"{provider.url}/elsewhere"}), ME)
+    error = failure(client, read)
+    assert type(error) is Refused
+    assert provider.lines == ["GET /v4/user/me"]
+
+
+def test_every_attempt_counts_against_the_limit(provider: Provider, open_client: OpenClient) -> None:
+    passed: list[str] = []
+
+    class CountingLimit:
+        def wait(self, key: str) -> None:
+            passed.append(key)
+
+        def close(self) -> None:
+            pass
+
+    provider.will(Answer(503), Answer(503), ME)
+    open_client(limit=CountingLimit()).me()
+    assert len(passed) == 3
+
+
+def test_our_own_limit_is_not_waited_for_twice(provider: Provider, open_client: OpenClient) -> None:
+    class FullLimit:
+        asked = 0
+
+        def wait(self, key: str) -> None:
+            self.asked += 1
+            raise RateLimited("full", retry_after=timedelta(seconds=30))
+
+        def close(self) -> None:
+            pass
+
+    limit = FullLimit()
+    error = failure(open_client(limit=limit), read)
+    assert (error.retry_after, limit.asked, provider.requests) == (timedelta(seconds=30), 1, [])
+
+
+def test_a_refusal_of_json_for_a_new_user_is_answered_with_a_form(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(415), Answer(201, recorded("user_created")))
+    write(client)
+    form = provider.last
+    assert form.headers["content-type"].startswith("multipart/form-data")
+    assert b'name="email"\r\n\r\nhost@example.com\r\n' in form.content
+    assert len(provider.requests) == 2
+
+
+def test_other_refusals_of_a_new_user_are_not(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(400, {"message": "Invalid timezone"}))
+    assert isinstance(failure(client, write), Invalid)
+    assert len(provider.requests) == 1
