@@ -1,0 +1,564 @@
+"""Every call of the recipe: what is sent, and what is made of the recorded answers."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from meetergo.api import Booked, FirstMeetingType, Guest, Hours, Meetergo, Waiting
+from meetergo.api.errors import (
+    AlreadyExists,
+    Ambiguous,
+    HalfDone,
+    LimitReached,
+    Misuse,
+    NotFound,
+    SlotTaken,
+    Unreadable,
+)
+from meetergo.api.results import Slot
+from meetergo.api.week import DAYS
+from tests.meetergo.api.conftest import OpenClient
+from tests.meetergo.api.provider import HANGS_UP, Answer, Provider, recorded
+
+GUEST = Guest("guest@example.com", "The Guest")
+NINE = datetime(2026, 10, 20, 9, tzinfo=timezone(timedelta(hours=2)))
+OFFICE = {"monday": [("09:00", "12:00"), ("13:00", "17:00")], "tuesday": [("09:00", "17:00")]}
+
+
+# --- users
+
+
+def test_a_user_is_created_with_hours_and_a_first_meeting_type(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("user_created")))
+    user = client.create_user(
+        "host@example.com",
+        "The",
+        "Host",
+        "Europe/Berlin",
+        hours=Hours("Business Hours", "Europe/Berlin", OFFICE),
+        meeting_type=FirstMeetingType("Consultation", 30, slug="the-consultation"),
+    )
+    assert user.id == "550e8400-0000-4000-8000-000000000001"
+    assert (user.availability_id or "").startswith("660e")
+    assert (user.meeting_type_id or "").startswith("770e")
+    assert user.booking_url == "https://book.customdomain.com/the-host/30min-meeting"
+    body = provider.last.body
+    assert (provider.last.line, body["email"], body["givenName"]) == ("POST /v4/user", "host@example.com", "The")
+    assert body["meetingType"] == {"name": "Consultation", "duration": 30, "slug": "the-consultation"}
+    assert list(body["availability"]["schedule"]) == list(DAYS)
+    assert body["availability"]["schedule"]["tuesday"] == {
+        "enabled": True,
+        "hours": [{"start": "09:00", "end": "17:00"}],
+    }
+    assert body["availability"]["schedule"]["sunday"] == {"enabled": False, "hours": []}
+
+
+def test_what_is_not_given_is_not_sent(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("user_created")))
+    client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
+    assert set(provider.last.body) == {"email", "givenName", "familyName", "timezone"}
+
+
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_users_are_listed_as_an_object_or_a_bare_array(is_bare: bool, provider: Provider, client: Meetergo) -> None:
+    listed = recorded("users")
+    provider.will(listed["users"] if is_bare else listed)
+    users = list(client.users())
+    assert [(user.id, user.given_name, user.user_type) for user in users] == [
+        ("admin-1", "The", "standard"),
+        ("host-uuid-123", "The", "api-platform"),
+    ]
+    assert users[1].raw["anything"] == "new"
+    assert provider.last.query == {"limit": ["100"], "offset": ["0"]}
+    assert len(provider.requests) == 1
+
+
+def test_a_user_is_found_by_e_mail_without_case(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("users"))
+    found = client.find_user(" host@EXAMPLE.com")
+    assert found
+    assert found.id == "host-uuid-123"
+    assert client.find_user("nobody@example.com") is None
+    assert "@" not in "".join(str(request.query) for request in provider.requests)
+
+
+def test_a_user_is_updated(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("users")["users"][1])
+    assert client.update_user("host-uuid-123", slug="the-host").slug == "the-host"
+    assert (provider.last.line, provider.last.body) == ("PATCH /v4/user/host-uuid-123", {"slug": "the-host"})
+    for wrong in ({}, {"slug": "four"}):
+        with pytest.raises(Misuse):
+            client.update_user("host-uuid-123", **wrong)
+    assert len(provider.requests) == 1
+
+
+def test_an_empty_answer_to_an_update_is_made_good_by_reading(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(204), recorded("users"))
+    assert client.update_user("host-uuid-123", given_name="The").slug == "the-host"
+    provider.will(Answer(200), recorded("meeting_type"))
+    assert client.update_meeting_type("mt-uuid-456", slug="discovery-call").slug == "discovery-call"
+    provider.will(Answer(200), recorded("webhooks"))
+    assert client.update_webhook(1492, description="x").id == "1492"
+    provider.will(Answer(204), recorded("page"))
+    assert client.brand(description="x").id == "page-1"
+    provider.will(Answer(200), recorded("appointment"))
+    assert client.cancel("appt-uuid-12345").id == "appt-uuid-12345"
+
+
+def test_a_duplicate_e_mail_already_exists(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(409, {"message": "Conflict"}))
+    with pytest.raises(AlreadyExists):
+        client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
+
+
+# --- meeting types
+
+
+def test_a_meeting_type_is_created_as_its_owner_and_read_back_with_its_slug(
+    provider: Provider, client: Meetergo
+) -> None:
+    other = recorded("meeting_type") | {"slug": "derived-from-the-name"}
+    provider.will(Answer(201, other), other, recorded("meeting_type"))
+    made = client.as_user("host-uuid-123").create_meeting_type(
+        "Discovery Call", 30, slug="discovery-call", metadata={"ticketId": "EVAL-12345"}
+    )
+    assert (made.slug, made.name, made.duration, made.info.channel) == ("discovery-call", "Discovery Call", 30, "phone")
+    assert (made.user_id, made.queue_id, made.metadata) == ("host-uuid-123", None, {"ticketId": "EVAL-12345"})
+    path = "/v4/meeting-type/mt-uuid-456"
+    assert provider.lines == ["POST /v4/meeting-type", f"PATCH {path}", f"GET {path}"]
+    create, patch, _ = provider.requests
+    assert create.body == {
+        "meetingInfo": {"name": "Discovery Call", "duration": 30, "description": ""},
+        "metadata": {"ticketId": "EVAL-12345"},
+    }
+    assert patch.body == {"slug": "discovery-call"}
+    assert {request.acts_as for request in provider.requests} == {"host-uuid-123"}
+
+
+def test_a_slug_that_is_taken_does_not_hide_what_was_created(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("meeting_type")), Answer(409, {"message": "slug exists"}))
+    with pytest.raises(HalfDone) as raised:
+        client.create_meeting_type("Discovery Call", 30, slug="taken")
+    assert raised.value.created_id == "mt-uuid-456"
+    assert isinstance(raised.value.__cause__, AlreadyExists)
+    assert not raised.value.is_transient
+
+
+def test_meeting_types_are_listed_in_either_shape(provider: Provider, client: Meetergo) -> None:
+    provider.will([recorded("meeting_type"), recorded("meeting_type_flat")])
+    listed = client.meeting_types()
+    assert [(each.name, each.duration) for each in listed] == [("Discovery Call", 30), ("Consultation", 45)]
+    assert listed[1].booking_url == "https://cal.meetergo.com/the-host/consultation"
+
+
+def test_settings_of_the_meeting_always_go_with_a_description(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("meeting_type"))
+    client.update_meeting_type("mt-uuid-456", duration=45, buffer_before=15, spots=2)
+    assert provider.lines == ["GET /v4/meeting-type/mt-uuid-456", "PATCH /v4/meeting-type/mt-uuid-456"]
+    info = {"duration": 45, "bufferBefore": 15, "description": "What is it about?"}
+    assert provider.last.body == {"spots": 2, "meetingInfo": info}
+
+
+def test_only_known_settings_are_sent(provider: Provider, client: Meetergo) -> None:
+    for wrong in ({}, {"duratoin": 45}):
+        with pytest.raises(Misuse, match="buffer_before"):
+            client.update_meeting_type("mt-uuid-456", **wrong)  # type: ignore[typeddict-item]
+        with pytest.raises(Misuse, match="primary_color"):
+            client.brand(**wrong)  # type: ignore[typeddict-item]
+    assert provider.requests == []
+
+
+# --- availability and slots
+
+
+@pytest.mark.parametrize("shape", ["availability", "availability_old"])
+def test_hours_are_read_in_either_form(shape: str, provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded(shape))
+    hours = client.availability("av-1")
+    assert (hours.id, hours.timezone, hours.schedule) == ("av-1", "Europe/Berlin", OFFICE)
+
+
+def test_hours_are_written_for_all_seven_days_and_read_back(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(204), recorded("availability"))
+    assert client.update_availability("av-1", week=OFFICE).schedule == OFFICE
+    assert provider.lines == ["PATCH /v4/availability/av-1", "GET /v4/availability/av-1"]
+    schedule = provider.requests[0].body["schedule"]
+    assert {day: hours["enabled"] for day, hours in schedule.items()} == {day: day in OFFICE for day in DAYS}
+
+
+@pytest.mark.parametrize(
+    "week",
+    [
+        {"montag": []},
+        {"monday": [("9:00", "17:00")]},
+        {"monday": [("17:00", "09:00")]},
+        {"monday": [("25:00", "26:00")]},
+    ],
+)
+def test_no_such_day_or_time_is_sent(week: Any, provider: Provider, client: Meetergo) -> None:
+    with pytest.raises(Misuse):
+        client.update_availability("av-1", week=week)
+    with pytest.raises(Misuse):
+        client.update_availability("av-1")
+    assert provider.requests == []
+
+
+def test_slots_are_what_is_free_in_order_and_once(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("slots"))
+    slots = client.slots("mt-uuid-456", date(2026, 10, 20), date(2026, 10, 21), host_ids=["h-1", "h-2"])
+    assert [slot.start for slot in slots] == [
+        datetime(2026, 10, 20, 6, tzinfo=UTC),
+        datetime(2026, 10, 20, 8, tzinfo=UTC),
+        datetime(2026, 10, 21, 6, tzinfo=UTC),
+    ]
+    assert [slot.spots_left for slot in slots] == [None, 1, None]
+    assert provider.last.query == {
+        "meetingTypeId": ["mt-uuid-456"],
+        "start": ["2026-10-20"],
+        "end": ["2026-10-21"],
+        "hostIds": ["h-1", "h-2"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("owner", "named"),
+    [({"userId": "h-1"}, {"hostIds": ["h-1"]}), ({"userId": "h-1", "queueId": "q-1"}, {"queueId": ["q-1"]})],
+)
+def test_with_whom_is_read_from_the_meeting_type_if_nobody_says_it(
+    owner: dict[str, str], named: dict[str, list[str]], provider: Provider, client: Meetergo
+) -> None:
+    provider.will({"id": "mt-1", **owner}, recorded("slots"))
+    client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 20))
+    assert provider.lines == ["GET /v4/meeting-type/mt-1", "GET /v4/booking-availability"]
+    assert {name: provider.last.query.get(name) for name in named} == named
+    assert provider.last.query["end"] == ["2026-10-21"], "one day ends with the next"
+
+
+def test_slots_are_never_asked_for_without_host_or_queue(provider: Provider, client: Meetergo) -> None:
+    provider.will({"id": "mt-1"})
+    with pytest.raises(Misuse, match="with whom"):
+        client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
+    assert provider.lines == ["GET /v4/meeting-type/mt-1"]
+
+
+def test_a_moment_keeps_its_offset_in_a_query(provider: Provider, client: Meetergo) -> None:
+    provider.will({"dates": []})
+    assert client.slots("mt-1", NINE, NINE + timedelta(hours=1), queue_id="q-1", refresh=True) == []
+    assert provider.last.query["start"] == ["2026-10-20T09:00:00+02:00"]
+    assert provider.last.query["refreshCache"] == ["true"]
+    with pytest.raises(Misuse, match="timezone"):
+        client.slots("mt-1", NINE.replace(tzinfo=None), NINE, queue_id="q-1")
+    with pytest.raises(Misuse, match="earlier"):
+        client.slots("mt-1", NINE, NINE - timedelta(hours=1), queue_id="q-1")
+
+
+@pytest.mark.parametrize("odd", [{}, {"slots": []}, {"dates": [{"spots": [{}]}]}, {"dates": ["x"]}, []])
+def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, provider: Provider, client: Meetergo) -> None:
+    provider.will(odd)
+    with pytest.raises(Unreadable):
+        client.slots("mt-1", NINE, NINE, queue_id="q-1")
+
+
+# --- bookings
+
+
+def test_a_booking_that_exists(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("booked")))
+    outcome = client.book("mt-uuid-456", Slot(NINE).start, GUEST, host_ids=["h-1"])
+    assert outcome == Booked("appt-uuid-12345", "secret-token-xyz")
+    assert "secret" not in repr(outcome)
+    assert "guest" not in repr(GUEST).lower().replace("guest(", "")
+    assert provider.last.line == "POST /v4/booking"
+    assert provider.last.body == {
+        "meetingTypeId": "mt-uuid-456",
+        "start": "2026-10-20T09:00:00+02:00",
+        "hostIds": ["h-1"],
+        "attendee": {"email": "guest@example.com", "fullname": "The Guest", "receiveReminders": False, "notes": {}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [
+        (recorded("waiting_opt_in"), Waiting("double_opt_in", "prov-1")),
+        (recorded("waiting_opt_in") | {"bookingType": "DoubleOptIn"}, Waiting("double_opt_in", "prov-1")),
+        (recorded("waiting_confirmation"), Waiting("host_confirmation", "prov-2")),
+        ({"provisionalBookingId": 3, "bookingType": "new"}, Waiting("unknown", "3")),
+    ],
+)
+def test_a_booking_that_waits(answer: Any, outcome: Waiting, provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, answer))
+    assert client.book("mt-uuid-456", NINE, GUEST, queue_id="q-1") == outcome
+
+
+@pytest.mark.parametrize("refusal", [Answer(400, {"errorCode": "slot-occupied"}), Answer(409, {"message": "Conflict"})])
+def test_a_slot_that_is_taken(refusal: Answer, provider: Provider, client: Meetergo) -> None:
+    provider.will(refusal)
+    with pytest.raises(SlotTaken):
+        client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
+    with pytest.raises(SlotTaken):
+        client.reschedule("appt-1", NINE)
+    assert len(provider.requests) == 2
+
+
+@pytest.mark.parametrize("answer", [Answer(201, {}), Answer(200), Answer(201, [1]), HANGS_UP])
+def test_a_booking_of_which_nothing_is_known_is_ambiguous(answer: Answer, provider: Provider, client: Meetergo) -> None:
+    provider.will(answer)
+    with pytest.raises(Ambiguous):
+        client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("guest", "start", "whom"),
+    [
+        (Guest("guest@example.com", " "), NINE, ["h-1"]),
+        (Guest("", "The Guest"), NINE, ["h-1"]),
+        (Guest("guest@example.com", "The Guest", companions=["x@example.com"] * 6), NINE, ["h-1"]),
+        (GUEST, NINE.replace(tzinfo=None), ["h-1"]),
+        (GUEST, NINE, []),
+    ],
+)
+def test_what_is_no_booking_is_not_sent(
+    guest: Guest, start: datetime, whom: list[str], provider: Provider, client: Meetergo
+) -> None:
+    with pytest.raises(Misuse):
+        client.book("mt-uuid-456", start, guest, host_ids=whom)
+    assert provider.requests == []
+
+
+# --- appointments
+
+
+def test_an_appointment_is_read_with_all_that_meetergo_said(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("appointment"))
+    one = client.appointment("appt-uuid-12345")
+    assert one.raw == recorded("appointment")
+    assert (one.id, one.is_cancelled, one.company_id) == ("appt-uuid-12345", False, "company-uuid-789")
+    assert (one.start, one.end) == (datetime(2024, 1, 15, 8, tzinfo=UTC), datetime(2024, 1, 15, 8, 30, tzinfo=UTC))
+    assert one.created_at == one.updated_at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+    assert (one.attendee_ids, one.host_ids) == (["att-uuid-789", "att-uuid-790"], ["host-uuid-123"])
+    assert f"{one} {one!r}" == "Appointment(id='appt-uuid-12345') Appointment(id='appt-uuid-12345')"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cancelled"),
+    [
+        ({"isCancelled": True}, True),
+        ({"cancel": {"actionAt": "2024-01-14T16:00:00Z"}}, True),
+        ({"cancel": {"cancelledAt": "2024-01-14T16:00:00Z"}}, True),
+        ({"cancel": {"reason": "x"}}, False),
+        ({"cancel": None, "isCancelled": None}, False),
+    ],
+)
+def test_cancelled_is_a_flag_or_a_time(
+    changes: dict[str, Any], cancelled: bool, provider: Provider, client: Meetergo
+) -> None:
+    provider.will(recorded("appointment") | changes)
+    assert client.appointment("appt-uuid-12345").is_cancelled is cancelled
+
+
+def test_an_appointment_that_is_not_there(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(404, {"message": "Not Found"}))
+    with pytest.raises(NotFound):
+        client.appointment("appt-1")
+
+
+def test_appointments_are_asked_for_by_window_kind_user_and_order(provider: Provider, client: Meetergo) -> None:
+    provider.will({"appointments": [], "total": 0})
+    listed = client.appointments(
+        start=NINE, end=NINE, meeting_type_id="mt-1", of_user="h-1", sort_by="appointment.createdAt", newest_first=True
+    )
+    assert list(listed) == []
+    assert (provider.last.line, provider.last.query) == (
+        "GET /v4/appointment/paginated",
+        {
+            "page": ["0"],
+            "pageSize": ["100"],
+            "start": ["2026-10-20T09:00:00+02:00"],
+            "end": ["2026-10-20T09:00:00+02:00"],
+            "meetingTypeId": ["mt-1"],
+            "userId": ["h-1"],
+            "sortBy": ["appointment.createdAt"],
+            "sortDirection": ["DESC"],
+        },
+    )
+
+
+def test_a_cancel_tells_whether_the_meeting_still_takes_place(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("appointment") | {"isCancelled": True}))
+    assert client.cancel("appt-uuid-12345", reason="Schedule conflict", everybody=True).is_cancelled
+    assert provider.last.line == "POST /v4/appointment/appt-uuid-12345/cancel"
+    assert provider.last.body == {"reason": "Schedule conflict", "cancelAll": True}
+    provider.will(Answer(201, recorded("appointment")))
+    assert not client.cancel("appt-uuid-12345", attendee_id="att-uuid-790").is_cancelled
+    assert provider.last.body == {"attendeeId": "att-uuid-790"}
+    for wrong in ({"reason": "x" * 501}, {"attendee_id": "a", "everybody": True}):
+        with pytest.raises(Misuse):
+            client.cancel("appt-uuid-12345", **wrong)  # type: ignore[arg-type]
+
+
+def test_a_move_keeps_the_id_and_says_where_it_was(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("rescheduled")))
+    moved = client.reschedule("appt-uuid-12345", datetime(2024, 1, 16, 13, tzinfo=UTC))
+    assert (moved.appointment.id, moved.appointment.start) == (
+        "appt-uuid-12345",
+        datetime(2024, 1, 16, 13, tzinfo=UTC),
+    )
+    assert moved.previous_start == datetime(2024, 1, 15, 8, tzinfo=UTC)
+    assert provider.last.line == "POST /v4/appointment/appt-uuid-12345/reschedule"
+    assert provider.last.body == {"start": "2024-01-16T13:00:00+00:00"}
+    provider.will(Answer(201), recorded("appointment"))
+    assert client.reschedule("appt-uuid-12345", NINE).previous_start is None
+    provider.will(recorded("appointment"))
+    assert client.reschedule("appt-uuid-12345", NINE).appointment.raw == recorded("appointment")
+
+
+def test_bookings_that_wait_are_listed(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("provisional"))
+    assert [(each.id, each.type) for each in client.provisional_bookings()] == [("prov-1", "doubleOptIn")]
+    assert provider.lines == ["GET /v4/provisional-booking/paginated"]
+
+
+# --- branding and templates
+
+
+def test_a_colour_switches_custom_colours_on(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("page"))
+    page = client.as_user("host-1").brand(primary_color="#0066cc", header_image=None)
+    assert (page.primary_color, page.use_custom_colors) == ("#0066cc", True)
+    assert provider.last.body == {"primaryColor": "#0066cc", "headerImage": None, "useCustomColors": True}
+    assert (provider.last.line, provider.last.acts_as) == ("PATCH /v4/personal-page/me", "host-1")
+    client.brand(description="x")
+    assert provider.last.body == {"description": "x"}
+    assert client.page().description == "Book a consultation"
+
+
+def test_a_template_is_created(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("template")))
+    template = client.create_template("Initial Consultation", 30)
+    assert (template.id, template.info.name) == ("tmpl-1", "Initial Consultation")
+    assert provider.last.line == "POST /v4/meeting-type-template/create"
+    assert provider.last.body == {
+        "meetingInfo": {"name": "Initial Consultation", "duration": 30, "description": ""},
+        "templateType": "individual",
+    }
+
+
+BEFORE, AFTER = [recorded("meeting_type")], [recorded("meeting_type"), recorded("meeting_type_flat")]
+
+
+@pytest.mark.parametrize("answer", [Answer(201), Answer(201, b"ok"), HANGS_UP, Answer(502)])
+def test_an_assigned_template_is_what_the_user_has_now_and_had_not(
+    answer: Answer, provider: Provider, client: Meetergo
+) -> None:
+    provider.will(BEFORE, answer, AFTER)
+    assert [each.id for each in client.assign_template("tmpl-1", "host-1")] == ["mt-uuid-457"]
+    assert [request.acts_as for request in provider.requests] == ["host-1", "admin-1", "host-1"]
+    assert provider.lines[1] == "POST /v4/meeting-type-template/assign/tmpl-1"
+    assert provider.requests[1].body == {"userId": "host-1"}
+
+
+def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(provider: Provider, client: Meetergo) -> None:
+    provider.will(BEFORE, HANGS_UP, BEFORE)
+    with pytest.raises(Ambiguous):
+        client.assign_template("tmpl-1", "host-1")
+    assert len(provider.requests) == 3
+
+
+# --- webhooks
+
+HOOK = "https://bookings.example.com/webhooks/meetergo/default.token"
+
+
+def test_webhooks_have_ids_of_text_whatever_meetergo_sends(provider: Provider, client: Meetergo) -> None:
+    provider.will(recorded("webhooks"))
+    hooks = client.webhooks()
+    assert [hook.id for hook in hooks] == ["1492", "webhook-uuid-123"]
+    assert hooks[0].event_types == ["booking_created", "booking_cancelled"]
+    assert hooks[1].event_types == []
+    assert "token" not in f"{hooks}"
+    assert provider.lines == ["GET /webhooks"]
+
+
+def test_a_webhook_is_created_changed_and_deleted(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(201, recorded("webhooks")[0]))
+    assert client.create_webhook(HOOK, ["booking_created"], "ours").id == "1492"
+    assert provider.last.body == {"endpoint": HOOK, "eventTypes": ["booking_created"], "description": "ours"}
+    provider.will(recorded("webhooks")[0])
+    client.update_webhook("1492", event_types=["booking_cancelled"])
+    assert (provider.last.line, provider.last.body) == (
+        "PATCH /webhooks/1492",
+        {"eventTypes": ["booking_cancelled"]},
+    )
+    provider.will(Answer(204))
+    assert client.delete_webhook(1492)
+    assert provider.last.line == "DELETE /webhooks/1492"
+    provider.will(Answer(404, {"message": "Not Found"}))
+    assert not client.delete_webhook("1492")
+
+
+def test_the_seventh_webhook_is_one_too_many(provider: Provider, client: Meetergo) -> None:
+    provider.will(Answer(406, {"message": "Limit reached"}))
+    with pytest.raises(LimitReached, match="remove one"):
+        client.create_webhook(HOOK, ["booking_created"])
+
+
+LOCAL = ["http://127.0.0.1:8000/hook", "http://localhost/hook", "https://10.0.0.7/hook", "http://sandbox:9000/hook"]
+UNREACHABLE = [
+    *LOCAL,
+    "http://bookings.example.com/hook",
+    "https://169.254.169.254/hook",
+    "https://[::1]/hook",
+    "https://[::ffff:10.0.0.1]/hook",
+    "https://127.1/hook",
+    "https://0x7f000001/hook",
+    "https://2130706433/hook",
+    "https://printer.local/hook",
+    "https://intranet/hook",
+]
+MALFORMED = [
+    "",
+    "x",
+    "ftp://example.com/",
+    "https://u:p@example.com/",
+    "https://example.com/#x",
+    "https:///hook",
+    "\x00",
+]
+
+
+@pytest.mark.parametrize("endpoint", UNREACHABLE + MALFORMED)
+def test_an_address_that_meetergo_cannot_or_must_not_reach_is_not_registered(
+    endpoint: str, provider: Provider, client: Meetergo
+) -> None:
+    for call in (
+        lambda: client.create_webhook(endpoint, ["booking_created"]),
+        lambda: client.update_webhook(1, endpoint=endpoint),
+    ):
+        with pytest.raises(Misuse) as refusal:
+            call()
+        assert "hook" not in str(refusal.value).replace("webhook", "")
+    assert provider.requests == []
+
+
+def test_a_stand_in_may_post_to_this_machine(provider: Provider, open_client: OpenClient) -> None:
+    provider.will(Answer(201, recorded("webhooks")[0]))
+    for endpoint in LOCAL:
+        open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
+        open_client(local_webhooks=True).as_user("admin-2").create_webhook(endpoint, ["booking_created"])
+    for endpoint in MALFORMED:
+        with pytest.raises(Misuse):
+            open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
+
+
+def test_a_webhook_names_events(provider: Provider, client: Meetergo) -> None:
+    for call in (
+        lambda: client.create_webhook(HOOK, []),
+        lambda: client.update_webhook(1, event_types=[]),
+        lambda: client.update_webhook(1),
+    ):
+        with pytest.raises(Misuse):
+            call()
+    assert provider.requests == []

@@ -1,0 +1,87 @@
+"""Lists that come in pages, which move while they are read."""
+
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from meetergo.api import Meetergo
+from meetergo.api.errors import Unreadable
+from tests.meetergo.api.provider import Answer, Provider
+
+
+def page(*ids: int, total: int | None = None) -> Any:
+    listed = [{"id": f"a-{number}"} for number in ids]
+    return {"appointments": listed} if total is None else {"appointments": listed, "total": total}
+
+
+def read(client: Meetergo, page_size: int = 2) -> list[str]:
+    return [each.id for each in client.appointments(page_size=page_size)]
+
+
+@pytest.mark.parametrize(
+    ("pages", "ids"),
+    [
+        ([page(1, 2, total=5), page(3, 4, total=5), page(5, total=5)], [1, 2, 3, 4, 5]),
+        ([page(1, 2, total=4), page(3, 4, total=4)], [1, 2, 3, 4]),
+        ([page(1, 2), page(3)], [1, 2, 3]),
+        ([page(1, 2), page(3, 4), page()], [1, 2, 3, 4]),
+        ([page(total=0)], []),
+        ([page()], []),
+        ([page(1, total=1)], [1]),
+    ],
+)
+def test_a_list_is_read_to_its_end_and_not_beyond(
+    pages: list[Any], ids: list[int], provider: Provider, client: Meetergo
+) -> None:
+    provider.will(*pages)
+    assert read(client) == [f"a-{number}" for number in ids]
+    assert [request.query["page"] for request in provider.requests] == [[str(number)] for number in range(len(pages))]
+    assert {request.query["pageSize"][0] for request in provider.requests} == {"2"}
+
+
+def test_what_a_booking_in_between_pushed_to_the_next_page_comes_once(provider: Provider, client: Meetergo) -> None:
+    provider.will(page(4, 3, total=4), page(3, 2, total=5), page(1, total=5), page(total=5))
+    assert read(client) == ["a-4", "a-3", "a-2", "a-1"]
+
+
+def test_a_page_that_brings_nothing_new_is_the_last(provider: Provider, client: Meetergo) -> None:
+    provider.will(page(1, 2, total=9))
+    assert read(client) == ["a-1", "a-2"]
+    assert len(provider.requests) == 2
+
+
+def test_a_provider_with_smaller_pages_is_read_to_its_total(provider: Provider, client: Meetergo) -> None:
+    provider.will(page(1, 2, total=3), page(3, total=3))
+    assert read(client, page_size=100) == ["a-1", "a-2", "a-3"]
+
+
+def test_pages_are_asked_for_when_they_are_needed(provider: Provider, client: Meetergo) -> None:
+    provider.will(page(1, 2, total=9), page(3, 4, total=9))
+    assert [each.id for each in islice(client.appointments(page_size=2), 2)] == ["a-1", "a-2"]
+    assert len(provider.requests) == 1
+
+
+def test_users_are_read_by_offset(provider: Provider, client: Meetergo) -> None:
+    full = [{"id": f"u-{number}"} for number in range(100)]
+    provider.will({"users": full, "total": 101}, {"users": [{"id": "u-100"}], "total": 101})
+    assert len(list(client.users())) == 101
+    assert [request.query["offset"] for request in provider.requests] == [["0"], ["100"]]
+
+
+def test_a_bare_array_that_knows_no_offset_ends_too(provider: Provider, client: Meetergo) -> None:
+    provider.will([{"id": f"u-{number}"} for number in range(150)])
+    assert len(list(client.users())) == 150
+    assert len(provider.requests) == 2
+
+
+def test_one_odd_item_does_not_hide_the_others(provider: Provider, client: Meetergo) -> None:
+    provider.will({"appointments": [{"id": "a-1"}, {"no": "id"}, None, {"id": "a-2", "start": "odd"}], "total": 4})
+    assert read(client, page_size=100) == ["a-1"]
+
+
+@pytest.mark.parametrize("odd", [{}, {"appointments": None}, {"appointments": [{"no": "id"}]}, Answer(200), "text"])
+def test_what_is_no_list_is_not_taken_for_an_empty_one(odd: Any, provider: Provider, client: Meetergo) -> None:
+    provider.will(odd)
+    with pytest.raises(Unreadable):
+        read(client)
