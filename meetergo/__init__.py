@@ -1,1 +1,1 @@
-"""The provider's language: signed addresses and signatures, wire formats and the events they carry."""
+"""The provider's language: signed addresses and signatures, wire formats and their events, the client of its API."""

@@ -70,6 +70,16 @@ def test_a_platform_key_needs_nobody_where_it_acts_as_the_owner(
     assert provider.last.acts_as is None
 
 
+def test_users_are_created_as_the_owner_whomever_the_client_acts_as(provider: Provider, client: Meetergo) -> None:
+    provider.will(GOOD)
+    for call in ROUTES_FOR_ANYBODY.values():
+        call(client)
+    assert {request.line: request.acts_as for request in provider.requests} == {
+        "GET /v4/user/me": ADMIN,
+        "POST /v4/user": None,
+    }
+
+
 @pytest.mark.parametrize("key", ["", "ak_live", "ak_live:only-two-parts", "rgo-", "Bearer x", f"{TOKEN}\nX: y", "ключ"])
 def test_what_is_no_key_is_refused_unquoted(key: str) -> None:
     with pytest.raises(UnusableKey) as refusal:
