@@ -15,21 +15,9 @@ def is_public(host: str) -> bool:
     """
     name = host.lower().rstrip(".")
     try:
-<<<<<<< HEAD
-        return _is_global(ipaddress.ip_address(name))
-=======
         address = ipaddress.ip_address(name)
->>>>>>> api
     except ValueError:
         labels = name.split(".")
         # 127.1, 0x7f000001 and 2130706433 are addresses to some resolvers, and none of them is a name
         return len(labels) > 1 and not NUMERIC.fullmatch(labels[-1]) and not name.endswith(PRIVATE_SUFFIXES)
-<<<<<<< HEAD
-
-
-def _is_global(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_global and not mapped.is_multicast)
-=======
     return address.is_global and not address.is_multicast
->>>>>>> api

@@ -89,10 +89,7 @@ class Provider:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-<<<<<<< HEAD
-=======
     wbufsize = -1  # head and body in one packet, or the other side's delayed acknowledgement costs 40 ms
->>>>>>> api
     provider: Provider
 
     def handle_any(self) -> None:
