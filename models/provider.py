@@ -9,7 +9,6 @@ from meetergo.api import Credential, Limit, Meetergo, UnusableKey
 from meetergo.api.transport import HOME
 from models.settings import Settings
 
-
 HERE = ("127.0.0.1", "localhost", "::1")
 
 
