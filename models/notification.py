@@ -93,6 +93,16 @@ class Notification(Todo, Model):
         session.flush()
         return copy
 
+    def is_waiting(self, session: Session) -> bool:
+        """Whether this, or a copy of it, is still to go out."""
+        its_like = select(Notification).where(
+            Notification.booking_id == self.booking_id,
+            Notification.status == "pending",
+            Notification.fingerprint == self.fingerprint,
+            Notification.recipient == self.recipient,
+        )
+        return any(row.news == self.news for row in session.scalars(its_like))
+
     @property
     def news(self) -> tuple[str, str, str, str, int]:
         """What is told to whom by what: the same for a notification and its copies."""

@@ -100,20 +100,21 @@ class Repair:
         return Repaired([row.id for row in rows], heard=self.office.bell.forget("inbox", *ids))
 
     def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
-        """Each news once, however often it was told: what waits goes out anyway."""
+        """Each news once, however often it was told."""
         query = select(Notification).where(Notification.delivery_id == delivery.id).order_by(Notification.id)
-        rows = session.scalars(query.with_for_update()).all()
-        waiting = {row.news for row in rows if row.status == "pending"}
-        for news, row in {row.news: row for row in rows}.items():
-            if news not in waiting:
-                yield from self._again(session, row, now)
+        newest = {row.news: row for row in session.scalars(query.with_for_update())}
+        for row in newest.values():
+            yield from self._again(session, row, now)
 
     def _again(self, session: Session, notification: Notification, now: datetime) -> Iterator[Notification]:
+        """What waits goes out anyway."""
+        if notification.is_waiting(session):
+            return
         if notification.status == "dead":
             notification.replay(now)
             Intervention.record(session, "replayed", notification, now, by=self.by, reason=self.reason)
             yield notification
-        elif notification.status == "done" and self.tells_again:
+        elif self.tells_again:
             copy = notification.send_again(session, now)
             Intervention.record(session, "sent_again", copy, now, by=self.by, reason=self.reason)
             yield copy
