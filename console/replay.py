@@ -147,7 +147,7 @@ def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
     else:
         console.print(f"{_deliveries(number)} replayed: pending again, and a worker takes them next.")
     if bulk.told_again:
-        console.print(f"{count(bulk.told_again, 'notification')} on their way once more.")
+        console.print(f"{count(bulk.told_again, 'notification')} to go out once more.")
     if bulk.left:
         console.print(f"{_deliveries(bulk.left)} left alone: somebody else replayed them meanwhile.")
     if not bulk.heard:
