@@ -17,15 +17,16 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from console import demo, run, samples
+from console.operator import cause
 from console.privacy import erase, prune, reseal
 from console.redis_server import NoRedisServer
+from console.replay import replay
 from console.sender import Sender
 from console.settings import ConsoleSettings
 from console.stage import StageFright
 from meetergo.address import Addresses
 from models import pulse, queue
 from models.database import Database
-from models.delivery import Delivery
 from models.migration import migrate as migrate_engine
 from models.queue import Bell
 from models.settings import DatabaseSettings, StoreSettings
@@ -38,7 +39,7 @@ def migrate() -> None:
     try:
         migrate_engine(database.engine)
     except (SQLAlchemyError, CommandError) as error:
-        raise click.ClickException(f"the database cannot be migrated: {_cause(error)}") from error
+        raise click.ClickException(f"the database cannot be migrated: {cause(error)}") from error
     finally:
         database.close()
     click.echo("The database is up to date.")
@@ -74,24 +75,6 @@ def send(event: str | None, booking: str | None, file: Path | None, url: str | N
         sys.exit(1)
     if event == "booking_created":
         click.echo(f"Move or cancel it: python -m console send booking_rescheduled --booking {booking}")
-
-
-@click.command()
-@click.argument("delivery_id")
-def replay(delivery_id: str) -> None:
-    """Handle one delivery again, such as a dead one whose cause is repaired."""
-    settings = StoreSettings.load()
-    database, bell = Database(settings.database_url), Bell(queue.connect(settings.redis_url))
-    with database.transaction() as session:
-        delivery = session.get(Delivery, delivery_id, with_for_update=True)
-        if delivery is None:
-            raise click.ClickException("there is no such delivery: its id is the SHA-256 that the receiver answered")
-        if not delivery.body:
-            raise click.ClickException("its body was erased: there is nothing to handle")
-        delivery.replay(datetime.now(UTC))
-    bell.forget("inbox", delivery_id)
-    bell.ring("inbox")
-    click.echo("It is pending again; a worker takes it next.")
 
 
 @click.command()
@@ -144,11 +127,6 @@ def _said(body: dict[str, Any]) -> str:
 
 def _sample(event: str, booking: str) -> bytes:
     return json.dumps(samples.sample(event, booking, datetime.now(UTC))).encode()
-
-
-def _cause(error: Exception) -> str:
-    """The driver's first line: it names the server or the file, not what is in it."""
-    return str(getattr(error, "orig", error)).strip().partition("\n")[0]
 
 
 def _address(settings: ConsoleSettings) -> str:

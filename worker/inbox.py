@@ -84,20 +84,16 @@ class Inbox:
                 Intervention.record(session, "replayed", delivery, self.clock(), by=BY_RQ)
             if delivery is None or not delivery.wants_another_try(self.clock()):
                 return delivery
-            outcome = self._process(session, delivery, self._read(delivery))
+            outcome = self.process(session, delivery)
         self._report([outcome], tend=False)
         return delivery
 
-    def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
-        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
-        outcomes: list[Outcome] = []
-        for delivery, event in sorted(((row, self._read(row)) for row in due), key=_by_booking):
-            if time.monotonic() > stop:
-                break
-            outcomes.append(self._process(session, delivery, event))
-        return outcomes
+    def process(self, session: Session, delivery: Delivery) -> Outcome:
+        """Handles one delivery in the caller's transaction, in a savepoint of its own. It wakes nobody."""
+        return self._process(session, delivery, self.read(delivery))
 
-    def _read(self, delivery: Delivery) -> Event | Failure:
+    def read(self, delivery: Delivery) -> Event | Failure:
+        """What a delivery says; or why nobody can tell."""
         try:
             body, asked = self.vault.open(delivery.sealed), delivery.source == "reconcile"
             event = events.read(body, delivery.received_at, is_authoritative=asked)
@@ -108,6 +104,15 @@ class Inbox:
         if self.company_id and event.company_id not in (None, self.company_id):
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
+
+    def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
+        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
+        outcomes: list[Outcome] = []
+        for delivery, event in sorted(((row, self.read(row)) for row in due), key=_by_booking):
+            if time.monotonic() > stop:
+                break
+            outcomes.append(self._process(session, delivery, event))
+        return outcomes
 
     def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         now = self.clock()

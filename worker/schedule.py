@@ -10,6 +10,7 @@ import structlog
 
 from models import logs, pulse
 from models.retention import prune
+from worker.filing import file_dead
 from worker.office import Office, office
 from worker.start import or_exit
 from worker.sweep import sweep
@@ -18,6 +19,7 @@ Task = Callable[[Office, datetime], object]
 
 SCHEDULE: dict[str, tuple[timedelta, Task]] = {
     "sweep": (timedelta(seconds=15), sweep),
+    "filing": (timedelta(minutes=1), file_dead),
     "prune": (timedelta(days=1), lambda office, now: prune(office.database, now, office.keep)),
 }
 
