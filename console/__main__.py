@@ -11,6 +11,7 @@ from console.desk import Desk
 from console.events import events
 from console.notifications import notifications
 from console.status import status
+from models import logs
 
 LOOK = [status, deliveries, bookings, notifications, events, completion]
 
@@ -28,4 +29,5 @@ cli = Desk("console", commands=[*LOOK, *COMMANDS], help=HELP)
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    logs.configure()
     cli(prog_name="python -m console", complete_var=VARIABLE)

@@ -7,13 +7,13 @@ import click
 from rich.text import Text
 from sqlalchemy import and_, or_, select
 
-from console import ids, output, rows
+from console import changes, ids, output, recent, rows
 from console.filters import Moment
 from console.output import Column, as_json
 from console.page import next_page, page, paging
 from console.stores import reading
 from console.timeline import timeline
-from console.wording import age, column, moment, printable, short, value
+from console.wording import age, moment, printable, short, value
 from models import history
 from models.booking import Booking
 from models.booking_search import BookingSearch
@@ -64,7 +64,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 
 
 @click.command()
-@click.argument("booking_id", metavar="ID", type=ids.BOOKING)
+@click.argument("booking_id", metavar="ID", type=recent.BOOKING)
 @as_json
 def show(booking_id: str, as_json: bool) -> None:
     """One booking: how it is, whose it is, and all that happened to it, in order. ID may be its beginning."""
@@ -109,14 +109,12 @@ def _line(row: Booking, host: PlatformUser | None, now: datetime) -> list[str | 
 
 def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[str, str | Text | None]:
     times = f"{moment(booking.starts_at)} to {moment(booking.ends_at)} UTC ({age(booking.starts_at, now)})"
-    others = {
-        name: column(name, content) for name, content in rows.of_booking(booking).items() if name not in SHOWN_ABOVE
-    }
+    others = [(name, content) for name, content in rows.of_booking(booking).items() if name not in SHOWN_ABOVE]
     return {
         "status": output.status(booking.status),
         "when": times if booking.starts_at else "nobody said when",
         "host": _host(host),
-        **{name: text for name, text in others.items() if text not in ("[]", "{}")},
+        **{name: changes.column(name, content) for name, content in others if content not in changes.EMPTY},
         "as of": moment(booking.as_of),
         "changed": f"{moment(booking.updated_at)} ({age(booking.updated_at, now)})",
     }

@@ -17,6 +17,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from console import demo, run, samples
+from console.output import as_json, print_json
 from console.privacy import erase, prune, reseal
 from console.redis_server import NoRedisServer
 from console.sender import Sender
@@ -45,10 +46,14 @@ def migrate() -> None:
 
 
 @click.command()
-def endpoint() -> None:
+@as_json
+def endpoint(as_json: bool) -> None:
     """Print the address to register with meetergo. It is a secret."""
     settings = ConsoleSettings.load()
-    click.echo(_address(settings))
+    if as_json:
+        print_json({"address": _address(settings)})
+    else:
+        click.echo(_address(settings))
     if not settings.public_url.startswith("https://"):
         click.echo("meetergo needs an https address that it can reach: set PUBLIC_URL.", err=True)
 

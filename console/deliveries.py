@@ -8,7 +8,7 @@ from rich.text import Text
 from sqlalchemy import and_, or_
 from sqlalchemy.orm import defer
 
-from console import dossier, ids, output, rows
+from console import dossier, ids, output, recent, rows
 from console.filters import filters, search_for
 from console.output import Column, as_json
 from console.page import next_page, page, paging
@@ -56,7 +56,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 
 
 @click.command()
-@click.argument("delivery_id", metavar="ID", type=ids.DELIVERY)
+@click.argument("delivery_id", metavar="ID", type=recent.DELIVERY)
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """One delivery: its body without secrets, every failed try, what it changed. ID may be its beginning."""

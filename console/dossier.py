@@ -1,6 +1,5 @@
 """The dossier of one delivery: all that is known of it, as JSON and as a sheet."""
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -10,19 +9,16 @@ from rich.text import Text
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from console import output, rows
-from console.masking import masked, masked_text
+from console import body, changes, output, rows
 from console.output import Column
 from console.wording import age, moment, printable
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
-from models.failures import Transient
 from models.intervention import Intervention
 from models.notification import Notification
 from models.vault import Vault
 
-FIRST_BYTES, AND_SOME = 200, 2000
 ATTEMPTS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", folds=True)]
 NEWS = [Column("id"), Column("news"), Column("channel"), Column("status"), Column("tries"), Column("to", folds=True)]
 ACTS = [Column("what"), Column("at (UTC)"), Column("by", folds=True), Column("reason", folds=True)]
@@ -32,7 +28,7 @@ def gather(session: Session, delivery: Delivery, vault: Vault) -> rows.Json:
     """All that is known of a delivery."""
     return {
         **rows.of_delivery(delivery),
-        **_body(delivery, vault),
+        **body.read(delivery, vault),
         **efforts(session, FailedAttempt.delivery_id == delivery.id, Intervention.delivery_id == delivery.id),
         "changes": _all(session, BookingChange, rows.of_change, BookingChange.delivery_id == delivery.id),
         "notifications": _all(session, Notification, rows.of_notification, Notification.delivery_id == delivery.id),
@@ -60,12 +56,12 @@ def sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
     yield output.fields({"status": output.status(found["status"]), **ending(found, now), **facts})
     yield from effort_sheet(found)
     yield output.title("Body")
-    yield indented(_readable(found))
+    yield body.sheet(found)
     for change in found["changes"]:
         yield output.title(
             f"Booking {printable(change['booking_id'])}: {change['kind']} (revision {change['revision']})"
         )
-        yield output.changes(change["before"], change["after"])
+        yield changes.table(change["before"], change["after"])
     if found["notifications"]:
         yield output.title("Notifications that followed")
         yield output.listing(NEWS, [_news(row) for row in found["notifications"]])
@@ -91,35 +87,6 @@ def effort_sheet(found: rows.Json) -> Iterator[RenderableType]:
     if found["interventions"]:
         yield output.title("What a person did")
         yield output.listing(ACTS, [_act(row) for row in found["interventions"]])
-
-
-def _body(delivery: Delivery, vault: Vault) -> rows.Json:
-    """The body, or why there is none to show. One that is no JSON is shown by its beginning."""
-    blank: rows.Json = {"body": None, "body_begins": None, "body_is_missing": None}
-    if not delivery.body:
-        return {**blank, "body_is_missing": "it was erased"}
-    try:
-        body = vault.open(delivery.sealed)
-    except Transient as error:
-        return {**blank, "body_is_missing": f"{error}: put that key into BODY_KEYS"}
-    try:
-        return {**blank, "body": masked(json.loads(body))}
-    except (ValueError, RecursionError):
-        beginning = masked_text(body[:AND_SOME].decode("latin-1")).encode("latin-1")[:FIRST_BYTES]
-        return {**blank, "body_begins": repr(beginning)[2:-1]}
-
-
-def _readable(found: rows.Json) -> str:
-    if found["body_is_missing"]:
-        return str(found["body_is_missing"])
-    if found["body_begins"] is not None:
-        return f"not JSON; it begins with: {found['body_begins']}"
-    return json.dumps(found["body"], indent=2, ensure_ascii=False)
-
-
-def indented(text: str) -> Text:
-    """Lines of others."""
-    return Text("\n".join("  " + printable(line) for line in text.split("\n")))
 
 
 def _attempt(row: rows.Json) -> list[str | Text]:

@@ -1,33 +1,22 @@
-"""Ids as operators type them: whole, or the beginning. A shell completes the recent ones."""
+"""Ids as operators type them: whole, or the beginning."""
 
-import contextlib
-import io
-import re
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from console.stores import open_database
-from console.wording import SHORT, count, printable
+from console.wording import count, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
-from models.settings import DatabaseSettings
 
 FEWEST = 4
 """A shorter beginning says too little."""
 MESSAGE = "msg_"
 LARGEST = 2**31
-COMPLETED = 30
-COMPLETION_PATIENCE = timedelta(seconds=2)
-ONE_WORD = re.compile(r"[\x21-\x7e]+")
-
-Recent = Callable[[Session, str], Iterator[tuple[str, str]]]
+MANY = 30
 
 
 def find_delivery(session: Session, typed: str) -> Delivery:
@@ -80,62 +69,12 @@ def _whole(session: Session, column: Any, typed: str, singular: str, plural: str
     if not found:
         raise click.ClickException(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
     if len(found) > 1:
-        several = count(len(found), singular, plural) if len(found) < COMPLETED else f"many {plural}"
+        several = count(len(found), singular, plural) if len(found) < MANY else f"many {plural}"
         longer = ", ".join(printable(each[: len(typed) + 4]) for each in found[:3])
         raise click.ClickException(f"{several} begin with {printable(typed)}: write more of the id ({longer} ...)")
     return found[0]
 
 
 def _beginning_with(session: Session, column: Any, typed: str) -> Sequence[str]:
-    query = select(column).where(column.startswith(typed, autoescape=True)).order_by(column).limit(COMPLETED)
+    query = select(column).where(column.startswith(typed, autoescape=True)).order_by(column).limit(MANY)
     return [found for found in session.scalars(query) if found.startswith(typed)]
-
-
-def _deliveries(session: Session, typed: str) -> Iterator[tuple[str, str]]:
-    query = select(Delivery.id, Delivery.status, Delivery.event).where(Delivery.id.startswith(typed, autoescape=True))
-    for found, status, event in session.execute(query.order_by(Delivery.received_at.desc()).limit(COMPLETED)):
-        yield found[: max(SHORT, len(typed))], f"{status} {event or ''}"
-
-
-def _bookings(session: Session, typed: str) -> Iterator[tuple[str, str]]:
-    query = select(Booking.id, Booking.status, Booking.meeting_name).where(
-        Booking.id.startswith(typed, autoescape=True)
-    )
-    for found, status, name in session.execute(query.order_by(Booking.updated_at.desc()).limit(COMPLETED)):
-        yield found, f"{status} {name or ''}"
-
-
-def _notifications(session: Session, typed: str) -> Iterator[tuple[str, str]]:
-    query = select(Notification).order_by(Notification.id.desc()).limit(COMPLETED)
-    for row in session.scalars(query):
-        name = row.message_id if typed.startswith("m") else str(row.id)
-        if name.startswith(typed):
-            yield name, f"{row.status} {row.kind} by {row.channel}"
-
-
-class Identifier(click.ParamType[str]):
-    """An id, or its beginning. Completion is silent, whatever goes wrong.
-
-    Args:
-        recent: yields ids that begin with what is typed, and a word on each.
-    """
-
-    name = "id"
-
-    def __init__(self, recent: Recent) -> None:
-        self._recent = recent
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Recent ids that begin with it."""
-        with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
-            url = DatabaseSettings.load().database_url
-            with open_database(url, COMPLETION_PATIENCE) as database, database.reading() as session:
-                return [
-                    CompletionItem(found, help=printable(about))
-                    for found, about in self._recent(session, incomplete)
-                    if ONE_WORD.fullmatch(found)
-                ]
-        return []
-
-
-DELIVERY, BOOKING, NOTIFICATION = Identifier(_deliveries), Identifier(_bookings), Identifier(_notifications)

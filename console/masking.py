@@ -11,9 +11,9 @@ NAME = re.compile(
 """Part of a name whose value is none of ours to show. `pwd` is how the links of video calls carry theirs."""
 
 VALUES = (
-    r'"(?:[^"\\]|\\.)*',
-    r'\\"(?:[^"\\]|\\[^"])*',
-    r"'[^']*",
+    r'"(?:[^"\\]|\\.)*"?',
+    r'\\"(?:[^"\\]|\\[^"])*(?:\\")?',
+    r"'[^']*'?",
     r"%22.*?(?:%22|$)",
     r"[\[{].*",
     r"(?:(?:bearer|basic)\s+)?[^\s\"'&,;#}\]]+",

@@ -1,6 +1,5 @@
 """`notifications`: who was told what, by which channel, and what is still owed."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +8,7 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from console import dossier, ids, output, rows
+from console import body, dossier, ids, output, recent, rows
 from console.filters import filters, search_for
 from console.masking import masked
 from console.output import Column, as_json
@@ -61,7 +60,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 
 
 @click.command()
-@click.argument("notification_id", metavar="ID", type=ids.NOTIFICATION)
+@click.argument("notification_id", metavar="ID", type=recent.NOTIFICATION)
 @as_json
 def show(notification_id: str, as_json: bool) -> None:
     """One notification: what it tells whom, and every failed try. ID is its number, or msg_..."""
@@ -106,4 +105,4 @@ def _sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
     yield output.fields({"status": output.status(found["status"]), **dossier.ending(found, now), **facts})
     yield from dossier.effort_sheet(found)
     yield output.title("What it tells")
-    yield dossier.indented(json.dumps(found["payload"], indent=2, ensure_ascii=False))
+    yield body.json_sheet(found["payload"])

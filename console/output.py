@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console.wording import NONE, column
+from console.wording import NONE
 
 UNCUT = 10_000
 """The width of a pipe: nobody wraps there."""
@@ -101,14 +101,6 @@ def title(text: str) -> Text:
 def status(word: str) -> Text:
     """A status in its colour."""
     return Text(word, style=STYLES.get(word, ""))
-
-
-def changes(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Table:
-    """The columns that changed, before and after; of a new row, those that are not empty."""
-    told = {name: item for name, item in after.items() if name != "as_of"}
-    if before is None:
-        return fields({name: column(name, item) for name, item in told.items() if item not in (None, [], {})})
-    return fields({name: f"{column(name, before.get(name))} -> {column(name, told[name])}" for name in told})
 
 
 def _iso(content: Any) -> str:

@@ -31,7 +31,7 @@ def facts(look: Look, found: Sequence[Concern]) -> Json:
         "redis": {"answers": seen.jobs is not None},
         "boxes": {box: _box(seen, box) for box in BOXES},
         "accepted_per_minute": seen.accepted_per_minute if seen.rows else None,
-        "next_runs": dict(seen.next_runs),
+        "next_runs": dict(seen.next_runs) if seen.jobs else None,
         "api_key_days_left": look.key_days_left,
     }
 
@@ -92,6 +92,6 @@ def _around(look: Look) -> dict[str, str | Text | None]:
         "database": "lacks tables" if look.lacks_tables else database,
         "redis": redis,
         "accepted": f"{seen.accepted_per_minute:.1f} a minute, over the last {over}" if seen.rows else None,
-        "schedule": ", ".join(runs) or "does not run",
+        "schedule": (", ".join(runs) or "does not run") if seen.jobs else None,
         "API key": None if look.key_days_left is None else f"ends in {duration(timedelta(days=look.key_days_left))}",
     }

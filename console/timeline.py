@@ -6,9 +6,9 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from console import changes
 from console.masking import masked, masked_text
-from console.output import changes
-from console.wording import SHORT, column, count, moment, printable, short
+from console.wording import SHORT, count, moment, printable, short
 from models.happening import Happening
 
 SIGNS = {
@@ -24,15 +24,13 @@ SIGNS = {
 CHANGE = ("•", "bold blue")
 KIND_WIDTH = len("• booking attendee left")
 INDENT = len("2026-11-22 14:03:05")
-TOLD = ("starts_at", "status")
-"""What a line tells of a change; the other columns it only names."""
 
 
 def line(happening: Happening) -> Text:
     """One happening among those of all bookings: time, sign, what, whose, and what there is to say."""
     subject = happening.kind.partition(".")[0]
     about = short(happening.booking_id) if subject != "booking" and happening.booking_id else ""
-    said = _columns(happening) if subject == "booking" else ""
+    said = changes.line(masked(happening.before), masked(happening.after)) if happening.after is not None else ""
     return _line(happening, short(getattr(happening, f"{subject}_id")), [happening.event or "", about, said])
 
 
@@ -44,7 +42,7 @@ def timeline(happenings: Sequence[Happening]) -> Iterator[RenderableType]:
             yield _line(happening, short(getattr(happening, f"{subject}_id")), [happening.event or ""])
         else:
             yield _line(happening, "", [f"by {short(happening.delivery_id)}" if happening.delivery_id else ""])
-            yield Padding(changes(masked(happening.before), masked(happening.after)), (0, 0, 0, INDENT))
+            yield Padding(changes.table(masked(happening.before), masked(happening.after)), (0, 0, 0, INDENT))
 
 
 def _line(happening: Happening, identifier: str, first: Sequence[str]) -> Text:
@@ -67,14 +65,3 @@ def _details(happening: Happening) -> Iterator[str]:
     elif happening.attempts:
         yield f"after {count(happening.attempts, 'failed try', 'failed tries')}"
     yield happening.note or ""
-
-
-def _columns(happening: Happening) -> str:
-    after, before = masked(happening.after) or {}, masked(happening.before)
-    if before is None:
-        return f"starts at {column('starts_at', after.get('starts_at'))}"
-    return ", ".join(
-        f"{name}: {column(name, before.get(name))} -> {column(name, after[name])}" if name in TOLD else name
-        for name in after
-        if name != "as_of"
-    )

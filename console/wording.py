@@ -6,7 +6,6 @@ from typing import Any
 
 NONE = "-"
 SHORT = 12
-TIMES = ("starts_at", "ends_at", "as_of")
 UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))
 
 
@@ -51,17 +50,3 @@ def value(content: Any) -> str:
     if content is None:
         return NONE
     return printable(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False))
-
-
-def column(name: str, content: Any) -> str:
-    """A booking's column: times as times, guests by name and e-mail."""
-    if name in TIMES and isinstance(content, str):
-        return moment(datetime.fromisoformat(content))
-    if name == "attendees" and isinstance(content, list):
-        return ", ".join(_guest(guest) for guest in content) or NONE
-    return value(content)
-
-
-def _guest(guest: Any) -> str:
-    known = [guest[key] for key in ("fullname", "email") if guest.get(key)] if isinstance(guest, dict) else []
-    return value(" ".join(map(str, known)) if known else guest)
