@@ -17,11 +17,12 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from console import demo, run, samples
-from console.operator import cause
+from console.output import as_json, print_json
 from console.privacy import erase, prune, reseal
 from console.redis_server import NoRedisServer
 from console.replay import replay
 from console.sender import Sender
+from console.sentences import first_line
 from console.settings import ConsoleSettings
 from console.stage import StageFright
 from meetergo.address import Addresses
@@ -39,17 +40,21 @@ def migrate() -> None:
     try:
         migrate_engine(database.engine)
     except (SQLAlchemyError, CommandError) as error:
-        raise click.ClickException(f"the database cannot be migrated: {cause(error)}") from error
+        raise click.ClickException(f"the database cannot be migrated: {first_line(error)}") from error
     finally:
         database.close()
     click.echo("The database is up to date.")
 
 
 @click.command()
-def endpoint() -> None:
+@as_json
+def endpoint(as_json: bool) -> None:
     """Print the address to register with meetergo. It is a secret."""
     settings = ConsoleSettings.load()
-    click.echo(_address(settings))
+    if as_json:
+        print_json({"address": _address(settings)})
+    else:
+        click.echo(_address(settings))
     if not settings.public_url.startswith("https://"):
         click.echo("meetergo needs an https address that it can reach: set PUBLIC_URL.", err=True)
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import click
 
-from console.lookup import ids_of
+from console.ids import delivery_ids
 from console.operator import BY, operators_office
 from worker.repair import NotDead, Repair
 
@@ -17,7 +17,7 @@ def ignore(ids: tuple[str, ...], reason: str, by: str) -> None:
     """Close dead deliveries that will never work, so that they call for nobody any more."""
     with operators_office() as office:
         with office.database.reading() as session:
-            found = ids_of(session, ids)
+            found = delivery_ids(session, ids)
         try:
             closed = Repair(office, by, reason).ignore(found, datetime.now(UTC))
         except NotDead as error:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
+from console.sentences import StoreError, sentence
 from models import logs
 from worker.office import Office, open_office
 from worker.settings import WorkerSettings
@@ -40,12 +40,7 @@ def operators_office() -> Iterator[Office]:
     office = or_exit(lambda: open_office(WorkerSettings.load()))
     try:
         yield office
-    except SQLAlchemyError as error:
-        raise click.ClickException(f"the database cannot be used: {cause(error)}. Try again.") from error
+    except StoreError as error:
+        raise click.ClickException(sentence(error)) from error
     finally:
         office.database.close()
-
-
-def cause(error: Exception) -> str:
-    """The driver's first line: it names the server or the file, not what is in it."""
-    return str(getattr(error, "orig", error)).strip().partition("\n")[0]

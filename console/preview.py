@@ -6,9 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from console.wording import count, safe, shown
+from console import changes
+from console.wording import count, safe
 from worker.outlook import Effect, News, Outlook, Verdict
 
 IN_DETAIL = 10
@@ -103,9 +105,9 @@ def _detail(effect: Effect | None, news: Sequence[News], is_brief: bool) -> Tabl
 def _changes(effect: Effect, is_brief: bool) -> Iterator[tuple[str, str]]:
     for name, after in effect.after.items():
         if not effect.is_new:
-            yield name, " -> ".join(map(safe, shown(name, effect.before[name], after)))
+            yield name, " -> ".join(map(escape, changes.pair(name, effect.before[name], after)))
         elif after not in (None, "", [], {}) and (name in TELLING or not is_brief):
-            yield name, safe(shown(name, None, after)[1])
+            yield name, escape(changes.column(name, after))
 
 
 def _told(news: Sequence[News]) -> Mapping[str, list[str]]:

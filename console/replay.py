@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from console import preview
 from console.bulk import Bulk
 from console.filters import filters, search_for
-from console.lookup import ids_of
+from console.ids import delivery_ids
 from console.operator import operators_office, signed
 from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
 from console.wording import count
@@ -94,7 +94,7 @@ def _selection(office: Office, ids: Sequence[str], chosen: dict[str, Any], limit
     query: Select[Any] = search_for(**chosen).deliveries()
     if ids:
         with office.database.reading() as session:
-            query = select(Delivery).where(Delivery.id.in_(ids_of(session, ids)))
+            query = select(Delivery).where(Delivery.id.in_(delivery_ids(session, ids)))
     return select_deliveries(office.inbox, query, limit)
 
 

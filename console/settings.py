@@ -1,5 +1,8 @@
-"""Settings of the console: the address, where it is reached, and how its deliveries are signed."""
+"""Settings of the console: the address and how its deliveries are signed; what `status` has to know."""
 
+from datetime import date
+
+from models.settings import StoreSettings, WaitingSettings
 from receiver.settings import SignedAddressSettings
 
 
@@ -13,3 +16,9 @@ class ConsoleSettings(SignedAddressSettings):
     def receiver_url(self) -> str:
         """Where the receiver is reached: by everybody, or else from this machine."""
         return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+
+class StatusSettings(StoreSettings, WaitingSettings):
+    """What `status` reads."""
+
+    meetergo_api_key_expires: date | None = None

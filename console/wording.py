@@ -1,46 +1,59 @@
-"""Wording: numbers, values and other people's text as the console prints them."""
+"""Wording: times, ids and values as people read them."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.markup import escape
 
-TIMES = ("starts_at", "ends_at", "as_of")
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+NONE = "-"
+SHORT = 12
+UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    """The number with its noun."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
+def moment(at: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else NONE
+
+
+def duration(length: timedelta) -> str:
+    """Roughly how long: `45 s`, `3 min`, `5 h`, `12 days`."""
+    for least, unit, name in UNITS:
+        if length >= least:
+            return f"{length // unit} {name}"
+    seconds = int(length.total_seconds())
+    return f"{seconds} s" if seconds < 100 else f"{seconds // 60} min"
+
+
+def age(at: datetime | None, now: datetime) -> str:
+    """How long ago, or how long until."""
+    if at is None:
+        return NONE
+    return f"{duration(now - at)} ago" if at <= now else f"in {duration(at - now)}"
+
+
+def short(identifier: str | int | None) -> str:
+    """The beginning of an id: enough to tell it, and to type it."""
+    return NONE if identifier is None else printable(str(identifier)[:SHORT])
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """A number and its noun."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def printable(text: str) -> str:
+    """Text of others, on one line: what could move a terminal's cursor or colour it is escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def safe(text: str) -> str:
-    """Text of others as it may be printed: it can neither style our output nor steer the terminal."""
-    return escape("".join(letter if letter.isprintable() else REPLACEMENT for letter in text))
+    """The same where rich reads markup."""
+    return escape(printable(text))
 
 
-def shown(name: str, before: Any, after: Any) -> tuple[str, str]:
-    """Two values of a booking's column, short; in full if they look alike otherwise."""
-    short = _short(name, before), _short(name, after)
-    return short if short[0] != short[1] else (_full(before), _full(after))
-
-
-def _short(name: str, value: Any) -> str:
-    if value in (None, "", [], {}):
-        return "-"
-    if name in TIMES:
-        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-    if name == "attendees":
-        return ", ".join(map(_person, value))
-    return ", ".join(map(str, value)) if name == "host_ids" else _full(value)
-
-
-def _person(person: dict[str, Any]) -> str:
-    name = person.get("fullname") or " ".join(filter(None, (person.get("firstname"), person.get("lastname"))))
-    email = person.get("email")
-    return f"{name} <{email}>" if name and email else str(name or email or person.get("id", "?"))
-
-
-def _full(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def value(content: Any) -> str:
+    """A column's value: text as it is, nothing as a dash, all else as JSON."""
+    if content is None:
+        return NONE
+    return printable(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False))

@@ -16,10 +16,6 @@ from models.vault import Sealed, Vault
 
 Source = Literal["webhook", "reconcile"]
 
-SHORTEST_PREFIX = 4
-MOST_ALIKE = 10
-BEYOND_HEX = "g"
-
 
 @dataclass(frozen=True)
 class Letter:
@@ -122,16 +118,6 @@ class Delivery(Todo, Model):
         """
         query = select(cls).where(cls.is_due(now)).order_by(cls.due_at, cls.received_at, cls.id).limit(most)
         return session.scalars(query.with_for_update(skip_locked=True)).all()
-
-    @classmethod
-    def by_prefix(cls, session: Session, prefix: str) -> Sequence["Delivery"]:
-        """Deliveries whose id begins so, a few of them; none if the prefix is shorter than `SHORTEST_PREFIX`."""
-        if len(prefix) < SHORTEST_PREFIX:
-            return []
-        low = prefix.lower()
-        return session.scalars(
-            select(cls).where(cls.id >= low, cls.id < low + BEYOND_HEX).order_by(cls.id).limit(MOST_ALIKE)
-        ).all()
 
     @classmethod
     def locked(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:

@@ -42,6 +42,7 @@ class Notification(Todo, Model):
         Index("ix_notifications_booking_id_status", "booking_id", "status"),
         Index("ix_notifications_delivery_id", "delivery_id"),
         Index("ix_notifications_ended_at", "ended_at"),
+        Index("ix_notifications_created_at", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -141,6 +141,12 @@ class RetentionSettings(DatabaseSettings):
         return {"done": timedelta(days=self.keep_done_days), "dead": timedelta(days=self.keep_dead_days)}
 
 
+class WaitingSettings(Settings):
+    """How long a row may wait before a person should look, in seconds."""
+
+    alert_waiting_seconds: int = Field(300, ge=1)
+
+
 class AddressSettings(Settings):
     """What signs the address that meetergo posts to."""
 

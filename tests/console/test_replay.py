@@ -82,7 +82,8 @@ def test_what_is_not_clearly_meant_is_not_done(desk: Desk, type_in: Type, words:
 
 
 @pytest.mark.parametrize(
-    ("typed", "sentence"), [("abc", "too short"), ("abcd", "no delivery has an id"), ("0000", "type more of it")]
+    ("typed", "sentence"),
+    [("abc", "at least 4 characters"), ("abcd", "there is no delivery whose id"), ("0000", "write more of the id")],
 )
 def test_an_id_that_names_no_delivery_or_several_is_refused(
     desk: Desk, type_in: Type, typed: str, sentence: str
@@ -246,7 +247,7 @@ def test_a_database_that_is_away_is_a_sentence(desk: Desk, type_in: Type, monkey
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
     result = type_in(replay, "--dead", "--yes")
     assert result.exit_code == 1
-    assert "the database cannot be used" in said(result)
+    assert "the database does not answer" in said(result)
 
 
 def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
