@@ -26,7 +26,7 @@ run: install ## receiver, worker and schedule until Ctrl-C, with a Redis of its 
 	@$(BIN)/python -m console run
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 fuzz: install ## hostile inputs to the verifier, the door and the wire, for some minutes
 	@$(BIN)/python -m tests.fuzz

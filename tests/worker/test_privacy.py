@@ -115,7 +115,7 @@ def test_a_webhook_that_comes_again_after_its_row_was_pruned_changes_and_tells_n
     assert (desk.booking().seen(), desk.news()) == before
 
 
-@pytest.mark.parametrize("keys", ["", OLD])
+@pytest.mark.parametrize("keys", ["", OLD], ids=["as they came", "sealed"])
 def test_an_erased_guest_is_nowhere_and_the_others_stay(open_desk: Callable[..., Desk], keys: str) -> None:
     desk = open_desk(body_keys=keys)
     desk.tell(CREATED, LEFT, samples.created("b2", START, AT), json.dumps({"who": "guest-2@example.com"}).encode())
