@@ -141,6 +141,19 @@ class RetentionSettings(DatabaseSettings):
         return {"done": timedelta(days=self.keep_done_days), "dead": timedelta(days=self.keep_dead_days)}
 
 
+class WaitingSettings(Settings):
+    """How long a row may wait before somebody should look, in seconds."""
+
+    alert_waiting_seconds: int = Field(300, ge=1)
+
+
+class MetricsSettings(Settings):
+    """Where the numbers for Prometheus are served; without a port they are not even taken."""
+
+    metrics_port: int | None = Field(None, ge=1, le=65533)
+    metrics_host: str = "127.0.0.1"
+
+
 class AddressSettings(Settings):
     """What signs the address that meetergo posts to."""
 
