@@ -1,7 +1,7 @@
 """`python -m worker.schedule`: what runs by the clock. One of it is enough; two do no harm."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 
@@ -42,12 +42,20 @@ def main() -> None:
     stop = Event()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
-    tasks = [Thread(target=_repeat, args=(name, work_place, stop)) for name in SCHEDULE]
-    for task in tasks:
-        task.start()
+    run(SCHEDULE, work_place, stop)
+
+
+def run(schedule: Mapping[str, tuple[timedelta, Task]], work_place: Office, stop: Event) -> None:
+    """Runs each task in a thread of its own: an operator channel that never answers holds up no sweep."""
+    threads = [
+        Thread(target=_repeat, args=(name, task, work_place, interval, stop))
+        for name, (interval, task) in schedule.items()
+    ]
+    for thread in threads:
+        thread.start()
     stop.wait()
-    for task in tasks:
-        task.join()
+    for thread in threads:
+        thread.join()
 
 
 def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:
@@ -58,9 +66,7 @@ def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:
         show(work_place, settings.metrics_host, port)
 
 
-def _repeat(name: str, work_place: Office, stop: Event) -> None:
-    """Each task has a thread of its own: an operator channel that never answers holds up no sweep."""
-    interval, task = SCHEDULE[name]
+def _repeat(name: str, task: Task, work_place: Office, interval: timedelta, stop: Event) -> None:
     while not stop.is_set():
         _run(name, task, work_place, interval)
         stop.wait(interval.total_seconds())
