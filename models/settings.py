@@ -115,6 +115,13 @@ class StoreSettings(DatabaseSettings):
     redis_url: RedisUrl = Field(repr=False)
 
 
+class MetricsSettings(Settings):
+    """Where the numbers for Prometheus are served; without a port they are not even taken."""
+
+    metrics_port: int | None = Field(None, ge=1, le=65533)
+    metrics_host: str = "127.0.0.1"
+
+
 class VaultSettings(Settings):
     """What seals the bodies at rest."""
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from models import pulse
 from models.database import Database
 from models.delivery import Delivery
+from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.queue import BOXES, Bell, Box
 
@@ -70,6 +71,7 @@ class Survey:
         jobs: by box; None if Redis did not answer.
         next_runs: task of the schedule -> when it runs next; one that did not run lately is not there.
         accepted_per_minute: how many deliveries came of late.
+        incidents: kind of each open incident -> when it began; of a schedule that does not run, as it left them.
         faults: why a store did not answer.
     """
 
@@ -78,6 +80,7 @@ class Survey:
     jobs: Mapping[Box, Jobs] | None
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     accepted_per_minute: float = 0.0
+    incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
     faults: tuple[Exception, ...] = ()
 
 
@@ -86,12 +89,14 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
     rows: Mapping[Box, Rows] | None = None
     jobs: Mapping[Box, Jobs] | None = None
     next_runs: Mapping[str, datetime] = {}
+    incidents: Mapping[IncidentKind, datetime] = {}
     accepted = 0.0
     faults: list[Exception] = []
     try:
         with database.reading() as session:
             rows = {box: _rows(session, kind, now) for box, kind in ROWS.items()}
             accepted = _per_minute(session, Delivery.received_at, now)
+            incidents = Incident.open_ones(session)
     except SQLAlchemyError as error:
         rows = None
         faults.append(error)
@@ -100,7 +105,7 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
     except RedisError as error:
         jobs, next_runs = None, {}
         faults.append(error)
-    return Survey(now, rows, jobs, next_runs, accepted, tuple(faults))
+    return Survey(now, rows, jobs, next_runs, accepted, incidents, tuple(faults))
 
 
 def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:

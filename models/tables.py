@@ -3,8 +3,18 @@
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
+from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 
-__all__ = ["Booking", "BookingChange", "Delivery", "FailedAttempt", "Intervention", "Notification", "PlatformUser"]
+__all__ = [
+    "Booking",
+    "BookingChange",
+    "Delivery",
+    "FailedAttempt",
+    "Incident",
+    "Intervention",
+    "Notification",
+    "PlatformUser",
+]

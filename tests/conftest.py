@@ -13,9 +13,18 @@ from models import queue
 from models.database import Database
 from models.migration import migrate
 from models.queue import Bell
-from models.tables import Booking, BookingChange, Delivery, FailedAttempt, Intervention, Notification, PlatformUser
+from models.tables import (
+    Booking,
+    BookingChange,
+    Delivery,
+    FailedAttempt,
+    Incident,
+    Intervention,
+    Notification,
+    PlatformUser,
+)
 
-TABLES = [FailedAttempt, Intervention, BookingChange, Notification, Booking, Delivery, PlatformUser]
+TABLES = [FailedAttempt, Intervention, Incident, BookingChange, Notification, Booking, Delivery, PlatformUser]
 
 
 @pytest.fixture(scope="session")

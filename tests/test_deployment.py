@@ -10,10 +10,10 @@ import yaml
 from console.settings import ConsoleSettings
 from console.stage import commands
 from receiver.settings import ReceiverSettings
-from worker.settings import WorkerSettings
+from worker.settings import ScheduleSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = [ReceiverSettings, WorkerSettings, ConsoleSettings]
+SETTINGS = [ReceiverSettings, WorkerSettings, ScheduleSettings, ConsoleSettings]
 NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
 SAID = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 
@@ -66,7 +66,7 @@ def test_the_stores_of_compose_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "settings"), [("receiver", ReceiverSettings), ("worker", WorkerSettings), ("cron", WorkerSettings)]
+    ("service", "settings"), [("receiver", ReceiverSettings), ("worker", WorkerSettings), ("cron", ScheduleSettings)]
 )
 def test_each_process_is_given_only_what_it_reads(service: str, settings: Any) -> None:
     given = set(compose()[service]["environment"])

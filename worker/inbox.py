@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from models.vault import Vault
 from worker.handlers import HANDLERS
 from worker.ledger import Ledger
 from worker.recorder import Recorder
+from worker.tally import NoTally, Tally
 
 BATCH = 200
 LONGEST_BATCH = timedelta(milliseconds=250)
@@ -49,6 +50,7 @@ class Inbox:
         vault: opens their bodies.
         company_id: the only company whose events are taken; empty for any.
         clock: tells the time, UTC.
+        tally: hears of each try.
     """
 
     database: Database
@@ -57,6 +59,7 @@ class Inbox:
     vault: Vault
     company_id: str
     clock: Clock
+    tally: Tally = field(default_factory=NoTally)
 
     def work_off(self) -> bool:
         """Handles one batch of what is due, in one transaction.
@@ -138,12 +141,13 @@ class Inbox:
         return sum(self.recorder.record(session, change, delivery.id) for change in changes)
 
     def _report(self, outcomes: Sequence[Outcome], *, tend: bool = True) -> None:
-        """After the commit: wakes the outbox, gives each failed row a job of its own, and logs."""
+        """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""
         if any(outcome.owed for outcome in outcomes):
             self.bell.ring("outbox")
         for delivery, error, _ in outcomes:
             if error and tend:
                 self.bell.tend("inbox", delivery.id, delivery)
+            self.tally.delivery(delivery, self.clock())
             log.info(
                 f"delivery.{'retrying' if delivery.status == 'pending' else delivery.status}",
                 delivery_id=delivery.id,
