@@ -96,7 +96,7 @@ def test_replay_makes_a_dead_delivery_pending_and_takes_it_out_of_rqs_failed_reg
     assert [row.status for row in desk.all(Delivery)] == ["pending"]
     assert desk.office.bell.queue("inbox").failed_job_registry.get_job_ids() == []
     assert desk.office.bell.queue("inbox").count == 1
-    assert "no delivery has an id" in console(tmp_path, "replay", "unknown", **settings).stderr
+    assert "there is no delivery whose id" in console(tmp_path, "replay", "unknown", **settings).stderr
 
 
 def test_alive_says_whether_a_worker_of_this_machine_works(tmp_path: Path, redis: Redis, redis_url: str) -> None:

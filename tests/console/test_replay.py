@@ -108,7 +108,7 @@ def test_a_dry_run_shows_what_would_happen_and_changes_nothing(desk: Desk, type_
     for words in (
         "b1 (new)",
         "starts_at 2024-01-15 08:00",
-        "attendees Guest 1 <guest-1@example.com>",
+        "attendees Guest 1 guest-1@example.com",
         "tells created: log",
         "If 2 deliveries are replayed now",
         "1 done, and a booking changes",
@@ -151,7 +151,7 @@ def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(desk: Desk, t
     desk.tell(CREATED)
     die(desk, samples.rescheduled("b1", later(60 * 24), later(1), START))
     result = type_in(replay, "--booking", "b1", "--status", "dead", "--dry-run")
-    assert "starts_at 2024-01-15 08:00 -> 2024-01-15 15:30" in said(result)
+    assert "starts_at 2024-01-15 08:00:00 -> 2024-01-15 15:30:00" in said(result)
     assert "meeting_name" not in said(result)
 
 
@@ -204,7 +204,7 @@ def test_what_people_wrote_cannot_steer_the_terminal(desk: Desk, type_in: Type) 
     die(desk, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
     result = type_in(replay, "--dead", "--dry-run")
     assert "\x1b" not in result.output
-    assert "[2J[red]x <y>" in result.output
+    assert "[2J[red]x y" in result.output
 
 
 def test_notify_says_whom_it_tells_again_and_does(desk: Desk, type_in: Type) -> None:
