@@ -1,7 +1,7 @@
 """The stand-in as a whole: started on a port, asked for what it keeps, and told what to do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,12 +16,14 @@ from meetergo.sandbox.company import Company, Plan, Record
 from meetergo.sandbox.courier import TIMEOUT, Courier
 from meetergo.sandbox.credentials import Credentials
 from meetergo.sandbox.deliveries import Delivery
+from meetergo.sandbox.developer import Bench
 from meetergo.sandbox.front import Front
 from meetergo.sandbox.mischief import Act, Mischief
 from meetergo.sandbox.people import People
 from meetergo.sandbox.rate_limit import Buckets, RateLimit
 from meetergo.sandbox.timestamps import Clock, utc_now
 from meetergo.sandbox.trouble import Trouble
+from meetergo.sandbox.view import PlatformBookings
 
 HOST = "127.0.0.1"
 PATIENCE = timedelta(seconds=60)
@@ -68,7 +70,7 @@ class Sandbox:
         retries: int = 0,
         timeout: timedelta = TIMEOUT,
         state: Path | None = None,
-        platform_bookings: Callable[[], list[dict[str, Any]]] | None = None,
+        platform_bookings: PlatformBookings | None = None,
         host: str = HOST,
         port: int = 0,
     ) -> None:
@@ -82,7 +84,8 @@ class Sandbox:
         self.token = self._credentials.new_token(self.company.admin_id)
         self._stop = Event()
         buckets = Buckets(rate_limit) if rate_limit else None
-        app = create_app(self.company, self._credentials, self._mischief, buckets)
+        bench = Bench(self.company, self.people, self.deliveries, platform_bookings, self.key)
+        app = create_app(bench, self._credentials, self._mischief, buckets)
         front = Front(app, self.company, self._mischief, self._stop, state)
         self._server = make_server(host, port, front, threaded=True, request_handler=_Quietly)
         self.url = f"http://{host}:{self._server.port}"
