@@ -51,17 +51,13 @@ class Front:
         """Answers one request."""
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
-        is_api = environ["PATH_INFO"].startswith(API)
-        try:
-            answer = self._answer(environ, body) if is_api else Response.from_app(self._app, environ, buffered=True)
-        finally:
-            if self._state and environ["REQUEST_METHOD"] in WRITES:
-                self._save(self._state)
+        if environ["PATH_INFO"].startswith(API):
+            answer = self._answer(environ, body)
+        elif environ["REQUEST_METHOD"] in WRITES:
+            answer = self._truly(environ)
+        else:  # the page asks the platform, which may take its time
+            answer = Response.from_app(self._app, environ, buffered=True)
         return answer(environ, start_response)
-
-    def _save(self, state: Path) -> None:
-        with self._company.lock:
-            self._company.save(state)
 
     def _answer(self, environ: "WSGIEnvironment", body: bytes) -> Response:
         route, path = self.route(environ), environ["PATH_INFO"]
@@ -83,7 +79,10 @@ class Front:
     def _truly(self, environ: "WSGIEnvironment") -> Response:
         """One request at a time, as if each were a transaction."""
         with self._company.lock:
-            return Response.from_app(self._app, environ, buffered=True)
+            answer = Response.from_app(self._app, environ, buffered=True)
+            if self._state and environ["REQUEST_METHOD"] in WRITES:
+                self._company.save(self._state)
+        return answer
 
     def _fail(self, environ: "WSGIEnvironment") -> Response:
         status = int(self._mischief.choice("failure", FAILURES, environ["sandbox.route"]))
