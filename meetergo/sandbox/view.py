@@ -17,7 +17,7 @@ PlatformBookings = Callable[[], list[dict[str, Any]]]
 MOST_APPOINTMENTS = 30
 MOST_DELIVERIES = 40
 TOKEN_END = 4
-SHOWN = ("number", "event", "webhook_id", "at", "outcome", "status", "attempts", "milliseconds", "error")
+SHOWN = ("number", "event", "subject", "webhook_id", "at", "outcome", "status", "attempts", "milliseconds", "error")
 
 
 def view(company: Company, deliveries: Sequence[Delivery], platform_bookings: PlatformBookings | None) -> Record:
