@@ -1,11 +1,16 @@
 """Slots and bookings: what is free, what becomes of a booking, and what waits."""
 
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
+from urllib3 import PoolManager
 
 from meetergo.sandbox.server import Sandbox
-from tests.meetergo.sandbox.conftest import GUEST, Api, Endpoint, Host, StandingClock, add_host, at, booking
+from tests.meetergo.sandbox.conftest import GUEST, MONDAY, Api, Endpoint, Host, StandingClock, add_host, at, booking
 
 
 def offer(api: Api, host: Host, **query: Any) -> dict[str, Any]:
@@ -80,6 +85,8 @@ def test_buffers_keep_meetings_apart(api: Api, host: Host) -> None:
     assert api("POST /v4/booking", booking(host, at(9))).status == 201
     assert api("POST /v4/booking", booking(host, at(9.5))).status == 400
     assert api("POST /v4/booking", booking(host, at(10))).status == 201
+    assert api("POST /v4/booking", booking(host, at(12))).status == 201
+    assert api("POST /v4/booking", booking(host, at(11.5))).status == 400
 
 
 def test_the_shortest_notice_is_kept(api: Api, host: Host) -> None:
@@ -169,3 +176,19 @@ def test_both_hosts_have_to_be_free(meetergo: Sandbox, api: Api, host: Host) -> 
     both = booking(host, at(10), hostIds=[host.id, other.id])
     assert api("POST /v4/booking", both).status == 201
     assert api("POST /v4/booking", booking(other, at(10))).status == 400
+
+
+def test_of_many_who_want_the_same_slot_at_once_one_gets_it(start: Callable[..., Sandbox], http: PoolManager) -> None:
+    def dawdling_clock() -> datetime:
+        time.sleep(0.002)  # between the look into the diary and the entry in it
+        return MONDAY
+
+    meetergo = start(now=dawdling_clock)
+    host = add_host(meetergo)
+
+    def wanted(_: int) -> int:
+        return Api(meetergo, http)("POST /v4/booking", booking(host, at(9))).status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(wanted, range(16))) == [201] + [400] * 15
+    assert len(meetergo.appointments) == 1

@@ -71,9 +71,10 @@ def test_what_is_held_back_comes_after_the_next_of_its_booking(troubled: Trouble
     meetergo, host = troubled(Trouble(reorder=1))
     booked = meetergo.people.book(host.meeting_type, at(9), "g@example.com")["appointmentId"]
     meetergo.trouble = Trouble()
+    meetergo.people.reschedule(booked, at(11))
     meetergo.people.cancel(booked)
     meetergo.settle()
-    assert endpoint.events == ["booking_cancelled", "booking_created"]
+    assert endpoint.events == ["booking_rescheduled", "booking_created", "booking_cancelled"]
 
 
 def test_what_is_held_back_comes_at_last(troubled: Troubled, endpoint: Endpoint) -> None:

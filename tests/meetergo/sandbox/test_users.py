@@ -57,6 +57,17 @@ def test_what_is_missing_or_malformed_is_told_in_a_list(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "kind"), [(b"[]", "application/json"), (b"{", "application/json"), (b"{}", "text/plain")]
+)
+def test_a_body_that_is_no_json_object_is_said_to_be(
+    meetergo: Sandbox, http: PoolManager, body: bytes, kind: str
+) -> None:
+    headers = {"authorization": f"Bearer {meetergo.key}", "content-type": kind}
+    answer = http.request("POST", meetergo.url + "/v4/user", body=body, headers=headers)
+    assert (answer.status, answer.json()["message"][:22]) == (400, "Expected a JSON object")
+
+
+@pytest.mark.parametrize(
     "schedule",
     [
         {"funday": {}},
