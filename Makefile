@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test fuzz faults lint format pins clean
+.PHONY: help install demo run sandbox test fuzz faults lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: install ## a short story from webhook to notification, on servers of its o
 
 run: install ## receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset
 	@$(BIN)/python -m console run
+
+sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C; its options: ARGS="--drop 0.1"
+	@$(BIN)/python -m meetergo.sandbox $(ARGS)
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 3 --dist loadfile
