@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -15,7 +16,10 @@ from worker.handlers import HANDLERS
 from worker.inbox import LONGEST_BATCH
 from worker.outlook import Effect, News, Outlook, Verdict
 from worker.repair import Repair
-from worker.selection import Chosen, bookings, chunks
+from worker.selection import CHUNK, Chosen, bookings, chunks
+
+PAUSE = timedelta(milliseconds=120)
+"""Between two transactions on SQLite: who waits for the lock looks every tenth of a second whether it is free."""
 
 
 def rehearse(
@@ -23,7 +27,8 @@ def rehearse(
 ) -> Outlook:
     """Handles deliveries and keeps nothing. The platform's hook is called; no bell is rung, and nothing is sent.
 
-    What is about no booking may give bookings their owner. So it is handled first, and in each transaction anew.
+    What is about no booking may give bookings their owner. So it is handled first, and in each transaction anew; only
+    so many of them that the transaction stays short.
 
     Args:
         repair: how they would be replayed.
@@ -31,7 +36,7 @@ def rehearse(
         progress: is told after each transaction how many it held.
     """
     outlook, with_own = Outlook(), {row.booking_id for row in chosen}
-    overture = [row for row in chosen if not row.booking_id and row.event in HANDLERS]
+    overture = [row for row in chosen if not row.booking_id and row.event in HANDLERS][:CHUNK]
     for chunk in chunks(chosen):
         while chunk:
             with repair.office.database.rehearsal() as session:
@@ -41,6 +46,8 @@ def rehearse(
                     stage.play(row)
                 heard = stage.play_some(chunk)
                 stage.report(outlook, heard, with_own)
+            if not repair.office.database.skips_locked:
+                time.sleep(PAUSE.total_seconds())
             progress(len(heard))
             chunk = chunk[len(heard) :]
     return outlook

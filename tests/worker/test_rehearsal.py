@@ -1,6 +1,8 @@
 """The rehearsal says what would happen, and nothing happens."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -38,6 +40,10 @@ EMPLOYED = {"webhookType": "new_employee", "id": samples.HOST_ID, "email": "host
 def bad_hook(session: Session, booking: Booking, change: BookingChange) -> None:
     if booking.id in BROKEN_FOR["bookings"]:
         raise Permanent("the hook is broken")
+
+
+def hook_that_takes_its_time(session: Session, booking: Booking, change: BookingChange) -> None:
+    time.sleep(0.01)
 
 
 def hook_that_commits(session: Session, booking: Booking, change: BookingChange) -> None:
@@ -157,6 +163,25 @@ def test_bookings_that_an_employee_links_are_told_once(desk: Desk, monkeypatch: 
             ("b1", {"platform_user_id": user.id})
         ]
         assert [told.kind for told in outlook.news] == ["created"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_whoever_writes_meanwhile_gets_the_lock_in_time(open_desk: Callable[..., Desk]) -> None:
+    """On SQLite there is one; a receiver waits two seconds for it."""
+    desk = open_desk(platform_hook=f"{__name__}:bad_hook")
+    BROKEN_FOR["bookings"] = frozenset(f"b{number}" for number in range(220))
+    desk.deliver(*(samples.created(key, START, AT) for key in sorted(BROKEN_FOR["bookings"])))
+    desk.work_off()
+    desk = open_desk(platform_hook=f"{__name__}:hook_that_takes_its_time")
+    with ThreadPoolExecutor(1) as pool:
+        rehearsed = pool.submit(outlook_of, desk, Search(status="dead"))
+        written = 0
+        while not rehearsed.done():
+            desk.deliver(b"%d" % written)
+            written += 1
+            time.sleep(0.3)
+    assert len(rehearsed.result().effects) == 220
+    assert written > 1
 
 
 @st.composite
