@@ -23,7 +23,7 @@ def read(delivery: Delivery, vault: Vault) -> Json:
     try:
         body = vault.open(delivery.sealed)
     except Transient as error:
-        return {**blank, "body_is_missing": f"{error}: put that key into BODY_KEYS"}
+        return {**blank, "body_is_missing": str(error)}
     try:
         return {**blank, "body": masked(json.loads(body))}
     except (ValueError, RecursionError):

@@ -15,6 +15,7 @@ NOUNS: dict[Box, tuple[str, str]] = {
     "outbox": ("notification", "notifications"),
 }
 KEY_WARNING = timedelta(days=14)
+NEW_KEY = "make another, and set MEETERGO_API_KEY_EXPIRES to its last day"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Concern:
 
     Attributes:
         what: a sentence.
-        command: what to type; None where no command of ours helps.
+        command: what to type, or to do; None where the sentence says it.
     """
 
     what: str
@@ -76,5 +77,5 @@ def _waited_longer(since: datetime | None, now: datetime, longest: timedelta) ->
 def _of_the_key(days_left: int | None) -> Iterator[Concern]:
     if days_left is None or days_left > KEY_WARNING.days:
         return
-    ends = f"ends in {count(days_left, 'day', 'days')}" if days_left >= 0 else "has ended"
-    yield Concern(f"the API key of meetergo {ends}: make another, and set MEETERGO_API_KEY_EXPIRES to its end")
+    soon = f"ends in {count(days_left, 'day', 'days')}" if days_left else "ends today"
+    yield Concern(f"the API key of meetergo {soon if days_left >= 0 else 'has ended'}", NEW_KEY)

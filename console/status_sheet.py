@@ -12,7 +12,7 @@ from console.concerns import Concern
 from console.look import Look
 from console.output import Column
 from console.rows import Json
-from console.wording import NONE, age, count, duration, moment
+from console.wording import NONE, age, count, moment
 from models.queue import BOXES, Box
 from models.survey import RATE_OVER, Survey
 
@@ -93,5 +93,5 @@ def _around(look: Look) -> dict[str, str | Text | None]:
         "redis": redis,
         "accepted": f"{seen.accepted_per_minute:.1f} a minute, over the last {over}" if seen.rows else None,
         "schedule": (", ".join(runs) or "does not run") if seen.jobs else None,
-        "API key": None if look.key_days_left is None else f"ends in {duration(timedelta(days=look.key_days_left))}",
+        "API key": None if look.key_days_left is None else count(look.key_days_left, "day left", "days left"),
     }

@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
 
 from console.__main__ import cli
 
 BROKEN = b'{"webhookType": "booking_created", "secret": "its-own-secret", "id": '
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what starts a process and would be no different on PostgreSQL."""
 SECRETS = ("sample-secret", "its-own-secret", "one-time-token", "a-zoom-password")
 
 

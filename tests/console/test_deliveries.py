@@ -132,7 +132,7 @@ def test_a_body_whose_key_is_missing_says_which(
     monkeypatch.setenv("BODY_KEYS", Fernet.generate_key().decode())
     shown = ask_json("deliveries", "show", delivery_id)
     assert shown["body"] is None
-    assert "put that key into BODY_KEYS" in shown["body_is_missing"]
+    assert "which is not in BODY_KEYS" in shown["body_is_missing"]
 
 
 def test_an_id_may_be_a_beginning_that_only_one_has(desk: Desk) -> None:
