@@ -1,6 +1,7 @@
 """The files that start us somewhere else agree with the code. There may be no Docker engine where the tests run."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from console.settings import ConsoleSettings, StatusSettings
 from console.stage import commands
+from models.version import VERSION
 from receiver.settings import ReceiverSettings
 from worker.settings import ScheduleSettings, WorkerSettings
 
@@ -73,6 +75,11 @@ def test_each_process_is_given_only_what_it_reads(service: str, settings: Any) -
     assert given <= {name.upper() for name in settings.model_fields}
     missing = {name.upper() for name in settings.model_fields} - given
     assert missing <= {"HOST"}
+
+
+def test_the_version_that_we_show_is_the_one_that_we_state() -> None:
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert stated == VERSION
 
 
 def test_what_we_ship_is_pinned_exactly() -> None:
