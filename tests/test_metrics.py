@@ -214,6 +214,12 @@ def test_each_rule_waits_a_while_and_says_what_to_type_and_where_to_read_on() ->
         assert re.search(r'docs/operations\.md, section "[^"]+"\.$', rule["annotations"]["description"])
 
 
+def test_the_section_that_a_rule_names_is_there() -> None:
+    headings = set(re.findall(r"^## (.+)$", (OPERATIONS.parent / "operations.md").read_text(), re.MULTILINE))
+    named = {re.findall(r'section "([^"]+)"', rule["annotations"]["description"])[0] for rule in rules()}
+    assert named <= headings
+
+
 def promtool(*words: str, given: str = "") -> None:
     assert PROMTOOL
     done = subprocess.run([PROMTOOL, *words], cwd=OPERATIONS, input=given, capture_output=True, text=True, check=False)

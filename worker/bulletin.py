@@ -29,7 +29,7 @@ WORDINGS: dict[IncidentKind, Wording] = {
     "notifications_dead": Wording(
         "notifications are dead",
         "no notification is dead any more",
-        ("notifications list --status dead",),
+        ("notifications list --status dead", "notifications replay --dead"),
     ),
     "waiting_too_long": Wording(
         "something waits too long",
