@@ -1,5 +1,6 @@
 """A scrape: what Prometheus would read from our processes."""
 
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -57,7 +58,7 @@ def until(holds: Callable[[], object]) -> None:
 
 def free_ports(count: int) -> int:
     """The first of so many ports in a row that nobody uses."""
-    for first in range(20_000, 32_000, 7):
+    for first in range(20_000 + os.getpid() * 7 % 10_000, 32_000, 7):  # other test processes look elsewhere
         try:
             for port in range(first, first + count):
                 with socket.socket() as probe:
