@@ -1,10 +1,33 @@
 """`python -m console`: the operators' commands."""
 
-import click
+import sys
+from io import TextIOWrapper
 
+from console.bookings import bookings
 from console.commands import COMMANDS
+from console.completion import VARIABLE, completion
+from console.deliveries import deliveries
+from console.desk import Desk
+from console.events import events
+from console.notifications import notifications
+from console.status import status
+from models import logs
 
-cli = click.Group("console", commands=COMMANDS, help="The operators' desk of meetergo-inbox.")
+LOOK = [status, deliveries, bookings, notifications, events, completion]
+
+HELP = """The operators' desk of meetergo-inbox.
+
+\b
+Exit codes: 0   done
+            1   something needs a person, or was refused
+            2   wrong usage, or a setting that is missing or malformed
+            130 interrupted (Ctrl-C; of status --watch and events tail the usual end: 0)
+"""
+
+cli = Desk("console", commands=[*LOOK, *COMMANDS], help=HELP)
 
 if __name__ == "__main__":
-    cli(prog_name="python -m console")
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    logs.configure()
+    cli(prog_name="python -m console", complete_var=VARIABLE)

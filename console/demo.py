@@ -58,6 +58,8 @@ def play(console: Console) -> bool:
             "BODY_KEYS": Fernet.generate_key().decode(),
             "NOTIFY_DEFAULT": f"log:,{listener.url}",
             "NOTIFY_SIGNING_SECRET": secret,
+            "METRICS_PORT": "",  # nor does anybody have to hear of the delivery that dies in this story
+            "ALERT_CHANNELS": "",
             "HOST": "127.0.0.1",
             "PORT": str(port),
         }

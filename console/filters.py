@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from console import recent
 from models.search import Search
 
 AGO = re.compile(r"(\d{1,6})([smhd])")
@@ -35,7 +36,7 @@ class Moment(click.ParamType[datetime]):
 OPTIONS = [
     click.option("--status", type=click.Choice(["pending", "done", "dead"]), help="How they ended, or that they wait."),
     click.option("--event", metavar="NAME", help="The event, such as booking_created; of notifications, the news."),
-    click.option("--booking", "booking_id", metavar="ID", help="About this booking."),
+    click.option("--booking", "booking_id", type=recent.BOOKING, metavar="ID", help="About this booking."),
     click.option("--user", "platform_user", metavar="ID", help="About bookings of this host (external_id)."),
     click.option("--since", type=Moment(), metavar="TIME", help="Not older: 10m, 2h, 7d, or a date and time."),
     click.option("--until", type=Moment(), metavar="TIME", help="Older than this."),

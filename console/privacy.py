@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import click
 import structlog
 
+from console.output import as_json, print_json
 from models.database import Database
 from models.delivery import Delivery
 from models.erasure import erase as erase_guest
@@ -19,35 +20,38 @@ log = structlog.get_logger()
 
 
 @click.command()
-def prune() -> None:
+@as_json
+def prune(as_json: bool) -> None:
     """Remove deliveries and notifications that ended long ago (the schedule does it daily)."""
     settings = RetentionSettings.load()
     database = Database(settings.database_url)
-    for table, count in prune_rows(database, datetime.now(UTC), settings.keep).items():
-        click.echo(f"{table}: {count} removed")
+    removed = prune_rows(database, datetime.now(UTC), settings.keep)
     database.close()
+    _print_counts(removed, as_json, " removed")
 
 
 @click.command()
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase(email: str, yes: bool) -> None:
+@as_json
+def erase(email: str, yes: bool, as_json: bool) -> None:
     """Take one guest out of bookings, changes, notifications and deliveries."""
     if not yes:
-        click.confirm("It cannot be undone, and deliveries that name the guest cannot be replayed. Go on?", abort=True)
+        warning = "It cannot be undone, and deliveries that name the guest cannot be replayed. Go on?"
+        click.confirm(warning, abort=True, err=True)
     settings = SealedStoreSettings.load()
     database = Database(settings.database_url)
     erased = asdict(erase_guest(database, settings.vault(), email, datetime.now(UTC)))
     database.close()
     log.info("guest.erased", **erased)
-    for what, count in erased.items():
-        click.echo(f"{what}: {count}")
+    _print_counts(erased, as_json)
     if erased["waiting"] or erased["unopened"]:
         raise click.ClickException("not all: run it again when no delivery is waiting, with all BODY_KEYS")
 
 
 @click.command()
-def reseal() -> None:
+@as_json
+def reseal(as_json: bool) -> None:
     """Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can go."""
     settings = SealedStoreSettings.load()
     vault, database, total = settings.vault(), Database(settings.database_url), 0
@@ -64,4 +68,15 @@ def reseal() -> None:
         raise click.ClickException(f"{error}; {total} were resealed before") from error
     finally:
         database.close()
-    click.echo(f"{total} bodies resealed; all are sealed with key {vault.newest} now")
+    if as_json:
+        print_json({"resealed": total, "key": vault.newest})
+    else:
+        click.echo(f"{total} bodies resealed; all are sealed with key {vault.newest} now")
+
+
+def _print_counts(counts: dict[str, int], as_json: bool, after: str = "") -> None:
+    if as_json:
+        print_json(counts)
+        return
+    for what, count in counts.items():
+        click.echo(f"{what}: {count}{after}")

@@ -15,7 +15,6 @@ from rich.console import Console
 from console.redis_server import redis_server
 from console.settings import ConsoleSettings
 from console.stage import PROCESSES, StageFright, commands, environment, run_to_its_end
-from meetergo.address import Addresses
 
 HOST = "127.0.0.1"
 STOPPED_BY_CTRL_C = 130
@@ -87,10 +86,9 @@ def _check_port(port: int) -> None:
 
 def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    address = settings.receiver_url + Addresses(settings.webhook_keys).path(settings.webhook_account)
     console.print("\n[bold]meetergo-inbox is running.[/bold] Ctrl-C stops everything.\n")
     console.print("  Register this address with meetergo; it is a secret:")
-    console.print(f"    [bold]{address}[/bold]")
+    console.print(f"    [bold]{settings.address}[/bold]")
     if not settings.public_url:
         console.print("    (PUBLIC_URL is unset: meetergo reaches it only through an https tunnel or proxy)")
     console.print("  Send a sample, from another terminal:")

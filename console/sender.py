@@ -2,8 +2,11 @@
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -42,13 +45,26 @@ class Sender:
         Raises:
             urllib3.exceptions.HTTPError: nobody answers there.
         """
+        with self.lines(1) as deliver:
+            return deliver(body)
+
+    @contextmanager
+    def lines(self, count: int) -> Iterator[Callable[[bytes], Answer]]:
+        """Keeps so many lines open: for so many threads that deliver one body after the other.
+
+        Yields:
+            The same as `send`.
+        """
+        with urllib3.PoolManager(maxsize=count, block=True) as pool:
+            yield partial(self._post, pool)
+
+    def _post(self, pool: urllib3.PoolManager, body: bytes) -> Answer:
         now = datetime.now(UTC)
         headers = {"content-type": "application/json"}
         if self.signer:
             headers |= self.signer.sign(body, f"msg_{sha256(body).hexdigest()[:24]}", now)
         started = time.perf_counter()
-        with urllib3.PoolManager() as pool:
-            answer = pool.request("POST", self.url, body=body, headers=headers, timeout=PATIENCE_SECONDS, retries=False)
+        answer = pool.request("POST", self.url, body=body, headers=headers, timeout=PATIENCE_SECONDS, retries=False)
         return Answer(answer.status, _json(answer.data), (time.perf_counter() - started) * 1000)
 
 

@@ -1,5 +1,9 @@
-"""Settings of the console: the address, where it is reached, and how its deliveries are signed."""
+"""Settings of the console: the address and how its deliveries are signed; what `status` has to know."""
 
+from datetime import date
+
+from meetergo.address import Addresses
+from models.settings import StoreSettings, WaitingSettings
 from receiver.settings import SignedAddressSettings
 
 
@@ -13,3 +17,14 @@ class ConsoleSettings(SignedAddressSettings):
     def receiver_url(self) -> str:
         """Where the receiver is reached: by everybody, or else from this machine."""
         return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def address(self) -> str:
+        """What meetergo posts to. It is a secret."""
+        return self.receiver_url + Addresses(self.webhook_keys).path(self.webhook_account)
+
+
+class StatusSettings(StoreSettings, WaitingSettings):
+    """What `status` reads."""
+
+    meetergo_api_key_expires: date | None = None

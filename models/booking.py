@@ -177,6 +177,7 @@ class BookingChange(Model):
     __table_args__ = (
         Index("ix_booking_changes_booking_id_revision", "booking_id", "revision", unique=True),
         Index("ix_booking_changes_delivery_id", "delivery_id"),
+        Index("ix_booking_changes_at", "at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

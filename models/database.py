@@ -81,6 +81,17 @@ class Database:
             yield session
 
     @contextmanager
+    def rehearsal(self) -> Iterator[Session]:
+        """A transaction of which nothing stays, not even what somebody commits in it."""
+        with self.engine.connect() as connection:
+            outer = connection.begin()
+            try:
+                with Session(connection, expire_on_commit=False, join_transaction_mode="create_savepoint") as session:
+                    yield session
+            finally:
+                outer.rollback()
+
+    @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session that only reads, and so waits for no writer."""
         reader = self.engine.execution_options(sqlite_begin="DEFERRED")

@@ -1,6 +1,6 @@
 """The inbox: every authenticated body, kept until it is handled, and after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -112,11 +112,29 @@ class Delivery(Todo, Model):
 
     @classmethod
     def take_due(cls, session: Session, now: datetime, most: int) -> Sequence["Delivery"]:
-        """Deliveries that anybody may handle now, locked; those that another worker holds are passed over."""
-        query = select(cls).where(cls.is_due(now)).order_by(cls.due_at).limit(most)
+        """Deliveries that anybody may handle now, locked; those that another worker holds are passed over.
+
+        What became due together, such as by a replay, is taken in the order in which it came.
+        """
+        query = select(cls).where(cls.is_due(now)).order_by(cls.due_at, cls.received_at, cls.id).limit(most)
         return session.scalars(query.with_for_update(skip_locked=True)).all()
+
+    @classmethod
+    def locked(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:
+        """Those rows as they are now, locked; always in the same order, so that two operators cannot deadlock."""
+        return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
 
     def tell_of(self, event: Event) -> None:
         """Keeps what operators search by."""
         self.event = event.type
         self.booking_id = event.booking_id if isinstance(event, BookingEvent) else None
+
+    def replay(self, now: datetime) -> None:
+        """Start over; why nothing came of it before is not true any more."""
+        super().replay(now)
+        self.note = None
+
+    def ignore(self, reason: str, now: datetime) -> None:
+        """Nobody is to try it any more: it will never work."""
+        self.finish(now)
+        self.note = f"ignored: {reason}"

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -11,8 +13,24 @@ FOLDER = Path(__file__).parent / "migrations"
 
 def migrate(engine: Engine) -> None:
     """Applies what is missing, in one transaction. On a database that is up to date it does nothing."""
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
+    config = _config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def is_up_to_date(engine: Engine) -> bool:
+    """Whether the database has the tables of this version.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+    """
+    with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    return config

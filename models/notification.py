@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from hashlib import sha256
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text, exists, select
@@ -11,6 +12,18 @@ from models.booking import NewsKind
 from models.database import Model, insert_into
 from models.todo import Todo
 
+TOLD = (
+    "booking_id",
+    "platform_user_id",
+    "delivery_id",
+    "kind",
+    "channel",
+    "recipient",
+    "fingerprint",
+    "payload",
+)
+"""What a copy says as the first one did."""
+KEY_BYTES = 32
 SEND_LEASE = timedelta(seconds=60)
 """How long a sender has before another may send the same; longer than any channel's timeout."""
 
@@ -29,6 +42,7 @@ class Notification(Todo, Model):
         Index("ix_notifications_booking_id_status", "booking_id", "status"),
         Index("ix_notifications_delivery_id", "delivery_id"),
         Index("ix_notifications_ended_at", "ended_at"),
+        Index("ix_notifications_created_at", "created_at"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -68,6 +82,32 @@ class Notification(Todo, Model):
             insert_into(session, cls.__table__).values(row).on_conflict_do_nothing(index_elements=["key"])
         )
         return bool(result.rowcount)  # type: ignore[attr-defined]
+
+    def send_again(self, session: Session, now: datetime) -> "Notification":
+        """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.
+
+        Whoever calls this records who wanted it: see `Intervention`.
+        """
+        said = {name: getattr(self, name) for name in TOLD}
+        copy = Notification(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, **said)
+        session.add(copy)
+        session.flush()
+        return copy
+
+    def is_waiting(self, session: Session) -> bool:
+        """Whether this, or a copy of it, is still to go out."""
+        its_like = select(Notification).where(
+            Notification.booking_id == self.booking_id,
+            Notification.status == "pending",
+            Notification.fingerprint == self.fingerprint,
+            Notification.recipient == self.recipient,
+        )
+        return any(row.news == self.news for row in session.scalars(its_like))
+
+    @property
+    def news(self) -> tuple[str, str, str, str, int]:
+        """What is told to whom by what: the same for a notification and its copies."""
+        return self.booking_id, self.kind, self.fingerprint, self.recipient, self.payload["booking"].get("revision", 0)
 
     @classmethod
     def claim(cls, session: Session, now: datetime) -> "Notification | None":

@@ -6,7 +6,7 @@ with one exception: while the database is away, `carry` holds the body until a w
 """
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -73,12 +73,15 @@ class Bell:
         """The RQ queue behind a box."""
         return self._queues[box]
 
-    def ring(self, box: Box) -> None:
+    def ring(self, box: Box) -> bool:
         """Says that there is something to do; only who rings first enqueues a job.
 
         Never raises: if Redis is away, the sweep will ring when it is back.
+
+        Returns:
+            Whether Redis heard it.
         """
-        self._quietly(box, lambda: self._ring(box))
+        return self._quietly(box, lambda: self._ring(box))
 
     def ring_again(self, box: Box) -> None:
         """Rings even if the bell is rung, in case its job was lost; not while any job is waiting. Never raises."""
@@ -97,9 +100,31 @@ class Bell:
         """Enqueues again the jobs whose worker was killed: a carried body is nowhere else. Never raises."""
         self._quietly(box, lambda: self.queue(box).started_job_registry.cleanup())
 
-    def forget(self, box: Box, key: str) -> None:
-        """Takes a row's own job away, wherever it is: the row is to be replayed. Never raises."""
-        self._quietly(box, lambda: self._forget(box, key))
+    def forget(self, box: Box, *keys: str) -> bool:
+        """Takes rows' own jobs away, wherever they are: the rows start over, or are closed. Never raises.
+
+        Returns:
+            Whether Redis heard it.
+        """
+        return self._quietly(box, lambda: self._forget(box, keys))
+
+    def file(self, box: Box, key: str, reason: str) -> None:
+        """Puts a dead row's own job into RQ's failed registry, and nowhere else.
+
+        Args:
+            box: whose row it is.
+            key: the row's id.
+            reason: why it died, safe to log.
+
+        Raises:
+            RedisError: Redis is away.
+        """
+        queue, job = self.queue(box), self._own_job(box, key)
+        queue.remove(job.id)
+        queue.scheduled_job_registry.remove(job.id)
+        with job.connection.pipeline() as pipeline:
+            record_job_failure(job, reason, pipeline)
+            pipeline.execute()
 
     def note_arrival(self, mark: str, now: datetime) -> None:
         """Says that a delivery came by this address, so that a rotation knows. Never raises."""
@@ -114,11 +139,13 @@ class Bell:
         description = "a delivery, while the database is away"
         self._ask(lambda: self._enqueue("inbox", CARRY, pack(letter), description, CARRY_TIMEOUT))
 
-    def _quietly(self, box: Box, action: Callable[[], object]) -> None:
+    def _quietly(self, box: Box, action: Callable[[], object]) -> bool:
         try:
             self._ask(action)
         except RedisError as error:
             log.warning("bell.unheard", box=box, error=type(error).__name__)
+            return False
+        return True
 
     def _ask(self, action: Callable[[], object]) -> None:
         if self._respite.is_on:
@@ -146,29 +173,37 @@ class Bell:
         )
 
     def _tend(self, box: Box, key: str, row: Todo) -> None:
-        queue, job = self.queue(box), self._own_job(box, key)
-        queue.failed_job_registry.remove(job.id)
         if row.status == "dead":
-            _file_as_failed(job, row.last_words)
+            self.file(box, key, row.last_words)
         else:
+            queue, job = self.queue(box), self._own_job(box, key)
+            queue.failed_job_registry.remove(job.id)
             queue.schedule_job(job, row.due_at)
 
-    def _forget(self, box: Box, key: str) -> None:
-        job = self.queue(box).fetch_job(_job_id(box, key))
-        if job:
-            job.delete()
+    def _forget(self, box: Box, keys: Sequence[str]) -> None:
+        ids = [job_id(box, key) for key in keys]
+        queue = self.queue(box)
+        for name, job in zip(ids, Job.fetch_many(ids, queue.connection, queue.serializer), strict=True):
+            if job:
+                job.delete()
+            queue.failed_job_registry.remove(name)
 
     def _own_job(self, box: Box, key: str) -> Job:
         return self.queue(box).create_job(
             TEND,
             args=(box, key),
-            job_id=_job_id(box, key),
+            job_id=job_id(box, key),
             description=f"{box} {key}",
             timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
             retry=IF_ITS_WORKER_DIES,
             status=JobStatus.SCHEDULED,
         )
+
+
+def job_id(box: Box, key: str) -> str:
+    """What a row's own job is called."""
+    return f"{box}-{key}"
 
 
 def pack(letter: Letter) -> tuple[str, ...]:
@@ -183,18 +218,8 @@ def unpack(letter_id: str, account: str, content: str, key: str, received_at: st
     return Letter(letter_id, account, sealed, datetime.fromisoformat(received_at))
 
 
-def _file_as_failed(job: Job, reason: str) -> None:
-    with job.connection.pipeline() as pipeline:
-        record_job_failure(job, reason, pipeline)
-        pipeline.execute()
-
-
 def _flag(box: Box) -> str:
     return f"meetergo-inbox:bell:{box}"
-
-
-def _job_id(box: Box, key: str) -> str:
-    return f"{box}-{key}"
 
 
 def _seconds(duration: timedelta) -> int:

@@ -1,6 +1,6 @@
 """Retention: how long what is done is remembered. Bookings and their changes stay; they are the platform's.
 
-Failed attempts go with their rows; interventions stay as long as what is dead.
+Failed attempts go with their rows; interventions and incidents stay as long as what is dead.
 """
 
 from datetime import datetime, timedelta
@@ -10,6 +10,7 @@ from sqlalchemy import Select, delete, select
 
 from models.database import Database
 from models.delivery import Delivery
+from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 
@@ -18,7 +19,7 @@ AT_ONCE = 1000
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
-    """Removes deliveries and notifications that ended long ago, and interventions.
+    """Removes deliveries, notifications and incidents that ended long ago, and interventions.
 
     Args:
         database: where they are.
@@ -32,8 +33,13 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
         rows.__tablename__: sum(_prune_ended(database, rows, status, now - age) for status, age in keep.items())
         for rows in (Delivery, Notification)
     }
-    old = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
-    return {**ended, Intervention.__tablename__: _prune(database, Intervention, old)}
+    acts = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
+    over = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
+    return {
+        **ended,
+        Intervention.__tablename__: _prune(database, Intervention, acts),
+        Incident.__tablename__: _prune(database, Incident, over),
+    }
 
 
 def _prune_ended(database: Database, rows: Any, status: str, before: datetime) -> int:

@@ -115,6 +115,13 @@ class StoreSettings(DatabaseSettings):
     redis_url: RedisUrl = Field(repr=False)
 
 
+class MetricsSettings(Settings):
+    """Where the numbers for Prometheus are served; without a port they are not even taken."""
+
+    metrics_port: int | None = Field(None, ge=1, le=65533)
+    metrics_host: str = "127.0.0.1"
+
+
 class VaultSettings(Settings):
     """What seals the bodies at rest."""
 
@@ -139,6 +146,12 @@ class RetentionSettings(DatabaseSettings):
     def keep(self) -> dict[str, timedelta]:
         """Status -> how long rows stay."""
         return {"done": timedelta(days=self.keep_done_days), "dead": timedelta(days=self.keep_dead_days)}
+
+
+class WaitingSettings(Settings):
+    """How long a row may wait before a person should look, in seconds."""
+
+    alert_waiting_seconds: int = Field(300, ge=1)
 
 
 class AddressSettings(Settings):

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from models import pulse
 from models.database import Database
 from models.delivery import Delivery
+from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.queue import BOXES, Bell, Box
 
@@ -70,6 +71,8 @@ class Survey:
         jobs: by box; None if Redis did not answer.
         next_runs: task of the schedule -> when it runs next; one that did not run lately is not there.
         accepted_per_minute: how many deliveries came of late.
+        incidents: kind of each open incident -> when it began; of a schedule that does not run, as it left them.
+        faults: why a store did not answer.
     """
 
     at: datetime
@@ -77,6 +80,8 @@ class Survey:
     jobs: Mapping[Box, Jobs] | None
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     accepted_per_minute: float = 0.0
+    incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
+    faults: tuple[Exception, ...] = ()
 
 
 def survey(database: Database, bell: Bell, now: datetime) -> Survey:
@@ -84,18 +89,23 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
     rows: Mapping[Box, Rows] | None = None
     jobs: Mapping[Box, Jobs] | None = None
     next_runs: Mapping[str, datetime] = {}
+    incidents: Mapping[IncidentKind, datetime] = {}
     accepted = 0.0
+    faults: list[Exception] = []
     try:
         with database.reading() as session:
             rows = {box: _rows(session, kind, now) for box, kind in ROWS.items()}
             accepted = _per_minute(session, Delivery.received_at, now)
-    except SQLAlchemyError:
+            incidents = Incident.open_ones(session)
+    except SQLAlchemyError as error:
         rows = None
+        faults.append(error)
     try:
         jobs, next_runs = {box: _jobs(bell, box) for box in BOXES}, pulse.next_runs(bell.redis)
-    except RedisError:
+    except RedisError as error:
         jobs, next_runs = None, {}
-    return Survey(now, rows, jobs, next_runs, accepted)
+        faults.append(error)
+    return Survey(now, rows, jobs, next_runs, accepted, incidents, tuple(faults))
 
 
 def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:

@@ -4,6 +4,7 @@ from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.endpoint import Endpoint
+from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
@@ -15,6 +16,7 @@ __all__ = [
     "Delivery",
     "Endpoint",
     "FailedAttempt",
+    "Incident",
     "Intervention",
     "Notification",
     "PlatformUser",

@@ -43,8 +43,9 @@ class Todo:
 
     @property
     def last_words(self) -> str:
-        """Why it failed just now, safe to log: see `describe`."""
-        return describe(self._failure)
+        """Why it failed, safe to log: see `describe`. Of a row that was loaded, what it says before it may quote."""
+        failure = getattr(self, "_failure", None)
+        return describe(failure) if failure else (self.last_error or "").partition(":")[0]
 
     def replay(self, now: datetime) -> None:
         """Start over, with all attempts to come."""

@@ -1,11 +1,14 @@
 """`python -m receiver`: serves the receiver with Granian, on $PORT."""
 
+from contextlib import nullcontext
+
 import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
 from models import logs
+from models.exposition import exposition
 from receiver.settings import ReceiverSettings
 
 CONNECTIONS = 1024
@@ -19,7 +22,12 @@ def main() -> None:
     settings = ReceiverSettings.load()
     logs.configure()
     settings.vault().warn_if_it_seals_nothing()
-    log.info("receiver.listening", host=settings.host, port=settings.port)
+    with exposition(settings, "web") as exposed, exposed.served() if exposed else nullcontext():
+        log.info("receiver.listening", host=settings.host, port=settings.port)
+        _serve(settings)
+
+
+def _serve(settings: ReceiverSettings) -> None:
     Server(
         "receiver.wsgi:app",
         address=settings.host,

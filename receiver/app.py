@@ -48,6 +48,10 @@ def create_app(settings: ReceiverSettings) -> Flask:
         settings.verifier(),
         settings.webhook_max_body,
     )
+    if settings.metrics_port:
+        from receiver.meter import Meter  # late: see models/exposition.py
+
+        app.wsgi_app = Meter(app.wsgi_app)  # type: ignore[method-assign] # as above
     return app
 
 

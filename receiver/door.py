@@ -88,4 +88,5 @@ def webhook(token: str = "") -> Response:
     except RedisError:
         retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
         return refusal(503, "nothing can keep this now, come back later", retry)
-    return answer(200, {"status": "accepted", "delivery": delivery_id})
+    log.info("delivery.accepted", delivery_id=delivery_id)
+    return answer(200, {"status": "accepted", "delivery": delivery_id}, {"X-Delivery-Id": delivery_id})

@@ -75,7 +75,7 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Lets a request through, or answers it."""
-        if environ["REQUEST_METHOD"] == "POST" and _is_webhook(environ):
+        if is_webhook(environ):
             try:
                 environ[ADMITTED] = self._admit(environ)
             except Refused as refused:
@@ -118,9 +118,10 @@ class Gate:
         return body
 
 
-def _is_webhook(environ: WSGIEnvironment) -> bool:
+def is_webhook(environ: WSGIEnvironment) -> bool:
+    """Whether somebody wants to deliver something."""
     path = _path(environ)
-    return path == WEBHOOK_PATH or path.startswith(WEBHOOK_PATH + "/")
+    return environ["REQUEST_METHOD"] == "POST" and (path == WEBHOOK_PATH or path.startswith(WEBHOOK_PATH + "/"))
 
 
 def _path(environ: WSGIEnvironment) -> str:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from meetergo.signatures import MalformedSecret, Verifier
-from models.settings import AddressSettings, CommaSeparated, StoreSettings, VaultSettings
+from models.settings import AddressSettings, CommaSeparated, MetricsSettings, StoreSettings, VaultSettings
 
 DEFAULT_MAX_BODY = 256 * 1024
 DEFAULT_THREADS = 16
@@ -42,7 +42,7 @@ class SignedAddressSettings(AddressSettings):
         return self
 
 
-class ReceiverSettings(StoreSettings, SignedAddressSettings, VaultSettings):
+class ReceiverSettings(StoreSettings, SignedAddressSettings, VaultSettings, MetricsSettings):
     """What the receiver reads. Sizes in bytes."""
 
     webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1)

@@ -1,19 +1,21 @@
 """The files that start us somewhere else agree with the code. There may be no Docker engine where the tests run."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from console.settings import ConsoleSettings
+from console.settings import ConsoleSettings, StatusSettings
 from console.stage import commands
+from models.version import VERSION
 from receiver.settings import ReceiverSettings
-from worker.settings import WorkerSettings
+from worker.settings import ScheduleSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = [ReceiverSettings, WorkerSettings, ConsoleSettings]
+SETTINGS = [ReceiverSettings, WorkerSettings, ScheduleSettings, ConsoleSettings, StatusSettings]
 NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
 SAID = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 
@@ -66,13 +68,18 @@ def test_the_stores_of_compose_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "settings"), [("receiver", ReceiverSettings), ("worker", WorkerSettings), ("cron", WorkerSettings)]
+    ("service", "settings"), [("receiver", ReceiverSettings), ("worker", WorkerSettings), ("cron", ScheduleSettings)]
 )
 def test_each_process_is_given_only_what_it_reads(service: str, settings: Any) -> None:
     given = set(compose()[service]["environment"])
     assert given <= {name.upper() for name in settings.model_fields}
     missing = {name.upper() for name in settings.model_fields} - given
     assert missing <= {"HOST"}
+
+
+def test_the_version_that_we_show_is_the_one_that_we_state() -> None:
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert stated == VERSION
 
 
 def test_what_we_ship_is_pinned_exactly() -> None:

@@ -106,6 +106,7 @@ def settings(mark: Markers, world: World, database_url: str, redis_url: str) -> 
         "MAIL_FROM": "bookings@platform.example",
         "NOTIFY_DEFAULT": ",".join(channels),
         "NOTIFY_SIGNING_SECRET": f"whsec_{mark('postsecret')}",
+        "ALERT_CHANNELS": f"json://{mark('alertuser')}:{mark('alertpassword')}@127.0.0.1:{world.http}/{mark('alertpath')}",
         "PLATFORM_HOOK": "tests.secrecy.hook:changed",
         "HOST": "127.0.0.1",
     }

@@ -3,6 +3,7 @@
 import argparse
 
 from models import logs
+from models.exposition import exposition
 from models.queue import BOXES
 from worker.crew import Crew
 from worker.office import open_office
@@ -22,8 +23,9 @@ def main() -> None:
     logs.configure()
     settings = WorkerSettings.load()
     settings.vault().warn_if_it_seals_nothing()
-    or_exit(lambda: open_office(settings)).database.close()
-    Crew(settings.redis_url, tuple(dict.fromkeys(arguments.boxes)), arguments.processes).work()
+    with exposition(settings, "worker") as exposed:
+        or_exit(lambda: open_office(settings)).database.close()
+        Crew(settings.redis_url, tuple(dict.fromkeys(arguments.boxes)), arguments.processes, exposed).work()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from models import queue
+from models.exposition import Exposition
 from models.queue import JOB_TIMEOUT, Bell, Box
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
@@ -59,11 +60,13 @@ class Crew:
         redis_url: the queue's Redis.
         boxes: what to work at.
         processes: how many for each box.
+        exposition: shows what they counted, if somebody asked for numbers.
     """
 
     redis_url: str
     boxes: tuple[Box, ...]
     processes: int
+    exposition: Exposition | None = None
 
     def work(self) -> None:
         """Starts all, restarts who dies, and ends when asked to: each finishes its job first."""
@@ -85,7 +88,8 @@ class Crew:
         """The scheduler's name stays when it is restarted: so it takes its own lock over at once."""
         name = f"{socket.gethostname()}-{os.getpid()}"
         workers = [partial(work_at, self.redis_url, box) for box in self.boxes for _ in range(self.processes)]
-        return [*workers, partial(schedule_for, self.redis_url, self.boxes, name)]
+        show = [self.exposition.serve] if self.exposition else []
+        return [*workers, partial(schedule_for, self.redis_url, self.boxes, name), *show]
 
 
 def _start(duty: Callable[[], None]) -> BaseProcess:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from models.vault import Vault
 from worker.handlers import HANDLERS
 from worker.ledger import Ledger
 from worker.recorder import Recorder
+from worker.tally import NoTally, Tally
 
 BATCH = 200
 LONGEST_BATCH = timedelta(milliseconds=250)
@@ -49,6 +50,7 @@ class Inbox:
         vault: opens their bodies.
         company_id: the only company whose events are taken; empty for any.
         clock: tells the time, UTC.
+        tally: hears of each try.
     """
 
     database: Database
@@ -57,6 +59,7 @@ class Inbox:
     vault: Vault
     company_id: str
     clock: Clock
+    tally: Tally = field(default_factory=NoTally)
 
     def work_off(self) -> bool:
         """Handles one batch of what is due, in one transaction.
@@ -84,20 +87,16 @@ class Inbox:
                 Intervention.record(session, "replayed", delivery, self.clock(), by=BY_RQ)
             if delivery is None or not delivery.wants_another_try(self.clock()):
                 return delivery
-            outcome = self._process(session, delivery, self._read(delivery))
+            outcome = self.process(session, delivery)
         self._report([outcome], tend=False)
         return delivery
 
-    def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
-        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
-        outcomes: list[Outcome] = []
-        for delivery, event in sorted(((row, self._read(row)) for row in due), key=_by_booking):
-            if time.monotonic() > stop:
-                break
-            outcomes.append(self._process(session, delivery, event))
-        return outcomes
+    def process(self, session: Session, delivery: Delivery) -> Outcome:
+        """Handles one delivery in the caller's transaction, in a savepoint of its own. It wakes nobody."""
+        return self._process(session, delivery, self.read(delivery))
 
-    def _read(self, delivery: Delivery) -> Event | Failure:
+    def read(self, delivery: Delivery) -> Event | Failure:
+        """What a delivery says; or why nobody can tell."""
         try:
             body, asked = self.vault.open(delivery.sealed), delivery.source == "reconcile"
             event = events.read(body, delivery.received_at, is_authoritative=asked)
@@ -108,6 +107,15 @@ class Inbox:
         if self.company_id and event.company_id not in (None, self.company_id):
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
+
+    def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
+        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
+        outcomes: list[Outcome] = []
+        for delivery, event in sorted(((row, self.read(row)) for row in due), key=_by_booking):
+            if time.monotonic() > stop:
+                break
+            outcomes.append(self._process(session, delivery, event))
+        return outcomes
 
     def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         now = self.clock()
@@ -133,12 +141,13 @@ class Inbox:
         return sum(self.recorder.record(session, change, delivery.id) for change in changes)
 
     def _report(self, outcomes: Sequence[Outcome], *, tend: bool = True) -> None:
-        """After the commit: wakes the outbox, gives each failed row a job of its own, and logs."""
+        """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""
         if any(outcome.owed for outcome in outcomes):
             self.bell.ring("outbox")
         for delivery, error, _ in outcomes:
             if error and tend:
                 self.bell.tend("inbox", delivery.id, delivery)
+            self.tally.delivery(delivery, self.clock())
             log.info(
                 f"delivery.{'retrying' if delivery.status == 'pending' else delivery.status}",
                 delivery_id=delivery.id,

@@ -13,6 +13,7 @@ from worker.inbox import Inbox
 from worker.outbox import Outbox
 from worker.recorder import Recorder
 from worker.settings import WorkerSettings
+from worker.tally import NoTally, Tally
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,23 @@ def open_office(settings: WorkerSettings) -> Office:
     """
     database, bell = Database(settings.database_url), Bell(queue.connect(settings.redis_url))
     announcer = Announcer(settings)
-    recorder = Recorder(announcer, hook.load(settings.platform_hook))
+    recorder, tally = Recorder(announcer, hook.load(settings.platform_hook)), _tally(settings)
     return Office(
         database,
         bell,
         recorder,
-        Inbox(database, bell, recorder, settings.vault(), settings.meetergo_company_id, _now),
-        Outbox(database, bell, announcer, _now),
+        Inbox(database, bell, recorder, settings.vault(), settings.meetergo_company_id, _now, tally),
+        Outbox(database, bell, announcer, _now, tally),
         settings.keep,
     )
+
+
+def _tally(settings: WorkerSettings) -> Tally:
+    if not settings.metrics_port:
+        return NoTally()
+    from worker.counters import Counters  # late: see models/exposition.py
+
+    return Counters()
 
 
 def _now() -> datetime:

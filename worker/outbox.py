@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,6 +17,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
 from worker.announcer import Announcer, message_of
+from worker.tally import NoTally, Tally
 
 LONGEST_SETTLING = timedelta(seconds=20)
 """Together with the longest channel it is shorter than the lease."""
@@ -33,12 +34,14 @@ class Outbox:
         bell: tends what failed.
         announcer: knows the channels.
         clock: tells the time, UTC.
+        tally: hears of each try.
     """
 
     database: Database
     bell: Bell
     announcer: Announcer
     clock: Callable[[], datetime]
+    tally: Tally = field(default_factory=NoTally)
 
     def work_off(self) -> bool:
         """Sends the next notification that is due.
@@ -81,6 +84,7 @@ class Outbox:
         except Exception as caught:
             error = caught
         settled = self._settle_in_time(notification.id, error)
+        self.tally.notification(settled)
         log.info(
             f"notification.{'retrying' if settled.status == 'pending' else settled.status}",
             notification_id=settled.message_id,

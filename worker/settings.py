@@ -4,7 +4,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from models.settings import CommaSeparated, RetentionSettings, StoreSettings, VaultSettings
+from models.settings import (
+    CommaSeparated,
+    MetricsSettings,
+    RetentionSettings,
+    StoreSettings,
+    VaultSettings,
+    WaitingSettings,
+)
 
 
 def _smtp_url(url: str) -> str:
@@ -13,7 +20,7 @@ def _smtp_url(url: str) -> str:
     return url
 
 
-class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings):
+class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings, MetricsSettings):
     """What the back room reads."""
 
     meetergo_company_id: str = ""
@@ -22,3 +29,13 @@ class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings):
     notify_signing_secret: str = Field("", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
     mail_from: str = ""
+
+
+class AlertSettings(WaitingSettings):
+    """Whom to tell that a person is needed."""
+
+    alert_channels: CommaSeparated = Field([], repr=False)
+
+
+class ScheduleSettings(WorkerSettings, AlertSettings):
+    """What the schedule reads."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from models.settings import EXIT_BAD_SETTING
+from worker.alerts import UnusableAlert
 from worker.channels import UnusableChannel
 from worker.hook import UnusableHook
 
@@ -17,6 +18,8 @@ def or_exit(open_it: Callable[[], Opened]) -> Opened:
         return open_it()
     except UnusableChannel as error:
         print(f"NOTIFY_DEFAULT: {error} (see .env.example).", file=sys.stderr)
+    except UnusableAlert as error:
+        print(f"ALERT_CHANNELS: {error} (see .env.example).", file=sys.stderr)
     except UnusableHook as error:
         print(f"{error} (see .env.example).", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)

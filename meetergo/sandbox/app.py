@@ -6,26 +6,28 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from meetergo.sandbox import developer
 from meetergo.sandbox.answers import refusal, too_many
-from meetergo.sandbox.company import Company
 from meetergo.sandbox.credentials import CAPABILITIES, USER_HEADER, Credentials, acting_user, expired
+from meetergo.sandbox.developer import Bench
 from meetergo.sandbox.mischief import Mischief
 from meetergo.sandbox.rate_limit import Buckets
 from meetergo.sandbox.refused import Refused
 from meetergo.sandbox.routes import PARTS
 
 
-def create_app(company: Company, credentials: Credentials, mischief: Mischief, buckets: Buckets | None) -> Flask:
+def create_app(bench: Bench, credentials: Credentials, mischief: Mischief, buckets: Buckets | None) -> Flask:
     """Answers truly about a company.
 
     Args:
-        company: the one.
+        bench: the company, and what the page needs.
         credentials: who may ask.
         mischief: knows whether all credentials are expired, and in which form a 429 says how long to wait.
         buckets: the rate limit, if there is one.
     """
     app = Flask(__name__, static_folder=None)
-    app.extensions["company"] = company
+    company = bench.company
+    app.extensions |= {"company": company, "bench": bench}
     app.register_error_handler(Refused, refusal)
     app.register_error_handler(HTTPException, _refuse)
 
@@ -47,6 +49,7 @@ def create_app(company: Company, credentials: Credentials, mischief: Mischief, b
     app.before_request(identify)
     for part in PARTS:
         app.register_blueprint(part)
+    app.register_blueprint(developer.page)
     return app
 
 

@@ -34,7 +34,7 @@ A stand-in for meetergo is running. Ctrl-C stops it.
 
 def serve(meetergo: Sandbox) -> None:
     """Runs it until Ctrl-C, with a host in it if there was none."""
-    meetergo.company.booking_base = meetergo.url
+    meetergo.company.booking_base = f"{meetergo.url}/book"
     furnish(meetergo)
     click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token))
     try:

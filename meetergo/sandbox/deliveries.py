@@ -100,7 +100,7 @@ class Line(Thread):
         self._quiet = quiet
         self._work: Queue[Delivery | Event | None] = Queue()
         self._held: list[Delivery] = []
-        self._has_ended = False
+        self._ending = Event()
 
     def put(self, delivery: Delivery) -> None:
         """Puts one at the end."""
@@ -114,7 +114,7 @@ class Line(Thread):
 
     def end(self) -> None:
         """Ends after the one that is being sent; an endpoint that does not answer is not waited for."""
-        self._has_ended = True
+        self._ending.set()
         self._work.put(None)
         self.join(LONGEST_FAREWELL)
 
@@ -126,7 +126,7 @@ class Line(Thread):
             except Empty:
                 self._release(self._held)
                 continue
-            if item is None or self._has_ended:
+            if item is None or self._ending.is_set():
                 return
             if isinstance(item, Event):
                 self._release(self._held)
@@ -150,5 +150,5 @@ class Line(Thread):
             self._deliver(delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
-        time.sleep(delivery.fate.delay)
-        self._send(delivery)
+        if not self._ending.wait(delivery.fate.delay):
+            self._send(delivery)

@@ -51,7 +51,12 @@ class Front:
         """Answers one request."""
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
-        answer = self._answer(environ, body) if environ["PATH_INFO"].startswith(API) else self._truly(environ)
+        if environ["PATH_INFO"].startswith(API):
+            answer = self._answer(environ, body)
+        elif environ["REQUEST_METHOD"] in WRITES:
+            answer = self._truly(environ)
+        else:  # the page asks the platform, which may take its time
+            answer = Response.from_app(self._app, environ, buffered=True)
         return answer(environ, start_response)
 
     def _answer(self, environ: "WSGIEnvironment", body: bytes) -> Response:
@@ -75,7 +80,7 @@ class Front:
         """One request at a time, as if each were a transaction."""
         with self._company.lock:
             answer = Response.from_app(self._app, environ, buffered=True)
-            if self._state and environ["REQUEST_METHOD"] in WRITES and answer.status_code < 400:
+            if self._state and environ["REQUEST_METHOD"] in WRITES:
                 self._company.save(self._state)
         return answer
 

@@ -1,14 +1,15 @@
 """The stand-in as a whole: started on a port, asked for what it keeps, and told what to do."""
 
+import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from meetergo.sandbox import users
 from meetergo.sandbox.app import create_app
@@ -16,14 +17,17 @@ from meetergo.sandbox.company import Company, Plan, Record
 from meetergo.sandbox.courier import TIMEOUT, Courier
 from meetergo.sandbox.credentials import Credentials
 from meetergo.sandbox.deliveries import Delivery
+from meetergo.sandbox.developer import Bench
 from meetergo.sandbox.front import Front
 from meetergo.sandbox.mischief import Act, Mischief
 from meetergo.sandbox.people import People
 from meetergo.sandbox.rate_limit import Buckets, RateLimit
 from meetergo.sandbox.timestamps import Clock, utc_now
 from meetergo.sandbox.trouble import Trouble
+from meetergo.sandbox.view import PlatformBookings
 
 HOST = "127.0.0.1"
+POLL_SECONDS = 0.005
 PATIENCE = timedelta(seconds=60)
 
 
@@ -32,6 +36,13 @@ class _Quietly(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name that it overrides
         """Nothing."""
+
+
+def _listening(host: str, port: int, app: Front) -> BaseWSGIServer:
+    """A server on a socket of ours: werkzeug would end the process if the port is taken."""
+    with socket.create_server((host, port)) as line:
+        port = line.getsockname()[1]
+        return make_server(host, port, app, threaded=True, request_handler=_Quietly, fd=line.fileno())
 
 
 class Sandbox:
@@ -51,6 +62,10 @@ class Sandbox:
             `attendees` and `revision`.
         host, port: where to listen; port 0 for a free one.
 
+    Raises:
+        OSError: it cannot listen there.
+        UnusableState: nothing can be taken from the file.
+
     Attributes:
         url: where it listens.
         key: a platform API key.
@@ -68,7 +83,7 @@ class Sandbox:
         retries: int = 0,
         timeout: timedelta = TIMEOUT,
         state: Path | None = None,
-        platform_bookings: Callable[[], list[dict[str, Any]]] | None = None,
+        platform_bookings: PlatformBookings | None = None,
         host: str = HOST,
         port: int = 0,
     ) -> None:
@@ -82,9 +97,10 @@ class Sandbox:
         self.token = self._credentials.new_token(self.company.admin_id)
         self._stop = Event()
         buckets = Buckets(rate_limit) if rate_limit else None
-        app = create_app(self.company, self._credentials, self._mischief, buckets)
+        bench = Bench(self.company, self.people, self.deliveries, platform_bookings, self.key)
+        app = create_app(bench, self._credentials, self._mischief, buckets)
         front = Front(app, self.company, self._mischief, self._stop, state)
-        self._server = make_server(host, port, front, threaded=True, request_handler=_Quietly)
+        self._server = _listening(host, port, front)
         self.url = f"http://{host}:{self._server.port}"
 
     def _open(self, state: Path | None) -> None:
@@ -93,9 +109,9 @@ class Sandbox:
         else:
             users.create_admin(self.company)
 
-    def serve(self) -> None:
-        """Answers until `stop` is called from another thread."""
-        self._server.serve_forever(poll_interval=0.02)
+    def serve(self, poll_seconds: float = 0.5) -> None:
+        """Answers until `stop` is called from another thread, which is looked for so often."""
+        self._server.serve_forever(poll_seconds)
 
     def stop(self) -> None:
         """Ends `serve`, from another thread."""
@@ -190,7 +206,7 @@ def sandbox(trouble: Trouble | None = None, **options: Any) -> Iterator[Sandbox]
         options: of `Sandbox`.
     """
     meetergo = Sandbox(trouble or Trouble(), **options)
-    thread = Thread(target=meetergo.serve, name="sandbox", daemon=True)
+    thread = Thread(target=meetergo.serve, args=(POLL_SECONDS,), name="sandbox", daemon=True)
     thread.start()
     try:
         yield meetergo

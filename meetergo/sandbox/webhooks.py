@@ -29,7 +29,7 @@ def _url(text: str) -> str:
 
 
 Endpoint = Annotated[str, AfterValidator(_url)]
-EventTypes = Annotated[list[EventType], Field(min_length=1)]
+EventTypes = Annotated[list[EventType], Field(min_length=1), AfterValidator(lambda names: list(dict.fromkeys(names)))]
 
 
 class NewWebhook(Input):
@@ -61,7 +61,7 @@ def create(company: Company, wanted: NewWebhook) -> Record:
         "id": FIRST_ID + company.issued["webhook"] - 1,
         "endpoint": wanted.endpoint,
         "description": wanted.description,
-        "eventTypes": list(dict.fromkeys(wanted.event_types)),
+        "eventTypes": wanted.event_types,
         "companyId": company.id,
         "createdAt": utc_text(company.now()),
     }

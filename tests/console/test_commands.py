@@ -90,12 +90,13 @@ def test_replay_makes_a_dead_delivery_pending_and_takes_it_out_of_rqs_failed_reg
     (delivery_id,) = desk.deliver(b"not json")
     desk.work_off()
     settings = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
-    done = console(tmp_path, "replay", delivery_id, **settings)
+    done = console(tmp_path, "replay", delivery_id[:8], "--yes", **settings)
     assert done.returncode == 0, done.stderr
+    assert "1 delivery replayed" in done.stdout
     assert [row.status for row in desk.all(Delivery)] == ["pending"]
     assert desk.office.bell.queue("inbox").failed_job_registry.get_job_ids() == []
     assert desk.office.bell.queue("inbox").count == 1
-    assert "no such delivery" in console(tmp_path, "replay", "unknown", **settings).stderr
+    assert "there is no delivery whose id" in console(tmp_path, "replay", "unknown", **settings).stderr
 
 
 def test_alive_says_whether_a_worker_of_this_machine_works(tmp_path: Path, redis: Redis, redis_url: str) -> None:

@@ -18,6 +18,8 @@ from models import queue
 from models.booking import Booking
 from models.delivery import Delivery
 from models.queue import Bell
+from models.version import VERSION
+from tests.scrape import free_ports, read, read_until
 from tests.worker.desk import AT, START, Desk
 
 
@@ -76,6 +78,25 @@ def test_a_crew_that_is_killed_leaves_nobody_behind(desk: Desk, tmp_path: Path) 
         until(lambda: workers(desk) == [])
 
 
+def test_who_shows_the_numbers_is_replaced_too_and_ends_with_the_crew(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = free_ports(2)
+    monkeypatch.setenv("METRICS_PORT", str(first))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with crew(tmp_path) as process:
+        read_until(lambda scrape: scrape.value("build_info", process="worker", version=VERSION), first + 1)
+        family = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        shows = int(family.read_text().split()[-1])
+        os.kill(shows, signal.SIGKILL)
+        until(lambda: len(family.read_text().split()) == 4 and str(shows) not in family.read_text().split())
+        read_until(lambda scrape: scrape.text, first + 1)
+        process.kill()
+        process.wait()
+        until(lambda: not read(first + 1).text)
+        until(lambda: not list(tmp_path.glob("meetergo-inbox-*")))
+
+
 def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twice(
     desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -119,13 +140,17 @@ def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) 
         ({"NOTIFY_DEFAULT": "nonsense://x"}, "NOTIFY_DEFAULT"),
         ({"NOTIFY_DEFAULT": "s3cr3t-t0ken"}, "a channel is a URL"),
         ({"SMTP_URL": "http://x"}, "SMTP_URL cannot be used"),
+        ({"METRICS_PORT": "65535"}, "METRICS_PORT cannot be used"),
+        ({"ALERT_CHANNELS": "nonsense://s3cr3t"}, "ALERT_CHANNELS: one that starts with 'nonsense:' cannot be used"),
+        ({"ALERT_CHANNELS": "s3cr3t"}, "ALERT_CHANNELS: each is a URL of Apprise"),
+        ({"ALERT_WAITING_SECONDS": "0", "ALERT_CHANNELS": ""}, "ALERT_WAITING_SECONDS cannot be used"),
     ],
 )
 def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
     tmp_path: Path, settings: dict[str, str], sentence: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "worker.schedule" if "PLATFORM_HOOK" in settings else "worker"],
+        [sys.executable, "-m", "worker.schedule" if {"PLATFORM_HOOK", "ALERT_CHANNELS"} & set(settings) else "worker"],
         cwd=tmp_path,
         env=environment({"REDIS_URL": "redis://127.0.0.1:1", **settings}),
         capture_output=True,

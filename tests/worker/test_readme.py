@@ -48,12 +48,3 @@ def test_the_hook_of_the_readme_updates_the_platforms_table(
 def test_the_hook_of_the_readme_is_ten_lines() -> None:
     code = [line for line in block("python", "def changed").splitlines() if line and not line.startswith("#")]
     assert len(code) <= 10
-
-
-def test_the_queries_of_the_readme_run(desk: Desk) -> None:
-    desk.deliver(b"not json")
-    desk.work_off()
-    dead, waiting = [query for query in block("sql", "status = 'dead'").split(";") if query.strip()]
-    with desk.office.database.reading() as session:
-        assert len(session.execute(text(dead)).all()) == 1
-        assert session.execute(text(waiting)).one()[0] == 0

@@ -33,7 +33,16 @@ class AppriseChannel:
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
-        """The channel of any other URL.
+        """The channel of any other URL, which needs no settings.
+
+        Raises:
+            ValueError: see `of`.
+        """
+        return cls.of(url)
+
+    @classmethod
+    def of(cls, url: str) -> "AppriseChannel":
+        """The channel of a URL of Apprise.
 
         Raises:
             ValueError: Apprise has no such service, or it asks for more than the URL says.
@@ -58,8 +67,14 @@ class AppriseChannel:
             Transient: the service did not take it; Apprise does not say why.
         """
         letter = Letter.about(message, is_personal=False)
-        taken = self._service.notify(
-            title=letter.subject, body=letter.text, body_format="text", timeout=self._send_within
-        )
+        self.tell(letter.subject, letter.text)
+
+    def tell(self, subject: str, text: str) -> None:
+        """Sends any subject and text.
+
+        Raises:
+            Transient: see `send`.
+        """
+        taken = self._service.notify(title=subject, body=text, body_format="text", timeout=self._send_within)
         if not taken:
             raise Transient(f"the service behind '{self.name}:' did not take the message")

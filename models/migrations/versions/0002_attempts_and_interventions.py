@@ -13,6 +13,9 @@ def upgrade() -> None:
     with op.batch_alter_table("notifications", schema=None) as batch_op:
         batch_op.add_column(sa.Column("delivery_id", sa.String(length=64), nullable=True))
         batch_op.create_index("ix_notifications_delivery_id", ["delivery_id"], unique=False)
+        batch_op.create_index("ix_notifications_created_at", ["created_at"], unique=False)
+    with op.batch_alter_table("booking_changes", schema=None) as batch_op:
+        batch_op.create_index("ix_booking_changes_at", ["at"], unique=False)
 
     op.create_table(
         "interventions",
@@ -72,6 +75,9 @@ def downgrade() -> None:
         batch_op.drop_index("ix_interventions_at")
 
     op.drop_table("interventions")
+    with op.batch_alter_table("booking_changes", schema=None) as batch_op:
+        batch_op.drop_index("ix_booking_changes_at")
     with op.batch_alter_table("notifications", schema=None) as batch_op:
+        batch_op.drop_index("ix_notifications_created_at")
         batch_op.drop_index("ix_notifications_delivery_id")
     op.drop_column("notifications", "delivery_id")

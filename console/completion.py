@@ -1,0 +1,24 @@
+"""`completion`: the script by which a shell completes `inbox`: commands, options, recent ids."""
+
+import click
+from click.shell_completion import get_completion_class
+
+PROGRAM = "inbox"
+VARIABLE = "_INBOX_COMPLETE"
+"""What the shell sets when it asks for a completion."""
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, /, shell: str) -> None:
+    """Print the script that lets your shell complete `inbox` (see bin/inbox).
+
+    \b
+    bash: eval "$(inbox completion bash)"             in ~/.bashrc
+    zsh:  eval "$(inbox completion zsh)"              in ~/.zshrc
+    fish: inbox completion fish | source              in ~/.config/fish/config.fish
+    """  # noqa: D301 - it is the character by which click leaves lines as they are
+    shells = get_completion_class(shell)
+    if shells:
+        click.echo(shells(context.find_root().command, {}, PROGRAM, VARIABLE).source())

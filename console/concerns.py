@@ -1,0 +1,81 @@
+"""Concerns: what needs a person, and the command that helps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from console.look import Look
+from console.sentences import MIGRATE, lacks_tables, sentence
+from console.wording import count, duration
+from models.queue import BOXES, Box
+from models.survey import Survey
+
+NOUNS: dict[Box, tuple[str, str]] = {
+    "inbox": ("delivery", "deliveries"),
+    "outbox": ("notification", "notifications"),
+}
+KEY_WARNING = timedelta(days=14)
+NEW_KEY = "make another, and set MEETERGO_API_KEY_EXPIRES to its last day"
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One thing that needs a person.
+
+    Attributes:
+        what: a sentence.
+        command: what to type, or to do; None where the sentence says it.
+    """
+
+    what: str
+    command: str | None = None
+
+
+def concerns(look: Look) -> list[Concern]:
+    """All of them, the worst first."""
+    seen = look.seen
+    return [
+        *_of_stores(seen, look.lacks_tables),
+        *_of_processes(seen),
+        *_of_rows(seen, look.longest_wait),
+        *_of_the_key(look.key_days_left),
+    ]
+
+
+def _of_stores(seen: Survey, is_bare: bool) -> Iterator[Concern]:
+    if is_bare:
+        yield Concern("the database does not have the tables of this version", MIGRATE)
+    yield from (Concern(sentence(fault)) for fault in seen.faults if not lacks_tables(fault))
+
+
+def _of_processes(seen: Survey) -> Iterator[Concern]:
+    if seen.jobs is None:
+        return
+    alone = [box for box in BOXES if not seen.jobs[box].workers]
+    if alone:
+        yield Concern(f"no worker works at the {' and the '.join(alone)}", "python -m worker")
+    if "sweep" not in seen.next_runs:
+        yield Concern("the schedule does not run", "python -m worker.schedule")
+
+
+def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
+    for box in BOXES if seen.rows else ():
+        rows, (singular, plural) = (seen.rows or {})[box], NOUNS[box]
+        if rows.dead:
+            dead = f"{count(rows.dead, singular, plural)} {'is' if rows.dead == 1 else 'are'} dead"
+            yield Concern(dead, f"python -m console {plural} list --status dead")
+        if _waited_longer(rows.oldest_waiting, seen.at, longest_wait):
+            waited = duration(seen.at - (rows.oldest_waiting or seen.at))
+            what = f"{count(rows.waiting, singular, plural)} waiting, the oldest for {waited}"
+            yield Concern(what, f"python -m console {plural} list --status pending")
+
+
+def _waited_longer(since: datetime | None, now: datetime, longest: timedelta) -> bool:
+    return since is not None and now - since > longest
+
+
+def _of_the_key(days_left: int | None) -> Iterator[Concern]:
+    if days_left is None or days_left > KEY_WARNING.days:
+        return
+    soon = f"ends in {count(days_left, 'day', 'days')}" if days_left else "ends today"
+    yield Concern(f"the API key of meetergo {soon if days_left >= 0 else 'has ended'}", NEW_KEY)

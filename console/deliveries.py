@@ -1,0 +1,91 @@
+"""`deliveries`: what came, what became of it, and why."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.text import Text
+from sqlalchemy import and_, or_
+from sqlalchemy.orm import defer
+
+from console import dossier, ids, output, recent, rows
+from console.filters import filters, search_for
+from console.ignore import ignore
+from console.output import Column, as_json
+from console.page import next_page, page, paging
+from console.stores import reading
+from console.wording import age, moment, printable, short
+from models.delivery import Delivery
+from models.settings import SealedStoreSettings
+
+COLUMNS = [
+    Column("delivery"),
+    Column("received (UTC)", is_extra=True),
+    Column("age"),
+    Column("event"),
+    Column("booking"),
+    Column("status"),
+    Column("tries", counts=True, is_extra=True),
+    Column("error or note", folds=True),
+]
+
+
+@click.command("list")
+@filters
+@paging
+@as_json
+@click.pass_context
+def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
+    """What came, newest first."""
+    with reading() as session:
+        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        query = search_for(**chosen).deliveries().options(defer(Delivery.body))
+        if before:
+            query = query.where(_came_before(ids.find_delivery(session, before)))
+        found, has_more = page(session, query, limit)
+    if as_json:
+        last = found[-1].id if has_more else None
+        output.print_json({"deliveries": [rows.of_delivery(row) for row in found], "next": last})
+        return
+    if not found:
+        click.echo("No delivery is like that.")
+        return
+    now = datetime.now(UTC)
+    output.show(output.listing(COLUMNS, [_line(rows.of_delivery(row), now) for row in found]))
+    if has_more:
+        click.echo(f"\nMore: {next_page(context, short(found[-1].id))}")
+
+
+@click.command()
+@click.argument("delivery_id", metavar="ID", type=recent.DELIVERY)
+@as_json
+def show(delivery_id: str, as_json: bool) -> None:
+    """One delivery: its body without secrets, every failed try, what it changed. ID may be its beginning."""
+    vault = SealedStoreSettings.load().vault()
+    with reading() as session:
+        found = dossier.gather(session, ids.find_delivery(session, delivery_id), vault)
+    if as_json:
+        output.print_json(found)
+    else:
+        output.show(*dossier.sheet(found, datetime.now(UTC)))
+
+
+deliveries = click.Group("deliveries", commands=[list_command, show, ignore], help="What came, and what became of it.")
+
+
+def _came_before(row: Delivery) -> Any:
+    earlier = and_(Delivery.received_at == row.received_at, Delivery.id < row.id)
+    return or_(Delivery.received_at < row.received_at, earlier)
+
+
+def _line(row: rows.Json, now: datetime) -> list[str | Text]:
+    return [
+        short(row["id"]),
+        moment(row["received_at"]),
+        age(row["received_at"], now),
+        printable(row["event"] or "-"),
+        short(row["booking_id"]),
+        output.status(row["status"]),
+        str(row["attempts"] or "-"),
+        printable(row["last_error"] or row["note"] or ""),
+    ]

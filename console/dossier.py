@@ -1,0 +1,106 @@
+"""The dossier of one delivery: all that is known of it, as JSON and as a sheet."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from console import body, changes, output, rows
+from console.output import Column
+from console.wording import age, moment, printable
+from models.attempt import FailedAttempt
+from models.booking import BookingChange
+from models.delivery import Delivery
+from models.intervention import Intervention
+from models.notification import Notification
+from models.vault import Vault
+
+ATTEMPTS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", folds=True)]
+NEWS = [Column("id"), Column("news"), Column("channel"), Column("status"), Column("tries"), Column("to", folds=True)]
+ACTS = [Column("what"), Column("at (UTC)"), Column("by", folds=True), Column("reason", folds=True)]
+
+
+def gather(session: Session, delivery: Delivery, vault: Vault) -> rows.Json:
+    """All that is known of a delivery."""
+    return {
+        **rows.of_delivery(delivery),
+        **body.read(delivery, vault),
+        **efforts(session, FailedAttempt.delivery_id == delivery.id, Intervention.delivery_id == delivery.id),
+        "changes": _all(session, BookingChange, rows.of_change, BookingChange.delivery_id == delivery.id),
+        "notifications": _all(session, Notification, rows.of_notification, Notification.delivery_id == delivery.id),
+    }
+
+
+def efforts(session: Session, tried: ColumnElement[bool], intervened: ColumnElement[bool]) -> rows.Json:
+    """What was tried in vain, and what a person did."""
+    return {
+        "failed_attempts": _all(session, FailedAttempt, rows.of_attempt, tried),
+        "interventions": _all(session, Intervention, rows.of_intervention, intervened),
+    }
+
+
+def sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
+    """The dossier for people."""
+    yield Text(f"delivery {found['id']}", style="bold")
+    came = f"{moment(found['received_at'])} ({age(found['received_at'], now)})"
+    facts = {
+        "received": f"{came}, by {found['source']}, for account {found['account']}",
+        "event": printable(found["event"] or "-"),
+        "booking": printable(found["booking_id"] or "-"),
+        "note": printable(found["note"] or "-"),
+    }
+    yield output.fields({"status": output.status(found["status"]), **ending(found, now), **facts})
+    yield from effort_sheet(found)
+    yield output.title("Body")
+    yield body.sheet(found)
+    for change in found["changes"]:
+        yield output.title(
+            f"Booking {printable(change['booking_id'])}: {change['kind']} (revision {change['revision']})"
+        )
+        yield changes.table(change["before"], change["after"])
+    if found["notifications"]:
+        yield output.title("Notifications that followed")
+        yield output.listing(NEWS, [_news(row) for row in found["notifications"]])
+    if found["status"] == "dead":
+        yield Text(f"\nHandle it again: python -m console replay {found['id']}")
+
+
+def ending(found: rows.Json, now: datetime) -> dict[str, str]:
+    """How a row ended, or when it is tried next."""
+    return {
+        "tries": f"{found['attempts']} failed" if found["attempts"] else "-",
+        "next try": f"{moment(found['due_at'])} ({age(found['due_at'], now)})" if found["due_at"] else "-",
+        "ended": f"{moment(found['ended_at'])} ({age(found['ended_at'], now)})" if found["ended_at"] else "-",
+        "error": printable(found["last_error"] or "-"),
+    }
+
+
+def effort_sheet(found: rows.Json) -> Iterator[RenderableType]:
+    """What was tried in vain, and what a person did, for people."""
+    if found["failed_attempts"]:
+        yield output.title("Failed tries")
+        yield output.listing(ATTEMPTS, [_attempt(row) for row in found["failed_attempts"]])
+    if found["interventions"]:
+        yield output.title("What a person did")
+        yield output.listing(ACTS, [_act(row) for row in found["interventions"]])
+
+
+def _attempt(row: rows.Json) -> list[str | Text]:
+    return [str(row["number"]), moment(row["at"]), output.status(row["outcome"]), printable(row["error"])]
+
+
+def _act(row: rows.Json) -> list[str | Text]:
+    return [row["kind"].replace("_", " "), moment(row["at"]), printable(row["by"]), printable(row["reason"] or "-")]
+
+
+def _news(row: rows.Json) -> list[str | Text]:
+    status, tries = output.status(row["status"]), str(row["attempts"] or "-")
+    return [str(row["id"]), row["kind"], printable(row["channel"]), status, tries, printable(row["recipient"])]
+
+
+def _all(session: Session, kind: Any, as_row: Any, which: ColumnElement[bool]) -> list[rows.Json]:
+    return [as_row(row) for row in session.scalars(select(kind).where(which).order_by(kind.id))]

@@ -1,0 +1,76 @@
+"""`events`: what is happening now, one line each, like a log that a person wants to read."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from console import output, rows
+from console.filters import Moment
+from console.output import as_json
+from console.sentences import StoreError, lacks_tables, sentence
+from console.stores import open_database
+from console.tail import Tail
+from console.timeline import line
+from models.database import Database
+from models.happening import Happening
+from models.settings import DatabaseSettings
+
+EVERY = timedelta(seconds=1)
+
+
+@click.command("tail")
+@click.option("--since", type=Moment(), metavar="TIME", help="Begin earlier: 10m, 2h, or a date and time.")
+@click.option("--follow/--no-follow", default=True, help="Go on until Ctrl-C, or end when all is shown.")
+@as_json
+def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
+    """What is happening now: deliveries, changes of bookings, notifications, what people did. Times are UTC.
+
+    With --json, each line is a JSON object.
+    """
+    screen = output.screen()
+
+    def tell(happening: Happening) -> None:
+        if as_json:
+            output.print_json(rows.of_happening(happening), one_line=True)
+        else:
+            screen.print(line(happening), soft_wrap=True)
+
+    with open_database(DatabaseSettings.load().database_url) as database:
+        if not follow:
+            _read(database, Tail(since), tell)
+            return
+        try:
+            follow_on(database, Tail(since), tell, lambda: time.sleep(EVERY.total_seconds()))
+        except KeyboardInterrupt:
+            return
+
+
+events = click.Group("events", commands=[tail_command], help="What is happening now.")
+
+
+def follow_on(database: Database, tail: Tail, tell: Callable[[Happening], None], wait: Callable[[], None]) -> None:
+    """Tells what is new, again and again. A database that is away is waited for, and said so once."""
+    is_away = False
+    while True:
+        try:
+            _read(database, tail, tell)
+        except StoreError as error:
+            if lacks_tables(error):
+                raise
+            if not is_away:
+                click.echo(f"{sentence(error)}; waiting for it ...", err=True)
+            is_away = True
+        else:
+            if is_away:
+                click.echo("the database answers again", err=True)
+            is_away = False
+        wait()
+
+
+def _read(database: Database, tail: Tail, tell: Callable[[Happening], None]) -> None:
+    with database.reading() as session:
+        new = tail.read(session, datetime.now(UTC))
+    for happening in new:
+        tell(happening)

@@ -1,0 +1,89 @@
+"""Ids as operators type them: whole, or the beginning."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from console.wording import count, printable
+from models.booking import Booking
+from models.delivery import Delivery
+from models.notification import Notification
+
+FEWEST = 4
+"""A shorter beginning says too little."""
+MESSAGE = "msg_"
+LARGEST = 2**31
+MANY = 30
+
+
+def find_delivery(session: Session, typed: str) -> Delivery:
+    """The delivery whose id it is, or begins with it.
+
+    Raises:
+        ClickException: there is none, or more than one.
+    """
+    return session.get_one(Delivery, _whole(session, Delivery.id, typed.lower(), "delivery", "deliveries"))
+
+
+def find_booking(session: Session, typed: str) -> Booking:
+    """The booking whose id it is, or begins with it.
+
+    Raises:
+        ClickException: there is none, or more than one.
+    """
+    return session.get_one(Booking, _whole(session, Booking.id, typed, "booking", "bookings"))
+
+
+def find_notification(session: Session, typed: str) -> Notification:
+    """The notification with this number, or whose message id begins with it.
+
+    Raises:
+        ClickException: there is none, or more than one.
+    """
+    if typed.startswith(MESSAGE):
+        key = _whole(session, Notification.key, typed.removeprefix(MESSAGE).lower(), "notification", "notifications")
+        return session.scalars(select(Notification).where(Notification.key == key)).one()
+    row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < LARGEST else None
+    if row is None:
+        raise click.ClickException(f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE}...")
+    return row
+
+
+def delivery_ids(session: Session, typed: Iterable[str]) -> list[str]:
+    """The ids of the deliveries that are meant, each once.
+
+    Raises:
+        ClickException: one of them is none, or more than one.
+    """
+    return list(dict.fromkeys(find_delivery(session, each).id for each in typed))
+
+
+def booking_id(session: Session, typed: str | None) -> str | None:
+    """The whole id of a booking, for a filter; as it was typed where there is no such booking (yet)."""
+    if typed is None or len(typed) < FEWEST or session.get(Booking, typed) is not None:
+        return typed
+    found = _beginning_with(session, Booking.id, typed)
+    return found[0] if len(found) == 1 else typed
+
+
+def _whole(session: Session, column: Any, typed: str, singular: str, plural: str) -> str:
+    if session.scalar(select(column).where(column == typed)):
+        return typed
+    if len(typed) < FEWEST:
+        raise click.ClickException(f"write at least {FEWEST} characters of the {singular}'s id")
+    found = _beginning_with(session, column, typed)
+    if not found:
+        raise click.ClickException(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
+    if len(found) > 1:
+        several = count(len(found), singular, plural) if len(found) < MANY else f"many {plural}"
+        longer = ", ".join(printable(each[: len(typed) + 4]) for each in found[:3])
+        raise click.ClickException(f"{several} begin with {printable(typed)}: write more of the id ({longer} ...)")
+    return found[0]
+
+
+def _beginning_with(session: Session, column: Any, typed: str) -> Sequence[str]:
+    query = select(column).where(column.startswith(typed, autoescape=True)).order_by(column).limit(MANY)
+    return [found for found in session.scalars(query) if found.startswith(typed)]

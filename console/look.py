@@ -1,0 +1,51 @@
+"""A look at everything: the survey, and what else `status` has to know."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from console import sentences
+from console.settings import StatusSettings
+from models.database import Database
+from models.migration import is_up_to_date
+from models.queue import Bell
+from models.survey import Survey, survey
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look.
+
+    Attributes:
+        seen: the numbers.
+        lacks_tables: whether the database answers, but not as this version needs it.
+        longest_wait: how long a row may wait.
+        key_days_left: until the API key ends, if that is known.
+    """
+
+    seen: Survey
+    lacks_tables: bool
+    longest_wait: timedelta
+    key_days_left: int | None
+
+
+def look_at(settings: StatusSettings, database: Database, bell: Bell, now: datetime) -> Look:
+    """Asks both stores. Never raises because one is away."""
+    seen = survey(database, bell, now)
+    expires = settings.meetergo_api_key_expires
+    return Look(
+        seen,
+        _lacks_tables(database, seen),
+        timedelta(seconds=settings.alert_waiting_seconds),
+        (expires - now.date()).days if expires else None,
+    )
+
+
+def _lacks_tables(database: Database, seen: Survey) -> bool:
+    if seen.rows is None:
+        return any(sentences.lacks_tables(fault) for fault in seen.faults)
+    try:
+        return not is_up_to_date(database.engine)
+    except SQLAlchemyError:
+        return False

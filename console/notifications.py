@@ -1,0 +1,111 @@
+"""`notifications`: who was told what, by which channel, and what is still owed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import RenderableType
+from rich.text import Text
+
+from console import body, dossier, ids, output, recent, rows
+from console.filters import filters, search_for
+from console.masking import masked
+from console.output import Column, as_json
+from console.page import next_page, page, paging
+from console.replay_notifications import replay_notifications
+from console.stores import reading
+from console.wording import age, moment, printable, short
+from models.attempt import FailedAttempt
+from models.intervention import Intervention
+from models.notification import Notification
+
+COLUMNS = [
+    Column("id", counts=True),
+    Column("owed since (UTC)", is_extra=True),
+    Column("age"),
+    Column("news"),
+    Column("booking"),
+    Column("channel"),
+    Column("recipient", folds=True, is_extra=True),
+    Column("status"),
+    Column("tries", counts=True, is_extra=True),
+    Column("error", folds=True),
+]
+
+
+@click.command("list")
+@filters
+@paging
+@as_json
+@click.pass_context
+def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
+    """News, newest first."""
+    with reading() as session:
+        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        query = search_for(**chosen).notifications()
+        if before:
+            query = query.where(Notification.id < ids.find_notification(session, before).id)
+        found, has_more = page(session, query, limit)
+    if as_json:
+        last = found[-1].id if has_more else None
+        output.print_json({"notifications": [rows.of_notification(row) for row in found], "next": last})
+        return
+    if not found:
+        click.echo("No notification is like that.")
+        return
+    now = datetime.now(UTC)
+    output.show(output.listing(COLUMNS, [_line(rows.of_notification(row), now) for row in found]))
+    if has_more:
+        click.echo(f"\nMore: {next_page(context, str(found[-1].id))}")
+
+
+@click.command()
+@click.argument("notification_id", metavar="ID", type=recent.NOTIFICATION)
+@as_json
+def show(notification_id: str, as_json: bool) -> None:
+    """One notification: what it tells whom, and every failed try. ID is its number, or msg_..."""
+    with reading() as session:
+        row = ids.find_notification(session, notification_id)
+        tried, done = FailedAttempt.notification_id == row.id, Intervention.notification_id == row.id
+        found = {**rows.of_notification(row), **dossier.efforts(session, tried, done), "payload": masked(row.payload)}
+    if as_json:
+        output.print_json(found)
+    else:
+        output.show(*_sheet(found, datetime.now(UTC)))
+
+
+notifications = click.Group(
+    "notifications", commands=[list_command, show, replay_notifications], help="Who was told what."
+)
+
+
+def _line(row: rows.Json, now: datetime) -> list[str | Text]:
+    return [
+        str(row["id"]),
+        moment(row["created_at"]),
+        age(row["created_at"], now),
+        row["kind"].replace("_", " "),
+        short(row["booking_id"]),
+        printable(row["channel"]),
+        printable(row["recipient"]),
+        output.status(row["status"]),
+        str(row["attempts"] or "-"),
+        printable(row["last_error"] or ""),
+    ]
+
+
+def _sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
+    yield Text(f"notification {found['id']} ({found['message_id']})", style="bold")
+    facts = {
+        "news": found["kind"].replace("_", " "),
+        "booking": printable(found["booking_id"]),
+        "channel": printable(found["channel"]),
+        "recipient": printable(found["recipient"]),
+        "owed since": f"{moment(found['created_at'])} ({age(found['created_at'], now)})",
+        "delivery": found["delivery_id"] or "-",
+    }
+    yield output.fields({"status": output.status(found["status"]), **dossier.ending(found, now), **facts})
+    yield from dossier.effort_sheet(found)
+    yield output.title("What it tells")
+    yield body.json_sheet(found["payload"])

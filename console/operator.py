@@ -1,0 +1,46 @@
+"""The operator: who acts and why, and the office that they act in."""
+
+import getpass
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from console.sentences import StoreError, sentence
+from models import logs
+from worker.office import Office, open_office
+from worker.settings import WorkerSettings
+from worker.start import or_exit
+
+
+def login_name() -> str:
+    """Who is logged in here, if that can be known."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+BY = click.option("--by", default=login_name, metavar="NAME", help="Who does it (the login name).")
+REASON = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept, and shown in the timeline.")
+
+
+def signed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options by which its acts are signed: `reason` and `by`."""
+    return REASON(BY(command))
+
+
+@contextmanager
+def operators_office() -> Iterator[Office]:
+    """The worker's office, for one command. What goes wrong with a store is a sentence."""
+    logs.configure()
+    logging.root.setLevel(logging.CRITICAL)  # what there is to say, the command prints
+    office = or_exit(lambda: open_office(WorkerSettings.load()))
+    try:
+        yield office
+    except StoreError as error:
+        raise click.ClickException(sentence(error)) from error
+    finally:
+        office.database.close()

@@ -1,0 +1,93 @@
+"""The pace: how fast a bulk of rows goes, and how it is stopped."""
+
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from worker.selection import CHUNK
+
+EXIT_INTERRUPTED = 130
+RATE = re.compile(r"(\d{1,6})/([smh])")
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Rate(click.ParamType[float]):
+    """So many in a time: 50/s, 100/m, 1000/h."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """To rows per second."""
+        if isinstance(value, float):
+            return value
+        found = RATE.fullmatch(value)
+        if not found or not int(found[1]):
+            self.fail(f"'{value}' is no rate: write 50/s, 100/m or 1000/h", param, context)
+        return int(found[1]) / SECONDS[found[2]]
+
+
+class Pace:
+    """Lets so many rows go in a time.
+
+    Args:
+        per_second: rows per second; None for as fast as they can.
+        sleep: waits so many seconds, or less if somebody asks to stop.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, per_second: float | None, sleep: Callable[[float], object], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._per_second, self._sleep, self._clock = per_second, sleep, clock
+        self._free_at = clock()
+
+    @property
+    def chunk(self) -> int:
+        """How many rows to let go at once: about as many as a second has room for."""
+        return CHUNK if self._per_second is None else max(1, min(CHUNK, int(self._per_second)))
+
+    def wait_for(self, count: int) -> None:
+        """Waits until so many rows may go."""
+        if self._per_second is None:
+            return
+        now = self._clock()
+        if now < self._free_at:
+            self._sleep(self._free_at - now)
+        self._free_at = max(now, self._free_at) + count / self._per_second
+
+
+@contextmanager
+def stoppable() -> Iterator[Event]:
+    """Ctrl-C sets the event, so that what is begun can be ended; a second one interrupts."""
+    stop = Event()
+
+    def ask(*_: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on the terminal, gone when it is done; nothing where nobody looks.
+
+    Yields:
+        What to tell how many more are done.
+    """
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda number: bar.advance(task, number)

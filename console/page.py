@@ -1,0 +1,40 @@
+"""Pages: a list is shown in parts, and says which command shows the next."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from sqlalchemy import Select
+from sqlalchemy.orm import Session
+
+
+def paging(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a list the options of a page."""
+    limit = click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many rows.")
+    before = click.option("--before", metavar="ID", help="Go on after this row of an earlier page.")
+    return limit(before(command))
+
+
+def page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], bool]:
+    """The first rows, and whether there are more."""
+    rows = session.scalars(query.limit(limit + 1)).all()
+    return rows[:limit], len(rows) > limit
+
+
+def next_page(context: click.Context, last: str) -> str:
+    """The command that was typed, as it goes on after a row."""
+    words: list[str] = []
+    for option in context.command.params:
+        name = option.name or ""
+        is_typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if is_typed and name not in ("before", "as_json"):
+            words += [option.opts[0], _as_typed(context.params[name])]
+    return f"{context.command_path} {shlex.join([*words, '--before', last])}"
+
+
+def _as_typed(value: Any) -> str:
+    """A time that was given as an age has to stay where it was."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)

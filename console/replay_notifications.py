@@ -1,0 +1,100 @@
+"""`notifications replay`: sends what could not be sent, and on purpose what was told already."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Select, select
+
+from console.filters import filters, search_for
+from console.operator import operators_office, signed
+from console.replay import must_be_meant
+from console.wording import count, safe
+from models.notification import Notification
+from worker.office import Office
+from worker.repair import Repair
+from worker.selection import CHUNK
+
+SHOWN = 20
+
+
+@click.command("replay")
+@click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+@click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
+@filters
+@click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@signed
+def replay_notifications(
+    ids: tuple[int, ...],
+    dead: bool,
+    again: bool,
+    dry_run: bool,
+    yes: bool,
+    by: str,
+    reason: str,
+    **chosen: Any,
+) -> None:
+    """Send notifications that are dead; with --again, also those that were told already.
+
+    A notification that is told once more has a new message id, so that who receives it does not take it for a repeat.
+    """
+    must_be_meant(ids, dead, chosen)
+    console = Console(highlight=False)
+    with operators_office() as office:
+        rows = _found(office, ids, chosen | ({"status": "dead"} if dead else {}))
+        to_send = [row for row in rows if row.status == "dead" or (again and row.status == "done")]
+        _show(console, rows, to_send, again)
+        if not to_send or dry_run:
+            return
+        if not yes:
+            click.confirm(f"\nSend {count(len(to_send), 'notification')}?", abort=True)
+        _send(console, Repair(office, by, reason, tells_again=again), [row.id for row in to_send])
+
+
+def _found(office: Office, ids: Sequence[int], chosen: dict[str, Any]) -> Sequence[Notification]:
+    query: Select[Any] = search_for(**chosen).notifications()
+    if ids:
+        query = select(Notification).where(Notification.id.in_(ids))
+    with office.database.reading() as session:
+        rows: Sequence[Notification] = session.scalars(query.order_by(None).order_by(Notification.id)).all()
+    missing = sorted({*ids} - {row.id for row in rows})
+    if missing:
+        raise click.ClickException(f"there is no notification {missing[0]}: `notifications list` shows their ids")
+    return rows
+
+
+def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Notification], again: bool) -> None:
+    waiting = sum(row.status == "pending" for row in rows)
+    if waiting:
+        console.print(f"{count(waiting, 'notification')} left alone: pending, so they go out anyway.")
+    told = sum(row.status == "done" for row in rows)
+    if told and not again:
+        console.print(f"{count(told, 'notification')} left alone: told already. Add --again to tell it once more.")
+    if not to_send:
+        console.print("There is nothing to send.")
+        return
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
+    for title in ("id", "booking", "news", "by", "to", ""):
+        table.add_column(title, overflow="fold")
+    for row in to_send[:SHOWN]:
+        why = "once more" if row.status == "done" else safe(row.last_error or "")
+        table.add_row(str(row.id), safe(row.booking_id), row.kind, safe(row.channel), safe(row.recipient), why)
+    console.print(f"{count(len(to_send), 'notification')} would be sent:\n")
+    console.print(table)
+    if len(to_send) > SHOWN:
+        console.print(f"... and {len(to_send) - SHOWN} more.")
+
+
+def _send(console: Console, repair: Repair, ids: Sequence[int]) -> None:
+    sent, heard = 0, True
+    for start in range(0, len(ids), CHUNK):
+        repaired = repair.replay_notifications(ids[start : start + CHUNK], datetime.now(UTC))
+        sent, heard = sent + len(repaired.ids), heard and repaired.heard
+    console.print(f"{count(sent, 'notification')} pending: a worker sends them next.")
+    if not heard:
+        console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")

@@ -1,0 +1,56 @@
+"""`status`: how everything is, and what needs a person."""
+
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+import click
+from rich.console import Group
+from rich.live import Live
+
+from console import output, status_sheet
+from console.concerns import concerns
+from console.look import look_at
+from console.output import as_json
+from console.settings import StatusSettings
+from console.stores import open_database
+from models import queue
+from models.database import Database
+from models.queue import Bell
+
+PATIENCE = timedelta(seconds=2)
+EVERY = timedelta(seconds=2)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
+@as_json
+def status(watch: bool, as_json: bool) -> None:
+    """How everything is. Exit 1 when something needs a person, and what to type."""
+    if watch and as_json:
+        raise click.UsageError("--watch is for people, --json for scripts: choose one")
+    settings = StatusSettings.load()
+    bell = Bell(queue.connect(settings.redis_url))
+    with open_database(settings.database_url, PATIENCE) as database:
+        if watch:
+            _watch(settings, database, bell)
+            return
+        look = look_at(settings, database, bell, datetime.now(UTC))
+    found = concerns(look)
+    if as_json:
+        output.print_json(status_sheet.facts(look, found))
+    else:
+        output.show(*status_sheet.sheet(look, found))
+    sys.exit(1 if found else 0)
+
+
+def _watch(settings: StatusSettings, database: Database, bell: Bell) -> None:
+    screen = output.screen()
+    try:
+        with Live(console=screen, auto_refresh=False) as live:
+            while True:
+                look = look_at(settings, database, bell, datetime.now(UTC))
+                live.update(Group(*status_sheet.sheet(look, concerns(look))), refresh=True)
+                time.sleep(EVERY.total_seconds())
+    except KeyboardInterrupt:
+        return

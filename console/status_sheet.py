@@ -1,0 +1,97 @@
+"""The sheet of `status`: the same look for people and for scripts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from console import output
+from console.concerns import Concern
+from console.look import Look
+from console.output import Column
+from console.rows import Json
+from console.wording import NONE, age, count, moment
+from models.queue import BOXES, Box
+from models.survey import RATE_OVER, Survey
+
+HEADS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
+COLUMNS = [Column("box"), *(Column(head, counts=True) for head in HEADS)]
+
+
+def facts(look: Look, found: Sequence[Concern]) -> Json:
+    """For scripts."""
+    seen = look.seen
+    return {
+        "at": seen.at,
+        "needs_person": bool(found),
+        "concerns": [asdict(concern) for concern in found],
+        "database": {"answers": seen.rows is not None or look.lacks_tables, "is_up_to_date": _up_to_date(look)},
+        "redis": {"answers": seen.jobs is not None},
+        "boxes": {box: _box(seen, box) for box in BOXES},
+        "accepted_per_minute": seen.accepted_per_minute if seen.rows else None,
+        "next_runs": dict(seen.next_runs) if seen.jobs else None,
+        "api_key_days_left": look.key_days_left,
+    }
+
+
+def _up_to_date(look: Look) -> bool | None:
+    return not look.lacks_tables if look.lacks_tables or look.seen.rows is not None else None
+
+
+def _box(seen: Survey, box: Box) -> Json:
+    rows, jobs = seen.rows and seen.rows[box], seen.jobs and seen.jobs[box]
+    oldest = rows.oldest_waiting if rows else None
+    return {
+        "waiting": rows and rows.waiting,
+        "oldest_waiting_at": oldest,
+        "oldest_waiting_seconds": oldest and max(0.0, (seen.at - oldest).total_seconds()),
+        "done": rows and rows.done,
+        "dead": rows and rows.dead,
+        "per_minute": rows and rows.per_minute,
+        "jobs_queued": jobs and jobs.queued,
+        "jobs_scheduled": jobs and jobs.scheduled,
+        "jobs_failed": jobs and jobs.failed,
+        "workers": jobs and jobs.workers,
+    }
+
+
+def sheet(look: Look, found: Sequence[Concern]) -> Iterator[RenderableType]:
+    """For people."""
+    seen = look.seen
+    yield Text(f"meetergo-inbox, {moment(seen.at)} UTC\n", style="bold")
+    yield output.listing(COLUMNS, [_line(seen, box) for box in BOXES])
+    yield Text()
+    yield output.fields(_around(look))
+    yield Text()
+    if not found:
+        yield Text("Nothing needs a person.", style="green")
+        return
+    yield Text("This needs a person:", style="bold red")
+    for concern in found:
+        yield Text(f"  {concern.what}" + (f": {concern.command}" if concern.command else ""))
+
+
+def _line(seen: Survey, box: Box) -> list[str | Text]:
+    rows, jobs = seen.rows and seen.rows[box], seen.jobs and seen.jobs[box]
+    ours = [NONE] * 5
+    if rows:
+        waiting = [str(rows.waiting), age(rows.oldest_waiting, seen.at)]
+        ours = [*waiting, str(rows.done), str(rows.dead), f"{rows.per_minute:.1f}"]
+    theirs = [str(number) for number in asdict(jobs).values()] if jobs else [NONE] * 4
+    return [box, *ours, *theirs]
+
+
+def _around(look: Look) -> dict[str, str | Text | None]:
+    seen = look.seen
+    runs = (f"{task} {age(at, seen.at)}" for task, at in sorted(seen.next_runs.items()))
+    redis, database = ("answers" if store is not None else "away" for store in (seen.jobs, seen.rows))
+    over = count(int(RATE_OVER / timedelta(minutes=1)), "minute", "minutes")
+    return {
+        "database": "lacks tables" if look.lacks_tables else database,
+        "redis": redis,
+        "accepted": f"{seen.accepted_per_minute:.1f} a minute, over the last {over}" if seen.rows else None,
+        "schedule": (", ".join(runs) or "does not run") if seen.jobs else None,
+        "API key": None if look.key_days_left is None else count(look.key_days_left, "day left", "days left"),
+    }

@@ -1,0 +1,30 @@
+"""The stores, as the desk opens them: briefly, and it gives up soon."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy.orm import Session
+
+from models.database import Database
+from models.settings import DatabaseSettings
+
+PATIENCE = timedelta(seconds=20)
+"""A search for the text of an error may have to read a whole table."""
+
+
+@contextmanager
+def open_database(url: str, patience: timedelta = PATIENCE) -> Iterator[Database]:
+    """A database, closed at the end; a statement that takes longer than `patience` fails."""
+    database = Database(url, pool_size=1, statement_timeout=patience)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session on the database that the settings name, for reading only."""
+    with open_database(DatabaseSettings.load().database_url) as database, database.reading() as session:
+        yield session

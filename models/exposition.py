@@ -1,0 +1,127 @@
+"""The exposition: serves what the processes of one kind have counted to Prometheus, from a process of its own.
+
+Each process counts in files of a folder; whoever serves adds them up. So counts survive the process that made them.
+prometheus_client reads the folder's name at its first import and then stays with it. That is why it is imported
+late everywhere, and only where somebody asked for numbers.
+"""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Literal
+
+from models.settings import EXIT_BAD_SETTING, MetricsSettings
+from models.version import VERSION
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+Kind = Literal["web", "worker", "cron"]
+
+PORTS: dict[Kind, int] = {"web": 0, "worker": 1, "cron": 2}
+"""How far from METRICS_PORT each listens, so that all can run on one machine with the same settings."""
+
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+LOOK_FOR_OWNER_EVERY = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """Where one kind of process shows its numbers.
+
+    Attributes:
+        kind: which processes.
+        host: where to listen.
+        port: where to listen.
+        folder: where they count.
+        owner: the process that started all of them; the numbers are served as long as it lives.
+    """
+
+    kind: Kind
+    host: str
+    port: int
+    folder: Path
+    owner: int = field(default_factory=os.getpid)
+
+    @contextmanager
+    def served(self) -> Iterator[None]:
+        """Serves from a child of this process until the block ends."""
+        process = multiprocessing.get_context("fork").Process(target=self.serve)
+        process.start()
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.join()
+
+    def serve(self) -> None:
+        """Serves until the owner says so or dies, and in that case cleans up after it."""
+        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the owner: what ends meanwhile still counts
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call] # has no types
+        tell_build(registry, self.kind)
+        start_http_server(self.port, self.host, registry)
+        while os.getppid() == self.owner:
+            time.sleep(LOOK_FOR_OWNER_EVERY.total_seconds())
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def exposition(settings: MetricsSettings, kind: Kind) -> Iterator[Exposition | None]:
+    """Lets this process and its children count; None if nobody asked for numbers.
+
+    Raises:
+        SystemExit: the port is taken.
+    """
+    port = port_of(settings, kind)
+    if port is None:
+        yield None
+        return
+    with TemporaryDirectory(prefix="meetergo-inbox-") as folder:
+        os.environ[FOLDER] = folder
+        yield Exposition(kind, settings.metrics_host, port, Path(folder))
+
+
+def port_of(settings: MetricsSettings, kind: Kind) -> int | None:
+    """Where a kind of process listens; None if nobody asked for numbers.
+
+    Raises:
+        SystemExit: the port is taken.
+    """
+    if settings.metrics_port is None:
+        return None
+    port = settings.metrics_port + PORTS[kind]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(settings.metrics_host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        place = f"port {port} of {settings.metrics_host}"
+        print(
+            f"METRICS_PORT cannot be used: {kind} would listen on {place}: {error.strerror} (see .env.example).",
+            file=sys.stderr,
+        )
+        raise SystemExit(EXIT_BAD_SETTING) from None
+    return port
+
+
+def tell_build(registry: "CollectorRegistry", kind: Kind) -> None:
+    """Adds which version of what is running."""
+    from prometheus_client import Info
+
+    Info("meetergo_inbox_build", "What is running.", registry=registry).info({"version": VERSION, "process": kind})

@@ -1,0 +1,107 @@
+"""Incidents: what a person has to look at, from when it began until it is over, and who was told of it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Index, String, or_, select, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from models.database import Model, insert_into
+
+IncidentKind = Literal["deliveries_dead", "notifications_dead", "waiting_too_long"]
+KINDS: tuple[IncidentKind, ...] = ("deliveries_dead", "notifications_dead", "waiting_too_long")
+Told = Literal["nothing", "began", "over"]
+
+CALM = timedelta(minutes=1)
+"""What is back sooner was not over."""
+TELLING_LEASE = timedelta(seconds=60)
+"""How long a teller has before another may tell the same; longer than any channel's timeout."""
+WORTH_TELLING = timedelta(days=1)
+"""For so long after its end a channel that was away may still hear of an incident."""
+
+
+class Incident(Model):
+    """One incident; at any time at most one of a kind is open.
+
+    `told` maps the fingerprint of each operator channel to what it heard last. `calm_since` is when it seemed to be
+    over, and becomes its end unless it comes back soon. `claimed_until` keeps others from telling the same.
+    """
+
+    __tablename__ = "incidents"
+    __table_args__ = (
+        Index(
+            "uq_incidents_kind_open",
+            "kind",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("ix_incidents_ended_at", "ended_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[IncidentKind] = mapped_column(String(32))
+    began_at: Mapped[datetime]
+    calm_since: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    told: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    claimed_until: Mapped[datetime | None]
+
+    @classmethod
+    def open_ones(cls, session: Session) -> Mapping[IncidentKind, datetime]:
+        """Kind -> when it began."""
+        return dict(session.execute(select(cls.kind, cls.began_at).where(cls.ended_at.is_(None))).all())
+
+    @classmethod
+    def note(cls, session: Session, kind: IncidentKind, holds: bool, channels: Collection[str], now: datetime) -> None:
+        """Keeps whether there is something to look at: begins an incident, ends it, or neither.
+
+        Args:
+            session: of the transaction.
+            kind: of what.
+            holds: whether it is so now.
+            channels: fingerprints of who is to hear of it.
+            now: the time, UTC.
+        """
+        incident = session.scalars(
+            select(cls).where(cls.kind == kind, cls.ended_at.is_(None)).with_for_update()
+        ).one_or_none()
+        if incident:
+            incident._go_on(holds, channels, now)
+        elif holds:
+            row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"))
+            session.execute(insert_into(session, cls.__table__).values(row).on_conflict_do_nothing())
+
+    @classmethod
+    def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":
+        """An incident of which somebody has to hear, kept from other tellers for a while; and who."""
+        is_fresh = or_(cls.ended_at.is_(None), cls.ended_at > now - WORTH_TELLING)
+        is_free = or_(cls.claimed_until.is_(None), cls.claimed_until <= now)
+        query = select(cls).where(is_fresh, is_free).order_by(cls.id).with_for_update(skip_locked=True)
+        for incident in session.scalars(query):
+            for channel in channels:
+                if incident.news_for(channel):
+                    incident.claimed_until = now + TELLING_LEASE
+                    return incident, channel
+        return None
+
+    def news_for(self, channel: str) -> Told | None:
+        """What a channel has to hear; None if it knows all, or came too late to be told."""
+        heard, state = self.told.get(channel), "over" if self.ended_at else "began"
+        return None if heard in (None, state) else state  # type: ignore[return-value] # both are
+
+    def settle(self, channel: str, heard: Told | None) -> None:
+        """After a try to tell: what was heard, or None if it could not be told."""
+        self.claimed_until = None
+        if heard:
+            self.told = {**self.told, channel: heard}
+
+    def _go_on(self, holds: bool, channels: Collection[str], now: datetime) -> None:
+        self.told = {**dict.fromkeys(channels, "nothing"), **self.told}
+        if holds:
+            self.calm_since = None
+        elif self.calm_since is None:
+            self.calm_since = now
+        elif now - self.calm_since >= CALM:
+            self.ended_at = self.calm_since

@@ -1,0 +1,73 @@
+"""The meter: WSGI middleware around everything, that counts what becomes of webhooks and how long the answer takes."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from receiver.gate import is_webhook
+
+ACCEPTED = Counter("meetergo_inbox_deliveries_accepted", "Webhooks that were kept and answered with 200.")
+REFUSED = Counter("meetergo_inbox_deliveries_refused", "Webhooks that were not kept, by reason.", ["reason"])
+ACK_DURATION = Histogram(
+    "meetergo_inbox_ack_duration_seconds",
+    "How long it took to keep a webhook, or to find out that nothing can: answers 200 and 5xx.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
+)
+
+REASONS = {
+    400: "malformed",
+    401: "bad_signature",
+    404: "unknown_address",
+    411: "no_length",
+    413: "too_large",
+    500: "broken",
+    503: "nothing_keeps_it",
+}
+OTHER = "other"
+
+log = structlog.get_logger()
+
+
+class Meter:
+    """Stands before the gate.
+
+    Args:
+        app: what is behind.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self._app = app
+        for reason in (*REASONS.values(), OTHER):
+            REFUSED.labels(reason)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Lets every request through as it is."""
+        if not is_webhook(environ):
+            return self._app(environ, start_response)
+        status, started = 500, time.perf_counter()
+
+        def listening(line: str, *rest: Any) -> Callable[[bytes], object]:
+            nonlocal status
+            status = int(line[:3])
+            return start_response(line, *rest)
+
+        try:
+            return self._app(environ, listening)
+        finally:
+            _count(status, time.perf_counter() - started)
+
+
+def _count(status: int, seconds: float) -> None:
+    try:
+        if status == 200:
+            ACCEPTED.inc()
+        else:
+            REFUSED.labels(REASONS.get(status, OTHER)).inc()
+        if status == 200 or status >= 500:
+            ACK_DURATION.observe(seconds)
+    except OSError as error:  # the folder is gone, or its disk full: no reason to refuse a webhook
+        log.warning("metrics.failed", error=type(error).__name__)

@@ -1,0 +1,77 @@
+"""A terminal of the tests: runs the desk on a pty, as an operator's shell does."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+
+from console.stage import ROOT
+
+PATIENCE_SECONDS = 30
+CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+class Terminal:
+    """What a command prints on a terminal, while it runs."""
+
+    def __init__(self, process: int, screen: int) -> None:
+        self._process, self._screen = process, screen
+        self.raw = ""
+
+    @property
+    def text(self) -> str:
+        """Without colours."""
+        return CODES.sub("", self.raw).replace("\r\n", "\n")
+
+    def wait_for(self, words: str) -> None:
+        """Reads until the words are there."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while words not in self.text:
+            assert time.monotonic() < until, self.text
+            self._read(0.1)
+
+    def press_ctrl_c(self) -> None:
+        os.write(self._screen, b"\x03")
+
+    def end(self) -> int:
+        """Reads the rest; the exit code."""
+        while self._read(PATIENCE_SECONDS):
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+
+    def _read(self, seconds: float) -> bool:
+        if not select.select([self._screen], [], [], seconds)[0]:
+            return False
+        try:
+            read = os.read(self._screen, 65536)
+        except OSError:
+            return False
+        self.raw += read.decode()
+        return bool(read)
+
+
+@contextlib.contextmanager
+def terminal(*words: str, columns: int = 80) -> Iterator[Terminal]:
+    """Types a command of the desk on a terminal of some width, in this folder and environment."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    for name in ("COLUMNS", "NO_COLOR"):
+        environment.pop(name, None)
+    process, screen = pty.fork()
+    if process == 0:
+        os.execve(sys.executable, [sys.executable, "-m", "console", *words], environment)
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    try:
+        yield Terminal(process, screen)
+    finally:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+        os.close(screen)

@@ -1,0 +1,102 @@
+"""`bookings`: found by how they are, and shown with all that happened to them, in order."""
+
+import re
+
+from sqlalchemy import update
+
+from console import samples
+from models.booking import Booking
+from models.delivery import Delivery, identify
+from models.intervention import Intervention
+from tests.console.keyboard import ask, ask_json
+from tests.worker.desk import AT, START, Desk, later
+
+
+def ids(*words: str) -> list[str]:
+    return [row["id"] for row in ask_json("bookings", "list", *words)["bookings"]]
+
+
+def test_a_list_is_filtered(busy: Desk) -> None:
+    assert ids() == ["b1", "unhosted-1"]
+    assert ids("--status", "cancelled") == ids("--user", "4711") == ["b1"]
+    assert ids("--status", "confirmed") == ["unhosted-1"]
+    assert ids("--since", later(100).isoformat()) == ["b1"]
+    assert ids("--until", later(100).isoformat()) == ["unhosted-1"]
+    assert ask("bookings", "list", "--user", "nobody").stdout == "No booking is like that.\n"
+
+
+def test_a_list_names_the_host(busy: Desk) -> None:
+    lines = ask("bookings", "list").stdout.splitlines()
+    assert re.search(r"^b1 +2024-01-14 17:10:00  cancelled  Discovery Call  The host \(4711\) +1  ", lines[2])
+    assert "nobody yet" in lines[3]
+
+
+def test_pages_lead_to_each_other_also_where_nobody_said_when(desk: Desk) -> None:
+    for number in range(5):
+        desk.tell(samples.created(f"b{number}", START, AT))
+    with desk.office.database.transaction() as session:
+        session.execute(update(Booking).where(Booking.id.in_(["b0", "b1", "b2"])).values(starts_at=None))
+    seen, before = [], []
+    for _ in range(5):
+        page = ask_json("bookings", "list", "--limit", "1", *before)
+        seen += [row["id"] for row in page["bookings"]]
+        before = ["--before", page["next"]]
+    assert seen == ["b4", "b3", "b2", "b1", "b0"]
+    assert page["next"] is None
+
+
+def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(busy: Desk) -> None:
+    first = ask_json("deliveries", "list", "--booking", "b1")["deliveries"][-1]["id"]
+    with busy.office.database.transaction() as session:
+        row = session.get_one(Delivery, first)
+        Intervention.record(session, "replayed", row, AT, by="somebody", reason="to be sure")
+    shown = ask_json("bookings", "show", "b1")
+    assert shown["booking"]["status"] == "cancelled"
+    assert shown["host"]["external_id"] == "4711"
+    timeline = shown["timeline"]
+    assert [event["at"] for event in timeline] == sorted(event["at"] for event in timeline)
+    kinds = [event["kind"] for event in timeline]
+    assert kinds[:7] == [
+        "delivery.replayed",
+        *("delivery.received", "booking.created", "notification.owed", "notification.owed", "delivery.done"),
+        "delivery.received",
+    ]
+    assert [kind for kind in kinds if kind.startswith("booking.")] == [
+        *("booking.created", "booking.rescheduled", "booking.cancelled")
+    ]
+    assert kinds.count("notification.owed") == 6
+    assert kinds.count("notification.done") == 3
+    assert kinds.count("notification.retrying") == 1
+    moved = timeline[kinds.index("booking.rescheduled")]
+    assert moved["before"]["starts_at"] == START.isoformat()
+    assert moved["after"]["starts_at"] == later(100).isoformat()
+    assert (timeline[0]["by"], timeline[0]["reason"]) == ("somebody", "to be sure")
+
+
+def test_the_timeline_is_read_by_people(busy: Desk) -> None:
+    shown = ask("bookings", "show", "b1").stdout
+    assert re.search(
+        r"\d\d:\d\d:\d\d  • booking rescheduled +by [0-9a-f]{12}\n +starts_at  2024-01-15 08:00:00 -> ", shown
+    )
+    assert re.search(
+        r"↻ notification retrying +2 +created by http to 127.0.0.1:1  try 1: the platform could not", shown
+    )
+    assert re.search(r"^  attendees +Guest 1 guest-1@example.com$", shown, re.MULTILINE)
+
+
+def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(desk: Desk) -> None:
+    desk.add_user(email="host@example.com")
+    desk.tell(samples.created("b1", START, AT))
+    joined = b'{"webhookType":"new_employee","id":"sample-host","email":"host@example.com"}'
+    desk.tell(joined)
+    timeline = ask_json("bookings", "show", "b1")["timeline"]
+    about = [event["kind"] for event in timeline if event["delivery_id"] == identify(joined)]
+    assert about[:2] == ["delivery.received", "booking.linked"]
+    assert about[-1] == "delivery.done"
+
+
+def test_a_booking_may_be_named_by_its_beginning(busy: Desk) -> None:
+    assert ask_json("bookings", "show", "unho")["booking"]["id"] == "unhosted-1"
+    unknown = ask("bookings", "show", "nothing")
+    assert unknown.exit_code == 1
+    assert "there is no booking whose id is nothing" in unknown.stderr

@@ -1,0 +1,290 @@
+"""`replay`, as an operator types it: shown first, asked, done once, stopped cleanly."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from click.testing import Result
+from redis import Redis
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from console import samples
+from console.replay import replay
+from console.stage import environment
+from models.booking import Booking, BookingChange
+from models.delivery import Delivery
+from models.failures import Permanent
+from models.intervention import Intervention
+from models.notification import Notification
+from models.queue import Bell, connect
+from tests.snapshot import everything, rows_of
+from tests.worker.desk import AT, START, Desk, later
+
+CREATED = samples.created("b1", START, AT)
+BROKEN = {"hook": True}
+Type = Callable[..., Result]
+
+
+def bad_hook(session: Session, booking: Booking, change: BookingChange) -> None:
+    if BROKEN["hook"]:
+        raise Permanent("the hook is broken")
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Desk]) -> Desk:
+    BROKEN["hook"] = True
+    return open_desk(platform_hook=f"{__name__}:bad_hook")
+
+
+def said(result: Result) -> str:
+    return " ".join(result.output.split())
+
+
+def die(desk: Desk, *bodies: dict[str, Any] | bytes) -> list[str]:
+    """They die of a bad hook, which is repaired then."""
+    BROKEN["hook"] = True
+    ids = desk.deliver(*(bodies or (CREATED,)))
+    desk.work_off()
+    BROKEN["hook"] = False
+    return ids
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "say which"),
+        (["--yes"], "say which"),
+        (["--limit", "5", "--yes"], "say which"),
+        (["abcd", "--dead"], "not both"),
+        (["abcd", "--booking", "b1"], "not both"),
+        (["--dead", "--status", "done"], "exclude each other"),
+        (["--dead", "--json"], "--json cannot ask"),
+        (["--dead", "--rate", "fast"], "write 50/s"),
+        (["--dead", "--rate", "0/s"], "write 50/s"),
+        (["--dead", "--limit", "0"], "--limit"),
+    ],
+)
+def test_what_is_not_clearly_meant_is_not_done(desk: Desk, type_in: Type, words: list[str], sentence: str) -> None:
+    die(desk)
+    before = rows_of(desk.office.database)
+    result = type_in(replay, *words)
+    assert (result.exit_code, sentence in said(result)) == (2, True)
+    assert rows_of(desk.office.database) == before
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [("abc", "at least 4 characters"), ("abcd", "there is no delivery whose id"), ("0000", "write more of the id")],
+)
+def test_an_id_that_names_no_delivery_or_several_is_refused(
+    desk: Desk, type_in: Type, typed: str, sentence: str
+) -> None:
+    die(desk)
+    with desk.office.database.transaction() as session:
+        (row,) = session.scalars(select(Delivery))
+        for number in (1, 2):
+            columns = {name: getattr(row, name) for name in ("account", "source", "body", "received_at", "due_at")}
+            session.add(Delivery(id=f"{number:064d}", status="dead", attempts=1, **columns))
+    result = type_in(replay, typed, "--yes")
+    assert (result.exit_code, sentence in said(result)) == (1, True)
+    assert desk.all(Intervention) == []
+
+
+def test_a_dry_run_shows_what_would_happen_and_changes_nothing(desk: Desk, type_in: Type, redis: Redis) -> None:
+    die(desk, CREATED, b"not json")
+    before = everything(desk.office.database, redis)
+    result = type_in(replay, "--dead", "--dry-run", "--notify")
+    assert result.exit_code == 0
+    assert everything(desk.office.database, redis) == before
+    for words in (
+        "b1 (new)",
+        "starts_at 2024-01-15 08:00",
+        "attendees Guest 1 guest-1@example.com",
+        "tells created: log",
+        "If 2 deliveries are replayed now",
+        "1 done, and a booking changes",
+        "1 dead again: the body is not JSON",
+        "1 notification 'created' by log",
+    ):
+        assert words in said(result)
+
+
+def test_it_asks_and_a_no_changes_nothing(desk: Desk, type_in: Type, redis: Redis) -> None:
+    die(desk)
+    before = everything(desk.office.database, redis)
+    result = type_in(replay, "--dead", answers="n\n")
+    assert (result.exit_code, "Replay 1 delivery?" in said(result)) == (1, True)
+    assert everything(desk.office.database, redis) == before
+
+
+def test_a_delivery_named_by_its_first_characters_is_replayed_and_it_is_kept_who_did_it_and_why(
+    desk: Desk, type_in: Type
+) -> None:
+    (delivery_id,) = die(desk)
+    result = type_in(replay, delivery_id[:6].upper(), delivery_id, "--reason", "the hook is repaired", answers="y\n")
+    assert result.exit_code == 0
+    assert "1 delivery replayed" in said(result)
+    (act,) = desk.all(Intervention)
+    assert (act.kind, act.delivery_id, act.by, act.reason) == (
+        "replayed",
+        delivery_id,
+        "the-operator",
+        "the hook is repaired",
+    )
+    box = desk.office.bell.queue("inbox")
+    assert (box.count, box.failed_job_registry.get_job_ids()) == (1, [])
+    desk.work_off()
+    assert desk.booking().status == "confirmed"
+
+
+def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(desk: Desk, type_in: Type) -> None:
+    BROKEN["hook"] = False
+    desk.tell(CREATED)
+    die(desk, samples.rescheduled("b1", later(60 * 24), later(1), START))
+    result = type_in(replay, "--booking", "b1", "--status", "dead", "--dry-run")
+    assert "starts_at 2024-01-15 08:00:00 -> 2024-01-15 15:30:00" in said(result)
+    assert "meeting_name" not in said(result)
+
+
+def test_what_waits_is_left_alone_and_what_was_erased_is_left_out(desk: Desk, type_in: Type) -> None:
+    die(desk, CREATED, b"erased")
+    desk.deliver(b"waits")
+    with desk.office.database.transaction() as session:
+        row = session.scalars(select(Delivery).where(Delivery.booking_id.is_(None), Delivery.status == "dead")).one()
+        row.body = b""
+    result = type_in(replay, "--since", "1h", "--yes")
+    assert "1 delivery left alone: pending" in said(result)
+    assert "1 delivery left out: the body was erased" in said(result)
+    assert [act.booking_id for act in desk.all(Intervention)] == ["b1"]
+
+
+def test_nothing_dead_is_nothing_to_do_and_no_failure(desk: Desk, type_in: Type) -> None:
+    result = type_in(replay, "--dead", "--yes")
+    assert (result.exit_code, said(result)) == (0, "There is nothing to replay.")
+
+
+def test_the_oldest_go_first_if_it_is_limited(desk: Desk, type_in: Type) -> None:
+    ids = die(desk, *(samples.created(f"b{number}", START, AT) for number in range(3)))
+    with desk.office.database.transaction() as session:
+        session.get_one(Delivery, ids[2]).received_at = AT
+    type_in(replay, "--dead", "--limit", "1", "--yes")
+    assert [act.delivery_id for act in desk.all(Intervention)] == [ids[2]]
+
+
+def test_json_says_all_and_nothing_else(desk: Desk, type_in: Type) -> None:
+    ids = die(desk, *(samples.created(f"b{number}", START, AT) for number in range(12)))
+    result = type_in(replay, "--dead", "--json", "--yes")
+    told = json.loads(result.stdout)
+    assert {row["id"] for row in told["deliveries"]} == set(told["replayed"]) == set(ids)
+    assert [row["booking_id"] for row in told["bookings"]] == sorted(f"b{number}" for number in range(12))
+    assert told["bookings"][0]["before"]["status"] is None
+    assert told["bookings"][0]["after"]["starts_at"] == START.isoformat()
+    assert len(told["notifications"]) == 12
+    assert (told["waiting"], told["erased"], told["left_alone"], told["interrupted"]) == (0, 0, 0, False)
+
+
+def test_many_bookings_are_summed_up(desk: Desk, type_in: Type) -> None:
+    die(desk, *(samples.created(f"b{number:02d}", START, AT) for number in range(14)))
+    result = said(type_in(replay, "--dead", "--dry-run"))
+    assert "b09 (new)" in result
+    assert "b10" not in result
+    assert "and 4 more bookings: --json shows all" in result
+
+
+def test_what_people_wrote_cannot_steer_the_terminal(desk: Desk, type_in: Type) -> None:
+    die(desk, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
+    result = type_in(replay, "--dead", "--dry-run")
+    assert "\x1b" not in result.output
+    assert "[2J[red]x y" in result.output
+
+
+def test_notify_says_whom_it_tells_again_and_does(desk: Desk, type_in: Type) -> None:
+    BROKEN["hook"] = False
+    desk.tell(CREATED)
+    desk.send_all()
+    result = type_in(replay, "--booking", "b1", "--notify", "--yes")
+    assert "tells created: log (once more)" in said(result)
+    assert "1 notification to go out once more" in said(result)
+    desk.work_off()
+    assert [row.status for row in desk.all(Notification)] == ["done", "pending"]
+    assert [act.kind for act in desk.all(Intervention)] == ["replayed", "sent_again"]
+
+
+def test_it_waits_until_they_are_at_rest_and_says_how_they_ended(desk: Desk, type_in: Type) -> None:
+    die(desk, CREATED, b"not json")
+
+    def work() -> None:
+        while len(desk.all(Intervention)) < 2 or any(row.status == "pending" for row in desk.all(Delivery)):
+            desk.work_off()
+
+    worker = Thread(target=work)
+    worker.start()
+    result = type_in(replay, "--dead", "--yes", "--wait")
+    worker.join()
+    assert "1 done, 1 dead" in said(result)
+    assert result.exit_code == 1
+
+
+def test_redis_may_be_away(desk: Desk, type_in: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    (delivery_id,) = die(desk)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    result = type_in(replay, delivery_id, "--yes")
+    assert result.exit_code == 0
+    assert "Redis does not answer" in said(result)
+    assert [row.status for row in desk.all(Delivery)] == ["pending"]
+
+
+def test_a_database_that_is_away_is_a_sentence(desk: Desk, type_in: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    result = type_in(replay, "--dead", "--yes")
+    assert result.exit_code == 1
+    assert "the database does not answer" in said(result)
+
+
+def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
+    desk: Desk, tmp_path: Path, type_in: Type
+) -> None:
+    ids = die(desk, *(samples.created(f"b{number:02d}", START, AT) for number in range(60)))
+    settings = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    words = ["replay", "--dead", "--yes", "--rate", "10/s"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "console", *words],
+        cwd=tmp_path,
+        env=environment(settings | {"PLATFORM_HOOK": ""}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while len(desk.all(Intervention)) < 10:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    replayed = [act.delivery_id for act in desk.all(Intervention)]
+    assert process.returncode == 130
+    assert (f"Stopped: {len(replayed)} of 60 deliveries replayed" in output, errors) == (True, "")
+    assert 10 <= len(replayed) < 60
+    with desk.office.database.reading() as session:
+        counts = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
+    assert counts == {"pending": len(replayed), "dead": 60 - len(replayed)}
+    BROKEN["hook"] = False
+    type_in(replay, "--dead", "--yes")
+    desk.work_off()
+    assert {row.status for row in desk.all(Delivery)} == {"done"}
+    assert sorted(act.delivery_id for act in desk.all(Intervention)) == sorted(ids)
+    assert len(desk.news()) == 60
+
+
+def test_a_bell_that_is_not_heard_says_so() -> None:
+    away = Bell(connect("redis://127.0.0.1:1"))
+    assert not away.ring("inbox")
+    assert not away.forget("inbox", "x")

@@ -1,0 +1,86 @@
+"""`notifications replay`: what could not be sent is sent, and what was told only on purpose."""
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+from redis import Redis
+
+from console import samples
+from console.replay_notifications import replay_notifications
+from models.failures import Permanent
+from models.intervention import Intervention
+from models.notification import Notification
+from tests.snapshot import everything
+from tests.worker.desk import AT, START, Desk, later
+from worker.channels import Message
+from worker.channels.log import LogChannel
+
+Type = Callable[..., Result]
+SICK = {"kinds": {"created"}}
+
+
+@pytest.fixture
+def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """b1 was booked, which could not be sent, and cancelled, which was. These message ids are what was sent since."""
+    sent: list[str] = []
+
+    def send(_channel: LogChannel, message: Message) -> None:
+        if message.kind in SICK["kinds"]:
+            raise Permanent("nobody there")
+        sent.append(message.id)
+
+    SICK["kinds"] = {"created"}
+    monkeypatch.setattr(LogChannel, "send", send)
+    desk.tell(samples.created("b1", START, AT), samples.cancelled("b1", START, later(1)))
+    desk.send_all()
+    SICK["kinds"] = set()
+    sent.clear()
+    return sent
+
+
+def test_the_dead_are_sent(desk: Desk, type_in: Type, told: list[str]) -> None:
+    result = type_in(replay_notifications, "--dead", "--reason", "they are back", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "nobody there" in result.output
+    box = desk.office.bell.queue("outbox")
+    assert box.failed_job_registry.get_job_ids() == []
+    desk.send_all()
+    assert told == [desk.all(Notification)[0].message_id]
+    assert [(act.kind, act.notification_id, act.by, act.reason) for act in desk.all(Intervention)] == [
+        ("replayed", 1, "the-operator", "they are back")
+    ]
+
+
+def test_what_was_told_is_left_alone_unless_it_is_wanted_again(desk: Desk, type_in: Type, told: list[str]) -> None:
+    result = type_in(replay_notifications, "2", "--yes")
+    assert "told already" in result.output
+    assert "nothing to send" in result.output
+    result = type_in(replay_notifications, "2", "--again", "--yes")
+    desk.send_all()
+    old, new = desk.all(Notification)[1:]
+    assert told == [new.message_id] != [old.message_id]
+    assert [(act.kind, act.notification_id) for act in desk.all(Intervention)] == [("sent_again", new.id)]
+
+
+def test_what_is_on_its_way_once_more_is_not_sent_twice(desk: Desk, type_in: Type, told: list[str]) -> None:
+    for _ in range(2):
+        type_in(replay_notifications, "--booking", "b1", "--again", "--yes")
+    desk.send_all()
+    assert len(told) == 2
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], []])
+def test_a_dry_run_or_a_no_changes_nothing(
+    desk: Desk, type_in: Type, told: list[str], redis: Redis, words: list[str]
+) -> None:
+    before = everything(desk.office.database, redis)
+    result = type_in(replay_notifications, "--booking", "b1", "--again", *words, answers="n\n")
+    assert "2 notifications would be sent" in result.output
+    assert everything(desk.office.database, redis) == before
+
+
+def test_nothing_said_is_nothing_meant(desk: Desk, type_in: Type, told: list[str]) -> None:
+    assert type_in(replay_notifications, "--yes").exit_code == 2
+    assert "there is no notification 99" in type_in(replay_notifications, "99", "--yes").output
+    assert desk.all(Intervention) == []

@@ -1,0 +1,180 @@
+"""`status`: the numbers, what needs a person, and what to type."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+from rq import Queue, Worker
+from rq.serializers import JSONSerializer
+from sqlalchemy import update
+
+from models import pulse
+from models.delivery import Delivery
+from tests.console.keyboard import ON_SQLITE, ask
+from tests.console.terminal import terminal
+from tests.worker.desk import Desk
+
+
+@pytest.fixture
+def healthy(desk: Desk, redis: Redis) -> Iterator[Desk]:
+    """Both boxes have a worker, and the schedule runs."""
+    queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in ("inbox", "outbox")]
+    worker = Worker(queues, connection=redis, serializer=JSONSerializer)
+    worker.register_birth()
+    pulse.beat(redis, "sweep", datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
+    yield desk
+    worker.register_death()
+
+
+def looked() -> tuple[int, dict[str, Any]]:
+    done = ask("status", "--json")
+    return done.exit_code, json.loads(done.stdout)
+
+
+def concerns() -> list[tuple[str, str | None]]:
+    code, seen = looked()
+    assert code == (1 if seen["concerns"] else 0)
+    assert seen["needs_person"] == bool(seen["concerns"])
+    return [(concern["what"], concern["command"]) for concern in seen["concerns"]]
+
+
+def test_a_healthy_house_needs_nobody(healthy: Desk) -> None:
+    healthy.tell(b'{"webhookType":"form_submission"}')
+    done = ask("status")
+    assert done.exit_code == 0, done.stdout
+    assert "Nothing needs a person." in done.stdout
+    assert "sweep in 1" in done.stdout
+    _, seen = looked()
+    assert seen["boxes"]["inbox"] | {"per_minute": 0} == {
+        "waiting": 0,
+        "oldest_waiting_at": None,
+        "oldest_waiting_seconds": None,
+        "done": 1,
+        "dead": 0,
+        "per_minute": 0,
+        "jobs_queued": 0,
+        "jobs_scheduled": 0,
+        "jobs_failed": 0,
+        "workers": 1,
+    }
+    assert seen["boxes"]["inbox"]["per_minute"] == seen["accepted_per_minute"] == 0.2
+    assert list(seen["next_runs"]) == ["sweep"]
+    assert seen["api_key_days_left"] is None
+
+
+def test_dead_rows_need_a_person(healthy: Desk) -> None:
+    healthy.tell(b"not json")
+    assert concerns() == [("1 delivery is dead", "python -m console deliveries list --status dead")]
+    healthy.tell(b"nor this")
+    sheet = ask("status").stdout
+    assert "2 deliveries are dead: python -m console deliveries list --status dead" in sheet
+
+
+def test_a_row_that_waits_too_long_needs_a_person(healthy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.deliver(b"{}")
+    with healthy.office.database.transaction() as session:
+        session.execute(update(Delivery).values(received_at=datetime.now(UTC) - timedelta(minutes=4)))
+    assert concerns() == []
+    monkeypatch.setenv("ALERT_WAITING_SECONDS", "200")
+    assert concerns() == [
+        ("1 delivery waiting, the oldest for 4 min", "python -m console deliveries list --status pending")
+    ]
+
+
+def test_processes_that_are_not_there_need_a_person(desk: Desk) -> None:
+    assert concerns() == [
+        ("no worker works at the inbox and the outbox", "python -m worker"),
+        ("the schedule does not run", "python -m worker.schedule"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("days", "sentence"),
+    [(30, None), (14, "ends in 14 days"), (1, "ends in 1 day"), (0, "ends today"), (-1, "has ended")],
+)
+def test_an_api_key_that_ends_soon_needs_a_person(
+    healthy: Desk, monkeypatch: pytest.MonkeyPatch, days: int, sentence: str | None
+) -> None:
+    monkeypatch.setenv("MEETERGO_API_KEY_EXPIRES", (datetime.now(UTC).date() + timedelta(days=days)).isoformat())
+    assert looked()[1]["api_key_days_left"] == days
+    assert [what for what, _ in concerns()] == ([f"the API key of meetergo {sentence}"] if sentence else [])
+
+
+def test_a_key_date_that_is_none_is_a_bad_setting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEETERGO_API_KEY_EXPIRES", "soon")
+    done = ask("status")
+    assert done.exit_code == 2
+    assert "MEETERGO_API_KEY_EXPIRES cannot be used" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "sentence"),
+    [
+        (
+            "DATABASE_URL",
+            "postgresql://u:its-password@127.0.0.1:1/x",
+            "the database does not answer: connection failed",
+        ),
+        ("REDIS_URL", "redis://:its-password@127.0.0.1:1/0", "Redis does not answer: Error 111"),
+    ],
+)
+def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
+    healthy: Desk, monkeypatch: pytest.MonkeyPatch, setting: str, url: str, sentence: str
+) -> None:
+    monkeypatch.setenv(setting, url)
+    code, seen = looked()
+    assert code == 1
+    assert seen["concerns"][0]["what"].startswith(sentence)
+    assert [seen["database"]["answers"], seen["redis"]["answers"]] == (
+        [False, True] if setting == "DATABASE_URL" else [True, False]
+    )
+    assert len(seen["concerns"]) == 1
+    done = ask("status")
+    assert (done.exit_code, "away" in done.stdout) == (1, True)
+    assert "its-password" not in done.output
+
+
+def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
+    healthy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
+    assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
+    assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
+    assert ask("migrate").exit_code == 0
+    assert concerns() == []
+
+
+def test_watching_is_for_people(desk: Desk) -> None:
+    done = ask("status", "--watch", "--json")
+    assert done.exit_code == 2
+
+
+@ON_SQLITE
+def test_watching_looks_again_until_ctrl_c(healthy: Desk) -> None:
+    with terminal("status", "--watch") as screen:
+        screen.wait_for("Nothing needs a person.")
+        healthy.tell(b"not json")
+        screen.wait_for("1 delivery is dead")
+        screen.press_ctrl_c()
+        code = screen.end()
+    assert code == 0
+    assert "Traceback" not in screen.text
+
+
+@ON_SQLITE
+def test_it_fits_a_narrow_terminal(healthy: Desk) -> None:
+    with terminal("status", columns=80) as screen:
+        assert screen.end() == 0
+    head = next(line for line in screen.text.splitlines() if line.startswith("box"))
+    assert head.split() == [
+        *("box", "waiting", "oldest", "done", "dead"),
+        "/min",
+        "jobs",
+        "retries",
+        "failed",
+        "workers",
+    ]
+    assert max(map(len, screen.text.splitlines())) <= 80

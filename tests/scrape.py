@@ -1,0 +1,77 @@
+"""A scrape: what Prometheus would read from our processes."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import urllib3
+from prometheus_client.parser import text_string_to_metric_families
+
+PATIENCE_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Scrape:
+    """`text` as it came; `samples` by name and labels."""
+
+    text: str
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.samples.get((f"meetergo_inbox_{name}", frozenset(labels.items())))
+
+    @property
+    def names(self) -> set[str]:
+        return {name for name, _ in self.samples}
+
+
+def read(*ports: int) -> Scrape:
+    """All targets together; a target that does not answer says nothing."""
+    texts = [_get(port) for port in ports]
+    samples = {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for text in texts
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    return Scrape("".join(texts), samples)
+
+
+def read_until(holds: Callable[[Scrape], object], *ports: int) -> Scrape:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        scrape = read(*ports)
+        if holds(scrape):
+            return scrape
+        assert time.monotonic() < deadline, scrape.text
+        time.sleep(0.1)
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody uses."""
+    for first in range(20_000 + os.getpid() * 7 % 10_000, 32_000, 7):  # other test processes look elsewhere
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+    raise AssertionError("no ports in a row are free")
+
+
+def _get(port: int) -> str:
+    with urllib3.PoolManager() as pool:
+        try:
+            return pool.request("GET", f"http://127.0.0.1:{port}/metrics", timeout=5, retries=False).data.decode()
+        except urllib3.exceptions.HTTPError:
+            return ""

@@ -1,0 +1,51 @@
+"""One id follows a webhook from the door to the notification, through the logs of real processes."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from redis import Redis
+
+from console import samples
+from console.redis_server import free_port
+from console.stage import environment, processes, run_to_its_end, wait_until_ready
+from meetergo.address import Addresses
+from tests.scrape import until
+
+KEYS = "k" * 32
+
+
+def lines_about(delivery_id: str, log: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("delivery_id") == delivery_id]
+
+
+def test_the_answer_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redis, redis_url: str) -> None:
+    url, address = f"http://127.0.0.1:{(port := free_port())}", Addresses([KEYS]).path("default")
+    stores = {"DATABASE_URL": f"sqlite:///{tmp_path / 'inbox.db'}", "REDIS_URL": redis_url}
+    env = environment({**stores, "WEBHOOK_KEYS": KEYS, "HOST": "127.0.0.1", "PORT": str(port)})
+    now = datetime.now(UTC)
+    run_to_its_end("release", env, tmp_path)
+    with processes(env, tmp_path, names=["web", "worker"]) as logs, urllib3.PoolManager() as pool:
+        wait_until_ready(url, logs["web"])
+        answers = [
+            pool.request("POST", url + path, body=json.dumps(body).encode(), retries=False)
+            for path, body in (
+                (address, samples.created("b1", now + timedelta(days=1), now)),
+                (address, samples.created("b2", now + timedelta(days=2), now)),
+                (f"{address}x", {"webhookType": "booking_created"}),
+            )
+        ]
+        assert [answer.status for answer in answers] == [200, 200, 404]
+        first = answers[0].headers["X-Delivery-Id"]
+        assert first == answers[0].json()["delivery"] != answers[1].headers["X-Delivery-Id"]
+        assert "X-Delivery-Id" not in answers[2].headers
+        until(lambda: len(lines_about(first, logs["worker"])) == 2)
+        assert [line["event"] for line in lines_about(first, logs["web"])] == ["delivery.accepted"]
+        told = lines_about(first, logs["worker"])
+    assert {(line["event"], line["booking_id"]) for line in told} == {
+        ("delivery.done", "b1"),
+        ("notification.done", "b1"),
+    }

@@ -1,0 +1,249 @@
+"""What Prometheus reads from real processes, and that the dashboard and the alert rules speak of nothing else."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+import yaml
+from rq import Worker
+
+from console import samples
+from console.redis_server import free_port, redis_server
+from console.sender import Sender
+from console.stage import environment, processes, run_to_its_end, wait_until_ready
+from meetergo.address import WEBHOOK_PATH, Addresses
+from models import queue
+from models.queue import Bell
+from tests.scrape import Scrape, free_ports, read, read_until, until
+
+OPERATIONS = Path(__file__).parent.parent / "docs" / "operations"
+KEYS = "k" * 32
+MAX_BODY = 5_000
+NOW = datetime.now(UTC)
+NAME = re.compile(r"meetergo_inbox_[a-z0-9_]+")
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not on the PATH: it comes with Prometheus")
+
+
+@dataclass
+class House:
+    """Receiver with two server processes, worker and schedule."""
+
+    url: str
+    metrics: int
+    redis_url: str
+    logs: dict[str, Path]
+
+    @property
+    def targets(self) -> tuple[int, int, int]:
+        return self.metrics, self.metrics + 1, self.metrics + 2
+
+    def send(self, body: bytes, path: str = Addresses([KEYS]).path("default")) -> int:
+        return Sender(self.url + path).send(body).status
+
+
+def body(number: int) -> bytes:
+    return json.dumps(samples.created(f"b{number}", NOW + timedelta(days=1), NOW)).encode()
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder, port, metrics = tmp_path_factory.mktemp("house"), free_port(), free_ports(3)
+    with redis_server(folder / "redis") as redis_url:
+        env = environment(
+            {
+                "DATABASE_URL": f"sqlite:///{folder / 'inbox.db'}",
+                "REDIS_URL": redis_url,
+                "WEBHOOK_KEYS": KEYS,
+                "WEBHOOK_MAX_BODY": str(MAX_BODY),
+                "HOST": "127.0.0.1",
+                "PORT": str(port),
+                "WEB_PROCESSES": "2",
+                "METRICS_PORT": str(metrics),
+                "TMPDIR": str(folder),
+            }
+        )
+        run_to_its_end("release", env, folder)
+        with processes(env, folder) as logs:
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, logs["web"])
+            yield House(url, metrics, redis_url, logs)
+        assert list(folder.glob("meetergo-inbox-*")) == []
+    assert "Traceback" not in "".join(log.read_text() for log in logs.values())
+
+
+@pytest.fixture(scope="module")
+def after_traffic(house: House) -> Scrape:
+    """What is read after some of everything, when all of it was worked off and the schedule's numbers are fresh."""
+    statuses = [house.send(body(number)) for number in (1, 2, 3, 3)]
+    statuses += [house.send(b"not json"), house.send(b'{"webhookType":"made_up_by_a_stranger"}')]
+    statuses += [house.send(b"{}", f"{WEBHOOK_PATH}/guess{number}") for number in range(2)]
+    statuses += [house.send(b" " * (MAX_BODY + 1)), house.send(b"")]
+    assert statuses == [200] * 6 + [404, 404, 413, 400]
+
+    def worked_off(scrape: Scrape) -> bool:
+        told = scrape.value("notifications_total", channel="log", outcome="done")
+        return told == 3 and scrape.value("rows_done", box="outbox") == 3
+
+    return read_until(worked_off, *house.targets)
+
+
+def test_the_door_counts_what_it_keeps_and_what_it_refuses_in_all_its_processes(after_traffic: Scrape) -> None:
+    assert after_traffic.value("deliveries_accepted_total") == 6
+    refused = {
+        reason: after_traffic.value("deliveries_refused_total", reason=reason)
+        for reason in ("unknown_address", "too_large", "malformed", "bad_signature", "nothing_keeps_it")
+    }
+    assert refused == {"unknown_address": 2, "too_large": 1, "malformed": 1, "bad_signature": 0, "nothing_keeps_it": 0}
+    assert after_traffic.value("ack_duration_seconds_count") == 6
+    assert after_traffic.value("ack_duration_seconds_bucket", le="+Inf") == 6
+
+
+def test_the_workers_count_what_came_of_each_try(after_traffic: Scrape) -> None:
+    value = after_traffic.value
+    assert [value("attempts_total", box="inbox", outcome=outcome) for outcome in ("done", "retrying", "dead")] == [
+        4,
+        0,
+        1,
+    ]
+    assert value("deliveries_handled_total", event="booking_created", outcome="done") == 3
+    assert value("deliveries_handled_total", event="other", outcome="done") == 1
+    assert value("deliveries_handled_total", event="other", outcome="dead") == 1
+    assert value("delivery_processing_seconds_count") == 4
+    assert value("attempts_total", box="outbox", outcome="done") == 3
+
+
+def test_the_schedule_shows_how_everything_is(after_traffic: Scrape) -> None:
+    value = after_traffic.value
+    assert {name: value(f"rows_{name}", box="inbox") for name in ("waiting", "done", "dead")} == {
+        "waiting": 0,
+        "done": 4,
+        "dead": 1,
+    }
+    assert value("oldest_waiting_age_seconds", box="inbox") == 0
+    assert value("queue_jobs", box="inbox", state="failed") == 1
+    assert [value("workers", box=box) for box in queue.BOXES] == [1, 1]
+    assert [value("store_up", store=store) for store in ("database", "redis")] == [1, 1]
+    assert (value("schedule_next_run_timestamp_seconds", task="sweep") or 0) > NOW.timestamp()
+    assert value("incident_open", kind="deliveries_dead") is not None
+
+
+def test_a_stranger_cannot_choose_a_label(after_traffic: Scrape) -> None:
+    assert "stranger" not in after_traffic.text
+    assert "guess" not in after_traffic.text
+
+
+def test_the_public_door_shows_no_numbers(house: House) -> None:
+    with urllib3.PoolManager() as pool:
+        answer = pool.request("GET", f"{house.url}/metrics")
+    assert answer.status == 404
+    assert b"meetergo_inbox" not in answer.data
+
+
+def test_what_a_worker_counted_outlives_it(house: House, after_traffic: Scrape) -> None:
+    with queue.connect(house.redis_url) as redis:
+        [first] = Worker.all(queue=Bell(redis).queue("inbox"))
+        os.kill(first.pid or 0, signal.SIGKILL)
+        until(lambda: {worker.pid for worker in Worker.all(queue=Bell(redis).queue("inbox"))} - {first.pid})
+    before = after_traffic.value("deliveries_handled_total", event="booking_created", outcome="done") or 0
+    assert house.send(body(4)) == 200
+
+    def is_done(scrape: Scrape) -> bool:
+        return scrape.value("deliveries_handled_total", event="booking_created", outcome="done") == before + 1
+
+    read_until(is_done, *house.targets)
+
+
+def used_names(expressions: list[str]) -> set[str]:
+    return {name for expression in expressions for name in NAME.findall(expression)}
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((OPERATIONS / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    dashboard = json.loads((OPERATIONS / "grafana.json").read_text())
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def expressions() -> list[str]:
+    return [target["expr"] for panel in panels() for target in panel["targets"]]
+
+
+def test_every_metric_of_the_dashboard_and_of_the_rules_is_one_that_we_show(after_traffic: Scrape) -> None:
+    used = used_names([*expressions(), *(rule["expr"] for rule in rules())])
+    assert len(used) > 15
+    assert used - after_traffic.names == set()
+
+
+def test_every_metric_that_we_show_is_on_the_dashboard(after_traffic: Scrape) -> None:
+    shown = {re.sub("_(bucket|sum|count)$", "", name) for name in after_traffic.names}
+    assert shown - {re.sub("_(bucket|sum|count)$", "", name) for name in used_names(expressions())} == set()
+
+
+def test_each_panel_has_a_unit_a_place_and_the_chosen_source() -> None:
+    everything = json.loads((OPERATIONS / "grafana.json").read_text())
+    assert [variable["type"] for variable in everything["templating"]["list"]] == ["datasource"]
+    assert len({panel["id"] for panel in everything["panels"]}) == len(everything["panels"])
+    places = [tuple(panel["gridPos"][side] for side in "xywh") for panel in everything["panels"]]
+    assert len(set(places)) == len(places)
+    for panel in panels():
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        for asking in (panel, *panel["targets"]):
+            assert asking["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+def test_each_rule_waits_a_while_and_says_what_to_type_and_where_to_read_on() -> None:
+    for rule in rules():
+        assert rule["for"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"]["summary"]
+        assert re.search(r"Type: python -m console \w+", rule["annotations"]["description"])
+        assert re.search(r'docs/operations\.md, section "[^"]+"\.$', rule["annotations"]["description"])
+
+
+def test_the_section_that_a_rule_names_is_there() -> None:
+    headings = set(re.findall(r"^## (.+)$", (OPERATIONS.parent / "operations.md").read_text(), re.MULTILINE))
+    named = {re.findall(r'section "([^"]+)"', rule["annotations"]["description"])[0] for rule in rules()}
+    assert named <= headings
+
+
+def promtool(*words: str, given: str = "") -> None:
+    assert PROMTOOL
+    done = subprocess.run([PROMTOOL, *words], cwd=OPERATIONS, input=given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_promtool_finds_the_rules_right_and_they_fire_when_they_should() -> None:
+    promtool("check", "rules", "alerts.yml")
+    promtool("test", "rules", "alerts_test.yml")
+
+
+@needs_promtool
+def test_promtool_can_read_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m")}
+        for number, expression in enumerate(expressions())
+    ]
+    file = tmp_path / "panels.yml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    promtool("check", "rules", str(file))
+
+
+@needs_promtool
+def test_promtool_finds_no_fault_with_names_and_units(house: House) -> None:
+    for port in house.targets:
+        promtool("check", "metrics", given=read(port).text)

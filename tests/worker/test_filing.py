@@ -1,0 +1,319 @@
+"""RQ's failed registry and our dead rows tell the same story, whatever is lost, requeued, replayed or pruned."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from redis import Redis
+from rq.job import Job, JobStatus, requeue_job
+from rq.serializers import JSONSerializer
+from sqlalchemy import delete, update
+
+from console import samples
+from models import queue
+from models.delivery import Delivery
+from models.failures import Permanent, Transient
+from models.intervention import BY_RQ, Intervention
+from models.notification import Notification
+from models.queue import BOXES, Bell, Box
+from models.retention import prune
+from models.search import Search
+from models.survey import ROWS
+from tests.redis_content import everything_in
+from tests.snapshot import content_of
+from tests.worker.desk import AT, START, Desk
+from tests.worker.test_jobs import run_worker
+from worker import filing
+from worker.channels.log import LogChannel
+from worker.filing import file_dead
+from worker.inbox import Inbox
+from worker.repair import Repair
+from worker.selection import select_deliveries
+
+CREATED = samples.created("b1", START, AT)
+SICK = {"channel": True}
+
+
+@pytest.fixture
+def sick_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def send(_channel: LogChannel, _message: object) -> None:
+        if SICK["channel"]:
+            raise Permanent("nobody there")
+
+    SICK["channel"] = True
+    monkeypatch.setattr(LogChannel, "send", send)
+
+
+def failed(desk: Desk, box: Box = "inbox") -> list[str]:
+    return desk.office.bell.queue(box).failed_job_registry.get_job_ids()
+
+
+def file(desk: Desk) -> None:
+    file_dead(desk.office, datetime.now(UTC))
+
+
+def die(desk: Desk, *bodies: bytes) -> list[str]:
+    ids = desk.deliver(*(bodies or (b"not json",)))
+    desk.work_off()
+    return ids
+
+
+def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(desk: Desk, redis: Redis, sick_channel: None) -> None:
+    (delivery_id,) = die(desk)
+    desk.tell(CREATED)
+    desk.send_all()
+    redis.flushall()
+    file(desk)
+    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert failed(desk, "outbox") == ["outbox-1"]
+    job = Job.fetch(f"inbox-{delivery_id}", redis, JSONSerializer)
+    assert (job.latest_result().exc_string, job.get_status()) == ("the body is not JSON", JobStatus.FAILED)  # type: ignore[union-attr]
+    desk.office.bell.queue("inbox").failed_job_registry.requeue(job)
+    run_worker(desk)
+    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert [(act.kind, act.by) for act in desk.all(Intervention)] == [("replayed", BY_RQ)]
+
+
+def test_who_died_while_redis_was_away_is_filed_when_it_is_back(desk: Desk) -> None:
+    office, away = desk.office, Bell(queue.connect("redis://127.0.0.1:1"))
+    (delivery_id,) = desk.deliver(b"not json")
+    Inbox(office.database, away, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
+    assert failed(desk) == []
+    file(desk)
+    assert failed(desk) == [f"inbox-{delivery_id}"]
+
+
+def test_filing_tells_redis_nothing_of_people(desk: Desk, redis: Redis) -> None:
+    (delivery_id,) = die(desk)
+    with desk.office.database.transaction() as session:
+        session.get_one(Delivery, delivery_id).last_error = "KeyError: 'guest-1@example.com'"
+    redis.flushall()
+    file(desk)
+    assert Job.fetch(f"inbox-{delivery_id}", redis, JSONSerializer).latest_result().exc_string == "KeyError"  # type: ignore[union-attr]
+    assert b"guest-1" not in everything_in(redis)
+
+
+@pytest.mark.parametrize("end", ["done", "pending", "pruned"])
+def test_a_job_whose_row_is_not_dead_any_more_goes(desk: Desk, redis: Redis, end: str) -> None:
+    (delivery_id,) = die(desk)
+    with desk.office.database.transaction() as session:
+        if end == "pruned":
+            session.execute(delete(Delivery))
+        else:
+            session.execute(update(Delivery).values(status=end))
+    file(desk)
+    assert failed(desk) == []
+    assert not redis.exists(Job.key_for(f"inbox-{delivery_id}"))
+
+
+def test_failed_jobs_of_others_are_left_alone(desk: Desk, redis: Redis) -> None:
+    others = ["theirs", "inbox-theirs", "inbox-" + "G" * 64, "outbox-x"]
+    for box in BOXES:
+        redis.zadd(desk.office.bell.queue(box).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0))
+    file(desk)
+    assert [sorted(failed(desk, box)) for box in BOXES] == [sorted(others)] * 2
+
+
+def test_nothing_is_written_when_nothing_differs(desk: Desk, redis: Redis) -> None:
+    die(desk)
+    before = content_of(redis)
+    file(desk)
+    assert content_of(redis) == before
+
+
+def test_a_name_without_its_job_cannot_be_requeued_so_it_is_filed_anew(desk: Desk, redis: Redis) -> None:
+    (delivery_id,) = die(desk)
+    redis.delete(Job.key_for(f"inbox-{delivery_id}"))
+    file(desk)
+    assert requeue_job(f"inbox-{delivery_id}", redis, JSONSerializer).get_status() == JobStatus.QUEUED
+
+
+def test_who_was_requeued_and_waits_for_a_worker_is_not_filed_again(desk: Desk) -> None:
+    (delivery_id,) = die(desk)
+    desk.office.bell.queue("inbox").failed_job_registry.requeue(f"inbox-{delivery_id}")
+    file(desk)
+    assert failed(desk) == []
+    run_worker(desk)
+    assert failed(desk) == [f"inbox-{delivery_id}"]
+
+
+def test_it_goes_page_by_page_and_does_so_much_at_once(
+    desk: Desk, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filing, "PAGE", 3)
+    monkeypatch.setattr(filing, "MOST", 6)
+    ids = die(desk, *(b"%d not json" % number for number in range(10)))
+    with desk.office.database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=AT))  # one moment, so that pages end within it
+    redis.flushall()
+    counts = []
+    for _ in range(3):
+        file(desk)
+        counts.append(len(failed(desk)))
+    assert counts == [6, 10, 10]
+    assert sorted(failed(desk)) == sorted(f"inbox-{key}" for key in ids)
+    with desk.office.database.transaction() as session:
+        session.execute(update(Delivery).values(status="done"))
+    file(desk)
+    assert len(failed(desk)) == 4
+    file(desk)
+    assert failed(desk) == []
+
+
+def rq(redis_url: str, *words: str) -> str:
+    command = [sys.executable, "-c", "from rq.cli import main; main()", *words, "--url", redis_url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_rqs_own_command_line_requeues_the_dead_and_it_is_written_down(
+    desk: Desk, redis_url: str, sick_channel: None
+) -> None:
+    desk.tell(CREATED)
+    desk.send_all()
+    one, two = die(desk, b"one", b"two")
+    rq(redis_url, "requeue", "--queue", "inbox", f"inbox-{one}")
+    rq(redis_url, "requeue", "--queue", "outbox", "--all")
+    SICK["channel"] = False
+    run_worker(desk)
+    run_worker(desk, "outbox")
+    assert failed(desk, "outbox") == []
+    assert sorted(failed(desk)) == sorted(f"inbox-{key}" for key in (one, two))
+    assert [row.status for row in desk.all(Notification)] == ["done"]
+    acts = [(act.kind, act.delivery_id, act.notification_id, act.by) for act in desk.all(Intervention)]
+    assert acts == [("replayed", one, None, BY_RQ), ("replayed", None, 1, BY_RQ)]
+
+
+class Redises(RuleBasedStateMachine):
+    """What befalls dead rows and their jobs."""
+
+    desk: Desk
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies = 0
+        with self.desk.office.database.transaction() as session:
+            for rows in (Delivery, Notification):
+                session.execute(delete(rows))
+        self.desk.office.bell.redis.flushall()
+
+    @rule(away=st.booleans())
+    def a_delivery_dies(self, away: bool) -> None:
+        self.bodies += 1
+        self.desk.deliver(b"not json %d" % self.bodies)
+        office = self.desk.office
+        bell = Bell(queue.connect("redis://127.0.0.1:1")) if away else office.bell
+        Inbox(office.database, bell, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
+
+    @rule()
+    def a_notification_dies(self) -> None:
+        self.bodies += 1
+        self.desk.tell(samples.created(f"b{self.bodies}", START, AT))
+        self.desk.send_all()
+
+    @rule(data=st.data(), works=st.booleans())
+    def an_operator_replays(self, data: st.DataObject, works: bool) -> None:
+        chosen = select_deliveries(self.desk.office.inbox, Search(status="dead").deliveries()).chosen
+        if chosen:
+            Repair(self.desk.office, "x").replay([data.draw(st.sampled_from(chosen))], datetime.now(UTC))
+        if works:
+            self.desk.work_off()
+
+    @rule(data=st.data(), heals=st.booleans())
+    def an_operator_replays_a_notification(self, data: st.DataObject, heals: bool) -> None:
+        dead = [row.id for row in self.desk.all(Notification) if row.status == "dead"]
+        if dead:
+            SICK["channel"] = not heals
+            Repair(self.desk.office, "x").replay_notifications([data.draw(st.sampled_from(dead))], datetime.now(UTC))
+            self.desk.send_all()
+            SICK["channel"] = True
+
+    @rule(data=st.data())
+    def an_operator_ignores(self, data: st.DataObject) -> None:
+        dead = [row.id for row in self.desk.all(Delivery) if row.status == "dead"]
+        if dead:
+            Repair(self.desk.office, "x", "never").ignore([data.draw(st.sampled_from(dead))], datetime.now(UTC))
+
+    @rule(data=st.data(), box=st.sampled_from(BOXES), works=st.booleans())
+    def rq_requeues(self, data: st.DataObject, box: Box, works: bool) -> None:
+        registry = self.desk.office.bell.queue(box).failed_job_registry
+        jobs = sorted(registry.get_job_ids())
+        if jobs:
+            registry.requeue(data.draw(st.sampled_from(jobs)))
+        if works:
+            run_worker(self.desk, box)
+
+    @rule()
+    def old_rows_are_pruned(self) -> None:
+        dead = [row for rows in (Delivery, Notification) for row in self.desk.all(rows) if row.status == "dead"]
+        with self.desk.office.database.transaction() as session:
+            for row in dead[:1]:
+                session.merge(row).ended_at = datetime.now(UTC) - timedelta(days=100)
+        prune(self.desk.office.database, datetime.now(UTC), {"dead": timedelta(days=90)})
+
+    @rule()
+    def redis_is_lost(self) -> None:
+        self.desk.office.bell.redis.flushall()
+
+    @rule()
+    def it_is_filed(self) -> None:
+        file_dead(self.desk.office, datetime.now(UTC))
+        for box, rows in ROWS.items():
+            dead = {f"{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"}
+            on_their_way = {name for name in dead if self._status(name) == JobStatus.QUEUED}
+            assert {*failed(self.desk, box)} == dead - on_their_way
+        for box, rows in ROWS.items():
+            run_worker(self.desk, box)
+            assert {*failed(self.desk, box)} == {
+                f"{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"
+            }
+
+    def _status(self, name: str) -> Any:
+        redis = self.desk.office.bell.redis
+        return Job.fetch(name, redis, JSONSerializer).get_status() if redis.exists(Job.key_for(name)) else None
+
+    def teardown(self) -> None:
+        self.it_is_filed()
+
+
+@pytest.mark.timeout(300)
+def test_after_a_filing_the_failed_jobs_are_the_dead_rows(open_desk: Callable[..., Desk], sick_channel: None) -> None:
+    desk = open_desk()
+
+    class Machine(Redises):
+        def __init__(self) -> None:
+            self.desk = desk
+            super().__init__()
+
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Machine,
+        settings=settings(
+            max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+@pytest.mark.parametrize("where", ["scheduled", "queued"])
+def test_who_dies_on_the_bus_is_not_started_over_by_its_own_job_that_came_late(desk: Desk, where: str) -> None:
+    (delivery_id,) = desk.deliver(b"not json")
+    with desk.office.database.transaction() as session:
+        delivery = session.get_one(Delivery, delivery_id)
+        delivery.fail(Transient("busy"), datetime.now(UTC))
+        delivery.due_at -= timedelta(minutes=1)
+    desk.office.bell.tend("inbox", delivery_id, delivery)
+    box = desk.office.bell.queue("inbox")
+    if where == "queued":
+        box.scheduled_job_registry.remove(f"inbox-{delivery_id}")
+        box.push_job_id(f"inbox-{delivery_id}")
+    desk.work_off()
+    assert (box.count, box.scheduled_job_registry.get_job_ids()) == (0, [])
+    assert failed(desk) == [f"inbox-{delivery_id}"]
+    run_worker(desk)
+    assert desk.all(Intervention) == []

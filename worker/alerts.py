@@ -1,0 +1,111 @@
+"""Alerts: an operator channel hears once that a person is needed, and once that it is over."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+
+import structlog
+
+from models.database import Database
+from models.failures import Failure, describe
+from models.incident import Incident, IncidentKind, Told
+from models.queue import Box
+from models.survey import Rows, survey
+from worker.announcer import fingerprint
+from worker.bulletin import bulletin
+from worker.channels.apprise import AppriseChannel
+from worker.office import Office
+from worker.settings import AlertSettings
+
+Sign = Callable[[Mapping[Box, Rows], datetime, timedelta], bool]
+
+SIGNS: dict[IncidentKind, Sign] = {
+    "deliveries_dead": lambda rows, now, patience: rows["inbox"].dead > 0,
+    "notifications_dead": lambda rows, now, patience: rows["outbox"].dead > 0,
+    "waiting_too_long": lambda rows, now, patience: any(
+        bool(box.oldest_waiting and now - box.oldest_waiting > patience) for box in rows.values()
+    ),
+}
+"""What a person has to look at: by what it shows."""
+
+log = structlog.get_logger()
+
+
+class UnusableAlert(ValueError):
+    """ALERT_CHANNELS names what cannot be used; the message quotes no secret."""
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """Watches, and tells.
+
+    Attributes:
+        channels: fingerprint -> operator channel.
+        patience: how long a row may wait.
+    """
+
+    channels: Mapping[str, AppriseChannel]
+    patience: timedelta
+
+    def check(self, office: Office, now: datetime) -> None:
+        """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
+        rows = survey(office.database, office.bell, now).rows
+        if rows is None:
+            log.error("database.away", task="alerts")
+            return
+        for kind, holds in SIGNS.items():
+            with office.database.transaction() as session:
+                Incident.note(session, kind, holds(rows, now, self.patience), list(self.channels), now)
+        self._tell_all(office.database, rows, now)
+
+    def _tell_all(self, database: Database, rows: Mapping[Box, Rows], now: datetime) -> None:
+        reachable = list(self.channels)
+        while claimed := _claim(database, reachable, now):
+            incident, channel = claimed
+            heard = self._tell(incident, channel, rows, now)
+            with database.transaction() as session:
+                session.get_one(Incident, incident.id, with_for_update=True).settle(channel, heard)
+            if not heard:
+                reachable.remove(channel)
+
+    def _tell(self, incident: Incident, channel: str, rows: Mapping[Box, Rows], now: datetime) -> Told | None:
+        words, said = bulletin(incident, rows, now), dict(kind=incident.kind, channel=self.channels[channel].name)
+        try:
+            self.channels[channel].tell(words.subject, words.text)
+        except Failure as error:
+            log.warning("alert.unheard", **said, error=describe(error))
+            return None
+        log.info("alert.told", **said, news=incident.news_for(channel))
+        return incident.news_for(channel)
+
+
+def _claim(database: Database, channels: Sequence[str], now: datetime) -> tuple[Incident, str] | None:
+    with database.transaction() as session:
+        return Incident.claim(session, channels, now)
+
+
+@cache
+def alerts() -> Alerts:
+    """This process's alerts."""
+    return open_alerts(AlertSettings.load())
+
+
+def open_alerts(settings: AlertSettings) -> Alerts:
+    """Alerts on these settings.
+
+    Raises:
+        UnusableAlert: ALERT_CHANNELS names what cannot be used.
+    """
+    channels = {fingerprint(url): _open(url) for url in settings.alert_channels}
+    return Alerts(channels, timedelta(seconds=settings.alert_waiting_seconds))
+
+
+def _open(url: str) -> AppriseChannel:
+    scheme, colon, _ = url.partition("://")
+    if not colon:
+        raise UnusableAlert("each is a URL of Apprise, such as 'ntfy://topic' or 'slack://...'")
+    try:
+        return AppriseChannel.of(url)
+    except ValueError as error:
+        raise UnusableAlert(f"one that starts with '{scheme[:16]}:' cannot be used: {error}") from error

@@ -1,0 +1,72 @@
+"""The counters: a tally that Prometheus can read. Import it late: see models/exposition.py."""
+
+from datetime import datetime
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from models.delivery import Delivery
+from models.notification import Notification
+from models.queue import BOXES
+from models.todo import Status
+from worker.channels.registry import OPENERS
+from worker.handlers import HANDLERS
+
+ATTEMPTS = Counter("meetergo_inbox_attempts", "Tries of rows of a box, by what came of them.", ["box", "outcome"])
+HANDLED = Counter(
+    "meetergo_inbox_deliveries_handled", "Tries of deliveries, by event and what came of them.", ["event", "outcome"]
+)
+PROCESSING = Histogram(
+    "meetergo_inbox_delivery_processing_seconds",
+    "From the receipt of a delivery to the commit of all that it changed.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
+)
+NOTIFICATIONS = Counter(
+    "meetergo_inbox_notifications",
+    "Tries of notifications, by channel and what came of them.",
+    ["channel", "outcome"],
+)
+
+OUTCOMES: dict[Status, str] = {"done": "done", "pending": "retrying", "dead": "dead"}
+OTHER = "other"
+"""Every event that we do not handle: whoever can deliver chooses its name."""
+
+log = structlog.get_logger()
+
+
+class Counters:
+    """Begins with zeros, so that the first of a kind shows as a rise."""
+
+    def __init__(self) -> None:
+        for outcome in OUTCOMES.values():
+            for box in BOXES:
+                ATTEMPTS.labels(box, outcome)
+            for event in (*HANDLERS, OTHER):
+                HANDLED.labels(event, outcome)
+            for channel in OPENERS:
+                NOTIFICATIONS.labels(channel, outcome)
+
+    def delivery(self, delivery: Delivery, now: datetime) -> None:
+        """One try; if it worked, how long that took since the receipt."""
+        event, outcome = delivery.event if delivery.event in HANDLERS else OTHER, OUTCOMES[delivery.status]
+        try:
+            ATTEMPTS.labels("inbox", outcome).inc()
+            HANDLED.labels(event, outcome).inc()
+            if delivery.status == "done":
+                PROCESSING.observe(max(0.0, (now - delivery.received_at).total_seconds()))
+        except OSError as error:
+            _complain(error)
+
+    def notification(self, notification: Notification) -> None:
+        """One try."""
+        outcome = OUTCOMES[notification.status]
+        try:
+            ATTEMPTS.labels("outbox", outcome).inc()
+            NOTIFICATIONS.labels(notification.channel, outcome).inc()
+        except OSError as error:
+            _complain(error)
+
+
+def _complain(error: OSError) -> None:
+    """The folder is gone, or its disk is full."""
+    log.warning("metrics.failed", error=type(error).__name__)

@@ -1,0 +1,83 @@
+"""The filing: RQ's failed registry tells the same story as our dead rows, whatever was lost on the way."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import load_only
+
+from models.database import Database
+from models.delivery import Delivery
+from models.notification import Notification
+from models.queue import Box
+from models.registry import Registry
+from models.survey import ROWS
+from worker.office import Office
+
+PAGE = 1000
+MOST = 2000
+"""Repairs of one kind in one run: after a loss of Redis the rest waits for the next runs."""
+
+Rows = type[Delivery] | type[Notification]
+
+log = structlog.get_logger()
+
+
+def file_dead(office: Office, now: datetime) -> None:
+    """Files the dead rows that RQ does not show as failed, and takes out what is not dead any more.
+
+    Raises:
+        RedisError: Redis is away.
+        SQLAlchemyError: the database is away.
+    """
+    for box, rows in ROWS.items():
+        dropped = _drop_others(office, box, rows)
+        filed = _file_missing(office, box, rows)
+        if dropped or filed:
+            log.info("filing.repaired", box=box, filed=filed, dropped=dropped)
+
+
+def _drop_others(office: Office, box: Box, rows: Rows) -> int:
+    """The registry is read before the rows: what dies meanwhile is not taken for alive."""
+    others: list[str] = []
+    for keys in Registry(office.bell, box).pages(PAGE):
+        others += sorted({*keys} - _dead_among(office.database, rows, keys))
+        if len(others) >= MOST:
+            break
+    if others:
+        office.bell.forget(box, *others[:MOST])
+    return len(others[:MOST])
+
+
+def _file_missing(office: Office, box: Box, rows: Rows) -> int:
+    registry, filed = Registry(office.bell, box), 0
+    for page in _pages_of_dead(office.database, rows):
+        dead = {str(row.id): row for row in page}
+        for key in registry.lacks(list(dead)):
+            office.bell.file(box, key, dead[key].last_words)
+            filed += 1
+        if filed >= MOST:
+            break
+    return filed
+
+
+def _dead_among(database: Database, rows: Rows, keys: Sequence[str]) -> set[str]:
+    ids: list[Any] = list(keys) if rows is Delivery else [int(key) for key in keys]
+    with database.reading() as session:
+        return {str(found) for found in session.scalars(select(rows.id).where(rows.id.in_(ids), rows.status == "dead"))}
+
+
+def _pages_of_dead(database: Database, rows: Rows) -> Iterator[Sequence[Any]]:
+    """In the order of the index on status and time."""
+    place = tuple_(rows.due_at, rows.id)
+    query = select(rows).options(load_only(rows.id, rows.due_at, rows.last_error)).where(rows.status == "dead")
+    page: Sequence[Any] = ()
+    while True:
+        with database.reading() as session:
+            after = query.where(place > (page[-1].due_at, page[-1].id)) if page else query
+            page = session.scalars(after.order_by(rows.due_at, rows.id).limit(PAGE)).all()
+        if not page:
+            return
+        yield page

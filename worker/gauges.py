@@ -1,0 +1,88 @@
+"""The gauges: how everything is just now, as Prometheus reads it. The schedule shows them."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from models.exposition import tell_build
+from models.incident import KINDS
+from models.survey import Jobs, Rows, Survey, survey
+from worker.office import Office
+
+PREFIX = "meetergo_inbox"
+FRESH_FOR = timedelta(seconds=5)
+"""However many ask, the stores are counted through no more often than this."""
+
+ROWS: dict[str, tuple[str, Callable[[Rows, datetime], float]]] = {
+    "rows_waiting": ("Rows to be done, or to be tried again.", lambda rows, now: rows.waiting),
+    "rows_done": ("Rows that are done, and not pruned yet.", lambda rows, now: rows.done),
+    "rows_dead": ("Rows that need a person.", lambda rows, now: rows.dead),
+    "oldest_waiting_age_seconds": (
+        "Age of the oldest row that waits; 0 if none does.",
+        lambda rows, now: (now - rows.oldest_waiting).total_seconds() if rows.oldest_waiting else 0,
+    ),
+}
+JOBS: dict[str, Callable[[Jobs], int]] = {
+    "queued": lambda jobs: jobs.queued,
+    "scheduled": lambda jobs: jobs.scheduled,
+    "failed": lambda jobs: jobs.failed,
+}
+
+
+class Gauges(Collector):
+    """Asks the stores when Prometheus asks us. What a store that is away would say is left out."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._lock = Lock()
+        self._seen: tuple[float, Survey] | None = None
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """All of them."""
+        seen = self._look()
+        yield from _stores(seen)
+        if seen.rows is not None:
+            for name, (text, value) in ROWS.items():
+                yield _family(name, text, ["box"], {(box,): value(rows, seen.at) for box, rows in seen.rows.items()})
+            is_open = {(kind,): int(kind in seen.incidents) for kind in KINDS}
+            yield _family("incident_open", "1 while a person has to look at this.", ["kind"], is_open)
+        if seen.jobs is not None:
+            jobs = {(box, state): count(of) for box, of in seen.jobs.items() for state, count in JOBS.items()}
+            yield _family("queue_jobs", "Jobs that RQ has.", ["box", "state"], jobs)
+            workers = {(box,): of.workers for box, of in seen.jobs.items()}
+            yield _family("workers", "Worker processes, on all machines.", ["box"], workers)
+            runs = {(task,): moment.timestamp() for task, moment in seen.next_runs.items()}
+            yield _family("schedule_next_run_timestamp_seconds", "When a task runs next.", ["task"], runs)
+
+    def _look(self) -> Survey:
+        with self._lock:
+            if self._seen is None or time.monotonic() - self._seen[0] > FRESH_FOR.total_seconds():
+                seen = survey(self._office.database, self._office.bell, datetime.now(UTC))
+                self._seen = time.monotonic(), seen
+            return self._seen[1]
+
+
+def show(office: Office, host: str, port: int) -> None:
+    """Serves them from threads of this process."""
+    registry = CollectorRegistry()
+    registry.register(Gauges(office))
+    tell_build(registry, "cron")
+    start_http_server(port, host, registry)
+
+
+def _stores(seen: Survey) -> Iterator[GaugeMetricFamily]:
+    up = {("database",): int(seen.rows is not None), ("redis",): int(seen.jobs is not None)}
+    yield _family("store_up", "1 if a store answers the schedule.", ["store"], up)
+
+
+def _family(name: str, text: str, labels: list[str], values: Mapping[Any, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family

@@ -1,0 +1,97 @@
+"""The outlook: what would become of deliveries, of their bookings and of those who are told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.booking import BookingChange
+from models.delivery import Delivery
+from models.notification import Notification
+from models.todo import Status
+from worker.selection import Chosen
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What would become of one delivery.
+
+    Attributes:
+        delivery: which.
+        status: `done`; `dead`; or `pending`, if it would fail and be tried again.
+        error: why it would fail; it may quote people, so it is for the operator's eyes only.
+        note: why nothing would come of it, though it would be done.
+        changes: whether it would change a booking.
+    """
+
+    delivery: Chosen
+    status: Status
+    error: str | None
+    note: str | None
+    changes: bool
+
+    @classmethod
+    def of(cls, chosen: Chosen, row: Delivery, changes: bool) -> "Verdict":
+        """The row, as it was handled."""
+        return cls(chosen, row.status, None if row.status == "done" else row.last_error, row.note, changes)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What would become of one booking, by all of its deliveries together.
+
+    Attributes:
+        booking_id: which.
+        is_new: whether nobody knew of it before.
+        before: the columns that would be different, as they are.
+        after: the same, as they would be.
+    """
+
+    booking_id: str
+    is_new: bool
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+    @classmethod
+    def of(cls, changes: Sequence[BookingChange]) -> "Effect":
+        """From the first change's before to the last one's after; what comes back to what it was is none."""
+        before: dict[str, Any] = {}
+        after: dict[str, Any] = {}
+        for change in changes:
+            before = {name: (change.before or {}).get(name) for name in change.after} | before
+            after |= change.after
+        names = [name for name in after if after[name] != before[name]]
+        first = changes[0]
+        return cls(first.booking_id, first.before is None, *({n: of[n] for n in names} for of in (before, after)))
+
+
+@dataclass(frozen=True)
+class News:
+    """One notification that would go out.
+
+    Attributes:
+        booking_id: about which booking.
+        kind: what happened.
+        channel: by what, safe to show.
+        recipient: to whom.
+        again: whether it was owed before: it goes out once more because that is wanted.
+    """
+
+    booking_id: str
+    kind: str
+    channel: str
+    recipient: str
+    again: bool
+
+    @classmethod
+    def of(cls, told: Notification, again: bool) -> "News":
+        """The notification, as it was owed."""
+        return cls(told.booking_id, told.kind, told.channel, told.recipient, again)
+
+
+@dataclass
+class Outlook:
+    """What would happen, if nothing else does meanwhile."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    news: list[News] = field(default_factory=list)

@@ -1,0 +1,123 @@
+"""Repair: what an operator does to rows that ended. It is written down with them; commit first, ring after."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.delivery import Delivery
+from models.intervention import Intervention
+from models.notification import Notification
+from models.queue import Box
+from worker.office import Office
+from worker.selection import Chosen
+
+
+class NotDead(Exception):
+    """A delivery cannot be ignored, since it is not dead; its message says what it is."""
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What one transaction did.
+
+    Attributes:
+        ids: the rows that start over, or were closed.
+        told_again: notifications that go out again on purpose.
+        left: how many were left alone: they wait already, or somebody else replayed them meanwhile.
+        heard: whether Redis heard of it; if not, the sweep rings when it is back.
+    """
+
+    ids: Sequence[str]
+    told_again: Sequence[Notification] = ()
+    left: int = 0
+    heard: bool = True
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One operator's intention.
+
+    Attributes:
+        office: the stores.
+        by: who it is.
+        reason: why.
+        tells_again: whether what was told already is told once more.
+    """
+
+    office: Office
+    by: str
+    reason: str = ""
+    tells_again: bool = False
+
+    def replay(self, chosen: Collection[Chosen], now: datetime) -> Repaired:
+        """Lets deliveries start over, in one transaction, and wakes the workers."""
+        seen, told = {row.id: row for row in chosen}, list[Notification]()
+        with self.office.database.transaction() as session:
+            rows = Delivery.locked(session, seen)
+            replayed = [row for row in rows if row.status != "pending" and row.ended_at == seen[row.id].ended_at]
+            for row in replayed:
+                told += self.reopen(session, row, now)
+        ids = [row.id for row in replayed]
+        heard = self._wake("inbox", ids) and (not told or self._wake("outbox", [str(row.id) for row in told]))
+        return Repaired(ids, told, left=len(seen) - len(ids), heard=heard)
+
+    def reopen(self, session: Session, delivery: Delivery, now: datetime) -> list[Notification]:
+        """Lets one delivery start over, in the caller's transaction.
+
+        Returns:
+            The notifications that go out again on purpose.
+        """
+        delivery.replay(now)
+        Intervention.record(session, "replayed", delivery, now, by=self.by, reason=self.reason)
+        return list(self._tell_again(session, delivery, now)) if self.tells_again else []
+
+    def replay_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
+        """Lets dead notifications start over; those that were told go out once more, if that is wanted."""
+        with self.office.database.transaction() as session:
+            rows = session.scalars(
+                select(Notification).where(Notification.id.in_(ids)).order_by(Notification.id).with_for_update()
+            ).all()
+            told = [again for row in rows for again in self._again(session, row, now)]
+        keys = [str(row.id) for row in told]
+        return Repaired(keys, told, left=len(ids) - len(keys), heard=self._wake("outbox", keys))
+
+    def ignore(self, ids: Collection[str], now: datetime) -> Repaired:
+        """Closes dead deliveries that will never work: all of them, or none.
+
+        Raises:
+            NotDead: one of them is not dead.
+        """
+        with self.office.database.transaction() as session:
+            rows = Delivery.locked(session, ids)
+            for row in rows:
+                if row.status != "dead":
+                    raise NotDead(f"delivery {row.id} is {row.status}, not dead: only what is dead can be ignored")
+                row.ignore(self.reason, now)
+                Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
+        return Repaired([row.id for row in rows], heard=self.office.bell.forget("inbox", *ids))
+
+    def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
+        """Each news once, however often it was told."""
+        query = select(Notification).where(Notification.delivery_id == delivery.id).order_by(Notification.id)
+        newest = {row.news: row for row in session.scalars(query.with_for_update())}
+        for row in newest.values():
+            yield from self._again(session, row, now)
+
+    def _again(self, session: Session, notification: Notification, now: datetime) -> Iterator[Notification]:
+        """What waits goes out anyway."""
+        if notification.is_waiting(session):
+            return
+        if notification.status == "dead":
+            notification.replay(now)
+            Intervention.record(session, "replayed", notification, now, by=self.by, reason=self.reason)
+            yield notification
+        elif self.tells_again:
+            copy = notification.send_again(session, now)
+            Intervention.record(session, "sent_again", copy, now, by=self.by, reason=self.reason)
+            yield copy
+
+    def _wake(self, box: Box, keys: Sequence[str]) -> bool:
+        return not keys or (self.office.bell.forget(box, *keys) and self.office.bell.ring(box))

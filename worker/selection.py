@@ -1,0 +1,120 @@
+"""The selection: which deliveries an operator means, as they were when they were chosen, booking by booking."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from meetergo.events import BookingEvent, Event
+from models.delivery import Delivery
+from models.failures import Failure
+from models.todo import Status
+from worker.inbox import Inbox
+
+PAGE = 500
+CHUNK = 100
+"""Rows of one transaction: few enough that no worker waits for it."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A delivery that is meant.
+
+    Attributes:
+        id: its id.
+        event: what it says it is, if it could be read.
+        booking_id: which booking it is about; empty if none, or if it cannot be read.
+        received_at: when it came, UTC.
+        status: how it was when it was chosen.
+        ended_at: when it had ended, UTC; whoever replayed it since has changed that.
+        is_erased: whether there is nothing left to handle.
+    """
+
+    id: str
+    event: str | None
+    booking_id: str
+    received_at: datetime
+    status: Status
+    ended_at: datetime | None
+    is_erased: bool
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is to be replayed, and what is left alone.
+
+    Attributes:
+        chosen: to be replayed, by booking, and each booking's as they came.
+        waiting: how many are pending: a worker handles them anyway.
+        erased: how many have no body any more.
+    """
+
+    chosen: Sequence[Chosen]
+    waiting: int = 0
+    erased: int = 0
+
+
+def select_deliveries(inbox: Inbox, query: Select[tuple[Delivery]], limit: int | None = None) -> Selection:
+    """Chooses deliveries.
+
+    Args:
+        inbox: reads those of which nobody knows yet what they are about.
+        query: which.
+        limit: the oldest so many only.
+    """
+    with inbox.database.reading() as session:
+        rows = list(_rows(session, query))
+    to_do = [row for row in rows if row.status != "pending" and not row.is_erased][:limit]
+    return Selection(
+        sorted(_about(inbox, to_do), key=lambda row: (row.booking_id, row.received_at, row.id)),
+        waiting=sum(row.status == "pending" for row in rows),
+        erased=sum(row.status != "pending" and row.is_erased for row in rows),
+    )
+
+
+def chunks(chosen: Sequence[Chosen], size: int = CHUNK) -> Iterator[list[Chosen]]:
+    """So many at once, or a few more: all of one booking stay together, and in their order."""
+    chunk: list[Chosen] = []
+    for group in bookings(chosen):
+        if chunk and len(chunk) + len(group) > size:
+            yield chunk
+            chunk = []
+        chunk += group
+    if chunk:
+        yield chunk
+
+
+def bookings(chosen: Sequence[Chosen]) -> Iterator[list[Chosen]]:
+    """The deliveries of one booking after the other; each that is about none stands alone."""
+    for _, group in groupby(chosen, key=lambda row: row.booking_id or row.id):
+        yield list(group)
+
+
+def _rows(session: Session, query: Select[tuple[Delivery]]) -> Iterator[Chosen]:
+    columns = (Delivery.id, Delivery.event, func.coalesce(Delivery.booking_id, ""), Delivery.received_at)
+    oldest_first = query.order_by(None).order_by(Delivery.received_at, Delivery.id)
+    rows = oldest_first.with_only_columns(*columns, Delivery.status, Delivery.ended_at, Delivery.body == b"")
+    return (Chosen(*row) for row in session.execute(rows))
+
+
+def _about(inbox: Inbox, rows: Sequence[Chosen]) -> Iterator[Chosen]:
+    """Those that could not be read when they died may be readable now: a key was given back."""
+    unread = [row.id for row in rows if row.event is None]
+    found: dict[str, Event | Failure] = {}
+    for start in range(0, len(unread), PAGE):
+        found |= _read(inbox, unread[start : start + PAGE])
+    for row in rows:
+        event = found.get(row.id)
+        yield replace(row, event=event.type, booking_id=_booking_of(event)) if isinstance(event, Event) else row
+
+
+def _read(inbox: Inbox, ids: Collection[str]) -> dict[str, Event | Failure]:
+    with inbox.database.reading() as session:
+        return {row.id: inbox.read(row) for row in session.scalars(select(Delivery).where(Delivery.id.in_(ids)))}
+
+
+def _booking_of(event: Event) -> str:
+    return event.booking_id if isinstance(event, BookingEvent) else ""
