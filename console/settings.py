@@ -1,5 +1,9 @@
-"""Settings of the console: the address, where it is reached, and how its deliveries are signed."""
+"""Settings of the console: the address, where it is reached and how its deliveries are signed; meetergo's API."""
 
+from pydantic import Field
+
+from models.provider import ApiKey, ApiSettings
+from models.settings import DatabaseSettings, RedisUrl
 from receiver.settings import SignedAddressSettings
 
 
@@ -13,3 +17,14 @@ class ConsoleSettings(SignedAddressSettings):
     def receiver_url(self) -> str:
         """Where the receiver is reached: by everybody, or else from this machine."""
         return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+
+class ProviderSettings(DatabaseSettings, ApiSettings):
+    """What the commands that call meetergo's API read. Without Redis they count their requests alone."""
+
+    meetergo_api_key: ApiKey = Field(repr=False)
+    redis_url: RedisUrl | None = Field(None, repr=False)
+
+
+class RegistrationSettings(ProviderSettings, ConsoleSettings):
+    """What the commands that register the address with meetergo read."""

@@ -1,0 +1,36 @@
+"""Sentences: what a store's error means for who sits at the desk."""
+
+from psycopg.errors import UndefinedColumn, UndefinedTable
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+
+from console.wording import printable
+
+MIGRATE = "python -m console migrate"
+NO_TABLES = f"the database does not have the tables of this version: {MIGRATE}"
+
+StoreError = (DBAPIError, NoConnectionFree, RedisError)
+"""What a store's trouble raises; any other error of SQLAlchemy is a fault of ours."""
+
+
+def sentence(error: Exception) -> str:
+    """What is wrong, with the driver's own first line: it names the server or the file, not what is in it."""
+    if isinstance(error, RedisError):
+        return f"Redis does not answer: {_first_line(error)}"
+    if lacks_tables(error):
+        return NO_TABLES
+    if isinstance(error, OperationalError | InterfaceError | NoConnectionFree):
+        return f"the database does not answer: {_first_line(error)}"
+    return f"the database refuses: {_first_line(error)}"
+
+
+def lacks_tables(error: Exception) -> bool:
+    """Whether the database is there, but not as this version needs it."""
+    cause = getattr(error, "orig", None)
+    words = str(cause).startswith(("no such table", "no such column"))
+    return isinstance(cause, UndefinedTable | UndefinedColumn) or (isinstance(error, SQLAlchemyError) and words)
+
+
+def _first_line(error: Exception) -> str:
+    return printable(str(getattr(error, "orig", error)).strip().partition("\n")[0])
