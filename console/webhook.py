@@ -1,7 +1,7 @@
 """`webhook`: our addresses at meetergo, registered, rotated, listed and removed. Others' are left alone."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,7 +71,7 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 
     Append the new key to WEBHOOK_KEYS and restart the receiver first. It may be interrupted and run again.
     """
-    with _at_the_registry() as (registry, ours, redis):
+    with _interruptible(), _at_the_registry() as (registry, ours, redis):
         if dry_run:
             return _foretell(registry, ours)
         rotation = Rotation(registry, ours, redis, _tell)
@@ -177,15 +177,20 @@ def _full(registry: Registry) -> Iterator[None]:
 
 def _wait(rotation: Rotation, timeout: timedelta) -> bool:
     """On a terminal, something moves meanwhile."""
-    words = "Waiting for a delivery by the new address. Ctrl-C is safe: run it again to go on."
+    if not timeout or rotation.came():
+        return rotation.came()
+    click.echo("Both addresses are registered. Waiting for a delivery by the new one; Ctrl-C is safe.")
     console = Console(stderr=True)
+    with console.status("") if console.is_terminal else nullcontext():
+        return rotation.wait(timeout)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
     try:
-        if not console.is_terminal or not timeout:
-            return rotation.wait(timeout)
-        with console.status(words):
-            return rotation.wait(timeout)
+        yield
     except KeyboardInterrupt:
-        click.echo("Both addresses stay registered: run it again to go on.", err=True)
+        click.echo("Interrupted: what is registered stays so. Run it again to go on.", err=True)
         raise SystemExit(INTERRUPTED) from None
 
 
