@@ -24,7 +24,7 @@ def _email(text: str) -> str:
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyError):
         raise ValueError("it is no time zone such as Europe/Berlin") from None
     return text
 

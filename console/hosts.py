@@ -1,6 +1,7 @@
 """Hosts, as commands name them: by the platform's own id."""
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import click
 from sqlalchemy import select
@@ -39,6 +40,18 @@ def meetergo_id(row: PlatformUser) -> str:
     if not row.meetergo_user_id:
         raise click.ClickException(f"'{row.external_id}' is no user of meetergo yet: `users onboard` or `users sync`")
     return row.meetergo_user_id
+
+
+def zone(row: PlatformUser) -> ZoneInfo:
+    """By which a host's days begin.
+
+    Raises:
+        ClickException: the platform wrote something else.
+    """
+    try:
+        return ZoneInfo(row.timezone)
+    except (ValueError, OSError, KeyError):
+        raise click.ClickException(f"the timezone of '{row.external_id}' is none, such as Europe/Berlin") from None
 
 
 def meeting_type_id(row: PlatformUser, named: str | None) -> str:

@@ -1,7 +1,6 @@
 """`slots`: when a host can be booked."""
 
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -27,12 +26,12 @@ def slots(
     settings = ProviderSettings.load()
     with keeping(settings) as database, calling(settings) as meetergo:
         row = hosts.find(database, external_id)
-        zone = ZoneInfo(row.timezone)
+        zone = hosts.zone(row)
         start = first.date() if first else datetime.now(UTC).astimezone(zone).date()
         end = last.date() if last else start + WEEK
         host_id = hosts.meetergo_id(row)
         what = hosts.meeting_type_id(row, meeting_type)
-        found = meetergo.slots(what, start, end, host_ids=[host_id], timezone=row.timezone)
+        found = meetergo.slots(what, start, end, host_ids=[host_id], timezone=zone.key)
     if as_json:
         output.print_json({"slots": [{"start": slot.start, "spots_left": slot.spots_left} for slot in found]})
         return

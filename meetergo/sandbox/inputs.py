@@ -22,7 +22,7 @@ def _email(text: str) -> str:
 def _zone(text: str) -> str:
     try:
         ZoneInfo(text)
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyError):
         raise ValueError("must be a valid IANA time zone") from None
     return text
 
