@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import yaml
 
-from console.settings import ConsoleSettings
+from console.settings import RegistrationSettings
 from console.stage import commands
 from receiver.settings import ReceiverSettings
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = [ReceiverSettings, WorkerSettings, ConsoleSettings]
+SETTINGS = [ReceiverSettings, WorkerSettings, RegistrationSettings]
 NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
 SAID = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 
