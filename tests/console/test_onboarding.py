@@ -105,6 +105,18 @@ def test_a_user_who_was_not_made_is_made_after_a_look(operator: Operator, tmp_pa
     assert (operator.asked(CREATE), operator.asked(LIST)) == (3, 3)
 
 
+def test_after_the_last_unclear_answer_it_looks_once_more(operator: Operator, tmp_path: Path) -> None:
+    operator.meetergo.answer_next(CREATE, "fail", "fail", "commit_then_fail")
+    assert "0 created, 1 adopted" in operator.types("users", "onboard", str(hosts(tmp_path, 1))).stdout
+
+
+def test_what_stays_unclear_is_a_failure_that_can_be_run_again(operator: Operator, tmp_path: Path) -> None:
+    operator.meetergo.answer_next(CREATE, "fail", "fail", "fail")
+    file = str(hosts(tmp_path, 1))
+    assert "left open several times" in operator.types("users", "onboard", file).stdout
+    assert "1 created" in operator.types("users", "onboard", file).stdout
+
+
 def test_a_user_who_is_in_meetergo_already_is_adopted(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.people.add_host("HOST-1@example.com", meetingType={"name": "Erstberatung"})
     assert "0 created, 1 adopted" in operator.types("users", "onboard", str(hosts(tmp_path, 1))).stdout
