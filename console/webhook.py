@@ -2,67 +2,36 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import click
-from redis import Redis
-from redis.exceptions import RedisError
 from rich.console import Console
 
-from console import addresses, output
 from console.addresses import Address
-from console.filters import AGO, UNITS
-from console.output import Column
-from console.provider import calling, keeping
+from console.length import LENGTH
+from console.opening import open_registry
 from console.registration import Steps, occupants, registration, settle
-from console.registry import Registry, Seen
+from console.registry import Registry
 from console.rotation import Rotation
-from console.settings import RegistrationSettings
-from console.wording import age
+from console.webhook_list import list_command
 from meetergo.api.errors import LimitReached
-from meetergo.api.results import Webhook
-from models import queue
-from models.endpoint import last_came_by
 
-COLUMNS = [
-    Column("webhook"),
-    Column("whose"),
-    Column("posts to"),
-    Column("events", folds=True),
-    Column("last delivery"),
-]
 INTERRUPTED = 130
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
-
-
-class Length(click.ParamType[timedelta]):
-    """A length of time: 30s, 10m, 24h, 2d."""
-
-    name = "length"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> timedelta:
-        """To a timedelta."""
-        if isinstance(value, timedelta):
-            return value
-        found = AGO.fullmatch(value)
-        if not found:
-            self.fail(f"'{value}' is no length of time: write 30s, 10m, 24h or 2d", param, context)
-        return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
 @click.command()
 @DRY_RUN
 def register(dry_run: bool) -> None:
     """Make meetergo post to our address, once. Running it again changes nothing."""
-    with _at_the_registry() as (registry, ours, _):
+    with open_registry() as (registry, ours, _):
         _settle(registry, registration(registry, ours), dry_run)
         if not dry_run and (older := registry.look().older(ours)):
             click.echo(f"{len(older)} more at older addresses of ours: `webhook rotate` removes them.")
 
 
 @click.command()
-@click.option("--timeout", type=Length(), default="24h", show_default=True, help="How long to wait for a delivery.")
+@click.option("--timeout", type=LENGTH, default="24h", show_default=True, help="How long to wait for a delivery.")
 @click.option("--no-wait", is_flag=True, help="Look once whether a delivery came, and do not wait.")
 @click.option("--force", is_flag=True, help="Remove the older addresses even if no delivery came by the newest.")
 @DRY_RUN
@@ -71,7 +40,7 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 
     Append the new key to WEBHOOK_KEYS and restart the receiver first. It may be interrupted and run again.
     """
-    with _interruptible(), _at_the_registry() as (registry, ours, redis):
+    with _interruptible(), open_registry() as (registry, ours, redis):
         if dry_run:
             return _foretell(registry, ours)
         rotation = Rotation(registry, ours, redis, _tell)
@@ -91,27 +60,12 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
     return None
 
 
-@click.command("list")
-@output.as_json
-def list_command(as_json: bool) -> None:
-    """All webhooks at meetergo: ours, and of others the host."""
-    with _at_the_registry() as (registry, ours, redis):
-        seen = registry.look()
-        rows = [_row(webhook, seen, ours, redis) for webhook in seen.webhooks]
-    if as_json:
-        output.print_json({"webhooks": rows})
-    elif not rows:
-        click.echo("meetergo has no webhook: `webhook register` makes ours.")
-    else:
-        output.show(output.listing(COLUMNS, [_line(row) for row in rows]))
-
-
 @click.command()
 @click.argument("webhook_id", metavar="[ID]", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(webhook_id: str | None, yes: bool) -> None:
     """Remove our webhooks, or one of them. meetergo tells us nothing any more then."""
-    with _at_the_registry() as (registry, _, _):
+    with open_registry() as (registry, _, _):
         seen = registry.look()
         chosen = [webhook for webhook in seen.ours() if webhook_id in (None, webhook.id)]
         if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in seen.webhooks):
@@ -129,15 +83,6 @@ def remove(webhook_id: str | None, yes: bool) -> None:
 
 
 webhook = click.Group("webhook", commands=[register, rotate, list_command, remove], help="Our address at meetergo.")
-
-
-@contextmanager
-def _at_the_registry() -> Iterator[tuple[Registry, Sequence[Address], "Redis | None"]]:
-    settings = RegistrationSettings.load()
-    ours = addresses.ours(settings)
-    redis = queue.connect(settings.redis_url) if settings.redis_url else None
-    with keeping(settings) as database, calling(settings) as meetergo:
-        yield Registry(meetergo, database, lambda: datetime.now(UTC)), ours, redis
 
 
 def _settle(registry: Registry, steps: Steps, dry_run: bool) -> None:
@@ -192,36 +137,6 @@ def _interruptible() -> Iterator[None]:
     except KeyboardInterrupt:
         click.echo("Interrupted: what is registered stays so. Run it again to go on.", err=True)
         raise SystemExit(INTERRUPTED) from None
-
-
-def _row(webhook: Webhook, seen: Seen, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
-    is_newest = webhook.endpoint == ours[-1].url
-    is_ours = is_newest or webhook in seen.older(ours)
-    row = seen.known.get(webhook.id) if seen.is_ours(webhook) else None
-    mark = addresses.mark_in(webhook.endpoint) if is_ours else None
-    return {
-        "id": webhook.id,
-        "ours": is_ours,
-        "is_newest": is_newest,
-        "address": addresses.masked(webhook.endpoint) if is_ours else addresses.host_of(webhook.endpoint),
-        "events": sorted(webhook.event_types),
-        "registered_at": row and row.registered_at,
-        "last_delivery_at": _last(redis, mark),
-    }
-
-
-def _last(redis: "Redis | None", mark: str | None) -> datetime | None:
-    try:
-        return last_came_by(redis, mark) if redis and mark else None
-    except RedisError:
-        return None
-
-
-def _line(row: dict[str, Any]) -> list[str]:
-    whose = "others" if not row["ours"] else "ours" if row["is_newest"] else "ours, older"
-    last = row["last_delivery_at"]
-    when = age(last, datetime.now(UTC)) if row["ours"] else "-"
-    return [row["id"], whose, row["address"], ", ".join(row["events"]), when]
 
 
 def _tell(did: str) -> None:
