@@ -1,19 +1,28 @@
 """`python -m console`: the operators' commands."""
 
+import logging
 import sys
 from io import TextIOWrapper
 
+from console.api import api
+from console.book import book
 from console.bookings import bookings
 from console.commands import COMMANDS
 from console.completion import VARIABLE, completion
 from console.deliveries import deliveries
 from console.desk import Desk
 from console.events import events
+from console.meeting_types import meeting_types
 from console.notifications import notifications
+from console.slots import slots
 from console.status import status
+from console.templates import templates
+from console.users import users
+from console.webhook import webhook
 from models import logs
 
 LOOK = [status, deliveries, bookings, notifications, events, completion]
+PROVIDER = [api, webhook, users, meeting_types, templates, slots, book]
 
 HELP = """The operators' desk of meetergo-inbox.
 
@@ -24,10 +33,11 @@ Exit codes: 0   done
             130 interrupted (Ctrl-C; of status --watch and events tail the usual end: 0)
 """
 
-cli = Desk("console", commands=[*LOOK, *COMMANDS], help=HELP)
+cli = Desk("console", commands=[*LOOK, *COMMANDS, *PROVIDER], help=HELP)
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logs.configure()
+    logging.getLogger("meetergo.api").setLevel(logging.WARNING)  # what it repeats is its own business
     cli(prog_name="python -m console", complete_var=VARIABLE)

@@ -91,6 +91,7 @@ def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> No
     console.print(f"    [bold]{settings.address}[/bold]")
     if not settings.public_url:
         console.print("    (PUBLIC_URL is unset: meetergo reaches it only through an https tunnel or proxy)")
+    console.print("    .venv/bin/python -m console webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
     console.print("    .venv/bin/python -m console send booking_created")
     console.print(f"  Look at the queue:\n    .venv/bin/rq info --url {redis_url}")

@@ -1,9 +1,12 @@
-"""Settings of the console: the address and how its deliveries are signed; what `status` has to know."""
+"""Settings of the console: the address and how its deliveries are signed; meetergo's API; what `status` has to know."""
 
 from datetime import date
 
+from pydantic import Field
+
 from meetergo.address import Addresses
-from models.settings import StoreSettings, WaitingSettings
+from models.provider import ApiKey, ApiSettings
+from models.settings import DatabaseSettings, RedisUrl, StoreSettings, WaitingSettings
 from receiver.settings import SignedAddressSettings
 
 
@@ -28,3 +31,14 @@ class StatusSettings(StoreSettings, WaitingSettings):
     """What `status` reads."""
 
     meetergo_api_key_expires: date | None = None
+
+
+class ProviderSettings(DatabaseSettings, ApiSettings):
+    """What the commands that call meetergo's API read. Without Redis they count their requests alone."""
+
+    meetergo_api_key: ApiKey = Field(repr=False)
+    redis_url: RedisUrl | None = Field(None, repr=False)
+
+
+class RegistrationSettings(ProviderSettings, ConsoleSettings):
+    """What the commands that register the address with meetergo read."""

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from redis import Redis
-from sqlalchemy import String, select
+from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Model
+from models.database import Model, insert_into
 
 REMEMBERED = timedelta(days=7)
 
@@ -31,6 +31,28 @@ class Endpoint(Model):
     def marked(cls, session: Session, marks: Sequence[str]) -> dict[str, "Endpoint"]:
         """Mark -> endpoint, for those that we registered."""
         return {row.mark: row for row in session.scalars(select(cls).where(cls.mark.in_(marks)))}
+
+    @classmethod
+    def known(cls, session: Session) -> Sequence["Endpoint"]:
+        """Every one that we registered, oldest first."""
+        return session.scalars(select(cls).order_by(cls.registered_at, cls.id)).all()
+
+    @classmethod
+    def keep(cls, session: Session, mark: str, provider_id: str, event_types: Sequence[str], now: datetime) -> None:
+        """Remembers that the provider posts to an address. An older address of the same webhook is forgotten."""
+        session.execute(delete(cls).where(cls.provider_id == provider_id, cls.mark != mark))
+        row = session.scalars(select(cls).where(cls.mark == mark).with_for_update()).one_or_none()
+        if row is None or row.provider_id != provider_id:
+            values = dict(mark=mark, provider_id=provider_id, event_types=list(event_types), registered_at=now)
+            insert = insert_into(session, cls.__table__).values(**values)
+            session.execute(insert.on_conflict_do_update(index_elements=["mark"], set_=values))
+        else:
+            row.event_types = list(event_types)
+
+    @classmethod
+    def forget(cls, session: Session, provider_id: str) -> None:
+        """The provider does not have it any more."""
+        session.execute(delete(cls).where(cls.provider_id == provider_id))
 
 
 def came_by(redis: "Redis", mark: str, now: datetime) -> None:

@@ -38,6 +38,17 @@ class PlatformUser(Model):
     linked_as: Mapped[str | None] = mapped_column(String(511))
 
     @classmethod
+    def known_as(cls, session: Session, external_id: str, *, locked: bool = False) -> "PlatformUser | None":
+        """The one whom the platform calls so."""
+        query = select(cls).where(cls.external_id == external_id)
+        return session.scalars(query.with_for_update() if locked else query).one_or_none()
+
+    @classmethod
+    def mapped_to(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":
+        """The one who is this user of meetergo."""
+        return session.scalars(select(cls).where(cls.meetergo_user_id == meetergo_user_id)).one_or_none()
+
+    @classmethod
     def hosting(cls, session: Session, host_ids: Sequence[str], meeting_type_id: str | None) -> "PlatformUser | None":
         """Whose booking it is: the first host whom we know, else the only owner of its meeting type."""
         known = {

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from meetergo.api import Credential, Limit, Meetergo, UnusableKey
+from meetergo.api.limit import PER_MINUTE
 from meetergo.api.transport import HOME
 from models.settings import Settings
 
@@ -28,12 +29,22 @@ def _root(url: str) -> str:
     return url.rstrip("/")
 
 
+ApiKey = Annotated[str, AfterValidator(_key)]
+ApiRoot = Annotated[str, AfterValidator(_root)]
+
+
 class ApiSettings(Settings):
     """What calls meetergo's API. Only processes that call it read these."""
 
-    meetergo_api_key: Annotated[str, AfterValidator(_key)] = Field("", repr=False)
-    meetergo_api_url: Annotated[str, AfterValidator(_root)] = HOME
+    meetergo_api_key: ApiKey = Field("", repr=False)
+    meetergo_api_url: ApiRoot = HOME
     meetergo_api_user: str = ""
+    meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1)
+
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether the API is that of a stand-in on this machine."""
+        return self.meetergo_api_url.startswith("http://")
 
     def provider(self, redis_url: str | None, share: float = 1.0) -> Meetergo:
         """A client. The limit is shared by all processes through Redis.
@@ -48,7 +59,7 @@ class ApiSettings(Settings):
         return Meetergo(
             self.meetergo_api_key,
             user_id=self.meetergo_api_user or None,
-            limit=Limit(redis_url, share=share),
+            limit=Limit(redis_url, per_minute=self.meetergo_api_per_minute, share=share),
             home=self.meetergo_api_url,
-            local_webhooks=self.meetergo_api_url.startswith("http://"),
+            local_webhooks=self.has_stand_in,
         )

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from console.settings import ConsoleSettings, StatusSettings
+from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from console.stage import commands
 from models.version import VERSION
 from receiver.settings import ReceiverSettings
 from worker.settings import ScheduleSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = [ReceiverSettings, WorkerSettings, ScheduleSettings, ConsoleSettings, StatusSettings]
+SETTINGS = [ReceiverSettings, WorkerSettings, ScheduleSettings, ConsoleSettings, RegistrationSettings, StatusSettings]
 NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
 SAID = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 

@@ -1,13 +1,22 @@
-"""The desk of the back room serves here too, with something on it; commands are called in this process."""
+"""The desk of the back room serves here too, with something on it; and an operator, whose provider is a stand-in."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from redis import Redis
+from sqlalchemy import select
 
 from console import samples
+from console.__main__ import cli
+from meetergo.address import Addresses
+from meetergo.sandbox.server import Sandbox, sandbox
 from models import logs
+from models.database import Database
+from models.endpoint import Endpoint
+from models.platform_user import PlatformUser
 from tests.console.keyboard import BROKEN
 from tests.worker.conftest import desk, open_desk
 from tests.worker.desk import AT, START, Desk, later
@@ -40,3 +49,82 @@ def busy(open_desk: Callable[..., Desk]) -> Desk:
     desk.tell(BROKEN, b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}')
     desk.send_all()
     return desk
+
+
+OLD_KEY, NEW_KEY = "o" * 32, "n" * 32
+PUBLIC_URL = "http://127.0.0.1:8765"
+
+
+class Operator:
+    """Types commands, and looks at what came of them.
+
+    Attributes:
+        settings: the environment.
+        meetergo: the stand-in.
+    """
+
+    def __init__(self, settings: dict[str, str], meetergo: Sandbox, database: Database) -> None:
+        self.settings = settings
+        self.meetergo = meetergo
+        self.database = database
+
+    def types(self, *words: str, **settings: str) -> Result:
+        env = {**self.settings, **{name.upper(): value for name, value in settings.items()}}
+        result = CliRunner().invoke(cli, words, env=env)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        for secret in (*self.secrets, self.meetergo.key):
+            assert secret not in result.output
+        return result
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        return [address.rpartition("/")[2] for address in self.addresses(OLD_KEY, NEW_KEY)]
+
+    def addresses(self, *keys: str) -> list[str]:
+        return [self.settings["PUBLIC_URL"] + path for path in Addresses(keys).paths("default")]
+
+    def endpoints(self) -> list[Endpoint]:
+        with self.database.reading() as session:
+            return list(Endpoint.known(session))
+
+    def users(self) -> list[PlatformUser]:
+        with self.database.reading() as session:
+            return list(session.scalars(select(PlatformUser).order_by(PlatformUser.external_id)))
+
+    def registered(self) -> dict[str, str]:
+        return {str(webhook["id"]): webhook["endpoint"] for webhook in self.meetergo.webhooks}
+
+    def asked(self, route: str) -> int:
+        return self.meetergo.requests[route]
+
+
+@pytest.fixture
+def meetergo() -> Iterator[Sandbox]:
+    with sandbox() as stand_in:
+        yield stand_in
+
+
+@pytest.fixture
+def open_operator(
+    database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Operator]:
+    monkeypatch.chdir(tmp_path)
+
+    def open_with(meetergo: Sandbox, **settings: str) -> Operator:
+        usual = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "WEBHOOK_KEYS": OLD_KEY,
+            "PUBLIC_URL": PUBLIC_URL,
+            "MEETERGO_API_URL": meetergo.url,
+            "MEETERGO_API_KEY": meetergo.key,
+            "MEETERGO_API_PER_MINUTE": "100000",
+        }
+        return Operator({**usual, **settings}, meetergo, database)
+
+    return open_with
+
+
+@pytest.fixture
+def operator(open_operator: Callable[..., Operator], meetergo: Sandbox) -> Operator:
+    return open_operator(meetergo)

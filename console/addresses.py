@@ -1,0 +1,62 @@
+"""Our addresses at meetergo: one for each key, told apart by their marks, and never shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import click
+
+from console.settings import RegistrationSettings
+from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
+from meetergo.api.errors import Misuse
+from meetergo.api.webhooks import check_endpoint
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where meetergo posts to.
+
+    Attributes:
+        url: the whole of it; a secret.
+        mark: tells it without giving it away.
+    """
+
+    url: str = field(repr=False)
+    mark: str
+
+
+def ours(settings: RegistrationSettings) -> Sequence[Address]:
+    """The addresses of our keys, oldest to newest.
+
+    Raises:
+        ClickException: meetergo could not post to them.
+    """
+    signed = Addresses(settings.webhook_keys)
+    paths = zip(signed.paths(settings.webhook_account), signed.marks(settings.webhook_account), strict=True)
+    found = [Address(settings.receiver_url + path, mark) for path, mark in paths]
+    if not settings.public_url and not settings.has_stand_in:
+        raise click.ClickException("PUBLIC_URL is not set: meetergo needs an https address that it can reach")
+    try:
+        check_endpoint(found[-1].url, local=settings.has_stand_in)
+    except Misuse as error:
+        raise click.ClickException(f"PUBLIC_URL cannot be used: {error}") from error
+    return found
+
+
+def mark_in(endpoint: str) -> str | None:
+    """The mark of an address as meetergo shows it; None if it is none of this service's."""
+    _, found, token = endpoint.partition(WEBHOOK_PATH + "/")
+    return mark_of(f"{WEBHOOK_PATH}/{token}") if found else None
+
+
+def host_of(endpoint: str) -> str:
+    """All of an address that may be shown."""
+    try:
+        return urlsplit(endpoint).netloc.rpartition("@")[2] or "?"
+    except ValueError:
+        return "?"
+
+
+def masked(endpoint: str) -> str:
+    """An address of ours without what makes it one."""
+    return f"{urlsplit(endpoint).scheme}://{host_of(endpoint)}{WEBHOOK_PATH}/***"

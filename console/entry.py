@@ -1,0 +1,96 @@
+"""An entry: one host whom a platform wants to have in meetergo, as a line of its file says."""
+
+import re
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from console.hours import OFFICE, read_hours
+from meetergo.api import FirstMeetingType, Hours
+from models.platform_user import DEFAULT_TIMEZONE
+
+EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
+CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+SLUG = r"^[a-z0-9-]+$"
+
+
+def _email(text: str) -> str:
+    if not EMAIL.fullmatch(text):
+        raise ValueError("it is no e-mail address")
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, KeyError):
+        raise ValueError("it is no time zone such as Europe/Berlin") from None
+    return text
+
+
+def _hours(text: str) -> str:
+    read_hours(text)
+    return text
+
+
+def _urls(value: Any) -> Any:
+    return re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
+
+
+def _channels(urls: list[str]) -> list[str]:
+    if not all(CHANNEL.match(url) for url in urls):
+        raise ValueError("a channel is a URL, such as mailto: or https://example.com/hook")
+    return urls
+
+
+Words = Annotated[str, Field(min_length=1, max_length=255)]
+Channels = Annotated[list[str], BeforeValidator(_urls), AfterValidator(_channels)]
+
+
+class Entry(BaseModel):
+    """One host. The names are those of the file's columns.
+
+    Attributes:
+        language: of the host's notifications.
+        slug: the host's part of booking addresses.
+        meeting_duration: in minutes.
+        meeting_channel: such as `phone` or `zoom`.
+        hours: as `console.hours` reads them.
+        channels: by which the host hears of bookings; None for the default of all.
+    """
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True)
+
+    external_id: Words
+    email: Annotated[str, Field(max_length=320), AfterValidator(_email)]
+    given_name: Words
+    family_name: Words
+    timezone: Annotated[str, AfterValidator(_zone)] = DEFAULT_TIMEZONE
+    language: Literal["en", "de"] = "en"
+    slug: Annotated[str, Field(pattern=SLUG, min_length=5, max_length=100)] | None = None
+    meeting_type: Words = "30min Meeting"
+    meeting_duration: Annotated[int, Field(ge=5, le=480)] = 30
+    meeting_slug: Annotated[str, Field(pattern=SLUG, max_length=100)] | None = None
+    meeting_channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
+    hours: Annotated[str, AfterValidator(_hours)] = OFFICE
+    channels: Channels | None = None
+
+    @property
+    def name(self) -> str:
+        """In full."""
+        return f"{self.given_name} {self.family_name}"
+
+    def week(self) -> Hours:
+        """The hours as meetergo takes them."""
+        return Hours("Business Hours", self.timezone, read_hours(self.hours))
+
+    def first_meeting_type(self) -> FirstMeetingType:
+        """The meeting type as meetergo takes it."""
+        return FirstMeetingType(self.meeting_type, self.meeting_duration, self.meeting_slug, self.meeting_channel)
+
+
+COLUMNS = list(Entry.model_fields)
+NEEDED = [name for name, field in Entry.model_fields.items() if field.is_required()]
+ALSO_CALLED = {"id": "external_id", "first_name": "given_name", "last_name": "family_name"}
+"""Other names of columns."""

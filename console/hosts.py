@@ -1,0 +1,66 @@
+"""Hosts, as commands name them: by the platform's own id."""
+
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
+import click
+from sqlalchemy import select
+
+from models.database import Database
+from models.platform_user import PlatformUser
+
+HOST = click.argument("external_id", metavar="EXTERNAL_ID")
+
+
+def find(database: Database, external_id: str) -> PlatformUser:
+    """The host.
+
+    Raises:
+        ClickException: there is none.
+    """
+    with database.reading() as session:
+        row = PlatformUser.known_as(session, external_id)
+    if row is None:
+        raise click.ClickException(f"there is no platform user '{external_id}': `users list` shows all")
+    return row
+
+
+def everybody(database: Database) -> Sequence[PlatformUser]:
+    """All of them, in the order in which they came."""
+    with database.reading() as session:
+        return session.scalars(select(PlatformUser).order_by(PlatformUser.id)).all()
+
+
+def meetergo_id(row: PlatformUser) -> str:
+    """Whom to act as for a host.
+
+    Raises:
+        ClickException: the host is not in meetergo yet.
+    """
+    if not row.meetergo_user_id:
+        raise click.ClickException(f"'{row.external_id}' is no user of meetergo yet: `users onboard` or `users sync`")
+    return row.meetergo_user_id
+
+
+def zone(row: PlatformUser) -> ZoneInfo:
+    """By which a host's days begin.
+
+    Raises:
+        ClickException: the platform wrote something else.
+    """
+    try:
+        return ZoneInfo(row.timezone)
+    except (ValueError, OSError, KeyError):
+        raise click.ClickException(f"the timezone of '{row.external_id}' is none, such as Europe/Berlin") from None
+
+
+def meeting_type_id(row: PlatformUser, named: str | None) -> str:
+    """What is meant: the meeting type that was named, else the host's first.
+
+    Raises:
+        ClickException: none was named, and none is known.
+    """
+    found = named or row.meetergo_meeting_type_id
+    if not found:
+        raise click.ClickException("no meeting type of this host is known: name one with --meeting-type")
+    return found

@@ -1,0 +1,47 @@
+"""Hours as people write them into a table: `mon-thu 09:00-12:00 13:00-18:00; fri 09:00-16:00`."""
+
+import re
+from itertools import pairwise
+
+from meetergo.api.errors import Misuse
+from meetergo.api.week import DAYS, schedule
+
+OFFICE = "mon-fri 09:00-17:00"
+
+SHORT = [day[:3] for day in DAYS]
+PART = re.compile(r"([a-z]{3})(?:-([a-z]{3}))?((?:\s+\d\d:\d\d-\d\d:\d\d)+)")
+
+
+def read_hours(text: str) -> dict[str, list[tuple[str, str]]]:
+    """Day -> its intervals, from days (one, or from-to) and times; parts are separated by `;` or `,`.
+
+    Raises:
+        ValueError: it is not written like that, or times overlap; says which part.
+    """
+    week: dict[str, list[tuple[str, str]]] = {}
+    for part in filter(None, map(str.strip, re.split(r"[;,]", text.lower()))):
+        found = PART.fullmatch(part)
+        if not found or not {found[1], found[2] or found[1]} <= set(SHORT):
+            raise ValueError(f"'{part}' are no hours: write them like '{OFFICE}'")
+        intervals = [tuple(interval.split("-")) for interval in found[3].split()]
+        for day in _days(found[1], found[2] or found[1]):
+            week.setdefault(day, []).extend((start, end) for start, end in intervals)
+    _check(week)
+    return {day: sorted(intervals) for day, intervals in week.items()}
+
+
+def _days(first: str, last: str) -> list[str]:
+    """From one day to another, also over Sunday."""
+    start, end = SHORT.index(first), SHORT.index(last)
+    return [DAYS[number % 7] for number in range(start, end + 1 if end >= start else end + 8)]
+
+
+def _check(week: dict[str, list[tuple[str, str]]]) -> None:
+    try:
+        schedule(week)
+    except Misuse as error:
+        raise ValueError(str(error)) from None
+    for day, intervals in week.items():
+        ordered = sorted(intervals)
+        if any(after[0] < before[1] for before, after in pairwise(ordered)):
+            raise ValueError(f"the hours of {day} overlap")

@@ -1,0 +1,79 @@
+"""The intake: a roster's way through the onboarding, line by line; a line that fails does not stop the others."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from console.entry import Entry
+from console.onboarding import NotOnboarded, Outcome
+from console.provider import what_is_wrong
+from console.roster import Line
+from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
+
+HOPELESS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
+"""What would happen to every other line as well."""
+UNANSWERED = 5
+"""After so many lines in a row without an answer, meetergo is away."""
+
+
+@dataclass
+class Intake:
+    """What came of the lines so far.
+
+    Attributes:
+        outcomes: how many of each.
+        failed: lines, and why.
+        left: how many were not tried.
+        stopped: why not; empty if all were.
+    """
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    failed: list[tuple[Line, str]] = field(default_factory=list)
+    left: int = 0
+    stopped: str = ""
+
+    def run(self, lines: Sequence[Line], take: Callable[[Entry], Outcome], advance: Callable[[], object]) -> None:
+        """Takes all, or stops where going on is useless.
+
+        Args:
+            lines: in the order of the file.
+            take: takes one host.
+            advance: told after each line.
+        """
+        unanswered, self.left = 0, len(lines)
+        for line in lines:
+            try:
+                self._take(line, take)
+                unanswered = 0
+            except HOPELESS as error:
+                self.stopped = what_is_wrong(error)
+                return
+            except Unavailable as error:
+                self.failed.append((line, str(error)))
+                unanswered += 1
+            self.left -= 1
+            advance()
+            if unanswered == UNANSWERED and self.left:
+                self.stopped = f"meetergo did not answer for {UNANSWERED} lines in a row"
+                return
+
+    def as_json(self) -> dict[str, Any]:
+        """For a program."""
+        return {
+            **{name: self.outcomes[name] for name in ("created", "adopted", "known")},
+            "failed": [{"line": line.number, "reason": reason} for line, reason in self.failed],
+            "left": self.left,
+            "stopped": self.stopped or None,
+        }
+
+    def _take(self, line: Line, take: Callable[[Entry], Outcome]) -> None:
+        if line.entry is None:
+            self.failed.append((line, line.fault))
+            return
+        try:
+            self.outcomes[take(line.entry)] += 1
+        except (*HOPELESS, Unavailable):
+            raise
+        except (NotOnboarded, ApiError) as error:
+            self.failed.append((line, str(error)))

@@ -1,0 +1,154 @@
+"""The onboarding: each host of a roster gets a user in meetergo and a row here, once, whatever happens in between.
+
+meetergo has no idempotency key. What keeps a user from being made twice is the e-mail, which is looked up before,
+and again after each answer that leaves open whether the user was made.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy.exc import IntegrityError
+
+from console.directory import Directory, booking_url
+from console.entry import Entry
+from meetergo.api import Meetergo
+from meetergo.api.errors import AlreadyExists, Ambiguous
+from meetergo.api.results import MeetingType, User
+from models.database import Database
+from models.platform_user import PlatformUser
+
+Outcome = Literal["created", "adopted", "known"]
+
+TRIES = 3
+
+
+class NotOnboarded(Exception):
+    """A host could not be taken; says why."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a host is in meetergo."""
+
+    user_id: str
+    meeting_type_id: str | None
+    booking_url: str | None
+
+
+@dataclass(frozen=True)
+class Onboarding:
+    """Takes hosts, one by one.
+
+    Attributes:
+        meetergo: acts as an admin.
+        database: where the rows are.
+        directory: who is in the company.
+        booking_root: where public pages are, for users whose address meetergo does not tell; None to leave it out.
+    """
+
+    meetergo: Meetergo
+    database: Database
+    directory: Directory
+    booking_root: str | None = None
+
+    def foretell(self, entry: Entry) -> Outcome:
+        """What `take` would do."""
+        return "known" if self._is_known(entry) else "adopted" if self._find(entry) else "created"
+
+    def take(self, entry: Entry) -> Outcome:
+        """Takes a host, and commits.
+
+        Raises:
+            NotOnboarded: it cannot be.
+            ApiError: meetergo does not do its part.
+        """
+        if self._is_known(entry):
+            return "known"
+        for _ in range(TRIES):
+            if self._take_existing(entry):
+                return "adopted"
+            try:
+                identity = self._create(entry)
+            except Ambiguous:
+                self.directory.read_again()
+            except AlreadyExists:
+                self.directory.read_again()
+                if not self._find(entry):
+                    raise
+            else:
+                self._keep(entry, identity)
+                return "created"
+        if self._take_existing(entry):
+            return "adopted"
+        raise NotOnboarded("meetergo left open several times whether it made the user, and does not list it: try later")
+
+    def _take_existing(self, entry: Entry) -> bool:
+        found = self._find(entry)
+        if found:
+            self._keep(entry, self._adopt(entry, found))
+        return found is not None
+
+    def _is_known(self, entry: Entry) -> bool:
+        with self.database.reading() as session:
+            row = PlatformUser.known_as(session, entry.external_id)
+        if row and row.email and row.email.casefold() != entry.email.casefold():
+            raise NotOnboarded("another e-mail is known of this external_id: correct one of the two")
+        return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
+
+    def _find(self, entry: Entry) -> User | None:
+        found = self.directory.called(entry.email)
+        if len(found) > 1:
+            raise NotOnboarded("several users of meetergo have this e-mail: map the right one yourself")
+        return found[0] if found else None
+
+    def _create(self, entry: Entry) -> Identity:
+        new = self.meetergo.create_user(
+            entry.email,
+            entry.given_name,
+            entry.family_name,
+            entry.timezone,
+            slug=entry.slug,
+            hours=entry.week(),
+            meeting_type=entry.first_meeting_type(),
+        )
+        return Identity(new.id, new.meeting_type_id, new.booking_url)
+
+    def _adopt(self, entry: Entry, user: User) -> Identity:
+        chosen = _best(self.directory.meeting_types(user.id), entry)
+        if chosen is None:
+            return Identity(user.id, None, None)
+        return Identity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))
+
+    def _keep(self, entry: Entry, identity: Identity) -> None:
+        try:
+            with self.database.transaction() as session:
+                owner = PlatformUser.mapped_to(session, identity.user_id)
+                if owner and owner.external_id != entry.external_id:
+                    raise NotOnboarded(f"meetergo's user of this e-mail belongs to '{owner.external_id}' already")
+                row = PlatformUser.known_as(session, entry.external_id, locked=True)
+                session.add(_filled(row, entry, identity))
+        except IntegrityError as error:
+            raise NotOnboarded("somebody else writes this host at the same time: try again") from error
+
+
+def _filled(row: PlatformUser | None, entry: Entry, identity: Identity) -> PlatformUser:
+    """The row as the file says it; of one that was there before, only what the file says."""
+    if row and row.meetergo_user_id not in (None, identity.user_id):
+        raise NotOnboarded("it is another user of meetergo already: correct its e-mail, or its meetergo_user_id")
+    names = {"timezone", "language", "channels"}
+    said = {name: getattr(entry, name) for name in (names & entry.model_fields_set if row else names)}
+    row = row or PlatformUser(external_id=entry.external_id)
+    for name, value in said.items():
+        setattr(row, name, value)
+    row.email, row.name = entry.email, entry.name
+    row.meetergo_user_id = identity.user_id
+    row.meetergo_meeting_type_id = identity.meeting_type_id
+    row.booking_url = identity.booking_url or row.booking_url
+    return row
+
+
+def _best(found: list[MeetingType], entry: Entry) -> MeetingType | None:
+    """The one that the file means, else the first."""
+    by_slug = [item for item in found if entry.meeting_slug and item.slug == entry.meeting_slug]
+    by_name = [item for item in found if item.name == entry.meeting_type]
+    return next(iter([*by_slug, *by_name, *found]), None)

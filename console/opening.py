@@ -1,0 +1,24 @@
+"""The opening: the registry, our addresses and Redis, as the settings say."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from console import addresses
+from console.addresses import Address
+from console.provider import calling, keeping
+from console.registry import Registry
+from console.settings import RegistrationSettings
+from models import queue
+
+
+@contextmanager
+def open_registry() -> Iterator[tuple[Registry, Sequence[Address], "Redis | None"]]:
+    """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence."""
+    settings = RegistrationSettings.load()
+    ours = addresses.ours(settings)
+    redis = queue.connect(settings.redis_url) if settings.redis_url else None
+    with keeping(settings) as database, calling(settings) as meetergo:
+        yield Registry(meetergo, database, lambda: datetime.now(UTC)), ours, redis

@@ -1,0 +1,146 @@
+"""The registry: the webhooks that meetergo has, seen beside what we remember of ours, and what can be done to them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.addresses import Address, host_of, mark_in
+from meetergo.api import Meetergo
+from meetergo.api.results import Webhook
+from models.database import Database
+from models.endpoint import Endpoint
+
+EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled", "new_employee")
+DESCRIPTION = "meetergo-inbox"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is.
+
+    Attributes:
+        webhooks: all of the company, others' too.
+        known: meetergo's id -> what we remember of it.
+    """
+
+    webhooks: Sequence[Webhook]
+    known: dict[str, Endpoint]
+
+    def at(self, address: Address) -> list[Webhook]:
+        """Those that post to exactly this address; the one that we remember first."""
+        found = [webhook for webhook in self.webhooks if webhook.endpoint == address.url]
+        return sorted(found, key=lambda webhook: not self.is_ours(webhook))
+
+    def is_ours(self, webhook: Webhook) -> bool:
+        """Whether we registered it: both its id and its address are as we remember them."""
+        row = self.known.get(webhook.id)
+        return row is not None and row.mark == mark_in(webhook.endpoint)
+
+    def ours(self) -> list[Webhook]:
+        """All that we registered."""
+        return [webhook for webhook in self.webhooks if self.is_ours(webhook)]
+
+    def older(self, addresses: Sequence[Address]) -> list[Webhook]:
+        """All of ours that do not post to the newest of our addresses."""
+        at_older = {webhook.id for address in addresses[:-1] for webhook in self.at(address)}
+        newest = {webhook.id for webhook in self.at(addresses[-1])}
+        return [
+            webhook
+            for webhook in self.webhooks
+            if webhook.id not in newest and (webhook.id in at_older or self.is_ours(webhook))
+        ]
+
+    def gone(self) -> list[str]:
+        """Ids that we remember and meetergo does not."""
+        return sorted(self.known.keys() - {webhook.id for webhook in self.webhooks})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+        did: in words, once it is done.
+        do: does it, and remembers it.
+    """
+
+    did: str
+    do: Callable[[], None]
+
+
+class Registry:
+    """Our webhooks.
+
+    Args:
+        meetergo: acts as an admin.
+        database: remembers them.
+        clock: what time it is, UTC.
+    """
+
+    def __init__(self, meetergo: Meetergo, database: Database, clock: Callable[[], datetime]) -> None:
+        self._meetergo = meetergo
+        self._database = database
+        self._clock = clock
+
+    def look(self) -> Seen:
+        """Asks meetergo, and recalls."""
+        webhooks = self._meetergo.webhooks()
+        with self._database.reading() as session:
+            return Seen(webhooks, {row.provider_id: row for row in Endpoint.known(session)})
+
+    def create(self, address: Address) -> Step:
+        """One more webhook."""
+
+        def do() -> None:
+            self._remember(address, self._meetergo.create_webhook(address.url, EVENTS, DESCRIPTION))
+
+        return Step(f"registered a webhook that posts to {host_of(address.url)}", do)
+
+    def adopt(self, webhook: Webhook, address: Address) -> Step:
+        """An orphan: it posts to us, and we do not remember it."""
+        return Step(f"adopted webhook {webhook.id}", lambda: self._remember(address, webhook))
+
+    def move(self, webhook: Webhook, address: Address) -> Step:
+        """A webhook of ours to another address."""
+
+        def do() -> None:
+            changed = self._meetergo.update_webhook(webhook.id, endpoint=address.url, event_types=EVENTS)
+            self._remember(address, changed)
+
+        where = f"from {host_of(webhook.endpoint)} to {host_of(address.url)}"
+        return Step(f"moved webhook {webhook.id} to the address of the newest key, {where}", do)
+
+    def correct(self, webhook: Webhook, address: Address) -> Step:
+        """The events of a webhook of ours."""
+
+        def do() -> None:
+            self._remember(address, self._meetergo.update_webhook(webhook.id, event_types=EVENTS))
+
+        return Step(f"changed the events of webhook {webhook.id}", do)
+
+    def remove(self, webhook: Webhook) -> Step:
+        """A webhook of ours that is not needed."""
+
+        def do() -> None:
+            self._meetergo.delete_webhook(webhook.id)
+            self._forget(webhook.id)
+
+        return Step(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", do)
+
+    def forget(self, webhook_id: str) -> Step:
+        """One of ours that somebody removed at meetergo."""
+        return Step(f"forgot webhook {webhook_id}, which meetergo does not have", lambda: self._forget(webhook_id))
+
+    def last_registered(self, address: Address) -> datetime | None:
+        """Since when meetergo posts to an address, as far as we remember."""
+        with self._database.reading() as session:
+            row = Endpoint.marked(session, [address.mark]).get(address.mark)
+        return row.registered_at if row else None
+
+    def _remember(self, address: Address, webhook: Webhook) -> None:
+        with self._database.transaction() as session:
+            Endpoint.keep(session, address.mark, webhook.id, webhook.event_types or EVENTS, self._clock())
+
+    def _forget(self, webhook_id: str) -> None:
+        with self._database.transaction() as session:
+            Endpoint.forget(session, webhook_id)

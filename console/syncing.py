@@ -1,0 +1,117 @@
+"""The syncing: platform users held against meetergo's list of users, by id and else by e-mail."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from console.directory import Directory, booking_url, full_name
+from meetergo.api.results import User
+from models.database import Database
+from models.platform_user import PlatformUser
+
+Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished"]
+
+NEEDS_A_PERSON: tuple[Kind, ...] = ("ambiguous", "vanished")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about one platform user.
+
+    Attributes:
+        kind: what it is.
+        external_id: of the platform user.
+        words: the same for people.
+        changes: column -> what it becomes.
+    """
+
+    kind: Kind
+    external_id: str
+    words: str
+    changes: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def apply(self, database: Database) -> None:
+        """Writes the changes, if there are any."""
+        if self.changes:
+            with database.transaction() as session:
+                row = PlatformUser.known_as(session, self.external_id, locked=True)
+                for name, value in self.changes.items() if row else ():
+                    setattr(row, name, value)
+
+
+@dataclass(frozen=True)
+class Syncing:
+    """Compares.
+
+    Attributes:
+        directory: meetergo's users.
+        rows: all platform users.
+        names: whether names that differ become meetergo's.
+        booking_root: see `directory.booking_url`.
+    """
+
+    directory: Directory
+    rows: Sequence[PlatformUser]
+    names: bool = False
+    booking_root: str | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        """What is not as it should be, in the order of the rows."""
+        listed, emails = self.directory.all(), Counter(_email(row) for row in self.rows)
+        taken = {row.meetergo_user_id for row in self.rows}
+        for row in self.rows:
+            if row.meetergo_user_id in listed:
+                yield from self._completions(row, listed[row.meetergo_user_id])
+            else:
+                yield self._match(row, emails, taken)
+
+    def strangers(self) -> list[User]:
+        """Users of meetergo who are no platform users."""
+        known = {row.meetergo_user_id for row in self.rows}
+        return [user for user in self.directory.all().values() if user.id not in known]
+
+    def _match(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> Finding:
+        found = self.directory.called(row.email) if row.email else []
+        free = [user for user in found if user.id not in taken]
+        if len(found) > 1 or (free and emails[_email(row)] > 1):
+            words = "its e-mail is that of several users: set meetergo_user_id yourself"
+            return Finding("ambiguous", row.external_id, words)
+        if free and row.meetergo_user_id:
+            return Finding("moved", row.external_id, "is another user of meetergo now", self._all_of(row, free[0]))
+        if free:
+            return Finding("mapped", row.external_id, "is a user of meetergo", self._all_of(row, free[0]))
+        if row.meetergo_user_id:
+            return Finding("vanished", row.external_id, "its user is not in meetergo any more")
+        return Finding("absent", row.external_id, "is not in meetergo: `users onboard` makes a user")
+
+    def _completions(self, row: PlatformUser, user: User) -> Iterator[Finding]:
+        if missing := self._missing(row, user):
+            yield Finding("completed", row.external_id, f"gets {', '.join(missing)}", missing)
+        name = full_name(user)
+        if row.name and name and row.name != name:
+            words = "gets meetergo's name" if self.names else "has another name in meetergo: --names takes that over"
+            yield Finding("differs", row.external_id, words, {"name": name} if self.names else {})
+
+    def _missing(self, row: PlatformUser, user: User) -> dict[str, str]:
+        known = {"email": user.email, "name": full_name(user)}
+        if not row.meetergo_meeting_type_id or (self.booking_root and not row.booking_url):
+            known |= self._bookable(user, row.meetergo_meeting_type_id)
+        return {name: value for name, value in known.items() if value and not getattr(row, name)}
+
+    def _all_of(self, row: PlatformUser, user: User) -> dict[str, str]:
+        bookable = self._bookable(user, None)
+        known = {"meetergo_user_id": user.id, **bookable, "name": None if row.name else full_name(user)}
+        return {name: value for name, value in known.items() if value}
+
+    def _bookable(self, user: User, meeting_type_id: str | None) -> dict[str, str | None]:
+        found = self.directory.meeting_types(user.id)
+        chosen = next((item for item in found if meeting_type_id in (None, item.id)), None)
+        if chosen is None:
+            return {}
+        url = booking_url(user, chosen, self.booking_root)
+        return {"meetergo_meeting_type_id": chosen.id, "booking_url": url}
+
+
+def _email(row: PlatformUser) -> str:
+    return (row.email or "").strip().casefold()

@@ -1,0 +1,192 @@
+"""`webhook`: our address is registered once, others' webhooks are never touched, and no output shows a path."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from meetergo.sandbox import webhooks
+from meetergo.sandbox.company import Plan
+from meetergo.sandbox.server import Sandbox, sandbox
+from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
+
+EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled", "new_employee"]
+CREATE, CHANGE, REMOVE = "POST /webhooks", "PATCH /webhooks/{id}", "DELETE /webhooks/{id}"
+
+
+def plant(meetergo: Sandbox, endpoint: str, events: Any = EVENTS) -> str:
+    """A webhook that somebody registered at meetergo without us."""
+    body = webhooks.NewWebhook.model_validate({"endpoint": endpoint, "eventTypes": events})
+    return str(webhooks.create(meetergo.company, body)["id"])
+
+
+def test_our_address_is_registered_once_however_often_it_is_asked(operator: Operator) -> None:
+    for _ in range(3):
+        assert operator.types("webhook", "register").exit_code == 0
+    (webhook,) = operator.meetergo.webhooks
+    assert webhook["endpoint"] == operator.addresses(OLD_KEY)[0]
+    assert set(webhook["eventTypes"]) == set(EVENTS)
+    assert (operator.asked(CREATE), operator.asked(CHANGE), operator.asked(REMOVE)) == (1, 0, 0)
+    (row,) = operator.endpoints()
+    assert (row.provider_id, row.event_types) == (str(webhook["id"]), EVENTS)
+
+
+def test_an_orphan_is_adopted_rather_than_joined_by_another(operator: Operator) -> None:
+    orphan = plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
+    assert f"Adopted webhook {orphan}" in operator.types("webhook", "register").stdout
+    assert operator.asked(CREATE) == operator.asked(CHANGE) == 0
+    assert [row.provider_id for row in operator.endpoints()] == [orphan]
+
+
+def test_an_older_address_of_ours_moves_and_takes_no_second_place(operator: Operator) -> None:
+    operator.types("webhook", "register")
+    (before,) = operator.registered()
+    done = operator.types("webhook", "register", public_url="http://localhost:9999")
+    assert "from 127.0.0.1:8765 to localhost:9999" in done.stdout
+    ((after, endpoint),) = operator.registered().items()
+    assert (after, endpoint.startswith("http://localhost:9999/")) == (before, True)
+    done = operator.types("webhook", "register", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
+    assert operator.registered() == {before: operator.addresses(NEW_KEY)[0]}
+    assert (operator.asked(CREATE), len(operator.endpoints())) == (1, 1)
+
+
+def test_a_webhook_whose_id_we_remember_with_another_address_is_somebody_elses(operator: Operator) -> None:
+    operator.types("webhook", "register")
+    (webhook,) = operator.meetergo.company.webhooks.values()
+    webhook["endpoint"] = "https://elsewhere.example/hook"
+    operator.types("webhook", "register")
+    assert sorted(operator.registered().values()) == [
+        operator.addresses(OLD_KEY)[0],
+        "https://elsewhere.example/hook",
+    ]
+
+
+@pytest.mark.parametrize(("events", "changes"), [(EVENTS[::-1], 0), (EVENTS[:2], 1), ([*EVENTS, "form_submission"], 1)])
+def test_events_are_compared_as_sets(operator: Operator, events: list[str], changes: int) -> None:
+    plant(operator.meetergo, operator.addresses(OLD_KEY)[0], events)
+    operator.types("webhook", "register")
+    assert operator.asked(CHANGE) == changes
+    assert set(operator.meetergo.webhooks[0]["eventTypes"]) == set(EVENTS)
+
+
+def test_duplicates_of_our_own_address_go_and_others_stay(operator: Operator) -> None:
+    operator.types("webhook", "register")
+    (ours,) = operator.registered()
+    plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
+    other = plant(operator.meetergo, "https://other.example/hook?key=abc")
+    operator.types("webhook", "register")
+    assert set(operator.registered()) == {ours, other}
+
+
+@pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_hang_up", "fail", "hang_up"])
+def test_an_unclear_create_is_looked_up_before_any_other(operator: Operator, act: str) -> None:
+    operator.meetergo.answer_next(CREATE, act)
+    done = operator.types("webhook", "register")
+    assert done.exit_code == 0, done.output
+    assert len(operator.registered()) == len(operator.endpoints()) == 1
+    assert operator.asked(CREATE) == (1 if act.startswith("commit") else 2)
+    assert operator.asked("GET /webhooks") >= 2
+
+
+def test_a_create_that_stays_unclear_is_a_sentence_and_can_be_run_again(operator: Operator) -> None:
+    operator.meetergo.answer_next(CREATE, "fail", "fail", "fail")
+    done = operator.types("webhook", "register")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert operator.types("webhook", "register").exit_code == 0
+
+
+def test_without_a_free_place_it_says_who_takes_them_by_host_alone(open_operator: Callable[..., Operator]) -> None:
+    with sandbox(plan=Plan(webhooks=6)) as meetergo:
+        operator = open_operator(meetergo)
+        for number in range(6):
+            plant(meetergo, f"https://user:word@other-{number}.example/secret-path")
+        done = operator.types("webhook", "register")
+    assert done.exit_code == 1
+    assert "other-5.example" in done.stderr
+    assert "secret-path" not in done.stderr
+    assert "word" not in done.stderr
+    assert not operator.endpoints()
+
+
+def test_a_dry_run_changes_nothing(operator: Operator) -> None:
+    assert "It would have registered" in operator.types("webhook", "register", "--dry-run").stdout
+    assert not operator.registered()
+    operator.types("webhook", "register")
+    assert "nothing to do" in operator.types("webhook", "register", "--dry-run").stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"public_url": ""}, "PUBLIC_URL is not set"),
+        ({"public_url": "http://inbox.example"}, "must begin with https"),
+        ({"public_url": "https://10.0.0.1"}, "must be public"),
+        ({"meetergo_api_key": ""}, "MEETERGO_API_KEY is not set"),
+        ({"meetergo_api_key": "abc"}, "MEETERGO_API_KEY cannot be used"),
+    ],
+)
+def test_what_meetergo_could_not_use_is_a_sentence_before_anything_is_asked(
+    operator: Operator, settings: dict[str, str], sentence: str
+) -> None:
+    done = operator.types("webhook", "register", **{"meetergo_api_url": "https://api.meetergo.com", **settings})
+    assert done.exit_code in (1, 2)
+    assert sentence in done.stderr
+
+
+def test_an_expired_key_is_a_sentence_that_names_the_setting(operator: Operator) -> None:
+    operator.meetergo.expire(operator.meetergo.key)
+    done = operator.types("webhook", "register")
+    assert done.exit_code == 1
+    assert "MEETERGO_API_KEY" in done.stderr
+    assert "make a new key" in done.stderr
+
+
+def test_a_personal_access_token_registers_as_well(operator: Operator) -> None:
+    assert operator.types("webhook", "register", meetergo_api_key=operator.meetergo.token).exit_code == 0
+    assert len(operator.registered()) == 1
+
+
+def test_the_list_shows_ours_masked_and_of_others_the_host(operator: Operator, desk: Any) -> None:
+    operator.types("webhook", "register")
+    plant(operator.meetergo, "https://other.example/secret-path")
+    (row,) = operator.endpoints()
+    desk.office.bell.note_arrival(row.mark, datetime.now(UTC))
+    listed = json.loads(operator.types("webhook", "list", "--json").stdout)["webhooks"]
+    assert [(item["ours"], item["address"]) for item in listed] == [
+        (True, "http://127.0.0.1:8765/webhooks/meetergo/***"),
+        (False, "other.example"),
+    ]
+    assert listed[0]["last_delivery_at"]
+    assert listed[1]["last_delivery_at"] is None
+    table = operator.types("webhook", "list").stdout
+    assert "secret-path" not in table
+    assert "ago" in table
+
+
+def test_removing_touches_only_what_is_ours_by_id_and_by_address(operator: Operator) -> None:
+    other = plant(operator.meetergo, "https://other.example/hook")
+    orphan = plant(operator.meetergo, operator.addresses(NEW_KEY)[0])
+    operator.types("webhook", "register")
+    ours = next(iter(operator.registered().keys() - {other, orphan}))
+    for stranger in (other, orphan):
+        done = operator.types("webhook", "remove", stranger, "--yes")
+        assert done.exit_code == 1
+        assert "not known as ours" in done.stderr
+    assert operator.types("webhook", "remove").exit_code == 1  # nobody said yes
+    assert operator.asked(REMOVE) == 0
+    assert operator.types("webhook", "remove", "--yes").exit_code == 0
+    assert set(operator.registered()) == {other, orphan}
+    assert ours not in operator.registered()
+    assert not operator.endpoints()
+    assert operator.types("webhook", "remove", "--yes").exit_code == 0
+
+
+def test_an_unclear_removal_is_looked_up(operator: Operator) -> None:
+    operator.types("webhook", "register")
+    operator.meetergo.answer_next(REMOVE, "commit_then_fail")
+    assert operator.types("webhook", "remove", "--yes").exit_code == 0
+    assert operator.asked(REMOVE) == 1
+    assert not operator.registered()
+    assert not operator.endpoints()
