@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from console import demo, run, samples
 from console.privacy import erase, prune, reseal
+from console.reconcile import reconcile
 from console.redis_server import NoRedisServer
 from console.sender import Sender
 from console.settings import ConsoleSettings
@@ -125,7 +126,7 @@ def run_command() -> None:
         sys.exit(run.run(Path.cwd()))
 
 
-COMMANDS = [endpoint, send, replay, prune, erase, reseal, migrate, alive, run_command, demo_command]
+COMMANDS = [endpoint, send, replay, reconcile, prune, erase, reseal, migrate, alive, run_command, demo_command]
 
 
 @contextmanager
