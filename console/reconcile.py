@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.api import BULK_SHARE
 from meetergo.api.errors import ApiError
-from models import queue
+from models import logs, queue
 from models.database import Database
 from models.drift import Drift
 from models.platform_user import PlatformUser
@@ -40,6 +40,7 @@ Told = Callable[[int, int], None]
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     """Find what no webhook told us, and put it right (the schedule does it every 10 minutes)."""
+    logs.configure()
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
