@@ -118,9 +118,10 @@ class Visit:
             self.check()
             asked_at = self.clock()
             page = list(islice(appointments, PAGE_SIZE))
-            if not page:
+            if page:
+                yield asked_at, page
+            if len(page) < PAGE_SIZE:
                 return
-            yield asked_at, page
 
     def _compare(self, asked_at: datetime, page: Iterable[Appointment]) -> None:
         new = {appointment.id: appointment for appointment in page if appointment.id not in self.looked_at}

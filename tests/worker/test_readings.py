@@ -106,6 +106,7 @@ LEFT_OUT = st.sets(
 
 
 @given(STATES)
+@settings(deadline=None)
 def test_an_appointment_that_was_told_in_full_is_no_drift(told: dict[str, Any]) -> None:
     booking = row()
     hear(booking, in_webhook_shape(told, "booking_cancelled" if told["isCancelled"] else "booking_created"))
@@ -113,6 +114,7 @@ def test_an_appointment_that_was_told_in_full_is_no_drift(told: dict[str, Any]) 
 
 
 @given(STATES, LEFT_OUT)
+@settings(deadline=None)
 def test_what_the_api_leaves_out_takes_nothing_away(told: dict[str, Any], left_out: set[str]) -> None:
     booking = row()
     hear(booking, in_webhook_shape(told))
@@ -122,7 +124,7 @@ def test_what_the_api_leaves_out_takes_nothing_away(told: dict[str, Any], left_o
 
 
 @given(st.lists(STATES, max_size=4), STATES, LEFT_OUT, st.booleans())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_whatever_was_heard_a_reading_is_believed_in_the_end_and_then_there_is_no_drift(
     heard: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
 ) -> None:
@@ -142,6 +144,7 @@ def test_whatever_was_heard_a_reading_is_believed_in_the_end_and_then_there_is_n
 
 
 @given(STATES, st.integers(4, 9))
+@settings(deadline=None)
 def test_webhooks_and_readings_in_turn_flip_no_column(told: dict[str, Any], turns: int) -> None:
     """A touch of the provider's makes each newer than the last."""
     booking = row()

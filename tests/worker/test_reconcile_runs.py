@@ -1,0 +1,245 @@
+"""Runs of reconcile: one at a time, resumed where they stopped, undisturbed by what comes meanwhile."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from threading import Event
+from typing import Any
+
+import pytest
+
+from console.stage import environment
+from meetergo.api.results import Appointment
+from models.booking import Booking
+from models.delivery import Delivery
+from models.reconciliation import ReconcileCursor, Reconciliation
+from tests.worker.provider import LISTS, Provider, free_start, webhook
+from worker.diary import Diary
+from worker.errand import Errand
+from worker.reconcile import TURN, reconcile_by_the_clock
+from worker.settings import ScheduleSettings
+from worker.turn import Taken, turn
+
+
+def swept(provider: Provider) -> list[str]:
+    with provider.desk.office.database.reading() as session:
+        return sorted(
+            session.scalars(ReconcileCursor.__table__.select().with_only_columns(ReconcileCursor.meetergo_user_id))
+        )
+
+
+@pytest.fixture
+def three_hosts(provider: Provider) -> Provider:
+    for number in (1, 2, 3):
+        provider.book(provider.add_host(number))
+    return provider
+
+
+def environment_of(provider: Provider, **settings: str) -> dict[str, str]:
+    office = provider.desk.office
+    return environment(
+        {
+            "DATABASE_URL": office.database.engine.url.render_as_string(hide_password=False),
+            "REDIS_URL": redis_url_of(provider),
+            "MEETERGO_API_URL": provider.meetergo.url,
+            "MEETERGO_API_KEY": provider.meetergo.key,
+            **settings,
+        }
+    )
+
+
+def redis_url_of(provider: Provider) -> str:
+    where: dict[str, Any] = provider.desk.office.bell.redis.connection_pool.connection_kwargs
+    return f"unix://{where['path']}" if "path" in where else f"redis://{where['host']}:{where['port']}/0"
+
+
+def console(provider: Provider, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "console", "reconcile", *words]
+    env = environment_of(provider, **settings)
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_hosts: Provider) -> None:
+    asked = iter([False, True])
+    first = three_hosts.reconcile(is_over=lambda: next(asked))
+    assert (first.hosts, first.left, len(first.drifts)) == (1, 2, 1)
+    three_hosts.meetergo.requests.clear()
+    asked = iter([False, False, True])
+    second = three_hosts.reconcile(is_over=lambda: next(asked))
+    assert (second.hosts, second.left) == (2, 1)
+    assert len(swept(three_hosts)) == 3
+    assert len(three_hosts.desk.all(Booking)) == 3
+    assert three_hosts.desk.news() == ["created"] * 3
+
+
+def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
+    three_hosts.meetergo.answer_next(LISTS, None, "time_out")  # the second host's list is never answered
+    command = [sys.executable, "-m", "console", "reconcile"]
+    victim = subprocess.Popen(command, env=environment_of(three_hosts), stderr=subprocess.DEVNULL)
+    while three_hosts.meetergo.requests[LISTS] < 2:
+        assert victim.poll() is None
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert len(swept(three_hosts)) == 1
+    assert [row.ended_at for row in three_hosts.desk.all(Reconciliation)] == [None]
+    three_hosts.desk.office.bell.redis.delete(f"meetergo-inbox:turn:{TURN}")  # as it would end by itself
+    three_hosts.meetergo.requests.clear()
+    findings = three_hosts.reconcile()
+    assert (findings.hosts, len(findings.drifts), three_hosts.meetergo.requests[LISTS]) == (3, 3, 3)
+    assert three_hosts.desk.news() == ["created"] * 3
+    assert len(three_hosts.reconciled()) == 3
+
+
+def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: Provider) -> None:
+    with turn(three_hosts.desk.office.bell.redis, TURN):
+        with pytest.raises(Taken):
+            three_hosts.reconcile()
+        done = console(three_hosts)
+        assert (done.returncode, "another reconciliation is at it" in done.stderr) == (1, True)
+    assert three_hosts.meetergo.requests.total() == 0
+    assert three_hosts.reconcile().is_clean
+
+
+def test_the_turn_of_one_who_died_ends_by_itself(provider: Provider) -> None:
+    redis = provider.desk.office.bell.redis
+    with turn(redis, "a test"):
+        assert 0 < redis.pttl("meetergo-inbox:turn:a test") <= 30_000
+
+
+def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
+    """Should the turn be lost: the same drift is the same delivery."""
+    reconcilers = [three_hosts.reconciler() for _ in range(3)]
+    for reconciler in reconcilers:
+        reconciler.run()
+    three_hosts.work_off()
+    assert three_hosts.desk.news() == ["created"] * 3
+    assert len(three_hosts.reconciled()) == 3
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["webhook handled first", "reading handled first"])
+def test_a_webhook_that_arrives_while_the_list_is_read_wins(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    """The list says how it was; the cancel came after that."""
+    host = provider.add_host()
+    booking_id = provider.book(host)
+    provider.told()
+    provider.meetergo.people.reschedule(booking_id, free_start(3))
+    read = Diary.newest_first
+
+    def slowly(diary: Diary, since: Any) -> Iterator[Appointment]:
+        page = list(read(diary, since))
+        provider.meetergo.people.cancel(booking_id, "Schedule conflict")
+        provider.desk.deliver(webhook(provider.meetergo, provider.meetergo.appointments[booking_id]))
+        if is_first:
+            provider.desk.work_off()
+        return iter(page)
+
+    monkeypatch.setattr(Diary, "newest_first", slowly)
+    provider.reconcile()
+    booking = provider.desk.booking(booking_id)
+    assert (booking.status, booking.cancel_reason, booking.starts_at) == (
+        "cancelled",
+        "Schedule conflict",
+        free_start(3),
+    )
+    assert provider.desk.news()[-1] == "cancelled"
+    monkeypatch.undo()
+    assert provider.reconcile().drifts == []
+
+
+def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = provider.add_host()
+    for number in range(150):
+        provider.book(host, number)
+    read = Diary.newest_first
+
+    def while_others_book(diary: Diary, since: Any) -> Iterator[Appointment]:
+        for count, appointment in enumerate(read(diary, since)):
+            if count == 60:
+                for number in range(150, 170):
+                    provider.book(host, number)
+            yield appointment
+
+    monkeypatch.setattr(Diary, "newest_first", while_others_book)
+    found = {drift.booking_id for drift in provider.reconciler().run().drifts}
+    monkeypatch.undo()
+    found |= {drift.booking_id for drift in provider.reconciler().run().drifts}
+    assert found == set(provider.meetergo.appointments)
+
+
+def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
+    three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment_of(three_hosts).items():
+        monkeypatch.setenv(name, value)
+    settings, stop = ScheduleSettings.load(), Event()
+    errand = Errand(
+        lambda office, now: reconcile_by_the_clock(settings, office, now, longest=timedelta(minutes=8), stop=stop)
+    )
+    errand.begin(three_hosts.desk.office, three_hosts.clock())
+    errand.begin(three_hosts.desk.office, three_hosts.clock())  # the first is on its way
+    errand.wait(timedelta(seconds=30))
+    three_hosts.work_off()
+    assert [(row.hosts, row.error) for row in three_hosts.desk.all(Reconciliation)] == [(3, None)]
+    assert len(three_hosts.desk.all(Booking)) == 3
+    stop.set()
+    errand.begin(three_hosts.desk.office, three_hosts.clock())
+    errand.wait(timedelta(seconds=30))
+    assert [row.hosts for row in three_hosts.desk.all(Reconciliation)] == [3, 0]
+
+
+def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
+    three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_hosts.meetergo.expire(three_hosts.meetergo.key)
+    for name, value in environment_of(three_hosts).items():
+        monkeypatch.setenv(name, value)
+    settings = ScheduleSettings.load()
+    errand = Errand(
+        lambda office, now: reconcile_by_the_clock(settings, office, now, longest=timedelta(minutes=8), stop=Event())
+    )
+    errand.begin(three_hosts.desk.office, three_hosts.clock())
+    errand.wait(timedelta(seconds=30))
+    assert "make a new key" in three_hosts.desk.all(Reconciliation)[0].error
+
+
+def test_the_command_shows_what_differs_and_names_no_guest(three_hosts: Provider) -> None:
+    dry = console(three_hosts, "--dry-run")
+    assert (dry.returncode, dry.stdout.count("missed")) == (0, 3)
+    assert "would be repaired" in dry.stdout
+    assert three_hosts.desk.all(Delivery) == []
+    done = console(three_hosts, "--user", "2", "--json")
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["missed"], len(said["drift"])) == (0, 1, 1)
+    assert "example.com" not in dry.stdout + dry.stderr + done.stdout + done.stderr
+    assert len(three_hosts.reconciled()) == 1
+
+
+def test_the_command_fails_if_something_is_unknown_or_unread(three_hosts: Provider) -> None:
+    three_hosts.told()
+    three_hosts.meetergo.appointments.popitem()
+    done = console(three_hosts)
+    assert (done.returncode, "unknown to meetergo" in done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        ([], {"MEETERGO_API_KEY": ""}, "MEETERGO_API_KEY is not set"),
+        (["--user", "nobody"], {}, "there is no platform user"),
+        ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
+    ],
+)
+def test_what_is_wrong_is_a_sentence(provider: Provider, words: list[str], settings: dict[str, str], said: str) -> None:
+    done = console(provider, *words, **settings)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
