@@ -11,13 +11,13 @@ import click
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.api import BULK_SHARE
 from meetergo.api.errors import ApiError
-from models import logs, queue
+from models import queue
 from models.database import Database
 from models.drift import Drift
 from models.platform_user import PlatformUser
@@ -30,6 +30,7 @@ from worker.turn import Taken
 SHOWN = {"status", "starts_at", "ends_at"}
 """Columns of which the values may be shown: they name nobody."""
 MOST_SHOWN = 200
+LONGEST_ID = 36
 
 Told = Callable[[int, int], None]
 
@@ -40,7 +41,6 @@ Told = Callable[[int, int], None]
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     """Find what no webhook told us, and put it right (the schedule does it every 10 minutes)."""
-    logs.configure()
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
@@ -115,7 +115,7 @@ def _show(findings: Findings, is_dry: bool, terminal: Console) -> None:
 
 
 def _table(drifts: list[Drift]) -> Table:
-    table = Table("booking", "drift", "what differs")
+    table = Table(Column("booking", min_width=LONGEST_ID), "drift", "what differs")
     for drift in drifts:
         table.add_row(drift.booking_id, drift.kind, _differences(drift))
     return table

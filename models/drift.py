@@ -1,5 +1,6 @@
 """Drift: what an event would change of a booking, seen without writing anything."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -83,4 +84,5 @@ def _kind(known: Booking | None, after: Mapping[str, Any]) -> DriftKind:
 
 
 def _said(name: str, value: Any) -> Any:
-    return sorted(value, key=repr) if name in UNORDERED else value
+    """PostgreSQL keeps the keys of an object in an order of its own."""
+    return sorted(json.dumps(item, sort_keys=True) for item in value) if name in UNORDERED else value

@@ -1,5 +1,5 @@
-"""The desk of the back room serves here too."""
+"""The desk of the back room serves here too, and the provider beside it."""
 
-from tests.worker.conftest import desk, open_desk
+from tests.worker.conftest import desk, open_desk, provider, three_hosts
 
-__all__ = ["desk", "open_desk"]
+__all__ = ["desk", "open_desk", "provider", "three_hosts"]

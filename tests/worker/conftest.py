@@ -44,3 +44,11 @@ def provider(open_desk: Callable[..., Desk]) -> Iterator[Provider]:
     """The stand-in, with a desk beside it that hears nothing of it."""
     with sandbox() as meetergo:
         yield Provider(meetergo, open_desk())
+
+
+@pytest.fixture
+def three_hosts(provider: Provider) -> Provider:
+    """Each has a booking that nobody told us of."""
+    for number in (1, 2, 3):
+        provider.book(provider.add_host(number))
+    return provider

@@ -1,10 +1,12 @@
 """A provider to reconcile with: the stand-in, its hosts known to the platform, and what one reconciliation finds."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from console.stage import environment
 from meetergo.api import Limit, Meetergo
 from meetergo.sandbox import webhook_bodies
 from meetergo.sandbox.server import Sandbox
@@ -31,12 +33,20 @@ class Provider:
         """Ours. Moving it ahead is how time passes."""
         return datetime.now(UTC) + self.ahead
 
-    def client(self, key: str | None = None, user_id: str | None = None) -> Meetergo:
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Of a process that works at the same stores, and asks the same stand-in."""
+        office = self.desk.office
+        stores = {
+            "DATABASE_URL": office.database.engine.url.render_as_string(hide_password=False),
+            "REDIS_URL": os.environ["REDIS_URL"],
+        }
+        api = {"MEETERGO_API_URL": self.meetergo.url, "MEETERGO_API_KEY": self.meetergo.key}
+        return environment({**stores, **api, **settings})
+
+    def client(self, key: str | None = None, user_id: str | None = None, **more: Any) -> Meetergo:
         """Waits for nothing: neither for a turn nor before another try."""
-        limit = Limit(per_minute=PLENTY)
-        return Meetergo(
-            key or self.meetergo.key, user_id=user_id, limit=limit, home=self.meetergo.url, sleep=lambda _: None
-        )
+        waits = {"limit": Limit(per_minute=PLENTY), "sleep": lambda _: None}
+        return Meetergo(key or self.meetergo.key, user_id=user_id, home=self.meetergo.url, **waits, **more)
 
     def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:
         office = self.desk.office

@@ -200,6 +200,7 @@ def test_a_reading_that_does_not_say_whether_it_is_cancelled_revives_nothing(sil
 def test_the_order_of_guests_and_hosts_is_no_drift() -> None:
     booking = row()
     hear(booking, in_webhook_shape(state(0, attendees=GUESTS, hostIds=["a", "b"])))
+    booking.attendees = [dict(reversed(person.items())) for person in booking.attendees]  # as PostgreSQL may keep them
     shown = in_api_shape(state(0, attendees=GUESTS[::-1], hostIds=["b", "a"]))
     assert drift(booking, reading(booking, shown).event) is None
 

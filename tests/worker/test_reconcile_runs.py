@@ -1,6 +1,5 @@
 """Runs of reconcile: one at a time, resumed where they stopped, undisturbed by what comes meanwhile."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -12,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from console.stage import environment
 from meetergo.api.results import Appointment
 from models.booking import Booking
-from models.delivery import Delivery
 from models.reconciliation import ReconcileCursor, Reconciliation
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.diary import Diary
@@ -30,37 +27,6 @@ def swept(provider: Provider) -> list[str]:
         return sorted(
             session.scalars(ReconcileCursor.__table__.select().with_only_columns(ReconcileCursor.meetergo_user_id))
         )
-
-
-@pytest.fixture
-def three_hosts(provider: Provider) -> Provider:
-    for number in (1, 2, 3):
-        provider.book(provider.add_host(number))
-    return provider
-
-
-def environment_of(provider: Provider, **settings: str) -> dict[str, str]:
-    office = provider.desk.office
-    return environment(
-        {
-            "DATABASE_URL": office.database.engine.url.render_as_string(hide_password=False),
-            "REDIS_URL": redis_url_of(provider),
-            "MEETERGO_API_URL": provider.meetergo.url,
-            "MEETERGO_API_KEY": provider.meetergo.key,
-            **settings,
-        }
-    )
-
-
-def redis_url_of(provider: Provider) -> str:
-    where: dict[str, Any] = provider.desk.office.bell.redis.connection_pool.connection_kwargs
-    return f"unix://{where['path']}" if "path" in where else f"redis://{where['host']}:{where['port']}/0"
-
-
-def console(provider: Provider, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "console", "reconcile", *words]
-    env = environment_of(provider, **settings)
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_hosts: Provider) -> None:
@@ -79,7 +45,7 @@ def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_
 def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
     three_hosts.meetergo.answer_next(LISTS, None, "time_out")  # the second host's list is never answered
     command = [sys.executable, "-m", "console", "reconcile"]
-    victim = subprocess.Popen(command, env=environment_of(three_hosts), stderr=subprocess.DEVNULL)
+    victim = subprocess.Popen(command, env=three_hosts.environment(), stderr=subprocess.DEVNULL)
     while three_hosts.meetergo.requests[LISTS] < 2:
         assert victim.poll() is None
         time.sleep(0.02)
@@ -99,8 +65,6 @@ def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: P
     with turn(three_hosts.desk.office.bell.redis, TURN):
         with pytest.raises(Taken):
             three_hosts.reconcile()
-        done = console(three_hosts)
-        assert (done.returncode, "another reconciliation is at it" in done.stderr) == (1, True)
     assert three_hosts.meetergo.requests.total() == 0
     assert three_hosts.reconcile().is_clean
 
@@ -178,7 +142,7 @@ def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
 def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
     three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environment_of(three_hosts).items():
+    for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
     settings, stop = ScheduleSettings.load(), Event()
     errand = Errand(
@@ -200,7 +164,7 @@ def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
     three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three_hosts.meetergo.expire(three_hosts.meetergo.key)
-    for name, value in environment_of(three_hosts).items():
+    for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
     settings = ScheduleSettings.load()
     errand = Errand(
@@ -209,37 +173,3 @@ def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
     errand.begin(three_hosts.desk.office, three_hosts.clock())
     errand.wait(timedelta(seconds=30))
     assert "make a new key" in three_hosts.desk.all(Reconciliation)[0].error
-
-
-def test_the_command_shows_what_differs_and_names_no_guest(three_hosts: Provider) -> None:
-    dry = console(three_hosts, "--dry-run")
-    assert (dry.returncode, dry.stdout.count("missed")) == (0, 3)
-    assert "would be repaired" in dry.stdout
-    assert three_hosts.desk.all(Delivery) == []
-    done = console(three_hosts, "--user", "2", "--json")
-    said = json.loads(done.stdout)
-    assert (done.returncode, said["missed"], len(said["drift"])) == (0, 1, 1)
-    assert "example.com" not in dry.stdout + dry.stderr + done.stdout + done.stderr
-    assert len(three_hosts.reconciled()) == 1
-
-
-def test_the_command_fails_if_something_is_unknown_or_unread(three_hosts: Provider) -> None:
-    three_hosts.told()
-    three_hosts.meetergo.appointments.popitem()
-    done = console(three_hosts)
-    assert (done.returncode, "unknown to meetergo" in done.stdout) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("words", "settings", "said"),
-    [
-        ([], {"MEETERGO_API_KEY": ""}, "MEETERGO_API_KEY is not set"),
-        (["--user", "nobody"], {}, "there is no platform user"),
-        ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
-    ],
-)
-def test_what_is_wrong_is_a_sentence(provider: Provider, words: list[str], settings: dict[str, str], said: str) -> None:
-    done = console(provider, *words, **settings)
-    assert done.returncode != 0
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
