@@ -1,6 +1,6 @@
 """Retention: how long what is done is remembered. Bookings and their changes stay; they are the platform's.
 
-Failed attempts go with their rows; interventions stay as long as what is dead.
+Failed attempts go with their rows; interventions stay as long as what is dead, reconciliations as what is done.
 """
 
 from datetime import datetime, timedelta
@@ -12,13 +12,14 @@ from models.database import Database
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
+from models.reconciliation import Reconciliation
 
 AT_ONCE = 1000
 """Rows of one transaction: few enough that nobody waits for it."""
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
-    """Removes deliveries and notifications that ended long ago, and interventions.
+    """Removes deliveries and notifications that ended long ago, interventions and reconciliations.
 
     Args:
         database: where they are.
@@ -33,7 +34,13 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
         for rows in (Delivery, Notification)
     }
     old = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
-    return {**ended, Intervention.__tablename__: _prune(database, Intervention, old)}
+    begun = Reconciliation.started_at
+    runs = select(Reconciliation.id).where(begun < now - keep["done"]).order_by(begun)
+    return {
+        **ended,
+        Intervention.__tablename__: _prune(database, Intervention, old),
+        Reconciliation.__tablename__: _prune(database, Reconciliation, runs),
+    }
 
 
 def _prune_ended(database: Database, rows: Any, status: str, before: datetime) -> int:

@@ -19,6 +19,9 @@ from tests.worker.desk import Desk
 from tests.worker.provider import ONE, Provider, free_start, webhook
 from worker.confirmation import NOT_CANCELLED
 from worker.jobs import tend
+from worker.office import open_office
+from worker.settings import WorkerSettings
+from worker.start import or_exit
 
 
 @pytest.fixture
@@ -243,6 +246,15 @@ def test_with_it_and_without_a_key_the_process_stops_with_a_sentence(
     with pytest.raises(SystemExit):
         open_desk(confirm_cancels="true", meetergo_api_key="")
     assert "MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it" in capsys.readouterr().err
+
+
+def test_a_token_cannot_be_told_to_act_as_somebody(confirming: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = WorkerSettings.load()
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as other:
+        other.setenv("MEETERGO_API_KEY", confirming.meetergo.token)
+        other.setenv("MEETERGO_API_USER", confirming.meetergo.company.admin_id)
+        or_exit(lambda: open_office(settings))
+    assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
 
 
 def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(confirming: Provider) -> None:

@@ -17,6 +17,7 @@ from models.delivery import Delivery
 from models.erasure import erase
 from models.intervention import Intervention
 from models.notification import Notification
+from models.reconciliation import Reconciliation
 from models.retention import AT_ONCE, prune
 from models.vault import name_of
 from tests.worker.desk import AT, START, Desk, later
@@ -85,15 +86,16 @@ def test_what_ended_long_ago_is_removed_and_the_rest_stays(desk: Desk) -> None:
     with desk.office.database.transaction() as session:
         dead = session.scalars(select(Delivery).where(Delivery.status == "dead")).one()
         Intervention.record(session, "replayed", dead, now, by="the operator")
+        session.add(Reconciliation(started_at=now))
 
     def removed(days: int) -> list[int]:
         return list(prune(desk.office.database, now + timedelta(days=days), KEEP).values())
 
-    assert removed(29) == [0, 0, 0]
-    assert removed(31) == [1, 1, 0]
+    assert removed(29) == [0, 0, 0, 0]
+    assert removed(31) == [1, 1, 0, 1]
     assert sorted(row.status for row in desk.all(Delivery)) == ["dead", "pending"]
     assert [attempt.error for attempt in desk.all(FailedAttempt)] == ["the body is not JSON"]
-    assert removed(91) == [1, 0, 1]
+    assert removed(91) == [1, 0, 1, 0]
     assert desk.all(FailedAttempt) == desk.all(Intervention) == []
     assert [row.status for row in desk.all(Delivery)] == ["pending"]
     assert desk.booking().status == "confirmed"
