@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from console import demo, run
 from console.output import as_json, print_json
 from console.privacy import erase, prune, reseal
+from console.reconcile import reconcile
 from console.redis_server import NoRedisServer
 from console.replay import replay
 from console.send import send
@@ -84,7 +85,7 @@ def run_command() -> None:
         sys.exit(run.run(Path.cwd()))
 
 
-COMMANDS = [endpoint, send, replay, prune, erase, reseal, migrate, alive, run_command, demo_command]
+COMMANDS = [endpoint, send, replay, reconcile, prune, erase, reseal, migrate, alive, run_command, demo_command]
 
 
 @contextmanager

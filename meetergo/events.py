@@ -7,6 +7,7 @@ names of its REST reference where they differ.
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +23,11 @@ Json = Any
 
 KIND_RANK = {"booking_created": 1, "booking_rescheduled": 2, "booking_cancelled": 3}
 AUTHORITY_RANK = 4
+LIVE = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
+"""What an appointment of which we asked ourselves says by not being cancelled."""
+SUPERSEDES = "supersedes"
+"""Key in a body that we wrote after asking: the version that was known and is not true."""
+VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
 
 
 class Unreadable(ValueError):
@@ -88,15 +94,29 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
     inner = data if isinstance(data, dict) and "webhookType" not in outer else outer
     try:
         event = _event(event_type[:100], inner, body, received_at)
+        if is_authoritative and isinstance(event, BookingEvent):
+            return _with_authority(event, inner)
     except ValidationError as error:
         raise Unreadable(_first_fault(error)) from None
-    return _with_authority(event) if is_authoritative and isinstance(event, BookingEvent) else event
+    return event
 
 
-def _with_authority(event: BookingEvent) -> BookingEvent:
+def _with_authority(event: BookingEvent, inner: dict[str, Json]) -> BookingEvent:
+    """Of two that say the same time, the one that we asked for counts. Only a plain `isCancelled: false` revives."""
     time, _, digest = event.version.split("-")
-    facts = {"status": "confirmed", **event.facts}
-    return replace(event, facts=facts, version=f"{time}-{AUTHORITY_RANK}-{digest}")
+    appointment = Appointment.model_validate(_appointment(inner))
+    is_live = appointment.cancelled_flag is False and not appointment.is_cancelled
+    return replace(
+        event,
+        facts={**LIVE, **event.facts} if is_live else event.facts,
+        version=max(f"{time}-{AUTHORITY_RANK}-{digest}", _above(inner.get(SUPERSEDES), digest)),
+    )
+
+
+def _above(version: Json, digest: str) -> str:
+    """The next version after one; before all others if that is none."""
+    known = VERSION.fullmatch(version) if isinstance(version, str) else None
+    return f"{int(known[1]) + 1:020d}-{AUTHORITY_RANK}-{digest}" if known else ""
 
 
 def _event(event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime) -> Event:

@@ -157,15 +157,17 @@ class Appointment(Wire):
     def facts(self) -> dict[str, Any]:
         """Column of a booking -> value, only for what was said.
 
-        Null says nothing, but for `location`, which a change of channel takes away.
+        Null says nothing, but for `location`, which a change of channel takes away. `settings_name` is what the API
+        shows where webhooks show the name of the meeting type: a fact of its own, so that neither undoes the other.
         Only a cancelled appointment speaks of its status: no webhook revives a booking.
         """
         said = {
             "starts_at": self.start and _iso(self.start),
             "ends_at": self.end and _iso(self.end),
             "location": self.location,
-            "meeting_link": self.info.link or self.hosting.link,
-            "meeting_name": self.meeting_type.info.name or self.meeting_type.name or self.info.name,
+            "meeting_link": self.hosting.link or self.info.link,
+            "meeting_name": self.meeting_type.info.name or self.meeting_type.name,
+            "settings_name": self.info.name,
             "meeting_type_id": self.stated_meeting_type_id or self.meeting_type.id,
             "metadata": self.meeting_type.metadata,
             "host_ids": self.host_ids,

@@ -125,7 +125,7 @@ class Booking(Model):
         self.starts_at = _moment(newest(known, "starts_at"))
         self.ends_at = _moment(newest(known, "ends_at"))
         self.meeting_type_id = newest(known, "meeting_type_id")
-        self.meeting_name = newest(known, "meeting_name")
+        self.meeting_name = newest(known, "meeting_name") or newest(known, "settings_name")
         self.meeting_link = newest(known, "meeting_link")
         self.location = newest(known, "location")
         self.attendees = attendees(known)

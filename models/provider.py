@@ -1,12 +1,13 @@
 """The provider: how this process reaches meetergo's API, if it does."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
 from meetergo.api import Credential, Limit, Meetergo, UnusableKey
-from meetergo.api.limit import PER_MINUTE
+from meetergo.api.limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
 from models.settings import Settings
 
@@ -46,12 +47,16 @@ class ApiSettings(Settings):
         """Whether the API is that of a stand-in on this machine."""
         return self.meetergo_api_url.startswith("http://")
 
-    def provider(self, redis_url: str | None, share: float = 1.0) -> Meetergo:
+    def provider(
+        self, redis_url: str | None, share: float = 1.0, *, patience: timedelta = PATIENCE, **more: Any
+    ) -> Meetergo:
         """A client. The limit is shared by all processes through Redis.
 
         Args:
             redis_url: where they count their requests.
             share: how full the minute may be for this caller; see `Limit`.
+            patience: how long a request may wait for its turn.
+            more: other arguments of the client, such as its timeout.
 
         Raises:
             UnusableKey: there is no key.
@@ -59,7 +64,8 @@ class ApiSettings(Settings):
         return Meetergo(
             self.meetergo_api_key,
             user_id=self.meetergo_api_user or None,
-            limit=Limit(redis_url, per_minute=self.meetergo_api_per_minute, share=share),
+            limit=Limit(redis_url, per_minute=self.meetergo_api_per_minute, share=share, patience=patience),
             home=self.meetergo_api_url,
             local_webhooks=self.has_stand_in,
+            **more,
         )

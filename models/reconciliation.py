@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from sqlalchemy import Index, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Model
+from models.database import Model, insert_into
 
 
 class ReconcileCursor(Model):
@@ -20,6 +20,13 @@ class ReconcileCursor(Model):
     meetergo_user_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     created_until: Mapped[datetime | None]
     swept_at: Mapped[datetime | None]
+
+    @classmethod
+    def move(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
+        """Notes how far we are with a host."""
+        values = dict(created_until=created_until, swept_at=swept_at)
+        insert = insert_into(session, cls.__table__).values(meetergo_user_id=host_id, **values)
+        session.execute(insert.on_conflict_do_update(index_elements=["meetergo_user_id"], set_=values))
 
 
 class Reconciliation(Model):

@@ -1,6 +1,7 @@
 """Retention: how long what is done is remembered. Bookings and their changes stay; they are the platform's.
 
-Failed attempts go with their rows; interventions and incidents stay as long as what is dead.
+Failed attempts go with their rows; interventions and incidents stay as long as what is dead, reconciliations as what is
+done.
 """
 
 from datetime import datetime, timedelta
@@ -13,13 +14,14 @@ from models.delivery import Delivery
 from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
+from models.reconciliation import Reconciliation
 
 AT_ONCE = 1000
 """Rows of one transaction: few enough that nobody waits for it."""
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
-    """Removes deliveries, notifications and incidents that ended long ago, and interventions.
+    """Removes deliveries, notifications and incidents that ended long ago, interventions and reconciliations.
 
     Args:
         database: where they are.
@@ -35,10 +37,13 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     }
     acts = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
     over = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
+    begun = Reconciliation.started_at
+    runs = select(Reconciliation.id).where(begun < now - keep["done"]).order_by(begun)
     return {
         **ended,
         Intervention.__tablename__: _prune(database, Intervention, acts),
         Incident.__tablename__: _prune(database, Incident, over),
+        Reconciliation.__tablename__: _prune(database, Reconciliation, runs),
     }
 
 

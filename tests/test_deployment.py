@@ -10,6 +10,7 @@ import yaml
 
 from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from console.stage import commands
+from models.provider import ApiSettings
 from models.version import VERSION
 from receiver.settings import ReceiverSettings
 from worker.settings import ScheduleSettings, WorkerSettings
@@ -68,13 +69,19 @@ def test_the_stores_of_compose_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "settings"), [("receiver", ReceiverSettings), ("worker", WorkerSettings), ("cron", ScheduleSettings)]
+    ("service", "settings"),
+    [("receiver", [ReceiverSettings]), ("worker", [WorkerSettings, ApiSettings]), ("cron", [ScheduleSettings])],
 )
-def test_each_process_is_given_only_what_it_reads(service: str, settings: Any) -> None:
+def test_each_process_is_given_only_what_it_reads(service: str, settings: list[Any]) -> None:
     given = set(compose()[service]["environment"])
-    assert given <= {name.upper() for name in settings.model_fields}
-    missing = {name.upper() for name in settings.model_fields} - given
-    assert missing <= {"HOST"}
+    read = {name.upper() for kind in settings for name in kind.model_fields}
+    assert given <= read
+    assert read - given <= {"HOST"}
+
+
+def test_the_worker_is_given_the_key_only_to_confirm_cancels() -> None:
+    given = compose()["worker"]["environment"]
+    assert {given[name.upper()].partition("+")[0] for name in ApiSettings.model_fields} == {"${CONFIRM_CANCELS:"}
 
 
 def test_the_version_that_we_show_is_the_one_that_we_state() -> None:

@@ -12,12 +12,14 @@ from sqlalchemy.orm import Session
 from meetergo import events
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.attempt import FailedAttempt
+from models.booking import Booking
 from models.database import Database
 from models.delivery import Delivery
 from models.failures import Failure, Permanent, Transient, describe
 from models.intervention import BY_RQ, Intervention
 from models.queue import Bell
 from models.vault import Vault
+from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
 from worker.handlers import HANDLERS
 from worker.ledger import Ledger
 from worker.recorder import Recorder
@@ -32,11 +34,15 @@ log = structlog.get_logger()
 
 
 class Outcome(NamedTuple):
-    """What became of a delivery: its error, if it failed, and how many notifications it owes."""
+    """What became of a delivery: its error, if it failed, and how many notifications it owes.
+
+    `is_handed_over`: nothing yet, its own job asks meetergo first.
+    """
 
     delivery: Delivery
     error: Exception | None
     owed: int
+    is_handed_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Inbox:
         company_id: the only company whose events are taken; empty for any.
         clock: tells the time, UTC.
         tally: hears of each try.
+        confirmation: asks meetergo about cancels before they are acted on; None to take them as they come.
     """
 
     database: Database
@@ -60,6 +67,7 @@ class Inbox:
     company_id: str
     clock: Clock
     tally: Tally = field(default_factory=NoTally)
+    confirmation: Confirmation | None = None
 
     def work_off(self) -> bool:
         """Handles one batch of what is due, in one transaction.
@@ -81,19 +89,42 @@ class Inbox:
         Returns:
             The delivery as it is now, or None if there is none.
         """
+        answer = self._ask_first(delivery_id)
         with self.database.transaction() as session:
             delivery = session.get(Delivery, delivery_id, with_for_update=True)
             if delivery and delivery.status == "dead":
                 Intervention.record(session, "replayed", delivery, self.clock(), by=BY_RQ)
             if delivery is None or not delivery.wants_another_try(self.clock()):
                 return delivery
-            outcome = self.process(session, delivery)
+            event = answer.event if answer else self.read(delivery)
+            if answer is None and self.confirmation and is_unconfirmed_cancel(event, delivery.source):
+                return delivery  # it was not up yet when we would have asked
+            delivery.note = answer.note if answer else None
+            outcome = self._process(session, delivery, event)
         self._report([outcome], tend=False)
         return delivery
 
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handles one delivery in the caller's transaction, in a savepoint of its own. It wakes nobody."""
         return self._process(session, delivery, self.read(delivery))
+
+    def _ask_first(self, delivery_id: str) -> Answer | None:
+        """What meetergo says of a cancel that is about to be tried. No lock is held while it answers."""
+        with self.database.reading() as session:
+            delivery = session.get(Delivery, delivery_id)
+            if self.confirmation is None or delivery is None or not delivery.is_up(self.clock()):
+                return None
+            event = self.read(delivery)
+            if not is_unconfirmed_cancel(event, delivery.source):
+                return None
+            booking = session.get(Booking, event.booking_id)
+        return self.confirmation.ask(event, booking.host_ids if booking else (), self.clock())
+
+    def _hand_over(self, delivery: Delivery, event: Event) -> Outcome:
+        """To its own job, which asks meetergo first: see `retry`."""
+        delivery.tell_of(event)
+        delivery.hand_over(self.clock())
+        return Outcome(delivery, None, 0, is_handed_over=True)
 
     def read(self, delivery: Delivery) -> Event | Failure:
         """What a delivery says; or why nobody can tell."""
@@ -114,7 +145,10 @@ class Inbox:
         for delivery, event in sorted(((row, self.read(row)) for row in due), key=_by_booking):
             if time.monotonic() > stop:
                 break
-            outcomes.append(self._process(session, delivery, event))
+            if self.confirmation and is_unconfirmed_cancel(event, delivery.source):
+                outcomes.append(self._hand_over(delivery, event))
+            else:
+                outcomes.append(self._process(session, delivery, event))
         return outcomes
 
     def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
@@ -144,12 +178,14 @@ class Inbox:
         """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""
         if any(outcome.owed for outcome in outcomes):
             self.bell.ring("outbox")
-        for delivery, error, _ in outcomes:
-            if error and tend:
+        for delivery, error, _, is_handed_over in outcomes:
+            if (error or is_handed_over) and tend:
                 self.bell.tend("inbox", delivery.id, delivery)
-            self.tally.delivery(delivery, self.clock())
+            if not is_handed_over:
+                self.tally.delivery(delivery, self.clock())
+            waiting = "confirming" if is_handed_over else "retrying"
             log.info(
-                f"delivery.{'retrying' if delivery.status == 'pending' else delivery.status}",
+                f"delivery.{waiting if delivery.status == 'pending' else delivery.status}",
                 delivery_id=delivery.id,
                 booking_id=delivery.booking_id,
                 type=delivery.event,

@@ -9,6 +9,7 @@ from models.database import Database
 from models.queue import Bell, Box
 from worker import hook
 from worker.announcer import Announcer
+from worker.confirmation import Confirmation
 from worker.inbox import Inbox
 from worker.outbox import Outbox
 from worker.recorder import Recorder
@@ -52,7 +53,16 @@ def open_office(settings: WorkerSettings) -> Office:
         database,
         bell,
         recorder,
-        Inbox(database, bell, recorder, settings.vault(), settings.meetergo_company_id, _now, tally),
+        Inbox(
+            database,
+            bell,
+            recorder,
+            settings.vault(),
+            settings.meetergo_company_id,
+            _now,
+            tally,
+            Confirmation.open(settings.redis_url) if settings.confirm_cancels else None,
+        ),
         Outbox(database, bell, announcer, _now, tally),
         settings.keep,
     )

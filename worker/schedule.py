@@ -1,8 +1,10 @@
 """`python -m worker.schedule`: what runs by the clock. One of it is enough; two do no harm."""
 
 import signal
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event, Thread
 
 import structlog
@@ -12,19 +14,25 @@ from models.exposition import port_of
 from models.retention import prune
 from worker.alerts import alerts
 from worker.filing import file_dead
-from worker.office import Office, office
+from worker.office import Office, open_office
+from worker.reconcile import reconcile_by_the_clock
 from worker.settings import ScheduleSettings
 from worker.start import or_exit
 from worker.sweep import sweep
 
 Task = Callable[[Office, datetime], object]
 
-SCHEDULE: dict[str, tuple[timedelta, Task]] = {
+Schedule = dict[str, tuple[timedelta, Task]]
+
+SCHEDULE: Schedule = {
     "sweep": (timedelta(seconds=15), sweep),
     "filing": (timedelta(minutes=1), file_dead),
     "prune": (timedelta(days=1), lambda office, now: prune(office.database, now, office.keep)),
     "alerts": (timedelta(seconds=15), lambda office, now: alerts().check(office, now)),
 }
+
+RECONCILE_EVERY = timedelta(minutes=10)
+LONGEST_FAREWELL = timedelta(seconds=5)
 
 MISSED_RUNS = 4
 """So many runs may be missed before the schedule counts as stopped."""
@@ -36,26 +44,37 @@ def main() -> None:
     """Runs each task when it is due, until it is asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
-    work_place = or_exit(office)
+    work_place = or_exit(lambda: open_office(settings))
     or_exit(alerts)
     _show_gauges(settings, work_place)
     stop = Event()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
-    run(SCHEDULE, work_place, stop)
+    run({**SCHEDULE, **_asking_meetergo(settings, stop)}, work_place, stop)
 
 
-def run(schedule: Mapping[str, tuple[timedelta, Task]], work_place: Office, stop: Event) -> None:
-    """Runs each task in a thread of its own: an operator channel that never answers holds up no sweep."""
+def run(schedule: Schedule, work_place: Office, stop: Event) -> None:
+    """Runs each task in a thread of its own: an operator channel that never answers holds up no sweep.
+
+    What does not end soon after it is asked to is broken off: each task can be, at any point.
+    """
     threads = [
-        Thread(target=_repeat, args=(name, task, work_place, interval, stop))
+        Thread(target=_repeat, args=(name, task, work_place, interval, stop), daemon=True)
         for name, (interval, task) in schedule.items()
     ]
     for thread in threads:
         thread.start()
     stop.wait()
+    until = time.monotonic() + LONGEST_FAREWELL.total_seconds()
     for thread in threads:
-        thread.join()
+        thread.join(max(0.0, until - time.monotonic()))
+
+
+def _asking_meetergo(settings: ScheduleSettings, stop: Event) -> Schedule:
+    if not settings.meetergo_api_key:
+        return {}
+    longest = RECONCILE_EVERY * 0.8
+    return {"reconcile": (RECONCILE_EVERY, partial(reconcile_by_the_clock, settings, longest=longest, stop=stop))}
 
 
 def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:

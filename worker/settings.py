@@ -1,10 +1,13 @@
-"""Settings of the workers and of the schedule: the stores, the channels, the platform's hook."""
+"""Settings of the workers and of the schedule: the stores, the channels, the platform's hook, the provider's API."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from models.provider import ApiSettings
 from models.settings import (
+    Account,
     CommaSeparated,
     MetricsSettings,
     RetentionSettings,
@@ -29,6 +32,13 @@ class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings, MetricsSet
     notify_signing_secret: str = Field("", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
     mail_from: str = ""
+    confirm_cancels: bool = False
+
+    @model_validator(mode="after")
+    def _confirms_with_a_key(self) -> Self:
+        if self.confirm_cancels and not ApiSettings.load().meetergo_api_key:
+            raise ValueError("MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it")
+        return self
 
 
 class AlertSettings(WaitingSettings):
@@ -37,5 +47,21 @@ class AlertSettings(WaitingSettings):
     alert_channels: CommaSeparated = Field([], repr=False)
 
 
-class ScheduleSettings(WorkerSettings, AlertSettings):
+class ComparisonSettings(ApiSettings):
+    """How our bookings are compared with the provider's; `reconcile_days` is how far ahead changes are looked for."""
+
+    webhook_account: Account = "default"
+    reconcile_days: int = Field(90, ge=1, le=3650)
+
+    @property
+    def horizon(self) -> timedelta:
+        """As a duration."""
+        return timedelta(days=self.reconcile_days)
+
+
+class ReconcileSettings(StoreSettings, VaultSettings, ComparisonSettings):
+    """What a comparison reads that is started by hand."""
+
+
+class ScheduleSettings(WorkerSettings, AlertSettings, ComparisonSettings):
     """What the schedule reads."""

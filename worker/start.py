@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+from meetergo.api.errors import Misuse
 from models.settings import EXIT_BAD_SETTING
 from worker.alerts import UnusableAlert
 from worker.channels import UnusableChannel
@@ -22,4 +23,6 @@ def or_exit(open_it: Callable[[], Opened]) -> Opened:
         print(f"ALERT_CHANNELS: {error} (see .env.example).", file=sys.stderr)
     except UnusableHook as error:
         print(f"{error} (see .env.example).", file=sys.stderr)
+    except Misuse as error:
+        print(f"MEETERGO_API_USER: {error} (see .env.example).", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)

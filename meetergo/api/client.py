@@ -71,6 +71,11 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
         )
         super().__init__(Line(sender, _user(sender, user_id), local_webhooks))
 
+    @property
+    def acts_as_anybody(self) -> bool:
+        """Whether calls may act as any user of the company: with a Platform key; a personal token is its owner."""
+        return self._line.transport.credential.kind == "platform"
+
     def as_user(self, user_id: str) -> "Meetergo":
         """The same client, acting as a user: what it makes is theirs, what it lists they can see.
 

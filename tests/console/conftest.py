@@ -18,10 +18,10 @@ from models.database import Database
 from models.endpoint import Endpoint
 from models.platform_user import PlatformUser
 from tests.console.keyboard import BROKEN
-from tests.worker.conftest import desk, open_desk
+from tests.worker.conftest import desk, open_desk, provider, three_hosts
 from tests.worker.desk import AT, START, Desk, later
 
-__all__ = ["desk", "open_desk"]
+__all__ = ["desk", "open_desk", "provider", "three_hosts"]
 
 Type = Callable[..., Result]
 

@@ -107,7 +107,7 @@ def test_an_empty_group_is_told_but_no_list_at_all_is_not() -> None:
 def test_other_names_for_the_same_things_are_understood() -> None:
     hosting = {"hostingInfo": {"meetingLink": "https://example.com/j"}, "meetingInfo": {"name": "Call"}}
     facts = told("booking_created", **hosting, meetingType={"id": "mt-1"}, meetingTypeId=..., hostIds=...).facts
-    assert (facts["meeting_link"], facts["meeting_name"]) == ("https://example.com/j", "Call")
+    assert (facts["meeting_link"], facts["settings_name"]) == ("https://example.com/j", "Call")
     assert (facts["meeting_type_id"], facts["host_ids"]) == ("mt-1", ["host-uuid-123"])
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from meetergo.sandbox.server import sandbox
 from models.database import Database
 from tests.worker.desk import Desk
+from tests.worker.provider import Provider
 from worker.office import Office, office
 
 
@@ -35,3 +37,18 @@ def open_desk(
 @pytest.fixture
 def desk(open_desk: Callable[..., Desk]) -> Desk:
     return open_desk()
+
+
+@pytest.fixture
+def provider(open_desk: Callable[..., Desk]) -> Iterator[Provider]:
+    """The stand-in, with a desk beside it that hears nothing of it."""
+    with sandbox() as meetergo:
+        yield Provider(meetergo, open_desk())
+
+
+@pytest.fixture
+def three_hosts(provider: Provider) -> Provider:
+    """Each has a booking that nobody told us of."""
+    for number in (1, 2, 3):
+        provider.book(provider.add_host(number))
+    return provider

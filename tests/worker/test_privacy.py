@@ -18,6 +18,7 @@ from models.erasure import erase
 from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
+from models.reconciliation import Reconciliation
 from models.retention import AT_ONCE, prune
 from models.vault import name_of
 from tests.worker.desk import AT, START, Desk, later
@@ -88,15 +89,16 @@ def test_what_ended_long_ago_is_removed_and_the_rest_stays(desk: Desk) -> None:
         Intervention.record(session, "replayed", dead, now, by="the operator")
         session.add(Incident(kind="deliveries_dead", began_at=now, ended_at=now))
         session.add(Incident(kind="deliveries_dead", began_at=now))
+        session.add(Reconciliation(started_at=now))
 
     def removed(days: int) -> list[int]:
         return list(prune(desk.office.database, now + timedelta(days=days), KEEP).values())
 
-    assert removed(29) == [0, 0, 0, 0]
-    assert removed(31) == [1, 1, 0, 0]
+    assert removed(29) == [0, 0, 0, 0, 0]
+    assert removed(31) == [1, 1, 0, 0, 1]
     assert sorted(row.status for row in desk.all(Delivery)) == ["dead", "pending"]
     assert [attempt.error for attempt in desk.all(FailedAttempt)] == ["the body is not JSON"]
-    assert removed(91) == [1, 0, 1, 1]
+    assert removed(91) == [1, 0, 1, 1, 0]
     assert desk.all(FailedAttempt) == desk.all(Intervention) == []
     assert [incident.ended_at for incident in desk.all(Incident)] == [None]
     assert [row.status for row in desk.all(Delivery)] == ["pending"]

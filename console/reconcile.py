@@ -1,0 +1,166 @@
+"""The command `reconcile`: compares our bookings with meetergo's, and shows what it found."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+from redis.exceptions import RedisError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from meetergo.api import BULK_SHARE
+from meetergo.api.errors import ApiError
+from models import queue
+from models.database import Database
+from models.drift import Drift
+from models.platform_user import PlatformUser
+from models.queue import Bell
+from worker.findings import Findings
+from worker.reconcile import open_reconciler
+from worker.settings import ReconcileSettings
+from worker.turn import Taken
+
+SHOWN = {"status", "starts_at", "ends_at"}
+"""Columns of which the values may be shown: they name nobody."""
+MOST_SHOWN = 200
+LONGEST_ID = 36
+
+Told = Callable[[int, int], None]
+
+
+@click.command("reconcile")
+@click.option("--dry-run", "is_dry", is_flag=True, help="Only show what differs; write nothing.")
+@click.option("--user", metavar="ID", help="Only this host's bookings (external_id).")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
+    """Find what no webhook told us, and put it right (the schedule does it every 10 minutes)."""
+    settings = ReconcileSettings.load()
+    if not settings.meetergo_api_key:
+        raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
+    with _failures_in_a_sentence():
+        findings = _run(settings, is_dry, user)
+    if as_json:
+        click.echo(json.dumps(_as_json(findings), indent=2))
+    else:
+        _show(findings, is_dry, Console())
+    sys.exit(0 if findings.is_clean else 1)
+
+
+def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Findings:
+    database, bell = Database(settings.database_url), Bell(queue.connect(settings.redis_url))
+    try:
+        if user is not None:
+            _check_host(database, user)
+        with settings.provider(settings.redis_url, share=BULK_SHARE) as client, _progress() as told:
+            reconciler = open_reconciler(settings, database, bell, settings.vault(), client)
+            return reconciler.run(only=user, is_dry=is_dry, progress=told)
+    finally:
+        database.close()
+
+
+def _check_host(database: Database, external_id: str) -> None:
+    with database.reading() as session:
+        found = session.scalars(select(PlatformUser).where(PlatformUser.external_id == external_id)).first()
+    if found is None:
+        raise click.UsageError(f"there is no platform user with the external_id {external_id}")
+    if found.meetergo_user_id is None:
+        raise click.UsageError("this platform user has no meetergo id yet: nobody can look for their bookings")
+
+
+@contextmanager
+def _progress() -> Iterator[Told]:
+    """A bar on a terminal, nothing elsewhere; beside what is printed, so that JSON stays JSON."""
+    terminal = Console(stderr=True)
+    columns = (TextColumn("hosts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
+        task = progress.add_task("hosts", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def _failures_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except Taken:
+        raise click.ClickException("another reconciliation is at it just now: wait until it is done") from None
+    except ApiError as error:
+        raise click.ClickException(str(error)) from None
+    except RedisError as error:
+        raise click.ClickException(f"Redis does not answer ({type(error).__name__})") from None
+    except SQLAlchemyError as error:
+        raise click.ClickException(f"the database does not answer ({type(error).__name__})") from None
+
+
+def _show(findings: Findings, is_dry: bool, terminal: Console) -> None:
+    if findings.drifts:
+        terminal.print(_table(findings.drifts[:MOST_SHOWN]))
+    if len(findings.drifts) > MOST_SHOWN:
+        terminal.print(f"... and {len(findings.drifts) - MOST_SHOWN} more")
+    for booking_id in findings.unknown:
+        terminal.print(f"unknown to meetergo, left as it is: booking {booking_id}", markup=False)
+    for unread in findings.unread:
+        terminal.print(f"not read: {unread.what}: {unread.reason}", markup=False)
+    if findings.unmapped:
+        terminal.print(f"{findings.unmapped} platform users have no meetergo id yet.")
+    if findings.stopped:
+        terminal.print(f"Stopped: {findings.stopped}", markup=False)
+    terminal.print(_summary(findings, is_dry))
+
+
+def _table(drifts: list[Drift]) -> Table:
+    table = Table(Column("booking", min_width=LONGEST_ID), "drift", "what differs")
+    for drift in drifts:
+        table.add_row(drift.booking_id, drift.kind, _differences(drift))
+    return table
+
+
+def _differences(drift: Drift) -> str:
+    """Names of columns, and values only where they name nobody."""
+    if drift.kind == "missed":
+        return f"starts_at {_told(drift.columns['starts_at'][1])}"
+    return ", ".join(
+        f"{name} {_told(before)} -> {_told(after)}" if name in SHOWN else name
+        for name, (before, after) in drift.columns.items()
+    )
+
+
+def _told(value: Any) -> str:
+    try:
+        return f"{datetime.fromisoformat(value):%Y-%m-%d %H:%M}"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _summary(findings: Findings, is_dry: bool) -> str:
+    read = f"{findings.appointments} appointments of {findings.hosts} hosts read"
+    if not findings.drifts:
+        return f"{read}: nothing differs."
+    repair = "would be repaired" if is_dry else "handed to the worker"
+    return f"{read}: {len(findings.drifts)} differ and {repair}."
+
+
+def _as_json(findings: Findings) -> dict[str, Any]:
+    return {
+        **findings.summary(),
+        "stopped": findings.stopped,
+        "unread_reasons": [f"{unread.what}: {unread.reason}" for unread in findings.unread],
+        "unknown_bookings": findings.unknown,
+        "drift": [
+            {
+                "booking_id": drift.booking_id,
+                "kind": drift.kind,
+                "columns": {
+                    name: {"ours": before, "meetergo": after} if name in SHOWN else None
+                    for name, (before, after) in drift.columns.items()
+                },
+            }
+            for drift in findings.drifts
+        ],
+    }

@@ -1,0 +1,111 @@
+"""A provider to reconcile with: the stand-in, its hosts known to the platform, and what one reconciliation finds."""
+
+import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from console.stage import environment
+from meetergo.api import Limit, Meetergo
+from meetergo.sandbox import webhook_bodies
+from meetergo.sandbox.server import Sandbox
+from models.delivery import Delivery
+from tests.worker.desk import Desk
+from worker.books import Books
+from worker.diary import Diaries
+from worker.findings import Findings
+from worker.reconcile import Reconciler
+
+LISTS = "GET /v4/appointment/paginated"
+ONE = "GET /v4/appointment/{id}"
+PLENTY = 100_000
+
+
+class Provider:
+    """The stand-in and our desk beside it."""
+
+    def __init__(self, meetergo: Sandbox, desk: Desk) -> None:
+        self.meetergo, self.desk = meetergo, desk
+        self.ahead = timedelta(0)
+
+    def clock(self) -> datetime:
+        """Ours. Moving it ahead is how time passes."""
+        return datetime.now(UTC) + self.ahead
+
+    def environment(self, **settings: str) -> dict[str, str]:
+        """Of a process that works at the same stores, and asks the same stand-in."""
+        office = self.desk.office
+        stores = {
+            "DATABASE_URL": office.database.engine.url.render_as_string(hide_password=False),
+            "REDIS_URL": os.environ["REDIS_URL"],
+        }
+        api = {"MEETERGO_API_URL": self.meetergo.url, "MEETERGO_API_KEY": self.meetergo.key}
+        return environment({**stores, **api, **settings})
+
+    def client(self, key: str | None = None, user_id: str | None = None, **more: Any) -> Meetergo:
+        """Waits for nothing: neither for a turn nor before another try."""
+        waits = {"limit": Limit(per_minute=PLENTY), "sleep": lambda _: None}
+        return Meetergo(key or self.meetergo.key, user_id=user_id, home=self.meetergo.url, **waits, **more)
+
+    def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:
+        office = self.desk.office
+        books = Books(office.database, office.bell, office.inbox.vault, "default")
+        return Reconciler(books, Diaries(self.client(key, user_id or None), user_id), self.clock)
+
+    def reconcile(self, *, key: str | None = None, user_id: str = "", **how: Any) -> Findings:
+        """One run, and the worker's part."""
+        reconciler = self.reconciler(key, user_id)
+        with reconciler.diaries.client:
+            findings = reconciler.run(**how)
+        self.work_off()
+        return findings
+
+    def work_off(self) -> None:
+        """The worker's clock is ours too."""
+        inbox = replace(self.desk.office.inbox, clock=self.clock)
+        while inbox.work_off():
+            pass
+
+    def add_host(self, number: int = 1, **columns: Any) -> dict[str, Any]:
+        host = self.meetergo.people.add_host(f"host-{number}@example.com")
+        self.desk.add_user(external_id=str(number), meetergo_user_id=host["userId"], **columns)
+        return host
+
+    def book(self, host: dict[str, Any], number: int = 0, **said: Any) -> str:
+        """An appointment of this host, in the half hour of a number."""
+        booked = self.meetergo.people.book(host["meetingTypeId"], free_start(number), GUEST, **said)
+        return str(booked["appointmentId"])
+
+    def share(self, host: dict[str, Any], spots: int = 3) -> None:
+        """The host's meetings become group meetings."""
+        self.meetergo.meeting_types[host["meetingTypeId"]]["spots"] = spots
+
+    def told(self) -> None:
+        """Delivers every webhook that the stand-in would have sent of what there is now."""
+        for record in self.meetergo.appointments.values():
+            self.desk.deliver(webhook(self.meetergo, record))
+        self.desk.work_off()
+
+    def reconciled(self) -> list[Delivery]:
+        return [row for row in self.desk.all(Delivery) if row.source == "reconcile"]
+
+
+GUEST = "guest@example.com"
+
+
+def webhook(meetergo: Sandbox, record: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """What meetergo would post of an appointment as it is now."""
+    event = "booking_cancelled" if record["isCancelled"] else "booking_created"
+    make = webhook_bodies.cancelled if record["isCancelled"] else webhook_bodies.created
+    body: dict[str, Any] = json.loads(json.dumps(make(meetergo.company, record)))
+    return {"webhookType": event, **body, **changes}
+
+
+def free_start(number: int = 0) -> datetime:
+    """Half hours within everybody's office hours, from next Monday on."""
+    now = datetime.now(UTC)
+    monday = now.replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=7 - now.weekday())
+    day, half_hour = divmod(number, 10)
+    week, weekday = divmod(day, 5)
+    return monday + timedelta(weeks=week, days=weekday, minutes=30 * half_hour)

@@ -1,0 +1,282 @@
+"""With CONFIRM_CANCELS a cancel is acted on only after meetergo said that it is true; without, as it comes."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+from sqlalchemy import update
+
+from meetergo.sandbox.mischief import Answer
+from meetergo.sandbox.server import sandbox
+from meetergo.sandbox.trouble import Trouble
+from models.attempt import FailedAttempt
+from models.booking import Booking
+from models.delivery import Delivery
+from tests.worker.desk import Desk
+from tests.worker.provider import ONE, Provider, free_start, webhook
+from worker.confirmation import NOT_CANCELLED
+from worker.jobs import tend
+from worker.office import open_office
+from worker.settings import WorkerSettings
+from worker.start import or_exit
+
+
+@pytest.fixture
+def open_provider(open_desk: Callable[..., Desk]) -> Iterator[Callable[..., Provider]]:
+    with sandbox() as meetergo:
+
+        def opened(**settings: str) -> Provider:
+            api = {"meetergo_api_key": meetergo.key, "meetergo_api_url": meetergo.url}
+            return Provider(meetergo, open_desk(**api, **{"confirm_cancels": "true"} | settings))
+
+        yield opened
+
+
+@pytest.fixture
+def confirming(open_provider: Callable[..., Provider]) -> Provider:
+    return open_provider()
+
+
+def cancelled(provider: Provider, booking_id: str, **changes: Any) -> dict[str, Any]:
+    """The webhook of a cancel, true or not."""
+    now = datetime.now(UTC).isoformat()
+    made_up = {
+        "webhookType": "booking_cancelled",
+        "isCancelled": True,
+        "cancel": {"cancelledAt": now, "cancelledBy": "attendee"},
+        "updatedAt": now,
+    }
+    return webhook(provider.meetergo, provider.meetergo.appointments[booking_id], **made_up | changes)
+
+
+def try_again(provider: Provider) -> None:
+    """What the own jobs of the rows do, when their time has come."""
+    for row in provider.desk.all(Delivery):
+        if row.status == "pending":
+            provider.desk.office.inbox.retry(row.id)
+
+
+def last(provider: Provider) -> Delivery:
+    found: list[Delivery] = provider.desk.all(Delivery)
+    return max(found, key=lambda row: row.received_at)
+
+
+def test_a_true_cancel_is_confirmed_and_applied(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.meetergo.people.cancel(booking_id, "Schedule conflict")
+    confirming.told()
+    assert confirming.desk.booking(booking_id).status == "confirmed"
+    try_again(confirming)
+    booking = confirming.desk.booking(booking_id)
+    assert (booking.status, booking.cancel_reason) == ("cancelled", "Schedule conflict")
+    assert (last(confirming).status, last(confirming).event, last(confirming).note) == (
+        "done",
+        "booking_cancelled",
+        None,
+    )
+    assert confirming.desk.news() == ["created", "cancelled"]
+    assert confirming.desk.all(FailedAttempt) == []
+
+
+def test_a_made_up_cancel_is_not_applied_and_the_delivery_says_why(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    try_again(confirming)
+    assert confirming.desk.booking(booking_id).status == "confirmed"
+    assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+    assert confirming.desk.news() == ["created"]
+
+
+def test_a_cancel_of_a_booking_that_is_gone_is_applied_as_it_came(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    body = cancelled(confirming, booking_id)
+    del confirming.meetergo.appointments[booking_id]
+    confirming.desk.tell(body)
+    try_again(confirming)
+    assert (confirming.desk.booking(booking_id).status, last(confirming).note) == ("cancelled", None)
+
+
+def test_a_cancel_before_its_create_is_confirmed_as_one_of_its_hosts(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.meetergo.people.cancel(booking_id)
+    confirming.told()
+    try_again(confirming)
+    assert confirming.desk.booking(booking_id).status == "cancelled"
+
+
+def test_hosts_that_a_made_up_cancel_names_are_not_asked_as(confirming: Provider) -> None:
+    """They see nothing of it, and what nobody sees would count as gone."""
+    booking_id = confirming.book(confirming.add_host(1))
+    confirming.told()
+    other = confirming.add_host(2)
+    confirming.desk.tell(cancelled(confirming, booking_id, hostIds=[other["userId"]]))
+    try_again(confirming)
+    assert (confirming.desk.booking(booking_id).status, last(confirming).note) == ("confirmed", NOT_CANCELLED)
+
+
+def test_an_admin_who_is_configured_is_asked_as_first(
+    open_provider: Callable[..., Provider], confirming: Provider
+) -> None:
+    provider = open_provider(meetergo_api_user=confirming.meetergo.company.admin_id)
+    booking_id = provider.book(provider.add_host())
+    provider.desk.tell(cancelled(provider, booking_id, hostIds=[], hosts=[]))
+    try_again(provider)
+    assert (last(provider).status, last(provider).note) == ("done", NOT_CANCELLED)
+
+
+def test_a_cancel_of_which_nobody_knows_a_host_waits_until_somebody_does(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.desk.tell(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
+    try_again(confirming)
+    assert (last(confirming).status, confirming.desk.all(Booking)) == ("pending", [])
+    assert "set MEETERGO_API_USER" in last(confirming).last_error
+
+
+@pytest.mark.parametrize("act", ["fail", "rate_limit", "hang_up"])
+def test_while_meetergo_does_not_answer_the_cancel_waits(confirming: Provider, act: str) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.meetergo.answer_next(ONE, act)
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    try_again(confirming)
+    row = last(confirming)
+    assert (row.status, confirming.desk.booking(booking_id).status) == ("pending", "confirmed")
+    assert "not confirmed yet" in row.last_error
+
+
+def test_it_waits_as_long_as_meetergo_asks(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.meetergo.answer_next(ONE, Answer(429, b"", {"Retry-After": "1800"}))
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    try_again(confirming)
+    assert last(confirming).due_at - datetime.now(UTC) > timedelta(minutes=29)
+
+
+def test_an_expired_key_loses_no_cancel(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.meetergo.expire(confirming.meetergo.key)
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    try_again(confirming)
+    assert last(confirming).status == "pending"
+    assert "make a new key" in last(confirming).last_error
+
+
+def test_the_batch_asks_nothing_and_leaves_the_cancel_to_its_own_job(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    confirming.desk.work_off()
+    assert confirming.meetergo.requests[ONE] == 0
+    row = last(confirming)
+    assert (row.status, row.attempts, row.last_error, row.event) == ("pending", 1, None, "booking_cancelled")
+    queue = confirming.desk.office.bell.queue("inbox")
+    assert queue.scheduled_job_registry.get_job_ids() == [f"inbox-{row.id}"]
+    assert tend("inbox", row.id) is None
+    assert last(confirming).status == "done"
+
+
+def test_rq_does_it_all_by_itself(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    queue = confirming.desk.office.bell.queue("inbox")
+    for job_id in queue.scheduled_job_registry.get_job_ids():
+        job = queue.fetch_job(job_id)
+        assert job is not None
+        queue.scheduled_job_registry.remove(job)
+        queue.enqueue_job(job)
+    SimpleWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(burst=True)
+    assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+
+
+def test_what_an_own_job_lost_is_handed_over_again_and_not_applied(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    confirming.desk.office.bell.redis.flushall()
+    confirming.ahead = timedelta(minutes=1)
+    confirming.work_off()
+    assert confirming.desk.booking(booking_id).status == "confirmed"
+    registry = confirming.desk.office.bell.queue("inbox").scheduled_job_registry
+    assert registry.get_job_ids() == [f"inbox-{last(confirming).id}"]
+
+
+def test_one_guest_who_leaves_and_all_else_need_no_confirmation(confirming: Provider) -> None:
+    host = confirming.add_host()
+    confirming.share(host)
+    booking_id = confirming.book(host)
+    confirming.meetergo.people.book(host["meetingTypeId"], free_start(), "second@example.com")
+    confirming.told()
+    record = confirming.meetergo.appointments[booking_id]
+    confirming.meetergo.people.leave(booking_id, record["attendeeIds"][0])
+    confirming.desk.tell(webhook(confirming.meetergo, record, webhookType="booking_cancelled"))
+    assert confirming.desk.news() == ["created", "attendee_left"]
+    assert confirming.meetergo.requests[ONE] == 0
+
+
+def test_what_reconcile_read_is_not_asked_for_again(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.meetergo.people.cancel(booking_id)
+    confirming.reconcile()
+    assert confirming.desk.booking(booking_id).status == "cancelled"
+    assert confirming.meetergo.requests[ONE] == 0
+
+
+def test_without_the_setting_a_cancel_is_applied_as_it_comes(open_provider: Callable[..., Provider]) -> None:
+    provider = open_provider(confirm_cancels="false")
+    booking_id = provider.book(provider.add_host())
+    provider.told()
+    provider.desk.tell(cancelled(provider, booking_id))
+    assert provider.desk.booking(booking_id).status == "cancelled"
+    assert provider.meetergo.requests[ONE] == 0
+
+
+def test_with_it_and_without_a_key_the_process_stops_with_a_sentence(
+    open_desk: Callable[..., Desk], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        open_desk(confirm_cancels="true", meetergo_api_key="")
+    assert "MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it" in capsys.readouterr().err
+
+
+def test_a_token_cannot_be_told_to_act_as_somebody(confirming: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = WorkerSettings.load()
+    with pytest.MonkeyPatch.context() as other:
+        other.setenv("MEETERGO_API_KEY", confirming.meetergo.token)
+        other.setenv("MEETERGO_API_USER", confirming.meetergo.company.admin_id)
+        with pytest.raises(SystemExit):
+            or_exit(lambda: open_office(settings))
+    assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
+
+
+def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(confirming: Provider) -> None:
+    """True and made-up cancels, repeated and reversed: in the end each row is what meetergo says."""
+    host = confirming.add_host()
+    booked = [confirming.book(host, number) for number in range(6)]
+    created = [webhook(confirming.meetergo, confirming.meetergo.appointments[one]) for one in booked]
+    made_up = [cancelled(confirming, one) for one in booked]
+    for one in booked[:3]:
+        confirming.meetergo.people.cancel(one)
+    confirming.meetergo.people.revive(booked[0])
+    true = [webhook(confirming.meetergo, confirming.meetergo.appointments[one]) for one in booked]
+    confirming.meetergo.trouble = Trouble(seed=5, fail=0.3)
+    for bodies in (made_up[::-1], true[::2], created, true[::-1], made_up):
+        confirming.desk.deliver(*bodies)
+        confirming.desk.work_off()
+        try_again(confirming)
+    confirming.meetergo.trouble = Trouble()
+    with confirming.desk.office.database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC)))
+    try_again(confirming)
+    assert {row.status for row in confirming.desk.all(Delivery)} == {"done"}
+    shown = {row.id: row.status == "cancelled" for row in confirming.desk.all(Booking)}
+    assert shown == {key: one["isCancelled"] for key, one in confirming.meetergo.appointments.items()}

@@ -1,0 +1,323 @@
+"""Reconcile finds every kind of drift at the stand-in, repairs it by deliveries, and leaves alone what is right."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from meetergo.sandbox.trouble import Trouble
+from models.booking import Booking
+from models.delivery import Delivery
+from models.platform_user import PlatformUser
+from models.reconciliation import ReconcileCursor, Reconciliation
+from tests.worker.provider import GUEST, LISTS, ONE, Provider, free_start, webhook
+from worker.reading import SETTLED
+
+
+def statuses(provider: Provider) -> dict[str, str]:
+    return {row.id: row.status for row in provider.desk.all(Booking)}
+
+
+def record(provider: Provider, booking_id: str) -> dict[str, Any]:
+    return provider.meetergo.appointments[booking_id]
+
+
+def kinds(provider: Provider, **how: Any) -> list[str]:
+    return [drift.kind for drift in provider.reconcile(**how).drifts]
+
+
+def test_a_missed_create_becomes_a_booking_with_its_owner_and_its_news(provider: Provider) -> None:
+    host = provider.add_host()
+    booking_id = provider.book(host)
+    assert kinds(provider) == ["missed"]
+    booking = provider.desk.booking(booking_id)
+    assert (booking.status, booking.starts_at) == ("confirmed", free_start())
+    assert booking.platform_user_id == provider.desk.all(PlatformUser)[0].id
+    assert (booking.meeting_name, booking.meeting_link) == (
+        "30min Meeting",
+        record(provider, booking_id)["hostingInfo"]["meetingLink"],
+    )
+    assert [person["email"] for person in booking.attendees] == [GUEST]
+    assert provider.desk.news() == ["created"]
+    assert [(row.event, row.status) for row in provider.reconciled()] == [("booking_created", "done")]
+
+
+def test_a_missed_move_is_repaired_and_told(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.told()
+    provider.meetergo.people.reschedule(booking_id, free_start(3))
+    assert kinds(provider) == ["changed"]
+    assert provider.desk.booking(booking_id).starts_at == free_start(3)
+    assert [row.event for row in provider.reconciled()] == ["booking_rescheduled"]
+    assert provider.desk.news() == ["created", "rescheduled"]
+
+
+def test_a_missed_cancel_is_repaired_and_told(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.told()
+    provider.meetergo.people.cancel(booking_id, "Schedule conflict")
+    assert kinds(provider) == ["cancelled"]
+    booking = provider.desk.booking(booking_id)
+    assert (booking.status, booking.cancel_reason, booking.cancelled_by) == (
+        "cancelled",
+        "Schedule conflict",
+        "attendee",
+    )
+    assert [row.event for row in provider.reconciled()] == ["booking_cancelled"]
+    assert provider.desk.news() == ["created", "cancelled"]
+
+
+def test_guests_who_joined_and_left_are_found(provider: Provider) -> None:
+    host = provider.add_host()
+    provider.share(host)
+    booking_id = provider.book(host)
+    provider.told()
+    provider.meetergo.people.book(host["meetingTypeId"], free_start(), "second@example.com")
+    assert kinds(provider) == ["changed"]
+    assert [person["email"] for person in provider.desk.booking(booking_id).attendees] == [GUEST, "second@example.com"]
+    provider.meetergo.people.leave(booking_id, record(provider, booking_id)["attendeeIds"][0])
+    assert kinds(provider) == ["changed"]
+    assert [person["email"] for person in provider.desk.booking(booking_id).attendees] == ["second@example.com"]
+    assert provider.desk.news() == ["created", "attendee_left"]
+
+
+def test_a_booking_that_was_revived_at_the_provider_takes_place_again(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.meetergo.people.cancel(booking_id, "Schedule conflict")
+    provider.told()
+    provider.meetergo.people.revive(booking_id)
+    assert kinds(provider) == ["revived"]
+    booking = provider.desk.booking(booking_id)
+    assert (booking.status, booking.cancel_reason, booking.cancelled_by) == ("confirmed", None, None)
+    assert provider.desk.news() == ["cancelled", "created"]
+
+
+def test_what_moved_out_of_the_window_is_looked_up(provider: Provider) -> None:
+    host = provider.add_host()
+    booking_id = provider.book(host)
+    provider.told()
+    provider.reconcile()
+    moved = record(provider, booking_id)
+    moved["start"], moved["end"] = ((free_start() + timedelta(days=-20, minutes=more)).isoformat() for more in (0, 30))
+    moved["updatedAt"] = provider.clock().isoformat()
+    assert kinds(provider) == ["changed"]
+    assert provider.desk.booking(booking_id).starts_at == free_start() - timedelta(days=20)
+    assert provider.meetergo.requests[ONE] == 1
+
+
+def test_a_booking_that_meetergo_does_not_know_is_reported_and_left_as_it_is(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.told()
+    del provider.meetergo.appointments[booking_id]
+    findings = provider.reconcile()
+    assert (findings.unknown, findings.drifts, findings.is_clean) == ([booking_id], [], False)
+    assert statuses(provider) == {booking_id: "confirmed"}
+    assert [row.unknown for row in provider.desk.all(Reconciliation)] == [1]
+
+
+def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host(provider: Provider) -> None:
+    for number in range(1, 4):
+        host = provider.add_host(number)
+        provider.share(host)
+        booking_ids = [provider.book(host, hour) for hour in range(3)]
+        provider.meetergo.people.book(host["meetingTypeId"], free_start(1), "second@example.com")
+        provider.meetergo.people.cancel(booking_ids[2])
+    provider.told()
+    news = provider.desk.news()
+    findings = provider.reconcile()
+    assert (findings.hosts, findings.appointments, findings.drifts, findings.is_clean) == (3, 9, [], True)
+    assert provider.reconciled() == []
+    assert provider.desk.news() == news
+    assert dict(provider.meetergo.requests) == {LISTS: 3}
+
+
+def test_a_second_run_finds_nothing(provider: Provider) -> None:
+    host = provider.add_host()
+    booked = [provider.book(host, hour) for hour in range(4)]
+    provider.told()
+    provider.meetergo.people.reschedule(booked[0], free_start(7))
+    provider.meetergo.people.cancel(booked[1])
+    provider.book(host, 5)
+    assert sorted(kinds(provider)) == ["cancelled", "changed", "missed"]
+    before = provider.desk.news()
+    assert kinds(provider) == []
+    assert (len(provider.reconciled()), provider.desk.news()) == (3, before)
+
+
+def test_more_than_a_page_is_read_to_its_end(provider: Provider) -> None:
+    host = provider.add_host()
+    booked = {provider.book(host, number) for number in range(215)}
+    findings = provider.reconciler().run()
+    assert {drift.booking_id for drift in findings.drifts} == booked
+    assert (findings.appointments, len(provider.reconciled())) == (215, 215)
+    assert dict(provider.meetergo.requests) == {LISTS: 3}
+
+
+def test_a_long_list_is_read_newest_first_and_then_swept_for_changes(provider: Provider) -> None:
+    host = provider.add_host()
+    old, *_ = [provider.book(host, number) for number in range(105)]
+    for made in provider.meetergo.appointments.values():
+        made["createdAt"] = "2024-01-14T15:30:00.000Z"
+    provider.reconcile()
+    new = provider.book(host, 130)
+    provider.reconcile()
+    provider.meetergo.people.cancel(old)
+    newest = [provider.book(host, number) for number in range(140, 142)]
+    for booking_id in (new, *newest):
+        record(provider, booking_id)["createdAt"] = provider.clock().isoformat()
+    provider.meetergo.requests.clear()
+    assert sorted(kinds(provider)) == ["cancelled", "missed", "missed"]
+    assert dict(provider.meetergo.requests) == {LISTS: 1 + 2}
+
+
+def test_the_next_run_looks_back_to_where_the_last_one_was(provider: Provider) -> None:
+    """Nothing ran for three days: what was booked, and held, and moved meanwhile is found."""
+    host = provider.add_host()
+    provider.reconcile()
+    booking_id = provider.book(host, 0)
+    provider.ahead = free_start() - provider.clock() + timedelta(days=3)
+    assert kinds(provider) == ["missed"]
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+def test_one_host_who_cannot_be_read_holds_nobody_up(provider: Provider) -> None:
+    hosts = [provider.add_host(number) for number in (1, 2, 3)]
+    del provider.meetergo.users[hosts[0]["userId"]]
+    provider.desk.add_user(external_id="4")
+    provider.desk.add_user(external_id="5", meetergo_user_id="not an id")
+    booking_id = provider.book(hosts[2])
+    findings = provider.reconcile()
+    assert [unread.what for unread in findings.unread] == ["host 1", "host 5"]
+    assert (findings.hosts, findings.unmapped, findings.is_clean) == (2, 1, False)
+    assert statuses(provider) == {booking_id: "confirmed"}
+    assert "host 1" in provider.desk.all(Reconciliation)[0].error
+
+
+def test_a_host_who_always_fails_does_not_keep_the_others_from_their_turn(provider: Provider) -> None:
+    provider.add_host(1)
+    booking_id = provider.book(provider.add_host(2))
+    provider.meetergo.answer_next(LISTS, *["fail"] * 3)
+    findings = provider.reconcile()
+    assert (len(findings.unread), findings.hosts) == (1, 1)
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+def test_when_meetergo_is_away_the_run_stops_and_says_so(provider: Provider) -> None:
+    for number in range(1, 4):
+        provider.add_host(number)
+    provider.meetergo.trouble = Trouble(fail=1)
+    findings = provider.reconcile()
+    assert findings.stopped is not None
+    assert (findings.left, findings.unread) == (3, [])
+
+
+@pytest.mark.parametrize("kind", ["platform", "personal"])
+def test_an_expired_key_is_one_sentence_and_the_end_of_the_run(provider: Provider, kind: str) -> None:
+    provider.add_host(1)
+    provider.add_host(2)
+    key = provider.meetergo.key if kind == "platform" else provider.meetergo.token
+    provider.meetergo.expire(key)
+    findings = provider.reconcile(key=key)
+    assert findings.stopped is not None
+    assert "make a new key" in findings.stopped
+    assert provider.meetergo.requests.total() == 1
+    assert provider.desk.all(Reconciliation)[0].error == findings.stopped
+
+
+def test_a_refusal_for_too_many_requests_is_waited_out(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.meetergo.answer_next(LISTS, "rate_limit", "rate_limit")
+    assert provider.reconcile().is_clean
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+def test_an_admins_token_reads_all_hosts_and_its_owner(provider: Provider) -> None:
+    meetergo = provider.meetergo
+    booking_id = provider.book(provider.add_host())
+    own_type = next(
+        item["id"] for item in meetergo.meeting_types.values() if item["userId"] == meetergo.company.admin_id
+    )
+    own = meetergo.people.book(own_type, free_start(), GUEST)["appointmentId"]
+    findings = provider.reconcile(key=meetergo.token)
+    assert findings.is_clean
+    assert set(statuses(provider)) == {booking_id, own}
+    assert findings.hosts == 2
+
+
+def test_a_platform_key_with_a_user_reads_that_users_appointments_too(provider: Provider) -> None:
+    admin = provider.meetergo.company.admin_id
+    own_type = next(item["id"] for item in provider.meetergo.meeting_types.values() if item["userId"] == admin)
+    own = provider.meetergo.people.book(own_type, free_start(), GUEST)["appointmentId"]
+    assert kinds(provider, user_id=admin) == ["missed"]
+    assert set(statuses(provider)) == {own}
+
+
+def test_a_booking_that_went_to_another_host_is_found(provider: Provider) -> None:
+    first, second = provider.add_host(1), provider.add_host(2)
+    booking_id = provider.book(first)
+    provider.told()
+    given = record(provider, booking_id)
+    given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
+    findings = provider.reconcile(user_id=provider.meetergo.company.admin_id)
+    assert ([drift.kind for drift in findings.drifts], findings.is_clean) == (["changed"], True)
+    assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
+
+
+def test_a_dry_run_says_what_differs_and_writes_nothing(provider: Provider) -> None:
+    host = provider.add_host()
+    known = provider.book(host)
+    provider.told()
+    provider.meetergo.people.reschedule(known, free_start(3))
+    missed = provider.book(host, 5)
+    deliveries = len(provider.desk.all(Delivery))
+    drifts = {drift.booking_id: drift for drift in provider.reconcile(is_dry=True).drifts}
+    assert {name: drift.kind for name, drift in drifts.items()} == {known: "changed", missed: "missed"}
+    assert drifts[known].columns["starts_at"] == (free_start().isoformat(), free_start(3).isoformat())
+    assert len(provider.desk.all(Delivery)) == deliveries
+    assert provider.desk.office.bell.redis.keys("*turn*") == []
+    with provider.desk.office.database.reading() as session:
+        assert (session.query(ReconcileCursor).all(), session.query(Reconciliation).all()) == ([], [])
+
+
+def test_one_host_can_be_chosen(provider: Provider) -> None:
+    provider.book(provider.add_host(1))
+    chosen = provider.book(provider.add_host(2))
+    assert provider.reconcile(only="2").hosts == 1
+    assert set(statuses(provider)) == {chosen}
+
+
+def test_the_run_is_kept_as_a_row(provider: Provider) -> None:
+    provider.book(provider.add_host())
+    provider.reconcile()
+    row = provider.desk.all(Reconciliation)[0]
+    assert (row.hosts, row.appointments, row.missed, row.changed, row.error) == (1, 1, 1, 0, None)
+    assert row.ended_at >= row.started_at
+
+
+def test_a_booking_that_somebody_deleted_here_comes_back(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.reconcile()
+    with provider.desk.office.database.transaction() as session:
+        session.delete(session.get_one(Booking, booking_id))
+    assert kinds(provider) == ["missed"]
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+def test_drift_that_waits_for_the_worker_is_not_delivered_again(provider: Provider) -> None:
+    provider.book(provider.add_host())
+    for _ in range(2):
+        provider.reconciler().run()
+    assert [row.status for row in provider.reconciled()] == ["pending"]
+
+
+def test_what_was_told_by_mistake_is_believed_until_it_had_time_to_show_and_then_put_right(provider: Provider) -> None:
+    """A cancel without any time counts from when it came, which is later than all that meetergo says."""
+    booking_id = provider.book(provider.add_host())
+    provider.told()
+    timeless = {"createdAt": None, "updatedAt": None}
+    provider.desk.tell(webhook(provider.meetergo, record(provider, booking_id), isCancelled=True, **timeless))
+    assert kinds(provider) == []
+    provider.ahead = SETTLED + timedelta(seconds=1)
+    assert kinds(provider) == ["revived"]
+    assert statuses(provider) == {booking_id: "confirmed"}
+    assert kinds(provider) == []

@@ -1,0 +1,168 @@
+"""Runs of reconcile: one at a time, resumed where they stopped, undisturbed by what comes meanwhile."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+from threading import Event
+from typing import Any
+
+import pytest
+
+from meetergo.api.results import Appointment
+from models.booking import Booking
+from models.reconciliation import ReconcileCursor, Reconciliation
+from tests.worker.provider import LISTS, Provider, free_start, webhook
+from worker.diary import Diary
+from worker.reconcile import TURN, reconcile_by_the_clock
+from worker.settings import ScheduleSettings
+from worker.turn import Taken, turn
+
+
+def swept(provider: Provider) -> list[str]:
+    with provider.desk.office.database.reading() as session:
+        return sorted(
+            session.scalars(ReconcileCursor.__table__.select().with_only_columns(ReconcileCursor.meetergo_user_id))
+        )
+
+
+def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_hosts: Provider) -> None:
+    asked = iter([False, True])
+    first = three_hosts.reconcile(is_over=lambda: next(asked))
+    assert (first.hosts, first.left, len(first.drifts)) == (1, 2, 1)
+    three_hosts.meetergo.requests.clear()
+    asked = iter([False, False, True])
+    second = three_hosts.reconcile(is_over=lambda: next(asked))
+    assert (second.hosts, second.left) == (2, 1)
+    assert len(swept(three_hosts)) == 3
+    assert len(three_hosts.desk.all(Booking)) == 3
+    assert three_hosts.desk.news() == ["created"] * 3
+
+
+def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
+    three_hosts.meetergo.answer_next(LISTS, None, "time_out")  # the second host's list is never answered
+    command = [sys.executable, "-m", "console", "reconcile"]
+    victim = subprocess.Popen(command, env=three_hosts.environment(), stderr=subprocess.DEVNULL)
+    while three_hosts.meetergo.requests[LISTS] < 2:
+        assert victim.poll() is None
+        time.sleep(0.02)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert len(swept(three_hosts)) == 1
+    assert [row.ended_at for row in three_hosts.desk.all(Reconciliation)] == [None]
+    three_hosts.desk.office.bell.redis.delete(f"meetergo-inbox:turn:{TURN}")  # as it would end by itself
+    three_hosts.meetergo.requests.clear()
+    findings = three_hosts.reconcile()
+    assert (findings.hosts, len(findings.drifts), three_hosts.meetergo.requests[LISTS]) == (3, 3, 3)
+    assert three_hosts.desk.news() == ["created"] * 3
+    assert len(three_hosts.reconciled()) == 3
+
+
+def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: Provider) -> None:
+    with turn(three_hosts.desk.office.bell.redis, TURN):
+        with pytest.raises(Taken):
+            three_hosts.reconcile()
+    assert three_hosts.meetergo.requests.total() == 0
+    assert three_hosts.reconcile().is_clean
+
+
+def test_the_turn_of_one_who_died_ends_by_itself(provider: Provider) -> None:
+    redis = provider.desk.office.bell.redis
+    with turn(redis, "a test"):
+        assert 0 < redis.pttl("meetergo-inbox:turn:a test") <= 30_000
+
+
+def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
+    """Should the turn be lost: the same drift is the same delivery."""
+    reconcilers = [three_hosts.reconciler() for _ in range(3)]
+    for reconciler in reconcilers:
+        reconciler.run()
+    three_hosts.work_off()
+    assert three_hosts.desk.news() == ["created"] * 3
+    assert len(three_hosts.reconciled()) == 3
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["webhook handled first", "reading handled first"])
+def test_a_webhook_that_arrives_while_the_list_is_read_wins(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    """The list says how it was; the cancel came after that."""
+    host = provider.add_host()
+    booking_id = provider.book(host)
+    provider.told()
+    provider.meetergo.people.reschedule(booking_id, free_start(3))
+    read = Diary.newest_first
+
+    def slowly(diary: Diary, since: Any) -> Iterator[Appointment]:
+        page = list(read(diary, since))
+        provider.meetergo.people.cancel(booking_id, "Schedule conflict")
+        provider.desk.deliver(webhook(provider.meetergo, provider.meetergo.appointments[booking_id]))
+        if is_first:
+            provider.desk.work_off()
+        return iter(page)
+
+    monkeypatch.setattr(Diary, "newest_first", slowly)
+    provider.reconcile()
+    booking = provider.desk.booking(booking_id)
+    assert (booking.status, booking.cancel_reason, booking.starts_at) == (
+        "cancelled",
+        "Schedule conflict",
+        free_start(3),
+    )
+    assert provider.desk.news()[-1] == "cancelled"
+    monkeypatch.undo()
+    assert provider.reconcile().drifts == []
+
+
+def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = provider.add_host()
+    for number in range(150):
+        provider.book(host, number)
+    read = Diary.newest_first
+
+    def while_others_book(diary: Diary, since: Any) -> Iterator[Appointment]:
+        for count, appointment in enumerate(read(diary, since)):
+            if count == 60:
+                for number in range(150, 170):
+                    provider.book(host, number)
+            yield appointment
+
+    monkeypatch.setattr(Diary, "newest_first", while_others_book)
+    found = {drift.booking_id for drift in provider.reconciler().run().drifts}
+    monkeypatch.undo()
+    found |= {drift.booking_id for drift in provider.reconciler().run().drifts}
+    assert found == set(provider.meetergo.appointments)
+
+
+def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
+    three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in three_hosts.environment().items():
+        monkeypatch.setenv(name, value)
+    settings, stop = ScheduleSettings.load(), Event()
+    task = partial(reconcile_by_the_clock, settings, longest=timedelta(minutes=8), stop=stop)
+    task(three_hosts.desk.office, three_hosts.clock())
+    three_hosts.work_off()
+    assert [(row.hosts, row.error) for row in three_hosts.desk.all(Reconciliation)] == [(3, None)]
+    assert len(three_hosts.desk.all(Booking)) == 3
+    stop.set()
+    task(three_hosts.desk.office, three_hosts.clock())
+    assert [row.hosts for row in three_hosts.desk.all(Reconciliation)] == [3, 0]
+
+
+def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
+    three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three_hosts.meetergo.expire(three_hosts.meetergo.key)
+    for name, value in three_hosts.environment().items():
+        monkeypatch.setenv(name, value)
+    settings = ScheduleSettings.load()
+    reconcile_by_the_clock(
+        settings, three_hosts.desk.office, three_hosts.clock(), longest=timedelta(minutes=8), stop=Event()
+    )
+    assert "make a new key" in three_hosts.desk.all(Reconciliation)[0].error

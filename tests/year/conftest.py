@@ -1,0 +1,55 @@
+"""A platform and its provider for a year: a receiver process, a desk, the stand-in, and hosts on both sides."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from console.redis_server import free_port
+from console.stage import processes, wait_until_ready
+from meetergo.address import Addresses
+from meetergo.sandbox.trouble import Trouble
+from tests.worker.conftest import open_desk, provider
+from tests.worker.provider import Provider
+from tests.year.year import Year
+
+__all__ = ["open_desk", "provider"]
+
+HOSTS = int(os.environ.get("YEAR_HOSTS", "20"))
+BOOKINGS = int(os.environ.get("YEAR_BOOKINGS", "300"))
+EVENTS = ["booking_created", "booking_rescheduled", "booking_cancelled"]
+
+
+@pytest.fixture
+def hosts(provider: Provider) -> dict[str, int]:
+    """meetergo's id of each host -> the platform's, after onboarding."""
+    onboarded: dict[str, int] = {}
+    with provider.client() as client:
+        for number in range(HOSTS):
+            made = client.create_user(f"host-{number}@example.com", "The", "Host", "Europe/Berlin")
+            user = provider.desk.add_user(
+                external_id=str(number), meetergo_user_id=made.id, meetergo_meeting_type_id=made.meeting_type_id
+            )
+            onboarded[made.id] = user.id
+    return onboarded
+
+
+@pytest.fixture
+def receiver(provider: Provider, tmp_path: Path) -> Iterator[str]:
+    """The signed address of a receiver that runs as in production."""
+    port, key = free_port(), secrets.token_urlsafe(32)
+    env = provider.environment(WEBHOOK_KEYS=key, HOST="127.0.0.1", PORT=str(port))
+    with processes(env, tmp_path, ["web"]) as logs:
+        wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
+        yield f"http://127.0.0.1:{port}{Addresses([key]).path('default')}"
+
+
+@pytest.fixture
+def year(provider: Provider, receiver: str, hosts: dict[str, int]) -> Year:
+    """What is to happen, while a tenth of the deliveries is lost, a tenth repeated and three tenths come late."""
+    with provider.client(user_id=provider.meetergo.company.admin_id, local_webhooks=True) as client:
+        client.create_webhook(receiver, EVENTS)
+    provider.meetergo.trouble = Trouble(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
+    return Year(provider.meetergo, list(hosts), BOOKINGS)

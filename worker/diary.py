@@ -1,0 +1,98 @@
+"""Diaries: a host's appointments at the provider, as either kind of credential gets to see them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from meetergo.api import Meetergo
+from meetergo.api.errors import Forbidden, NotFound, Unavailable
+from meetergo.api.results import Appointment
+
+
+@dataclass(frozen=True)
+class Diary:
+    """One host's appointments, cancelled ones too.
+
+    Attributes:
+        clients: who may read them, the best first; lists are read by the first.
+        of_user: the host, if the client is somebody else.
+    """
+
+    clients: tuple[Meetergo, ...]
+    of_user: str | None
+
+    def newest_first(self, since: datetime) -> Iterator[Appointment]:
+        """By when they were booked; those that start from a time on."""
+        return self.clients[0].appointments(
+            start=since, of_user=self.of_user, sort_by="appointment.createdAt", newest_first=True
+        )
+
+    def between(self, since: datetime, until: datetime) -> Iterator[Appointment]:
+        """By their start."""
+        return self.clients[0].appointments(start=since, end=until, of_user=self.of_user)
+
+    def one(self, booking_id: str) -> Appointment | None:
+        """A single one; None if meetergo knows no such appointment.
+
+        Raises:
+            Forbidden: nobody whom we may ask for is allowed to see it.
+            ApiError: meetergo did not answer.
+        """
+        refusal: Forbidden | None = None
+        for client in self.clients:
+            try:
+                return client.appointment(booking_id)
+            except NotFound:
+                continue
+            except Forbidden as error:
+                refusal = error
+        if refusal:
+            raise refusal
+        return None
+
+
+@dataclass(frozen=True)
+class Diaries:
+    """Everybody's.
+
+    Attributes:
+        client: meetergo.
+        user_id: whom a Platform key acts as if no host is named: an admin of the company; empty if there is none.
+    """
+
+    client: Meetergo
+    user_id: str = ""
+
+    def of(self, host_id: str) -> Diary:
+        """One host's. A Platform key acts as the host; a personal token asks for it by name, unless it is its owner's.
+
+        Raises:
+            Misuse: this is no id of a user.
+            ApiError: meetergo does not say whose token this is.
+        """
+        if not self.client.acts_as_anybody:
+            return Diary((self.client,), None if host_id == self.acting_user else host_id)
+        host = self.client.as_user(host_id)
+        return Diary((host, self.client) if self.user_id else (host,), None)
+
+    @cached_property
+    def acting_user(self) -> str | None:
+        """Who is asked for besides the hosts that are known: the token's owner, or the user that is configured.
+
+        Raises:
+            ApiError: meetergo does not say whose token this is.
+        """
+        return (self.user_id or None) if self.client.acts_as_anybody else self.client.me().id
+
+    def is_open(self) -> bool:
+        """Whether meetergo answers at all.
+
+        Raises:
+            ApiError: it answers, and refuses us.
+        """
+        try:
+            self.client.me()
+        except Unavailable:
+            return False
+        return True

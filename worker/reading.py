@@ -1,0 +1,79 @@
+"""Readings: appointments as the provider's API shows them, made into the deliveries that should have told us."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from meetergo import events
+from meetergo.api.results import Appointment
+from meetergo.events import SUPERSEDES, BookingEvent, Unreadable
+from models.booking import Booking
+
+SETTLED = timedelta(minutes=2)
+"""How long ago we must have learnt what contradicts a reading, for the reading to count: a list may lag behind."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What meetergo answered about one booking, beside what we know of it.
+
+    Attributes:
+        appointment: the answer.
+        asked_at: when we began to ask, UTC.
+        known: our row.
+    """
+
+    appointment: Appointment
+    asked_at: datetime
+    known: Booking | None = field(default=None, repr=False)
+
+    @cached_property
+    def body(self) -> bytes:
+        """The delivery that meetergo should have sent. The same answer beside the same row is the same body."""
+        whole = {**self.appointment.raw, "webhookType": self._type}
+        version = self._untrue_version(whole)
+        return _json(whole | {SUPERSEDES: version} if version else whole)
+
+    @property
+    def event(self) -> BookingEvent:
+        """What that delivery says.
+
+        Raises:
+            Unreadable: it makes no sense as a delivery.
+        """
+        return self._read(self.body)
+
+    def _untrue_version(self, whole: dict[str, object]) -> str | None:
+        """What we know claims to be newer than what meetergo says now, and has had time to show there.
+
+        It was told without a time of its own, with a wrong one, or by somebody else than meetergo.
+        """
+        if self.known is None or self.known.updated_at > self.asked_at - SETTLED:
+            return None
+        return self.known.version if self.known.version > self._read(_json(whole)).version else None
+
+    def _read(self, body: bytes) -> BookingEvent:
+        event = events.read(body, self.asked_at, is_authoritative=True)
+        if not isinstance(event, BookingEvent):
+            raise Unreadable("it is about no booking")
+        return event
+
+    @property
+    def _type(self) -> str:
+        """The event that meetergo has for the difference. It also says `booking_cancelled` when one guest left."""
+        appointment, known = self.appointment, self.known
+        if appointment.is_cancelled or (known and self._left(known)):
+            return "booking_cancelled"
+        is_moved = known and appointment.start and known.starts_at not in (None, appointment.start)
+        return "booking_rescheduled" if is_moved else "booking_created"
+
+    def _left(self, known: Booking) -> set[str]:
+        if self.appointment.attendees is None:
+            return set()
+        now = {attendee.id for attendee in self.appointment.attendees}
+        return {person["id"] for person in known.attendees if "id" in person} - now
+
+
+def _json(value: dict[str, object]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -1,0 +1,225 @@
+"""Reconcile: finds what no webhook told us, and feeds it in as deliveries that the worker handles like any other."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import structlog
+
+from meetergo.api import BULK_SHARE, Meetergo
+from meetergo.api.errors import ApiError, Unauthorised, Unavailable
+from models.database import Database
+from models.queue import Bell
+from models.reconciliation import ReconcileCursor, Reconciliation
+from models.vault import Vault
+from worker.books import Books
+from worker.diary import Diaries
+from worker.findings import Findings, Unread
+from worker.hosts import Host, hosts_to_visit, unmapped
+from worker.office import Office
+from worker.settings import ComparisonSettings, ScheduleSettings
+from worker.turn import Taken, turn
+from worker.visit import Interrupted, Visit
+
+HORIZON = timedelta(days=90)
+TURN = "reconcile"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Compares all hosts' bookings with meetergo's.
+
+    Attributes:
+        books: our side.
+        diaries: meetergo's side.
+        clock: tells the time, UTC.
+        horizon: how far ahead changes are looked for.
+    """
+
+    books: Books
+    diaries: Diaries
+    clock: Callable[[], datetime]
+    horizon: timedelta = HORIZON
+
+    def run(
+        self,
+        *,
+        only: str | None = None,
+        is_dry: bool = False,
+        is_over: Callable[[], bool] = lambda: False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Findings:
+        """One run, longest not swept host first. What it does is safe to repeat, and to break off anywhere.
+
+        Args:
+            only: the external id of the one host to compare.
+            is_dry: writes nothing at all.
+            is_over: asked before each request; the hosts that are left are the first of the next run.
+            progress: told how many hosts of how many are done.
+
+        Returns:
+            What was found. A key that is refused is in it, and is no exception.
+
+        Raises:
+            Taken: another run is at it.
+            RedisError, SQLAlchemyError: a store is away. The next run goes on.
+        """
+        if is_dry:
+            return self._compare(Run(self, Findings(), None, is_over), only, progress)
+        with turn(self.books.bell.redis, TURN):
+            started_at = self.clock()
+            with self.books.database.transaction() as session:
+                row = Reconciliation(started_at=started_at)
+                session.add(row)
+            return self._compare(Run(self, Findings(), row.id, is_over), only, progress)
+
+    def _compare(self, run: "Run", only: str | None, progress: Callable[[int, int], None]) -> Findings:
+        findings = run.findings
+        try:
+            hosts = self._hosts(findings, only)
+            findings.left = len(hosts)
+            for done, host in enumerate(hosts):
+                progress(done, len(hosts))
+                run.visit(host)
+                findings.left -= 1
+            progress(len(hosts), len(hosts))
+        except Interrupted:
+            pass
+        except ApiError as error:
+            findings.stopped = str(error)
+        run.end()
+        return findings
+
+    def _hosts(self, findings: Findings, only: str | None) -> list[Host]:
+        """
+        Raises:
+            ApiError: meetergo does not say who acts.
+        """
+        acting = self.diaries.acting_user if only is None else None
+        with self.books.database.reading() as session:
+            findings.unmapped = unmapped(session)
+            return hosts_to_visit(session, only, acting)
+
+
+def open_reconciler(
+    settings: ComparisonSettings, database: Database, bell: Bell, vault: Vault, client: Meetergo
+) -> Reconciler:
+    """A reconciler on these settings; the client stays the caller's."""
+    books = Books(database, bell, vault, settings.webhook_account)
+    return Reconciler(books, Diaries(client, settings.meetergo_api_user), lambda: datetime.now(UTC), settings.horizon)
+
+
+def reconcile_by_the_clock(
+    settings: ScheduleSettings, office: Office, now: datetime, *, longest: timedelta, stop: Event
+) -> None:
+    """A run of the schedule's. It leaves what it does not get done to the next one.
+
+    Args:
+        settings: name the key.
+        office: the stores.
+        now: when it begins.
+        longest: how long it may take.
+        stop: set when the process is asked to end.
+    """
+    ends = time.monotonic() + longest.total_seconds()
+    try:
+        with settings.provider(settings.redis_url, share=BULK_SHARE) as client:
+            reconciler = open_reconciler(settings, office.database, office.bell, office.inbox.vault, client)
+            reconciler.run(is_over=lambda: stop.is_set() or time.monotonic() > ends)
+    except Taken:
+        log.info("reconcile.taken")
+    except ApiError as error:
+        log.error("reconcile.stopped", error=str(error))
+
+
+class Run:
+    """One run's way through the hosts.
+
+    Args:
+        reconciler: whose run it is.
+        findings: grow.
+        row_id: the run's row; None for a dry run.
+        is_over: whether it is time to go.
+    """
+
+    def __init__(
+        self, reconciler: Reconciler, findings: Findings, row_id: int | None, is_over: Callable[[], bool]
+    ) -> None:
+        self.findings = findings
+        self._with = reconciler
+        self._row_id = row_id
+        self._is_over = is_over
+        self._looked_at: set[str] = set()
+
+    def visit(self, host: Host) -> None:
+        """Compares one host, or notes that it cannot be read.
+
+        Raises:
+            Interrupted: it is time to go.
+            ApiError: no host can be read: the key is refused, or meetergo is away.
+        """
+        swept_at = self._with.clock()
+        try:
+            created_until = self._visit_to(host).make()
+        except Unauthorised:
+            raise
+        except ApiError as error:
+            self._note_unread(host, error)
+            return
+        self.findings.hosts += 1
+        self._save(host, created_until, swept_at)
+
+    def _visit_to(self, host: Host) -> Visit:
+        ours = self._with
+        return Visit(
+            host,
+            ours.diaries.of(host.user_id),
+            ours.books,
+            self.findings,
+            self._looked_at,
+            ours.horizon,
+            ours.clock,
+            self._check,
+            is_dry=self._row_id is None,
+        )
+
+    def _note_unread(self, host: Host, error: ApiError) -> None:
+        """One host's trouble is no reason to leave out the others, unless meetergo answers nobody."""
+        if isinstance(error, Unavailable) and not self._with.diaries.is_open():
+            raise error
+        log.warning("reconcile.unread", meetergo_user_id=host.user_id, error=str(error))
+        self.findings.unread.append(Unread(f"host {host.external_id or host.user_id}", str(error)))
+
+    def _check(self) -> None:
+        if self._is_over():
+            raise Interrupted
+
+    def _save(self, host: Host, created_until: datetime | None, swept_at: datetime) -> None:
+        """After the deliveries: who dies in between reads this host again."""
+        if self._row_id is None:
+            return
+        with self._with.books.database.transaction() as session:
+            ReconcileCursor.move(session, host.user_id, created_until, swept_at)
+            self._count(session.get_one(Reconciliation, self._row_id))
+
+    def end(self) -> None:
+        """Writes down what came of it."""
+        for booking_id in self.findings.unknown:
+            log.warning("reconcile.unknown", booking_id=booking_id)
+        if self.findings.stopped:
+            log.error("reconcile.stopped", error=self.findings.stopped)
+        if self._row_id is None:
+            return
+        with self._with.books.database.transaction() as session:
+            row = session.get_one(Reconciliation, self._row_id)
+            self._count(row)
+            row.ended_at, row.error = self._with.clock(), self.findings.complaint
+        log.info("reconcile.done", reconciliation_id=self._row_id, **self.findings.summary())
+
+    def _count(self, row: Reconciliation) -> None:
+        for name, count in self.findings.counts.items():
+            setattr(row, name, count)

@@ -1,0 +1,46 @@
+"""Turns: what only one process at a time should do. Whoever dies gives the turn back within half a minute."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from threading import Event, Thread
+
+from redis import Redis
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
+
+LASTS = timedelta(seconds=30)
+RENEWED_EVERY = timedelta(seconds=10)
+
+
+class Taken(Exception):
+    """Another process does it just now."""
+
+
+@contextmanager
+def turn(redis: "Redis", name: str) -> Iterator[None]:
+    """Holds the turn until the block ends. If Redis goes away meanwhile, another may begin: that does no harm.
+
+    Raises:
+        Taken: somebody else has it.
+        RedisError: Redis is away.
+    """
+    lock = redis.lock(f"meetergo-inbox:turn:{name}", timeout=LASTS.total_seconds(), thread_local=False)
+    if not lock.acquire(blocking=False):
+        raise Taken
+    over = Event()
+    renewal = Thread(target=_renew, args=(lock, over), name=f"turn-{name}", daemon=True)
+    renewal.start()
+    try:
+        yield
+    finally:
+        over.set()
+        renewal.join()
+        with suppress(LockError, RedisError):
+            lock.release()
+
+
+def _renew(lock: Lock, over: Event) -> None:
+    while not over.wait(RENEWED_EVERY.total_seconds()):
+        with suppress(LockError, RedisError):
+            lock.reacquire()
