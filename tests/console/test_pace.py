@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from threading import Event
 
 import pytest
@@ -61,6 +62,15 @@ def test_without_a_rate_nobody_waits() -> None:
     assert pace.chunk == 100
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """As in a process of ours: workers of other tests have left handlers of their own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_asks_to_stop_and_a_second_one_interrupts() -> None:
     with stoppable() as stop:
         os.kill(os.getpid(), signal.SIGINT)
