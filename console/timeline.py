@@ -30,7 +30,7 @@ def line(happening: Happening) -> Text:
     """One happening among those of all bookings: time, sign, what, whose, and what there is to say."""
     subject = happening.kind.partition(".")[0]
     about = short(happening.booking_id) if subject != "booking" and happening.booking_id else ""
-    said = changes.line(masked(happening.before), masked(happening.after)) if happening.after is not None else ""
+    said = changes.line(happening.before, happening.after) if happening.after is not None else ""
     return _line(happening, short(getattr(happening, f"{subject}_id")), [happening.event or "", about, said])
 
 

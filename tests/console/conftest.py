@@ -45,7 +45,7 @@ def busy(open_desk: Callable[..., Desk]) -> Desk:
     desk.tell(samples.created("b1", START, AT, **link))
     desk.tell(samples.rescheduled("b1", later(100), later(1), START, **link))
     desk.tell(samples.cancelled("b1", later(100), later(2)))
-    desk.tell(samples.created("unhosted-1", later(50), AT, hosts=[], hostIds=["nobody"]))
+    desk.tell(samples.created("unhosted-1", later(50), AT, hosts=[], hostIds=["nobody"], **link))
     desk.tell(BROKEN, b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}')
     desk.send_all()
     return desk

@@ -98,7 +98,13 @@ def test_every_failed_try_and_every_act_is_shown(busy: Desk) -> None:
 def test_no_secret_is_shown_anywhere(busy: Desk) -> None:
     ids = [row.id for row in busy.all(Delivery)]
     commands = [["deliveries", "show", each] for each in ids]
-    commands += [["deliveries", "list"], ["bookings", "show", "b1"], ["bookings", "list"], ["notifications", "list"]]
+    commands += [
+        ["deliveries", "list"],
+        ["bookings", "show", "b1"],
+        ["bookings", "show", "unhosted-1"],
+        ["bookings", "list"],
+        ["notifications", "list"],
+    ]
     commands += [["notifications", "show", "1"], ["events", "tail", "--no-follow", "--since", "1h"]]
     for words in commands:
         for done in (ask(*words), ask(*words, "--json")):

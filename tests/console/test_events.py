@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from console import samples
 from console.events import follow_on
-from console.tail import CATCHING_UP, FEW, OVERLAP, Tail
+from console.tail import FEW, Tail
 from models.delivery import Delivery
 from models.happening import Happening
 from tests.console.keyboard import ON_SQLITE, ask
@@ -99,7 +99,7 @@ def test_what_is_committed_late_is_told_all_the_same(desk: Desk) -> None:
     receive(desk, b"1", NOW)
     tail = Tail(NOW - timedelta(minutes=1))
     assert len(read(desk, tail, NOW)) == 1
-    late = receive(desk, b"2", NOW - OVERLAP / 2)
+    late = receive(desk, b"2", NOW - timedelta(seconds=15))
     newer = receive(desk, b"3", NOW + timedelta(seconds=1))
     assert read(desk, tail, NOW + timedelta(seconds=1)) == [late, newer]
     assert read(desk, tail, NOW + timedelta(seconds=2)) == []
@@ -109,7 +109,7 @@ def test_what_came_while_the_database_was_away_is_told_though_it_is_stored_later
     tail, back = Tail(NOW), NOW + timedelta(minutes=2)
     assert read(desk, tail, NOW) == []
     assert read(desk, tail, back) == []
-    carried = receive(desk, b"1", NOW + CATCHING_UP)
+    carried = receive(desk, b"1", NOW + timedelta(seconds=3))
     assert read(desk, tail, back + timedelta(seconds=1)) == [carried]
     for second in range(120):
         assert read(desk, tail, back + timedelta(seconds=second)) == []

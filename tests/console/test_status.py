@@ -12,7 +12,9 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
 from models import pulse
+from models.database import Database
 from models.delivery import Delivery
+from models.migration import migrate
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.worker.desk import Desk
@@ -145,6 +147,17 @@ def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
     assert ask("migrate").exit_code == 0
     assert concerns() == []
+
+
+def test_tables_of_an_earlier_version_are_a_concern(
+    healthy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    earlier = Database(f"sqlite:///{tmp_path}/earlier.db")
+    migrate(earlier.engine, "0001")
+    earlier.close()
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/earlier.db")
+    assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
+    assert looked()[1]["boxes"]["inbox"]["waiting"] == 0
 
 
 def test_watching_is_for_people(desk: Desk) -> None:
