@@ -46,7 +46,7 @@ def test_a_database_that_is_away_is_logged_without_what_it_was_told(
     app = make_app(database_url=f"sqlite:///{tmp_path}")
     with capture_logs() as entries:
         assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
-    assert [entry["event"] for entry in entries] == ["database.away", "delivery.carried"]
+    assert [entry["event"] for entry in entries] == ["database.away", "delivery.carried", "delivery.accepted"]
     said = f"{entries} {caplog.text} {capfd.readouterr()}"
     assert not [word for word in (TOKEN, "example.com", str(tmp_path)) if word in said]
 
