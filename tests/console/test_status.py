@@ -157,7 +157,7 @@ def test_tables_of_an_earlier_version_are_a_concern(
     earlier.close()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/earlier.db")
     assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
-    assert looked()[1]["boxes"]["inbox"]["waiting"] == 0
+    assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
 
 
 def test_watching_is_for_people(desk: Desk) -> None:
