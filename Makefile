@@ -26,7 +26,7 @@ run: install ## receiver, worker and schedule until Ctrl-C, with a Redis of its 
 	@$(BIN)/python -m console run
 
 sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C; its options: ARGS="--drop 0.1"
-	@$(BIN)/python -m meetergo.sandbox $(ARGS)
+	@$(BIN)/python -m console sandbox $(ARGS)
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 3 --dist loadfile

@@ -14,6 +14,7 @@ from console.desk import Desk
 from console.events import events
 from console.meeting_types import meeting_types
 from console.notifications import notifications
+from console.sandbox import sandbox
 from console.slots import slots
 from console.status import status
 from console.templates import templates
@@ -22,7 +23,7 @@ from console.webhook import webhook
 from models import logs
 
 LOOK = [status, deliveries, bookings, notifications, events, completion]
-PROVIDER = [api, webhook, users, meeting_types, templates, slots, book]
+PROVIDER = [api, webhook, users, meeting_types, templates, slots, book, sandbox]
 
 HELP = """The operators' desk of meetergo-inbox.
 

@@ -14,22 +14,24 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import exists, func, select
 
+from console.cast import HOST, Cast, Told
 from console.platform import Platform, platform
 from console.redis_server import free_port, redis_server
-from console.samples import HOST_ID
-from console.sender import Answer, Sender
 from console.stage import StageFright, environment, processes, run_to_its_end, wait_until_ready
-from console.story import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, Scene, story
+from console.story import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, story
+from console.wording import short
 from meetergo.address import WEBHOOK_PATH, Addresses
+from meetergo.sandbox.server import Sandbox, sandbox
 from models.booking import Booking, BookingChange
 from models.database import Database
-from models.delivery import Delivery, identify
+from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from receiver.settings import DEFAULT_MAX_BODY
 
-PATIENCE = timedelta(seconds=20)
+PATIENCE = timedelta(seconds=60)
 WORKED_OFF = (Delivery, Notification)
+HOSTS = f"external_id,email,given_name,family_name\n4711,{HOST},The,Host\n"
 
 
 def play(console: Console) -> bool:
@@ -43,67 +45,90 @@ def play(console: Console) -> bool:
         StageFright: a process does not start, or does not get on.
     """
     started = time.monotonic()
-    console.print("\n[bold]meetergo-inbox[/bold]: from a webhook to a booking and a notification\n")
+    console.print("\n[bold]meetergo-inbox[/bold]: from a guest's click at meetergo to a booking and a notification\n")
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     with (
         tempfile.TemporaryDirectory(prefix="meetergo-inbox-") as name,
         redis_server(Path(name) / "redis") as redis_url,
         platform(secret) as listener,
+        sandbox() as meetergo,
     ):
-        folder, keys, port = Path(name), secrets.token_urlsafe(32), free_port()
+        folder, port = Path(name), free_port()
         settings = {
             "DATABASE_URL": f"sqlite:///{folder / 'inbox.db'}",
             "REDIS_URL": redis_url,
-            "WEBHOOK_KEYS": keys,
+            "WEBHOOK_KEYS": secrets.token_urlsafe(32),
             "BODY_KEYS": Fernet.generate_key().decode(),
             "NOTIFY_DEFAULT": f"log:,{listener.url}",
             "NOTIFY_SIGNING_SECRET": secret,
-            "METRICS_PORT": "",  # nor does anybody have to hear of the delivery that dies in this story
-            "ALERT_CHANNELS": "",
             "HOST": "127.0.0.1",
             "PORT": str(port),
+            "PUBLIC_URL": f"http://127.0.0.1:{port}",
+            "MEETERGO_API_URL": meetergo.url,
+            "MEETERGO_API_KEY": meetergo.key,
+            "METRICS_PORT": "",  # what .env asks for is for what runs all day
+            "ALERT_CHANNELS": "",
         }
-        url = f"http://127.0.0.1:{port}"
-        address = url + Addresses([keys]).path("default")
-        kept = _on_stage(console, settings, folder, url, address, listener)
+        kept = _on_stage(console, settings, folder, meetergo, listener)
     console.print(f"\n{'[green]All as promised' if kept else '[red]NOT as promised'}[/], in {_since(started)}.\n")
     return kept
 
 
 def _on_stage(
-    console: Console, settings: Mapping[str, str], folder: Path, url: str, address: str, listener: Platform
+    console: Console, settings: Mapping[str, str], folder: Path, meetergo: Sandbox, listener: Platform
 ) -> bool:
-    env = environment(settings)
+    env, url = environment(settings), settings["PUBLIC_URL"]
     run_to_its_end("release", env, folder)
     database = Database(settings["DATABASE_URL"])
-    _invite_host(database)
+    address = url + Addresses([settings["WEBHOOK_KEYS"]]).path("default")
+    cast = Cast(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
     with processes(env, folder) as logs:
         wait_until_ready(url, logs["web"])
-        deliveries = _play_scenes(console, database, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}")
+        _set_up(console, cast)
+        deliveries = _play_scenes(console, database, cast)
     endings = [deliveries, _show_bookings(console, database), _show_news(console, database, listener)]
     database.close()
     return all(endings)
 
 
-def _play_scenes(console: Console, database: Database, address: str, forged: str) -> bool:
-    table = _table("What was sent", "delivery", "answer", "became", "")
+def _set_up(console: Console, cast: Cast) -> None:
+    """As the README tells a platform to: its hosts, then our address."""
+    (cast.folder / "hosts.csv").write_text(HOSTS)
+    table = _table("What the operator typed", "python -m console ...", "it said")
+    for words in (("users", "onboard", "hosts.csv"), ("webhook", "register")):
+        table.add_row(" ".join(words), cast.types(*words).answer)
+    console.print(table)
+
+
+def _play_scenes(console: Console, database: Database, cast: Cast) -> bool:
+    table = _table("What happened", "", "the receiver's answer", "what came of it", "")
     all_kept = True
-    for scene in story(datetime.now(UTC).replace(microsecond=0), DEFAULT_MAX_BODY):
+    now = datetime.now(UTC).replace(microsecond=0)
+    for scene in story(now, DEFAULT_MAX_BODY, lambda cast: _reconcile(cast, database)):
         before = _count(database)
-        answer = Sender(forged if scene.forged else address).send(scene.body)
+        told = scene.play(cast)
         _wait_until_at_rest(database)
-        became = _what_became(database, scene, before)
-        kept = (answer.status, became) == (scene.status, scene.becomes)
-        table.add_row(scene.title, _short(answer), became, _mark(kept))
+        became = _what_became(database, told.delivery_id, before)
+        kept = became == scene.becomes and scene.answer in (None, told.answer)
+        table.add_row(scene.title, told.answer, became, _mark(kept))
         all_kept = all_kept and kept
     console.print(table)
     return all_kept
 
 
-def _what_became(database: Database, scene: Scene, before: tuple[int, int]) -> str:
+def _reconcile(cast: Cast, database: Database) -> Told:
+    def fed_in() -> str | None:
+        with database.reading() as session:
+            return session.scalar(select(Delivery.id).where(Delivery.source == "reconcile"))
+
+    told = cast.types("reconcile", when_done=fed_in)
+    return Told("finds it", told.delivery_id)
+
+
+def _what_became(database: Database, delivery_id: str | None, before: tuple[int, int]) -> str:
     with database.reading() as session:
-        delivery = session.get(Delivery, identify(scene.body))
-        caused = select(BookingChange.kind).where(BookingChange.delivery_id == identify(scene.body))
+        delivery = session.get(Delivery, delivery_id or "")
+        caused = select(BookingChange.kind).where(BookingChange.delivery_id == delivery_id)
         kinds = list(session.scalars(caused.order_by(BookingChange.id)))
     if delivery is None:
         return NOTHING_STORED
@@ -120,14 +145,14 @@ def _what_became(database: Database, scene: Scene, before: tuple[int, int]) -> s
 def _show_bookings(console: Console, database: Database) -> bool:
     table = _table("The bookings", "booking", "status", "starts (UTC)", "host", "attendees")
     with database.reading() as session:
-        bookings = session.scalars(select(Booking).order_by(Booking.id)).all()
+        bookings = session.scalars(select(Booking).order_by(Booking.created_at)).all()
         hosts = {user.id: user.name for user in session.scalars(select(PlatformUser))}
     for booking in bookings:
         starts = f"{booking.starts_at:%Y-%m-%d %H:%M}" if booking.starts_at else ""
         names = ", ".join(person.get("fullname", "") for person in booking.attendees)
-        table.add_row(booking.id, booking.status, starts, hosts.get(booking.platform_user_id or 0), names)
+        table.add_row(short(booking.id), booking.status, starts, hosts.get(booking.platform_user_id or 0), names)
     console.print(table)
-    return {booking.id: booking.status for booking in bookings} == BOOKINGS
+    return [booking.status for booking in bookings] == BOOKINGS
 
 
 def _show_news(console: Console, database: Database, listener: Platform) -> bool:
@@ -138,15 +163,10 @@ def _show_news(console: Console, database: Database, listener: Platform) -> bool
         arrived = listener.received.get(news.message_id) == f"booking.{news.kind}"
         kept = news.status == "done" and (news.channel == "log" or arrived)
         verified = "signature verified" if arrived else ""
-        table.add_row(news.kind, news.booking_id, news.channel, news.status, verified or _mark(kept))
+        table.add_row(news.kind, short(news.booking_id), news.channel, news.status, verified or _mark(kept))
     console.print(table)
     by_channel = [[news.kind for news in sent if news.channel == channel] for channel in ("log", "http")]
     return by_channel == [NEWS, NEWS] and len(listener.received) == len(NEWS)
-
-
-def _invite_host(database: Database) -> None:
-    with database.transaction() as session:
-        session.add(PlatformUser(external_id="1", meetergo_user_id=HOST_ID, name="The host", email="host@example.com"))
 
 
 def _wait_until_at_rest(database: Database) -> None:
@@ -168,11 +188,6 @@ def _count(database: Database) -> tuple[int, int]:
 
 def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
-
-
-def _short(answer: Answer) -> str:
-    said = answer.body.get("reason") or answer.body.get("status", "")
-    return f"{answer.status} {said}"
 
 
 def _mark(kept: bool) -> str:

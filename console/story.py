@@ -1,81 +1,76 @@
-"""The story of the demo: what is delivered, in which order, and what is promised of each."""
+"""The story of the demo: what happens, in which order, and what is promised of each."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from console import samples
+from console.cast import LOST, Cast, Told
 
 NOTHING_STORED = "nothing stored"
 NOTHING_NEW = "nothing new"
+ACCEPTED = "200 accepted"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One delivery.
+    """One thing that happens.
 
     Attributes:
-        title: what is sent.
-        body: the bytes.
+        title: what.
+        play: lets it happen.
         becomes: what is promised to come of it.
-        status: the promised answer.
-        forged: whether it goes to an address that we never signed.
+        answer: what the receiver is promised to answer; None for whatever a command prints.
     """
 
     title: str
-    body: bytes
+    play: Callable[[Cast], Told]
     becomes: str
-    status: int = 200
-    forged: bool = False
+    answer: str | None = ACCEPTED
 
 
-def story(now: datetime, max_body: int) -> Iterator[Scene]:
+def story(now: datetime, max_body: int, reconcile: Callable[[Cast], Told]) -> Iterator[Scene]:
     """The scenes.
 
     Args:
         now: the bookings are for the days after.
         max_body: the receiver's limit, in bytes.
+        reconcile: lets the operator compare our bookings with meetergo's.
     """
-    first, second, group = (now + timedelta(days=day) for day in (1, 2, 3))
-    moved, later = first + timedelta(hours=5), now + timedelta(minutes=1)
-    created = _json(samples.created("demo-1", first, now))
-    yield Scene("booking_created", created, "booking created")
-    yield Scene("the same once more", created, NOTHING_NEW)
-    yield Scene(
-        "booking_rescheduled",
-        _json(samples.rescheduled("demo-1", moved, later, first)),
-        "booking rescheduled",
-    )
-    yield Scene(
-        "booking_cancelled",
-        _json(samples.cancelled("demo-1", moved, later + timedelta(minutes=1))),
-        "booking cancelled",
-    )
-    yield Scene("a cancel out of order", _json(samples.cancelled("demo-2", second, later)), "booking cancelled")
-    yield Scene("its create, too late", _json(samples.created("demo-2", second, now)), NOTHING_NEW)
+    yield Scene("a guest books", lambda cast: cast.guest_books(1), "booking created")
+    yield Scene("meetergo repeats it", lambda cast: cast.meetergo_repeats(), NOTHING_NEW)
+    yield Scene("the guest moves it", lambda cast: cast.guest_moves(1), "booking rescheduled")
+    yield Scene("the guest cancels it", lambda cast: cast.guest_cancels(), "booking cancelled")
+    yield from _bodies(now, max_body)
+    yield Scene("one more, unheard", lambda cast: cast.guest_books_unheard(2), NOTHING_STORED, LOST)
+    yield Scene("console reconcile", reconcile, "booking created", None)
+
+
+def _bodies(now: datetime, max_body: int) -> Iterator[Scene]:
+    """What the stand-in does not do by itself is posted: bookings of a host whom the platform does not know."""
+    second, group, later = now + timedelta(days=2), now + timedelta(days=3), now + timedelta(minutes=1)
     guests = [samples.guest(1), samples.guest(2)]
-    yield Scene(
-        "a group of two",
-        _json(samples.created("demo-3", group, now, attendees=guests)),
-        "booking created",
-    )
-    yield Scene(
-        "one guest leaves it",
-        _json(samples.attendee_left("demo-3", group, later)),
-        "booking attendee left",
-    )
-    yield Scene("a forged address", _json(samples.created("demo-4", first, now)), NOTHING_STORED, 404, forged=True)
-    yield Scene("a body above the limit", b"x" * (max_body + 1), NOTHING_STORED, 413)
-    yield Scene("a body that is no JSON", b"not json", "dead: the body is not JSON")
-    yield Scene("an unknown event", b'{"webhookType":"form_submission"}', "kept: nobody handles this event")
+
+    def posted(title: str, body: dict[str, Any] | bytes, becomes: str, answer: str = ACCEPTED) -> Scene:
+        said = body if isinstance(body, bytes) else _json(body)
+        return Scene(title, lambda cast: cast.post(said, forged=answer.startswith("404")), becomes, answer)
+
+    yield posted("a cancel out of order", samples.cancelled("demo-2", second, later), "booking cancelled")
+    yield posted("its create, too late", samples.created("demo-2", second, now), NOTHING_NEW)
+    yield posted("a group of two", samples.created("demo-3", group, now, attendees=guests), "booking created")
+    yield posted("one guest leaves it", samples.attendee_left("demo-3", group, later), "booking attendee left")
+    yield posted("a forged address", samples.created("demo-4", group, now), NOTHING_STORED, "404 not found")
+    yield posted("a body above the limit", b"x" * (max_body + 1), NOTHING_STORED, "413 body too large")
+    yield posted("a body that is no JSON", b"not json", "dead: the body is not JSON")
+    yield posted("an unknown event", b'{"webhookType":"form_submission"}', "kept: nobody handles this event")
 
 
-BOOKINGS = {"demo-1": "cancelled", "demo-2": "cancelled", "demo-3": "confirmed"}
-"""How the story ends."""
+BOOKINGS = ["cancelled", "cancelled", "confirmed", "confirmed"]
+"""How the story ends, in the order in which the bookings became known."""
 
-NEWS = ["created", "rescheduled", "cancelled", "cancelled", "created", "attendee_left"]
+NEWS = ["created", "rescheduled", "cancelled", "cancelled", "created", "attendee_left", "created"]
 """What the host is told, in order, once by each channel."""
 
 

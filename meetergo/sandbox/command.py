@@ -12,6 +12,7 @@ from meetergo.sandbox.furniture import furnish
 from meetergo.sandbox.rate_limit import RateLimit
 from meetergo.sandbox.server import HOST, Sandbox
 from meetergo.sandbox.trouble import Trouble, Wire
+from meetergo.sandbox.view import PlatformBookings
 
 PORT = 8300
 HOLD_SECONDS = 3.0
@@ -51,11 +52,29 @@ def serve(meetergo: Sandbox) -> None:
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep users and bookings in this file.")
 @click.option("--retries", default=0, show_default=True, help="How often a webhook is sent again that got no 2xx.")
 @click.option("--limit/--no-limit", default=True, show_default=True, help="100 requests a minute, bursts of 200.")
-def command(host: str, port: int, state: Path | None, retries: int, limit: bool, **trouble: Any) -> None:
-    """Runs it."""
+@click.pass_obj
+def command(
+    platform_bookings: PlatformBookings | None,
+    /,
+    host: str,
+    port: int,
+    state: Path | None,
+    retries: int,
+    limit: bool,
+    **trouble: Any,
+) -> None:
+    """Runs it. The context's object, if there is one, reads what the platform knows."""
     rules = RateLimit() if limit else None
     try:
-        meetergo = Sandbox(Trouble(**trouble), host=host, port=port, state=state, retries=retries, rate_limit=rules)
+        meetergo = Sandbox(
+            Trouble(**trouble),
+            host=host,
+            port=port,
+            state=state,
+            retries=retries,
+            rate_limit=rules,
+            platform_bookings=platform_bookings,
+        )
     except OSError as error:
         sys.exit(f"Port {port} cannot be used ({error.strerror}): stop who uses it, or choose another with --port.")
     except UnusableState as error:

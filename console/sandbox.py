@@ -1,0 +1,37 @@
+"""`sandbox`: the stand-in for meetergo, with what our database says of each appointment beside it."""
+
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from meetergo.sandbox.command import command
+from models.booking import Booking
+from models.database import Database
+from models.settings import DatabaseSettings
+
+NEWEST = 500
+
+
+@click.pass_context
+def _run(context: click.Context, /, **options: Any) -> None:
+    context.obj = lambda: bookings(Database(DatabaseSettings.load().database_url))
+    context.forward(command)
+
+
+sandbox = click.Command("sandbox", callback=_run, params=command.params, help=command.help)
+
+
+def bookings(database: Database) -> list[dict[str, Any]]:
+    """Our newest bookings, as the stand-in's page compares them; closes the database.
+
+    Raises:
+        SQLAlchemyError: the database is away, or has no tables yet.
+    """
+    columns = Booking.id, Booking.status, Booking.starts_at, Booking.attendees, Booking.revision
+    try:
+        with database.reading() as session:
+            rows = session.execute(select(*columns).order_by(Booking.updated_at.desc()).limit(NEWEST))
+            return [dict(row._mapping) for row in rows]
+    finally:
+        database.close()
