@@ -1,6 +1,7 @@
 """With CONFIRM_CANCELS a cancel is acted on only after meetergo said that it is true; without, as it comes."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -209,6 +210,19 @@ def test_what_an_own_job_lost_is_handed_over_again_and_not_applied(confirming: P
     assert registry.get_job_ids() == [f"inbox-{last(confirming).id}"]
 
 
+def test_a_cancel_that_comes_up_between_asking_and_trying_waits_for_the_next_try(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.desk.tell(cancelled(confirming, booking_id))
+    due = last(confirming).due_at
+    times = iter([due - timedelta(seconds=1)])
+    inbox = replace(confirming.desk.office.inbox, clock=lambda: next(times, due))
+    inbox.retry(last(confirming).id)
+    assert (last(confirming).status, confirming.desk.booking(booking_id).status) == ("pending", "confirmed")
+    inbox.retry(last(confirming).id)
+    assert last(confirming).note == NOT_CANCELLED
+
+
 def test_one_guest_who_leaves_and_all_else_need_no_confirmation(confirming: Provider) -> None:
     host = confirming.add_host()
     confirming.share(host)
@@ -248,13 +262,14 @@ def test_with_it_and_without_a_key_the_process_stops_with_a_sentence(
     assert "MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it" in capsys.readouterr().err
 
 
-def test_a_token_cannot_be_told_to_act_as_somebody(confirming: Provider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_cannot_be_told_to_act_as_somebody(
+    confirming: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEETERGO_API_KEY", confirming.meetergo.token)
+    monkeypatch.setenv("MEETERGO_API_USER", confirming.meetergo.company.admin_id)
     settings = WorkerSettings.load()
-    with pytest.MonkeyPatch.context() as other:
-        other.setenv("MEETERGO_API_KEY", confirming.meetergo.token)
-        other.setenv("MEETERGO_API_USER", confirming.meetergo.company.admin_id)
-        with pytest.raises(SystemExit):
-            or_exit(lambda: open_office(settings))
+    with pytest.raises(SystemExit):
+        or_exit(lambda: open_office(settings))
     assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
 
 

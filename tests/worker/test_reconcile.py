@@ -129,6 +129,10 @@ def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host
     assert provider.reconciled() == []
     assert provider.desk.news() == news
     assert dict(provider.meetergo.requests) == {LISTS: 3}
+    for made in list(provider.meetergo.appointments.values())[::3]:
+        made["createdAt"] = "2024-01-14T15:30:00.000Z"
+    assert kinds(provider) == []
+    assert dict(provider.meetergo.requests) == {LISTS: 6}
 
 
 def test_a_second_run_finds_nothing(provider: Provider) -> None:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
 
+from console.stage import processes
 from meetergo.api.results import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
@@ -153,6 +155,19 @@ def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
     stop.set()
     task(three_hosts.desk.office, three_hosts.clock())
     assert [row.hosts for row in three_hosts.desk.all(Reconciliation)] == [3, 0]
+
+
+def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts: Provider, tmp_path: Path) -> None:
+    patience = time.monotonic() + 30
+    with processes(three_hosts.environment(), tmp_path, ["cron"]) as logs:
+        while not [row for row in three_hosts.desk.all(Reconciliation) if row.ended_at]:
+            assert time.monotonic() < patience, logs["cron"].read_text()
+            time.sleep(0.1)
+    assert len(three_hosts.reconciled()) == 3
+    printed = logs["cron"].read_text()
+    assert "reconcile.done" in printed
+    assert three_hosts.meetergo.key not in printed
+    assert "example.com" not in printed
 
 
 def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
