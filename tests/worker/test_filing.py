@@ -256,7 +256,7 @@ class Redises(RuleBasedStateMachine):
         with self.desk.office.database.transaction() as session:
             for row in dead[:1]:
                 session.merge(row).ended_at = datetime.now(UTC) - timedelta(days=100)
-        prune(self.desk.office.database, datetime.now(UTC), {"dead": timedelta(days=90)})
+        prune(self.desk.office.database, datetime.now(UTC), {"done": timedelta(days=90), "dead": timedelta(days=90)})
 
     @rule()
     def redis_is_lost(self) -> None:

@@ -68,20 +68,29 @@ class Page:
 
     def writes(self, label: str, text: str) -> None:
         """Finds a field by its label."""
-        field = self._one("#" + str(self._labelled(label).get_attribute("for")))
+        field = self._field(label)
         field.clear()
         field.send_keys(text)
 
     def chooses(self, label: str, text: str) -> None:
-        """The option of a list that begins so."""
-        choice = Select(self._one("#" + str(self._labelled(label).get_attribute("for"))))
-        choice.select_by_visible_text(next(option.text for option in choice.options if option.text.startswith(text)))
+        """Waits for the option of a list that begins so, and takes it."""
+        self._wait.until(lambda _: self._takes(Select(self._field(label)), text))
+
+    def _takes(self, choice: Select, text: str) -> bool:
+        option = next((option.text for option in choice.options if option.text.startswith(text)), None)
+        if option:
+            choice.select_by_visible_text(option)
+        return option is not None
+
+    def _field(self, label: str) -> WebElement:
+        named = self._wait.until(lambda _: self._labelled(label))
+        return self._one("#" + str(named.get_attribute("for")))
 
     def _one(self, selector: str) -> WebElement:
         return self._browser.find_element(By.CSS_SELECTOR, selector)
 
-    def _labelled(self, label: str) -> WebElement:
-        return next(item for item in self._browser.find_elements(By.TAG_NAME, "label") if item.text == label)
+    def _labelled(self, label: str) -> WebElement | None:
+        return next((item for item in self._browser.find_elements(By.TAG_NAME, "label") if item.text == label), None)
 
     def _button(self, name: str, where: str) -> WebElement | None:
         buttons = self._browser.find_elements(By.CSS_SELECTOR, f"{where} button")
