@@ -9,6 +9,7 @@ from console.sentences import MIGRATE, lacks_tables, sentence
 from console.wording import count, duration
 from models.queue import BOXES, Box
 from models.survey import Survey
+from worker.schedule import SCHEDULE
 
 NOUNS: dict[Box, tuple[str, str]] = {
     "inbox": ("delivery", "deliveries"),
@@ -54,8 +55,11 @@ def _of_processes(seen: Survey) -> Iterator[Concern]:
     alone = [box for box in BOXES if not seen.jobs[box].workers]
     if alone:
         yield Concern(f"no worker works at the {' and the '.join(alone)}", "python -m worker")
-    if "sweep" not in seen.next_runs:
+    stopped = [task for task in SCHEDULE if task not in seen.next_runs]
+    if "sweep" in stopped:
         yield Concern("the schedule does not run", "python -m worker.schedule")
+    elif stopped:
+        yield Concern(f"the schedule does not get through with: {', '.join(stopped)} (its log says why)")
 
 
 def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:

@@ -31,3 +31,5 @@ class Desk(click.Group):
             ctx.exit(NOBODY_READS)
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+        except click.Abort as abort:  # at a question: Ctrl-C, or nobody there to answer
+            ctx.exit(INTERRUPTED if isinstance(abort.__context__, KeyboardInterrupt) else 1)

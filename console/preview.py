@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from console import changes
+from console.masking import masked, masked_text
 from console.wording import count, safe
 from worker.outlook import Effect, News, Outlook, Verdict
 
@@ -43,7 +44,7 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
     """Everything, with times in ISO 8601."""
     return {
         "deliveries": [_verdict(verdict) for verdict in outlook.verdicts],
-        "bookings": [asdict(effect) for effect in outlook.effects],
+        "bookings": [masked(asdict(effect)) for effect in outlook.effects],
         "notifications": [asdict(told) for told in outlook.news],
     }
 
@@ -77,7 +78,7 @@ def _failing(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
     for (status, error), alike in by_number[:ERRORS_SHOWN]:
         end = "[red]dead again[/]" if status == "dead" else "[yellow]failing[/], and tried again later"
         which = alike[0].delivery.id[:ID_SHOWN]
-        yield str(len(alike)), f"{end}: {safe(error)} ({which}{', ...' if len(alike) > 1 else ''})"
+        yield str(len(alike)), f"{end}: {safe(masked_text(error))} ({which}{', ...' if len(alike) > 1 else ''})"
     others = sum(len(alike) for _, alike in by_number[ERRORS_SHOWN:])
     if others:
         yield str(others), "failing for other reasons: --json shows all"
@@ -105,9 +106,10 @@ def _detail(effect: Effect | None, news: Sequence[News], is_brief: bool) -> Tabl
 def _changes(effect: Effect, is_brief: bool) -> Iterator[tuple[str, str]]:
     for name, after in effect.after.items():
         if not effect.is_new:
-            yield name, " -> ".join(map(escape, changes.pair(name, effect.before[name], after)))
+            pair = changes.pair(name, masked(effect.before[name]), masked(after))
+            yield name, " -> ".join(map(escape, pair))
         elif after not in (None, "", [], {}) and (name in TELLING or not is_brief):
-            yield name, escape(changes.column(name, after))
+            yield name, escape(changes.column(name, masked(after)))
 
 
 def _told(news: Sequence[News]) -> Mapping[str, list[str]]:
@@ -130,7 +132,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "booking_id": chosen.booking_id or None,
         "received_at": chosen.received_at.isoformat(),
         "status": verdict.status,
-        "error": verdict.error,
+        "error": verdict.error and masked_text(verdict.error),
         "note": verdict.note,
         "changes": verdict.changes,
     }

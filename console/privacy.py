@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import click
 import structlog
 
+from console.consent import ask
 from console.output import as_json, print_json
 from models.database import Database
 from models.delivery import Delivery
@@ -38,7 +39,7 @@ def erase(email: str, yes: bool, as_json: bool) -> None:
     """Take one guest out of bookings, changes, notifications and deliveries."""
     if not yes:
         warning = "It cannot be undone, and deliveries that name the guest cannot be replayed. Go on?"
-        click.confirm(warning, abort=True, err=True)
+        ask(warning, err=True)
     settings = SealedStoreSettings.load()
     database = Database(settings.database_url)
     erased = asdict(erase_guest(database, settings.vault(), email, datetime.now(UTC)))

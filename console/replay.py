@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from console import preview
 from console.bulk import Bulk
+from console.consent import ask
 from console.filters import filters, search_for
 from console.ids import delivery_ids
 from console.operator import operators_office, signed
@@ -67,7 +68,7 @@ def replay(
         found = {"waiting": selection.waiting, "erased": selection.erased, **preview.as_json(outlook)}
         if selection.chosen and not dry_run:
             if not yes:
-                click.confirm(f"\nReplay {_deliveries(len(selection.chosen))}?", abort=True)
+                ask(f"\nReplay {_deliveries(len(selection.chosen))}?")
             done, exit_code = _carry_out(console, repair, selection.chosen, rate, wait)
             found |= done
     if as_json:
@@ -143,7 +144,8 @@ def _carry_out(
 def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
     number = len(bulk.replayed)
     if bulk.stop.is_set():
-        console.print(f"Stopped: {number} of {_deliveries(wanted)} replayed. Run the same command again for the rest.")
+        again = "Run it again without --notify" if bulk.repair.tells_again else "Run the same command again"
+        console.print(f"Stopped: {number} of {_deliveries(wanted)} replayed. {again} for the rest.")
     else:
         console.print(f"{_deliveries(number)} replayed: pending again, and a worker takes them next.")
     if bulk.told_again:

@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Select, select
 
+from console.consent import ask
 from console.filters import filters, search_for
+from console.masking import masked_text
 from console.operator import operators_office, signed
 from console.replay import must_be_meant
 from console.wording import count, safe
@@ -22,7 +24,7 @@ SHOWN = 20
 
 
 @click.command("replay")
-@click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=click.IntRange(1, 2**31 - 1), metavar="[ID]...")
 @click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
 @filters
 @click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
@@ -52,7 +54,7 @@ def replay_notifications(
         if not to_send or dry_run:
             return
         if not yes:
-            click.confirm(f"\nSend {count(len(to_send), 'notification')}?", abort=True)
+            ask(f"\nSend {count(len(to_send), 'notification')}?")
         _send(console, Repair(office, by, reason, tells_again=again), [row.id for row in to_send])
 
 
@@ -82,7 +84,7 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
     for title in ("id", "booking", "news", "by", "to", ""):
         table.add_column(title, overflow="fold")
     for row in to_send[:SHOWN]:
-        why = "once more" if row.status == "done" else safe(row.last_error or "")
+        why = "once more" if row.status == "done" else safe(masked_text(row.last_error or ""))
         table.add_row(str(row.id), safe(row.booking_id), row.kind, safe(row.channel), safe(row.recipient), why)
     console.print(f"{count(len(to_send), 'notification')} would be sent:\n")
     console.print(table)

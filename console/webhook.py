@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 
 from console.addresses import Address
+from console.consent import ask
 from console.length import LENGTH
 from console.opening import open_registry
 from console.registration import Steps, occupants, registration, settle
@@ -76,7 +77,7 @@ def remove(webhook_id: str | None, yes: bool) -> None:
         if not chosen:
             click.echo("No such webhook of ours is registered.")
         elif not yes:
-            click.confirm(f"This removes {', '.join(webhook.id for webhook in chosen)}. Go on?", abort=True)
+            ask(f"This removes {', '.join(webhook.id for webhook in chosen)}. Go on?")
         ids = {webhook.id for webhook in chosen}
         settle(registry, lambda now: map(registry.remove, [hook for hook in now.ours() if hook.id in ids]), _tell)
         settle(registry, lambda now: map(registry.forget, now.gone()), lambda _: None)

@@ -123,7 +123,8 @@ def _erase_from_booking(session: Session, booking_id: str, email: str, now: date
     for act in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
         act.reason = guest.erase_from(act.reason)
     its_bodies = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
-    for delivery in session.scalars(its_bodies.where(Delivery.status != "pending")):
+    ended = its_bodies.where(Delivery.status != "pending").order_by(Delivery.id).with_for_update()
+    for delivery in session.scalars(ended):
         _empty(session, delivery, guest, now, erased)
 
 
@@ -171,6 +172,8 @@ def _empty(session: Session, delivery: Delivery, guest: Guest, now: datetime, er
     if delivery.status == "dead":
         delivery.finish(now)
     _erase_errors(session, guest, FailedAttempt.delivery_id == delivery.id)
+    for act in session.scalars(select(Intervention).where(Intervention.delivery_id == delivery.id)):
+        act.reason = guest.erase_from(act.reason)
     erased.deliveries += 1
 
 

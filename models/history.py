@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, literal, or_, select
+from sqlalchemy import CompoundSelect, Select, case, literal, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -58,12 +58,12 @@ def _in_order(parts: Iterable[Sequence[Happening]]) -> list[Happening]:
     return sorted((happening for part in parts for happening in part), key=lambda happening: happening.at)
 
 
-def _deliveries_of(booking_id: str) -> Select[str]:
+def _deliveries_of(booking_id: str) -> CompoundSelect[str]:
     """Those that are about it, and those that changed it all the same, such as a `new_employee`."""
     caused = select(BookingChange.delivery_id).where(
         BookingChange.booking_id == booking_id, BookingChange.delivery_id.is_not(None)
     )
-    return select(Delivery.id).where(or_(Delivery.booking_id == booking_id, Delivery.id.in_(caused)))
+    return select(Delivery.id).where(Delivery.booking_id == booking_id).union(caused)
 
 
 def _kind_of_failure(subject: str) -> Any:

@@ -56,7 +56,7 @@ def _prune(database: Database, rows: Any, old: Select[Any]) -> int:
     gone = 0
     while True:
         with database.transaction() as session:
-            ids = session.scalars(old.limit(AT_ONCE)).all()
+            ids = session.scalars(old.limit(AT_ONCE).with_for_update(skip_locked=True)).all()
             session.execute(delete(rows).where(rows.id.in_(ids)))
         gone += len(ids)
         if len(ids) < AT_ONCE:

@@ -1,5 +1,6 @@
 """Alerts: an operator channel hears once that a person is needed, and once that it is over."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -57,11 +58,11 @@ class Alerts:
         for kind, holds in SIGNS.items():
             with office.database.transaction() as session:
                 Incident.note(session, kind, holds(rows, now, self.patience), list(self.channels), now)
-        self._tell_all(office.database, rows, now)
+        self._tell_all(office, rows, now)
 
-    def _tell_all(self, database: Database, rows: Mapping[Box, Rows], now: datetime) -> None:
-        reachable = list(self.channels)
-        while claimed := _claim(database, reachable, now):
+    def _tell_all(self, office: Office, rows: Mapping[Box, Rows], now: datetime) -> None:
+        reachable, database, started = list(self.channels), office.database, time.monotonic()
+        while claimed := _claim(database, reachable, now + timedelta(seconds=time.monotonic() - started)):
             incident, channel = claimed
             heard = self._tell(incident, channel, rows, now)
             with database.transaction() as session:

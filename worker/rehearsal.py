@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from models.booking import BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
+from worker.confirmation import is_unconfirmed_cancel
 from worker.handlers import HANDLERS
 from worker.inbox import LONGEST_BATCH
 from worker.outlook import Effect, News, Outlook, Verdict
@@ -64,8 +65,14 @@ class _Stage:
         self._again = [told for row in self._rows.values() for told in repair.reopen(session, row, now)]
 
     def play(self, chosen: Chosen) -> None:
-        if chosen.id in self._rows:
-            self._inbox.process(self._session, self._rows[chosen.id])
+        row, inbox = self._rows.get(chosen.id), self._inbox
+        if row is None:
+            return
+        if inbox.confirmation and is_unconfirmed_cancel(inbox.read(row), row.source):
+            row.note = "meetergo is asked first"
+            row.finish(inbox.clock())
+        else:
+            inbox.process(self._session, row)
 
     def play_some(self, chunk: Sequence[Chosen]) -> list[Chosen]:
         """Whole bookings, for as long as a worker's transaction may last."""

@@ -57,7 +57,9 @@ class Repair:
         seen, told = {row.id: row for row in chosen}, list[Notification]()
         with self.office.database.transaction() as session:
             rows = Delivery.locked(session, seen)
-            replayed = [row for row in rows if row.status != "pending" and row.ended_at == seen[row.id].ended_at]
+            replayed = [
+                row for row in rows if row.status != "pending" and row.body and row.ended_at == seen[row.id].ended_at
+            ]
             for row in replayed:
                 told += self.reopen(session, row, now)
         ids = [row.id for row in replayed]

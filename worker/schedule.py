@@ -32,7 +32,8 @@ SCHEDULE: Schedule = {
 }
 
 RECONCILE_EVERY = timedelta(minutes=10)
-LONGEST_FAREWELL = timedelta(seconds=5)
+LONGEST_FAREWELL = timedelta(seconds=18)
+"""An operator channel may take most of it; Docker waits for 20 (see docker-compose.yml)."""
 
 MISSED_RUNS = 4
 """So many runs may be missed before the schedule counts as stopped."""

@@ -18,6 +18,7 @@ from models.migration import migrate
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.worker.desk import Desk
+from worker.schedule import SCHEDULE
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def healthy(desk: Desk, redis: Redis) -> Iterator[Desk]:
     queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in ("inbox", "outbox")]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
-    pulse.beat(redis, "sweep", datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
+    for task in SCHEDULE:
+        pulse.beat(redis, task, datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
     yield desk
     worker.register_death()
 
@@ -63,7 +65,7 @@ def test_a_healthy_house_needs_nobody(healthy: Desk) -> None:
         "workers": 1,
     }
     assert seen["boxes"]["inbox"]["per_minute"] == seen["accepted_per_minute"] == 0.2
-    assert list(seen["next_runs"]) == ["sweep"]
+    assert set(seen["next_runs"]) == set(SCHEDULE)
     assert seen["api_key_days_left"] is None
 
 
@@ -191,3 +193,8 @@ def test_it_fits_a_narrow_terminal(healthy: Desk) -> None:
         "workers",
     ]
     assert max(map(len, screen.text.splitlines())) <= 80
+
+
+def test_a_task_of_the_schedule_that_never_comes_to_its_end_is_a_concern(healthy: Desk) -> None:
+    healthy.office.bell.redis.delete(*healthy.office.bell.redis.keys("meetergo-inbox:ran:*:filing"))
+    assert concerns() == [("the schedule does not get through with: filing (its log says why)", None)]
