@@ -42,6 +42,7 @@ def main() -> None:
     stop = Event()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
+    log.info("schedule.started", tasks=list(SCHEDULE))
     run(SCHEDULE, work_place, stop)
 
 
