@@ -48,11 +48,11 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         query = BookingSearch(**chosen).bookings()
         if before:
             query = query.where(_comes_after(ids.find_booking(session, before)))
-        found, has_more = page(session, query, limit)
+        found, left = page(session, query, limit)
         owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
         hosts = {host.id: host for host in session.scalars(owners)}
     if as_json:
-        last = found[-1].id if has_more else None
+        last = found[-1].id if left else None
         output.print_json({"bookings": [rows.of_booking(row) for row in found], "next": last})
         return
     if not found:
@@ -60,8 +60,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         return
     now = datetime.now(UTC)
     output.show(output.listing(COLUMNS, [_line(row, hosts.get(row.platform_user_id), now) for row in found]))
-    if has_more:
-        click.echo(f"\nMore: {next_page(context, found[-1].id)}")
+    if left:
+        click.echo(f"\n{left} more: {next_page(context, found[-1].id)}")
 
 
 @click.command()
