@@ -34,7 +34,9 @@ Exit codes: 0   done
             130 interrupted (Ctrl-C; of status --watch and events tail the usual end: 0)
 """
 
-cli = Desk("console", commands=[*LOOK, *COMMANDS, *PROVIDER], help=HELP)
+WIDEST = {"max_content_width": 120}
+
+cli = Desk("console", commands=[*LOOK, *COMMANDS, *PROVIDER], help=HELP, context_settings=WIDEST)
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
+from console.compact import compact
 from console.masking import masked, masked_text
 from console.rows import Json
 from console.wording import printable
@@ -42,7 +43,7 @@ def sheet(found: Json) -> Text:
 
 def json_sheet(content: Any) -> Text:
     """JSON for people."""
-    return _indented(json.dumps(content, indent=2, ensure_ascii=False))
+    return _indented(compact(content))
 
 
 def _indented(text: str) -> Text:

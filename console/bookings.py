@@ -28,6 +28,7 @@ COLUMNS = [
     Column("guests", counts=True, is_extra=True),
     Column("changed", is_extra=True),
 ]
+NOT_THERE = {"status": "not there yet: no delivery about it could be handled"}
 SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "created_at", "updated_at", "as_of")
 
 
@@ -47,11 +48,11 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         query = BookingSearch(**chosen).bookings()
         if before:
             query = query.where(_comes_after(ids.find_booking(session, before)))
-        found, has_more = page(session, query, limit)
+        found, left = page(session, query, limit)
         owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
         hosts = {host.id: host for host in session.scalars(owners)}
     if as_json:
-        last = found[-1].id if has_more else None
+        last = found[-1].id if left else None
         output.print_json({"bookings": [rows.of_booking(row) for row in found], "next": last})
         return
     if not found:
@@ -59,8 +60,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         return
     now = datetime.now(UTC)
     output.show(output.listing(COLUMNS, [_line(row, hosts.get(row.platform_user_id), now) for row in found]))
-    if has_more:
-        click.echo(f"\nMore: {next_page(context, found[-1].id)}")
+    if left:
+        click.echo(f"\n{left} more: {next_page(context, found[-1].id)}")
 
 
 @click.command()
@@ -69,16 +70,17 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 def show(booking_id: str, as_json: bool) -> None:
     """One booking: how it is, whose it is, and all that happened to it, in order. ID may be its beginning."""
     with reading() as session:
-        booking = ids.find_booking(session, booking_id)
-        host = session.get(PlatformUser, booking.platform_user_id or 0)
-        happened = history.of_booking(session, booking.id)
+        known = ids.known_booking_id(session, booking_id)
+        booking = session.get(Booking, known)
+        host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
+        happened = history.of_booking(session, known)
     if as_json:
-        story = [rows.of_happening(happening) for happening in happened]
-        output.print_json({"booking": rows.of_booking(booking), "host": rows.of_host(host), "timeline": story})
+        about = {"booking": rows.of_booking(booking) if booking else None, "host": rows.of_host(host)}
+        output.print_json({**about, "timeline": [rows.of_happening(happening) for happening in happened]})
         return
     output.show(
-        Text(f"booking {printable(booking.id)}", style="bold"),
-        output.fields(_facts(booking, host, datetime.now(UTC))),
+        Text(f"booking {printable(known)}", style="bold"),
+        output.fields(_facts(booking, host, datetime.now(UTC)) if booking else NOT_THERE),
         output.title("Timeline (UTC)"),
         *timeline(happened),
     )

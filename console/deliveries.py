@@ -9,12 +9,13 @@ from sqlalchemy import and_, or_
 from sqlalchemy.orm import defer
 
 from console import dossier, ids, output, recent, rows
+from console.errors import errors
 from console.filters import filters, search_for
 from console.ignore import ignore
 from console.output import Column, as_json
 from console.page import next_page, page, paging
 from console.stores import reading
-from console.wording import age, moment, printable, short
+from console.wording import CONSOLE, age, moment, printable, short
 from models.delivery import Delivery
 from models.settings import SealedStoreSettings
 
@@ -26,7 +27,7 @@ COLUMNS = [
     Column("booking"),
     Column("status"),
     Column("tries", counts=True, is_extra=True),
-    Column("error or note", folds=True),
+    Column("error or note", folds=True, dittos=True),
 ]
 
 
@@ -42,9 +43,9 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         query = search_for(**chosen).deliveries().options(defer(Delivery.body))
         if before:
             query = query.where(_came_before(ids.find_delivery(session, before)))
-        found, has_more = page(session, query, limit)
+        found, left = page(session, query, limit)
     if as_json:
-        last = found[-1].id if has_more else None
+        last = found[-1].id if left else None
         output.print_json({"deliveries": [rows.of_delivery(row) for row in found], "next": last})
         return
     if not found:
@@ -52,8 +53,14 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         return
     now = datetime.now(UTC)
     output.show(output.listing(COLUMNS, [_line(rows.of_delivery(row), now) for row in found]))
-    if has_more:
-        click.echo(f"\nMore: {next_page(context, short(found[-1].id))}")
+    failed = next((row for row in found if row.last_error), None)
+    if failed or left:
+        click.echo()
+    if failed:
+        click.echo(f"One of them: {CONSOLE} deliveries show {short(failed.id)}")
+        click.echo(f"How often which error: {CONSOLE} deliveries errors")
+    if left:
+        click.echo(f"{left} more: {next_page(context, short(found[-1].id))}")
 
 
 @click.command()
@@ -70,7 +77,9 @@ def show(delivery_id: str, as_json: bool) -> None:
         output.show(*dossier.sheet(found, datetime.now(UTC)))
 
 
-deliveries = click.Group("deliveries", commands=[list_command, show, ignore], help="What came, and what became of it.")
+deliveries = click.Group(
+    "deliveries", commands=[list_command, errors, show, ignore], help="What came, and what became of it."
+)
 
 
 def _came_before(row: Delivery) -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from console import body, changes, output, rows
 from console.output import Column
-from console.wording import age, moment, printable
+from console.wording import CONSOLE, age, moment, printable, short
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
@@ -55,8 +55,6 @@ def sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
     }
     yield output.fields({"status": output.status(found["status"]), **ending(found, now), **facts})
     yield from effort_sheet(found)
-    yield output.title("Body")
-    yield body.sheet(found)
     for change in found["changes"]:
         yield output.title(
             f"Booking {printable(change['booking_id'])}: {change['kind']} (revision {change['revision']})"
@@ -65,8 +63,12 @@ def sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
     if found["notifications"]:
         yield output.title("Notifications that followed")
         yield output.listing(NEWS, [_news(row) for row in found["notifications"]])
+    yield output.title("Body")
+    yield body.sheet(found)
+    if found["booking_id"]:
+        yield Text(f"\nIts booking: {CONSOLE} bookings show {printable(found['booking_id'])}")
     if found["status"] == "dead":
-        yield Text(f"\nHandle it again: python -m console replay {found['id']}")
+        yield Text(f"What a replay would do: {CONSOLE} replay {short(found['id'])} --dry-run")
 
 
 def ending(found: rows.Json, now: datetime) -> dict[str, str]:

@@ -19,6 +19,10 @@ LARGEST = 2**31
 MANY = 30
 
 
+class NotThere(click.ClickException):
+    """No id is what was typed, or begins with it."""
+
+
 def find_delivery(session: Session, typed: str) -> Delivery:
     """The delivery whose id it is, or begins with it.
 
@@ -35,6 +39,18 @@ def find_booking(session: Session, typed: str) -> Booking:
         ClickException: there is none, or more than one.
     """
     return session.get_one(Booking, _whole(session, Booking.id, typed, "booking", "bookings"))
+
+
+def known_booking_id(session: Session, typed: str) -> str:
+    """The id of a booking, also of one that is not there yet, since no delivery about it could be handled.
+
+    Raises:
+        ClickException: nothing is known of it, or more than one is meant.
+    """
+    try:
+        return _whole(session, Booking.id, typed, "booking", "bookings")
+    except NotThere:
+        return _whole(session, Delivery.booking_id, typed, "booking", "bookings")
 
 
 def find_notification(session: Session, typed: str) -> Notification:
@@ -70,13 +86,13 @@ def booking_id(session: Session, typed: str | None) -> str | None:
 
 
 def _whole(session: Session, column: Any, typed: str, singular: str, plural: str) -> str:
-    if session.scalar(select(column).where(column == typed)):
+    if session.scalar(select(column).where(column == typed).limit(1)):
         return typed
     if len(typed) < FEWEST:
         raise click.ClickException(f"write at least {FEWEST} characters of the {singular}'s id")
     found = _beginning_with(session, column, typed)
     if not found:
-        raise click.ClickException(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
+        raise NotThere(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
     if len(found) > 1:
         several = count(len(found), singular, plural) if len(found) < MANY else f"many {plural}"
         longer = ", ".join(printable(each[: len(typed) + 4]) for each in found[:3])
@@ -85,5 +101,5 @@ def _whole(session: Session, column: Any, typed: str, singular: str, plural: str
 
 
 def _beginning_with(session: Session, column: Any, typed: str) -> Sequence[str]:
-    query = select(column).where(column.startswith(typed, autoescape=True)).order_by(column).limit(MANY)
+    query = select(column).where(column.startswith(typed, autoescape=True)).distinct().order_by(column).limit(MANY)
     return [found for found in session.scalars(query) if found.startswith(typed)]

@@ -30,7 +30,7 @@ COLUMNS = [
     Column("recipient", folds=True, is_extra=True),
     Column("status"),
     Column("tries", counts=True, is_extra=True),
-    Column("error", folds=True),
+    Column("error", folds=True, dittos=True),
 ]
 
 
@@ -46,9 +46,9 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         query = search_for(**chosen).notifications()
         if before:
             query = query.where(Notification.id < ids.find_notification(session, before).id)
-        found, has_more = page(session, query, limit)
+        found, left = page(session, query, limit)
     if as_json:
-        last = found[-1].id if has_more else None
+        last = found[-1].id if left else None
         output.print_json({"notifications": [rows.of_notification(row) for row in found], "next": last})
         return
     if not found:
@@ -56,8 +56,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         return
     now = datetime.now(UTC)
     output.show(output.listing(COLUMNS, [_line(rows.of_notification(row), now) for row in found]))
-    if has_more:
-        click.echo(f"\nMore: {next_page(context, str(found[-1].id))}")
+    if left:
+        click.echo(f"\n{left} more: {next_page(context, str(found[-1].id))}")
 
 
 @click.command()

@@ -20,6 +20,7 @@ UNCUT = 10_000
 ROOMY = 110
 """From this width on a terminal shows all columns."""
 
+DITTO = Text("(the same)", style="dim")
 STYLES = {"dead": "bold red", "pending": "yellow", "done": "green", "confirmed": "green", "cancelled": "red"}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -42,12 +43,14 @@ class Column:
         folds: whether long values go on in the next line; ids and times do not.
         is_extra: whether it is left out on a narrow terminal.
         counts: whether it holds numbers.
+        dittos: whether a long value that the row above has too is not repeated on a terminal.
     """
 
     name: str
     folds: bool = False
     is_extra: bool = False
     counts: bool = False
+    dittos: bool = False
 
 
 def screen() -> Screen:
@@ -77,9 +80,17 @@ def listing(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> 
     for each in (columns[number] for number in chosen):
         side: Literal["left", "right"] = "right" if each.counts else "left"
         table.add_column(each.name, justify=side, no_wrap=not each.folds, overflow="fold")
+    above: Sequence[str | Text] = [""] * len(columns)
     for row in rows:
-        table.add_row(*(row[number] for number in chosen))
+        table.add_row(
+            *(DITTO if _repeats(columns[number], row[number], above[number]) else row[number] for number in chosen)
+        )
+        above = row
     return table
+
+
+def _repeats(column: Column, cell: str | Text, above: str | Text) -> bool:
+    return column.dittos and screen().is_terminal and cell == above and len(cell) > len(DITTO)
 
 
 def fields(content: Mapping[str, str | Text | None]) -> Table:

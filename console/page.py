@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
-from sqlalchemy import Select
+from sqlalchemy import Select, func
 from sqlalchemy.orm import Session
 
 
@@ -18,10 +18,13 @@ def paging(command: Callable[..., Any]) -> Callable[..., Any]:
     return limit(before(command))
 
 
-def page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], bool]:
-    """The first rows, and whether there are more."""
+def page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], int]:
+    """The first rows, and how many more there are."""
     rows = session.scalars(query.limit(limit + 1)).all()
-    return rows[:limit], len(rows) > limit
+    if len(rows) <= limit:
+        return rows, 0
+    count = query.order_by(None).with_only_columns(func.count(), maintain_column_froms=True)
+    return rows[:limit], max(1, (session.scalar(count) or 0) - limit)
 
 
 def next_page(context: click.Context, last: str) -> str:

@@ -16,22 +16,23 @@ from worker.outlook import Effect, News, Outlook, Verdict
 
 IN_DETAIL = 10
 IN_FULL = 3
-"""Up to so many new bookings are shown with all of their columns, more with the ones that tell most."""
-TELLING = ("platform_user_id", "status", "starts_at", "meeting_name", "attendees")
+"""Up to so many bookings are shown with all of their columns, more in a line each, with what tells most of them."""
+TELLING = ("status", "starts_at", "meeting_name")
 ERRORS_SHOWN = 8
 ID_SHOWN = 8
 NOTHING_NEW = "what it says is known already"
 
 
 def show(console: Console, outlook: Outlook) -> None:
-    """Prints the first bookings in detail, then, where it is seen last, the totals and why some would fail again."""
+    """Prints the first bookings, then, where it is seen last, the totals and why some would fail again."""
     effects = {effect.booking_id: effect for effect in outlook.effects}
     bookings = list(dict.fromkeys([*effects, *(told.booking_id for told in outlook.news)]))
-    for booking_id in bookings[:IN_DETAIL]:
-        told = [each for each in outlook.news if each.booking_id == booking_id]
-        is_brief = len(bookings) > IN_FULL
-        console.print(_title(booking_id, effects.get(booking_id), outlook.verdicts))
-        console.print(_detail(effects.get(booking_id), told, is_brief))
+    if len(bookings) <= IN_FULL:
+        for booking_id in bookings:
+            console.print(_title(booking_id, effects.get(booking_id), outlook.verdicts))
+            console.print(_detail(effects.get(booking_id), _of(booking_id, outlook.news)))
+    else:
+        console.print(_lines(bookings[:IN_DETAIL], effects, outlook))
     if len(bookings) > IN_DETAIL:
         console.print(f"... and {count(len(bookings) - IN_DETAIL, 'more booking')}: --json shows all.")
     if bookings:
@@ -92,24 +93,52 @@ def _title(booking_id: str, effect: Effect | None, verdicts: Sequence[Verdict]) 
     return f"[bold]{safe(booking_id)}[/]{aside}"
 
 
-def _detail(effect: Effect | None, news: Sequence[News], is_brief: bool) -> Table:
+def _detail(effect: Effect | None, news: Sequence[News]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=20)
     table.add_column(overflow="fold")
-    for name, change in _changes(effect, is_brief) if effect else ():
+    for name, change in _changes(effect) if effect else ():
         table.add_row(f"  {name}", change)
     for kind, ways in _told(news).items():
         table.add_row("  tells", f"{kind}: {', '.join(ways)}")
     return table
 
 
-def _changes(effect: Effect, is_brief: bool) -> Iterator[tuple[str, str]]:
+def _changes(effect: Effect) -> Iterator[tuple[str, str]]:
     for name, after in effect.after.items():
         if not effect.is_new:
             pair = changes.pair(name, masked(effect.before[name]), masked(after))
             yield name, " -> ".join(map(escape, pair))
-        elif after not in (None, "", [], {}) and (name in TELLING or not is_brief):
+        elif after not in (None, "", [], {}):
             yield name, escape(changes.column(name, masked(after)))
+
+
+def _lines(bookings: Sequence[str], effects: Mapping[str, Effect], outlook: Outlook) -> Table:
+    """One booking a line."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for booking_id in bookings:
+        effect, news = effects.get(booking_id), _told(_of(booking_id, outlook.news))
+        would_be = escape(_in_a_line(effect)) if effect else "stays as it is"
+        table.add_row(
+            _title(booking_id, effect, outlook.verdicts), would_be, f"tells {', '.join(news)}" if news else ""
+        )
+    return table
+
+
+def _in_a_line(effect: Effect) -> str:
+    if effect.is_new:
+        return ", ".join(changes.column(name, masked(effect.after[name])) for name in TELLING if effect.after.get(name))
+    follows = {"ends_at"} if "starts_at" in effect.after else set()
+    return changes.line(
+        masked(effect.before), {name: masked(after) for name, after in effect.after.items() if name not in follows}
+    )
+
+
+def _of(booking_id: str, news: Sequence[News]) -> list[News]:
+    return [told for told in news if told.booking_id == booking_id]
 
 
 def _told(news: Sequence[News]) -> Mapping[str, list[str]]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from redis.exceptions import RedisError
 from rich.console import Console
+from rq import Worker
 from sqlalchemy import Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -66,7 +68,9 @@ def replay(
         outlook = _rehearsed(repair, selection.chosen)
         _show(console, selection, outlook)
         found = {"waiting": selection.waiting, "erased": selection.erased, **preview.as_json(outlook)}
-        if selection.chosen and not dry_run:
+        if selection.chosen and dry_run:
+            console.print("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
+        elif selection.chosen:
             if not yes:
                 ask(f"\nReplay {_deliveries(len(selection.chosen))}?")
             done, exit_code = _carry_out(console, repair, selection.chosen, rate, wait)
@@ -152,8 +156,17 @@ def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
         console.print(f"{count(bulk.told_again, 'notification')} to go out once more.")
     if bulk.left:
         console.print(f"{_deliveries(bulk.left)} left alone: somebody else replayed them meanwhile.")
+    if bulk.heard and number and not _somebody_works(bulk.repair.office):
+        console.print("But no worker works at the inbox; they wait for one: python -m worker")
     if not bulk.heard:
         console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")
+
+
+def _somebody_works(office: Office) -> bool:
+    try:
+        return bool(Worker.all(queue=office.bell.queue("inbox")))
+    except RedisError:
+        return False
 
 
 def _rest(ends: Counter[str]) -> str:

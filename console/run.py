@@ -2,14 +2,17 @@
 
 import os
 import secrets
+import signal
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 from honcho.manager import Manager
+from honcho.printer import Printer
 from rich.console import Console
 
 from console.redis_server import redis_server
@@ -68,11 +71,26 @@ def invent_keys(path: Path) -> list[str]:
 
 
 def _manage(env: dict[str, str], folder: Path) -> int:
-    manager = Manager()
+    manager = Manager(_Screen())
     for name in PROCESSES:
         manager.add_process(name, commands()[name], env=env, cwd=str(folder))
+    _stop_when_the_terminal_is_closed()
     manager.loop()
     return int(manager.returncode or 0)
+
+
+class _Screen(Printer):  # type: ignore[misc] # honcho has no types
+    """Where they print. It may be closed while they stop."""
+
+    def write(self, message: Any) -> None:
+        with suppress(OSError):
+            super().write(message)
+
+
+def _stop_when_the_terminal_is_closed() -> None:
+    """Otherwise all three would go on, unseen, and keep the port. Under nohup they are meant to."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def _check_port(port: int) -> None:
@@ -94,7 +112,8 @@ def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> No
     console.print("    .venv/bin/python -m console webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
     console.print("    .venv/bin/python -m console send booking_created")
-    console.print(f"  Look at the queue:\n    .venv/bin/rq info --url {redis_url}")
+    console.print("  Look at everything, from there:")
+    console.print(f"    REDIS_URL={redis_url} .venv/bin/python -m console status")
     if invented:
         console.print(
             f"  New in .env: {', '.join(invented)}. Keep that file: the address and the stored bodies need it."

@@ -31,6 +31,7 @@ def facts(look: Look, found: Sequence[Concern]) -> Json:
         "redis": {"answers": seen.jobs is not None},
         "boxes": {box: _box(seen, box) for box in BOXES},
         "accepted_per_minute": seen.accepted_per_minute if seen.rows else None,
+        "incidents": dict(seen.incidents) if seen.rows else None,
         "next_runs": dict(seen.next_runs) if seen.jobs else None,
         "api_key_days_left": look.key_days_left,
     }
@@ -93,5 +94,12 @@ def _around(look: Look) -> dict[str, str | Text | None]:
         "redis": redis,
         "accepted": f"{seen.accepted_per_minute:.1f} a minute, over the last {over}" if seen.rows else None,
         "schedule": (", ".join(runs) or "does not run") if seen.jobs else None,
+        "incidents": ", ".join(_incidents(seen)) or None,
         "API key": None if look.key_days_left is None else count(look.key_days_left, "day left", "days left"),
     }
+
+
+def _incidents(seen: Survey) -> Iterator[str]:
+    """What the operators were told of. Each stays open until it has been over for a minute."""
+    for kind, since in seen.incidents.items():
+        yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, seen.at)})"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
+CONSOLE = "python -m console"
 NONE = "-"
 SHORT = 12
 UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))

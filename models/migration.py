@@ -1,5 +1,6 @@
 """Migration: brings a database to the tables that this version needs."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -25,6 +26,7 @@ def is_up_to_date(engine: Engine) -> bool:
     Raises:
         SQLAlchemyError: the database does not answer.
     """
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it would say what it is about to do
     with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
     return current == ScriptDirectory.from_config(_config()).get_current_head()

@@ -24,12 +24,12 @@ WORDINGS: dict[IncidentKind, Wording] = {
     "deliveries_dead": Wording(
         "deliveries are dead",
         "no delivery is dead any more",
-        ("deliveries list --status dead", "replay --dead"),
+        ("deliveries list --status dead", "replay --dead --dry-run"),
     ),
     "notifications_dead": Wording(
         "notifications are dead",
         "no notification is dead any more",
-        ("notifications list --status dead", "notifications replay --dead"),
+        ("notifications list --status dead", "notifications replay --dead --dry-run"),
     ),
     "waiting_too_long": Wording(
         "something waits too long",

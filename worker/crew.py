@@ -6,7 +6,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -44,6 +45,11 @@ class BoxWorker(SimpleWorker):
     max_connection_wait_time = 5.0
     log_result_lifespan = False
 
+    def subscribe(self) -> None:
+        """Listens to commands of RQ, in a thread that no signal wakes."""
+        with _signals_left_to_the_main_thread():
+            super().subscribe()  # type: ignore[no-untyped-call] # RQ has types, but not here
+
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """When a job counts as abandoned, in seconds: soon after its time was up. RQ would wait another minute."""
         return int((job.timeout or JOB_TIMEOUT.total_seconds()) + ABANDONED_AFTER.total_seconds())
@@ -74,6 +80,7 @@ class Crew:
         for request in (signal.SIGTERM, signal.SIGINT):
             signal.signal(request, lambda *_: stop.set())
         crew = {duty: _start(duty) for duty in self._duties()}
+        log.info("worker.started", boxes=self.boxes, processes=self.processes)
         while not stop.wait(REST_BEFORE_RESTART.total_seconds()):
             for duty, process in crew.items():
                 if not process.is_alive():
@@ -140,7 +147,22 @@ def _stop_at_once_until_told_otherwise() -> None:
     """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: sys.exit())
-    Thread(target=_stop_with_the_crew, args=(os.getppid(),), daemon=True).start()
+    with _signals_left_to_the_main_thread():
+        Thread(target=_stop_with_the_crew, args=(os.getppid(),), daemon=True).start()
+
+
+@contextmanager
+def _signals_left_to_the_main_thread() -> Iterator[None]:
+    """For threads that are started meanwhile.
+
+    Of two signals at once, as Ctrl-C and the crew send them, the kernel would give one to such a thread: Python hears
+    of it, but the main thread sleeps on in its read of Redis, for up to 45 seconds.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _stop_with_the_crew(crew: int) -> None:

@@ -51,7 +51,9 @@ def main() -> None:
     stop = Event()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
-    run({**SCHEDULE, **_asking_meetergo(settings, stop)}, work_place, stop)
+    schedule = {**SCHEDULE, **_asking_meetergo(settings, stop)}
+    log.info("schedule.started", tasks=list(schedule))
+    run(schedule, work_place, stop)
 
 
 def run(schedule: Schedule, work_place: Office, stop: Event) -> None:

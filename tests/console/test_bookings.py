@@ -1,12 +1,14 @@
 """`bookings`: found by how they are, and shown with all that happened to them, in order."""
 
 import re
+from collections.abc import Callable
 
 from sqlalchemy import update
 
 from console import samples
 from models.booking import Booking
 from models.delivery import Delivery, identify
+from models.failures import Permanent
 from models.intervention import Intervention
 from tests.console.keyboard import ask, ask_json
 from tests.worker.desk import AT, START, Desk, later
@@ -100,3 +102,18 @@ def test_a_booking_may_be_named_by_its_beginning(busy: Desk) -> None:
     unknown = ask("bookings", "show", "nothing")
     assert unknown.exit_code == 1
     assert "there is no booking whose id is nothing" in unknown.stderr
+
+
+def test_a_booking_whose_deliveries_all_died_is_shown_with_what_happened(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:bad_hook")
+    desk.tell(samples.created("b2-never-made", START, AT))
+    shown = ask_json("bookings", "show", "b2-n")
+    assert (shown["booking"], shown["host"]) == (None, None)
+    assert [event["kind"] for event in shown["timeline"]] == ["delivery.received", "delivery.dead"]
+    sheet = ask("bookings", "show", "b2-never-made").stdout
+    assert "not there yet: no delivery about it could be handled" in sheet
+    assert "try 1: no room is known" in sheet
+
+
+def bad_hook(_session: object, _booking: Booking, _change: object) -> None:
+    raise Permanent("no room is known")

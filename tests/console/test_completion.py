@@ -46,7 +46,7 @@ def test_bash_completes_from_any_folder_and_is_silent_when_it_cannot_know(busy: 
         check=False,
         timeout=60,
     )
-    assert done.stdout.splitlines() == ["ignore list show", "unhosted-1", ""]
+    assert done.stdout.splitlines() == ["errors ignore list show", "unhosted-1", ""]
     assert done.stderr == ""
 
 

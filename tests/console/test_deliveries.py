@@ -1,5 +1,6 @@
 """`deliveries`: found, shown in full, without a secret."""
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,9 +9,11 @@ import pytest
 from cryptography.fernet import Fernet
 
 from console import samples
+from console.compact import compact
 from models.delivery import Delivery, identify
 from models.intervention import Intervention
-from tests.console.keyboard import BROKEN, SECRETS, ask, ask_json
+from tests.console.keyboard import BROKEN, ON_SQLITE, SECRETS, ask, ask_json
+from tests.console.terminal import terminal
 from tests.worker.desk import AT, START, Desk
 
 
@@ -47,13 +50,66 @@ def test_pages_lead_to_each_other_and_miss_nothing(desk: Desk) -> None:
     words, seen = ["deliveries", "list", "--limit", "3", "--status", "pending"], []
     for expected in (3, 3, 1):
         page = ask_json(*words)
-        hint = re.search(r"^More: \S+ (deliveries list .*)$", ask(*words).stdout, re.MULTILINE)
+        hint = re.search(r"^\d more: \S+ (deliveries list .*)$", ask(*words).stdout, re.MULTILINE)
         assert bool(hint) == (page["next"] is not None)
         assert len(page["deliveries"]) == expected
         seen += [row["id"] for row in page["deliveries"]]
         words = hint[1].split() if hint else []
     assert sorted(seen) == sorted(row.id for row in desk.all(Delivery))
     assert words == []
+
+
+def test_a_page_says_how_many_more_there_are_and_how_to_look_at_what_failed(busy: Desk) -> None:
+    busy.tell(b"broken too")
+    last = ask("deliveries", "list", "--status", "dead", "--limit", "1").stdout.splitlines()[-3:]
+    newest = ask_json("deliveries", "list", "--limit", "1")["deliveries"][0]["id"][:12]
+    assert last == [
+        f"One of them: python -m console deliveries show {newest}",
+        "How often which error: python -m console deliveries errors",
+        f"1 more: console deliveries list --status dead --limit 1 --before {newest}",
+    ]
+    assert "One of them" not in ask("deliveries", "list", "--status", "done").stdout
+
+
+def test_errors_are_counted_the_most_frequent_first(desk: Desk) -> None:
+    assert ask("deliveries", "errors").stdout == "No delivery has an error.\n"
+    for body in (b"not json", b"nor this", b'{"webhookType": "booking_created"}', b"x"):
+        desk.tell(body)
+    counted = ask_json("deliveries", "errors")["errors"]
+    assert [(row["deliveries"], row["status"]) for row in counted] == [(3, "dead"), (1, "dead")]
+    assert counted[0]["error"] == "the body is not JSON"
+    assert len(ask_json("deliveries", "errors", "--error", "not JSON")["errors"]) == 1
+    sheet = ask("deliveries", "errors").stdout
+    assert re.search(r"^ +3  dead +\d+ s ago +\d+ s ago +[0-9a-f]{12}  the body is not JSON$", sheet, re.MULTILINE)
+    assert sheet.endswith("What a replay would do now: python -m console replay --dead --dry-run\n")
+
+
+@ON_SQLITE
+def test_on_a_terminal_the_same_error_is_not_written_again_in_each_line(busy: Desk) -> None:
+    busy.tell(b"broken too")
+    with terminal("deliveries", "list", "--status", "dead") as screen:
+        assert screen.end() == 0
+    assert (screen.text.count("the body is not JSON"), screen.text.count("(the same)")) == (1, 1)
+    assert ask("deliveries", "list", "--status", "dead").stdout.count("the body is not JSON") == 2
+
+
+def test_a_body_takes_few_lines_and_stays_json() -> None:
+    content = {"id": 1, "guest": {"name": "Ü" * 30}, "hosts": [{"id": "x" * 40}, {"id": "y" * 40}], "none": []}
+    text = compact({"data": content})
+    assert json.loads(text) == {"data": content}
+    assert text.splitlines() == [
+        "{",
+        '  "data": {',
+        '    "id": 1,',
+        f'    "guest": {{"name": "{"Ü" * 30}"}},',
+        '    "hosts": [',
+        f'      {{"id": "{"x" * 40}"}},',
+        f'      {{"id": "{"y" * 40}"}}',
+        "    ],",
+        '    "none": []',
+        "  }",
+        "}",
+    ]
 
 
 def test_a_page_goes_on_from_a_row_even_if_its_time_was_given_as_an_age(busy: Desk) -> None:
@@ -92,7 +148,7 @@ def test_every_failed_try_and_every_act_is_shown(busy: Desk) -> None:
     ]
     sheet = ask("deliveries", "show", identify(BROKEN)).stdout
     assert "the hook is repaired" in sheet
-    assert f"python -m console replay {identify(BROKEN)}" in sheet
+    assert f"python -m console replay {identify(BROKEN)[:12]} --dry-run" in sheet
 
 
 def test_no_secret_is_shown_anywhere(busy: Desk) -> None:

@@ -114,6 +114,7 @@ def test_a_dry_run_shows_what_would_happen_and_changes_nothing(desk: Desk, type_
         "1 done, and a booking changes",
         "1 dead again: the body is not JSON",
         "1 notification 'created' by log",
+        "This was a dry run: nothing is changed.",
     ):
         assert words in said(result)
 
@@ -133,6 +134,7 @@ def test_a_delivery_named_by_its_first_characters_is_replayed_and_it_is_kept_who
     result = type_in(replay, delivery_id[:6].upper(), delivery_id, "--reason", "the hook is repaired", answers="y\n")
     assert result.exit_code == 0
     assert "1 delivery replayed" in said(result)
+    assert "no worker works at the inbox" in said(result)
     (act,) = desk.all(Intervention)
     assert (act.kind, act.delivery_id, act.by, act.reason) == (
         "replayed",
@@ -195,9 +197,17 @@ def test_json_says_all_and_nothing_else(desk: Desk, type_in: Type) -> None:
 def test_many_bookings_are_summed_up(desk: Desk, type_in: Type) -> None:
     die(desk, *(samples.created(f"b{number:02d}", START, AT) for number in range(14)))
     result = said(type_in(replay, "--dead", "--dry-run"))
-    assert "b09 (new)" in result
+    assert "b09 (new) confirmed, 2024-01-15 08:00:00, Discovery Call tells created ... and 4 more" in result
     assert "b10" not in result
     assert "and 4 more bookings: --json shows all" in result
+
+
+def test_many_bookings_that_are_there_are_shown_in_a_line_each_with_what_changes(desk: Desk, type_in: Type) -> None:
+    BROKEN["hook"] = False
+    desk.tell(*(samples.created(f"b{number}", START, AT) for number in range(4)))
+    die(desk, *(samples.rescheduled(f"b{number}", later(60), later(1), START) for number in range(4)))
+    result = said(type_in(replay, "--dead", "--dry-run"))
+    assert "b3 starts_at: 2024-01-15 08:00:00 -> 2024-01-14 16:30:00 tells rescheduled If 4" in result
 
 
 def test_what_people_wrote_cannot_steer_the_terminal(desk: Desk, type_in: Type) -> None:

@@ -1,5 +1,7 @@
 """`make run`: everything on this machine until Ctrl-C, in an empty folder."""
 
+import contextlib
+import os
 import re
 import signal
 import stat
@@ -10,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 
 from console.redis_server import free_port
 from console.sender import Sender
 from console.stage import environment, wait_until_ready
+from tests.console.terminal import terminal
+from tests.scrape import until
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/webhooks/meetergo/\S+")
 REDIS = re.compile(r"redis://127\.0\.0\.1:(\d+)")
@@ -55,6 +60,29 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert (tmp_path / "data" / "inbox.db").exists()
     assert addresses[0].rpartition("/")[2] not in log.read_text().replace(addresses[0], "")
+
+
+def test_nothing_goes_on_when_its_terminal_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PORT", str(port := free_port()))
+    for name in ("WEBHOOK_KEYS", "REDIS_URL", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with terminal("run", columns=200) as screen:
+        screen.wait_for("cron started")
+        wait_until_ready(f"http://127.0.0.1:{port}", tmp_path / "unread")
+        redis_port = int(REDIS.findall(screen.text)[0])
+        screen.close()
+        until(lambda: _is_gone(redis_port) and not _processes_in(tmp_path))
+
+
+def _processes_in(folder: Path) -> list[str]:
+    """The other processes whose folder it is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "cwd").readlink() == folder and process.name != str(os.getpid()):
+                found.append(process.name)
+    return found
 
 
 def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path) -> None:

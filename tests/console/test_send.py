@@ -24,6 +24,7 @@ from console.order import Repeats
 from console.redis_server import free_port
 from console.stage import environment, processes, run_to_its_end, wait_until_ready
 from console.volley import percentile
+from console.wording import short
 from meetergo.address import WEBHOOK_PATH
 from models.booking import Booking
 from tests.scrape import until
@@ -206,12 +207,17 @@ def test_a_mix_in_any_order_makes_the_same_bookings(desk: Desk) -> None:
             Random(7).shuffle(bodies)
         desk.deliver(*bodies)
         desk.work_off()
-    made: dict[str, dict[str, object]] = {"straight": {}, "shuffled": {}}
+    made: dict[str, dict[int, object]] = {"straight": {}, "shuffled": {}}
+    named = {traffic.booking_id(run, number): (run, number) for run in made for number in range(60)}
     for booking in desk.all(Booking):
-        _, run, number = booking.id.split("-")
+        run, number = named[booking.id]
         made[run][number] = {**booking.seen(), "as_of": None}
     assert made["straight"] == made["shuffled"]
     assert {seen["status"] for seen in made["straight"].values()} == {"confirmed", "cancelled"}  # type: ignore[index]
+
+
+def test_bookings_of_a_mix_are_told_apart_by_what_a_list_shows_of_their_ids() -> None:
+    assert len({short(traffic.booking_id("run", number)) for number in range(200)}) == 200
 
 
 def test_the_same_seed_makes_the_same_mix() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from models import pulse
 from models.database import Database
 from models.delivery import Delivery
+from models.incident import Incident
 from models.migration import migrate
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
@@ -75,6 +76,16 @@ def test_dead_rows_need_a_person(healthy: Desk) -> None:
     healthy.tell(b"nor this")
     sheet = ask("status").stdout
     assert "2 deliveries are dead: python -m console deliveries list --status dead" in sheet
+
+
+def test_an_open_incident_is_shown_until_it_has_been_over_for_a_while(healthy: Desk) -> None:
+    assert looked()[1]["incidents"] == {}
+    began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    with healthy.office.database.transaction() as session:
+        Incident.note(session, "deliveries_dead", True, [], began)
+    code, seen = looked()
+    assert (code, seen["incidents"]) == (0, {"deliveries_dead": began.isoformat()})
+    assert "deliveries dead, since 2026-03-01 12:00:00" in ask("status").stdout
 
 
 def test_a_row_that_waits_too_long_needs_a_person(healthy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

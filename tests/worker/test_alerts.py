@@ -88,7 +88,7 @@ def test_what_is_told_are_counts_times_and_commands_and_nothing_else(desk: Desk,
         "Notifications: 0 dead, 0 waiting.",
         "What to type next:",
         "  python -m console deliveries list --status dead",
-        "  python -m console replay --dead",
+        "  python -m console replay --dead --dry-run",
     ]
 
 

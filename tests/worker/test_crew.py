@@ -1,6 +1,7 @@
 """The worker processes: kept alive, and stopped in order."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,6 +55,25 @@ def test_each_box_has_so_many_processes_each_on_one_queue(desk: Desk, tmp_path: 
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert workers(desk) == []
+
+
+def test_only_the_main_thread_of_a_worker_hears_a_signal(desk: Desk, tmp_path: Path) -> None:
+    """Else it may sleep on in its read of Redis: of Ctrl-C and the crew's signal, one would go to another thread."""
+    with crew(tmp_path, "inbox"):
+        until(lambda: workers(desk))
+        pid = workers(desk)[0].pid
+        assert pid is not None
+        until(lambda: len(blocked(pid)) > 2)
+        asked_to_stop = {signal.SIGINT, signal.SIGTERM}
+        assert blocked(pid).pop(pid) == set()
+        assert all(asked_to_stop <= deaf_to for thread, deaf_to in blocked(pid).items() if thread != pid)
+
+
+def blocked(pid: int) -> dict[int, set[int]]:
+    """Thread -> signals that it does not hear."""
+    threads = {int(task.name): (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()}
+    masks = {thread: re.findall(r"^SigBlk:\s+(\w+)$", text, re.MULTILINE)[0] for thread, text in threads.items()}
+    return {thread: {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1} for thread, mask in masks.items()}
 
 
 def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -> None:
