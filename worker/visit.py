@@ -99,6 +99,7 @@ class Visit:
 
     def _look_up(self, booking_id: str) -> None:
         asked_at = self.clock()
+        self.findings.take_back(booking_id)
         try:
             appointment = self.diary.one(booking_id)
         except (Unauthorised, Unavailable):
@@ -110,7 +111,6 @@ class Visit:
                 self._compare(asked_at, [appointment])
             else:
                 self.findings.unknown.append(booking_id)
-        self.looked_at.add(booking_id)
 
     def _pages(self, appointments: Iterator[Appointment]) -> Iterator[Page]:
         """So many at once as meetergo sends, and when we asked."""
@@ -126,6 +126,8 @@ class Visit:
     def _compare(self, asked_at: datetime, page: Iterable[Appointment]) -> None:
         new = {appointment.id: appointment for appointment in page if appointment.id not in self.looked_at}
         self._met.update(appointment.id for appointment in page)
+        for key in new:
+            self.findings.take_back(key)
         known = self.books.known(list(new))
         readings = [Reading(appointment, asked_at, known.get(key)) for key, appointment in new.items()]
         found = [(reading, differs) for reading in readings if (differs := self._drift(reading))]

@@ -267,6 +267,18 @@ def test_a_booking_that_went_to_another_host_is_found(provider: Provider) -> Non
     assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
 
 
+def test_a_booking_that_went_to_another_host_is_found_by_that_hosts_list(provider: Provider) -> None:
+    """The host who had it may not see it any more, and so tells nothing of it."""
+    first, second = provider.add_host(1), provider.add_host(2)
+    booking_id = provider.book(first)
+    provider.told()
+    given = record(provider, booking_id)
+    given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
+    findings = provider.reconcile()
+    assert ([drift.kind for drift in findings.drifts], findings.is_clean) == (["changed"], True)
+    assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
+
+
 def test_a_dry_run_says_what_differs_and_writes_nothing(provider: Provider) -> None:
     host = provider.add_host()
     known = provider.book(host)
