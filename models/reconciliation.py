@@ -12,7 +12,7 @@ class ReconcileCursor(Model):
     """How far the bookings of one host were compared, so that the next run goes on where the last one stopped.
 
     `created_until` is the creation time up to which all new bookings were seen; `swept_at` when the host was last
-    compared as a whole.
+    compared as a whole; `tried_at` when that was last begun.
     """
 
     __tablename__ = "reconcile_cursors"
@@ -20,11 +20,20 @@ class ReconcileCursor(Model):
     meetergo_user_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     created_until: Mapped[datetime | None]
     swept_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]
+
+    @classmethod
+    def begin(cls, session: Session, host_id: str, tried_at: datetime | None) -> None:
+        """Notes that a host had its turn."""
+        cls._keep(session, host_id, tried_at=tried_at)
 
     @classmethod
     def move(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
         """Notes how far we are with a host."""
-        values = dict(created_until=created_until, swept_at=swept_at)
+        cls._keep(session, host_id, created_until=created_until, swept_at=swept_at)
+
+    @classmethod
+    def _keep(cls, session: Session, host_id: str, **values: datetime | None) -> None:
         insert = insert_into(session, cls.__table__).values(meetergo_user_id=host_id, **values)
         session.execute(insert.on_conflict_do_update(index_elements=["meetergo_user_id"], set_=values))
 
