@@ -1,11 +1,17 @@
 """Reconciliations: how far we compared our bookings with the provider's, and what each run found."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import Index, String, Text
+from sqlalchemy import Index, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Model, insert_into
+
+LONGEST = timedelta(hours=1)
+"""A run that has not ended by then hangs, or was killed and no other came to its end since."""
+REMEMBERED = timedelta(days=1)
+"""Whoever did not begin a run for so long does not reconcile any more, and misses nothing."""
 
 
 class ReconcileCursor(Model):
@@ -59,3 +65,39 @@ class Reconciliation(Model):
     revived: Mapped[int] = mapped_column(default=0)
     unknown: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """How reconciling goes.
+
+    Attributes:
+        last: the last run that ended; None if none did.
+        began_at: when the last run began.
+        unended_since: when the first run began after which none ended.
+    """
+
+    last: Reconciliation | None
+    began_at: datetime
+    unended_since: datetime | None
+
+    @classmethod
+    def of(cls, session: Session) -> "Reconciled | None":
+        """As it is now; None if nobody reconciles."""
+        began_at = session.scalar(select(Reconciliation.started_at).order_by(Reconciliation.started_at.desc()).limit(1))
+        if began_at is None:
+            return None
+        is_ended, newest = Reconciliation.ended_at.is_not(None), Reconciliation.started_at.desc()
+        last = session.scalars(select(Reconciliation).where(is_ended).order_by(newest).limit(1)).one_or_none()
+        unended = select(func.min(Reconciliation.started_at)).where(~is_ended)
+        if last:
+            unended = unended.where(Reconciliation.started_at > last.started_at)
+        return cls(last, began_at, session.scalar(unended))
+
+    def error(self, now: datetime) -> str | None:
+        """What needs a person, in words that name nobody."""
+        if now - self.began_at > REMEMBERED:
+            return None
+        if self.unended_since and now - self.unended_since > LONGEST:
+            return f"no run has ended since {self.unended_since:%Y-%m-%d %H:%M} UTC"
+        return self.last.error if self.last else None
