@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from console.look import Look
 from console.sentences import MIGRATE, lacks_tables, sentence
-from console.wording import count, duration
+from console.wording import count, duration, printable
 from models.queue import BOXES, Box
 from models.survey import Survey
 from worker.schedule import SCHEDULE
@@ -39,6 +39,7 @@ def concerns(look: Look) -> list[Concern]:
         *_of_stores(seen, look.lacks_tables),
         *_of_processes(seen),
         *_of_rows(seen, look.longest_wait),
+        *_of_reconciling(seen),
         *_of_the_key(look.key_days_left),
     ]
 
@@ -72,6 +73,14 @@ def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
             waited = duration(seen.at - (rows.oldest_waiting or seen.at))
             what = f"{count(rows.waiting, singular, plural)} waiting, the oldest for {waited}"
             yield Concern(what, f"python -m console {plural} list --status pending")
+
+
+def _of_reconciling(seen: Survey) -> Iterator[Concern]:
+    error = seen.reconciled and seen.reconciled.error(seen.at)
+    if error:
+        yield Concern(
+            f"reconcile does not read everything: {printable(error)}", "python -m console reconcile --dry-run"
+        )
 
 
 def _waited_longer(since: datetime | None, now: datetime, longest: timedelta) -> bool:

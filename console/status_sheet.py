@@ -14,9 +14,12 @@ from console.output import Column
 from console.rows import Json
 from console.wording import NONE, age, count, moment
 from models.queue import BOXES, Box
+from models.reconciliation import Reconciled
 from models.survey import RATE_OVER, Survey
 
+DRIFTS = ("missed", "changed", "cancelled", "revived")
 HEADS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
+COUNTS = ("hosts", "appointments", *DRIFTS, "unknown")
 COLUMNS = [Column("box"), *(Column(head, counts=True) for head in HEADS)]
 
 
@@ -33,7 +36,20 @@ def facts(look: Look, found: Sequence[Concern]) -> Json:
         "accepted_per_minute": seen.accepted_per_minute if seen.rows else None,
         "incidents": dict(seen.incidents) if seen.rows else None,
         "next_runs": dict(seen.next_runs) if seen.jobs else None,
+        "reconcile": _reconcile(seen.reconciled),
         "api_key_days_left": look.key_days_left,
+    }
+
+
+def _reconcile(reconciled: Reconciled | None) -> Json | None:
+    """The last run that ended, and since when none does."""
+    if reconciled is None:
+        return None
+    last = reconciled.last
+    return {
+        "began_at": reconciled.began_at,
+        "unended_since": reconciled.unended_since,
+        "last": last and {name: getattr(last, name) for name in ("started_at", "ended_at", *COUNTS, "error")},
     }
 
 
@@ -95,6 +111,7 @@ def _around(look: Look) -> dict[str, str | Text | None]:
         "accepted": f"{seen.accepted_per_minute:.1f} a minute, over the last {over}" if seen.rows else None,
         "schedule": (", ".join(runs) or "does not run") if seen.jobs else None,
         "incidents": ", ".join(_incidents(seen)) or None,
+        "reconcile": _last_run(seen),
         "API key": None if look.key_days_left is None else count(look.key_days_left, "day left", "days left"),
     }
 
@@ -103,3 +120,13 @@ def _incidents(seen: Survey) -> Iterator[str]:
     """What the operators were told of. Each stays open until it has been over for a minute."""
     for kind, since in seen.incidents.items():
         yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, seen.at)})"
+
+
+def _last_run(seen: Survey) -> str | None:
+    last = seen.reconciled and seen.reconciled.last
+    if not last:
+        return None
+    ended = age(last.ended_at, seen.at)
+    differed = sum(getattr(last, name) for name in DRIFTS)
+    read = f"{count(last.appointments, 'appointment', 'appointments')} of {count(last.hosts, 'host', 'hosts')}"
+    return f"{ended}: {read}, {differed} differed, {last.unknown} unknown to meetergo"

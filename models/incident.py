@@ -9,8 +9,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Model, insert_into
 
-IncidentKind = Literal["deliveries_dead", "notifications_dead", "waiting_too_long"]
-KINDS: tuple[IncidentKind, ...] = ("deliveries_dead", "notifications_dead", "waiting_too_long")
+IncidentKind = Literal["deliveries_dead", "notifications_dead", "waiting_too_long", "reconcile_stopped"]
+KINDS: tuple[IncidentKind, ...] = ("deliveries_dead", "notifications_dead", "waiting_too_long", "reconcile_stopped")
 Told = Literal["nothing", "began", "over"]
 
 CALM = timedelta(minutes=1)

@@ -1,18 +1,24 @@
 """Reconciliations: how far we compared our bookings with the provider's, and what each run found."""
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import Index, String, Text
+from sqlalchemy import Index, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Model, insert_into
+
+LONGEST = timedelta(hours=1)
+"""A run that has not ended by then hangs, or was killed and no other came to its end since."""
+REMEMBERED = timedelta(days=1)
+"""Whoever did not begin a run for so long does not reconcile any more, and misses nothing."""
 
 
 class ReconcileCursor(Model):
     """How far the bookings of one host were compared, so that the next run goes on where the last one stopped.
 
     `created_until` is the creation time up to which all new bookings were seen; `swept_at` when the host was last
-    compared as a whole.
+    compared as a whole; `tried_at` when that was last begun.
     """
 
     __tablename__ = "reconcile_cursors"
@@ -20,11 +26,20 @@ class ReconcileCursor(Model):
     meetergo_user_id: Mapped[str] = mapped_column(String(255), primary_key=True)
     created_until: Mapped[datetime | None]
     swept_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]
+
+    @classmethod
+    def begin(cls, session: Session, host_id: str, tried_at: datetime | None) -> None:
+        """Notes that a host had its turn."""
+        cls._keep(session, host_id, tried_at=tried_at)
 
     @classmethod
     def move(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
         """Notes how far we are with a host."""
-        values = dict(created_until=created_until, swept_at=swept_at)
+        cls._keep(session, host_id, created_until=created_until, swept_at=swept_at)
+
+    @classmethod
+    def _keep(cls, session: Session, host_id: str, **values: datetime | None) -> None:
         insert = insert_into(session, cls.__table__).values(meetergo_user_id=host_id, **values)
         session.execute(insert.on_conflict_do_update(index_elements=["meetergo_user_id"], set_=values))
 
@@ -50,3 +65,39 @@ class Reconciliation(Model):
     revived: Mapped[int] = mapped_column(default=0)
     unknown: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """How reconciling goes.
+
+    Attributes:
+        last: the last run that ended; None if none did.
+        began_at: when the last run began.
+        unended_since: when the first run began after which none ended.
+    """
+
+    last: Reconciliation | None
+    began_at: datetime
+    unended_since: datetime | None
+
+    @classmethod
+    def of(cls, session: Session) -> "Reconciled | None":
+        """As it is now; None if nobody reconciles."""
+        began_at = session.scalar(select(Reconciliation.started_at).order_by(Reconciliation.started_at.desc()).limit(1))
+        if began_at is None:
+            return None
+        is_ended, newest = Reconciliation.ended_at.is_not(None), Reconciliation.started_at.desc()
+        last = session.scalars(select(Reconciliation).where(is_ended).order_by(newest).limit(1)).one_or_none()
+        unended = select(func.min(Reconciliation.started_at)).where(~is_ended)
+        if last:
+            unended = unended.where(Reconciliation.started_at > last.started_at)
+        return cls(last, began_at, session.scalar(unended))
+
+    def error(self, now: datetime) -> str | None:
+        """What needs a person, in words that name nobody."""
+        if now - self.began_at > REMEMBERED:
+            return None
+        if self.unended_since and now - self.unended_since > LONGEST:
+            return f"no run has ended since {self.unended_since:%Y-%m-%d %H:%M} UTC"
+        return self.last.error if self.last else None

@@ -7,14 +7,19 @@ RESPITE = timedelta(seconds=1)
 
 
 class Respite:
-    """Begins when a store did not answer, and ends by itself."""
+    """Begins when somebody did not answer, and ends by itself.
 
-    def __init__(self) -> None:
+    Args:
+        length: how long it lasts.
+    """
+
+    def __init__(self, length: timedelta = RESPITE) -> None:
+        self._length = length
         self._until = 0.0
 
     def begin(self) -> None:
         """From now on, for a moment."""
-        self._until = time.monotonic() + RESPITE.total_seconds()
+        self._until = time.monotonic() + self._length.total_seconds()
 
     @property
     def is_on(self) -> bool:

@@ -17,6 +17,7 @@ from models.delivery import Delivery
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.queue import BOXES, Bell, Box
+from models.reconciliation import Reconciled
 
 RATE_OVER = timedelta(minutes=5)
 """Rates are means over so long."""
@@ -73,6 +74,7 @@ class Survey:
         accepted_per_minute: how many deliveries came of late.
         incidents: kind of each open incident -> when it began; of a schedule that does not run, as it left them.
         faults: why a store did not answer.
+        reconciled: how reconciling goes; None if nobody does it.
     """
 
     at: datetime
@@ -82,6 +84,7 @@ class Survey:
     accepted_per_minute: float = 0.0
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
     faults: tuple[Exception, ...] = ()
+    reconciled: Reconciled | None = None
 
 
 def survey(database: Database, bell: Bell, now: datetime) -> Survey:
@@ -90,6 +93,7 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
     jobs: Mapping[Box, Jobs] | None = None
     next_runs: Mapping[str, datetime] = {}
     incidents: Mapping[IncidentKind, datetime] = {}
+    reconciled: Reconciled | None = None
     accepted = 0.0
     faults: list[Exception] = []
     try:
@@ -97,6 +101,7 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
             rows = {box: _rows(session, kind, now) for box, kind in ROWS.items()}
             accepted = _per_minute(session, Delivery.received_at, now)
             incidents = Incident.open_ones(session)
+            reconciled = Reconciled.of(session)
     except SQLAlchemyError as error:
         rows = None
         faults.append(error)
@@ -105,7 +110,7 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
     except RedisError as error:
         jobs, next_runs = None, {}
         faults.append(error)
-    return Survey(now, rows, jobs, next_runs, accepted, incidents, tuple(faults))
+    return Survey(now, rows, jobs, next_runs, accepted, incidents, tuple(faults), reconciled)
 
 
 def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:

@@ -12,21 +12,22 @@ from models.database import Database
 from models.failures import Failure, describe
 from models.incident import Incident, IncidentKind, Told
 from models.queue import Box
-from models.survey import Rows, survey
+from models.survey import Rows, Survey, survey
 from worker.announcer import fingerprint
 from worker.bulletin import bulletin
 from worker.channels.apprise import AppriseChannel
 from worker.office import Office
 from worker.settings import AlertSettings
 
-Sign = Callable[[Mapping[Box, Rows], datetime, timedelta], bool]
+Sign = Callable[[Mapping[Box, Rows], Survey, timedelta], bool]
 
 SIGNS: dict[IncidentKind, Sign] = {
-    "deliveries_dead": lambda rows, now, patience: rows["inbox"].dead > 0,
-    "notifications_dead": lambda rows, now, patience: rows["outbox"].dead > 0,
-    "waiting_too_long": lambda rows, now, patience: any(
-        bool(box.oldest_waiting and now - box.oldest_waiting > patience) for box in rows.values()
+    "deliveries_dead": lambda rows, seen, patience: rows["inbox"].dead > 0,
+    "notifications_dead": lambda rows, seen, patience: rows["outbox"].dead > 0,
+    "waiting_too_long": lambda rows, seen, patience: any(
+        bool(box.oldest_waiting and seen.at - box.oldest_waiting > patience) for box in rows.values()
     ),
+    "reconcile_stopped": lambda rows, seen, patience: bool(seen.reconciled and seen.reconciled.error(seen.at)),
 }
 """What a person has to look at: by what it shows."""
 
@@ -51,13 +52,14 @@ class Alerts:
 
     def check(self, office: Office, now: datetime) -> None:
         """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
-        rows = survey(office.database, office.bell, now).rows
+        seen = survey(office.database, office.bell, now)
+        rows = seen.rows
         if rows is None:
             log.error("database.away", task="alerts")
             return
         for kind, holds in SIGNS.items():
             with office.database.transaction() as session:
-                Incident.note(session, kind, holds(rows, now, self.patience), list(self.channels), now)
+                Incident.note(session, kind, holds(rows, seen, self.patience), list(self.channels), now)
         self._tell_all(office, rows, now)
 
     def _tell_all(self, office: Office, rows: Mapping[Box, Rows], now: datetime) -> None:

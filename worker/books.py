@@ -51,7 +51,8 @@ class Books:
     def feed(self, readings: Sequence[Reading]) -> None:
         """Accepts each reading as the delivery that did not come, and rings.
 
-        One that was handled before is handled again: something has undone it since.
+        One that was handled before is handled again: something has undone it since. So is one that died, since nobody
+        else would try it: what killed it may be repaired.
         """
         letters = [
             Letter.of(reading.body, self.account, reading.asked_at, self.vault, source="reconcile")
@@ -59,7 +60,9 @@ class Books:
         ]
         asked_at = {letter.id: letter.received_at for letter in letters}
         with self.database.transaction() as session:
-            again = select(Delivery).where(Delivery.id.in_(asked_at), Delivery.status == "done", Delivery.body != b"")
+            again = select(Delivery).where(
+                Delivery.id.in_(asked_at), Delivery.status != "pending", Delivery.body != b""
+            )
             for delivery in session.scalars(again.with_for_update()):
                 delivery.replay(asked_at[delivery.id])
             for letter in letters:

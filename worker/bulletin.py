@@ -36,6 +36,11 @@ WORDINGS: dict[IncidentKind, Wording] = {
         "nothing waits too long any more",
         ("status", "deliveries list --status pending"),
     ),
+    "reconcile_stopped": Wording(
+        "reconcile does not read everything",
+        "reconcile reads everything again",
+        ("status", "reconcile --dry-run"),
+    ),
 }
 
 

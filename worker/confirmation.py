@@ -1,24 +1,30 @@
 """Confirmation: before a cancel is acted on, meetergo is asked whether it is true."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TypeGuard
 
 from meetergo.api import Meetergo
-from meetergo.api.errors import ApiError, Misuse, Unavailable
+from meetergo.api.errors import ApiError, Misuse, RateLimited, Unavailable
+from meetergo.api.errors import Unreadable as UnreadableAnswer
 from meetergo.api.results import Appointment
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.delivery import Source
 from models.failures import Failure, Permanent, Transient
 from models.provider import ApiSettings
-from worker.diary import Diary
+from models.respite import Respite
+from worker.diary import Diary, admin_id
 from worker.reading import Reading
 
-PATIENCE = timedelta(seconds=10)
-"""For a turn, and for an answer: the delivery's own retries are the patient ones."""
+TIMEOUT = timedelta(seconds=5)
+"""For an answer. For a turn it does not wait: the worker has other deliveries, and this one has its retries."""
+RESPITE = timedelta(seconds=30)
+"""How long a meetergo that did not answer is left alone, so that not each cancel holds up the worker."""
 MOST_HOSTS = 3
 """As so many hosts a booking is asked for at most."""
+NOBODY_SEES_ALL = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
 NOT_CANCELLED = "meetergo says it is not cancelled"
 
 
@@ -36,17 +42,18 @@ class Confirmation:
 
     Attributes:
         client: meetergo.
-        user_id: whom a Platform key acts as at first: an admin; empty if none is configured.
+        user_id: whom a Platform key acts as at first: an admin; empty for the company's owner.
     """
 
     client: Meetergo
     user_id: str = ""
+    _respite: Respite = field(default_factory=lambda: Respite(RESPITE))
 
     @classmethod
     def open(cls, redis_url: str) -> "Confirmation":
         """With the key that the settings name."""
         settings = ApiSettings.load()
-        client = settings.provider(redis_url, patience=PATIENCE, timeout=PATIENCE, attempts=1)
+        client = settings.provider(redis_url, patience=timedelta(0), timeout=TIMEOUT, attempts=1)
         return cls(client, settings.meetergo_api_user)
 
     def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime) -> Answer:
@@ -57,27 +64,48 @@ class Confirmation:
             host_ids: the booking's hosts, as far as we know them.
             now: when we ask.
         """
+        if self._respite.is_on:
+            return Answer(Transient("the cancel is not confirmed yet: meetergo did not answer a moment ago", RESPITE))
         try:
             appointment = self._diary(host_ids or event.facts.get("host_ids") or ()).one(event.booking_id)
         except Misuse as error:
             return Answer(Permanent(f"the cancel cannot be confirmed: {error}"))
         except ApiError as error:
+            if _is_silence(error):
+                self._respite.begin()
             return Answer(Transient(f"the cancel is not confirmed yet: {error}", error.retry_after))
-        return _answer(appointment, event, now) if appointment else Answer(event)
+        if appointment:
+            return _answer(appointment, event, now)
+        return Answer(event if self._sees_all else Transient(NOBODY_SEES_ALL))
+
+    @property
+    def _sees_all(self) -> bool:
+        """Whether somebody was asked as who would see the booking if there were one: its hosts may have changed."""
+        return not self.client.acts_as_anybody or self._admin_id is not None
+
+    @cached_property
+    def _admin_id(self) -> str | None:
+        """Whom a Platform key acts as at first.
+
+        Raises:
+            ApiError: meetergo does not say whose key this is.
+        """
+        return admin_id(self.client, self.user_id)
 
     def _diary(self, host_ids: Sequence[str]) -> Diary:
         """An admin sees every booking, and only then its hosts are asked as. What a webhook names is not asked first.
 
         Raises:
             Misuse: a host's id is none.
-            Unavailable: we do not know whom to ask as, yet.
+            ApiError: we do not know whom to ask as, yet.
         """
         if not self.client.acts_as_anybody:
             return Diary((self.client,), None)
         hosts = tuple(self.client.as_user(host_id) for host_id in host_ids[:MOST_HOSTS])
-        if not (self.user_id or hosts):
-            raise Unavailable("nobody is known who may see it: set MEETERGO_API_USER to an admin of the company")
-        return Diary((self.client, *hosts) if self.user_id else hosts, None)
+        admins = (self.client.as_user(self._admin_id),) if self._admin_id else ()
+        if not (admins or hosts):
+            raise ApiError(NOBODY_SEES_ALL)
+        return Diary((*admins, *hosts), None)
 
 
 def is_unconfirmed_cancel(event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
@@ -90,4 +118,13 @@ def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> Answ
         event = replace(Reading(appointment, now).event, type=told.type)
     except Unreadable as error:
         return Answer(Transient(f"meetergo's answer cannot be read: {error}"))
-    return Answer(event, None if appointment.is_cancelled else NOT_CANCELLED)
+    if appointment.is_cancelled:
+        return Answer(event)
+    if appointment.cancelled_flag is None:
+        return Answer(Transient("the cancel is not confirmed yet: meetergo's answer does not say whether it is true"))
+    return Answer(event, NOT_CANCELLED)
+
+
+def _is_silence(error: ApiError) -> bool:
+    """Whether others would wait as long for nothing. A refusal for too many requests, and nonsense, come at once."""
+    return isinstance(error, Unavailable) and not isinstance(error, RateLimited | UnreadableAnswer)

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from meetergo.api import Meetergo
-from meetergo.api.errors import Forbidden, NotFound, Unavailable
+from meetergo.api.errors import Forbidden, NotFound, Refused, Unauthorised, Unavailable
 from meetergo.api.results import Appointment
 
 
@@ -58,7 +58,7 @@ class Diaries:
 
     Attributes:
         client: meetergo.
-        user_id: whom a Platform key acts as if no host is named: an admin of the company; empty if there is none.
+        user_id: whom a Platform key acts as if no host is named: an admin; empty for the company's owner.
     """
 
     client: Meetergo
@@ -69,21 +69,22 @@ class Diaries:
 
         Raises:
             Misuse: this is no id of a user.
-            ApiError: meetergo does not say whose token this is.
+            ApiError: meetergo does not say whose key this is.
         """
+        acting = self.acting_user
         if not self.client.acts_as_anybody:
-            return Diary((self.client,), None if host_id == self.acting_user else host_id)
+            return Diary((self.client,), None if host_id == acting else host_id)
         host = self.client.as_user(host_id)
-        return Diary((host, self.client) if self.user_id else (host,), None)
+        return Diary((host, self.client.as_user(acting)) if acting and acting != host_id else (host,), None)
 
     @cached_property
     def acting_user(self) -> str | None:
-        """Who is asked for besides the hosts that are known: the token's owner, or the user that is configured.
+        """Who is asked for besides the hosts that are known: see `admin_id`.
 
         Raises:
-            ApiError: meetergo does not say whose token this is.
+            ApiError: meetergo does not say whose key this is.
         """
-        return (self.user_id or None) if self.client.acts_as_anybody else self.client.me().id
+        return admin_id(self.client, self.user_id)
 
     def is_open(self) -> bool:
         """Whether meetergo answers at all.
@@ -96,3 +97,26 @@ class Diaries:
         except Unavailable:
             return False
         return True
+
+
+def admin_id(client: Meetergo, configured: str) -> str | None:
+    """Whose calls those are that name no host.
+
+    Args:
+        client: meetergo.
+        configured: the user that the settings name; empty for the token's owner, or with a Platform key the company's.
+
+    Returns:
+        None if meetergo does not let this key ask.
+
+    Raises:
+        ApiError: meetergo knows no such key, or did not answer.
+    """
+    if configured:
+        return configured
+    try:
+        return client.me().id
+    except Unauthorised:
+        raise
+    except Refused:
+        return None

@@ -41,6 +41,11 @@ class Findings:
     left: int = 0
     stopped: str | None = None
 
+    def take_back(self, booking_id: str) -> None:
+        """Of a booking that was not to be seen: another host is asked for it, or shows it."""
+        self.unknown[:] = [known for known in self.unknown if known != booking_id]
+        self.unread[:] = [unread for unread in self.unread if unread.what != f"booking {booking_id}"]
+
     @property
     def counts(self) -> dict[str, int]:
         """As a `Reconciliation` has them."""

@@ -17,13 +17,15 @@ from models.vault import Vault
 from worker.books import Books
 from worker.diary import Diaries
 from worker.findings import Findings, Unread
-from worker.hosts import Host, hosts_to_visit, unmapped
+from worker.hosts import Host, and_acting, mapped_hosts, unmapped
 from worker.office import Office
 from worker.settings import ComparisonSettings, ScheduleSettings
 from worker.turn import Taken, turn
 from worker.visit import Interrupted, Visit
 
 HORIZON = timedelta(days=90)
+PATIENCE = timedelta(minutes=2)
+"""How long a request of a run by the clock may wait for its turn. So long before its time is up it asks no more."""
 TURN = "reconcile"
 
 log = structlog.get_logger()
@@ -53,7 +55,7 @@ class Reconciler:
         is_over: Callable[[], bool] = lambda: False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> Findings:
-        """One run, longest not swept host first. What it does is safe to repeat, and to break off anywhere.
+        """One run, longest not visited host first. What it does is safe to repeat, and to break off anywhere.
 
         Args:
             only: the external id of the one host to compare.
@@ -99,10 +101,14 @@ class Reconciler:
         Raises:
             ApiError: meetergo does not say who acts.
         """
-        acting = self.diaries.acting_user if only is None else None
         with self.books.database.reading() as session:
-            findings.unmapped = unmapped(session)
-            return hosts_to_visit(session, only, acting)
+            findings.unmapped, hosts = unmapped(session), mapped_hosts(session, only)
+        if only is not None:
+            return hosts
+        findings.left = len(hosts)
+        acting = self.diaries.acting_user
+        with self.books.database.reading() as session:
+            return and_acting(session, hosts, acting)
 
 
 def open_reconciler(
@@ -125,9 +131,9 @@ def reconcile_by_the_clock(
         longest: how long it may take.
         stop: set when the process is asked to end.
     """
-    ends = time.monotonic() + longest.total_seconds()
+    ends = time.monotonic() + (longest - PATIENCE).total_seconds()
     try:
-        with settings.provider(settings.redis_url, share=BULK_SHARE) as client:
+        with settings.provider(settings.redis_url, share=BULK_SHARE, patience=PATIENCE) as client:
             reconciler = open_reconciler(settings, office.database, office.bell, office.inbox.vault, client)
             reconciler.run(is_over=lambda: stop.is_set() or time.monotonic() > ends)
     except Taken:
@@ -154,6 +160,7 @@ class Run:
         self._row_id = row_id
         self._is_over = is_over
         self._looked_at: set[str] = set()
+        self._is_first = True
 
     def visit(self, host: Host) -> None:
         """Compares one host, or notes that it cannot be read.
@@ -162,9 +169,15 @@ class Run:
             Interrupted: it is time to go.
             ApiError: no host can be read: the key is refused, or meetergo is away.
         """
-        swept_at = self._with.clock()
+        self._check()
+        swept_at, had_all_the_time = self._with.clock(), self._is_first
+        self._begin(host, swept_at)
         try:
             created_until = self._visit_to(host).make()
+        except Interrupted:
+            if not had_all_the_time:
+                self._begin(host, host.tried_at)  # so that it is the first of the next run
+            raise
         except Unauthorised:
             raise
         except ApiError as error:
@@ -172,6 +185,13 @@ class Run:
             return
         self.findings.hosts += 1
         self._save(host, created_until, swept_at)
+
+    def _begin(self, host: Host, tried_at: datetime | None) -> None:
+        """Before anything is read: a host that takes more than a run, or the process with it, goes to the end."""
+        self._is_first = False
+        if self._row_id is not None:
+            with self._with.books.database.transaction() as session:
+                ReconcileCursor.begin(session, host.user_id, tried_at)
 
     def _visit_to(self, host: Host) -> Visit:
         ours = self._with

@@ -1,5 +1,6 @@
 """A visit: one host's bookings, compared with that host's appointments at the provider."""
 
+import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ LOOKBACK = timedelta(days=1)
 """How far back of the last visit starts are compared: some meetings are moved or cancelled while they are on."""
 OVERLAP = timedelta(hours=1)
 """How far before the newest booking that was seen new ones are looked for: lists shift while they are read."""
+MOST_LOOK_UPS = 100
+"""So many bookings that are in no list are looked up in a visit: chance gives each of more than that its turn."""
 
 Page = tuple[datetime, list[Appointment]]
 
@@ -92,13 +95,15 @@ class Visit:
 
     def _look_for_vanished(self, since: datetime, until: datetime | None) -> None:
         """Bookings that should have been in the lists: moved away, given to another host, or not meetergo's at all."""
-        for booking_id in self.books.confirmed_with(self.host.user_id, since, until):
-            if booking_id not in self._met | self.looked_at:
-                self.check()
-                self._look_up(booking_id)
+        ours, listed = self.books.confirmed_with(self.host.user_id, since, until), self._met | self.looked_at
+        vanished = [booking_id for booking_id in ours if booking_id not in listed]
+        for booking_id in random.sample(vanished, min(len(vanished), MOST_LOOK_UPS)):
+            self.check()
+            self._look_up(booking_id)
 
     def _look_up(self, booking_id: str) -> None:
         asked_at = self.clock()
+        self.findings.take_back(booking_id)
         try:
             appointment = self.diary.one(booking_id)
         except (Unauthorised, Unavailable):
@@ -110,7 +115,6 @@ class Visit:
                 self._compare(asked_at, [appointment])
             else:
                 self.findings.unknown.append(booking_id)
-        self.looked_at.add(booking_id)
 
     def _pages(self, appointments: Iterator[Appointment]) -> Iterator[Page]:
         """So many at once as meetergo sends, and when we asked."""
@@ -126,6 +130,8 @@ class Visit:
     def _compare(self, asked_at: datetime, page: Iterable[Appointment]) -> None:
         new = {appointment.id: appointment for appointment in page if appointment.id not in self.looked_at}
         self._met.update(appointment.id for appointment in page)
+        for key in new:
+            self.findings.take_back(key)
         known = self.books.known(list(new))
         readings = [Reading(appointment, asked_at, known.get(key)) for key, appointment in new.items()]
         found = [(reading, differs) for reading in readings if (differs := self._drift(reading))]

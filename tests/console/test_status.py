@@ -16,6 +16,7 @@ from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident
 from models.migration import migrate
+from models.reconciliation import Reconciliation
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.worker.desk import Desk
@@ -171,6 +172,60 @@ def test_tables_of_an_earlier_version_are_a_concern(
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/earlier.db")
     assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
+
+
+def reconciled(desk: Desk, began: timedelta, ended: timedelta | None = None, **found: Any) -> None:
+    """A run that began so long ago, and ended so long ago."""
+    now = datetime.now(UTC)
+    with desk.office.database.transaction() as session:
+        session.add(
+            Reconciliation(started_at=now - began, ended_at=now - ended if ended is not None else None, **found)
+        )
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def test_the_last_reconciliation_is_shown(healthy: Desk) -> None:
+    assert looked()[1]["reconcile"] is None
+    reconciled(healthy, 30 * MINUTE, 29 * MINUTE, error="the key has ended")
+    reconciled(healthy, 6 * MINUTE, 5 * MINUTE, hosts=3, appointments=9, missed=2, revived=1, unknown=4)
+    reconciled(healthy, MINUTE)
+    code, seen = looked()
+    assert (code, seen["reconcile"]["last"]["missed"], seen["reconcile"]["last"]["error"]) == (0, 2, None)
+    assert "5 min ago: 9 appointments of 3 hosts, 3 differed, 4 unknown to meetergo" in ask("status").stdout
+
+
+def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Desk) -> None:
+    reconciled(healthy, 12 * MINUTE, 11 * MINUTE, error="the key has ended")
+    reconciled(healthy, MINUTE)
+    what = "reconcile does not read everything: the key has ended"
+    assert concerns() == [(what, "python -m console reconcile --dry-run")]
+    reconciled(healthy, MINUTE, MINUTE / 2)
+    assert concerns() == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "is_wrong"),
+    [
+        ([(59, None)], False),
+        ([(61, None), (5, None)], True),
+        ([(200, None), (100, 95), (30, None)], False),
+        ([(200, 195), (100, None), (30, None)], True),
+        ([(400, 395), (5, None)], False),
+        ([(25 * 60, None)], False),
+    ],
+    ids=["it runs", "none ended", "one was killed", "none ended since", "cron was off", "nobody reconciles any more"],
+)
+def test_runs_that_do_not_end_need_a_person(healthy: Desk, runs: list[tuple[int, int | None]], is_wrong: bool) -> None:
+    for began, ended in runs:
+        reconciled(healthy, began * MINUTE, ended and ended * MINUTE)
+    assert ["no run has ended since" in what for what, _ in concerns()] == ([True] if is_wrong else [])
+
+
+def test_who_stopped_reconciling_hears_no_more_of_it(healthy: Desk) -> None:
+    reconciled(healthy, timedelta(hours=25), timedelta(hours=25), error="the key has ended")
+    assert concerns() == []
 
 
 def test_watching_is_for_people(desk: Desk) -> None:

@@ -18,6 +18,7 @@ from worker.findings import Findings
 from worker.reconcile import Reconciler
 
 LISTS = "GET /v4/appointment/paginated"
+ME = "GET /v4/user/me"
 ONE = "GET /v4/appointment/{id}"
 PLENTY = 100_000
 

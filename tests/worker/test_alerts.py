@@ -13,6 +13,7 @@ from models.database import Database
 from models.delivery import Delivery
 from models.incident import CALM, TELLING_LEASE, WORTH_TELLING, Incident
 from models.notification import Notification
+from models.reconciliation import Reconciliation
 from models.survey import survey
 from tests.worker.desk import AT, START, Desk
 from tests.worker.operators import Operators, operators
@@ -71,6 +72,27 @@ def test_a_dead_delivery_is_told_once_and_again_when_it_is_over(desk: Desk, crew
     check(desk, alerts, 120, 135)
     assert crew_room.subjects() == ["deliveries are dead", "over: no delivery is dead any more"]
     assert [(row.began_at, row.ended_at) for row in desk.all(Incident)] == [(NOW + EACH, NOW + EACH * 4)]
+
+
+def test_a_reconcile_that_stopped_working_is_told_until_a_run_reads_everything(
+    desk: Desk, crew_room: Operators
+) -> None:
+    def run(error: str | None) -> None:
+        with desk.office.database.transaction() as session:
+            session.add(Reconciliation(started_at=datetime.now(UTC), ended_at=datetime.now(UTC), error=error))
+
+    alerts = alerts_to(crew_room)
+    run(None)
+    check(desk, alerts, 0)
+    assert crew_room.told == []
+    run("the key of host@example.com has ended")
+    check(desk, alerts, 15, 30)
+    assert crew_room.subjects() == ["reconcile does not read everything"]
+    assert "python -m console reconcile --dry-run" in crew_room.told[0][1]
+    assert "example.com" not in crew_room.told[0][1]
+    run(None)
+    check(desk, alerts, 45, 120)
+    assert crew_room.subjects()[1:] == ["over: reconcile reads everything again"]
 
 
 def test_what_is_told_are_counts_times_and_commands_and_nothing_else(desk: Desk, crew_room: Operators) -> None:

@@ -1,5 +1,6 @@
 """With CONFIRM_CANCELS a cancel is acted on only after meetergo said that it is true; without, as it comes."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,12 +18,14 @@ from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
 from tests.worker.desk import Desk
-from tests.worker.provider import ONE, Provider, free_start, webhook
+from tests.worker.provider import ME, ONE, Provider, free_start, webhook
 from worker.confirmation import NOT_CANCELLED
 from worker.jobs import tend
 from worker.office import open_office
 from worker.settings import WorkerSettings
 from worker.start import or_exit
+
+FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
 
 @pytest.fixture
@@ -131,7 +134,75 @@ def test_an_admin_who_is_configured_is_asked_as_first(
     assert (last(provider).status, last(provider).note) == ("done", NOT_CANCELLED)
 
 
+def test_without_a_configured_admin_the_companys_owner_is_asked_as_and_looked_up_once(confirming: Provider) -> None:
+    for number in range(2):
+        booking_id = confirming.book(confirming.add_host(number))
+        confirming.desk.tell(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
+        try_again(confirming)
+        assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+    assert confirming.meetergo.requests[ME] == 1
+
+
+def test_what_only_hosts_were_asked_for_does_not_count_as_gone(confirming: Provider) -> None:
+    """It may have been given to somebody else."""
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    confirming.meetergo.answer_next(ME, FORBIDDEN)
+    body = cancelled(confirming, booking_id)
+    del confirming.meetergo.appointments[booking_id]
+    confirming.desk.tell(body)
+    try_again(confirming)
+    assert (last(confirming).status, confirming.desk.booking(booking_id).status) == ("pending", "confirmed")
+    assert "set MEETERGO_API_USER" in last(confirming).last_error
+
+
+def test_an_answer_that_does_not_say_whether_it_is_cancelled_settles_nothing(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.told()
+    body = cancelled(confirming, booking_id)
+    confirming.meetergo.answer_next(ONE, Answer(200, json.dumps({"id": booking_id}).encode()))
+    confirming.desk.tell(body)
+    try_again(confirming)
+    assert (last(confirming).status, last(confirming).note) == ("pending", None)
+    assert "does not say" in last(confirming).last_error
+
+
+def test_while_meetergo_is_silent_one_cancel_asks_and_the_others_wait_without(confirming: Provider) -> None:
+    booked = [confirming.book(confirming.add_host(number)) for number in range(3)]
+    confirming.told()
+    confirming.meetergo.trouble = Trouble(fail=1)
+    confirming.desk.deliver(*(cancelled(confirming, one) for one in booked))
+    confirming.desk.work_off()
+    try_again(confirming)
+    assert confirming.meetergo.requests.total() == 1
+    waiting = [row for row in confirming.desk.all(Delivery) if row.status == "pending"]
+    assert ["a moment ago" in row.last_error for row in waiting].count(True) == 2
+
+
+@pytest.mark.parametrize("quick", [Answer(429, b""), Answer(200, b"not json")])
+def test_one_quick_refusal_keeps_no_other_cancel_waiting(confirming: Provider, quick: Answer) -> None:
+    booked = [confirming.book(confirming.add_host(number)) for number in range(2)]
+    confirming.told()
+    confirming.meetergo.answer_next(ONE, quick)
+    confirming.desk.deliver(*(cancelled(confirming, one) for one in booked))
+    confirming.desk.work_off()
+    try_again(confirming)
+    assert sorted(row.status for row in confirming.desk.all(Delivery)) == ["done", "done", "done", "pending"]
+
+
+def test_for_a_turn_at_meetergo_the_worker_does_not_wait(open_provider: Callable[..., Provider]) -> None:
+    provider = open_provider(meetergo_api_per_minute="1")
+    booking_id = provider.book(provider.add_host())
+    provider.told()
+    provider.desk.tell(cancelled(provider, booking_id))
+    try_again(provider)
+    row = last(provider)
+    assert (row.status, row.due_at > datetime.now(UTC) + timedelta(seconds=20)) == ("pending", True)
+    assert "limit of requests a minute is used up" in row.last_error
+
+
 def test_a_cancel_of_which_nobody_knows_a_host_waits_until_somebody_does(confirming: Provider) -> None:
+    confirming.meetergo.answer_next(ME, FORBIDDEN)
     booking_id = confirming.book(confirming.add_host())
     confirming.desk.tell(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
     try_again(confirming)
@@ -273,8 +344,12 @@ def test_a_token_cannot_be_told_to_act_as_somebody(
     assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
 
 
-def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(confirming: Provider) -> None:
+def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(
+    open_provider: Callable[..., Provider], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """True and made-up cancels, repeated and reversed: in the end each row is what meetergo says."""
+    monkeypatch.setattr("worker.confirmation.RESPITE", timedelta(0))
+    confirming = open_provider()
     host = confirming.add_host()
     booked = [confirming.book(host, number) for number in range(6)]
     created = [webhook(confirming.meetergo, confirming.meetergo.appointments[one]) for one in booked]

@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 
+from meetergo.sandbox.mischief import Answer
 from meetergo.sandbox.trouble import Trouble
 from models.booking import Booking
 from models.delivery import Delivery
+from models.failures import Permanent
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
-from tests.worker.provider import GUEST, LISTS, ONE, Provider, free_start, webhook
+from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook
 from worker.reading import SETTLED
+
+FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
 
 def statuses(provider: Provider) -> dict[str, str]:
@@ -125,14 +129,14 @@ def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host
     provider.told()
     news = provider.desk.news()
     findings = provider.reconcile()
-    assert (findings.hosts, findings.appointments, findings.drifts, findings.is_clean) == (3, 9, [], True)
+    assert (findings.hosts, findings.appointments, findings.drifts, findings.is_clean) == (4, 9, [], True)
     assert provider.reconciled() == []
     assert provider.desk.news() == news
-    assert dict(provider.meetergo.requests) == {LISTS: 3}
+    assert dict(provider.meetergo.requests) == {LISTS: 4, ME: 1}
     for made in list(provider.meetergo.appointments.values())[::3]:
         made["createdAt"] = "2024-01-14T15:30:00.000Z"
     assert kinds(provider) == []
-    assert dict(provider.meetergo.requests) == {LISTS: 6}
+    assert dict(provider.meetergo.requests) == {LISTS: 8, ME: 2}
 
 
 def test_a_second_run_finds_nothing(provider: Provider) -> None:
@@ -154,7 +158,7 @@ def test_more_than_a_page_is_read_to_its_end(provider: Provider) -> None:
     findings = provider.reconciler().run()
     assert {drift.booking_id for drift in findings.drifts} == booked
     assert (findings.appointments, len(provider.reconciled())) == (215, 215)
-    assert dict(provider.meetergo.requests) == {LISTS: 3}
+    assert dict(provider.meetergo.requests) == {LISTS: 3 + 1, ME: 1}
 
 
 def test_a_long_list_is_read_newest_first_and_then_swept_for_changes(provider: Provider) -> None:
@@ -171,7 +175,7 @@ def test_a_long_list_is_read_newest_first_and_then_swept_for_changes(provider: P
         record(provider, booking_id)["createdAt"] = provider.clock().isoformat()
     provider.meetergo.requests.clear()
     assert sorted(kinds(provider)) == ["cancelled", "missed", "missed"]
-    assert dict(provider.meetergo.requests) == {LISTS: 1 + 2}
+    assert dict(provider.meetergo.requests) == {LISTS: 1 + 2 + 1, ME: 1}
 
 
 def test_the_next_run_looks_back_to_where_the_last_one_was(provider: Provider) -> None:
@@ -192,7 +196,7 @@ def test_one_host_who_cannot_be_read_holds_nobody_up(provider: Provider) -> None
     booking_id = provider.book(hosts[2])
     findings = provider.reconcile()
     assert [unread.what for unread in findings.unread] == ["host 1", "host 5"]
-    assert (findings.hosts, findings.unmapped, findings.is_clean) == (2, 1, False)
+    assert (findings.hosts, findings.unmapped, findings.is_clean) == (3, 1, False)
     assert statuses(provider) == {booking_id: "confirmed"}
     assert "host 1" in provider.desk.all(Reconciliation)[0].error
 
@@ -202,7 +206,7 @@ def test_a_host_who_always_fails_does_not_keep_the_others_from_their_turn(provid
     booking_id = provider.book(provider.add_host(2))
     provider.meetergo.answer_next(LISTS, *["fail"] * 3)
     findings = provider.reconcile()
-    assert (len(findings.unread), findings.hosts) == (1, 1)
+    assert (len(findings.unread), findings.hosts) == (1, 2)
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
@@ -267,6 +271,45 @@ def test_a_booking_that_went_to_another_host_is_found(provider: Provider) -> Non
     assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
 
 
+def test_without_a_user_a_platform_key_acts_as_the_companys_owner(provider: Provider) -> None:
+    first, second = provider.add_host(1), provider.add_host(2)
+    booking_id = provider.book(first)
+    provider.told()
+    given = record(provider, booking_id)
+    given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
+    assert kinds(provider, only="1") == ["changed"]
+    assert dict(provider.meetergo.requests) == {LISTS: 1, ME: 1, ONE: 2}
+    own_type = next(
+        item["id"]
+        for item in provider.meetergo.meeting_types.values()
+        if item["userId"] == provider.meetergo.company.admin_id
+    )
+    own = provider.meetergo.people.book(own_type, free_start(), GUEST)["appointmentId"]
+    assert kinds(provider) == ["missed"]
+    assert own in statuses(provider)
+
+
+def test_a_key_that_may_not_ask_who_it_is_reads_the_hosts_all_the_same(provider: Provider) -> None:
+    booking_id = provider.book(provider.add_host())
+    provider.meetergo.answer_next(ME, FORBIDDEN)
+    findings = provider.reconcile()
+    assert (findings.hosts, findings.is_clean) == (1, True)
+    assert statuses(provider) == {booking_id: "confirmed"}
+
+
+def test_a_booking_that_went_to_another_host_is_found_by_that_hosts_list(provider: Provider) -> None:
+    """Nobody who may see all bookings is known, and the host who had it sees nothing of it any more."""
+    provider.meetergo.answer_next(ME, FORBIDDEN)
+    first, second = provider.add_host(1), provider.add_host(2)
+    booking_id = provider.book(first)
+    provider.told()
+    given = record(provider, booking_id)
+    given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
+    findings = provider.reconcile()
+    assert ([drift.kind for drift in findings.drifts], findings.is_clean) == (["changed"], True)
+    assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
+
+
 def test_a_dry_run_says_what_differs_and_writes_nothing(provider: Provider) -> None:
     host = provider.add_host()
     known = provider.book(host)
@@ -294,7 +337,7 @@ def test_the_run_is_kept_as_a_row(provider: Provider) -> None:
     provider.book(provider.add_host())
     provider.reconcile()
     row = provider.desk.all(Reconciliation)[0]
-    assert (row.hosts, row.appointments, row.missed, row.changed, row.error) == (1, 1, 1, 0, None)
+    assert (row.hosts, row.appointments, row.missed, row.changed, row.error) == (2, 1, 1, 0, None)
     assert row.ended_at >= row.started_at
 
 
@@ -305,6 +348,18 @@ def test_a_booking_that_somebody_deleted_here_comes_back(provider: Provider) -> 
         session.delete(session.get_one(Booking, booking_id))
     assert kinds(provider) == ["missed"]
     assert statuses(provider) == {booking_id: "confirmed"}
+
+
+def test_a_repair_that_died_is_tried_again(provider: Provider) -> None:
+    """It was handed to a worker that could not handle it then: nobody else would try it."""
+    booking_id = provider.book(provider.add_host())
+    provider.reconciler().run()
+    with provider.desk.office.database.transaction() as session:
+        for row in session.query(Delivery):
+            row.fail(Permanent("it was broken then"), provider.clock())
+    assert kinds(provider) == ["missed"]
+    assert statuses(provider) == {booking_id: "confirmed"}
+    assert [row.status for row in provider.reconciled()] == ["done"]
 
 
 def test_drift_that_waits_for_the_worker_is_not_delivered_again(provider: Provider) -> None:

@@ -4,14 +4,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from console.stage import processes
 from meetergo.api.results import Appointment
@@ -27,21 +29,76 @@ from worker.turn import Taken, turn
 def swept(provider: Provider) -> list[str]:
     with provider.desk.office.database.reading() as session:
         return sorted(
-            session.scalars(ReconcileCursor.__table__.select().with_only_columns(ReconcileCursor.meetergo_user_id))
+            session.scalars(select(ReconcileCursor.meetergo_user_id).where(ReconcileCursor.swept_at.is_not(None)))
         )
 
 
+def after(questions: int) -> Callable[[], bool]:
+    """Whether it is time to go: not yet, so many times. It is asked before each host, and before each request."""
+    answers = chain(repeat(False, questions), repeat(True))
+    return lambda: next(answers)
+
+
 def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_hosts: Provider) -> None:
-    asked = iter([False, True])
-    first = three_hosts.reconcile(is_over=lambda: next(asked))
-    assert (first.hosts, first.left, len(first.drifts)) == (1, 2, 1)
+    first = three_hosts.reconcile(is_over=after(2))
+    assert (first.hosts, first.left, len(first.drifts)) == (1, 3, 1)
     three_hosts.meetergo.requests.clear()
-    asked = iter([False, False, True])
-    second = three_hosts.reconcile(is_over=lambda: next(asked))
-    assert (second.hosts, second.left) == (2, 1)
+    second = three_hosts.reconcile(is_over=after(4))
+    assert (second.hosts, second.left) == (2, 2)
     assert len(swept(three_hosts)) == 3
     assert len(three_hosts.desk.all(Booking)) == 3
     assert three_hosts.desk.news() == ["created"] * 3
+
+
+def test_a_host_who_takes_more_than_a_run_does_not_keep_the_others_from_their_turn(provider: Provider) -> None:
+    hosts = [provider.add_host(number) for number in (1, 2)]
+    for number in range(12):
+        provider.book(hosts[0], number)
+    provider.told()
+    provider.meetergo.appointments.clear()
+    new = provider.book(hosts[1])
+    first = provider.reconcile(is_over=after(8))
+    assert (first.hosts, first.left) == (0, 3)
+    second = provider.reconcile(is_over=after(8))
+    assert (second.hosts, second.left) == (2, 1)
+    assert provider.desk.booking(new).status == "confirmed"
+
+
+def test_a_host_who_was_interrupted_late_in_a_run_is_the_first_of_the_next(provider: Provider) -> None:
+    """Else who is always reached when little time is left would never be read to the end."""
+    hosts = [provider.add_host(number) for number in (1, 2)]
+    for number in range(3):
+        provider.book(hosts[1], number)
+    provider.told()
+    provider.meetergo.appointments.clear()
+    assert provider.reconcile(is_over=after(5)).hosts == 1
+    assert provider.reconcile(is_over=after(5)).hosts == 1
+    assert len(swept(provider)) == 2
+
+
+def test_of_many_bookings_that_are_gone_each_visit_looks_some_up_and_in_time_all(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.visit.MOST_LOOK_UPS", 4)
+    host = provider.add_host()
+    booked = {provider.book(host, number) for number in range(6)}
+    provider.told()
+    provider.meetergo.appointments.clear()
+    seen: set[str] = set()
+    for _ in range(100):
+        unknown = provider.reconcile(only="1").unknown
+        assert len(unknown) == 4
+        seen.update(unknown)
+        if seen == booked:
+            break
+    assert seen == booked
+
+
+def test_who_acts_and_is_not_mapped_waits_for_a_turn_like_everybody(provider: Provider) -> None:
+    provider.add_host()
+    assert provider.reconcile(is_over=after(2)).hosts == 1
+    provider.reconcile(is_over=after(2))
+    assert provider.meetergo.company.admin_id in swept(provider)
 
 
 def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
@@ -58,7 +115,7 @@ def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(t
     three_hosts.desk.office.bell.redis.delete(f"meetergo-inbox:turn:{TURN}")  # as it would end by itself
     three_hosts.meetergo.requests.clear()
     findings = three_hosts.reconcile()
-    assert (findings.hosts, len(findings.drifts), three_hosts.meetergo.requests[LISTS]) == (3, 3, 3)
+    assert (findings.hosts, len(findings.drifts), three_hosts.meetergo.requests[LISTS]) == (4, 3, 4)
     assert three_hosts.desk.news() == ["created"] * 3
     assert len(three_hosts.reconciled()) == 3
 
@@ -107,7 +164,7 @@ def test_a_webhook_that_arrives_while_the_list_is_read_wins(
         return iter(page)
 
     monkeypatch.setattr(Diary, "newest_first", slowly)
-    provider.reconcile()
+    provider.reconcile(only="1")
     booking = provider.desk.booking(booking_id)
     assert (booking.status, booking.cancel_reason, booking.starts_at) == (
         "cancelled",
@@ -150,11 +207,11 @@ def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
     task = partial(reconcile_by_the_clock, settings, longest=timedelta(minutes=8), stop=stop)
     task(three_hosts.desk.office, three_hosts.clock())
     three_hosts.work_off()
-    assert [(row.hosts, row.error) for row in three_hosts.desk.all(Reconciliation)] == [(3, None)]
+    assert [(row.hosts, row.error) for row in three_hosts.desk.all(Reconciliation)] == [(4, None)]
     assert len(three_hosts.desk.all(Booking)) == 3
     stop.set()
     task(three_hosts.desk.office, three_hosts.clock())
-    assert [row.hosts for row in three_hosts.desk.all(Reconciliation)] == [3, 0]
+    assert [row.hosts for row in three_hosts.desk.all(Reconciliation)] == [4, 0]
 
 
 def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts: Provider, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("meetergo_user_id", sa.String(length=255), nullable=False),
         sa.Column("created_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("swept_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("meetergo_user_id", name=op.f("pk_reconcile_cursors")),
     )
     op.create_table(
