@@ -8,7 +8,7 @@ from console import hosts, output
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
 from meetergo.api import Booked, Guest, Meetergo, Waiting
-from meetergo.api.errors import Ambiguous
+from meetergo.api.errors import Ambiguous, ApiError
 
 WAITS_FOR = {
     "double_opt_in": "the guest's yes, for which meetergo asks by mail",
@@ -79,17 +79,23 @@ def _book(meetergo: Meetergo, what: str, start: datetime, guest: Guest, host_id:
     """The id of the booking alone: whoever has its secret can cancel it."""
     try:
         outcome = meetergo.book(what, start, guest, host_ids=[host_id])
-    except Ambiguous:
-        found = _find(meetergo.as_user(host_id), what, start, guest.email)
+    except Ambiguous as unclear:
+        try:
+            found = _find(meetergo, host_id, what, start, guest.email)
+        except ApiError:
+            raise unclear from None  # that it is to be looked up is what matters, not why we could not
         if not found:
             raise
         return found
     return outcome.appointment_id if isinstance(outcome, Booked) else outcome
 
 
-def _find(host: Meetergo, what: str, start: datetime, email: str) -> str | None:
-    """The appointment that an unclear answer may have made."""
-    for appointment in host.appointments(start=start, end=start + timedelta(minutes=1), meeting_type_id=what):
+def _find(meetergo: Meetergo, host_id: str, what: str, start: datetime, email: str) -> str | None:
+    """The appointment that an unclear answer may have made. With a personal token, an admin asks for the host's."""
+    can_act = meetergo.acts_as_anybody
+    asking, of_user = (meetergo.as_user(host_id), None) if can_act else (meetergo, host_id)
+    end = start + timedelta(minutes=1)
+    for appointment in asking.appointments(start=start, end=end, meeting_type_id=what, of_user=of_user):
         emails = {(attendee.email or "").casefold() for attendee in appointment.attendees or ()}
         if appointment.start == start and email.casefold() in emails and not appointment.is_cancelled:
             return appointment.id

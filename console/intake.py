@@ -24,14 +24,19 @@ class Intake:
     Attributes:
         outcomes: how many of each.
         failed: lines, and why.
-        left: how many were not tried.
-        stopped: why not; empty if all were.
+        rest: lines that were not taken; a line that stopped the run is the first.
+        stopped: why not, and at which line; empty if all were.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     failed: list[tuple[Line, str]] = field(default_factory=list)
-    left: int = 0
+    rest: Sequence[Line] = ()
     stopped: str = ""
+
+    @property
+    def left(self) -> int:
+        """How many lines were not taken."""
+        return len(self.rest)
 
     def run(self, lines: Sequence[Line], take: Callable[[Entry], Outcome], advance: Callable[[], object]) -> None:
         """Takes all, or stops where going on is useless.
@@ -41,21 +46,21 @@ class Intake:
             take: takes one host.
             advance: told after each line.
         """
-        unanswered, self.left = 0, len(lines)
-        for line in lines:
+        unanswered, self.rest = 0, lines
+        for taken, line in enumerate(lines, 1):
             try:
                 self._take(line, take)
                 unanswered = 0
             except HOPELESS as error:
-                self.stopped = what_is_wrong(error)
+                self.stopped = f"line {line.number}: {what_is_wrong(error)}"
                 return
             except Unavailable as error:
                 self.failed.append((line, str(error)))
                 unanswered += 1
-            self.left -= 1
+            self.rest = lines[taken:]
             advance()
-            if unanswered == UNANSWERED and self.left:
-                self.stopped = f"meetergo did not answer for {UNANSWERED} lines in a row"
+            if unanswered == UNANSWERED and self.rest:
+                self.stopped = f"line {line.number}: meetergo did not answer for {UNANSWERED} lines in a row"
                 return
 
     def as_json(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from meetergo.api import BULK_SHARE
 
 SHOWN = 20
 INTERRUPTED = 130
+INTERRUPTION = "interrupted"
 FAILED = ".failed"
 
 
@@ -62,7 +63,7 @@ def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_roo
             with _bar("Onboarding", len(chosen)) as advance:
                 intake.run(chosen, take, advance)
         except KeyboardInterrupt:
-            intake.stopped = "interrupted"
+            intake.stopped = INTERRUPTION
         finally:
             if lines is None and not dry_run:
                 _write_failed(file, intake)
@@ -95,9 +96,11 @@ def _failed_file(file: Path) -> Path:
 
 
 def _write_failed(file: Path, intake: Intake) -> None:
-    """A run that stopped must not take away lines that were not tried."""
+    """A run that stopped leaves there what it did not take; one that was cut off takes no line away."""
     target = _failed_file(file)
-    if not intake.left or (intake.failed and target != file):
+    if (intake.stopped or not intake.rest) and intake.stopped != INTERRUPTION:
+        write_failed(target, [*intake.failed, *((line, f"not taken: {intake.stopped}") for line in intake.rest)])
+    elif intake.failed and target != file:
         write_failed(target, intake.failed)
 
 
@@ -119,7 +122,7 @@ def _report(intake: Intake, file: Path, dry_run: bool, as_json: bool) -> None:
             click.echo(f"Correct them in {_failed_file(file).name}, and onboard that file.")
         if not dry_run and found.total() > found["known"]:
             click.echo("The sweep links bookings that waited for them, within 15 seconds while cron runs.")
-    if intake.stopped == "interrupted":
+    if intake.stopped == INTERRUPTION:
         click.echo(f"Interrupted with {intake.left} to go: run it again to go on.", err=True)
         raise SystemExit(INTERRUPTED)
     if intake.stopped:

@@ -1,9 +1,11 @@
 """The onboarding: each host of a roster gets a user in meetergo and a row here, once, whatever happens in between.
 
-meetergo has no idempotency key. What keeps a user from being made twice is the e-mail, which is looked up before,
-and again after each answer that leaves open whether the user was made.
+meetergo has no idempotency key. What keeps a user from being made twice is the row, and else the e-mail, which is
+looked up before, and again some time after an answer that leaves open whether the user was made. Within a run, nobody
+is asked for again who may have been made.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,15 +13,18 @@ from sqlalchemy.exc import IntegrityError
 
 from console.directory import Directory, booking_url
 from console.entry import Entry
+from console.patience import let_it_settle
 from meetergo.api import Meetergo
-from meetergo.api.errors import AlreadyExists, Ambiguous
+from meetergo.api.errors import AlreadyExists, Ambiguous, Forbidden
 from meetergo.api.results import MeetingType, User
 from models.database import Database
 from models.platform_user import PlatformUser
 
-Outcome = Literal["created", "adopted", "known"]
+LEFT_OPEN = "meetergo left open whether it made the user and does not list it: run it again later"
+UNKNOWN = "its meetergo_user_id is no user of the company: correct it, or run users sync"
+NOT_SHOWN = "meetergo does not let us see the meeting types of this user: give the user a role that may have some"
 
-TRIES = 3
+Outcome = Literal["created", "adopted", "known"]
 
 
 class NotOnboarded(Exception):
@@ -44,12 +49,14 @@ class Onboarding:
         database: where the rows are.
         directory: who is in the company.
         booking_root: where public pages are, for users whose address meetergo does not tell; None to leave it out.
+        settle: waits before it looks for a user whose making was left open.
     """
 
     meetergo: Meetergo
     database: Database
     directory: Directory
     booking_root: str | None = None
+    settle: Callable[[], object] = let_it_settle
 
     def foretell(self, entry: Entry) -> Outcome:
         """What `take` would do."""
@@ -64,23 +71,26 @@ class Onboarding:
         """
         if self._is_known(entry):
             return "known"
-        for _ in range(TRIES):
-            if self._take_existing(entry):
-                return "adopted"
-            try:
-                identity = self._create(entry)
-            except Ambiguous:
-                self.directory.read_again()
-            except AlreadyExists:
-                self.directory.read_again()
-                if not self._find(entry):
-                    raise
-            else:
-                self._keep(entry, identity)
-                return "created"
         if self._take_existing(entry):
             return "adopted"
-        raise NotOnboarded("meetergo left open several times whether it made the user, and does not list it: try later")
+        try:
+            identity = self._create(entry)
+        except (Ambiguous, AlreadyExists) as error:
+            return self._look_again(entry, error)
+        self._keep(entry, identity)
+        return "created"
+
+    def _look_again(self, entry: Entry, error: Ambiguous | AlreadyExists) -> Outcome:
+        """Somebody may be there now. If not, it does not ask again: the first request may still be on its way."""
+        left_open = isinstance(error, Ambiguous)
+        if left_open:
+            self.settle()
+        self.directory.read_again()
+        if self._take_existing(entry):
+            return "adopted"
+        if left_open:
+            raise NotOnboarded(LEFT_OPEN) from error
+        raise error
 
     def _take_existing(self, entry: Entry) -> bool:
         found = self._find(entry)
@@ -96,6 +106,14 @@ class Onboarding:
         return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
 
     def _find(self, entry: Entry) -> User | None:
+        """The user whom the row names; if it names none, the one with the e-mail."""
+        with self.database.reading() as session:
+            row = PlatformUser.known_as(session, entry.external_id)
+        if row and row.meetergo_user_id:
+            mapped = self.directory.all().get(row.meetergo_user_id)
+            if mapped is None:
+                raise NotOnboarded(UNKNOWN)
+            return mapped
         found = self.directory.called(entry.email)
         if len(found) > 1:
             raise NotOnboarded("several users of meetergo have this e-mail: map the right one yourself")
@@ -114,7 +132,11 @@ class Onboarding:
         return Identity(new.id, new.meeting_type_id, new.booking_url)
 
     def _adopt(self, entry: Entry, user: User) -> Identity:
-        chosen = _best(self.directory.meeting_types(user.id), entry)
+        try:
+            found = self.directory.meeting_types(user.id)
+        except Forbidden as error:
+            raise NotOnboarded(NOT_SHOWN) from error
+        chosen = _best(found, entry)
         if chosen is None:
             return Identity(user.id, None, None)
         return Identity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))

@@ -15,10 +15,15 @@ from models import queue
 
 
 @contextmanager
-def open_registry() -> Iterator[tuple[Registry, Sequence[Address], "Redis | None"]]:
-    """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence."""
+def open_registry(force: bool = False) -> Iterator[tuple[Registry, Sequence[Address], "Redis | None"]]:
+    """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence.
+
+    Args:
+        force: whether webhooks that post to another host may be changed.
+    """
     settings = RegistrationSettings.load()
     ours = addresses.ours(settings)
     redis = queue.connect(settings.redis_url) if settings.redis_url else None
     with keeping(settings) as database, calling(settings) as meetergo:
-        yield Registry(meetergo, database, lambda: datetime.now(UTC)), ours, redis
+        here = None if force else addresses.host_of(ours[-1].url)
+        yield Registry(meetergo, database, lambda: datetime.now(UTC), here), ours, redis

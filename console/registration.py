@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from console.addresses import Address, host_of
+import click
+
+from console.addresses import Address, host_of, mark_in
+from console.patience import let_it_settle
 from console.registry import EVENTS, Registry, Seen, Step
 from meetergo.api.errors import Ambiguous
+from meetergo.api.results import Webhook
 
 TRIES = 3
 
@@ -12,14 +16,22 @@ Steps = Callable[[Seen], Iterator[Step]]
 """What there is to do about what is seen."""
 
 
-def registration(registry: Registry, addresses: Sequence[Address]) -> Steps:
-    """The newest address is registered once: an older one of ours moves rather than taking a second place."""
+def registration(registry: Registry, addresses: Sequence[Address], *, move: bool = False) -> Steps:
+    """The newest address is registered once: an older one of ours moves rather than taking a second place.
+
+    Args:
+        registry: where.
+        addresses: ours, oldest to newest.
+        move: also from another key's address on the same host, by which deliveries come as we speak.
+    """
 
     def steps(seen: Seen) -> Iterator[Step]:
         older = seen.older(addresses)
         if seen.at(addresses[-1]):
             yield from _corrections(registry, addresses[-1], seen)
         elif older:
+            if not move:
+                _check_key(older[-1], addresses[-1])
             yield registry.move(older[-1], addresses[-1])
         else:
             yield registry.create(addresses[-1])
@@ -51,13 +63,17 @@ def retirement(registry: Registry, addresses: Sequence[Address]) -> Steps:
     return steps
 
 
-def settle(registry: Registry, steps: Steps, tell: Callable[[str], None]) -> None:
-    """Does what there is to do. After a step of which nobody knows whether it was done, it looks, and decides anew.
+def settle(
+    registry: Registry, steps: Steps, tell: Callable[[str], None], wait: Callable[[], object] = let_it_settle
+) -> None:
+    """Does what there is to do. After a step of which nobody knows whether it was done, it waits, looks, and decides
+    anew.
 
     Args:
         registry: where.
         steps: what to do.
         tell: hears what was done.
+        wait: gives a step that was left open its time.
 
     Raises:
         Ambiguous: that happened too often.
@@ -70,6 +86,7 @@ def settle(registry: Registry, steps: Steps, tell: Callable[[str], None]) -> Non
         except Ambiguous:
             if not left:
                 raise
+            wait()
         else:
             return
 
@@ -77,6 +94,15 @@ def settle(registry: Registry, steps: Steps, tell: Callable[[str], None]) -> Non
 def occupants(seen: Seen) -> str:
     """Who takes the places there are, without anybody's secret path."""
     return ", ".join(f"{webhook.id} ({host_of(webhook.endpoint)})" for webhook in seen.webhooks)
+
+
+def _check_key(older: Webhook, newest: Address) -> None:
+    """A receiver that was not restarted yet answers 404 by the newest key."""
+    if host_of(older.endpoint) == host_of(newest.url) and mark_in(older.endpoint) != newest.mark:
+        raise click.ClickException(
+            f"webhook {older.id} posts to the address of an older key, and stays: `webhook rotate` goes over to the "
+            "newest key without losing a delivery; --move moves it at once, if the receiver has that key already"
+        )
 
 
 def _corrections(registry: Registry, address: Address, seen: Seen) -> Iterator[Step]:

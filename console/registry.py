@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import click
+
 from console.addresses import Address, host_of, mark_in
 from meetergo.api import Meetergo
+from meetergo.api.errors import Ambiguous
 from meetergo.api.results import Webhook
 from models.database import Database
 from models.endpoint import Endpoint
@@ -73,20 +76,37 @@ class Registry:
 
     Args:
         meetergo: acts as an admin.
-        database: remembers them.
+        database: remembers them. It may be a copy of another installation's, and so remember the other's.
         clock: what time it is, UTC.
+        host: where we are; webhooks that post elsewhere stay as they are. None for anywhere.
     """
 
-    def __init__(self, meetergo: Meetergo, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, meetergo: Meetergo, database: Database, clock: Callable[[], datetime], host: str | None = None
+    ) -> None:
         self._meetergo = meetergo
         self._database = database
         self._clock = clock
+        self._host = host
 
     def look(self) -> Seen:
         """Asks meetergo, and recalls."""
         webhooks = self._meetergo.webhooks()
         with self._database.reading() as session:
             return Seen(webhooks, {row.provider_id: row for row in Endpoint.known(session)})
+
+    def check_host(self, webhook: Webhook) -> None:
+        """Before a webhook is changed or removed.
+
+        Raises:
+            ClickException: it posts to another host, so another installation may live by it.
+        """
+        there = host_of(webhook.endpoint)
+        if self._host is not None and there.casefold() != self._host.casefold():
+            raise click.ClickException(
+                f"webhook {webhook.id} posts to {there} and not to {self._host}: if this database is a copy of another "
+                "installation's, the webhook is that one's. Only if it is not: run this again with --force"
+            )
 
     def create(self, address: Address) -> Step:
         """One more webhook."""
@@ -102,9 +122,12 @@ class Registry:
 
     def move(self, webhook: Webhook, address: Address) -> Step:
         """A webhook of ours to another address."""
+        self.check_host(webhook)
 
         def do() -> None:
             changed = self._meetergo.update_webhook(webhook.id, endpoint=address.url, event_types=EVENTS)
+            if changed.endpoint != address.url:
+                raise Ambiguous(f"meetergo took a new address for webhook {webhook.id}, and answered with another one")
             self._remember(address, changed)
 
         where = f"from {host_of(webhook.endpoint)} to {host_of(address.url)}"
@@ -120,6 +143,7 @@ class Registry:
 
     def remove(self, webhook: Webhook) -> Step:
         """A webhook of ours that is not needed."""
+        self.check_host(webhook)
 
         def do() -> None:
             self._meetergo.delete_webhook(webhook.id)

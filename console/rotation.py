@@ -19,6 +19,10 @@ from meetergo.api.errors import LimitReached
 from models.endpoint import last_came_by
 
 LOOK_EVERY = timedelta(seconds=2)
+NO_PLACE = (
+    "found no place for a second webhook, so the one that there is moves at once, as by `webhook register --move`: "
+    "a receiver that does not have the newest key yet refuses deliveries until it is restarted"
+)
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,19 @@ class Rotation:
 
         Raises:
             LimitReached: there is no room, and nothing of ours to replace.
+            ClickException: an older one posts to another host.
         """
         try:
             settle(self.registry, addition(self.registry, self.addresses), self.tell)
         except LimitReached:
             if not self.registry.look().older(self.addresses):
                 raise
-            self.tell("found no place for a second webhook, so the one that there is moves at once")
-            settle(self.registry, registration(self.registry, self.addresses), self.tell)
-        return bool(self.registry.look().older(self.addresses))
+            self.tell(NO_PLACE)
+            settle(self.registry, registration(self.registry, self.addresses, move=True), self.tell)
+        older = self.registry.look().older(self.addresses)
+        for webhook in older:
+            self.registry.check_host(webhook)
+        return bool(older)
 
     def wait(self, timeout: timedelta, *, every: timedelta = LOOK_EVERY) -> bool:
         """Waits until a delivery came by the newest address since it is registered; whether one did."""

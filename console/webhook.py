@@ -18,15 +18,18 @@ from console.webhook_list import list_command
 from meetergo.api.errors import LimitReached
 
 INTERRUPTED = 130
+ELSEWHERE = click.option("--force", is_flag=True, help="Change also what posts to another host than PUBLIC_URL's.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
 
 
 @click.command()
+@click.option("--move", is_flag=True, help="Move from an older key's address at once: the receiver has the newest key.")
+@ELSEWHERE
 @DRY_RUN
-def register(dry_run: bool) -> None:
+def register(move: bool, force: bool, dry_run: bool) -> None:
     """Make meetergo post to our address, once. Running it again changes nothing."""
-    with open_registry() as (registry, ours, _):
-        _settle(registry, registration(registry, ours), dry_run)
+    with open_registry(force) as (registry, ours, _):
+        _settle(registry, registration(registry, ours, move=move), dry_run)
         if not dry_run and (older := registry.look().older(ours)):
             click.echo(f"{len(older)} more at older addresses of ours: `webhook rotate` removes them.")
 
@@ -34,14 +37,18 @@ def register(dry_run: bool) -> None:
 @click.command()
 @click.option("--timeout", type=LENGTH, default="24h", show_default=True, help="How long to wait for a delivery.")
 @click.option("--no-wait", is_flag=True, help="Look once whether a delivery came, and do not wait.")
-@click.option("--force", is_flag=True, help="Remove the older addresses even if no delivery came by the newest.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Remove the older addresses even if no delivery came by the newest, or they are elsewhere.",
+)
 @DRY_RUN
 def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> None:
     """Move from the older of WEBHOOK_KEYS to the newest without losing a delivery.
 
     Append the new key to WEBHOOK_KEYS and restart the receiver first. It may be interrupted and run again.
     """
-    with _interruptible(), open_registry() as (registry, ours, redis):
+    with _interruptible(), open_registry(force) as (registry, ours, redis):
         if dry_run:
             return _foretell(registry, ours)
         rotation = Rotation(registry, ours, redis, _tell)
@@ -64,9 +71,10 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 @click.command()
 @click.argument("webhook_id", metavar="[ID]", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def remove(webhook_id: str | None, yes: bool) -> None:
+@ELSEWHERE
+def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
     """Remove our webhooks, or one of them. meetergo tells us nothing any more then."""
-    with open_registry() as (registry, _, _):
+    with open_registry(force) as (registry, _, _):
         seen = registry.look()
         chosen = [webhook for webhook in seen.ours() if webhook_id in (None, webhook.id)]
         if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in seen.webhooks):
@@ -74,6 +82,8 @@ def remove(webhook_id: str | None, yes: bool) -> None:
                 f"webhook {webhook_id} is not known as ours, so it stays: id and address must be as we registered "
                 "them (`webhook register` adopts one that posts to our address)"
             )
+        for webhook in chosen:
+            registry.check_host(webhook)
         if not chosen:
             click.echo("No such webhook of ours is registered.")
         elif not yes:

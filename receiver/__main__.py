@@ -8,6 +8,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from models import logs
+from models.belongings import leave_behind
 from models.exposition import exposition
 from receiver.settings import ReceiverSettings
 
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
+    leave_behind("MEETERGO_API_KEY")  # Procfile runners give all of .env to each process
     settings = ReceiverSettings.load()
     logs.configure()
     settings.vault().warn_if_it_seals_nothing()

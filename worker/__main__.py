@@ -3,6 +3,7 @@
 import argparse
 
 from models import logs
+from models.belongings import leave_behind
 from models.exposition import exposition
 from models.queue import BOXES
 from worker.crew import Crew
@@ -22,6 +23,8 @@ def main() -> None:
         parser.error("a BOX is inbox or outbox, and N at least 1")
     logs.configure()
     settings = WorkerSettings.load()
+    if not settings.confirm_cancels:
+        leave_behind("MEETERGO_API_KEY")
     settings.vault().warn_if_it_seals_nothing()
     with exposition(settings, "worker") as exposed:
         or_exit(lambda: open_office(settings)).database.close()

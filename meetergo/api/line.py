@@ -51,11 +51,16 @@ class Reply:
             fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
             raise self.unreadable(f"'{'.'.join(map(str, fault['loc']))}' {fault['type']}") from None
 
-    def many(self, kind: type[Kind], key: str) -> list[Kind]:
+    def many(self, kind: type[Kind], key: str, *, strict: bool = False) -> list[Kind]:
         """The objects in a bare array, or under a key. One that cannot be read is left out, and logged.
 
+        Args:
+            kind: of the objects.
+            key: of the list, in answers that are no bare array.
+            strict: leave none out: something is made if it is not in the list.
+
         Raises:
-            Unreadable: there is no list, or nothing in it can be read.
+            Unreadable: there is no list, or nothing in it can be read; if strict, one item cannot.
         """
         listed, items = self.listed(key), []
         for body in listed:
@@ -63,6 +68,8 @@ class Reply:
                 items.append(kind.read(body))
             except ValidationError:
                 log.warning("api.unreadable_item", call=self.call.name)
+        if strict and len(items) < len(listed):
+            raise self.unreadable("an item of the list has not what it should")
         if listed and not items:
             raise self.unreadable("no item of the list has what it should")
         return items

@@ -17,8 +17,12 @@ class Webhooks(Caller):
     """Calls about webhooks."""
 
     def webhooks(self) -> list[Webhook]:
-        """All of the company, others' too."""
-        return self._line.get(PATH).many(Webhook, "webhooks")
+        """All of the company, others' too.
+
+        Raises:
+            Unreadable: one of them cannot be read, and could be the one that is looked for.
+        """
+        return self._line.get(PATH).many(Webhook, "webhooks", strict=True)
 
     def create_webhook(self, endpoint: str, event_types: Sequence[str], description: str | None = None) -> Webhook:
         """Registers an address. meetergo does not mind a second one that is the same, so list before.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from click.testing import CliRunner, Result
 from redis import Redis
 from sqlalchemy import select
 
-from console import samples
+from console import patience, samples
 from console.__main__ import cli
 from meetergo.address import Addresses
 from meetergo.sandbox.server import Sandbox, sandbox
@@ -109,6 +110,7 @@ def open_operator(
     database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Operator]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(patience, "SETTLING", timedelta())
 
     def open_with(meetergo: Sandbox, **settings: str) -> Operator:
         usual = {

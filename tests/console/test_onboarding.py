@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from console.directory import Directory
+from console.entry import Entry
+from console.onboarding import Onboarding
 from console.stage import environment
+from meetergo.api import Meetergo
 from meetergo.sandbox.company import Plan
 from meetergo.sandbox.mischief import Answer
 from meetergo.sandbox.server import Sandbox, sandbox
@@ -99,22 +103,57 @@ def test_a_user_who_may_have_been_made_is_looked_up_and_adopted(operator: Operat
     assert second.booking_url == str(first.booking_url).replace("-1", "-2")
 
 
-def test_a_user_who_was_not_made_is_made_after_a_look(operator: Operator, tmp_path: Path) -> None:
-    operator.meetergo.answer_next(CREATE, "fail", "hang_up")
-    assert "1 created, 0 adopted" in operator.types("users", "onboard", str(hosts(tmp_path, 1))).stdout
-    assert (operator.asked(CREATE), operator.asked(LIST)) == (3, 3)
+def test_a_user_whose_making_is_left_open_is_not_asked_for_again_in_the_same_run(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.meetergo.answer_next(CREATE, "fail")
+    file = str(hosts(tmp_path, 2))
+    done = operator.types("users", "onboard", file)
+    assert (done.exit_code, operator.asked(CREATE), operator.asked(LIST)) == (1, 2, 2)
+    assert "1 created" in done.stdout
+    assert "line 2: meetergo left open whether it made the user and does not list it: run it again" in done.stdout
+    assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
+    assert "1 created, 0 adopted, 1 known before" in operator.types("users", "onboard", file).stdout
 
 
-def test_after_the_last_unclear_answer_it_looks_once_more(operator: Operator, tmp_path: Path) -> None:
-    operator.meetergo.answer_next(CREATE, "fail", "fail", "commit_then_fail")
-    assert "0 created, 1 adopted" in operator.types("users", "onboard", str(hosts(tmp_path, 1))).stdout
+def test_a_user_who_is_made_after_the_answer_is_given_time_and_adopted(operator: Operator) -> None:
+    entry = Entry.model_validate(
+        {"external_id": "1", "email": "host-1@example.com", "given_name": "The", "family_name": "Host"}
+    )
+    operator.meetergo.answer_next(CREATE, "fail")
+
+    def made_late() -> None:
+        operator.meetergo.people.add_host(entry.email)
+
+    with Meetergo(operator.meetergo.key, home=operator.meetergo.url) as client:
+        admin = client.as_user(client.me().id)
+        onboarding = Onboarding(admin, operator.database, Directory(admin), settle=made_late)
+        assert onboarding.take(entry) == "adopted"
+    assert operator.asked(CREATE) == 1
+    assert emails(operator.meetergo) == [entry.email]
 
 
-def test_what_stays_unclear_is_a_failure_that_can_be_run_again(operator: Operator, tmp_path: Path) -> None:
-    operator.meetergo.answer_next(CREATE, "fail", "fail", "fail")
-    file = str(hosts(tmp_path, 1))
-    assert "left open several times" in operator.types("users", "onboard", file).stdout
-    assert "1 created" in operator.types("users", "onboard", file).stdout
+def map_host(operator: Operator, user_id: str) -> None:
+    with operator.database.transaction() as session:
+        session.add(PlatformUser(external_id="1", meetergo_user_id=user_id))
+
+
+def test_a_host_who_is_mapped_already_stays_that_user_whatever_the_e_mail(operator: Operator, tmp_path: Path) -> None:
+    made = operator.meetergo.people.add_host("old-address@example.com")
+    map_host(operator, made["userId"])
+    done = operator.types("users", "onboard", str(hosts(tmp_path, 1)))
+    assert "0 created, 1 adopted" in done.stdout
+    assert (operator.asked(CREATE), emails(operator.meetergo)) == (0, ["old-address@example.com"])
+    (row,) = operator.users()
+    assert (row.meetergo_user_id, row.meetergo_meeting_type_id) == (made["userId"], made["meetingTypeId"])
+
+
+def test_a_host_who_is_mapped_to_nobody_is_a_failure_and_makes_no_user(operator: Operator, tmp_path: Path) -> None:
+    map_host(operator, "nobody")
+    done = operator.types("users", "onboard", str(hosts(tmp_path, 1)))
+    assert done.exit_code == 1
+    assert "line 2: its meetergo_user_id is no user of the company: correct it, or run users sync" in done.stdout
+    assert operator.asked(CREATE) == 0
 
 
 def test_a_user_who_is_in_meetergo_already_is_adopted(operator: Operator, tmp_path: Path) -> None:
@@ -179,6 +218,18 @@ def test_a_slug_that_is_taken_is_the_failure_of_that_line(operator: Operator, tm
     assert len(operator.users()) == 1
 
 
+def test_a_user_whose_meeting_types_are_kept_from_us_is_the_failure_of_that_line(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.meetergo.people.add_host("host-1@example.com")
+    operator.meetergo.answer_next("GET /v4/meeting-type", Answer(403, b'{"statusCode":403,"message":"Forbidden"}'))
+    done = operator.types("users", "onboard", str(hosts(tmp_path, 3)))
+    assert done.exit_code == 1
+    assert "2 created, 0 adopted, 0 known before, 1 failed" in done.stdout
+    assert "line 2: meetergo does not let us see the meeting types of this user" in done.stdout
+    assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
+
+
 @pytest.mark.parametrize("what", ["key", "plan"])
 def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
     open_operator: Callable[..., Operator], tmp_path: Path, what: str
@@ -186,15 +237,14 @@ def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
     trouble = Trouble(expire_key=5 if what == "key" else 0)
     with sandbox(trouble, plan=Plan(users=3 if what == "plan" else None)) as meetergo:
         operator = open_operator(meetergo)
-        failed = tmp_path / "hosts.failed.csv"
-        failed.write_text("mine\n")
         done = operator.types("users", "onboard", str(hosts(tmp_path, 20)))
     assert done.exit_code == 1
     assert done.stderr.count("\n") == 1
     assert "18 are left" in done.stderr
     assert "0 failed" in done.stdout
     assert len(operator.users()) == 2
-    assert failed.read_text() == "mine\n"
+    assert "Error: line 4: " in done.stderr.replace("MEETERGO_API_KEY: ", "")
+    assert lines_of(tmp_path / "hosts.failed.csv") == [(str(number), str(number + 1)) for number in range(3, 21)]
 
 
 def test_a_provider_that_is_away_stops_the_run(operator: Operator, tmp_path: Path) -> None:
@@ -266,7 +316,9 @@ def test_two_hundred_hosts_are_onboarded_once_through_limits_failures_and_a_cras
 def _kill_at(operator: Operator, file: Path, count: int) -> int:
     """Onboards in a process of its own, and kills it when so many users are there."""
     env = {**os.environ, "PYTHONPATH": environment({})["PYTHONPATH"], **operator.settings}
-    command = [sys.executable, "-m", "console", "users", "onboard", str(file)]
+    at_once = "from datetime import timedelta; from console import patience; patience.SETTLING = timedelta()"
+    program = f"{at_once}; from console.__main__ import cli; cli()"
+    command = [sys.executable, "-c", program, "users", "onboard", str(file)]
     with subprocess.Popen(
         command, cwd=file.parent, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:

@@ -94,16 +94,28 @@ def test_a_booking_that_waits_is_no_booking(hosting: Operator) -> None:
     assert not hosting.meetergo.appointments
 
 
+@pytest.mark.parametrize("credential", ["key", "token"])
 @pytest.mark.parametrize(("act", "code", "bookings"), [("commit_then_fail", 0, 1), ("hang_up", 1, 0)])
 def test_an_unclear_booking_is_looked_up_and_never_made_twice(
-    hosting: Operator, act: str, code: int, bookings: int
+    hosting: Operator, act: str, code: int, bookings: int, credential: str
 ) -> None:
     start = first_slot(hosting)
+    hosting.settings["MEETERGO_API_KEY"] = getattr(hosting.meetergo, credential)
     hosting.meetergo.answer_next(BOOK, act)
     done = hosting.types("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
     assert (done.exit_code, hosting.asked(BOOK)) == (code, 1)
     assert len(hosting.meetergo.appointments) == bookings
     assert ("Booked:" in done.stdout) == bool(bookings)
+
+
+def test_an_unclear_booking_that_cannot_be_looked_up_is_still_said_to_be_unclear(hosting: Operator) -> None:
+    start = first_slot(hosting)
+    hosting.meetergo.answer_next(BOOK, "commit_then_fail")
+    hosting.meetergo.answer_next("GET /v4/appointment/paginated", Answer(403, b"{}"))
+    done = hosting.types("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
+    assert done.exit_code == 1
+    assert "look whether it was applied before you try again" in done.stderr
+    assert len(hosting.meetergo.appointments) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from console import patience
 from meetergo.sandbox import webhooks
 from meetergo.sandbox.company import Plan
+from meetergo.sandbox.mischief import Answer
 from meetergo.sandbox.server import Sandbox, sandbox
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 
@@ -43,13 +45,80 @@ def test_an_orphan_is_adopted_rather_than_joined_by_another(operator: Operator) 
 def test_an_older_address_of_ours_moves_and_takes_no_second_place(operator: Operator) -> None:
     operator.types("webhook", "register")
     (before,) = operator.registered()
-    done = operator.types("webhook", "register", public_url="http://localhost:9999")
+    done = operator.types("webhook", "register", "--force", public_url="http://localhost:9999")
     assert "from 127.0.0.1:8765 to localhost:9999" in done.stdout
     ((after, endpoint),) = operator.registered().items()
     assert (after, endpoint.startswith("http://localhost:9999/")) == (before, True)
-    done = operator.types("webhook", "register", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
+    moved = operator.types("webhook", "register", "--move", "--force", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
+    assert moved.exit_code == 0, moved.output
     assert operator.registered() == {before: operator.addresses(NEW_KEY)[0]}
     assert (operator.asked(CREATE), len(operator.endpoints())) == (1, 1)
+
+
+def test_a_key_that_the_receiver_may_not_have_yet_moves_nothing_unless_it_is_asked(operator: Operator) -> None:
+    operator.types("webhook", "register")
+    before = operator.registered()
+    operator.settings["WEBHOOK_KEYS"] = f"{OLD_KEY},{NEW_KEY}"
+    for words in ([], ["--dry-run"]):
+        done = operator.types("webhook", "register", *words)
+        assert done.exit_code == 1
+        assert "`webhook rotate`" in done.stderr
+        assert operator.registered() == before
+    assert operator.types("webhook", "register", "--move").exit_code == 0
+    assert list(operator.registered().values()) == operator.addresses(NEW_KEY)
+
+
+@pytest.mark.parametrize("words", [["register"], ["remove", "--yes"], ["rotate", "--timeout", "1s"]])
+def test_a_copy_of_another_installations_database_does_not_take_its_webhook(
+    operator: Operator, words: list[str]
+) -> None:
+    operator.types("webhook", "register")
+    ((id_, endpoint),) = operator.registered().items()
+    operator.settings |= {"PUBLIC_URL": "http://localhost:9999", "WEBHOOK_KEYS": f"{OLD_KEY},{NEW_KEY}"}
+    done = operator.types("webhook", *words)
+    assert done.exit_code == 1
+    assert f"webhook {id_} posts to 127.0.0.1:8765 and not to localhost:9999" in done.stderr
+    assert "--force" in done.stderr
+    assert operator.registered()[id_] == endpoint
+    assert (operator.asked(CHANGE), operator.asked(REMOVE)) == (0, 0)
+    assert operator.types("webhook", words[0], "--force", *words[1:]).exit_code == 0
+    assert operator.registered().get(id_) != endpoint
+
+
+def test_a_list_that_cannot_be_read_in_full_is_no_reason_to_register_another(operator: Operator) -> None:
+    listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
+    operator.meetergo.answer_next("GET /webhooks", Answer(200, json.dumps(listed).encode()))
+    done = operator.types("webhook", "register")
+    assert done.exit_code == 1
+    assert "an item of the list has not what it should" in done.stderr
+    assert operator.asked(CREATE) == 0
+
+
+def test_a_move_that_the_answer_does_not_show_is_not_said_to_be_done(operator: Operator) -> None:
+    operator.types("webhook", "register")
+    ((id_, endpoint),) = operator.registered().items()
+    stays = Answer(200, json.dumps({"id": id_, "endpoint": endpoint}).encode())
+    operator.meetergo.answer_next(CHANGE, stays, stays, stays)
+    done = operator.types("webhook", "register", "--move", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
+    assert done.exit_code == 1
+    assert "look whether it was applied" in done.stderr
+    assert "Moved" not in done.stdout
+
+
+def test_an_unclear_create_is_given_time_before_anybody_looks(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SETTLING", timedelta(seconds=5))
+    pauses: list[float] = []
+
+    def made_late(seconds: float) -> None:
+        pauses.append(seconds)
+        plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
+
+    monkeypatch.setattr(patience, "sleep", made_late)
+    operator.meetergo.answer_next(CREATE, "fail")
+    assert operator.types("webhook", "register").exit_code == 0
+    assert (pauses, len(operator.registered()), operator.asked(CREATE)) == ([5.0], 1, 1)
 
 
 def test_a_webhook_whose_id_we_remember_with_another_address_is_somebody_elses(operator: Operator) -> None:

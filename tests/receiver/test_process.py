@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from meetergo.address import WEBHOOK_PATH
+from tests.environs import environments
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 from tests.receiver.process import PATIENCE_SECONDS, environment, hear, receiver_process, request
@@ -34,6 +35,13 @@ def test_a_receiver_that_is_asked_to_stop_does_not_wait_for_ever(tmp_path: Path,
         assert line.recv(100).startswith(b"HTTP/1.1 100")
         assert process.stop() == 0
         assert process.stored() == []
+
+
+def test_neither_the_receiver_nor_its_server_processes_hold_the_key_of_the_api(tmp_path: Path, redis_url: str) -> None:
+    with receiver_process(tmp_path, redis_url, MEETERGO_API_KEY="ak_live:not-for-the-receiver") as process:
+        given = environments(process.popen.pid)
+    assert len(given) > 1
+    assert all("WEBHOOK_KEYS" in names and "MEETERGO_API_KEY" not in names for names in given)
 
 
 def test_whatever_is_asked_of_it_a_receiver_prints_no_secret_and_no_person(tmp_path: Path, redis_url: str) -> None:

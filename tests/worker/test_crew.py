@@ -20,6 +20,7 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.queue import Bell
 from models.version import VERSION
+from tests.environs import environments
 from tests.scrape import free_ports, read, read_until
 from tests.worker.desk import AT, START, Desk
 
@@ -74,6 +75,19 @@ def blocked(pid: int) -> dict[int, set[int]]:
     threads = {int(task.name): (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()}
     masks = {thread: re.findall(r"^SigBlk:\s+(\w+)$", text, re.MULTILINE)[0] for thread, text in threads.items()}
     return {thread: {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1} for thread, mask in masks.items()}
+
+
+@pytest.mark.parametrize(("confirms", "holds"), [("False", False), ("True", True)])
+def test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms_cancels(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirms: str, holds: bool
+) -> None:
+    monkeypatch.setenv("MEETERGO_API_KEY", f"ak_live:{'0' * 8}:{'0' * 64}")
+    monkeypatch.setenv("CONFIRM_CANCELS", confirms)
+    with crew(tmp_path, "-n", "1") as process:
+        until(lambda: len(workers(desk)) == 2)
+        given = environments(process.pid)
+    assert len(given) == 4  # the crew, a worker for each box, the scheduler
+    assert {("REDIS_URL" in names, "MEETERGO_API_KEY" in names) for names in given} == {(True, holds)}
 
 
 def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -> None:

@@ -1,0 +1,12 @@
+"""The patience: a write that was left open gets some time before anybody looks whether it was applied."""
+
+from datetime import timedelta
+from time import sleep
+
+SETTLING = timedelta(seconds=5)
+"""An answer may be lost before the write is done: who looks at once does not see it."""
+
+
+def let_it_settle() -> None:
+    """Waits so long."""
+    sleep(SETTLING.total_seconds())
