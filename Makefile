@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test year fuzz faults lint format pins clean
+.PHONY: help install demo run sandbox test year runbook fuzz faults lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: install ## all tests, on real Redis, SQLite and PostgreSQL
 
 year: install ## the long test: 200 hosts, 2,000 bookings over a bad line, one reconciliation (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year
+
+runbook: install ## play an incident in a terminal, and write what it showed into docs/operations.md (some minutes)
+	@$(BIN)/python -m tests.incident
 
 fuzz: install ## hostile inputs to the verifier, the door and the wire, for some minutes
 	@$(BIN)/python -m tests.fuzz
