@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test fuzz faults lint format pins clean
+.PHONY: help install demo run sandbox test fuzz faults runbook lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ fuzz: install ## hostile inputs to the verifier, the door and the wire, for some
 
 faults: install ## break everything, one after the other, and write docs/reliability.md (some 20 minutes)
 	@$(BIN)/python -m tests.faults
+
+runbook: install ## live through an incident in a terminal (tmux) and write it into docs/operations.md
+	@$(BIN)/python -m tests.console.runbook
 
 lint: install ## ruff (check and format) and mypy (strict)
 	@$(BIN)/ruff check .

@@ -116,18 +116,19 @@ def _lines(bookings: Sequence[str], effects: Mapping[str, Effect], outlook: Outl
     table = Table.grid(padding=(0, 2, 0, 0))
     for folds in (False, False, True, True):
         table.add_column(no_wrap=not folds, overflow="fold")
+    table.add_row("[dim]booking", "", "[dim]would be", "[dim]tells")
     for booking_id in bookings:
         effect, news = effects.get(booking_id), _told(_of(booking_id, outlook.news))
         is_new = "new" if effect and effect.is_new else ""
         would_be = escape(_in_a_line(effect)) if effect else "stays as it is"
-        tells = f"tells {', '.join(news)}" if news else ""
-        table.add_row(f"[bold]{escape(short(booking_id))}[/]", is_new, would_be, tells)
+        table.add_row(f"[bold]{escape(short(booking_id))}[/]", is_new, would_be, ", ".join(news) or "nobody")
     return table
 
 
 def _in_a_line(effect: Effect) -> str:
     if effect.is_new:
-        return ", ".join(changes.column(name, effect.after[name]) for name in TELLING if effect.after.get(name))
+        known = {name: changes.column(name, effect.after[name]) for name in TELLING if effect.after.get(name)}
+        return ", ".join(words.removesuffix(":00") if name == "starts_at" else words for name, words in known.items())
     follows = {"ends_at"} if "starts_at" in effect.after else set()
     return changes.line(effect.before, {name: after for name, after in effect.after.items() if name not in follows})
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COLUMNS, LINES = 100, 40
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 """Two cores may be shared by many."""
 PROMPT = "$"
 
