@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from redis import Redis
-from redis.exceptions import ConnectionError, ResponseError
+from redis.exceptions import ConnectionError as NobodyThere
+from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
@@ -152,7 +153,7 @@ def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
 
 def test_a_redis_that_refuses_is_not_said_to_be_silent() -> None:
     assert sentence(ResponseError("MISCONF it cannot save")) == "Redis refuses: MISCONF it cannot save"
-    assert sentence(ConnectionError("nobody there")) == "Redis does not answer: nobody there"
+    assert sentence(NobodyThere("nobody there")) == "Redis does not answer: nobody there"
 
 
 def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
