@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test year runbook fuzz faults lint format pins clean
+.PHONY: help install demo run sandbox test year fuzz faults runbook lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,14 +34,14 @@ test: install ## all tests, on real Redis, SQLite and PostgreSQL
 year: install ## the long test: 200 hosts, 2,000 bookings over a bad line, one reconciliation (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year
 
-runbook: install ## play an incident in a terminal, and write what it showed into docs/operations.md (some minutes)
-	@$(BIN)/python -m tests.incident
-
 fuzz: install ## hostile inputs to the verifier, the door and the wire, for some minutes
 	@$(BIN)/python -m tests.fuzz
 
 faults: install ## break everything, one after the other, and write docs/reliability.md (some 20 minutes)
 	@$(BIN)/python -m tests.faults
+
+runbook: install ## live through an incident in a terminal (tmux) and write it into docs/operations.md
+	@$(BIN)/python -m tests.console.runbook
 
 lint: install ## ruff (check and format) and mypy (strict)
 	@$(BIN)/ruff check .

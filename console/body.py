@@ -7,6 +7,7 @@ from rich.text import Text
 
 from console.compact import compact
 from console.masking import masked, masked_text
+from console.output import screen
 from console.rows import Json
 from console.wording import printable
 from models.delivery import Delivery
@@ -14,6 +15,7 @@ from models.failures import Transient
 from models.vault import Vault
 
 FIRST_BYTES, AND_SOME = 200, 2000
+INDENT, WIDEST = "  ", 110
 
 
 def read(delivery: Delivery, vault: Vault) -> Json:
@@ -43,8 +45,8 @@ def sheet(found: Json) -> Text:
 
 def json_sheet(content: Any) -> Text:
     """JSON for people."""
-    return _indented(compact(content))
+    return _indented(compact(content, min(screen().width, WIDEST) - len(INDENT)))
 
 
 def _indented(text: str) -> Text:
-    return Text("\n".join("  " + printable(line) for line in text.split("\n")))
+    return Text("\n".join(INDENT + printable(line) for line in text.split("\n")))

@@ -29,13 +29,12 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
 
     With --json, each line is a JSON object.
     """
-    screen = output.screen()
 
     def tell(happening: Happening) -> None:
         if as_json:
             output.print_json(rows.of_happening(happening), one_line=True)
         else:
-            screen.print(line(happening), soft_wrap=True)
+            output.show(line(happening))
 
     with open_database(DatabaseSettings.load().database_url) as database:
         if not follow:

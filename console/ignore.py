@@ -6,6 +6,7 @@ import click
 
 from console.ids import delivery_ids
 from console.operator import BY, operators_office
+from console.output import as_json, print_json
 from worker.repair import NotDead, Repair
 
 
@@ -13,7 +14,8 @@ from worker.repair import NotDead, Repair
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
 @BY
-def ignore(ids: tuple[str, ...], reason: str, by: str) -> None:
+@as_json
+def ignore(ids: tuple[str, ...], reason: str, by: str, as_json: bool) -> None:
     """Close dead deliveries that will never work, so that they call for nobody any more."""
     with operators_office() as office:
         with office.database.reading() as session:
@@ -22,6 +24,9 @@ def ignore(ids: tuple[str, ...], reason: str, by: str) -> None:
             closed = Repair(office, by, reason).ignore(found, datetime.now(UTC))
         except NotDead as error:
             raise click.ClickException(f"{error}; nothing was changed") from error
+    if as_json:
+        print_json({"ignored": closed.ids, "redis_answers": closed.heard})
+        return
     for key in closed.ids:
         click.echo(f"{key} is done: ignored.")
     if not closed.heard:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from console import changes
 from console.masking import masked, masked_text
-from console.wording import count, safe
+from console.wording import count, safe, short
 from worker.outlook import Effect, News, Outlook, Verdict
 
 IN_DETAIL = 10
@@ -116,21 +116,21 @@ def _changes(effect: Effect) -> Iterator[tuple[str, str]]:
 def _lines(bookings: Sequence[str], effects: Mapping[str, Effect], outlook: Outlook) -> Table:
     """One booking a line."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold")
+    for folds in (False, False, True, True):
+        table.add_column(no_wrap=not folds, overflow="fold")
+    table.add_row("[dim]booking", "", "[dim]would be", "[dim]tells")
     for booking_id in bookings:
         effect, news = effects.get(booking_id), _told(_of(booking_id, outlook.news))
+        is_new = "new" if effect and effect.is_new else ""
         would_be = escape(_in_a_line(effect)) if effect else "stays as it is"
-        table.add_row(
-            _title(booking_id, effect, outlook.verdicts), would_be, f"tells {', '.join(news)}" if news else ""
-        )
+        table.add_row(f"[bold]{escape(short(booking_id))}[/]", is_new, would_be, ", ".join(news) or "nobody")
     return table
 
 
 def _in_a_line(effect: Effect) -> str:
     if effect.is_new:
-        return ", ".join(changes.column(name, masked(effect.after[name])) for name in TELLING if effect.after.get(name))
+        known = {name: changes.column(name, masked(effect.after[name])) for name in TELLING if effect.after.get(name)}
+        return ", ".join(words.removesuffix(":00") if name == "starts_at" else words for name, words in known.items())
     follows = {"ends_at"} if "starts_at" in effect.after else set()
     return changes.line(
         masked(effect.before), {name: masked(after) for name, after in effect.after.items() if name not in follows}

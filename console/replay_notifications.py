@@ -13,7 +13,9 @@ from console.consent import ask
 from console.filters import filters, search_for
 from console.masking import masked_text
 from console.operator import operators_office, signed
+from console.output import print_json
 from console.replay import must_be_meant
+from console.rows import Json, of_notification
 from console.wording import count, safe
 from models.notification import Notification
 from worker.office import Office
@@ -30,6 +32,7 @@ SHOWN = 20
 @click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 @signed
 def replay_notifications(
     ids: tuple[int, ...],
@@ -37,6 +40,7 @@ def replay_notifications(
     again: bool,
     dry_run: bool,
     yes: bool,
+    as_json: bool,
     by: str,
     reason: str,
     **chosen: Any,
@@ -46,16 +50,20 @@ def replay_notifications(
     A notification that is told once more has a new message id, so that who receives it does not take it for a repeat.
     """
     must_be_meant(ids, dead, chosen)
-    console = Console(highlight=False)
+    if as_json and not (yes or dry_run):
+        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+    console = Console(quiet=as_json, highlight=False)
     with operators_office() as office:
         rows = _found(office, ids, chosen | ({"status": "dead"} if dead else {}))
         to_send = [row for row in rows if row.status == "dead" or (again and row.status == "done")]
         _show(console, rows, to_send, again)
-        if not to_send or dry_run:
-            return
-        if not yes:
-            ask(f"\nSend {count(len(to_send), 'notification')}?")
-        _send(console, Repair(office, by, reason, tells_again=again), [row.id for row in to_send])
+        told: Json = {"notifications": [of_notification(row) for row in to_send]}
+        if to_send and not dry_run:
+            if not yes:
+                ask(f"\nSend {count(len(to_send), 'notification')}?")
+            told |= _send(console, Repair(office, by, reason, tells_again=again), [row.id for row in to_send])
+    if as_json:
+        print_json(told)
 
 
 def _found(office: Office, ids: Sequence[int], chosen: dict[str, Any]) -> Sequence[Notification]:
@@ -92,11 +100,13 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
         console.print(f"... and {len(to_send) - SHOWN} more.")
 
 
-def _send(console: Console, repair: Repair, ids: Sequence[int]) -> None:
-    sent, heard = 0, True
+def _send(console: Console, repair: Repair, ids: Sequence[int]) -> Json:
+    sent: list[str] = []
+    heard = True
     for start in range(0, len(ids), CHUNK):
         repaired = repair.replay_notifications(ids[start : start + CHUNK], datetime.now(UTC))
-        sent, heard = sent + len(repaired.ids), heard and repaired.heard
-    console.print(f"{count(sent, 'notification')} pending: a worker sends them next.")
+        sent, heard = [*sent, *repaired.ids], heard and repaired.heard
+    console.print(f"{count(len(sent), 'notification')} pending: a worker sends them next.")
     if not heard:
         console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")
+    return {"sent": [int(each) for each in sent], "workers_were_woken": heard}

@@ -1,7 +1,7 @@
 """Sentences: what a store's error means for who sits at the desk."""
 
 from psycopg.errors import UndefinedColumn, UndefinedTable
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -16,6 +16,8 @@ StoreError = (DBAPIError, NoConnectionFree, RedisError)
 
 def sentence(error: Exception) -> str:
     """What is wrong, with the driver's own first line: it names the server or the file, not what is in it."""
+    if isinstance(error, ResponseError | AuthenticationError):
+        return f"Redis refuses: {first_line(error)}"
     if isinstance(error, RedisError):
         return f"Redis does not answer: {first_line(error)}"
     if lacks_tables(error):

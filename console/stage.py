@@ -49,14 +49,17 @@ def run_to_its_end(name: str, env: Mapping[str, str], folder: Path) -> None:
 
 
 @contextmanager
-def processes(env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES) -> Iterator[dict[str, Path]]:
-    """Runs commands of the Procfile until the block ends; each prints into a file of the folder.
+def processes(
+    env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES, instead: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Path]]:
+    """Runs commands of the Procfile, or others instead, until the block ends; each prints into a file of the folder.
 
     Yields:
         Name -> that file.
     """
     logs = {name: folder / f"{name}.log" for name in names}
-    running = [_start(commands()[name], env, folder, logs[name].open("wb")) for name in names]
+    chosen = {**commands(), **(instead or {})}
+    running = [_start(chosen[name], env, folder, logs[name].open("wb")) for name in names]
     try:
         yield logs
     finally:

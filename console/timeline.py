@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from console import changes
@@ -26,7 +27,7 @@ KIND_WIDTH = len("• booking attendee left")
 INDENT = len("2026-11-22 14:03:05")
 
 
-def line(happening: Happening) -> Text:
+def line(happening: Happening) -> Table:
     """One happening among those of all bookings: time, sign, what, whose, and what there is to say."""
     subject = happening.kind.partition(".")[0]
     about = short(happening.booking_id) if subject != "booking" and happening.booking_id else ""
@@ -45,13 +46,19 @@ def timeline(happenings: Sequence[Happening]) -> Iterator[RenderableType]:
             yield Padding(changes.table(masked(happening.before), masked(happening.after)), (0, 0, 0, INDENT))
 
 
-def _line(happening: Happening, identifier: str, first: Sequence[str]) -> Text:
+def _line(happening: Happening, identifier: str, first: Sequence[str]) -> Table:
+    """What is too long goes on below its beginning."""
     subject, _, what = happening.kind.partition(".")
     sign, style = SIGNS.get(what, CHANGE)
     kind = f"{sign} {subject} {what.replace('_', ' ')}".ljust(KIND_WIDTH)
     said = [printable(words) for words in (*first, *_details(happening)) if words]
     rest = "  ".join([identifier.ljust(SHORT), *said]).rstrip()
-    return Text.assemble((moment(happening.at), "dim"), "  ", (kind, style), "  ", rest)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(Text(moment(happening.at), "dim"), Text(kind, style), Text(rest))
+    return table
 
 
 def _details(happening: Happening) -> Iterator[str]:

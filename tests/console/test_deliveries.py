@@ -95,7 +95,7 @@ def test_on_a_terminal_the_same_error_is_not_written_again_in_each_line(busy: De
 
 def test_a_body_takes_few_lines_and_stays_json() -> None:
     content = {"id": 1, "guest": {"name": "Ü" * 30}, "hosts": [{"id": "x" * 40}, {"id": "y" * 40}], "none": []}
-    text = compact({"data": content})
+    text = compact({"data": content}, 76)
     assert json.loads(text) == {"data": content}
     assert text.splitlines() == [
         "{",

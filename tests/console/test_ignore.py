@@ -1,5 +1,6 @@
 """`deliveries ignore`: closes what is dead, with a reason, and nothing else."""
 
+import json
 from collections.abc import Callable
 
 from click.testing import Result
@@ -23,6 +24,13 @@ def test_a_dead_delivery_is_closed_with_a_reason(desk: Desk, type_in: Type) -> N
         ("ignored", "another", "a test of theirs")
     }
     assert desk.office.bell.queue("inbox").failed_job_registry.get_job_ids() == []
+
+
+def test_json_says_what_was_closed(desk: Desk, type_in: Type) -> None:
+    (one,) = desk.deliver(b"not json")
+    desk.work_off()
+    said = json.loads(type_in(ignore, one, "--reason", "x", "--json").stdout)
+    assert said == {"ignored": [one], "redis_answers": True}
 
 
 def test_it_needs_a_reason_and_a_dead_delivery(desk: Desk, type_in: Type) -> None:

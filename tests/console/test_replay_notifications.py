@@ -1,5 +1,6 @@
 """`notifications replay`: what could not be sent is sent, and what was told only on purpose."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -78,6 +79,15 @@ def test_a_dry_run_or_a_no_changes_nothing(
     result = type_in(replay_notifications, "--booking", "b1", "--again", *words, answers="n\n")
     assert "2 notifications would be sent" in result.output
     assert everything(desk.office.database, redis) == before
+
+
+def test_json_says_what_would_be_sent_and_what_was(desk: Desk, type_in: Type, told: list[str]) -> None:
+    assert type_in(replay_notifications, "--dead", "--json").exit_code == 2
+    said = json.loads(type_in(replay_notifications, "--dead", "--dry-run", "--json").stdout)
+    assert [row["last_error"] for row in said.pop("notifications")] == ["nobody there"]
+    assert said == {}
+    said = json.loads(type_in(replay_notifications, "--dead", "--yes", "--json").stdout)
+    assert (said["sent"], said["workers_were_woken"]) == ([1], True)
 
 
 def test_nothing_said_is_nothing_meant(desk: Desk, type_in: Type, told: list[str]) -> None:

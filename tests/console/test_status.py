@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ConnectionError as NobodyThere
+from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
+from console.sentences import sentence
 from models import pulse
 from models.database import Database
 from models.delivery import Delivery
@@ -151,6 +154,11 @@ def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
     done = ask("status")
     assert (done.exit_code, "away" in done.stdout) == (1, True)
     assert "its-password" not in done.output
+
+
+def test_a_redis_that_refuses_is_not_said_to_be_silent() -> None:
+    assert sentence(ResponseError("MISCONF it cannot save")) == "Redis refuses: MISCONF it cannot save"
+    assert sentence(NobodyThere("nobody there")) == "Redis does not answer: nobody there"
 
 
 def test_missing_tables_are_a_concern_with_the_command_that_makes_them(

@@ -1,0 +1,227 @@
+"""An incident, from the alarm to the end: real processes, a real terminal, and an operator who types into it."""
+
+import json
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from threading import Event
+from typing import Any
+
+from cryptography.fernet import Fernet
+from sqlalchemy import text
+
+from console import samples, stage, traffic
+from console.pace import Pace
+from console.redis_server import free_port, redis_server
+from console.sender import Sender
+from console.volley import Volley
+from meetergo.address import Addresses
+from models.database import Database
+from models.delivery import identify
+from tests.console import platform_hook
+from tests.console.tmux import PATIENCE_SECONDS, Tmux, tmux
+from tests.faults.receptions import Receptions
+from tests.faults.sinks import SECRET, platform
+from tests.worker.operators import Operators, operators
+
+HEALTHY, BROKEN = 40, 200
+GOOD, BAD = '"sample-type"', '"sample_type"'
+"""The platform's new version writes the name of a meeting type differently."""
+
+Body = dict[str, Any]
+
+
+@dataclass
+class Incident:
+    """What there is.
+
+    Attributes:
+        folder: where the processes work, with the platform's hook in it.
+        database: theirs.
+        sender: posts to the receiver, as meetergo does.
+        terminal: the operator's.
+        crew_room: the operators' channel.
+        receptions: what the platform was told.
+        bodies: what was delivered.
+        booking: the id of a booking that is there before the incident, and is moved in it.
+    """
+
+    folder: Path
+    database: Database
+    sender: Sender
+    terminal: Tmux
+    crew_room: Operators
+    receptions: Receptions
+    bodies: list[Body] = field(default_factory=list)
+    booking: str = ""
+
+    def deliver(self, bodies: Sequence[Body]) -> None:
+        """Over real HTTP, from several lines."""
+        self.bodies += bodies
+        raw = [json.dumps(body).encode() for body in bodies]
+        with self.sender.lines(4) as send:
+            result = Volley(send, Pace(None, Event().wait), Event(), lambda _count: None).fire(raw, 4)
+        assert result.is_good, result
+
+    def count(self, status: str) -> int:
+        """How many deliveries are so."""
+        with self.database.reading() as session:
+            return session.scalar(text("SELECT count(*) FROM deliveries WHERE status = :status"), {"status": status})
+
+    def deploy(self, name: str, name_now: str) -> None:
+        """Changes the platform's hook."""
+        hook = self.folder / "platform_hook.py"
+        hook.write_text(hook.read_text().replace(name, name_now))
+
+    def start_worker(self) -> None:
+        self.terminal.type("worker", "python -m worker")
+        self.terminal.wait("worker", lambda shown: "worker.started" in shown)
+
+    def restart_worker(self) -> None:
+        """As one does who has it in a window."""
+        self.terminal.interrupt("worker")
+        self.terminal.clear("worker")
+        self.start_worker()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the screen showed after the operator had typed something; or what the operators' channel heard."""
+
+    name: str
+    screen: str
+
+
+def story(it: Incident) -> Iterator[Step]:
+    """The incident, step by step; each is yielded when it is done."""
+
+    def step(name: str, words: str, answers: dict[str, str] | None = None) -> Step:
+        return Step(name, it.terminal.run(f"python -m console {words}", answers))
+
+    dice, now = Random(1), datetime.now(UTC)
+    it.booking = traffic.booking_id("before", 0)
+    start = (now + timedelta(days=3)).replace(hour=9, minute=0, second=0, microsecond=0)
+    it.deliver([samples.created(it.booking, start, now - timedelta(hours=1))])
+    it.deliver(_unpacked(traffic.mix("healthy", HEALTHY - 1, now - timedelta(minutes=30), dice)))
+    until(lambda: it.count("done") == HEALTHY)
+    yield step("healthy", "status")
+
+    it.deploy(GOOD, BAD)
+    it.restart_worker()
+    moved = samples.rescheduled(it.booking, start + timedelta(hours=5), now, start)
+    it.deliver([moved, *_unpacked(traffic.mix("broken", BROKEN - 1, now, dice))])
+    until(lambda: it.count("dead") == BROKEN)
+    until(lambda: it.crew_room.told)
+    yield Step("alarm", "\n".join(it.crew_room.told[0]))
+
+    yield step("status", "status; echo exit code $?")
+    yield step("list", "deliveries list --status dead --limit 5")
+    yield step("errors", "deliveries errors")
+    yield step("show", f"deliveries show {identify(json.dumps(moved).encode())[:12]}")
+    yield step("booking", f"bookings show {it.booking}")
+    yield step("tail", "events tail --no-follow")
+    yield step("rehearsal", "replay --dead --dry-run")
+
+    repair = f"sed -i 's/{BAD}/{GOOD}/' platform_hook.py"
+    yield Step("repair", it.terminal.run(repair))
+    it.restart_worker()
+    yield step("outlook", "replay --dead --dry-run")
+    replay = "replay --dead --reason 'the meeting type has its room again' --rate 100/s --wait"
+    yield step("replay", replay, {"Replay 200 deliveries?": "y"})
+    until(lambda: len(it.crew_room.told) == 2)
+    yield Step("over", "\n".join(it.crew_room.told[1]))
+    yield step("calm", "status; echo exit code $?")
+    yield step("timeline", f"bookings show {it.booking}")
+
+
+@contextmanager
+def incident(schedule: str | None = None) -> Iterator[Incident]:
+    """All processes, in a folder of their own; the worker in a window of the terminal.
+
+    Args:
+        schedule: what to start instead of the Procfile's cron.
+    """
+    with (
+        _folder() as folder,
+        redis_server(folder / "redis") as redis_url,
+        operators() as crew_room,
+        platform(receptions := Receptions()) as sink,
+    ):
+        shutil.copy(platform_hook.__file__, folder / "platform_hook.py")
+        keys, port = secrets.token_urlsafe(32), free_port()
+        database_url = f"sqlite:///{folder / 'inbox.db'}"
+        env = stage.environment(
+            {
+                "PYTHONPATH": f"{stage.ROOT}:{folder}",
+                "DATABASE_URL": database_url,
+                "REDIS_URL": redis_url,
+                "WEBHOOK_KEYS": keys,
+                "BODY_KEYS": Fernet.generate_key().decode(),
+                "HOST": "127.0.0.1",
+                "PORT": str(port),
+                "PLATFORM_HOOK": "platform_hook:changed",
+                "ALERT_CHANNELS": crew_room.url,
+                "NOTIFY_DEFAULT": sink.url,
+                "NOTIFY_SIGNING_SECRET": SECRET,
+                "LOGNAME": "the-operator",
+                "METRICS_PORT": "",
+            }
+        )
+        for name in ("NO_COLOR", "COLUMNS", "LINES", "TMUX", "PROMPT_COMMAND"):
+            env.pop(name, None)
+        stage.run_to_its_end("release", env, folder)
+        database = Database(database_url)
+        with database.transaction() as session:
+            session.execute(text("CREATE TABLE rooms (booking_id TEXT PRIMARY KEY, room TEXT)"))
+        instead = {"cron": schedule} if schedule else {}
+        with stage.processes(env, folder, ["web", "cron"], instead) as logs, tmux(folder, env) as terminal:
+            stage.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
+            address = f"http://127.0.0.1:{port}{Addresses([keys]).path('default')}"
+            it = Incident(folder, database, Sender(address), terminal, crew_room, receptions)
+            terminal.open("worker")
+            it.start_worker()
+            yield it
+            terminal.interrupt("worker")
+        database.close()
+
+
+def expected(bodies: Sequence[Body]) -> dict[str, tuple[str, datetime, int]]:
+    """Booking -> status, start and number of guests, as the newest of what was delivered says."""
+    found: dict[str, Body] = {}
+    for body in bodies:
+        says = body["data"]["rescheduledAppointment"] if "event" in body else body
+        if says["id"] not in found or found[says["id"]]["updatedAt"] < says["updatedAt"]:
+            found[says["id"]] = says
+    return {
+        key: (
+            "cancelled" if says["isCancelled"] else "confirmed",
+            datetime.fromisoformat(says["start"]),
+            len(says["attendees"]),
+        )
+        for key, says in found.items()
+    }
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Waits until it is so."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def _unpacked(bodies: Sequence[bytes]) -> list[Body]:
+    return [json.loads(body) for body in bodies]
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="inbox-incident-", ignore_cleanup_errors=True) as name:
+        yield Path(name)

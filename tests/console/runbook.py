@@ -1,0 +1,79 @@
+"""`python -m tests.console.runbook`: lives through the incident once more and writes it into `docs/operations.md`."""
+
+import re
+from collections.abc import Iterator
+
+from console.stage import ROOT
+from tests.console.incident import Step, incident, story
+
+PAGE = ROOT / "docs" / "operations.md"
+BEGIN, END = "<!-- The runbook begins: `make runbook` writes it. -->", "<!-- The runbook ends. -->"
+LEFT_OUT = "[...]"
+
+ALL = 1000
+SAID: dict[str, tuple[str, int, int]] = {
+    "healthy": ("Everything is as it should be.", ALL, 0),
+    "alarm": (
+        "Then the platform is deployed with a mistake in its `PLATFORM_HOOK`: each delivery dies. Within 15 seconds, "
+        "`ALERT_CHANNELS` hears of it, once:",
+        ALL,
+        0,
+    ),
+    "status": ("**Look.** `status` says the same, and its exit code says it to scripts.", ALL, 0),
+    "list": ("The last of them:", ALL, 0),
+    "errors": ("One cause, or several?", ALL, 0),
+    "show": ("One of them in full: what it says, each failed try, what it changed, who was told.", 19, 3),
+    "booking": (
+        "Its booking was made before the incident, and should have been moved. Guests and hosts see the old time until "
+        "this is repaired.",
+        2,
+        6,
+    ),
+    "tail": ("What is happening now? Without `--no-follow` it goes on until Ctrl-C.", 1, 4),
+    "rehearsal": (
+        "**What would a replay do now?** A dry run calls the hook as it is installed here, and rolls everything back. "
+        "As long as it is broken, that says so:",
+        ALL,
+        0,
+    ),
+    "repair": (
+        "**Repair the cause.** Here it was a name. Then restart the workers, since they have loaded the old code: each "
+        "finishes what it does.",
+        ALL,
+        0,
+    ),
+    "outlook": ("The same dry run now shows what each booking would become, and who would hear of it:", ALL, 0),
+    "replay": (
+        "**Replay.** It shows that again, asks, and goes no faster than the platform likes. Ctrl-C would stop it "
+        "between two chunks, and the same command would do the rest.",
+        3,
+        4,
+    ),
+    "over": ("When no delivery has been dead for a minute, `ALERT_CHANNELS` hears that too:", ALL, 0),
+    "calm": ("**Make sure.**", ALL, 0),
+    "timeline": ("The booking is right, and its timeline tells the whole story:", 2, 14),
+}
+"""Before each step; and how many lines are shown of its beginning and of its end."""
+
+
+def main() -> None:
+    """Lives through it with the real schedule, which takes some two minutes."""
+    with incident() as it:
+        section = "\n\n".join(paragraph for step in story(it) for paragraph in _paragraphs(step))
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    PAGE.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}")
+
+
+def _paragraphs(step: Step) -> Iterator[str]:
+    says, first, last = SAID[step.name]
+    yield says
+    lines = re.sub(r"127\.0\.0\.1:\d+", "platform.example", step.screen).splitlines()
+    if len(lines) > first + last:
+        lines = [*lines[:first], LEFT_OUT, *lines[len(lines) - last :]]
+    language = "console" if lines[0].startswith("$ ") else "text"
+    yield "\n".join([f"```{language}", *lines, "```"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""An incident in a real terminal: what the screen shows at each step, and that all is right in the end."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import func, select, text
+
+from models.booking import Booking
+from models.delivery import Delivery
+from models.intervention import Intervention
+from models.notification import Notification
+from tests.console.incident import BROKEN, HEALTHY, Incident, Step, expected, incident, story, until
+from tests.console.tmux import is_there
+
+QUICK_SCHEDULE = "python -m tests.console.impatient_schedule"
+ERROR = "no room is known for meeting type sample-type"
+SHOWS = {
+    "healthy": [f"inbox 0 - {HEALTHY} 0", "Nothing needs a person."],
+    "alarm": ["meetergo-inbox: deliveries are dead", "python -m console deliveries list --status dead"],
+    "status": [
+        *(f"{BROKEN} deliveries are dead: python -m console deliveries list --status dead", "exit code 1"),
+        "incidents deliveries dead, since",
+    ],
+    "list": [ERROR, "(the same)", "python -m console deliveries errors", f"{BROKEN - 5} more: "],
+    "errors": [
+        rf"{BROKEN} dead \d+ s ago \d+ s ago [0-9a-f]{{12}} {ERROR}",
+        "python -m console replay --dead --dry-run",
+    ],
+    "show": [
+        "status dead",
+        ERROR,
+        '"meetingTypeId": "sample-type"',
+        '"secret": "\\*\\*\\*"',
+        "bookings show {booking}",
+    ],
+    "booking": [
+        "booking created by [0-9a-f]{12} status confirmed",
+        "delivery dead [0-9a-f]{12} booking_rescheduled try 1: " + ERROR,
+    ],
+    "tail": ["delivery dead [0-9a-f]{12} booking_"],
+    "rehearsal": [f"{BROKEN} dead again: {ERROR}", "0 notifications", "This was a dry run: nothing is changed."],
+    "repair": [],
+    "outlook": ["done, and a booking changes", "notifications 'created' by http", "more bookings: --json shows all"],
+    "replay": [f"Replay {BROKEN} deliveries\\?", f"{BROKEN} deliveries replayed", f"Now {BROKEN} done."],
+    "over": ["meetergo-inbox: over: no delivery is dead any more"],
+    "calm": [f"inbox 0 - {HEALTHY + BROKEN} 0", "Nothing needs a person.", "exit code 0"],
+    "timeline": [
+        f"delivery dead [0-9a-f]{{12}} booking_rescheduled try 1: {ERROR} .* "
+        "delivery replayed [0-9a-f]{12} by the-operator: the meeting type has its room again .* "
+        "booking rescheduled by [0-9a-f]{12} .* "
+        "notification done \\d+ rescheduled by http"
+    ],
+}
+"""What each step shows, as regular expressions over its words."""
+
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[tuple[Incident, list[Step]]]:
+    if not is_there():
+        pytest.skip("tmux is not installed (apt-get install tmux)")
+    with incident(QUICK_SCHEDULE) as it:
+        yield it, list(story(it))
+
+
+@pytest.fixture(scope="module")
+def house(told: tuple[Incident, list[Step]]) -> Incident:
+    return told[0]
+
+
+def test_each_step_shows_what_the_operator_has_to_know_and_what_to_type_next(
+    told: tuple[Incident, list[Step]],
+) -> None:
+    house, steps = told
+    assert [step.name for step in steps] == list(SHOWS)
+    for step in steps:
+        words = re.sub(r"[\s─]+", " ", step.screen)
+        for shown in SHOWS[step.name]:
+            assert re.search(shown.replace("{booking}", house.booking), words), (shown, step.screen)
+
+
+def test_in_the_end_each_booking_is_as_the_newest_webhook_says_and_the_platforms_own_rows_too(house: Incident) -> None:
+    with house.database.reading() as session:
+        bookings = {row.id: row for row in session.scalars(select(Booking))}
+        rooms = set(session.scalars(text("SELECT booking_id FROM rooms")))
+    found = {key: (row.status, row.starts_at, len(row.attendees)) for key, row in bookings.items()}
+    assert found == expected(house.bodies)
+    assert rooms == {key for key, row in bookings.items() if row.status == "confirmed"}
+
+
+def test_nobody_was_told_twice_and_everybody_once(house: Incident) -> None:
+    with house.database.reading() as session:
+        until(lambda: set(session.scalars(select(Notification.status))) == {"done"})
+        owed = session.scalar(select(func.count()).select_from(Notification))
+    assert house.receptions.repeats() == (0, 0)
+    assert len(house.receptions.all) == len(house.receptions.ids()) == owed
+    assert house.receptions.out_of_order() == 0
+    assert house.receptions.strange == []
+
+
+def test_it_is_kept_who_replayed_what_and_why(house: Incident) -> None:
+    with house.database.reading() as session:
+        acts = session.scalars(select(Intervention)).all()
+        statuses = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
+    assert len({act.delivery_id for act in acts}) == len(acts) == BROKEN
+    assert {(act.kind, act.by, act.reason) for act in acts} == {
+        ("replayed", "the-operator", "the meeting type has its room again")
+    }
+    assert statuses == {"done": HEALTHY + BROKEN}
+    assert house.crew_room.subjects() == ["deliveries are dead", "over: no delivery is dead any more"]
