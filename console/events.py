@@ -1,6 +1,5 @@
 """`events`: what is happening now, one line each, like a log that a person wants to read."""
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +8,7 @@ import click
 from console import output, rows
 from console.filters import Moment
 from console.output import as_json
+from console.pace import stoppable
 from console.sentences import StoreError, lacks_tables, sentence
 from console.stores import open_database
 from console.tail import Tail
@@ -40,17 +40,15 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
         if not follow:
             _read(database, Tail(since), tell)
             return
-        try:
-            follow_on(database, Tail(since), tell, lambda: time.sleep(EVERY.total_seconds()))
-        except KeyboardInterrupt:
-            return
+        with stoppable() as stop:  # an interrupt in the middle of a library's clean-up would be swallowed
+            follow_on(database, Tail(since), tell, lambda: stop.wait(EVERY.total_seconds()))
 
 
 events = click.Group("events", commands=[tail_command], help="What is happening now.")
 
 
-def follow_on(database: Database, tail: Tail, tell: Callable[[Happening], None], wait: Callable[[], None]) -> None:
-    """Tells what is new, again and again. A database that is away is waited for, and said so once."""
+def follow_on(database: Database, tail: Tail, tell: Callable[[Happening], None], wait: Callable[[], object]) -> None:
+    """Tells what is new, until `wait` says that it is time to end. A database that is away is waited for."""
     is_away = False
     while True:
         try:
@@ -65,7 +63,8 @@ def follow_on(database: Database, tail: Tail, tell: Callable[[Happening], None],
             if is_away:
                 click.echo("the database answers again", err=True)
             is_away = False
-        wait()
+        if wait():
+            return
 
 
 def _read(database: Database, tail: Tail, tell: Callable[[Happening], None]) -> None:

@@ -1,7 +1,6 @@
 """`status`: how everything is, and what needs a person."""
 
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -12,6 +11,7 @@ from console import output, status_sheet
 from console.concerns import concerns
 from console.look import look_at
 from console.output import as_json
+from console.pace import stoppable
 from console.settings import StatusSettings
 from console.stores import open_database
 from models import queue
@@ -46,11 +46,8 @@ def status(watch: bool, as_json: bool) -> None:
 
 def _watch(settings: StatusSettings, database: Database, bell: Bell) -> None:
     screen = output.screen()
-    try:
-        with Live(console=screen, auto_refresh=False) as live:
-            while True:
-                look = look_at(settings, database, bell, datetime.now(UTC))
-                live.update(Group(*status_sheet.sheet(look, concerns(look))), refresh=True)
-                time.sleep(EVERY.total_seconds())
-    except KeyboardInterrupt:
-        return
+    with stoppable() as stop, Live(console=screen, auto_refresh=False) as live:
+        while not stop.is_set():
+            look = look_at(settings, database, bell, datetime.now(UTC))
+            live.update(Group(*status_sheet.sheet(look, concerns(look))), refresh=True)
+            stop.wait(EVERY.total_seconds())
