@@ -15,8 +15,9 @@ from multiprocessing.process import BaseProcess
 from threading import Event, Thread
 
 import structlog
+from redis.client import Pipeline
 from redis.exceptions import RedisError
-from rq import Queue, SimpleWorker
+from rq import Queue, SimpleWorker, worker_registration
 from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
@@ -49,6 +50,12 @@ class BoxWorker(SimpleWorker):
         """Listens to commands of RQ, in a thread that no signal wakes."""
         with _signals_left_to_the_main_thread():
             super().subscribe()  # type: ignore[no-untyped-call] # RQ has types, but not here
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Shows that it lives, and who it is: a Redis that was emptied has forgotten that."""
+        super().heartbeat(timeout, pipeline)
+        (self.connection if pipeline is None else pipeline).hset(self.key, mapping=self.serialize())
+        worker_registration.register(self, pipeline)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """When a job counts as abandoned, in seconds: soon after its time was up. RQ would wait another minute."""

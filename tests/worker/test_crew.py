@@ -104,6 +104,18 @@ def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -
         assert process.wait(60) == 0
 
 
+def test_a_worker_is_seen_again_after_redis_was_emptied(desk: Desk, tmp_path: Path) -> None:
+    with crew(tmp_path, "inbox"):
+        until(lambda: workers(desk))
+        name = workers(desk)[0].name
+        desk.office.bell.redis.flushall()
+        assert workers(desk) == []
+        desk.deliver(samples.created("b1", START, AT))
+        desk.office.bell.ring("inbox")
+        until(lambda: [worker.name for worker in workers(desk)] == [name])
+        assert workers(desk)[0].queue_names() == ["inbox"]
+
+
 def test_a_crew_that_is_killed_leaves_nobody_behind(desk: Desk, tmp_path: Path) -> None:
     with crew(tmp_path) as process:
         until(lambda: len(workers(desk)) == 2)
