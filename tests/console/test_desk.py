@@ -16,6 +16,7 @@ from tests.worker.desk import Desk
 
 READING = [
     ["deliveries", "list"],
+    ["deliveries", "errors"],
     ["deliveries", "show", "abcd"],
     ["bookings", "list"],
     ["bookings", "show", "abcd"],
@@ -55,7 +56,7 @@ def test_the_commands_and_options_of_the_readme_are_there() -> None:
     table = (ROOT / "README.md").read_text().partition("| command | what it shows |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
     commands = [words.split() for said, _ in rows for words in re.findall(r"`(.+?)`", said)]
-    assert len(commands) == 8
+    assert len(commands) == 9
     for words in commands:
         help_text = ask(*(word for word in words if word != "ID"), "--help")
         assert help_text.exit_code == 0
