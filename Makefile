@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIN := --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header
+BENCH := benchmarks/.venv/.installed benchmarks/.venv-redis5/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test year fuzz faults runbook lint format pins clean
+.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +42,23 @@ fuzz: install ## hostile inputs to the verifier, the door and the wire, for some
 faults: install ## break everything, one after the other, and write docs/reliability.md (some 20 minutes)
 	@$(BIN)/python -m tests.faults
 
+bench: bench-install ## measure speed, memory and growth beside other systems, and write docs/performance.md (about an hour)
+	@benchmarks/.venv/bin/python -m benchmarks $(ARGS)
+
+bench-install: $(BENCH) # the peers, in environments of their own
+
+benchmarks/.venv/.installed: benchmarks/requirements.txt
+benchmarks/.venv-redis5/.installed: benchmarks/requirements-redis5.txt
+$(BENCH):
+	@echo "Installing into $(@D) ..."
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+bench-pins: install # the same for the peers; run it after `make pins`
+	@$(BIN)/pip-compile $(PIN) benchmarks/requirements.in -o benchmarks/requirements.txt
+	@$(BIN)/pip-compile $(PIN) benchmarks/requirements-redis5.in -o benchmarks/requirements-redis5.txt
+
 runbook: install ## live through an incident in a terminal (tmux) and write it into docs/operations.md
 	@$(BIN)/python -m tests.console.runbook
 
@@ -53,8 +72,8 @@ format: install ## let ruff put the code in order
 	@$(BIN)/ruff format .
 
 pins: install ## write the newest versions to requirements*.txt
-	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header requirements.in
-	@$(BIN)/pip-compile --quiet --upgrade --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header requirements-dev.in
+	@$(BIN)/pip-compile --upgrade $(PIN) requirements.in
+	@$(BIN)/pip-compile --upgrade $(PIN) requirements-dev.in
 
 clean: ## remove .venv and caches; data/ and .env stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The bodies: what meetergo sends about bookings that are made, moved, cancelled, or left by a guest, each 1 to 2 KB."""
+"""The bodies: what meetergo sends about bookings that are made, moved, cancelled or left by a guest, 1 to 2 KB each."""
 
 import json
 from collections.abc import Sequence
