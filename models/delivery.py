@@ -1,6 +1,6 @@
 """The inbox: every authenticated body, kept until it is handled, and after."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -71,22 +71,23 @@ class Delivery(Todo, Model):
     received_at: Mapped[datetime]
 
     @classmethod
-    def accept(cls, session: Session, letter: Letter) -> None:
-        """Keeps what came; a repeat changes nothing."""
-        row = dict(
-            id=letter.id,
-            account=letter.account,
-            source=letter.source,
-            body=letter.sealed.content,
-            sealed_with=letter.sealed.key,
-            received_at=letter.received_at,
-            due_at=letter.received_at,
-        )
-        session.execute(
-            insert_into(session, cls.__table__)
-            .values(status="pending", attempts=0, **row)
-            .on_conflict_do_nothing(index_elements=["id"])
-        )
+    def accept(cls, session: Session, letters: Iterable[Letter]) -> None:
+        """Keeps what came; a repeat changes nothing. In the order of ids, so that two receivers cannot deadlock."""
+        rows = [
+            dict(
+                id=letter.id,
+                account=letter.account,
+                source=letter.source,
+                body=letter.sealed.content,
+                sealed_with=letter.sealed.key,
+                received_at=letter.received_at,
+                due_at=letter.received_at,
+                status="pending",
+                attempts=0,
+            )
+            for letter in sorted(letters, key=_id)
+        ]
+        session.execute(insert_into(session, cls.__table__).on_conflict_do_nothing(index_elements=["id"]), rows)
 
     @classmethod
     def reseal(cls, session: Session, vault: Vault, most: int) -> int:
@@ -138,3 +139,7 @@ class Delivery(Todo, Model):
         """Nobody is to try it any more: it will never work."""
         self.finish(now)
         self.note = f"ignored: {reason}"
+
+
+def _id(letter: Letter) -> str:
+    return letter.id

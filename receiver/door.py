@@ -1,5 +1,6 @@
 """The door: store what the gate admitted, ring, acknowledge. It judges the carrier, not the letter."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -15,6 +16,7 @@ from models.respite import Respite
 from models.vault import Vault
 from receiver.answers import answer, refusal
 from receiver.gate import ADMITTED, Admitted
+from receiver.group_commit import GroupCommit
 
 COME_BACK_AFTER = timedelta(seconds=30)
 NOTED_EVERY = timedelta(minutes=1)
@@ -30,6 +32,7 @@ class Door:
         self.database = database
         self.bell = bell
         self._vault = vault
+        self._group = GroupCommit(self._store)
         self._respite = Respite()
         self._noted: dict[str, datetime] = {}
 
@@ -43,9 +46,7 @@ class Door:
             RedisError: nothing can keep it.
         """
         letter = Letter.of(admitted.body, admitted.account, now, self._vault)
-        if self._store(letter):
-            self.bell.ring("inbox")
-        else:
+        if not self._group.keep(letter):
             self.bell.carry(letter)
             log.warning("delivery.carried", delivery_id=letter.id)
         self._note_arrival(admitted.mark, now)
@@ -56,14 +57,21 @@ class Door:
             self._noted[mark] = now
             self.bell.note_arrival(mark, now)
 
-    def _store(self, letter: Letter) -> bool:
+    def _store(self, letters: Sequence[Letter]) -> bool:
+        """Commit first, ring after."""
+        if self._commit(letters):
+            self.bell.ring("inbox")
+            return True
+        return False
+
+    def _commit(self, letters: Sequence[Letter]) -> bool:
         """The first try may meet a connection that died since; a second one opens a new one."""
         if self._respite.is_on:
             return False
         for attempt in (1, 2):
             try:
                 with self.database.transaction() as session:
-                    Delivery.accept(session, letter)
+                    Delivery.accept(session, letters)
                 return True
             except SQLAlchemyError as error:
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):

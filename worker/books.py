@@ -65,6 +65,5 @@ class Books:
             )
             for delivery in session.scalars(again.with_for_update()):
                 delivery.replay(asked_at[delivery.id])
-            for letter in letters:
-                Delivery.accept(session, letter)
+            Delivery.accept(session, letters)
         self.bell.ring("inbox")

@@ -87,5 +87,5 @@ def _do_not_retry() -> None:
 
 def _carry(packed: tuple[str, ...]) -> None:
     with office().database.transaction() as session:
-        Delivery.accept(session, unpack(*packed))
+        Delivery.accept(session, [unpack(*packed)])
     office().bell.ring("inbox")

@@ -30,8 +30,7 @@ class Desk:
         )
         with self.office.database.transaction() as session:
             letters = [Letter.of(body, "default", now, self.office.inbox.vault, source) for body in raw]
-            for letter in letters:
-                Delivery.accept(session, letter)
+            Delivery.accept(session, letters)
         return [letter.id for letter in letters]
 
     def work_off(self) -> None:
