@@ -1,6 +1,6 @@
 """A booking: one row per provider booking id, and the rules by which events change it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -54,16 +54,17 @@ class Booking(Model):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
     @classmethod
-    def locked(cls, session: Session, booking_id: str, now: datetime) -> "Booking":
-        """The row, locked for this transaction; made if nobody told us of this booking yet."""
-        blank = dict(id=booking_id, status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
+    def locked(cls, session: Session, ids: Iterable[str], now: datetime) -> "dict[str, Booking]":
+        """The rows by id, locked for this transaction; made if nobody told us of a booking yet.
+
+        They are locked in the order of ids, so that two workers cannot deadlock.
+        """
+        blank = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
-        session.execute(
-            insert_into(session, cls.__table__).values(**blank, **times).on_conflict_do_nothing(index_elements=["id"])
-        )
-        return session.scalars(
-            select(cls).where(cls.id == booking_id).with_for_update().execution_options(populate_existing=True)
-        ).one()
+        new = [dict(id=booking_id, **blank, **times) for booking_id in sorted(set(ids))]
+        session.execute(insert_into(session, cls.__table__).on_conflict_do_nothing(index_elements=["id"]), new)
+        rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
+        return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
 
     def learn(self, event: BookingEvent, owner_of: OwnerOf, now: datetime) -> "BookingChange | None":
         """Joins what an event says to what is known.

@@ -1,5 +1,6 @@
 """The outbox: news that we owe somebody, written with the change that made it, sent after."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_hex
@@ -63,12 +64,8 @@ class Notification(Todo, Model):
         return f"msg_{self.key[:32]}"
 
     @classmethod
-    def owe(cls, session: Session, *, version: str, now: datetime, **columns: Any) -> bool:
-        """Writes the row unless this news is owed already, or was told.
-
-        Returns:
-            Whether it is new.
-        """
+    def owed(cls, *, version: str, now: datetime, **columns: Any) -> dict[str, Any]:
+        """The row of one piece of news, for `owe`; named after what is told to whom, so that it is owed once."""
         identity = (
             columns["booking_id"],
             columns["kind"],
@@ -77,11 +74,20 @@ class Notification(Todo, Model):
             columns["recipient"],
         )
         key = sha256("\n".join(identity).encode()).hexdigest()
-        row = dict(key=key, status="pending", attempts=0, due_at=now, created_at=now, **columns)
-        result = session.execute(
-            insert_into(session, cls.__table__).values(row).on_conflict_do_nothing(index_elements=["key"])
-        )
-        return bool(result.rowcount)  # type: ignore[attr-defined]
+        return dict(key=key, status="pending", attempts=0, due_at=now, created_at=now, **columns)
+
+    @classmethod
+    def owe(cls, session: Session, rows: Sequence[dict[str, Any]]) -> int:
+        """Writes what is not owed already, and was not told.
+
+        Returns:
+            How many are new.
+        """
+        if not rows:
+            return 0
+        statement = insert_into(session, cls.__table__).on_conflict_do_nothing(index_elements=["key"])
+        result = session.execute(statement, rows, execution_options={"preserve_rowcount": True})
+        return int(result.rowcount)  # type: ignore[attr-defined]
 
     def send_again(self, session: Session, now: datetime) -> "Notification":
         """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.

@@ -49,16 +49,6 @@ class PlatformUser(Model):
         return session.scalars(select(cls).where(cls.meetergo_user_id == meetergo_user_id)).one_or_none()
 
     @classmethod
-    def hosting(cls, session: Session, host_ids: Sequence[str], meeting_type_id: str | None) -> "PlatformUser | None":
-        """Whose booking it is: the first host whom we know, else the only owner of its meeting type."""
-        known = {
-            user.meetergo_user_id: user
-            for user in session.scalars(select(cls).where(cls.meetergo_user_id.in_(host_ids)))
-        }
-        first = next((known[host_id] for host_id in host_ids if host_id in known), None)
-        return first or cls._only(session, cls.meetergo_meeting_type_id == meeting_type_id)
-
-    @classmethod
     def waiting_for(cls, session: Session, email: str) -> "PlatformUser | None":
         """The one user with this e-mail who has no meetergo id yet; None if there are several."""
         return cls._only(session, func.lower(cls.email) == email.lower(), cls.meetergo_user_id.is_(None))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -27,17 +28,13 @@ class Announcer:
         self._settings = settings
         self._default = {fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
 
-    def announce(self, session: Session, change: BookingChange) -> int:
-        """Writes what is owed for a change, in the transaction that made it.
-
-        Returns:
-            How many notifications are new.
-        """
+    def owed(self, session: Session, change: BookingChange) -> Iterator[dict[str, Any]]:
+        """What is owed for a change: rows for `Notification.owe`, in the transaction that made it."""
         user = session.get(PlatformUser, change.booking.platform_user_id or 0)
-        return sum(
-            self._owe(session, change, kind, user, mark, channel)
-            for kind, mark, channel in self._audience(change, user)
-        )
+        for kind, mark, channel in self._audience(change, user):
+            row = self._row(change, kind, user, mark, channel)
+            if row:
+                yield row
 
     def channel_of(self, notification: Notification, user: PlatformUser | None) -> Channel:
         """The channel that a notification was written for.
@@ -64,22 +61,15 @@ class Announcer:
             return self._default
         return _opened(user.channels, self._settings)
 
-    def _owe(
-        self,
-        session: Session,
-        change: BookingChange,
-        kind: NewsKind,
-        user: PlatformUser | None,
-        mark: str,
-        channel: Channel,
-    ) -> bool:
+    def _row(
+        self, change: BookingChange, kind: NewsKind, user: PlatformUser | None, mark: str, channel: Channel
+    ) -> dict[str, Any] | None:
         host, booking = user.describe() if user else None, change.booking
         recipient = channel.recipient(host)
         if recipient is None:
-            return False
+            return None
         seen = {"id": booking.id, **booking.seen(), "revision": booking.revision}
-        return Notification.owe(
-            session,
+        return Notification.owed(
             version=booking.version,
             now=change.at,
             booking_id=booking.id,

@@ -54,6 +54,8 @@ class BoxWorker(SimpleWorker):
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Shows that it lives, and who it is: a Redis that was emptied has forgotten that."""
         super().heartbeat(timeout, pipeline)
+        if self.birth_date is None:
+            return
         (self.connection if pipeline is None else pipeline).hset(self.key, mapping=self.serialize())
         worker_registration.register(self, pipeline)
 

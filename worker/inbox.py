@@ -1,9 +1,10 @@
 """The inbox, worked off: from accepted bytes to changed bookings, each delivery in a savepoint of its own."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import NamedTuple
 
 import structlog
@@ -22,26 +23,31 @@ from models.vault import Vault
 from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
 from worker.handlers import HANDLERS
 from worker.ledger import Ledger
-from worker.recorder import Recorder
+from worker.recorder import Caused, Recorder
 from worker.tally import NoTally, Tally
 
 BATCH = 200
 LONGEST_BATCH = timedelta(milliseconds=250)
 """A batch holds locks, on SQLite the only one: when this is over it commits what it has."""
 
+GROUP = 100
+"""Deliveries that are handled together, with a statement for each table instead of each row."""
+
 Clock = Callable[[], datetime]
+Todo = tuple[Delivery, Event | Failure]
 log = structlog.get_logger()
 
 
 class Outcome(NamedTuple):
-    """What became of a delivery: its error, if it failed, and how many notifications it owes.
+    """What became of a delivery: its error, if it failed.
 
-    `is_handed_over`: nothing yet, its own job asks meetergo first.
+    `owes`: whether it, or what was handled together with it, owes somebody news. `is_handed_over`: nothing yet, its own
+    job asks meetergo first.
     """
 
     delivery: Delivery
-    error: Exception | None
-    owed: int
+    error: Exception | None = None
+    owes: bool = False
     is_handed_over: bool = False
 
 
@@ -124,7 +130,7 @@ class Inbox:
         """To its own job, which asks meetergo first: see `retry`."""
         delivery.tell_of(event)
         delivery.hand_over(self.clock())
-        return Outcome(delivery, None, 0, is_handed_over=True)
+        return Outcome(delivery, is_handed_over=True)
 
     def read(self, delivery: Delivery) -> Event | Failure:
         """What a delivery says; or why nobody can tell."""
@@ -142,14 +148,49 @@ class Inbox:
     def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
         stop = time.monotonic() + LONGEST_BATCH.total_seconds()
         outcomes: list[Outcome] = []
-        for delivery, event in sorted(((row, self.read(row)) for row in due), key=_by_booking):
+        for group in self._groups(sorted(((row, self.read(row)) for row in due), key=_by_booking)):
             if time.monotonic() > stop:
                 break
-            if self.confirmation and is_unconfirmed_cancel(event, delivery.source):
-                outcomes.append(self._hand_over(delivery, event))
-            else:
-                outcomes.append(self._process(session, delivery, event))
+            outcomes += self._process_group(session, group)
         return outcomes
+
+    def _groups(self, todo: Sequence[Todo]) -> Iterator[Sequence[Todo]]:
+        """What is handled together; alone, what may take its time or touch more than its booking."""
+        for is_alone, some in groupby(todo, self._is_alone):
+            group = list(some)
+            size = 1 if is_alone else GROUP
+            yield from (group[start : start + size] for start in range(0, len(group), size))
+
+    def _is_alone(self, todo: Todo) -> bool:
+        delivery, event = todo
+        return bool(
+            self.recorder.hook
+            or not isinstance(event, BookingEvent)
+            or (self.confirmation and is_unconfirmed_cancel(event, delivery.source))
+        )
+
+    def _process_group(self, session: Session, group: Sequence[Todo]) -> list[Outcome]:
+        """All together; if that fails because of one of them, each alone."""
+        if len(group) > 1:
+            try:
+                return self._process_together(session, group)
+            except Exception as error:
+                log.info("group.parted", deliveries=len(group), error=describe(error))
+        return [self._process_alone(session, delivery, event) for delivery, event in group]
+
+    def _process_together(self, session: Session, group: Sequence[Todo]) -> list[Outcome]:
+        now, told = self.clock(), [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
+        with session.begin_nested():
+            ledger = Ledger(session, now)
+            ledger.open_at([event for _, event in told])
+            changes = (caused for delivery, event in told for caused in self._handle(ledger, delivery, event, now))
+            owed = self.recorder.record(session, changes)
+        return [Outcome(delivery, owes=owed > 0) for delivery, _ in told]
+
+    def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
+        if self.confirmation and is_unconfirmed_cancel(event, delivery.source):
+            return self._hand_over(delivery, event)
+        return self._process(session, delivery, event)
 
     def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         now = self.clock()
@@ -158,25 +199,26 @@ class Inbox:
                 raise event
             delivery.tell_of(event)
             with session.begin_nested():
-                owed = self._handle(session, delivery, event, now)
-                delivery.finish(now)
+                owed = self.recorder.record(session, self._handle(Ledger(session, now), delivery, event, now))
         except Exception as error:
             delivery.fail(error, now)
             FailedAttempt.record(session, delivery, now)
-            return Outcome(delivery, error, 0)
-        return Outcome(delivery, None, owed)
+            return Outcome(delivery, error)
+        return Outcome(delivery, owes=owed > 0)
 
-    def _handle(self, session: Session, delivery: Delivery, event: Event, now: datetime) -> int:
+    def _handle(self, ledger: Ledger, delivery: Delivery, event: Event, now: datetime) -> Iterator[Caused]:
+        delivery.tell_of(event)
         handler = HANDLERS.get(event.type)
         if handler is None:
             delivery.note = "nobody handles this event"
-            return 0
-        changes = handler(Ledger(session, now), event)
-        return sum(self.recorder.record(session, change, delivery.id) for change in changes)
+        else:
+            for change in handler(ledger, event):
+                yield change, delivery.id
+        delivery.finish(now)
 
     def _report(self, outcomes: Sequence[Outcome], *, tend: bool = True) -> None:
         """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""
-        if any(outcome.owed for outcome in outcomes):
+        if any(outcome.owes for outcome in outcomes):
             self.bell.ring("outbox")
         for delivery, error, _, is_handed_over in outcomes:
             if (error or is_handed_over) and tend:
@@ -193,6 +235,6 @@ class Inbox:
             )
 
 
-def _by_booking(item: tuple[Delivery, Event | Failure]) -> str:
+def _by_booking(item: Todo) -> str:
     """Every transaction locks bookings in the same order, so that two workers cannot deadlock."""
     return item[1].booking_id if isinstance(item[1], BookingEvent) else ""

@@ -1,4 +1,4 @@
-"""The ledger: the bookings and users that one event may touch, locked for its transaction."""
+"""The ledger: the bookings and users that events may touch, locked for their transaction."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -6,7 +6,9 @@ from datetime import datetime
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
+from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
+from models.owners import Owners
 from models.platform_user import PlatformUser
 
 LINKED_AT_ONCE = 500
@@ -22,14 +24,24 @@ class Ledger:
     def __init__(self, session: Session, now: datetime) -> None:
         self.now = now
         self._session = session
+        self._owners = Owners(session)
+        self._bookings: dict[str, Booking] = {}
+
+    def open_at(self, events: Sequence[BookingEvent]) -> None:
+        """Locks the bookings of many events, and looks up their hosts, with a statement for all instead of each."""
+        self._bookings |= Booking.locked(self._session, (event.booking_id for event in events), self.now)
+        self._owners.look_up(host for event in events for host in event.facts.get("host_ids") or ())
+        self._owners.look_up(host for booking in self._bookings.values() for host in booking.host_ids)
 
     def booking(self, booking_id: str) -> Booking:
         """The booking's row, locked; made if it is new."""
-        return Booking.locked(self._session, booking_id, self.now)
+        if booking_id not in self._bookings:
+            self._bookings |= Booking.locked(self._session, [booking_id], self.now)
+        return self._bookings[booking_id]
 
     def owner_of(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
         """The id of the platform user who hosts this, if we know one."""
-        user = PlatformUser.hosting(self._session, host_ids, meeting_type_id)
+        user = self._owners.of(host_ids, meeting_type_id)
         return user.id if user else None
 
     def waiting_user(self, email: str) -> PlatformUser | None:
@@ -44,6 +56,7 @@ class Ledger:
     def link_waiting_bookings(self, user: PlatformUser) -> Iterator[BookingChange]:
         """Gives their owner to the bookings that waited for this user; yields the change of each."""
         self._session.flush()
+        self._owners = Owners(self._session)
         after = ""
         while page := self._waiting_for(user, after):
             for booking in page:

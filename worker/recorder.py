@@ -1,12 +1,21 @@
-"""The recorder: everything that one change brings with it, in the transaction that made it."""
+"""The recorder: everything that changes bring with them, in the transaction that made them."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from models.booking import BookingChange
+from models.notification import Notification
 from worker.announcer import Announcer
 from worker.hook import Hook
+
+AT_ONCE = 500
+"""Notifications that are written together."""
+
+Caused = tuple[BookingChange, str | None]
+"""A change, and the id of the delivery that caused it."""
 
 
 @dataclass(frozen=True)
@@ -14,22 +23,32 @@ class Recorder:
     """Records changes.
 
     Attributes:
-        announcer: writes the news that a change owes.
+        announcer: knows the news that a change owes.
         hook: the platform's function, if it has one.
     """
 
     announcer: Announcer
     hook: Hook | None
 
-    def record(self, session: Session, change: BookingChange, delivery_id: str | None = None) -> int:
-        """Keeps the change, calls the platform's hook, writes what is owed.
+    def record(self, session: Session, changes: Iterable[Caused]) -> int:
+        """Keeps changes, calls the platform's hook for each, writes what is owed.
 
         Returns:
             How many notifications are new.
         """
+        owed: list[dict[str, Any]] = []
+        new = 0
+        for change, delivery_id in changes:
+            owed += self._keep(session, change, delivery_id)
+            if len(owed) >= AT_ONCE:
+                new += Notification.owe(session, owed)
+                owed.clear()
+        return new + Notification.owe(session, owed)
+
+    def _keep(self, session: Session, change: BookingChange, delivery_id: str | None) -> Iterator[dict[str, Any]]:
         change.delivery_id = delivery_id
         session.add(change)
-        session.flush()
         if self.hook:
+            session.flush()
             self.hook(session, change.booking, change)
-        return self.announcer.announce(session, change)
+        return self.announcer.owed(session, change)

@@ -43,11 +43,9 @@ def link_new_users(office: Office, now: datetime) -> int:
             return 0
     with office.database.transaction() as session:
         ledger = Ledger(session, now)
-        owed = sum(
-            office.recorder.record(session, change)
-            for user in PlatformUser.newly_mapped(session, locked=True)
-            for change in ledger.link_waiting_bookings(user)
-        )
+        users = PlatformUser.newly_mapped(session, locked=True)
+        changes = ((change, None) for user in users for change in ledger.link_waiting_bookings(user))
+        owed = office.recorder.record(session, changes)
     if owed:
         office.bell.ring("outbox")
     return owed

@@ -1,0 +1,44 @@
+"""Owners: whose booking it is. Each host and each meeting type is looked up once in a transaction."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.platform_user import PlatformUser
+
+
+class Owners:
+    """Finds platform users by whom and what meetergo names.
+
+    Args:
+        session: reads.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._hosts: dict[str, PlatformUser | None] = {}
+        self._types: dict[str, PlatformUser | None] = {}
+
+    def look_up(self, host_ids: Iterable[str]) -> None:
+        """Reads many at once, so that asking for each is quick."""
+        wanted = {*host_ids} - self._hosts.keys()
+        if wanted:
+            self._hosts |= dict.fromkeys(wanted)
+            query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted))
+            self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
+
+    def of(self, host_ids: Sequence[str], meeting_type_id: str | None) -> PlatformUser | None:
+        """The first host whom we know, else the only owner of the meeting type."""
+        self.look_up(host_ids)
+        known = (self._hosts[host_id] for host_id in host_ids)
+        return next((user for user in known if user), None) or self._only_owner(meeting_type_id)
+
+    def _only_owner(self, meeting_type_id: str | None) -> PlatformUser | None:
+        if not meeting_type_id:
+            return None
+        if meeting_type_id not in self._types:
+            its = PlatformUser.meetergo_meeting_type_id == meeting_type_id
+            found = self._session.scalars(select(PlatformUser).where(its).limit(2)).all()
+            self._types[meeting_type_id] = found[0] if len(found) == 1 else None
+        return self._types[meeting_type_id]
