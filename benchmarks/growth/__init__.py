@@ -1,0 +1,1 @@
+"""Growth: what a delivery costs when there are a million of them, and while they are pruned."""
