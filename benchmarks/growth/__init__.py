@@ -7,7 +7,7 @@ from benchmarks.growth import report
 from benchmarks.growth.backlog import backlog
 from benchmarks.growth.pruning import pruning
 from benchmarks.growth.sides import Size, measure_sides, open_sides
-from benchmarks.rounds import Rounds
+from benchmarks.rounds import Rounds, unpacked
 from benchmarks.stores import KINDS, Stores
 
 FEW, MANY, MANY_IN_A_HURRY = 1_000, 1_000_000, 20_000
@@ -20,11 +20,13 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
     for kind in KINDS:
         with machine.on(machine.LOAD), open_sides(stores, kind, sizes) as sides:
             filled = {name: side.fill() for name, side in sides.items()}
+            measured = measure_sides(sides, rounds, quick=quick)
+            rate = unpacked(measured["room"])["few"]["rate"].median
             results[kind] = {
                 "filled_in_seconds": filled,
-                **measure_sides(sides, rounds, quick=quick),
+                **measured,
                 "pruning": pruning(stores, sides["many"], quick=quick),
-                "backlog": backlog(stores, kind, rounds, quick=quick),
+                "backlog": backlog(stores, kind, rate, rounds, quick=quick),
             }
     return results
 

@@ -10,15 +10,25 @@ from benchmarks.rounds import Rounds, packed
 from benchmarks.service import Look, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
 
-WAITING, QUICK = 100_000, 2_000
+WAITING, QUICK = 100_000, 1_000
+LONGEST_SECONDS = 90
 ROUNDS = 2
 """It is long, and each compares its own beginning with its own end."""
 
 
-def backlog(stores: Stores, kind: Kind, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Works off many that wait; the first tenth of them against the last."""
+def backlog(stores: Stores, kind: Kind, rate: float, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
+    """Works off many that wait; the first tenth of them against the last.
+
+    Args:
+        stores: where.
+        kind: of database.
+        rate: deliveries a second that the back room is known to do; fewer wait if many would take too long.
+        rounds: how often, within reason.
+        quick: only to see that it works.
+    """
     few = Rounds(min(rounds.count, ROUNDS), rounds.probes)
-    return packed(few.alternate({"backlog": lambda: _work_off(stores, kind, QUICK if quick else WAITING)}))
+    waiting = QUICK if quick else min(WAITING, round(rate * LONGEST_SECONDS))
+    return {"waiting": waiting, **packed(few.alternate({"backlog": lambda: _work_off(stores, kind, waiting)}))}
 
 
 def _work_off(stores: Stores, kind: Kind, waiting: int) -> dict[str, float]:

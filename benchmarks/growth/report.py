@@ -35,8 +35,8 @@ def show(results: Mapping[str, Any]) -> str:
             "What waits does not make it slower either. So many deliveries a second were worked off at the",
             "beginning and at the end of a long backlog:",
             "",
-            "| | first tenth | last tenth | cost grows by |",
-            "|---|---:|---:|---:|",
+            "| | deliveries that wait | first tenth | last tenth | cost grows by |",
+            "|---|---:|---:|---:|---:|",
             *(_backlog_row(results[kind], kind) for kind in KINDS),
             "",
             "#### Pruning",
@@ -78,10 +78,10 @@ def _growth_verdict(of: Mapping[str, Any], kind: str, place: str) -> str:
 
 
 def _backlog_row(of: Mapping[str, Any], kind: str) -> str:
-    figures = unpacked(of["backlog"])["backlog"]
+    waiting, figures = of["backlog"]["waiting"], unpacked({"backlog": of["backlog"]["backlog"]})["backlog"]
     first, last = figures["first"], figures["last"]
     grown = first.over(last).median
-    return f"| {NAMES[kind]} | {first.median:,.0f} | {last.median:,.0f} | {grown:.2f} times |"  # type: ignore[index]
+    return f"| {NAMES[kind]} | {waiting:,} | {first.median:,.0f} | {last.median:,.0f} | {grown:.2f} times |"  # type: ignore[index]
 
 
 def _pruning_row(of: Mapping[str, Any], kind: str) -> str:

@@ -17,7 +17,7 @@ LOAD_COLUMNS = (
     "what waits grows by",
     "waits at the end",
     "worked off in",
-    "news that waits",
+    "news that waits grows by",
     "p99 of the door",
     "holds",
 )
@@ -84,7 +84,7 @@ def _load_row(of: Mapping[str, Any], kind: str) -> str:
         f"{whole['slope']:+,.1f}/s",
         f"{whole['left']:,}",
         f"{whole['drained']:.1f} s",
-        f"{whole['news']:,}",
+        f"{whole['news']:+,.1f}/s",
         f"{whole['p99']:,.0f} ms",
         "yes" if whole["holds"] else f"no; {of['highest']:,.0f}/s does",
     ]

@@ -20,6 +20,7 @@ MOST_BEHIND = 0.02
 """A load holds if what waits grows by no more than this share of what comes."""
 LATE_SECONDS = 1.0
 """And if the last answer is no later than this, and what waits then is worked off as soon."""
+LONGEST_QUIET_SECONDS = 60.0
 INBOX = {"worker": "python -m worker inbox"}
 
 Trial = dict[str, Any]
@@ -58,11 +59,11 @@ def _load(running: Service, look: Look, run: str, rate: float, seconds: int) -> 
     with _sampled(look) as samples:
         volley = running.fire(sent, OPEN_LINES, rate)
     ended, left = time.monotonic(), look.pending()
-    news = look.pending("notifications")
     wait_until_done(look, running)
     drained = time.monotonic() - ended
     check(look, sent)
-    slope = linear_regression(*zip(*samples, strict=True)).slope if len(samples) > 1 else 0.0
+    slope, news = (_slope([(sample[0], sample[column]) for sample in samples]) for column in (1, 2))
+    _wait_for_news(look)
     late = volley.seconds - (len(sent) - 1) / rate
     holds = slope <= MOST_BEHIND * rate and late <= LATE_SECONDS and drained <= LATE_SECONDS
     return {
@@ -73,7 +74,7 @@ def _load(running: Service, look: Look, run: str, rate: float, seconds: int) -> 
         "late": late,
         "left": left,
         "drained": drained,
-        "most": max((count for _, count in samples), default=left),
+        "most": max((sample[1] for sample in samples), default=left),
         "news": news,
         "p50": volley.latency(50),
         "p99": volley.latency(99),
@@ -81,14 +82,26 @@ def _load(running: Service, look: Look, run: str, rate: float, seconds: int) -> 
     }
 
 
+def _slope(points: Sequence[tuple[float, int]]) -> float:
+    """By how many a second they grow."""
+    return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else 0.0
+
+
+def _wait_for_news(look: Look) -> None:
+    """The next trial starts in a quiet house; but it starts."""
+    until = time.monotonic() + LONGEST_QUIET_SECONDS
+    while look.pending("notifications") and time.monotonic() < until:
+        time.sleep(0.1)
+
+
 @contextmanager
-def _sampled(look: Look) -> Iterator[list[tuple[float, int]]]:
-    """What waits, each second: seconds from the start -> how many deliveries."""
-    samples, stop, started = list[tuple[float, int]](), Event(), time.monotonic()
+def _sampled(look: Look) -> Iterator[list[tuple[float, int, int]]]:
+    """What waits, each second: seconds from the start, how many deliveries, how much news."""
+    samples, stop, started = list[tuple[float, int, int]](), Event(), time.monotonic()
 
     def sample() -> None:
         while not stop.wait(1.0):
-            samples.append((time.monotonic() - started, look.pending()))
+            samples.append((time.monotonic() - started, look.pending(), look.pending("notifications")))
 
     thread = Thread(target=sample)
     thread.start()
