@@ -14,7 +14,7 @@ from console import stage
 
 RATE, LINES = 50, 16
 BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 100
-QUICK_SECONDS = 1
+QUICK_SECONDS, LONGEST_QUICK_SECONDS = 1, 4
 PRUNE = "python -m console prune"
 KEEP_DAYS = "1"
 """Less than the age of the youngest that was filled in."""
@@ -38,11 +38,12 @@ def pruning(stores: Stores, side: Side, *, quick: bool) -> dict[str, Any]:
 
 def _send_while_pruning(stores: Stores, side: Side, receiving: Service, *, quick: bool) -> tuple[Volley, float, bool]:
     heard, started = Volley(), time.monotonic()
+    until = started + (LONGEST_QUICK_SECONDS if quick else LONGEST_SECONDS)
     env = stage.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
     with (stores.folder / "prune.log").open("wb") as out, machine.on(machine.SERVER):
         process = subprocess.Popen(shlex.split(PRUNE), env=env, cwd=stores.folder, stdout=out, stderr=out)  # noqa: S603
     try:
-        while process.poll() is None and time.monotonic() < started + LONGEST_SECONDS:
+        while process.poll() is None and time.monotonic() < until:
             some = _send(receiving, side, QUICK_SECONDS if quick else SLICE_SECONDS)
             heard.statuses += some.statuses
             heard.milliseconds += some.milliseconds
