@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
-from console import traffic
+from console import samples, traffic
 
 SEED = 7
 SMALLEST = 1024
@@ -16,6 +16,22 @@ def bodies(run: str, count: int) -> list[bytes]:
     """So many different deliveries in the order in which they were sent; the same for the same name of a run."""
     dice = Random(f"{SEED} {run}")  # noqa: S311
     return [_filled(body) for body in traffic.mix(run, count, datetime.now(UTC), dice)]
+
+
+def new_bookings(run: str, count: int) -> dict[str, bytes]:
+    """So many different bookings: id -> the delivery that says that it was made."""
+    made = traffic.alike("booking_created", None, run, count, datetime.now(UTC))
+    return {traffic.booking_id(run, number): _filled(body) for number, body in enumerate(made)}
+
+
+def moved_bookings(ids: Sequence[str], run: str) -> list[bytes]:
+    """Deliveries that say of bookings that they were moved, each different from those of other runs."""
+    now, dice = datetime.now(UTC), Random(run)  # noqa: S311
+    starts = [
+        now + timedelta(days=1, microseconds=number, seconds=dice.randint(0, 10**6)) for number in range(len(ids))
+    ]
+    moved = (samples.rescheduled(one, to, now, to - timedelta(hours=1)) for one, to in zip(ids, starts, strict=True))
+    return [_filled(json.dumps(body).encode()) for body in moved]
 
 
 def sizes(sample: Sequence[bytes]) -> tuple[int, int]:

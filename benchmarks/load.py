@@ -125,7 +125,7 @@ class _Gun:
             raise ConnectionError("the server closed a line")
         line.heard += part
         head, found, body = line.heard.partition(b"\r\n\r\n")
-        if not found or len(body) < _length(head):
+        if not found or len(body) < length(head):
             return
         self._volley.statuses[int(head[9:12])] += 1
         self._volley.milliseconds.append((time.perf_counter() - line.sent_at) * 1000)
@@ -134,6 +134,7 @@ class _Gun:
         self._idle.append(line)
 
 
-def _length(head: bytearray) -> int:
+def length(head: bytearray) -> int:
+    """Of the body that follows a head, in bytes."""
     at = head.lower().find(b"content-length:")
     return int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0

@@ -1,5 +1,6 @@
 """The database: one engine per process, opened lazily; SQLite and PostgreSQL behave alike from here on."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,8 @@ POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
 """How much longer than a statement its answer may take."""
 WAIT_INTERVAL_SECONDS = 0.1
+PAUSE = timedelta(milliseconds=120)
+"""Between two transactions on SQLite: who waits for the lock looks every tenth of a second whether it is free."""
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -102,6 +105,11 @@ class Database:
     def skips_locked(self) -> bool:
         """Whether two workers can work at the same table at once."""
         return self.engine.dialect.name == "postgresql"
+
+    def give_way(self) -> None:
+        """Between two of many transactions: lets those in who wait for the only lock of SQLite."""
+        if not self.skips_locked:
+            time.sleep(PAUSE.total_seconds())
 
     def close(self) -> None:
         """Closes all connections."""

@@ -18,6 +18,8 @@ from models.reconciliation import Reconciliation
 
 AT_ONCE = 1000
 """Rows of one transaction: few enough that nobody waits for it."""
+AT_ONCE_ALONE = 250
+"""The same on SQLite, where nobody else can write meanwhile."""
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
@@ -53,11 +55,12 @@ def _prune_ended(database: Database, rows: Any, status: str, before: datetime) -
 
 
 def _prune(database: Database, rows: Any, old: Select[Any]) -> int:
-    gone = 0
+    gone, most = 0, AT_ONCE if database.skips_locked else AT_ONCE_ALONE
     while True:
         with database.transaction() as session:
-            ids = session.scalars(old.limit(AT_ONCE).with_for_update(skip_locked=True)).all()
+            ids = session.scalars(old.limit(most).with_for_update(skip_locked=True)).all()
             session.execute(delete(rows).where(rows.id.in_(ids)))
         gone += len(ids)
-        if len(ids) < AT_ONCE:
+        if len(ids) < most:
             return gone
+        database.give_way()

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
@@ -18,9 +17,6 @@ from worker.inbox import LONGEST_BATCH
 from worker.outlook import Effect, News, Outlook, Verdict
 from worker.repair import Repair
 from worker.selection import CHUNK, Chosen, bookings, chunks
-
-PAUSE = timedelta(milliseconds=120)
-"""Between two transactions on SQLite: who waits for the lock looks every tenth of a second whether it is free."""
 
 
 def rehearse(
@@ -47,8 +43,7 @@ def rehearse(
                     stage.play(row)
                 heard = stage.play_some(chunk)
                 stage.report(outlook, heard, with_own)
-            if not repair.office.database.skips_locked:
-                time.sleep(PAUSE.total_seconds())
+            repair.office.database.give_way()
             progress(len(heard))
             chunk = chunk[len(heard) :]
     return outlook

@@ -1,0 +1,36 @@
+"""Growth: what a delivery costs when a million were there before it, when many wait, and while they are pruned."""
+
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.growth import report
+from benchmarks.growth.backlog import backlog
+from benchmarks.growth.pruning import pruning
+from benchmarks.growth.sides import Size, measure_sides, open_sides
+from benchmarks.rounds import Rounds, unpacked
+from benchmarks.stores import KINDS, Stores
+
+FEW, MANY, MANY_IN_A_HURRY = 1_000, 1_000_000, 20_000
+
+
+def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
+    """Everything, on each database: first both sizes side by side, then the larger one is pruned."""
+    sizes: dict[Size, int] = {"few": FEW, "many": MANY_IN_A_HURRY if quick else MANY}
+    results: dict[str, Any] = {"sizes": sizes}
+    for kind in KINDS:
+        with machine.on(machine.LOAD), open_sides(stores, kind, sizes) as sides:
+            filled = {name: side.fill() for name, side in sides.items()}
+            measured = measure_sides(sides, rounds, quick=quick)
+            rate = unpacked(measured["room"])["few"]["rate"].median
+            results[kind] = {
+                "filled_in_seconds": filled,
+                **measured,
+                "pruning": pruning(stores, sides["many"], quick=quick),
+                "backlog": backlog(stores, kind, rate, rounds, quick=quick),
+            }
+    return results
+
+
+def show(results: dict[str, Any]) -> str:
+    """As Markdown."""
+    return report.show(results)

@@ -1,0 +1,62 @@
+"""The backlog: whether a delivery costs more when many wait."""
+
+from datetime import datetime
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.bodies import bodies
+from benchmarks.growth.sides import INBOX, WARM_UP
+from benchmarks.rounds import Rounds, packed
+from benchmarks.service import Look, check, looking, put, ring, service, wait_until_done
+from benchmarks.stores import Kind, Stores
+
+WAITING, QUICK = 100_000, 1_000
+LONGEST_SECONDS = 90
+ROUNDS = 2
+"""It is long, and each compares its own beginning with its own end."""
+
+
+def backlog(stores: Stores, kind: Kind, rate: float, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
+    """Works off many that wait; the first tenth of them against the last.
+
+    Args:
+        stores: where.
+        kind: of database.
+        rate: deliveries a second that the back room is known to do; fewer wait if many would take too long.
+        rounds: how often, within reason.
+        quick: only to see that it works.
+    """
+    few = Rounds(min(rounds.count, ROUNDS), rounds.probes)
+    waiting = QUICK if quick else min(WAITING, round(rate * LONGEST_SECONDS))
+    return {"waiting": waiting, **packed(few.alternate({"backlog": lambda: _work_off(stores, kind, waiting)}))}
+
+
+def _work_off(stores: Stores, kind: Kind, waiting: int) -> dict[str, float]:
+    url = stores.database(kind)
+    stores.empty_redis()
+    try:
+        with machine.on(machine.SERVER):
+            running = service(stores.folder, url, stores.redis_url, ("worker",), INBOX)
+        with looking(url) as look, running as room:
+            for name, much in (("before", WARM_UP), ("backlog", waiting)):
+                sent = bodies(f"{name} {url}", much)
+                put(url, sent)
+                ring(stores.redis_url)
+                wait_until_done(look, room)
+            check(look, sent)
+            tenth = waiting // 10
+            first = _when(look, WARM_UP), _when(look, WARM_UP + tenth)
+            last = _when(look, WARM_UP + waiting - 1 - tenth), _when(look, WARM_UP + waiting - 1)
+            return {"first": tenth / _between(*first), "last": tenth / _between(*last)}
+    finally:
+        stores.drop(url)
+
+
+def _when(look: Look, number: int) -> datetime:
+    """The moment at which the delivery of this number was done."""
+    ((moment,),) = look.rows("SELECT ended_at FROM deliveries ORDER BY ended_at LIMIT 1 OFFSET ?", [number])
+    return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+
+
+def _between(start: datetime, end: datetime) -> float:
+    return (end - start).total_seconds()

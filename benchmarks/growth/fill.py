@@ -1,0 +1,212 @@
+"""The fill: a database that has been in use for a month, written in bulk; each row looks as our own code makes it."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from itertools import islice
+from typing import Any
+
+from benchmarks.bodies import SMALLEST
+from console import samples, traffic
+from meetergo import events
+from models.booking import Booking
+from models.database import Database
+
+RUN = "filled"
+MONTH = timedelta(days=30)
+AGE = timedelta(days=2)
+"""How long ago the newest of them came: `prune` can be told to keep none of them."""
+USERS = 2_000
+AT_ONCE = 5_000
+WAVE = 900
+"""Bodies are up to so many bytes longer than the shortest."""
+CHANNEL = "log"
+PLACE = "(the booking)"
+
+Row = Mapping[str, Any]
+"""Column -> text, integer or None."""
+
+
+def fill(database: Database, count: int, now: datetime) -> None:
+    """Writes so many deliveries that are done, with a booking, a change and a notification each, and users.
+
+    What the planner knows of the tables is brought up to date, and everything is on disk, when it returns.
+    """
+    template = _Template(now, count)
+    tables: dict[str, Callable[[int], Row]] = {
+        "platform_users": _user,
+        "deliveries": template.delivery,
+        "bookings": template.booking,
+        "booking_changes": template.change,
+        "notifications": template.notification,
+    }
+    write = _copy if database.engine.dialect.name == "postgresql" else _insert
+    for table, row in tables.items():
+        write(database, table, (row(number) for number in range(USERS if row is _user else count)))
+    settle(database)
+
+
+def settle(database: Database) -> None:
+    """Brings the planner up to date, and everything to disk."""
+    postgresql = ("VACUUM (ANALYZE)", "CHECKPOINT")
+    sqlite = ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)")
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        raw = connection.connection.dbapi_connection
+        for statement in postgresql if database.skips_locked else sqlite:
+            raw.execute(statement)  # type: ignore[union-attr] # both drivers have it
+
+
+def booking_id(number: int) -> str:
+    """Of a booking that was filled in."""
+    return traffic.booking_id(RUN, number)
+
+
+def host_id(number: int) -> str:
+    """Of the host of that booking; the first is who hosts the samples."""
+    number %= USERS
+    return f"{samples.HOST_ID}-{number}" if number else samples.HOST_ID
+
+
+class _Template:
+    """One booking as our own code makes it, of which every row is a copy with ids and times of its own."""
+
+    def __init__(self, now: datetime, count: int) -> None:
+        self._first, self._step = now - AGE - MONTH, MONTH / count
+        created = self._first - timedelta(days=1)
+        said = samples.created(PLACE, now + timedelta(days=30), created)
+        self._body = json.dumps(said)
+        self._filling = max(0, SMALLEST - len(self._body))
+        event = events.read(self._body.encode(), created)
+        assert isinstance(event, events.BookingEvent)  # noqa: S101 - tells mypy
+        booking = Booking(id=PLACE, facts={}, attendees=[], host_ids=[], metadata_={}, version="", revision=0)
+        booking.status, booking.as_of = "confirmed", created
+        change = booking.learn(event, lambda _hosts, _kind: None, created)
+        assert change is not None  # noqa: S101 - as above
+        self._booking, self._change = booking, change
+        self._json = {name: json.dumps(getattr(booking, name)) for name in ("attendees", "host_ids", "facts")}
+        self._after = json.dumps(change.after)
+        seen = {"id": PLACE, **booking.seen(), "revision": 1}
+        self._payload = json.dumps({"booking": seen, "before": None, "host": None})
+
+    def delivery(self, number: int) -> Row:
+        at, filling = self._at(number), "x" * (self._filling + number * 37 % WAVE)
+        return {
+            "id": _digest(number),
+            "status": "done",
+            "attempts": 0,
+            "due_at": at,
+            "ended_at": at,
+            "received_at": at,
+            "account": "default",
+            "source": "webhook",
+            "event": "booking_created",
+            "booking_id": booking_id(number),
+            "body": self._body.replace(PLACE, booking_id(number))[:-1] + f', "formAnswers": "{filling}"}}',
+        }
+
+    def booking(self, number: int) -> Row:
+        at, whole = self._at(number), self._booking
+        return {
+            "id": booking_id(number),
+            "platform_user_id": 1 + number % USERS,
+            "status": whole.status,
+            "starts_at": at,
+            "ends_at": at,
+            "meeting_type_id": whole.meeting_type_id,
+            "meeting_name": whole.meeting_name,
+            "meeting_link": whole.meeting_link,
+            **{name: text.replace(samples.HOST_ID, host_id(number)) for name, text in self._json.items()},
+            "metadata": "{}",
+            "as_of": at,
+            "created_at": at,
+            "updated_at": at,
+            "version": whole.version,
+            "revision": 1,
+        }
+
+    def change(self, number: int) -> Row:
+        return {
+            "booking_id": booking_id(number),
+            "revision": 1,
+            "kind": self._change.kind,
+            "after": self._after,
+            "news": json.dumps(self._change.news),
+            "delivery_id": _digest(number),
+            "at": self._at(number),
+        }
+
+    def notification(self, number: int) -> Row:
+        at = self._at(number)
+        return {
+            "status": "done",
+            "attempts": 0,
+            "due_at": at,
+            "ended_at": at,
+            "created_at": at,
+            "key": _digest(-1 - number),
+            "booking_id": booking_id(number),
+            "platform_user_id": 1 + number % USERS,
+            "delivery_id": _digest(number),
+            "kind": "created",
+            "channel": CHANNEL,
+            "recipient": CHANNEL,
+            "fingerprint": sha256(f"{CHANNEL}:".encode()).hexdigest(),
+            "payload": self._payload.replace(PLACE, booking_id(number)),
+        }
+
+    def _at(self, number: int) -> str:
+        """As SQLite keeps it, and PostgreSQL understands it while its time zone is UTC."""
+        return (self._first + number * self._step).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def _user(number: int) -> Row:
+    return {
+        "external_id": str(number),
+        "meetergo_user_id": host_id(number),
+        "meetergo_meeting_type_id": f"type-{number}",
+        "email": f"host-{number}@example.com",
+    }
+
+
+def _digest(number: int) -> str:
+    return sha256(f"{RUN} {number}".encode()).hexdigest()
+
+
+def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
+    """All at once; what they refer to is there, and is not looked up again."""
+    first = next(rows)
+    with database.engine.begin() as connection:
+        cursor: Any = connection.connection.cursor()
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("SET LOCAL TIME ZONE 'UTC'")
+        with cursor.copy(f"COPY {table} ({', '.join(first)}) FROM STDIN") as copy:
+            for some in _batches(first, rows):
+                copy.write("".join("\t".join(map(str, row.values())) + "\n" for row in some))
+
+
+def _insert(database: Database, table: str, rows: Iterator[Row]) -> None:
+    """The file is written as if nothing could break, and made safe again."""
+    first = next(rows)
+    places = ", ".join("CAST(? AS BLOB)" if name == "body" else "?" for name in first)
+    raw: Any = database.engine.raw_connection()
+    try:
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "foreign_keys=OFF", "cache_size=-1000000"):
+            raw.execute(f"PRAGMA {pragma}")
+        raw.execute("BEGIN")
+        insert = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names of ours
+        for some in _batches(first, rows):
+            raw.executemany(insert, [tuple(row.values()) for row in some])
+        raw.execute("COMMIT")
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.invalidate()  # the next one that connects has the settings of the house
+    finally:
+        raw.close()
+
+
+def _batches(first: Row, rest: Iterable[Row]) -> Iterator[list[Row]]:
+    rows = iter(rest)
+    batch = [first]
+    while batch:
+        yield batch
+        batch = list(islice(rows, AT_ONCE))

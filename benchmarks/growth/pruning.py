@@ -1,0 +1,74 @@
+"""Pruning: what the door feels while all that is old and done is removed."""
+
+import shlex
+import subprocess
+import time
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.growth.sides import INBOX, Side
+from benchmarks.load import Volley
+from benchmarks.service import Lost, Service, check, service, wait_until_done
+from benchmarks.stores import Stores
+from console import stage
+
+RATE, LINES = 50, 16
+BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 100
+QUICK_SECONDS, LONGEST_QUICK_SECONDS = 1, 4
+PRUNE = "python -m console prune"
+KEEP_DAYS = "1"
+"""Less than the age of the youngest that was filled in."""
+
+
+def pruning(stores: Stores, side: Side, *, quick: bool) -> dict[str, Any]:
+    """Deliveries come at a steady pace, before it and while it goes on; what takes too long is broken off."""
+    with machine.on(machine.SERVER):
+        running = service(stores.folder, side.url, side.redis_url, ("web", "worker"), INBOX)
+    with running as receiving:
+        _send(receiving, side, 1)
+        wait_until_done(side.look, receiving)
+        before = _send(receiving, side, QUICK_SECONDS if quick else BEFORE_SECONDS)
+        old = _old(side)
+        during, seconds, is_over = _send_while_pruning(stores, side, receiving, quick=quick)
+        wait_until_done(side.look, receiving)
+    removed = old - _old(side)
+    felt = {"before": _felt(before), "during": _felt(during)}
+    return {**felt, "old": old, "removed": removed, "seconds": seconds, "is_over": is_over}
+
+
+def _send_while_pruning(stores: Stores, side: Side, receiving: Service, *, quick: bool) -> tuple[Volley, float, bool]:
+    heard, started = Volley(), time.monotonic()
+    until = started + (LONGEST_QUICK_SECONDS if quick else LONGEST_SECONDS)
+    env = stage.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
+    with (stores.folder / "prune.log").open("wb") as out, machine.on(machine.SERVER):
+        process = subprocess.Popen(shlex.split(PRUNE), env=env, cwd=stores.folder, stdout=out, stderr=out)  # noqa: S603
+    try:
+        while process.poll() is None and time.monotonic() < until:
+            some = _send(receiving, side, QUICK_SECONDS if quick else SLICE_SECONDS)
+            heard.statuses += some.statuses
+            heard.milliseconds += some.milliseconds
+        seconds, code = time.monotonic() - started, process.poll()
+    finally:
+        process.terminate()
+        process.wait()
+    if code:
+        raise Lost(f"the pruning failed: {(stores.folder / 'prune.log').read_text()[-2000:]}")
+    return heard, seconds, code == 0
+
+
+def _send(receiving: Service, side: Side, seconds: int) -> Volley:
+    sent = side.deliveries(RATE * seconds)
+    volley = receiving.fire(sent, LINES, RATE)
+    wait_until_done(side.look, receiving)
+    check(side.look, sent)
+    return volley
+
+
+def _old(side: Side) -> int:
+    """How many rows of the fill are there still."""
+    filled = "SELECT count(*) FROM {} WHERE ended_at < (SELECT max(at) FROM booking_changes WHERE id <= ?)"
+    return sum(side.look.number(filled.format(table), [side.rows]) for table in ("deliveries", "notifications"))
+
+
+def _felt(volley: Volley) -> dict[str, float]:
+    return {"p50": volley.latency(50), "p99": volley.latency(99), "max": max(volley.milliseconds)}

@@ -1,0 +1,97 @@
+"""Growth, as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.rounds import Figure, unpacked
+from benchmarks.stores import KINDS, NAMES
+
+MOST_GROWTH = 1.25
+PLACES = {"door": "the door", "room": "the back room"}
+LONGEST_ANSWER_MS = 5_000.0
+"""The door answers within so long in every case."""
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """Tables, and each promise with what was measured."""
+    few, many = results["sizes"]["few"], results["sizes"]["many"]
+    return "\n".join(
+        [
+            "### Growth",
+            "",
+            f"What a delivery costs with {few:,} and with {many:,} rows in `deliveries`, `bookings`,",
+            "`booking_changes` and `notifications`, side by side on the same server. Half of the deliveries are about",
+            "new bookings, half about any of those that are there. Cost is the inverse of the rate.",
+            "The processor's time is that of our processes and of those that serve them in PostgreSQL.",
+            "",
+            f"| | | deliveries/s, {few:,} rows | {many:,} rows | processor, ms | | cost grows by | spread |",
+            "|---|---|---:|---:|---:|---:|---:|---:|",
+            *(_row(results[kind], kind, place) for kind in KINDS for place in PLACES),
+            "",
+            f"Promised: at most {MOST_GROWTH} times. "
+            + "; ".join(_growth_verdict(results[kind], kind, place) for kind in KINDS for place in PLACES)
+            + ".",
+            "",
+            "What waits does not make it slower either. So many deliveries a second were worked off at the",
+            "beginning and at the end of a long backlog:",
+            "",
+            "| | deliveries that wait | first tenth | last tenth | cost grows by |",
+            "|---|---:|---:|---:|---:|",
+            *(_backlog_row(results[kind], kind) for kind in KINDS),
+            "",
+            "#### Pruning",
+            "",
+            "What senders feel, at 50 deliveries a second, while `python -m console prune` removes all that is old:",
+            "",
+            "| | p50 before | p99 | max | p50 during | p99 | max | rows removed | a second |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+            *(_pruning_row(results[kind]["pruning"], kind) for kind in KINDS),
+            "",
+            "Promised: it does not stop the door. "
+            + "; ".join(_pruning_verdict(results[kind]["pruning"], kind) for kind in KINDS)
+            + ".",
+            "",
+        ]
+    )
+
+
+def growth(of: Mapping[str, Any], place: str) -> Figure:
+    """How many times as much a delivery costs with many rows, round by round."""
+    sides = unpacked(of[place])
+    return sides["few"]["rate"].over(sides["many"]["rate"])
+
+
+def _row(of: Mapping[str, Any], kind: str, place: str) -> str:
+    sides, grown = unpacked(of[place]), growth(of, place)
+    rates = [f"{sides[name]['rate'].median:,.0f}" for name in ("few", "many")]
+    processor = [f"{sides[name]['processor'].median:.2f}" for name in ("few", "many")]
+    spread = f"{min(grown.values):.2f} to {max(grown.values):.2f}"
+    cells = [NAMES[kind], PLACES[place], *rates, *processor, f"{grown.median:.2f} times", spread]  # type: ignore[index]
+    return f"| {' | '.join(cells)} |"
+
+
+def _growth_verdict(of: Mapping[str, Any], kind: str, place: str) -> str:
+    grown = growth(of, place).median
+    said = f"measured {grown:.2f} times"
+    verdict = f"kept ({said})" if grown <= MOST_GROWTH else f"**missed**: {said}, promised {MOST_GROWTH} times"
+    return f"{NAMES[kind]}, {PLACES[place]}: {verdict}"  # type: ignore[index]
+
+
+def _backlog_row(of: Mapping[str, Any], kind: str) -> str:
+    waiting, figures = of["backlog"]["waiting"], unpacked({"backlog": of["backlog"]["backlog"]})["backlog"]
+    first, last = figures["first"], figures["last"]
+    grown = first.over(last).median
+    return f"| {NAMES[kind]} | {waiting:,} | {first.median:,.0f} | {last.median:,.0f} | {grown:.2f} times |"  # type: ignore[index]
+
+
+def _pruning_row(of: Mapping[str, Any], kind: str) -> str:
+    felt = [f"{of[when][what]:.1f} ms" for when in ("before", "during") for what in ("p50", "p99", "max")]
+    a_second = f"{of['removed'] / of['seconds']:,.0f}"
+    whole = f"{of['removed']:,}" if of["is_over"] else f"{of['removed']:,} of {of['old']:,}"
+    return f"| {' | '.join([NAMES[kind], *felt, whole, a_second])} |"  # type: ignore[index]
+
+
+def _pruning_verdict(of: Mapping[str, Any], kind: str) -> str:
+    longest = of["during"]["max"]
+    said = f"all were answered 200, the slowest after {longest:,.0f} ms"
+    return f"{NAMES[kind]}: {'kept' if longest < LONGEST_ANSWER_MS else '**missed**'}, {said}"  # type: ignore[index]

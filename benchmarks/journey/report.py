@@ -1,0 +1,102 @@
+"""The journey, as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.stores import KINDS, NAMES
+from console.volley import percentile
+
+MOST_P50, MOST_P99 = 30.0, 150.0
+"""Milliseconds."""
+LOAD_COLUMNS = (
+    "",
+    "door alone",
+    "back room alone",
+    "together",
+    "for",
+    "what waits grows by",
+    "waits at the end",
+    "worked off in",
+    "news that waits grows by",
+    "p99 of the door",
+    "holds",
+)
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """Tables, and each promise with what was measured."""
+    return "\n".join(
+        [
+            "### From the webhook to the booking",
+            "",
+            "Receiver, worker and cron as the `Procfile` starts them, at 5 deliveries a second: from the",
+            "moment at which a delivery is to leave until another connection sees its booking. This is how fresh the",
+            "platform's page is.",
+            "",
+            "| | deliveries | p50 | p99 | slowest | p50 of the rounds | p99 of the rounds |",
+            "|---|---:|---:|---:|---:|---:|---:|",
+            *(_latency_row(results[kind]["latency"], kind) for kind in KINDS),
+            "",
+            f"Promised: p50 under {MOST_P50:.0f} ms, p99 under {MOST_P99:.0f} ms. "
+            + "; ".join(_latency_verdict(results[kind]["latency"], kind) for kind in KINDS)
+            + ".",
+            "",
+            "### Sustained load",
+            "",
+            "The door and the back room were measured by themselves first. Then everything together is given",
+            "as much as the slower of the two can do: receiver, worker, the sender of news, cron, Redis, the database",
+            "and the load share the cores of this machine, and what waits in the inbox is counted every second.",
+            "",
+            f"| {' | '.join(LOAD_COLUMNS)} |",
+            "|---" * len(LOAD_COLUMNS) + "|",
+            *(_load_row(results[kind]["sustained"], kind) for kind in KINDS),
+            "",
+            "Promised: at the lower of the two limits what waits does not grow. "
+            + "; ".join(_load_verdict(results[kind]["sustained"], kind) for kind in KINDS)
+            + ".",
+            "",
+        ]
+    )
+
+
+def _latency_row(of: Mapping[str, Any], kind: str) -> str:
+    seen = sorted(of["milliseconds"])
+    felt = [f"{each:.1f} ms" for each in (percentile(seen, 50), percentile(seen, 99), seen[-1])]
+    spread = [f"{min(of[name]):.1f} to {max(of[name]):.1f} ms" for name in ("p50", "p99")]
+    return f"| {' | '.join([NAMES[kind], str(len(seen)), *felt, *spread])} |"  # type: ignore[index]
+
+
+def _latency_verdict(of: Mapping[str, Any], kind: str) -> str:
+    seen = sorted(of["milliseconds"])
+    p50, p99 = percentile(seen, 50), percentile(seen, 99)
+    kept = p50 < MOST_P50 and p99 < MOST_P99
+    said = f"measured {p50:.1f} and {p99:.1f} ms"
+    return f"{NAMES[kind]}: kept, {said}" if kept else f"{NAMES[kind]}: **missed**, {said}"  # type: ignore[index]
+
+
+def _load_row(of: Mapping[str, Any], kind: str) -> str:
+    whole = of["whole"]
+    cells = [
+        NAMES[kind],  # type: ignore[index]
+        *(f"{of['limits'][half]:,.0f}/s" for half in ("door", "room")),
+        f"{whole['rate']:,.0f}/s",
+        f"{whole['seconds']} s",
+        f"{whole['slope']:+,.1f}/s",
+        f"{whole['left']:,}",
+        f"{whole['drained']:.1f} s",
+        f"{whole['news']:+,.1f}/s",
+        f"{whole['p99']:,.0f} ms",
+        "yes" if whole["holds"] else f"no; {of['highest']:,.0f}/s does",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _load_verdict(of: Mapping[str, Any], kind: str) -> str:
+    whole, name = of["whole"], NAMES[kind]  # type: ignore[index]
+    if whole["holds"]:
+        return f"{name}: kept at {whole['rate']:,.0f} a second"
+    share = of["highest"] / whole["rate"]
+    return (
+        f"{name}: **missed** at {whole['rate']:,.0f} a second, with all of it on the cores of one machine; the highest "
+        f"load that held for {of['trials'][0]['seconds']} s was {of['highest']:,.0f} a second ({share:.0%})"
+    )

@@ -1,0 +1,148 @@
+"""Sustained load: whether the house keeps up with as much as its slower half does alone; if not, with how much."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import linear_regression
+from threading import Event, Thread
+from typing import Any
+
+from benchmarks.bodies import bodies
+from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
+from benchmarks.stores import Kind, Stores
+from console import stage
+
+LINES, OPEN_LINES = 16, 64
+WARM_UP, AT_THE_DOOR, IN_THE_ROOM, QUICK = 300, 4_000, 4_000, 200
+SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 15, 3
+TRIALS = 4
+MOST_BEHIND = 0.02
+"""A load holds if what waits grows by no more than this share of what comes."""
+LATE_SECONDS = 1.0
+"""And if the last answer is no later than this, and what waits then is worked off as soon."""
+LONGEST_QUIET_SECONDS = 60.0
+INBOX = {"worker": "python -m worker inbox"}
+
+Trial = dict[str, Any]
+
+
+def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
+    """The limits of the door and of the back room, each by itself; then everything together at the lower of the two.
+
+    Where that does not hold, the highest load that does is looked for.
+    """
+    limits = {"door": _door(stores, kind, quick=quick), "room": _room(stores, kind, quick=quick)}
+    print(f"  {kind}: {limits}")
+    lower = min(limits.values())
+    with _running(stores, kind) as (running, look):
+        _load(running, look, "warm", min(lower, 50.0), 2)
+        whole = _load(running, look, "whole", lower, QUICK_SECONDS if quick else SECONDS)
+        print(f"  {kind}: {whole}")
+        trials = [] if whole["holds"] else _bisect(running, look, lower, quick=quick)
+    holding = [trial["rate"] for trial in [whole, *trials] if trial["holds"]]
+    return {"limits": limits, "whole": whole, "trials": trials, "highest": max(holding, default=0.0)}
+
+
+def _bisect(running: Service, look: Look, too_much: float, *, quick: bool) -> list[Trial]:
+    low, high, trials = 0.0, too_much, list[Trial]()
+    for number in range(1 if quick else TRIALS):
+        rate = (low + high) / 2
+        trials.append(_load(running, look, f"trial {number}", rate, QUICK_SECONDS if quick else TRIAL_SECONDS))
+        print(f"  {trials[-1]}")
+        low, high = (rate, high) if trials[-1]["holds"] else (low, rate)
+    return trials
+
+
+def _load(running: Service, look: Look, run: str, rate: float, seconds: int) -> Trial:
+    """Deliveries at this rate for so long; what waits is counted every second. All are worked off when it returns."""
+    sent = bodies(f"{run} {rate} {time.time()}", round(rate * seconds))
+    with _sampled(look) as samples:
+        volley = running.fire(sent, OPEN_LINES, rate)
+    ended, left = time.monotonic(), look.pending()
+    wait_until_done(look, running)
+    drained = time.monotonic() - ended
+    check(look, sent)
+    slope, news = (_slope([(sample[0], sample[column]) for sample in samples]) for column in (1, 2))
+    _wait_for_news(look)
+    late = volley.seconds - (len(sent) - 1) / rate
+    holds = slope <= MOST_BEHIND * rate and late <= LATE_SECONDS and drained <= LATE_SECONDS
+    return {
+        "rate": rate,
+        "seconds": seconds,
+        "holds": holds,
+        "slope": slope,
+        "late": late,
+        "left": left,
+        "drained": drained,
+        "most": max((sample[1] for sample in samples), default=left),
+        "news": news,
+        "p50": volley.latency(50),
+        "p99": volley.latency(99),
+        "samples": samples,
+    }
+
+
+def _slope(points: Sequence[tuple[float, int]]) -> float:
+    """By how many a second they grow."""
+    return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else 0.0
+
+
+def _wait_for_news(look: Look) -> None:
+    """The next trial starts in a quiet house; but it starts."""
+    until = time.monotonic() + LONGEST_QUIET_SECONDS
+    while look.pending("notifications") and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+@contextmanager
+def _sampled(look: Look) -> Iterator[list[tuple[float, int, int]]]:
+    """What waits, each second: seconds from the start, how many deliveries, how much news."""
+    samples, stop, started = list[tuple[float, int, int]](), Event(), time.monotonic()
+
+    def sample() -> None:
+        while not stop.wait(1.0):
+            samples.append((time.monotonic() - started, look.pending(), look.pending("notifications")))
+
+    thread = Thread(target=sample)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _door(stores: Stores, kind: Kind, *, quick: bool) -> float:
+    """Deliveries a second, from a sender that never rests."""
+    with _running(stores, kind, "web") as (running, _):
+        running.fire(bodies("warm", WARM_UP), LINES)
+        return running.fire(bodies("door", QUICK if quick else AT_THE_DOOR), LINES).rate
+
+
+def _room(stores: Stores, kind: Kind, *, quick: bool) -> float:
+    """Deliveries a second, of those that wait."""
+    with _running(stores, kind, "worker") as (running, look):
+        _work_off(stores, look, running, bodies("warm", WARM_UP))
+        much = QUICK if quick else IN_THE_ROOM
+        return much / _work_off(stores, look, running, bodies("room", much))
+
+
+def _work_off(stores: Stores, look: Look, running: Service, waiting: Sequence[bytes]) -> float:
+    put(running.url, waiting)
+    started = time.perf_counter()
+    ring(stores.redis_url)
+    wait_until_done(look, running)
+    seconds = time.perf_counter() - started
+    check(look, waiting)
+    return seconds
+
+
+@contextmanager
+def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, Look]]:
+    """One half of the house, in which nobody sends what it owes; or all of it."""
+    url = stores.database(kind)
+    stores.empty_redis()
+    which, instead = (names, INBOX) if names else (stage.PROCESSES, None)
+    with service(stores.folder, url, stores.redis_url, which, instead) as running, looking(url) as look:
+        yield running, look
+    stores.drop(url)

@@ -1,0 +1,198 @@
+"""The service: our own processes as the Procfile starts them, on one database; and what is in that."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import psycopg
+from sqlalchemy import insert
+from sqlalchemy.engine import make_url
+
+from benchmarks import load, processor
+from console import stage
+from console.redis_server import free_port
+from meetergo.address import Addresses
+from models import queue
+from models.database import Database
+from models.delivery import Delivery, identify
+from models.queue import Bell
+
+KEY = "a-key-of-the-benchmarks-" * 2
+PATH = Addresses([KEY]).path("default")
+CHANNEL = "log:"
+AT_ONCE = 5_000
+LAST_LINES = 2_000
+PATIENCE_SECONDS = 300.0
+
+
+class Lost(Exception):
+    """A promise was broken while it was measured: the figure is worth nothing."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Processes that run.
+
+    Attributes:
+        url: of their database.
+        port: of the receiver.
+        logs: name of a process -> what it printed.
+        pids: of the processes that were started; they have children.
+    """
+
+    url: str
+    port: int
+    logs: Mapping[str, Path]
+    pids: Sequence[int]
+
+    def fire(self, bodies: Sequence[bytes], lines: int, rate: float = 0.0) -> load.Volley:
+        """Sends deliveries to the receiver; all of them are taken.
+
+        Raises:
+            Lost: one was not.
+        """
+        volley = load.fire(self.port, load.requests(bodies, PATH), lines, rate)
+        if volley.statuses != {200: len(bodies)}:
+            raise Lost(f"not all were answered 200: {dict(volley.statuses)}; {self.last_words('web')}")
+        return volley
+
+    def processor_seconds(self, look: "Look") -> float:
+        """What its processes and what serves them in the database have taken of the processor until now."""
+        pids = {one for pid in self.pids for one in processor.family(pid)}
+        return processor.seconds([*pids, *look.servants()])
+
+    def last_words(self, name: str) -> str:
+        """The end of what a process printed."""
+        return f"{name} said: {self.logs[name].read_text()[-LAST_LINES:]}"
+
+
+@contextmanager
+def service(
+    folder: Path,
+    url: str,
+    redis_url: str,
+    names: Sequence[str] = stage.PROCESSES,
+    instead: Mapping[str, str] | None = None,
+    **settings: str,
+) -> Iterator[Service]:
+    """Runs processes until the block ends, on the cores that are allowed now; the receiver is ready.
+
+    Args:
+        folder: where they print, in folders of their own.
+        url: the database, migrated.
+        redis_url: the queue.
+        names: which processes.
+        instead: name -> command, for those that run another than the Procfile's.
+        settings: more of them.
+    """
+    port = free_port()
+    stores = {"DATABASE_URL": url, "REDIS_URL": redis_url}
+    own = {"WEBHOOK_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
+    env = stage.environment({**stores, **own, **settings})
+    before = {*processor.children(os.getpid())}
+    with stage.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, instead) as logs:
+        if "web" in names:
+            stage.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
+        yield Service(url, port, logs, sorted({*processor.children(os.getpid())} - before))
+
+
+class Look:
+    """A connection that only looks, cheaply: plain SQL, each statement by itself.
+
+    Args:
+        url: of the database.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = make_url(url)
+        self._mark = "?" if parsed.get_backend_name() == "sqlite" else "%s"
+        self._raw: Any
+        if parsed.get_backend_name() == "sqlite":
+            self._raw = sqlite3.connect(str(parsed.database), isolation_level=None, check_same_thread=False)
+        else:
+            plain = url.replace("postgresql+psycopg://", "postgresql://")
+            self._raw = psycopg.connect(plain, autocommit=True, prepare_threshold=1)
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """What it answers; parameters are `?`."""
+        found: list[Any] = self._raw.execute(query.replace("?", self._mark), parameters).fetchall()
+        return found
+
+    def number(self, query: str, parameters: Sequence[Any] = ()) -> int:
+        """The only value of the only row."""
+        return int(self.rows(query, parameters)[0][0])
+
+    def pending(self, table: str = "deliveries") -> int:
+        """How many wait."""
+        return self.number(f"SELECT count(*) FROM {table} WHERE status = 'pending'")  # noqa: S608 - names of ours
+
+    def servants(self) -> list[int]:
+        """The pids of the processes that serve others in this database; none on SQLite."""
+        if self._mark == "?":
+            return []
+        ours = "datname = current_database() AND pid <> pg_backend_pid()"
+        return [pid for (pid,) in self.rows(f"SELECT pid FROM pg_stat_activity WHERE {ours}")]  # noqa: S608 - no input
+
+    def close(self) -> None:
+        """Ends it."""
+        self._raw.close()
+
+
+@contextmanager
+def looking(url: str) -> Iterator[Look]:
+    """A look, until the block ends."""
+    with closing(Look(url)) as look:
+        yield look
+
+
+def put(url: str, bodies: Sequence[bytes]) -> None:
+    """Deliveries as the door would have stored them, in bulk; nobody is called."""
+    database, now = Database(url), datetime.now(UTC)
+    todo = dict(status="pending", attempts=0, account="default", source="webhook", received_at=now, due_at=now)
+    for start in range(0, len(bodies), AT_ONCE):
+        some = bodies[start : start + AT_ONCE]
+        with database.engine.begin() as connection:
+            connection.execute(insert(Delivery), [{"id": identify(body), "body": body, **todo} for body in some])
+    database.close()
+
+
+def ring(redis_url: str) -> None:
+    """Calls the back room."""
+    with queue.connect(redis_url) as redis:
+        Bell(redis).ring("inbox")
+
+
+def wait_until_done(look: Look, service: Service) -> None:
+    """Returns when nothing waits in the inbox.
+
+    Raises:
+        Lost: something waits for minutes, or died.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while look.rows("SELECT id FROM deliveries WHERE status = 'pending' LIMIT 1"):
+        if time.monotonic() > until:
+            raise Lost(f"{look.pending()} deliveries still wait; {service.last_words('worker')}")
+        time.sleep(0.005)
+
+
+def check(look: Look, bodies: Sequence[bytes]) -> None:
+    """Each delivery is done, and each booking that it tells of is there.
+
+    Raises:
+        Lost: one is not.
+    """
+    for start in range(0, len(bodies), AT_ONCE):
+        ids = [identify(body) for body in bodies[start : start + AT_ONCE]]
+        places = ", ".join("?" * len(ids))
+        told = "LEFT JOIN bookings b ON b.id = d.booking_id"
+        query = f"SELECT count(*) FROM deliveries d {told} WHERE d.status = 'done' AND b.id IS NOT NULL AND d.id IN "  # noqa: S608 - as above
+        found = look.number(f"{query} ({places})", ids)
+        if found != len(ids):
+            raise Lost(f"of {len(ids)} deliveries only {found} are done with a booking")
