@@ -1,4 +1,4 @@
-"""Flask and Celery, as Flask's own documentation puts them together: results ignored, `delay` in the view."""
+"""Flask and Celery: results ignored, `delay` in the view, Celery's own pool of connections."""
 
 import hmac
 import os
