@@ -1,5 +1,7 @@
 """The load: deliveries over lines that stay open, from one thread, and how long each answer took.
 
+A line is opened when it is needed first, and again after a server has closed it; opening it counts as waiting.
+
 Closed loop: each line sends its next delivery as soon as the last one was answered; this finds the most that a
 server can do. Open loop: deliveries leave at fixed times whether or not the server keeps up, and an answer is timed
 from the moment at which its delivery was to leave; this is what a sender feels.
@@ -10,7 +12,7 @@ import selectors
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from console.volley import percentile
@@ -43,9 +45,10 @@ class Volley:
         return percentile(sorted(self.milliseconds), percent)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Line:
-    socket: socket.socket
+    wire: socket.socket | None = None
+    is_waiting: bool = False
     sent_at: float = 0.0
     heard: bytearray = field(default_factory=bytearray)
 
@@ -66,7 +69,7 @@ def fire(port: int, packed: Sequence[bytes], lines: int, rate: float = 0.0) -> V
         rate: deliveries per second of an open loop; zero for a closed one.
 
     Raises:
-        ConnectionError: a line was closed.
+        ConnectionError: a line was closed before its answer.
         TimeoutError: nothing was answered for half a minute.
     """
     gc.collect()
@@ -79,26 +82,29 @@ def fire(port: int, packed: Sequence[bytes], lines: int, rate: float = 0.0) -> V
 
 class _Gun:
     def __init__(self, port: int, packed: Sequence[bytes], lines: int, rate: float) -> None:
-        self._feed: Iterator[bytes] = iter(packed)
+        self._port, self._feed = port, iter(packed)
         self._left, self._rate, self._numbers = len(packed), rate, iter(range(len(packed)))
         self._selector = selectors.DefaultSelector()
-        self._idle: deque[_Line] = deque()
+        self._idle = deque(_Line() for _ in range(lines))
         self._volley = Volley()
-        for _ in range(lines):
-            line = _Line(socket.create_connection(("127.0.0.1", port)))
-            line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._selector.register(line.socket, selectors.EVENT_READ, line)
-            self._idle.append(line)
 
     def fire(self) -> Volley:
         started = self._start = time.perf_counter()
+        try:
+            self._fire()
+        finally:
+            for key in list(self._selector.get_map().values()):
+                self._close(key.data)
+            self._selector.close()
+        self._volley.seconds = time.perf_counter() - started
+        return self._volley
+
+    def _fire(self) -> None:
         upcoming = self._next_time()
         while self._left:
             now = time.perf_counter()
             while self._idle and upcoming is not None and upcoming <= now:
-                line = self._idle.popleft()
-                line.sent_at = upcoming if self._rate else time.perf_counter()
-                line.socket.sendall(next(self._feed))
+                self._send(self._idle.popleft(), upcoming)
                 upcoming = self._next_time()
             wait = PATIENCE_SECONDS
             if self._idle and upcoming is not None:
@@ -108,10 +114,6 @@ class _Gun:
                 raise TimeoutError("nothing was answered for half a minute")
             for key, _ in events:
                 self._hear(key.data)
-        self._volley.seconds = time.perf_counter() - started
-        for key in list(self._selector.get_map().values()):
-            key.data.socket.close()
-        return self._volley
 
     def _next_time(self) -> float | None:
         number = next(self._numbers, None)
@@ -119,10 +121,22 @@ class _Gun:
             return None
         return self._start + (number / self._rate if self._rate else 0.0)
 
+    def _send(self, line: _Line, planned: float) -> None:
+        line.is_waiting, line.sent_at = True, planned if self._rate else time.perf_counter()
+        if line.wire is None:
+            line.wire = socket.create_connection(("127.0.0.1", self._port))
+            line.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._selector.register(line.wire, selectors.EVENT_READ, line)
+        line.wire.sendall(next(self._feed))
+
     def _hear(self, line: _Line) -> None:
-        part = line.socket.recv(RECEIVE_BYTES)
+        assert line.wire is not None  # noqa: S101 - only open lines are listened to
+        part = line.wire.recv(RECEIVE_BYTES)
         if not part:
-            raise ConnectionError("the server closed a line")
+            if line.is_waiting:
+                raise ConnectionError("the server closed a line before its answer")
+            self._close(line)
+            return
         line.heard += part
         head, found, body = line.heard.partition(b"\r\n\r\n")
         if not found or len(body) < length(head):
@@ -130,8 +144,17 @@ class _Gun:
         self._volley.statuses[int(head[9:12])] += 1
         self._volley.milliseconds.append((time.perf_counter() - line.sent_at) * 1000)
         self._left -= 1
+        line.is_waiting = False
         line.heard.clear()
+        if b"connection: close" in head.lower():
+            self._close(line)
         self._idle.append(line)
+
+    def _close(self, line: _Line) -> None:
+        if line.wire:
+            self._selector.unregister(line.wire)
+            line.wire.close()
+            line.wire = None
 
 
 def length(head: bytearray) -> int:

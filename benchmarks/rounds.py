@@ -53,9 +53,10 @@ class Rounds:
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 self.probes.append(machine.probe())
                 heard[name].append(contestants[name]())
-                print(f"  {name}: " + ", ".join(f"{key} {value:,.1f}" for key, value in heard[name][-1].items()))
+                said = ", ".join(f"{key} {value:,.1f}" for key, value in heard[name][-1].items())
+                print(f"  {name}: {said}", flush=True)
         return {
-            name: {key: Figure(tuple(each[key] for each in said)) for key in said[0]} for name, said in heard.items()
+            name: {key: Figure(tuple(each[key] for each in turns)) for key in turns[0]} for name, turns in heard.items()
         }
 
 

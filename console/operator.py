@@ -1,7 +1,6 @@
 """The operator: who acts and why, and the office that they act in."""
 
 import getpass
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -36,7 +35,7 @@ def signed(command: Callable[..., Any]) -> Callable[..., Any]:
 def operators_office() -> Iterator[Office]:
     """The worker's office, for one command. What goes wrong with a store is a sentence."""
     logs.configure()
-    logging.root.setLevel(logging.CRITICAL)  # what there is to say, the command prints
+    logs.hush()  # what there is to say, the command prints
     office = or_exit(lambda: open_office(WorkerSettings.load()))
     try:
         yield office

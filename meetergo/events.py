@@ -27,6 +27,8 @@ LIVE = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
 """What an appointment of which we asked ourselves says by not being cancelled."""
 SUPERSEDES = "supersedes"
 """Key in a body that we wrote after asking: the version that was known and is not true."""
+SUSPICIOUS = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
+"""Without any of these a body says nothing that no database stores: see `_storable`."""
 VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
 
 
@@ -161,7 +163,8 @@ def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
 
 def _object(body: bytes) -> dict[str, Json]:
     try:
-        value = _storable(json.loads(body, parse_constant=_refuse_constant, parse_float=_finite))
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _storable(value) if SUSPICIOUS.search(body) else value
     except (ValueError, RecursionError):
         raise Unreadable("the body is not JSON") from None
     if not isinstance(value, dict):

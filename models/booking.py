@@ -147,6 +147,7 @@ class Booking(Model):
         news = _news(None if is_new else before, after, someone_left)
         return BookingChange(
             booking=self,
+            booking_id=self.id,
             revision=self.revision,
             kind=news[0] if news else "linked" if names == ["platform_user_id"] else "updated",
             before=None if is_new else {name: before[name] for name in names},

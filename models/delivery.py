@@ -52,6 +52,9 @@ class Delivery(Todo, Model):
     `event` and `booking_id` are known once it was read; `note` says why nothing came of a delivery that is done.
     """
 
+    HANDLED = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
+    """What handling may change."""
+
     __tablename__ = "deliveries"
     __table_args__ = (
         Index("ix_deliveries_status_due_at", "status", "due_at"),

@@ -20,10 +20,11 @@ from models.failures import Failure, Permanent, Transient, describe
 from models.intervention import BY_RQ, Intervention
 from models.queue import Bell
 from models.vault import Vault
+from worker.batch import handle_together
 from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
-from worker.handlers import HANDLERS
+from worker.handling import handle
 from worker.ledger import Ledger
-from worker.recorder import Caused, Recorder
+from worker.recorder import Recorder
 from worker.tally import NoTally, Tally
 
 BATCH = 200
@@ -83,6 +84,7 @@ class Inbox:
         """
         with self.database.transaction() as session:
             due = Delivery.take_due(session, self.clock(), BATCH)
+            session.expunge_all()  # whoever handles one writes it
             if len(due) == BATCH and self.database.skips_locked:
                 self.bell.ring("inbox")
             outcomes = self._process_all(session, due)
@@ -172,20 +174,14 @@ class Inbox:
     def _process_group(self, session: Session, group: Sequence[Todo]) -> list[Outcome]:
         """All together; if that fails because of one of them, each alone."""
         if len(group) > 1:
+            told = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
-                return self._process_together(session, group)
+                new = handle_together(session, told, self.recorder.announcer, self.clock())
+                return [Outcome(delivery, owes=new > 0) for delivery, _ in told]
             except Exception as error:
-                log.info("group.parted", deliveries=len(group), error=describe(error))
+                log.info("batch.parted", deliveries=len(group), error=describe(error))
+        session.add_all(delivery for delivery, _ in group)
         return [self._process_alone(session, delivery, event) for delivery, event in group]
-
-    def _process_together(self, session: Session, group: Sequence[Todo]) -> list[Outcome]:
-        now, told = self.clock(), [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
-        with session.begin_nested():
-            ledger = Ledger(session, now)
-            ledger.open_at([event for _, event in told])
-            changes = (caused for delivery, event in told for caused in self._handle(ledger, delivery, event, now))
-            owed = self.recorder.record(session, changes)
-        return [Outcome(delivery, owes=owed > 0) for delivery, _ in told]
 
     def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         if self.confirmation and is_unconfirmed_cancel(event, delivery.source):
@@ -199,22 +195,12 @@ class Inbox:
                 raise event
             delivery.tell_of(event)
             with session.begin_nested():
-                owed = self.recorder.record(session, self._handle(Ledger(session, now), delivery, event, now))
+                owed = self.recorder.record(session, handle(Ledger(session, now), delivery, event))
         except Exception as error:
             delivery.fail(error, now)
             FailedAttempt.record(session, delivery, now)
             return Outcome(delivery, error)
         return Outcome(delivery, owes=owed > 0)
-
-    def _handle(self, ledger: Ledger, delivery: Delivery, event: Event, now: datetime) -> Iterator[Caused]:
-        delivery.tell_of(event)
-        handler = HANDLERS.get(event.type)
-        if handler is None:
-            delivery.note = "nobody handles this event"
-        else:
-            for change in handler(ledger, event):
-                yield change, delivery.id
-        delivery.finish(now)
 
     def _report(self, outcomes: Sequence[Outcome], *, tend: bool = True) -> None:
         """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""

@@ -14,9 +14,6 @@ from worker.hook import Hook
 AT_ONCE = 500
 """Notifications that are written together."""
 
-Caused = tuple[BookingChange, str | None]
-"""A change, and the id of the delivery that caused it."""
-
 
 @dataclass(frozen=True)
 class Recorder:
@@ -30,7 +27,7 @@ class Recorder:
     announcer: Announcer
     hook: Hook | None
 
-    def record(self, session: Session, changes: Iterable[Caused]) -> int:
+    def record(self, session: Session, changes: Iterable[BookingChange]) -> int:
         """Keeps changes, calls the platform's hook for each, writes what is owed.
 
         Returns:
@@ -38,15 +35,14 @@ class Recorder:
         """
         owed: list[dict[str, Any]] = []
         new = 0
-        for change, delivery_id in changes:
-            owed += self._keep(session, change, delivery_id)
+        for change in changes:
+            owed += self._keep(session, change)
             if len(owed) >= AT_ONCE:
                 new += Notification.owe(session, owed)
                 owed.clear()
         return new + Notification.owe(session, owed)
 
-    def _keep(self, session: Session, change: BookingChange, delivery_id: str | None) -> Iterator[dict[str, Any]]:
-        change.delivery_id = delivery_id
+    def _keep(self, session: Session, change: BookingChange) -> Iterator[dict[str, Any]]:
         session.add(change)
         if self.hook:
             session.flush()

@@ -44,7 +44,7 @@ def link_new_users(office: Office, now: datetime) -> int:
     with office.database.transaction() as session:
         ledger = Ledger(session, now)
         users = PlatformUser.newly_mapped(session, locked=True)
-        changes = ((change, None) for user in users for change in ledger.link_waiting_bookings(user))
+        changes = (change for user in users for change in ledger.link_waiting_bookings(user))
         owed = office.recorder.record(session, changes)
     if owed:
         office.bell.ring("outbox")

@@ -41,7 +41,7 @@ def _send_while_pruning(stores: Stores, side: Side, receiving: Service, *, quick
     until = started + (LONGEST_QUICK_SECONDS if quick else LONGEST_SECONDS)
     env = stage.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
     with (stores.folder / "prune.log").open("wb") as out, machine.on(machine.SERVER):
-        process = subprocess.Popen(shlex.split(PRUNE), env=env, cwd=stores.folder, stdout=out, stderr=out)  # noqa: S603
+        process = subprocess.Popen(shlex.split(PRUNE), env=env, cwd=stores.folder, stdout=out, stderr=out)
     try:
         while process.poll() is None and time.monotonic() < until:
             some = _send(receiving, side, QUICK_SECONDS if quick else SLICE_SECONDS)

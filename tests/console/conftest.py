@@ -31,6 +31,7 @@ Type = Callable[..., Result]
 def type_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
     """Types a command and answers to its question; the logs of this process stay as they are."""
     monkeypatch.setattr(logs, "configure", lambda: None)
+    monkeypatch.setattr(logs, "hush", lambda: None)
     monkeypatch.setenv("LOGNAME", "the-operator")
     level = logging.root.level
     yield lambda command, *words, answers=None: CliRunner().invoke(command, words, input=answers)

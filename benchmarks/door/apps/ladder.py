@@ -1,0 +1,98 @@
+"""The ladder: from a server that only answers to the whole receiver, one stage more on each rung.
+
+`LADDER` in the environment names the rung. What a stage costs is the difference between two rungs. The upper rungs
+are the real receiver with stages taken out, the lower ones are the frame with the receiver's own gate before it.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+import structlog
+from flask import Flask, request
+
+from meetergo.address import WEBHOOK_PATH, Addresses
+from models.delivery import Delivery
+from models.logs import configure
+from models.queue import Bell
+from receiver.app import create_app
+from receiver.gate import Gate
+from receiver.settings import ReceiverSettings
+
+
+def server() -> WSGIApplication:
+    """Nothing but the server."""
+
+    def answer_ok(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
+        return [b"OK"]
+
+    return answer_ok
+
+
+def flask(reads: bool = False) -> Flask:
+    """And Flask, with a view that answers OK."""
+    app = Flask(__name__)
+
+    @app.post(f"{WEBHOOK_PATH}/<token>")
+    def webhook(token: str) -> str:
+        if reads:
+            request.get_data()
+        return "OK"
+
+    return app
+
+
+def body() -> WSGIApplication:
+    """And the body is read."""
+    return flask(reads=True)
+
+
+def gate() -> WSGIApplication:
+    """And the address is verified: by the receiver's own gate, which reads the body then."""
+    settings, app = ReceiverSettings.load(), flask()
+    return Gate(
+        app.wsgi_app,
+        Addresses(settings.webhook_keys),
+        settings.webhook_account,
+        settings.verifier(),
+        settings.webhook_max_body,
+    )
+
+
+def door() -> WSGIApplication:
+    """And the door: it names and seals the letter, hands it on, and answers with the delivery's id."""
+    Delivery.accept = classmethod(lambda *_: None)  # type: ignore[method-assign,assignment]
+    return insert()
+
+
+def insert() -> WSGIApplication:
+    """And it is inserted and committed."""
+    Bell.ring = lambda *_: True  # type: ignore[method-assign,assignment]
+    return ring()
+
+
+def ring() -> WSGIApplication:
+    """And the bell is rung."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    return log()
+
+
+def log() -> WSGIApplication:
+    """And it is logged: this is the receiver."""
+    return create_app(ReceiverSettings.load())
+
+
+RUNGS: dict[str, Callable[[], WSGIApplication]] = {
+    "server": server,
+    "flask": flask,
+    "body": body,
+    "gate": gate,
+    "door": door,
+    "insert": insert,
+    "ring": ring,
+    "log": log,
+}
+
+configure()
+app = RUNGS[os.environ["LADDER"]]()

@@ -1,0 +1,43 @@
+"""Promises: what is said of the service's speed, what was measured, and whether it is kept."""
+
+from dataclasses import dataclass
+
+from benchmarks.rounds import Figure
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One line of the summary.
+
+    Attributes:
+        what: is promised, in words.
+        promised: the bound, as text: "≥ 3.00 x".
+        measured: the median of all rounds, as text: "3.40 x".
+        spread: from the smallest to the largest of all rounds, as text: "3.20 x to 3.60 x".
+        kept: whether the median is within the bound.
+    """
+
+    what: str
+    promised: str
+    measured: str
+    spread: str
+    kept: bool
+
+    @classmethod
+    def at_least(cls, what: str, bound: float, figure: Figure, form: str = "{:.2f} x") -> "Promise":
+        """A bound from below; the form writes a number with its unit."""
+        return cls(what, f"≥ {form.format(bound)}", *_said(figure, form), figure.median >= bound)
+
+    @classmethod
+    def at_most(cls, what: str, bound: float, figure: Figure, form: str = "{:.2f} x") -> "Promise":
+        """A bound from above."""
+        return cls(what, f"≤ {form.format(bound)}", *_said(figure, form), figure.median <= bound)
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        return "kept" if self.kept else f"**missed**: measured {self.measured}, promised {self.promised}"
+
+
+def _said(figure: Figure, form: str) -> tuple[str, str]:
+    return form.format(figure.median), f"{form.format(min(figure.values))} to {form.format(max(figure.values))}"

@@ -1,0 +1,125 @@
+"""The load generator against a server of known behaviour: what it says is what happened there."""
+
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from benchmarks.load import Volley, fire, requests
+from benchmarks.rounds import Figure
+
+WAIT = 0.02
+
+
+class KnownServer(socketserver.ThreadingTCPServer):
+    """Answers each request after a fixed wait; what a body says decides how."""
+
+    def __init__(self, closes: bool) -> None:
+        self.closes, self.lines, self.bodies = closes, 0, list[bytes]()
+        super().__init__(("127.0.0.1", 0), Answering)
+
+
+class Answering(socketserver.StreamRequestHandler):
+    server: KnownServer
+
+    def handle(self) -> None:
+        self.server.lines += 1
+        while self.rfile.readline():
+            length = 0
+            while head := self.rfile.readline().strip():
+                name, _, value = head.partition(b": ")
+                length = int(value) if name == b"Content-Length" else length
+            body = self.rfile.read(length)
+            if body == b"hang up":
+                return
+            self.server.bodies.append(body)
+            time.sleep(WAIT)
+            status = "503 Service Unavailable" if body == b"refuse" else "200 OK"
+            closing = "Connection: close\r\n" if self.server.closes else ""
+            self.wfile.write(f"HTTP/1.1 {status}\r\n{closing}Content-Length: 2\r\n\r\n".encode())
+            self.wfile.write(b"OK")  # on its own: an answer may come in pieces
+            if self.server.closes:
+                return
+
+
+@contextmanager
+def known_server(closes: bool = False) -> Iterator[KnownServer]:
+    with KnownServer(closes) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def fired(server: KnownServer, bodies: list[bytes], lines: int, rate: float = 0.0) -> Volley:
+    return fire(server.server_address[1], requests(bodies, "/here"), lines, rate)
+
+
+def test_each_body_arrives_once_and_each_answer_is_counted() -> None:
+    bodies = [str(number).encode() for number in range(20)]
+    with known_server() as server:
+        volley = fired(server, bodies, lines=4)
+    assert sorted(server.bodies) == sorted(bodies)
+    assert (volley.statuses, len(volley.milliseconds)) == ({200: 20}, 20)
+
+
+def test_what_is_refused_is_no_200() -> None:
+    with known_server() as server:
+        volley = fired(server, [b"take", b"refuse", b"take"], lines=1)
+    assert volley.statuses == {200: 2, 503: 1}
+
+
+def test_an_answer_takes_as_long_as_the_server_does() -> None:
+    with known_server() as server:
+        volley = fired(server, [b"take"] * 10, lines=2)
+    assert min(volley.milliseconds) >= WAIT * 1000
+    assert volley.seconds >= 5 * WAIT
+    assert volley.rate <= 2 / WAIT
+
+
+def test_an_open_loop_counts_from_when_a_delivery_was_to_leave() -> None:
+    every = WAIT / 4
+    with known_server() as server:
+        volley = fired(server, [b"take"] * 8, lines=1, rate=1 / every)
+    for number, milliseconds in enumerate(volley.milliseconds):
+        assert milliseconds >= ((number + 1) * WAIT - number * every) * 1000
+
+
+def test_an_open_loop_sends_no_sooner_than_its_rate() -> None:
+    with known_server() as server:
+        volley = fired(server, [b"take"] * 6, lines=6, rate=100)
+    assert volley.seconds >= 5 / 100 + WAIT
+
+
+def test_lines_stay_open() -> None:
+    with known_server() as server:
+        fired(server, [b"take"] * 12, lines=3)
+    assert server.lines == 3
+
+
+def test_a_line_that_the_server_closes_after_its_answer_is_opened_again() -> None:
+    with known_server(closes=True) as server:
+        volley = fired(server, [b"take"] * 6, lines=2)
+    assert (server.lines, volley.statuses) == (6, {200: 6})
+
+
+def test_a_line_that_is_closed_before_its_answer_is_an_error() -> None:
+    with known_server() as server, pytest.raises(ConnectionError, match="before its answer"):
+        fired(server, [b"take", b"hang up"], lines=1)
+
+
+def test_percentiles_are_of_what_was_heard() -> None:
+    volley = Volley(milliseconds=[float(number) for number in range(100, 0, -1)])
+    assert (volley.latency(50), volley.latency(99)) == (50, 99)
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    ratio = Figure((10.0, 20.0, 30.0)).over(Figure((5.0, 10.0, 10.0)))
+    assert ratio.values == (2.0, 2.0, 3.0)
+    assert (ratio.median, ratio.spread) == (2.0, 0.5)

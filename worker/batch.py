@@ -1,0 +1,45 @@
+"""A batch: deliveries about bookings, handled together with one statement for each table instead of each row."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from meetergo.events import BookingEvent
+from models.booking import BookingChange
+from models.bulk import insert_all, unflushed, update_all
+from models.delivery import Delivery
+from models.notification import Notification
+from worker.announcer import Announcer
+from worker.handling import handle
+from worker.ledger import Ledger
+
+Told = tuple[Delivery, BookingEvent]
+
+
+def handle_together(session: Session, told: Sequence[Told], announcer: Announcer, now: datetime) -> int:
+    """Handles deliveries in a savepoint: all of them, or none if one fails.
+
+    Args:
+        session: of the transaction. The deliveries are not among its objects: they are written here.
+        told: deliveries and what they say.
+        announcer: knows the news that a change owes.
+        now: the time, UTC.
+
+    Returns:
+        How many notifications are new.
+    """
+    changes: list[BookingChange] = []
+    owed: list[dict[str, Any]] = []
+    with session.begin_nested(), unflushed(session) as page:
+        ledger = Ledger(page, now)
+        ledger.open_at([event for _, event in told])
+        for delivery, event in told:
+            for change in handle(ledger, delivery, event):
+                changes.append(change)
+                owed += announcer.owed(page, change)
+        update_all(page, list({change.booking_id: change.booking for change in changes}.values()))
+        insert_all(page, changes)
+        update_all(page, [delivery for delivery, _ in told], *Delivery.HANDLED)
+        return Notification.owe(page, owed)
