@@ -17,6 +17,7 @@ from models.vault import Vault
 from receiver.answers import answer, refusal
 from receiver.gate import ADMITTED, Admitted
 from receiver.group_commit import GroupCommit
+from receiver.ringer import Ringer
 
 COME_BACK_AFTER = timedelta(seconds=30)
 NOTED_EVERY = timedelta(minutes=1)
@@ -33,6 +34,7 @@ class Door:
         self.bell = bell
         self._vault = vault
         self._group = GroupCommit(self._store)
+        self._ringer = Ringer(bell, "inbox")
         self._respite = Respite()
         self._noted: dict[str, datetime] = {}
 
@@ -60,7 +62,7 @@ class Door:
     def _store(self, letters: Sequence[Letter]) -> bool:
         """Commit first, ring after."""
         if self._commit(letters):
-            self.bell.ring("inbox")
+            self._ringer.ring()
             return True
         return False
 
