@@ -1,0 +1,155 @@
+"""The contestants: what each starts, how many deliveries it is given, and why it is configured so."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.stores import Kind
+
+ROOT = Path(__file__).parent.parent.parent
+OURS = Path(sys.executable)
+OLDER_REDIS = ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"
+PEERS = "benchmarks.backroom.peers"
+SMALLEST_COUNT = 20
+QUICK = 25
+"""A smoke run does one part of so many."""
+
+QUIET_CELERY = "--without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
+HUEY = f"huey.bin.huey_consumer {PEERS}.with_huey.huey --no-periodic --quiet"
+TASKIQ = f"taskiq worker {PEERS}.with_taskiq:broker --log-level WARNING"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Somebody who works off deliveries.
+
+    Attributes:
+        label: in the tables.
+        count: deliveries of one run, so that it takes some seconds.
+        command: what is started, without `python -m`; by database where that makes a difference.
+        why: how it is configured, and why so.
+        enqueues: the module that enqueues its jobs, if there are any.
+        python: that starts it.
+        copies: so often is the command started.
+        settings: more of the environment.
+        in_order: whether it handles deliveries in the order in which they came, so that each is a change.
+        counts_as_peer: whether it is one of the other systems whose best is compared with ours.
+    """
+
+    label: str
+    count: int
+    command: str | Mapping[Kind, str]
+    why: str
+    enqueues: str | None = None
+    python: Path = OURS
+    copies: int = 1
+    settings: Mapping[str, str] = field(default_factory=dict)
+    in_order: bool = False
+    counts_as_peer: bool = False
+
+    def words(self, kind: Kind) -> list[str]:
+        """The command on this database."""
+        command = self.command if isinstance(self.command, str) else self.command[kind]
+        return [str(self.python), "-m", *command.split()]
+
+    def deliveries(self, *, quick: bool) -> int:
+        """How many it is given."""
+        return max(SMALLEST_COUNT, self.count // QUICK) if quick else self.count
+
+
+LOOP, ONE, TWO, FORK, SIMPLE = "loop", "ours", "ours, two", "rq fork", "rq simple"
+
+CONTESTANTS: dict[str, Contestant] = {
+    LOOP: Contestant(
+        "a plain loop, no queue",
+        20_000,
+        "benchmarks.backroom.loop",
+        "one process: takes 200 due rows, `process`, commit, and again; the 100 % mark",
+        in_order=True,
+    ),
+    ONE: Contestant(
+        "**ours**, one process",
+        20_000,
+        "worker inbox",
+        "`python -m worker inbox`",
+        f"{PEERS}.bell",
+        in_order=True,
+    ),
+    TWO: Contestant(
+        "**ours**, two processes",
+        20_000,
+        "worker inbox -n 2",
+        "`python -m worker inbox -n 2`",
+        f"{PEERS}.bell",
+    ),
+    FORK: Contestant(
+        "RQ, `rq worker`",
+        200,
+        f"{PEERS}.with_rq fork",
+        "one process, the stock worker that forks for each job; the application is imported before the fork",
+        f"{PEERS}.with_rq",
+        in_order=True,
+    ),
+    SIMPLE: Contestant(
+        "RQ, `SimpleWorker`",
+        600,
+        f"{PEERS}.with_rq simple",
+        "one process, no fork",
+        f"{PEERS}.with_rq",
+        in_order=True,
+    ),
+    "celery": Contestant(
+        "Celery",
+        1_200,
+        f"celery -A {PEERS}.with_celery worker --pool prefork --concurrency 2 --prefetch-multiplier 64 {QUIET_CELERY}",
+        "two prefork processes, prefetch 64 as its documentation advises for short tasks, results ignored",
+        f"{PEERS}.with_celery",
+        counts_as_peer=True,
+    ),
+    "dramatiq": Contestant(
+        "Dramatiq",
+        1_200,
+        f"dramatiq {PEERS}.with_dramatiq --processes 2 --threads 2",
+        "two processes with two threads each",
+        f"{PEERS}.with_dramatiq",
+        counts_as_peer=True,
+    ),
+    "huey": Contestant(
+        "Huey",
+        1_200,
+        f"{HUEY} --workers 2 --worker-type process",
+        "two worker processes, as its documentation advises for work that takes processor; blocking reads, no results",
+        f"{PEERS}.with_huey",
+        counts_as_peer=True,
+    ),
+    "saq": Contestant(
+        "SAQ",
+        1_200,
+        f"saq {PEERS}.with_saq.settings --workers 2",
+        "two processes, two jobs at once in each, in threads",
+        f"{PEERS}.with_saq",
+        python=OLDER_REDIS,
+        settings={"CONCURRENCY": "2"},
+        counts_as_peer=True,
+    ),
+    "arq": Contestant(
+        "arq",
+        1_200,
+        f"arq {PEERS}.with_arq.WorkerSettings",
+        "two processes, two jobs at once in each, in threads; looks for jobs each 10 ms instead of each half second",
+        f"{PEERS}.with_arq",
+        python=OLDER_REDIS,
+        copies=2,
+        settings={"CONCURRENCY": "2"},
+        counts_as_peer=True,
+    ),
+    "taskiq": Contestant(
+        "taskiq",
+        1_200,
+        f"{TASKIQ} --workers 2 --max-threadpool-threads 2 --max-async-tasks 2",
+        "two processes with two threads each, a Redis list",
+        f"{PEERS}.with_taskiq",
+        counts_as_peer=True,
+    ),
+}
