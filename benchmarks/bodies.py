@@ -47,7 +47,7 @@ def sizes(sample: Sequence[bytes]) -> tuple[int, int]:
 
 
 def _finished(body: bytes) -> bytes:
-    """With a host, always the same of a booking, and a form's answers, which nobody reads, for what samples leave out."""
+    """With a host, always the same of a booking; a form's answers, which nobody reads, make up for what is left out."""
     said: dict[str, Any] = json.loads(body)
     appointment = said["data"]["rescheduledAppointment"] if "data" in said else said
     host = f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}"
