@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.running import ROOT
 from benchmarks.stores import Kind
 
-ROOT = Path(__file__).parent.parent.parent
 OURS = Path(sys.executable)
 OLDER_REDIS = ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"
 PEERS = "benchmarks.backroom.peers"

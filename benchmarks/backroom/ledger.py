@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from sqlalchemy import func, insert, select
 
@@ -31,12 +32,13 @@ def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
         The ids of the deliveries.
     """
     users = [{"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com"} for host in host_ids()]
-    rows = list(_rows(bodies))
+    rows, ids = _rows(bodies), list[str]()
     with database.transaction() as session:
         session.execute(insert(PlatformUser.__table__), users)
-        for start in range(0, len(rows), AT_ONCE):
-            session.execute(insert(Delivery.__table__), rows[start : start + AT_ONCE])
-    return [str(row["id"]) for row in rows]
+        while page := list(islice(rows, AT_ONCE)):
+            session.execute(insert(Delivery.__table__), page)
+            ids += [str(row["id"]) for row in page]
+    return ids
 
 
 def _rows(bodies: Sequence[bytes]) -> Iterator[dict[str, object]]:

@@ -79,10 +79,10 @@ def _promises(results: dict[str, Any]) -> Iterator[str]:
 
 
 def _promise(kind: Kind, what: str, rates: Mapping[str, Figure], ours: str, theirs: str, least: float) -> str:
-    promised = f"{what}: ≥ {least:g}×"
+    promised = f"{what}: at least {least:g} times"
     if ours not in rates or theirs not in rates:
         return f"| {promised} | {NAMES[kind]} | not measured | | **missed** |"
     ratio = rates[ours].over(rates[theirs])
     spread = f"{min(ratio.values):.2f} to {max(ratio.values):.2f}"
     verdict = "kept" if ratio.median >= least else f"**missed**: measured {ratio.median:.2f}, promised {least:g}"
-    return f"| {promised} | {NAMES[kind]} | {ratio.median:.2f}× | {spread} | {verdict} |"
+    return f"| {promised} | {NAMES[kind]} | {ratio.median:.2f} | {spread} | {verdict} |"

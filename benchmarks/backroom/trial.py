@@ -12,7 +12,7 @@ from benchmarks import memory
 from benchmarks.backroom import ledger
 from benchmarks.backroom.contestants import OURS, Contestant
 from benchmarks.backroom.ledger import Wrong
-from benchmarks.backroom.running import environment, last_words, running
+from benchmarks.running import environment, last_words, running
 from benchmarks.stores import Kind, Stores
 from models.database import Database
 
@@ -60,6 +60,11 @@ class Trial:
         finally:
             self.stores.drop(url)
 
+    def environment(self, url: str, contestant: Contestant) -> dict[str, str]:
+        """What a contestant's processes are told."""
+        stores = {"DATABASE_URL": url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
+        return environment({**stores, **contestant.settings})
+
     def _work(
         self,
         contestant: Contestant,
@@ -69,8 +74,7 @@ class Trial:
         ids: Sequence[str],
         bodies: Sequence[bytes],
     ) -> dict[str, float]:
-        stores = {"DATABASE_URL": url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
-        env = environment({**stores, **contestant.settings})
+        env = self.environment(url, contestant)
         try:
             enqueue(contestant, folder, env, ids)
             with running(contestant.words(self.kind), folder, env, contestant.copies) as pids:
@@ -103,8 +107,8 @@ def enqueue(contestant: Contestant, folder: Path, env: Mapping[str, str], ids: S
         raise Failed(f"its jobs could not be enqueued: {said.stderr[-1000:]}")
 
 
-def watch(database: Database, count: int) -> float:
-    """Waits until so many are done.
+def watch(database: Database, count: int, every: float = LOOK_EVERY_SECONDS) -> float:
+    """Waits until so many are done; looks each so many seconds, or less often if looking takes long.
 
     Returns:
         How many became done per second after the first tenth; of so few that nothing is seen of them, from the start.
@@ -124,5 +128,5 @@ def watch(database: Database, count: int) -> float:
                 began, first = seen_at, seen
         elif looked_at - seen_at > STALLED_AFTER_SECONDS:
             raise Stalled(f"{seen} of {count} deliveries were done, and for half a minute no more")
-        time.sleep(max(LOOK_EVERY_SECONDS, cost * SHARE_OF_LOOKING))
+        time.sleep(max(every, cost * SHARE_OF_LOOKING))
     return (count - first) / (seen_at - began)

@@ -9,6 +9,8 @@ from tests.counting import RedisProxy, counted, redis_proxy
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 
+Figures = tuple[int, int, int]
+
 COST = {
     "the first, which rings": (1, 1, 3),
     "one while the bell is rung": (1, 1, 1),

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from benchmarks.backroom.contestants import ROOT
-
+ROOT = Path(__file__).parent.parent
 GRACE_SECONDS = 5
 LAST_LINES = 15
 

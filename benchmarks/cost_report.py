@@ -1,0 +1,78 @@
+"""The report of the cost: its piece of docs/performance.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmarks.stores import KINDS, NAMES, Kind
+
+MOST_GROWTH = 0.1
+"""A backlog is worked off in flat memory if from its first tenth to its end no more is added than this share."""
+
+INTRODUCTION = """\
+Memory of each process in MiB. PSS is what a process adds to the machine: its own pages and its share of those that it
+has in common with others, so these can be added up; RSS counts shared pages in each process anew. Idle is three seconds
+after the start, the peak is the highest of two looks a second under a closed loop of deliveries.
+
+For a user: the sum is what a machine or a container needs.
+"""
+FLAT = """\
+One inbox worker works off deliveries that wait. Its memory must not depend on how many there are.
+"""
+COUNTED = """\
+Of one delivery at the door, and of one batch in the back room; the same on both databases. The tests
+`tests/receiver/test_cost.py` and `tests/worker/test_cost.py` count them and fail if one is added.
+"""
+
+
+def show(results: Mapping[str, Any]) -> str:
+    """Markdown."""
+    parts = [_processes(results["processes"]), _backlog(results["backlog"]), _counted(results["counted"])]
+    return "\n".join(["## Cost", "", *(line for part in parts for line in part)])
+
+
+def _processes(results: Mapping[Kind, Mapping[str, Mapping[str, Sequence[float]]]]) -> Iterator[str]:
+    yield INTRODUCTION
+    for kind in KINDS:
+        yield f"| on {NAMES[kind]} | PSS idle | PSS peak | RSS idle | RSS peak |"
+        yield "|---|---|---|---|---|"
+        for name, said in results[kind].items():
+            yield _row(name, *(said[when][which] for which in (0, 1) for when in ("idle", "peak")))
+        sums = (sum(said[when][0] for said in results[kind].values()) for when in ("idle", "peak"))
+        yield _row("**all together**", *sums) + " | |"
+        yield ""
+
+
+def _row(name: str, *figures: float) -> str:
+    return f"| {name} | " + " | ".join(f"{figure:.0f}" for figure in figures) + (" |" if len(figures) == 4 else "")
+
+
+def _backlog(results: Mapping[Kind, Mapping[str, Any]]) -> Iterator[str]:
+    yield "### A long backlog"
+    yield ""
+    yield FLAT
+    yield "| on | deliveries | seconds | PSS at the start | after a tenth | peak | at the end | growth after the first tenth | |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for kind in KINDS:
+        yield _flatness(kind, results[kind]["count"], results[kind]["samples"])
+    yield ""
+
+
+def _flatness(kind: Kind, count: int, samples: Sequence[Sequence[float]]) -> str:
+    warm = next(sample for sample in samples if sample[1] >= count / 10)
+    first, last, peak = samples[0], samples[-1], max(sample[2] for sample in samples)
+    growth = last[2] / warm[2] - 1
+    promised = f"promised at most {MOST_GROWTH:.0%}"
+    verdict = f"kept ({promised})" if growth <= MOST_GROWTH else f"**missed**: measured {growth:.1%}, {promised}"
+    held = " | ".join(f"{figure:.1f}" for figure in (first[2], warm[2], peak, last[2]))
+    return f"| {NAMES[kind]} | {count:,} | {last[0]:.0f} | {held} | {growth:+.1%} | {verdict} |"
+
+
+def _counted(results: Mapping[str, Mapping[str, Sequence[int]]]) -> Iterator[str]:
+    yield "### Queries and round trips"
+    yield ""
+    yield COUNTED
+    yield "| | | statements | commits | round trips to Redis |"
+    yield "|---|---|---|---|---|"
+    for where, costs in results.items():
+        for what, figures in costs.items():
+            yield f"| {where} | {what} | " + " | ".join(f"{figure:,}" for figure in figures) + " |"
