@@ -56,7 +56,9 @@ def _failure(name: str, why: str) -> str:
 def _configurations() -> Iterator[str]:
     yield "How each is configured:"
     yield ""
-    yield from (f"- {each.label}: {each.why}." for each in CONTESTANTS.values())
+    for each in CONTESTANTS.values():
+        tried = f" Tried (PostgreSQL/SQLite): {each.tried}." if each.tried else ""
+        yield f"- {each.label}: {each.why}.{tried}"
     yield ""
 
 

@@ -63,7 +63,7 @@ class Trial:
     def environment(self, url: str, contestant: Contestant) -> dict[str, str]:
         """What a contestant's processes are told."""
         stores = {"DATABASE_URL": url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
-        return environment({**stores, **contestant.settings})
+        return environment({**stores, **contestant.settings(self.kind)})
 
     def _work(
         self,
