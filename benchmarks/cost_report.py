@@ -17,7 +17,8 @@ For a user: the sum is what a machine or a container needs.
 """
 FLAT = """\
 One inbox worker works off deliveries that wait. Its memory must not depend on how many there are. What counts is RSS:
-PSS also moves when another process ends that had pages in common.
+PSS also grows once as pages that the worker shares with its parent become its own, when Python's garbage collector first
+touches all of them.
 """
 COUNTED = """\
 Of one delivery at the door, and of one batch in the back room; the same on both databases. The tests
@@ -51,7 +52,7 @@ def _backlog(results: Mapping[Kind, Mapping[str, Any]]) -> Iterator[str]:
     yield "### A long backlog"
     yield ""
     yield FLAT
-    yield "| on | deliveries | seconds | | at the start | after a tenth | peak | at the end | growth after the tenth | |"
+    yield "| on | deliveries | seconds | | at the start | after a tenth | peak | at the end | growth since | |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
     for kind in KINDS:
         yield from _flatness(kind, results[kind]["count"], results[kind]["samples"])
