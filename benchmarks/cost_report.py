@@ -17,8 +17,7 @@ For a user: the sum is what a machine or a container needs.
 """
 FLAT = """\
 One inbox worker works off deliveries that wait. Its memory must not depend on how many there are. What counts is RSS:
-PSS also grows once as pages that the worker shares with its parent become its own, when Python's garbage collector first
-touches all of them.
+PSS also grows once, when Python's garbage collector first touches the pages that the worker shares with its parent.
 """
 COUNTED = """\
 Of one delivery at the door, and of one batch in the back room; the same on both databases. The tests
