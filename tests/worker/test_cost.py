@@ -54,7 +54,8 @@ def warm_desk(open_desk: Callable[..., Desk], proxy: RedisProxy, monkeypatch: py
 def test_a_batch_costs_so_many_statements_commits_and_round_trips(
     warm_desk: Desk, proxy: RedisProxy, what: str
 ) -> None:
-    warm_desk.deliver(*DELIVERIES[what])
+    if DELIVERIES[what]:
+        warm_desk.deliver(*DELIVERIES[what])
     with counted(proxy) as count:
         jobs.empty("inbox")
     assert {row.status for row in warm_desk.all(Delivery)} == {"done"}
