@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 RECEIVE_BYTES = 64 * 1024
 BEGIN = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 """Not counted: SQLite's is a statement of ours, PostgreSQL's comes from its driver."""
-KIND = re.compile(r"^\s*\w+(?: SAVEPOINT)?|\b(?:INTO|FROM|UPDATE) \w+")
+KIND = re.compile(r"^\s*(?:UPDATE \w+|\w+(?: SAVEPOINT)?)|\b(?:INTO|FROM) \w+")
 
 
 @dataclass
