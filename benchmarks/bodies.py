@@ -17,7 +17,7 @@ HOSTS = 100
 def bodies(run: str, count: int) -> list[bytes]:
     """So many different deliveries in the order in which they were sent; the same for the same name of a run."""
     dice = Random(f"{SEED} {run}")  # noqa: S311
-    return [_finished(body) for body in traffic.mix(run, count, datetime.now(UTC), dice)]
+    return [_filled(_hosted(body)) for body in traffic.mix(run, count, datetime.now(UTC), dice)]
 
 
 def host_ids() -> list[str]:
@@ -46,11 +46,18 @@ def sizes(sample: Sequence[bytes]) -> tuple[int, int]:
     return min(map(len, sample)), max(map(len, sample))
 
 
-def _finished(body: bytes) -> bytes:
-    """With a host, always the same of a booking; a form's answers, which nobody reads, make up for what is left out."""
+def _hosted(body: bytes) -> bytes:
+    """With one of many hosts, always the same of a booking."""
     said: dict[str, Any] = json.loads(body)
     appointment = said["data"]["rescheduledAppointment"] if "data" in said else said
     host = f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}"
     appointment.update(hostIds=[host], hosts=[{**appointment["hosts"][0], "id": host}])
-    missing = SMALLEST - len(json.dumps(said))
-    return json.dumps({**said, "formAnswers": "x" * missing} if missing > 0 else said).encode()
+    return json.dumps(said).encode()
+
+
+def _filled(body: bytes) -> bytes:
+    """A form's answers make up for what the samples leave out; nobody reads them."""
+    missing = SMALLEST - len(body)
+    if missing <= 0:
+        return body
+    return json.dumps({**json.loads(body), "formAnswers": "x" * missing}).encode()
