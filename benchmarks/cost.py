@@ -18,7 +18,7 @@ from benchmarks.load import fire, requests
 from benchmarks.memory import Memory
 from benchmarks.rounds import Rounds
 from benchmarks.running import environment, running
-from benchmarks.stores import KINDS, NAMES, Kind, Stores
+from benchmarks.stores import KINDS, Kind, Stores
 from console.redis_server import free_port
 from console.stage import wait_until_ready
 from meetergo.address import Addresses
@@ -35,7 +35,7 @@ CREW = ("worker: inbox", "worker: outbox", "worker: RQ's scheduler")
 
 Pids = dict[str, int]
 
-show = cost_report.show
+show, promises = cost_report.show, cost_report.promises
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
             "backlog": {kind: _backlog(stores, kind, QUICK_BACKLOG if quick else BACKLOG) for kind in KINDS},
             "counted": {
                 "door": import_module("tests.receiver.test_cost").COST,
-                **{f"back room, {NAMES[kind]}": import_module("tests.worker.test_cost").COST[kind] for kind in KINDS},
+                "back room": import_module("tests.worker.test_cost").COST,
             },
         }
 

@@ -25,7 +25,7 @@ def running(words: Sequence[str], folder: Path, env: Mapping[str, str], copies: 
         for number in range(copies):
             with (folder / f"{number}.log").open("wb") as log:
                 started.append(
-                    subprocess.Popen(words, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)  # noqa: S603
+                    subprocess.Popen(words, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
                 )
         yield [process.pid for process in started]
     finally:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmarks.promises import Promise
     from benchmarks.rounds import Rounds
     from benchmarks.stores import Stores
 
@@ -19,3 +20,10 @@ def show(results: dict[str, Any]) -> str:
     from benchmarks.backroom import report  # as above
 
     return report.show(results)
+
+
+def promises(results: dict[str, Any]) -> "list[Promise]":
+    """What is promised, and whether it is kept."""
+    from benchmarks.backroom import report  # as above
+
+    return report.promises(results)

@@ -100,9 +100,7 @@ def enqueue(contestant: Contestant, folder: Path, env: Mapping[str, str], ids: S
         return
     python = str(contestant.python if contestant.python.exists() else OURS)
     words = [python, "-m", "benchmarks.backroom.enqueue", contestant.enqueues]
-    said = subprocess.run(  # noqa: S603
-        words, input="\n".join(ids), cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
+    said = subprocess.run(words, input="\n".join(ids), cwd=folder, env=env, capture_output=True, text=True, check=False)
     if said.returncode:
         raise Failed(f"its jobs could not be enqueued: {said.stderr[-1000:]}")
 
