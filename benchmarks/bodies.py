@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
+from zlib import crc32
 
 from console import samples, traffic
 
@@ -15,7 +17,12 @@ HOSTS = 100
 def bodies(run: str, count: int) -> list[bytes]:
     """So many different deliveries in the order in which they were sent; the same for the same name of a run."""
     dice = Random(f"{SEED} {run}")  # noqa: S311
-    return [_filled(body) for body in traffic.mix(run, count, datetime.now(UTC), dice)]
+    return [_filled(_hosted(body)) for body in traffic.mix(run, count, datetime.now(UTC), dice)]
+
+
+def host_ids() -> list[str]:
+    """Whose bookings they are about."""
+    return [f"sample-host-{number}" for number in range(HOSTS)]
 
 
 def new_bookings(run: str, count: int) -> dict[str, bytes]:
@@ -37,6 +44,15 @@ def moved_bookings(ids: Sequence[str], run: str) -> list[bytes]:
 def sizes(sample: Sequence[bytes]) -> tuple[int, int]:
     """The smallest and the largest, in bytes."""
     return min(map(len, sample)), max(map(len, sample))
+
+
+def _hosted(body: bytes) -> bytes:
+    """With one of many hosts, always the same of a booking."""
+    said: dict[str, Any] = json.loads(body)
+    appointment = said["data"]["rescheduledAppointment"] if "data" in said else said
+    host = f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}"
+    appointment.update(hostIds=[host], hosts=[{**appointment["hosts"][0], "id": host}])
+    return json.dumps(said).encode()
 
 
 def _filled(body: bytes) -> bytes:

@@ -5,7 +5,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +24,22 @@ def on(*cores: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def move(pid: int, *cores: int) -> None:
+    """A process that runs, its threads and the processes that it started go on on these cores."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)
+    for child in children(pid):
+        with suppress(OSError):  # it ended meanwhile
+            move(child, *cores)
+
+
+def children(pid: int) -> list[int]:
+    """Whom a process started, oldest first."""
+    return sorted(
+        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+    )
 
 
 def probe() -> float:

@@ -1,5 +1,6 @@
 """The stores of a benchmark: a Redis, a PostgreSQL and SQLite files of its own, in one folder."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Literal
 
 from sqlalchemy import create_engine, text
 
+from benchmarks import machine
 from console.redis_server import redis_server
 from models import queue
 from models.database import Database
@@ -65,6 +67,23 @@ class Stores:
         with engine.connect() as connection:
             connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
         engine.dispose()
+
+    @contextmanager
+    def on(self, *cores: int) -> Iterator[None]:
+        """The servers run on these cores meanwhile, wherever they were started."""
+        before = {pid: os.sched_getaffinity(pid) for pid in self._pids()}
+        for pid in before:
+            machine.move(pid, *cores)
+        try:
+            yield
+        finally:
+            for pid, allowed in before.items():
+                machine.move(pid, *allowed)
+
+    def _pids(self) -> list[int]:
+        with queue.connect(self.redis_url) as redis:
+            redis_server: int = redis.info("server")["process_id"]
+        return [redis_server, int((self.folder / "postgresql" / "postmaster.pid").read_text().split()[0])]
 
     def empty_redis(self) -> None:
         """Forgets all jobs."""

@@ -1,0 +1,109 @@
+"""The ledger of a run: what is put into the database before, and what has to be there after."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from sqlalchemy import func, insert, select
+
+from benchmarks.bodies import host_ids
+from meetergo import events
+from meetergo.events import BookingEvent
+from models.booking import Booking, BookingChange
+from models.database import Database
+from models.delivery import Delivery, Letter
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from models.vault import Vault
+
+AT_ONCE = 1_000
+APART = timedelta(milliseconds=1)
+
+
+class Wrong(Exception):
+    """The tables do not hold what the deliveries say."""
+
+
+def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
+    """Platform users for all hosts, and the bodies as deliveries that wait, in the order in which they came.
+
+    Returns:
+        The ids of the deliveries.
+    """
+    users = [{"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com"} for host in host_ids()]
+    rows, ids = _rows(bodies), list[str]()
+    with database.transaction() as session:
+        session.execute(insert(PlatformUser.__table__), users)
+        while page := list(islice(rows, AT_ONCE)):
+            session.execute(insert(Delivery.__table__), page)
+            ids += [str(row["id"]) for row in page]
+    return ids
+
+
+def _rows(bodies: Sequence[bytes]) -> Iterator[dict[str, object]]:
+    vault, first = Vault([]), datetime.now(UTC) - len(bodies) * APART
+    for number, body in enumerate(bodies):
+        letter = Letter.of(body, "default", first + number * APART, vault)
+        yield dict(
+            id=letter.id,
+            account=letter.account,
+            source=letter.source,
+            body=letter.sealed.content,
+            sealed_with=letter.sealed.key,
+            received_at=letter.received_at,
+            due_at=letter.received_at,
+            status="pending",
+            attempts=0,
+        )
+
+
+def done(database: Database) -> int:
+    """How many deliveries are."""
+    with database.reading() as session:
+        return session.scalar(select(func.count()).where(Delivery.status == "done")) or 0
+
+
+def check(database: Database, bodies: Sequence[bytes], *, in_order: bool) -> None:
+    """Every booking is as its newest delivery said, belongs to its host, and somebody is owed news of it.
+
+    Args:
+        database: where they are.
+        bodies: of all deliveries.
+        in_order: whether each came after what it follows: then each is one change and one piece of news.
+
+    Raises:
+        Wrong: something is missing, or too much.
+    """
+    expected = _expected(bodies)
+    with database.reading() as session:
+        statuses = Counter(session.scalars(select(Delivery.status)))
+        rows = session.execute(
+            select(Booking.id, Booking.status, Booking.starts_at, PlatformUser.external_id).join(PlatformUser)
+        )
+        found = {row.id: (row.status, row.starts_at, row.external_id) for row in rows}
+        counts = {
+            table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0
+            for table in (BookingChange, Notification)
+        }
+    if statuses != {"done": len(bodies)}:
+        raise Wrong(f"of {len(bodies)} deliveries these are there: {dict(statuses)}")
+    if found != expected:
+        wrong = [key for key in expected | found if found.get(key) != expected.get(key)]
+        raise Wrong(f"{len(wrong)} of {len(expected)} bookings are not as their deliveries say, such as {wrong[0]}")
+    fewest = len(bodies) if in_order else len(expected)
+    for name, count in counts.items():
+        if not fewest <= count <= len(bodies):
+            raise Wrong(f"{count} rows in {name}, where {fewest} to {len(bodies)} are right")
+
+
+def _expected(bodies: Iterable[bytes]) -> dict[str, tuple[str, datetime, str]]:
+    """Booking id -> its status, its start and its host, of what was sent last."""
+    newest: dict[str, tuple[str, datetime, str]] = {}
+    for body in bodies:
+        event = events.read(body, datetime.now(UTC))
+        if isinstance(event, BookingEvent):
+            facts = event.facts
+            start = datetime.fromisoformat(facts["starts_at"])
+            newest[event.booking_id] = (facts.get("status") or "confirmed", start, facts["host_ids"][0])
+    return newest

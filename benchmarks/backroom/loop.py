@@ -1,0 +1,30 @@
+"""`python -m benchmarks.backroom.loop`: works off all that is due in batches, with no queue at all. The 100 % mark."""
+
+import time
+from datetime import UTC, datetime
+
+from benchmarks.backroom.one import process
+from models.delivery import Delivery
+from worker.office import office
+
+BATCH = 200
+REST_SECONDS = 0.1
+
+
+def main() -> None:
+    """Until it is ended, so that its memory can be read when all is done."""
+    while True:
+        while _batch():
+            pass
+        time.sleep(REST_SECONDS)
+
+
+def _batch() -> bool:
+    with office().database.transaction() as session:
+        due = Delivery.take_due(session, datetime.now(UTC), BATCH)
+        process(session, due)
+    return bool(due)
+
+
+if __name__ == "__main__":
+    main()

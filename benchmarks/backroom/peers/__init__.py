@@ -1,0 +1,1 @@
+"""The peers: each with one job per delivery, that calls the same `process_one`."""

@@ -1,0 +1,174 @@
+"""Cost: what each process holds in memory, idle, under load and while a long backlog is worked off."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event, Thread
+from typing import Any
+
+from benchmarks import cost_report, machine, memory
+from benchmarks.backroom import ledger
+from benchmarks.backroom.contestants import CONTESTANTS, ONE, OURS
+from benchmarks.backroom.trial import Failed, Trial, enqueue, watch
+from benchmarks.bodies import bodies
+from benchmarks.load import fire, requests
+from benchmarks.memory import Memory
+from benchmarks.rounds import Rounds
+from benchmarks.running import environment, running
+from benchmarks.stores import KINDS, Kind, Stores
+from console.redis_server import free_port
+from console.stage import wait_until_ready
+from meetergo.address import Addresses
+from models.database import Database
+
+KEY = "benchmark-" * 4
+LINES = 8
+SAMPLE_EVERY_SECONDS = 0.5
+SETTLED_AFTER_SECONDS = 3.0
+DELIVERIES, QUICK_DELIVERIES = 5_000, 200
+BACKLOG, QUICK_BACKLOG = 100_000, 1_000
+CREW = ("worker: inbox", "worker: outbox", "worker: RQ's scheduler")
+"""The children of `python -m worker`, in the order in which it starts them."""
+
+Pids = dict[str, int]
+
+show, promises = cost_report.show, cost_report.promises
+
+
+def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
+    """Memory does not waver like time does: each figure is taken once."""
+    with machine.on(*machine.CORES), stores.on(*machine.CORES):
+        return {
+            "processes": {kind: _house(stores, kind, QUICK_DELIVERIES if quick else DELIVERIES) for kind in KINDS},
+            "backlog": {kind: _backlog(stores, kind, QUICK_BACKLOG if quick else BACKLOG) for kind in KINDS},
+            "counted": {
+                "door": import_module("tests.receiver.test_cost").COST,
+                "back room": import_module("tests.worker.test_cost").COST,
+            },
+        }
+
+
+def _house(stores: Stores, kind: Kind, count: int) -> dict[str, dict[str, list[float]]]:
+    """All processes of ours: name -> when -> PSS and RSS in MiB."""
+    sample, url = bodies("house", count), stores.database(kind)
+    stores.empty_redis()
+    try:
+        with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:
+            with _processes(Path(name), stores, url) as (port, pids):
+                time.sleep(SETTLED_AFTER_SECONDS)
+                idle = _look(pids)
+                with _sampled(lambda: _look(pids)) as looks:
+                    _deliver(port, sample)
+                    watch(database, count)
+                    looks.append(_look(pids))
+    finally:
+        stores.drop(url)
+    return {
+        name: {"idle": _pair(idle[name]), "peak": _pair(max((look[name] for look in looks), key=lambda each: each.pss))}
+        for name in pids
+    }
+
+
+@contextmanager
+def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pids]]:
+    """What the Procfile starts, until the block ends."""
+    port = free_port()
+    env = environment(
+        dict(
+            DATABASE_URL=url,
+            REDIS_URL=stores.redis_url,
+            NOTIFY_DEFAULT="log:",
+            WEBHOOK_KEYS=KEY,
+            HOST="127.0.0.1",
+            PORT=str(port),
+        )
+    )
+    with ExitStack() as stack:
+        leaders = {}
+        for module in ("receiver", "worker", "worker.schedule"):
+            (folder / module).mkdir()
+            words = [str(OURS), "-m", module]
+            [leaders[module]] = stack.enter_context(running(words, folder / module, env))
+        wait_until_ready(f"http://127.0.0.1:{port}", folder / "receiver" / "0.log")
+        crew = _children(leaders["worker"], len(CREW))
+        yield (
+            port,
+            {
+                "receiver: main": leaders["receiver"],
+                "receiver: serving": max(machine.children(leaders["receiver"]), key=lambda pid: memory.of(pid).rss),
+                "worker: main": leaders["worker"],
+                **dict(zip(CREW, crew, strict=True)),
+                "cron": leaders["worker.schedule"],
+            },
+        )
+
+
+def _deliver(port: int, sample: list[bytes]) -> None:
+    statuses = fire(port, requests(sample, Addresses([KEY]).path("default")), LINES).statuses
+    if statuses != {200: len(sample)}:
+        raise Failed(f"not every delivery was accepted: {dict(statuses)}")
+
+
+def _backlog(stores: Stores, kind: Kind, count: int) -> dict[str, Any]:
+    """The inbox worker while it works off so many deliveries that wait: [seconds, done, PSS, RSS], in MiB."""
+    sample, url, contestant = bodies("backlog", count), stores.database(kind), CONTESTANTS[ONE]
+    stores.empty_redis()
+    try:
+        with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:
+            ids, folder = ledger.fill(database, sample), Path(name)
+            trial = Trial(stores, kind, sample)
+            env = trial.environment(url, contestant)
+            enqueue(contestant, folder, env, ids)
+            with running(contestant.words(kind), folder, env) as [pid]:
+                worker, began = _children(pid, 1)[0], time.perf_counter()
+
+                def look() -> list[float]:
+                    held = memory.of(worker)
+                    return [time.perf_counter() - began, ledger.done(database), held.pss, held.rss]
+
+                with _sampled(look) as samples:
+                    watch(database, count, SAMPLE_EVERY_SECONDS)
+                    samples.append(look())
+            ledger.check(database, sample, in_order=True)
+    finally:
+        stores.drop(url)
+    return {"count": count, "samples": samples}
+
+
+def _children(pid: int, count: int) -> list[int]:
+    """The first that a process starts, as soon as there are so many."""
+    until = time.monotonic() + 30
+    while len(found := machine.children(pid)) < count:
+        if time.monotonic() > until:
+            raise Failed(f"process {pid} has not started {count} others")
+        time.sleep(0.01)
+    return found[:count]
+
+
+@contextmanager
+def _sampled(look: Callable[[], Any]) -> Iterator[list[Any]]:
+    """Looks twice a second, in a thread, until the block ends."""
+    samples, over = [look()], Event()
+
+    def sample() -> None:
+        while not over.wait(SAMPLE_EVERY_SECONDS):
+            samples.append(look())
+
+    thread = Thread(target=sample)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        over.set()
+        thread.join()
+
+
+def _look(pids: Mapping[str, int]) -> dict[str, Memory]:
+    return {name: memory.of(pid) for name, pid in pids.items()}
+
+
+def _pair(held: Memory) -> list[float]:
+    return [held.pss, held.rss]

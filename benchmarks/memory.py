@@ -1,0 +1,52 @@
+"""Memory: what processes hold, as the kernel counts it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import machine
+
+KIB_PER_MIB = 1024
+
+
+@dataclass(frozen=True)
+class Memory:
+    """In MiB.
+
+    Attributes:
+        pss: the process's own, and its share of what it shares with others: these can be added.
+        rss: all that it has in memory, shared or not.
+    """
+
+    pss: float
+    rss: float
+
+
+def of(pid: int) -> Memory:
+    """What one process holds now.
+
+    Raises:
+        OSError: it has ended.
+    """
+    lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    kib = {words[0]: int(words[1]) for words in lines}
+    return Memory(kib["Pss:"] / KIB_PER_MIB, kib["Rss:"] / KIB_PER_MIB)
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process and all that it started, and those started."""
+    yield pid
+    for child in machine.children(pid):
+        yield from family(child)
+
+
+def of_family(pid: int) -> float:
+    """What they hold together: the sum of PSS, in MiB. Who ends meanwhile counts nothing."""
+    return sum(_pss(each) for each in list(family(pid)))
+
+
+def _pss(pid: int) -> float:
+    try:
+        return of(pid).pss
+    except OSError:
+        return 0.0

@@ -1,0 +1,50 @@
+"""Processes that run for a while: started in a folder with a log each, and ended in any case."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+GRACE_SECONDS = 5
+LAST_LINES = 15
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Only what is given, and what Python needs."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
+
+
+@contextmanager
+def running(words: Sequence[str], folder: Path, env: Mapping[str, str], copies: int = 1) -> Iterator[list[int]]:
+    """The same command, so often at once; yields the process ids. Each is the leader of a group that is ended whole."""
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for number in range(copies):
+            with (folder / f"{number}.log").open("wb") as log:
+                started.append(
+                    subprocess.Popen(words, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+                )
+        yield [process.pid for process in started]
+    finally:
+        for process in started:
+            with suppress(ProcessLookupError):
+                process.terminate()
+        for process in started:
+            _end(process)
+
+
+def last_words(folder: Path) -> str:
+    """The ends of the logs."""
+    logs = sorted(folder.glob("*.log"))
+    return "\n".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,58 @@
+"""What a delivery costs at the door: statements, commits and round trips to Redis, counted."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+from tests.counting import RedisProxy, counted, redis_proxy
+from tests.payloads import payload
+from tests.receiver.conftest import ADDRESS, MakeApp
+
+Figures = tuple[int, int, int]
+
+COST = {
+    "the first, which rings": (1, 1, 3),
+    "one while the bell is rung": (1, 1, 1),
+    "a repeat": (1, 1, 1),
+    "one that is refused": (0, 0, 0),
+}
+"""Statements, commits, round trips to Redis of one delivery; the same on both databases."""
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[RedisProxy]:
+    with redis_proxy(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def warm_app(make_app: MakeApp, proxy: RedisProxy) -> Flask:
+    """Its lines are open, and it noted by which address deliveries come."""
+    app = make_app(redis_url=proxy.url)
+    assert _post(app, "warm-up") == 200
+    return app
+
+
+def test_a_delivery_costs_so_many_statements_commits_and_round_trips(warm_app: Flask, proxy: RedisProxy) -> None:
+    bell = warm_app.extensions["door"].bell
+    bell.answer("inbox")
+    assert _cost(warm_app, proxy, "b1") == COST["the first, which rings"]
+    assert _cost(warm_app, proxy, "b2") == COST["one while the bell is rung"]
+    assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
+
+
+def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:
+    assert _cost(warm_app, proxy, "b1", ADDRESS + "x", 404) == COST["one that is refused"]
+
+
+def _cost(
+    app: Flask, proxy: RedisProxy, booking: str, address: str = ADDRESS, status: int = 200
+) -> tuple[int, int, int]:
+    with counted(proxy) as count:
+        assert _post(app, booking, address) == status
+    return count.figures
+
+
+def _post(app: Flask, booking: str, address: str = ADDRESS) -> int:
+    return app.test_client().post(address, data=payload("booking_created", id=booking)).status_code

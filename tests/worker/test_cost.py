@@ -1,0 +1,69 @@
+"""What a batch of deliveries costs in the back room: statements, commits and round trips to Redis, counted."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+
+from console import samples, traffic
+from models.delivery import Delivery
+from tests.counting import RedisProxy, counted, redis_proxy
+from tests.worker.desk import Desk
+from worker import jobs
+
+COST = {
+    "one created": (12, 1, 4),
+    "ten created": (10, 1, 4),
+    "a hundred created": (10, 1, 4),
+    "a hundred of all kinds": (10, 1, 4),
+    "nothing": (1, 1, 1),
+}
+"""Statements, commits, round trips to Redis of the job that empties the inbox; the same on both databases."""
+
+NOW = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+
+DELIVERIES = {
+    "one created": traffic.alike("booking_created", None, "one", 1, NOW),
+    "ten created": traffic.alike("booking_created", None, "ten", 10, NOW),
+    "a hundred created": traffic.alike("booking_created", None, "hundred", 100, NOW),
+    "a hundred of all kinds": traffic.mix("kinds", 100, NOW, Random(7)),
+    "nothing": [],
+}
+
+
+@pytest.fixture
+def proxy(redis_url: str) -> Iterator[RedisProxy]:
+    with redis_proxy(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def warm_desk(open_desk: Callable[..., Desk], proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Its lines are open, and no batch is broken off for the time that it takes."""
+    monkeypatch.setattr("worker.inbox.LONGEST_BATCH", timedelta(hours=1), raising=False)
+    desk = open_desk(redis_url=proxy.url)
+    desk.add_user(meetergo_user_id=samples.HOST_ID)
+    desk.deliver(*traffic.alike("booking_created", None, "warm-up", 1, NOW))
+    jobs.empty("inbox")
+    desk.office.bell.answer("outbox")
+    return desk
+
+
+@pytest.mark.parametrize("what", DELIVERIES)
+def test_a_batch_costs_so_many_statements_commits_and_round_trips(
+    warm_desk: Desk, proxy: RedisProxy, what: str
+) -> None:
+    if DELIVERIES[what]:
+        warm_desk.deliver(*DELIVERIES[what])
+    with counted(proxy) as count:
+        jobs.empty("inbox")
+    assert {row.status for row in warm_desk.all(Delivery)} == {"done"}
+    assert count.figures == COST[what], str(count)
+
+
+def test_of_a_hundred_deliveries_each_owes_its_news(warm_desk: Desk) -> None:
+    before = len(warm_desk.news())
+    warm_desk.deliver(*DELIVERIES["a hundred created"])
+    jobs.empty("inbox")
+    assert len(warm_desk.news()) - before == 100
