@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Table, bindparam, insert, update
+from sqlalchemy import bindparam, insert, update
 from sqlalchemy.orm import Session
 
-from models.database import Model
+from models.database import Model, table_of
 
 KEY = "key_of_row"
 
@@ -25,7 +25,7 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     """Writes new rows of one table; their generated ids stay unknown."""
     if rows:
         columns = _columns(type(rows[0]))
-        session.execute(insert(_table(type(rows[0]))), [_values(row, columns) for row in rows])
+        session.execute(insert(table_of(type(rows[0]))), [_values(row, columns) for row in rows])
 
 
 def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
@@ -38,7 +38,7 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     """
     if not rows:
         return
-    table, columns = _table(type(rows[0])), _columns(type(rows[0]))
+    table, columns = table_of(type(rows[0])), _columns(type(rows[0]))
     if only:
         columns = {column: name for column, name in columns.items() if name in only}
     statement = update(table).where(table.c.id == bindparam(KEY)).values({name: bindparam(name) for name in columns})
@@ -47,12 +47,6 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
 
 def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     return {column: getattr(row, name) for column, name in columns.items()}
-
-
-def _table(model: type[Model]) -> Table:
-    table = model.__table__
-    assert isinstance(table, Table)  # noqa: S101 - no model of ours is mapped to anything else
-    return table
 
 
 def _columns(model: type[Model]) -> dict[str, str]:

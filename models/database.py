@@ -4,11 +4,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, ClassVar
 
 import psycopg
 from psycopg.errors import _WaitTimeout
-from sqlalchemy import JSON, DateTime, Dialect, Engine, MetaData, create_engine, event
+from sqlalchemy import JSON, DateTime, Dialect, Engine, Insert, MetaData, Table, create_engine, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -84,6 +85,12 @@ class Database:
             yield session
 
     @contextmanager
+    def plain_transaction(self) -> Iterator[Connection]:
+        """The same without the ORM, where every microsecond counts."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
     def rehearsal(self) -> Iterator[Session]:
         """A transaction of which nothing stays, not even what somebody commits in it."""
         with self.engine.connect() as connection:
@@ -116,10 +123,35 @@ class Database:
         self.engine.dispose()
 
 
-def insert_into(connection: Connection | Session, table: Any) -> Any:
+def insert_new(connection: Connection | Session, model: type[Model], key: str) -> Insert:
+    """An INSERT, of any number of rows, that leaves those alone whose key is taken."""
+    return _insert_new(_dialect(connection), table_of(model), key)
+
+
+@cache
+def _insert_new(dialect: str, table: Table, key: str) -> Insert:
+    """Made once: so SQLAlchemy need not look at it again to know that it compiled it before."""
+    insert: Insert = INSERTS[dialect](table).on_conflict_do_nothing(index_elements=[key])
+    return insert
+
+
+def insert_into(connection: Connection | Session, model: type[Model]) -> Any:
     """An INSERT that knows ON CONFLICT, in the dialect of the connection."""
-    insert = postgresql_insert if connection.get_bind().dialect.name == "postgresql" else sqlite_insert  # type: ignore[union-attr]
-    return insert(table)
+    return INSERTS[_dialect(connection)](table_of(model))
+
+
+def table_of(model: type[Model]) -> Table:
+    """The table that a model is mapped to."""
+    table = model.__table__
+    assert isinstance(table, Table)  # noqa: S101 - none of ours is mapped to anything else
+    return table
+
+
+def _dialect(connection: Connection | Session) -> str:
+    return (connection.get_bind() if isinstance(connection, Session) else connection).dialect.name
+
+
+INSERTS: dict[str, Any] = {"postgresql": postgresql_insert, "sqlite": sqlite_insert}
 
 
 def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0)) -> Engine:

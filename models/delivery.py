@@ -7,10 +7,11 @@ from hashlib import sha256
 from typing import Literal
 
 from sqlalchemy import Index, LargeBinary, String, Text, and_, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from meetergo.events import BookingEvent, Event
-from models.database import Model, insert_into
+from models.database import Model, insert_new
 from models.todo import Todo
 from models.vault import Sealed, Vault
 
@@ -74,7 +75,7 @@ class Delivery(Todo, Model):
     received_at: Mapped[datetime]
 
     @classmethod
-    def accept(cls, session: Session, letters: Iterable[Letter]) -> None:
+    def accept(cls, connection: Connection | Session, letters: Iterable[Letter]) -> None:
         """Keeps what came; a repeat changes nothing. In the order of ids, so that two receivers cannot deadlock."""
         rows = [
             dict(
@@ -90,7 +91,7 @@ class Delivery(Todo, Model):
             )
             for letter in sorted(letters, key=_id)
         ]
-        session.execute(insert_into(session, cls.__table__).on_conflict_do_nothing(index_elements=["id"]), rows)
+        connection.execute(insert_new(connection, cls, "id"), rows)
 
     @classmethod
     def reseal(cls, session: Session, vault: Vault, most: int) -> int:

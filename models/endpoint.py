@@ -44,7 +44,7 @@ class Endpoint(Model):
         row = session.scalars(select(cls).where(cls.mark == mark).with_for_update()).one_or_none()
         if row is None or row.provider_id != provider_id:
             values = dict(mark=mark, provider_id=provider_id, event_types=list(event_types), registered_at=now)
-            insert = insert_into(session, cls.__table__).values(**values)
+            insert = insert_into(session, cls).values(**values)
             session.execute(insert.on_conflict_do_update(index_elements=["mark"], set_=values))
         else:
             row.event_types = list(event_types)

@@ -71,7 +71,7 @@ class Incident(Model):
             incident._go_on(holds, channels, now)
         elif holds:
             row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"))
-            session.execute(insert_into(session, cls.__table__).values(row).on_conflict_do_nothing())
+            session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
 
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":

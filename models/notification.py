@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, Index, String, Text, exists, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from models.booking import NewsKind
-from models.database import Model, insert_into
+from models.database import Model, insert_new
 from models.todo import Todo
 
 TOLD = (
@@ -85,7 +85,7 @@ class Notification(Todo, Model):
         """
         if not rows:
             return 0
-        statement = insert_into(session, cls.__table__).on_conflict_do_nothing(index_elements=["key"])
+        statement = insert_new(session, cls, "key")
         result = session.execute(statement, rows, execution_options={"preserve_rowcount": True})
         return int(result.rowcount)  # type: ignore[attr-defined]
 

@@ -40,7 +40,7 @@ class ReconcileCursor(Model):
 
     @classmethod
     def _keep(cls, session: Session, host_id: str, **values: datetime | None) -> None:
-        insert = insert_into(session, cls.__table__).values(meetergo_user_id=host_id, **values)
+        insert = insert_into(session, cls).values(meetergo_user_id=host_id, **values)
         session.execute(insert.on_conflict_do_update(index_elements=["meetergo_user_id"], set_=values))
 
 

@@ -1,10 +1,8 @@
-"""The app factory: Flask behind the gate."""
+"""The app factory: Flask behind the gate and the reception."""
 
-import traceback
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -12,24 +10,23 @@ from meetergo.address import Addresses
 from models import queue
 from models.database import Database
 from models.queue import Bell
-from receiver import door, health
-from receiver.answers import refusal
+from receiver import health, routes
+from receiver.answers import HANG_UP, INTERNAL_ERROR, refusal
+from receiver.breakage import log_breakage
 from receiver.door import Door
 from receiver.gate import Gate
+from receiver.reception import Reception
 from receiver.settings import ReceiverSettings
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
-
-log = structlog.get_logger()
 
 
 class Receiver(Flask):
     """A Flask app that keeps the secret address out of the log when something breaks."""
 
     def log_exception(self, exc_info: Any) -> None:
-        """Logs where it broke; Flask's own line would hold the path."""
-        where = traceback.format_tb(exc_info[2]) if exc_info[2] else []
-        log.error("request.failed", error=exc_info[0].__name__, traceback="".join(where))
+        """Logs it our way; Flask's own line would hold the path."""
+        log_breakage(exc_info[1])
 
 
 def create_app(settings: ReceiverSettings) -> Flask:
@@ -37,12 +34,12 @@ def create_app(settings: ReceiverSettings) -> Flask:
     app = Receiver(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
     database = Database(settings.database_url, settings.web_threads, STATEMENT_TIMEOUT)
-    app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)), settings.vault())
-    app.register_blueprint(door.blueprint)
+    door = app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)), settings.vault())
+    app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _refuse)
     app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's documented way to add middleware
-        app.wsgi_app,
+        Reception(app.wsgi_app, door),
         Addresses(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
@@ -57,8 +54,8 @@ def create_app(settings: ReceiverSettings) -> Flask:
 
 def _refuse(error: HTTPException) -> Response:
     allowed = getattr(error, "valid_methods", None)
-    reason = "internal error" if isinstance(error, InternalServerError) else (error.name or "refused").lower()
-    headers = {"Connection": "close"}  # a body may be unread: see the gate's Refused
+    reason = INTERNAL_ERROR if isinstance(error, InternalServerError) else (error.name or "refused").lower()
+    headers = dict(HANG_UP)
     if allowed:
         headers["Allow"] = ", ".join(sorted(allowed))
     return refusal(error.code or 500, reason, headers)

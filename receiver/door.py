@@ -1,25 +1,20 @@
-"""The door: store what the gate admitted, ring, acknowledge. It judges the carrier, not the letter."""
+"""The door: store what the gate admitted, and ring. It judges the carrier, not the letter."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from flask import Blueprint, Response, abort, current_app, request
-from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from meetergo.address import WEBHOOK_PATH
 from models.database import Database
 from models.delivery import Delivery, Letter
 from models.queue import Bell
 from models.respite import Respite
 from models.vault import Vault
-from receiver.answers import answer, refusal
-from receiver.gate import ADMITTED, Admitted
+from receiver.gate import Admitted
 from receiver.group_commit import GroupCommit
 from receiver.ringer import Ringer
 
-COME_BACK_AFTER = timedelta(seconds=30)
 NOTED_EVERY = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -72,8 +67,8 @@ class Door:
             return False
         for attempt in (1, 2):
             try:
-                with self.database.transaction() as session:
-                    Delivery.accept(session, letters)
+                with self.database.plain_transaction() as connection:
+                    Delivery.accept(connection, letters)
                 return True
             except SQLAlchemyError as error:
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
@@ -81,22 +76,3 @@ class Door:
                     self._respite.begin()
                     return False
         return False
-
-
-blueprint = Blueprint("door", __name__)
-
-
-@blueprint.post(WEBHOOK_PATH, provide_automatic_options=False)
-@blueprint.post(f"{WEBHOOK_PATH}/<token>", provide_automatic_options=False)
-def webhook(token: str = "") -> Response:
-    """Accepts a delivery. 200, exactly: the provider documents no other success."""
-    door: Door = current_app.extensions["door"]
-    if ADMITTED not in request.environ:  # Flask forgives a second leading slash, the gate does not
-        abort(404)
-    try:
-        delivery_id = door.accept(request.environ[ADMITTED], datetime.now(UTC))
-    except RedisError:
-        retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
-        return refusal(503, "nothing can keep this now, come back later", retry)
-    log.info("delivery.accepted", delivery_id=delivery_id)
-    return answer(200, {"status": "accepted", "delivery": delivery_id}, {"X-Delivery-Id": delivery_id})

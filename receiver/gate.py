@@ -15,7 +15,7 @@ from flask import Response
 
 from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
 from meetergo.signatures import Verifier
-from receiver.answers import refusal, send
+from receiver.answers import HANG_UP, refusal, send
 
 ADMITTED = "meetergo_inbox.admitted"
 
@@ -44,8 +44,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
-        # With a body unread the server hangs up: unless that is said, the sender's next request meets a closed line.
-        self.response: Response = refusal(status, reason, {"Connection": "close"})
+        self.response: Response = refusal(status, reason, HANG_UP)
 
 
 class Gate:
@@ -94,10 +93,10 @@ class Gate:
 
     def _check_address(self, environ: WSGIEnvironment) -> str | None:
         path = _path(environ)
-        token = path.removeprefix(WEBHOOK_PATH).removeprefix("/")
-        if not token and self._verifier:
+        rest = path.removeprefix(WEBHOOK_PATH)
+        if not rest and self._verifier:
             return None
-        if self._addresses.account(token) != self._account:
+        if self._addresses.account(rest.removeprefix("/")) != self._account:
             raise Refused(404, "not found")
         return mark_of(path)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchmarks.door.server import PATH
+from benchmarks.door.server import PATH, SECRET
 from benchmarks.stores import KINDS, NAMES, Kind
 from meetergo.address import WEBHOOK_PATH
 
@@ -43,6 +43,7 @@ WHY_OURS = "`python -m receiver`, default settings: a row is committed before ea
 WHY_GRANIAN = "Granian with the options of `python -m receiver`"
 
 BARE = "bare Flask view"
+SIGNED = "meetergo-inbox, PostgreSQL, signature too"
 NAIVE = ("naive, gunicorn sync", "naive, gunicorn gthread")
 NAIVE_ON_OURS = "naive, Granian"
 OTHERS = {
@@ -60,6 +61,18 @@ def ours(kind: Kind) -> str:
 
 CONTESTANTS: dict[str, Contestant] = {
     **{ours(kind): Contestant("-m receiver", "rows", WHY_OURS, kind, path=PATH) for kind in KINDS},
+    SIGNED: Contestant(
+        "-m receiver",
+        "rows",
+        "the same, and it verifies the HMAC over the body that the others verify",
+        "postgresql",
+        env={
+            "WEBHOOK_SIGNATURE_SCHEME": "hex",
+            "WEBHOOK_SIGNATURE_SECRETS": SECRET,
+            "WEBHOOK_SIGNATURE_HEADER": "X-Signature",
+        },
+        path=PATH,
+    ),
     BARE: Contestant("on_our_server.py bare:app", "", f"{WHY_GRANIAN}; answers `OK` and keeps nothing"),
     NAIVE[0]: Contestant(SYNC % "naive", "rq:queue:default", WHY_SYNC),
     NAIVE[1]: Contestant(THREADED % "naive", "rq:queue:default", WHY_THREADED),

@@ -9,7 +9,7 @@ from benchmarks.door import verdicts
 from benchmarks.door.contestants import CONTESTANTS, ours
 from benchmarks.door.ladder import STAGES
 from benchmarks.door.measurement import LINES, MANY, SLOW
-from benchmarks.door.verdicts import HALF, MOST, P50, P99, RATE, costs
+from benchmarks.door.verdicts import HALF, MOST, P50, P99, RATE, added, costs
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES, Kind
@@ -34,6 +34,7 @@ def show(results: Mapping[str, Any]) -> str:
         latency=_rows(_latency(latency)),
         crowd=_crowd(latency),
         stages="\n\n".join(_stages(kind, stages) for kind in KINDS),
+        flask=f"{added(stages):,.0f}",
     )
 
 

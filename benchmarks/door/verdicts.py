@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from benchmarks.door.contestants import BARE, NAIVE, NAIVE_ON_OURS, OTHERS, ours
-from benchmarks.door.ladder import DOOR, FRAME, rung
+from benchmarks.door.ladder import BESIDE, DOOR, FRAME, rung
 from benchmarks.door.measurement import SLOW
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure
@@ -36,6 +36,12 @@ def costs(stages: Figures, kind: Kind) -> dict[str, Figure]:
         found[name] = Figure(tuple(mine - theirs for mine, theirs in zip(whole, below, strict=True)))
         below = whole
     return found
+
+
+def added(stages: Figures) -> float:
+    """What Flask would add if deliveries passed it, in microseconds."""
+    bare, server = (stages[rung(name, None)][RATE].median for name in (BESIDE, FRAME[0]))
+    return 1e6 / bare - 1e6 / server
 
 
 def _rates(rates: Figures, kind: Kind) -> Iterator[Promise]:
