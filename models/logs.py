@@ -7,7 +7,7 @@ from contextlib import suppress
 import structlog
 from structlog.typing import Processor
 
-TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine")
+TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine", "psycopg")
 """Libraries that log URLs, which may hold secrets, or rows, which hold people."""
 
 

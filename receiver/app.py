@@ -19,6 +19,8 @@ from receiver.reception import Reception
 from receiver.settings import ReceiverSettings
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
+CONNECTIONS = 5
+"""To the database: one stores the group that goes now, the others are for `/readyz`."""
 
 
 class Receiver(Flask):
@@ -33,7 +35,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
     """A receiver for one account."""
     app = Receiver(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
-    database = Database(settings.database_url, settings.web_threads, STATEMENT_TIMEOUT)
+    database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT)
     door = app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)), settings.vault())
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)

@@ -9,7 +9,7 @@ from meetergo.signatures import MalformedSecret, Verifier
 from models.settings import AddressSettings, CommaSeparated, MetricsSettings, StoreSettings, VaultSettings
 
 DEFAULT_MAX_BODY = 256 * 1024
-DEFAULT_THREADS = 16
+DEFAULT_THREADS = 64
 
 
 class SignedAddressSettings(AddressSettings):

@@ -173,13 +173,14 @@ class Inbox:
 
     def _process_group(self, session: Session, group: Sequence[Todo]) -> list[Outcome]:
         """All together; if that fails because of one of them, each alone."""
-        if len(group) > 1:
+        if not self._is_alone(group[0]):
             told = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
                 new = handle_together(session, told, self.recorder.announcer, self.clock())
                 return [Outcome(delivery, owes=new > 0) for delivery, _ in told]
             except Exception as error:
                 log.info("batch.parted", deliveries=len(group), error=describe(error))
+                _take_back(session, group)
         session.add_all(delivery for delivery, _ in group)
         return [self._process_alone(session, delivery, event) for delivery, event in group]
 
@@ -224,3 +225,10 @@ class Inbox:
 def _by_booking(item: Todo) -> str:
     """Every transaction locks bookings in the same order, so that two workers cannot deadlock."""
     return item[1].booking_id if isinstance(item[1], BookingEvent) else ""
+
+
+def _take_back(session: Session, group: Sequence[Todo]) -> None:
+    """The deliveries as they are in the database: forgets what the batch would have made of them."""
+    for delivery, _ in group:
+        session.add(delivery)
+        session.expire(delivery)

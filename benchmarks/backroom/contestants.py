@@ -69,14 +69,14 @@ LOOP, ONE, TWO, FORK, SIMPLE = "loop", "ours", "ours, two", "rq fork", "rq simpl
 CONTESTANTS: dict[str, Contestant] = {
     LOOP: Contestant(
         "a plain loop, no queue",
-        20_000,
+        8_000,
         "benchmarks.backroom.loop",
         "one process: takes 200 due rows, `process`, commit, and again; the 100 % mark",
         in_order=True,
     ),
     ONE: Contestant(
         "**ours**, one process",
-        20_000,
+        8_000,
         "worker inbox",
         "`python -m worker inbox`",
         f"{PEERS}.bell",
@@ -84,14 +84,14 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     TWO: Contestant(
         "**ours**, two processes",
-        20_000,
+        8_000,
         "worker inbox -n 2",
         "`python -m worker inbox -n 2`",
         f"{PEERS}.bell",
     ),
     FORK: Contestant(
         "RQ, `rq worker`",
-        200,
+        120,
         f"{PEERS}.with_rq fork",
         "one process, the stock worker that forks for each job; the application is imported before the fork",
         f"{PEERS}.with_rq",
@@ -99,7 +99,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     SIMPLE: Contestant(
         "RQ, `SimpleWorker`",
-        600,
+        400,
         f"{PEERS}.with_rq simple",
         "one process, no fork",
         f"{PEERS}.with_rq",
@@ -107,7 +107,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "celery": Contestant(
         "Celery",
-        1_200,
+        800,
         f"celery -A {PEERS}.with_celery worker --pool prefork --concurrency 2 --prefetch-multiplier 64 {QUIET_CELERY}",
         "two prefork processes, prefetch 64 as its documentation advises for short tasks, results ignored",
         f"{PEERS}.with_celery",
@@ -116,7 +116,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "dramatiq": Contestant(
         "Dramatiq",
-        1_200,
+        800,
         f"dramatiq {PEERS}.with_dramatiq --processes 2 --threads 2",
         "two processes with two threads each",
         f"{PEERS}.with_dramatiq",
@@ -125,7 +125,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "huey": Contestant(
         "Huey",
-        1_200,
+        800,
         f"{HUEY} --workers 2 --worker-type process",
         "two worker processes, as its documentation advises for work that takes processor; blocking reads, no results",
         f"{PEERS}.with_huey",
@@ -134,7 +134,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "saq": Contestant(
         "SAQ",
-        1_200,
+        800,
         f"saq {PEERS}.with_saq.settings --workers 2",
         "two processes, ten jobs at once in each (its default), in threads; on SQLite one",
         f"{PEERS}.with_saq",
@@ -145,7 +145,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "arq": Contestant(
         "arq",
-        1_200,
+        800,
         f"arq {PEERS}.with_arq.WorkerSettings",
         "two processes, four jobs at once in each, in threads; looks for jobs each 10 ms instead of each half second",
         f"{PEERS}.with_arq",
@@ -157,7 +157,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "taskiq": Contestant(
         "taskiq",
-        1_200,
+        800,
         {
             "postgresql": f"{TASKIQ} --workers 2 --max-threadpool-threads 4 --max-async-tasks 4",
             "sqlite": f"{TASKIQ} --workers 2 --max-threadpool-threads 4",

@@ -16,7 +16,7 @@ from receiver.settings import DEFAULT_THREADS
 
 SLOW = {"alone": 0, "one slow client": 1, f"{DEFAULT_THREADS // 2} slow clients": DEFAULT_THREADS // 2}
 """With how many slow clients beside; half of the threads at most."""
-MANY = 4 * LINES
+FEW = LINES // 4
 
 
 class Pace:
@@ -34,7 +34,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
     """All figures, one value per round."""
     pace = Pace(quick)
     fewer = Rounds(math.ceil(rounds.count / 2), rounds.probes)
-    say("The door: deliveries per second, 16 lines, each sends when it was answered")
+    say("The door: deliveries per second, 64 lines, each sends when it was answered")
     rates = rounds.alternate(
         {name: partial(_rate, contestant, stores, pace) for name, contestant in CONTESTANTS.items()}
     )
@@ -66,9 +66,9 @@ def _latency(contestant: Contestant, stores: Stores, pace: Pace) -> Mapping[str,
     """One process through all of it: its most, half of that for long, and both again beside slow clients."""
     with trial(contestant, stores) as one:
         one.warm_up(pace.warm_up)
-        many = one.closed(pace.slow, MANY)
+        few = one.closed(pace.slow, FEW)
         most = one.closed(pace.slow).rate
-        figures = {f"{MANY} lines: {key}": value for key, value in _figures(many).items()}
+        figures = {f"{FEW} lines: {key}": value for key, value in _figures(few).items()}
         for name, count in SLOW.items():
             seconds = pace.slow if count else pace.half
             heard = _beside(one, count, lambda seconds=seconds: one.open(seconds, most / 2))

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.door import verdicts
 from benchmarks.door.contestants import CONTESTANTS, ours
 from benchmarks.door.ladder import STAGES
-from benchmarks.door.measurement import LINES, MANY, SLOW
+from benchmarks.door.measurement import FEW, LINES, SLOW
 from benchmarks.door.verdicts import HALF, MOST, P50, P99, RATE, added, costs
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure, unpacked
@@ -27,12 +27,12 @@ def show(results: Mapping[str, Any]) -> str:
     rates, latency, stages = (unpacked(results[key]) for key in ("rates", "latency", "stages"))
     return Template(TEMPLATE.read_text()).substitute(
         lines=LINES,
-        many=MANY,
+        few=FEW,
         slow=max(SLOW.values()),
         rates=_rows(_rates(rates)),
         why=_rows((f"| {name} | {each.why} |" for name, each in CONTESTANTS.items())),
         latency=_rows(_latency(latency)),
-        crowd=_crowd(latency),
+        crowd=_with_few(latency),
         stages="\n\n".join(_stages(kind, stages) for kind in KINDS),
         flask=f"{added(stages):,.0f}",
     )
@@ -59,10 +59,10 @@ def _latency(latency: Mapping[str, Mapping[str, Figure]]) -> Iterable[str]:
             )
 
 
-def _crowd(latency: Mapping[str, Mapping[str, Figure]]) -> str:
+def _with_few(latency: Mapping[str, Mapping[str, Figure]]) -> str:
     said = []
     for kind in KINDS:
-        rate, slowest = (latency[ours(kind)][f"{MANY} lines: {key}"].median for key in (RATE, P99))
+        rate, slowest = (latency[ours(kind)][f"{FEW} lines: {key}"].median for key in (RATE, P99))
         said.append(f"{rate:,.0f} a second (p99 {slowest:.0f} ms) on {NAMES[kind]}")
     return " and ".join(said)
 

@@ -17,7 +17,7 @@ from benchmarks.load import Volley
 from benchmarks.stores import Stores
 from models import queue
 
-LINES = 16
+LINES = 64
 SHEAF = 10_000
 """So many deliveries are made at once, when they are needed; a fresh trial begins again with the first."""
 TASTE = 200
@@ -53,7 +53,7 @@ class Trial:
         self.rate = volley.rate
         return volley
 
-    def open(self, seconds: float, rate: float, lines: int = 4 * LINES) -> Volley:
+    def open(self, seconds: float, rate: float, lines: int = 2 * LINES) -> Volley:
         """So many a second, whether or not it keeps up."""
         return self._fire(max(lines, int(rate * seconds)), lines, rate)
 

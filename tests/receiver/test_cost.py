@@ -1,10 +1,13 @@
 """What a delivery costs at the door: statements, commits and round trips to Redis, counted."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 from flask import Flask
 
+from receiver.ringer import REST
 from tests.counting import RedisProxy, counted, redis_proxy
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
@@ -14,6 +17,7 @@ Figures = tuple[int, int, int]
 COST = {
     "the first, which rings": (1, 1, 3),
     "one while the bell is rung": (1, 1, 1),
+    "one in a rush": (1, 1, 0),
     "a repeat": (1, 1, 1),
     "one that is refused": (0, 0, 0),
 }
@@ -42,6 +46,15 @@ def test_a_delivery_costs_so_many_statements_commits_and_round_trips(warm_app: F
     assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
 
 
+def test_a_rush_rings_once_for_all(warm_app: Flask, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_app.extensions["door"]._ringer, "_rest", 1.0)
+    with counted(proxy) as count:
+        for number in range(10):
+            assert _post(warm_app, f"rush {number}") == 200
+    assert count.figures == tuple(10 * figure for figure in COST["one in a rush"])
+    settle()
+
+
 def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:
     assert _cost(warm_app, proxy, "b1", ADDRESS + "x", 404) == COST["one that is refused"]
 
@@ -49,6 +62,7 @@ def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) ->
 def _cost(
     app: Flask, proxy: RedisProxy, booking: str, address: str = ADDRESS, status: int = 200
 ) -> tuple[int, int, int]:
+    time.sleep(REST.total_seconds())
     with counted(proxy) as count:
         assert _post(app, booking, address) == status
     return count.figures
@@ -56,3 +70,9 @@ def _cost(
 
 def _post(app: Flask, booking: str, address: str = ADDRESS) -> int:
     return app.test_client().post(address, data=payload("booking_created", id=booking)).status_code
+
+
+def settle() -> None:
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()

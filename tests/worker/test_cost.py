@@ -13,7 +13,7 @@ from tests.worker.desk import Desk
 from worker import jobs
 
 COST = {
-    "one created": (12, 1, 4),
+    "one created": (10, 1, 4),
     "ten created": (10, 1, 4),
     "a hundred created": (10, 1, 4),
     "a hundred of all kinds": (10, 1, 4),

@@ -1,0 +1,137 @@
+"""Group commit: letters that wait together share one transaction, and each hears what became of its own."""
+
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from threading import Event, Lock
+
+from models.database import Database
+from models.delivery import Delivery, Letter
+from models.vault import Vault
+from receiver.group_commit import GroupCommit
+
+NOW = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+VAULT = Vault([])
+PATIENCE_SECONDS = 20
+ROUNDS = 15
+
+
+def letter(number: int) -> Letter:
+    return Letter.of(f"letter {number}".encode(), "default", NOW, VAULT)
+
+
+class Store:
+    """Remembers what it was given together; waits where it is told to; fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+        self.is_open = Event()
+        self.is_open.set()
+        self.begun = Event()
+        self.refused: set[str] = set()
+        self.at_once = Lock()
+
+    def __call__(self, letters: Sequence[Letter]) -> bool:
+        assert self.at_once.acquire(blocking=False), "two groups at once"
+        try:
+            self.groups.append([each.id for each in letters])
+            self.begun.set()
+            assert self.is_open.wait(PATIENCE_SECONDS)
+            return not self.refused & {each.id for each in letters}
+        finally:
+            self.at_once.release()
+
+
+def wait_for(group: GroupCommit, count: int) -> None:
+    until = time.monotonic() + PATIENCE_SECONDS
+    while len(group._waiting) < count:
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
+def test_one_alone_does_not_wait_for_others() -> None:
+    store = Store()
+    assert GroupCommit(store).keep(letter(1))
+    assert store.groups == [[letter(1).id]]
+
+
+def test_those_who_come_while_one_is_stored_are_stored_together() -> None:
+    store = Store()
+    group = GroupCommit(store)
+    store.is_open.clear()
+    with ThreadPoolExecutor(10) as pool:
+        first = pool.submit(group.keep, letter(0))
+        assert store.begun.wait(PATIENCE_SECONDS)
+        others = [pool.submit(group.keep, letter(number)) for number in range(1, 10)]
+        wait_for(group, 9)
+        store.is_open.set()
+        assert all(each.result(PATIENCE_SECONDS) for each in [first, *others])
+    assert [len(each) for each in store.groups] == [1, 9]
+
+
+def test_when_a_group_cannot_be_stored_each_of_it_hears_so_and_nobody_else() -> None:
+    store = Store()
+    store.refused = {letter(5).id}
+    group = GroupCommit(store)
+    store.is_open.clear()
+    with ThreadPoolExecutor(10) as pool:
+        first = pool.submit(group.keep, letter(0))
+        assert store.begun.wait(PATIENCE_SECONDS)
+        others = [pool.submit(group.keep, letter(number)) for number in range(1, 10)]
+        wait_for(group, 9)
+        store.is_open.set()
+        assert first.result(PATIENCE_SECONDS)
+        assert not any(each.result(PATIENCE_SECONDS) for each in others)
+    assert group.keep(letter(10))
+
+
+def test_a_store_that_raises_leaves_nobody_waiting() -> None:
+    class Broken(Exception):
+        pass
+
+    store = Store()
+    group = GroupCommit(store)
+    store.is_open.clear()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(group.keep, letter(0))
+        assert store.begun.wait(PATIENCE_SECONDS)
+        others = [pool.submit(group.keep, letter(number)) for number in range(1, 4)]
+        wait_for(group, 3)
+
+        def breaks(letters: Sequence[Letter]) -> bool:
+            raise Broken
+
+        group._store = breaks
+        store.is_open.set()
+        assert first.result(PATIENCE_SECONDS)
+        heard = [each.exception(PATIENCE_SECONDS) or each.result() for each in others]
+    assert sorted(map(repr, heard)) == ["Broken()", "False", "False"]
+    group._store = store
+    assert group.keep(letter(9))
+
+
+def test_in_a_rush_each_letter_is_stored_once_and_each_hears_of_it() -> None:
+    store, numbers = Store(), range(5_000)
+    group = GroupCommit(store)
+    with ThreadPoolExecutor(32) as pool:
+        assert all(pool.map(lambda number: group.keep(letter(number)), numbers))
+    assert sorted(each for some in store.groups for each in some) == sorted(letter(number).id for number in numbers)
+
+
+def test_two_doors_that_store_the_same_letters_do_not_deadlock(database: Database) -> None:
+    dice = random.Random(7)
+
+    def store(letters: Sequence[Letter]) -> None:
+        with database.plain_transaction() as connection:
+            Delivery.accept(connection, letters)
+
+    with ThreadPoolExecutor(4) as pool:
+        for round_ in range(ROUNDS):
+            letters = [letter(round_ * 100 + number) for number in range(100)]
+            shuffled = [dice.sample(letters, len(letters)) for _ in range(4)]
+            for done in [pool.submit(store, each) for each in shuffled]:
+                done.result(PATIENCE_SECONDS)
+    with database.reading() as session:
+        assert session.query(Delivery).count() == ROUNDS * 100

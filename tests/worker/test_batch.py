@@ -1,0 +1,137 @@
+"""A batch: what is handled together ends as if each delivery had been handled alone, on SQLite and on PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import pytest
+from sqlalchemy import delete
+
+from console import samples, traffic
+from meetergo.events import BookingEvent
+from models.attempt import FailedAttempt
+from models.booking import Booking, BookingChange
+from models.database import Database
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from tests.worker.desk import AT, START, Desk
+from worker import handling
+from worker.announcer import Announcer
+from worker.inbox import Inbox
+from worker.ledger import Ledger
+
+NOW = datetime(2024, 1, 20, tzinfo=UTC)
+COUNT = 120
+BAD = "b-bad"
+COMPARED = (Booking, BookingChange, Notification)
+TIMES = ("created_at", "updated_at", "at", "due_at", "ended_at")
+"""When we happened to write it."""
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., Desk]) -> Desk:
+    return open_desk(notify_default="log://")
+
+
+def tell_shuffled(desk: Desk, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Works off a mix in one order, and reads what became of it."""
+    bodies = traffic.mix("batch", COUNT, NOW, Random(7))
+    desk.deliver(*Random(seed).sample(bodies, len(bodies)))
+    desk.work_off()
+    return {
+        rows.__tablename__: [told_of(row) for row in desk.all(rows)] for rows in (Booking, BookingChange, Notification)
+    }
+
+
+def told_of(row: Any) -> dict[str, Any]:
+    """A row without its number and its times."""
+    ours = {"id", "created_at", "updated_at", "at", "due_at", "ended_at"} - (
+        {"id"} if isinstance(row, Booking) else set()
+    )
+    return {each.key: getattr(row, each.key) for each in type(row).__mapper__.column_attrs if each.key not in ours}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_together_makes_the_same_rows_as_alone(
+    desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    desk.add_user(meetergo_user_id=samples.HOST_ID)
+    together = tell_shuffled(desk, seed)
+    _empty(database)
+    monkeypatch.setattr(Inbox, "_is_alone", lambda *_: True)
+    alone = tell_shuffled(desk, seed)
+    for table in together:
+        assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
+    assert len(together["booking_changes"]) > COUNT / 2
+
+
+def _empty(database: Database) -> None:
+    with database.engine.begin() as connection:
+        for rows in (*reversed(COMPARED), Delivery):
+            connection.execute(delete(rows))
+
+
+@pytest.fixture(params=["handler", "announcer", "database"])
+def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something fails for one booking, at one of the places where it can."""
+    handler, owed = handling.HANDLERS["booking_created"], Announcer.owed
+
+    def fails(ledger: Ledger, event: BookingEvent) -> Iterator[BookingChange]:
+        yield from handler(ledger, event)
+        if event.booking_id == BAD:
+            raise RuntimeError("this one")
+
+    def owes_badly(self: Announcer, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
+        for row in owed(self, session, change):
+            yield row | ({"key": None} if change.booking_id == BAD else {})
+
+    def breaks(self: Announcer, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
+        if change.booking_id == BAD:
+            raise RuntimeError("this one")
+        return owed(self, session, change)
+
+    if request.param == "handler":
+        monkeypatch.setitem(handling.HANDLERS, "booking_created", fails)
+    else:
+        monkeypatch.setattr(Announcer, "owed", breaks if request.param == "announcer" else owes_badly)
+
+
+@pytest.mark.usefixtures("failure")
+def test_who_fails_in_a_batch_fails_alone_and_leaves_nothing(desk: Desk) -> None:
+    names = [f"b{number}" for number in range(10)]
+    desk.deliver(*(samples.created(name, START, AT) for name in [*names[:5], BAD, *names[5:]]))
+    desk.office.inbox.work_off()
+    statuses = {row.booking_id: (row.status, row.attempts) for row in desk.all(Delivery)}
+    assert statuses == {**dict.fromkeys(names, ("done", 0)), BAD: ("pending", 1)}
+    assert {row.id for row in desk.all(Booking)} == {*names}
+    assert {row.booking_id for row in desk.all(BookingChange)} == {*names}
+    assert {row.booking_id for row in desk.all(Notification)} == {*names}
+    assert len(desk.all(FailedAttempt)) == 1
+
+
+def test_two_changes_of_one_booking_in_a_batch_tell_each_what_was_true_then(desk: Desk) -> None:
+    life = traffic._moved("b1", START, NOW)
+    desk.deliver(*life)
+    desk.office.inbox.work_off()
+    told = [
+        (row.kind, row.payload["booking"]["starts_at"], row.payload["booking"]["revision"])
+        for row in desk.all(Notification)
+    ]
+    assert [(kind, revision) for kind, _, revision in told] == [("created", 1), ("rescheduled", 2)]
+    assert told[0][1] < told[1][1]
+
+
+def test_the_owner_of_each_booking_of_a_batch_is_its_own_host(desk: Desk) -> None:
+    with desk.office.database.transaction() as session:
+        session.add_all(
+            PlatformUser(external_id=str(number), meetergo_user_id=f"host-{number}", name="The host")
+            for number in range(3)
+        )
+    bodies = [samples.created(f"b{number}", START, AT) | {"hostIds": [f"host-{number}"]} for number in range(4)]
+    desk.deliver(*bodies)
+    desk.office.inbox.work_off()
+    users = {user.id: user.meetergo_user_id for user in desk.all(PlatformUser)}
+    owners = {row.id: users.get(row.platform_user_id) for row in desk.all(Booking)}
+    assert owners == {"b0": "host-0", "b1": "host-1", "b2": "host-2", "b3": None}
