@@ -18,6 +18,13 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
+SQLITE_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "cache_size=-16384",  # KiB: the upper pages of all indexes of a large database
+    "wal_autocheckpoint=8000",  # pages: with its own 1,000, a large database is busy with little else
+)
 POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
 POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
@@ -196,7 +203,7 @@ def _prompt(patience: float) -> type[psycopg.Connection[Any]]:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # pysqlite must not begin on its own: see _begin_sqlite
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in SQLITE_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 
