@@ -14,7 +14,7 @@ from benchmarks.parts import PARTS, Measured
 from benchmarks.rounds import Rounds
 from benchmarks.stores import Stores, stores
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def main() -> int:

@@ -84,10 +84,9 @@ class Inbox:
         """
         with self.database.transaction() as session:
             due = Delivery.take_due(session, self.clock(), BATCH)
-            session.expunge_all()  # whoever handles one writes it
             if len(due) == BATCH and self.database.skips_locked:
                 self.bell.ring("inbox")
-            outcomes = self._process_all(session, due)
+            outcomes = self.process_all(session, due)
         self._report(outcomes)
         return len(due) == BATCH or len(outcomes) < len(due)
 
@@ -115,6 +114,22 @@ class Inbox:
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handles one delivery in the caller's transaction, in a savepoint of its own. It wakes nobody."""
         return self._process(session, delivery, self.read(delivery))
+
+    def process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
+        """Handles deliveries in the caller's transaction, as many as there is time for. It wakes nobody.
+
+        Args:
+            session: holds these deliveries, and nothing else.
+            due: what to handle.
+        """
+        session.expunge_all()  # whoever handles one writes it
+        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
+        outcomes: list[Outcome] = []
+        for group in self._groups(sorted(((row, self.read(row)) for row in due), key=_by_booking)):
+            if time.monotonic() > stop:
+                break
+            outcomes += self._process_group(session, group)
+        return outcomes
 
     def _ask_first(self, delivery_id: str) -> Answer | None:
         """What meetergo says of a cancel that is about to be tried. No lock is held while it answers."""
@@ -146,15 +161,6 @@ class Inbox:
         if self.company_id and event.company_id not in (None, self.company_id):
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
-
-    def _process_all(self, session: Session, due: Sequence[Delivery]) -> list[Outcome]:
-        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
-        outcomes: list[Outcome] = []
-        for group in self._groups(sorted(((row, self.read(row)) for row in due), key=_by_booking)):
-            if time.monotonic() > stop:
-                break
-            outcomes += self._process_group(session, group)
-        return outcomes
 
     def _groups(self, todo: Sequence[Todo]) -> Iterator[Sequence[Todo]]:
         """What is handled together; alone, what may take its time or touch more than its booking."""

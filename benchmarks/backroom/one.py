@@ -13,13 +13,9 @@ def process_one(delivery_id: str) -> None:
     with office().database.transaction() as session:
         delivery = session.get(Delivery, delivery_id, with_for_update=True)
         if delivery and delivery.status == "pending":
-            process(session, [delivery])
+            office().inbox.process(session, delivery)
 
 
 def process(session: Session, deliveries: Sequence[Delivery]) -> None:
     """In the caller's transaction: several with a statement for each table, as our own worker does."""
-    inbox = office().inbox
-    if len(deliveries) == 1:
-        inbox.process(session, deliveries[0])
-    else:
-        inbox._process_all(session, deliveries)
+    office().inbox.process_all(session, deliveries)

@@ -7,6 +7,7 @@ from benchmarks.growth import report
 from benchmarks.growth.backlog import backlog
 from benchmarks.growth.pruning import pruning
 from benchmarks.growth.sides import Size, measure_sides, open_sides
+from benchmarks.promises import Promise
 from benchmarks.rounds import Rounds, unpacked
 from benchmarks.stores import KINDS, Stores
 
@@ -34,3 +35,8 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 def show(results: dict[str, Any]) -> str:
     """As Markdown."""
     return report.show(results)
+
+
+def promises(results: dict[str, Any]) -> list[Promise]:
+    """Each promise, with what was measured."""
+    return report.promises(results)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.promises import Promise
 from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES
 
@@ -17,7 +18,7 @@ def show(results: Mapping[str, Any]) -> str:
     few, many = results["sizes"]["few"], results["sizes"]["many"]
     return "\n".join(
         [
-            "### Growth",
+            "## Growth",
             "",
             f"What a delivery costs with {few:,} and with {many:,} rows in `deliveries`, `bookings`,",
             "`booking_changes` and `notifications`, side by side on the same server. Half of the deliveries are about",
@@ -39,7 +40,7 @@ def show(results: Mapping[str, Any]) -> str:
             "|---|---:|---:|---:|---:|",
             *(_backlog_row(results[kind], kind) for kind in KINDS),
             "",
-            "#### Pruning",
+            "### Pruning",
             "",
             "What senders feel, at 50 deliveries a second, while `python -m console prune` removes all that is old:",
             "",
@@ -53,6 +54,30 @@ def show(results: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def promises(results: Mapping[str, Any]) -> list[Promise]:
+    """Each promise, with what was measured."""
+    many = f"{results['sizes']['many']:,}"
+    grown = [
+        Promise.at_most(
+            f"Cost of a delivery with {many} rows, {PLACES[place]} on {NAMES[kind]}",
+            MOST_GROWTH,
+            growth(results[kind], place),
+        )
+        for kind in KINDS
+        for place in PLACES
+    ]
+    slowest = [
+        Promise.at_most(
+            f"Slowest answer while {many} rows are pruned, {NAMES[kind]}",
+            LONGEST_ANSWER_MS,
+            Figure((results[kind]["pruning"]["during"]["max"],)),
+            "{:,.0f} ms",
+        )
+        for kind in KINDS
+    ]
+    return [*grown, *slowest]
 
 
 def growth(of: Mapping[str, Any], place: str) -> Figure:

@@ -6,6 +6,7 @@ from benchmarks import machine
 from benchmarks.journey import report
 from benchmarks.journey.latency import latency
 from benchmarks.journey.sustained import sustained
+from benchmarks.promises import Promise
 from benchmarks.rounds import Rounds
 from benchmarks.stores import KINDS, Stores
 from benchmarks.stores import stores as open_stores
@@ -26,3 +27,8 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 def show(results: dict[str, Any]) -> str:
     """As Markdown."""
     return report.show(results)
+
+
+def promises(results: dict[str, Any]) -> list[Promise]:
+    """Each promise, with what was measured."""
+    return report.promises(results)

@@ -1,9 +1,11 @@
 """The journey, as Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.stores import KINDS, NAMES
+from benchmarks.promises import Promise
+from benchmarks.rounds import Figure
+from benchmarks.stores import KINDS, NAMES, Kind
 from console.volley import percentile
 
 MOST_P50, MOST_P99 = 30.0, 150.0
@@ -27,7 +29,7 @@ def show(results: Mapping[str, Any]) -> str:
     """Tables, and each promise with what was measured."""
     return "\n".join(
         [
-            "### From the webhook to the booking",
+            "## From the webhook to the booking",
             "",
             "Receiver, worker and cron as the `Procfile` starts them, at 5 deliveries a second: from the",
             "moment at which a delivery is to leave until another connection sees its booking. This is how fresh the",
@@ -41,7 +43,7 @@ def show(results: Mapping[str, Any]) -> str:
             + "; ".join(_latency_verdict(results[kind]["latency"], kind) for kind in KINDS)
             + ".",
             "",
-            "### Sustained load",
+            "## Sustained load",
             "",
             "The door and the back room were measured by themselves first. Then everything together is given",
             "as much as the slower of the two can do: receiver, worker, the sender of news, cron, Redis, the database",
@@ -57,6 +59,21 @@ def show(results: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def promises(results: Mapping[str, Any]) -> list[Promise]:
+    """Each promise, with what was measured."""
+    return [promise for kind in KINDS for promise in _promises(results[kind], kind)]
+
+
+def _promises(of: Mapping[str, Any], kind: Kind) -> Iterator[Promise]:
+    for name, most in (("p50", MOST_P50), ("p99", MOST_P99)):
+        what = f"From the webhook to a visible booking on {NAMES[kind]}, {name}"
+        yield Promise.at_most(what, most, Figure(tuple(of["latency"][name])), "{:.1f} ms")
+    whole = of["sustained"]["whole"]
+    share = Figure((of["sustained"]["highest"] / whole["rate"],))
+    what = f"Load that holds on {NAMES[kind]}, of the lower of the two limits"
+    yield Promise.at_least(what, 1.0, share, "{:.0%}")
 
 
 def _latency_row(of: Mapping[str, Any], kind: str) -> str:
