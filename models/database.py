@@ -23,7 +23,6 @@ SQLITE_PRAGMAS = (
     "synchronous=FULL",
     "foreign_keys=ON",
     "cache_size=-16384",  # KiB: the upper pages of all indexes of a large database
-    "wal_autocheckpoint=8000",  # pages: with its own 1,000, a large database is busy with little else
 )
 POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000

@@ -49,6 +49,12 @@ class Door:
         self._note_arrival(admitted.mark, now)
         return letter.id
 
+    def close(self) -> None:
+        """Rings if that is still owed, and closes what it holds."""
+        self._ringer.settle()
+        self.database.close()
+        self.bell.redis.close()
+
     def _note_arrival(self, mark: str | None, now: datetime) -> None:
         if mark and now - self._noted.get(mark, NEVER) >= NOTED_EVERY:
             self._noted[mark] = now

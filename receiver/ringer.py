@@ -24,6 +24,7 @@ class Ringer:
         self._lock = Lock()
         self._last = -self._rest
         self._is_coming = False
+        self._timer: Timer | None = None
 
     def ring(self) -> None:
         """Rings now; if it just did, then when the rest is over, once for all who want it until then. Never raises."""
@@ -33,9 +34,15 @@ class Ringer:
             wait = self._last + self._rest - time.monotonic()
             self._is_coming = wait > 0
         if wait > 0:
-            Timer(wait, self._ring).start()
+            self._timer = Timer(wait, self._ring)
+            self._timer.start()
         else:
             self._ring()
+
+    def settle(self) -> None:
+        """Waits until whoever asked was rung for."""
+        if self._timer:
+            self._timer.join()
 
     def _ring(self) -> None:
         """Whoever commits from now on has to ask again."""

@@ -69,6 +69,7 @@ def _latency(contestant: Contestant, stores: Stores, pace: Pace) -> Mapping[str,
         few = one.closed(pace.slow, FEW)
         most = one.closed(pace.slow).rate
         figures = {f"{FEW} lines: {key}": value for key, value in _figures(few).items()}
+        one.settle()
         for name, count in SLOW.items():
             seconds = pace.slow if count else pace.half
             heard = _beside(one, count, lambda seconds=seconds: one.open(seconds, most / 2))

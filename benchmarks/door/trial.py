@@ -31,12 +31,14 @@ class Trial:
     Attributes:
         server: where it listens.
         path: what is posted to.
+        url: of its database, if it has one.
         answered: how many it answered with 200.
         rate: deliveries per second of the last closed loop.
     """
 
     server: Running
     path: str
+    url: str = ""
     answered: int = 0
     rate: float = 0.0
     _used: int = field(default=0, init=False)
@@ -56,6 +58,14 @@ class Trial:
     def open(self, seconds: float, rate: float, lines: int = 2 * LINES) -> Volley:
         """So many a second, whether or not it keeps up."""
         return self._fire(max(lines, int(rate * seconds)), lines, rate)
+
+    def settle(self) -> None:
+        """Lets PostgreSQL write down now what it would write in the middle of what follows."""
+        if self.url.startswith("postgresql"):
+            engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(text("CHECKPOINT"))
+            engine.dispose()
 
     def _fire(self, count: int, lines: int, rate: float = 0.0) -> Volley:
         packed = [
@@ -83,7 +93,7 @@ def trial(contestant: Contestant, stores: Stores) -> Iterator[Trial]:
     try:
         settings = {**contestant.env, **({"DATABASE_URL": url} if url else {})}
         with running(contestant.command, stores, settings, contestant.interpreter) as server:
-            yield (one := Trial(server, contestant.path))
+            yield (one := Trial(server, contestant.path, url))
             kept = _kept(contestant.keeps, stores, url, one.answered)
             if kept != one.answered:
                 raise Failed(f"it answered {one.answered} and kept {kept}: {server.last_words()}")

@@ -70,8 +70,7 @@ def _receivers(folder: Path, redis_url: str) -> Iterator[list[Guarded]]:
         yield receivers
     finally:
         for receiver in receivers:
-            receiver.app.extensions["door"].database.close()
-            receiver.app.extensions["door"].bell.redis.close()
+            receiver.app.extensions["door"].close()
 
 
 def _receiver(scheme: str, folder: Path, redis_url: str) -> Flask:

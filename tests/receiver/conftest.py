@@ -41,8 +41,7 @@ def make_app(database_url: str, redis_url: str, redis: Redis) -> Iterator[MakeAp
 
     yield make
     for app in opened:
-        app.extensions["door"].database.close()
-        app.extensions["door"].bell.redis.close()
+        app.extensions["door"].close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What a delivery costs at the door: statements, commits and round trips to Redis, counted."""
 
-import threading
 import time
 from collections.abc import Iterator
 
@@ -52,7 +51,7 @@ def test_a_rush_rings_once_for_all(warm_app: Flask, proxy: RedisProxy, monkeypat
         for number in range(10):
             assert _post(warm_app, f"rush {number}") == 200
     assert count.figures == tuple(10 * figure for figure in COST["one in a rush"])
-    settle()
+    warm_app.extensions["door"]._ringer.settle()
 
 
 def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:
@@ -70,9 +69,3 @@ def _cost(
 
 def _post(app: Flask, booking: str, address: str = ADDRESS) -> int:
     return app.test_client().post(address, data=payload("booking_created", id=booking)).status_code
-
-
-def settle() -> None:
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join()

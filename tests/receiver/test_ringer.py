@@ -22,12 +22,6 @@ class Bell:
         return True
 
 
-def settle() -> None:
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join(PATIENCE_SECONDS)
-
-
 def test_one_alone_rings_before_it_returns() -> None:
     bell = Bell()
     Ringer(bell, "inbox").ring()  # type: ignore[arg-type]
@@ -40,7 +34,7 @@ def test_those_who_come_in_a_rush_share_one_ring_that_comes_after_all_of_them() 
     for _ in range(50):
         ringer.ring()
     assert len(bell.rung) == 1
-    settle()
+    ringer.settle()
     assert len(bell.rung) == 2
 
 
@@ -64,7 +58,7 @@ def test_who_commits_while_the_bell_is_ringing_is_rung_for_again() -> None:
     leave.set()
     for thread in (first, second):
         thread.join(PATIENCE_SECONDS)
-    settle()
+    ringer.settle()
     assert len(bell.rung) == 2
 
 
