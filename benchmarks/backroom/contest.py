@@ -40,7 +40,7 @@ def _turn(
             try:
                 return trial.run(contestant, count)
             except Failed as failed:
-                failures[name] = str(failed)
+                failures[name] = str(failed).partition("\n")[0]  # what its log said holds paths
                 print(f"  {name} failed: {failed}")
         return {"rate": 0.0, "memory": 0.0}
 

@@ -11,7 +11,7 @@ from benchmarks.service import Look, check, looking, put, ring, service, wait_un
 from benchmarks.stores import Kind, Stores
 
 WAITING, QUICK = 100_000, 1_000
-LONGEST_SECONDS = 30
+LONGEST_SECONDS = 20
 ROUNDS = 1
 """It is long, and each compares its own beginning with its own end."""
 

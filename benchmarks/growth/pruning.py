@@ -13,7 +13,7 @@ from benchmarks.stores import Stores
 from console import stage
 
 RATE, LINES = 50, 16
-BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 60
+BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 40
 QUICK_SECONDS, LONGEST_QUICK_SECONDS = 1, 4
 PRUNE = "python -m console prune"
 KEEP_DAYS = "1"
