@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, insert, update
 from sqlalchemy.orm import Session
@@ -10,15 +10,23 @@ from sqlalchemy.orm import Session
 from models.database import Model, table_of
 
 KEY = "key_of_row"
+"""Of an UPDATE's parameters: SQLAlchemy keeps the columns' own names for what is set."""
+
+Row = TypeVar("Row", bound=Model)
 
 
 @contextmanager
 def unflushed(session: Session) -> Iterator[Session]:
-    """A session in the same transaction that writes nothing by itself: what changes in its rows is for `update_all`."""
+    """A session in the same transaction that writes nothing by itself: what changed in its rows is for `update_all`."""
     with Session(
         session.connection(), autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
     ) as page:
         yield page
+
+
+def modified(page: Session, model: type[Row]) -> list[Row]:
+    """Those rows of an unflushed session that are not any more as they were read, whether or not anybody sees it."""
+    return [row for row in page.dirty if isinstance(row, model) and page.is_modified(row)]
 
 
 def insert_all(session: Session, rows: Sequence[Any]) -> None:

@@ -11,7 +11,6 @@ from worker.ledger import Ledger
 
 def handle(ledger: Ledger, delivery: Delivery, event: Event) -> Iterator[BookingChange]:
     """Finishes a delivery, in memory; yields the changes that it caused, each while its booking is as it made it."""
-    delivery.tell_of(event)
     handler = HANDLERS.get(event.type)
     if handler is None:
         delivery.note = "nobody handles this event"

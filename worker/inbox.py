@@ -20,8 +20,8 @@ from models.failures import Failure, Permanent, Transient, describe
 from models.intervention import BY_RQ, Intervention
 from models.queue import Bell
 from models.vault import Vault
-from worker.batch import handle_together
 from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
+from worker.group import handle_together
 from worker.handling import handle
 from worker.ledger import Ledger
 from worker.recorder import Recorder
@@ -185,12 +185,12 @@ class Inbox:
                 new = handle_together(session, told, self.recorder.announcer, self.clock())
                 return [Outcome(delivery, owes=new > 0) for delivery, _ in told]
             except Exception as error:
-                log.info("batch.parted", deliveries=len(group), error=describe(error))
+                log.info("group.parted", deliveries=len(group), error=describe(error))
                 _take_back(session, group)
-        session.add_all(delivery for delivery, _ in group)
         return [self._process_alone(session, delivery, event) for delivery, event in group]
 
     def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
+        session.add(delivery)
         if self.confirmation and is_unconfirmed_cancel(event, delivery.source):
             return self._hand_over(delivery, event)
         return self._process(session, delivery, event)
@@ -234,7 +234,7 @@ def _by_booking(item: Todo) -> str:
 
 
 def _take_back(session: Session, group: Sequence[Todo]) -> None:
-    """The deliveries as they are in the database: forgets what the batch would have made of them."""
+    """The deliveries as they are in the database: forgets what the group would have made of them."""
     for delivery, _ in group:
         session.add(delivery)
         session.expire(delivery)

@@ -1,4 +1,4 @@
-"""A batch: deliveries about bookings, handled together with one statement for each table instead of each row."""
+"""A group: deliveries about bookings, handled together with one statement for each table instead of each row."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent
-from models.booking import BookingChange
-from models.bulk import insert_all, unflushed, update_all
+from models.booking import Booking, BookingChange
+from models.bulk import insert_all, modified, unflushed, update_all
 from models.delivery import Delivery
 from models.notification import Notification
 from worker.announcer import Announcer
@@ -36,10 +36,11 @@ def handle_together(session: Session, told: Sequence[Told], announcer: Announcer
         ledger = Ledger(page, now)
         ledger.open_at([event for _, event in told])
         for delivery, event in told:
+            delivery.tell_of(event)
             for change in handle(ledger, delivery, event):
                 changes.append(change)
                 owed += announcer.owed(page, change)
-        update_all(page, list({change.booking_id: change.booking for change in changes}.values()))
+        update_all(page, modified(page, Booking))
         insert_all(page, changes)
         update_all(page, [delivery for delivery, _ in told], *Delivery.HANDLED)
         return Notification.owe(page, owed)

@@ -1,5 +1,7 @@
-"""A batch: what is handled together ends as if each delivery had been handled alone, on SQLite and on PostgreSQL."""
+"""A group: what is handled together ends as if each delivery had been handled alone, on SQLite and on PostgreSQL."""
 
+import itertools
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from random import Random
@@ -16,6 +18,7 @@ from models.database import Database
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from tests.models.test_booking import STORIES
 from tests.worker.desk import AT, START, Desk
 from worker import handling
 from worker.announcer import Announcer
@@ -71,6 +74,27 @@ def _empty(database: Database) -> None:
     with database.engine.begin() as connection:
         for rows in (*reversed(COMPARED), Delivery):
             connection.execute(delete(rows))
+
+
+def tell_in_every_order(desk: Desk) -> dict[str, list[dict[str, Any]]]:
+    """A booking for each order of each story; the first bodies of all of them together, then the second ones."""
+    orders = [order for story in STORIES.values() for order in itertools.permutations(story)]
+    for step in range(max(map(len, orders))):
+        told = [(f"order-{number}", order[step]) for number, order in enumerate(orders) if step < len(order)]
+        desk.deliver(*(json.loads(json.dumps(body).replace('"b1"', f'"{name}"')) for name, body in told))
+        desk.work_off()
+    return {each.__tablename__: [told_of(row) for row in desk.all(each)] for each in (Booking, BookingChange)}
+
+
+def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
+    desk: Desk, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = tell_in_every_order(desk)
+    _empty(database)
+    monkeypatch.setattr(Inbox, "_is_alone", lambda *_: True)
+    alone = tell_in_every_order(desk)
+    for table in together:
+        assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
 
 
 @pytest.fixture(params=["handler", "announcer", "database"])
