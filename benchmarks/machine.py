@@ -36,10 +36,17 @@ def move(pid: int, *cores: int) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Whom a process started, oldest first."""
-    return sorted(
-        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
-    )
+    """Whom a process started, by any of its threads, oldest first."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it ended meanwhile
+            found += map(int, task.read_text().split())
+    return sorted(found)
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started, and what those started."""
+    return [pid, *(one for child in children(pid) for one in family(child))]
 
 
 def probe() -> float:

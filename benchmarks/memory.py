@@ -1,6 +1,5 @@
 """Memory: what processes hold, as the kernel counts it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,16 +32,9 @@ def of(pid: int) -> Memory:
     return Memory(kib["Pss:"] / KIB_PER_MIB, kib["Rss:"] / KIB_PER_MIB)
 
 
-def family(pid: int) -> Iterator[int]:
-    """A process and all that it started, and those started."""
-    yield pid
-    for child in machine.children(pid):
-        yield from family(child)
-
-
 def of_family(pid: int) -> float:
     """What they hold together: the sum of PSS, in MiB. Who ends meanwhile counts nothing."""
-    return sum(_pss(each) for each in list(family(pid)))
+    return sum(_pss(each) for each in machine.family(pid))
 
 
 def _pss(pid: int) -> float:

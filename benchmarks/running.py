@@ -30,10 +30,7 @@ def running(words: Sequence[str], folder: Path, env: Mapping[str, str], copies: 
         yield [process.pid for process in started]
     finally:
         for process in started:
-            with suppress(ProcessLookupError):
-                process.terminate()
-        for process in started:
-            _end(process)
+            end(process)
 
 
 def last_words(folder: Path) -> str:
@@ -42,7 +39,9 @@ def last_words(folder: Path) -> str:
     return "\n".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:])
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """Asks it to, waits, and ends its whole group in any case."""
+    process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_SECONDS)
     with suppress(ProcessLookupError):

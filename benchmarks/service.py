@@ -12,17 +12,17 @@ from tempfile import mkdtemp
 from typing import Any
 
 import psycopg
-from sqlalchemy import insert
 from sqlalchemy.engine import make_url
 
-from benchmarks import load, processor
+from benchmarks import load, machine, processor
 from console import stage
 from console.redis_server import free_port
 from meetergo.address import Addresses
 from models import queue
 from models.database import Database
-from models.delivery import Delivery, identify
+from models.delivery import Delivery, Letter, identify
 from models.queue import Bell
+from models.vault import Vault
 
 KEY = "a-key-of-the-benchmarks-" * 2
 PATH = Addresses([KEY]).path("default")
@@ -65,7 +65,7 @@ class Service:
 
     def processor_seconds(self, look: "Look") -> float:
         """What its processes and what serves them in the database have taken of the processor until now."""
-        pids = {one for pid in self.pids for one in processor.family(pid)}
+        pids = {one for pid in self.pids for one in machine.family(pid)}
         return processor.seconds([*pids, *look.servants()])
 
     def last_words(self, name: str) -> str:
@@ -96,11 +96,11 @@ def service(
     stores = {"DATABASE_URL": url, "REDIS_URL": redis_url}
     own = {"WEBHOOK_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
     env = stage.environment({**stores, **own, **settings})
-    before = {*processor.children(os.getpid())}
+    before = {*machine.children(os.getpid())}
     with stage.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, instead) as logs:
         if "web" in names:
             stage.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
-        yield Service(url, port, logs, sorted({*processor.children(os.getpid())} - before))
+        yield Service(url, port, logs, sorted({*machine.children(os.getpid())} - before))
 
 
 class Look:
@@ -155,11 +155,11 @@ def looking(url: str) -> Iterator[Look]:
 def put(url: str, bodies: Sequence[bytes]) -> None:
     """Deliveries as the door would have stored them, in bulk; nobody is called."""
     database, now = Database(url), datetime.now(UTC)
-    todo = dict(status="pending", attempts=0, account="default", source="webhook", received_at=now, due_at=now)
+    vault = Vault([])
     for start in range(0, len(bodies), AT_ONCE):
-        some = bodies[start : start + AT_ONCE]
-        with database.engine.begin() as connection:
-            connection.execute(insert(Delivery), [{"id": identify(body), "body": body, **todo} for body in some])
+        with database.plain_transaction() as connection:
+            some = bodies[start : start + AT_ONCE]
+            Delivery.accept(connection, [Letter.of(body, "default", now, vault) for body in some])
     database.close()
 
 

@@ -65,6 +65,7 @@ def reseal(as_json: bool) -> None:
             total += count
             if not count:
                 break
+            database.give_way()
     except Transient as error:
         raise click.ClickException(f"{error}; {total} were resealed before") from error
     finally:

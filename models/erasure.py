@@ -77,9 +77,11 @@ def erase(database: Database, vault: Vault, email: str, now: datetime) -> Erased
     for booking_id in _bookings_with(database, email.lower()):
         with database.transaction() as session:
             _erase_from_booking(session, booking_id, email.lower(), now, erased)
+        database.give_way()
     for ids in _pages_of_deliveries(database):
         with database.transaction() as session:
             _erase_bodies(session, ids, vault, email.lower(), now, erased)
+        database.give_way()
     return erased
 
 

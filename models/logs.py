@@ -25,7 +25,7 @@ class Lines:
 def configure() -> None:
     """JSON lines, or friendly ones on a terminal; what libraries log looks the same.
 
-    Our own lines do not travel through `logging`: that takes twice as long, and the door writes one for each delivery.
+    Our own lines do not travel through `logging`, which takes time: the door writes one for each delivery.
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     terminal = sys.stderr.isatty()

@@ -39,6 +39,5 @@ class Owners:
             return None
         if meeting_type_id not in self._types:
             its = PlatformUser.meetergo_meeting_type_id == meeting_type_id
-            found = self._session.scalars(select(PlatformUser).where(its).limit(2)).all()
-            self._types[meeting_type_id] = found[0] if len(found) == 1 else None
+            self._types[meeting_type_id] = PlatformUser.only(self._session, its)
         return self._types[meeting_type_id]

@@ -51,7 +51,7 @@ class PlatformUser(Model):
     @classmethod
     def waiting_for(cls, session: Session, email: str) -> "PlatformUser | None":
         """The one user with this e-mail who has no meetergo id yet; None if there are several."""
-        return cls._only(session, func.lower(cls.email) == email.lower(), cls.meetergo_user_id.is_(None))
+        return cls.only(session, func.lower(cls.email) == email.lower(), cls.meetergo_user_id.is_(None))
 
     @classmethod
     def newly_mapped(cls, session: Session, *, locked: bool = False) -> Sequence["PlatformUser"]:
@@ -67,7 +67,8 @@ class PlatformUser(Model):
         return f"{self.meetergo_user_id or ''}/{self.meetergo_meeting_type_id or ''}"
 
     @classmethod
-    def _only(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
+    def only(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
+        """The one user of whom this is true; None if there are several."""
         found = session.scalars(select(cls).where(*conditions).limit(2)).all()
         return found[0] if len(found) == 1 else None
 

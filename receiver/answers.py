@@ -33,6 +33,6 @@ def accepted(delivery_id: str, start_response: StartResponse) -> Iterable[bytes]
 
 
 def send(response: Response, start_response: StartResponse) -> Iterable[bytes]:
-    """The same answer from outside Flask."""
+    """An answer of Flask's, from outside it."""
     start_response(response.status, response.headers.to_wsgi_list())
     return [response.get_data()]

@@ -32,30 +32,19 @@ def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
         The ids of the deliveries.
     """
     users = [{"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com"} for host in host_ids()]
-    rows, ids = _rows(bodies), list[str]()
+    letters, ids = _letters(bodies), list[str]()
     with database.transaction() as session:
         session.execute(insert(PlatformUser.__table__), users)
-        while page := list(islice(rows, AT_ONCE)):
-            session.execute(insert(Delivery.__table__), page)
-            ids += [str(row["id"]) for row in page]
+        while page := list(islice(letters, AT_ONCE)):
+            Delivery.accept(session, page)
+            ids += [letter.id for letter in page]
     return ids
 
 
-def _rows(bodies: Sequence[bytes]) -> Iterator[dict[str, object]]:
+def _letters(bodies: Sequence[bytes]) -> Iterator[Letter]:
     vault, first = Vault([]), datetime.now(UTC) - len(bodies) * APART
     for number, body in enumerate(bodies):
-        letter = Letter.of(body, "default", first + number * APART, vault)
-        yield dict(
-            id=letter.id,
-            account=letter.account,
-            source=letter.source,
-            body=letter.sealed.content,
-            sealed_with=letter.sealed.key,
-            received_at=letter.received_at,
-            due_at=letter.received_at,
-            status="pending",
-            attempts=0,
-        )
+        yield Letter.of(body, "default", first + number * APART, vault)
 
 
 def done(database: Database) -> int:

@@ -10,7 +10,7 @@ FRAME = ("server", "gate")
 """Rungs that know no database."""
 BESIDE = "flask"
 """What a delivery does not pass: Flask with a view that answers OK."""
-DOOR = ("door", "insert", "ring", "log")
+DOOR = ("door", "insert", "ring", "log", "patience")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ STAGES: dict[str, Stage] = {
     "insert": Stage("insert", "its share of the group's commit, and the database's own work"),
     "ring": Stage("ring", "its share of the bell, and Redis' own work"),
     "log": Stage("log", "a line of JSON for each delivery"),
+    "patience": Stage("patience", "woken threads wait for their turn (`receiver/scheduling.py`): what it saves"),
 }
 
 

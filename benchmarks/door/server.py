@@ -1,8 +1,6 @@
 """A server under test: a process on the server's core, from its start to its end, and what it kept."""
 
-import os
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, running
 from benchmarks.stores import Stores
 from console.redis_server import free_port
 from console.stage import ROOT
@@ -50,7 +48,7 @@ class Running:
 
 
 @contextmanager
-def running(
+def serving(
     command: str, stores: Stores, env: Mapping[str, str], interpreter: str = "", cores: tuple[int, ...] = ()
 ) -> Iterator[Running]:
     """Runs a command of Python until the block ends.
@@ -74,7 +72,7 @@ def running(
     except (OSError, AssertionError) as error:
         raise Failed(f"{command}: {error}: {server.last_words()}") from error
     finally:
-        _end(process)
+        running.end(process)
 
 
 def _start(
@@ -91,16 +89,8 @@ def _start(
 
 def _environment(stores: Stores, port: int, env: Mapping[str, str]) -> dict[str, str]:
     """Nothing of whoever runs this: settings are the defaults."""
-    return {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "REDIS_URL": stores.redis_url,
-        "WEBHOOK_KEYS": KEY,
-        "WEBHOOK_SECRET": SECRET,
-        **env,
-    }
+    stores_and_keys = {"REDIS_URL": stores.redis_url, "WEBHOOK_KEYS": KEY, "WEBHOOK_SECRET": SECRET}
+    return running.environment({"HOST": "127.0.0.1", "PORT": str(port), **stores_and_keys, **env})
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", server: Running) -> None:
@@ -112,12 +102,3 @@ def _wait_for(process: "subprocess.Popen[bytes]", server: Running) -> None:
                 return
         time.sleep(0.05)
     raise Failed(f"a server did not start: {server.last_words()}")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(PATIENCE_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()

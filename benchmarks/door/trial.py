@@ -12,7 +12,7 @@ from sqlalchemy import create_engine, text
 from benchmarks import load, machine
 from benchmarks.bodies import bodies
 from benchmarks.door.contestants import Contestant, Where
-from benchmarks.door.server import SECRET, Failed, Running, running
+from benchmarks.door.server import SECRET, Failed, Running, serving
 from benchmarks.load import Volley
 from benchmarks.stores import Stores
 from models import queue
@@ -92,7 +92,7 @@ def trial(contestant: Contestant, stores: Stores) -> Iterator[Trial]:
     url = stores.database(contestant.kind) if contestant.kind else ""
     try:
         settings = {**contestant.env, **({"DATABASE_URL": url} if url else {})}
-        with running(contestant.command, stores, settings, contestant.interpreter) as server:
+        with serving(contestant.command, stores, settings, contestant.interpreter) as server:
             yield (one := Trial(server, contestant.path, url))
             kept = _kept(contestant.keeps, stores, url, one.answered)
             if kept != one.answered:

@@ -5,19 +5,17 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from meetergo.api import errors
 from meetergo.api.call import Call
 from meetergo.api.discretion import discreet
+from meetergo.retry_after import wait
 
 Json = Any
 """A value that JSON can hold."""
 
-LONGEST_RETRY_AFTER = timedelta(days=1)
-SECONDS = re.compile(r"[0-9]+")
 EXISTS = re.compile(r"\balready\b|\bduplicate|\bmust be unique\b|(?<!\bnot )\bexists\b", re.IGNORECASE)
 REQUEST_TIMEOUT, CONFLICT, TOO_MANY = 408, 409, 429
 
@@ -82,23 +80,6 @@ def error_for(call: Call, status: int, content: bytes, retry_after: str | None, 
         feature=complaint.feature,
         retry_after=wait(retry_after, now),
     )
-
-
-def wait(retry_after: str | None, now: datetime) -> timedelta | None:
-    """Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None if it is neither.
-
-    Returns:
-        Between zero and a day, whatever was asked.
-    """
-    asked = (retry_after or "").strip()
-    if SECONDS.fullmatch(asked):
-        return min(timedelta(seconds=int(asked[:9])), LONGEST_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(asked)
-        until = date.replace(tzinfo=date.tzinfo or UTC)
-        return min(max(until - now, timedelta()), LONGEST_RETRY_AFTER)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def _kind(call: Call, status: int, complaint: Complaint) -> type[errors.ApiError]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meetergo.events import KIND_RANK, BookingEvent, Event, Unreadable, read
+from meetergo.events import KIND_RANK, SUSPICIOUS, BookingEvent, Event, Unreadable, _storable, read
 from tests.payloads import payload
 
 RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -126,6 +126,22 @@ def test_arbitrary_objects_raise_nothing_else(inner: dict[str, Any], kind: str, 
     if shape == "nested":
         whole["rescheduledAppointment"] = inner
     is_read_or_unreadable(json.dumps(whole).encode())
+
+
+texts = st.text(st.sampled_from("\x00\\u0dD8cC1aé\ud800\udbff\udc00\U0001f600")) | st.text()
+
+
+def any_json(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+
+
+@given(st.recursive(texts | st.none() | st.integers(), any_json), st.booleans())
+def test_a_body_without_anything_suspicious_says_nothing_that_no_database_stores(value: Any, ascii_only: bool) -> None:
+    """The look at the bytes is what spares the look at each value; it must never spare too much."""
+    with suppress(UnicodeEncodeError):
+        body = json.dumps(value, ensure_ascii=ascii_only).encode()
+        read_back = json.loads(body)
+        assert _storable(read_back) == read_back or SUSPICIOUS.search(body)
 
 
 @given(st.sampled_from(FIELDS), values)

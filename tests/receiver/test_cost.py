@@ -45,13 +45,14 @@ def test_a_delivery_costs_so_many_statements_commits_and_round_trips(warm_app: F
     assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
 
 
-def test_a_rush_rings_once_for_all(warm_app: Flask, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(warm_app.extensions["door"]._ringer, "_rest", 1.0)
+def test_in_a_rush_who_comes_before_the_next_ring_asks_redis_nothing(
+    warm_app: Flask, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_app.extensions["door"]._ringer, "_is_coming", True)
     with counted(proxy) as count:
         for number in range(10):
             assert _post(warm_app, f"rush {number}") == 200
     assert count.figures == tuple(10 * figure for figure in COST["one in a rush"])
-    warm_app.extensions["door"]._ringer.settle()
 
 
 def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:

@@ -2,8 +2,9 @@
 
 import random
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event, Lock
 
@@ -51,6 +52,21 @@ def wait_for(group: GroupCommit, count: int) -> None:
         time.sleep(0.001)
 
 
+@contextmanager
+def kept_while_one_is_stored(group: GroupCommit, store: Store, others: int) -> Iterator[list[Future[bool]]]:
+    """The first letter is being stored, and others wait; it is done when the block ends."""
+    store.is_open.clear()
+    store.begun.clear()
+    with ThreadPoolExecutor(others + 1) as pool:
+        first = pool.submit(group.keep, letter(0))
+        assert store.begun.wait(PATIENCE_SECONDS)
+        waiting = [pool.submit(group.keep, letter(number)) for number in range(1, others + 1)]
+        wait_for(group, others)
+        yield waiting
+        store.is_open.set()
+        assert first.result(PATIENCE_SECONDS)
+
+
 def test_one_alone_does_not_wait_for_others() -> None:
     store = Store()
     assert GroupCommit(store).keep(letter(1))
@@ -59,15 +75,9 @@ def test_one_alone_does_not_wait_for_others() -> None:
 
 def test_those_who_come_while_one_is_stored_are_stored_together() -> None:
     store = Store()
-    group = GroupCommit(store)
-    store.is_open.clear()
-    with ThreadPoolExecutor(10) as pool:
-        first = pool.submit(group.keep, letter(0))
-        assert store.begun.wait(PATIENCE_SECONDS)
-        others = [pool.submit(group.keep, letter(number)) for number in range(1, 10)]
-        wait_for(group, 9)
-        store.is_open.set()
-        assert all(each.result(PATIENCE_SECONDS) for each in [first, *others])
+    with kept_while_one_is_stored(GroupCommit(store), store, 9) as others:
+        pass
+    assert all(each.result(PATIENCE_SECONDS) for each in others)
     assert [len(each) for each in store.groups] == [1, 9]
 
 
@@ -75,15 +85,9 @@ def test_when_a_group_cannot_be_stored_each_of_it_hears_so_and_nobody_else() -> 
     store = Store()
     store.refused = {letter(5).id}
     group = GroupCommit(store)
-    store.is_open.clear()
-    with ThreadPoolExecutor(10) as pool:
-        first = pool.submit(group.keep, letter(0))
-        assert store.begun.wait(PATIENCE_SECONDS)
-        others = [pool.submit(group.keep, letter(number)) for number in range(1, 10)]
-        wait_for(group, 9)
-        store.is_open.set()
-        assert first.result(PATIENCE_SECONDS)
-        assert not any(each.result(PATIENCE_SECONDS) for each in others)
+    with kept_while_one_is_stored(group, store, 9) as others:
+        pass
+    assert not any(each.result(PATIENCE_SECONDS) for each in others)
     assert group.keep(letter(10))
 
 
@@ -93,20 +97,13 @@ def test_a_store_that_raises_leaves_nobody_waiting() -> None:
 
     store = Store()
     group = GroupCommit(store)
-    store.is_open.clear()
-    with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(group.keep, letter(0))
-        assert store.begun.wait(PATIENCE_SECONDS)
-        others = [pool.submit(group.keep, letter(number)) for number in range(1, 4)]
-        wait_for(group, 3)
 
-        def breaks(letters: Sequence[Letter]) -> bool:
-            raise Broken
+    def breaks(letters: Sequence[Letter]) -> bool:
+        raise Broken
 
+    with kept_while_one_is_stored(group, store, 3) as others:
         group._store = breaks
-        store.is_open.set()
-        assert first.result(PATIENCE_SECONDS)
-        heard = [each.exception(PATIENCE_SECONDS) or each.result() for each in others]
+    heard = [each.exception(PATIENCE_SECONDS) or each.result() for each in others]
     assert sorted(map(repr, heard)) == ["Broken()", "False", "False"]
     group._store = store
     assert group.keep(letter(9))

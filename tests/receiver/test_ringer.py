@@ -8,7 +8,7 @@ from models.queue import Box
 from receiver.ringer import Ringer
 
 PATIENCE_SECONDS = 20
-LONG = timedelta(seconds=0.2)
+LONG = timedelta(seconds=1)
 
 
 class Bell:

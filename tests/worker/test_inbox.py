@@ -74,6 +74,12 @@ def test_a_meeting_type_finds_its_only_owner(desk: Desk) -> None:
     assert desk.booking().platform_user_id == user.id
 
 
+def test_a_booking_without_a_meeting_type_is_not_the_only_users_who_has_none_either(desk: Desk) -> None:
+    desk.add_user()
+    desk.tell({**CREATED, "meetingTypeId": None})
+    assert desk.booking().platform_user_id is None
+
+
 def test_a_new_employee_links_the_one_user_who_waits_and_the_bookings_that_wait(desk: Desk) -> None:
     user = desk.add_user(email="Host@Example.com")
     desk.tell(CREATED, {"webhookType": "new_employee", "id": samples.HOST_ID, "email": "host@example.com"})

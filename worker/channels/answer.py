@@ -1,16 +1,12 @@
 """What an HTTP answer means for what we sent: taken, never, or later."""
 
-import re
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 
+from meetergo.retry_after import wait
 from models.failures import Permanent, Transient
 
-LONGEST_RETRY_AFTER = timedelta(days=1)
 WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: the client errors that pass."""
-
-SECONDS = re.compile(r"[0-9]+")
 
 
 def judge(status: int, retry_after: str | None, now: datetime) -> None:
@@ -33,20 +29,3 @@ def judge(status: int, retry_after: str | None, now: datetime) -> None:
     if status < 500 and status not in WORTH_ANOTHER_TRY:
         raise Permanent(answered)
     raise Transient(answered, wait(retry_after, now))
-
-
-def wait(retry_after: str | None, now: datetime) -> timedelta | None:
-    """Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None if it is neither.
-
-    Returns:
-        Between zero and a day, whatever was asked.
-    """
-    asked = (retry_after or "").strip()
-    if SECONDS.fullmatch(asked):
-        return min(timedelta(seconds=int(asked[:9])), LONGEST_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(asked)
-        until = date.replace(tzinfo=date.tzinfo or UTC)
-        return min(max(until - now, timedelta()), LONGEST_RETRY_AFTER)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -17,6 +17,7 @@ from models.logs import configure
 from models.queue import Bell
 from receiver.app import create_app
 from receiver.gate import Gate
+from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
 
 
@@ -69,8 +70,14 @@ def ring() -> WSGIApplication:
 
 
 def log() -> WSGIApplication:
-    """And it is logged: this is the receiver."""
+    """And it is logged."""
     return create_app(ReceiverSettings.load())
+
+
+def patience() -> WSGIApplication:
+    """And woken threads wait for their turn: this is the receiver."""
+    wake_without_interrupting()
+    return log()
 
 
 RUNGS: dict[str, Callable[[], WSGIApplication]] = {
@@ -81,6 +88,7 @@ RUNGS: dict[str, Callable[[], WSGIApplication]] = {
     "insert": insert,
     "ring": ring,
     "log": log,
+    "patience": patience,
 }
 
 configure()

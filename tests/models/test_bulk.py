@@ -1,0 +1,109 @@
+"""Bulk: many rows in one statement, in the transaction of a session whose own flush would write each."""
+
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import event, select
+from sqlalchemy.orm import Session
+
+from models.booking import Booking, BookingChange
+from models.bulk import insert_all, modified, unflushed, update_all
+from models.database import Database
+
+NOW = datetime(2024, 1, 15, 8, tzinfo=UTC)
+LATER = datetime(2024, 1, 16, 8, tzinfo=UTC)
+
+
+@pytest.fixture
+def bookings(database: Database) -> list[str]:
+    with database.transaction() as session:
+        return sorted(Booking.locked(session, ["a", "b", "c"], NOW))
+
+
+def found(database: Database) -> dict[str, tuple[str | None, int]]:
+    with database.reading() as session:
+        return {row.id: (row.location, row.revision) for row in session.scalars(select(Booking))}
+
+
+def all_of(session: Session) -> list[Booking]:
+    return list(session.scalars(select(Booking).order_by(Booking.id)))
+
+
+@pytest.mark.usefixtures("bookings")
+def test_an_unflushed_session_writes_nothing_by_itself_and_leaves_the_transaction_to_its_owner(
+    database: Database,
+) -> None:
+    with database.transaction() as session:
+        with session.begin_nested(), unflushed(session) as page:
+            for row in all_of(page):
+                row.location = "never written"
+            assert all_of(page)[0].location == "never written"
+        assert session.in_transaction()
+        session.get_one(Booking, "c").location = "written after"
+    assert found(database) == {"a": (None, 0), "b": (None, 0), "c": ("written after", 0)}
+
+
+@pytest.mark.usefixtures("bookings")
+def test_what_an_unflushed_session_wrote_goes_with_its_savepoint_and_nothing_else_does(database: Database) -> None:
+    class Broken(Exception):
+        pass
+
+    def breaks(session: Session) -> None:
+        with session.begin_nested(), unflushed(session) as page:
+            row = page.get_one(Booking, "b")
+            row.location = "taken back"
+            update_all(page, [row])
+            raise Broken
+
+    with database.transaction() as session:
+        session.get_one(Booking, "a").location = "stays"
+        with pytest.raises(Broken):
+            breaks(session)
+    assert found(database) == {"a": ("stays", 0), "b": (None, 0), "c": (None, 0)}
+
+
+@pytest.mark.usefixtures("bookings")
+def test_only_rows_that_are_not_as_they_were_read_are_modified(database: Database) -> None:
+    with database.transaction() as session, unflushed(session) as page:
+        first, second, _ = all_of(page)
+        first.facts = {"hidden": ["1", True]}
+        second.location = second.location
+        assert modified(page, Booking) == [first]
+        assert modified(page, BookingChange) == []
+
+
+@pytest.mark.usefixtures("bookings")
+def test_all_rows_are_updated_by_one_statement_in_the_columns_that_are_named(database: Database) -> None:
+    statements = []
+    with database.transaction() as session, unflushed(session) as page:
+        rows = all_of(page)
+        for row in rows:
+            row.location, row.revision = f"at {row.id}", 7
+        event.listen(database.engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        update_all(page, rows, "location")
+    assert len(statements) == 1
+    assert found(database) == {name: (f"at {name}", 0) for name in "abc"}
+
+
+@pytest.mark.usefixtures("bookings")
+def test_all_columns_are_updated_if_none_is_named_also_one_whose_attribute_has_another_name(database: Database) -> None:
+    with database.transaction() as session, unflushed(session) as page:
+        row = page.get_one(Booking, "a")
+        row.metadata_, row.updated_at, row.attendees = {"ticket": "1"}, LATER, [{"id": "x"}]
+        update_all(page, [row])
+    with database.reading() as session:
+        row = session.get_one(Booking, "a")
+        assert (row.metadata_, row.updated_at, row.attendees) == ({"ticket": "1"}, LATER, [{"id": "x"}])
+
+
+@pytest.mark.usefixtures("bookings")
+def test_new_rows_are_inserted_with_ids_that_the_database_gives(database: Database) -> None:
+    told = dict(booking_id="a", kind="updated", before={}, after={"location": "x"}, news=[], at=NOW)
+    with database.transaction() as session:
+        insert_all(session, [BookingChange(**told, revision=number) for number in (1, 2)])
+        insert_all(session, [])
+        update_all(session, [])
+    with database.reading() as session:
+        rows = session.scalars(select(BookingChange).order_by(BookingChange.id)).all()
+        assert [(row.revision, row.after) for row in rows] == [(1, {"location": "x"}), (2, {"location": "x"})]
+        assert len({row.id for row in rows}) == 2
