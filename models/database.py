@@ -1,5 +1,6 @@
 """The database: one engine per process, opened lazily; SQLite and PostgreSQL behave alike from here on."""
 
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,8 +32,11 @@ POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
 """How much longer than a statement its answer may take."""
 WAIT_INTERVAL_SECONDS = 0.1
-PAUSE = timedelta(milliseconds=120)
-"""Between two transactions on SQLite: who waits for the lock looks every tenth of a second whether it is free."""
+BEGIN = "BEGIN IMMEDIATE"
+LOOK = timedelta(milliseconds=2)
+"""How often who waits for the lock of SQLite looks whether it is free."""
+PAUSE = 5 * LOOK
+"""Between two transactions on SQLite, so that others come in between."""
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -208,5 +212,26 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     """A transaction that reads first and writes later cannot be made to wait: so it begins as a writer."""
-    mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    if connection.get_execution_options().get("sqlite_begin") == "DEFERRED":
+        connection.exec_driver_sql("BEGIN DEFERRED")
+    else:
+        _begin_as_writer(connection)
+
+
+def _begin_as_writer(connection: Connection) -> None:
+    """Looks often whether the lock is free: SQLite's own waiting soon looks so seldom that it misses short gaps."""
+    raw: Any = connection.connection.dbapi_connection
+    until = time.monotonic() + SQLITE_BUSY_TIMEOUT_SECONDS
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < until:
+            try:
+                raw.execute(BEGIN)
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    break
+            time.sleep(LOOK.total_seconds())
+        connection.exec_driver_sql(BEGIN)  # its error is SQLAlchemy's
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000}")

@@ -1,15 +1,16 @@
 """The outbox: news that we owe somebody, written with the change that made it, sent after."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, exists, select
+from sqlalchemy import ForeignKey, Index, String, Text, exists, select, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from models.booking import NewsKind
+from models.bulk import update_all
 from models.database import Model, insert_new
 from models.todo import Todo
 
@@ -116,18 +117,33 @@ class Notification(Todo, Model):
         return self.booking_id, self.kind, self.fingerprint, self.recipient, self.payload["booking"].get("revision", 0)
 
     @classmethod
-    def claim(cls, session: Session, now: datetime) -> "Notification | None":
-        """The next one to send, kept from other senders for a while; earlier news of the same stream goes first."""
-        notification = session.scalars(
+    def claim(cls, session: Session, now: datetime, most: int) -> "Sequence[Notification]":
+        """The next ones to send, as they were, and kept from other senders for a while: see `lease`.
+
+        Earlier news of the same stream goes first: of each stream it is one at most.
+        """
+        rows = session.scalars(
             select(cls)
             .where(cls.is_due(now), ~cls._follows_another())
             .order_by(cls.due_at, cls.id)
-            .limit(1)
+            .limit(most)
             .with_for_update(skip_locked=True)
-        ).first()
-        if notification:
-            notification.lease(now)
-        return notification
+        ).all()
+        if rows:
+            lease = update(cls).where(cls.id.in_([row.id for row in rows])).values(due_at=now + SEND_LEASE)
+            session.execute(lease, execution_options={"synchronize_session": False})
+        return rows
+
+    @classmethod
+    def give_back(cls, session: Session, claimed: "Iterable[Notification]") -> None:
+        """What was claimed is due again as it was; in the order of ids, so that two senders cannot deadlock."""
+        update_all(session, sorted(claimed, key=lambda row: row.id), "due_at")
+
+    @classmethod
+    def locked(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
+        """Those rows by id, locked for this transaction."""
+        rows = session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update())
+        return {row.id: row for row in rows}
 
     def lease(self, now: datetime) -> None:
         """Keeps it from other senders for as long as one try may take."""

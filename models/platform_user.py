@@ -1,6 +1,6 @@
 """Platform users: the hosts, as the platform knows them, and how they want to hear of bookings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Index, String, Text, func, select, text
@@ -42,6 +42,12 @@ class PlatformUser(Model):
         """The one whom the platform calls so."""
         query = select(cls).where(cls.external_id == external_id)
         return session.scalars(query.with_for_update() if locked else query).one_or_none()
+
+    @classmethod
+    def among(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
+        """Those who are there, by id."""
+        rows = session.scalars(select(cls).where(cls.id.in_({each for each in ids if each is not None})))
+        return {row.id: row for row in rows}
 
     @classmethod
     def mapped_to(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":

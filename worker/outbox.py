@@ -1,13 +1,14 @@
 """The outbox, worked off: news goes out after the change that made it was committed."""
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.database import Database
@@ -19,15 +20,27 @@ from models.queue import Bell
 from worker.announcer import Announcer, message_of
 from worker.tally import NoTally, Tally
 
+BATCH = 50
+LONGEST_TURN = timedelta(seconds=1)
+"""What was claimed and has not been sent by then, others may have: channels may be slow."""
+LONGEST_UNSETTLED = timedelta(milliseconds=50)
+"""What was sent and is not written down yet would be told twice, should we be killed. A slow one is settled alone."""
 LONGEST_SETTLING = timedelta(seconds=20)
-"""Together with the longest channel it is shorter than the lease."""
+"""Together with a turn and the longest channel it is shorter than the lease."""
 
 log = structlog.get_logger()
 
 
+class Try(NamedTuple):
+    """One sending: its error, if it failed."""
+
+    notification: Notification
+    error: Exception | None = None
+
+
 @dataclass(frozen=True)
 class Outbox:
-    """Sends notifications, one at a time: claimed in one transaction, sent outside, settled in another.
+    """Sends notifications: several are claimed in one transaction, each is sent outside, and settled soon after.
 
     Attributes:
         database: where they are.
@@ -44,20 +57,24 @@ class Outbox:
     tally: Tally = field(default_factory=NoTally)
 
     def work_off(self) -> bool:
-        """Sends the next notification that is due.
+        """Sends the next notifications that are due, as many as there is time for.
 
         Returns:
             Whether there may be more.
         """
         with self.database.transaction() as session:
-            notification = Notification.claim(session, self.clock())
-            if notification is None:
-                return False
-            user = self._user(session, notification)
-        notification, error = self._send(notification, user)
-        if error:
-            self.bell.tend("outbox", str(notification.id), notification)
-        return True
+            claimed = Notification.claim(session, self.clock(), BATCH)
+            users = PlatformUser.among(session, (each.platform_user_id for each in claimed))
+        rest = deque(claimed)
+        stop = time.monotonic() + LONGEST_TURN.total_seconds()
+        while rest and time.monotonic() < stop:
+            for settled, error in self._send_some(rest, users):
+                if error:
+                    self.bell.tend("outbox", str(settled.id), settled)
+        if rest:
+            with self.database.transaction() as session:
+                Notification.give_back(session, rest)
+        return bool(claimed)
 
     def retry(self, notification_id: str) -> Notification | None:
         """One more try of a notification that failed. A dead one starts over, since somebody asked for it.
@@ -72,18 +89,54 @@ class Outbox:
             if notification is None or not notification.wants_another_try(self.clock()):
                 return notification
             notification.lease(self.clock())
-            user = self._user(session, notification)
-        notification, _ = self._send(notification, user)
+            users = PlatformUser.among(session, [notification.platform_user_id])
+        [(settled, _)] = self._send_some(deque([notification]), users)
         self.bell.ring("outbox")
-        return notification
+        return settled
 
-    def _send(self, notification: Notification, user: PlatformUser | None) -> tuple[Notification, Exception | None]:
-        error: Exception | None = None
+    def _send_some(self, waiting: deque[Notification], users: Mapping[int, PlatformUser]) -> list[Try]:
+        """Sends one, and more as long as it is quick; settles all of them at once."""
+        tries: list[Try] = []
+        until = time.monotonic() + LONGEST_UNSETTLED.total_seconds()
+        while waiting and (not tries or time.monotonic() < until):
+            notification = waiting.popleft()
+            tries.append(self._send(notification, users.get(notification.platform_user_id or 0)))
+        settled = self._settle_in_time(tries)
+        for each in settled:
+            self._report(*each)
+        return settled
+
+    def _send(self, notification: Notification, user: PlatformUser | None) -> Try:
         try:
             self.announcer.channel_of(notification, user).send(message_of(notification))
-        except Exception as caught:
-            error = caught
-        settled = self._settle_in_time(notification.id, error)
+        except Exception as error:
+            return Try(notification, error)
+        return Try(notification)
+
+    def _settle_in_time(self, tries: Sequence[Try]) -> list[Try]:
+        """What was told has to be written down: a database that is away is waited for, lest it be told again."""
+        until = time.monotonic() + LONGEST_SETTLING.total_seconds()
+        while True:
+            try:
+                return self._settle(tries)
+            except OperationalError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(1)
+
+    def _settle(self, tries: Sequence[Try]) -> list[Try]:
+        errors, now = {each.notification.id: each.error for each in tries}, self.clock()
+        with self.database.transaction() as session:
+            settled = [Try(row, errors[key]) for key, row in Notification.locked(session, errors).items()]
+            for row, error in settled:
+                if error:
+                    row.fail(error, now)
+                    FailedAttempt.record(session, row, now)
+                else:
+                    row.finish(now)
+        return settled
+
+    def _report(self, settled: Notification, error: Exception | None) -> None:
         self.tally.notification(settled)
         log.info(
             f"notification.{'retrying' if settled.status == 'pending' else settled.status}",
@@ -94,28 +147,3 @@ class Outbox:
             channel=settled.channel,
             **({"error": describe(error)} if error else {}),
         )
-        return settled, error
-
-    def _settle_in_time(self, notification_id: int, error: Exception | None) -> Notification:
-        """What was told has to be written down: a database that is away is waited for, lest it be told again."""
-        until = time.monotonic() + LONGEST_SETTLING.total_seconds()
-        while True:
-            try:
-                return self._settle(notification_id, error)
-            except OperationalError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(1)
-
-    def _settle(self, notification_id: int, error: Exception | None) -> Notification:
-        with self.database.transaction() as session:
-            notification = session.get_one(Notification, notification_id, with_for_update=True)
-            if error:
-                notification.fail(error, self.clock())
-                FailedAttempt.record(session, notification, self.clock())
-            else:
-                notification.finish(self.clock())
-        return notification
-
-    def _user(self, session: Session, notification: Notification) -> PlatformUser | None:
-        return session.get(PlatformUser, notification.platform_user_id or 0)

@@ -76,7 +76,7 @@ def test_a_meeting_type_finds_its_only_owner(desk: Desk) -> None:
 
 def test_a_booking_without_a_meeting_type_is_not_the_only_users_who_has_none_either(desk: Desk) -> None:
     desk.add_user()
-    desk.tell({**CREATED, "meetingTypeId": None})
+    desk.tell({**CREATED, "meetingTypeId": None, "meetingType": None})
     assert desk.booking().platform_user_id is None
 
 

@@ -119,11 +119,11 @@ def test_who_died_while_sending_is_tried_again_after_the_lease(desk: Desk, chann
     desk.tell(CREATED)
     now = datetime.now(UTC)
     with desk.office.database.transaction() as session:
-        assert Notification.claim(session, now)
+        assert Notification.claim(session, now, 1)
     with desk.office.database.transaction() as session:
-        assert Notification.claim(session, now + timedelta(seconds=1)) is None
+        assert not Notification.claim(session, now + timedelta(seconds=1), 1)
     with desk.office.database.transaction() as session:
-        assert Notification.claim(session, now + SEND_LEASE)
+        assert Notification.claim(session, now + SEND_LEASE, 1)
 
 
 def test_news_for_a_channel_that_is_gone_dies_with_a_reason(open_desk: Callable[..., Desk]) -> None:
