@@ -234,4 +234,4 @@ def _begin_as_writer(connection: Connection) -> None:
             time.sleep(LOOK.total_seconds())
         connection.exec_driver_sql(BEGIN)  # its error is SQLAlchemy's
     finally:
-        raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000}")
+        raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000:.0f}")

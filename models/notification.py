@@ -6,10 +6,11 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, exists, select, update
+from sqlalchemy import ForeignKey, Index, String, Text, and_, exists, select, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
-from models.booking import NewsKind
+from models.booking import BookingChange, NewsKind
 from models.bulk import update_all
 from models.database import Model, insert_new
 from models.todo import Todo
@@ -42,7 +43,6 @@ class Notification(Todo, Model):
     __table_args__ = (
         Index("ix_notifications_status_due_at", "status", "due_at"),
         Index("ix_notifications_booking_id_status", "booking_id", "status"),
-        Index("ix_notifications_delivery_id", "delivery_id"),
         Index("ix_notifications_ended_at", "ended_at"),
         Index("ix_notifications_created_at", "created_at"),
     )
@@ -58,6 +58,12 @@ class Notification(Todo, Model):
     fingerprint: Mapped[str] = mapped_column(String(64))
     payload: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+
+    @classmethod
+    def caused_by(cls, delivery_id: str) -> ColumnElement[bool]:
+        """News that a delivery caused: found by the bookings that it changed, it needs no index of its own."""
+        changed = select(BookingChange.booking_id).where(BookingChange.delivery_id == delivery_id)
+        return and_(cls.booking_id.in_(changed), cls.delivery_id == delivery_id)
 
     @property
     def message_id(self) -> str:
@@ -144,6 +150,16 @@ class Notification(Todo, Model):
         """Those rows by id, locked for this transaction."""
         rows = session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update())
         return {row.id: row for row in rows}
+
+    @classmethod
+    def finish_all(cls, session: Session, sent: "Sequence[Notification]", now: datetime) -> None:
+        """They were sent: says so in one statement, and of each."""
+        for row in sent:
+            row.finish(now)
+        if sent:
+            done = update(cls).where(cls.id.in_([row.id for row in sent]))
+            its = dict(status="done", ended_at=now, last_error=None)
+            session.execute(done.values(its), execution_options={"synchronize_session": False})
 
     def lease(self, now: datetime) -> None:
         """Keeps it from other senders for as long as one try may take."""

@@ -46,8 +46,8 @@ class PlatformUser(Model):
     @classmethod
     def among(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
         """Those who are there, by id."""
-        rows = session.scalars(select(cls).where(cls.id.in_({each for each in ids if each is not None})))
-        return {row.id: row for row in rows}
+        wanted = {each for each in ids if each is not None}
+        return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(wanted)))} if wanted else {}
 
     @classmethod
     def mapped_to(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":

@@ -30,7 +30,8 @@ class Announcer:
 
     def owed(self, session: Session, change: BookingChange) -> Iterator[dict[str, Any]]:
         """What is owed for a change: rows for `Notification.owe`, in the transaction that made it."""
-        user = session.get(PlatformUser, change.booking.platform_user_id or 0)
+        owner = change.booking.platform_user_id
+        user = session.get(PlatformUser, owner) if owner else None
         for kind, mark, channel in self._audience(change, user):
             row = self._row(change, kind, user, mark, channel)
             if row:

@@ -98,10 +98,12 @@ class Outbox:
         """Sends one, and more as long as it is quick; settles all of them at once."""
         tries: list[Try] = []
         until = time.monotonic() + LONGEST_UNSETTLED.total_seconds()
-        while waiting and (not tries or time.monotonic() < until):
-            notification = waiting.popleft()
-            tries.append(self._send(notification, users.get(notification.platform_user_id or 0)))
-        settled = self._settle_in_time(tries)
+        try:
+            while waiting and (not tries or time.monotonic() < until):
+                notification = waiting.popleft()
+                tries.append(self._send(notification, users.get(notification.platform_user_id or 0)))
+        finally:
+            settled = self._settle_in_time(tries)
         for each in settled:
             self._report(*each)
         return settled
@@ -125,16 +127,14 @@ class Outbox:
                 time.sleep(1)
 
     def _settle(self, tries: Sequence[Try]) -> list[Try]:
-        errors, now = {each.notification.id: each.error for each in tries}, self.clock()
+        failed, now = {each.notification.id: each.error for each in tries if each.error}, self.clock()
         with self.database.transaction() as session:
-            settled = [Try(row, errors[key]) for key, row in Notification.locked(session, errors).items()]
-            for row, error in settled:
-                if error:
-                    row.fail(error, now)
-                    FailedAttempt.record(session, row, now)
-                else:
-                    row.finish(now)
-        return settled
+            Notification.finish_all(session, [each.notification for each in tries if not each.error], now)
+            rows = Notification.locked(session, failed) if failed else {}
+            for key, row in rows.items():
+                row.fail(failed[key], now)
+                FailedAttempt.record(session, row, now)
+        return [Try(rows.get(sent.id, sent), error) for sent, error in tries]
 
     def _report(self, settled: Notification, error: Exception | None) -> None:
         self.tally.notification(settled)

@@ -1,17 +1,22 @@
-"""A PostgreSQL that is there and never answers keeps nobody waiting who has no time."""
+"""Patience: a PostgreSQL that never answers is given up, and the only lock of SQLite is had by whoever waits for it."""
 
 import os
 import signal
 import time
 from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 from sqlalchemy.exc import OperationalError
 
+from models.booking import Booking
 from models.database import ROUND_TRIP, Database
+from models.migration import migrate
 
 STATEMENT_TIMEOUT = timedelta(seconds=1)
+ROUNDS, BUSY_SECONDS, GAP_SECONDS = 40, 0.045, 0.006
 
 
 def test_a_server_that_falls_silent_is_given_up(postgresql_url: str) -> None:
@@ -30,3 +35,58 @@ def test_a_server_that_falls_silent_is_given_up(postgresql_url: str) -> None:
     with database.transaction() as session:
         assert session.scalar(text("SELECT pg_backend_pid()")) != pid
     database.close()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Database:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(database.engine)
+    return database
+
+
+def test_who_waits_for_sqlite_comes_in_when_somebody_who_writes_all_the_time_takes_a_breath(sqlite: Database) -> None:
+    begun, served = Event(), Event()
+    rounds: list[bool] = []
+
+    def write_all_the_time() -> None:
+        for _ in range(ROUNDS):
+            with sqlite.transaction() as session:
+                session.execute(delete(Booking))
+                begun.set()
+                time.sleep(BUSY_SECONDS)
+            rounds.append(served.is_set())
+            time.sleep(GAP_SECONDS)
+
+    writer = Thread(target=write_all_the_time)
+    writer.start()
+    assert begun.wait(20)
+    with sqlite.transaction() as session:
+        session.execute(delete(Booking))
+        served.set()
+    writer.join()
+    sqlite.close()
+    assert rounds.count(False) < ROUNDS / 4
+
+
+def test_who_waits_for_sqlite_too_long_hears_why(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.database.SQLITE_BUSY_TIMEOUT_SECONDS", 0.1)
+    with sqlite.transaction() as session:
+        session.execute(delete(Booking))
+        with pytest.raises(OperationalError, match="database is locked"), sqlite.transaction() as other:
+            other.execute(delete(Booking))
+    with sqlite.transaction() as session:
+        assert session.scalar(text("PRAGMA busy_timeout")) == 100
+    sqlite.close()
+
+
+def test_what_is_wrong_with_sqlite_but_not_its_lock_is_said_at_once(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.database.SQLITE_BUSY_TIMEOUT_SECONDS", 30)
+    read_only = Database(f"sqlite:///file:{sqlite.engine.url.database}?mode=ro&uri=true")
+    started = time.monotonic()
+    with pytest.raises(OperationalError, match="readonly"), read_only.transaction() as session:
+        session.execute(delete(Booking))
+    assert time.monotonic() - started < 20
+    for each in (read_only, sqlite):
+        each.close()

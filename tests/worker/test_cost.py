@@ -8,6 +8,7 @@ import pytest
 
 from console import samples, traffic
 from models.delivery import Delivery
+from models.notification import Notification
 from tests.counting import RedisProxy, counted, redis_proxy
 from tests.worker.desk import Desk
 from worker import jobs
@@ -20,6 +21,9 @@ COST = {
     "nothing": (1, 1, 1),
 }
 """Statements, commits, round trips to Redis of the job that empties the inbox; the same on both databases."""
+
+OUTBOX_COST = {0: (1, 1, 1), 1: (5, 3, 1), 50: (5, 3, 1), 100: (9, 5, 1)}
+"""The same of the job that sends so much news, where sending takes no time."""
 
 NOW = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
 
@@ -60,6 +64,22 @@ def test_a_batch_costs_so_many_statements_commits_and_round_trips(
         jobs.empty("inbox")
     assert {row.status for row in warm_desk.all(Delivery)} == {"done"}
     assert count.figures == COST[what], str(count)
+
+
+@pytest.mark.parametrize("number", OUTBOX_COST)
+def test_news_costs_so_many_statements_commits_and_round_trips(
+    warm_desk: Desk, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for longest in ("LONGEST_TURN", "LONGEST_UNSETTLED"):
+        monkeypatch.setattr(f"worker.outbox.{longest}", timedelta(hours=1))
+    jobs.empty("outbox")
+    if number:
+        warm_desk.deliver(*traffic.alike("booking_created", None, "told", number, NOW))
+    warm_desk.work_off()
+    with counted(proxy) as count:
+        jobs.empty("outbox")
+    assert {row.status for row in warm_desk.all(Notification)} == {"done"}
+    assert count.figures == OUTBOX_COST[number], str(count)
 
 
 def test_of_a_hundred_deliveries_each_owes_its_news(warm_desk: Desk) -> None:

@@ -126,6 +126,97 @@ def test_who_died_while_sending_is_tried_again_after_the_lease(desk: Desk, chann
         assert Notification.claim(session, now + SEND_LEASE, 1)
 
 
+def bookings(count: int) -> list[dict[str, Any]]:
+    return [samples.created(f"b{number}", START, AT) for number in range(count)]
+
+
+def test_what_there_was_no_time_for_is_due_as_it_was(
+    desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.outbox.LONGEST_TURN", timedelta(milliseconds=1))
+    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(0))
+    desk.deliver(*bookings(5))
+    desk.work_off()
+    due = {row.id: row.due_at for row in desk.all(Notification)}
+    assert desk.office.outbox.work_off()
+    left = [row for row in desk.all(Notification) if row.status == "pending"]
+    assert 3 <= len(left) < 5
+    assert {row.id: row.due_at for row in left}.items() <= due.items()
+    desk.send_all()
+    assert sorted(channel.taken) == sorted(set(channel.taken))
+    assert len(channel.taken) == 5
+
+
+def test_who_is_stopped_while_sending_writes_down_what_was_sent(
+    desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(hours=1))
+    desk.deliver(*bookings(4))
+    desk.work_off()
+
+    def send(_channel: LogChannel, message: Message) -> None:
+        if len(channel.taken) == 2:
+            raise SystemExit
+        channel.send(_channel, message)
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    with pytest.raises(SystemExit):
+        desk.office.outbox.work_off()
+    assert [row.status for row in desk.all(Notification)] == ["done", "done", "pending", "pending"]
+
+
+def test_a_slow_one_is_settled_alone(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(0))
+    desk.deliver(*bookings(3))
+    desk.work_off()
+    settled: list[int] = []
+
+    def send(_channel: LogChannel, message: Message) -> None:
+        settled.append(sum(row.status == "done" for row in desk.all(Notification)))
+        channel.send(_channel, message)
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    desk.send_all()
+    assert settled == [0, 1, 2]
+
+
+def test_some_of_those_that_are_settled_together_may_have_failed(
+    desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: dict[str, Exception] = {"b1": Transient("busy"), "b3": Permanent("nobody there")}
+
+    def send(_channel: LogChannel, message: Message) -> None:
+        if message.booking["id"] in failures:
+            raise failures[message.booking["id"]]
+        channel.send(_channel, message)
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    desk.deliver(*bookings(5))
+    desk.work_off()
+    desk.send_all()
+    became = {row.booking_id: (row.status, row.attempts, row.last_error) for row in desk.all(Notification)}
+    assert became == {
+        "b0": ("done", 0, None),
+        "b1": ("pending", 1, "busy"),
+        "b2": ("done", 0, None),
+        "b3": ("dead", 1, "nobody there"),
+        "b4": ("done", 0, None),
+    }
+    assert len(channel.taken) == 3
+
+
+def test_two_senders_send_nothing_twice(desk: Desk, channel: Flaky) -> None:
+    desk.deliver(*bookings(150))
+    desk.work_off()
+    senders = [Thread(target=desk.send_all) for _ in range(3)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(60)
+    assert len({message_id for _, message_id in channel.taken}) == len(channel.taken) == 150
+    assert {row.status for row in desk.all(Notification)} == {"done"}
+
+
 def test_news_for_a_channel_that_is_gone_dies_with_a_reason(open_desk: Callable[..., Desk]) -> None:
     open_desk(notify_default="log:old").tell(CREATED)
     desk = open_desk(notify_default="log:new")
