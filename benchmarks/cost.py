@@ -14,6 +14,7 @@ from benchmarks.backroom import ledger
 from benchmarks.backroom.contestants import CONTESTANTS, ONE, OURS
 from benchmarks.backroom.trial import Failed, Trial, enqueue, watch
 from benchmarks.bodies import bodies
+from benchmarks.hosts import inhabited
 from benchmarks.load import fire, requests
 from benchmarks.memory import Memory
 from benchmarks.rounds import Rounds
@@ -53,7 +54,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 
 def _house(stores: Stores, kind: Kind, count: int) -> dict[str, dict[str, list[float]]]:
     """All processes of ours: name -> when -> PSS and RSS in MiB."""
-    sample, url = bodies("house", count), stores.database(kind)
+    sample, url = bodies("house", count), inhabited(stores, kind)
     stores.empty_redis()
     try:
         with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:
@@ -114,7 +115,7 @@ def _deliver(port: int, sample: list[bytes]) -> None:
 
 def _backlog(stores: Stores, kind: Kind, count: int) -> dict[str, Any]:
     """The inbox worker while it works off so many deliveries that wait: [seconds, done, PSS, RSS], in MiB."""
-    sample, url, contestant = bodies("backlog", count), stores.database(kind), CONTESTANTS[ONE]
+    sample, url, contestant = bodies("backlog", count), inhabited(stores, kind), CONTESTANTS[ONE]
     stores.empty_redis()
     try:
         with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent
-from models.database import Model, insert_new
+from models.bulk import insert_missing
+from models.database import Model
 from models.facts import about_attendees, attendees, join, newest
 
 BookingStatus = Literal["confirmed", "cancelled"]
@@ -62,7 +63,7 @@ class Booking(Model):
         blank = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
         new = [dict(id=booking_id, **blank, **times) for booking_id in sorted(set(ids))]
-        session.execute(insert_new(session, cls, "id"), new)
+        insert_missing(session, cls, new, "id")
         rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
 

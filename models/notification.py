@@ -11,8 +11,8 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import BookingChange, NewsKind
-from models.bulk import update_all
-from models.database import Model, insert_new
+from models.bulk import insert_missing, update_all
+from models.database import Model
 from models.todo import Todo
 
 TOLD = (
@@ -90,11 +90,7 @@ class Notification(Todo, Model):
         Returns:
             How many are new.
         """
-        if not rows:
-            return 0
-        statement = insert_new(session, cls, "key")
-        result = session.execute(statement, rows, execution_options={"preserve_rowcount": True})
-        return int(result.rowcount)  # type: ignore[attr-defined]
+        return insert_missing(session, cls, rows, "key")
 
     def send_again(self, session: Session, now: datetime) -> "Notification":
         """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.

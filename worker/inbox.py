@@ -24,6 +24,7 @@ from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
 from worker.group import handle_together
 from worker.handling import handle
 from worker.ledger import Ledger
+from worker.progress import Progress
 from worker.recorder import Recorder
 from worker.tally import NoTally, Tally
 
@@ -76,19 +77,17 @@ class Inbox:
     tally: Tally = field(default_factory=NoTally)
     confirmation: Confirmation | None = None
 
-    def work_off(self) -> bool:
-        """Handles one batch of what is due, in one transaction.
-
-        Returns:
-            Whether there may be more.
-        """
+    def work_off(self) -> Progress:
+        """Handles one batch of what is due, in one transaction."""
         with self.database.transaction() as session:
             due = Delivery.take_due(session, self.clock(), BATCH)
             if len(due) == BATCH and self.database.skips_locked:
                 self.bell.ring("inbox")
             outcomes = self.process_all(session, due)
         self._report(outcomes)
-        return len(due) == BATCH or len(outcomes) < len(due)
+        if len(due) == BATCH or len(outcomes) < len(due):
+            return Progress.PART
+        return Progress.ALL if due else Progress.NOTHING
 
     def retry(self, delivery_id: str) -> Delivery | None:
         """One more try of a delivery that failed. A dead one starts over, since somebody asked for it.

@@ -14,9 +14,12 @@ from models.delivery import Delivery
 from models.failures import Failure
 from models.queue import Box, unpack
 from worker.office import office
+from worker.progress import Progress
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
+REST = timedelta(milliseconds=20)
+"""Whoever found something looks once more after it: while much comes, that costs far less than a job for each ring."""
 LATER = Retry(max=100_000, interval=5)
 FOR_EVER = 1_000_000_000
 """The row counts its tries, so RQ must not."""
@@ -61,10 +64,13 @@ def _empty(box: Box) -> None:
     bell, desk = office().bell, office().desk(box)
     stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
     bell.answer(box)
-    while desk.work_off():
+    while found := desk.work_off():
         if time.monotonic() > stop:
-            bell.ring(box)
+            if found is Progress.PART:
+                bell.ring(box)
             break
+        if found is Progress.ALL:
+            time.sleep(REST.total_seconds())
 
 
 def _tend(box: Box, key: str) -> Retry | None:

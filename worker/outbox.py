@@ -18,6 +18,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
 from worker.announcer import Announcer, message_of
+from worker.progress import Progress
 from worker.tally import NoTally, Tally
 
 BATCH = 50
@@ -56,12 +57,8 @@ class Outbox:
     clock: Callable[[], datetime]
     tally: Tally = field(default_factory=NoTally)
 
-    def work_off(self) -> bool:
-        """Sends the next notifications that are due, as many as there is time for.
-
-        Returns:
-            Whether there may be more.
-        """
+    def work_off(self) -> Progress:
+        """Sends the next notifications that are due, as many as there is time for."""
         with self.database.transaction() as session:
             claimed = Notification.claim(session, self.clock(), BATCH)
             users = PlatformUser.among(session, (each.platform_user_id for each in claimed))
@@ -74,7 +71,9 @@ class Outbox:
         if rest:
             with self.database.transaction() as session:
                 Notification.give_back(session, rest)
-        return bool(claimed)
+        if len(claimed) == BATCH or rest:
+            return Progress.PART
+        return Progress.ALL if claimed else Progress.NOTHING
 
     def retry(self, notification_id: str) -> Notification | None:
         """One more try of a notification that failed. A dead one starts over, since somebody asked for it.

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, select
 
-from benchmarks.bodies import host_ids
+from benchmarks.hosts import add_hosts
 from meetergo import events
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
@@ -31,10 +31,9 @@ def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
     Returns:
         The ids of the deliveries.
     """
-    users = [{"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com"} for host in host_ids()]
+    add_hosts(database)
     letters, ids = _letters(bodies), list[str]()
     with database.transaction() as session:
-        session.execute(insert(PlatformUser.__table__), users)
         while page := list(islice(letters, AT_ONCE)):
             Delivery.accept(session, page)
             ids += [letter.id for letter in page]

@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.bodies import bodies
 from benchmarks.growth.sides import INBOX, WARM_UP
+from benchmarks.hosts import inhabited
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import Look, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
@@ -32,7 +33,7 @@ def backlog(stores: Stores, kind: Kind, rate: float, rounds: Rounds, *, quick: b
 
 
 def _work_off(stores: Stores, kind: Kind, waiting: int) -> dict[str, float]:
-    url = stores.database(kind)
+    url = inhabited(stores, kind)
     stores.empty_redis()
     try:
         with machine.on(machine.SERVER):

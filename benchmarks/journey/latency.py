@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.bodies import new_bookings
+from benchmarks.hosts import inhabited
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import PATH, Look, Lost, check, looking, service
 from benchmarks.stores import Kind, Stores
@@ -29,7 +30,7 @@ def latency(stores: Stores, kind: Kind, rounds: Rounds, *, quick: bool) -> dict[
     Returns:
         Quantity -> a value of each round; and `milliseconds`, of all.
     """
-    url, milliseconds = stores.database(kind), list[float]()
+    url, milliseconds = inhabited(stores, kind), list[float]()
     stores.empty_redis()
     much = QUICK if quick else max(AT_LEAST, DELIVERIES // rounds.count)
     numbers = iter(range(rounds.count))

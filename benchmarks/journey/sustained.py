@@ -8,6 +8,7 @@ from threading import Event, Thread
 from typing import Any
 
 from benchmarks.bodies import bodies
+from benchmarks.hosts import inhabited
 from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
 from console import stage
@@ -140,7 +141,7 @@ def _work_off(stores: Stores, look: Look, running: Service, waiting: Sequence[by
 @contextmanager
 def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, Look]]:
     """One half of the house, in which nobody sends what it owes; or all of it."""
-    url = stores.database(kind)
+    url = inhabited(stores, kind)
     stores.empty_redis()
     which, instead = (names, INBOX) if names else (stage.PROCESSES, None)
     with service(stores.folder, url, stores.redis_url, which, instead) as running, looking(url) as look:

@@ -7,7 +7,7 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
-from models.bulk import insert_all, modified, unflushed, update_all
+from models.bulk import insert_all, insert_missing, modified, unflushed, update_all
 from models.database import Database
 
 NOW = datetime(2024, 1, 15, 8, tzinfo=UTC)
@@ -107,3 +107,36 @@ def test_new_rows_are_inserted_with_ids_that_the_database_gives(database: Databa
         rows = session.scalars(select(BookingChange).order_by(BookingChange.id)).all()
         assert [(row.revision, row.after) for row in rows] == [(1, {"location": "x"}), (2, {"location": "x"})]
         assert len({row.id for row in rows}) == 2
+
+
+TRICKY = "Zoë \\u0000 :rows %(rows)s ' \" \\ {a,b} \U0001f600 \n"
+
+
+@pytest.mark.usefixtures("bookings")
+def test_whatever_a_value_says_it_is_stored_as_it_is(database: Database) -> None:
+    value = {TRICKY: [TRICKY, None, 1, 1.5, True, {"nested": [None]}]}
+    with database.transaction() as session, unflushed(session) as page:
+        row = page.get_one(Booking, "a")
+        row.location, row.metadata_, row.facts, row.starts_at, row.cancel_reason = TRICKY, value, value, LATER, ""
+        update_all(page, [row])
+        insert_all(page, [BookingChange(booking_id="a", revision=1, kind="updated", after=value, news=[], at=LATER)])
+    with database.reading() as session:
+        row = session.get_one(Booking, "a")
+        change = session.scalars(select(BookingChange)).one()
+        assert (row.location, row.metadata_, row.facts, row.starts_at, row.cancel_reason, row.ends_at) == (
+            *(TRICKY, value, value, LATER, ""),
+            None,
+        )
+        assert (change.before, change.after, change.delivery_id, change.at) == (None, value, None, LATER)
+        assert session.scalars(select(BookingChange).where(BookingChange.before.is_(None))).all() == [change]
+
+
+@pytest.mark.usefixtures("bookings")
+def test_of_rows_whose_key_is_taken_only_the_others_are_new(database: Database) -> None:
+    blank = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
+    times = dict(as_of=NOW, created_at=NOW, updated_at=NOW, revision=0, location="new")
+    rows = [dict(id=name, **blank, **times) for name in ("a", "d", "e")]
+    with database.transaction() as session:
+        assert insert_missing(session, Booking, rows, "id") == 2
+        assert insert_missing(session, Booking, [], "id") == 0
+    assert found(database) == {"a": (None, 0), "b": (None, 0), "c": (None, 0), "d": ("new", 0), "e": ("new", 0)}

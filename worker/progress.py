@@ -1,0 +1,11 @@
+"""Progress: what became of one look into a box."""
+
+from enum import IntEnum
+
+
+class Progress(IntEnum):
+    """Whether anything was due, and whether all of it was handled."""
+
+    NOTHING = 0
+    ALL = 1
+    PART = 2
