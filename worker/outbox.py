@@ -24,8 +24,9 @@ from worker.tally import NoTally, Tally
 BATCH = 50
 LONGEST_TURN = timedelta(seconds=1)
 """What was claimed and has not been sent by then, others may have: channels may be slow."""
-LONGEST_UNSETTLED = timedelta(milliseconds=50)
-"""What was sent and is not written down yet would be told twice, should we be killed. A slow one is settled alone."""
+LONGEST_UNSETTLED = timedelta(milliseconds=2)
+"""What was sent and is not written down yet is sent twice, should we be killed: so only what is as quick as a line in a
+log is written down together with others."""
 LONGEST_SETTLING = timedelta(seconds=20)
 """Together with a turn and the longest channel it is shorter than the lease."""
 

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from statistics import linear_regression
 from threading import Event, Thread
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.bodies import bodies
 from benchmarks.hosts import inhabited
 from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
@@ -28,7 +29,7 @@ Trial = dict[str, Any]
 
 
 def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
-    """The limits of the door and of the back room, each by itself; then everything together at the lower of the two.
+    """The limits of the door and of the back room, each on one core; then all together, on all, at the lower one.
 
     Where that does not hold, the highest load that does is looked for.
     """
@@ -140,10 +141,15 @@ def _work_off(stores: Stores, look: Look, running: Service, waiting: Sequence[by
 
 @contextmanager
 def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, Look]]:
-    """One half of the house, in which nobody sends what it owes; or all of it."""
+    """One half of the house on one core, in which nobody sends what it owes; or all of it on all cores."""
     url = inhabited(stores, kind)
     stores.empty_redis()
     which, instead = (names, INBOX) if names else (stage.PROCESSES, None)
-    with service(stores.folder, url, stores.redis_url, which, instead) as running, looking(url) as look:
-        yield running, look
+    cores, others = ((machine.SERVER,), (machine.LOAD,)) if names else (machine.CORES, machine.CORES)
+    with ExitStack() as stack:
+        stack.enter_context(stores.on(*cores))
+        with machine.on(*cores):
+            running = stack.enter_context(service(stores.folder, url, stores.redis_url, which, instead))
+        stack.enter_context(machine.on(*others))
+        yield running, stack.enter_context(looking(url))
     stores.drop(url)
