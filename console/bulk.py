@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from threading import Event
 from typing import Any
 
 from sqlalchemy import select
 
 from console.pace import Pace
 from models.delivery import Delivery
+from models.stop import Stop
 from worker.repair import Repair
 from worker.selection import PAGE, Chosen, chunks
 
@@ -35,7 +35,7 @@ class Bulk:
 
     repair: Repair
     pace: Pace
-    stop: Event
+    stop: Stop
     replayed: list[str] = field(default_factory=list)
     told_again: int = 0
     left: int = 0

@@ -5,13 +5,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from models.stop import Stop
 from worker.selection import CHUNK
 
 EXIT_INTERRUPTED = 130
@@ -65,9 +65,9 @@ class Pace:
 
 
 @contextmanager
-def stoppable() -> Iterator[Event]:
-    """Ctrl-C sets the event, so that what is begun can be ended; a second one interrupts."""
-    stop = Event()
+def stoppable() -> Iterator[Stop]:
+    """Ctrl-C sets it, so that what is begun can be ended; a second one interrupts."""
+    stop = Stop()
 
     def ask(*_: Any) -> None:
         stop.set()

@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from typing import Any
 
 from urllib3.exceptions import HTTPError
 
 from console.pace import Pace
 from console.sender import Answer
+from models.stop import Stop
 
 PERCENTILES = (50, 95, 99)
 
@@ -62,7 +63,7 @@ class Volley:
         advance: hears of each that is done.
     """
 
-    def __init__(self, send: Callable[[bytes], Answer], pace: Pace, stop: Event, advance: Callable[[int], Any]) -> None:
+    def __init__(self, send: Callable[[bytes], Answer], pace: Pace, stop: Stop, advance: Callable[[int], Any]) -> None:
         self.result = Result()
         self._send, self._pace, self._stop, self._advance = send, pace, stop, advance
         self._next, self._count = Lock(), Lock()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
-from threading import Event, Thread
+from threading import Thread
 
 import structlog
 from redis.client import Pipeline
@@ -25,6 +25,7 @@ from rq.serializers import JSONSerializer
 from models import queue
 from models.exposition import Exposition
 from models.queue import JOB_TIMEOUT, Bell, Box
+from models.stop import Stop
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
 MAINTENANCE_EVERY = timedelta(seconds=60)
@@ -85,7 +86,7 @@ class Crew:
 
     def work(self) -> None:
         """Starts all, restarts who dies, and ends when asked to: each finishes its job first."""
-        stop = Event()
+        stop = Stop()
         for request in (signal.SIGTERM, signal.SIGINT):
             signal.signal(request, lambda *_: stop.set())
         crew = {duty: _start(duty) for duty in self._duties()}

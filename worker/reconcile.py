@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event
 
 import structlog
 
@@ -13,6 +12,7 @@ from meetergo.api.errors import ApiError, Unauthorised, Unavailable
 from models.database import Database
 from models.queue import Bell
 from models.reconciliation import ReconcileCursor, Reconciliation
+from models.stop import Stop
 from models.vault import Vault
 from worker.books import Books
 from worker.diary import Diaries
@@ -120,7 +120,7 @@ def open_reconciler(
 
 
 def reconcile_by_the_clock(
-    settings: ScheduleSettings, office: Office, now: datetime, *, longest: timedelta, stop: Event
+    settings: ScheduleSettings, office: Office, now: datetime, *, longest: timedelta, stop: Stop
 ) -> None:
     """A run of the schedule's. It leaves what it does not get done to the next one.
 

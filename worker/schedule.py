@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Event, Thread
+from threading import Thread
 
 import structlog
 
 from models import logs, pulse
 from models.exposition import port_of
 from models.retention import prune
+from models.stop import Stop
 from worker.alerts import alerts
 from worker.filing import file_dead
 from worker.office import Office, open_office
@@ -48,7 +49,7 @@ def main() -> None:
     work_place = or_exit(lambda: open_office(settings))
     or_exit(alerts)
     _show_gauges(settings, work_place)
-    stop = Event()
+    stop = Stop()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
     schedule = {**SCHEDULE, **_asking_meetergo(settings, stop)}
@@ -56,7 +57,7 @@ def main() -> None:
     run(schedule, work_place, stop)
 
 
-def run(schedule: Schedule, work_place: Office, stop: Event) -> None:
+def run(schedule: Schedule, work_place: Office, stop: Stop) -> None:
     """Runs each task in a thread of its own: an operator channel that never answers holds up no sweep.
 
     What does not end soon after it is asked to is broken off: each task can be, at any point.
@@ -73,7 +74,7 @@ def run(schedule: Schedule, work_place: Office, stop: Event) -> None:
         thread.join(max(0.0, until - time.monotonic()))
 
 
-def _asking_meetergo(settings: ScheduleSettings, stop: Event) -> Schedule:
+def _asking_meetergo(settings: ScheduleSettings, stop: Stop) -> Schedule:
     if not settings.meetergo_api_key:
         return {}
     longest = RECONCILE_EVERY * 0.8
@@ -88,7 +89,7 @@ def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:
         show(work_place, settings.metrics_host, port)
 
 
-def _repeat(name: str, task: Task, work_place: Office, interval: timedelta, stop: Event) -> None:
+def _repeat(name: str, task: Task, work_place: Office, interval: timedelta, stop: Stop) -> None:
     while not stop.is_set():
         _run(name, task, work_place, interval)
         stop.wait(interval.total_seconds())

@@ -9,7 +9,6 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from console.stage import processes
 from meetergo.api.results import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
+from models.stop import Stop
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.diary import Diary
 from worker.reconcile import TURN, reconcile_by_the_clock
@@ -203,7 +203,7 @@ def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
 ) -> None:
     for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
-    settings, stop = ScheduleSettings.load(), Event()
+    settings, stop = ScheduleSettings.load(), Stop()
     task = partial(reconcile_by_the_clock, settings, longest=timedelta(minutes=8), stop=stop)
     task(three_hosts.desk.office, three_hosts.clock())
     three_hosts.work_off()
@@ -235,6 +235,6 @@ def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
         monkeypatch.setenv(name, value)
     settings = ScheduleSettings.load()
     reconcile_by_the_clock(
-        settings, three_hosts.desk.office, three_hosts.clock(), longest=timedelta(minutes=8), stop=Event()
+        settings, three_hosts.desk.office, three_hosts.clock(), longest=timedelta(minutes=8), stop=Stop()
     )
     assert "make a new key" in three_hosts.desk.all(Reconciliation)[0].error
