@@ -115,7 +115,7 @@ def _deliver(port: int, sample: list[bytes]) -> None:
 
 def _backlog(stores: Stores, kind: Kind, count: int) -> dict[str, Any]:
     """The inbox worker while it works off so many deliveries that wait: [seconds, done, PSS, RSS], in MiB."""
-    sample, url, contestant = bodies("backlog", count), inhabited(stores, kind), CONTESTANTS[ONE]
+    sample, url, contestant = bodies("backlog", count), stores.database(kind), CONTESTANTS[ONE]
     stores.empty_redis()
     try:
         with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:

@@ -18,7 +18,7 @@ from worker.progress import Progress
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
-REST = timedelta(milliseconds=20)
+REST = timedelta(milliseconds=50)
 """Whoever found something looks once more after it: while much comes, that costs far less than a job for each ring."""
 LATER = Retry(max=100_000, interval=5)
 FOR_EVER = 1_000_000_000

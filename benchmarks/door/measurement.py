@@ -39,7 +39,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
         {name: partial(_rate, contestant, stores, pace) for name, contestant in CONTESTANTS.items()}
     )
     say("The door: how soon it answers at half of its most, and beside slow clients")
-    latency = fewer.alternate({ours(kind): partial(_latency, CONTESTANTS[ours(kind)], stores, pace) for kind in KINDS})
+    latency = rounds.alternate({ours(kind): partial(_latency, CONTESTANTS[ours(kind)], stores, pace) for kind in KINDS})
     say("The door: where its time goes, stage by stage")
     stages = fewer.alternate({name: partial(_stage, rung, stores, pace) for name, rung in rungs().items()})
     return {"rates": packed(rates), "latency": packed(latency), "stages": packed(stages)}

@@ -17,7 +17,7 @@ from console import stage
 LINES, OPEN_LINES = 16, 64
 WARM_UP, AT_THE_DOOR, IN_THE_ROOM, QUICK = 300, 4_000, 4_000, 200
 SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 15, 3
-TRIALS = 3
+TRIALS = 4
 MOST_BEHIND = 0.02
 """A load holds if what waits grows by no more than this share of what comes."""
 LATE_SECONDS = 1.0
