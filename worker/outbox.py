@@ -18,6 +18,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
 from worker.announcer import Announcer, message_of
+from worker.channels.log import LogChannel
 from worker.progress import Progress
 from worker.tally import NoTally, Tally
 
@@ -25,8 +26,8 @@ BATCH = 50
 LONGEST_TURN = timedelta(seconds=1)
 """What was claimed and has not been sent by then, others may have: channels may be slow."""
 LONGEST_UNSETTLED = timedelta(milliseconds=2)
-"""What was sent and is not written down yet is sent twice, should we be killed: so only what is as quick as a line in a
-log is written down together with others."""
+"""What was sent and is not written down yet is sent twice, should we be killed. That may happen to lines in a log, which
+are written down together; anything else is written down at once."""
 LONGEST_SETTLING = timedelta(seconds=20)
 """Together with a turn and the longest channel it is shorter than the lease."""
 
@@ -95,11 +96,11 @@ class Outbox:
         return settled
 
     def _send_some(self, waiting: deque[Notification], users: Mapping[int, PlatformUser]) -> list[Try]:
-        """Sends one, and more as long as it is quick; settles all of them at once."""
+        """Sends one, and more while those before were lines in a log; settles all of them at once."""
         tries: list[Try] = []
         until = time.monotonic() + LONGEST_UNSETTLED.total_seconds()
         try:
-            while waiting and (not tries or time.monotonic() < until):
+            while waiting and (not tries or (_is_log(tries[-1]) and time.monotonic() < until)):
                 notification = waiting.popleft()
                 tries.append(self._send(notification, users.get(notification.platform_user_id or 0)))
         finally:
@@ -147,3 +148,7 @@ class Outbox:
             channel=settled.channel,
             **({"error": describe(error)} if error else {}),
         )
+
+
+def _is_log(sent: Try) -> bool:
+    return sent.notification.channel == LogChannel.name

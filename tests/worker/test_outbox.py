@@ -180,6 +180,26 @@ def test_a_slow_one_is_settled_alone(desk: Desk, channel: Flaky, monkeypatch: py
     assert settled == [0, 1, 2]
 
 
+def test_what_is_more_than_a_line_in_a_log_is_settled_alone(
+    desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a death repeats one of them at most."""
+    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(hours=1))
+    desk.deliver(*bookings(3))
+    desk.work_off()
+    with desk.office.database.transaction() as session:
+        session.execute(update(Notification).values(channel="https"))
+    settled: list[int] = []
+
+    def send(_channel: LogChannel, message: Message) -> None:
+        settled.append(sum(row.status == "done" for row in desk.all(Notification)))
+        channel.send(_channel, message)
+
+    monkeypatch.setattr(LogChannel, "send", send)
+    desk.send_all()
+    assert settled == [0, 1, 2]
+
+
 def test_some_of_those_that_are_settled_together_may_have_failed(
     desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
