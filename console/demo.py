@@ -128,10 +128,10 @@ def _reconcile(cast: Cast, database: Database) -> Told:
 def _what_became(database: Database, delivery_id: str | None, before: tuple[int, int]) -> str:
     with database.reading() as session:
         delivery = session.get(Delivery, delivery_id or "")
-        caused = select(BookingChange.kind).where(BookingChange.delivery_id == delivery_id)
+        if delivery is None:
+            return NOTHING_STORED
+        caused = select(BookingChange.kind).where(BookingChange.caused_by(delivery))
         kinds = list(session.scalars(caused.order_by(BookingChange.id)))
-    if delivery is None:
-        return NOTHING_STORED
     if delivery.status == "dead":
         return f"dead: {delivery.last_error}"
     if delivery.note:
@@ -173,7 +173,7 @@ def _wait_until_at_rest(database: Database) -> None:
     until = time.monotonic() + PATIENCE.total_seconds()
     while time.monotonic() < until:
         with database.reading() as session:
-            waiting = [session.scalar(select(exists().where(rows.status == "pending"))) for rows in WORKED_OFF]
+            waiting = [session.scalar(select(exists().where(rows.has_status("pending")))) for rows in WORKED_OFF]
         if not any(waiting):
             return
         time.sleep(0.02)

@@ -30,8 +30,8 @@ def gather(session: Session, delivery: Delivery, vault: Vault) -> rows.Json:
         **rows.of_delivery(delivery),
         **body.read(delivery, vault),
         **efforts(session, FailedAttempt.delivery_id == delivery.id, Intervention.delivery_id == delivery.id),
-        "changes": _all(session, BookingChange, rows.of_change, BookingChange.delivery_id == delivery.id),
-        "notifications": _all(session, Notification, rows.of_notification, Notification.caused_by(delivery.id)),
+        "changes": _all(session, BookingChange, rows.of_change, BookingChange.caused_by(delivery)),
+        "notifications": _all(session, Notification, rows.of_notification, Notification.caused_by(delivery)),
     }
 
 

@@ -4,19 +4,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, cast, select, text
+from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent
 from models.bulk import insert_missing
-from models.database import Model
+from models.database import Model, partial_index
+from models.delivery import Delivery
 from models.facts import about_attendees, attendees, join, newest
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
 NewsKind = Literal["created", "rescheduled", "cancelled", "attendee_left"]
+IS_LINKED = "kind = 'linked'"
+"""Of a change: only the booking's owner is another."""
 OwnerOf = Callable[[Sequence[str], str | None], int | None]
 
 
@@ -173,13 +176,13 @@ class BookingChange(Model):
     """One change of one booking: what it was, what it became, which delivery caused it, when.
 
     `before` is null where the row is new; `news` names what was owed to its readers. The changes of a booking,
-    in order, replay to its row.
+    in order, replay to its row. `delivery_id` names what made it; that may be pruned earlier.
     """
 
     __tablename__ = "booking_changes"
     __table_args__ = (
         Index("ix_booking_changes_booking_id_revision", "booking_id", "revision", unique=True),
-        Index("ix_booking_changes_delivery_id", "delivery_id"),
+        partial_index("ix_booking_changes_linked", "delivery_id", where=IS_LINKED),
         Index("ix_booking_changes_at", "at"),
     )
 
@@ -190,9 +193,15 @@ class BookingChange(Model):
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any]]
     news: Mapped[list[Any]] = mapped_column(default=list)
-    delivery_id: Mapped[str | None] = mapped_column(ForeignKey("deliveries.id", ondelete="SET NULL"))
+    delivery_id: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime]
     booking: Mapped[Booking] = relationship()
+
+    @classmethod
+    def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:
+        """Changes that a delivery made: of its booking, or else of the owners of any."""
+        its = cls.booking_id == delivery.booking_id if delivery.booking_id else text(IS_LINKED)
+        return and_(its, cls.delivery_id == delivery.id)
 
     @property
     def has_new_owner(self) -> bool:

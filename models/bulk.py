@@ -53,7 +53,7 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
         session.execute(insert(table_of(model)), values)
 
 
-def insert_missing(session: Session, model: type[Model], values: Sequence[Values], key: str) -> int:
+def insert_missing(session: Session, model: type[Model], values: Sequence[Values], *key: str) -> int:
     """Writes rows, column by column, but leaves those alone whose key is taken.
 
     Returns:
@@ -62,8 +62,8 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     if not values:
         return 0
     if _takes_json(session):
-        return _execute_for_all(session, f"{_insert(model, values)} ON CONFLICT ({key}) DO NOTHING", values)
-    result = session.execute(insert_new(session, model, key), values, execution_options=COUNTED)
+        return _execute_for_all(session, f"{_insert(model, values)} ON CONFLICT ({', '.join(key)}) DO NOTHING", values)
+    result = session.execute(insert_new(session, model, *key), values, execution_options=COUNTED)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import psycopg
 from psycopg.errors import _WaitTimeout
-from sqlalchemy import JSON, DateTime, Dialect, Engine, Insert, MetaData, Table, create_engine, event
+from sqlalchemy import JSON, DateTime, Dialect, Engine, Index, Insert, MetaData, Table, create_engine, event, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -133,21 +133,26 @@ class Database:
         self.engine.dispose()
 
 
-def insert_new(connection: Connection | Session, model: type[Model], key: str) -> Insert:
+def insert_new(connection: Connection | Session, model: type[Model], *key: str) -> Insert:
     """An INSERT, of any number of rows, that leaves those alone whose key is taken."""
     return _insert_new(_dialect(connection), table_of(model), key)
 
 
 @cache
-def _insert_new(dialect: str, table: Table, key: str) -> Insert:
+def _insert_new(dialect: str, table: Table, key: tuple[str, ...]) -> Insert:
     """Made once: so SQLAlchemy need not look at it again to know that it compiled it before."""
-    insert: Insert = INSERTS[dialect](table).on_conflict_do_nothing(index_elements=[key])
+    insert: Insert = INSERTS[dialect](table).on_conflict_do_nothing(index_elements=key)
     return insert
 
 
 def insert_into(connection: Connection | Session, model: type[Model]) -> Any:
     """An INSERT that knows ON CONFLICT, in the dialect of the connection."""
     return INSERTS[_dialect(connection)](table_of(model))
+
+
+def partial_index(name: str, *columns: str, where: str) -> Index:
+    """An index of some rows only: those of which this SQL is true."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 def table_of(model: type[Model]) -> Table:

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from meetergo.events import BookingEvent, Event
-from models.database import Model, insert_new
-from models.todo import Todo
+from models.database import Model, insert_new, partial_index
+from models.todo import Todo, indexes
 from models.vault import Sealed, Vault
 
 Source = Literal["webhook", "reconcile"]
@@ -58,10 +58,9 @@ class Delivery(Todo, Model):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index("ix_deliveries_status_due_at", "status", "due_at"),
-        Index("ix_deliveries_booking_id", "booking_id"),
+        *indexes("deliveries", "received_at", "id"),
+        partial_index("ix_deliveries_booking_id", "booking_id", where="booking_id IS NOT NULL"),
         Index("ix_deliveries_received_at", "received_at"),
-        Index("ix_deliveries_ended_at", "ended_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)

@@ -49,7 +49,7 @@ class Search:
 
     def _narrow(self, query: Select[Any], rows: Any, event: Any, came: Any) -> Select[Any]:
         conditions: dict[str, Callable[[], ColumnElement[bool]]] = {
-            "status": lambda: rows.status == self.status,
+            "status": lambda: rows.has_status(self.status),
             "event": lambda: event == self.event,
             "booking_id": lambda: rows.booking_id == self.booking_id,
             "platform_user": lambda: rows.booking_id.in_(_bookings_of(self.platform_user)),

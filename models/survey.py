@@ -114,14 +114,17 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
 
 
 def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:
-    counted = session.execute(select(kind.status, func.count()).group_by(kind.status))
-    counts: dict[str, int] = dict(counted.all())
-    waiting = select(BEGINNINGS[kind].label("came")).where(kind.status == "pending").offset(0).subquery()
+    number = select(func.count()).select_from(kind)
+    waits, dead, ended = (
+        session.scalar(number.where(which)) or 0
+        for which in (kind.has_status("pending"), kind.has_status("dead"), kind.ended_at.is_not(None))
+    )
+    waiting = select(BEGINNINGS[kind].label("came")).where(kind.has_status("pending")).offset(0).subquery()
     oldest = session.scalar(select(func.min(waiting.c.came)))  # PostgreSQL would walk the index on time to its end
     return Rows(
-        waiting=counts.get("pending", 0),
-        done=counts.get("done", 0),
-        dead=counts.get("dead", 0),
+        waiting=waits,
+        done=ended - dead,
+        dead=dead,
         oldest_waiting=oldest,
         per_minute=_per_minute(session, kind.ended_at, now),
     )

@@ -66,13 +66,14 @@ def _file_missing(office: Office, box: Box, rows: Rows) -> int:
 def _dead_among(database: Database, rows: Rows, keys: Sequence[str]) -> set[str]:
     ids: list[Any] = list(keys) if rows is Delivery else [int(key) for key in keys]
     with database.reading() as session:
-        return {str(found) for found in session.scalars(select(rows.id).where(rows.id.in_(ids), rows.status == "dead"))}
+        dead = session.scalars(select(rows.id).where(rows.id.in_(ids), rows.has_status("dead")))
+        return {str(found) for found in dead}
 
 
 def _pages_of_dead(database: Database, rows: Rows) -> Iterator[Sequence[Any]]:
-    """In the order of the index on status and time."""
+    """In the order of their index."""
     place = tuple_(rows.due_at, rows.id)
-    query = select(rows).options(load_only(rows.id, rows.due_at, rows.last_error)).where(rows.status == "dead")
+    query = select(rows).options(load_only(rows.id, rows.due_at, rows.last_error)).where(rows.has_status("dead"))
     page: Sequence[Any] = ()
     while True:
         with database.reading() as session:

@@ -103,7 +103,7 @@ class Repair:
 
     def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Each news once, however often it was told."""
-        query = select(Notification).where(Notification.caused_by(delivery.id)).order_by(Notification.id)
+        query = select(Notification).where(Notification.caused_by(delivery)).order_by(Notification.id)
         newest = {row.news: row for row in session.scalars(query.with_for_update())}
         for row in newest.values():
             yield from self._again(session, row, now)

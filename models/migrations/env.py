@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 import models.tables  # noqa: F401 - so that all tables are known
 from models.database import Model, Utc, open_engine
+from models.migration import open_for_change
 from models.settings import DatabaseSettings
 
 
@@ -14,7 +15,7 @@ def migrate() -> None:
     """Runs the migrations on the connection that we were given, else on DATABASE_URL."""
     connection = context.config.attributes.get("connection")
     if connection is None:
-        with open_engine(DatabaseSettings.load().database_url).begin() as connection:
+        with open_for_change(open_engine(DatabaseSettings.load().database_url)) as connection:
             _run(connection)
     else:
         _run(connection)

@@ -1,13 +1,22 @@
 """The migrations make the tables that the code knows, on both databases."""
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, text
 
+from benchmarks.growth.fill import fill
 from models.database import Database, Model
-from models.migration import FOLDER, migrate
+from models.migration import FOLDER, migrate, open_for_change
+
+ROWS = 20
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLite's reflection
@@ -24,13 +33,70 @@ def test_migrating_twice_does_nothing(database: Database) -> None:
 def test_the_migrations_can_be_undone_and_done_again(tmp_path: object) -> None:
     database = Database(f"sqlite:///{tmp_path}/undone.db")
     migrate(database.engine)
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER))
-    with database.engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+    downgrade(database, "base")
     migrate(database.engine)
     database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'fresh.db'}")
+        yield database
+        database.close()
+        return
+    url = request.getfixturevalue("postgresql_url")
+    admin = create_engine(url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("CREATE DATABASE fresh"))
+    database = Database(url.replace("/postgres?", "/fresh?"))
+    yield database
+    database.close()
+    with admin.connect() as connection:
+        connection.execute(text("DROP DATABASE fresh WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
+def test_a_table_that_is_made_again_takes_nothing_with_it(fresh: Database) -> None:
+    """SQLite removes the old table, and would remove whatever refers to its rows."""
+    migrate(fresh.engine, "0005")
+    fill(fresh, ROWS, datetime.now(UTC))
+    with fresh.engine.begin() as connection:
+        attempt = "INSERT INTO failed_attempts (notification_id, number, error, outcome, at)"
+        connection.execute(text(f"{attempt} SELECT id, 1, '', 'dead', created_at FROM notifications"))
+    before = contents(fresh)
+    assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(before, ROWS)
+    migrate(fresh.engine)
+    assert contents(fresh) == before
+    downgrade(fresh, "0005")
+    assert contents(fresh) == before
+
+
+def test_sqlite_keeps_its_foreign_keys_after_a_migration(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/kept.db", pool_size=1)
+    migrate(database.engine)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+
+
+def contents(database: Database) -> dict[str, list[Any]]:
+    tables = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts")
+    with database.engine.connect() as connection:
+        return {
+            table: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings()]
+            for table in tables
+        }
+
+
+def downgrade(database: Database, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with open_for_change(database.engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, version)
 
 
 def test_sqlite_waits_for_a_writer_and_keeps_foreign_keys(tmp_path: object) -> None:
