@@ -30,7 +30,7 @@ def indexes(table: str, *order: str) -> tuple[Index, Index, Index]:
     """
     return (
         partial_index(f"ix_{table}_due", "due_at", *order, where="status = 'pending'"),
-        partial_index(f"ix_{table}_dead", "due_at", "id", where="status = 'dead'"),
+        partial_index(f"ix_{table}_dead", "ended_at", "id", where="status = 'dead'"),
         partial_index(f"ix_{table}_ended_at", "ended_at", where="ended_at IS NOT NULL"),
     )
 

@@ -14,12 +14,15 @@ from typing import Any
 import pytest
 from psycopg import ClientCursor
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.orm import Session
 
 from benchmarks.growth.fill import booking_id, fill, host_id
 from console import samples
 from models import retention
 from models.database import Database
+from models.delivery import Delivery
 from models.migration import migrate
+from models.notification import Notification
 from models.tables import Booking
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import desk, open_desk
@@ -30,6 +33,8 @@ __all__ = ["desk", "make_app", "open_desk"]
 ROWS = 20_000
 GROWING = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts", "platform_users")
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
+YEARS_AGO = "2020-01-01 00:00:00.000000"
+SORTS = re.compile("Sort|Bitmap|TEMP B-TREE")
 Heard = list[tuple[str, Any]]
 
 
@@ -63,14 +68,18 @@ def distinct(heard: Heard) -> dict[str, Any]:
 
 
 def _scanned_by_sqlite(raw: Any, statement: str, parameters: Any) -> list[str]:
-    steps = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    steps = _steps_of_sqlite(raw, statement, parameters)
     return [step for step in steps if step.startswith("SCAN ") and step.split()[1] in GROWING]
 
 
 def _scanned_by_postgresql(raw: Any, statement: str, parameters: Any) -> list[str]:
-    ((((plan,),),)) = ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchall()
-    scanned = [node for node in _nodes(plan["Plan"]) if node.get("Relation Name") in GROWING]
+    scanned = [node for node in _plan(raw, statement, parameters) if node.get("Relation Name") in GROWING]
     return [f"{node['Node Type']} on {node['Relation Name']}" for node in scanned if _is_whole(node)]
+
+
+def _plan(raw: Any, statement: str, parameters: Any) -> Iterator[dict[str, Any]]:
+    ((((plan,),),)) = ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchall()
+    return _nodes(plan["Plan"])
 
 
 def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -183,12 +192,58 @@ def test_the_outbox_claims_and_settles_by_an_index(desk: Desk, database: Databas
     assert not scans(database, heard)
 
 
+@pytest.mark.parametrize("expects", ["anything", "that nobody waits"])
+def test_what_is_due_is_taken_in_the_order_of_an_index_whatever_the_planner_expects(
+    expects: str, database: Database
+) -> None:
+    """Else a backlog is sorted for each batch, or read for each row. A planner sees a table when nobody waits."""
+    now = datetime.now(UTC)
+    with listening() as heard, database.rehearsal() as session:
+        if expects == "anything":
+            _forget_statistics(session)
+        for status, waiting in (("done", 0), ("pending", 10)):
+            for table in ("deliveries", "notifications"):
+                session.execute(text(f"UPDATE {table} SET status = '{status}', due_at = :now"), {"now": now})
+            heard.clear()
+            taken = [len(Delivery.take_due(session, now, 10)), len(Notification.claim(session, now, 10))]
+            assert taken == [waiting, waiting]
+            for said, given in [(said, given) for said, given in heard if said.startswith("SELECT")]:
+                steps = _steps(database, session.connection().connection.dbapi_connection, said, given)
+                assert not [step for step in steps if SORTS.search(step)]
+                assert len([step for step in steps if "_due" in step]) == 1
+            for table in ("deliveries", "notifications"):
+                session.execute(text(f"UPDATE {table} SET status = 'pending', due_at = :now"), {"now": now})
+
+
+def _steps(database: Database, raw: Any, statement: str, parameters: Any) -> list[str]:
+    if not database.skips_locked:
+        return _steps_of_sqlite(raw, statement, parameters)
+    return [f"{node['Node Type']} {node.get('Index Name')}" for node in _plan(raw, statement, parameters)]
+
+
+def _forget_statistics(session: Session) -> None:
+    """As of a new database: a transaction that is not kept brings them back."""
+    if session.get_bind().dialect.name == "sqlite":
+        session.execute(text("DELETE FROM sqlite_stat1"))
+        return
+    session.execute(
+        text("DELETE FROM pg_statistic WHERE starelid IN ('deliveries'::regclass, 'notifications'::regclass)")
+    )
+    session.execute(
+        text("UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relname IN ('deliveries', 'notifications')")
+    )
+
+
+def _steps_of_sqlite(raw: Any, statement: str, parameters: Any) -> list[str]:
+    return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+
 def test_what_is_old_is_found_and_removed_by_an_index(database: Database) -> None:
     with database.engine.begin() as connection:
         for table in ("deliveries", "notifications"):
             oldest = f"SELECT id FROM {table} WHERE status = 'done' ORDER BY ended_at LIMIT 10"
             years_ago = f"UPDATE {table} SET ended_at = :then WHERE id IN ({oldest})"
-            connection.execute(text(years_ago), {"then": "2020-01-01 00:00:00.000000"})
+            connection.execute(text(years_ago), {"then": YEARS_AGO})
     with listening() as heard:
         removed = retention.prune(database, datetime.now(UTC) - timedelta(days=300), KEEP)
     assert (removed["deliveries"], removed["notifications"]) == (10, 10)

@@ -72,13 +72,13 @@ def _dead_among(database: Database, rows: Rows, keys: Sequence[str]) -> set[str]
 
 def _pages_of_dead(database: Database, rows: Rows) -> Iterator[Sequence[Any]]:
     """In the order of their index."""
-    place = tuple_(rows.due_at, rows.id)
-    query = select(rows).options(load_only(rows.id, rows.due_at, rows.last_error)).where(rows.has_status("dead"))
+    place = tuple_(rows.ended_at, rows.id)
+    query = select(rows).options(load_only(rows.id, rows.ended_at, rows.last_error)).where(rows.has_status("dead"))
     page: Sequence[Any] = ()
     while True:
         with database.reading() as session:
-            after = query.where(place > (page[-1].due_at, page[-1].id)) if page else query
-            page = session.scalars(after.order_by(rows.due_at, rows.id).limit(PAGE)).all()
+            after = query.where(place > (page[-1].ended_at, page[-1].id)) if page else query
+            page = session.scalars(after.order_by(rows.ended_at, rows.id).limit(PAGE)).all()
         if not page:
             return
         yield page

@@ -150,7 +150,7 @@ def test_it_goes_page_by_page_and_does_so_much_at_once(
     monkeypatch.setattr(filing, "MOST", 6)
     ids = die(desk, *(b"%d not json" % number for number in range(10)))
     with desk.office.database.transaction() as session:
-        session.execute(update(Delivery).values(due_at=AT))  # one moment, so that pages end within it
+        session.execute(update(Delivery).values(ended_at=AT))  # one moment, so that pages end within it
     redis.flushall()
     counts = []
     for _ in range(3):

@@ -30,7 +30,7 @@ def upgrade() -> None:
     _index_some("deliveries", "due", ["due_at", "received_at", "id"], WAITS)
     _index_some("notifications", "due", ["due_at", "id"], WAITS)
     for table in ("deliveries", "notifications"):
-        _index_some(table, "dead", ["due_at", "id"], IS_DEAD)
+        _index_some(table, "dead", ["ended_at", "id"], IS_DEAD)
         _index_some(table, "ended_at", ["ended_at"], HAS_ENDED)
     _index_some("deliveries", "booking_id", ["booking_id"], "booking_id IS NOT NULL")
     _index_some("booking_changes", "linked", ["delivery_id"], "kind = 'linked'")
