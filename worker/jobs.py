@@ -18,7 +18,7 @@ from worker.progress import Progress
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
-REST = timedelta(milliseconds=50)
+RESTS: dict[Box, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
 """Whoever found something looks once more after it: while much comes, that costs far less than a job for each ring."""
 LATER = Retry(max=100_000, interval=5)
 FOR_EVER = 1_000_000_000
@@ -70,7 +70,7 @@ def _empty(box: Box) -> None:
                 bell.ring(box)
             break
         if found is Progress.ALL:
-            time.sleep(REST.total_seconds())
+            time.sleep(RESTS[box].total_seconds())
 
 
 def _tend(box: Box, key: str) -> Retry | None:

@@ -22,10 +22,10 @@ from worker.channels.log import LogChannel
 from worker.progress import Progress
 from worker.tally import NoTally, Tally
 
-BATCH = 50
+BATCH = 100
 LONGEST_TURN = timedelta(seconds=1)
 """What was claimed and has not been sent by then, others may have: channels may be slow."""
-LONGEST_UNSETTLED = timedelta(milliseconds=10)
+LONGEST_UNSETTLED = timedelta(milliseconds=20)
 """What was sent and is not written down yet is sent twice, should we be killed. That may happen to lines in a log,
 which are written down together; anything else is written down at once."""
 LONGEST_SETTLING = timedelta(seconds=20)

@@ -3,18 +3,21 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from statistics import linear_regression
 from threading import Event, Thread
 from typing import Any
 
 from benchmarks import machine
 from benchmarks.bodies import bodies
-from benchmarks.hosts import inhabited
+from benchmarks.growth.fill import fill
 from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
 from console import stage
+from models.database import Database
 
 LINES, OPEN_LINES = 16, 64
+ROWS = 20_000
 WARM_UP, AT_THE_DOOR, IN_THE_ROOM, QUICK = 300, 4_000, 4_000, 200
 SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 15, 3
 TRIALS = 4
@@ -139,10 +142,19 @@ def _work_off(stores: Stores, look: Look, running: Service, waiting: Sequence[by
     return seconds
 
 
+def _in_use(stores: Stores, kind: Kind) -> str:
+    """The URL of a database that has been in use for a while: the planner of an empty one expects it to stay empty."""
+    url = stores.database(kind)
+    database = Database(url)
+    fill(database, ROWS, datetime.now(UTC))
+    database.close()
+    return url
+
+
 @contextmanager
 def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, Look]]:
     """One half of the house on one core, in which nobody sends what it owes; or all of it on all cores."""
-    url = inhabited(stores, kind)
+    url = _in_use(stores, kind)
     stores.empty_redis()
     which, instead = (names, INBOX) if names else (stage.PROCESSES, None)
     cores, others = ((machine.SERVER,), (machine.LOAD,)) if names else (machine.CORES, machine.CORES)

@@ -23,7 +23,7 @@ COST = {
 """Statements, commits, round trips to Redis of the job that empties the inbox, and looks once more; the same on both
 databases."""
 
-OUTBOX_COST = {0: (1, 1, 1), 1: (5, 3, 1), 50: (5, 3, 1), 100: (9, 5, 1)}
+OUTBOX_COST = {0: (1, 1, 1), 1: (5, 3, 1), 100: (5, 3, 1), 200: (9, 5, 1)}
 """The same of the job that sends so much news, where sending takes no time."""
 
 NOW = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
