@@ -42,7 +42,7 @@ fuzz: install ## hostile inputs to the verifier, the door and the wire, for some
 faults: install ## break everything, one after the other, and write docs/reliability.md (some 20 minutes)
 	@$(BIN)/python -m tests.faults
 
-bench: bench-install ## measure speed, memory and growth beside other systems, and write docs/performance.md (about an hour)
+bench: bench-install ## measure speed, memory and growth beside other systems, and write docs/performance.md (about 40 minutes)
 	@benchmarks/.venv/bin/python -m benchmarks $(ARGS)
 
 bench-install: $(BENCH) # the peers, in environments of their own

@@ -25,7 +25,8 @@ One inbox worker works off deliveries that wait. Its memory must not depend on h
 PSS also grows once, when Python's garbage collector first touches the pages that the worker shares with its parent.
 """
 COUNTED = """\
-Of one delivery at the door, and of one batch in the back room; the same on both databases. The tests
+Of one delivery at the door, of one batch in the back room, and of news that is sent at no cost; the same on both
+databases. The tests
 `tests/receiver/test_cost.py` and `tests/worker/test_cost.py` count them and fail if one is added.
 """
 

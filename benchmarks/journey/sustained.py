@@ -159,9 +159,9 @@ def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service,
     which, instead = (names, INBOX) if names else (stage.PROCESSES, None)
     cores, others = ((machine.SERVER,), (machine.LOAD,)) if names else (machine.CORES, machine.CORES)
     with ExitStack() as stack:
+        stack.callback(stores.drop, url)
         stack.enter_context(stores.on(*cores))
         with machine.on(*cores):
             running = stack.enter_context(service(stores.folder, url, stores.redis_url, which, instead))
         stack.enter_context(machine.on(*others))
         yield running, stack.enter_context(looking(url))
-    stores.drop(url)

@@ -165,10 +165,8 @@ def test_who_is_stopped_while_sending_writes_down_what_was_sent(
     assert [row.status for row in desk.all(Notification)] == ["done", "done", "pending", "pending"]
 
 
-def test_a_slow_one_is_settled_alone(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(0))
-    desk.deliver(*bookings(3))
-    desk.work_off()
+def settled_before_each(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sends all news; how much of it was written down when each was sent."""
     settled: list[int] = []
 
     def send(_channel: LogChannel, message: Message) -> None:
@@ -177,7 +175,14 @@ def test_a_slow_one_is_settled_alone(desk: Desk, channel: Flaky, monkeypatch: py
 
     monkeypatch.setattr(LogChannel, "send", send)
     desk.send_all()
-    assert settled == [0, 1, 2]
+    return settled
+
+
+def test_a_slow_one_is_settled_alone(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(0))
+    desk.deliver(*bookings(3))
+    desk.work_off()
+    assert settled_before_each(desk, channel, monkeypatch) == [0, 1, 2]
 
 
 def test_what_is_more_than_a_line_in_a_log_is_settled_alone(
@@ -189,15 +194,7 @@ def test_what_is_more_than_a_line_in_a_log_is_settled_alone(
     desk.work_off()
     with desk.office.database.transaction() as session:
         session.execute(update(Notification).values(channel="https"))
-    settled: list[int] = []
-
-    def send(_channel: LogChannel, message: Message) -> None:
-        settled.append(sum(row.status == "done" for row in desk.all(Notification)))
-        channel.send(_channel, message)
-
-    monkeypatch.setattr(LogChannel, "send", send)
-    desk.send_all()
-    assert settled == [0, 1, 2]
+    assert settled_before_each(desk, channel, monkeypatch) == [0, 1, 2]
 
 
 def test_some_of_those_that_are_settled_together_may_have_failed(
