@@ -186,8 +186,7 @@ def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = tim
         "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
         "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
         "options": f"-c lock_timeout={POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS}"
-        f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}"
-        " -c enable_bitmapscan=off",  # a planner that never saw a backlog would sort all of it for each batch
+        f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}",
     }
     engine = create_engine(url, connect_args=connect, **options)
     if statement_timeout:
