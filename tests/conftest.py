@@ -1,5 +1,6 @@
 """Fixtures that every room needs: real stores, started once, emptied for each test."""
 
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from models.database import Database
 from models.migration import migrate
 from models.queue import Bell
 from models.tables import Booking
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TABLES = Booking.metadata.tables
 
