@@ -26,8 +26,7 @@ PSS also grows once, when Python's garbage collector first touches the pages tha
 """
 COUNTED = """\
 Of one delivery at the door, of one batch in the back room, and of news that is sent at no cost; the same on both
-databases. The tests
-`tests/receiver/test_cost.py` and `tests/worker/test_cost.py` count them and fail if one is added.
+databases. The tests `tests/receiver/test_cost.py` and `tests/worker/test_cost.py` count them and fail if one is added.
 """
 
 

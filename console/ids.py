@@ -61,7 +61,9 @@ def find_notification(session: Session, typed: str) -> Notification:
     """
     if typed.startswith(MESSAGE):
         key = _whole(session, Notification.key, typed.removeprefix(MESSAGE).lower(), "notification", "notifications")
-        number = session.scalars(select(Notification.id).where(Notification.key == key)).one()  # from the index alone
+        number = session.scalars(
+            select(Notification.id).where(Notification.key == key)
+        ).one()  # in SQLite the index holds it
         return session.get_one(Notification, number)
     row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < LARGEST else None
     if row is None:

@@ -115,10 +115,8 @@ def survey(database: Database, bell: Bell, now: datetime) -> Survey:
 
 def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:
     number = select(func.count()).select_from(kind)
-    waits, dead, ended = (
-        session.scalar(number.where(which)) or 0
-        for which in (kind.has_status("pending"), kind.has_status("dead"), kind.ended_at.is_not(None))
-    )
+    sorts = (kind.has_status("pending"), kind.has_status("dead"), kind.ended_at.is_not(None))
+    waits, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in sorts))).one()
     waiting = select(BEGINNINGS[kind].label("came")).where(kind.has_status("pending")).offset(0).subquery()
     oldest = session.scalar(select(func.min(waiting.c.came)))  # PostgreSQL would walk the index on time to its end
     return Rows(

@@ -1,6 +1,6 @@
 """The reception: WSGI middleware that takes to the door what the gate admitted, and acknowledges it.
 
-Deliveries do not pass Flask's routing, which would cost them nearly half as much again (docs/performance.md).
+Deliveries do not pass Flask's routing, which would add a third and more to their cost (docs/performance.md).
 """
 
 from collections.abc import Iterable

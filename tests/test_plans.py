@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from psycopg import ClientCursor
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Engine, event, select, text
 
 from benchmarks.growth.fill import booking_id, fill, host_id
 from console import samples
@@ -22,7 +22,8 @@ from models.database import Database
 from models.delivery import Delivery
 from models.migration import migrate
 from models.notification import Notification
-from models.tables import Booking
+from models.tables import Booking, BookingChange
+from tests.another_database import another_database
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import desk, open_desk
 from tests.worker.desk import Desk
@@ -98,14 +99,8 @@ def tables_of(heard: Heard) -> set[str]:
 
 @pytest.fixture(scope="session")
 def crowded_postgresql(postgresql_url: str) -> Iterator[str]:
-    """A database of its own: tests that empty the other one would empty this."""
-    admin = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE crowded"))
-    yield postgresql_url.replace("/postgres?", "/crowded?")
-    with admin.connect() as connection:
-        connection.execute(text("DROP DATABASE crowded WITH (FORCE)"))
-    admin.dispose()
+    with another_database(postgresql_url, "crowded") as url:
+        yield url
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -180,6 +175,19 @@ def test_a_delivery_that_is_tried_again_is_found_by_an_index(desk: Desk, databas
     with listening() as heard:
         assert desk.office.inbox.retry(delivery_id)
     assert tables_of(heard) >= {"deliveries", "bookings"}
+    assert not scans(database, heard)
+
+
+def test_what_a_delivery_caused_is_found_by_an_index(desk: Desk, database: Database) -> None:
+    (made,) = desk.deliver(samples.created("caused", datetime.now(UTC), datetime.now(UTC)))
+    (joined,) = desk.deliver({"webhookType": "new_employee", "id": "caused-employee", "email": "nobody@example.com"})
+    desk.work_off()
+    with listening() as heard, database.reading() as session:
+        for delivery_id, changes in ((made, ["created"]), (joined, [])):
+            delivery = session.get_one(Delivery, delivery_id)
+            caused = session.scalars(select(BookingChange.kind).where(BookingChange.caused_by(delivery))).all()
+            news = session.scalars(select(Notification.kind).where(Notification.caused_by(delivery))).all()
+            assert caused == news == changes
     assert not scans(database, heard)
 
 

@@ -47,7 +47,7 @@ def _letters(bodies: Sequence[bytes]) -> Iterator[Letter]:
 
 
 def done(database: Database) -> int:
-    """How many deliveries are, well or not: see `check`."""
+    """How many deliveries came to an end; `check` says whether to a good one."""
     with database.reading() as session:
         return session.scalar(select(func.count()).where(Delivery.ended_at.is_not(None))) or 0
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.journey.sustained import ROWS
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure
 from benchmarks.stores import KINDS, NAMES, Kind
@@ -48,7 +49,7 @@ def show(results: Mapping[str, Any]) -> str:
             "The door and the back room were measured by themselves first, each on one core with its stores. Then",
             "everything together is given as much as the slower of the two can do: receiver, worker, the sender of",
             "news, cron, Redis, the database and the load share all cores of this machine, and what waits in the inbox",
-            "is counted every second. Each time the database has been in use for a while: it holds 20,000 bookings.",
+            f"is counted every second. Each time the database has been in use for a while: it holds {ROWS:,} bookings.",
             "",
             f"| {' | '.join(LOAD_COLUMNS)} |",
             "|---" * len(LOAD_COLUMNS) + "|",

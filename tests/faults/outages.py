@@ -1,7 +1,9 @@
 """Outages: stores that are away, silent, full or emptied for a while."""
 
 import signal
+import time
 
+from receiver.ringer import REST as RING_REST
 from tests.faults.databases import Postgresql, Sqlite
 from tests.faults.scene import Scene
 
@@ -39,6 +41,7 @@ def lose_the_bells(scene: Scene) -> None:
     scene.house.signal("worker", signal.SIGSTOP)
     for _ in range(LAST_DELIVERIES):
         scene.tell_one_more()
+    time.sleep(2 * RING_REST.total_seconds())  # a receiver in a rush rings a moment later: before, not after
     scene.redis.client.flushall()
     scene.house.signal("worker", signal.SIGCONT)
 

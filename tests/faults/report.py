@@ -14,7 +14,7 @@ from receiver.app import STATEMENT_TIMEOUT
 from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
 from tests.faults.verdict import Verdict
 from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL
-from worker.outbox import LONGEST_SETTLING
+from worker.outbox import BATCH, LONGEST_SETTLING, LONGEST_TURN, LONGEST_UNSETTLED
 from worker.schedule import SCHEDULE
 from worker.sweep import OVERDUE_AFTER
 
@@ -58,6 +58,7 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
         carry=CARRY_TIMEOUT,
         abandoned=ABANDONED_AFTER,
         settling=LONGEST_SETTLING,
+        turn=LONGEST_TURN,
         statement=STATEMENT_TIMEOUT,
         backoff=FIRST_BACKOFF,
         killed_worker=KILLED_WORKER,
@@ -73,6 +74,8 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
             deliveries=deliveries,
             seed=seed,
             connections=CONNECTIONS,
+            claimed=BATCH,
+            unsettled=f"{LONGEST_UNSETTLED / timedelta(milliseconds=1):.0f}",
             retries=IF_ITS_WORKER_DIES.max,
             redis_timeout=REDIS_TIMEOUT_SECONDS,
             busy_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,

@@ -10,11 +10,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from benchmarks.growth.fill import fill
 from models.database import Database, Model
 from models.migration import FOLDER, migrate, open_for_change
+from tests.another_database import another_database
 
 ROWS = 20
 
@@ -46,16 +47,10 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         yield database
         database.close()
         return
-    url = request.getfixturevalue("postgresql_url")
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text("CREATE DATABASE fresh"))
-    database = Database(url.replace("/postgres?", "/fresh?"))
-    yield database
-    database.close()
-    with admin.connect() as connection:
-        connection.execute(text("DROP DATABASE fresh WITH (FORCE)"))
-    admin.dispose()
+    with another_database(request.getfixturevalue("postgresql_url"), "fresh") as url:
+        database = Database(url)
+        yield database
+        database.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
