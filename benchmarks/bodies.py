@@ -31,14 +31,22 @@ def new_bookings(run: str, count: int) -> dict[str, bytes]:
     return {traffic.booking_id(run, number): _filled(body) for number, body in enumerate(made)}
 
 
-def moved_bookings(ids: Sequence[str], run: str) -> list[bytes]:
-    """Deliveries that say of bookings that they were moved, each different from those of other runs."""
+def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:
+    """Deliveries that say of bookings that they were moved. Each is newer than the one before it: all change something.
+
+    Args:
+        hosts: ids of bookings, each with that of its host, which stays; a booking may be there again.
+        run: makes them different from those of other runs.
+    """
     now, dice = datetime.now(UTC), Random(run)  # noqa: S311
-    starts = [
-        now + timedelta(days=1, microseconds=number, seconds=dice.randint(0, 10**6)) for number in range(len(ids))
-    ]
-    moved = (samples.rescheduled(one, to, now, to - timedelta(hours=1)) for one, to in zip(ids, starts, strict=True))
-    return [_filled(json.dumps(body).encode()) for body in moved]
+    bodies = []
+    for number, (booking, host) in enumerate(hosts):
+        at = now + timedelta(microseconds=number)
+        start = at + timedelta(days=1, seconds=dice.randint(0, 10**6))
+        said = samples.rescheduled(booking, start, at, start - timedelta(hours=1))
+        _give(said["data"]["rescheduledAppointment"], host)
+        bodies.append(_filled(json.dumps(said).encode()))
+    return bodies
 
 
 def sizes(sample: Sequence[bytes]) -> tuple[int, int]:
@@ -50,9 +58,12 @@ def _hosted(body: bytes) -> bytes:
     """With one of many hosts, always the same of a booking."""
     said: dict[str, Any] = json.loads(body)
     appointment = said["data"]["rescheduledAppointment"] if "data" in said else said
-    host = f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}"
-    appointment.update(hostIds=[host], hosts=[{**appointment["hosts"][0], "id": host}])
+    _give(appointment, f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}")
     return json.dumps(said).encode()
+
+
+def _give(appointment: dict[str, Any], host: str) -> None:
+    appointment.update(hostIds=[host], hosts=[{**appointment["hosts"][0], "id": host}])
 
 
 def _filled(body: bytes) -> bytes:

@@ -153,13 +153,12 @@ def looking(url: str) -> Iterator[Look]:
 
 
 def put(url: str, bodies: Sequence[bytes]) -> None:
-    """Deliveries as the door would have stored them, in bulk; nobody is called."""
-    database, now = Database(url), datetime.now(UTC)
-    vault = Vault([])
+    """Deliveries as the door would have stored them one after the other, but in bulk; nobody is called."""
+    database, vault = Database(url), Vault([])
     for start in range(0, len(bodies), AT_ONCE):
         with database.plain_transaction() as connection:
             some = bodies[start : start + AT_ONCE]
-            Delivery.accept(connection, [Letter.of(body, "default", now, vault) for body in some])
+            Delivery.accept(connection, [Letter.of(body, "default", datetime.now(UTC), vault) for body in some])
     database.close()
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from benchmarks import machine
 from benchmarks.bodies import bodies, moved_bookings
-from benchmarks.growth.fill import booking_id, fill
+from benchmarks.growth.fill import booking_id, fill, host_id
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import Look, Lost, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
@@ -63,7 +63,7 @@ class Side:
         """One half is about new bookings, the other about any of those that are there."""
         run = f"{self.name} {next(self._numbers)}"
         dice = Random(run)  # noqa: S311
-        known = [booking_id(number) for number in dice.choices(range(self.rows), k=much // 2)]
+        known = [(booking_id(number), host_id(number)) for number in dice.choices(range(self.rows), k=much // 2)]
         return [*bodies(run, much - len(known)), *moved_bookings(known, run)]
 
 
