@@ -69,10 +69,15 @@ def describe() -> dict[str, str]:
     return {
         "processor": _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": str(len(CORES)),
-        "memory": f"{int(_field('/proc/meminfo', 'MemTotal').split()[0]) / 2**20:.0f} GiB",
+        "memory": f"{memory_bytes() / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
     }
+
+
+def memory_bytes() -> int:
+    """How much it has."""
+    return int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024
 
 
 def _field(path: str, name: str) -> str:

@@ -1,5 +1,7 @@
 """What a WSGI server loads: `receiver.wsgi:app`."""
 
+import gc
+
 from models.logs import configure
 from receiver.app import create_app
 from receiver.scheduling import wake_without_interrupting
@@ -8,3 +10,4 @@ from receiver.settings import ReceiverSettings
 configure()
 wake_without_interrupting()
 app = create_app(ReceiverSettings.load())
+gc.freeze()  # what was imported stays: the collector need not look at it again and again

@@ -12,7 +12,7 @@ from models.bulk import insert_all, modified, unflushed, update_all
 from models.delivery import Delivery
 from models.notification import Notification
 from worker.announcer import Announcer
-from worker.handling import handle
+from worker.handling import finish, handle
 from worker.ledger import Ledger
 
 Told = tuple[Delivery, BookingEvent]
@@ -42,5 +42,8 @@ def handle_together(session: Session, told: Sequence[Told], announcer: Announcer
                 owed += announcer.owed(page, change)
         update_all(page, modified(page, Booking))
         insert_all(page, changes)
-        update_all(page, [delivery for delivery, _ in told], *Delivery.HANDLED)
-        return Notification.owe(page, owed)
+        new = Notification.owe(page, owed)
+    for delivery, event in told:
+        finish(delivery, event, now)
+    update_all(session, [delivery for delivery, _ in told], *Delivery.HANDLED)
+    return new

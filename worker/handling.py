@@ -1,6 +1,7 @@
 """Handling: a delivery's event meets its handler, and the delivery comes to its end."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from meetergo.events import Event
 from models.booking import BookingChange
@@ -10,12 +11,19 @@ from worker.ledger import Ledger
 
 
 def handle(ledger: Ledger, delivery: Delivery, event: Event) -> Iterator[BookingChange]:
-    """Finishes a delivery, in memory; yields the changes that it caused, each while its booking is as it made it."""
+    """Yields the changes that a delivery causes, each while its booking is as it made it. To end it is `finish`."""
     handler = HANDLERS.get(event.type)
-    if handler is None:
+    for change in handler(ledger, event) if handler else ():
+        change.delivery_id = delivery.id
+        yield change
+
+
+def finish(delivery: Delivery, event: Event, now: datetime) -> None:
+    """A delivery was handled. To be called after the savepoint in which it was, since its row was locked before that.
+
+    PostgreSQL keeps a row that is locked outside of a savepoint and changed in it as two transactions'. Its index never
+    forgets such a row before the next vacuum, and each search for what waits would visit all that was worked off.
+    """
+    if event.type not in HANDLERS:
         delivery.note = "nobody handles this event"
-    else:
-        for change in handler(ledger, event):
-            change.delivery_id = delivery.id
-            yield change
-    delivery.finish(ledger.now)
+    delivery.finish(now)

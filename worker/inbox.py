@@ -22,7 +22,7 @@ from models.queue import Bell
 from models.vault import Vault
 from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
 from worker.group import handle_together
-from worker.handling import handle
+from worker.handling import finish, handle
 from worker.ledger import Ledger
 from worker.progress import Progress
 from worker.recorder import Recorder
@@ -202,6 +202,7 @@ class Inbox:
             delivery.tell_of(event)
             with session.begin_nested():
                 owed = self.recorder.record(session, handle(Ledger(session, now), delivery, event))
+            finish(delivery, event, now)
         except Exception as error:
             delivery.fail(error, now)
             FailedAttempt.record(session, delivery, now)

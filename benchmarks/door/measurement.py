@@ -11,7 +11,7 @@ from benchmarks.door.slow import slow_clients
 from benchmarks.door.trial import LINES, Trial, trial
 from benchmarks.load import Volley
 from benchmarks.rounds import Rounds, packed
-from benchmarks.stores import KINDS, Stores
+from benchmarks.stores import KINDS, Stores, checkpoint
 from receiver.settings import DEFAULT_THREADS
 
 SLOW = {"alone": 0, "one slow client": 1, f"{DEFAULT_THREADS // 2} slow clients": DEFAULT_THREADS // 2}
@@ -69,7 +69,7 @@ def _latency(contestant: Contestant, stores: Stores, pace: Pace) -> Mapping[str,
         few = one.closed(pace.slow, FEW)
         most = one.closed(pace.slow).rate
         figures = {f"{FEW} lines: {key}": value for key, value in _figures(few).items()}
-        one.settle()
+        checkpoint(one.url)
         for name, count in SLOW.items():
             seconds = pace.slow if count else pace.half
             heard = _beside(one, count, lambda seconds=seconds: one.open(seconds, most / 2))

@@ -59,14 +59,6 @@ class Trial:
         """So many a second, whether or not it keeps up."""
         return self._fire(max(lines, int(rate * seconds)), lines, rate)
 
-    def settle(self) -> None:
-        """Lets PostgreSQL write down now what it would write in the middle of what follows."""
-        if self.url.startswith("postgresql"):
-            engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
-            with engine.connect() as connection:
-                connection.execute(text("CHECKPOINT"))
-            engine.dispose()
-
     def _fire(self, count: int, lines: int, rate: float = 0.0) -> Volley:
         packed = [
             load.requests([body], self.path, [f"X-Signature: {_signed(body)}"])[0]

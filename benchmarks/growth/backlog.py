@@ -5,13 +5,13 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.bodies import bodies
-from benchmarks.growth.sides import INBOX, WARM_UP
+from benchmarks.growth.sides import INBOX
 from benchmarks.hosts import inhabited
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import Look, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
 
-WAITING, QUICK = 100_000, 1_000
+WARM_UP, WAITING, QUICK = 10_000, 100_000, 1_000
 LONGEST_SECONDS = 20
 ROUNDS = 1
 """It is long, and each compares its own beginning with its own end."""

@@ -12,3 +12,7 @@ def take_time(_session: Session, _booking: Booking, _change: BookingChange) -> N
     """Says that it began, and is not done at once."""
     Path("hook-began").touch()
     time.sleep(3)
+
+
+def do_nothing(_session: Session, _booking: Booking, _change: BookingChange) -> None:
+    """Is there: so each delivery is handled by itself."""

@@ -1,0 +1,41 @@
+"""Traces: what was worked off leaves nothing in the way of what waits.
+
+PostgreSQL keeps a row that is locked before a savepoint and changed in it as two transactions' (a MultiXact). No reader
+ever learns that such a row is dead, so each search for what waits visits all that was worked off since the last vacuum.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from console import traffic
+from models.database import Database
+from models.delivery import Delivery
+from tests.worker.desk import Desk
+
+COUNT = 150
+NEXT = "SELECT next_multixact_id::text::bigint FROM pg_control_checkpoint()"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("hook", ["", "tests.worker.hooks:do_nothing"])
+def test_no_row_is_two_transactions_at_once(database: Database, open_desk: Callable[..., Desk], hook: str) -> None:
+    desk = open_desk(notify_default="log:", platform_hook=hook)
+    before = multixacts(database)
+    desk.deliver(*traffic.alike("booking_created", None, "traces", COUNT, datetime.now(UTC)))
+    desk.work_off()
+    desk.send_all()
+    assert [delivery.status for delivery in desk.all(Delivery)] == ["done"] * COUNT
+    assert multixacts(database) == before
+
+
+def multixacts(database: Database) -> int:
+    """How many there were of them until now, in the whole cluster."""
+    engine = create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("CHECKPOINT"))
+        number: int = connection.execute(text(NEXT)).scalar_one()
+    engine.dispose()
+    return number
