@@ -14,6 +14,7 @@ from typing import Any, Literal
 from benchmarks import machine
 from benchmarks.bodies import bodies, moved_bookings
 from benchmarks.growth.fill import booking_id, fill, host_id
+from benchmarks.growth.warm import warm
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import Look, Lost, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores, checkpoint
@@ -109,6 +110,7 @@ def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) ->
 def at_the_door(side: Side, running: Service, much: int) -> dict[str, float]:
     """As many as the receiver takes."""
     sent = side.deliveries(much)
+    warm(side.look, side.url)
     before, there = running.processor_seconds(side.look), side.look.number("SELECT count(*) FROM deliveries")
     rate = running.fire(sent, LINES).rate
     spent = running.processor_seconds(side.look) - before
@@ -122,6 +124,7 @@ def in_the_room(side: Side, running: Service, much: int) -> dict[str, float]:
     work_off(side, running)
     waiting = side.deliveries(much)
     put(side.url, waiting)
+    warm(side.look, side.url)
     before = running.processor_seconds(side.look)
     seconds = work_off(side, running)
     spent = running.processor_seconds(side.look) - before

@@ -1,0 +1,46 @@
+"""Warm: before each turn the memory holds the files of the database, as on a server in use, and nobody tidies up.
+
+Some machines, virtual ones above all, soon forget what of a file nobody reads for a while; then each visit of a page is
+a visit of the disk, and only a database with many rows has pages that nobody visits for a while.
+"""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from benchmarks.service import Look
+
+PIECE_BYTES = 2**20
+LONGEST_SECONDS = 60.0
+LOOK_EVERY_SECONDS = 0.1
+VACUUMS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+WHERE = """
+SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database WHERE datname = current_database()
+"""
+
+
+def warm(look: Look, url: str) -> None:
+    """Reads all files once; then waits until PostgreSQL vacuums no table, of this database or of another one.
+
+    Args:
+        look: at the database.
+        url: where it is.
+    """
+    for path in _files(look, url):
+        with path.open("rb", buffering=0) as file:
+            while file.read(PIECE_BYTES):
+                pass
+    if url.startswith("postgresql"):
+        until = time.monotonic() + LONGEST_SECONDS
+        while look.number(VACUUMS) and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def _files(look: Look, url: str) -> Iterator[Path]:
+    if url.startswith("postgresql"):
+        ((folder,),) = look.rows(WHERE)
+        return Path(folder).iterdir()
+    path = Path(str(make_url(url).database))
+    return path.parent.glob(f"{path.name}*")
