@@ -117,7 +117,7 @@ def _settings() -> str:
 
     A quarter of the memory is what its documentation calls a reasonable start; with the other, checkpoints are fewer.
     """
-    return f"shared_buffers = {machine.memory_bytes() // 4 // 2**20}MB\nmax_wal_size = 4GB\n"
+    return f"shared_buffers = {machine.memory_bytes() // 4 // 2**20}MB\nmax_wal_size = 8GB\n"
 
 
 def checkpoint(url: str) -> None:

@@ -28,8 +28,13 @@ def show(results: Mapping[str, Any]) -> str:
             "Each delivery changes something. PostgreSQL makes a checkpoint before the warm-up, which is long: after",
             "a checkpoint the first change of each page costs the whole page, and few rows soon have that behind them.",
             "",
-            f"| | | deliveries/s, {few:,} rows | {many:,} rows | cost grows by | spread | processor, ms | | grows by |",
-            "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+            "What is sent stays, so few rows become more: the table says how many `deliveries` each side held at the",
+            "middle turn, and what is measured is the step between those. Before each turn the files of its database are",
+            "read once, as the memory of a server in use holds them, and PostgreSQL's autovacuum is waited for.",
+            "",
+            f"| | | deliveries/s, {few:,} rows | {many:,} rows | cost grows by | spread | processor, ms | | grows by "
+            "| rows by then |",
+            "|---|---|---:|---:|---:|---:|---:|---:|---:|---|",
             *(_row(results[kind], kind, place) for kind in KINDS for place in PLACES),
             "",
             f"Promised: at most {MOST_GROWTH} times. "
@@ -95,7 +100,8 @@ def _row(of: Mapping[str, Any], kind: str, place: str) -> str:
     few, many = (sides[name]["processor"] for name in ("few", "many"))
     spread = f"{min(grown.values):.2f} to {max(grown.values):.2f}"
     processor = [f"{few.median:.2f}", f"{many.median:.2f}", f"{many.over(few).median:.2f} times"]
-    cells = [NAMES[kind], PLACES[place], *rates, f"{grown.median:.2f} times", spread, *processor]  # type: ignore[index]
+    then = " and ".join(f"{sides[name]['rows'].median:,.0f}" for name in ("few", "many"))
+    cells = [NAMES[kind], PLACES[place], *rates, f"{grown.median:.2f} times", spread, *processor, then]  # type: ignore[index]
     return f"| {' | '.join(cells)} |"
 
 

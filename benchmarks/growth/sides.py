@@ -23,6 +23,7 @@ from models.database import Database
 Size = Literal["few", "many"]
 LINES = 16
 INBOX = {"worker": "python -m worker inbox"}
+ROWS = "SELECT count(*) FROM deliveries"
 AT_THE_DOOR, IN_THE_ROOM, QUICK = 10_000, 5_000, 200
 WARM_UP = {"door": 30_000, "room": 5_000}
 """It is long, as what is touched for the first time after a checkpoint costs more, and few rows soon all are. In the
@@ -111,25 +112,25 @@ def at_the_door(side: Side, running: Service, much: int) -> dict[str, float]:
     """As many as the receiver takes."""
     sent = side.deliveries(much)
     warm(side.look, side.url)
-    before, there = running.processor_seconds(side.look), side.look.number("SELECT count(*) FROM deliveries")
+    before, there = running.processor_seconds(side.look), side.look.number(ROWS)
     rate = running.fire(sent, LINES).rate
     spent = running.processor_seconds(side.look) - before
-    if side.look.number("SELECT count(*) FROM deliveries") - there != len(sent):
+    if side.look.number(ROWS) - there != len(sent):
         raise Lost("not each 200 is a row")
-    return {"rate": rate, "processor": spent / len(sent) * 1000}
+    return {"rate": rate, "processor": spent / len(sent) * 1000, "rows": there}
 
 
 def in_the_room(side: Side, running: Service, much: int) -> dict[str, float]:
     """As many as the worker works off; what the door left there comes first."""
     work_off(side, running)
-    waiting = side.deliveries(much)
+    waiting, there = side.deliveries(much), side.look.number(ROWS)
     put(side.url, waiting)
     warm(side.look, side.url)
     before = running.processor_seconds(side.look)
     seconds = work_off(side, running)
     spent = running.processor_seconds(side.look) - before
     check(side.look, waiting)
-    return {"rate": len(waiting) / seconds, "processor": spent / len(waiting) * 1000}
+    return {"rate": len(waiting) / seconds, "processor": spent / len(waiting) * 1000, "rows": there}
 
 
 def work_off(side: Side, running: Service) -> float:
