@@ -4,6 +4,8 @@ Some machines, virtual ones above all, soon forget what of a file nobody reads f
 a visit of the disk, and only a database with many rows has pages that nobody visits for a while.
 """
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,14 @@ from sqlalchemy import make_url
 
 from benchmarks.service import Look
 
-PIECE_BYTES = 2**20
+READ = """
+import sys
+for path in sys.argv[1:]:
+    with open(path, "rb", buffering=0) as file:
+        while file.read(2**20):
+            pass
+"""
+"""For a process of its own: one that closes a file of SQLite gives up all its locks on it, and so would `look`."""
 LONGEST_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.1
 VACUUMS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
@@ -28,10 +37,7 @@ def warm(look: Look, url: str) -> None:
         look: at the database.
         url: where it is.
     """
-    for path in _files(look, url):
-        with path.open("rb", buffering=0) as file:
-            while file.read(PIECE_BYTES):
-                pass
+    subprocess.run([sys.executable, "-c", READ, *_files(look, url)], check=True)
     if url.startswith("postgresql"):
         until = time.monotonic() + LONGEST_SECONDS
         while look.number(VACUUMS) and time.monotonic() < until:
