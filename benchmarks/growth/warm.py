@@ -25,7 +25,7 @@ for path in sys.argv[1:]:
 LONGEST_SECONDS = 60.0
 LOOK_EVERY_SECONDS = 0.1
 VACUUMS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
-WHERE = """
+FOLDER = """
 SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database WHERE datname = current_database()
 """
 
@@ -46,7 +46,7 @@ def warm(look: Look, url: str) -> None:
 
 def _files(look: Look, url: str) -> Iterator[Path]:
     if url.startswith("postgresql"):
-        ((folder,),) = look.rows(WHERE)
+        ((folder,),) = look.rows(FOLDER)
         return Path(folder).iterdir()
     path = Path(str(make_url(url).database))
     return path.parent.glob(f"{path.name}*")
