@@ -58,7 +58,7 @@ class Delivery(Todo, Model):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        *indexes("deliveries", "received_at", "id"),
+        *indexes("deliveries", "attempts", "due_at", "received_at", "id"),
         partial_index("ix_deliveries_booking_id", "booking_id", where="booking_id IS NOT NULL"),
         Index("ix_deliveries_received_at", "received_at"),
     )
@@ -120,7 +120,7 @@ class Delivery(Todo, Model):
 
         What became due together, such as by a replay, is taken in the order in which it came.
         """
-        query = select(cls).where(cls.is_due(now)).order_by(cls.due_at, cls.received_at, cls.id).limit(most)
+        query = select(cls).where(cls.is_due(now)).order_by(cls.attempts, cls.due_at, cls.received_at, cls.id).limit(most)
         return session.scalars(query.with_for_update(skip_locked=True)).all()
 
     @classmethod

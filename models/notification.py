@@ -37,12 +37,12 @@ class Notification(Todo, Model):
 
     `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is found again by
     its `fingerprint`. `delivery_id` names what made it news; that may be pruned earlier. `payload` is the news as
-    it was when it was made, so that every attempt says the same.
+    it was when it was made, so that every attempt says the same. `claimed_by` names the worker that has its lease.
     """
 
     __tablename__ = "notifications"
     __table_args__ = (
-        *indexes("notifications", "id"),
+        *indexes("notifications", "due_at", "id"),
         Index("ix_notifications_booking_id_key", "booking_id", "key", unique=True),
         Index("ix_notifications_created_at", "created_at"),
     )
@@ -58,6 +58,7 @@ class Notification(Todo, Model):
     fingerprint: Mapped[str] = mapped_column(String(64))
     payload: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
+    claimed_by: Mapped[str | None] = mapped_column(String(128))
 
     @classmethod
     def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:

@@ -2,6 +2,7 @@
 
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
+from models.claim import Claim
 from models.delivery import Delivery
 from models.endpoint import Endpoint
 from models.incident import Incident
@@ -13,6 +14,7 @@ from models.reconciliation import ReconcileCursor, Reconciliation
 __all__ = [
     "Booking",
     "BookingChange",
+    "Claim",
     "Delivery",
     "Endpoint",
     "FailedAttempt",

@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Index, String, Text, and_, literal, or_
+from sqlalchemy import Index, String, Text, and_, false, literal, or_
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -16,33 +16,43 @@ Status = Literal["pending", "done", "dead"]
 MAX_ATTEMPTS = 24
 FIRST_BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
+MAX_CRASHES = 3
+"""An operator may kill a worker, and so may a lack of memory: that is not the row's fault yet."""
+ENDED_ITS_WORKER = "its processing ended the worker"
 OWN_JOB_GRACE = timedelta(seconds=30)
 """How long past its time a failed row is left to its own job, before anyone may take it."""
 
 
-def indexes(table: str, *order: str) -> tuple[Index, Index, Index]:
-    """What is waiting, dead and over, each in an index of its own that holds nothing else, and so stays small.
+def indexes(table: str, *order: str) -> tuple[Index, ...]:
+    """What is waiting, isolated, dead and over, each in an index that holds nothing else, and so stays small.
 
     Args:
         table: of the rows.
-        order: in which rows are taken, after `due_at`. The index has to give the whole order: a planner that has never
-            seen a backlog would sort all of it for each batch.
+        order: in which rows are taken. The index has to give the whole order: a planner that has never seen a backlog
+            would sort all of it for each batch.
     """
     return (
-        partial_index(f"ix_{table}_due", "due_at", *order, where="status = 'pending'"),
+        partial_index(f"ix_{table}_due", *order, where="status = 'pending'"),
+        partial_index(f"ix_{table}_isolated", "crashes", "due_at", "id", where="status = 'pending' AND is_isolated"),
         partial_index(f"ix_{table}_dead", "ended_at", "id", where="status = 'dead'"),
         partial_index(f"ix_{table}_ended_at", "ended_at", where="ended_at IS NOT NULL"),
     )
 
 
 class Todo:
-    """The columns and the rules of a row that is tried until it ends."""
+    """The columns and the rules of a row that is tried until it ends.
+
+    `is_isolated` after a worker died that had claimed it: it is tried alone, under a claim of its own. `crashes` counts
+    the workers that died when it was alone: see models/claim.py.
+    """
 
     status: Mapped[Status] = mapped_column(String(7), default="pending")
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
     last_error: Mapped[str | None] = mapped_column(Text)
     ended_at: Mapped[datetime | None]
+    is_isolated: Mapped[bool] = mapped_column(server_default=false())
+    crashes: Mapped[int] = mapped_column(server_default="0")
 
     def finish(self, now: datetime) -> None:
         """It worked."""
@@ -66,6 +76,18 @@ class Todo:
     def replay(self, now: datetime) -> None:
         """Start over, with all attempts to come."""
         self.status, self.attempts, self.due_at, self.ended_at = "pending", 0, now, None
+        self.is_isolated, self.crashes = False, 0
+
+    def isolate(self) -> None:
+        """A worker died at it, or at a row of the same batch: from now on it is tried alone."""
+        self.is_isolated = True
+
+    def crash(self, now: datetime) -> None:
+        """A worker died at it, and at nothing else: decides between another try and death."""
+        self.crashes += 1
+        self.last_error = ENDED_ITS_WORKER
+        if self.crashes >= MAX_CRASHES:
+            self.fail(Permanent(ENDED_ITS_WORKER), now)
 
     def hand_over(self, now: datetime) -> None:
         """Leaves it to its own job, at once. Nothing failed: it needs more than the others do."""

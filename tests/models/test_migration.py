@@ -64,7 +64,7 @@ def test_a_table_that_is_made_again_takes_nothing_with_it(fresh: Database) -> No
     before = contents(fresh)
     assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(before, ROWS)
     migrate(fresh.engine)
-    assert contents(fresh) == before
+    assert {table: _without_new_columns(rows, before[table]) for table, rows in contents(fresh).items()} == before
     downgrade(fresh, "0005")
     assert contents(fresh) == before
 
@@ -84,6 +84,10 @@ def contents(database: Database) -> dict[str, list[Any]]:
             table: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings()]
             for table in tables
         }
+
+
+def _without_new_columns(rows: list[Any], before: list[Any]) -> list[Any]:
+    return [{name: row[name] for name in before[0]} for row in rows]
 
 
 def downgrade(database: Database, version: str) -> None:

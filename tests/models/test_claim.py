@@ -1,0 +1,167 @@
+"""Claims: what a worker was at when it died is known afterwards, and its rows are tried alone."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from models.attempt import FailedAttempt
+from models.booking import Booking
+from models.claim import Claim
+from models.database import Database
+from models.delivery import Delivery, Letter
+from models.migration import migrate
+from models.notification import Notification
+from models.todo import ENDED_ITS_WORKER, MAX_CRASHES
+from models.vault import Sealed
+
+NOW = datetime.now(UTC)
+AGE = timedelta(seconds=5)
+
+
+def deliver(database: Database, *ids: str) -> None:
+    with database.transaction() as session:
+        Delivery.accept(session, [Letter(name, "default", Sealed(b"{}", None), NOW) for name in ids])
+
+
+def owe(database: Database, *ids: int) -> None:
+    booking = dict(status="confirmed", attendees=[], host_ids=[], metadata_={}, facts={}, version="", revision=1)
+    said = dict(booking_id="b1", kind="created", channel="log", recipient="", fingerprint="", payload={})
+    times = dict(due_at=NOW, created_at=NOW)
+    with database.transaction() as session:
+        session.add(Booking(id="b1", as_of=NOW, created_at=NOW, updated_at=NOW, **booking))
+        session.add_all(Notification(id=number, key=str(number), attempts=0, **said, **times) for number in ids)
+
+
+def rows(database: Database) -> dict[str, tuple[str, bool, int]]:
+    with database.reading() as session:
+        return {row.id: (row.status, row.is_isolated, row.crashes) for row in session.scalars(select(Delivery))}
+
+
+def claims(database: Database) -> dict[str, list[str]]:
+    with database.reading() as session:
+        return {claim.worker: claim.row_ids for claim in session.scalars(select(Claim))}
+
+
+def recover(database: Database, worker: str = "w") -> int:
+    with database.transaction() as session:
+        return len(Claim.recover(session, worker, NOW))
+
+
+def recover_stale(database: Database, now: datetime = NOW) -> int:
+    with database.transaction() as session:
+        return len(Claim.recover_stale(session, AGE, now))
+
+
+def grow_old(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(update(Claim).values(claimed_at=NOW - 2 * AGE))
+
+
+def test_a_claim_is_there_before_the_transaction_ends_and_replaces_the_workers_last_one(database: Database) -> None:
+    Claim.record(database, "w", "inbox", ["a"], NOW)
+    Claim.record(database, "w", "inbox", ["b", "c"], NOW)
+    Claim.record(database, "v", "outbox", [1], NOW)
+    assert claims(database) == {"w": ["b", "c"], "v": [1]}
+    with database.transaction() as session:
+        Claim.release(session, "w")
+    Claim.drop(database, "v")
+    assert claims(database) == {}
+
+
+def test_a_claim_does_not_wait_for_the_disk_and_what_follows_does(tmp_path: object) -> None:
+    database = Database(f"sqlite:///{tmp_path}/claims.db", pool_size=1)
+    migrate(database.engine)
+    Claim.record(database, "w", "inbox", ["a"], NOW)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    database.close()
+
+
+def test_the_rows_of_a_batch_are_tried_alone_after_the_death_of_their_worker(database: Database) -> None:
+    deliver(database, "a", "b", "c", "other")
+    with database.transaction() as session:
+        session.get_one(Delivery, "c").finish(NOW)
+    Claim.record(database, "w", "inbox", ["a", "b", "c"], NOW)
+    assert recover(database) == 2
+    assert rows(database) == {
+        "a": ("pending", True, 0),
+        "b": ("pending", True, 0),
+        "c": ("done", False, 0),
+        "other": ("pending", False, 0),
+    }
+    assert claims(database) == {}
+    assert recover(database) == 0
+
+
+def test_a_row_that_was_alone_at_three_deaths_is_dead_and_a_replay_forgets_them(database: Database) -> None:
+    deliver(database, "a")
+    for crashes in range(1, MAX_CRASHES + 1):
+        Claim.record(database, "w", "inbox", ["a"], NOW)
+        recover(database)
+        assert rows(database)["a"] == ("dead" if crashes == MAX_CRASHES else "pending", True, crashes)
+    with database.transaction() as session:
+        (attempt,) = session.scalars(select(FailedAttempt)).all()
+        assert (attempt.delivery_id, attempt.outcome, attempt.error) == ("a", "dead", ENDED_ITS_WORKER)
+        session.get_one(Delivery, "a").replay(NOW)
+    assert rows(database)["a"] == ("pending", False, 0)
+
+
+def test_notifications_count_deaths_too_and_are_due_at_once(database: Database) -> None:
+    owe(database, 1, 2, 3)
+    with database.transaction() as session:
+        session.execute(update(Notification).values(due_at=NOW + timedelta(minutes=1), claimed_by="w"))
+        session.get_one(Notification, 3).claimed_by = "v"
+    Claim.record(database, "w", "outbox", [1], NOW)
+    assert recover(database) == 1
+    with database.reading() as session:
+        found = {
+            row.id: (row.is_isolated, row.crashes, row.due_at, row.claimed_by)
+            for row in session.scalars(select(Notification))
+        }
+    assert found == {
+        1: (True, 1, NOW, None),
+        2: (False, 0, NOW, None),
+        3: (False, 0, NOW + timedelta(minutes=1), "v"),
+    }
+
+
+def test_a_claim_that_is_left_over_is_found_when_it_is_old_and_nobody_holds_its_rows(database: Database) -> None:
+    deliver(database, "a", "b")
+    Claim.record(database, "w", "inbox", ["a", "b"], NOW)
+    assert recover_stale(database) == 0
+    grow_old(database)
+    assert recover_stale(database) == 2
+    assert claims(database) == {}
+
+
+def test_a_claim_from_the_future_is_left_over_too(database: Database) -> None:
+    deliver(database, "a")
+    Claim.record(database, "w", "inbox", ["a"], NOW)
+    with database.transaction() as session:
+        session.execute(update(Claim).values(claimed_at=NOW + timedelta(days=1)))
+    assert recover_stale(database) == 1
+
+
+def test_a_claim_whose_rows_are_held_is_left_alone(database: Database) -> None:
+    if not database.skips_locked:
+        pytest.skip("who holds the lock of SQLite keeps everybody out")
+    deliver(database, "a", "b")
+    Claim.record(database, "w", "inbox", ["a", "b"], NOW)
+    grow_old(database)
+    with database.transaction() as session:
+        session.get_one(Delivery, "b", with_for_update=True)
+        assert recover_stale(database) == 0
+    assert claims(database) == {"w": ["a", "b"]}
+
+
+def test_a_notification_that_is_leased_is_left_alone(database: Database) -> None:
+    owe(database, 1)
+    with database.transaction() as session:
+        session.execute(update(Notification).values(due_at=datetime.now(UTC) + timedelta(minutes=1), claimed_by="w"))
+    Claim.record(database, "w", "outbox", [1], NOW)
+    grow_old(database)
+    assert recover_stale(database, datetime.now(UTC)) == 0
+    with database.transaction() as session:
+        session.execute(update(Notification).values(due_at=NOW))
+    assert recover_stale(database, datetime.now(UTC)) == 1
