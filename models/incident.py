@@ -2,19 +2,37 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Index, String, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Model, insert_into
 
-IncidentKind = Literal["deliveries_dead", "notifications_dead", "waiting_too_long", "reconcile_stopped"]
-KINDS: tuple[IncidentKind, ...] = ("deliveries_dead", "notifications_dead", "waiting_too_long", "reconcile_stopped")
+IncidentKind = Literal[
+    "deliveries_dead",
+    "notifications_dead",
+    "failing_again",
+    "waiting_too_long",
+    "processing_stuck",
+    "worker_died",
+    "no_worker",
+    "clock_ahead",
+    "redis_only",
+    "database_read_only",
+    "database_down",
+    "redis_down",
+    "reconcile_stopped",
+]
+KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
+EVENTS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck"})
+"""Opened by the process that notices, each time that it happens; nothing shows that such a thing is over but calm."""
 Told = Literal["nothing", "began", "over"]
 
 CALM = timedelta(minutes=1)
 """What is back sooner was not over."""
+CALM_AFTER_EVENT = timedelta(minutes=10)
+"""The same for `EVENTS`: what happens again within this is the same incident."""
 TELLING_LEASE = timedelta(seconds=60)
 """How long a teller has before another may tell the same; longer than any channel's timeout."""
 WORTH_TELLING = timedelta(days=1)
@@ -103,5 +121,5 @@ class Incident(Model):
             self.calm_since = None
         elif self.calm_since is None:
             self.calm_since = now
-        elif now - self.calm_since >= CALM:
+        elif now - self.calm_since >= (CALM_AFTER_EVENT if self.kind in EVENTS else CALM):
             self.ended_at = self.calm_since

@@ -10,7 +10,7 @@ import structlog
 
 from models.database import Database
 from models.failures import Failure, describe
-from models.incident import Incident, IncidentKind, Told
+from models.incident import EVENTS, Incident, IncidentKind, Told
 from models.queue import Box
 from models.survey import Rows, Survey, survey
 from worker.announcer import fingerprint
@@ -60,6 +60,9 @@ class Alerts:
         for kind, holds in SIGNS.items():
             with office.database.transaction() as session:
                 Incident.note(session, kind, holds(rows, seen, self.patience), list(self.channels), now)
+        for kind in EVENTS:
+            with office.database.transaction() as session:
+                Incident.note(session, kind, False, list(self.channels), now)
         self._tell_all(office, rows, now)
 
     def _tell_all(self, office: Office, rows: Mapping[Box, Rows], now: datetime) -> None:

@@ -36,6 +36,51 @@ WORDINGS: dict[IncidentKind, Wording] = {
         "nothing waits too long any more",
         ("status", "deliveries list --status pending"),
     ),
+    "failing_again": Wording(
+        "deliveries fail again and again",
+        "no delivery fails again and again any more",
+        ("deliveries errors", "replay --status pending --dry-run"),
+    ),
+    "processing_stuck": Wording(
+        "a drain ended without an outcome",
+        "each drain has an outcome again",
+        ("status", "deliveries list --status pending"),
+    ),
+    "worker_died": Wording(
+        "a worker died",
+        "no worker has died for 10 minutes",
+        ("status", "deliveries errors"),
+    ),
+    "no_worker": Wording(
+        "no worker runs",
+        "each box has a worker again",
+        ("alive worker", "status"),
+    ),
+    "clock_ahead": Wording(
+        "a clock is wrong: deliveries were received in the future",
+        "no delivery was received in the future any more",
+        ("status",),
+    ),
+    "redis_only": Wording(
+        "webhooks are in Redis only: do not restart or empty it",
+        "no webhook is in Redis only any more",
+        ("status",),
+    ),
+    "database_read_only": Wording(
+        "the database answers, but cannot be written",
+        "the database can be written again",
+        ("status",),
+    ),
+    "database_down": Wording(
+        "the database does not answer",
+        "the database answers again",
+        ("status",),
+    ),
+    "redis_down": Wording(
+        "Redis does not answer",
+        "Redis answers again",
+        ("status",),
+    ),
     "reconcile_stopped": Wording(
         "reconcile does not read everything",
         "reconcile reads everything again",
