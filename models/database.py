@@ -7,23 +7,41 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import psycopg
 from psycopg.errors import _WaitTimeout
-from sqlalchemy import JSON, DateTime, Dialect, Engine, Index, Insert, MetaData, Table, create_engine, event, text
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    Engine,
+    Index,
+    Insert,
+    MetaData,
+    Table,
+    column,
+    create_engine,
+    event,
+    insert,
+    table,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
+SQLITE_CACHE = "cache_size=-16384"
+"""In KiB: the upper pages of all indexes of a large database."""
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
-    "cache_size=-16384",  # KiB: the upper pages of all indexes of a large database
+    SQLITE_CACHE,
 )
 POSTGRESQL_CONNECT_TIMEOUT_SECONDS = 2
 POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
@@ -37,6 +55,29 @@ LOOK = timedelta(milliseconds=2)
 """How often who waits for the lock of SQLite looks whether it is free."""
 PAUSE = 5 * LOOK
 """Between two transactions on SQLite, so that others come in between."""
+
+CANNOT_WRITE = {
+    "25006",  # read_only_sql_transaction: a standby, a demoted primary, a hoster's full disk
+    "25P03",  # idle_in_transaction_session_timeout
+    "57P01",  # admin_shutdown
+    "57P02",  # crash_shutdown
+    "57P03",  # cannot_connect_now
+    "57P05",  # idle_session_timeout
+}
+SQLITE_CANNOT_WRITE = {
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOTADB,
+}
+PROBE_BYTES = 16 * 1024
+PROBED = table(
+    "deliveries",
+    *(column(name) for name in ("id", "account", "source", "body", "status", "attempts")),
+    *(column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")),
+)
+"""The columns of a delivery that must be given: models/delivery.py needs this module."""
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -118,6 +159,22 @@ class Database:
         with Session(reader, expire_on_commit=False) as session:
             yield session
 
+    def probe_write(self) -> None:
+        """Ask whether a delivery could be stored now, by an INSERT that is rolled back.
+
+        A read-only or full database, a standby and a revoked right all answer reads. On PostgreSQL each call leaves a
+        dead row for the next vacuum: call it at most once a second.
+
+        Raises:
+            SQLAlchemyError: it could not, or the database does not answer.
+        """
+        with self.engine.connect() as connection, connection.begin() as transaction:
+            try:
+                with _small_cache(connection):
+                    connection.execute(insert(PROBED), _probe())
+            finally:
+                transaction.rollback()
+
     @property
     def skips_locked(self) -> bool:
         """Whether two workers can work at the same table at once."""
@@ -131,6 +188,35 @@ class Database:
     def close(self) -> None:
         """Closes all connections."""
         self.engine.dispose()
+
+
+def _probe() -> dict[str, Any]:
+    """A row whose id no delivery and no other probe has, larger than the cache of `_small_cache`."""
+    now = datetime.now(UTC)
+    return dict(
+        id=uuid4().hex * 2,
+        account="probe",
+        source="webhook",
+        body=bytes(PROBE_BYTES),
+        received_at=now,
+        due_at=now,
+        status="done",
+        attempts=0,
+    )
+
+
+@contextmanager
+def _small_cache(connection: Connection) -> Iterator[None]:
+    """Have SQLite write what it is given at once: it would notice a full disk only at the commit."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA cache_size = 1")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.exec_driver_sql(f"PRAGMA {SQLITE_CACHE}")
 
 
 def insert_new(connection: Connection | Session, model: type[Model], *key: str) -> Insert:
@@ -181,6 +267,7 @@ def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = tim
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "handle_error", _discard_what_cannot_write)
         return engine
     connect = {
         "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
@@ -189,10 +276,24 @@ def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = tim
         f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}",
     }
     engine = create_engine(url, connect_args=connect, **options)
+    event.listen(engine, "handle_error", _discard_what_cannot_write)
     if statement_timeout:
         patience = (statement_timeout + ROUND_TRIP).total_seconds()
         event.listen(engine, "do_connect", lambda _d, _r, args, kwargs: _prompt(patience).connect(*args, **kwargs))
     return engine
+
+
+def _discard_what_cannot_write(context: ExceptionContext) -> None:
+    """Do not keep a connection to a server that was demoted: it would answer reads and refuse writes for ever."""
+    if _cannot_write(context.original_exception):
+        context.is_disconnect = True
+
+
+def _cannot_write(error: BaseException | None) -> bool:
+    if isinstance(error, psycopg.Error):
+        return (error.sqlstate or "") in CANNOT_WRITE or "recovery" in str(error)
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in SQLITE_CANNOT_WRITE
 
 
 def _prompt(patience: float) -> type[psycopg.Connection[Any]]:

@@ -1,0 +1,156 @@
+"""The write probe: a database that can be read and not written is found out, and nothing stays of the question."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.database import Database
+from models.migration import migrate
+from tests.another_database import another_database
+
+
+def count(database: Database) -> int:
+    with database.reading() as session:
+        return session.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
+
+
+def test_a_database_that_can_be_written_passes_and_keeps_nothing_of_it(database: Database) -> None:
+    database.probe_write()
+    database.probe_write()
+    assert count(database) == 0
+
+
+def test_many_who_ask_at_once_do_not_collide(database: Database) -> None:
+    failures: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            for _ in range(10):
+                database.probe_write()
+        except SQLAlchemyError as error:
+            failures.append(error)
+
+    threads = [Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_probe_leaves_the_connection_as_it_was(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}", pool_size=1)
+    migrate(database.engine)
+    with database.reading() as session:
+        before = session.execute(text("PRAGMA cache_size")).scalar_one()
+    database.probe_write()
+    with database.reading() as session:
+        assert session.execute(text("PRAGMA cache_size")).scalar_one() == before
+    database.close()
+
+
+def test_a_file_that_may_not_be_written_fails_the_probe(tmp_path: Path) -> None:
+    migrated = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(migrated.engine)
+    read_only = Database(f"sqlite:///file:{tmp_path / 'inbox.db'}?mode=ro&uri=true")
+    assert count(read_only) == 0
+    with pytest.raises(SQLAlchemyError, match="readonly"):
+        read_only.probe_write()
+    for each in (read_only, migrated):
+        each.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this process may not mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_fails_the_probe_until_there_is_room_again(small_disk: Path) -> None:
+    database = Database(f"sqlite:///{small_disk / 'inbox.db'}")
+    migrate(database.engine)
+    database.probe_write()
+    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            os.write(filler.fileno(), b"x" * 4096)
+    assert count(database) == 0
+    with pytest.raises(SQLAlchemyError, match="full"):
+        _probe_until_the_log_has_no_room_left(database)
+    (small_disk / "filler").unlink()
+    database.probe_write()
+    database.close()
+
+
+def _probe_until_the_log_has_no_room_left(database: Database) -> None:
+    for _ in range(100):
+        database.probe_write()
+        _write_one(database)
+
+
+def _write_one(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(text("CREATE TABLE IF NOT EXISTS others (body BLOB)"))
+        session.execute(text("INSERT INTO others VALUES (zeroblob(20000))"))
+
+
+@pytest.fixture
+def hostile(postgresql_url: str) -> Iterator[str]:
+    with another_database(postgresql_url, "probed") as url:
+        database = Database(url)
+        migrate(database.engine)
+        database.close()
+        yield url
+
+
+def administer(url: str, *statements: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'probed' AND pid <> pg_backend_pid()"
+
+
+def test_a_read_only_database_fails_the_probe_and_is_forgotten_as_soon_as_it_is_mended(
+    hostile: str, postgresql_url: str
+) -> None:
+    database = Database(hostile, pool_size=1)
+    database.probe_write()
+    administer(postgresql_url, "ALTER DATABASE probed SET default_transaction_read_only = on", CUT)
+    for _ in range(3):
+        with pytest.raises(SQLAlchemyError):
+            database.probe_write()
+    assert count(database) == 0
+    administer(postgresql_url, "ALTER DATABASE probed RESET default_transaction_read_only")
+    with pytest.raises(SQLAlchemyError):
+        database.probe_write()  # through the connection that only read meanwhile: it is discarded now
+    database.probe_write()
+    database.close()
+
+
+def test_a_right_taken_away_fails_the_probe_for_who_is_no_superuser(hostile: str, postgresql_url: str) -> None:
+    administer(hostile, "DROP ROLE IF EXISTS clerk", "CREATE ROLE clerk LOGIN")
+    administer(hostile, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+    database = Database(hostile.replace("postgres:@", "clerk:@"))
+    assert "clerk" in str(database.engine.url)
+    database.probe_write()
+    administer(hostile, "REVOKE INSERT ON deliveries FROM clerk")
+    assert count(database) == 0
+    with pytest.raises(SQLAlchemyError, match="permission denied"):
+        database.probe_write()
+    database.close()
+    administer(hostile, "DROP OWNED BY clerk", "DROP ROLE clerk")
