@@ -1,5 +1,6 @@
 """Settings: the environment, read once per process into one object."""
 
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -7,16 +8,19 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from meetergo.address import ACCOUNT
+from models.installation import default_prefix, origin
+from models.redis_client import InstallationRedis, connect
 from models.vault import Vault
 
 DEFAULT_DATABASE_URL = "sqlite:///data/inbox.db"
 EXIT_BAD_SETTING = 2
 SHORTEST_KEY = 32
+PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def _split(value: Any) -> Any:
@@ -38,10 +42,19 @@ def _with_driver(url: str) -> str:
 
 def _redis_url(url: str) -> str:
     try:
-        Redis.from_url(url).close()
-    except ValueError:
-        raise ValueError("it should look like 'redis://host:6379/0', 'rediss://...' or 'unix:///file'") from None
+        connect(url).connection_pool.make_connection()
+    except (ValueError, TypeError, RedisError):
+        raise ValueError(
+            "it should look like 'redis://host:6379/0', 'rediss://...', 'unix:///file' or"
+            " 'redis+sentinel://host:26379,host2:26379/service/0'"
+        ) from None
     return url
+
+
+def _prefix(prefix: str) -> str:
+    if prefix and not PREFIX.fullmatch(prefix):
+        raise ValueError("it should be 1 to 32 letters, digits, '-' or '_'")
+    return prefix
 
 
 def _long_enough(keys: list[str]) -> list[str]:
@@ -67,6 +80,7 @@ def _account(name: str) -> str:
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 DatabaseUrl = Annotated[str, AfterValidator(_with_driver)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
 BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
@@ -109,10 +123,30 @@ class DatabaseSettings(Settings):
                 raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {folder} cannot be made") from error
 
 
-class StoreSettings(DatabaseSettings):
+class PrefixSettings(DatabaseSettings):
+    """What the names in Redis begin with; it comes from DATABASE_URL unless it is set."""
+
+    redis_prefix: RedisPrefix = ""
+
+    @property
+    def prefix(self) -> str:
+        """What this installation's keys, queues and jobs begin with."""
+        return self.redis_prefix or default_prefix(self.database_url)
+
+    @property
+    def origin(self) -> str:
+        """Where a body that waits in Redis belongs; see `installation.origin`."""
+        return origin(self.prefix, self.database_url)
+
+
+class StoreSettings(PrefixSettings):
     """Where the two stores are."""
 
     redis_url: RedisUrl = Field(repr=False)
+
+    def redis(self) -> InstallationRedis:
+        """A client of this installation."""
+        return connect(self.redis_url, self.prefix, self.origin)
 
 
 class MetricsSettings(Settings):
