@@ -2,10 +2,11 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -36,6 +37,8 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
+
+from models.private_files import create_private
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"
@@ -311,6 +314,7 @@ def open_engine(
     }
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
+        event.listen(engine, "do_connect", _create_sqlite)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "handle_error", _discard_what_cannot_write)
@@ -375,6 +379,12 @@ def _prompt(patience: float) -> type[psycopg.Connection[Any]]:
                 raise psycopg.OperationalError("the server did not answer in time") from None
 
     return Prompt
+
+
+def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
+    """SQLite's log and its index are as private as the file."""
+    if arguments and not str(arguments[0]).startswith(("file:", ":memory:")):
+        create_private(Path(arguments[0]))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

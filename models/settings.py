@@ -5,8 +5,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import quote
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
@@ -14,10 +15,14 @@ from sqlalchemy.exc import ArgumentError
 
 from meetergo.address import ACCOUNT
 from models.installation import default_prefix, origin
+from models.private_files import make_private
 from models.redis_client import InstallationRedis, connect
 from models.vault import Vault
 
-DEFAULT_DATABASE_URL = "sqlite:///data/inbox.db"
+OUR_FOLDER = Path("data")
+OWN_REDIS = OUR_FOLDER / "redis" / "redis.sock"
+"""Where `make run` puts a Redis of its own."""
+DEFAULT_DATABASE_URL = f"sqlite:///{OUR_FOLDER}/inbox.db"
 EXIT_BAD_SETTING = 2
 SHORTEST_KEY = 32
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -118,7 +123,7 @@ class DatabaseSettings(Settings):
         if self.database_url.startswith("sqlite:///"):
             folder = Path(self.database_url.removeprefix("sqlite:///")).parent
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _make(folder)
             except OSError as error:
                 raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {folder} cannot be made") from error
 
@@ -139,10 +144,24 @@ class PrefixSettings(DatabaseSettings):
         return origin(self.prefix, self.database_url)
 
 
+def _make(folder: Path) -> None:
+    """Our own folder is private. Another that is there is left as it is: others may have a share in it."""
+    if folder == OUR_FOLDER or not folder.exists():
+        make_private(folder)
+
+
 class StoreSettings(PrefixSettings):
     """Where the two stores are."""
 
     redis_url: RedisUrl = Field(repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _redis_of_make_run(cls, values: Any) -> Any:
+        """Beside a running `make run`, the console finds its Redis."""
+        if isinstance(values, dict) and not values.get("redis_url") and OWN_REDIS.is_socket():
+            return {**values, "redis_url": f"unix://{quote(str(OWN_REDIS.resolve()))}?db=0"}
+        return values
 
     def redis(self) -> InstallationRedis:
         """A client of this installation."""

@@ -8,13 +8,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
-from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -30,11 +28,13 @@ from models.exposition import Exposition
 from models.failures import first_line
 from models.outage import STILL_EVERY, Outage
 from models.own_job import REFUSAL, OwnJob, RefusedJob
+from models.parent import stop_with_parent
 from models.queue import JOB_TIMEOUT, Bell, Box, queue_name
 from models.redis_client import InstallationRedis, prefix_of
 from models.stop import Stop
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
+MOST_TEMPLATES = 1000
 SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=15)
 """Between two tries to work while Redis fails us."""
 MAINTENANCE_EVERY = timedelta(seconds=60)
@@ -235,6 +235,8 @@ class Brief(logging.Filter):
         now, template = time.monotonic(), str(record.msg)
         if now - self._said.get(template, -STILL_EVERY.total_seconds()) < STILL_EVERY.total_seconds():
             return False
+        if len(self._said) > MOST_TEMPLATES:
+            self._said.clear()
         self._said[template] = now
         words = record.getMessage().partition("\n")[0]
         if record.exc_info and record.exc_info[1]:
@@ -247,26 +249,4 @@ def _stop_at_once_until_told_otherwise() -> None:
     """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: sys.exit())
-    with _signals_left_to_the_main_thread():
-        Thread(target=_stop_with_the_crew, args=(os.getppid(),), daemon=True).start()
-
-
-@contextmanager
-def _signals_left_to_the_main_thread() -> Iterator[None]:
-    """For threads that are started meanwhile.
-
-    Of two signals at once, as Ctrl-C and the crew send them, the kernel would give one to such a thread: Python hears
-    of it, but the main thread sleeps on in its read of Redis, for up to 45 seconds.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _stop_with_the_crew(crew: int) -> None:
-    """A crew that was killed could not say so: nobody would restart who it left behind, nor stop them."""
-    while os.getppid() == crew:
-        time.sleep(REST_BEFORE_RESTART.total_seconds())
-    os.kill(os.getpid(), signal.SIGTERM)
+    stop_with_parent()
