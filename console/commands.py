@@ -58,7 +58,7 @@ def endpoint(as_json: bool) -> None:
 @click.argument("process", type=click.Choice(["worker", "cron"]))
 def alive(process: str) -> None:
     """Exit 0 if this machine's worker or schedule works (for health checks)."""
-    bell = Bell(queue.connect(StoreSettings.load().redis_url))
+    bell = Bell(StoreSettings.load().redis())
     try:
         runs = (
             all(pulse.worker_runs(bell.queue(box)) for box in queue.BOXES)

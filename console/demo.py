@@ -16,7 +16,7 @@ from sqlalchemy import exists, func, select
 
 from console.cast import HOST, Cast, Told
 from console.platform import Platform, platform
-from console.redis_server import free_port, redis_server
+from console.redis_server import free_port, private_redis_server
 from console.stage import StageFright, environment, processes, run_to_its_end, wait_until_ready
 from console.story import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, story
 from console.wording import short
@@ -49,7 +49,7 @@ def play(console: Console) -> bool:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode()
     with (
         tempfile.TemporaryDirectory(prefix="meetergo-inbox-") as name,
-        redis_server(Path(name) / "redis") as redis_url,
+        private_redis_server(Path(name) / "redis") as redis_url,
         platform(secret) as listener,
         sandbox() as meetergo,
     ):

@@ -11,7 +11,6 @@ from console.addresses import Address
 from console.provider import calling, keeping
 from console.registry import Registry
 from console.settings import RegistrationSettings
-from models import queue
 
 
 @contextmanager
@@ -23,7 +22,7 @@ def open_registry(force: bool = False) -> Iterator[tuple[Registry, Sequence[Addr
     """
     settings = RegistrationSettings.load()
     ours = addresses.ours(settings)
-    redis = queue.connect(settings.redis_url) if settings.redis_url else None
+    redis = settings.redis()
     with keeping(settings) as database, calling(settings) as meetergo:
         here = None if force else addresses.host_of(ours[-1].url)
         yield Registry(meetergo, database, lambda: datetime.now(UTC), here), ours, redis

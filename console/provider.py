@@ -21,7 +21,7 @@ def calling(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meetergo
         settings: the key, and where the API is.
         share: how full the minute may be for this command; see `Limit`.
     """
-    with in_a_sentence(), settings.provider(settings.redis_url, share) as meetergo:
+    with in_a_sentence(), settings.provider(settings.redis(), share) as meetergo:
         yield as_admin(meetergo, settings)
 
 

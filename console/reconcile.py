@@ -17,7 +17,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.api import BULK_SHARE
 from meetergo.api.errors import ApiError
-from models import queue
 from models.database import Database
 from models.drift import Drift
 from models.platform_user import PlatformUser
@@ -54,11 +53,11 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
 
 
 def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Findings:
-    database, bell = Database(settings.database_url), Bell(queue.connect(settings.redis_url))
+    database, bell = Database(settings.database_url), Bell(settings.redis())
     try:
         if user is not None:
             _check_host(database, user)
-        with settings.provider(settings.redis_url, share=BULK_SHARE) as client, _progress() as told:
+        with settings.provider(settings.redis(), share=BULK_SHARE) as client, _progress() as told:
             reconciler = open_reconciler(settings, database, bell, settings.vault(), client)
             return reconciler.run(only=user, is_dry=is_dry, progress=told)
     finally:

@@ -4,16 +4,23 @@ import importlib.util
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from models.parent import dying_with_parent
+from models.private_files import make_private
+
 PATIENCE = timedelta(seconds=10)
+LONGEST_SOCKET = 100
+"""Bytes of a path that every system takes."""
 
 
 class NoRedisServer(Exception):
@@ -47,7 +54,6 @@ def redis_server(folder: Path) -> Iterator[str]:
     Raises:
         NoRedisServer: it cannot be started.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     process = start(folder, port)
     try:
@@ -57,22 +63,66 @@ def redis_server(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+@contextmanager
+def private_redis_server(folder: Path) -> Iterator[str]:
+    """The same on a socket that only this user may open: who can write to it tells the workers what to do.
+
+    Yields:
+        Its URL, the same each time.
+
+    Raises:
+        NoRedisServer: it cannot be started, or runs already.
+    """
+    with _short_enough((folder / "redis.sock").resolve()) as path:
+        _check_that_nobody_answers(path)
+        process = _start(folder, ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"])
+        _wait_for(process, Redis(unix_socket_path=str(path), socket_timeout=1))
+        try:
+            yield f"unix://{quote(str(path))}?db=0"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def _short_enough(path: Path) -> Iterator[Path]:
+    """The system takes no long name for a socket: of a deep folder, it goes to a short one."""
+    if len(str(path)) <= LONGEST_SOCKET:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="meetergo-inbox-", ignore_cleanup_errors=True) as short:
+        yield Path(short) / "redis.sock"
+
+
+def _check_that_nobody_answers(path: Path) -> None:
+    with Redis(unix_socket_path=str(path), socket_timeout=1) as client, suppress(RedisError):
+        client.ping()
+        raise NoRedisServer(f"meetergo-inbox runs here already: its Redis answers at {path}")
+
+
 def start(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    """Starts a server on the data of a folder; returns when it answers.
+    """Starts a server on the data of a folder; returns when it answers. It ends with this process.
 
     Raises:
         NoRedisServer: it cannot be started.
     """
-    process = subprocess.Popen(
+    process = _start(folder, ["--port", str(port), "--bind", "127.0.0.1"])
+    _wait_for(process, Redis(port=port, socket_timeout=1))
+    return process
+
+
+def _start(folder: Path, place: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
+    make_private(folder)
+    return subprocess.Popen(
         [
-            *(binary(), "--port", str(port), "--bind", "127.0.0.1", "--dir", folder.resolve()),
+            *(binary(), *place, "--dir", folder.resolve()),
             *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),
         ],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=dying_with_parent(),
+        umask=0o077,
     )
-    _wait_for(process, port)
-    return process
 
 
 def free_port() -> int:
@@ -83,9 +133,9 @@ def free_port() -> int:
         return port
 
 
-def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait_for(process: "subprocess.Popen[bytes]", connection: "Redis") -> None:
     until = time.monotonic() + PATIENCE.total_seconds()
-    with Redis(port=port, socket_timeout=1) as client:
+    with connection as client:
         while time.monotonic() < until and process.poll() is None:
             try:
                 client.ping()

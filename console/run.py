@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 from honcho.manager import Manager
 from honcho.printer import Printer
+from honcho.process import Popen, Process
 from rich.console import Console
 
-from console.redis_server import redis_server
+from console.redis_server import private_redis_server
 from console.settings import ConsoleSettings
 from console.stage import PROCESSES, StageFright, commands, environment, run_to_its_end
+from models.parent import dying_with_parent
+from models.private_files import make_private
+from models.settings import OWN_REDIS
 
 HOST = "127.0.0.1"
 STOPPED_BY_CTRL_C = 130
@@ -39,8 +44,9 @@ def run(folder: Path) -> int:
     invented = invent_keys(folder / ".env")
     settings = ConsoleSettings.load()
     _check_port(settings.port)
+    make_private(folder / "data")
     given = os.environ.get("REDIS_URL") or dotenv_values(folder / ".env").get("REDIS_URL")
-    with nullcontext(given) if given else redis_server(folder / "data" / "redis") as redis_url:
+    with nullcontext(given) if given else private_redis_server(folder / "data" / "redis") as redis_url:
         env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
         run_to_its_end("release", env, folder)
         _greet(settings, redis_url, invented)
@@ -72,11 +78,27 @@ def invent_keys(path: Path) -> list[str]:
 
 def _manage(env: dict[str, str], folder: Path) -> int:
     manager = Manager(_Screen())
+    manager._process_ctor = _Child
     for name in PROCESSES:
         manager.add_process(name, commands()[name], env=env, cwd=str(folder))
     _stop_when_the_terminal_is_closed()
     manager.loop()
     return int(manager.returncode or 0)
+
+
+class _Child(Process):  # type: ignore[misc] # honcho has no types
+    """One process, and what watches it: they end when we do, even if we are killed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._ask = dying_with_parent(signal.SIGKILL)  # what watches is deaf to all others
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        """In a process of its own."""
+        if self._ask:
+            self._ask()
+        self._child_ctor = partial(Popen, preexec_fn=dying_with_parent())
+        super().run(events, ignore_signals)
 
 
 class _Screen(Printer):  # type: ignore[misc] # honcho has no types
@@ -113,7 +135,8 @@ def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> No
     console.print("  Send a sample, from another terminal:")
     console.print("    .venv/bin/python -m console send booking_created")
     console.print("  Look at everything, from there:")
-    console.print(f"    REDIS_URL={redis_url} .venv/bin/python -m console status")
+    found = OWN_REDIS.is_socket() and str(OWN_REDIS.resolve()) in redis_url
+    console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}.venv/bin/python -m console status")
     if invented:
         console.print(
             f"  New in .env: {', '.join(invented)}. Keep that file: the address and the stored bodies need it."

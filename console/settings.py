@@ -6,7 +6,8 @@ from pydantic import Field
 
 from meetergo.address import Addresses
 from models.provider import ApiKey, ApiSettings
-from models.settings import DatabaseSettings, RedisUrl, StoreSettings, WaitingSettings
+from models.redis_client import InstallationRedis, connect
+from models.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings
 from receiver.settings import SignedAddressSettings
 
 
@@ -33,11 +34,15 @@ class StatusSettings(StoreSettings, WaitingSettings):
     meetergo_api_key_expires: date | None = None
 
 
-class ProviderSettings(DatabaseSettings, ApiSettings):
+class ProviderSettings(PrefixSettings, ApiSettings):
     """What the commands that call meetergo's API read. Without Redis they count their requests alone."""
 
     meetergo_api_key: ApiKey = Field(repr=False)
     redis_url: RedisUrl | None = Field(None, repr=False)
+
+    def redis(self) -> InstallationRedis | None:
+        """A client of this installation, if there is a Redis."""
+        return connect(self.redis_url, self.prefix, self.origin) if self.redis_url else None
 
 
 class RegistrationSettings(ProviderSettings, ConsoleSettings):

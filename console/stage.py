@@ -15,6 +15,8 @@ from typing import IO
 import urllib3
 from honcho.environ import parse_procfile
 
+from models.parent import dying_with_parent
+
 ROOT = Path(__file__).parent.parent
 PATIENCE = timedelta(seconds=20)
 PROCESSES = ("web", "worker", "cron")
@@ -91,7 +93,13 @@ def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -
     """In a session of its own, so that a Ctrl-C for us is not one for it: we stop it in order."""
     with log:
         return subprocess.Popen(
-            shlex.split(command), env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            shlex.split(command),
+            env=env,
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=dying_with_parent(),
         )
 
 

@@ -14,7 +14,6 @@ from console.output import as_json
 from console.pace import stoppable
 from console.settings import StatusSettings
 from console.stores import open_database
-from models import queue
 from models.database import Database
 from models.queue import Bell
 
@@ -30,7 +29,7 @@ def status(watch: bool, as_json: bool) -> None:
     if watch and as_json:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()
-    bell = Bell(queue.connect(settings.redis_url))
+    bell = Bell(settings.redis())
     with open_database(settings.database_url, PATIENCE) as database:
         if watch:
             _watch(settings, database, bell)

@@ -2,15 +2,19 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
 import psycopg
+from psycopg.abc import AdaptContext, Buffer
+from psycopg.adapt import Loader
 from psycopg.errors import _WaitTimeout
+from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy import (
     JSON,
     DateTime,
@@ -34,6 +38,8 @@ from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from models.private_files import create_private
+
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"
 """In KiB: the upper pages of all indexes of a large database."""
@@ -50,6 +56,16 @@ POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
 """How much longer than a statement its answer may take."""
 WAIT_INTERVAL_SECONDS = 0.1
+SESSION = {
+    "timezone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "default_transaction_isolation": r"read\ committed",
+}
+"""What a database or a role may have set otherwise, and what its driver or we rely on. See `open_engine` for more."""
+EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 BEGIN = "BEGIN IMMEDIATE"
 LOOK = timedelta(milliseconds=2)
 """How often who waits for the lock of SQLite looks whether it is free."""
@@ -96,11 +112,31 @@ class Utc(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """To UTC."""
-        return value and value.astimezone(UTC)
+        return value and _in_range(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware again."""
-        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+        """Aware again, and in a range where every time zone and every sum can be told."""
+        return value and _in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
+
+
+def _in_range(value: datetime) -> datetime:
+    return min(max(value, EARLIEST), LATEST).astimezone(UTC)
+
+
+class TolerantTimestamp(Loader):
+    """Reads times that Python cannot hold, such as `infinity`, as the nearest that it can: one must not stop all."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        self._exact = TimestamptzLoader(oid, context)
+
+    def load(self, data: Buffer) -> datetime:
+        """The time, or the end of time."""
+        try:
+            return self._exact.load(data)
+        except psycopg.DataError:
+            text = bytes(data)
+            return EARLIEST if text.startswith(b"-") or text.endswith(b"BC") else LATEST
 
 
 JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -124,10 +160,18 @@ class Database:
         url: SQLAlchemy URL of SQLite or PostgreSQL (psycopg 3).
         pool_size: connections kept; as many as the process has threads that use them.
         statement_timeout: how long PostgreSQL may work at one statement; zero for no limit.
+        pre_ping: whether a pooled connection is tried before it is used: one that was closed while it was idle costs
+            nothing then. It is a round trip for each transaction; without it, the caller has to try twice.
     """
 
-    def __init__(self, url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0)) -> None:
-        self.engine = open_engine(url, pool_size, statement_timeout)
+    def __init__(
+        self,
+        url: str,
+        pool_size: int = 5,
+        statement_timeout: timedelta = timedelta(0),
+        pre_ping: bool = True,
+    ) -> None:
+        self.engine = open_engine(url, pool_size, statement_timeout, pre_ping)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -255,8 +299,13 @@ def _dialect(connection: Connection | Session) -> str:
 INSERTS: dict[str, Any] = {"postgresql": postgresql_insert, "sqlite": sqlite_insert}
 
 
-def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0)) -> Engine:
-    """An engine with every timeout set and parameters hidden from errors, since they carry people's data."""
+def open_engine(
+    url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0), pre_ping: bool = True
+) -> Engine:
+    """An engine with every timeout set and parameters hidden from errors, since they carry people's data.
+
+    The options of a URL are kept, and win over ours.
+    """
     options: dict[str, Any] = {
         "hide_parameters": True,
         "pool_size": pool_size,
@@ -265,22 +314,44 @@ def open_engine(url: str, pool_size: int = 5, statement_timeout: timedelta = tim
     }
     if make_url(url).get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
+        event.listen(engine, "do_connect", _create_sqlite)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         event.listen(engine, "handle_error", _discard_what_cannot_write)
         return engine
-    connect = {
-        "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
-        "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
-        "options": f"-c lock_timeout={POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS}"
-        f" -c statement_timeout={int(statement_timeout.total_seconds() * 1000)}",
-    }
-    engine = create_engine(url, connect_args=connect, **options)
+    engine = create_engine(
+        url, connect_args=_connect_arguments(url, statement_timeout), pool_pre_ping=pre_ping, **options
+    )
+    event.listen(engine, "connect", _read_all_times)
     event.listen(engine, "handle_error", _discard_what_cannot_write)
     if statement_timeout:
         patience = (statement_timeout + ROUND_TRIP).total_seconds()
         event.listen(engine, "do_connect", lambda _d, _r, args, kwargs: _prompt(patience).connect(*args, **kwargs))
     return engine
+
+
+def _connect_arguments(url: str, statement_timeout: timedelta) -> dict[str, Any]:
+    given = make_url(url).query
+    settings = SESSION | {
+        "lock_timeout": str(POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS),
+        "statement_timeout": str(int(statement_timeout.total_seconds() * 1000)),
+    }
+    ours: dict[str, Any] = {
+        "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
+        "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
+        "client_encoding": "UTF8",
+    }
+    arguments = {name: value for name, value in ours.items() if name not in given}
+    theirs = given.get("options", "")
+    words = [f"-c {name}={value}" for name, value in settings.items()]
+    arguments["options"] = " ".join([*words, *([theirs] if isinstance(theirs, str) else theirs)]).strip()
+    if str(given.get("prepare_threshold", "")).isdigit():  # psycopg's own: it takes no text
+        arguments["prepare_threshold"] = int(str(given["prepare_threshold"]))
+    return arguments
+
+
+def _read_all_times(connection: Any, _record: Any) -> None:
+    connection.adapters.register_loader("timestamptz", TolerantTimestamp)
 
 
 def _discard_what_cannot_write(context: ExceptionContext) -> None:
@@ -308,6 +379,12 @@ def _prompt(patience: float) -> type[psycopg.Connection[Any]]:
                 raise psycopg.OperationalError("the server did not answer in time") from None
 
     return Prompt
+
+
+def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
+    """SQLite's log and its index are as private as the file."""
+    if arguments and not str(arguments[0]).startswith(("file:", ":memory:")):
+        create_private(Path(arguments[0]))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.database import Model, insert_into
+from models.redis_client import key_of
 
 REMEMBERED = timedelta(days=7)
 
@@ -61,7 +62,7 @@ def came_by(redis: "Redis", mark: str, now: datetime) -> None:
     Raises:
         RedisError: Redis is away.
     """
-    redis.set(_key(mark), now.isoformat(), ex=REMEMBERED)
+    redis.set(_key(redis, mark), now.isoformat(), ex=REMEMBERED)
 
 
 def last_came_by(redis: "Redis", mark: str) -> datetime | None:
@@ -70,9 +71,9 @@ def last_came_by(redis: "Redis", mark: str) -> datetime | None:
     Raises:
         RedisError: Redis is away.
     """
-    moment = cast("bytes | None", redis.get(_key(mark)))
+    moment = cast("bytes | None", redis.get(_key(redis, mark)))
     return datetime.fromisoformat(moment.decode()) if moment else None
 
 
-def _key(mark: str) -> str:
-    return f"meetergo-inbox:came-by:{mark}"
+def _key(redis: "Redis", mark: str) -> str:
+    return key_of(redis, "came-by", mark)

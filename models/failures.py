@@ -33,3 +33,8 @@ class Transient(Failure):
 def describe(error: BaseException) -> str:
     """One line that is safe to log: our own words, of any other exception only the class."""
     return str(error) if isinstance(error, Failure) else type(error).__name__
+
+
+def first_line(error: BaseException) -> str:
+    """What a store's driver said first: it names the server or the fault, not what is stored."""
+    return str(error).strip().partition("\n")[0][:300]

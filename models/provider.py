@@ -5,11 +5,15 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
+from redis import Redis
 
 from meetergo.api import Credential, Limit, Meetergo, UnusableKey
 from meetergo.api.limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
+from models.redis_client import key_of
 from models.settings import Settings
+
+LIMIT = "api-limit"
 
 HERE = ("127.0.0.1", "localhost", "::1")
 
@@ -48,12 +52,12 @@ class ApiSettings(Settings):
         return self.meetergo_api_url.startswith("http://")
 
     def provider(
-        self, redis_url: str | None, share: float = 1.0, *, patience: timedelta = PATIENCE, **more: Any
+        self, redis: "Redis | None", share: float = 1.0, *, patience: timedelta = PATIENCE, **more: Any
     ) -> Meetergo:
         """A client. The limit is shared by all processes through Redis.
 
         Args:
-            redis_url: where they count their requests.
+            redis: where they count their requests.
             share: how full the minute may be for this caller; see `Limit`.
             patience: how long a request may wait for its turn.
             more: other arguments of the client, such as its timeout.
@@ -64,7 +68,13 @@ class ApiSettings(Settings):
         return Meetergo(
             self.meetergo_api_key,
             user_id=self.meetergo_api_user or None,
-            limit=Limit(redis_url, per_minute=self.meetergo_api_per_minute, share=share, patience=patience),
+            limit=Limit(
+                pool=redis.connection_pool if redis else None,
+                key_prefix=key_of(redis, LIMIT) if redis else LIMIT,
+                per_minute=self.meetergo_api_per_minute,
+                share=share,
+                patience=patience,
+            ),
             home=self.meetergo_api_url,
             local_webhooks=self.has_stand_in,
             **more,

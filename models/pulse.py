@@ -7,7 +7,9 @@ from typing import cast
 from redis import Redis
 from rq import Queue, Worker
 
-PREFIX = "meetergo-inbox:ran"
+from models.redis_client import key_of
+
+RAN = "ran"
 
 
 def beat(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> None:
@@ -16,7 +18,7 @@ def beat(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> Non
     Raises:
         RedisError: Redis is away.
     """
-    redis.set(_key(task), next_run.isoformat(), ex=lasts)
+    redis.set(_key(redis, task), next_run.isoformat(), ex=lasts)
 
 
 def task_runs(redis: "Redis", task: str) -> bool:
@@ -25,7 +27,7 @@ def task_runs(redis: "Redis", task: str) -> bool:
     Raises:
         RedisError: Redis is away.
     """
-    return bool(redis.exists(_key(task)))
+    return bool(redis.exists(_key(redis, task)))
 
 
 def next_runs(redis: "Redis") -> dict[str, datetime]:
@@ -35,7 +37,7 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
         RedisError: Redis is away.
     """
     runs: dict[str, datetime] = {}
-    for key in redis.scan_iter(match=f"{PREFIX}:*", count=1000):
+    for key in redis.scan_iter(match=key_of(redis, RAN, "*"), count=1000):
         task, next_run = key.decode().rpartition(":")[2], cast("bytes | None", redis.get(key))
         if next_run:
             moment = datetime.fromisoformat(next_run.decode())
@@ -52,5 +54,5 @@ def worker_runs(queue: Queue) -> bool:
     return any(worker.hostname == socket.gethostname() for worker in Worker.all(queue=queue))
 
 
-def _key(task: str) -> str:
-    return f"{PREFIX}:{socket.gethostname()}:{task}"
+def _key(redis: "Redis", task: str) -> str:
+    return key_of(redis, RAN, socket.gethostname(), task)

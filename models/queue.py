@@ -6,25 +6,29 @@ with one exception: while the database is away, `carry` holds the body until a w
 """
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
+from uuid import uuid4
 
 import structlog
 from redis import Redis
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
-from redis.retry import Retry
 from rq import Queue
 from rq import Retry as RetryJob
 from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
+from meetergo.address import ACCOUNT
 from models import endpoint
 from models.delivery import Letter
+from models.outage import Outage
+from models.own_job import CARRY, EMPTY, TEND, OwnJob
+from models.redis_client import CannotServe, connect, key_of, origin_of, prefix_of
 from models.respite import Respite
 from models.todo import Todo
 from models.vault import Sealed
@@ -32,7 +36,7 @@ from models.vault import Sealed
 Box = Literal["inbox", "outbox"]
 BOXES: tuple[Box, ...] = ("inbox", "outbox")
 
-REDIS_TIMEOUT_SECONDS = 1
+ID = re.compile("[0-9a-f]{64}")
 BELL_LASTS = timedelta(hours=1)
 """How long a bell stays rung if its job was lost; the sweep notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
@@ -42,36 +46,31 @@ CARRY_TIMEOUT = timedelta(seconds=20)
 IF_ITS_WORKER_DIES = RetryJob(max=1000)
 """RQ calls a job abandoned when its worker was killed; these jobs can run again, so they are no failures."""
 
-EMPTY, TEND, CARRY = "worker.jobs.empty", "worker.jobs.tend", "worker.jobs.carry"
-
 log = structlog.get_logger()
 
 
-def connect(url: str) -> "Redis":
-    """A client that gives up soon: whoever rings must not hang on a Redis that never answers."""
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
-        socket_timeout=REDIS_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
+__all__ = ["BOXES", "CARRY", "EMPTY", "TEND", "Bell", "Box", "connect"]
 
 
 class Bell:
     """Wakes the workers.
 
     Args:
-        redis: the connection to ring through.
+        redis: the connection to ring through; it knows what our queues and keys are called.
     """
 
     def __init__(self, redis: "Redis") -> None:
         self.redis = redis
-        self._respite = Respite()
-        self._queues = {box: Queue(box, connection=redis, serializer=JSONSerializer) for box in BOXES}
+        self._respite, self._outage = Respite(), Outage("bell.unheard")
+        self._queues = {box: open_queue(redis, queue_name(redis, box)) for box in BOXES}
 
     def queue(self, box: Box) -> Queue:
         """The RQ queue behind a box."""
         return self._queues[box]
+
+    def job_id(self, box: Box, key: str) -> str:
+        """What a row's own job is called."""
+        return f"{self.queue(box).name}-{key}"
 
     def ring(self, box: Box) -> bool:
         """Says that there is something to do; only who rings first enqueues a job.
@@ -85,12 +84,12 @@ class Bell:
 
     def ring_again(self, box: Box) -> None:
         """Rings even if the bell is rung, in case its job was lost; not while any job is waiting. Never raises."""
-        self._quietly(box, lambda: None if self.queue(box).count else self.redis.delete(_flag(box)))
+        self._quietly(box, lambda: None if self.queue(box).count else self.redis.delete(self._flag(box)))
         self.ring(box)
 
     def answer(self, box: Box) -> None:
         """Takes the bell down. Do it before reading what is due, and no wake-up can be lost. Never raises."""
-        self._quietly(box, lambda: self.redis.delete(_flag(box)))
+        self._quietly(box, lambda: self.redis.delete(self._flag(box)))
 
     def tend(self, box: Box, key: str, row: Todo) -> None:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
@@ -136,28 +135,45 @@ class Bell:
         Raises:
             RedisError: Redis is away too.
         """
+        self._ask(lambda: self.store_later(pack(letter)))
+
+    def store_later(self, packed: Sequence[str]) -> None:
+        """Enqueue a packed body, to be stored by a worker of this installation.
+
+        Raises:
+            RedisError: Redis is down.
+        """
         description = "a delivery, while the database is away"
-        self._ask(lambda: self._enqueue("inbox", CARRY, pack(letter), description, CARRY_TIMEOUT))
+        self._enqueue("inbox", CARRY, (*packed, origin_of(self.redis)), description, CARRY_TIMEOUT)
 
     def _quietly(self, box: Box, action: Callable[[], object]) -> bool:
         try:
             self._ask(action)
         except RedisError as error:
-            log.warning("bell.unheard", box=box, error=type(error).__name__)
+            self._outage.notice(error, box=box)
             return False
+        self._outage.end()
         return True
 
     def _ask(self, action: Callable[[], object]) -> None:
         if self._respite.is_on:
             raise RedisAway("it did not answer just now")
         try:
-            action()
+            self._ask_twice(action)
         except (RedisAway, RedisSilent):
             self._respite.begin()
             raise
 
+    def _ask_twice(self, action: Callable[[], object]) -> None:
+        """After a failover, the pooled connections lead to a server that was demoted; a new one to its successor."""
+        try:
+            action()
+        except CannotServe:
+            self.redis.connection_pool.disconnect(inuse_connections=False)
+            action()
+
     def _ring(self, box: Box) -> None:
-        if self.redis.set(_flag(box), 1, nx=True, ex=BELL_LASTS):
+        if self.redis.set(self._flag(box), 1, nx=True, ex=BELL_LASTS):
             self._enqueue(box, EMPTY, (box,), f"empty the {box}")
 
     def _enqueue(
@@ -166,6 +182,7 @@ class Bell:
         self.queue(box).enqueue(
             job,
             args=args,
+            job_id=self.job_id(box, uuid4().hex),
             description=description,
             job_timeout=_seconds(timeout),
             result_ttl=0,
@@ -181,18 +198,21 @@ class Bell:
             queue.schedule_job(job, row.due_at)
 
     def _forget(self, box: Box, keys: Sequence[str]) -> None:
-        ids = [job_id(box, key) for key in keys]
+        ids = [self.job_id(box, key) for key in keys]
         queue = self.queue(box)
-        for name, job in zip(ids, Job.fetch_many(ids, queue.connection, queue.serializer), strict=True):
+        for name, job in zip(ids, OwnJob.fetch_many(ids, queue.connection, queue.serializer), strict=True):
             if job:
                 job.delete()
             queue.failed_job_registry.remove(name)
+
+    def _flag(self, box: Box) -> str:
+        return key_of(self.redis, "bell", box)
 
     def _own_job(self, box: Box, key: str) -> Job:
         return self.queue(box).create_job(
             TEND,
             args=(box, key),
-            job_id=job_id(box, key),
+            job_id=self.job_id(box, key),
             description=f"{box} {key}",
             timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
@@ -201,9 +221,14 @@ class Bell:
         )
 
 
-def job_id(box: Box, key: str) -> str:
-    """What a row's own job is called."""
-    return f"{box}-{key}"
+def queue_name(redis: "Redis", box: Box) -> str:
+    """What RQ calls a box: `rq info` shows it so."""
+    return f"{prefix_of(redis)}-{box}"
+
+
+def open_queue(redis: "Redis", name: str) -> Queue:
+    """A queue of RQ; its jobs run nothing but our functions."""
+    return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
 
 
 def pack(letter: Letter) -> tuple[str, ...]:
@@ -213,13 +238,15 @@ def pack(letter: Letter) -> tuple[str, ...]:
 
 
 def unpack(letter_id: str, account: str, content: str, key: str, received_at: str) -> Letter:
-    """The letter again."""
-    sealed = Sealed(base64.b64decode(content), key or None)
+    """The letter again.
+
+    Raises:
+        ValueError: that is none that we packed.
+    """
+    if not ID.fullmatch(letter_id) or not ACCOUNT.fullmatch(account):
+        raise ValueError("not a letter of ours")
+    sealed = Sealed(base64.b64decode(content, validate=True), key or None)
     return Letter(letter_id, account, sealed, datetime.fromisoformat(received_at))
-
-
-def _flag(box: Box) -> str:
-    return f"meetergo-inbox:bell:{box}"
 
 
 def _seconds(duration: timedelta) -> int:

@@ -5,12 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from rq.job import Job, JobStatus
 
-from models.queue import Bell, Box, job_id
+from models.queue import Bell, Box
 
-OURS: dict[Box, re.Pattern[str]] = {
-    "inbox": re.compile(r"inbox-([0-9a-f]{64})"),
-    "outbox": re.compile(r"outbox-([0-9]{1,18})"),
-}
+KEYS: dict[Box, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
 TO_BE_TRIED = (JobStatus.QUEUED.value, JobStatus.STARTED.value, JobStatus.SCHEDULED.value)
 """Somebody requeued it: it comes back by itself if it fails again."""
 
@@ -24,7 +21,8 @@ class Registry:
     """
 
     def __init__(self, bell: Bell, box: Box) -> None:
-        self._queue, self._box = bell.queue(box), box
+        self._queue, self._job_id, self._box = bell.queue(box), bell.job_id, box
+        self._ours = re.compile(re.escape(bell.job_id(box, "")) + KEYS[box])
 
     def lacks(self, keys: Sequence[str]) -> list[str]:
         """Of the keys of dead rows, those whose job is not here, nor on its way to be tried.
@@ -34,7 +32,7 @@ class Registry:
         """
         registry = self._queue.failed_job_registry
         with registry.connection.pipeline(transaction=False) as pipeline:
-            for name in (job_id(self._box, key) for key in keys):
+            for name in (self._job_id(self._box, key) for key in keys):
                 pipeline.zscore(registry.key, name)
                 pipeline.hget(Job.key_for(name), "status")
             answers = pipeline.execute()
@@ -49,7 +47,7 @@ class Registry:
         """
         start = 0
         while names := self._queue.failed_job_registry.get_job_ids(start, start + size - 1):
-            yield [found[1] for name in names if (found := OURS[self._box].fullmatch(name))]
+            yield [found[1] for name in names if (found := self._ours.fullmatch(name))]
             start += size
 
 

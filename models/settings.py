@@ -1,22 +1,31 @@
 """Settings: the environment, read once per process into one object."""
 
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import quote
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from redis import Redis
+from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from meetergo.address import ACCOUNT
+from models.installation import default_prefix, origin
+from models.private_files import make_private
+from models.redis_client import InstallationRedis, connect
 from models.vault import Vault
 
-DEFAULT_DATABASE_URL = "sqlite:///data/inbox.db"
+OUR_FOLDER = Path("data")
+OWN_REDIS = OUR_FOLDER / "redis" / "redis.sock"
+"""Where `make run` puts a Redis of its own."""
+DEFAULT_DATABASE_URL = f"sqlite:///{OUR_FOLDER}/inbox.db"
 EXIT_BAD_SETTING = 2
 SHORTEST_KEY = 32
+PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def _split(value: Any) -> Any:
@@ -38,10 +47,19 @@ def _with_driver(url: str) -> str:
 
 def _redis_url(url: str) -> str:
     try:
-        Redis.from_url(url).close()
-    except ValueError:
-        raise ValueError("it should look like 'redis://host:6379/0', 'rediss://...' or 'unix:///file'") from None
+        connect(url).connection_pool.make_connection()
+    except (ValueError, TypeError, RedisError):
+        raise ValueError(
+            "it should look like 'redis://host:6379/0', 'rediss://...', 'unix:///file' or"
+            " 'redis+sentinel://host:26379,host2:26379/service/0'"
+        ) from None
     return url
+
+
+def _prefix(prefix: str) -> str:
+    if prefix and not PREFIX.fullmatch(prefix):
+        raise ValueError("it should be 1 to 32 letters, digits, '-' or '_'")
+    return prefix
 
 
 def _long_enough(keys: list[str]) -> list[str]:
@@ -67,6 +85,7 @@ def _account(name: str) -> str:
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 DatabaseUrl = Annotated[str, AfterValidator(_with_driver)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
 BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
@@ -104,15 +123,49 @@ class DatabaseSettings(Settings):
         if self.database_url.startswith("sqlite:///"):
             folder = Path(self.database_url.removeprefix("sqlite:///")).parent
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                _make(folder)
             except OSError as error:
                 raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {folder} cannot be made") from error
 
 
-class StoreSettings(DatabaseSettings):
+class PrefixSettings(DatabaseSettings):
+    """What the names in Redis begin with; it comes from DATABASE_URL unless it is set."""
+
+    redis_prefix: RedisPrefix = ""
+
+    @property
+    def prefix(self) -> str:
+        """What this installation's keys, queues and jobs begin with."""
+        return self.redis_prefix or default_prefix(self.database_url)
+
+    @property
+    def origin(self) -> str:
+        """Where a body that waits in Redis belongs; see `installation.origin`."""
+        return origin(self.prefix, self.database_url)
+
+
+def _make(folder: Path) -> None:
+    """Our own folder is private. Another that is there is left as it is: others may have a share in it."""
+    if folder == OUR_FOLDER or not folder.exists():
+        make_private(folder)
+
+
+class StoreSettings(PrefixSettings):
     """Where the two stores are."""
 
     redis_url: RedisUrl = Field(repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _redis_of_make_run(cls, values: Any) -> Any:
+        """Beside a running `make run`, the console finds its Redis."""
+        if isinstance(values, dict) and not values.get("redis_url") and OWN_REDIS.is_socket():
+            return {**values, "redis_url": f"unix://{quote(str(OWN_REDIS.resolve()))}?db=0"}
+        return values
+
+    def redis(self) -> InstallationRedis:
+        """A client of this installation."""
+        return connect(self.redis_url, self.prefix, self.origin)
 
 
 class MetricsSettings(Settings):

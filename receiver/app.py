@@ -7,7 +7,6 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from meetergo.address import Addresses
-from models import queue
 from models.database import Database
 from models.queue import Bell
 from receiver import health, routes
@@ -35,8 +34,8 @@ def create_app(settings: ReceiverSettings) -> Flask:
     """A receiver for one account."""
     app = Receiver(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
-    database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT)
-    door = app.extensions["door"] = Door(database, Bell(queue.connect(settings.redis_url)), settings.vault())
+    database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT, pre_ping=False)
+    door = app.extensions["door"] = Door(database, Bell(settings.redis()), settings.vault())
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _refuse)

@@ -3,11 +3,13 @@
 import gc
 
 from models.logs import configure
+from models.parent import stop_with_parent
 from receiver.app import create_app
 from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
 
 configure()
+stop_with_parent()
 wake_without_interrupting()
 app = create_app(ReceiverSettings.load())
 gc.freeze()  # what was imported stays: the collector need not look at it again and again

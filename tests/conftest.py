@@ -1,5 +1,6 @@
 """Fixtures that every room needs: real stores, started once, emptied for each test."""
 
+import os
 import signal
 import warnings
 from collections.abc import Iterator
@@ -14,11 +15,15 @@ from models import queue
 from models.database import Database
 from models.migration import migrate
 from models.queue import Bell
+from models.redis_client import DEFAULT_PREFIX
 from models.tables import Booking
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
+"""Else each database of a test would have queues of its own, with names that no test can know."""
 
 TABLES = Booking.metadata.tables
 

@@ -28,7 +28,7 @@ def main() -> None:
     settings.vault().warn_if_it_seals_nothing()
     with exposition(settings, "worker") as exposed:
         or_exit(lambda: open_office(settings)).database.close()
-        Crew(settings.redis_url, tuple(dict.fromkeys(arguments.boxes)), arguments.processes, exposed).work()
+        Crew(settings.redis, tuple(dict.fromkeys(arguments.boxes)), arguments.processes, exposed).work()
 
 
 if __name__ == "__main__":

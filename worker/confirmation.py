@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeGuard
 
+from redis import Redis
+
 from meetergo.api import Meetergo
 from meetergo.api.errors import ApiError, Misuse, RateLimited, Unavailable
 from meetergo.api.errors import Unreadable as UnreadableAnswer
@@ -50,10 +52,10 @@ class Confirmation:
     _respite: Respite = field(default_factory=lambda: Respite(RESPITE))
 
     @classmethod
-    def open(cls, redis_url: str) -> "Confirmation":
+    def open(cls, redis: "Redis") -> "Confirmation":
         """With the key that the settings name."""
         settings = ApiSettings.load()
-        client = settings.provider(redis_url, patience=timedelta(0), timeout=TIMEOUT, attempts=1)
+        client = settings.provider(redis, patience=timedelta(0), timeout=TIMEOUT, attempts=1)
         return cls(client, settings.meetergo_api_user)
 
     def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime) -> Answer:

@@ -1,19 +1,20 @@
 """The crew: the processes of one machine that work at the boxes, started together and kept alive."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
-from threading import Thread
+from typing import Any
+from uuid import uuid4
 
 import structlog
 from redis.client import Pipeline
@@ -23,12 +24,19 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from models import queue
 from models.exposition import Exposition
-from models.queue import JOB_TIMEOUT, Bell, Box
+from models.failures import first_line
+from models.outage import STILL_EVERY, Outage
+from models.own_job import REFUSAL, OwnJob, RefusedJob
+from models.parent import stop_with_parent
+from models.queue import JOB_TIMEOUT, Bell, Box, queue_name
+from models.redis_client import InstallationRedis, prefix_of
 from models.stop import Stop
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
+MOST_TEMPLATES = 1000
+SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=15)
+"""Between two tries to work while Redis fails us."""
 MAINTENANCE_EVERY = timedelta(seconds=60)
 """RQ looks for jobs whose worker was killed this often; its own default is ten minutes."""
 WORKER_TTL = timedelta(seconds=60)
@@ -45,13 +53,36 @@ class BoxWorker(SimpleWorker):
     It does not fork for each job: a job empties a whole box, and what a handler breaks stays in a savepoint.
     """
 
+    job_class = OwnJob
     max_connection_wait_time = 5.0
     log_result_lifespan = False
 
     def subscribe(self) -> None:
-        """Listens to commands of RQ, in a thread that no signal wakes."""
-        with _signals_left_to_the_main_thread():
-            super().subscribe()  # type: ignore[no-untyped-call] # RQ has types, but not here
+        """Hears no commands of RQ: signals stop it, it has no child to kill, and it needs no right to channels."""
+
+    @property
+    def was_asked_to_stop(self) -> bool:
+        """Whether it ended by a signal, and not since Redis failed it."""
+        return self._shutdown_requested_date is not None
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Runs a job that lay in this queue, whatever else it says of itself."""
+        job.origin = queue.name
+        super().execute_job(job, queue)
+
+    def handle_job_failure(
+        self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = "", execution: Any = None
+    ) -> None:
+        """Files a job that failed: one that was refused with a sentence only."""
+        reason = REFUSAL if REFUSAL in exc_string else exc_string
+        super().handle_job_failure(job, queue, started_job_registry, reason, execution)
+
+    def handle_exception(self, job: Job, *exc_info: Any) -> None:
+        """Logs a job that failed in one line; the failed registry says why."""
+        if isinstance(exc_info[1], RefusedJob):
+            log.error("job.refused", queue=job.origin, job_id=job.id)
+        else:
+            log.warning("job.ended_dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Shows that it lives, and who it is: a Redis that was emptied has forgotten that."""
@@ -74,13 +105,13 @@ class Crew:
     a worker, as RQ would have it: that child outlives a killed worker with its connection, and swallows the next job.
 
     Attributes:
-        redis_url: the queue's Redis.
+        redis: opens a connection, in the process that will use it.
         boxes: what to work at.
         processes: how many for each box.
         exposition: shows what they counted, if somebody asked for numbers.
     """
 
-    redis_url: str
+    redis: Callable[[], InstallationRedis]
     boxes: tuple[Box, ...]
     processes: int
     exposition: Exposition | None = None
@@ -106,9 +137,9 @@ class Crew:
     def _duties(self) -> list[Callable[[], None]]:
         """The scheduler's name stays when it is restarted: so it takes its own lock over at once."""
         name = f"{socket.gethostname()}-{os.getpid()}"
-        workers = [partial(work_at, self.redis_url, box) for box in self.boxes for _ in range(self.processes)]
+        workers = [partial(work_at, self.redis, box) for box in self.boxes for _ in range(self.processes)]
         show = [self.exposition.serve] if self.exposition else []
-        return [*workers, partial(schedule_for, self.redis_url, self.boxes, name), *show]
+        return [*workers, partial(schedule_for, self.redis, self.boxes, name), *show]
 
 
 def _start(duty: Callable[[], None]) -> BaseProcess:
@@ -117,37 +148,68 @@ def _start(duty: Callable[[], None]) -> BaseProcess:
     return process
 
 
-def work_at(redis_url: str, box: Box) -> None:
-    """One worker, until it is asked to stop."""
+def work_at(redis: Callable[[], InstallationRedis], box: Box) -> None:
+    """One worker, until it is asked to stop. While Redis fails it, it tries again, less and less often."""
     _stop_at_once_until_told_otherwise()
-    try:
-        worker = _worker(Bell(queue.connect(redis_url)).queue(box))
+    _keep_rq_brief()
+    _until_asked_to_stop(box, lambda: _work(redis(), box))
+
+
+def _work(redis: InstallationRedis, box: Box) -> bool:
+    """Until it is asked to stop, or Redis fails it.
+
+    Returns:
+        Whether it was asked.
+    """
+    with redis:
+        worker = _worker(redis, box)
         try:
             worker.work(logging_level="WARNING")
         except SystemExit:
             worker.register_death()  # type: ignore[no-untyped-call] # RQ has types, but not here
             raise
-    except RedisError as error:
-        log.error("redis.away", box=box, error=type(error).__name__)
+        return worker.was_asked_to_stop
 
 
-def schedule_for(redis_url: str, boxes: tuple[Box, ...], name: str) -> None:
+def schedule_for(redis: Callable[[], InstallationRedis], boxes: tuple[Box, ...], name: str) -> None:
     """RQ's scheduler: enqueues the jobs of failed rows when their time has come, until it is asked to stop."""
     _stop_at_once_until_told_otherwise()
-    scheduler = RQScheduler(
-        list(boxes), queue.connect(redis_url), logging_level="WARNING", serializer=JSONSerializer, name=name
-    )
-    try:
+    _keep_rq_brief()
+    _until_asked_to_stop("scheduler", lambda: _schedule(redis(), boxes, name))
+
+
+def _schedule(redis: InstallationRedis, boxes: tuple[Box, ...], name: str) -> bool:
+    with redis:
+        queues = [queue_name(redis, box) for box in boxes]
+        scheduler = RQScheduler(
+            queues, redis, logging_level="WARNING", serializer=JSONSerializer, name=f"{prefix_of(redis)}-{name}"
+        )
         scheduler.acquire_locks()
         scheduler.work()
-    except RedisError as error:
-        log.error("redis.away", error=type(error).__name__)
+        return True
 
 
-def _worker(box: Queue) -> BoxWorker:
+def _until_asked_to_stop(place: str, work: Callable[[], bool]) -> None:
+    outage, pause = Outage("redis.away"), SHORTEST_PAUSE
+    while True:
+        began = time.monotonic()
+        try:
+            if work():
+                return
+        except (RedisError, ValueError, TypeError) as error:  # the latter two: what Redis holds is not RQ's
+            outage.notice(error, box=place, reason=first_line(error))
+        if time.monotonic() - began > LONGEST_PAUSE.total_seconds():
+            outage.end()
+            pause = SHORTEST_PAUSE
+        time.sleep(pause.total_seconds())
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _worker(redis: InstallationRedis, box: Box) -> BoxWorker:
     return BoxWorker(
-        [box],
-        connection=box.connection,
+        [Bell(redis).queue(box)],
+        name=f"{prefix_of(redis)}-{uuid4().hex}",
+        connection=redis,
         serializer=JSONSerializer,
         worker_ttl=int(WORKER_TTL.total_seconds()),
         maintenance_interval=int(MAINTENANCE_EVERY.total_seconds()),
@@ -155,30 +217,36 @@ def _worker(box: Queue) -> BoxWorker:
     )
 
 
+def _keep_rq_brief() -> None:
+    """For the loggers of RQ: one line for an error, and not the same every second."""
+    for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry"):
+        logging.getLogger(name).addFilter(Brief())
+
+
+class Brief(logging.Filter):
+    """Cuts tracebacks off, and drops what was said within half a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is to be written; it may be shortened."""
+        now, template = time.monotonic(), str(record.msg)
+        if now - self._said.get(template, -STILL_EVERY.total_seconds()) < STILL_EVERY.total_seconds():
+            return False
+        if len(self._said) > MOST_TEMPLATES:
+            self._said.clear()
+        self._said[template] = now
+        words = record.getMessage().partition("\n")[0]
+        if record.exc_info and record.exc_info[1]:
+            words = f"{words} ({type(record.exc_info[1]).__name__}: {first_line(record.exc_info[1])})"
+        record.msg, record.args, record.exc_info = words, (), None
+        return True
+
+
 def _stop_at_once_until_told_otherwise() -> None:
     """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: sys.exit())
-    with _signals_left_to_the_main_thread():
-        Thread(target=_stop_with_the_crew, args=(os.getppid(),), daemon=True).start()
-
-
-@contextmanager
-def _signals_left_to_the_main_thread() -> Iterator[None]:
-    """For threads that are started meanwhile.
-
-    Of two signals at once, as Ctrl-C and the crew send them, the kernel would give one to such a thread: Python hears
-    of it, but the main thread sleeps on in its read of Redis, for up to 45 seconds.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _stop_with_the_crew(crew: int) -> None:
-    """A crew that was killed could not say so: nobody would restart who it left behind, nor stop them."""
-    while os.getppid() == crew:
-        time.sleep(REST_BEFORE_RESTART.total_seconds())
-    os.kill(os.getpid(), signal.SIGTERM)
+    stop_with_parent()

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.delivery import Delivery
 from models.failures import Failure
 from models.queue import Box, unpack
+from models.redis_client import origin_of
 from worker.office import office
 from worker.progress import Progress
 
@@ -23,6 +24,11 @@ RESTS: dict[Box, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": ti
 LATER = Retry(max=100_000, interval=5)
 FOR_EVER = 1_000_000_000
 """The row counts its tries, so RQ must not."""
+
+FOREIGN = (
+    "this webhook was accepted for another database, so it was not stored in this one;"
+    " if it belongs here: python -m console adopt-queue"
+)
 
 log = structlog.get_logger()
 
@@ -92,6 +98,16 @@ def _do_not_retry() -> None:
 
 
 def _carry(packed: tuple[str, ...]) -> None:
+    """A body of another installation on this Redis is not stored: it would become a booking of the wrong platform."""
+    letter_parts, came_from = packed[:5], packed[5:]
+    if came_from != (origin_of(office().bell.redis),):
+        _do_not_retry()
+        raise Dead(FOREIGN)
+    try:
+        letter = unpack(*letter_parts)
+    except ValueError:
+        _do_not_retry()
+        raise Dead("this webhook cannot be read: it was not written by meetergo-inbox") from None
     with office().database.transaction() as session:
-        Delivery.accept(session, [unpack(*packed)])
+        Delivery.accept(session, [letter])
     office().bell.ring("inbox")

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from models import queue
 from models.database import Database
 from models.queue import Bell, Box
 from worker import hook
@@ -46,7 +45,7 @@ def open_office(settings: WorkerSettings) -> Office:
         UnusableHook: PLATFORM_HOOK names no function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
-    database, bell = Database(settings.database_url), Bell(queue.connect(settings.redis_url))
+    database, bell = Database(settings.database_url), Bell(settings.redis())
     announcer = Announcer(settings)
     recorder, tally = Recorder(announcer, hook.load(settings.platform_hook)), _tally(settings)
     return Office(
@@ -61,7 +60,7 @@ def open_office(settings: WorkerSettings) -> Office:
             settings.meetergo_company_id,
             _now,
             tally,
-            Confirmation.open(settings.redis_url) if settings.confirm_cancels else None,
+            Confirmation.open(settings.redis()) if settings.confirm_cancels else None,
         ),
         Outbox(database, bell, announcer, _now, tally),
         settings.keep,

@@ -133,7 +133,7 @@ def reconcile_by_the_clock(
     """
     ends = time.monotonic() + (longest - PATIENCE).total_seconds()
     try:
-        with settings.provider(settings.redis_url, share=BULK_SHARE, patience=PATIENCE) as client:
+        with settings.provider(settings.redis(), share=BULK_SHARE, patience=PATIENCE) as client:
             reconciler = open_reconciler(settings, office.database, office.bell, office.inbox.vault, client)
             reconciler.run(is_over=lambda: stop.is_set() or time.monotonic() > ends)
     except Taken:

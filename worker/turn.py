@@ -9,6 +9,8 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
+from models.redis_client import key_of
+
 LASTS = timedelta(seconds=30)
 RENEWED_EVERY = timedelta(seconds=10)
 
@@ -25,7 +27,7 @@ def turn(redis: "Redis", name: str) -> Iterator[None]:
         Taken: somebody else has it.
         RedisError: Redis is away.
     """
-    lock = redis.lock(f"meetergo-inbox:turn:{name}", timeout=LASTS.total_seconds(), thread_local=False)
+    lock = redis.lock(key_of(redis, "turn", name), timeout=LASTS.total_seconds(), thread_local=False)
     if not lock.acquire(blocking=False):
         raise Taken
     over = Event()

@@ -50,7 +50,9 @@ class Limit:
     """Lets a request pass when there is room for it.
 
     Args:
-        redis_url: where all processes count; None if there is only this one.
+        redis_url: where all processes count; None if there is only this one, or a pool.
+        pool: connections to that Redis, instead of its URL.
+        key_prefix: what the keys there begin with.
         per_minute: how many requests a key may make.
         share: how full the window may be for this caller to enter, from 0 to 1: a small one leaves room to others.
         processes: how many share the key: while Redis is away, each takes that part of the limit.
@@ -63,6 +65,8 @@ class Limit:
         self,
         redis_url: str | None = None,
         *,
+        pool: ConnectionPool | None = None,
+        key_prefix: str = KEY_PREFIX,
         per_minute: int = PER_MINUTE,
         share: float = 1.0,
         processes: int = PROCESSES,
@@ -70,10 +74,10 @@ class Limit:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._pool = _pool(redis_url) if redis_url else None
-        self._shared = _in_redis(self._pool) if self._pool else None
+        self._pool = _pool(redis_url) if redis_url else pool
+        self._shared = _in_redis(self._pool, key_prefix) if self._pool else None
         self._slots = Slots(max(1, int(per_minute * share)))
-        self._own_slots = Slots(max(1, int(per_minute * share / processes))) if redis_url else self._slots
+        self._own_slots = Slots(max(1, int(per_minute * share / processes))) if self._pool else self._slots
         self._patience = patience.total_seconds()
         self._sleep = sleep
         self._clock = clock
@@ -145,5 +149,5 @@ def _pool(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=retry)
 
 
-def _in_redis(pool: ConnectionPool) -> MovingWindowRateLimiter:
-    return MovingWindowRateLimiter(RedisStorage("redis://", connection_pool=pool, key_prefix=KEY_PREFIX))
+def _in_redis(pool: ConnectionPool, key_prefix: str) -> MovingWindowRateLimiter:
+    return MovingWindowRateLimiter(RedisStorage("redis://", connection_pool=pool, key_prefix=key_prefix))

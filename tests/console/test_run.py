@@ -11,32 +11,38 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 
-from console.redis_server import free_port
+from console.redis_server import free_port, private_redis_server
 from console.sender import Sender
 from console.stage import environment, wait_until_ready
+from models.private_files import make_private
 from tests.console.terminal import terminal
 from tests.scrape import until
 
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+/webhooks/meetergo/\S+")
-REDIS = re.compile(r"redis://127\.0\.0\.1:(\d+)")
+NAMES = ("WEBHOOK_KEYS", "REDIS_URL", "DATABASE_URL", "REDIS_PREFIX")
+
+
+COMMAND = [sys.executable, "-m", "console", "run"]
+SOCKET = Path("data") / "redis" / "redis.sock"
+
+
+def _environment(port: int) -> dict[str, str]:
+    env = environment({"PORT": str(port)})
+    return {name: value for name, value in env.items() if name not in NAMES}
 
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator[Path]:
     """`make run` in a folder, until a Ctrl-C; yields what it prints."""
     log = folder / "run.log"
-    env = environment({"PORT": str(port)})
-    for name in ("WEBHOOK_KEYS", "REDIS_URL", "DATABASE_URL"):
-        env.pop(name, None)
     with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "console", "run"], cwd=folder, env=env, stdout=file, stderr=file
-        )
+        process = subprocess.Popen(COMMAND, cwd=folder, env=_environment(port), stdout=file, stderr=file)
         try:
             yield log
         finally:
@@ -53,9 +59,10 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
             addresses.append(ADDRESS.findall(log.read_text())[0])
             answer = Sender(addresses[-1]).send(b'{"webhookType":"form_submission"}')
             assert answer.status == 200
-            redis_port = int(REDIS.findall(log.read_text())[0])
             _wait_for_all_three(log)
-        assert _is_gone(redis_port)
+            assert _status(tmp_path, port) == 0
+            assert _open_to_others(tmp_path / "data") == []
+        assert _is_gone(tmp_path)
     assert addresses[0] == addresses[1]
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert (tmp_path / "data" / "inbox.db").exists()
@@ -65,14 +72,73 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
 def test_nothing_goes_on_when_its_terminal_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORT", str(port := free_port()))
-    for name in ("WEBHOOK_KEYS", "REDIS_URL", "DATABASE_URL"):
+    for name in NAMES:
         monkeypatch.delenv(name, raising=False)
     with terminal("run", columns=200) as screen:
         screen.wait_for("cron started")
         wait_until_ready(f"http://127.0.0.1:{port}", tmp_path / "unread")
-        redis_port = int(REDIS.findall(screen.text)[0])
         screen.close()
-        until(lambda: _is_gone(redis_port) and not _processes_in(tmp_path))
+        until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
+
+
+def test_nothing_goes_on_when_it_is_killed(tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "run.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(COMMAND, cwd=tmp_path, env=_environment(port), stdout=file, stderr=file)
+    wait_until_ready(f"http://127.0.0.1:{port}", log)
+    _wait_for_all_three(log)
+    process.kill()
+    process.wait()
+    until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
+
+
+def test_a_second_one_in_the_same_folder_is_a_sentence(tmp_path: Path) -> None:
+    with running(tmp_path, port := free_port()) as log:
+        wait_until_ready(f"http://127.0.0.1:{port}", log)
+        done = subprocess.run(
+            COMMAND,
+            cwd=tmp_path,
+            env=_environment(free_port()),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert "runs here already" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_that_was_open_to_others_is_shut(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "redis"
+    folder.mkdir(parents=True, mode=0o755)
+    (tmp_path / "data" / "inbox.db").touch(mode=0o644)
+    (folder / "old.rdb").touch(mode=0o666)
+    make_private(tmp_path / "data")
+    assert _open_to_others(tmp_path / "data") == []
+
+
+def test_a_deep_folder_has_a_redis_too(tmp_path: Path) -> None:
+    with private_redis_server(tmp_path / ("deep" * 30)) as url, Redis.from_url(url) as client:
+        assert client.ping()
+        path = Path(unquote(url.removeprefix("unix://").partition("?")[0]))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def _open_to_others(folder: Path) -> list[str]:
+    return [str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
+
+
+def _status(folder: Path, port: int) -> int:
+    """As typed in another terminal, when cron has run once."""
+    until(lambda: _console(folder, port, "alive", "cron") == 0 and _console(folder, port, "alive", "worker") == 0)
+    return _console(folder, port, "status")
+
+
+def _console(folder: Path, port: int, *words: str) -> int:
+    command = [sys.executable, "-m", "console", *words]
+    return subprocess.run(command, cwd=folder, env=_environment(port), capture_output=True, check=False).returncode
 
 
 def _processes_in(folder: Path) -> list[str]:
@@ -112,8 +178,8 @@ def _wait_for_all_three(log: Path) -> None:
         time.sleep(0.1)
 
 
-def _is_gone(redis_port: int) -> bool:
-    with Redis(port=redis_port) as client:
+def _is_gone(folder: Path) -> bool:
+    with Redis(unix_socket_path=str(folder / SOCKET)) as client:
         try:
             client.ping()
         except NobodyThere:

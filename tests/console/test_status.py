@@ -9,7 +9,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 from redis.exceptions import ResponseError
-from rq import Queue, Worker
+from rq import Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
@@ -19,6 +19,7 @@ from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident
 from models.migration import migrate
+from models.queue import BOXES, Bell
 from models.reconciliation import Reconciliation
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
@@ -29,7 +30,7 @@ from worker.schedule import SCHEDULE
 @pytest.fixture
 def healthy(desk: Desk, redis: Redis) -> Iterator[Desk]:
     """Both boxes have a worker, and the schedule runs."""
-    queues = [Queue(name, connection=redis, serializer=JSONSerializer) for name in ("inbox", "outbox")]
+    queues = [Bell(redis).queue(box) for box in BOXES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     for task in SCHEDULE:

@@ -36,7 +36,10 @@ def lose_the_bells(scene: Scene) -> None:
     travel in Redis, and be lost with it. That is two faults at once, and not promised.
     """
     scene.load.finish()
-    scene.until(lambda: not scene.redis.client.exists("rq:queue:inbox") and scene.store.is_free(), "no rest came")
+    scene.until(
+        lambda: not scene.redis.client.exists(scene.redis.inbox.key) and scene.store.is_free(),
+        "no rest came",
+    )
     scene.pause(1, 2)
     scene.house.signal("worker", signal.SIGSTOP)
     for _ in range(LAST_DELIVERIES):

@@ -10,6 +10,7 @@ from redis import Redis
 
 from console import redis_server
 from models import queue
+from models.queue import Bell
 
 
 class RedisServer:
@@ -18,6 +19,7 @@ class RedisServer:
     Attributes:
         url: where it is.
         client: looks into it.
+        inbox: RQ's queue, as the processes of this fault call it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,6 +27,7 @@ class RedisServer:
         self._folder, self._port = folder, redis_server.free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
         self.client: Redis = queue.connect(self.url)
+        self.inbox = Bell(self.client).queue("inbox")
         self._process = redis_server.start(self._folder, self._port)
 
     def kill(self) -> None:

@@ -17,6 +17,7 @@ from meetergo.address import Addresses
 from models.database import Database
 from models.migration import migrate
 from models.platform_user import PlatformUser
+from models.redis_client import DEFAULT_PREFIX
 from models.vault import Vault
 from tests.faults import house, redis_server, sinks, verdict
 from tests.faults.catalogue import Fault
@@ -100,6 +101,7 @@ class Trial:
         settings = {
             "DATABASE_URL": self.store.url,
             "REDIS_URL": redis.url,
+            "REDIS_PREFIX": DEFAULT_PREFIX,
             "WEBHOOK_KEYS": key,
             "BODY_KEYS": BODY_KEY,
             "HOST": "127.0.0.1",

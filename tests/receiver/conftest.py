@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from meetergo.address import Addresses
 from models.database import Database
+from models.redis_client import DEFAULT_PREFIX
 from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
@@ -28,6 +29,7 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.chdir(tmp_path)
     for name in ReceiverSettings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("REDIS_PREFIX", DEFAULT_PREFIX)
 
 
 @pytest.fixture

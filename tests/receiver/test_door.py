@@ -57,7 +57,7 @@ def test_many_deliveries_ring_once(app: Flask, redis: Redis, stored: Callable[[]
     for number in range(20):
         assert app.test_client().post(ADDRESS, data=payload("booking_created", id=number)).status_code == 200
     assert len(stored()) == 20
-    [job] = Queue("inbox", connection=redis, serializer=JSONSerializer).jobs
+    [job] = Queue("meetergo-inbox-inbox", connection=redis, serializer=JSONSerializer).jobs
     assert (job.func_name, job.args) == ("worker.jobs.empty", ["inbox"])
 
 

@@ -53,7 +53,7 @@ def database_away(
 
 
 def carried(redis: Redis) -> list[Job]:
-    return Queue("inbox", connection=redis, serializer=JSONSerializer).jobs
+    return Queue("meetergo-inbox-inbox", connection=redis, serializer=JSONSerializer).jobs
 
 
 def assert_nothing_could_keep_it(app: Flask) -> None:

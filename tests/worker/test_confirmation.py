@@ -250,7 +250,7 @@ def test_the_batch_asks_nothing_and_leaves_the_cancel_to_its_own_job(confirming:
     row = last(confirming)
     assert (row.status, row.attempts, row.last_error, row.event) == ("pending", 1, None, "booking_cancelled")
     queue = confirming.desk.office.bell.queue("inbox")
-    assert queue.scheduled_job_registry.get_job_ids() == [f"inbox-{row.id}"]
+    assert queue.scheduled_job_registry.get_job_ids() == [f"meetergo-inbox-inbox-{row.id}"]
     assert tend("inbox", row.id) is None
     assert last(confirming).status == "done"
 
@@ -278,7 +278,7 @@ def test_what_an_own_job_lost_is_handed_over_again_and_not_applied(confirming: P
     confirming.work_off()
     assert confirming.desk.booking(booking_id).status == "confirmed"
     registry = confirming.desk.office.bell.queue("inbox").scheduled_job_registry
-    assert registry.get_job_ids() == [f"inbox-{last(confirming).id}"]
+    assert registry.get_job_ids() == [f"meetergo-inbox-inbox-{last(confirming).id}"]
 
 
 def test_a_cancel_that_comes_up_between_asking_and_trying_waits_for_the_next_try(confirming: Provider) -> None:

@@ -61,7 +61,10 @@ def workers(desk: Desk) -> list[Worker]:
 def test_each_box_has_so_many_processes_each_on_one_queue(desk: Desk, tmp_path: Path) -> None:
     with crew(tmp_path, "-n", "2") as process:
         until(lambda: len(workers(desk)) == 4)
-        assert sorted(",".join(worker.queue_names()) for worker in workers(desk)) == ["inbox"] * 2 + ["outbox"] * 2
+        assert (
+            sorted(",".join(worker.queue_names()) for worker in workers(desk))
+            == ["meetergo-inbox-inbox"] * 2 + ["meetergo-inbox-outbox"] * 2
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         assert workers(desk) == []
@@ -128,7 +131,7 @@ def test_a_worker_is_seen_again_after_redis_was_emptied(desk: Desk, tmp_path: Pa
         desk.deliver(samples.created("b1", START, AT))
         desk.office.bell.ring("inbox")
         until(lambda: [worker.name for worker in workers(desk)] == [name])
-        assert workers(desk)[0].queue_names() == ["inbox"]
+        assert workers(desk)[0].queue_names() == ["meetergo-inbox-inbox"]
 
 
 def test_a_crew_that_is_killed_leaves_nobody_behind(desk: Desk, tmp_path: Path) -> None:

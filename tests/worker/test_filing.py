@@ -70,13 +70,13 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(desk: Desk, redis:
     desk.send_all()
     redis.flushall()
     file(desk)
-    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
     assert failed(desk, "outbox") == ["outbox-1"]
-    job = Job.fetch(f"inbox-{delivery_id}", redis, JSONSerializer)
+    job = Job.fetch(f"meetergo-inbox-inbox-{delivery_id}", redis, JSONSerializer)
     assert (job.latest_result().exc_string, job.get_status()) == ("the body is not JSON", JobStatus.FAILED)  # type: ignore[union-attr]
     desk.office.bell.queue("inbox").failed_job_registry.requeue(job)
     run_worker(desk)
-    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
     assert [(act.kind, act.by) for act in desk.all(Intervention)] == [("replayed", BY_RQ)]
 
 
@@ -86,7 +86,7 @@ def test_who_died_while_redis_was_away_is_filed_when_it_is_back(desk: Desk) -> N
     Inbox(office.database, away, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
     assert failed(desk) == []
     file(desk)
-    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
 
 
 def test_filing_tells_redis_nothing_of_people(desk: Desk, redis: Redis) -> None:
@@ -95,7 +95,9 @@ def test_filing_tells_redis_nothing_of_people(desk: Desk, redis: Redis) -> None:
         session.get_one(Delivery, delivery_id).last_error = "KeyError: 'guest-1@example.com'"
     redis.flushall()
     file(desk)
-    assert Job.fetch(f"inbox-{delivery_id}", redis, JSONSerializer).latest_result().exc_string == "KeyError"  # type: ignore[union-attr]
+    assert (
+        Job.fetch(f"meetergo-inbox-inbox-{delivery_id}", redis, JSONSerializer).latest_result().exc_string == "KeyError"
+    )  # type: ignore[union-attr]
     assert b"guest-1" not in everything_in(redis)
 
 
@@ -109,11 +111,17 @@ def test_a_job_whose_row_is_not_dead_any_more_goes(desk: Desk, redis: Redis, end
             session.execute(update(Delivery).values(status=end))
     file(desk)
     assert failed(desk) == []
-    assert not redis.exists(Job.key_for(f"inbox-{delivery_id}"))
+    assert not redis.exists(Job.key_for(f"meetergo-inbox-inbox-{delivery_id}"))
 
 
 def test_failed_jobs_of_others_are_left_alone(desk: Desk, redis: Redis) -> None:
-    others = ["theirs", "inbox-theirs", "inbox-" + "G" * 64, "outbox-x"]
+    others = [
+        "theirs",
+        "inbox-" + "a" * 64,
+        "meetergo-inbox-inbox-theirs",
+        "meetergo-inbox-inbox-" + "G" * 64,
+        "outbox-x",
+    ]
     for box in BOXES:
         redis.zadd(desk.office.bell.queue(box).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0))
     file(desk)
@@ -129,18 +137,18 @@ def test_nothing_is_written_when_nothing_differs(desk: Desk, redis: Redis) -> No
 
 def test_a_name_without_its_job_cannot_be_requeued_so_it_is_filed_anew(desk: Desk, redis: Redis) -> None:
     (delivery_id,) = die(desk)
-    redis.delete(Job.key_for(f"inbox-{delivery_id}"))
+    redis.delete(Job.key_for(f"meetergo-inbox-inbox-{delivery_id}"))
     file(desk)
-    assert requeue_job(f"inbox-{delivery_id}", redis, JSONSerializer).get_status() == JobStatus.QUEUED
+    assert requeue_job(f"meetergo-inbox-inbox-{delivery_id}", redis, JSONSerializer).get_status() == JobStatus.QUEUED
 
 
 def test_who_was_requeued_and_waits_for_a_worker_is_not_filed_again(desk: Desk) -> None:
     (delivery_id,) = die(desk)
-    desk.office.bell.queue("inbox").failed_job_registry.requeue(f"inbox-{delivery_id}")
+    desk.office.bell.queue("inbox").failed_job_registry.requeue(f"meetergo-inbox-inbox-{delivery_id}")
     file(desk)
     assert failed(desk) == []
     run_worker(desk)
-    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
 
 
 def test_it_goes_page_by_page_and_does_so_much_at_once(
@@ -157,7 +165,7 @@ def test_it_goes_page_by_page_and_does_so_much_at_once(
         file(desk)
         counts.append(len(failed(desk)))
     assert counts == [6, 10, 10]
-    assert sorted(failed(desk)) == sorted(f"inbox-{key}" for key in ids)
+    assert sorted(failed(desk)) == sorted(f"meetergo-inbox-inbox-{key}" for key in ids)
     with desk.office.database.transaction() as session:
         session.execute(update(Delivery).values(status="done"))
     file(desk)
@@ -179,13 +187,13 @@ def test_rqs_own_command_line_requeues_the_dead_and_it_is_written_down(
     desk.tell(CREATED)
     desk.send_all()
     one, two = die(desk, b"one", b"two")
-    rq(redis_url, "requeue", "--queue", "inbox", f"inbox-{one}")
+    rq(redis_url, "requeue", "--queue", "meetergo-inbox-inbox", f"meetergo-inbox-inbox-{one}")
     rq(redis_url, "requeue", "--queue", "outbox", "--all")
     SICK["channel"] = False
     run_worker(desk)
     run_worker(desk, "outbox")
     assert failed(desk, "outbox") == []
-    assert sorted(failed(desk)) == sorted(f"inbox-{key}" for key in (one, two))
+    assert sorted(failed(desk)) == sorted(f"meetergo-inbox-inbox-{key}" for key in (one, two))
     assert [row.status for row in desk.all(Notification)] == ["done"]
     acts = [(act.kind, act.delivery_id, act.notification_id, act.by) for act in desk.all(Intervention)]
     assert acts == [("replayed", one, None, BY_RQ), ("replayed", None, 1, BY_RQ)]
@@ -310,10 +318,10 @@ def test_who_dies_on_the_bus_is_not_started_over_by_its_own_job_that_came_late(d
     desk.office.bell.tend("inbox", delivery_id, delivery)
     box = desk.office.bell.queue("inbox")
     if where == "queued":
-        box.scheduled_job_registry.remove(f"inbox-{delivery_id}")
-        box.push_job_id(f"inbox-{delivery_id}")
+        box.scheduled_job_registry.remove(f"meetergo-inbox-inbox-{delivery_id}")
+        box.push_job_id(f"meetergo-inbox-inbox-{delivery_id}")
     desk.work_off()
     assert (box.count, box.scheduled_job_registry.get_job_ids()) == (0, [])
-    assert failed(desk) == [f"inbox-{delivery_id}"]
+    assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
     run_worker(desk)
     assert desk.all(Intervention) == []

@@ -107,7 +107,7 @@ def test_a_row_that_fails_gets_a_job_named_after_it_that_waits_out_its_backoff(s
     (delivery_id,) = sick_desk.deliver(CREATED)
     sick_desk.work_off()
     (job_id,) = scheduled(sick_desk).get_job_ids()
-    assert job_id == f"inbox-{delivery_id}"
+    assert job_id == f"meetergo-inbox-inbox-{delivery_id}"
     due_at = sick_desk.all(Delivery)[0].due_at
     assert abs(scheduled(sick_desk).get_scheduled_time(job_id) - due_at) < timedelta(seconds=1)
 
@@ -143,10 +143,10 @@ def test_the_bus_leaves_a_failed_row_to_its_own_job_but_not_for_ever(sick_desk: 
 def test_a_dead_row_is_in_rqs_failed_registry_and_requeue_tries_it_once_more(desk: Desk) -> None:
     (delivery_id,) = desk.deliver(b"not json")
     desk.work_off()
-    assert failed(desk).get_job_ids() == [f"inbox-{delivery_id}"]
+    assert failed(desk).get_job_ids() == [f"meetergo-inbox-inbox-{delivery_id}"]
     with desk.office.database.transaction() as session:
         session.get_one(Delivery, delivery_id).body = b'{"webhookType":"form_submission"}'
-    failed(desk).requeue(f"inbox-{delivery_id}")
+    failed(desk).requeue(f"meetergo-inbox-inbox-{delivery_id}")
     run_worker(desk)
     assert [row.status for row in desk.all(Delivery)] == ["done"]
     assert not failed(desk).get_job_ids()
@@ -155,10 +155,10 @@ def test_a_dead_row_is_in_rqs_failed_registry_and_requeue_tries_it_once_more(des
 def test_a_row_that_dies_in_its_own_job_goes_to_the_failed_registry_too(desk: Desk) -> None:
     (delivery_id,) = desk.deliver(b"not json")
     desk.work_off()
-    failed(desk).requeue(f"inbox-{delivery_id}")
+    failed(desk).requeue(f"meetergo-inbox-inbox-{delivery_id}")
     run_worker(desk)
-    assert failed(desk).get_job_ids() == [f"inbox-{delivery_id}"]
-    job = Job.fetch(f"inbox-{delivery_id}", desk.office.bell.redis, JSONSerializer)
+    assert failed(desk).get_job_ids() == [f"meetergo-inbox-inbox-{delivery_id}"]
+    job = Job.fetch(f"meetergo-inbox-inbox-{delivery_id}", desk.office.bell.redis, JSONSerializer)
     result = job.latest_result()
     assert result is not None
     assert "the body is not JSON" in (result.exc_string or "")

@@ -101,7 +101,7 @@ def test_a_failure_waits_as_long_as_the_other_side_asked(desk: Desk, channel: Fl
     (row,) = desk.all(Notification)
     assert row.status == "pending"
     assert row.due_at > datetime.now(UTC) + timedelta(minutes=9)
-    assert desk.office.bell.queue("outbox").scheduled_job_registry.get_job_ids() == [f"outbox-{row.id}"]
+    assert desk.office.bell.queue("outbox").scheduled_job_registry.get_job_ids() == [f"meetergo-inbox-outbox-{row.id}"]
 
 
 def test_a_permanent_failure_dies_and_lets_later_news_go(desk: Desk, channel: Flaky) -> None:

@@ -1,6 +1,7 @@
 """Recovery is quick with default settings: which numbers make it so, and that nobody changes them unnoticed."""
 
 from datetime import timedelta
+from functools import partial
 
 from redis import Redis
 from rq import SimpleWorker
@@ -8,7 +9,8 @@ from rq.job import Job
 
 from models import queue
 from models.notification import SEND_LEASE
-from models.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, REDIS_TIMEOUT_SECONDS, Bell
+from models.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, Bell, connect
+from models.redis_client import REDIS_TIMEOUT_SECONDS
 from models.todo import OWN_JOB_GRACE
 from tests.worker.desk import Desk
 from worker.channels.mail_server import TIMEOUT as MAIL_TIMEOUT
@@ -67,7 +69,7 @@ def test_a_job_whose_worker_was_killed_may_run_again() -> None:
 
 
 def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -> None:
-    duties = Crew("redis://127.0.0.1:1", ("inbox", "outbox"), 2)._duties()
+    duties = Crew(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 2)._duties()
     assert [(duty.func.__name__, duty.args[1]) for duty in duties] == [  # type: ignore[attr-defined]
         ("work_at", "inbox"),
         ("work_at", "inbox"),

@@ -1,0 +1,70 @@
+"""The installation: what its names in a shared Redis begin with, told from DATABASE_URL alone."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL, make_url
+
+DEFAULT_PORT = "5432"
+LOCAL = ("", "localhost", "127.0.0.1", "::1")
+DIGITS = 10
+
+
+def default_prefix(database_url: str) -> str:
+    """What tells this installation from others on the same Redis: `mi-` and a digest of where its database is.
+
+    The receiver has to know it while the database is down, so the database is not asked. User, password and options
+    do not count: they differ between processes of one installation, and change.
+    """
+    return f"mi-{_digest(database_of(database_url))}"
+
+
+def origin(prefix: str, database_url: str) -> str:
+    """What a body that waits in Redis says of where it belongs: the prefix, and the database by its name alone.
+
+    Two installations that were given the same REDIS_PREFIX by mistake differ in it; a database that is reached through
+    another host, such as a pooler, does not.
+    """
+    return f"{prefix}/{_digest(database_of(database_url)[-1:])}"
+
+
+def database_of(database_url: str) -> list[str]:
+    """Kind, servers and name of a database, or the kind and the absolute path of its file."""
+    url = make_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        return ["sqlite", _file(url)]
+    return [url.get_backend_name(), *_servers(url), _name(url)]
+
+
+def _digest(parts: list[str]) -> str:
+    return sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+
+
+def _file(url: URL) -> str:
+    path = (url.database or ":memory:").removeprefix("file:").partition("?")[0]
+    return path if path == ":memory:" else str(Path(path).resolve())
+
+
+def _name(url: URL) -> str:
+    """PostgreSQL's client takes the user's name for the database's if there is no other."""
+    return url.database or "".join(_words(url.query.get("dbname"))) or url.username or ""
+
+
+def _servers(url: URL) -> list[str]:
+    """Each server as host:port, sorted: the order of a list of hosts changes with their roles."""
+    hosts = _words(url.host) or _words(url.query.get("host")) or [""]
+    ports = [str(url.port)] if url.port else _words(url.query.get("port")) or [DEFAULT_PORT]
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    return sorted({_server(host, port) for host, port in zip(hosts, ports, strict=False)})
+
+
+def _server(host: str, port: str) -> str:
+    name, _, own_port = host.rpartition(":") if host.count(":") == 1 else (host, "", "")
+    name = name.lower() if not name.startswith("/") else name
+    return f"{'localhost' if name in LOCAL else name}:{own_port or port or DEFAULT_PORT}"
+
+
+def _words(value: Any) -> list[str]:
+    values = [value] if isinstance(value, str) else list(value or ())
+    return [word for part in values for word in part.split(",")]

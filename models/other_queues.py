@@ -1,0 +1,113 @@
+"""Queues of others on our Redis: what a changed prefix, or a version without one, left waiting there."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redis import Redis
+from rq import Queue, Worker
+from rq.job import Job
+
+from models.own_job import CARRY, OwnJob
+from models.queue import Bell, open_queue
+from models.redis_client import origin_of
+
+NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
+"""Before there were prefixes, the queue was called `inbox`."""
+QUEUES_KEY, QUEUE_KEY = "rq:queues", "rq:queue:"
+MOST_QUEUES, MOST_JOBS = 50, 10_000
+WORDS = 5
+"""Of a carried body, without its origin."""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """What came of it.
+
+    Attributes:
+        taken: webhooks that are in our queue now.
+        left: webhooks that another database's receiver left there.
+    """
+
+    taken: int
+    left: int
+
+
+def left_behind(redis: "Redis", ours: str) -> dict[str, int]:
+    """Queue -> how many webhooks rest in it, for queues of others that no worker works at.
+
+    Args:
+        redis: a client.
+        ours: the name of our own inbox queue.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    names = sorted(name for name in _names(redis) if name != ours and NAME.fullmatch(name))[:MOST_QUEUES]
+    found: dict[str, int] = {}
+    for name in names:
+        queue = open_queue(redis, name)
+        resting = 0 if Worker.all(queue=queue) else sum(1 for _ in _carried(queue))
+        if resting:
+            found[name] = resting
+    return found
+
+
+def adopt(bell: Bell, name: str, *, foreign: bool = False) -> Adopted:
+    """Take the webhooks that rest in another queue into ours, to be stored in our database.
+
+    Each is in our queue before it leaves the other: interrupted, it is in both, and stored once.
+
+    Args:
+        bell: our queues.
+        name: of the other queue.
+        foreign: whether to take those too that say they belong to another database.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    queue, taken, left = open_queue(bell.redis, name), 0, 0
+    for job in list(_carried(queue)):
+        words = [str(word) for word in job.args]
+        if foreign or _is_ours(words, origin_of(bell.redis)):
+            bell.store_later(words[:WORDS])
+            _remove(queue, job)
+            taken += 1
+        else:
+            left += 1
+    return Adopted(taken, left)
+
+
+def _is_ours(words: list[str], origin: str) -> bool:
+    """One that says nothing is from before there were prefixes."""
+    return len(words) == WORDS or words[WORDS].rpartition("/")[2] == origin.rpartition("/")[2]
+
+
+def _carried(queue: Queue) -> Iterator[Job]:
+    for job in OwnJob.fetch_many(_ids(queue), queue.connection, queue.serializer):
+        if job is not None and job.func_name == CARRY:
+            yield job
+
+
+def _ids(queue: Queue) -> list[str]:
+    lists = (
+        queue.get_job_ids(0, MOST_JOBS),
+        queue.intermediate_queue.get_job_ids(),
+        queue.failed_job_registry.get_job_ids(0, MOST_JOBS, cleanup=False),
+        queue.scheduled_job_registry.get_job_ids(0, MOST_JOBS, cleanup=False),
+        queue.started_job_registry.get_job_ids(0, MOST_JOBS, cleanup=False),
+    )
+    return list(dict.fromkeys(name for names in lists for name in names))
+
+
+def _remove(queue: Queue, job: Job) -> None:
+    queue.remove(job.id)
+    queue.intermediate_queue.remove(job.id)
+    for registry in (queue.failed_job_registry, queue.scheduled_job_registry, queue.started_job_registry):
+        registry.connection.zrem(registry.key, job.id)
+    queue.connection.delete(job.key)
+
+
+def _names(redis: "Redis") -> list[str]:
+    members = redis.smembers(QUEUES_KEY)
+    return [name.decode(errors="replace").removeprefix(QUEUE_KEY) for name in members]  # type: ignore[union-attr]

@@ -1,0 +1,48 @@
+"""Children end with their parent, even if it was killed and could not say so."""
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from threading import Thread, current_thread, main_thread
+
+LOOK_EVERY = timedelta(seconds=1)
+SET_PARENT_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of Linux."""
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def dying_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
+    """What a new process has to call, as `preexec_fn`, to get a signal when this one ends; None where it cannot be.
+
+    The kernel sends it when the thread ends that started the child: so only the main thread may ask for it.
+    """
+    if _libc is None or current_thread() is not main_thread():
+        return None
+    parent = os.getpid()
+
+    def ask() -> None:
+        _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number))
+        if os.getppid() != parent:  # it ended meanwhile
+            os.kill(os.getpid(), number)
+
+    return ask
+
+
+def stop_with_parent() -> None:
+    """Asks this process to stop when its parent has ended."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        Thread(target=_watch, args=(os.getppid(),), name="parent", daemon=True).start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY.total_seconds())
+    os.kill(os.getpid(), signal.SIGTERM)

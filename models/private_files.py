@@ -1,0 +1,40 @@
+"""Files that only their owner reads: bookings, webhooks that wait, and what SQLite and Redis write beside them."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+OTHERS = 0o077
+MOST_FILES = 10_000
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder for us alone, and shuts others out of one that is there and ours, with all that is in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    _shut(folder, FOLDER_MODE)
+    for number, path in enumerate(folder.rglob("*")):
+        if number >= MOST_FILES:
+            break
+        if path.is_dir() and not path.is_symlink():
+            _shut(path, FOLDER_MODE)
+        elif path.is_file() and not path.is_symlink():
+            _shut(path, FILE_MODE)
+
+
+def create_private(path: Path) -> None:
+    """Makes an empty file for us alone, unless it is there. What cannot be made is told by who opens it."""
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
+
+
+def _shut(path: Path, mode: int) -> None:
+    """Only what is ours, and only if it is open to others: who set less keeps it."""
+    with suppress(OSError):
+        found = path.stat()
+        if found.st_uid == os.getuid() and found.st_mode & OTHERS:
+            path.chmod(found.st_mode & mode)

@@ -1,0 +1,154 @@
+"""Redis connections: URLs of every kind, and a connection that is dropped when its server was demoted."""
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ResponseError
+from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
+
+REDIS_TIMEOUT_SECONDS = 1
+DEFAULT_PREFIX = "meetergo-inbox"
+SENTINEL_PORT = 26379
+SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
+CANNOT_SERVE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED", "MISCONF", "LOADING")
+"""A server that says so was demoted, lost its replicas or its disk: after a failover, another one has its name."""
+KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+"""In seconds and tries: a machine that vanished is noticed within half a minute, even by who only waits."""
+
+
+class CannotServe(RedisAway):
+    """This server answers, and cannot do what only a writable one can; its connection is closed."""
+
+
+class _Tcp(Connection):
+    """Closes itself when the server was demoted: else a pool keeps it for ever, since it still answers."""
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        """The server's answer.
+
+        Raises:
+            CannotServe: it is one of a server that was demoted.
+        """
+        try:
+            return super().read_response(*args, **options)
+        except ResponseError as error:
+            words = f"{getattr(error, 'status_code', None) or ''} {error}"
+            if not any(word in words for word in CANNOT_SERVE):
+                raise
+            self.disconnect()  # type: ignore[no-untyped-call] # redis-py has types, but not here
+            raise CannotServe(words.strip()) from None
+
+
+class _Tls(_Tcp, SSLConnection):
+    pass
+
+
+class _Unix(_Tcp, UnixDomainSocketConnection):
+    pass
+
+
+class _OfSentinel(_Tcp, SentinelManagedConnection):
+    pass
+
+
+class _TlsOfSentinel(_Tcp, SentinelManagedSSLConnection):
+    pass
+
+
+class InstallationRedis(Redis):
+    """A client that knows what the names of its installation begin with."""
+
+    prefix = DEFAULT_PREFIX
+    origin = ""
+
+
+def prefix_of(redis: "Redis") -> str:
+    """What the keys, queues and jobs of this client's installation begin with."""
+    return getattr(redis, "prefix", DEFAULT_PREFIX)
+
+
+def key_of(redis: "Redis", *parts: str) -> str:
+    """The name of one of our own keys."""
+    return ":".join((prefix_of(redis), *parts))
+
+
+def origin_of(redis: "Redis") -> str:
+    """Where a body that this client's installation leaves in Redis belongs."""
+    return getattr(redis, "origin", "")
+
+
+def connect(url: str, prefix: str = DEFAULT_PREFIX, origin: str = "") -> InstallationRedis:
+    """A client that gives up soon: a trigger must not hang on a Redis that never answers.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://` as redis-py reads it, or `redis+sentinel://host:26379,.../service/0`.
+        prefix: what the names of this installation begin with.
+        origin: where its bodies belong; see `installation.origin`.
+
+    Raises:
+        ValueError: the URL has none of these forms.
+    """
+    client = InstallationRedis(connection_pool=_pool(url))
+    client.prefix, client.origin = prefix, origin
+    return client
+
+
+def _pool(url: str) -> ConnectionPool:
+    options: dict[str, Any] = {
+        "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
+        "socket_timeout": REDIS_TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if urlsplit(url).scheme in SENTINEL_SCHEMES:
+        return _pool_of_sentinel(url, options)
+    given = parse_url(url)
+    connection = given.pop("connection_class", Connection)
+    if connection is not UnixDomainSocketConnection:
+        options |= _keepalive()
+    ours = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}[connection]
+    return ConnectionPool(connection_class=ours, **options | given)
+
+
+def _pool_of_sentinel(url: str, options: Mapping[str, Any]) -> ConnectionPool:
+    """Users and passwords before the hosts are the servers'; the sentinels' own are options, as `sentinel_password`."""
+    parts = urlsplit(url)
+    scheme = SENTINEL_SCHEMES[parts.scheme]
+    login, _, hosts = parts.netloc.rpartition("@")
+    service, _, number = parts.path.strip("/").partition("/")
+    if not service or not hosts:
+        raise ValueError("a URL of Sentinel names hosts and a service")
+    bare = urlunsplit((scheme, f"{login}@localhost" if login else "localhost", f"/{number or 0}", parts.query, ""))
+    given = parse_url(bare)
+    given.pop("host", None)
+    connection = _TlsOfSentinel if given.pop("connection_class", None) else _OfSentinel
+    own = {name.removeprefix("sentinel_"): given.pop(name) for name in list(given) if name.startswith("sentinel_")}
+    manager = Sentinel(
+        [_address(host) for host in hosts.split(",")], sentinel_kwargs={**options, **_keepalive(), **own, **_tls(own)}
+    )
+    client: Redis = manager.master_for(
+        unquote(service), connection_class=connection, **{**options, **_keepalive(), **given}
+    )
+    return client.connection_pool
+
+
+def _tls(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Sentinels speak plainly unless `sentinel_ssl=true` is given."""
+    return {"ssl": str(own["ssl"]).lower() in ("1", "true", "yes")} if "ssl" in own else {}
+
+
+def _address(host: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{host}")
+    if not parts.hostname:
+        raise ValueError("a URL of Sentinel names hosts and a service")
+    return parts.hostname, parts.port or SENTINEL_PORT
+
+
+def _keepalive() -> dict[str, Any]:
+    return {"socket_keepalive": True, "socket_keepalive_options": dict(KEEPALIVE)}

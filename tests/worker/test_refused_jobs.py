@@ -1,0 +1,181 @@
+"""Whoever can write to Redis must not run code: a worker runs our own functions, and nothing else that a job names."""
+
+import base64
+import json
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from rq.job import Job
+from rq.serializers import JSONSerializer, PickleSerializer
+
+from models.delivery import Delivery
+from models.queue import Bell
+from tests.worker.desk import Desk
+from worker.crew import BoxWorker
+
+REFUSED = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
+
+
+def work(bell: Bell) -> None:
+    queue = bell.queue("inbox")
+    worker = BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60)
+    worker.work(burst=True, logging_level="ERROR")
+
+
+def push(bell: Bell, **fields: Any) -> str:
+    """A job as somebody with a Redis client writes it."""
+    name, queue = uuid4().hex, bell.queue("inbox")
+    job = {"status": "queued", "origin": queue.name, "created_at": "2026-01-01T00:00:00.000000Z", **fields}
+    bell.redis.hset(f"rq:job:{name}", mapping=job)
+    bell.redis.rpush(queue.key, name)
+    return name
+
+
+def data(name: Any, *args: Any, instance: Any = None, **kwargs: Any) -> bytes:
+    return zlib.compress(json.dumps([name, instance, args, kwargs]).encode())
+
+
+def reason(bell: Bell, name: str) -> str:
+    job = Job.fetch(name, bell.redis, JSONSerializer)
+    result = job.latest_result()
+    assert result is not None
+    assert result.exc_string is not None
+    return result.exc_string
+
+
+def failed(bell: Bell) -> list[str]:
+    return bell.queue("inbox").failed_job_registry.get_job_ids()
+
+
+FUNCTIONS = {
+    "os.system": lambda trap: data("os.system", f"touch {trap}"),
+    "a builtin": lambda trap: data("eval", f"open('{trap}', 'w')"),
+    "import alone": lambda trap: data("antigravity.fly"),
+    "ours by a detour": lambda trap: data("worker.jobs.time.sleep", 0),
+    "a private one of ours": lambda trap: data("worker.jobs._empty", "inbox"),
+    "a method": lambda trap: data("touch", instance={"path": str(trap)}),
+    "a list as a name": lambda trap: data(["os.system"], f"touch {trap}"),
+    "nothing as a name": lambda trap: data(None),
+    "too many words": lambda trap: data("worker.jobs.empty", "inbox", "outbox"),
+    "words by name": lambda trap: data("worker.jobs.tend", box="inbox", key="x"),
+    "no words": lambda trap: data("worker.jobs.empty", {"box": ["inbox"]}),
+    "no JSON": lambda trap: zlib.compress(b"\xff not json"),
+    "no content": lambda trap: b"",
+    "a bomb": lambda trap: zlib.compress(b"0" * (80 * 1024 * 1024), 9),
+    "a pickle": lambda trap: zlib.compress(pickle.dumps(Trap(str(trap)))),
+}
+
+
+class Trap:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return (Path.touch, (Path(self.path),))
+
+
+@pytest.mark.parametrize("kind", FUNCTIONS)
+def test_a_job_of_somebody_else_is_not_run_and_says_so(desk: Desk, tmp_path: Path, kind: str) -> None:
+    bell, trap = desk.office.bell, tmp_path / "trap"
+    name = push(bell, data=FUNCTIONS[kind](trap))
+    work(bell)
+    assert not trap.exists()
+    assert failed(bell) == [name]
+    assert reason(bell, name) == REFUSED
+    assert bell.queue("inbox").intermediate_queue.get_job_ids() == []
+
+
+@pytest.mark.parametrize("callback", ["success", "failure", "stopped"])
+@pytest.mark.parametrize("function", ["worker.jobs.empty", "os.getcwd"])
+def test_no_callback_is_called(desk: Desk, tmp_path: Path, callback: str, function: str) -> None:
+    bell = desk.office.bell
+    push(bell, data=data(function, "inbox"), **{f"{callback}_callback_name": "tests.worker.test_refused_jobs.spring"})
+    work(bell)
+    assert not SPRUNG
+
+
+SPRUNG: list[Any] = []
+
+
+def spring(*args: Any) -> None:
+    SPRUNG.append(args)
+
+
+def test_no_webhook_of_rq_is_called(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+    monkeypatch.setattr("rq.webhook.urlopen", lambda *args, **_: called.append(args))
+    hooks = [{"url": "http://127.0.0.1:9/", "job_status": status} for status in ("finished", "failed")]
+    for function in ("worker.jobs.empty", "os.getcwd"):
+        push(desk.office.bell, data=data(function, "inbox"), webhooks=json.dumps(hooks))
+    work(desk.office.bell)
+    assert called == []
+
+
+@pytest.mark.parametrize("field", ["result", "meta"])
+def test_nothing_is_unpickled(desk: Desk, tmp_path: Path, field: str, redis: Redis) -> None:
+    trap, bell = tmp_path / "trap", desk.office.bell
+    push(bell, data=data("worker.jobs.empty", "inbox"), **{field: PickleSerializer.dumps(Trap(str(trap)))})
+    work(bell)
+    bell.forget("inbox", "x")
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"timeout": "-1"},
+        {"timeout": "for ever"},
+        {"status": "no status"},
+        {"origin": "another"},
+        {"created_at": "yesterday"},
+        {"retries_left": "many"},
+        {"retry_intervals": '["a"]', "retries_left": "5"},
+        {"dependency_ids": '["x"]', "repeats_left": "5", "repeat_intervals": "[1]"},
+        {"rate_limit_key": "x", "rate_limit_concurrency": "0"},
+        {"group_id": "x"},
+        {"exc_info": b"\xff"},
+        {"description": b"\xff"},
+    ],
+    ids=lambda fields: "-".join(fields),
+)
+@pytest.mark.parametrize("function", ["worker.jobs.empty", "os.getcwd"])
+def test_nothing_that_a_job_says_of_itself_ends_a_worker(desk: Desk, fields: dict[str, Any], function: str) -> None:
+    bell = desk.office.bell
+    name = push(bell, **{"data": data(function, "inbox"), **fields})
+    desk.deliver(b"{}")
+    bell.ring("inbox")
+    work(bell)
+    assert desk.all(Delivery)[0].status != "pending"
+    assert bell.queue("inbox").count == 0
+    assert bell.queue("inbox").intermediate_queue.get_job_ids() == []
+    assert function == "worker.jobs.empty" or name in failed(bell)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("x", "default", "not base64!", "", "2026-01-01T00:00:00+00:00", ""),
+        ("x", "default", base64.b64encode(b"x").decode(), "", "yesterday", ""),
+        ("x" * 1000, "default", "", "", "2026-01-01T00:00:00", ""),
+    ],
+    ids=["base64", "time", "id"],
+)
+def test_a_body_that_nobody_of_ours_wrote_fails_and_is_not_tried_for_ever(desk: Desk, words: tuple[str, ...]) -> None:
+    bell = desk.office.bell
+    name = push(bell, data=data("worker.jobs.carry", *words[:5], desk.office.bell.redis.origin))  # type: ignore[attr-defined]
+    work(bell)
+    assert failed(bell) == [name]
+    assert "cannot be read" in reason(bell, name)
+    assert desk.all(Delivery) == []
+
+
+def test_unknown_boxes_are_refused(desk: Desk) -> None:
+    bell = desk.office.bell
+    names = [push(bell, data=data("worker.jobs.empty", "x")), push(bell, data=data("worker.jobs.tend", "x", "y"))]
+    work(bell)
+    assert sorted(failed(bell)) == sorted(names)
