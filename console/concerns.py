@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from console.look import Look
-from console.sentences import MIGRATE, lacks_tables, sentence
+from console.sentences import MIGRATE, sentence
 from console.wording import count, duration, printable
 from models.queue import BOXES, Box
-from models.survey import Survey
+from models.survey import Survey, lacks_tables
 from worker.schedule import SCHEDULE
 
 NOUNS: dict[Box, tuple[str, str]] = {

@@ -9,10 +9,12 @@ import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
+from uuid import uuid4
 
 import structlog
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
@@ -23,7 +25,7 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
-from models import endpoint
+from models import endpoint, redis_only
 from models.delivery import Letter
 from models.respite import Respite
 from models.todo import Todo
@@ -136,8 +138,25 @@ class Bell:
         Raises:
             RedisError: Redis is away too.
         """
-        description = "a delivery, while the database is away"
-        self._ask(lambda: self._enqueue("inbox", CARRY, pack(letter), description, CARRY_TIMEOUT))
+        self._ask(lambda: self._carry(letter))
+
+    def note_redis_only(self, job_id: str, received_at: datetime) -> None:
+        """Counts a body that its job could not store yet. Never raises."""
+        self._quietly("inbox", lambda: redis_only.add(self.redis, job_id, received_at))
+
+    def note_stored(self, job_id: str) -> None:
+        """Counts a body no more that its job has stored. Never raises."""
+        self._quietly("inbox", lambda: redis_only.remove(self.redis, job_id))
+
+    def drop_gone(self) -> None:
+        """Corrects the count of bodies in Redis only, should a job have been deleted by hand. Never raises."""
+
+        def drop() -> None:
+            gone = redis_only.drop_gone(self.redis)
+            if gone:
+                log.warning("redis_only.gone", jobs=gone)
+
+        self._quietly("inbox", drop)
 
     def _quietly(self, box: Box, action: Callable[[], object]) -> bool:
         try:
@@ -160,8 +179,23 @@ class Bell:
         if self.redis.set(_flag(box), 1, nx=True, ex=BELL_LASTS):
             self._enqueue(box, EMPTY, (box,), f"empty the {box}")
 
+    def _carry(self, letter: Letter) -> None:
+        """Enqueues and counts in one transaction, so that nothing is in Redis only and not counted."""
+        job_id, description = str(uuid4()), "a delivery, while the database is away"
+        with self.redis.pipeline() as pipeline:
+            self._enqueue("inbox", CARRY, pack(letter), description, CARRY_TIMEOUT, job_id=job_id, pipeline=pipeline)
+            redis_only.add(pipeline, job_id, letter.received_at)
+            pipeline.execute()
+
     def _enqueue(
-        self, box: Box, job: str, args: tuple[str, ...], description: str, timeout: timedelta = JOB_TIMEOUT
+        self,
+        box: Box,
+        job: str,
+        args: tuple[str, ...],
+        description: str,
+        timeout: timedelta = JOB_TIMEOUT,
+        job_id: str | None = None,
+        pipeline: Pipeline | None = None,
     ) -> None:
         self.queue(box).enqueue(
             job,
@@ -170,6 +204,8 @@ class Bell:
             job_timeout=_seconds(timeout),
             result_ttl=0,
             retry=IF_ITS_WORKER_DIES,
+            job_id=job_id,
+            pipeline=pipeline,
         )
 
     def _tend(self, box: Box, key: str, row: Todo) -> None:

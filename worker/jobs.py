@@ -92,6 +92,14 @@ def _do_not_retry() -> None:
 
 
 def _carry(packed: tuple[str, ...]) -> None:
-    with office().database.transaction() as session:
-        Delivery.accept(session, [unpack(*packed)])
-    office().bell.ring("inbox")
+    letter, job, bell = unpack(*packed), get_current_job(), office().bell
+    try:
+        with office().database.transaction() as session:
+            Delivery.accept(session, [letter])
+    except SQLAlchemyError:
+        if job:
+            bell.note_redis_only(job.id, letter.received_at)
+        raise
+    if job:
+        bell.note_stored(job.id)
+    bell.ring("inbox")
