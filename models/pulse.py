@@ -12,7 +12,6 @@ from rq import Queue, Worker
 from rq.worker import BaseWorker, WorkerStatus
 
 PREFIX = "meetergo-inbox:ran"
-DEATHS = "meetergo-inbox:worker-deaths"
 DEATHS_COUNT_FOR = timedelta(minutes=10)
 GRACE_SECONDS = 60
 """A worker's registration outlives its promised heartbeat by this; RQ's own constant. In it, the worker is late."""
@@ -105,22 +104,26 @@ def note_death(redis: "Redis", pid: int) -> None:
     for worker in Worker.all(redis):
         if worker.pid == pid and worker.hostname == socket.gethostname():
             worker.register_death()
-            for box in worker.queue_names():
-                redis.zadd(DEATHS, {f"{box}:{uuid4()}": now.timestamp()})
-    redis.zremrangebyscore(DEATHS, 0, (now - DEATHS_COUNT_FOR).timestamp())
-    redis.expire(DEATHS, DEATHS_COUNT_FOR)
+            for name in worker.queue_names():
+                redis.zadd(_deaths(redis), {f"{uuid4()}:{name}": now.timestamp()})
+    redis.zremrangebyscore(_deaths(redis), 0, (now - DEATHS_COUNT_FOR).timestamp())
+    redis.expire(_deaths(redis), DEATHS_COUNT_FOR)
 
 
 def deaths(redis: "Redis") -> Mapping[str, int]:
-    """Box -> how many of its workers died within `DEATHS_COUNT_FOR`, on all machines.
+    """Name of a queue -> how many of its workers died within `DEATHS_COUNT_FOR`, on all machines.
 
     Raises:
         RedisError: Redis is away.
     """
     since = (clock(redis) - DEATHS_COUNT_FOR).timestamp()
-    members = cast("list[bytes]", redis.zrangebyscore(DEATHS, since, "+inf"))
-    return Counter(member.decode().partition(":")[0] for member in members)
+    members = cast("list[bytes]", redis.zrangebyscore(_deaths(redis), since, "+inf"))
+    return Counter(member.decode().partition(":")[2] for member in members)
 
 
 def _key(task: str) -> str:
     return f"{PREFIX}:{socket.gethostname()}:{task}"
+
+
+def _deaths(redis: "Redis") -> str:
+    return "meetergo-inbox:worker-deaths"

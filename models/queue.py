@@ -184,7 +184,7 @@ class Bell:
         job_id, description = str(uuid4()), "a delivery, while the database is away"
         with self.redis.pipeline() as pipeline:
             self._enqueue("inbox", CARRY, pack(letter), description, CARRY_TIMEOUT, job_id=job_id, pipeline=pipeline)
-            redis_only.add(pipeline, job_id, letter.received_at)
+            redis_only.add(self.redis, job_id, letter.received_at, pipeline)
             pipeline.execute()
 
     def _enqueue(

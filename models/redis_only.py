@@ -12,7 +12,6 @@ from redis import Redis
 from redis.client import Pipeline
 from rq.job import Job
 
-KEY = "meetergo-inbox:redis-only"
 CHECKED_AT_ONCE = 500
 """Entries whose job is looked for in one call of `drop_gone`."""
 
@@ -30,14 +29,14 @@ class RedisOnly:
     oldest: datetime | None = None
 
 
-def add(redis: "Redis | Pipeline", job_id: str, received_at: datetime) -> None:
+def add(redis: "Redis", job_id: str, received_at: datetime, pipeline: Pipeline | None = None) -> None:
     """Counts a body that a job carries; one that is counted already stays as it is."""
-    redis.zadd(KEY, {job_id: received_at.timestamp()}, nx=True)
+    (pipeline if pipeline is not None else redis).zadd(_key(redis), {job_id: received_at.timestamp()}, nx=True)
 
 
 def remove(redis: "Redis", job_id: str) -> None:
     """Takes a body out of the count: it is stored."""
-    redis.zrem(KEY, job_id)
+    redis.zrem(_key(redis), job_id)
 
 
 def read(redis: "Redis") -> RedisOnly:
@@ -47,8 +46,8 @@ def read(redis: "Redis") -> RedisOnly:
         RedisError: Redis is down.
     """
     pipeline = redis.pipeline(transaction=False)
-    pipeline.zcard(KEY)
-    pipeline.zrange(KEY, 0, 0, withscores=True)
+    pipeline.zcard(_key(redis))
+    pipeline.zrange(_key(redis), 0, 0, withscores=True)
     count, oldest = pipeline.execute()
     return RedisOnly(count, datetime.fromtimestamp(oldest[0][1], UTC) if oldest else None)
 
@@ -62,9 +61,13 @@ def drop_gone(redis: "Redis") -> int:
     Raises:
         RedisError: Redis is down.
     """
-    ids = [cast("bytes", member).decode() for member in redis.zrange(KEY, 0, CHECKED_AT_ONCE - 1)]
+    ids = [cast("bytes", member).decode() for member in redis.zrange(_key(redis), 0, CHECKED_AT_ONCE - 1)]
     pipeline = redis.pipeline(transaction=False)
     for job_id in ids:
         pipeline.exists(Job.key_for(job_id))
     gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
-    return redis.zrem(KEY, *gone) if gone else 0
+    return redis.zrem(_key(redis), *gone) if gone else 0
+
+
+def _key(redis: "Redis") -> str:
+    return "meetergo-inbox:redis-only"

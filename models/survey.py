@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.errors import UndefinedColumn, UndefinedTable
@@ -99,7 +99,7 @@ class Survey:
     reconciled: Reconciled | None = None
     write_fault: SQLAlchemyError | None = None
     redis_only: RedisOnly | None = None
-    deaths: Mapping[str, int] = field(default_factory=dict)
+    deaths: Mapping[Box, int] = field(default_factory=dict)
     failing: Causes = field(default_factory=Causes)
     from_future: int = 0
     clock_lead: timedelta = timedelta(0)
@@ -146,7 +146,7 @@ def lacks_tables(error: Exception) -> bool:
 
 def _of_database(database: Database, now: datetime) -> dict[str, Any]:
     with database.reading() as session:
-        time = _clock(session, now)
+        time = _clock(session)
         return dict(
             rows={box: _rows(session, kind, now) for box, kind in ROWS.items()},
             accepted_per_minute=_per_minute(session, Delivery.received_at, now),
@@ -154,16 +154,17 @@ def _of_database(database: Database, now: datetime) -> dict[str, Any]:
             reconciled=Reconciled.of(session),
             failing=Causes.of_failing_again(session, Delivery),
             from_future=_from_future(session, time),
-            clock_lead=now - time,
+            clock_lead=datetime.now(UTC) - time,
         )
 
 
 def _of_redis(bell: Bell) -> dict[str, Any]:
+    deaths = pulse.deaths(bell.redis)
     return dict(
         jobs={box: _jobs(bell, box) for box in BOXES},
         next_runs=pulse.next_runs(bell.redis),
         redis_only=redis_only.read(bell.redis),
-        deaths=pulse.deaths(bell.redis),
+        deaths={box: deaths.get(bell.queue(box).name, 0) for box in BOXES},
     )
 
 
@@ -175,11 +176,11 @@ def _write_fault(database: Database) -> SQLAlchemyError | None:
     return None
 
 
-def _clock(session: Session, now: datetime) -> datetime:
-    """What time it is for the database. SQLite has no clock of its own."""
+def _clock(session: Session) -> datetime:
+    """What time it is for the database. SQLite's clock is this machine's."""
     if session.get_bind().dialect.name == "sqlite":
-        return now
-    return session.scalar(select(func.clock_timestamp(type_=DateTime(timezone=True)))) or now
+        return datetime.now(UTC)
+    return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
 
 
 def _from_future(session: Session, time: datetime) -> int:
