@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from console.look import Look
-from console.sentences import MIGRATE, lacks_tables, sentence
+from console.sentences import MIGRATE, first_line, sentence
 from console.wording import count, duration, printable
+from models.pulse import DEATHS_COUNT_FOR
 from models.queue import BOXES, Box
-from models.survey import Survey
+from models.survey import CLOCK_TOLERANCE, Survey, lacks_tables
 from worker.schedule import SCHEDULE
 
 NOUNS: dict[Box, tuple[str, str]] = {
@@ -37,8 +38,11 @@ def concerns(look: Look) -> list[Concern]:
     seen = look.seen
     return [
         *_of_stores(seen, look.lacks_tables),
+        *_of_redis_only(seen),
         *_of_processes(seen),
+        *_of_failures(seen),
         *_of_rows(seen, look.longest_wait),
+        *_of_clocks(seen),
         *_of_reconciling(seen),
         *_of_the_key(look.key_days_left),
     ]
@@ -48,6 +52,19 @@ def _of_stores(seen: Survey, is_bare: bool) -> Iterator[Concern]:
     if is_bare:
         yield Concern("the database does not have the tables of this version", MIGRATE)
     yield from (Concern(sentence(fault)) for fault in seen.faults if not lacks_tables(fault))
+    if seen.write_fault and not lacks_tables(seen.write_fault):
+        reason = first_line(seen.write_fault)
+        yield Concern(f"the database answers, but cannot be written: {reason}. Webhooks are kept in Redis until it can")
+
+
+def _of_redis_only(seen: Survey) -> Iterator[Concern]:
+    held = seen.redis_only
+    if held and held.count:
+        are = "is" if held.count == 1 else "are"
+        since = f", the oldest for {duration(seen.at - held.oldest)}" if held.oldest else ""
+        yield Concern(
+            f"{count(held.count, 'webhook', 'webhooks')} {are} in Redis only{since}: do not restart or empty it"
+        )
 
 
 def _of_processes(seen: Survey) -> Iterator[Concern]:
@@ -56,11 +73,31 @@ def _of_processes(seen: Survey) -> Iterator[Concern]:
     alone = [box for box in BOXES if not seen.jobs[box].workers]
     if alone:
         yield Concern(f"no worker works at the {' and the '.join(alone)}", "python -m worker")
+    for box in BOXES:
+        if seen.deaths.get(box):
+            died = count(seen.deaths[box], "time", "times")
+            yield Concern(
+                f"workers of the {box} died {died} in the last {duration(DEATHS_COUNT_FOR)} (their log says how)",
+                f"python -m console {NOUNS[box][1]} list --status dead",
+            )
     stopped = [task for task in SCHEDULE if task not in seen.next_runs]
     if "sweep" in stopped:
         yield Concern("the schedule does not run", "python -m worker.schedule")
     elif stopped:
         yield Concern(f"the schedule does not get through with: {', '.join(stopped)} (its log says why)")
+
+
+def _of_failures(seen: Survey) -> Iterator[Concern]:
+    failing = seen.failing
+    if failing.rows:
+        what = f"{count(failing.rows, 'delivery fails', 'deliveries fail')} again and again"
+        yield Concern(f"{what} ({printable(failing.in_words())})", "python -m console deliveries errors")
+    if "processing_stuck" in seen.incidents:
+        since = duration(seen.at - seen.incidents["processing_stuck"])
+        yield Concern(
+            f"a drain ended without an outcome, {since} ago (the worker's log says more)",
+            "python -m console deliveries list --status pending",
+        )
 
 
 def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
@@ -73,6 +110,17 @@ def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
             waited = duration(seen.at - (rows.oldest_waiting or seen.at))
             what = f"{count(rows.waiting, singular, plural)} waiting, the oldest for {waited}"
             yield Concern(what, f"python -m console {plural} list --status pending")
+
+
+def _of_clocks(seen: Survey) -> Iterator[Concern]:
+    if seen.from_future:
+        yield Concern(
+            f"{count(seen.from_future, 'delivery says it was', 'deliveries say they were')} received in the future: "
+            "set the clock of the receiver's machine"
+        )
+    if abs(seen.clock_lead) > CLOCK_TOLERANCE:
+        side = "ahead of" if seen.clock_lead > timedelta(0) else "behind"
+        yield Concern(f"this machine's clock is {duration(abs(seen.clock_lead))} {side} the database's: set it")
 
 
 def _of_reconciling(seen: Survey) -> Iterator[Concern]:

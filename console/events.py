@@ -9,13 +9,14 @@ from console import output, rows
 from console.filters import Moment
 from console.output import as_json
 from console.pace import stoppable
-from console.sentences import StoreError, lacks_tables, sentence
+from console.sentences import StoreError, sentence
 from console.stores import open_database
 from console.tail import Tail
 from console.timeline import line
 from models.database import Database
 from models.happening import Happening
 from models.settings import DatabaseSettings
+from models.survey import lacks_tables
 
 EVERY = timedelta(seconds=1)
 

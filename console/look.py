@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from console import sentences
 from console.settings import StatusSettings
 from models.database import Database
 from models.migration import is_up_to_date
@@ -44,7 +43,7 @@ def look_at(settings: StatusSettings, database: Database, bell: Bell, now: datet
 
 def _lacks_tables(database: Database, seen: Survey) -> bool:
     if seen.rows is None:
-        return any(sentences.lacks_tables(fault) for fault in seen.faults)
+        return seen.lacks_tables
     try:
         return not is_up_to_date(database.engine)
     except SQLAlchemyError:

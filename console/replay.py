@@ -8,7 +8,6 @@ from typing import Any
 import click
 from redis.exceptions import RedisError
 from rich.console import Console
-from rq import Worker
 from sqlalchemy import Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +19,7 @@ from console.ids import delivery_ids
 from console.operator import operators_office, signed
 from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
 from console.wording import count
+from models import pulse
 from models.delivery import Delivery
 from worker.office import Office
 from worker.outlook import Outlook
@@ -164,7 +164,7 @@ def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
 
 def _somebody_works(office: Office) -> bool:
     try:
-        return bool(Worker.all(queue=office.bell.queue("inbox")))
+        return bool(pulse.living_workers(office.bell.queue("inbox")))
     except RedisError:
         return False
 

@@ -1,11 +1,11 @@
 """Sentences: what a store's error means for who sits at the desk."""
 
-from psycopg.errors import UndefinedColumn, UndefinedTable
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from console.wording import printable
+from models.survey import lacks_tables
 
 MIGRATE = "python -m console migrate"
 NO_TABLES = f"the database does not have the tables of this version: {MIGRATE}"
@@ -25,13 +25,6 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OperationalError | InterfaceError | NoConnectionFree):
         return f"the database does not answer: {first_line(error)}"
     return f"the database refuses: {first_line(error)}"
-
-
-def lacks_tables(error: Exception) -> bool:
-    """Whether the database is there, but not as this version needs it."""
-    cause = getattr(error, "orig", None)
-    words = str(cause).startswith(("no such table", "no such column"))
-    return isinstance(cause, UndefinedTable | UndefinedColumn) or (isinstance(error, SQLAlchemyError) and words)
 
 
 def first_line(error: Exception) -> str:

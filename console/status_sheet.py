@@ -16,6 +16,7 @@ from console.wording import NONE, age, count, moment
 from models.queue import BOXES, Box
 from models.reconciliation import Reconciled
 from models.survey import RATE_OVER, Survey
+from worker.alerts import SIGNS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 HEADS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
@@ -31,7 +32,11 @@ def facts(look: Look, found: Sequence[Concern]) -> Json:
         "needs_person": bool(found),
         "concerns": [asdict(concern) for concern in found],
         "database": {"answers": seen.rows is not None or look.lacks_tables, "is_up_to_date": _up_to_date(look)},
+        "database_can_be_written": None if seen.rows is None else seen.write_fault is None,
         "redis": {"answers": seen.jobs is not None},
+        "redis_only": seen.redis_only and asdict(seen.redis_only),
+        "failing_again": seen.failing.rows if seen.rows else None,
+        "worker_deaths": dict(seen.deaths) if seen.jobs else None,
         "boxes": {box: _box(seen, box) for box in BOXES},
         "accepted_per_minute": seen.accepted_per_minute if seen.rows else None,
         "incidents": dict(seen.incidents) if seen.rows else None,
@@ -87,7 +92,9 @@ def sheet(look: Look, found: Sequence[Concern]) -> Iterator[RenderableType]:
         return
     yield Text("This needs a person:", style="bold red")
     for concern in found:
-        yield Text(f"  {concern.what}" + (f": {concern.command}" if concern.command else ""))
+        yield Text(f"  {concern.what}")
+        if concern.command:
+            yield Text(f"      {concern.command}", style="cyan", no_wrap=True, overflow="ignore")
 
 
 def _line(seen: Survey, box: Box) -> list[str | Text]:
@@ -104,22 +111,35 @@ def _around(look: Look) -> dict[str, str | Text | None]:
     seen = look.seen
     runs = (f"{task} {age(at, seen.at)}" for task, at in sorted(seen.next_runs.items()))
     redis, database = ("answers" if store is not None else "away" for store in (seen.jobs, seen.rows))
+    if seen.write_fault:
+        database = "answers, but cannot be written"
     over = count(int(RATE_OVER / timedelta(minutes=1)), "minute", "minutes")
     return {
         "database": "lacks tables" if look.lacks_tables else database,
         "redis": redis,
+        "in Redis only": _redis_only(seen),
         "accepted": f"{seen.accepted_per_minute:.1f} a minute, over the last {over}" if seen.rows else None,
         "schedule": (", ".join(runs) or "does not run") if seen.jobs else None,
-        "incidents": ", ".join(_incidents(seen)) or None,
+        "incidents": ", ".join(_incidents(look)) or None,
         "reconcile": _last_run(seen),
         "API key": None if look.key_days_left is None else count(look.key_days_left, "day left", "days left"),
     }
 
 
-def _incidents(seen: Survey) -> Iterator[str]:
-    """What the operators were told of. Each stays open until it has been over for a minute."""
+def _redis_only(seen: Survey) -> str | None:
+    held = seen.redis_only
+    if not held or not held.count:
+        return None
+    return f"{count(held.count, 'webhook', 'webhooks')}, the oldest {age(held.oldest, seen.at)}"
+
+
+def _incidents(look: Look) -> Iterator[str]:
+    """What the operators were told of. Each stays open until it has been over for a while."""
+    seen = look.seen
     for kind, since in seen.incidents.items():
-        yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, seen.at)})"
+        is_over = kind in SIGNS and SIGNS[kind](seen, look.longest_wait) is False
+        suffix = "; over now, and closed when it stays so" if is_over else ""
+        yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, seen.at)}{suffix})"
 
 
 def _last_run(seen: Survey) -> str | None:

@@ -3,7 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -417,4 +417,5 @@ def _begin_as_writer(connection: Connection) -> None:
             time.sleep(LOOK.total_seconds())
         connection.exec_driver_sql(BEGIN)  # its error is SQLAlchemy's
     finally:
-        raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000:.0f}")
+        with suppress(sqlite3.ProgrammingError):  # it was discarded, and is closed
+            raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000:.0f}")

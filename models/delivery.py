@@ -120,7 +120,9 @@ class Delivery(Todo, Model):
 
         What became due together, such as by a replay, is taken in the order in which it came.
         """
-        query = select(cls).where(cls.is_due(now)).order_by(cls.attempts, cls.due_at, cls.received_at, cls.id).limit(most)
+        query = (
+            select(cls).where(cls.is_due(now)).order_by(cls.attempts, cls.due_at, cls.received_at, cls.id).limit(most)
+        )
         return session.scalars(query.with_for_update(skip_locked=True)).all()
 
     @classmethod

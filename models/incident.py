@@ -86,7 +86,7 @@ class Incident(Model):
             select(cls).where(cls.kind == kind, cls.ended_at.is_(None)).with_for_update()
         ).one_or_none()
         if incident:
-            incident._go_on(holds, channels, now)
+            incident.go_on(holds, channels, now)
         elif holds:
             row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"))
             session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
@@ -115,7 +115,8 @@ class Incident(Model):
         if heard:
             self.told = {**self.told, channel: heard}
 
-    def _go_on(self, holds: bool, channels: Collection[str], now: datetime) -> None:
+    def go_on(self, holds: bool, channels: Collection[str], now: datetime) -> None:
+        """Keeps whether it is still so: it is over when it has not been for a while."""
         self.told = {**dict.fromkeys(channels, "nothing"), **self.told}
         if holds:
             self.calm_since = None

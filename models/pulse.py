@@ -1,15 +1,22 @@
 """The pulse: what a process without a port leaves in Redis, so that others can tell it works."""
 
 import socket
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import cast
+from uuid import uuid4
 
 from redis import Redis
 from rq import Queue, Worker
+from rq.worker import BaseWorker, WorkerStatus
 
 from models.redis_client import key_of
 
 RAN = "ran"
+DEATHS_COUNT_FOR = timedelta(minutes=10)
+GRACE_SECONDS = 60
+"""A worker's registration outlives its promised heartbeat by this; RQ's own constant. In it, the worker is late."""
 
 
 def beat(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> None:
@@ -45,14 +52,80 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
     return runs
 
 
+def clock(redis: "Redis") -> datetime:
+    """What time it is for Redis, UTC: the same for each machine, however wrong its own clock is.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    seconds, microseconds = redis.time()
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
+
+
+def living_workers(queue: Queue) -> list[BaseWorker]:
+    """The workers of a queue, on all machines, without those that were killed and are still registered.
+
+    An idle worker renews its registration long before the grace begins. One that is busy promised to end within the
+    time limit of its job. No clock but Redis's is read.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    workers = Worker.all(queue=queue)
+    pipeline = queue.connection.pipeline(transaction=False)
+    for worker in workers:
+        pipeline.ttl(worker.key)
+    lasts = pipeline.execute()
+    return [worker for worker, seconds in zip(workers, lasts, strict=True) if _lives(worker, seconds)]
+
+
+def _lives(worker: BaseWorker, seconds: int) -> bool:
+    return seconds > (0 if worker.get_state() == WorkerStatus.BUSY else GRACE_SECONDS)
+
+
 def worker_runs(queue: Queue) -> bool:
     """Whether a worker of this machine, or of this container, listens to a queue.
 
     Raises:
         RedisError: Redis is away.
     """
-    return any(worker.hostname == socket.gethostname() for worker in Worker.all(queue=queue))
+    return any(worker.hostname == socket.gethostname() for worker in living_workers(queue))
+
+
+def note_death(redis: "Redis", pid: int) -> None:
+    """Says that a worker of this machine was killed: it counts as dead, not as alive until its registration expires.
+
+    Args:
+        redis: where workers are registered.
+        pid: of the process; nothing happens if it was no worker.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    now = clock(redis)
+    for worker in Worker.all(redis):
+        if worker.pid == pid and worker.hostname == socket.gethostname():
+            worker.register_death()
+            for name in worker.queue_names():
+                redis.zadd(_deaths(redis), {f"{uuid4()}:{name}": now.timestamp()})
+    redis.zremrangebyscore(_deaths(redis), 0, (now - DEATHS_COUNT_FOR).timestamp())
+    redis.expire(_deaths(redis), DEATHS_COUNT_FOR)
+
+
+def deaths(redis: "Redis") -> Mapping[str, int]:
+    """Name of a queue -> how many of its workers died within `DEATHS_COUNT_FOR`, on all machines.
+
+    Raises:
+        RedisError: Redis is away.
+    """
+    since = (clock(redis) - DEATHS_COUNT_FOR).timestamp()
+    members = cast("list[bytes]", redis.zrangebyscore(_deaths(redis), since, "+inf"))
+    return Counter(member.decode().partition(":")[2] for member in members)
 
 
 def _key(redis: "Redis", task: str) -> str:
     return key_of(redis, RAN, socket.gethostname(), task)
+
+
+def _deaths(redis: "Redis") -> str:
+    return key_of(redis, "worker-deaths")

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import structlog
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisSilent
@@ -24,7 +25,7 @@ from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
 from meetergo.address import ACCOUNT
-from models import endpoint
+from models import endpoint, redis_only
 from models.delivery import Letter
 from models.outage import Outage
 from models.own_job import CARRY, EMPTY, TEND, OwnJob
@@ -143,8 +144,31 @@ class Bell:
         Raises:
             RedisError: Redis is down.
         """
-        description = "a delivery, while the database is away"
-        self._enqueue("inbox", CARRY, (*packed, origin_of(self.redis)), description, CARRY_TIMEOUT)
+        *_, received_at = packed[:5]
+        job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is away"
+        with self.redis.pipeline() as pipeline:  # so that nothing is in Redis only and not counted
+            args = (*packed, origin_of(self.redis))
+            self._enqueue("inbox", CARRY, args, description, CARRY_TIMEOUT, job_id=job_id, pipeline=pipeline)
+            redis_only.add(self.redis, job_id, datetime.fromisoformat(received_at), pipeline)
+            pipeline.execute()
+
+    def note_redis_only(self, job_id: str, received_at: datetime) -> None:
+        """Counts a body that its job could not store yet. Never raises."""
+        self._quietly("inbox", lambda: redis_only.add(self.redis, job_id, received_at))
+
+    def note_stored(self, job_id: str) -> None:
+        """Counts a body no more that its job has stored. Never raises."""
+        self._quietly("inbox", lambda: redis_only.remove(self.redis, job_id))
+
+    def drop_gone(self) -> None:
+        """Corrects the count of bodies in Redis only, should a job have been deleted by hand. Never raises."""
+
+        def drop() -> None:
+            gone = redis_only.drop_gone(self.redis)
+            if gone:
+                log.warning("redis_only.gone", jobs=gone)
+
+        self._quietly("inbox", drop)
 
     def _quietly(self, box: Box, action: Callable[[], object]) -> bool:
         try:
@@ -177,16 +201,24 @@ class Bell:
             self._enqueue(box, EMPTY, (box,), f"empty the {box}")
 
     def _enqueue(
-        self, box: Box, job: str, args: tuple[str, ...], description: str, timeout: timedelta = JOB_TIMEOUT
+        self,
+        box: Box,
+        job: str,
+        args: tuple[str, ...],
+        description: str,
+        timeout: timedelta = JOB_TIMEOUT,
+        job_id: str | None = None,
+        pipeline: Pipeline | None = None,
     ) -> None:
         self.queue(box).enqueue(
             job,
             args=args,
-            job_id=self.job_id(box, uuid4().hex),
             description=description,
             job_timeout=_seconds(timeout),
             result_ttl=0,
             retry=IF_ITS_WORKER_DIES,
+            job_id=job_id or self.job_id(box, uuid4().hex),
+            pipeline=pipeline,
         )
 
     def _tend(self, box: Box, key: str, row: Todo) -> None:

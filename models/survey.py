@@ -2,25 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from psycopg.errors import UndefinedColumn, UndefinedTable
 from redis.exceptions import RedisError
-from rq import Worker
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models import pulse
+from models import pulse, redis_only
+from models.causes import Causes
 from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.queue import BOXES, Bell, Box
 from models.reconciliation import Reconciled
+from models.redis_only import RedisOnly
 
 RATE_OVER = timedelta(minutes=5)
 """Rates are means over so long."""
+
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""Clocks of several machines may differ by this before a person has to look."""
+FUTURE_MATTERS_FOR = timedelta(days=1)
 
 BEGINNINGS = {Delivery: Delivery.received_at, Notification: Notification.created_at}
 ROWS: dict[Box, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
@@ -53,7 +59,7 @@ class Jobs:
         queued: jobs to be run now.
         scheduled: failed rows that wait for their next try.
         failed: dead rows, as RQ's own tools show them.
-        workers: how many work at it, on all machines.
+        workers: how many live and work at it, on all machines.
     """
 
     queued: int
@@ -75,6 +81,12 @@ class Survey:
         incidents: kind of each open incident -> when it began; of a schedule that does not run, as it left them.
         faults: why a store did not answer.
         reconciled: how reconciling goes; None if nobody does it.
+        write_fault: why a database that answers cannot be written; None if it can, or if it does not answer.
+        redis_only: webhooks that the database does not have yet; None if Redis did not answer.
+        deaths: by box, how many workers died within `pulse.DEATHS_COUNT_FOR`.
+        failing: deliveries that fail again and again.
+        from_future: deliveries whose time of receipt has not come yet.
+        clock_lead: how far this machine's clock is ahead of the database's; zero if they run on one machine.
     """
 
     at: datetime
@@ -85,32 +97,97 @@ class Survey:
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
     faults: tuple[Exception, ...] = ()
     reconciled: Reconciled | None = None
+    write_fault: SQLAlchemyError | None = None
+    redis_only: RedisOnly | None = None
+    deaths: Mapping[Box, int] = field(default_factory=dict)
+    failing: Causes = field(default_factory=Causes)
+    from_future: int = 0
+    clock_lead: timedelta = timedelta(0)
+
+    @property
+    def lacks_tables(self) -> bool:
+        """Whether the database answers, but not as this version needs it."""
+        return any(lacks_tables(fault) for fault in self.faults)
+
+    @property
+    def is_database_down(self) -> bool:
+        """Whether the database does not answer at all."""
+        return self.rows is None and not self.lacks_tables
+
+    @property
+    def is_clock_wrong(self) -> bool:
+        """Whether somebody's clock shows another time than the others'."""
+        return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
 def survey(database: Database, bell: Bell, now: datetime) -> Survey:
-    """Asks both stores. One that is away leaves its part out; never raises for that."""
-    rows: Mapping[Box, Rows] | None = None
-    jobs: Mapping[Box, Jobs] | None = None
-    next_runs: Mapping[str, datetime] = {}
-    incidents: Mapping[IncidentKind, datetime] = {}
-    reconciled: Reconciled | None = None
-    accepted = 0.0
+    """Asks both stores, and tries to write. One that is away leaves its part out; never raises for that."""
+    seen: dict[str, Any] = {"rows": None, "jobs": None}
     faults: list[Exception] = []
     try:
-        with database.reading() as session:
-            rows = {box: _rows(session, kind, now) for box, kind in ROWS.items()}
-            accepted = _per_minute(session, Delivery.received_at, now)
-            incidents = Incident.open_ones(session)
-            reconciled = Reconciled.of(session)
+        seen |= _of_database(database, now)
     except SQLAlchemyError as error:
-        rows = None
         faults.append(error)
+    else:
+        seen["write_fault"] = _write_fault(database)
     try:
-        jobs, next_runs = {box: _jobs(bell, box) for box in BOXES}, pulse.next_runs(bell.redis)
+        seen |= _of_redis(bell)
     except RedisError as error:
-        jobs, next_runs = None, {}
         faults.append(error)
-    return Survey(now, rows, jobs, next_runs, accepted, incidents, tuple(faults), reconciled)
+    return Survey(at=now, faults=tuple(faults), **seen)
+
+
+def lacks_tables(error: Exception) -> bool:
+    """Whether an error says that the database is there, but not as this version needs it."""
+    cause = getattr(error, "orig", None)
+    words = str(cause).startswith(("no such table", "no such column"))
+    return isinstance(cause, UndefinedTable | UndefinedColumn) or (isinstance(error, SQLAlchemyError) and words)
+
+
+def _of_database(database: Database, now: datetime) -> dict[str, Any]:
+    with database.reading() as session:
+        time = _clock(session)
+        return dict(
+            rows={box: _rows(session, kind, now) for box, kind in ROWS.items()},
+            accepted_per_minute=_per_minute(session, Delivery.received_at, now),
+            incidents=Incident.open_ones(session),
+            reconciled=Reconciled.of(session),
+            failing=Causes.of_failing_again(session, Delivery),
+            from_future=_from_future(session, time),
+            clock_lead=datetime.now(UTC) - time,
+        )
+
+
+def _of_redis(bell: Bell) -> dict[str, Any]:
+    deaths = pulse.deaths(bell.redis)
+    return dict(
+        jobs={box: _jobs(bell, box) for box in BOXES},
+        next_runs=pulse.next_runs(bell.redis),
+        redis_only=redis_only.read(bell.redis),
+        deaths={box: deaths.get(bell.queue(box).name, 0) for box in BOXES},
+    )
+
+
+def _write_fault(database: Database) -> SQLAlchemyError | None:
+    try:
+        database.probe_write()
+    except SQLAlchemyError as error:
+        return None if "database is locked" in str(error) else error  # SQLite: another writes
+    return None
+
+
+def _clock(session: Session) -> datetime:
+    """What time it is for the database. SQLite's clock is this machine's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return datetime.now(UTC)
+    return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
+
+
+def _from_future(session: Session, time: datetime) -> int:
+    """What ended long ago is nobody's concern any more, whenever it says that it came."""
+    matters = or_(Delivery.ended_at.is_(None), Delivery.ended_at > time - FUTURE_MATTERS_FOR)
+    future = select(func.count()).select_from(Delivery).where(Delivery.received_at > time + CLOCK_TOLERANCE, matters)
+    return session.scalar(future) or 0
 
 
 def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:
@@ -139,5 +216,5 @@ def _jobs(bell: Bell, box: Box) -> Jobs:
         queued=queue.count,
         scheduled=queue.scheduled_job_registry.count,
         failed=queue.failed_job_registry.count,
-        workers=len(Worker.all(queue=queue)),
+        workers=len(pulse.living_workers(queue)),
     )

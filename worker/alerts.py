@@ -2,34 +2,89 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 
 import structlog
+from redis import Redis
+from sqlalchemy import and_, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.elements import ColumnElement
 
+from models.causes import Causes
 from models.database import Database
+from models.delivery import Delivery
 from models.failures import Failure, describe
-from models.incident import EVENTS, Incident, IncidentKind, Told
+from models.incident import EVENTS, TELLING_LEASE, Incident, IncidentKind, Told
+from models.notification import Notification
 from models.queue import Box
 from models.survey import Rows, Survey, survey
 from worker.announcer import fingerprint
 from worker.bulletin import bulletin
 from worker.channels.apprise import AppriseChannel
+from worker.incident_memory import IncidentMemory, alone
 from worker.office import Office
 from worker.settings import AlertSettings
 
-Sign = Callable[[Mapping[Box, Rows], Survey, timedelta], bool]
+Sign = Callable[[Survey, timedelta], bool | None]
+
+RESTS_IN_REDIS_FOR = timedelta(seconds=30)
+"""A webhook that a worker stores sooner is no incident."""
+TELLING_TIME = TELLING_LEASE / 2
+"""After this no other channel is told in one check, while other schedules have to be kept from telling the same."""
+
+
+def _waits_too_long(seen: Survey, patience: timedelta) -> bool | None:
+    if seen.rows is None:
+        return None
+    return any(box.oldest_waiting and seen.at - box.oldest_waiting > patience for box in seen.rows.values())
+
+
+def _is_in_redis_only(seen: Survey, patience: timedelta) -> bool | None:
+    held = seen.redis_only
+    return None if held is None else bool(held.oldest and seen.at - held.oldest > RESTS_IN_REDIS_FOR)
+
+
+def _has_no_worker(seen: Survey, patience: timedelta) -> bool | None:
+    return None if seen.jobs is None else any(not jobs.workers for jobs in seen.jobs.values())
+
+
+def _of_rows(sign: Callable[[Survey, Mapping[Box, Rows]], bool]) -> Sign:
+    """What only a database that answers can show."""
+    return lambda seen, patience: None if seen.rows is None else sign(seen, seen.rows)
+
 
 SIGNS: dict[IncidentKind, Sign] = {
-    "deliveries_dead": lambda rows, seen, patience: rows["inbox"].dead > 0,
-    "notifications_dead": lambda rows, seen, patience: rows["outbox"].dead > 0,
-    "waiting_too_long": lambda rows, seen, patience: any(
-        bool(box.oldest_waiting and seen.at - box.oldest_waiting > patience) for box in rows.values()
-    ),
-    "reconcile_stopped": lambda rows, seen, patience: bool(seen.reconciled and seen.reconciled.error(seen.at)),
+    "deliveries_dead": _of_rows(lambda seen, rows: rows["inbox"].dead > 0),
+    "notifications_dead": _of_rows(lambda seen, rows: rows["outbox"].dead > 0),
+    "failing_again": _of_rows(lambda seen, rows: seen.failing.rows > 0),
+    "waiting_too_long": _waits_too_long,
+    "no_worker": _has_no_worker,
+    "clock_ahead": _of_rows(lambda seen, rows: seen.is_clock_wrong),
+    "redis_only": _is_in_redis_only,
+    "database_read_only": _of_rows(lambda seen, rows: seen.write_fault is not None),
+    "database_down": lambda seen, patience: seen.is_database_down,
+    "redis_down": lambda seen, patience: seen.jobs is None,
+    "reconcile_stopped": _of_rows(lambda seen, rows: bool(seen.reconciled and seen.reconciled.error(seen.at))),
 }
-"""What a person has to look at: by what it shows."""
+"""What a person has to look at: by what it shows. None where that cannot be known now."""
+
+NEEDS_NO_DATABASE: Sequence[IncidentKind] = (
+    "redis_only",
+    "database_read_only",
+    "database_down",
+    "redis_down",
+    "no_worker",
+)
+"""What is kept and told while the database cannot be written."""
+
+LASTS: Mapping[IncidentKind, timedelta] = {
+    "database_down": timedelta(seconds=10),
+    "redis_down": timedelta(seconds=10),
+    "no_worker": timedelta(minutes=1),
+}
+"""What must have been so for this long: a restart is no incident."""
 
 log = structlog.get_logger()
 
@@ -49,36 +104,89 @@ class Alerts:
 
     channels: Mapping[str, AppriseChannel]
     patience: timedelta
+    _memory: IncidentMemory = field(default_factory=IncidentMemory)
+    _since: dict[IncidentKind, datetime] = field(default_factory=dict)
 
     def check(self, office: Office, now: datetime) -> None:
         """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
         seen = survey(office.database, office.bell, now)
-        rows = seen.rows
-        if rows is None:
+        holds = {kind: self._holds(kind, seen) for kind in SIGNS}
+        if seen.rows is not None and seen.write_fault is None:
+            try:
+                self._check_with_table(office, seen, holds)
+            except SQLAlchemyError as error:
+                log.error("database.away", task="alerts", error=type(error).__name__)
+            else:
+                return
+        else:
             log.error("database.away", task="alerts")
-            return
-        for kind, holds in SIGNS.items():
-            with office.database.transaction() as session:
-                Incident.note(session, kind, holds(rows, seen, self.patience), list(self.channels), now)
-        for kind in EVENTS:
-            with office.database.transaction() as session:
-                Incident.note(session, kind, False, list(self.channels), now)
-        self._tell_all(office, rows, now)
+        self._check_without_table(office, seen, holds)
 
-    def _tell_all(self, office: Office, rows: Mapping[Box, Rows], now: datetime) -> None:
+    def _holds(self, kind: IncidentKind, seen: Survey) -> bool | None:
+        """Whether it is so, and has been for long enough; None if nobody knows, or not yet."""
+        shows = SIGNS[kind](seen, self.patience)
+        if not shows:
+            self._since.pop(kind, None)
+            return shows if shows is None else False
+        since = self._since.setdefault(kind, seen.at)
+        return True if seen.at - since >= LASTS.get(kind, timedelta(0)) else None
+
+    def _check_with_table(self, office: Office, seen: Survey, holds: Mapping[IncidentKind, bool | None]) -> None:
+        now, redis = seen.at, office.bell.redis
+        with office.database.transaction() as session:
+            self._memory.move_into(session, redis)
+        self._memory.forget(redis)
+        for kind, is_so in {**holds, **dict.fromkeys(EVENTS, False)}.items():
+            if is_so is not None:
+                with office.database.transaction() as session:
+                    Incident.note(session, kind, is_so, list(self.channels), now)
+        self._tell_all(office, seen)
+        with office.database.reading() as session:
+            self._memory.remember(session.scalars(select(Incident).where(_is_remembered())))
+
+    def _tell_all(self, office: Office, seen: Survey) -> None:
         reachable, database, started = list(self.channels), office.database, time.monotonic()
-        while claimed := _claim(database, reachable, now + timedelta(seconds=time.monotonic() - started)):
+        while claimed := _claim(database, reachable, seen.at + timedelta(seconds=time.monotonic() - started)):
             incident, channel = claimed
-            heard = self._tell(incident, channel, rows, now)
+            heard = self._tell(incident, channel, seen, _causes(database, incident))
             with database.transaction() as session:
                 session.get_one(Incident, incident.id, with_for_update=True).settle(channel, heard)
             if not heard:
                 reachable.remove(channel)
 
-    def _tell(self, incident: Incident, channel: str, rows: Mapping[Box, Rows], now: datetime) -> Told | None:
-        words, said = bulletin(incident, rows, now), dict(kind=incident.kind, channel=self.channels[channel].name)
+    def _check_without_table(self, office: Office, seen: Survey, holds: Mapping[IncidentKind, bool | None]) -> None:
+        redis, memory = office.bell.redis, self._memory
+        with alone(redis) as is_alone:
+            if not is_alone:
+                return
+            memory.load(redis)
+            for kind in NEEDS_NO_DATABASE:
+                is_so = holds[kind]
+                if is_so is not None:
+                    memory.note(kind, is_so, list(self.channels), seen.at)
+            memory.save(redis)
+            self._tell_from_memory(redis, seen)
+
+    def _tell_from_memory(self, redis: "Redis", seen: Survey) -> None:
+        reachable, until = list(self.channels), time.monotonic() + TELLING_TIME.total_seconds()
+        for incident, channel in list(self._memory.untold(reachable, seen.at)):
+            if channel not in reachable:
+                continue
+            heard = self._tell(incident, channel, seen)
+            incident.settle(channel, heard)
+            self._memory.save(redis)
+            if not heard:
+                reachable.remove(channel)
+            if time.monotonic() > until:
+                break
+
+    def _tell(self, incident: Incident, channel: str, seen: Survey, causes: Causes | None = None) -> Told | None:
+        words, said = (
+            bulletin(incident, seen, seen.at, causes),
+            dict(kind=incident.kind, channel=self.channels[channel].name),
+        )
         try:
-            self.channels[channel].tell(words.subject, words.text)
+            self.channels[channel].tell(words.subject, words.text, "success" if incident.ended_at else "failure")
         except Failure as error:
             log.warning("alert.unheard", **said, error=describe(error))
             return None
@@ -89,6 +197,23 @@ class Alerts:
 def _claim(database: Database, channels: Sequence[str], now: datetime) -> tuple[Incident, str] | None:
     with database.transaction() as session:
         return Incident.claim(session, channels, now)
+
+
+def _is_remembered() -> ColumnElement[bool]:
+    return and_(Incident.ended_at.is_(None), Incident.kind.in_(NEEDS_NO_DATABASE))
+
+
+def _causes(database: Database, incident: Incident) -> Causes | None:
+    """What the rows failed of that an incident is about."""
+    with database.reading() as session:
+        match incident.kind:
+            case "deliveries_dead":
+                return Causes.of_dead(session, Delivery)
+            case "notifications_dead":
+                return Causes.of_dead(session, Notification)
+            case "failing_again":
+                return Causes.of_failing_again(session, Delivery)
+    return None
 
 
 @cache

@@ -1,23 +1,76 @@
 """The bulletin: what operators are told of an incident. Counts and commands; nothing of people, and no secret."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from models.causes import Causes
 from models.incident import Incident, IncidentKind
-from models.queue import Box
-from models.survey import Rows
+from models.queue import BOXES, Box
+from models.survey import Rows, Survey
 
 NAMES: Mapping[Box, str] = {"inbox": "deliveries", "outbox": "notifications"}
+SINGULAR: Mapping[Box, str] = {"inbox": "delivery", "outbox": "notification"}
 
 
 @dataclass(frozen=True)
 class Wording:
-    """What to say of one kind of incident, and what to type then."""
+    """What to say of one kind of incident, and what to type then.
+
+    Attributes:
+        began: what it is, if its numbers are not known.
+        over: that it is over.
+        commands: what to type.
+        counted: the same as `began` with the numbers of now; empty if there are none to tell.
+        hint: what else to know, or None.
+    """
 
     began: str
     over: str
     commands: tuple[str, ...]
+    counted: Callable[[Survey], str] = lambda seen: ""
+    hint: str | None = None
+
+
+def _dead(box: Box) -> Callable[[Survey], str]:
+    return lambda seen: _number(seen.rows[box].dead, box, "is dead", "are dead") if seen.rows else ""
+
+
+def _failing(seen: Survey) -> str:
+    return _number(seen.failing.rows, "inbox", "fails again and again", "fail again and again")
+
+
+def _from_future(seen: Survey) -> str:
+    return _number(seen.from_future, "inbox", "was received in the future", "were received in the future")
+
+
+def _redis_only(seen: Survey) -> str:
+    held = seen.redis_only.count if seen.redis_only else 0
+    webhooks = "1 webhook is" if held == 1 else f"{held} webhooks are"
+    return f"{webhooks} in Redis only: do not restart or empty it" if held else ""
+
+
+def _waiting(seen: Survey) -> str:
+    """Of the box whose oldest row waits longest."""
+    waiting = [(rows.oldest_waiting, box, rows) for box, rows in (seen.rows or {}).items() if rows.oldest_waiting]
+    if not waiting:
+        return ""
+    oldest, box, rows = min(waiting, key=lambda entry: entry[0] or seen.at)
+    return f"{_number(rows.waiting, box, 'waits', 'wait')}, the oldest for {in_words(seen.at - (oldest or seen.at))}"
+
+
+def _deaths(seen: Survey) -> str:
+    died = [f"{number} at the {box}" for box, number in seen.deaths.items() if number]
+    return f"workers died: {', '.join(died)}" if died else ""
+
+
+def _no_worker(seen: Survey) -> str:
+    alone = [box for box in BOXES if seen.jobs and not seen.jobs[box].workers]
+    return f"no worker works at the {' and the '.join(alone)}" if alone else ""
+
+
+def _number(number: int, box: Box, one: str, many: str) -> str:
+    return "" if not number else f"1 {SINGULAR[box]} {one}" if number == 1 else f"{number} {NAMES[box]} {many}"
 
 
 WORDINGS: dict[IncidentKind, Wording] = {
@@ -25,61 +78,77 @@ WORDINGS: dict[IncidentKind, Wording] = {
         "deliveries are dead",
         "no delivery is dead any more",
         ("deliveries list --status dead", "replay --dead --dry-run"),
+        _dead("inbox"),
     ),
     "notifications_dead": Wording(
         "notifications are dead",
         "no notification is dead any more",
         ("notifications list --status dead", "notifications replay --dead --dry-run"),
-    ),
-    "waiting_too_long": Wording(
-        "something waits too long",
-        "nothing waits too long any more",
-        ("status", "deliveries list --status pending"),
+        _dead("outbox"),
     ),
     "failing_again": Wording(
         "deliveries fail again and again",
         "no delivery fails again and again any more",
         ("deliveries errors", "replay --status pending --dry-run"),
+        _failing,
+    ),
+    "waiting_too_long": Wording(
+        "something waits too long",
+        "nothing waits too long any more",
+        ("status", "deliveries list --status pending"),
+        _waiting,
     ),
     "processing_stuck": Wording(
         "a drain ended without an outcome",
         "each drain has an outcome again",
         ("status", "deliveries list --status pending"),
+        hint="The log of the worker says which deliveries it held.",
     ),
     "worker_died": Wording(
         "a worker died",
         "no worker has died for 10 minutes",
-        ("status", "deliveries errors"),
+        ("status", "deliveries list --status dead"),
+        _deaths,
+        "It was restarted, and what it held is tried again. The log of the worker says how it died.",
     ),
     "no_worker": Wording(
         "no worker runs",
         "each box has a worker again",
         ("alive worker", "status"),
+        _no_worker,
+        "What comes in is kept, and waits.",
     ),
     "clock_ahead": Wording(
-        "a clock is wrong: deliveries were received in the future",
+        "a clock is wrong",
         "no delivery was received in the future any more",
         ("status",),
+        _from_future,
+        "Set the clock of the receiver's machine, and of this one.",
     ),
     "redis_only": Wording(
         "webhooks are in Redis only: do not restart or empty it",
         "no webhook is in Redis only any more",
         ("status",),
+        _redis_only,
+        "The database cannot store them now. They are stored as soon as it can.",
     ),
     "database_read_only": Wording(
         "the database answers, but cannot be written",
         "the database can be written again",
         ("status",),
+        hint="Webhooks are kept in Redis until it can: do not restart or empty it.",
     ),
     "database_down": Wording(
         "the database does not answer",
         "the database answers again",
         ("status",),
+        hint="Webhooks are kept in Redis until it does: do not restart or empty it.",
     ),
     "redis_down": Wording(
         "Redis does not answer",
         "Redis answers again",
         ("status",),
+        hint="Webhooks are kept in the database, and are handled when it does.",
     ),
     "reconcile_stopped": Wording(
         "reconcile does not read everything",
@@ -97,16 +166,25 @@ class Bulletin:
     text: str
 
 
-def bulletin(incident: Incident, rows: Mapping[Box, Rows], now: datetime) -> Bulletin:
-    """An incident in words: that it began, or that it is over, and how everything is now."""
-    wording, counts = WORDINGS[incident.kind], [_count(box, rows[box], now) for box in NAMES]
+def bulletin(incident: Incident, seen: Survey, now: datetime, causes: Causes | None = None) -> Bulletin:
+    """An incident in words: that it began, or that it is over, and how everything is now.
+
+    Args:
+        incident: which.
+        seen: how everything is.
+        now: the time, UTC.
+        causes: what the rows failed of, if it is about rows that failed.
+    """
+    wording, counts = WORDINGS[incident.kind], list(_counts(seen, now))
     if incident.ended_at:
         lasted = in_words(incident.ended_at - incident.began_at)
         lines = [f"It began at {_clock(incident.began_at)} and lasted {lasted}.", *counts]
         return Bulletin(f"meetergo-inbox: over: {wording.over}", "\n".join(lines))
-    lines = [f"Since {_clock(incident.began_at)}.", *counts, "What to type next:"]
-    lines += [f"  python -m console {command}" for command in wording.commands]
-    return Bulletin(f"meetergo-inbox: {wording.began}", "\n".join(lines))
+    lines = [f"Since {_clock(incident.began_at)}.", *counts]
+    lines += [f"Most frequent cause: {causes.in_words()}."] if causes and causes.most_frequent else []
+    lines += [wording.hint] if wording.hint else []
+    lines += ["What to type next:", *(f"  python -m console {command}" for command in wording.commands)]
+    return Bulletin(f"meetergo-inbox: {wording.counted(seen) or wording.began}", "\n".join(lines))
 
 
 def in_words(duration: timedelta) -> str:
@@ -116,6 +194,14 @@ def in_words(duration: timedelta) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+def _counts(seen: Survey, now: datetime) -> Iterator[str]:
+    if seen.rows:
+        yield from (_count(box, seen.rows[box], now) for box in NAMES)
+    held = _redis_only(seen)
+    if held:
+        yield f"{held[0].upper()}{held[1:]}."
 
 
 def _count(box: Box, rows: Rows, now: datetime) -> str:

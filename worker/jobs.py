@@ -108,6 +108,14 @@ def _carry(packed: tuple[str, ...]) -> None:
     except ValueError:
         _do_not_retry()
         raise Dead("this webhook cannot be read: it was not written by meetergo-inbox") from None
-    with office().database.transaction() as session:
-        Delivery.accept(session, [letter])
-    office().bell.ring("inbox")
+    job, bell = get_current_job(), office().bell
+    try:
+        with office().database.transaction() as session:
+            Delivery.accept(session, [letter])
+    except SQLAlchemyError:
+        if job:
+            bell.note_redis_only(job.id, letter.received_at)
+        raise
+    if job:
+        bell.note_stored(job.id)
+    bell.ring("inbox")

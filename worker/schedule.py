@@ -99,7 +99,8 @@ def _run(name: str, task: Task, work_place: Office, interval: timedelta) -> None
     """A task that fails now is run again when it is due again: a database may be away for a while."""
     try:
         task(work_place, datetime.now(UTC))
-        pulse.beat(work_place.bell.redis, name, datetime.now(UTC) + interval, interval * MISSED_RUNS)
+        redis = work_place.bell.redis
+        pulse.beat(redis, name, pulse.clock(redis) + interval, interval * MISSED_RUNS)
     except Exception as error:
         log.error("schedule.failed", task=name, error=type(error).__name__)
 

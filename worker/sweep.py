@@ -23,6 +23,7 @@ def sweep(office: Office, now: datetime) -> None:
     """Takes up what killed workers held, rings for what is overdue, links bookings to users whose mapping is new."""
     for box in BOXES:
         office.bell.revive(box)
+    office.bell.drop_gone()
     for box, rows in BOXES.items():
         with office.database.reading() as session:
             is_overdue = session.scalar(select(exists().where(rows.is_due(now - OVERDUE_AFTER))))

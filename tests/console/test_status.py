@@ -80,7 +80,7 @@ def test_dead_rows_need_a_person(healthy: Desk) -> None:
     assert concerns() == [("1 delivery is dead", "python -m console deliveries list --status dead")]
     healthy.tell(b"nor this")
     sheet = ask("status").stdout
-    assert "2 deliveries are dead: python -m console deliveries list --status dead" in sheet
+    assert sheet.endswith("  2 deliveries are dead\n      python -m console deliveries list --status dead\n")
 
 
 def test_an_open_incident_is_shown_until_it_has_been_over_for_a_while(healthy: Desk) -> None:

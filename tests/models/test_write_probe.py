@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.database import Database
 from models.migration import migrate
 from tests.another_database import another_database
+from tests.stores import read_only
 
 
 def count(database: Database) -> int:
@@ -154,3 +155,14 @@ def test_a_right_taken_away_fails_the_probe_for_who_is_no_superuser(hostile: str
         database.probe_write()
     database.close()
     administer(hostile, "DROP OWNED BY clerk", "DROP ROLE clerk")
+
+
+def test_a_transaction_on_sqlite_that_cannot_begin_is_an_error_of_sqlalchemy(tmp_path: Path) -> None:
+    """A read-only file is noticed as early as at BEGIN IMMEDIATE; the connection is discarded in the middle of it."""
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(database.engine)
+    with read_only(database), pytest.raises(SQLAlchemyError), database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    with database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    database.close()

@@ -16,6 +16,7 @@ class Operators:
     url: str
     answer: int = 200
     told: list[tuple[str, str]] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
     knocks: int = 0
     open_ears: Event = field(default_factory=Event)
 
@@ -34,6 +35,7 @@ def operators() -> Iterator[Operators]:
             who.open_ears.wait()
             if who.answer == 200:
                 who.told.append((said["title"], said["message"]))
+                who.kinds.append(said["type"])
             self.send_response(who.answer)
             self.end_headers()
 

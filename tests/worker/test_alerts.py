@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier, Event, Thread
 
 import pytest
+from redis import Redis
+from rq import Worker
+from rq.serializers import JSONSerializer
 from sqlalchemy import select, update
 
 from console import samples
@@ -13,6 +16,7 @@ from models.database import Database
 from models.delivery import Delivery
 from models.incident import CALM, TELLING_LEASE, WORTH_TELLING, Incident
 from models.notification import Notification
+from models.queue import BOXES, Bell
 from models.reconciliation import Reconciliation
 from models.survey import survey
 from tests.worker.desk import AT, START, Desk
@@ -23,6 +27,16 @@ from worker.settings import AlertSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 EACH = timedelta(seconds=15)
+
+
+@pytest.fixture(autouse=True)
+def workers(redis: Redis) -> Iterator[Worker]:
+    """Each box has one."""
+    queues = [Bell(redis).queue(box) for box in BOXES]
+    worker = Worker(queues, connection=redis, serializer=JSONSerializer)
+    worker.register_birth()
+    yield worker
+    worker.register_death()
 
 
 @pytest.fixture
@@ -65,12 +79,12 @@ def test_a_dead_delivery_is_told_once_and_again_when_it_is_over(desk: Desk, crew
     assert crew_room.told == []
     let_die(desk)
     check(desk, alerts, 15, 30, 45)
-    assert crew_room.subjects() == ["deliveries are dead"]
+    assert crew_room.subjects() == ["1 delivery is dead"]
     repair(desk)
     check(desk, alerts, 60, 75, 90, 105)
-    assert crew_room.subjects() == ["deliveries are dead"]
+    assert crew_room.subjects() == ["1 delivery is dead"]
     check(desk, alerts, 120, 135)
-    assert crew_room.subjects() == ["deliveries are dead", "over: no delivery is dead any more"]
+    assert crew_room.subjects() == ["1 delivery is dead", "over: no delivery is dead any more"]
     assert [(row.began_at, row.ended_at) for row in desk.all(Incident)] == [(NOW + EACH, NOW + EACH * 4)]
 
 
@@ -103,11 +117,12 @@ def test_what_is_told_are_counts_times_and_commands_and_nothing_else(desk: Desk,
         session.execute(update(Delivery).where(waits).values(received_at=NOW - timedelta(seconds=130)))
     check(desk, alerts_to(crew_room), 0)
     [(subject, text)] = crew_room.told
-    assert subject == "meetergo-inbox: deliveries are dead"
+    assert subject == "meetergo-inbox: 1 delivery is dead"
     assert text.splitlines() == [
         f"Since {NOW:%Y-%m-%d %H:%M} UTC.",
         "Deliveries: 1 dead, 1 waiting, the oldest for 2 min.",
         "Notifications: 0 dead, 0 waiting.",
+        "Most frequent cause: the body is not JSON.",
         "What to type next:",
         "  python -m console deliveries list --status dead",
         "  python -m console replay --dead --dry-run",
@@ -123,9 +138,9 @@ def test_a_dead_notification_and_a_row_that_waits_too_long_are_incidents_of_thei
         first.status, first.ended_at, second.created_at = "dead", NOW, NOW - timedelta(seconds=60)
     alerts = alerts_to(crew_room, patience=60)
     check(desk, alerts, 0)
-    assert crew_room.subjects() == ["notifications are dead"]
+    assert crew_room.subjects() == ["1 notification is dead"]
     check(desk, alerts, 1, 15)
-    assert crew_room.subjects() == ["notifications are dead", "something waits too long"]
+    assert crew_room.subjects() == ["1 notification is dead", "1 notification waits, the oldest for 1 min"]
 
 
 def test_what_comes_and_goes_is_one_incident(desk: Desk, crew_room: Operators) -> None:
@@ -137,7 +152,7 @@ def test_what_comes_and_goes_is_one_incident(desk: Desk, crew_room: Operators) -
         check(desk, alerts, turn * 60)
         repair(desk)
         check(desk, alerts, turn * 60 + 15, turn * 60 + 45)
-    assert crew_room.subjects() == ["deliveries are dead"]
+    assert crew_room.subjects() == ["2 deliveries are dead"]
     assert len(desk.all(Incident)) == 1
     check(desk, alerts, 400)
     assert len(crew_room.told) == 2
@@ -164,7 +179,7 @@ def test_a_channel_that_fails_is_tried_until_it_hears_and_no_other_hears_twice(
     assert (len(second_room.told), len(crew_room.told)) == (0, 1)
     second_room.answer = 200
     check(desk, alerts, 45, 60)
-    assert second_room.subjects() == crew_room.subjects() == ["deliveries are dead"]
+    assert second_room.subjects() == crew_room.subjects() == ["1 delivery is dead"]
 
 
 def test_an_incident_that_ended_before_it_could_be_told_is_told_once_as_over(desk: Desk, crew_room: Operators) -> None:
@@ -198,7 +213,7 @@ def test_a_channel_that_is_new_hears_of_what_is_open_and_not_of_what_was(
     let_die(desk)
     check(desk, alerts_to(crew_room), 0)
     check(desk, alerts_to(crew_room, second_room), 15)
-    assert second_room.subjects() == crew_room.subjects() == ["deliveries are dead"]
+    assert second_room.subjects() == crew_room.subjects() == ["1 delivery is dead"]
     repair(desk)
     check(desk, alerts_to(crew_room), 30, 90)
     with operators() as third_room:

@@ -1,7 +1,7 @@
 """Everything that Apprise speaks as a channel: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.failures import Transient
 from worker.channels.channel import Message
@@ -69,12 +69,19 @@ class AppriseChannel:
         letter = Letter.about(message, is_personal=False)
         self.tell(letter.subject, letter.text)
 
-    def tell(self, subject: str, text: str) -> None:
+    def tell(self, subject: str, text: str, kind: Literal["info", "success", "failure"] = "info") -> None:
         """Sends any subject and text.
+
+        Args:
+            subject: one line.
+            text: the rest.
+            kind: what a service shows it as, such as by a colour.
 
         Raises:
             Transient: see `send`.
         """
-        taken = self._service.notify(title=subject, body=text, body_format="text", timeout=self._send_within)
+        taken = self._service.notify(
+            title=subject, body=text, body_format="text", notify_type=kind, timeout=self._send_within
+        )
         if not taken:
             raise Transient(f"the service behind '{self.name}:' did not take the message")

@@ -1,0 +1,75 @@
+"""Webhooks that are in Redis only: accepted while the database could not store them.
+
+A sorted set beside the queue holds the id of each job that carries a body, ordered by the time received, so that
+counting costs the same for one and for 100,000. Its entry goes when the body is stored.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+from redis import Redis
+from redis.client import Pipeline
+from rq.job import Job
+
+from models.redis_client import key_of
+
+CHECKED_AT_ONCE = 500
+"""Entries whose job is looked for in one call of `drop_gone`."""
+
+
+@dataclass(frozen=True)
+class RedisOnly:
+    """What would be lost with Redis.
+
+    Attributes:
+        count: bodies that the database does not have yet.
+        oldest: when the oldest of them was received, UTC; None if there is none.
+    """
+
+    count: int = 0
+    oldest: datetime | None = None
+
+
+def add(redis: "Redis", job_id: str, received_at: datetime, pipeline: Pipeline | None = None) -> None:
+    """Counts a body that a job carries; one that is counted already stays as it is."""
+    (pipeline if pipeline is not None else redis).zadd(_key(redis), {job_id: received_at.timestamp()}, nx=True)
+
+
+def remove(redis: "Redis", job_id: str) -> None:
+    """Takes a body out of the count: it is stored."""
+    redis.zrem(_key(redis), job_id)
+
+
+def read(redis: "Redis") -> RedisOnly:
+    """How many there are.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    pipeline = redis.pipeline(transaction=False)
+    pipeline.zcard(_key(redis))
+    pipeline.zrange(_key(redis), 0, 0, withscores=True)
+    count, oldest = pipeline.execute()
+    return RedisOnly(count, datetime.fromtimestamp(oldest[0][1], UTC) if oldest else None)
+
+
+def drop_gone(redis: "Redis") -> int:
+    """Corrects the count: removes the oldest entries whose job is gone, as after `rq empty inbox`.
+
+    Returns:
+        How many were removed.
+
+    Raises:
+        RedisError: Redis is down.
+    """
+    ids = [cast("bytes", member).decode() for member in redis.zrange(_key(redis), 0, CHECKED_AT_ONCE - 1)]
+    pipeline = redis.pipeline(transaction=False)
+    for job_id in ids:
+        pipeline.exists(Job.key_for(job_id))
+    gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
+    return redis.zrem(_key(redis), *gone) if gone else 0
+
+
+def _key(redis: "Redis") -> str:
+    return key_of(redis, "redis-only")

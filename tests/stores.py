@@ -1,0 +1,50 @@
+"""Databases that are not as they should be: they answer and cannot be written, or do not answer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sqlalchemy import event, text
+
+from models.database import Database
+from worker.office import Office
+
+
+@contextmanager
+def read_only(database: Database) -> Iterator[None]:
+    """As after a failover, or with a full disk: what reads goes on, for connections that are open and for new ones."""
+    engine = database.engine
+    engine.dispose()
+    if database.skips_locked:
+        _as_admin(database, "ALTER DATABASE {} SET default_transaction_read_only = on")
+        undo = "ALTER DATABASE {} RESET default_transaction_read_only"
+    else:
+        event.listen(engine, "connect", _refuse_writes)
+    try:
+        yield
+    finally:
+        engine.dispose()
+        if database.skips_locked:
+            _as_admin(database, undo)
+        else:
+            event.remove(engine, "connect", _refuse_writes)
+
+
+@contextmanager
+def gone(office: Office) -> Iterator[Office]:
+    """The same office without a database that answers."""
+    database = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    yield replace(office, database=database)
+    database.close()
+
+
+def _refuse_writes(connection: object, _record: object) -> None:
+    connection.execute("PRAGMA query_only = ON")  # type: ignore[attr-defined] # sqlite3's
+
+
+def _as_admin(database: Database, statement: str) -> None:
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET default_transaction_read_only = off"))
+        name = connection.execute(text("SELECT quote_ident(current_database())")).scalar_one()
+        connection.execute(text(statement.format(name)))
+    database.engine.dispose()

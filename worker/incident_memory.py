@@ -1,0 +1,136 @@
+"""Incidents while the database cannot be written: kept in this process and in Redis, so that nothing is told twice.
+
+As soon as the database can be written again they move into its table, and go on there.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from typing import Any, cast
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from models.database import insert_into
+from models.incident import TELLING_LEASE, WORTH_TELLING, Incident, IncidentKind
+from models.redis_client import key_of
+
+LASTS = WORTH_TELLING * 7
+TIMES = ("began_at", "calm_since", "ended_at")
+
+
+class IncidentMemory:
+    """Incidents without a table."""
+
+    def __init__(self) -> None:
+        self._incidents: list[Incident] = []
+        self._holds_more_than_the_table = False
+        self._saves = 0
+
+    def remember(self, incidents: Iterable[Incident]) -> None:
+        """Keeps what is open in the table, so that it goes on from there when the database is gone."""
+        self._incidents = list(incidents)
+
+    def load(self, redis: "Redis") -> None:
+        """Goes on with what another schedule, or this one before its restart, has told. Never raises."""
+        try:
+            written = cast("bytes | None", redis.get(_key(redis)))
+        except RedisError:
+            return
+        saved: dict[str, Any] = json.loads(written) if written else {"saves": 0}
+        if saved["saves"] > self._saves:
+            self._saves, self._holds_more_than_the_table = saved["saves"], True
+            self._incidents = [_from_json(fields) for fields in saved["incidents"]]
+
+    def save(self, redis: "Redis") -> None:
+        """For the next who looks. Never raises: without Redis, this process remembers it alone."""
+        self._holds_more_than_the_table = True
+        self._saves += 1
+        saved = {"saves": self._saves, "incidents": [_as_json(incident) for incident in self._incidents]}
+        with suppress(RedisError):
+            redis.set(_key(redis), json.dumps(saved), ex=LASTS)
+
+    def note(self, kind: IncidentKind, holds: bool, channels: Collection[str], now: datetime) -> None:
+        """As `Incident.note`, for one process at a time."""
+        is_open = [incident for incident in self._incidents if incident.kind == kind and incident.ended_at is None]
+        for incident in is_open:
+            incident.go_on(holds, channels, now)
+        if holds and not is_open:
+            self._incidents.append(Incident(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing")))
+
+    def untold(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
+        """Which channel has to hear of which incident."""
+        for incident in self._incidents:
+            if incident.ended_at is None or incident.ended_at > now - WORTH_TELLING:
+                yield from ((incident, channel) for channel in channels if incident.news_for(channel))
+
+    def move_into(self, session: Session, redis: "Redis") -> None:
+        """Hands everything over to the table. Forget it after the commit: see `forget`."""
+        self.load(redis)
+        if not self._holds_more_than_the_table:
+            return
+        rows = session.scalars(select(Incident).where(Incident.ended_at.is_(None)).with_for_update())
+        in_table = {row.kind: row for row in rows}
+        for incident in self._incidents:
+            row = in_table.get(incident.kind)
+            if row and row.began_at <= (incident.ended_at or row.began_at):
+                row.told = {**row.told, **incident.told}
+                row.calm_since, row.ended_at = incident.calm_since, incident.ended_at
+                session.flush()
+                if row.ended_at:
+                    del in_table[incident.kind]
+            elif not _is_known(session, incident):
+                session.execute(insert_into(session, Incident).values(_columns(incident)).on_conflict_do_nothing())
+
+    def forget(self, redis: "Redis") -> None:
+        """After the table has everything. Never raises."""
+        self._holds_more_than_the_table, self._saves = False, 0
+        with suppress(RedisError):
+            redis.delete(_key(redis))
+
+
+@contextmanager
+def alone(redis: "Redis") -> Iterator[bool]:
+    """Whether nobody else tells just now; without Redis, nobody can know, and each tells."""
+    try:
+        is_alone = bool(redis.set(_lock(redis), 1, nx=True, ex=TELLING_LEASE))
+    except RedisError:
+        yield True
+        return
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with suppress(RedisError):
+                redis.delete(_lock(redis))
+
+
+def _is_known(session: Session, incident: Incident) -> bool:
+    """Whether the table has it: it was moved before, and Redis did not hear that."""
+    same = (Incident.kind == incident.kind, Incident.began_at == incident.began_at)
+    return bool(session.scalar(select(exists().where(*same))))
+
+
+def _columns(incident: Incident) -> dict[str, Any]:
+    return {name: getattr(incident, name) for name in ("kind", "told", *TIMES)}
+
+
+def _as_json(incident: Incident) -> dict[str, Any]:
+    fields = _columns(incident)
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in fields.items()}
+
+
+def _from_json(fields: Mapping[str, Any]) -> Incident:
+    times = {name: datetime.fromisoformat(fields[name]) if fields[name] else None for name in TIMES}
+    return Incident(kind=fields["kind"], told=fields["told"], **times)
+
+
+def _key(redis: "Redis") -> str:
+    return key_of(redis, "incidents")
+
+
+def _lock(redis: "Redis") -> str:
+    return key_of(redis, "incidents-lock")
