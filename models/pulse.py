@@ -1,10 +1,12 @@
 """The pulse: what a process without a port leaves in Redis, so that others can tell it works."""
 
 import socket
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import cast
 
 from redis import Redis
+from redis.exceptions import ResponseError
 from rq import Queue, Worker
 
 from models.redis_client import key_of
@@ -38,9 +40,9 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
     """
     runs: dict[str, datetime] = {}
     for key in redis.scan_iter(match=key_of(redis, RAN, "*"), count=1000):
-        task, next_run = key.decode().rpartition(":")[2], cast("bytes | None", redis.get(key))
-        if next_run:
-            moment = datetime.fromisoformat(next_run.decode())
+        task = key.decode().rpartition(":")[2]
+        with suppress(ResponseError, ValueError):  # not what we wrote
+            moment = datetime.fromisoformat(cast("bytes", redis.get(key) or b"").decode())
             runs[task] = min(runs.get(task, moment), moment)
     return runs
 
