@@ -187,8 +187,12 @@ def _schedule(redis: InstallationRedis, boxes: tuple[Box, ...], name: str) -> bo
         scheduler = RQScheduler(
             queues, redis, logging_level="WARNING", serializer=JSONSerializer, name=f"{prefix_of(redis)}-{name}"
         )
-        scheduler.acquire_locks()
-        scheduler.work()
+        try:
+            scheduler.acquire_locks()
+            scheduler.work()
+        except RedisError:
+            if not scheduler._stop_requested:  # else it could not give its locks back: they end by themselves
+                raise
         return True
 
 
