@@ -4,6 +4,7 @@ import logging
 import sys
 from io import TextIOWrapper
 
+from console.adopt_queue import adopt_queue
 from console.api import api
 from console.book import book
 from console.bookings import bookings
@@ -22,7 +23,7 @@ from console.users import users
 from console.webhook import webhook
 from models import logs
 
-LOOK = [status, deliveries, bookings, notifications, events, completion]
+LOOK = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
 PROVIDER = [api, webhook, users, meeting_types, templates, slots, book, sandbox]
 
 HELP = """The operators' desk of meetergo-inbox.

@@ -23,6 +23,7 @@ from console.settings import ConsoleSettings
 from console.stage import StageFright
 from models import pulse, queue
 from models.database import Database
+from models.migration import UnusableDatabase, check_encoding
 from models.migration import migrate as migrate_engine
 from models.queue import Bell
 from models.settings import DatabaseSettings, StoreSettings
@@ -33,11 +34,16 @@ def migrate() -> None:
     """Bring the database to the tables that this version needs."""
     database = Database(DatabaseSettings.load().database_url)
     try:
+        warning = check_encoding(database.engine)
         migrate_engine(database.engine)
     except (SQLAlchemyError, CommandError) as error:
         raise click.ClickException(f"the database cannot be migrated: {first_line(error)}") from error
+    except UnusableDatabase as error:
+        raise click.ClickException(str(error)) from error
     finally:
         database.close()
+    if warning:
+        click.echo(warning, err=True)
     click.echo("The database is up to date.")
 
 

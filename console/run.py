@@ -15,13 +15,16 @@ from dotenv import dotenv_values
 from honcho.manager import Manager
 from honcho.printer import Printer
 from honcho.process import Popen, Process
+from redis.exceptions import RedisError
 from rich.console import Console
 
 from console.redis_server import private_redis_server
+from console.sentences import sentence
 from console.settings import ConsoleSettings
 from console.stage import PROCESSES, StageFright, commands, environment, run_to_its_end
 from models.parent import dying_with_parent
 from models.private_files import make_private
+from models.redis_client import connect
 from models.settings import OWN_REDIS
 
 HOST = "127.0.0.1"
@@ -46,6 +49,8 @@ def run(folder: Path) -> int:
     _check_port(settings.port)
     make_private(folder / "data")
     given = os.environ.get("REDIS_URL") or dotenv_values(folder / ".env").get("REDIS_URL")
+    if given:
+        _check_redis(given)
     with nullcontext(given) if given else private_redis_server(folder / "data" / "redis") as redis_url:
         env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
         run_to_its_end("release", env, folder)
@@ -122,6 +127,17 @@ def _check_port(port: int) -> None:
             probe.bind((HOST, port))
         except OSError:
             raise StageFright(f"port {port} is taken: stop who uses it, or set PORT to another") from None
+
+
+def _check_redis(url: str) -> None:
+    """At the start; one that goes away later is waited for."""
+    try:
+        with connect(url) as client:
+            client.ping()
+    except ValueError:
+        return  # the settings say it better
+    except RedisError as error:
+        raise StageFright(f"{sentence(error)} (REDIS_URL; `make run` starts a Redis of its own without it)") from None
 
 
 def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> None:

@@ -12,7 +12,41 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
+UNUSABLE_ENCODINGS = ("SQL_ASCII",)
 FOLDER = Path(__file__).parent / "migrations"
+
+
+class UnusableDatabase(Exception):
+    """A database that cannot hold what people are called; the message says what to do."""
+
+
+def check_encoding(engine: Engine) -> str | None:
+    """Asks how PostgreSQL stores text.
+
+    Returns:
+        What it cannot store, in a sentence; None if it can store everything.
+
+    Raises:
+        UnusableDatabase: it does not know characters.
+        SQLAlchemyError: the database does not answer.
+    """
+    if engine.dialect.name != "postgresql":
+        return None
+    with engine.connect() as connection:
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if encoding in UNUSABLE_ENCODINGS:
+        raise UnusableDatabase(
+            f"the database's encoding is {encoding}, which knows no characters: create one with"
+            " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+    return (
+        None
+        if encoding == "UTF8"
+        else (
+            f"The database's encoding is {encoding}: a webhook whose guest has a name that it cannot write ends dead."
+            " One with ENCODING 'UTF8' takes all."
+        )
+    )
 
 
 def migrate(engine: Engine, version: str = "head") -> None:

@@ -3,11 +3,13 @@
 import socket
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import cast
 from uuid import uuid4
 
 from redis import Redis
+from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.worker import BaseWorker, WorkerStatus
 
@@ -45,9 +47,9 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
     """
     runs: dict[str, datetime] = {}
     for key in redis.scan_iter(match=key_of(redis, RAN, "*"), count=1000):
-        task, next_run = key.decode().rpartition(":")[2], cast("bytes | None", redis.get(key))
-        if next_run:
-            moment = datetime.fromisoformat(next_run.decode())
+        task = key.decode().rpartition(":")[2]
+        with suppress(ResponseError, ValueError):  # not what we wrote
+            moment = datetime.fromisoformat(cast("bytes", redis.get(key) or b"").decode())
             runs[task] = min(runs.get(task, moment), moment)
     return runs
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from models.database import Database
 from models.delivery import Delivery, Letter
@@ -76,7 +75,7 @@ class Door:
                 with self.database.plain_transaction() as connection:
                     Delivery.accept(connection, letters)
                 return True
-            except SQLAlchemyError as error:
+            except Exception as error:  # whatever it is, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
                     log.error("database.away", error=type(error).__name__)
                     self._respite.begin()

@@ -32,7 +32,7 @@ def test_the_procfile_names_the_four_processes() -> None:
 
 def test_the_example_explains_every_setting_and_no_other() -> None:
     said = {name for name, _ in SAID.findall((ROOT / ".env.example").read_text())}
-    assert said - {"POSTGRES_PASSWORD"} == NAMES
+    assert said - {"POSTGRES_PASSWORD", "REDIS_PASSWORD"} == NAMES
 
 
 def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
@@ -64,6 +64,8 @@ def test_the_stores_of_compose_lose_nothing() -> None:
     services = compose()
     assert "--appendonly yes --maxmemory-policy noeviction" in services["redis"]["command"]
     assert services["redis"]["volumes"]
+    assert '--requirepass "$$REDIS_PASSWORD"' in services["redis"]["command"]
+    assert services["worker"]["environment"]["REDIS_URL"] == "redis://:${REDIS_PASSWORD:?set it in .env}@redis:6379/0"
     assert services["postgres"]["volumes"]
     assert all("healthcheck" in services[name] for name in ("redis", "postgres", "receiver", "worker", "cron"))
 

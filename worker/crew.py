@@ -168,6 +168,9 @@ def _work(redis: InstallationRedis, box: Box) -> bool:
         except SystemExit:
             worker.register_death()  # type: ignore[no-untyped-call] # RQ has types, but not here
             raise
+        except RedisError:
+            if not worker.was_asked_to_stop:  # else it could not say good-bye
+                raise
         return worker.was_asked_to_stop
 
 
@@ -184,8 +187,12 @@ def _schedule(redis: InstallationRedis, boxes: tuple[Box, ...], name: str) -> bo
         scheduler = RQScheduler(
             queues, redis, logging_level="WARNING", serializer=JSONSerializer, name=f"{prefix_of(redis)}-{name}"
         )
-        scheduler.acquire_locks()
-        scheduler.work()
+        try:
+            scheduler.acquire_locks()
+            scheduler.work()
+        except RedisError:
+            if not scheduler._stop_requested:  # else it could not give its locks back: they end by themselves
+                raise
         return True
 
 
@@ -201,6 +208,7 @@ def _until_asked_to_stop(place: str, work: Callable[[], bool]) -> None:
         if time.monotonic() - began > LONGEST_PAUSE.total_seconds():
             outage.end()
             pause = SHORTEST_PAUSE
+        _stop_at_once()  # RQ's handlers would tell who is not at work any more
         time.sleep(pause.total_seconds())
         pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -247,6 +255,10 @@ class Brief(logging.Filter):
 
 def _stop_at_once_until_told_otherwise() -> None:
     """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
+    _stop_at_once()
+    stop_with_parent()
+
+
+def _stop_at_once() -> None:
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: sys.exit())
-    stop_with_parent()

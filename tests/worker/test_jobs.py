@@ -203,8 +203,8 @@ def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(o
 
 
 def test_a_carried_body_waits_for_the_database(desk: Desk, open_desk: Callable[..., Desk], redis: Redis) -> None:
-    desk.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", AT, Vault([])))
     away = open_desk(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    away.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", AT, Vault([])))
     run_worker(away)
     assert len(scheduled(away).get_job_ids()) == 1
     assert not failed(away).get_job_ids()
@@ -226,7 +226,7 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
         raise KeyError(samples.guest(1)["email"])
 
     monkeypatch.setattr(jobs, f"_{job}", break_down)
-    arguments = {"empty": ("inbox",), "tend": ("inbox", "x"), "carry": ("x",)}[job]
+    arguments = {"empty": ("inbox",), "tend": ("inbox", "x"), "carry": ("x",) * 6}[job]
     desk.office.bell.queue("inbox").enqueue(f"worker.jobs.{job}", args=arguments, description="a job")
     run_worker(desk)
     assert len(scheduled(desk).get_job_ids()) == 1

@@ -1,0 +1,102 @@
+"""Two Redis servers, one the replica of the other, and a Sentinel that watches them."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from console import redis_server
+from console.redis_server import binary, free_port
+
+SERVICE = "bookings"
+PATIENCE_SECONDS = 60
+SENTINEL = """port {port}
+bind 127.0.0.1
+dir {folder}
+sentinel monitor {service} 127.0.0.1 {master} 1
+sentinel down-after-milliseconds {service} 1000
+sentinel failover-timeout {service} 6000
+"""
+
+
+class RedisPair:
+    """The first is the master until `fail_over`.
+
+    Attributes:
+        ports: of the master and its replica, at the start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.ports = (free_port(), free_port())
+        self._processes = []
+        for number, port in enumerate(self.ports):
+            self._processes.append(redis_server.start(folder / str(number), port))
+        self.clients = [Redis(port=port, socket_timeout=5) for port in self.ports]
+        self.clients[1].replicaof("127.0.0.1", str(self.ports[0]))
+        until(lambda: self.clients[1].info("replication")["master_link_status"] == "up")  # type: ignore[index]
+
+    def fail_over(self) -> None:
+        """The replica becomes the master, and the master its replica, as a manager of Redis does it."""
+        self.clients[1].execute_command("REPLICAOF", "NO", "ONE")
+        self.clients[0].replicaof("127.0.0.1", str(self.ports[1]))
+
+    def kill_master(self) -> None:
+        """As a machine that loses its power."""
+        self._processes[0].kill()
+        self._processes[0].wait()
+
+    def close(self) -> None:
+        """Stops both."""
+        for client in self.clients:
+            client.close()
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.wait()
+
+
+@contextmanager
+def redis_pair(folder: Path) -> Iterator[RedisPair]:
+    """One, until the block ends."""
+    pair = RedisPair(folder)
+    try:
+        yield pair
+    finally:
+        pair.close()
+
+
+@contextmanager
+def sentinel(folder: Path, master: int, password: str = "") -> Iterator[int]:
+    """A real Sentinel for the service `SERVICE`; yields its port."""
+    folder.mkdir()
+    port, config = free_port(), folder / "sentinel.conf"
+    words = SENTINEL.format(port=port, folder=folder, service=SERVICE, master=master)
+    config.write_text(words + (f"requirepass {password}\n" if password else ""))
+    command = [str(binary()), str(config), "--sentinel"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with Redis(port=port, socket_timeout=1, password=password or None) as client:
+            until(lambda: _replicas(client) == 1)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _replicas(client: "Redis") -> int:
+    with suppress(RedisError):
+        state = client.sentinel_masters()[SERVICE]  # type: ignore[index]
+        return int(state["num-slaves"])
+    return 0
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Returns when something holds."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < ends, "it did not happen"
+        time.sleep(0.1)
