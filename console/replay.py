@@ -56,6 +56,8 @@ def replay(
 ) -> None:
     """Handle deliveries again, such as dead ones whose cause is repaired.
 
+    Pending ones that wait for another try are tried now, and keep their attempts.
+
     Name them by ID (the first characters will do), by filters, or with --dead. What would happen is shown first.
     """
     must_be_meant(ids, dead, chosen)
@@ -114,7 +116,7 @@ def _rehearsed(repair: Repair, chosen: Sequence[Chosen]) -> Outlook:
 
 def _show(console: Console, selection: Selection, outlook: Outlook) -> None:
     if selection.waiting:
-        console.print(f"{_deliveries(selection.waiting)} left alone: pending, so a worker handles them anyway.")
+        console.print(f"{_deliveries(selection.waiting)} left alone: pending and due, so a worker handles them anyway.")
     if selection.erased:
         console.print(f"{_deliveries(selection.erased)} left out: the body was erased, so there is nothing to handle.")
     if selection.chosen:

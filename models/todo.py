@@ -78,6 +78,19 @@ class Todo:
         self.status, self.attempts, self.due_at, self.ended_at = "pending", 0, now, None
         self.is_isolated, self.crashes = False, 0
 
+    def waits(self, now: datetime) -> bool:
+        """Whether it is pending and is to be tried later: it failed, or a clock was wrong."""
+        return self.status == "pending" and self.due_at > self._at_once(now)
+
+    def retry_now(self, now: datetime) -> None:
+        """Do not wait any longer. It keeps its attempts. Of a row that does not wait, nothing changes."""
+        if self.waits(now):
+            self.due_at = self._at_once(now)
+
+    def _at_once(self, now: datetime) -> datetime:
+        """So long ago that a drain takes a row that failed, and does not leave it to its own job."""
+        return now - OWN_JOB_GRACE if self.attempts else now
+
     def isolate(self) -> None:
         """A worker died at it, or at a row of the same batch: from now on it is tried alone."""
         self.is_isolated = True
@@ -107,6 +120,12 @@ class Todo:
     def has_status(cls, status: Status) -> ColumnElement[bool]:
         """Rows with this status. The statement itself names it: only so a planner sees that `indexes` holds them."""
         return cls.status == literal(status, literal_execute=True)
+
+    @classmethod
+    def is_waiting_for_its_time(cls, now: datetime) -> ColumnElement[bool]:
+        """Rows of which `waits` is true."""
+        was_tried = and_(cls.attempts > 0, cls.due_at > now - OWN_JOB_GRACE)
+        return and_(cls.has_status("pending"), or_(was_tried, cls.due_at > now))
 
     @classmethod
     def is_due(cls, now: datetime) -> ColumnElement[bool]:

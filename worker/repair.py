@@ -53,13 +53,13 @@ class Repair:
     tells_again: bool = False
 
     def replay(self, chosen: Collection[Chosen], now: datetime) -> Repaired:
-        """Lets deliveries start over, in one transaction, and wakes the workers."""
+        """Lets deliveries start over, in one transaction, and wakes the workers. One that waits for another try is
+        tried now, and keeps its attempts.
+        """
         seen, told = {row.id: row for row in chosen}, list[Notification]()
         with self.office.database.transaction() as session:
             rows = Delivery.locked(session, seen)
-            replayed = [
-                row for row in rows if row.status != "pending" and row.body and row.ended_at == seen[row.id].ended_at
-            ]
+            replayed = [row for row in rows if row.body and self._is_as_seen(row, seen[row.id], now)]
             for row in replayed:
                 told += self.reopen(session, row, now)
         ids = [row.id for row in replayed]
@@ -72,9 +72,18 @@ class Repair:
         Returns:
             The notifications that go out again on purpose.
         """
-        delivery.replay(now)
+        if delivery.status == "pending":
+            delivery.retry_now(now)
+        else:
+            delivery.replay(now)
         Intervention.record(session, "replayed", delivery, now, by=self.by, reason=self.reason)
         return list(self._tell_again(session, delivery, now)) if self.tells_again else []
+
+    def _is_as_seen(self, row: Delivery, seen: Chosen, now: datetime) -> bool:
+        """Whether nobody else replayed it, or handled it, since it was chosen."""
+        if row.status == "pending":
+            return seen.status == "pending" and row.waits(now)
+        return row.ended_at == seen.ended_at
 
     def replay_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
         """Lets dead notifications start over; those that were told go out once more, if that is wanted."""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -31,6 +32,7 @@ class Chosen:
         status: how it was when it was chosen.
         ended_at: when it had ended, UTC; whoever replayed it since has changed that.
         is_erased: whether there is nothing left to handle.
+        waits_for_its_time: whether it is pending, and would be tried later: it failed, or a clock was wrong.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Chosen:
     status: Status
     ended_at: datetime | None
     is_erased: bool
+    waits_for_its_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Selection:
 
     Attributes:
         chosen: to be replayed, by booking, and each booking's as they came.
-        waiting: how many are pending: a worker handles them anyway.
+        waiting: how many are pending and due: a worker handles them anyway.
         erased: how many have no body any more.
     """
 
@@ -66,12 +69,12 @@ def select_deliveries(inbox: Inbox, query: Select[tuple[Delivery]], limit: int |
         limit: the oldest so many only.
     """
     with inbox.database.reading() as session:
-        rows = list(_rows(session, query))
-    to_do = [row for row in rows if row.status != "pending" and not row.is_erased][:limit]
+        rows = list(_rows(session, query, inbox.clock()))
+    to_do = [row for row in rows if _can_be_replayed(row) and not row.is_erased][:limit]
     return Selection(
         sorted(_about(inbox, to_do), key=lambda row: (row.booking_id, row.received_at, row.id)),
-        waiting=sum(row.status == "pending" for row in rows),
-        erased=sum(row.status != "pending" and row.is_erased for row in rows),
+        waiting=sum(not _can_be_replayed(row) for row in rows),
+        erased=sum(_can_be_replayed(row) and row.is_erased for row in rows),
     )
 
 
@@ -93,10 +96,15 @@ def bookings(chosen: Sequence[Chosen]) -> Iterator[list[Chosen]]:
         yield list(group)
 
 
-def _rows(session: Session, query: Select[tuple[Delivery]]) -> Iterator[Chosen]:
+def _can_be_replayed(row: Chosen) -> bool:
+    return row.status != "pending" or row.waits_for_its_time
+
+
+def _rows(session: Session, query: Select[tuple[Delivery]], now: datetime) -> Iterator[Chosen]:
     columns = (Delivery.id, Delivery.event, func.coalesce(Delivery.booking_id, ""), Delivery.received_at)
     oldest_first = query.order_by(None).order_by(Delivery.received_at, Delivery.id)
-    rows = oldest_first.with_only_columns(*columns, Delivery.status, Delivery.ended_at, Delivery.body == b"")
+    state: tuple[Any, ...] = (Delivery.status, Delivery.ended_at, Delivery.body == b"")
+    rows = oldest_first.with_only_columns(*columns, *state, Delivery.is_waiting_for_its_time(now))
     return (Chosen(*row) for row in session.execute(rows))
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -30,11 +31,13 @@ from tests.snapshot import everything, rows_of
 from tests.worker.desk import AT, START, Desk, later
 
 CREATED = samples.created("b1", START, AT)
-BROKEN = {"hook": True}
+BROKEN: dict[str, bool | str] = {"hook": True}
 Type = Callable[..., Result]
 
 
 def bad_hook(session: Session, booking: Booking, change: BookingChange) -> None:
+    if BROKEN["hook"] == "for now":
+        raise KeyError(booking.id)
     if BROKEN["hook"]:
         raise Permanent("the hook is broken")
 
@@ -155,6 +158,48 @@ def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(desk: Desk, t
     result = type_in(replay, "--booking", "b1", "--status", "dead", "--dry-run")
     assert "starts_at 2024-01-15 08:00:00 -> 2024-01-15 15:30:00" in said(result)
     assert "meeting_name" not in said(result)
+
+
+def test_what_fails_again_and_again_is_tried_now_and_keeps_its_attempts(desk: Desk, type_in: Type) -> None:
+    BROKEN["hook"] = "for now"
+    ids = desk.deliver(CREATED, samples.created("b2", START, AT))
+    desk.work_off()
+    for number in range(4):
+        for delivery_id in ids:
+            with desk.office.database.transaction() as session:
+                session.get_one(Delivery, delivery_id).due_at = AT
+            desk.office.inbox.retry(delivery_id)
+        assert [row.attempts for row in desk.all(Delivery)] == [number + 2] * 2
+    BROKEN["hook"] = False
+    dry = type_in(replay, "--status", "pending", "--dry-run")
+    assert "2 done, and a booking changes" in said(dry)
+    result = type_in(replay, "--status", "pending", "--yes", "--reason", "the hook is repaired")
+    assert "2 deliveries replayed" in said(result)
+    assert [(row.status, row.attempts) for row in desk.all(Delivery)] == [("pending", 5)] * 2
+    assert [(act.kind, act.by) for act in desk.all(Intervention)] == [("replayed", "the-operator")] * 2
+    desk.work_off()
+    assert {row.status for row in desk.all(Delivery)} == {"done"}
+
+
+def test_what_a_wrong_clock_has_stranded_is_tried_now(desk: Desk, type_in: Type) -> None:
+    BROKEN["hook"] = False
+    (delivery_id,) = desk.deliver(CREATED)
+    with desk.office.database.transaction() as session:
+        row = session.get_one(Delivery, delivery_id)
+        row.received_at = row.due_at = row.due_at + timedelta(days=1)
+    result = type_in(replay, "--status", "pending", "--yes")
+    assert "1 delivery replayed" in said(result)
+    assert desk.office.bell.queue("inbox").count == 1
+    desk.work_off()
+    assert desk.booking().status == "confirmed"
+
+
+def test_two_who_pull_the_same_forward_pull_it_once(desk: Desk, type_in: Type) -> None:
+    BROKEN["hook"] = "for now"
+    desk.tell(CREATED)
+    for sentence in ("1 delivery replayed", "There is nothing to replay"):
+        assert sentence in said(type_in(replay, "--status", "pending", "--yes"))
+    assert len(desk.all(Intervention)) == 1
 
 
 def test_what_waits_is_left_alone_and_what_was_erased_is_left_out(desk: Desk, type_in: Type) -> None:

@@ -1,7 +1,7 @@
 """`status`: the numbers, what needs a person, and what to type."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,21 +9,24 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 from redis.exceptions import ResponseError
-from rq import Worker
+from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
+from console import samples
 from console.sentences import sentence
 from models import pulse
 from models.database import Database
-from models.delivery import Delivery
+from models.delivery import Delivery, Letter
 from models.incident import Incident
 from models.migration import migrate
 from models.queue import BOXES, Bell
 from models.reconciliation import Reconciliation
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
-from tests.worker.desk import Desk
+from tests.stores import read_only
+from tests.worker.desk import AT, START, Desk
+from worker import schedule
 from worker.schedule import SCHEDULE
 
 
@@ -273,3 +276,94 @@ def test_it_fits_a_narrow_terminal(healthy: Desk) -> None:
 def test_a_task_of_the_schedule_that_never_comes_to_its_end_is_a_concern(healthy: Desk) -> None:
     healthy.office.bell.redis.delete(*healthy.office.bell.redis.keys("meetergo-inbox:ran:*:filing"))
     assert concerns() == [("the schedule does not get through with: filing (its log says why)", None)]
+
+
+def test_deliveries_that_fail_again_and_again_are_named_at_once(open_desk: Callable[..., Desk], healthy: Desk) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:bad_hook")
+    ids = desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    desk.work_off()
+    assert concerns() == []
+    for delivery_id in ids:
+        with desk.office.database.transaction() as session:
+            session.get_one(Delivery, delivery_id).due_at = AT
+        desk.office.inbox.retry(delivery_id)
+    [(what, command)] = concerns()
+    assert what.startswith("3 deliveries fail again and again (KeyError")
+    assert "its-own-secret" not in what
+    assert command == "python -m console deliveries errors"
+
+
+def bad_hook(_session: object, _booking: object, _change: object) -> None:
+    raise KeyError("its-own-secret")
+
+
+def test_a_database_that_cannot_be_written_needs_a_person(healthy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    healthy.office.bell.carry(Letter.of(b"{}", "default", datetime.now(UTC), healthy.office.inbox.vault))
+    with read_only(healthy.office.database):
+        if not healthy.office.database.skips_locked:
+            make_read_only = healthy.office.database.engine.url
+            monkeypatch.setenv("DATABASE_URL", f"sqlite:///file:{make_read_only.database}?mode=ro&uri=true")
+        code, seen = looked()
+        assert code == 1
+        assert seen["database_can_be_written"] is False
+        first, second, *_ = concerns()
+        assert first[0].startswith("the database answers, but cannot be written: ")
+        assert first[0].endswith(". Webhooks are kept in Redis until it can")
+        assert second[0].startswith("1 webhook is in Redis only, the oldest for ")
+        assert second[0].endswith(": do not restart or empty it")
+        assert "answers, but cannot be written" in ask("status").stdout
+
+
+def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
+    healthy: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body in (b"{}", b"[]"):
+        healthy.office.bell.carry(Letter.of(body, "default", datetime.now(UTC), healthy.office.inbox.vault))
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/x")
+    assert "2 webhooks are in Redis only" in ask("status").stdout
+    assert looked()[1]["redis_only"]["count"] == 2
+
+
+def test_a_worker_that_was_killed_counts_no_more(healthy: Desk, redis: Redis) -> None:
+    for worker in Worker.all(redis):
+        redis.expire(worker.key, 59)  # an idle one renews its registration long before
+    assert [what for what, _ in concerns()] == ["no worker works at the inbox and the outbox"]
+
+
+def test_workers_that_die_are_named_with_how_often(healthy: Desk, redis: Redis) -> None:
+    queue = healthy.office.bell.queue("inbox")
+    for pid in (7, 8, 9):
+        worker = SimpleWorker([queue], connection=redis, serializer=JSONSerializer)
+        worker.register_birth()
+        redis.hset(worker.key, "pid", pid)
+        pulse.note_death(redis, pid)
+    assert [worker.pid for worker in Worker.all(queue=queue) if worker.pid in (7, 8, 9)] == []
+    assert concerns() == [
+        (
+            "workers of the inbox died 3 times in the last 10 min (their log says how)",
+            "python -m console deliveries list --status dead",
+        )
+    ]
+
+
+def test_a_delivery_that_was_received_in_the_future_is_a_concern(healthy: Desk) -> None:
+    healthy.tell(b'{"webhookType":"form_submission"}')
+    with healthy.office.database.transaction() as session:
+        session.execute(update(Delivery).values(received_at=datetime.now(UTC) + timedelta(hours=3)))
+    [(what, _)] = concerns()
+    assert what.startswith("1 delivery says it was received in the future")
+    with healthy.office.database.transaction() as session:
+        session.execute(update(Delivery).values(received_at=datetime.now(UTC) + timedelta(seconds=30)))
+    assert concerns() == []
+
+
+def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Desk) -> None:
+    with healthy.office.database.transaction() as session:
+        Incident.note(session, "deliveries_dead", True, [], datetime.now(UTC))
+    assert "over now, and closed when it stays so" in " ".join(ask("status").stdout.split())
+
+
+def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, redis: Redis) -> None:
+    schedule._run("sweep", lambda _office, _now: None, desk.office, timedelta(seconds=15))
+    moment = pulse.next_runs(redis)["sweep"]
+    assert timedelta(0) < moment - pulse.clock(redis) <= timedelta(seconds=15)
