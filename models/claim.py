@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import String, delete, func, literal, or_, select, text
+from sqlalchemy import String, delete, func, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.attempt import FailedAttempt
-from models.database import Database, Model, Utc, insert_into, table_of
+from models.database import Database, Model, clock, insert_into, table_of
 from models.delivery import Delivery
 from models.notification import Notification
 
@@ -124,7 +124,7 @@ class Claim(Model):
             now: the time, UTC.
         """
         is_stale = or_(  # a clock may have been set back since
-            cls.claimed_at < _clock(session, now, -older_than), cls.claimed_at > _clock(session, now, older_than)
+            cls.claimed_at < clock(session, now, -older_than), cls.claimed_at > clock(session, now, older_than)
         )
         stale = select(cls).where(is_stale).order_by(cls.worker)
         found: list[Row] = []
@@ -152,7 +152,7 @@ class Claim(Model):
         kind = ROWS[self.queue]
         pending = select(func.count()).select_from(kind).where(kind.id.in_(self.row_ids), kind.has_status("pending"))
         if kind is Notification:
-            held = pending.where(Notification.due_at > _clock(session, now))
+            held = pending.where(Notification.due_at > clock(session, now))
             return None if session.scalar(held) else self._rows(session, skip_locked=True)
         there = session.scalar(pending)
         rows = self._rows(session, skip_locked=True)
@@ -163,9 +163,3 @@ class Claim(Model):
         query = select(kind).where(kind.id.in_(self.row_ids), kind.has_status("pending")).order_by(kind.id)
         rows: Sequence[Row] = session.scalars(query.with_for_update(skip_locked=skip_locked)).all()
         return rows
-
-
-def _clock(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
-    """The time where two machines meet: the database's. SQLite is on one machine, and has that one's."""
-    is_postgresql = session.get_bind().dialect.name == "postgresql"
-    return func.clock_timestamp() + plus if is_postgresql else literal(now + plus, Utc())

@@ -27,7 +27,9 @@ from sqlalchemy import (
     column,
     create_engine,
     event,
+    func,
     insert,
+    literal,
     table,
     text,
 )
@@ -261,6 +263,19 @@ def _small_cache(connection: Connection) -> Iterator[None]:
     finally:
         if not connection.invalidated:
             connection.exec_driver_sql(f"PRAGMA {SQLITE_CACHE}")
+
+
+def clock(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
+    """The time where two machines meet, in a statement: the database's. SQLite is on one machine, and has that one's.
+
+    Args:
+        session: of the statement.
+        now: the time here, UTC.
+        plus: so much later, or earlier.
+    """
+    if _dialect(session) == "postgresql":
+        return func.now() + plus
+    return literal(now + plus, Utc())
 
 
 def insert_new(connection: Connection | Session, model: type[Model], *key: str) -> Insert:

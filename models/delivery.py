@@ -2,20 +2,36 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal, NamedTuple, get_args
 
-from sqlalchemy import Index, LargeBinary, String, Text, and_, select
+from sqlalchemy import Index, LargeBinary, String, Text, and_, exists, func, or_, select, text, update
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event
 from models.database import Model, insert_new, partial_index
-from models.todo import Todo, indexes
+from models.todo import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
 from models.vault import Sealed, Vault
 
 Source = Literal["webhook", "reconcile"]
+
+Due = Literal["new", "failed", "isolated"]
+"""Never tried; tried, and left behind by its own job; and to be tried alone, see `Todo.isolate`."""
+DUES: tuple[Due, ...] = get_args(Due)
+
+IS_ISOLATED = text("deliveries.is_isolated")
+"""As the index says it: SQLite compares words."""
+
+
+class Taken(NamedTuple):
+    """A row that was taken: how large its body is, in bytes as it is stored."""
+
+    id: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -115,15 +131,82 @@ class Delivery(Todo, Model):
         return Sealed(self.body, self.sealed_with)
 
     @classmethod
-    def take_due(cls, session: Session, now: datetime, most: int) -> Sequence["Delivery"]:
+    def due(cls, session: Session, now: datetime) -> Sequence[Due]:
+        """Which kinds of deliveries anybody may handle now. It locks nothing."""
+        found = session.execute(select(*(exists().where(*cls._is_due(kind, now)) for kind in DUES))).one()
+        return [kind for kind, is_there in zip(DUES, found, strict=True) if is_there]
+
+    @classmethod
+    def take_due(
+        cls, session: Session, kind: Due, now: datetime, most: int, among: Collection[str] | None = None
+    ) -> Sequence[Taken]:
         """Deliveries that anybody may handle now, locked; those that another worker holds are passed over.
 
         What became due together, such as by a replay, is taken in the order in which it came.
+
+        Args:
+            session: of the transaction.
+            kind: which ones.
+            now: the time, UTC.
+            most: how many.
+            among: take only of these; None for any.
         """
-        query = (
-            select(cls).where(cls.is_due(now)).order_by(cls.attempts, cls.due_at, cls.received_at, cls.id).limit(most)
-        )
-        return session.scalars(query.with_for_update(skip_locked=True)).all()
+        query = select(cls.id, func.length(cls.body)).where(*cls._is_due(kind, now)).order_by(*cls._order(kind))
+        if among is not None:
+            query = query.where(cls.id.in_(among))
+        rows = session.execute(query.limit(most).with_for_update(skip_locked=True))
+        return [Taken(*row) for row in rows]
+
+    @classmethod
+    def load(cls, session: Session, ids: Sequence[str]) -> Sequence["Delivery"]:
+        """Those rows, in this order; of a row that is gone, nothing."""
+        rows = {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(ids)))}
+        return [rows[key] for key in ids if key in rows]
+
+    @classmethod
+    def bury(cls, session: Session, delivery_id: str, reason: str, now: datetime) -> "Delivery":
+        """Ends a row that cannot be loaded, as with a time that no calendar knows, and makes it one that can be."""
+        times = dict(due_at=now, ended_at=now)
+        ended = dict(status="dead", attempts=cls.attempts + 1, last_error=reason, **times)
+        one = update(cls).where(cls.id == delivery_id).execution_options(synchronize_session=False)
+        session.execute(one.values(ended))
+        try:
+            return session.get_one(cls, delivery_id, populate_existing=True)
+        except (ValueError, OverflowError, DataError):
+            session.execute(one.values(received_at=now))
+            return session.get_one(cls, delivery_id, populate_existing=True)
+
+    @classmethod
+    def isolate_all(cls, session: Session, ids: Collection[str]) -> None:
+        """Something went wrong with one of these rows, and nobody knows with which: see `Todo.isolate`."""
+        those = update(cls).where(cls.id.in_(ids), cls.has_status("pending"))
+        session.execute(those.values(is_isolated=True), execution_options={"synchronize_session": False})
+
+    @classmethod
+    def is_due(cls, now: datetime) -> ColumnElement[bool]:
+        """Rows that the bell's job takes. Those that were never tried are due whatever a clock made of `due_at`."""
+        was_tried = and_(cls.attempts > 0, cls.due_at <= now - OWN_JOB_GRACE)
+        return and_(cls.has_status("pending"), or_(cls.attempts == 0, was_tried))
+
+    @classmethod
+    def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:
+        """Those that have been due for so long, as far as clocks can tell, and that nobody took."""
+        return and_(cls.is_due(now - after), or_(cls.due_at <= now - after, cls.due_at > now))
+
+    @classmethod
+    def _is_due(cls, kind: Due, now: datetime) -> tuple[Any, ...]:
+        if kind == "new":
+            return cls.has_status("pending"), cls.attempts == 0, cls.is_isolated.is_(False)
+        if kind == "failed":
+            late = cls.due_at <= now - OWN_JOB_GRACE
+            return cls.has_status("pending"), cls.attempts > 0, late, cls.is_isolated.is_(False)
+        return cls.is_due(now), cls.crashes < MAX_CRASHES, IS_ISOLATED
+
+    @classmethod
+    def _order(cls, kind: Due) -> tuple[Any, ...]:
+        if kind == "isolated":
+            return cls.crashes, cls.due_at, cls.id
+        return cls.attempts, cls.due_at, cls.received_at, cls.id
 
     @classmethod
     def locked(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:

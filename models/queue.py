@@ -38,6 +38,7 @@ Box = Literal["inbox", "outbox"]
 BOXES: tuple[Box, ...] = ("inbox", "outbox")
 
 ID = re.compile("[0-9a-f]{64}")
+KEY = re.compile("[0-9a-f]{0,12}")
 BELL_LASTS = timedelta(hours=1)
 """How long a bell stays rung if its job was lost; the sweep notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
@@ -275,10 +276,10 @@ def unpack(letter_id: str, account: str, content: str, key: str, received_at: st
     Raises:
         ValueError: that is none that we packed.
     """
-    if not ID.fullmatch(letter_id) or not ACCOUNT.fullmatch(account):
+    moment = datetime.fromisoformat(received_at)
+    if not ID.fullmatch(letter_id) or not ACCOUNT.fullmatch(account) or not KEY.fullmatch(key) or not moment.tzinfo:
         raise ValueError("not a letter of ours")
-    sealed = Sealed(base64.b64decode(content, validate=True), key or None)
-    return Letter(letter_id, account, sealed, datetime.fromisoformat(received_at))
+    return Letter(letter_id, account, Sealed(base64.b64decode(content, validate=True), key or None), moment)
 
 
 def _seconds(duration: timedelta) -> int:

@@ -4,11 +4,12 @@ import random
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Index, String, Text, and_, false, literal, or_
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, String, Text, and_, false, literal, or_, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.database import partial_index
+from meetergo.retry_after import LONGEST_RETRY_AFTER
+from models.database import clock, partial_index
 from models.failures import Permanent, Transient, describe
 
 Status = Literal["pending", "done", "dead"]
@@ -19,6 +20,8 @@ LONGEST_BACKOFF = timedelta(hours=1)
 MAX_CRASHES = 3
 """An operator may kill a worker, and so may a lack of memory: that is not the row's fault yet."""
 ENDED_ITS_WORKER = "its processing ended the worker"
+LONGEST_WAIT = LONGEST_RETRY_AFTER + LONGEST_BACKOFF
+"""Nothing that failed is due later than this from now: what seems to be was written by a clock that was wrong."""
 OWN_JOB_GRACE = timedelta(seconds=30)
 """How long past its time a failed row is left to its own job, before anyone may take it."""
 
@@ -108,13 +111,16 @@ class Todo:
 
     def is_up(self, now: datetime) -> bool:
         """Whether `wants_another_try` would say yes. Changes nothing."""
-        return self.status == "dead" or (self.status == "pending" and self.due_at <= now)
+        return self.status == "dead" or (self.status == "pending" and self._is_time(now))
 
     def wants_another_try(self, now: datetime) -> bool:
         """Whether the row's own job should try it now. A dead one starts over: it was asked for."""
         if self.status == "dead":
             self.replay(now)
-        return self.status == "pending" and self.due_at <= now
+        return self.status == "pending" and self._is_time(now)
+
+    def _is_time(self, now: datetime) -> bool:
+        return self.due_at <= now or self.due_at > now + LONGEST_WAIT
 
     @classmethod
     def has_status(cls, status: Status) -> ColumnElement[bool]:
@@ -136,15 +142,32 @@ class Todo:
             or_(cls.attempts == 0, cls.due_at <= now - OWN_JOB_GRACE),
         )
 
+    @classmethod
+    def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:
+        """Rows that have been due for so long, and that nobody took."""
+        return cls.is_due(now - after)
+
+    @classmethod
+    def pull_in(cls, session: Session, now: datetime) -> int:
+        """Makes those rows due that wait for a time that only a wrong clock can have meant.
+
+        Returns:
+            How many.
+        """
+        is_far = and_(cls.has_status("pending"), cls.attempts > 0, cls.due_at > clock(session, now, LONGEST_WAIT))
+        pulled = update(cls).where(is_far).values(due_at=now).execution_options(synchronize_session=False)
+        return int(session.execute(pulled).rowcount)  # type: ignore[attr-defined]
+
 
 def backoff(attempts: int, error: Exception) -> timedelta:
     """How long to wait after so many attempts: doubling, with jitter, and as long as we were asked to."""
     longest = min(FIRST_BACKOFF * 2.0 ** (attempts - 1), LONGEST_BACKOFF)
     jittered: timedelta = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
     asked = error.retry_after if isinstance(error, Transient) else None
-    return max(jittered, asked) if asked else jittered
+    return max(jittered, min(asked, LONGEST_RETRY_AFTER)) if asked else jittered
 
 
 def explain(error: Exception) -> str:
     """What the row remembers of an error: it may quote the row's own data, so it stays in the database."""
-    return describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
+    said = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
+    return said.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # what any database can keep

@@ -19,7 +19,7 @@ from benchmarks.growth.fill import booking_id, fill, host_id
 from console import samples
 from models import retention
 from models.database import Database
-from models.delivery import Delivery
+from models.delivery import DUES, Delivery
 from models.migration import migrate
 from models.notification import Notification
 from models.tables import Booking, BookingChange
@@ -34,6 +34,9 @@ ROWS = 20_000
 GROWING = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts", "platform_users")
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 YEARS_AGO = "2020-01-01 00:00:00.000000"
+MIXED = "UPDATE deliveries SET attempts = CASE WHEN id < '5' THEN 0 ELSE 1 END, is_isolated = id LIKE '%a'"
+"""Some were never tried, some failed, some are isolated: ids are in hex."""
+INDEX_OF_WHAT_WAITS = re.compile("_due|_isolated")
 SORTS = re.compile("Sort|Bitmap|TEMP B-TREE")
 Heard = list[tuple[str, Any]]
 
@@ -208,13 +211,16 @@ def test_what_is_due_is_taken_in_the_order_of_an_index_by_a_planner_that_expects
         for status, waiting in (("done", 0), ("pending", 10)):
             for table in ("deliveries", "notifications"):
                 session.execute(text(f"UPDATE {table} SET status = '{status}', due_at = '{YEARS_AGO}'"))
+            session.execute(text(MIXED))
             heard.clear()
-            taken = [len(Delivery.take_due(session, now, 10)), len(Notification.claim(session, now, 10))]
-            assert taken == [waiting, waiting]
+            taken = [len(Delivery.take_due(session, kind, now, 10)) for kind in DUES]
+            assert [*taken, len(Notification.claim(session, now, 10))] == [waiting] * 4
+            assert Delivery.due(session, now) == (list(DUES) if waiting else [])
             for said, given in [(said, given) for said, given in heard if said.startswith("SELECT")]:
                 steps = _steps(database, session.connection().connection.dbapi_connection, said, given)
                 assert not [step for step in steps if SORTS.search(step)]
-                assert len([step for step in steps if "_due" in step]) == 1
+                expected = len(DUES) if said.startswith("SELECT EXISTS") else 1
+                assert len([step for step in steps if INDEX_OF_WHAT_WAITS.search(step)]) == expected
 
 
 def _steps(database: Database, raw: Any, statement: str, parameters: Any) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -32,6 +32,7 @@ from models.parent import stop_with_parent
 from models.queue import JOB_TIMEOUT, Bell, Box, queue_name
 from models.redis_client import InstallationRedis, prefix_of
 from models.stop import Stop
+from worker import identity, recovery
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
 MOST_TEMPLATES = 1000
@@ -45,6 +46,17 @@ ABANDONED_AFTER = timedelta(seconds=5)
 """Past its timeout, at which RQ breaks a job off, nobody can be working at it."""
 
 log = structlog.get_logger()
+
+
+class Death(NamedTuple):
+    """That of a process: its name, and whether it did not end by itself."""
+
+    name: str
+    was_violent: bool
+
+
+NOBODY_KNOWN = Death("", was_violent=False)
+"""A crew that starts does not know who died before it."""
 
 
 class BoxWorker(SimpleWorker):
@@ -122,13 +134,14 @@ class Crew:
         for request in (signal.SIGTERM, signal.SIGINT):
             signal.signal(request, lambda *_: stop.set())
         gc.freeze()  # what was imported stays: the collector need not look at it again and again
-        crew = {duty: _start(duty) for duty in self._duties()}
+        duties = self._duties()
+        crew = {duties[0]: _start(duties[0], after=NOBODY_KNOWN)} | {duty: _start(duty) for duty in duties[1:]}
         log.info("worker.started", boxes=self.boxes, processes=self.processes)
         while not stop.wait(REST_BEFORE_RESTART.total_seconds()):
             for duty, process in crew.items():
                 if not process.is_alive():
                     log.warning("worker.died", pid=process.pid, exit_code=process.exitcode)
-                    crew[duty] = _start(duty)
+                    crew[duty] = _start(duty, after=Death(process.name, was_violent=process.exitcode != 0))
         for process in crew.values():
             process.terminate()
         for process in crew.values():
@@ -142,10 +155,21 @@ class Crew:
         return [*workers, partial(schedule_for, self.redis, self.boxes, name), *show]
 
 
-def _start(duty: Callable[[], None]) -> BaseProcess:
-    process = multiprocessing.get_context("fork").Process(target=duty)
+def _start(duty: Callable[[], None], after: Death | None = None) -> BaseProcess:
+    name = identity.new_name()
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(duty, name, after), name=name)
     process.start()
     return process
+
+
+def _run(duty: Callable[[], None], name: str, after: Death | None) -> None:
+    """What the dead one had claimed is freed here, and not by the crew: that must survive whatever the stores do."""
+    identity.be(name)
+    if after:
+        for request in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(request, signal.SIG_DFL)  # the crew's own handlers came along with the fork
+        recovery.after_a_death(after.name, was_violent=after.was_violent)
+    duty()
 
 
 def work_at(redis: Callable[[], InstallationRedis], box: Box) -> None:

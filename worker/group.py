@@ -1,6 +1,6 @@
 """A group: deliveries about bookings, handled together with one statement for each table instead of each row."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,9 @@ from worker.ledger import Ledger
 Told = tuple[Delivery, BookingEvent]
 
 
-def handle_together(session: Session, told: Sequence[Told], announcer: Announcer, now: datetime) -> int:
+def handle_together(
+    session: Session, told: Sequence[Told], announcer: Announcer, now: datetime, is_over: Callable[[], bool]
+) -> tuple[int, int]:
     """Handles deliveries in a savepoint, all of them or none if one fails, and ends them after it: see `finish`.
 
     Args:
@@ -26,16 +28,21 @@ def handle_together(session: Session, told: Sequence[Told], announcer: Announcer
         told: deliveries and what they say.
         announcer: knows the news that a change owes.
         now: the time, UTC.
+        is_over: whether the time is over: then those that follow are left. The first one is handled in any case.
 
     Returns:
-        How many notifications are new.
+        How many were handled, and how many notifications are new.
     """
+    handled = 0
     changes: list[BookingChange] = []
     owed: list[dict[str, Any]] = []
     with session.begin_nested(), unflushed(session) as page:
         ledger = Ledger(page, now)
         ledger.open_at([event for _, event in told])
         for delivery, event in told:
+            if handled and is_over():
+                break
+            handled += 1
             delivery.tell_of(event)
             for change in handle(ledger, delivery, event):
                 changes.append(change)
@@ -43,7 +50,7 @@ def handle_together(session: Session, told: Sequence[Told], announcer: Announcer
         update_all(page, modified(page, Booking))
         insert_all(page, changes)
         new = Notification.owe(page, owed)
-    for delivery, event in told:
+    for delivery, event in told[:handled]:
         finish(delivery, event, now)
-    update_all(session, [delivery for delivery, _ in told], *Delivery.HANDLED)
-    return new
+    update_all(session, [delivery for delivery, _ in told[:handled]], *Delivery.HANDLED)
+    return handled, new

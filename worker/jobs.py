@@ -1,10 +1,13 @@
 """Jobs: what RQ calls, by name. They take ids, do JSON, and are idempotent."""
 
 import math
+import re
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 from rq import Retry, get_current_job
@@ -12,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.delivery import Delivery
 from models.failures import Failure
-from models.queue import Box, unpack
+from models.queue import BOXES, Box, unpack
 from models.redis_client import origin_of
 from worker.office import office
 from worker.progress import Progress
@@ -37,19 +40,63 @@ class Dead(Failure):
     """A row will not be tried again; this puts its job into RQ's failed registry, where it can be requeued."""
 
 
-def empty(box: Box) -> Retry | None:
-    """Works off all that is due in a box. Takes the bell down first: what comes after that rings again."""
+class Invalid(Dead):
+    """A job that is none of ours: whoever can write to Redis can enqueue anything."""
+
+
+def empty(*given: object) -> Retry | None:
+    """Works off all that is due in a box. Takes the bell down first: what comes after that rings again.
+
+    Args:
+        given: the box.
+    """
+    (box,) = _checked(given, _is_box)
     return _or_later(box, lambda: _empty(box))
 
 
-def tend(box: Box, key: str) -> Retry | None:
-    """Tries one row that failed, when its time has come, until it is done or dead."""
+def tend(*given: object) -> Retry | None:
+    """Tries one row that failed, when its time has come, until it is done or dead.
+
+    Args:
+        given: the box, and the id of the row.
+    """
+    box, key = _checked(given, _is_box, lambda key: KEYS[given[0]].fullmatch(key))
     return _or_later(box, lambda: _tend(box, key))
 
 
-def carry(*packed: str) -> Retry | None:
-    """Stores a body that the receiver could not store, once the database is back."""
+def carry(*given: object) -> Retry | None:
+    """Stores a body that the receiver could not store, once the database is back.
+
+    Args:
+        given: what `models.queue.pack` made of it.
+    """
+    packed = _checked(given, *[_is_anything] * len(given))  # it is looked at where it is unpacked
     return _or_later("inbox", lambda: _carry(packed))
+
+
+def _checked(given: Sequence[Any], *checks: Callable[[str], object]) -> Any:
+    """The arguments of a job, if they are such as we give.
+
+    Raises:
+        Invalid: they are not.
+    """
+    if len(given) == len(checks) and all(isinstance(value, str) for value in given):
+        with suppress(ValueError):
+            if all(check(value) for check, value in zip(checks, given, strict=True)):
+                return given
+    _do_not_retry()
+    raise Invalid("the arguments of this job are not such as this service gives: it was enqueued by something else")
+
+
+def _is_box(box: str) -> bool:
+    return box in BOXES
+
+
+def _is_anything(_value: str) -> bool:
+    return True
+
+
+KEYS: dict[Any, re.Pattern[str]] = {"inbox": re.compile(r"[0-9A-Za-z-]{1,64}"), "outbox": re.compile(r"[0-9]{1,9}")}
 
 
 def _or_later(box: Box, work: Callable[[], Retry | None]) -> Retry | None:
@@ -80,6 +127,9 @@ def _empty(box: Box) -> None:
 
 
 def _tend(box: Box, key: str) -> Retry | None:
+    """Healthy rows first: a job for each of many failing ones may be before the one that works off the others."""
+    if box == "inbox":
+        office().inbox.work_off()
     row = office().desk(box).retry(key)
     if row is None or row.status == "done":
         return None

@@ -12,6 +12,7 @@ from models.queue import Box
 from models.todo import Todo
 from worker.ledger import Ledger
 from worker.office import Office
+from worker.recovery import recover_left_over
 
 OVERDUE_AFTER = timedelta(seconds=10)
 BOXES: dict[Box, type[Todo]] = {"inbox": Delivery, "outbox": Notification}
@@ -24,13 +25,24 @@ def sweep(office: Office, now: datetime) -> None:
     for box in BOXES:
         office.bell.revive(box)
     office.bell.drop_gone()
+    recover_left_over(office.database, office.bell, now)
+    _pull_in(office, now)
     for box, rows in BOXES.items():
         with office.database.reading() as session:
-            is_overdue = session.scalar(select(exists().where(rows.is_due(now - OVERDUE_AFTER))))
+            is_overdue = session.scalar(select(exists().where(rows.is_overdue(now, OVERDUE_AFTER))))
         if is_overdue:
             log.info("sweep.overdue", box=box)
             office.bell.ring_again(box)
     link_new_users(office, now)
+
+
+def _pull_in(office: Office, now: datetime) -> None:
+    """A clock that was a day ahead for a moment keeps no row waiting for a day."""
+    for box, rows in BOXES.items():
+        with office.database.transaction() as session:
+            pulled = rows.pull_in(session, now)
+        if pulled:
+            log.warning("sweep.pulled_in", box=box, rows=pulled)
 
 
 def link_new_users(office: Office, now: datetime) -> int:

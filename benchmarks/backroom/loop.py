@@ -21,7 +21,7 @@ def main() -> None:
 
 def _batch() -> bool:
     with office().database.transaction() as session:
-        due = Delivery.take_due(session, datetime.now(UTC), BATCH)
+        due = Delivery.take_due(session, "new", datetime.now(UTC), BATCH)
         process(session, due)
     return bool(due)
 

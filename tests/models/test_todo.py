@@ -6,7 +6,7 @@ import pytest
 
 from models.delivery import Delivery
 from models.failures import Permanent, Transient, describe
-from models.todo import FIRST_BACKOFF, LONGEST_BACKOFF, MAX_ATTEMPTS, backoff
+from models.todo import FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_WAIT, MAX_ATTEMPTS, backoff
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
 
@@ -23,6 +23,16 @@ def test_the_wait_doubles_within_its_jitter_and_has_an_end() -> None:
 
 def test_the_wait_is_at_least_what_the_other_side_asked_for() -> None:
     assert backoff(1, Transient("busy", retry_after=timedelta(hours=2))) == timedelta(hours=2)
+
+
+def test_nobody_is_waited_for_longer_than_a_day() -> None:
+    assert backoff(1, Transient("busy", retry_after=timedelta(days=400))) == timedelta(days=1)
+
+
+def test_a_row_that_waits_for_a_time_that_only_a_wrong_clock_can_mean_is_up() -> None:
+    for wait, is_up in ((timedelta(0), True), (timedelta(minutes=1), False), (LONGEST_WAIT, False)):
+        assert Delivery(status="pending", attempts=1, due_at=NOW + wait).is_up(NOW) is is_up
+    assert Delivery(status="pending", attempts=1, due_at=NOW + LONGEST_WAIT + timedelta(minutes=1)).is_up(NOW)
 
 
 def test_a_permanent_failure_is_death_at_once() -> None:

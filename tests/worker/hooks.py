@@ -1,5 +1,7 @@
 """Hooks for worker processes of the tests: a platform's function that takes its time."""
 
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -16,3 +18,15 @@ def take_time(_session: Session, _booking: Booking, _change: BookingChange) -> N
 
 def do_nothing(_session: Session, _booking: Booking, _change: BookingChange) -> None:
     """Is there: so each delivery is handled by itself."""
+
+
+def end_the_worker(_session: Session, booking: Booking, _change: BookingChange) -> None:
+    """As a fault in an extension does, or a lack of memory: no exception, no rollback."""
+    if booking.id.startswith("poison"):
+        os._exit(1)
+
+
+def end_the_crew(_session: Session, booking: Booking, _change: BookingChange) -> None:
+    """As a container that is killed with everything in it."""
+    if booking.id.startswith("poison"):
+        os.killpg(0, signal.SIGKILL)

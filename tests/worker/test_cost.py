@@ -14,14 +14,16 @@ from tests.worker.desk import Desk
 from worker import jobs
 
 COST = {
-    "one created": (11, 2, 4),
-    "ten created": (11, 2, 4),
-    "a hundred created": (11, 2, 4),
-    "a hundred of all kinds": (11, 2, 4),
-    "nothing": (1, 1, 1),
+    "one created": (15, 1, 4),
+    "ten created": (15, 1, 4),
+    "a hundred created": (15, 1, 4),
+    "a hundred of all kinds": (15, 1, 4),
+    "nothing": (1, 0, 1),
 }
-"""Statements, commits, round trips to Redis of the job that empties the inbox, and looks once more; the same on both
-databases."""
+"""Statements, commits, round trips to Redis of the job that empties the inbox, and looks once more."""
+
+COST_OF_THE_CLAIM_ON_SQLITE = (1, 1, 0)
+"""A claim is recorded before the transaction, not beside it: it needs one of its own, and the rows are taken again."""
 
 OUTBOX_COST = {0: (1, 1, 1), 1: (5, 3, 1), 100: (5, 3, 1), 200: (9, 5, 1)}
 """The same of the job that sends so much news, where sending takes no time."""
@@ -64,7 +66,13 @@ def test_a_batch_costs_so_many_statements_commits_and_round_trips(
     with counted(proxy) as count:
         jobs.empty("inbox")
     assert {row.status for row in warm_desk.all(Delivery)} == {"done"}
-    assert count.figures == COST[what], str(count)
+    assert count.figures == cost(warm_desk, what), str(count)
+
+
+def cost(desk: Desk, what: str) -> tuple[int, ...]:
+    has_claims = DELIVERIES[what] and not desk.office.database.skips_locked
+    more = COST_OF_THE_CLAIM_ON_SQLITE if has_claims else (0, 0, 0)
+    return tuple(map(sum, zip(COST[what], more, strict=True)))
 
 
 @pytest.mark.parametrize("number", OUTBOX_COST)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,12 @@ from rq import Worker
 from console import samples
 from console.stage import environment
 from models import queue
+from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
+from models.incident import Incident
 from models.queue import Bell
+from models.todo import ENDED_ITS_WORKER
 from models.version import VERSION
 from tests.environs import environments
 from tests.scrape import free_ports, read, read_until
@@ -26,10 +30,15 @@ from tests.worker.desk import AT, START, Desk
 
 
 @contextmanager
-def crew(folder: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
-    with (folder / "worker.log").open("wb") as log:
+def crew(folder: Path, *words: str, start_new_session: bool = False) -> Iterator["subprocess.Popen[bytes]"]:
+    with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "worker", *words], cwd=folder, env=environment({}), stdout=log, stderr=log
+            [sys.executable, "-m", "worker", *words],
+            cwd=folder,
+            env=environment({}),
+            stdout=log,
+            stderr=log,
+            start_new_session=start_new_session,
         )
         try:
             yield process
@@ -47,8 +56,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+def until(holds: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
@@ -121,6 +130,47 @@ def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -
         until(lambda: desk.all(Booking))
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def poison(desk: Desk) -> None:
+    """In the middle of others; what comes first is handled first."""
+    names = [f"b{number}" for number in range(66)]
+    names[20:20] = ["poison-1"]
+    names[40:40] = ["poison-2"]
+    for start in range(0, len(names), 10):
+        desk.deliver(*(samples.created(name, START, AT) for name in names[start : start + 10]))
+    desk.office.bell.ring("inbox")
+
+
+def ends(desk: Desk) -> Counter[tuple[str, str | None]]:
+    return Counter((row.status, row.last_error) for row in desk.all(Delivery))
+
+
+ONLY_THE_POISON_IS_DEAD = Counter({("done", None): 66, ("dead", ENDED_ITS_WORKER): 2})
+
+
+def test_a_delivery_that_ends_its_worker_is_dead_in_the_end_and_stops_no_other(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLATFORM_HOOK", "tests.worker.hooks:end_the_worker")
+    poison(desk)
+    with crew(tmp_path, "inbox"):
+        until(lambda: ends(desk) == ONLY_THE_POISON_IS_DEAD, 90)
+        assert desk.all(Incident)[0].kind == "worker_died"
+        until(lambda: desk.office.bell.queue("inbox").failed_job_registry.count == 2)
+    assert {row.id for row in desk.all(Booking)} == {f"b{number}" for number in range(66)}
+    assert [attempt.outcome for attempt in desk.all(FailedAttempt)] == ["dead"] * 2
+
+
+def test_the_same_when_all_processes_die_with_it(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORM_HOOK", "tests.worker.hooks:end_the_crew")
+    poison(desk)
+    ends_at = time.monotonic() + 150
+    while ends(desk) != ONLY_THE_POISON_IS_DEAD and time.monotonic() < ends_at:
+        with crew(tmp_path, "inbox", start_new_session=True) as process:
+            until(lambda: process.poll() is not None or ends(desk) == ONLY_THE_POISON_IS_DEAD, 60)
+        desk.office.bell.ring_again("inbox")  # as the sweep does
+    assert ends(desk) == ONLY_THE_POISON_IS_DEAD
 
 
 def test_a_worker_is_seen_again_after_redis_was_emptied(desk: Desk, tmp_path: Path) -> None:

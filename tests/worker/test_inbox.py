@@ -1,21 +1,34 @@
 """From accepted bytes to changed bookings, on SQLite and on PostgreSQL."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from console import samples
+from meetergo.events import BookingEvent
+from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery
+from models.claim import Claim
+from models.delivery import Delivery, Letter
 from models.failures import Permanent
+from models.incident import Incident
+from models.migration import migrate
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.todo import MAX_ATTEMPTS
+from tests.another_database import another_database
 from tests.worker.desk import AT, START, Desk, later
+from worker.handling import HANDLERS
+from worker.inbox import LONGEST_BATCH, MOST, Inbox
+from worker.ledger import Ledger
+from worker.progress import Progress
+from worker.sweep import sweep
 
 CREATED = samples.created("b1", START, AT)
 MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
@@ -216,3 +229,199 @@ def test_a_reschedule_is_told_with_where_it_was_before(desk: Desk) -> None:
     assert payload["before"]["starts_at"] == START.isoformat()
     assert payload["booking"]["starts_at"] == (START + timedelta(hours=1)).isoformat()
     assert json.dumps(payload)
+
+
+def slow_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of large bodies, or of a processor that is shared with others."""
+    read, elapsed = Inbox.read, [0.0]
+
+    def slowly(self: Inbox, delivery: Delivery) -> object:
+        elapsed[0] += LONGEST_BATCH.total_seconds() * 2
+        return read(self, delivery)
+
+    monkeypatch.setattr(Inbox, "read", slowly)
+    monkeypatch.setattr("worker.inbox.time.monotonic", lambda: elapsed[0])
+
+
+def test_reading_that_takes_longer_than_a_batch_may_stops_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow_reading(monkeypatch)
+    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(6)))
+    for done in range(1, 7):
+        assert desk.office.inbox.work_off() is (Progress.ALL if done == 6 else Progress.PART)
+        assert [row.status for row in desk.all(Delivery)].count("done") == done
+
+
+def test_only_as_many_bodies_are_claimed_and_loaded_as_there_is_room_for(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(10)))
+    size = len(desk.all(Delivery)[0].body)
+    monkeypatch.setattr("worker.inbox.MOST_BYTES", size * 3 + size // 2)
+    monkeypatch.setattr("worker.inbox.PAGE_BYTES", size * 2)
+    claimed: list[int] = []
+    record = Claim.record
+    monkeypatch.setattr(Claim, "record", lambda *said: (claimed.append(len(said[3])), record(*said)))
+    desk.work_off()
+    assert claimed == [3, 3, 3, 1]
+    assert len(desk.all(Booking)) == 10
+
+
+def test_a_body_larger_than_the_room_is_handled_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.inbox.MOST_BYTES", 1)
+    desk.deliver(CREATED, samples.created("b2", START, AT))
+    desk.work_off()
+    assert len(desk.all(Booking)) == 2
+
+
+def test_a_group_looks_at_the_clock_between_its_deliveries(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    handler, elapsed = HANDLERS["booking_created"], [0.0]
+
+    def slowly(ledger: Ledger, event: BookingEvent) -> Iterator[BookingChange]:
+        elapsed[0] += LONGEST_BATCH.total_seconds() * 2
+        yield from handler(ledger, event)
+
+    monkeypatch.setitem(HANDLERS, "booking_created", slowly)
+    monkeypatch.setattr("worker.inbox.time.monotonic", lambda: elapsed[0])
+    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    assert desk.office.inbox.work_off() is Progress.PART
+    assert sorted(row.status for row in desk.all(Delivery)) == ["done", "pending", "pending"]
+    desk.work_off()
+    assert len(desk.all(Booking)) == 3
+
+
+def test_a_drain_without_an_outcome_is_an_error_and_an_incident_and_ends(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Inbox, "process_all", lambda *_: [])
+    desk.deliver(CREATED)
+    with structlog.testing.capture_logs() as said:
+        desk.work_off()
+    assert [(line["log_level"], line["deliveries"]) for line in said if line["event"] == "drain.no_progress"] == [
+        ("error", 1)
+    ]
+    assert [incident.kind for incident in desk.all(Incident)] == ["processing_stuck"]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(milliseconds=50), timedelta(days=1)])
+def test_a_receiver_whose_clock_is_ahead_delays_nothing(desk: Desk, ahead: timedelta) -> None:
+    inbox = desk.office.inbox
+    with desk.office.database.transaction() as session:
+        received_at = datetime.now(UTC) + ahead
+        Delivery.accept(session, [Letter.of(json.dumps(CREATED).encode(), "default", received_at, inbox.vault)])
+    desk.work_off()
+    assert [row.status for row in desk.all(Delivery)] == ["done"]
+
+
+def test_a_row_that_failed_when_a_clock_was_far_ahead_is_tried_again(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:refuse_b1")
+    desk.deliver(CREATED)
+    desk.work_off()
+    with desk.office.database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC) + timedelta(days=3)))
+    sweep(desk.office, datetime.now(UTC))
+    assert desk.all(Delivery)[0].due_at <= datetime.now(UTC)
+
+
+def test_what_fails_again_and_again_does_not_keep_a_healthy_one_waiting(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:refuse_bad")
+    desk.deliver(*(samples.created(f"bad{number}", START, AT) for number in range(300)))
+    with desk.office.database.transaction() as session:
+        session.execute(update(Delivery).values(attempts=1, due_at=AT, received_at=AT))
+    (healthy,) = desk.deliver(CREATED)
+    desk.office.inbox.work_off()
+    rows = {row.id: row.status for row in desk.all(Delivery)}
+    assert rows.pop(healthy) == "done"
+    assert sum(row.attempts == 2 for row in desk.all(Delivery)) <= MOST["failed"]
+
+
+def refuse_bad(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id.startswith("bad"):
+        raise ValueError
+
+
+def test_a_row_that_cannot_be_loaded_dies_and_stops_no_other(desk: Desk) -> None:
+    ids = desk.deliver(CREATED, *(samples.created(f"b{number}", START, AT) for number in range(2, 5)))
+    moment = "infinity" if desk.office.database.skips_locked else "yesterday"
+    with desk.office.database.engine.begin() as connection:
+        connection.execute(text(f"UPDATE deliveries SET received_at = '{moment}' WHERE id = '{ids[0]}'"))
+    desk.work_off()
+    rows = {row.id: row for row in desk.all(Delivery)}
+    assert rows[ids[0]].status == "dead"
+    assert "cannot be loaded" in rows[ids[0]].last_error
+    assert [rows[key].status for key in ids[1:]] == ["done"] * 3
+    assert [attempt.delivery_id for attempt in desk.all(FailedAttempt)] == [ids[0]]
+
+
+@pytest.fixture
+def deferred(desk: Desk) -> Iterator[None]:
+    """A table of the platform whose constraint is checked at the commit."""
+    with desk.office.database.engine.begin() as connection:
+        reference = "REFERENCES platform_users (id) DEFERRABLE INITIALLY DEFERRED"
+        connection.execute(text(f"CREATE TABLE of_the_platform (user_id INTEGER {reference})"))
+    yield
+    with desk.office.database.engine.begin() as connection:
+        connection.execute(text("DROP TABLE of_the_platform"))
+
+
+def break_the_commit(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text("INSERT INTO of_the_platform VALUES (4711)"))
+
+
+@pytest.mark.usefixtures("deferred")
+def test_a_row_whose_commit_fails_fails_alone(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:break_the_commit")
+    (bad,) = desk.deliver(CREATED)
+    others = desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(2, 5)))
+    desk.work_off()
+    rows = {row.id: (row.status, row.attempts) for row in desk.all(Delivery)}
+    assert rows == {bad: ("pending", 1), **dict.fromkeys(others, ("done", 0))}
+    assert "ForeignKey" in desk.all(FailedAttempt)[0].error or "FOREIGN KEY" in desk.all(FailedAttempt)[0].error
+    assert [booking.id for booking in desk.all(Booking)] == ["b2", "b3", "b4"]
+    with desk.office.database.transaction() as session:
+        session.execute(update(Delivery).where(Delivery.id == bad).values(due_at=AT))
+    retried = desk.office.inbox.retry(bad)
+    assert retried is not None
+    assert (retried.status, retried.attempts) == ("pending", 2)
+
+
+@pytest.mark.parametrize("what", ["a\x00b", "\ud800"])
+def test_an_error_that_no_database_can_keep_fails_its_row_alone(
+    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setitem(BROKEN, "b1", what)
+    desk = open_desk(platform_hook=f"{__name__}:break_with_text")
+    desk.deliver(CREATED, samples.created("b2", START, AT))
+    desk.work_off()
+    assert sorted((row.booking_id, row.status, row.attempts) for row in desk.all(Delivery)) == [
+        ("b1", "pending", 1),
+        ("b2", "done", 0),
+    ]
+
+
+BROKEN: dict[str, str] = {}
+
+
+def break_with_text(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id in BROKEN:
+        raise RuntimeError(BROKEN[booking.id])
+
+
+def test_an_error_that_this_database_cannot_keep_fails_its_row_alone(
+    postgresql_url: str, open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """A database of the house may know the letters of Western Europe only."""
+    if "postgresql" not in request.node.name:
+        pytest.skip("SQLite keeps any text")
+    monkeypatch.setitem(BROKEN, "b1", "\u6f22")
+    with another_database(
+        postgresql_url, "latin", "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    ) as url:
+        desk = open_desk(platform_hook=f"{__name__}:break_with_text", database_url=url)
+        migrate(desk.office.database.engine)
+        desk.deliver(CREATED, samples.created("b2", START, AT))
+        desk.work_off()
+        rows = {row.booking_id: (row.status, row.attempts, row.last_error) for row in desk.all(Delivery)}
+        desk.office.database.close()
+    assert rows["b2"] == ("done", 0, None)
+    assert [row[:2] for key, row in rows.items() if key != "b2"] == [("pending", 1)]

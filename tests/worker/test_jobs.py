@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.fernet import Fernet
 from redis import Redis
+from rq import Retry as RetryJob
 from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.serializers import JSONSerializer
@@ -15,7 +16,7 @@ from sqlalchemy.orm import Session
 from console import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, Letter
-from models.queue import Box
+from models.queue import Box, pack
 from models.todo import OWN_JOB_GRACE
 from models.vault import Vault
 from tests.redis_content import everything_in
@@ -26,6 +27,7 @@ from worker.crew import BoxWorker
 KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)
 BROKEN = {"hook": True}
+PACKED = pack(Letter.of(b"{}", "default", AT, Vault([])))
 
 
 def hook_that_may_fail(session: Session, booking: Booking, change: BookingChange) -> None:
@@ -226,10 +228,57 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
         raise KeyError(samples.guest(1)["email"])
 
     monkeypatch.setattr(jobs, f"_{job}", break_down)
-    arguments = {"empty": ("inbox",), "tend": ("inbox", "x"), "carry": ("x",) * 6}[job]
+    arguments = {"empty": ("inbox",), "tend": ("inbox", "x"), "carry": PACKED}[job]
     desk.office.bell.queue("inbox").enqueue(f"worker.jobs.{job}", args=arguments, description="a job")
     run_worker(desk)
     assert len(scheduled(desk).get_job_ids()) == 1
     assert not failed(desk).get_job_ids()
     assert b"example.com" not in everything_in(redis)
     assert "guest-1" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("job", "arguments"),
+    [
+        ("empty", ("nonsense",)),
+        ("empty", ()),
+        ("empty", (["inbox"],)),
+        ("empty", ("inbox", "inbox")),
+        ("tend", ("inbox", None)),
+        ("tend", ("inbox", "a\x00b")),
+        ("tend", ("inbox", "a" * 10_000)),
+        ("tend", ("outbox", "x")),
+        ("tend", ("outbox", "9" * 30)),
+        ("tend", ("outbox", "\u0661")),
+        ("tend", ("nonsense", "1")),
+        ("carry", ()),
+        ("carry", (1, 2, 3, 4, 5)),
+        ("carry", (*PACKED[:2], "no base 64", *PACKED[3:])),
+        ("carry", (*PACKED[:4], "yesterday")),
+        ("carry", (*PACKED[:4], "2024-01-14T15:30:00")),
+        ("carry", ("a\x00", *PACKED[1:])),
+        ("carry", (PACKED[0], "a" * 65, *PACKED[2:])),
+        ("carry", (*PACKED[:3], "much longer than a key", PACKED[4])),
+    ],
+)
+def test_a_job_that_is_none_of_ours_fails_once_and_says_so(desk: Desk, job: str, arguments: tuple[object, ...]) -> None:
+    hostile = desk.office.bell.queue("inbox").enqueue(
+        f"worker.jobs.{job}", args=arguments, retry=RetryJob(max=1000), description="a job"
+    )
+    run_worker(desk)
+    assert failed(desk).get_job_ids() == [hostile.id]
+    assert not scheduled(desk).get_job_ids()
+    result = hostile.latest_result()
+    assert result is not None
+    assert "the arguments of this job are not such as this service gives" in (result.exc_string or "")
+    assert desk.all(Delivery) == []
+
+
+def test_healthy_rows_come_before_the_jobs_of_many_that_fail(sick_desk: Desk) -> None:
+    """Each of those has a job of its own, and all of these were enqueued before the one that works off the others."""
+    sick_desk.deliver(CREATED)
+    sick_desk.work_off()
+    make_due(sick_desk)
+    (healthy,) = sick_desk.deliver({"webhookType": "form_submission"})
+    jobs.tend("inbox", next(row.id for row in sick_desk.all(Delivery) if row.id != healthy))
+    assert {row.id: row.status for row in sick_desk.all(Delivery)}[healthy] == "done"
