@@ -34,6 +34,7 @@ from worker.selection import Chosen, Selection, select_deliveries
 @filters
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N of them only.")
 @click.option("--notify", is_flag=True, help="Tell once more what they told; otherwise nobody is told twice.")
+@click.option("--superseded", is_flag=True, help="Tell all of it, also what is not the latest any more.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--rate", type=Rate(), metavar="RATE", help="No faster than 50/s, or 100/m.")
@@ -45,6 +46,7 @@ def replay(
     dead: bool,
     limit: int | None,
     notify: bool,
+    superseded: bool,
     dry_run: bool,
     yes: bool,
     rate: float | None,
@@ -65,7 +67,7 @@ def replay(
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
     console, exit_code = Console(quiet=as_json, highlight=False), 0
     with operators_office() as office:
-        repair = Repair(office, by, reason, tells_again=notify)
+        repair = Repair(office, by, reason, tells_again=notify, superseded=superseded)
         selection = _selection(office, ids, chosen | ({"status": "dead"} if dead else {}), limit)
         outlook = _rehearsed(repair, selection.chosen)
         _show(console, selection, outlook)

@@ -30,6 +30,7 @@ SHOWN = 20
 @click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
 @filters
 @click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
+@click.option("--superseded", is_flag=True, help="Also those of which something newer was told since.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
@@ -38,6 +39,7 @@ def replay_notifications(
     ids: tuple[int, ...],
     dead: bool,
     again: bool,
+    superseded: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
@@ -61,7 +63,8 @@ def replay_notifications(
         if to_send and not dry_run:
             if not yes:
                 ask(f"\nSend {count(len(to_send), 'notification')}?")
-            told |= _send(console, Repair(office, by, reason, tells_again=again), [row.id for row in to_send])
+            repair = Repair(office, by, reason, tells_again=again, superseded=superseded)
+            told |= _send(console, repair, [row.id for row in to_send])
     if as_json:
         print_json(told)
 

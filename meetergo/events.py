@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from meetergo.wire import Appointment, Employee
+from meetergo.wire import MAX_ID, Appointment, Employee
 
 Json = Any
 """A value that JSON can hold."""
@@ -59,6 +59,7 @@ class BookingEvent(Event):
         version: orders events of one booking: time, then kind, then digest.
         facts: column of a booking -> value, only for what the body said.
         attendees: attendee id -> what the body said of that person.
+        moved_from: id of the booking that this one took the place of; None unless the body names two.
     """
 
     booking_id: str
@@ -66,6 +67,7 @@ class BookingEvent(Event):
     version: str
     facts: Mapping[str, Json] = field(repr=False)
     attendees: Mapping[str, Mapping[str, Json]] = field(repr=False)
+    moved_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,15 @@ def _booking_event(event_type: str, inner: dict[str, Json], body: bytes, receive
         version=f"{max(0, round(at.timestamp() * 1_000_000)):020d}-{rank}-{sha256(body).hexdigest()[:16]}",
         facts=appointment.facts(),
         attendees={attendee.key: attendee.details() for attendee in appointment.attendees or ()},
+        moved_from=_moved_from(inner, appointment.booking_id) if event_type == "booking_rescheduled" else None,
     )
+
+
+def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
+    """The id beside a nested appointment that has another one: a reschedule that made a new booking."""
+    ids = (inner.get(name) for name in ("appointmentId", "id"))
+    outer = next((str(each) for each in ids if each and isinstance(each, str | int) and each is not True), booking_id)
+    return outer if outer != booking_id and len(outer) <= MAX_ID else None
 
 
 def _appointment(inner: dict[str, Json]) -> dict[str, Json]:

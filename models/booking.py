@@ -1,10 +1,10 @@
 """A booking: one row per provider booking id, and the rules by which events change it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, select, text
+from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from sqlalchemy.sql.elements import ColumnElement
@@ -13,11 +13,16 @@ from meetergo.events import BookingEvent
 from models.bulk import insert_missing
 from models.database import Model, partial_index
 from models.delivery import Delivery
-from models.facts import about_attendees, attendees, join, newest
+from models.facts import about_attendees, attendees, in_any_order, join, newest, standing, with_hosts
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
-NewsKind = Literal["created", "rescheduled", "cancelled", "attendee_left"]
+NewsKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
+TIMES = ("starts_at", "ends_at")
+DETAILS = ("meeting_link",)
+"""Of a confirmed booking: what its readers are told of when it is another, beside its times and its hosts."""
+LONGEST_MEETING = timedelta(days=7)
+"""A meeting that began earlier is not looked for."""
 IS_LINKED = "kind = 'linked'"
 """Of a change: only the booking's owner is another."""
 OwnerOf = Callable[[Sequence[str], str | None], int | None]
@@ -82,27 +87,83 @@ class Booking(Model):
             The change that this made of the row, or None: an older or repeated event changes nothing.
         """
         before, attended = self.seen(), newest(self.facts, "attendee_ids")
+        standing = self._standing()
+        if "host_ids" in event.facts:
+            self.facts = with_hosts(self.facts, event.version, in_any_order(event.facts["host_ids"]))
         self.facts = join(self.facts, event.version, {**event.facts, **dict(about_attendees(event.attendees))})
         if event.version > self.version:
             self.version, self.as_of = event.version, event.at
         self.show()
-        self.platform_user_id = owner_of(self.host_ids, self.meeting_type_id)
+        self.platform_user_id = self._owner(owner_of, are_as_before=standing == self._standing())
         left = [key for key in attended or () if key not in newest(self.facts, "attendee_ids")]
         return self._changed(before, now, someone_left=bool(left))
+
+    def end_as_moved(self, to: str, event: BookingEvent, now: datetime) -> "BookingChange | None":
+        """Ends a booking of which an event says that another one took its place.
+
+        Args:
+            to: the id of the one that did.
+            event: says so.
+            now: when we learn it.
+
+        Returns:
+            The change that this made of the row, or None. It is news only if the booking was known before.
+        """
+        is_known, before = self.revision > 0, self.seen()
+        ended = {"status": "cancelled", "cancel_reason": f"moved to {to}", "cancelled_by": None}
+        self.facts = join(self.facts, event.version, ended)
+        if event.version > self.version:
+            self.version, self.as_of = event.version, event.at
+        self.show()
+        change = self._changed(before, now)
+        if change and not is_known:
+            change.news, change.kind = [], "updated"
+        return change
 
     @classmethod
     def is_hosted_by(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
         """Whether a user is among the hosts."""
         if session.get_bind().dialect.name == "postgresql":
             return cast(cls.host_ids, JSONB).contains([meetergo_user_id])
-        in_list = text("EXISTS (SELECT 1 FROM json_each(bookings.host_ids) WHERE value = :host)")
+        in_list = text(
+            "EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(bookings.host_ids) THEN bookings.host_ids"
+            " ELSE '[]' END) WHERE value = :host)"
+        )
         return cast(in_list.bindparams(host=meetergo_user_id), Boolean)
 
-    def link(self, platform_user_id: int | None, now: datetime) -> "BookingChange | None":
+    def link(self, owner_of: OwnerOf, now: datetime) -> "BookingChange | None":
         """Gives the booking its owner, once the platform's user is known."""
         before = self.seen()
-        self.platform_user_id = platform_user_id
+        self.platform_user_id = self._owner(owner_of, are_as_before=True)
         return self._changed(before, now)
+
+    @classmethod
+    def is_ahead(cls, now: datetime) -> ColumnElement[bool]:
+        """Confirmed bookings that are not over, or of which nobody knows when they are."""
+        is_soon = or_(cls.starts_at.is_(None), cls.starts_at >= now - LONGEST_MEETING)
+        ends = func.coalesce(cls.ends_at, cls.starts_at)
+        return and_(cls.status == "confirmed", is_soon, or_(ends.is_(None), ends >= now))
+
+    def _owner(self, owner_of: OwnerOf, *, are_as_before: bool) -> int | None:
+        """The current owner while still among the hosts; else of those whom we know who has hosted for longest.
+
+        It follows from what was said, not from when it came: see `standing`.
+
+        Args:
+            owner_of: see `learn`.
+            are_as_before: whether the hosts are, and how long each has been one.
+        """
+        hosts = self._standing()
+        if (
+            are_as_before
+            and self.platform_user_id
+            and self.platform_user_id in {owner_of([host], None) for host in hosts}
+        ):
+            return self.platform_user_id
+        return owner_of(sorted(hosts, key=lambda host: (hosts[host], host)), self.meeting_type_id)
+
+    def _standing(self) -> dict[str, str]:
+        return standing(self.facts, in_any_order(self.host_ids))
 
     def seen(self) -> dict[str, Any]:
         """The contract's columns as JSON; the bookkeeping ones aside."""
@@ -116,7 +177,7 @@ class Booking(Model):
             "meeting_link": self.meeting_link,
             "location": self.location,
             "attendees": self.attendees,
-            "host_ids": self.host_ids,
+            "host_ids": in_any_order(self.host_ids),
             "metadata": self.metadata_,
             "cancel_reason": self.cancel_reason,
             "cancelled_by": self.cancelled_by,
@@ -134,7 +195,7 @@ class Booking(Model):
         self.meeting_link = newest(known, "meeting_link")
         self.location = newest(known, "location")
         self.attendees = attendees(known)
-        self.host_ids = newest(known, "host_ids") or []
+        self.host_ids = in_any_order(newest(known, "host_ids"))
         self.metadata_ = newest(known, "metadata") or {}
         self.cancel_reason = newest(known, "cancel_reason")
         self.cancelled_by = newest(known, "cancelled_by")
@@ -167,9 +228,11 @@ def _news(before: Mapping[str, Any] | None, after: Mapping[str, Any], someone_le
         return ["cancelled" if after["status"] == "cancelled" else "created"]
     if after["status"] == "cancelled":
         return []
-    moved = any(before[name] and before[name] != after[name] for name in ("starts_at", "ends_at"))
-    news: list[NewsKind] = ["rescheduled"] if moved else []
-    return [*news, "attendee_left"] if someone_left else news
+    different = {name for name in after if before[name] != after[name]}
+    news: list[NewsKind] = ["rescheduled"] if different & {*TIMES} else []
+    if someone_left:
+        return [*news, "attendee_left"]
+    return news or (["updated"] if different & {*DETAILS, "host_ids"} else [])
 
 
 class BookingChange(Model):
@@ -177,7 +240,12 @@ class BookingChange(Model):
 
     `before` is null where the row is new; `news` names what was owed to its readers. The changes of a booking,
     in order, replay to its row. `delivery_id` names what made it; that may be pruned earlier.
+
+    Attributes:
+        is_late: whether a replay or a late delivery made it, so that only the last of its news is worth sending.
     """
+
+    is_late = False
 
     __tablename__ = "booking_changes"
     __table_args__ = (
@@ -204,9 +272,14 @@ class BookingChange(Model):
         return and_(its, cls.delivery_id == delivery.id)
 
     @property
-    def has_new_owner(self) -> bool:
-        """Whether somebody else than before is to hear of an existing booking."""
-        return self.before is not None and self.after.get("platform_user_id") is not None
+    def changes_details(self) -> bool:
+        """Whether it concerns more than who hosts it."""
+        return bool({*DETAILS, *TIMES} & (self.before or {}).keys())
+
+    @property
+    def was(self) -> dict[str, Any] | None:
+        """The booking as it was, in the words of `Booking.seen`, while it is as this change made it; None if new."""
+        return None if self.before is None else {**self.booking.seen(), **self.before}
 
 
 def _iso(moment: datetime | None) -> str | None:

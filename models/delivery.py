@@ -18,6 +18,8 @@ from models.todo import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
 from models.vault import Sealed, Vault
 
 Source = Literal["webhook", "reconcile"]
+LATE = timedelta(minutes=10)
+"""What is handled, or sent, later than this is old news: only the latest of it is worth telling."""
 
 Due = Literal["new", "failed", "isolated"]
 """Never tried; tried, and left behind by its own job; and to be tried alone, see `Todo.isolate`."""
@@ -67,6 +69,7 @@ class Delivery(Todo, Model):
     """One authenticated POST that we accepted. The same bytes are the same delivery.
 
     `event` and `booking_id` are known once it was read; `note` says why nothing came of a delivery that is done.
+    `replayed_for`: which of its news somebody wants who replayed it, the latest only or all; null if nobody did.
     """
 
     HANDLED = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
@@ -88,6 +91,7 @@ class Delivery(Todo, Model):
     booking_id: Mapped[str | None] = mapped_column(String(255))
     note: Mapped[str | None] = mapped_column(Text)
     received_at: Mapped[datetime]
+    replayed_for: Mapped[Literal["latest", "all"] | None] = mapped_column(String(6))
 
     @classmethod
     def accept(cls, connection: Connection | Session, letters: Iterable[Letter]) -> None:
@@ -218,10 +222,19 @@ class Delivery(Todo, Model):
         self.event = event.type
         self.booking_id = event.booking_id if isinstance(event, BookingEvent) else None
 
-    def replay(self, now: datetime) -> None:
-        """Start over; why nothing came of it before is not true any more."""
+    def replay(self, now: datetime, *, superseded: bool = False) -> None:
+        """Start over; why nothing came of it before is not true any more.
+
+        Args:
+            now: the time, UTC.
+            superseded: whether all of its news is wanted, not only what is still the latest.
+        """
         super().replay(now)
-        self.note = None
+        self.note, self.replayed_for = None, "all" if superseded else "latest"
+
+    def is_late(self, now: datetime) -> bool:
+        """Whether what it says is old news, because it was replayed or has waited for long."""
+        return self.replayed_for == "latest" or (self.replayed_for is None and now - self.received_at > LATE)
 
     def ignore(self, reason: str, now: datetime) -> None:
         """Nobody is to try it any more: it will never work."""

@@ -4,13 +4,16 @@ A register is `[version, value]`. Joining takes, name by name, the value of the 
 is commutative, associative and idempotent, so neither order nor repetition of deliveries can matter.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Facts = dict[str, Any]
 """Name -> [version, value]."""
 
 ATTENDEE = "attendee"
+HOSTS_AT = "hosts_at/"
+"""Before a version: who hosted then. That is said once, so it is true for good, in whatever order it comes."""
+MOST_HOSTS_AT = 64
 
 
 def join(known: Facts, version: str, said: Mapping[str, Any]) -> Facts:
@@ -41,3 +44,43 @@ def attendees(known: Facts) -> list[dict[str, Any]]:
         if kind == ATTENDEE and key in people:
             people[key][name] = detail
     return [dict(sorted(person.items())) for person in people.values()]
+
+
+def in_any_order(ids: Any) -> list[str]:
+    """Ids as a set that JSON can hold: their order means nothing, so it is always the same."""
+    return sorted({each for each in ids if isinstance(each, str)}) if isinstance(ids, list) else []
+
+
+def with_hosts(known: Facts, version: str, hosts: Sequence[str]) -> Facts:
+    """What is known once somebody said who hosted at some version; to be called before that is joined.
+
+    Of versions in a row that name the same hosts the first and the last are kept: what `standing` compares is the same
+    without those between. Of a booking whose hosts changed very often the oldest are dropped.
+    """
+    said = [register] if (register := known.get("host_ids")) else []
+    earlier = {f"{HOSTS_AT}{at}": in_any_order(ids) for at, ids in said}  # by rows that are older than this
+    lists = {**earlier, **_hosts_at(known), f"{HOSTS_AT}{version}": list(hosts)}
+    names = sorted(lists)
+    needless = [
+        each
+        for before, each, after in zip(names, names[1:], names[2:], strict=False)
+        if lists[before] == lists[each] == lists[after]
+    ]
+    kept = [each for each in names if each not in needless][-MOST_HOSTS_AT:]
+    others = {each: register for each, register in known.items() if not each.startswith(HOSTS_AT)}
+    return others | {each: [each.removeprefix(HOSTS_AT), lists[each]] for each in kept}
+
+
+def standing(known: Facts, hosts: Sequence[str]) -> dict[str, str]:
+    """Since which version each of the hosts has been one without a break."""
+    lists = _hosts_at(known)
+    since = dict.fromkeys(hosts, "")
+    unbroken = {*hosts}
+    for name in sorted(lists, reverse=True):
+        unbroken &= {*lists[name]}
+        since |= dict.fromkeys(unbroken, name.removeprefix(HOSTS_AT))
+    return since
+
+
+def _hosts_at(known: Facts) -> dict[str, list[str]]:
+    return {name: register[1] for name, register in known.items() if name.startswith(HOSTS_AT)}

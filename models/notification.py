@@ -6,14 +6,14 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, and_, exists, select, update
+from sqlalchemy import ForeignKey, Index, String, Text, and_, exists, false, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import BookingChange, NewsKind
 from models.bulk import insert_missing, update_all
 from models.database import Model
-from models.delivery import Delivery
+from models.delivery import LATE, Delivery
 from models.todo import Todo, indexes
 
 TOLD = (
@@ -28,6 +28,9 @@ TOLD = (
 )
 """What a copy says as the first one did."""
 KEY_BYTES = 32
+ENDED_AT_ONCE = 500
+IS_OVER = "not sent: the meeting is over"
+IS_SUPERSEDED = "not sent: a later message says more"
 SEND_LEASE = timedelta(seconds=60)
 """How long a sender has before another may send the same; longer than any channel's timeout."""
 
@@ -37,7 +40,8 @@ class Notification(Todo, Model):
 
     `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is found again by
     its `fingerprint`. `delivery_id` names what made it news; that may be pruned earlier. `payload` is the news as
-    it was when it was made, so that every attempt says the same. `claimed_by` names the worker that has its lease.
+    it was when it was made, so that every attempt says the same. `is_late`: a replay or a late delivery made it, so it
+    is only worth sending while nothing newer is there for its reader. `claimed_by` names the worker that has its lease.
     """
 
     __tablename__ = "notifications"
@@ -57,6 +61,7 @@ class Notification(Todo, Model):
     recipient: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(String(64))
     payload: Mapped[dict[str, Any]]
+    is_late: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime]
     claimed_by: Mapped[str | None] = mapped_column(String(128))
 
@@ -66,6 +71,10 @@ class Notification(Todo, Model):
         changed = select(BookingChange.booking_id).where(BookingChange.caused_by(delivery))
         return and_(cls.booking_id.in_(changed), cls.delivery_id == delivery.id)
 
+    def is_over(self, now: datetime) -> bool:
+        """Whether its meeting has ended, so that it is not worth sending any more."""
+        return _is_over(self.payload, now)
+
     @property
     def message_id(self) -> str:
         """The same on every attempt, so that who receives it can tell a repeat."""
@@ -73,7 +82,13 @@ class Notification(Todo, Model):
 
     @classmethod
     def owed(cls, *, version: str, now: datetime, **columns: Any) -> dict[str, Any]:
-        """The row of one piece of news, for `owe`; named after what is told to whom, so that it is owed once."""
+        """The row of one piece of news, for `owe`; named after what is told to whom, so that it is owed once.
+
+        Args:
+            version: names the change, such as the booking's revision: each change makes a new one, and no repeat does.
+            now: when it happened, UTC.
+            columns: the rest. What is over already ends here, and says why.
+        """
         identity = (
             columns["booking_id"],
             columns["kind"],
@@ -82,24 +97,78 @@ class Notification(Todo, Model):
             columns["recipient"],
         )
         key = sha256("\n".join(identity).encode()).hexdigest()
-        return dict(key=key, status="pending", attempts=0, due_at=now, created_at=now, **columns)
+        row = dict(key=key, status="pending", attempts=0, due_at=now, last_error=None, ended_at=None, created_at=now)
+        over = dict(status="done", ended_at=now, last_error=IS_OVER) if _is_over(columns["payload"], now) else {}
+        return {**row, "is_late": False, **columns, **over}
 
     @classmethod
     def owe(cls, session: Session, rows: Sequence[dict[str, Any]]) -> int:
-        """Writes what is not owed already, and was not told.
+        """Writes what is not owed already, and was not told. Of what comes late only the last of each reader goes out.
 
         Returns:
             How many are new.
         """
-        return insert_missing(session, cls, rows, "booking_id", "key")
+        last = {_reader(row): row["key"] for row in rows if row["is_late"] and row["status"] == "pending"}
+        if last:
+            cls._supersede(session, last.keys(), rows[0]["created_at"])
+        ended = dict(status="done", last_error=IS_SUPERSEDED)
+        written = [
+            row
+            if not row["is_late"] or row["status"] != "pending" or last[_reader(row)] == row["key"]
+            else {**row, **ended, "ended_at": row["created_at"]}
+            for row in rows
+        ]
+        return insert_missing(session, cls, written, "booking_id", "key")
 
-    def send_again(self, session: Session, now: datetime) -> "Notification":
+    @classmethod
+    def superseded(cls, session: Session, now: datetime) -> Sequence[int]:
+        """Ids of what has waited for long and says less than what waits behind it: a channel was down."""
+        later = aliased(cls)
+        its = (later.booking_id == cls.booking_id, later.fingerprint == cls.fingerprint, later.id > cls.id)
+        follows = exists().where(*its, later.recipient == cls.recipient, later.status.not_in(["done", "dead"]))
+        has_waited = and_(cls.has_status("pending"), cls.created_at < now - LATE, cls.due_at <= now, follows)
+        return session.scalars(select(cls.id).where(has_waited).order_by(cls.id).limit(ENDED_AT_ONCE)).all()
+
+    @classmethod
+    def end_superseded(cls, session: Session, ids: Collection[int], now: datetime) -> None:
+        """Ends those that still wait."""
+        for row in cls.locked(session, ids).values():
+            if row.status == "pending":
+                row.end_unsent(IS_SUPERSEDED, now)
+
+    @classmethod
+    def _supersede(cls, session: Session, readers: Iterable[tuple[str, str, str]], now: datetime) -> None:
+        """Ends what came late, too, and still waits for these readers."""
+        its = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*readers])
+        ended = update(cls).where(cls.has_status("pending"), cls.is_late, its)
+        values = dict(status="done", ended_at=now, last_error=IS_SUPERSEDED)
+        session.execute(ended.values(values), execution_options={"synchronize_session": False})
+
+    def is_superseded(self, session: Session) -> bool:
+        """Whether there is something newer of the same booking for its reader, told or still to be."""
+        its_reader = select(Notification).where(
+            Notification.booking_id == self.booking_id,
+            Notification.fingerprint == self.fingerprint,
+            Notification.recipient == self.recipient,
+        )
+        others = (row for row in session.scalars(its_reader) if not (row.status == "done" and row.last_error))
+        return any(row.revision > self.revision for row in others)
+
+    def end_unsent(self, reason: str, now: datetime) -> None:
+        """It is not worth sending any more."""
+        self.finish(now)
+        self.last_error = reason
+
+    def send_again(self, session: Session, now: datetime, *, is_late: bool = False) -> "Notification":
         """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.
+
+        `is_late`: whether it is only worth sending while nothing newer is there.
 
         Whoever calls this records who wanted it: see `Intervention`.
         """
         said = {name: getattr(self, name) for name in TOLD}
-        copy = Notification(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, **said)
+        new = dict(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, is_late=is_late)
+        copy = Notification(**new, **said)
         session.add(copy)
         session.flush()
         return copy
@@ -117,7 +186,12 @@ class Notification(Todo, Model):
     @property
     def news(self) -> tuple[str, str, str, str, int]:
         """What is told to whom by what: the same for a notification and its copies."""
-        return self.booking_id, self.kind, self.fingerprint, self.recipient, self.payload["booking"].get("revision", 0)
+        return self.booking_id, self.kind, self.fingerprint, self.recipient, self.revision
+
+    @property
+    def revision(self) -> int:
+        """Of the booking, when this was news."""
+        return int(self.payload["booking"].get("revision", 0))
 
     @classmethod
     def claim(cls, session: Session, now: datetime, most: int) -> "Sequence[Notification]":
@@ -177,3 +251,15 @@ class Notification(Todo, Model):
             earlier.recipient == cls.recipient,
             earlier.id < cls.id,
         )
+
+
+def _reader(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["booking_id"], row["fingerprint"], row["recipient"]
+
+
+def _is_over(payload: dict[str, Any], now: datetime) -> bool:
+    """Of a meeting that was moved into the past, the time before counts too: its host still waits for it."""
+    booking, before = payload.get("booking") or {}, payload.get("before") or {}
+    meetings = [booking, booking | before, *payload.get("bookings", ())]
+    ends = [end for each in meetings if (end := each.get("ends_at") or each.get("starts_at"))]
+    return bool(ends) and max(map(datetime.fromisoformat, ends)) < now

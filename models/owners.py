@@ -21,12 +21,19 @@ class Owners:
         self._types: dict[str, PlatformUser | None] = {}
 
     def look_up(self, host_ids: Iterable[str]) -> None:
-        """Reads many at once, so that asking for each is quick."""
-        wanted = {*host_ids} - self._hosts.keys()
+        """Reads many at once, so that asking for each is quick. What is no id is left out."""
+        wanted = {host_id for host_id in host_ids if isinstance(host_id, str)} - self._hosts.keys()
         if wanted:
             self._hosts |= dict.fromkeys(wanted)
             query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted))
             self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
+
+    def hosting(self, host_ids: Sequence[str], owner_id: int | None) -> list[PlatformUser]:
+        """All hosts whom we know, the owner first, then by their ids: each once."""
+        self.look_up(host_ids)
+        owner = self._session.get(PlatformUser, owner_id) if owner_id else None
+        others = sorted((user for host_id in host_ids if (user := self._hosts[host_id])), key=lambda user: user.id)
+        return list(dict.fromkeys([owner, *others] if owner else others))
 
     def of(self, host_ids: Sequence[str], meeting_type_id: str | None) -> PlatformUser | None:
         """The first host whom we know, else the only owner of the meeting type."""

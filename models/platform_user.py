@@ -3,14 +3,34 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Index, String, Text, func, select, text
+from sqlalchemy import Dialect, Index, String, Text, TypeDecorator, func, select, text, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
-from models.database import Model
+from models.database import JSON_VALUE, Model
 
 DEFAULT_TIMEZONE = "Europe/Berlin"
 UNMAPPED = "/"
 LINKED_AT_ONCE = 100
+
+
+class Channels(TypeDecorator[Any]):
+    """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
+
+    impl = JSON_VALUE
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Reads without failing: one row must not keep others from being read."""
+        read = super().result_processor(dialect, coltype)
+
+        def tolerant(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (ValueError, TypeError, RecursionError):
+                return "unreadable"
+
+        return tolerant
 
 
 class PlatformUser(Model):
@@ -34,7 +54,7 @@ class PlatformUser(Model):
     name: Mapped[str | None] = mapped_column(Text)
     timezone: Mapped[str] = mapped_column(String(64), default=DEFAULT_TIMEZONE, server_default=DEFAULT_TIMEZONE)
     language: Mapped[str] = mapped_column(String(16), default="en", server_default="en")
-    channels: Mapped[list[Any] | None]
+    channels: Mapped[Any | None] = mapped_column(Channels)
     linked_as: Mapped[str | None] = mapped_column(String(511))
 
     @classmethod
@@ -56,21 +76,42 @@ class PlatformUser(Model):
 
     @classmethod
     def waiting_for(cls, session: Session, email: str) -> "PlatformUser | None":
-        """The one user with this e-mail who has no meetergo id yet; None if there are several."""
-        return cls.only(session, func.lower(cls.email) == email.lower(), cls.meetergo_user_id.is_(None))
+        """The one user with this e-mail, in any case, who has no meetergo id yet; None if there are several."""
+        is_waiting = cls.meetergo_user_id.is_(None)
+        if email.isascii():
+            return cls.only(session, func.lower(cls.email) == email.lower(), is_waiting)
+        # SQLite's lower() knows ASCII only.
+        like_it = select(cls).where(func.length(cls.email) == len(email), is_waiting)
+        found = [user for user in session.scalars(like_it) if str(user.email).lower() == email.lower()]
+        return found[0] if len(found) == 1 else None
 
     @classmethod
-    def newly_mapped(cls, session: Session, *, locked: bool = False) -> Sequence["PlatformUser"]:
-        """Users whose mapping to meetergo is new since their waiting bookings were last linked."""
-        mapping = func.coalesce(cls.meetergo_user_id, "") + "/" + func.coalesce(cls.meetergo_meeting_type_id, "")
-        is_new = func.coalesce(cls.linked_as, UNMAPPED) != mapping
-        query = select(cls).where(is_new).order_by(cls.id).limit(LINKED_AT_ONCE)
-        return session.scalars(query.with_for_update() if locked else query).all()
+    def newly_mapped(cls, session: Session) -> Sequence[int]:
+        """Ids of users whose mapping to meetergo is new since their waiting bookings were last linked."""
+        is_new = func.coalesce(cls.linked_as, UNMAPPED) != cls._mapping()
+        return session.scalars(select(cls.id).where(is_new).order_by(cls.id).limit(LINKED_AT_ONCE)).all()
+
+    @classmethod
+    def give_up_linking(cls, session: Session, user_id: int) -> None:
+        """A row that cannot be read is not looked at again until its mapping changes."""
+        given_up = update(cls).where(cls.id == user_id).values(linked_as=cls._mapping())
+        session.execute(given_up, execution_options={"synchronize_session": False})
+
+    @classmethod
+    def _mapping(cls) -> ColumnElement[str]:
+        return func.coalesce(cls.meetergo_user_id, "") + "/" + func.coalesce(cls.meetergo_meeting_type_id, "")
 
     @property
     def mapping(self) -> str:
         """What this user is in meetergo; kept in `linked_as` once waiting bookings were linked."""
         return f"{self.meetergo_user_id or ''}/{self.meetergo_meeting_type_id or ''}"
+
+    @property
+    def linked_host(self) -> str:
+        """Who this user was in meetergo when waiting bookings were last linked; empty if nobody."""
+        kept = f"/{self.meetergo_meeting_type_id or ''}"
+        linked = self.linked_as or UNMAPPED
+        return linked.removesuffix(kept) if linked.endswith(kept) else linked.rpartition("/")[0]
 
     @classmethod
     def only(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
@@ -80,11 +121,6 @@ class PlatformUser(Model):
 
     def describe(self) -> dict[str, Any]:
         """Who is told, as it stands in the news."""
-        return {
-            "id": self.id,
-            "external_id": self.external_id,
-            "name": self.name,
-            "email": self.email,
-            "timezone": self.timezone,
-            "language": self.language,
-        }
+        said = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
+        # The platform writes these rows, and SQLite takes anything.
+        return {"id": self.id, **{name: value if value is None else str(value) for name, value in said.items()}}

@@ -4,6 +4,7 @@ from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.claim import Claim
 from models.delivery import Delivery
+from models.employee import Employee
 from models.endpoint import Endpoint
 from models.incident import Incident
 from models.intervention import Intervention
@@ -16,6 +17,7 @@ __all__ = [
     "BookingChange",
     "Claim",
     "Delivery",
+    "Employee",
     "Endpoint",
     "FailedAttempt",
     "Incident",

@@ -1,17 +1,45 @@
 """The announcer: who hears of a change, and by which channels. It owes; it does not send."""
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.booking import BookingChange, NewsKind
+from models.booking import Booking, BookingChange, NewsKind
 from models.failures import Permanent
 from models.notification import Notification
+from models.owners import Owners
 from models.platform_user import PlatformUser
 from worker.channels import BrokenChannel, Channel, Message, UnusableChannel, open_channel
+from worker.ledger import HostLinked
 from worker.settings import WorkerSettings
+
+AT_ONCE = 500
+MOST_LISTED = 100
+"""Bookings that a summary lists; of more it says how many there are."""
+LISTED = ("id", "status", "starts_at", "ends_at", "meeting_type_id", "meeting_name")
+"""What a summary says of each: nothing of guests, since it would have to be found when one of them is erased."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Somebody, or a place, that hears of a booking.
+
+    Attributes:
+        channel: by which.
+        host: who is told; of a place, whose booking it is, if we know.
+    """
+
+    channel: Channel
+    host: PlatformUser | None
+
+
+Readers = dict[tuple[str, str], Reader]
+"""Fingerprint of the channel and recipient -> who reads there. Two hosts who share a place are told there once."""
 
 
 class Announcer:
@@ -28,14 +56,39 @@ class Announcer:
         self._settings = settings
         self._default = {fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
 
-    def owed(self, session: Session, change: BookingChange) -> Iterator[dict[str, Any]]:
-        """What is owed for a change: rows for `Notification.owe`, in the transaction that made it."""
-        owner = change.booking.platform_user_id
-        user = session.get(PlatformUser, owner) if owner else None
-        for kind, mark, channel in self._audience(change, user):
-            row = self._row(change, kind, user, mark, channel)
-            if row:
-                yield row
+    def owed(self, session: Session, change: BookingChange, owners: Owners | None = None) -> Iterator[dict[str, Any]]:
+        """What is owed for a change, in this order: those who host no more are told so, then all others.
+
+        Args:
+            session: of the transaction that made the change.
+            change: to be told while its booking is as it made it.
+            owners: who has looked up the hosts; otherwise they are looked up.
+
+        Returns:
+            Rows for `Notification.owe`.
+        """
+        owners, booking, was = owners or Owners(session), change.booking, change.was
+        now = self._readers(owners.hosting(booking.host_ids, booking.platform_user_id))
+        before = self._readers(owners.hosting(was["host_ids"], was["platform_user_id"])) if was else now
+        if was and was["status"] == "confirmed":
+            payload = _handed_over(booking, was) if booking.status == "confirmed" else _payload(change)
+            for key, reader in before.items():
+                if key not in now:
+                    yield _row(change, "cancelled", key, reader, payload)
+        for key, reader in now.items():
+            for kind in _kinds(change, reader, is_new=key not in before):
+                yield _row(change, kind, key, reader, _payload(change))
+
+    def welcome(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
+        """What is owed to a host who was linked late: of one booking that it is there, of several a summary.
+
+        Only of those that this reader was not told of. The places where several people read were.
+        """
+        for (mark, recipient), reader in self._own_readers(linked.user).items():
+            told = _told(session, linked.booking_ids, mark, recipient)
+            untold = [booking_id for booking_id in linked.booking_ids if booking_id not in told]
+            if untold:
+                yield _welcome(session, linked, untold, mark, recipient, reader)
 
     def channel_of(self, notification: Notification, user: PlatformUser | None) -> Channel:
         """The channel that a notification was written for.
@@ -48,40 +101,29 @@ class Announcer:
             raise Permanent("the channel is not configured any more")
         return channel
 
-    def _audience(self, change: BookingChange, user: PlatformUser | None) -> Iterator[tuple[NewsKind, str, Channel]]:
-        """A host who takes over a booking hears that there is one; who always hears, heard it already."""
-        channels = self._channels(user)
-        for kind in change.news:
-            yield from ((kind, mark, channel) for mark, channel in channels.items())
-        if change.has_new_owner and change.booking.status == "confirmed" and "created" not in change.news:
-            own = bool(user and user.channels)
-            yield from (("created", mark, channel) for mark, channel in channels.items() if own or channel.is_personal)
+    def _readers(self, hosts: Sequence[PlatformUser]) -> Readers:
+        """Each host by their own channels, or by those of all that are personal; the others of all once."""
+        readers: Readers = {}
+        for host in hosts:
+            readers |= {key: reader for key, reader in self._own_readers(host).items() if key not in readers}
+        by_default = [host for host in hosts if host.channels is None]
+        if by_default or not hosts:
+            for mark, channel in self._default.items():
+                if not channel.is_personal:
+                    _add(readers, mark, channel, by_default[0] if by_default else None)
+        return readers
+
+    def _own_readers(self, host: PlatformUser) -> Readers:
+        readers: Readers = {}
+        for mark, channel in self._channels(host).items():
+            if host.channels is not None or channel.is_personal:
+                _add(readers, mark, channel, host)
+        return readers
 
     def _channels(self, user: PlatformUser | None) -> dict[str, Channel]:
         if user is None or user.channels is None:
             return self._default
         return _opened(user.channels, self._settings)
-
-    def _row(
-        self, change: BookingChange, kind: NewsKind, user: PlatformUser | None, mark: str, channel: Channel
-    ) -> dict[str, Any] | None:
-        host, booking = user.describe() if user else None, change.booking
-        recipient = channel.recipient(host)
-        if recipient is None:
-            return None
-        seen = {"id": booking.id, **booking.seen(), "revision": booking.revision}
-        return Notification.owed(
-            version=booking.version,
-            now=change.at,
-            booking_id=booking.id,
-            platform_user_id=user and user.id,
-            delivery_id=change.delivery_id,
-            kind=kind,
-            channel=channel.name,
-            recipient=recipient,
-            fingerprint=mark,
-            payload={"booking": seen, "before": change.before, "host": host},
-        )
 
 
 def message_of(notification: Notification) -> Message:
@@ -95,17 +137,116 @@ def message_of(notification: Notification) -> Message:
     )
 
 
-def fingerprint(url: str) -> str:
+def fingerprint(url: Any) -> str:
     """Tells channels apart without their secrets."""
-    return sha256(url.encode()).hexdigest()
+    text = url if isinstance(url, str) else json.dumps(url)
+    return sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _opened(urls: Sequence[str], settings: WorkerSettings) -> dict[str, Channel]:
+def _add(readers: Readers, mark: str, channel: Channel, host: PlatformUser | None) -> None:
+    recipient = channel.recipient(host.describe() if host else None)
+    if recipient is not None:
+        readers.setdefault((mark, str(recipient)), Reader(channel, host))
+
+
+def _kinds(change: BookingChange, reader: Reader, *, is_new: bool) -> Sequence[NewsKind]:
+    """What a reader is told. Who is linked late is told of all bookings at once: see `welcome`."""
+    if is_new:
+        is_worth_it = change.booking.status == "confirmed" and change.kind != "linked"
+        return ["created"] if is_worth_it else []
+    if change.news == ["updated"] and reader.channel.is_personal and not change.changes_details:
+        return []  # another host came or went: this one knows nothing of them
+    return change.news
+
+
+def _payload(change: BookingChange) -> dict[str, Any]:
+    return {"booking": _shown(change.booking, change.booking.seen()), "before": change.before}
+
+
+def _handed_over(booking: Booking, was: dict[str, Any]) -> dict[str, Any]:
+    """For who hosts no more: the booking as they know it, ended for them."""
+    is_now = booking.seen()
+    hosts = ("platform_user_id", "host_ids")
+    shown = {**was, "status": "cancelled", **{name: is_now[name] for name in hosts}, "as_of": is_now["as_of"]}
+    before = {"status": was["status"], **{name: was[name] for name in hosts}}
+    return {"booking": _shown(booking, shown), "before": before, "handed_over": True}
+
+
+def _shown(booking: Booking, columns: dict[str, Any]) -> dict[str, Any]:
+    return {"id": booking.id, **columns, "revision": booking.revision}
+
+
+def _row(
+    change: BookingChange, kind: NewsKind, key: tuple[str, str], reader: Reader, payload: dict[str, Any]
+) -> dict[str, Any]:
+    mark, recipient = key
+    return Notification.owed(
+        version=str(change.booking.revision),
+        is_late=change.is_late,
+        now=change.at,
+        booking_id=change.booking.id,
+        platform_user_id=reader.host and reader.host.id,
+        delivery_id=change.delivery_id,
+        kind=kind,
+        channel=reader.channel.name,
+        recipient=recipient,
+        fingerprint=mark,
+        payload={**payload, "host": reader.host.describe() if reader.host else None},
+    )
+
+
+def _told(session: Session, booking_ids: Sequence[str], mark: str, recipient: str) -> set[str]:
+    """Of which bookings a reader was told last that they are there, or will be."""
+    kinds: dict[str, str] = {}
+    for start in range(0, len(booking_ids), AT_ONCE):
+        some = Notification.booking_id.in_(booking_ids[start : start + AT_ONCE])
+        query = select(Notification.booking_id, Notification.kind).where(
+            some, Notification.fingerprint == mark, Notification.recipient == recipient, Notification.kind != "summary"
+        )
+        kinds |= {row.booking_id: row.kind for row in session.execute(query.order_by(Notification.id))}
+    return {booking_id for booking_id, kind in kinds.items() if kind != "cancelled"}
+
+
+def _welcome(
+    session: Session, linked: HostLinked, booking_ids: Sequence[str], mark: str, recipient: str, reader: Reader
+) -> dict[str, Any]:
+    ids = booking_ids[:MOST_LISTED]
+    found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+    bookings = [found[each] for each in ids if each in found]
+    first, is_one = bookings[0], len(booking_ids) == 1
+    payload: dict[str, Any] = {"booking": _shown(first, first.seen()), "before": None}
+    version = str(first.revision)
+    if not is_one:
+        listed = [{name: _shown(row, row.seen())[name] for name in LISTED} for row in bookings]
+        payload = {"booking": {"id": first.id}, "before": None, "bookings": listed, "total": len(booking_ids)}
+        version = sha256("\n".join(sorted(booking_ids)).encode()).hexdigest()
+    return Notification.owed(
+        version=version,
+        now=linked.at,
+        booking_id=first.id,
+        platform_user_id=linked.user.id,
+        delivery_id=linked.delivery_id,
+        kind="created" if is_one else "summary",
+        channel=reader.channel.name,
+        recipient=recipient,
+        fingerprint=mark,
+        payload={**payload, "host": linked.user.describe()},
+    )
+
+
+def _opened(urls: Any, settings: WorkerSettings) -> dict[str, Channel]:
     """A user's channels. One that cannot be opened must not keep the booking from being right."""
-    channels = {}
-    for url in urls:
-        try:
-            channels[fingerprint(url)] = open_channel(url, settings)
-        except UnusableChannel:
-            channels[fingerprint(url)] = BrokenChannel()
-    return channels
+    if not isinstance(urls, list):
+        return {fingerprint(urls): BrokenChannel("platform_users.channels is not a list of URLs")}
+    return {fingerprint(url): _open(url, settings) for url in urls}
+
+
+def _open(url: Any, settings: WorkerSettings) -> Channel:
+    if not isinstance(url, str):
+        return BrokenChannel("platform_users.channels holds something that is not a URL")
+    try:
+        return open_channel(url, settings)
+    except UnusableChannel as error:
+        return BrokenChannel(str(error))
+    except Exception as error:  # a library that opens it may raise anything
+        return BrokenChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})")

@@ -45,8 +45,9 @@ def handle_together(
             handled += 1
             delivery.tell_of(event)
             for change in handle(ledger, delivery, event):
+                assert isinstance(change, BookingChange)  # noqa: S101 - of bookings there are no others
                 changes.append(change)
-                owed += announcer.owed(page, change)
+                owed += announcer.owed(page, change, ledger.owners)
         update_all(page, modified(page, Booking))
         insert_all(page, changes)
         new = Notification.owe(page, owed)

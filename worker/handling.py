@@ -4,17 +4,19 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from meetergo.events import Event
-from models.booking import BookingChange
 from models.delivery import Delivery
-from worker.handlers import HANDLERS
-from worker.ledger import Ledger
+from worker.handlers import HANDLERS, Remark
+from worker.ledger import Change, Ledger
 
 
-def handle(ledger: Ledger, delivery: Delivery, event: Event) -> Iterator[BookingChange]:
+def handle(ledger: Ledger, delivery: Delivery, event: Event) -> Iterator[Change]:
     """Yields the changes that a delivery causes, each while its booking is as it made it. To end it is `finish`."""
     handler = HANDLERS.get(event.type)
     for change in handler(ledger, event) if handler else ():
-        change.delivery_id = delivery.id
+        if isinstance(change, Remark):
+            delivery.note = change.text
+            continue
+        change.delivery_id, change.is_late = delivery.id, delivery.is_late(ledger.now)
         yield change
 
 

@@ -1,17 +1,46 @@
 """The ledger: the bookings and users that events may touch, locked for their transaction."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import func, or_, select
+import structlog
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
+from models.employee import Employee
+from models.failures import describe
 from models.owners import Owners
 from models.platform_user import PlatformUser
 
 LINKED_AT_ONCE = 500
+
+log = structlog.get_logger()
+
+
+@dataclass
+class HostLinked:
+    """A platform user whose mapping is new, and who hosts bookings.
+
+    Attributes:
+        user: who.
+        booking_ids: those that they host from now on, confirmed and not over.
+        at: when, UTC.
+        delivery_id: which delivery did that; None if none did.
+        is_late: whether that is old news.
+    """
+
+    user: PlatformUser
+    booking_ids: Sequence[str]
+    at: datetime
+    delivery_id: str | None = field(default=None, init=False)
+    is_late: bool = field(default=False, init=False)
+
+
+Change = BookingChange | HostLinked
 
 
 class Ledger:
@@ -19,19 +48,22 @@ class Ledger:
 
     Attributes:
         now: the time of this transaction, UTC.
+        owners: finds the hosts.
     """
 
     def __init__(self, session: Session, now: datetime) -> None:
         self.now = now
+        self.owners = Owners(session)
         self._session = session
-        self._owners = Owners(session)
         self._bookings: dict[str, Booking] = {}
 
     def open_at(self, events: Sequence[BookingEvent]) -> None:
         """Locks the bookings of many events, and looks up their hosts, with a statement for all instead of each."""
-        self._bookings |= Booking.locked(self._session, (event.booking_id for event in events), self.now)
-        self._owners.look_up(host for event in events for host in event.facts.get("host_ids") or ())
-        self._owners.look_up(host for booking in self._bookings.values() for host in booking.host_ids)
+        moved = (event.moved_from for event in events if event.moved_from)
+        ids = (*(event.booking_id for event in events), *moved)
+        self._bookings |= Booking.locked(self._session, ids, self.now)
+        self.owners.look_up(host for event in events for host in event.facts.get("host_ids") or ())
+        self.owners.look_up(host for booking in self._bookings.values() for host in booking.host_ids or ())
 
     def booking(self, booking_id: str) -> Booking:
         """The booking's row, locked; made if it is new."""
@@ -41,7 +73,7 @@ class Ledger:
 
     def owner_of(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
         """The id of the platform user who hosts this, if we know one."""
-        user = self._owners.of(host_ids, meeting_type_id)
+        user = self.owners.of(host_ids, meeting_type_id)
         return user.id if user else None
 
     def waiting_user(self, email: str) -> PlatformUser | None:
@@ -53,27 +85,73 @@ class Ledger:
         query = select(func.count()).where(PlatformUser.meetergo_user_id == meetergo_user_id)
         return bool(self._session.scalar(query))
 
-    def link_waiting_bookings(self, user: PlatformUser) -> Iterator[BookingChange]:
-        """Gives their owner to the bookings that waited for this user; yields the change of each."""
-        self._session.flush()
-        self._owners = Owners(self._session)
-        after = ""
-        while page := self._waiting_for(user, after):
-            for booking in page:
-                change = booking.link(self.owner_of(booking.host_ids, booking.meeting_type_id), self.now)
-                if change:
-                    yield change
-            after = page[-1].id
-        user.linked_as = user.mapping
+    def remember_employee(self, meetergo_user_id: str, email: str) -> None:
+        """Keeps that this user of meetergo has this e-mail address."""
+        Employee.remember(self._session, meetergo_user_id, email, self.now)
 
-    def _waiting_for(self, user: PlatformUser, after: str) -> Sequence[Booking]:
-        """Locked in the order of ids, as in every transaction that locks several bookings."""
+    def has_namesake(self, meetergo_user_id: str, email: str) -> bool:
+        """Whether another user of meetergo has the same e-mail address."""
+        return Employee.has_namesake(self._session, meetergo_user_id, email)
+
+    def link_waiting_bookings(self, user: PlatformUser) -> Iterator[Change]:
+        """Gives their owner to the bookings that waited for this user; yields the change of each, and then all of them.
+
+        A booking that cannot be linked is left as it is, and named in the log.
+        """
+        is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
+        self._session.flush()
+        self.owners = Owners(self._session)
+        linked: set[str] = set()
+        for booking_id, booking in self._waiting_for(user):
+            change = self._link(booking_id, booking)
+            if change:
+                linked.add(booking_id)
+                yield change
+        user.linked_as = user.mapping
+        self._session.flush()
+        hosted = self._session.scalars(self._hosted_by(user))
+        yield HostLinked(user, [each for each in hosted if is_new_host or each in linked], self.now)
+
+    def _link(self, booking_id: str, booking: Booking | None) -> BookingChange | None:
+        try:
+            booking = booking or self._session.get_one(Booking, booking_id)
+            return booking.link(self.owner_of, self.now)
+        except OperationalError:
+            raise
+        except Exception as error:
+            if booking:
+                self._session.expire(booking)
+            log.error("link.skipped", booking_id=booking_id, error=describe(error))
+            return None
+
+    def _waiting_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:
+        """Page by page, locked in the order of ids, as in every transaction that locks several bookings.
+
+        A page that holds a row which cannot be read comes as ids only.
+        """
         by_type = Booking.meeting_type_id == (user.meetergo_meeting_type_id or "")
-        return self._session.scalars(
-            select(Booking)
-            .where(Booking.platform_user_id.is_(None), Booking.id > after)
-            .where(or_(by_type, Booking.is_hosted_by(self._session, user.meetergo_user_id or "")))
-            .order_by(Booking.id)
-            .limit(LINKED_AT_ONCE)
-            .with_for_update()
-        ).all()
+        is_its = or_(by_type, Booking.is_hosted_by(self._session, user.meetergo_user_id or ""))
+        after = ""
+        while True:
+            waiting = Booking.platform_user_id.is_(None), Booking.id > after, is_its
+            ids = self._session.scalars(
+                select(Booking.id).where(*waiting).order_by(Booking.id).limit(LINKED_AT_ONCE).with_for_update()
+            ).all()
+            if not ids:
+                return
+            try:
+                page = {row.id: row for row in self._session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+            except OperationalError:
+                raise
+            except Exception:
+                page = {}
+            yield from ((booking_id, page.get(booking_id)) for booking_id in ids)
+            after = ids[-1]
+
+    def _hosted_by(self, user: PlatformUser) -> Select[str]:
+        is_host = Booking.is_hosted_by(self._session, user.meetergo_user_id or "")
+        return (
+            select(Booking.id)
+            .where(Booking.is_ahead(self.now), or_(Booking.platform_user_id == user.id, is_host))
+            .order_by(Booking.starts_at, Booking.id)
+        )

@@ -97,7 +97,10 @@ class _Stage:
         outlook.effects += [effect for effect in effects if effect.after]
         again = {told.id for told in self._again}
         new = [told for told in self._made(Notification, self._news_before) if told.id not in again]
-        outlook.news += [News.of(told, told.id in again) for told in (*self._again, *new) if belongs(told)]
+        for told in (*self._again, *new):
+            self._session.refresh(told)  # it may have been superseded since
+            if told.status == "pending" and belongs(told):
+                outlook.news.append(News.of(told, told.id in again))
 
     def _made(self, rows: Any, before: int) -> Sequence[Any]:
         self._session.flush()

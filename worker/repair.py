@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
 from models.intervention import Intervention
-from models.notification import Notification
+from models.notification import IS_SUPERSEDED, Notification
 from models.queue import Box
 from worker.office import Office
 from worker.selection import Chosen
@@ -45,12 +45,14 @@ class Repair:
         by: who it is.
         reason: why.
         tells_again: whether what was told already is told once more.
+        superseded: whether that is also wanted of what is not the latest any more.
     """
 
     office: Office
     by: str
     reason: str = ""
     tells_again: bool = False
+    superseded: bool = False
 
     def replay(self, chosen: Collection[Chosen], now: datetime) -> Repaired:
         """Lets deliveries start over, in one transaction, and wakes the workers. One that waits for another try is
@@ -75,7 +77,7 @@ class Repair:
         if delivery.status == "pending":
             delivery.retry_now(now)
         else:
-            delivery.replay(now)
+            delivery.replay(now, superseded=self.superseded)
         Intervention.record(session, "replayed", delivery, now, by=self.by, reason=self.reason)
         return list(self._tell_again(session, delivery, now)) if self.tells_again else []
 
@@ -121,12 +123,16 @@ class Repair:
         """What waits goes out anyway."""
         if notification.is_waiting(session):
             return
+        if not self.superseded and notification.is_superseded(session):
+            if notification.status == "dead":
+                notification.end_unsent(IS_SUPERSEDED, now)
+            return
         if notification.status == "dead":
             notification.replay(now)
             Intervention.record(session, "replayed", notification, now, by=self.by, reason=self.reason)
             yield notification
         elif self.tells_again:
-            copy = notification.send_again(session, now)
+            copy = notification.send_again(session, now, is_late=not self.superseded)
             Intervention.record(session, "sent_again", copy, now, by=self.by, reason=self.reason)
             yield copy
 

@@ -1,11 +1,15 @@
 """The sweep: makes true what a lost bell, a lost Redis or a killed worker left undone."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import exists, select
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from models.delivery import Delivery
+from models.employee import Employee
+from models.failures import describe
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.queue import Box
@@ -33,6 +37,7 @@ def sweep(office: Office, now: datetime) -> None:
         if is_overdue:
             log.info("sweep.overdue", box=box)
             office.bell.ring_again(box)
+    end_superseded(office, now)
     link_new_users(office, now)
 
 
@@ -45,20 +50,56 @@ def _pull_in(office: Office, now: datetime) -> None:
             log.warning("sweep.pulled_in", box=box, rows=pulled)
 
 
+def end_superseded(office: Office, now: datetime) -> None:
+    """Ends news that has waited for long and says less than what waits behind it."""
+    with office.database.reading() as session:
+        ids = Notification.superseded(session, now)
+    if ids:
+        with office.database.transaction() as session:
+            Notification.end_superseded(session, ids, now)
+        log.info("notification.superseded", number=len(ids))
+
+
 def link_new_users(office: Office, now: datetime) -> int:
-    """Gives their owner to bookings that waited for a platform user.
+    """Gives their meetergo id to users who wait for one that was told, and their owner to bookings that waited for it.
+
+    Each user in a transaction of their own: one that cannot be linked is named in the log, and keeps no other waiting.
 
     Returns:
         How many notifications that owes.
     """
     with office.database.reading() as session:
-        if not PlatformUser.newly_mapped(session):
-            return 0
-    with office.database.transaction() as session:
-        ledger = Ledger(session, now)
-        users = PlatformUser.newly_mapped(session, locked=True)
-        changes = (change for user in users for change in ledger.link_waiting_bookings(user))
-        owed = office.recorder.record(session, changes)
+        awaited = Employee.awaited(session)
+    for user_id, meetergo_user_id in awaited:
+        _map(office, user_id, meetergo_user_id)
+    with office.database.reading() as session:
+        new = PlatformUser.newly_mapped(session)
+    owed = sum(_link(office, user_id, now) for user_id in new)
     if owed:
         office.bell.ring("outbox")
     return owed
+
+
+def _map(office: Office, user_id: int, meetergo_user_id: str) -> None:
+    with suppress(IntegrityError), office.database.transaction() as session:  # somebody else may have it by now
+        user = session.get(PlatformUser, user_id, with_for_update=True)
+        if user and user.meetergo_user_id is None:
+            user.meetergo_user_id = meetergo_user_id
+
+
+def _link(office: Office, user_id: int, now: datetime) -> int:
+    try:
+        with office.database.transaction() as session:
+            user = session.get(PlatformUser, user_id, with_for_update=True)
+            if user is None:
+                return 0
+            owed = office.recorder.record_each(session, Ledger(session, now).link_waiting_bookings(user))
+            user.linked_as = user.mapping
+            return owed
+    except OperationalError:
+        raise
+    except Exception as error:
+        log.error("link.skipped", platform_user_id=user_id, error=describe(error))
+        with office.database.transaction() as session:
+            PlatformUser.give_up_linking(session, user_id)
+        return 0

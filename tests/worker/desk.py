@@ -12,9 +12,9 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from worker.office import Office
 
-START = datetime(2024, 1, 15, 8, 0, tzinfo=UTC)
+START = datetime(2124, 1, 15, 8, 0, tzinfo=UTC)
 AT = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
-"""The samples' meeting, and when it was booked."""
+"""The samples' meeting, which is not over while this is tested, and when it was booked."""
 
 
 class Desk:

@@ -136,7 +136,7 @@ def test_who_fails_in_a_batch_fails_alone_and_leaves_nothing(desk: Desk) -> None
 
 
 def test_two_changes_of_one_booking_in_a_batch_tell_each_what_was_true_then(desk: Desk) -> None:
-    life = traffic._moved("b1", START, NOW)
+    life = traffic._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW)  # their ids are in this order
     desk.deliver(*life)
     desk.office.inbox.work_off()
     told = [

@@ -121,7 +121,8 @@ def test_what_was_told_is_told_once_more_under_a_new_id_if_that_is_wanted(open_d
         desk.tell(CREATED, CANCELLED)
         desk.send_all()
         first = dict(listener.received)
-        told = replay(desk, choose(desk, event="booking_created"), tells_again=True).told_again
+        created = choose(desk, event="booking_created")
+        told = replay(desk, created, tells_again=True, superseded=True).told_again
         desk.work_off()
         desk.send_all()
         new = {key: kind for key, kind in listener.received.items() if key not in first}
@@ -130,6 +131,19 @@ def test_what_was_told_is_told_once_more_under_a_new_id_if_that_is_wanted(open_d
     rows = desk.all(Notification)
     assert rows[2].payload == rows[0].payload
     assert acts(desk)[1][:4] == ("sent_again", None, rows[2].id, "b1")
+
+
+def test_what_is_not_the_latest_any_more_is_not_told_once_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its reader would take for true what was said last."""
+    sent: list[str] = []
+    monkeypatch.setattr(LogChannel, "send", lambda _channel, message: sent.append(message.kind))
+    desk.tell(CREATED, CANCELLED)
+    desk.send_all()
+    assert replay(desk, choose(desk, event="booking_created"), tells_again=True).told_again == []
+    replay(desk, choose(desk, event="booking_cancelled"), tells_again=True)
+    desk.work_off()
+    desk.send_all()
+    assert sent == ["created", "cancelled", "cancelled"]
 
 
 def test_however_often_it_was_told_it_is_told_once_more_not_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

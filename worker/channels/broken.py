@@ -7,10 +7,17 @@ from worker.channels.channel import Message
 
 
 class BrokenChannel:
-    """Stands for a URL of a platform user's that we cannot use."""
+    """Stands for a URL of a platform user's that we cannot use.
+
+    Args:
+        reason: why; a sentence without secrets.
+    """
 
     name = "unusable"
     is_personal = False
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
         """Nobody that we could name."""
@@ -18,4 +25,4 @@ class BrokenChannel:
 
     def send(self, message: Message) -> None:
         """Never works."""
-        raise Permanent("this platform user's channel cannot be used: see platform_users.channels")
+        raise Permanent(f"this platform user's channel cannot be used: {self._reason}")

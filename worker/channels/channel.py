@@ -1,5 +1,6 @@
 """A channel: one way to tell somebody. It sends a message, or says why it could not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -22,6 +23,10 @@ class Message:
         host: the platform's user: id, external_id, name, email, timezone (IANA), language; None if nobody owns it.
         recipient: whom the channel said it would tell.
         made_at: when it happened, UTC.
+        handed_over: whether a booking is cancelled for this reader only, since others host it now.
+        bookings: of a summary, the next ones that this host has: id, status, starts_at, ends_at, meeting_type_id,
+            meeting_name. Nothing of guests.
+        total: of a summary, how many there are; more than are listed, perhaps.
     """
 
     id: str
@@ -31,6 +36,9 @@ class Message:
     host: dict[str, Any] | None
     recipient: str
     made_at: datetime
+    handed_over: bool = False
+    bookings: Sequence[dict[str, Any]] = ()
+    total: int = 0
 
 
 class Channel(Protocol):

@@ -60,22 +60,58 @@ class Letter:
         """
         reader = Reader.of(message.host)
         words = reader.wording
+        if message.kind == "summary":
+            return cls._of_many(message, reader, is_personal=is_personal)
         title = _title(message.booking, words)
         details = [*_people(message, words), *_circumstances(message, words)]
         host = one_line((message.host or {}).get("name"))
         if host and not is_personal:
             details.append(Row(words.host, [host]))
         subject = _subject(message, title, reader)
-        content = {
-            "language": reader.locale.language,
-            "subject": subject,
-            "greeting": f"{words.hello} {host}".strip() if is_personal else "",
-            "lead": words.lead[message.kind],
-            "rows": [Row(words.what, [title]), *_times(message, reader), *details],
-            "footer": words.footer,
-        }
-        text, html = (TEMPLATES.get_template(f"letter.{form}").render(content) for form in ("txt", "html"))
+        rows = [Row(words.what, [title]), *_times(message, reader), *details]
+        text, html = _written(reader, subject, _lead(message, words), rows, host if is_personal else None)
         return cls(subject, text, html, title, details)
+
+    @classmethod
+    def _of_many(cls, message: Message, reader: Reader, *, is_personal: bool) -> "Letter":
+        """A summary: when and what, a line for each."""
+        words, host = reader.wording, one_line((message.host or {}).get("name"))
+        lines = [_briefly(booking, reader) for booking in message.bookings]
+        missing = message.total - len(lines)
+        rows = [Row(words.what, [*lines, *([words.more.format(count=missing)] if missing > 0 else [])])]
+        if host and not is_personal:
+            rows.append(Row(words.host, [host]))
+        subject = f"{words.subject['summary']} ({message.total})"
+        text, html = _written(reader, subject, words.lead["summary"], rows, host if is_personal else None)
+        return cls(subject, text, html, subject, rows)
+
+
+def _written(reader: Reader, subject: str, lead: str, rows: list[Row], greeted: str | None) -> Iterator[str]:
+    """As plain text, and as HTML."""
+    content = {
+        "language": reader.locale.language,
+        "subject": subject,
+        "greeting": "" if greeted is None else f"{reader.wording.hello} {greeted}".strip(),
+        "lead": lead,
+        "rows": rows,
+        "footer": reader.wording.footer,
+    }
+    return (TEMPLATES.get_template(f"letter.{form}").render(content) for form in ("txt", "html"))
+
+
+def _lead(message: Message, words: Wording) -> str:
+    if message.handed_over:
+        return words.handed_over
+    if message.kind == "rescheduled" and "starts_at" not in {
+        name for name, was in (message.before or {}).items() if was
+    }:
+        return words.times_told
+    return words.lead[message.kind]
+
+
+def _briefly(booking: dict[str, Any], reader: Reader) -> str:
+    period, title = Period.of(booking), _title(booking, reader.wording)
+    return f"{period.in_words(reader.zone, reader.locale)}: {title}" if period else title
 
 
 def _subject(message: Message, title: str, reader: Reader) -> str:

@@ -106,10 +106,15 @@ class PostChannel:
 
 def _body(message: Message) -> str:
     """The same text for the same message, so that a repeat can be told by its bytes too."""
+    is_summary = message.kind == "summary"
+    about: dict[str, Any] = {"booking": message.booking, "before": message.before}
     content = {
-        "type": f"booking.{message.kind}",
+        "type": "bookings.summary" if is_summary else f"booking.{message.kind}",
         "timestamp": message.made_at.isoformat(),
-        "data": {"booking": message.booking, "before": message.before, "host": message.host},
+        "data": {
+            **({"bookings": message.bookings, "total": message.total} if is_summary else about),
+            "host": message.host,
+        },
     }
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 

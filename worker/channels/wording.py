@@ -32,20 +32,27 @@ class Wording:
     reason: str
     cancelled_by: str
     footer: str
+    times_told: str
+    handed_over: str
+    more: str
 
 
 ENGLISH = Wording(
     subject={
         "created": "New booking",
         "rescheduled": "Rescheduled",
+        "updated": "Updated",
         "cancelled": "Cancelled",
         "attendee_left": "Guest cancelled",
+        "summary": "Your upcoming bookings",
     },
     lead={
         "created": "A new meeting has been booked.",
         "rescheduled": "This meeting has been moved to a new time.",
+        "updated": "The details of this meeting have changed.",
         "cancelled": "This meeting has been cancelled.",
         "attendee_left": "A guest can no longer attend. The meeting itself has not been cancelled.",
+        "summary": "From now on you are told of your bookings here. These are the next ones.",
     },
     party={"attendee": "a guest", "host": "the host"},
     hello="Hello",
@@ -67,20 +74,27 @@ ENGLISH = Wording(
     reason="Reason",
     cancelled_by="Cancelled by",
     footer="This message was sent automatically.",
+    times_told="The time of this meeting is known now, or was corrected.",
+    handed_over="This meeting takes place with another host.",
+    more="... and {count} more",
 )
 
 GERMAN = Wording(
     subject={
         "created": "Neue Buchung",
         "rescheduled": "Verschoben",
+        "updated": "Geändert",
         "cancelled": "Abgesagt",
         "attendee_left": "Absage eines Gastes",
+        "summary": "Ihre kommenden Termine",
     },
     lead={
         "created": "Es wurde ein neuer Termin gebucht.",
         "rescheduled": "Dieser Termin wurde verschoben.",
+        "updated": "Die Angaben zu diesem Termin haben sich geändert.",
         "cancelled": "Dieser Termin wurde abgesagt.",
         "attendee_left": "Ein Gast nimmt nicht mehr teil. Der Termin selbst ist nicht abgesagt.",
+        "summary": "Ab jetzt erfahren Sie hier von Ihren Terminen. Dies sind die nächsten.",
     },
     party={"attendee": "Gast", "host": "Gastgeber"},
     hello="Guten Tag",
@@ -102,4 +116,7 @@ GERMAN = Wording(
     reason="Grund",
     cancelled_by="Abgesagt durch",
     footer="Diese Nachricht wurde automatisch versendet.",
+    times_told="Die Zeit dieses Termins ist jetzt bekannt oder wurde berichtigt.",
+    handed_over="Diesen Termin übernimmt jemand anderes.",
+    more="... und {count} weitere",
 )
