@@ -37,7 +37,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
         else:
             output.show(line(happening))
 
-    with open_database(DatabaseSettings.load().database_url) as database:
+    with open_database(DatabaseSettings.load().existing_database_url) as database:
         if not follow:
             _read(database, Tail(since), tell)
             return

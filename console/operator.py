@@ -36,7 +36,9 @@ def operators_office() -> Iterator[Office]:
     """The worker's office, for one command. What goes wrong with a store is a sentence."""
     logs.configure()
     logs.hush()  # what there is to say, the command prints
-    office = or_exit(lambda: open_office(WorkerSettings.load()))
+    settings = WorkerSettings.load()
+    _ = settings.existing_database_url
+    office = or_exit(lambda: open_office(settings))
     try:
         yield office
     except StoreError as error:

@@ -28,7 +28,7 @@ def calling(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meetergo
 @contextmanager
 def keeping(settings: DatabaseSettings) -> Iterator[Database]:
     """The database; what goes wrong is a sentence."""
-    database = Database(settings.database_url)
+    database = Database(settings.existing_database_url)
     try:
         with in_a_sentence():
             yield database

@@ -63,7 +63,7 @@ class Identifier(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Recent ids that begin with it."""
         with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
-            url = DatabaseSettings.load().database_url
+            url = DatabaseSettings.load().existing_database_url
             with open_database(url, PATIENCE) as database, database.reading() as session:
                 return [
                     CompletionItem(found, help=printable(about))

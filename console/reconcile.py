@@ -53,7 +53,7 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
 
 
 def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Findings:
-    database, bell = Database(settings.database_url), Bell(settings.redis())
+    database, bell = Database(settings.existing_database_url), Bell(settings.redis())
     try:
         if user is not None:
             _check_host(database, user)

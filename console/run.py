@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.fernet import Fernet
-from dotenv import dotenv_values
 from honcho.manager import Manager
 from honcho.printer import Printer
 from honcho.process import Popen, Process
@@ -22,10 +21,12 @@ from console.redis_server import private_redis_server
 from console.sentences import sentence
 from console.settings import ConsoleSettings
 from console.stage import PROCESSES, StageFright, commands, environment, run_to_its_end
+from models.env_file import UnusableFile, read_env_file
+from models.env_file import environment as environment_of
 from models.parent import dying_with_parent
 from models.private_files import make_private
 from models.redis_client import connect
-from models.settings import OWN_REDIS
+from models.settings import OWN_REDIS, stop
 
 HOST = "127.0.0.1"
 STOPPED_BY_CTRL_C = 130
@@ -48,7 +49,7 @@ def run(folder: Path) -> int:
     settings = ConsoleSettings.load()
     _check_port(settings.port)
     make_private(folder / "data")
-    given = os.environ.get("REDIS_URL") or dotenv_values(folder / ".env").get("REDIS_URL")
+    given = environment_of(folder / ".env").get("REDIS_URL", "").strip()
     if given:
         _check_redis(given)
     with nullcontext(given) if given else private_redis_server(folder / "data" / "redis") as redis_url:
@@ -71,14 +72,23 @@ def invent_keys(path: Path) -> list[str]:
     Returns:
         The names of those that it had to invent.
     """
-    known = dotenv_values(path)
-    missing = [name for name in INVENTED if not (os.environ.get(name) or known.get(name))]
-    if missing:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "a") as file:
-            file.writelines(f"\n{name}={INVENTED[name]()}" for name in missing)
-            file.write("\n")
-        path.chmod(0o600)
+    try:
+        known = environment_of(path)
+        missing = [name for name in INVENTED if not known.get(name)]
+        if missing:
+            _write(path, read_env_file(path).with_values({name: INVENTED[name]() for name in missing}))
+    except UnusableFile as error:
+        stop(f"{error} (see .env.example).")
     return missing
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Aside first: whatever happens meanwhile, the file is whole."""
+    path = path.resolve()
+    aside = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    aside.replace(path)
 
 
 def _manage(env: dict[str, str], folder: Path) -> int:

@@ -15,11 +15,17 @@ NEWEST = 500
 
 @click.pass_context
 def _run(context: click.Context, /, **options: Any) -> None:
-    context.obj = lambda: bookings(Database(DatabaseSettings.load().database_url))
+    context.obj = _ours
     context.forward(command)
 
 
 sandbox = click.Command("sandbox", callback=_run, params=command.params, help=command.help)
+
+
+def _ours() -> list[dict[str, Any]]:
+    settings = DatabaseSettings.load()
+    is_missing = settings.database_file is not None and not settings.database_file.exists()
+    return [] if is_missing else bookings(Database(settings.database_url))
 
 
 def bookings(database: Database) -> list[dict[str, Any]]:

@@ -1,21 +1,29 @@
 """Settings of the console: the address and how its deliveries are signed; meetergo's API; what `status` has to know."""
 
 from datetime import date
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from meetergo.address import Addresses
 from models.provider import ApiKey, ApiSettings
 from models.redis_client import InstallationRedis, connect
-from models.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings
+from models.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
 from receiver.settings import SignedAddressSettings
+
+
+def _public_url(url: str) -> str:
+    parts = split_url(url) if url else None
+    if parts and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("it should look like 'https://inbox.example.com'")
+    return url
 
 
 class ConsoleSettings(SignedAddressSettings):
     """What the commands that speak of the address read."""
 
-    public_url: str = ""
-    port: int = 8000
+    public_url: Annotated[str, AfterValidator(_public_url)] = ""
+    port: int = Field(8000, ge=0, le=65535)
 
     @property
     def receiver_url(self) -> str:

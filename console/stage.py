@@ -34,7 +34,8 @@ def commands() -> dict[str, str]:
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment with some settings, and the `python` that runs us first."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
+    modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PATH": path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1", **settings}
 
 
 def run_to_its_end(name: str, env: Mapping[str, str], folder: Path) -> None:

@@ -30,7 +30,7 @@ def status(watch: bool, as_json: bool) -> None:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()
     bell = Bell(settings.redis())
-    with open_database(settings.database_url, PATIENCE) as database:
+    with open_database(settings.existing_database_url, PATIENCE) as database:
         if watch:
             _watch(settings, database, bell)
             return

@@ -26,5 +26,5 @@ def open_database(url: str, patience: timedelta = PATIENCE) -> Iterator[Database
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session on the database that the settings name, for reading only."""
-    with open_database(DatabaseSettings.load().database_url) as database, database.reading() as session:
+    with open_database(DatabaseSettings.load().existing_database_url) as database, database.reading() as session:
         yield session

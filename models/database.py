@@ -40,6 +40,7 @@ from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from models.database_url import driver_options
 from models.private_files import create_private
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
@@ -360,9 +361,7 @@ def _connect_arguments(url: str, statement_timeout: timedelta) -> dict[str, Any]
     theirs = given.get("options", "")
     words = [f"-c {name}={value}" for name, value in settings.items()]
     arguments["options"] = " ".join([*words, *([theirs] if isinstance(theirs, str) else theirs)]).strip()
-    if str(given.get("prepare_threshold", "")).isdigit():  # psycopg's own: it takes no text
-        arguments["prepare_threshold"] = int(str(given["prepare_threshold"]))
-    return arguments
+    return arguments | driver_options(make_url(url))
 
 
 def _read_all_times(connection: Any, _record: Any) -> None:

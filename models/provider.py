@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from pydantic import AfterValidator, Field
 from redis import Redis
@@ -11,11 +11,13 @@ from meetergo.api import Credential, Limit, Meetergo, UnusableKey
 from meetergo.api.limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
 from models.redis_client import key_of
-from models.settings import Settings
+from models.settings import Settings, UnusableSetting, one_line, split_url
 
 LIMIT = "api-limit"
 
 HERE = ("127.0.0.1", "localhost", "::1")
+PROXIES = ("http", "https", "socks5", "socks5h")
+MOST_PER_MINUTE = 1_000_000
 
 
 def _key(key: str) -> str:
@@ -28,10 +30,21 @@ def _key(key: str) -> str:
 
 
 def _root(url: str) -> str:
-    parts = urlsplit(url)
+    parts = split_url(url)
+    if parts.query or parts.fragment or not parts.hostname:
+        raise ValueError(f"it should look like '{HOME}'")
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in HERE):
         raise ValueError("it should start with https://; only a stand-in on this machine may do without")
     return url.rstrip("/")
+
+
+def _check_proxy(name: str, url: str) -> None:
+    try:
+        parts = split_url(url if "://" in url else f"http://{url}")
+    except ValueError as error:
+        raise UnusableSetting(f"{name} cannot be used: {error}") from None
+    if parts.scheme not in PROXIES or not parts.hostname:
+        raise UnusableSetting(f"{name} cannot be used: it should look like 'http://proxy.example:3128'")
 
 
 ApiKey = Annotated[str, AfterValidator(_key)]
@@ -43,8 +56,15 @@ class ApiSettings(Settings):
 
     meetergo_api_key: ApiKey = Field("", repr=False)
     meetergo_api_url: ApiRoot = HOME
-    meetergo_api_user: str = ""
-    meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1)
+    meetergo_api_user: Annotated[str, AfterValidator(one_line)] = ""
+    meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1, le=MOST_PER_MINUTE)
+
+    def model_post_init(self, context: Any) -> None:
+        """Looks at the proxies that the environment names: a malformed one is found at the first call only."""
+        super().model_post_init(context)
+        for kind, url in getproxies().items():
+            if kind in ("http", "https", "all"):
+                _check_proxy(f"{kind.upper()}_PROXY", url)
 
     @property
     def has_stand_in(self) -> bool:

@@ -1,19 +1,23 @@
-"""Settings: the environment, read once per process into one object."""
+"""Settings: the environment and `.env`, read once per process into one object."""
 
 import re
+import socket
 import sys
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Self
-from urllib.parse import quote
+from typing import Annotated, Any, NoReturn, Self
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from meetergo.address import ACCOUNT
+from models import env_file
+from models.database_url import checked
+from models.env_file import UnusableFile
 from models.installation import default_prefix, origin
 from models.private_files import make_private
 from models.redis_client import InstallationRedis, connect
@@ -26,33 +30,45 @@ DEFAULT_DATABASE_URL = f"sqlite:///{OUR_FOLDER}/inbox.db"
 EXIT_BAD_SETTING = 2
 SHORTEST_KEY = 32
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
+LONGEST_DAYS = 36_500
+LONGEST_SECONDS = 366 * 24 * 3600
+OURS = frozenset(
+    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM_CANCELS DATABASE_URL HOST KEEP_DEAD_DAYS KEEP_DONE_DAYS
+    MAIL_FROM MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL MEETERGO_API_USER
+    MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET PLATFORM_HOOK PORT
+    POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PREFIX REDIS_URL SMTP_URL WEBHOOK_ACCOUNT WEBHOOK_KEYS
+    WEBHOOK_MAX_BODY WEBHOOK_SIGNATURE_HEADER WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE
+    WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - thirty lines less
+)
+"""Every setting of every process. What else is in `.env` is for libraries and for the platform's hook."""
 
 
 def _split(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _with_driver(url: str) -> str:
-    for prefix in ("postgres://", "postgresql://"):
-        if url.startswith(prefix):
-            url = "postgresql+psycopg://" + url.removeprefix(prefix)
-    try:
-        known = make_url(url).drivername in ("postgresql+psycopg", "sqlite")
-    except (ArgumentError, ValueError):
-        known = False
-    if not known:
-        raise ValueError("it should look like 'sqlite:///file' or 'postgresql://user:password@host:5432/database'")
-    return url
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if any(not _is_plain(part) for part in parts):
+        raise ValueError("it holds a control character")
+    return parts
 
 
 def _redis_url(url: str) -> str:
     try:
-        connect(url).connection_pool.make_connection()
-    except (ValueError, TypeError, RedisError):
+        parts = urlsplit(url) if "+sentinel" in url else split_url(url)
+        pool = connect(url).connection_pool
+        pool.make_connection()
+        if parts.scheme in ("redis", "rediss") and not (parts.path.strip("/") or "0").isdigit():
+            raise ValueError
+    except (ValueError, TypeError, RedisError) as error:
+        option = str(error).rpartition("unexpected keyword argument ")[2] if isinstance(error, TypeError) else ""
+        what = f"it has an option that does not exist or does not fit redis://: {option}" if option else ""
         raise ValueError(
-            "it should look like 'redis://host:6379/0', 'rediss://...', 'unix:///file' or"
+            what
+            or "it should look like 'redis://host:6379/0', 'rediss://...', 'unix:///file' or"
             " 'redis+sentinel://host:26379,host2:26379/service/0'"
         ) from None
+    if pool.connection_kwargs.get("decode_responses"):
+        raise ValueError("decode_responses cannot be used here: leave it away")
     return url
 
 
@@ -62,9 +78,52 @@ def _prefix(prefix: str) -> str:
     return prefix
 
 
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL whose port is a number and in which nothing is blank.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if any(letter.isspace() or not letter.isprintable() for letter in url):
+        raise ValueError("it holds a blank or a control character")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - is read only here
+    except ValueError:
+        raise ValueError(
+            "its port or its brackets are malformed (in a password, write '@' as %40, ':' as %3A, '/' as %2F, "
+            "'#' as %23, '%' as %25)"
+        ) from None
+    return parts
+
+
+def place(name: str) -> str:
+    """A host to listen on, as an address that a socket takes.
+
+    Raises:
+        ValueError: it is no name or address of this machine.
+    """
+    name = name.strip("[]")
+    try:
+        found = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, address = min((family, address) for family, _, _, _, address in found)
+        with socket.socket(family) as probe:
+            probe.bind(address)
+    except (OSError, UnicodeError):
+        raise ValueError(
+            "it is no name or address of this machine: set it to 0.0.0.0, 127.0.0.1 or one of its own addresses"
+        ) from None
+    return str(address[0])
+
+
 def _long_enough(keys: list[str]) -> list[str]:
-    if not keys or min(map(len, keys)) < SHORTEST_KEY:
-        raise ValueError(f"it needs at least one key, and each at least {SHORTEST_KEY} characters long")
+    if not keys:
+        raise ValueError(f"it needs at least one key, of at least {SHORTEST_KEY} characters")
+    for number, key in enumerate(keys, 1):
+        if len(key) < SHORTEST_KEY:
+            raise ValueError(
+                f"key {number} has {len(key)} characters, and a key needs at least {SHORTEST_KEY} characters"
+            )
     return keys
 
 
@@ -82,35 +141,99 @@ def _account(name: str) -> str:
     return name
 
 
+def _is_plain(text: str) -> bool:
+    """Whether there are neither control characters nor what is not UTF-8 in it."""
+    return not any(letter < " " or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in text)
+
+
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-DatabaseUrl = Annotated[str, AfterValidator(_with_driver)]
+DatabaseUrl = Annotated[str, AfterValidator(checked)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
 BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
+Place = Annotated[str, AfterValidator(place)]
+Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
 
 
 class UnusableSetting(Exception):
     """A setting that is well-formed but of no use here; the message says which and why."""
 
 
+class _Source(EnvSettingsSource):
+    """The environment and then the file. A variable that is there and empty takes the setting away.
+
+    Args:
+        settings: the class that is loaded.
+        file: where the file is; None to read none.
+    """
+
+    def __init__(self, settings: type[BaseSettings], file: Path | None) -> None:
+        self._file = file
+        super().__init__(settings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        given = env_file.environment(self._file)
+        capital = {name: value for name, value in given.items() if name.isupper()}
+        names = {name.upper() for name in self.settings_cls.model_fields}
+        values = {name.upper(): value.strip() for name, value in {**given, **capital}.items() if name.upper() in names}
+        for name, value in values.items():
+            if not _is_plain(value.translate(LINES)):
+                raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
+        return {name.lower(): value for name, value in values.items() if value}
+
+
+LINES = dict.fromkeys(map(ord, "\r\n\t"))
+"""Between the parts of a list there may be lines: each part is looked at alone."""
+
+
 class Settings(BaseSettings):
     """What one kind of process reads. Values come from the environment, then from `.env`."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given to the constructor, then the environment, then the file."""
+        file = getattr(dotenv_settings, "env_file", None)
+        return init_settings, _Source(settings_cls, Path(file) if file else None)
 
     @classmethod
     def load(cls, **values: Any) -> Self:
         """Reads the settings, or stops the process with a sentence that says what to set."""
         try:
-            return cls(**values)
+            settings = cls(**values)
+            env_file.export(Path(str(cls.model_config.get("env_file"))), OURS)
         except ValidationError as error:
-            sentences = [_sentence(fault) for fault in error.errors(include_input=False, include_context=False)]
-        except UnusableSetting as error:
-            sentences = [f"{error} (see .env.example)."]
-        print(*sentences, sep="\n", file=sys.stderr)
-        raise SystemExit(EXIT_BAD_SETTING)
+            stop(*[_sentence(fault) for fault in error.errors(include_input=False, include_context=False)])
+        except (UnusableSetting, UnusableFile) as error:
+            stop(f"{error} (see .env.example).")
+        return settings
+
+
+def stop(*sentences: str) -> NoReturn:
+    """Ends the process, since a setting cannot be used."""
+    print(*dict.fromkeys(sentences), sep="\n", file=sys.stderr)
+    raise SystemExit(EXIT_BAD_SETTING)
+
+
+def one_line(text: str) -> str:
+    """A value that becomes part of a header or a URL.
+
+    Raises:
+        ValueError: it has several lines.
+    """
+    if not _is_plain(text):
+        raise ValueError("it holds a line end or a control character")
+    return text
 
 
 class DatabaseSettings(Settings):
@@ -118,14 +241,36 @@ class DatabaseSettings(Settings):
 
     database_url: DatabaseUrl = Field(DEFAULT_DATABASE_URL, repr=False)
 
+    @property
+    def database_file(self) -> Path | None:
+        """The file of an SQLite database."""
+        url = make_url(self.database_url)
+        return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+    @property
+    def existing_database_url(self) -> str:
+        """The URL for who only looks at what is there, or changes it: an SQLite file is not made by that.
+
+        Raises:
+            SystemExit: there is no such file.
+        """
+        file = self.database_file
+        if file and not file.exists():
+            stop(f"DATABASE_URL names the file {file}, which does not exist: python -m console migrate makes it.")
+        return self.database_url
+
     def model_post_init(self, context: Any) -> None:
         """Makes the folder of an SQLite file."""
-        if self.database_url.startswith("sqlite:///"):
-            folder = Path(self.database_url.removeprefix("sqlite:///")).parent
-            try:
-                _make(folder)
-            except OSError as error:
-                raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {folder} cannot be made") from error
+        file = self.database_file
+        if file is None:
+            return
+        try:
+            _make(file.parent)
+            is_folder = file.is_dir()
+        except (OSError, ValueError):
+            raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {file.parent} cannot be made") from None
+        if is_folder:
+            raise UnusableSetting(f"DATABASE_URL cannot be used: {file} is a folder, not a file")
 
 
 class PrefixSettings(DatabaseSettings):
@@ -172,7 +317,7 @@ class MetricsSettings(Settings):
     """Where the numbers for Prometheus are served; without a port they are not even taken."""
 
     metrics_port: int | None = Field(None, ge=1, le=65533)
-    metrics_host: str = "127.0.0.1"
+    metrics_host: Place = "127.0.0.1"
 
 
 class VaultSettings(Settings):
@@ -192,8 +337,8 @@ class SealedStoreSettings(DatabaseSettings, VaultSettings):
 class RetentionSettings(DatabaseSettings):
     """How long ended rows are kept, in days."""
 
-    keep_done_days: int = Field(30, ge=1)
-    keep_dead_days: int = Field(90, ge=1)
+    keep_done_days: Days = 30
+    keep_dead_days: Days = 90
 
     @property
     def keep(self) -> dict[str, timedelta]:
@@ -204,7 +349,7 @@ class RetentionSettings(DatabaseSettings):
 class WaitingSettings(Settings):
     """How long a row may wait before a person should look, in seconds."""
 
-    alert_waiting_seconds: int = Field(300, ge=1)
+    alert_waiting_seconds: int = Field(300, ge=1, le=LONGEST_SECONDS)
 
 
 class AddressSettings(Settings):

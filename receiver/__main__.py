@@ -22,6 +22,7 @@ def main() -> None:
     """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
     leave_behind("MEETERGO_API_KEY")  # Procfile runners give all of .env to each process
     settings = ReceiverSettings.load()
+    settings.check_port()
     logs.configure()
     settings.vault().warn_if_it_seals_nothing()
     with exposition(settings, "web") as exposed, exposed.served() if exposed else nullcontext():

@@ -1,15 +1,37 @@
 """Settings of the receiver: the stores, the keys of the address, and the signature if there is one."""
 
+import errno
+import re
+import socket
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from meetergo.signatures import MalformedSecret, Verifier
-from models.settings import AddressSettings, CommaSeparated, MetricsSettings, StoreSettings, VaultSettings
+from models.settings import (
+    LONGEST_SECONDS,
+    AddressSettings,
+    CommaSeparated,
+    MetricsSettings,
+    Place,
+    StoreSettings,
+    VaultSettings,
+    stop,
+)
 
 DEFAULT_MAX_BODY = 256 * 1024
+LARGEST_BODY = 64 * 1024 * 1024
 DEFAULT_THREADS = 64
+MOST_PROCESSES = 256
+MOST_THREADS = 1024
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _header(name: str) -> str:
+    if name and not HEADER.fullmatch(name):
+        raise ValueError("it is no name of an HTTP header")
+    return name
 
 
 class SignedAddressSettings(AddressSettings):
@@ -17,8 +39,8 @@ class SignedAddressSettings(AddressSettings):
 
     webhook_signature_scheme: Literal["", "standard", "timestamped", "hex", "base64"] = ""
     webhook_signature_secrets: CommaSeparated = Field([], repr=False)
-    webhook_signature_header: str = ""
-    webhook_signature_tolerance: int = Field(300, ge=0)
+    webhook_signature_header: Annotated[str, AfterValidator(_header)] = ""
+    webhook_signature_tolerance: int = Field(300, ge=0, le=LONGEST_SECONDS)
 
     def verifier(self) -> Verifier | None:
         """What verifies the signature header; None if none is asked for."""
@@ -45,8 +67,23 @@ class SignedAddressSettings(AddressSettings):
 class ReceiverSettings(StoreSettings, SignedAddressSettings, VaultSettings, MetricsSettings):
     """What the receiver reads. Sizes in bytes."""
 
-    webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1)
-    host: str = "0.0.0.0"  # noqa: S104 - a container or a platform's router has to reach it
+    webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1, le=LARGEST_BODY)
+    host: Place = "0.0.0.0"  # noqa: S104 - a container or a platform's router has to reach it
     port: int = Field(8000, ge=0, le=65535)
-    web_processes: int = Field(1, ge=1)
-    web_threads: int = Field(DEFAULT_THREADS, ge=1)
+    web_processes: int = Field(1, ge=1, le=MOST_PROCESSES)
+    web_threads: int = Field(DEFAULT_THREADS, ge=1, le=MOST_THREADS)
+
+    def check_port(self) -> None:
+        """Looks whether the port is free, once, before anything is served.
+
+        Raises:
+            SystemExit: it is not; a sentence says so.
+        """
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self.host, self.port))
+            except OSError as error:
+                reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+                stop(f"PORT cannot be used: port {self.port} of {self.host}: {reason} (see .env.example).")

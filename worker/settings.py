@@ -14,24 +14,35 @@ from models.settings import (
     StoreSettings,
     VaultSettings,
     WaitingSettings,
+    one_line,
+    split_url,
 )
+
+OneLine = Annotated[str, AfterValidator(one_line)]
 
 
 def _smtp_url(url: str) -> str:
-    if url and not url.startswith(("smtp://", "smtps://")):
-        raise ValueError("it should look like 'smtp://user:password@host:587' or 'smtps://...'")
+    if not url:
+        return url
+    parts = split_url(url)
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname or rest:
+        raise ValueError(
+            "it should look like 'smtp://user:password@host:587' or 'smtps://...', with '%40' for '@' in user or "
+            "password, '%2F' for '/', '%23' for '#' and '%3F' for '?'"
+        )
     return url
 
 
 class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings, MetricsSettings):
     """What the back room reads."""
 
-    meetergo_company_id: str = ""
-    platform_hook: str = ""
+    meetergo_company_id: OneLine = ""
+    platform_hook: OneLine = ""
     notify_default: CommaSeparated = Field(["log:"], repr=False)
-    notify_signing_secret: str = Field("", repr=False)
+    notify_signing_secret: OneLine = Field("", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
-    mail_from: str = ""
+    mail_from: OneLine = ""
     confirm_cancels: bool = False
 
     @model_validator(mode="after")

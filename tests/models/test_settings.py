@@ -52,7 +52,7 @@ def test_the_folder_of_an_sqlite_file_is_made(monkeypatch: pytest.MonkeyPatch, t
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_the_environment_goes_before_the_file_and_an_empty_value_is_none(
+def test_the_environment_goes_before_the_file_and_an_empty_variable_takes_a_setting_away(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text(f"WEBHOOK_KEYS={KEYS[0]}\nWEBHOOK_ACCOUNT=from-file\nSOMETHING_ELSE=1\n")
@@ -60,7 +60,7 @@ def test_the_environment_goes_before_the_file_and_an_empty_value_is_none(
     monkeypatch.setenv("WEBHOOK_ACCOUNT", "from-environment")
     assert AddressSettings.load().webhook_account == "from-environment"
     monkeypatch.setenv("WEBHOOK_ACCOUNT", "")
-    assert AddressSettings.load().webhook_account == "from-file"
+    assert AddressSettings.load().webhook_account == "default"
     assert AddressSettings.load().webhook_keys == [KEYS[0]]
 
 

@@ -1,0 +1,109 @@
+"""The database's URL: what may stand in it, and what its options mean to the driver."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+FORMS = "it should look like 'sqlite:///file' or 'postgresql://user:password@host:5432/database'"
+ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, '%' as %25"
+POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
+
+
+def _never_or(text: str) -> int | None:
+    """How often a statement is sent before it is prepared; None for never, as behind PgBouncer."""
+    if text.lower() in ("none", "never"):
+        return None
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+OPTIONS: Mapping[str, Callable[[str], Any]] = {"prepare_threshold": _never_or}
+"""Options of the driver that libpq does not know -> how their text is read."""
+
+
+def checked(url: str) -> str:
+    """The URL with our driver, every option looked at.
+
+    Raises:
+        ValueError: it cannot be used; says why.
+    """
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            url = f"{POSTGRESQL}://{url.removeprefix(prefix)}"
+    if not url.isprintable():
+        raise ValueError("it holds a line end or a control character")
+    try:
+        parts = make_url(url)
+    except (ArgumentError, ValueError, TypeError):
+        raise ValueError(f"{FORMS}; {ESCAPES}") from None
+    if parts.drivername == SQLITE:
+        _check_sqlite(parts)
+    elif parts.drivername == POSTGRESQL:
+        _check_postgresql(parts)
+    else:
+        raise ValueError(FORMS)
+    return url
+
+
+def driver_options(url: URL) -> dict[str, Any]:
+    """The options of a checked URL that the driver takes as something else than text."""
+    return {name: read(str(url.query[name])) for name, read in OPTIONS.items() if name in url.query}
+
+
+def _check_sqlite(parts: URL) -> None:
+    if parts.query:
+        raise ValueError("an SQLite URL takes no options: leave away what follows the '?'")
+    if parts.host or not parts.database or parts.database == ":memory:":
+        raise ValueError("it names no file, and all processes have to share one: write 'sqlite:///data/inbox.db'")
+
+
+def _check_postgresql(parts: URL) -> None:
+    if "@" in (parts.host or ""):
+        raise ValueError(f"{FORMS}; {ESCAPES}")
+    if parts.port is not None and not 0 < parts.port < 65536:
+        raise ValueError("its port should be a number from 1 to 65535")
+    try:
+        driver_options(parts)
+    except (ValueError, OverflowError):
+        raise ValueError("its option prepare_threshold should be a number, or none to prepare nothing") from None
+    for name, value in parts.query.items():
+        if isinstance(value, tuple) and name not in SEVERAL:
+            raise ValueError(f"its option {name} is there twice")
+        if name not in OPTIONS:
+            _check_option(name, ",".join(value) if isinstance(value, tuple) else value)
+
+
+def _check_option(name: str, value: str) -> None:
+    """Whether libpq takes it; also what it would look at only when it connects."""
+    try:
+        conninfo_to_dict(make_conninfo(**{name: value}))
+    except psycopg.Error:
+        raise ValueError(f"it has an option that PostgreSQL's driver does not know: {name[:40]}") from None
+    if name in NUMBERS and not value.strip().lstrip("+-").isdigit():
+        raise ValueError(f"its option {name} should be a number")
+    if name in WORDS and value not in WORDS[name]:
+        raise ValueError(f"its option {name} should be one of: {', '.join(WORDS[name])}")
+
+
+SEVERAL = {"host", "port"}
+"""Options that may be there several times: a server and its standbys."""
+WORDS = {
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+NUMBERS = {
+    "connect_timeout",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "tcp_user_timeout",
+}

@@ -1,0 +1,154 @@
+"""The file `.env`, read by every process in the same way, however the process was started.
+
+The rules are those of python-dotenv, without interpolation: `export` may stand before a name, quotes keep what is
+between them, and a comment begins with a `#` after white space. Process managers read the same file by rules of their
+own and put what they make of it into the environment (honcho cuts a value at any `#` and drops its spaces). A variable
+that holds such a reading counts as not set, so that the file's own value holds.
+"""
+
+import codecs
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+from honcho.environ import parse as read_as_honcho
+
+LARGEST = 1024 * 1024
+"""Bytes. What is larger is no list of settings."""
+ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
+MODULES = "PYTHONPATH"
+
+
+class UnusableFile(ValueError):
+    """The file cannot be read; the message says why and quotes no value."""
+
+
+@dataclass(frozen=True)
+class EnvFile:
+    """What the file says.
+
+    Attributes:
+        text: all of it. Bytes that are not UTF-8 are surrogate escapes.
+        encoding: of the file.
+        values: name -> value; of a name that is there twice, the last one.
+        lines: name -> all its lines, as they are written.
+    """
+
+    text: str = field(default="", repr=False)
+    encoding: str = "utf-8"
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lines: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+
+    def is_reading(self, name: str, value: str) -> bool:
+        """Whether a value is what another program makes of the file's line: honcho, Docker's or systemd's reader."""
+        return any(value in _readings(name, line) for line in self.lines.get(name, ()))
+
+    def with_values(self, values: Mapping[str, str]) -> bytes:
+        """The file's new content: each value in the place of an empty one of that name, or else at the end."""
+        text = self.text
+        for name, value in values.items():
+            line = re.compile(rf"^([ \t]*(?:export[ \t]+)?{name}[ \t]*=)[ \t]*(?=\r?$)", re.MULTILINE)
+            text, found = line.subn(lambda empty, value=value: empty[1] + value, text, count=1)  # type: ignore[misc]
+            if not found:
+                text += f"{'' if text.endswith(chr(10)) or not text else chr(10)}{name}={value}\n"
+        return text.encode(self.encoding, "surrogateescape" if self.encoding.startswith("utf-8") else "strict")
+
+
+def read_env_file(path: Path) -> EnvFile:
+    """Reads a file; one that is not there is empty.
+
+    Raises:
+        UnusableFile: it is not text, or a line of it is not NAME=value.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return EnvFile()
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST:
+        raise UnusableFile(f"{path} cannot be read: it is larger than {LARGEST // 1024} KiB")
+    text, encoding = _decoded(content, path)
+    values: dict[str, str] = {}
+    lines: dict[str, list[str]] = {}
+    for binding in parse_stream(StringIO(text, newline="")):
+        if binding.error:
+            raise UnusableFile(f"{_place(path, binding)} cannot be read: write NAME=value, and close every quote")
+        if binding.key and binding.value is not None:
+            _check(path, binding)
+            values[binding.key] = binding.value
+            lines.setdefault(binding.key, []).append(binding.original.string)
+    return EnvFile(text, encoding, values, lines)
+
+
+def environment(path: Path | None) -> dict[str, str]:
+    """Name -> value: the environment, an empty variable too, and then the file if one is given.
+
+    Raises:
+        UnusableFile: the file cannot be read.
+    """
+    file = read_env_file(path) if path else EnvFile()
+    given = {name: value for name, value in os.environ.items() if not file.is_reading(name, value)}
+    return {**file.values, **given}
+
+
+def export(path: Path, ours: frozenset[str]) -> None:
+    """Gives this process what the file says for others: proxies, certificates, the settings of the platform's hook.
+
+    Args:
+        path: the file.
+        ours: names of settings of ours. They stay in the file, so that no child process inherits a secret.
+
+    Raises:
+        UnusableFile: the file cannot be read.
+    """
+    file = read_env_file(path)
+    for name, value in file.values.items():
+        if name not in ours and (name not in os.environ or file.is_reading(name, os.environ[name])):
+            os.environ[name] = value
+    for folder in filter(None, reversed(file.values.get(MODULES, "").split(os.pathsep))):
+        if folder not in sys.path:
+            sys.path.insert(1, folder)
+
+
+def _readings(name: str, line: str) -> Iterator[str | None]:
+    yield line.partition("=")[2].strip()
+    with suppress(ValueError):  # a quote that is never closed
+        yield read_as_honcho(line).get(name)
+
+
+def _decoded(content: bytes, path: Path) -> tuple[str, str]:
+    """UTF-8, or UTF-16 as a shell of Windows writes it."""
+    encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), None)
+    if encoding is None and b"\x00" in content[:2]:
+        encoding = "utf-16-be" if content[:1] == b"\x00" else "utf-16-le"
+    try:
+        if encoding in (None, "utf-8-sig"):
+            return content.decode(encoding or "utf-8", "surrogateescape"), encoding or "utf-8"
+        return content.decode(encoding), encoding
+    except UnicodeDecodeError:
+        raise UnusableFile(f"{path} cannot be read: save it as UTF-8") from None
+
+
+def _check(path: Path, binding: Binding) -> None:
+    value = binding.value or ""
+    if "\x00" in value:
+        raise UnusableFile(f"{_place(path, binding)} cannot be used: it holds a NUL character")
+    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise UnusableFile(f"{_place(path, binding)} cannot be used: it is not UTF-8; save the file as UTF-8")
+
+
+def _place(path: Path, binding: Binding) -> str:
+    """Line and name. The parser counts the blank lines before a binding to it."""
+    text = binding.original.string
+    line = binding.original.line + len(re.findall(r"\r\n|\n|\r", text[: len(text) - len(text.lstrip())]))
+    name = NAME.match(text)
+    return f"{name[1] if name else 'a line'} in {path}, line {line},"

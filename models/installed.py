@@ -1,0 +1,25 @@
+"""Installed: what a Python without our requirements is told. It imports nothing that may be missing."""
+
+import sys
+from importlib.util import find_spec
+
+OLDEST = (3, 11)
+NEEDED = ("cryptography", "psycopg", "pydantic_settings", "redis", "rq", "sqlalchemy", "structlog")
+"""A Python that has these has the rest, since they are installed together."""
+
+
+def check_python(*more: str) -> None:
+    """Ends the process with a sentence if this Python cannot run us.
+
+    Args:
+        more: other libraries that are needed.
+    """
+    missing = [name for name in (*NEEDED, *more) if find_spec(name) is None]
+    if missing or sys.version_info < OLDEST:
+        what = f"{missing[0]} is not installed" if missing else "it is older than 3.11"
+        print(
+            f"{sys.executable} cannot run this: {what}. Run `make install`, and use bin/inbox or .venv/bin/python "
+            "(or: source .venv/bin/activate).",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
