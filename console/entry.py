@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal
+from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -12,7 +13,35 @@ from models.platform_user import DEFAULT_TIMEZONE
 
 EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+ERROR = re.compile(r"#[A-ZÄÖÜ/]+[!?]?|#N/A")
+NUMBER = re.compile(r"\d+[.,]0+|\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE)
+"""How spreadsheets write a number that was an id."""
 SLUG = r"^[a-z0-9-]+$"
+
+
+def _words(text: str) -> str:
+    """What a person reads as a name or an id, and no accident of a spreadsheet."""
+    if text.startswith(("=", "@")):
+        raise ValueError(f"it begins with '{text[0]}': a formula is not read, write its value")
+    if ERROR.fullmatch(text):
+        raise ValueError("it is an error of the spreadsheet")
+    if not text.isprintable() or "\ufffd" in text or _is_garbled(text):
+        raise ValueError("it is garbled: save the file as UTF-8 where it comes from")
+    return normalize("NFC", text)
+
+
+def _id(text: str) -> str:
+    if NUMBER.fullmatch(text):
+        raise ValueError("a spreadsheet made a number of it: format the column as text, and enter it again")
+    return text
+
+
+def _is_garbled(text: str) -> bool:
+    """Whether it is UTF-8 that was read as Windows-1252: MÃ¼ller."""
+    try:
+        return not text.isascii() and text.encode("cp1252").decode("utf-8") != text
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        return False
 
 
 def _email(text: str) -> str:
@@ -44,7 +73,7 @@ def _channels(urls: list[str]) -> list[str]:
     return urls
 
 
-Words = Annotated[str, Field(min_length=1, max_length=255)]
+Words = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_words)]
 Channels = Annotated[list[str], BeforeValidator(_urls), AfterValidator(_channels)]
 
 
@@ -62,7 +91,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True)
 
-    external_id: Words
+    external_id: Annotated[Words, AfterValidator(_id)]
     email: Annotated[str, Field(max_length=320), AfterValidator(_email)]
     given_name: Words
     family_name: Words

@@ -14,15 +14,18 @@ from console.directory import BOOKING_ROOT, Directory
 from console.intake import Intake
 from console.onboarding import Onboarding
 from console.provider import calling, keeping
-from console.roster import Line, Unreadable, read_roster, write_failed
+from console.roster import Line, Unreadable, check_channels, read_roster, write_failed
 from console.settings import ProviderSettings
 from console.wording import printable
 from meetergo.api import BULK_SHARE
+from worker.settings import WorkerSettings
 
 SHOWN = 20
 INTERRUPTED = 130
 INTERRUPTION = "interrupted"
 FAILED = ".failed"
+NOT_READ = "redis://127.0.0.1"
+"""Channels need settings of the worker, and no Redis."""
 
 
 class Lines(click.ParamType[frozenset[int]]):
@@ -77,7 +80,13 @@ def _read(file: Path, numbers: frozenset[int] | None) -> list[Line]:
         raise click.ClickException(f"{file.name} cannot be used: {error}") from None
     if numbers and (unknown := numbers - {line.number for line in lines}):
         raise click.ClickException(f"{file.name} has nothing in line {', '.join(map(str, sorted(unknown)))}")
-    return [line for line in lines if numbers is None or line.number in numbers]
+    chosen = [line for line in lines if numbers is None or line.number in numbers]
+    if not any(line.entry and line.entry.channels for line in chosen):
+        return chosen
+    checked, warnings = check_channels(chosen, WorkerSettings.load(redis_url=NOT_READ))
+    for warning in warnings:
+        click.echo(f"Warning: {printable(warning)}", err=True)
+    return checked
 
 
 @contextmanager

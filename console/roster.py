@@ -3,20 +3,40 @@
 import csv
 import json
 import os
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from console.entry import ALSO_CALLED, COLUMNS, NEEDED, Entry
+from worker.channels import UnusableChannel, open_channel
+from worker.settings import WorkerSettings
 
 NOTES = ("line", "error")
 """Columns that say which line failed and why: they are written, and not read."""
 SURPLUS = ""
 """Under this name are the cells that have no column."""
+SAVE = "in a spreadsheet, save it as 'CSV UTF-8' (LibreOffice: 'Text CSV' with the character set UTF-8)"
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How the files of spreadsheets begin that are no text."""
+SEPARATOR = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)
+"""The first line by which Excel is told the delimiter."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for a formula if a cell begins with it."""
+COMPLETE = {
+    "redis_url": "redis://127.0.0.1",
+    "smtp_url": "smtp://127.0.0.1",
+    "mail_from": "bookings@example.com",
+    "notify_signing_secret": "whsec_" + "A" * 32,
+}
+"""Settings with which every channel opens that is well-formed."""
 
 
 class Unreadable(ValueError):
@@ -47,11 +67,49 @@ def read_roster(path: Path) -> list[Line]:
         Unreadable: it is no roster.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise Unreadable("the file is not UTF-8: save it as 'CSV UTF-8'") from None
+        text = _decoded(path.read_bytes())
+    except OSError as error:
+        raise Unreadable(f"the file cannot be read: {error.strerror}") from None
     raw = _json(text) if path.suffix.lower() == ".json" else _csv(text)
     return list(_first_of_each([_line(number, cells) for number, cells in raw]))
+
+
+def check_channels(lines: Sequence[Line], settings: WorkerSettings) -> tuple[list[Line], list[str]]:
+    """Opens every channel that a line names.
+
+    Returns:
+        The lines, of which those are faulty now that name a channel that nobody can use; and a warning for each channel
+        that waits for a setting of ours.
+    """
+    complete = settings.model_copy(update=COMPLETE)
+    wrong: dict[str, str] = {}
+    waiting: Counter[tuple[str, str]] = Counter()
+    checked = []
+    for line in lines:
+        for url in (line.entry and line.entry.channels) or ():
+            try:
+                open_channel(url, settings)
+            except UnusableChannel as error:
+                if _is_usable(url, complete):
+                    waiting[url.partition(":")[0], str(error)] += 1
+                else:
+                    wrong[url] = str(error)
+        bad = [wrong[url] for url in (line.entry and line.entry.channels) or () if url in wrong]
+        checked.append(replace(line, entry=None, fault=f"channels: {bad[0]}") if bad else line)
+    return checked, [_warning(scheme, why, count, settings) for (scheme, why), count in waiting.items()]
+
+
+def _warning(scheme: str, why: str, count: int, settings: WorkerSettings) -> str:
+    missing = "SMTP_URL is not set: " if scheme.lower() == "mailto" and not settings.smtp_url else ""
+    return f"{count} have a channel '{scheme}:' that cannot be used yet, so they hear nothing by it: {missing}{why}"
+
+
+def _is_usable(url: str, settings: WorkerSettings) -> bool:
+    try:
+        open_channel(url, settings)
+    except UnusableChannel:
+        return False
+    return True
 
 
 def write_failed(path: Path, failed: Sequence[tuple[Line, str]]) -> None:
@@ -65,33 +123,82 @@ def write_failed(path: Path, failed: Sequence[tuple[Line, str]]) -> None:
         writer.writerow([*COLUMNS, *NOTES])
         for line, reason in failed:
             writer.writerow(
-                [*(_cell(line.cells.get(name)) for name in COLUMNS), line.number, reason, *line.cells.get(SURPLUS, ())]
+                [
+                    *(_harmless(_cell(line.cells.get(name))) for name in COLUMNS),
+                    line.number,
+                    _harmless(reason),
+                    *map(_harmless, line.cells.get(SURPLUS, ())),
+                ]
             )
     aside.replace(path)
 
 
+def _decoded(content: bytes) -> str:
+    """UTF-8, or the UTF-16 of a spreadsheet's 'Unicode text'. Any other encoding would have to be guessed."""
+    if content.startswith(WORKBOOKS):
+        raise Unreadable(f"the file is a workbook, not text: {SAVE}")
+    encoding = "utf-8-sig"
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\x00" in content[:2] and not content.startswith(BOM_UTF8):
+        encoding = "utf-16-be" if content[:1] == b"\x00" else "utf-16-le"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError:
+        raise Unreadable(f"the file is not UTF-8: {SAVE}") from None
+
+
 def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    lines = StringIO(text, newline="")
+    skipped, delimiter = _beginning(text)
+    reader = csv.reader(islice(lines, skipped, None), delimiter=delimiter, strict=True)
     try:
         names = [_column(name) for name in next(reader, [])]
         _check_columns(names)
         number = reader.line_num + 1
         for row in reader:
-            if any(cell.strip() for cell in row):
-                yield number, dict(zip(names, row, strict=False)) | {SURPLUS: row[len(names) :]}
+            cells = list(map(_plain, row))
+            if any(cells):
+                told = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+                surplus = [*(c for n, c in zip(names, cells, strict=False) if c and not n), *cells[len(names) :]]
+                yield number + skipped, told | {SURPLUS: surplus if any(surplus) else []}
             number = reader.line_num + 1
     except csv.Error as error:
-        raise Unreadable(f"line {reader.line_num} is no CSV: {error}") from None
+        raise Unreadable(f"line {reader.line_num + skipped} is no CSV: {error}") from None
 
 
-def _delimiter(text: str) -> str:
+def _beginning(text: str) -> tuple[int, str]:
+    """How many lines come before the one with the names, and the delimiter."""
+    for number, line in enumerate(StringIO(text, newline="")):
+        head = line.strip("\r\n")
+        if told := SEPARATOR.fullmatch(head.strip()):
+            return number + 1, told[1]
+        if head.strip(' ,;\t"\xa0'):
+            return number, _delimiter(head)
+    return 0, ","
+
+
+def _delimiter(head: str) -> str:
     """Spreadsheets in German write semicolons."""
-    head = text.partition("\n")[0]
     return max(",;\t", key=head.count)
 
 
+def _plain(cell: str) -> str:
+    """The cell without what a spreadsheet adds that nobody sees, and without what `_harmless` put before it."""
+    cell = cell.replace("\xa0", " ").translate(INVISIBLE).strip()
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+
+
+INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))
+
+
+def _harmless(cell: str) -> str:
+    """The cell as no spreadsheet takes it for a formula."""
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
 def _check_columns(names: Sequence[str]) -> None:
-    for name in names:
+    for name in filter(None, names):
         if name not in (*COLUMNS, *NOTES):
             raise Unreadable(f"there is no column '{name}'; there are: {', '.join(COLUMNS)}")
         if names.count(name) > 1:
@@ -103,7 +210,7 @@ def _check_columns(names: Sequence[str]) -> None:
 def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Unreadable(f"the file is no JSON: {error}") from None
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise Unreadable("a JSON file should hold a list of objects, one for each host")
@@ -112,7 +219,7 @@ def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _column(name: str) -> str:
-    name = name.strip().lower()
+    name = _plain(name).lower()
     return ALSO_CALLED.get(name, name)
 
 

@@ -69,6 +69,10 @@ def _check_postgresql(parts: URL) -> None:
     if parts.port is not None and not 0 < parts.port < 65536:
         raise ValueError("its port should be a number from 1 to 65535")
     try:
+        parts.get_dialect()().create_connect_args(parts)
+    except ArgumentError:
+        raise ValueError("it names hosts and ports that do not fit together") from None
+    try:
         driver_options(parts)
     except (ValueError, OverflowError):
         raise ValueError("its option prepare_threshold should be a number, or none to prepare nothing") from None

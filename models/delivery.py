@@ -112,23 +112,6 @@ class Delivery(Todo, Model):
         ]
         connection.execute(insert_new(connection, cls, "id"), rows)
 
-    @classmethod
-    def reseal(cls, session: Session, vault: Vault, most: int) -> int:
-        """Seals some bodies with the newest key that are not yet.
-
-        Returns:
-            How many; none are left when it is zero.
-
-        Raises:
-            Transient: a body cannot be opened.
-        """
-        is_old = and_(cls.sealed_with.is_distinct_from(vault.newest), cls.body != b"")
-        rows = session.scalars(select(cls).where(is_old).order_by(cls.id).limit(most).with_for_update()).all()
-        for row in rows:
-            sealed = vault.seal(vault.open(row.sealed))
-            row.body, row.sealed_with = sealed.content, sealed.key
-        return len(rows)
-
     @property
     def sealed(self) -> Sealed:
         """The body as it is stored: see `Vault.open`."""

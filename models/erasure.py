@@ -1,27 +1,82 @@
-"""Erasure: takes one guest out of everything that we keep."""
+"""Erasure: takes one guest out of everything that we keep, or says what it did not reach.
 
-import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+A guest is found by what is known and by what was: the address may have changed since under the same guest id. Rows are
+found without a lock, and changed one booking at a time, in the order of locks that `models.contention` names.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Text, cast, func, or_, select
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
-from models.database import Database
+from models.contention import in_transaction
+from models.database import Database, Model
 from models.delivery import Delivery
 from models.facts import ATTENDEE
 from models.failures import Transient
 from models.intervention import Intervention
 from models.notification import Notification
+from models.person import SHORTEST_ID, Details, Person, body_as_json, guests_in, person_called
+from models.platform_user import PlatformUser
+from models.reconciliation import Reconciliation
 from models.vault import Vault
 
-ERASED = "(erased)"
 AT_ONCE = 500
+SCRUB_WITHIN = timedelta(seconds=15)
+
+TEXTS: dict[type[Model], tuple[str, ...]] = {
+    Delivery: ("last_error", "note"),
+    Notification: ("last_error",),
+    FailedAttempt: ("error",),
+    Intervention: ("reason", "by"),
+    Reconciliation: ("error",),
+}
+"""Columns in which anybody may be quoted."""
+
+
+@dataclass
+class Found:
+    """Where a person is.
+
+    Attributes:
+        guests: what is known of the person, each way that it is told.
+        keys: booking id -> the ids by which it knows the person.
+        bodies: ids of deliveries that tell of the person, and of none of these bookings.
+        texts: rows that quote the person: table and id.
+        hosts: ids of platform users with the address. They are the platform's.
+        unopened: ids of deliveries whose body no key opens.
+        skipped: rows that could not be read, and why.
+    """
+
+    guests: list[Details] = field(default_factory=list)
+    keys: dict[str, set[str]] = field(default_factory=dict)
+    bodies: list[str] = field(default_factory=list)
+    texts: list[tuple[type[Model], Any]] = field(default_factory=list)
+    hosts: list[int] = field(default_factory=list)
+    unopened: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def is_anybody(self) -> bool:
+        """Whether there is anything to erase."""
+        return bool(self.keys or self.bodies or self.texts)
+
+    def note(self, booking_id: str, person: Person, details: Details, key: str | None) -> None:
+        """One attendee of one booking who is the person."""
+        self.keys.setdefault(booking_id, set())
+        if key:
+            self.keys[booking_id].add(key)
+        if details not in self.guests:
+            self.guests.append(details)
 
 
 @dataclass
@@ -29,6 +84,8 @@ class Erased:
     """What an erasure did: how many rows of each kind.
 
     `waiting` are deliveries that are not handled yet, and `unopened` those that no key opens: neither is touched.
+    `texts` are other rows that quoted the guest, `hosts` platform users with the address, who stay, and `skipped` rows
+    that could not be read or changed, with the reason.
     """
 
     bookings: int = 0
@@ -37,149 +94,279 @@ class Erased:
     deliveries: int = 0
     waiting: int = 0
     unopened: int = 0
+    texts: int = 0
+    hosts: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+    def add(self, other: "Erased") -> None:
+        """What another transaction did."""
+        for name in ("bookings", "changes", "notifications", "deliveries", "waiting", "texts"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-@dataclass(frozen=True)
-class Guest:
-    """Whom to erase.
-
-    Attributes:
-        email: in lower case.
-        keys: the ids by which one booking knows this person.
-    """
-
-    email: str
-    keys: Collection[str] = ()
-
-    def erase_from(self, value: Any) -> Any:
-        """The JSON value without this person: attendees are dropped, other mentions blackened."""
-        if isinstance(value, list):
-            return [self.erase_from(item) for item in value if not self._is(item)]
-        if isinstance(value, dict):
-            return {name: self.erase_from(item) for name, item in value.items()}
-        return ERASED if isinstance(value, str) and self.email in value.lower() else value
-
-    def _is(self, item: Any) -> bool:
-        if isinstance(item, dict):
-            return str(item.get("email", "")).lower() == self.email or item.get("id") in self.keys
-        return isinstance(item, str) and item in self.keys
+def find(database: Database, vault: Vault, person: Person) -> Found:
+    """Looks everywhere. It locks nothing, and one row that cannot be read does not hide the others."""
+    found = Found()
+    _find_in_rows(database, person, found)
+    _find_in_bodies(database, vault, person, found)
+    ids = frozenset(key for keys in found.keys.values() for key in keys if _is_provider_id(key))
+    if ids:
+        _find_in_rows(database, Person(keys=ids), found)
+    for rows, columns in TEXTS.items():
+        for row in _pages(database, rows, ("id", *columns), found.skipped):
+            if any(person.is_in(text) for text in row[1:]):
+                found.texts.append((rows, row[0]))
+    for row in _pages(database, PlatformUser, ("id", "email"), found.skipped):
+        if person.emails and row[1] and person.is_guest({"email": row[1]}):
+            found.hosts.append(row[0])
+    return found
 
 
-def erase(database: Database, vault: Vault, email: str, now: datetime) -> Erased:
+def erase(database: Database, vault: Vault, who: str | Person, now: datetime, found: Found | None = None) -> Erased:
     """Takes a guest out of bookings, changes, notifications and deliveries, one booking at a time.
 
     A delivery that names the guest loses its whole body, and so cannot be replayed any more.
 
+    Args:
+        database: where the rows are.
+        vault: opens bodies.
+        who: an e-mail address, or a person.
+        now: the time, UTC.
+        found: what `find` said, if it was asked.
+
     Returns:
         What it did. A second time it finds nothing.
     """
-    erased = Erased()
-    for booking_id in _bookings_with(database, email.lower()):
-        with database.transaction() as session:
-            _erase_from_booking(session, booking_id, email.lower(), now, erased)
+    person = person_called(who) if isinstance(who, str) else who
+    found = found or find(database, vault, person)
+    erased = Erased(unopened=len(found.unopened), hosts=len(found.hosts), skipped=[*found.skipped])
+    unreadable = set(found.unopened)
+    for booking_id in sorted(found.keys):
+        known = replace(person, keys=frozenset(found.keys[booking_id]))
+        try:
+            work = partial(_erase_from_booking, vault=vault, booking_id=booking_id, person=known, now=now)
+            done, emptied = in_transaction(database, work)
+        except Exception as error:
+            erased.skipped.append(f"booking {booking_id}: {type(error).__name__}")
+            continue
+        erased.add(done)
+        erased.unopened -= len(unreadable & emptied)
         database.give_way()
-    for ids in _pages_of_deliveries(database):
-        with database.transaction() as session:
-            _erase_bodies(session, ids, vault, email.lower(), now, erased)
+    for start in range(0, len(found.bodies), AT_ONCE):
+        ids = found.bodies[start : start + AT_ONCE]
+        erased.add(in_transaction(database, partial(_erase_bodies, ids=ids, person=person, now=now)))
         database.give_way()
+    for rows, key in found.texts:
+        try:
+            erased.texts += in_transaction(database, partial(_erase_texts, rows=rows, key=key, person=person))
+        except Exception as error:
+            erased.skipped.append(f"{rows.__tablename__} {key}: {type(error).__name__}")
     return erased
 
 
-def _bookings_with(database: Database, email: str) -> Sequence[str]:
-    """Found by what is known and by what was: a guest who left is in the changes still."""
-    with database.reading() as session:
-        in_bookings = select(Booking.id).where(_mentions(Booking.facts, email))
-        in_changes = select(BookingChange.booking_id).where(
-            or_(_mentions(BookingChange.before, email), _mentions(BookingChange.after, email))
-        )
-        in_news = select(Notification.booking_id).where(_mentions(Notification.payload, email))
-        return sorted({*session.scalars(in_bookings), *session.scalars(in_changes), *session.scalars(in_news)})
+def scrub(database: Database, within: timedelta = SCRUB_WITHIN) -> bool:
+    """Lets SQLite write its file anew and empty its log: both keep what was overwritten. PostgreSQL has its vacuum.
+
+    Returns:
+        Whether it could; not while other processes read for longer than `within`.
+    """
+    if database.skips_locked:
+        return True
+    until = time.monotonic() + within.total_seconds()
+    while True:
+        connection = database.engine.raw_connection()
+        try:
+            raw: Any = connection.driver_connection
+            raw.execute("VACUUM")
+            busy, *_ = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return True
+        except raw.OperationalError:
+            pass
+        finally:
+            connection.close()
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.1)
 
 
-def _mentions(column: Any, email: str) -> ColumnElement[bool]:
-    """SQLite keeps JSON with escapes beyond ASCII, PostgreSQL without."""
-    text = func.lower(cast(column, Text))
-    spellings = {email, json.dumps(email)[1:-1]}
-    return or_(*(text.contains(spelling, autoescape=True) for spelling in sorted(spellings)))
+def _is_provider_id(key: str) -> bool:
+    return len(key) >= SHORTEST_ID and "@" not in key
 
 
-def _erase_from_booking(session: Session, booking_id: str, email: str, now: datetime, erased: Erased) -> None:
-    booking = session.get_one(Booking, booking_id, with_for_update=True)
-    guest = Guest(email, _keys_of(booking, email))
+def _find_in_rows(database: Database, person: Person, found: Found) -> None:
+    """In bookings, in what they were, and in what was told of them."""
+    booking = ("id", "facts", "attendees", "metadata_", "cancel_reason", "cancelled_by", "location", "meeting_name")
+    for key, facts, *rest in _pages(database, Booking, booking, found.skipped):
+        _look(found, person, key, [*rest, facts], [*_attendees_of(facts), *guests_in(rest[0], ATTENDEE)])
+    for _, key, *rest in _pages(database, BookingChange, ("id", "booking_id", "before", "after"), found.skipped):
+        _look(found, person, key, rest, [*guests_in(rest)])
+    for _, key, payload in _pages(database, Notification, ("id", "booking_id", "payload"), found.skipped):
+        _look(found, person, key, payload, [*guests_in(payload)])
+
+
+def _look(found: Found, person: Person, booking_id: str, value: Any, guests: Sequence[Details]) -> None:
+    for details in guests:
+        key = str(details["id"]) if details.get("id") else None
+        if person.is_guest(details) or key in person.keys:
+            found.note(booking_id, person, {n: v for n, v in details.items() if n != "id"}, key)
+    if booking_id not in found.keys and person.is_in(value):
+        found.keys[booking_id] = set()
+
+
+def _find_in_bodies(database: Database, vault: Vault, person: Person, found: Found) -> None:
+    columns = ("id", "booking_id", "body", "sealed_with")
+    for row in _pages(database, Delivery, columns, found.skipped, Delivery.body != b""):
+        delivery = Delivery(id=row[0], body=row[2], sealed_with=row[3])
+        try:
+            value = body_as_json(vault.open(delivery.sealed))
+        except Transient:
+            found.unopened.append(delivery.id)
+            continue
+        guests = [details for details in guests_in(value) if person.is_guest(details)]
+        if not guests and not person.is_in(value):
+            continue
+        if row[1] is None:
+            found.bodies.append(delivery.id)
+            found.guests += [each for each in guests if each not in found.guests]
+            continue
+        found.keys.setdefault(row[1], set())
+        for details in guests:
+            key = str(details["id"]) if details.get("id") else None
+            found.note(row[1], person, {n: v for n, v in details.items() if n != "id"}, key)
+
+
+def _erase_from_booking(
+    session: Session, vault: Vault, booking_id: str, person: Person, now: datetime
+) -> tuple[Erased, set[str]]:
+    """One booking, and all that belongs to it; with the ids of the deliveries that lost their bodies."""
+    done = Erased()
+    its_bodies = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
+    deliveries = session.scalars(its_bodies.order_by(Delivery.id).with_for_update()).all()
+    booking = session.get(Booking, booking_id, with_for_update=True)
+    its = BookingChange.booking_id == booking_id
+    changes = session.scalars(select(BookingChange).where(its).order_by(BookingChange.id).with_for_update()).all()
+    theirs = Notification.booking_id == booking_id
+    told = session.scalars(select(Notification).where(theirs).order_by(Notification.id).with_for_update()).all()
+    said: list[Any] = [[change.before, change.after] for change in changes]
+    said += [notification.payload for notification in told]
+    said += [_body(vault, delivery) for delivery in deliveries]
+    if booking:
+        said.append({"attendees": _attendees_of(booking.facts)})
+    person = person.knowing(list(guests_in(said)))
+    if booking:
+        _erase_facts(booking, person, now)
+        done.bookings += 1
+    for change in changes:
+        change.before, change.after = person.take_out(change.before), person.take_out(change.after)
+        done.changes += 1
+    for notification in told:
+        notification.payload = person.take_out(notification.payload)
+        notification.last_error = person.take_out(notification.last_error)
+        _erase_errors(session, person, FailedAttempt.notification_id == notification.id)
+        done.notifications += 1
+    for act in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
+        act.reason = person.take_out(act.reason)
+    emptied = {delivery.id for delivery in deliveries if _empty(session, delivery, person, now, done)}
+    return done, emptied
+
+
+def _erase_facts(booking: Booking, person: Person, now: datetime) -> None:
     booking.facts = {
-        name: [version, guest.erase_from(value)]
+        name: [version, person.take_out(value, name)]
         for name, (version, value) in booking.facts.items()
-        if not (name.startswith(f"{ATTENDEE}/") and name.split("/", 2)[2] in guest.keys)
+        if not (name.startswith(f"{ATTENDEE}/") and (name.split("/", 2)[-1] in person.keys or person.is_in(name)))
     }
     booking.show()
     booking.updated_at = now
-    erased.bookings += 1
-    for change in session.scalars(select(BookingChange).where(BookingChange.booking_id == booking_id)):
-        change.before, change.after = guest.erase_from(change.before), guest.erase_from(change.after)
-        erased.changes += 1
-    for notification in session.scalars(select(Notification).where(Notification.booking_id == booking_id)):
-        notification.payload = guest.erase_from(notification.payload)
-        notification.last_error = guest.erase_from(notification.last_error)
-        _erase_errors(session, guest, FailedAttempt.notification_id == notification.id)
-        erased.notifications += 1
-    for act in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
-        act.reason = guest.erase_from(act.reason)
-    its_bodies = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
-    ended = its_bodies.where(Delivery.status != "pending").order_by(Delivery.id).with_for_update()
-    for delivery in session.scalars(ended):
-        _empty(session, delivery, guest, now, erased)
 
 
-def _keys_of(booking: Booking, email: str) -> set[str]:
-    prefix = f"{ATTENDEE}/email/"
-    return {
-        name.removeprefix(prefix)
-        for name, (_, value) in booking.facts.items()
-        if name.startswith(prefix) and str(value).lower() == email
-    }
+def _attendees_of(facts: Any) -> list[Details]:
+    """What is known of each guest, those who left too; the key stands as `id`."""
+    guests: dict[str, dict[str, Any]] = {}
+    for name, register in facts.items() if isinstance(facts, dict) else ():
+        kind, _, rest = str(name).partition("/")
+        detail, _, key = rest.partition("/")
+        if kind == ATTENDEE and key and isinstance(register, list) and register:
+            guests.setdefault(key, {"email": key} if "@" in key else {})[detail] = register[-1]
+    return [{**details, "id": key} for key, details in guests.items()]
 
 
-def _pages_of_deliveries(database: Database) -> Iterator[Sequence[str]]:
-    after = ""
-    while True:
-        with database.reading() as session:
-            query = select(Delivery.id).where(Delivery.id > after, Delivery.body != b"")
-            ids = session.scalars(query.order_by(Delivery.id).limit(AT_ONCE)).all()
-        if not ids:
-            return
-        yield ids
-        after = ids[-1]
+def _body(vault: Vault, delivery: Delivery) -> Any:
+    try:
+        return body_as_json(vault.open(delivery.sealed))
+    except Transient:
+        return None
 
 
-def _erase_bodies(
-    session: Session, ids: Sequence[str], vault: Vault, email: str, now: datetime, erased: Erased
-) -> None:
-    spellings = {email.encode(), json.dumps(email)[1:-1].encode()}
-    for delivery in session.scalars(select(Delivery).where(Delivery.id.in_(ids)).with_for_update()):
-        try:
-            body = vault.open(delivery.sealed).lower()
-        except Transient:
-            erased.unopened += 1
-            continue
-        if any(spelling in body for spelling in spellings):
-            _empty(session, delivery, Guest(email), now, erased)
+def _erase_bodies(session: Session, ids: Sequence[str], person: Person, now: datetime) -> Erased:
+    done = Erased()
+    query = select(Delivery).where(Delivery.id.in_(ids), Delivery.body != b"")
+    for delivery in session.scalars(query.order_by(Delivery.id).with_for_update()):
+        _empty(session, delivery, person, now, done)
+    return done
 
 
-def _empty(session: Session, delivery: Delivery, guest: Guest, now: datetime, erased: Erased) -> None:
+def _empty(session: Session, delivery: Delivery, person: Person, now: datetime, done: Erased) -> bool:
     """Not before it is handled: what it says of the booking would be lost with it."""
     if delivery.status == "pending":
-        erased.waiting += 1
-        return
+        done.waiting += 1
+        return False
     delivery.body, delivery.sealed_with, delivery.note = b"", None, "the body was erased on request"
     if delivery.status == "dead":
         delivery.finish(now)
-    _erase_errors(session, guest, FailedAttempt.delivery_id == delivery.id)
+    delivery.last_error = person.take_out(delivery.last_error)
+    _erase_errors(session, person, FailedAttempt.delivery_id == delivery.id)
     for act in session.scalars(select(Intervention).where(Intervention.delivery_id == delivery.id)):
-        act.reason = guest.erase_from(act.reason)
-    erased.deliveries += 1
+        act.reason = person.take_out(act.reason)
+    done.deliveries += 1
+    return True
 
 
-def _erase_errors(session: Session, guest: Guest, whose: ColumnElement[bool]) -> None:
+def _erase_errors(session: Session, person: Person, whose: ColumnElement[bool]) -> None:
     """An error may quote what it failed at."""
-    for attempt in session.scalars(select(FailedAttempt).where(whose)):
-        attempt.error = guest.erase_from(attempt.error)
+    for attempt in session.scalars(select(FailedAttempt).where(whose).order_by(FailedAttempt.id)):
+        attempt.error = person.take_out(attempt.error)
+
+
+def _erase_texts(session: Session, rows: type[Any], key: Any, person: Person) -> int:
+    row = session.get(rows, key, with_for_update=True)
+    before = [getattr(row, name) for name in TEXTS[rows]] if row else []
+    after = [person.take_out(text) for text in before]
+    for name, text in zip(TEXTS[rows], after, strict=False):
+        setattr(row, name, text)
+    return int(after != before)
+
+
+def _pages(
+    database: Database, rows: type[Any], names: Sequence[str], skipped: list[str], *where: ColumnElement[bool]
+) -> Iterator[Sequence[Any]]:
+    """These columns of all rows, the key first. A page that cannot be read is read row by row."""
+    columns, after = [getattr(rows, name) for name in names], None
+    while True:
+        with database.reading() as session:
+            query = select(rows.id).where(*where, *(() if after is None else (rows.id > after,)))
+            ids = session.scalars(query.order_by(rows.id).limit(AT_ONCE)).all()
+            wanted = select(*columns).where(rows.id.in_(ids)).order_by(rows.id)
+            try:
+                page: Sequence[Any] = session.execute(wanted).all() if ids else ()
+            except OperationalError:
+                raise
+            except (DBAPIError, ValueError, TypeError, OverflowError):
+                session.rollback()
+                page = list(_one_by_one(session, rows, columns, ids, skipped))
+        yield from page
+        if len(ids) < AT_ONCE:
+            return
+        after = ids[-1]
+
+
+def _one_by_one(
+    session: Session, rows: type[Any], columns: Sequence[Any], ids: Sequence[Any], skipped: list[str]
+) -> Iterator[Any]:
+    for key in ids:
+        try:
+            yield from session.execute(select(*columns).where(rows.id == key)).all()
+        except (DBAPIError, ValueError, TypeError, OverflowError) as error:
+            session.rollback()
+            skipped.append(f"{rows.__tablename__} {key}: {type(error).__name__}")

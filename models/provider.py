@@ -16,7 +16,7 @@ from models.settings import Settings, UnusableSetting, one_line, split_url
 LIMIT = "api-limit"
 
 HERE = ("127.0.0.1", "localhost", "::1")
-PROXIES = ("http", "https", "socks5", "socks5h")
+PROXIES = ("http", "https")
 MOST_PER_MINUTE = 1_000_000
 
 

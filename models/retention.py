@@ -5,10 +5,13 @@ done.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, delete, select
+from sqlalchemy.orm import Session
 
+from models.contention import in_transaction
 from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident
@@ -57,10 +60,14 @@ def _prune_ended(database: Database, rows: Any, status: str, before: datetime) -
 def _prune(database: Database, rows: Any, old: Select[Any]) -> int:
     gone, most = 0, AT_ONCE if database.skips_locked else AT_ONCE_ALONE
     while True:
-        with database.transaction() as session:
-            ids = session.scalars(old.limit(most).with_for_update(skip_locked=True)).all()
-            session.execute(delete(rows).where(rows.id.in_(ids)))
-        gone += len(ids)
-        if len(ids) < most:
+        number = in_transaction(database, partial(_prune_some, rows=rows, old=old.limit(most)))
+        gone += number
+        if number < most:
             return gone
         database.give_way()
+
+
+def _prune_some(session: Session, rows: Any, old: Select[Any]) -> int:
+    ids = session.scalars(old.with_for_update(skip_locked=True)).all()
+    session.execute(delete(rows).where(rows.id.in_(ids)))
+    return len(ids)

@@ -31,14 +31,15 @@ EXIT_BAD_SETTING = 2
 SHORTEST_KEY = 32
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
 LONGEST_DAYS = 36_500
+LONGEST_SENTENCE = 400
 LONGEST_SECONDS = 366 * 24 * 3600
 OURS = frozenset(
     """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM_CANCELS DATABASE_URL HOST KEEP_DEAD_DAYS KEEP_DONE_DAYS
     MAIL_FROM MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL MEETERGO_API_USER
     MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET PLATFORM_HOOK PORT
     POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PREFIX REDIS_URL SMTP_URL WEBHOOK_ACCOUNT WEBHOOK_KEYS
-    WEBHOOK_MAX_BODY WEBHOOK_SIGNATURE_HEADER WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE
-    WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - thirty lines less
+    WEBHOOK_MAX_BODY WEBHOOK_SIGNATURE_HEADER WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS
+    WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - thirty lines less
 )
 """Every setting of every process. What else is in `.env` is for libraries and for the platform's hook."""
 
@@ -221,8 +222,13 @@ class Settings(BaseSettings):
 
 def stop(*sentences: str) -> NoReturn:
     """Ends the process, since a setting cannot be used."""
-    print(*dict.fromkeys(sentences), sep="\n", file=sys.stderr)
+    print(*(shorten(each) for each in dict.fromkeys(sentences)), sep="\n", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)
+
+
+def shorten(sentence: str) -> str:
+    """A sentence that may quote a name or a path, with the middle left out if that is very long."""
+    return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[:200]} ... {sentence[-100:]}"
 
 
 def one_line(text: str) -> str:
@@ -261,6 +267,7 @@ class DatabaseSettings(Settings):
 
     def model_post_init(self, context: Any) -> None:
         """Makes the folder of an SQLite file."""
+        super().model_post_init(context)
         file = self.database_file
         if file is None:
             return

@@ -1,17 +1,38 @@
 """The platform's hook: `package.module:function`, called in the transaction that changes a booking."""
 
+import functools
 import importlib
-from collections.abc import Callable
+import inspect
+import sys
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
+import structlog
+from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
+from models.failures import Failure, Transient
 
 Hook = Callable[[Session, Booking, BookingChange], None]
 
+WORKERS_OWN = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
+"""What ends the transaction, or takes objects out of the session, that other deliveries share."""
+LIBRARIES = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
+LONGEST_NAME = 255
+LONGEST_PATH = 8
+"""Frames of an error in the log."""
 
-class HookExited(Exception):
-    """The hook asked Python to exit. That is a failure of its delivery, not the end of our batch."""
+log = structlog.get_logger()
+
+
+class HookFailed(Transient):
+    """The hook raised; the message names the kind of the error and the place in the code, and quotes no value."""
 
 
 class UnusableHook(ValueError):
@@ -22,27 +43,125 @@ def load(path: str) -> Hook | None:
     """Finds the function that a setting names; None if it names none.
 
     Raises:
-        UnusableHook: there is no such module, or nothing to call in it.
+        UnusableHook: there is no such module, nothing to call in it, or it cannot be called as a hook.
     """
     if not path:
         return None
+    if len(path) > LONGEST_NAME:
+        raise UnusableHook(f"PLATFORM_HOOK={path[:40]}... cannot be imported: it is too long")
     module_name, _, function_name = path.partition(":")
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+        function: Any = functools.reduce(getattr, function_name.split("."), importlib.import_module(module_name))
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {error}") from error
-    if not callable(function):
-        raise UnusableHook(f"PLATFORM_HOOK={path} is not a function")
+    except (Exception, SystemExit) as error:
+        raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {_summary(error)}") from error
+    _check(path, function)
     return _contained(function)
 
 
-def _contained(function: Hook) -> Hook:
-    """The same function; `sys.exit()` in it ends nobody else's work."""
+def _check(path: str, function: Any) -> None:
+    if not callable(function):
+        raise UnusableHook(f"PLATFORM_HOOK={path} is not a function")
+    called = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    plain = function.func if isinstance(function, functools.partial) else called
+    if any(is_late(each) for each in (function, called, plain) for is_late in LATE):
+        raise UnusableHook(f"PLATFORM_HOOK={path} is async or a generator: it would never run; write a plain function")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some functions that are written in C nobody knows it
+        return
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        raise UnusableHook(
+            f"PLATFORM_HOOK={path} cannot be called with three arguments (session, booking, change): {error}"
+        ) from None
+
+
+LATE = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+"""Calling one of these runs nothing of it."""
+
+
+def _contained(function: Callable[..., Any]) -> Hook:
+    """The same function; whatever it does to its session or to the process is a failure of its own delivery."""
 
     def hook(session: Session, booking: Booking, change: BookingChange) -> None:
+        transaction = session.get_nested_transaction() or session.get_transaction()
         try:
-            function(session, booking, change)
-        except SystemExit:
-            raise HookExited from None
+            with _guarded(session):
+                result = function(session, booking, change)
+            _refuse_late(result)
+            _check_transaction(session, transaction)
+            session.flush()  # what it added fails here, and not as something of ours
+        except Failure:
+            raise
+        except (Exception, SystemExit) as error:
+            path = [_place(frame) for frame in _frames(error)][-LONGEST_PATH:]
+            log.warning("hook.failed", delivery_id=change.delivery_id, error=type(error).__name__, at=path)
+            raise HookFailed(_summary(error)) from error
 
     return hook
+
+
+@contextmanager
+def _guarded(session: Session) -> Iterator[None]:
+    """The transaction is the worker's: it holds other deliveries too."""
+
+    def refuse(name: str) -> Callable[..., Any]:
+        def call(*_: Any, **__: Any) -> None:
+            raise HookFailed(f"the hook calls session.{name}(): leave that to the worker, which commits all or nothing")
+
+        return call
+
+    for name in WORKERS_OWN:
+        setattr(session, name, refuse(name))
+    try:
+        yield
+    finally:
+        for name in WORKERS_OWN:
+            delattr(session, name)
+
+
+def _refuse_late(result: Any) -> None:
+    if inspect.iscoroutine(result) or inspect.isgenerator(result):
+        result.close()
+    if inspect.isawaitable(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
+        raise HookFailed(f"the hook returned a {type(result).__name__}, which nobody runs: write a plain function")
+
+
+def _check_transaction(session: Session, transaction: Any) -> None:
+    """A hook that caught an error of the database goes on in a transaction that can do no more."""
+    now = session.get_nested_transaction() or session.get_transaction()
+    if now is None or now is not transaction or not now.is_active:
+        raise HookFailed("the hook ended the transaction, or left it broken after an error that it caught")
+    raw: Any = session.connection().connection.dbapi_connection
+    if getattr(getattr(raw, "info", None), "transaction_status", None) == TransactionStatus.INERROR:
+        raise HookFailed("the hook caught an error of the database, after which no more can be written")
+
+
+def _summary(error: BaseException) -> str:
+    """The kind of an error and where it happened: the last place in the platform's own code."""
+    frames = list(_frames(error))
+    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    kind = "the hook asked Python to exit" if isinstance(error, SystemExit) else type(error).__name__
+    return f"{kind} at {_place((own or frames)[-1])}" if frames else kind
+
+
+def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
+    """Those below this module. Their lines and variables are not read."""
+    for frame, line in traceback.walk_tb(_below(error.__traceback__)):
+        yield traceback.FrameSummary(frame.f_code.co_filename, line, frame.f_code.co_name, lookup_line=False)
+
+
+def _below(tb: TracebackType | None) -> TracebackType | None:
+    while tb and (tb.tb_frame.f_code.co_filename == __file__ or "importlib" in tb.tb_frame.f_code.co_filename):
+        tb = tb.tb_next
+    return tb
+
+
+def _place(frame: traceback.FrameSummary) -> str:
+    path = Path(frame.filename)
+    roots = sorted((Path(root or ".").absolute() for root in sys.path), key=lambda root: -len(root.parts))
+    root = next((root for root in roots if path.is_relative_to(root)), path.parent)
+    return f"{path.relative_to(root)}:{frame.lineno} in {frame.name}"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models.booking import BookingChange
+from models.contention import retried
 from models.delivery import Delivery
 from models.notification import Notification
 from worker.confirmation import is_unconfirmed_cancel
@@ -36,17 +38,25 @@ def rehearse(
     overture = [row for row in chosen if not row.booking_id and row.event in HANDLERS][:CHUNK]
     for chunk in chunks(chosen):
         while chunk:
-            with repair.office.database.rehearsal() as session:
-                before = [row for row in overture if row not in chunk]
-                stage = _Stage(session, repair, [*before, *chunk])
-                for row in before:
-                    stage.play(row)
-                heard = stage.play_some(chunk)
-                stage.report(outlook, heard, with_own)
+            heard = retried(partial(_rehearse_some, repair, chunk, overture, outlook, with_own))
             repair.office.database.give_way()
             progress(len(heard))
             chunk = chunk[len(heard) :]
     return outlook
+
+
+def _rehearse_some(
+    repair: Repair, chunk: Sequence[Chosen], overture: Sequence[Chosen], outlook: Outlook, with_own: Collection[Any]
+) -> Sequence[Chosen]:
+    """One transaction, as much of it as there is time for. What it says is added at its end."""
+    with repair.office.database.rehearsal() as session:
+        before = [row for row in overture if row not in chunk]
+        stage = _Stage(session, repair, [*before, *chunk])
+        for row in before:
+            stage.play(row)
+        heard = stage.play_some(chunk)
+        stage.report(outlook, heard, with_own)
+        return heard
 
 
 class _Stage:
@@ -57,7 +67,7 @@ class _Stage:
         self._changes_before, self._news_before = _newest(session, BookingChange), _newest(session, Notification)
         self._rows = {row.id: row for row in Delivery.locked(session, [row.id for row in chosen])}
         now = self._inbox.clock()
-        self._again = [told for row in self._rows.values() for told in repair.reopen(session, row, now)]
+        self._again = repair.reopen_all(session, list(self._rows.values()), now)
 
     def play(self, chosen: Chosen) -> None:
         row, inbox = self._rows.get(chosen.id), self._inbox

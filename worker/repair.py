@@ -6,7 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
 
+from models.booking import Booking
+from models.contention import in_transaction
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
@@ -58,22 +61,28 @@ class Repair:
         """Lets deliveries start over, in one transaction, and wakes the workers. One that waits for another try is
         tried now, and keeps its attempts.
         """
-        seen, told = {row.id: row for row in chosen}, list[Notification]()
-        with self.office.database.transaction() as session:
+        seen = {row.id: row for row in chosen}
+
+        def replay(session: Session) -> tuple[list[str], list[Notification]]:
             rows = Delivery.locked(session, seen)
             replayed = [row for row in rows if row.body and self._is_as_seen(row, seen[row.id], now)]
-            for row in replayed:
-                told += self.reopen(session, row, now)
-        ids = [row.id for row in replayed]
+            return [row.id for row in replayed], self.reopen_all(session, replayed, now)
+
+        ids, told = in_transaction(self.office.database, replay)
         heard = self._wake("inbox", ids) and (not told or self._wake("outbox", [str(row.id) for row in told]))
         return Repaired(ids, told, left=len(seen) - len(ids), heard=heard)
 
-    def reopen(self, session: Session, delivery: Delivery, now: datetime) -> list[Notification]:
-        """Lets one delivery start over, in the caller's transaction.
+    def reopen_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
+        """Lets deliveries start over, in the caller's transaction, which holds their locks.
 
         Returns:
             The notifications that go out again on purpose.
         """
+        if self.tells_again:
+            _lock(session, *(Notification.caused_by(row) for row in deliveries))
+        return [told for row in deliveries for told in self._reopen(session, row, now)]
+
+    def _reopen(self, session: Session, delivery: Delivery, now: datetime) -> list[Notification]:
         if delivery.status == "pending":
             delivery.retry_now(now)
         else:
@@ -89,11 +98,12 @@ class Repair:
 
     def replay_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
         """Lets dead notifications start over; those that were told go out once more, if that is wanted."""
-        with self.office.database.transaction() as session:
-            rows = session.scalars(
-                select(Notification).where(Notification.id.in_(ids)).order_by(Notification.id).with_for_update()
-            ).all()
-            told = [again for row in rows for again in self._again(session, row, now)]
+
+        def replay(session: Session) -> list[Notification]:
+            rows = _lock(session, Notification.id.in_(ids))
+            return [again for row in rows for again in self._again(session, row, now)]
+
+        told = in_transaction(self.office.database, replay)
         keys = [str(row.id) for row in told]
         return Repaired(keys, told, left=len(ids) - len(keys), heard=self._wake("outbox", keys))
 
@@ -103,14 +113,17 @@ class Repair:
         Raises:
             NotDead: one of them is not dead.
         """
-        with self.office.database.transaction() as session:
+
+        def ignore(session: Session) -> list[str]:
             rows = Delivery.locked(session, ids)
             for row in rows:
                 if row.status != "dead":
                     raise NotDead(f"delivery {row.id} is {row.status}, not dead: only what is dead can be ignored")
                 row.ignore(self.reason, now)
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
-        return Repaired([row.id for row in rows], heard=self.office.bell.forget("inbox", *ids))
+            return [row.id for row in rows]
+
+        return Repaired(in_transaction(self.office.database, ignore), heard=self.office.bell.forget("inbox", *ids))
 
     def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Each news once, however often it was told."""
@@ -138,3 +151,14 @@ class Repair:
 
     def _wake(self, box: Box, keys: Sequence[str]) -> bool:
         return not keys or (self.office.bell.forget(box, *keys) and self.office.bell.ring(box))
+
+
+def _lock(session: Session, *those: ColumnElement[bool]) -> list[Notification]:
+    """Locks notifications, and before them their bookings, which a copy refers to: see `models.contention`."""
+    wanted: dict[int, str] = {}
+    for condition in those:
+        its = select(Notification.id, Notification.booking_id).where(condition)
+        wanted |= {key: booking_id for key, booking_id in session.execute(its)}
+    its_bookings = select(Booking.id).where(Booking.id.in_(set(wanted.values()))).order_by(Booking.id)
+    session.execute(its_bookings.with_for_update(read=True, key_share=True))
+    return list(Notification.locked(session, wanted).values())

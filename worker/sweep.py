@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 
+from models.contention import in_transaction
 from models.delivery import Delivery
 from models.employee import Employee
 from models.failures import describe
@@ -88,14 +90,18 @@ def _map(office: Office, user_id: int, meetergo_user_id: str) -> None:
 
 
 def _link(office: Office, user_id: int, now: datetime) -> int:
+    """The user is locked so that bookings which refer to it can be written meanwhile."""
+
+    def link(session: Session) -> int:
+        user = session.get(PlatformUser, user_id, with_for_update={"key_share": True})
+        if user is None:
+            return 0
+        owed = office.recorder.record_each(session, Ledger(session, now).link_waiting_bookings(user))
+        user.linked_as = user.mapping
+        return owed
+
     try:
-        with office.database.transaction() as session:
-            user = session.get(PlatformUser, user_id, with_for_update=True)
-            if user is None:
-                return 0
-            owed = office.recorder.record_each(session, Ledger(session, now).link_waiting_bookings(user))
-            user.linked_as = user.mapping
-            return owed
+        return in_transaction(office.database, link)
     except OperationalError:
         raise
     except Exception as error:

@@ -1,0 +1,170 @@
+"""Whatever stands in a setting: the process works, or ends with a sentence that names the setting."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from models import queue
+from models.database import Database
+from models.settings import OURS, RetentionSettings, SealedStoreSettings, Settings
+from receiver.settings import ReceiverSettings
+from tests.test_deployment import NAMES
+from worker.alerts import open_alerts
+from worker.office import open_office
+from worker.settings import ReconcileSettings, ScheduleSettings, WorkerSettings
+from worker.start import or_exit
+
+KEY = "0123456789" * 4
+PERSONAL = "rgo-" + "x" * 40
+USUAL = {"WEBHOOK_KEYS": KEY, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "0"}
+
+ANYWHERE = [
+    *(
+        "'",
+        '""',
+        ",",
+        ",,",
+        ":",
+        "://",
+        "//",
+        "/",
+        "?",
+        "#",
+        "%",
+        "%zz",
+        "@",
+        "{0}",
+        "${HOME}",
+        "None",
+        "null",
+        "maybe",
+    ),
+    *("0", "-1", "1e3", "99999999999999999999", "1.5", "inf", "nan", "True", "65536", "2027-01-31", "31.01.2027"),
+    *(
+        "a b",
+        "a\nb",
+        "a\r\n",
+        "a\tb",
+        "a\x07b",
+        "\x1b[31m",
+        "\udcff",
+        "ü",
+        "日本語",
+        "\u00a0",
+        KEY,
+        "A,B",
+        "x" * 10_000,
+    ),
+    *("http://", "http://[::1", "http://h:99999", "http://h:x", "https://u:p@ss@h:1/x?y#z", "ftp://h", "log:,mailt:"),
+]
+HOSTS = ["localhost", "x86_64-conda-linux-gnu", "::1", "[::1]", "256.1.1.1", "a" * 70, "..", "*", "0.0.0.0:8000"]
+REDIS = [
+    *("redis://h:6379/abc", "redis://127.0.0.1:6379/0?ssl_cert_reqs=none", "rediss://h?ssl_cert_reqs=none"),
+    *("redis://h?db=x", "redis://h?unknown=1", "redis://h?decode_responses=True", "unix://", "unix:///nowhere"),
+    *("rediss://h:6379/0?ssl_cert_reqs=maybe", "redis://[::1]:6379/0", "redis://u:p#w@h", "redis://h:6379/0\n"),
+    *("rediss://h?ssl_check_hostname=False&ssl_min_version=3", "redis://h?ssl_ca_certs=/x", "redis://h?protocol=x"),
+]
+DATABASES = [
+    *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:////proc/nowhere/x.db", "sqlite:///data", "sqlite://h/x.db"),
+    *("sqlite:///x.db?mode=ro", "sqlite:///x.db\n", "sqlite:///" + "d/" * 5000 + "x.db", "mysql://h/d", "postgres://"),
+    *("postgresql://u:p@h:x/d", "postgresql://u:p@h:99999/d", "postgresql://u:p@ss@h/d", "postgresql://u@/d?host=a&host=b"),
+    *("postgresql://u:p%40ss%2F@[::1]:5432/d\r\n", *(f"postgresql://u@h/d?{option}" for option in (
+        "prepare_threshold=0", "prepare_threshold=x", "prepare_threshold=none", "connect_timeout=x",
+        "unknown=1", "sslmode=maybe", "sslmode=require", "options=-csearch_path%3Dx", "autocommit=1",
+        "target_session_attrs=read-write", "target_session_attrs=x", "port=1&port=2", "user=a&user=b",
+    ))),
+]  # fmt: skip
+OTHERS = {
+    "HOST": HOSTS,
+    "METRICS_HOST": HOSTS,
+    "REDIS_URL": REDIS,
+    "DATABASE_URL": DATABASES,
+    "SMTP_URL": ["smtp://", "smtp://h:x", "smtps://u:p#w@h", "smtp://u:p/w@h:587", "smtp://[::1]:25", "smtp://u:p?@h"],
+    "PLATFORM_HOOK": ["os:system", "nowhere:at_all", "console:", ":x", "a:b:c", "..:x", "json:dumps", "json:__name__"],
+    "NOTIFY_DEFAULT": ["mailto:", "log:", "slack://x", "json://[", "https://h", "mailto:a@b.example", "log:#x"],
+    "ALERT_CHANNELS": ["mailto://", "slack://x", "json://[", "ntfy://", "jsons://h"],
+    "WEBHOOK_SIGNATURE_SCHEME": ["standard", "hex", "Standard"],
+    "WEBHOOK_SIGNATURE_HEADER": ["Header Name", "X-Ok"],
+    "MEETERGO_API_KEY": [PERSONAL, PERSONAL + "\n", PERSONAL + "ü", "ak_live:", "ak_live:x:y"],
+    "MEETERGO_API_URL": ["http://127.0.0.1:x", "https://h:99999", "http://example.com", "https://[", "https://h/?x=1"],
+    "HTTPS_PROXY": ["proxy.example:3128", "ftp://h", "http://h:x", "socks5://h:1", "http://[::1"],
+}
+
+
+def _receiver() -> None:
+    settings = ReceiverSettings.load()
+    settings.check_port()
+    settings.verifier()
+    settings.vault()
+    Database(settings.database_url).close()
+    queue.connect(settings.redis_url).close()
+
+
+def _worker() -> None:
+    settings = WorkerSettings.load()
+    or_exit(lambda: open_office(settings)).database.close()
+
+
+def _schedule() -> None:
+    settings = ScheduleSettings.load()
+    or_exit(lambda: open_office(settings)).database.close()
+    or_exit(lambda: open_alerts(settings))
+
+
+def _console() -> None:
+    for kind in (RetentionSettings, SealedStoreSettings, StatusSettings, ReconcileSettings):
+        kind.load()
+    _ = ConsoleSettings.load().address
+
+
+def _registration() -> None:
+    settings = RegistrationSettings.load()
+    or_exit(lambda: settings.provider(None).close())
+
+
+READ_BY: dict[Callable[[], None], list[type[Settings]]] = {
+    _receiver: [ReceiverSettings],
+    _worker: [WorkerSettings],
+    _schedule: [ScheduleSettings],
+    _console: [RetentionSettings, SealedStoreSettings, StatusSettings, ReconcileSettings, ConsoleSettings],
+    _registration: [RegistrationSettings],
+}
+PAIRS = [
+    (name, process)
+    for process, settings in READ_BY.items()
+    for name in sorted({each.upper() for kind in settings for each in kind.model_fields})
+] + [("HTTPS_PROXY", _registration), ("HTTPS_PROXY", _schedule)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_every_setting_is_known_by_name() -> None:
+    assert NAMES <= OURS
+
+
+@pytest.mark.parametrize(("name", "process"), PAIRS)
+def test_an_odd_value_works_or_is_a_sentence(
+    name: str, process: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = USUAL | ({"MEETERGO_API_KEY": PERSONAL} if process is _registration else {})
+    for value in [*ANYWHERE, *OTHERS.get(name, [])]:
+        for each, its in {**usual, name: value}.items():
+            monkeypatch.setenv(each, its)
+        end: SystemExit | None = None
+        try:
+            process()
+        except SystemExit as error:
+            end = error
+        except Exception as error:
+            pytest.fail(f"{name}={value[:60]!r} ends in {type(error).__name__}: {error}")
+        said = capsys.readouterr().err.strip()
+        if end:
+            assert (end.code, name in said, len(said) < 500) == (2, True, True), f"{value[:60]!r}: {said}"

@@ -1,0 +1,240 @@
+"""The platform's hook: looked at when the worker starts, and alone with its mistakes."""
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
+
+from console import samples
+from models.booking import Booking, BookingChange
+from models.delivery import Delivery
+from models.platform_user import PlatformUser
+from tests.worker.desk import AT, START, Desk
+from worker import hook
+from worker.hook import UnusableHook
+
+SECRET = "guest-1@example.com"
+
+
+async def late(session: Session, booking: Booking, change: BookingChange) -> None: ...
+
+
+def generating(session: Session, booking: Booking, change: BookingChange) -> Any:
+    yield 1
+
+
+async def generating_late(session: Session, booking: Booking, change: BookingChange) -> Any:
+    yield 1
+
+
+class Callee:
+    def __call__(self, session: Session, booking: Booking, change: BookingChange) -> None:
+        CALLS.append(booking.id)
+
+    async def late(self, session: Session, booking: Booking, change: BookingChange) -> None: ...
+
+
+class LateCallee:
+    async def __call__(self, session: Session, booking: Booking, change: BookingChange) -> None: ...
+
+
+CALLS: list[str] = []
+callee, late_callee, bound_late = Callee(), LateCallee(), Callee().late
+partial = functools.partial(lambda word, session, booking, change: CALLS.append(word), "partial")
+partial_late = functools.partial(late)
+partial_late_callee = functools.partial(LateCallee())
+
+
+def two(session: Session, booking: Booking) -> None: ...
+def four(session: Session, booking: Booking, change: BookingChange, more: str) -> None: ...
+def named(*, session: Session, booking: Booking, change: BookingChange) -> None: ...
+def any_number(*arguments: Any) -> None:
+    CALLS.append("any")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("late", "is async or a generator"),
+        ("generating", "is async or a generator"),
+        ("generating_late", "is async or a generator"),
+        ("bound_late", "is async or a generator"),
+        ("late_callee", "is async or a generator"),
+        ("partial_late", "is async or a generator"),
+        ("two", "cannot be called with three arguments (session, booking, change): too many positional arguments"),
+        ("four", "missing a required argument: 'more'"),
+        ("named", "cannot be called with three arguments"),
+        ("SECRET", "is not a function"),
+        ("nothing", "cannot be imported: module"),
+        ("", "cannot be imported"),
+    ],
+)
+def test_what_cannot_be_a_hook_is_a_sentence_at_the_start(name: str, said: str) -> None:
+    with pytest.raises(UnusableHook) as error:
+        hook.load(f"{__name__}:{name}")
+    assert str(error.value).startswith(f"PLATFORM_HOOK={__name__}:{name} ")
+    assert said in str(error.value)
+
+
+def test_a_module_that_fails_as_it_is_imported_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, source in {
+        "raises_at_import": "SETTINGS = {}\nSETTINGS['s3cret']\n",
+        "exits_at_import": "raise SystemExit(3)\n",
+        "no_python": "def changed(:\n",
+    }.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    for path, said in {
+        "raises_at_import:x": "KeyError at raises_at_import.py:2 in <module>",
+        "exits_at_import:x": "exit at exits_at_import.py:1 in <module>",
+        "no_python:x": "SyntaxError",
+        "raises_at_import.more:x": "cannot be imported",
+        "..:x": "cannot be imported",
+    }.items():
+        with pytest.raises(UnusableHook) as error:
+            hook.load(path)
+        assert said in str(error.value)
+        assert "s3cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["callee", "partial", "any_number"])
+def test_all_that_takes_three_arguments_is_a_hook(open_desk: Callable[..., Desk], name: str) -> None:
+    CALLS.clear()
+    open_desk(platform_hook=f"{__name__}:{name}").tell(samples.created("b1", START, AT))
+    assert len(CALLS) == 1
+
+
+def fails(session: Session, booking: Booking, change: BookingChange) -> None:
+    def room() -> None:
+        raise KeyError(booking.attendees[0]["email"])
+
+    if booking.id == "b1":
+        room()
+
+
+def fails_in_a_library(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        json.loads(booking.attendees[0]["email"])
+
+
+def fails_in_the_database(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.execute(text(f"SELECT '{SECRET}' FROM nowhere"))
+
+
+def catches_an_error_of_the_database(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        try:
+            session.execute(text("SELECT 1 FROM nowhere"))
+        except Exception:
+            return
+
+
+def catches_an_error_of_a_flush(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.add(PlatformUser(external_id=None, name=SECRET))
+        try:
+            session.flush()
+        except Exception:
+            return
+
+
+def leaves_what_cannot_be_written(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.add(PlatformUser(external_id=None, name=SECRET))
+
+
+def commits(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.commit()
+
+
+def rolls_back(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.rollback()
+
+
+def closes(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        session.close()
+
+
+def ends_our_savepoint(session: Session, booking: Booking, change: BookingChange) -> None:
+    nested = session.get_nested_transaction()
+    if booking.id == "b1" and nested:
+        nested.rollback()
+
+
+def exits(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1":
+        raise SystemExit(SECRET)
+
+
+def returns_a_coroutine(session: Session, booking: Booking, change: BookingChange) -> Any:
+    return late(session, booking, change) if booking.id == "b1" else None
+
+
+HERE = "worker/test_hook.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("fails", f"KeyError at tests/{HERE}"),
+        ("fails_in_a_library", f"JSONDecodeError at tests/{HERE}"),
+        ("fails_in_the_database", f"Error at tests/{HERE}"),
+        ("catches_an_error_of_a_flush", "left it broken"),
+        ("leaves_what_cannot_be_written", "IntegrityError"),
+        ("commits", "the hook calls session.commit(): leave that to the worker"),
+        ("rolls_back", "the hook calls session.rollback()"),
+        ("closes", "the hook calls session.close()"),
+        ("ends_our_savepoint", "ended the transaction"),
+        ("exits", f"the hook asked Python to exit at tests/{HERE}"),
+        ("returns_a_coroutine", "the hook returned a coroutine"),
+        ("partial_late_callee", "the hook returned a coroutine"),
+    ],
+)
+def test_a_hook_that_fails_says_where_and_what_and_harms_no_other(
+    open_desk: Callable[..., Desk], name: str, said: str
+) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:{name}")
+    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    with capture_logs() as logs:
+        desk.work_off()
+    rows = {row.booking_id: row for row in desk.all(Delivery)}
+    assert said in (rows["b1"].last_error or "")
+    assert rows["b1"].status == "pending"
+    assert SECRET not in f"{rows['b1'].last_error} {logs}"
+    if name != "partial_late_callee":
+        assert {rows[each].status for each in ("b0", "b2")} == {"done"}
+        assert {booking.id for booking in desk.all(Booking)} == {"b0", "b2"}
+
+
+def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(open_desk: Callable[..., Desk]) -> None:
+    desk = open_desk(platform_hook=f"{__name__}:fails")
+    with capture_logs() as logs:
+        desk.tell(samples.created("b1", START, AT))
+    (row,) = desk.all(Delivery)
+    assert row.last_error.endswith(" in room")
+    (line,) = [each for each in logs if each["event"] == "hook.failed"]
+    assert [each.rpartition(" in ")[2] for each in line["at"]] == ["fails", "room"]
+    assert line["delivery_id"] == row.id
+
+
+def test_an_error_of_the_database_that_the_hook_caught_ends_as_a_sentence_or_harms_nobody(
+    open_desk: Callable[..., Desk], database: Any
+) -> None:
+    """SQLite goes on after it; PostgreSQL does not."""
+    desk = open_desk(platform_hook=f"{__name__}:catches_an_error_of_the_database")
+    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    desk.work_off()
+    errors = {row.booking_id: row.last_error for row in desk.all(Delivery) if row.status != "done"}
+    expected = ["b1"] if database.skips_locked else []
+    assert list(errors) == expected
+    assert all("the hook caught an error of the database" in error for error in errors.values())
