@@ -135,7 +135,7 @@ def person_called(email: str = "", phone: str = "", name: str = "") -> Person:
     Raises:
         ValueError: one of them is none.
     """
-    addresses = {fold(email_of(email))} if email.strip() else set()
+    addresses = {address_of(email)} if email.strip() else set()
     if any(not re.fullmatch(r"[^@\s]+@[^@\s]+", each) for each in addresses):
         raise ValueError(f"'{email}' is no e-mail address: a guest without one is named by --phone or --name")
     numbers = {digits(phone)} if phone.strip() else set()
@@ -149,18 +149,20 @@ def fold(text: str) -> str:
     return " ".join(normalize("NFKC", text).casefold().split())
 
 
-def email_of(text: str) -> str:
-    """The address in what a person may have typed, or what a guest is called by."""
+def address_of(text: str) -> str:
+    """The address in what a person may have typed, as it is compared: its domain is in ASCII."""
     text = text.strip().removeprefix("mailto:")
-    return (parseaddr(text)[1] or text) if "<" in text else text
+    address = fold((parseaddr(text)[1] or text) if "<" in text else text)
+    local, at, domain = address.rpartition("@")
+    with suppress(UnicodeError):
+        domain = domain.encode("idna").decode("ascii")
+    return f"{local}{at}{domain}"
 
 
 def spellings(email: str) -> set[str]:
     """An address with its domain in letters of any script, and in ASCII."""
     local, _, domain = email.rpartition("@")
     found = {email}
-    with suppress(UnicodeError):
-        found.add(f"{local}@{fold(domain.encode('idna').decode('ascii'))}")
     with suppress(UnicodeError):
         found.add(f"{local}@{fold(domain.encode('ascii').decode('idna'))}")
     return found
@@ -174,7 +176,7 @@ def digits(text: str) -> str:
 def identities(details: Details) -> Identities:
     """E-mails, numbers and full names in what is known of an attendee."""
     text = {name.lower(): str(value) for name, value in details.items() if isinstance(value, str | int) and value}
-    emails = {fold(email_of(value)) for name, value in text.items() if "mail" in name and "@" in value}
+    emails = {address_of(value) for name, value in text.items() if "mail" in name and "@" in value}
     phones = {digits(value) for name, value in text.items() if "phone" in name}
     names = {fold(text[each]) for each in ("fullname", "name") if each in text}
     if {"firstname", "lastname"} <= text.keys():

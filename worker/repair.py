@@ -158,7 +158,7 @@ def _lock(session: Session, *those: ColumnElement[bool]) -> list[Notification]:
     wanted: dict[int, str] = {}
     for condition in those:
         its = select(Notification.id, Notification.booking_id).where(condition)
-        wanted |= {key: booking_id for key, booking_id in session.execute(its)}
+        wanted |= {row.id: row.booking_id for row in session.execute(its)}
     its_bookings = select(Booking.id).where(Booking.id.in_(set(wanted.values()))).order_by(Booking.id)
     session.execute(its_bookings.with_for_update(read=True, key_share=True))
     return list(Notification.locked(session, wanted).values())
