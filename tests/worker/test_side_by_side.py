@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from console import samples
 from models.booking import Booking, BookingChange
-from models.contention import in_transaction
+from models.contention import in_transaction, retried
 from models.database import Database
 from models.delivery import Delivery
 from models.erasure import erase
@@ -24,6 +24,7 @@ from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
 from models.vault import Vault, name_of
+from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
 from worker.office import Office, open_office
 from worker.repair import Repair
@@ -33,52 +34,47 @@ from worker.sweep import link_new_users
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 BOOKINGS, ROUNDS = 30, 4
-GUESTS = [samples.guest(1), samples.guest(2)]
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 
 
-def bodies() -> list[dict[str, Any]]:
+def bodies(turn: int) -> list[dict[str, Any]]:
+    """All bookings with a guest who comes in this turn only, and moved."""
     return [
-        samples.created(
-            f"b{number:02}",
-            START,
-            later(turn),
-            attendees=[samples.guest(1), samples.guest(2)],
-            hostIds=[f"h{number % 5}"],
-        )
-        | {"start": later(60 + turn).isoformat()}
+        samples.created(f"b{number:02}", START, later(turn), attendees=[samples.guest(1), samples.guest(turn + 2)])
+        | {"start": later(60 + turn).isoformat(), "hostIds": [f"h{number % 5}"]}
         for number in range(BOOKINGS)
-        for turn in range(3)
     ]
 
 
-def erase_somebody(office: Office) -> None:
-    erase(office.database, office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+def erase_somebody(office: Office, turn: int) -> None:
+    erase(office.database, office.inbox.vault, f"guest-{turn + 2}@example.com", datetime.now(UTC))
 
 
-def reencrypt_all(office: Office) -> None:
+def reencrypt_all(office: Office, _turn: int) -> None:
     assert reencrypt(office.database, office.inbox.vault).failed == {}
 
 
-def replay_all(office: Office) -> None:
+def replay_all(office: Office, _turn: int) -> None:
     chosen = select_deliveries(office.inbox, select(Delivery), None).chosen
     for start in range(0, len(chosen), 20):
         Repair(office, "the operator", tells_again=True).replay(chosen[start : start + 20], datetime.now(UTC))
 
 
-def replay_notifications(office: Office) -> None:
+def replay_notifications(office: Office, _turn: int) -> None:
     with office.database.reading() as session:
         ids = session.scalars(select(Notification.id).order_by(Notification.id.desc()).limit(50)).all()
     Repair(office, "the operator", tells_again=True).replay_notifications(ids, datetime.now(UTC))
 
 
-def work(office: Office) -> None:
+def work(office: Office, turn: int) -> None:
+    """A worker whose transaction found no place is called again, as its job would be."""
+    retried(lambda: Desk(office).deliver(*bodies(turn + 1)))
     for _ in range(3):
-        office.inbox.work_off()
-        office.outbox.work_off()
+        retried(office.inbox.work_off)
+        retried(office.outbox.work_off)
 
 
-def link(office: Office) -> None:
+def link(office: Office, _turn: int) -> None:
     def unlink(session: Any) -> None:
         its_users = select(PlatformUser).order_by(PlatformUser.id).with_for_update(key_share=True)
         for user in session.scalars(its_users):
@@ -91,7 +87,7 @@ def link(office: Office) -> None:
     link_new_users(office, datetime.now(UTC))
 
 
-def remove_what_is_old(office: Office) -> None:
+def remove_what_is_old(office: Office, _turn: int) -> None:
     prune(office.database, datetime.now(UTC) + timedelta(days=40), KEEP | {"done": timedelta(days=39, hours=23)})
 
 
@@ -99,28 +95,33 @@ def test_all_that_operators_do_goes_on_beside_the_workers(open_desk: Callable[..
     desk = open_desk(body_keys=OLD)
     for number in range(5):
         desk.add_user(external_id=str(number), meetergo_user_id=f"h{number}", email=f"h{number}@example.com")
-    desk.deliver(*bodies())
+    desk.deliver(*bodies(0))
     desk.work_off()
     desk = open_desk(body_keys=f"{OLD},{NEW}")
     tasks = [erase_somebody, reencrypt_all, replay_all, replay_notifications, work, work, link, remove_what_is_old]
     together = Barrier(len(tasks))
 
-    def go_on(task: Callable[[Office], None]) -> None:
+    def go_on(task: Callable[[Office, int], None]) -> None:
         office = open_office(WorkerSettings.load())
         try:
-            for _ in range(ROUNDS):
+            for turn in range(ROUNDS):
                 together.wait(60)
-                task(office)
+                task(office, turn)
+        except BaseException:
+            together.abort()
+            raise
         finally:
             office.database.close()
 
     with ThreadPoolExecutor(len(tasks)) as pool:
-        for done in [pool.submit(go_on, task) for task in tasks]:
-            done.result(300)
+        running = [pool.submit(go_on, task) for task in tasks]
+    errors = [error for each in running if (error := each.exception()) and not isinstance(error, BrokenBarrierError)]
+    assert not errors
     with desk.office.database.transaction() as session:
         session.execute(update(Delivery).where(Delivery.status == "pending").values(attempts=0, due_at=AT))
     desk.work_off()
-    erase_somebody(desk.office)
+    for turn in range(ROUNDS):
+        erase_somebody(desk.office, turn)
     assert {row.status for row in desk.all(Delivery)} <= {"done"}
     assert {row.sealed_with for row in desk.all(Delivery) if row.body} <= {name_of(NEW)}
     told = {Booking: ("facts", "attendees"), BookingChange: ("before", "after"), Notification: ("payload",)}
@@ -133,6 +134,56 @@ def test_all_that_operators_do_goes_on_beside_the_workers(open_desk: Callable[..
         for change in desk.changes():
             replayed |= change.after if change.booking_id == booking.id else {}
         assert {**replayed, "platform_user_id": None} == {**booking.seen(), "platform_user_id": None}
+
+
+def _erase(office: Office) -> object:
+    return erase(office.database, office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+
+
+def _tell_again(office: Office) -> object:
+    with office.database.reading() as session:
+        ids = session.scalars(select(Notification.id)).all()
+    return Repair(office, "the operator", tells_again=True).replay_notifications(ids, datetime.now(UTC))
+
+
+def _waits_for_a_lock(database: Database) -> bool:
+    with database.reading() as session:
+        return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+def _link(office: Office) -> object:
+    return link_new_users(office, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    ("command", "first", "then"),
+    [
+        (_erase, select(Delivery).with_for_update(), select(Booking).with_for_update()),
+        (_erase, select(Booking).with_for_update(), select(Notification).with_for_update()),
+        (_tell_again, select(Booking).with_for_update(), select(Notification).with_for_update()),
+        (_link, select(Booking).with_for_update(), select(PlatformUser).with_for_update(read=True, key_share=True)),
+    ],
+    ids=["erase and a worker", "erase and a replay", "a replay and erase", "linking and a worker"],
+)
+def test_who_locks_in_the_one_order_is_never_the_victim(
+    open_desk: Callable[..., Desk], database: Database, command: Callable[[Office], object], first: Any, then: Any
+) -> None:
+    if not database.skips_locked:
+        pytest.skip("SQLite has one lock")
+    desk = open_desk()
+    desk.add_user(external_id="1", meetergo_user_id="h0")
+    desk.tell(*bodies(0)[:1])
+    with database.transaction() as session:
+        session.execute(update(Booking).values(platform_user_id=None))
+        session.execute(update(PlatformUser).values(linked_as=None))
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as session:
+            session.execute(first).all()
+            running = pool.submit(command, desk.office)
+            until(lambda: _waits_for_a_lock(database))
+            session.execute(text("SET LOCAL lock_timeout = '300ms'"))  # before a deadlock is looked for
+            session.execute(then).all()
+        running.result(60)
 
 
 def test_work_that_another_transaction_is_in_the_way_of_is_done_again(database: Database, database_url: str) -> None:
