@@ -85,7 +85,9 @@ class BoxWorker(SimpleWorker):
     def handle_job_failure(
         self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = "", execution: Any = None
     ) -> None:
-        """Files a job that failed: one that was refused with a sentence only."""
+        """Files a job that failed: one that was refused with a sentence only, and for good."""
+        if REFUSAL in exc_string:
+            job.retries_left = 0
         reason = REFUSAL if REFUSAL in exc_string else exc_string
         super().handle_job_failure(job, queue, started_job_registry, reason, execution)
 
