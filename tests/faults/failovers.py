@@ -1,6 +1,6 @@
 """Failovers: stores that answer, and cannot write for a while; and a second installation on the same Redis."""
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from models.database import Database
 from models.delivery import Delivery
@@ -73,7 +73,7 @@ def _works(scene: Scene, house: House) -> bool:
 
 
 def _set_read_only(cluster: Cluster, url: str, change: str, *, cut: bool = True) -> None:
-    name = url.rpartition("/")[2].partition("?")[0]
+    name = make_url(url).database
     engine = create_engine(cluster.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"ALTER DATABASE {name} {change}"))
