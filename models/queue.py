@@ -29,7 +29,7 @@ from models import endpoint, redis_only
 from models.delivery import Letter
 from models.outage import Outage
 from models.own_job import CARRY, EMPTY, TEND, OwnJob
-from models.redis_client import CannotServe, connect, key_of, origin_of, prefix_of
+from models.redis_client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
 from models.respite import Respite
 from models.todo import Todo
 from models.vault import Sealed
@@ -51,7 +51,7 @@ IF_ITS_WORKER_DIES = RetryJob(max=1000)
 log = structlog.get_logger()
 
 
-__all__ = ["BOXES", "CARRY", "EMPTY", "TEND", "Bell", "Box", "connect"]
+__all__ = ["BOXES", "CARRY", "EMPTY", "REDIS_TIMEOUT_SECONDS", "TEND", "Bell", "Box", "connect"]
 
 
 class Bell:

@@ -30,14 +30,17 @@ class CannotServe(RedisAway):
 class _Tcp(Connection):
     """Closes itself when the server was demoted: else a pool keeps it for ever, since it still answers."""
 
-    def read_response(self, *args: Any, **options: Any) -> Any:
+    def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
         """The server's answer.
 
         Raises:
             CannotServe: it is one of a server that was demoted.
         """
+        # Sentinel's connections stay open by default when a signal interrupts them: the next command would read the
+        # answer to the one before.
+        options.setdefault("disconnect_on_error", True)
         try:
-            return super().read_response(*args, **options)
+            return super().read_response(disable_decoding, **options)
         except ResponseError as error:
             words = f"{getattr(error, 'status_code', None) or ''} {error}"
             if not any(word in words for word in CANNOT_SERVE):

@@ -72,7 +72,7 @@ def redis_pair(folder: Path) -> Iterator[RedisPair]:
 @contextmanager
 def sentinel(folder: Path, master: int, password: str = "") -> Iterator[int]:
     """A real Sentinel for the service `SERVICE`; yields its port."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     port, config = free_port(), folder / "sentinel.conf"
     words = SENTINEL.format(port=port, folder=folder, service=SERVICE, master=master)
     config.write_text(words + (f"requirepass {password}\n" if password else ""))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from models.attempt import FailedAttempt
 from models.database import Database
@@ -122,7 +122,7 @@ class Outbox:
         while True:
             try:
                 return self._settle(tries)
-            except OperationalError:
+            except DBAPIError:  # it is down, or cannot be written for a while
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)

@@ -10,7 +10,7 @@ from random import Random
 
 from tests.faults import databases, report, trial
 from tests.faults.catalogue import BOTH, CATALOGUE, DatabaseName, Fault
-from tests.faults.databases import Cluster, Postgresql, Sqlite
+from tests.faults.databases import Cluster, Postgresql, ReplicatedPostgresql, Sqlite, Store
 from tests.faults.report import Row
 from tests.faults.trial import Trial
 
@@ -56,7 +56,9 @@ def _try(
     print(report.line(rows[-1]), flush=True)
 
 
-def _open(fault: Fault, database: DatabaseName, folder: Path, cluster: Cluster) -> Sqlite | Postgresql:
+def _open(fault: Fault, database: DatabaseName, folder: Path, cluster: Cluster) -> Store:
+    if fault.has_standby:
+        return ReplicatedPostgresql(folder)
     return Sqlite(folder, own_disk=fault.needs_disk) if database == "SQLite" else Postgresql(cluster)
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from tests.faults import crowds, kills, outages
+from tests.faults import crowds, failovers, kills, outages
 from tests.faults.channels import channel_is
+from tests.faults.redis_server import RedisKind
 from tests.faults.scene import Scene
 
 DatabaseName = Literal["SQLite", "PostgreSQL"]
@@ -33,6 +34,9 @@ class Fault:
         within: the promised time to recover.
         refuses: whether the door may answer 503.
         needs_disk: whether SQLite has to be on a disk of its own.
+        has_standby: whether PostgreSQL has a standby, behind one address.
+        redis: one server; two behind one address; or two that a Sentinel watches.
+        own_prefix: whether the names in Redis come from the database, as by default.
         hook: PLATFORM_HOOK of the worker.
         instead: Procfile name -> another command.
     """
@@ -44,6 +48,9 @@ class Fault:
     within: timedelta = ELSEWHERE
     refuses: bool = False
     needs_disk: bool = False
+    has_standby: bool = False
+    redis: RedisKind = "alone"
+    own_prefix: bool = False
     hook: str = ""
     instead: Mapping[str, str] = field(default_factory=dict)
 
@@ -100,6 +107,23 @@ CATALOGUE: dict[str, Fault] = {
     "redis-full": Fault("Redis out of memory (noeviction)", outages.fill_redis),
     "redis-silent": Fault("Redis accepts and never answers", outages.freeze_redis),
     "postgresql-away": Fault("PostgreSQL crashed and started", outages.database_leaves, POSTGRESQL),
+    "redis-failover": Fault("Redis fails over behind one address", failovers.redis_fails_over, SQLITE, redis="pair"),
+    "redis-sentinel": Fault(
+        "Redis master killed, Sentinel promotes its replica",
+        failovers.redis_dies_under_sentinel,
+        POSTGRESQL,
+        redis="sentinel",
+    ),
+    "read-only": Fault("PostgreSQL read-only for a while", failovers.database_is_read_only, POSTGRESQL),
+    "postgresql-failover": Fault(
+        "PostgreSQL fails over to its standby", failovers.postgresql_fails_over, POSTGRESQL, has_standby=True
+    ),
+    "two-installations": Fault(
+        "SQLite locked, and another installation works on the same Redis",
+        failovers.another_installation,
+        SQLITE,
+        own_prefix=True,
+    ),
     "postgresql-silent": Fault("PostgreSQL accepts and never answers", outages.freeze_postgresql, POSTGRESQL),
     "sqlite-locked": Fault("SQLite locked by another process", outages.database_leaves, SQLITE),
     "disk-full": Fault("disk of SQLite full", outages.fill_disk, SQLITE, needs_disk=True),

@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import create_engine, text
 
 from tests.faults.house import children
+from tests.postgresql_pair import PostgresqlPair
 
 DISK_SIZE = "8m"
 NUMBERS = count(1)
@@ -170,7 +171,38 @@ class Postgresql:
         self.cluster.start()
 
 
-Store = Sqlite | Postgresql
+class ReplicatedPostgresql:
+    """A primary with a standby that confirms each commit, behind one address."""
+
+    name = "PostgreSQL"
+    can_fill = False
+
+    def __init__(self, folder: Path) -> None:
+        self.pair = PostgresqlPair(folder)
+        self.url = self.pair.url
+
+    def leave(self) -> None:
+        """The address leads to the standby."""
+        self.pair.demote()
+
+    def return_(self) -> None:
+        """The standby is the primary."""
+        self.pair.promote()
+
+    def is_free(self) -> bool:
+        """Nobody's lock keeps a delivery out."""
+        return True
+
+    def is_sound(self) -> bool:
+        """PostgreSQL would not have started."""
+        return True
+
+    def close(self) -> None:
+        """Stops both."""
+        self.pair.close()
+
+
+Store = Sqlite | Postgresql | ReplicatedPostgresql
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
@@ -23,14 +23,18 @@ class House:
         env: their environment.
         folder: where they print.
         instead: name -> command, for those that run another than the Procfile's.
+        names: which run.
 
     Attributes:
+        env: their environment.
         obstinate: who had to be killed in the end.
     """
 
-    def __init__(self, env: Mapping[str, str], folder: Path, instead: Mapping[str, str]) -> None:
-        self._env, self._folder = env, folder
-        self._commands = {name: commands()[name] for name in stage.PROCESSES} | dict(instead)
+    def __init__(
+        self, env: Mapping[str, str], folder: Path, instead: Mapping[str, str], names: Sequence[str] = stage.PROCESSES
+    ) -> None:
+        self.env, self._folder = env, folder
+        self._commands = {name: commands()[name] for name in names} | dict(instead)
         self._closing, self._lock = Event(), Lock()
         self.obstinate: list[str] = []
         self._running = {name: self._start(name) for name in self._commands}
@@ -72,7 +76,7 @@ class House:
         with self.log(name).open("ab") as log:
             return subprocess.Popen(
                 shlex.split(self._commands[name]),
-                env=dict(self._env),
+                env=dict(self.env),
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
@@ -89,9 +93,11 @@ class House:
 
 
 @contextmanager
-def living(env: Mapping[str, str], folder: Path, instead: Mapping[str, str]) -> Iterator[House]:
+def living(
+    env: Mapping[str, str], folder: Path, instead: Mapping[str, str], names: Sequence[str] = stage.PROCESSES
+) -> Iterator[House]:
     """A house, until the block ends."""
-    house = House(env, folder, instead)
+    house = House(env, folder, instead, names)
     try:
         yield house
     finally:

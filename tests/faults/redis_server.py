@@ -1,16 +1,24 @@
-"""The Redis of one fault: the same server as elsewhere, but one that can be killed, frozen, filled and emptied."""
+"""The Redis of one fault: the same server as elsewhere, but one that can be killed, frozen, filled and replaced."""
 
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Literal
 
 from redis import Redis
+from rq import Queue, Worker
 
 from console import redis_server
 from models import queue
+from models.installation import default_prefix
 from models.queue import Bell
+from models.redis_client import DEFAULT_PREFIX
+from tests.redis_pair import SERVICE, redis_pair, sentinel
+from tests.tcp_proxy import proxy
+
+RedisKind = Literal["alone", "pair", "sentinel"]
 
 
 class RedisServer:
@@ -19,16 +27,23 @@ class RedisServer:
     Attributes:
         url: where it is.
         client: looks into it.
-        inbox: RQ's queue, as the processes of this fault call it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: str = DEFAULT_PREFIX) -> None:
         folder.mkdir()
         self._folder, self._port = folder, redis_server.free_port()
         self.url = f"redis://127.0.0.1:{self._port}/0"
-        self.client: Redis = queue.connect(self.url)
-        self.inbox = Bell(self.client).queue("inbox")
+        self.client: Redis = queue.connect(self.url, prefix)
         self._process = redis_server.start(self._folder, self._port)
+
+    @property
+    def inbox(self) -> Queue:
+        """RQ's queue, as the processes of this fault call it."""
+        return Bell(self.client).queue("inbox")
+
+    def workers(self) -> list[Worker]:
+        """All that are registered, of whichever installation."""
+        return [worker for worker in Worker.all(self.client) if worker.death_date is None]
 
     def kill(self) -> None:
         """As a machine that loses its power would, but for what the system still writes."""
@@ -55,6 +70,14 @@ class RedisServer:
         """There is room again."""
         self.client.config_set("maxmemory", 0)
 
+    def fail_over(self) -> None:
+        """Only two servers can."""
+        raise NotImplementedError
+
+    def has_master(self) -> bool:
+        """Whether a server can be written."""
+        return True
+
     def stop(self) -> None:
         """For good."""
         self.client.close()
@@ -66,10 +89,42 @@ class RedisServer:
             self.kill()
 
 
+class RedisServers(RedisServer):
+    """A master and its replica: behind one address, or watched by a Sentinel."""
+
+    def __init__(self, stack: ExitStack, folder: Path, kind: RedisKind) -> None:
+        self._pair = stack.enter_context(redis_pair(folder))
+        if kind == "sentinel":
+            port = stack.enter_context(sentinel(folder / "sentinel", self._pair.ports[0]))
+            self.url = f"redis+sentinel://127.0.0.1:{port}/{SERVICE}/0"
+        else:
+            self._line = stack.enter_context(proxy(self._pair.ports[0]))
+            self.url = f"redis://127.0.0.1:{self._line.port}/0"
+        self.client = stack.enter_context(queue.connect(self.url))
+
+    def kill(self) -> None:
+        """The master."""
+        self._pair.kill_master()
+
+    def fail_over(self) -> None:
+        """The replica becomes the master, and has the address; who is connected stays with the demoted server."""
+        self._line.target = self._pair.ports[1]
+        self._pair.fail_over()
+
+    def has_master(self) -> bool:
+        """Whether the replica was promoted."""
+        role: bool = self._pair.clients[1].info("replication")["role"] == "master"  # type: ignore[index]
+        return role
+
+
 @contextmanager
-def running(folder: Path) -> Iterator[RedisServer]:
-    """One, until the block ends."""
-    server = RedisServer(folder)
+def running(folder: Path, kind: RedisKind = "alone", database_url: str | None = None) -> Iterator[RedisServer]:
+    """One, or two, until the block ends; with the names of a database's own if it is given."""
+    if kind != "alone":
+        with ExitStack() as stack:
+            yield RedisServers(stack, folder, kind)
+        return
+    server = RedisServer(folder, default_prefix(database_url) if database_url else DEFAULT_PREFIX)
     try:
         yield server
     finally:

@@ -93,7 +93,11 @@ class Trial:
         found.promise(not scene.notes, "; ".join(scene.notes))
 
     def _set(self, stack: ExitStack, receptions: Receptions) -> Scene:
-        redis = stack.enter_context(redis_server.running(self.folder / "redis"))
+        redis = stack.enter_context(
+            redis_server.running(
+                self.folder / "redis", self.fault.redis, self.store.url if self.fault.own_prefix else None
+            )
+        )
         platform = stack.enter_context(sinks.platform(receptions))
         post_office = stack.enter_context(sinks.post_office(receptions))
         key, port, armed, ledger = secrets.token_urlsafe(32), free_port(), self.folder / "armed", Ledger()
@@ -101,7 +105,7 @@ class Trial:
         settings = {
             "DATABASE_URL": self.store.url,
             "REDIS_URL": redis.url,
-            "REDIS_PREFIX": DEFAULT_PREFIX,
+            "REDIS_PREFIX": "" if self.fault.own_prefix else DEFAULT_PREFIX,
             "WEBHOOK_KEYS": key,
             "BODY_KEYS": BODY_KEY,
             "HOST": "127.0.0.1",

@@ -1,5 +1,6 @@
 """Hooks for worker processes of the tests: a platform's function that takes its time."""
 
+import gc
 import os
 import signal
 import time
@@ -14,6 +15,13 @@ def take_time(_session: Session, _booking: Booking, _change: BookingChange) -> N
     """Says that it began, and is not done at once."""
     Path("hook-began").touch()
     time.sleep(3)
+
+
+def count_frozen(_session: Session, _booking: Booking, _change: BookingChange) -> None:
+    """Writes how many objects the garbage collector does not look at."""
+    made = Path("frozen.part")
+    made.write_text(str(gc.get_freeze_count()))
+    made.rename("frozen")
 
 
 def do_nothing(_session: Session, _booking: Booking, _change: BookingChange) -> None:

