@@ -22,8 +22,10 @@ REASONS = {
     400: "malformed",
     401: "bad_signature",
     404: "unknown_address",
+    408: "too_slow",
     411: "no_length",
     413: "too_large",
+    415: "unsupported_encoding",
     500: "broken",
     503: "nothing_keeps_it",
 }
