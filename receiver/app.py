@@ -42,8 +42,9 @@ def create_app(settings: ReceiverSettings) -> Flask:
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _refuse)
+    reception = app.extensions["reception"] = Reception(app.wsgi_app, door)
     app.wsgi_app = app.extensions["gate"] = Gate(  # type: ignore[method-assign] # Flask's way to add middleware
-        Reception(app.wsgi_app, door),
+        reception,
         Addresses(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
@@ -51,16 +52,31 @@ def create_app(settings: ReceiverSettings) -> Flask:
         settings.webhook_address_optional,
     )
     if settings.metrics_port:
-        from receiver.meter import Meter  # late: see models/exposition.py
+        from receiver.meter import Meter, count  # late: see models/exposition.py
 
+        app.extensions["count"] = count
         app.wsgi_app = Meter(app.wsgi_app)  # type: ignore[method-assign] # as above
     return app
 
 
 def async_front(app: Flask, threads: int) -> AsyncFront:
-    """What serves this app."""
-    ours = app.extensions
-    return AsyncFront(app.wsgi_app, ours["gate"], ours["readiness"], ours["door"].close, threads)
+    """What serves this app: the same parts behind an event loop.
+
+    Args:
+        app: what `create_app` made.
+        threads: that wait for the stores.
+    """
+    parts = app.extensions
+    counting = {"count": parts["count"]} if "count" in parts else {}
+    return AsyncFront(
+        app.wsgi_app,
+        parts["gate"],
+        parts["reception"],
+        parts["readiness"],
+        threads,
+        close=parts["door"].close,
+        **counting,
+    )
 
 
 def _refuse(error: HTTPException) -> Response:

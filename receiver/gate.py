@@ -17,10 +17,9 @@ from flask import Response
 
 from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
 from meetergo.signatures import Verifier
-from receiver.answers import HANG_UP, refusal, send
+from receiver.answers import HANG_UP, answer_of, refusal, send
 
 ADMITTED = "meetergo_inbox.admitted"
-HEAD_CHECKED = "meetergo_inbox.head_checked"
 ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"
 
 
@@ -83,28 +82,35 @@ class Gate:
         """Lets a request through, or answers it."""
         if is_webhook(environ):
             try:
-                environ[ADMITTED] = self._admit(environ)
+                environ[ADMITTED] = self.admit(environ, self.check_head(environ))
             except Refused as refused:
-                return send(refused.response, start_response)
+                return send(answer_of(refused.response), start_response)
         return self._app(environ, start_response)
 
-    def admits_body(self, environ: WSGIEnvironment) -> bool:
-        """Whether the body of this webhook is worth reading. If not, a call says why."""
-        try:
-            environ[HEAD_CHECKED] = self._check_head(environ)
-        except Refused:
-            return False
-        return True
+    def admit(self, environ: WSGIEnvironment, mark: str | None) -> Admitted:
+        """Reads the body and checks it, and the signature over it.
 
-    def _admit(self, environ: WSGIEnvironment) -> Admitted:
-        mark = environ[HEAD_CHECKED] if HEAD_CHECKED in environ else self._check_head(environ)
+        Args:
+            environ: of a request whose head was checked.
+            mark: what `check_head` returned.
+
+        Raises:
+            Refused: the body is not whole, too large, too slow, or not vouched for.
+        """
         body = self._read(environ, stated_length(environ))
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
             raise Refused(401, "bad signature")
         return Admitted(self._account, body, mark)
 
-    def _check_head(self, environ: WSGIEnvironment) -> str | None:
-        """Returns the mark of the address, if it came by one."""
+    def check_head(self, environ: WSGIEnvironment) -> str | None:
+        """Checks all that can be checked before a byte of the body is read.
+
+        Returns:
+            The mark of the address, if it came by one.
+
+        Raises:
+            Refused: with what to answer.
+        """
         stated = stated_length(environ)
         if stated is not None and stated > self.max_body:
             raise Refused(413, "body too large")

@@ -60,10 +60,16 @@ class Meter:
         try:
             return self._app(environ, listening)
         finally:
-            _count(status, time.perf_counter() - started)
+            count(status, time.perf_counter() - started)
 
 
-def _count(status: int, seconds: float) -> None:
+def count(status: int, seconds: float) -> None:
+    """Counts one answer to a webhook.
+
+    Args:
+        status: of HTTP.
+        seconds: how long it took.
+    """
     try:
         if status == 200:
             ACCEPTED.inc()
