@@ -17,6 +17,7 @@ from itsdangerous.signer import HMACAlgorithm
 DEFAULT_TOLERANCE = timedelta(minutes=5)
 UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 SHA256 = HMACAlgorithm(sha256)
+SHA256_BYTES = sha256().digest_size
 
 Headers = Mapping[str, str]
 """Header names in lower case, values as they came (latin-1, as WSGI decodes them)."""
@@ -68,6 +69,11 @@ class Verifier:
         signed, signatures = parts
         expected = [SHA256.get_signature(key, signed) for key in self._keys]
         return any(compare_digest(ours, theirs) for ours in expected for theirs in signatures)
+
+    def could_verify(self, headers: Headers, now: datetime) -> bool:
+        """Whether these headers could vouch for some body: a whole signature, recent enough. Never raises."""
+        parts = self._parts(self.header, headers, b"", partial(self._is_fresh, now=now))
+        return parts is not None and any(len(signature) == SHA256_BYTES for signature in parts[1])
 
     def sign(self, body: bytes, message_id: str, now: datetime) -> dict[str, str]:
         """The headers that a sender with the newest secret would put on this body."""

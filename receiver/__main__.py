@@ -1,19 +1,29 @@
 """`python -m receiver`: serves the receiver with Granian, on $PORT."""
 
+import resource
 from contextlib import nullcontext
+from datetime import timedelta
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
 from models import logs
 from models.belongings import leave_behind
 from models.exposition import exposition
+from receiver.process import LONGEST_STOP
 from receiver.settings import ReceiverSettings
 
-CONNECTIONS = 1024
-"""Open to one server process. Granian's backpressure counts open lines, busy or not; one beyond it is not heard."""
+CONNECTIONS = 4096
+"""Open to one server process, busy or not; one beyond it is not heard before another ends."""
+OTHER_FILES = 256
+"""Open files of a process beside its connections."""
+HEAD_DEADLINE = timedelta(seconds=10)
+"""For a request's head, from the moment at which one may come: so also how long a connection may say nothing."""
+MOST_HEAD = 64 * 1024
+"""Bytes that are kept of a request's head, and read of its body at once."""
 
 log = structlog.get_logger()
 
@@ -32,20 +42,33 @@ def main() -> None:
 
 def _serve(settings: ReceiverSettings) -> None:
     Server(
-        "receiver.wsgi:app",
+        "receiver.rsgi:app",
         address=settings.host,
         port=settings.port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         workers=settings.web_processes,
-        blocking_threads=settings.web_threads,
-        backpressure=CONNECTIONS,
+        backpressure=_connections(),
+        backlog=CONNECTIONS,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=int(HEAD_DEADLINE.total_seconds() * 1000), max_buffer_size=MOST_HEAD
+        ),
         respawn_failed_workers=True,
-        workers_kill_timeout=6,  # an answer takes 5 seconds at most, and Docker waits 10
+        workers_kill_timeout=int(LONGEST_STOP.total_seconds()),
         log_level=LogLevels.error,
         log_access=False,  # an access log would hold the secret address
     ).serve()
+
+
+def _connections() -> int:
+    """As many as there may be files, after asking for as many as are needed: one too many would starve the stores."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + OTHER_FILES
+    if 0 <= soft < wanted:  # below 0 is unlimited
+        soft = wanted if hard < 0 else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return CONNECTIONS if soft < 0 else max(1, min(CONNECTIONS, soft - OTHER_FILES))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from http import HTTPStatus
 from wsgiref.types import StartResponse
 
 from flask import Response
@@ -11,6 +12,9 @@ ACCEPTED = (("Content-Type", JSON), ("Cache-Control", "no-store"))
 HANG_UP = {"Connection": "close"}
 """With a body unread the server hangs up: unless that is said, the sender's next request meets a closed line."""
 INTERNAL_ERROR = "internal error"
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+"""Status, headers, body."""
 
 
 def answer(status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> Response:
@@ -24,15 +28,19 @@ def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> 
     return answer(status, {"status": "refused", "reason": reason}, headers)
 
 
-def accepted(delivery_id: str, start_response: StartResponse) -> Iterable[bytes]:
-    """The answer to a delivery that is kept, from outside Flask and without its objects."""
+def accepted(delivery_id: str) -> Answer:
+    """The answer to a delivery that is kept, without the objects of Flask."""
     body = b'{"status":"accepted","delivery":"%b"}' % delivery_id.encode()
-    headers = [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *ACCEPTED]
-    start_response("200 OK", headers)
+    return 200, [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *ACCEPTED], body
+
+
+def answer_of(response: Response) -> Answer:
+    """An answer of Flask's, for whoever sends it without Flask."""
+    return response.status_code, response.headers.to_wsgi_list(), response.get_data()
+
+
+def send(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+    """An answer to a WSGI server."""
+    status, headers, body = answer
+    start_response(f"{status} {HTTPStatus(status).phrase}", headers)
     return [body]
-
-
-def send(response: Response, start_response: StartResponse) -> Iterable[bytes]:
-    """An answer of Flask's, from outside it."""
-    start_response(response.status, response.headers.to_wsgi_list())
-    return [response.get_data()]

@@ -11,9 +11,11 @@ from models.database import Database
 from models.queue import Bell
 from receiver import health, routes
 from receiver.answers import HANG_UP, INTERNAL_ERROR, refusal
+from receiver.async_front import AsyncFront
 from receiver.breakage import log_breakage
 from receiver.door import Door
 from receiver.gate import Gate
+from receiver.health import Readiness
 from receiver.reception import Reception
 from receiver.settings import ReceiverSettings
 
@@ -36,21 +38,45 @@ def create_app(settings: ReceiverSettings) -> Flask:
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
     database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT, pre_ping=False)
     door = app.extensions["door"] = Door(database, Bell(settings.redis()), settings.vault())
+    app.extensions["readiness"] = Readiness(database.probe_write, door.bell.redis.ping)
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _refuse)
-    app.wsgi_app = Gate(  # type: ignore[method-assign] # Flask's documented way to add middleware
-        Reception(app.wsgi_app, door),
+    reception = app.extensions["reception"] = Reception(app.wsgi_app, door)
+    app.wsgi_app = app.extensions["gate"] = Gate(  # type: ignore[method-assign] # Flask's way to add middleware
+        reception,
         Addresses(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
         settings.webhook_max_body,
+        settings.webhook_address_optional,
     )
     if settings.metrics_port:
-        from receiver.meter import Meter  # late: see models/exposition.py
+        from receiver.meter import Meter, count  # late: see models/exposition.py
 
+        app.extensions["count"] = count
         app.wsgi_app = Meter(app.wsgi_app)  # type: ignore[method-assign] # as above
     return app
+
+
+def async_front(app: Flask, threads: int) -> AsyncFront:
+    """What serves this app: the same parts behind an event loop.
+
+    Args:
+        app: what `create_app` made.
+        threads: that wait for the stores.
+    """
+    parts = app.extensions
+    counting = {"count": parts["count"]} if "count" in parts else {}
+    return AsyncFront(
+        app.wsgi_app,
+        parts["gate"],
+        parts["reception"],
+        parts["readiness"],
+        threads,
+        close=parts["door"].close,
+        **counting,
+    )
 
 
 def _refuse(error: HTTPException) -> Response:

@@ -13,6 +13,7 @@ from models.vault import Vault
 from receiver.gate import Admitted
 from receiver.group_commit import GroupCommit
 from receiver.ringer import Ringer
+from receiver.threads import Threads
 
 NOTED_EVERY = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -42,10 +43,15 @@ class Door:
             RedisError: nothing can keep it.
         """
         letter = Letter.of(admitted.body, admitted.account, now, self._vault)
-        if not self._group.keep(letter):
-            self.bell.carry(letter)
-            log.warning("delivery.carried", delivery_id=letter.id)
-        self._note_arrival(admitted.mark, now)
+        self._finish(letter, self._group.keep(letter), admitted.mark, now)
+        return letter.id
+
+    async def accept_in(self, threads: Threads, admitted: Admitted, now: datetime) -> str:
+        """The same from an event loop: the stores are waited for in these threads."""
+        letter = Letter.of(admitted.body, admitted.account, now, self._vault)
+        is_kept = await self._group.keep_in(threads, letter)
+        if not is_kept or self._is_to_be_noted(admitted.mark, now):
+            await threads.run(self._finish, letter, is_kept, admitted.mark, now)
         return letter.id
 
     def close(self) -> None:
@@ -54,10 +60,16 @@ class Door:
         self.database.close()
         self.bell.redis.close()
 
-    def _note_arrival(self, mark: str | None, now: datetime) -> None:
-        if mark and now - self._noted.get(mark, NEVER) >= NOTED_EVERY:
+    def _finish(self, letter: Letter, is_kept: bool, mark: str | None, now: datetime) -> None:
+        if not is_kept:
+            self.bell.carry(letter)
+            log.warning("delivery.carried", delivery_id=letter.id)
+        if mark and self._is_to_be_noted(mark, now):
             self._noted[mark] = now
             self.bell.note_arrival(mark, now)
+
+    def _is_to_be_noted(self, mark: str | None, now: datetime) -> bool:
+        return mark is not None and now - self._noted.get(mark, NEVER) >= NOTED_EVERY
 
     def _store(self, letters: Sequence[Letter]) -> bool:
         """Commit first, ring after."""

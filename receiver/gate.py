@@ -1,23 +1,26 @@
 """The gate: WSGI middleware that lets only authenticated bodies through to the door.
 
-Cheap checks first: the stated size, then the address, and only then is the body read, once and raw. So who
-does not know the address can neither make us read nor hold a thread with a slow body. The signature header
-is verified last, over the very bytes that came.
+Cheap checks first, all of the head: the stated size, the address, that there is a signature where one is asked
+for, and that the body is written as we read it. Only then is the body read, once and raw. So who does not know the
+address cannot make us read. The signature is verified last, over the very bytes that came.
 """
 
+import codecs
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.message import Message
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Response
 
 from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
 from meetergo.signatures import Verifier
-from receiver.answers import HANG_UP, refusal, send
+from receiver.answers import HANG_UP, answer_of, refusal, send
 
 ADMITTED = "meetergo_inbox.admitted"
+ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Gate:
         account: whose inbox this is.
         verifier: verifies the signature header, if one is configured.
         max_body: largest body, in bytes.
+        address_optional: whether a signature alone is enough.
     """
 
     def __init__(
@@ -65,50 +69,78 @@ class Gate:
         account: str,
         verifier: Verifier | None,
         max_body: int,
+        address_optional: bool = False,
     ) -> None:
         self._app = app
         self._addresses = addresses
         self._account = account
         self._verifier = verifier
-        self._max_body = max_body
+        self._address_optional = address_optional
+        self.max_body = max_body
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Lets a request through, or answers it."""
         if is_webhook(environ):
             try:
-                environ[ADMITTED] = self._admit(environ)
+                environ[ADMITTED] = self.admit(environ, self.check_head(environ))
             except Refused as refused:
-                return send(refused.response, start_response)
+                return send(answer_of(refused.response), start_response)
         return self._app(environ, start_response)
 
-    def _admit(self, environ: WSGIEnvironment) -> Admitted:
-        stated = _stated_length(environ)
-        if stated is not None and stated > self._max_body:
-            raise Refused(413, "body too large")
-        mark = self._check_address(environ)
-        body = self._read(environ, stated)
+    def admit(self, environ: WSGIEnvironment, mark: str | None) -> Admitted:
+        """Reads the body and checks it, and the signature over it.
+
+        Args:
+            environ: of a request whose head was checked.
+            mark: what `check_head` returned.
+
+        Raises:
+            Refused: the body is not whole, too large, too slow, or not vouched for.
+        """
+        body = self._read(environ, stated_length(environ))
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
             raise Refused(401, "bad signature")
         return Admitted(self._account, body, mark)
 
+    def check_head(self, environ: WSGIEnvironment) -> str | None:
+        """Checks all that can be checked before a byte of the body is read.
+
+        Returns:
+            The mark of the address, if it came by one.
+
+        Raises:
+            Refused: with what to answer.
+        """
+        stated = stated_length(environ)
+        if stated is not None and stated > self.max_body:
+            raise Refused(413, "body too large")
+        mark = self._check_address(environ)
+        if self._verifier and not self._verifier.could_verify(_headers(environ), datetime.now(UTC)):
+            raise Refused(401, "bad signature")
+        if not (_is_identity(environ) and _is_utf8(environ)):
+            raise Refused(415, ENCODING_REFUSAL)
+        if stated is None and not environ.get("wsgi.input_terminated"):
+            raise Refused(411, "length required")
+        return mark
+
     def _check_address(self, environ: WSGIEnvironment) -> str | None:
         path = _path(environ)
         rest = path.removeprefix(WEBHOOK_PATH)
-        if not rest and self._verifier:
+        if not rest and self._verifier and self._address_optional:
             return None
         if self._addresses.account(rest.removeprefix("/")) != self._account:
             raise Refused(404, "not found")
         return mark_of(path)
 
     def _read(self, environ: WSGIEnvironment, stated: int | None) -> bytes:
-        if stated is None and not environ.get("wsgi.input_terminated"):
-            raise Refused(411, "length required")
-        limit = self._max_body if stated is None else stated
+        limit = self.max_body if stated is None else stated
         try:
             body = _read_up_to(environ["wsgi.input"], limit + (stated is None))
+        except TimeoutError:
+            raise Refused(408, "body too slow") from None
         except OSError:
             raise Refused(400, "body incomplete") from None
-        if len(body) > self._max_body:
+        if len(body) > self.max_body:
             raise Refused(413, "body too large")
         if not body or (stated is not None and len(body) < stated):
             raise Refused(400, "body empty or incomplete")
@@ -128,13 +160,36 @@ def _path(environ: WSGIEnvironment) -> str:
     return path if isinstance(path, str) else ""
 
 
-def _stated_length(environ: WSGIEnvironment) -> int | None:
+def stated_length(environ: WSGIEnvironment) -> int | None:
+    """How long the body is said to be, in bytes; None if that is not said.
+
+    Raises:
+        Refused: it is no number.
+    """
     text = environ.get("CONTENT_LENGTH") or ""
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Refused(400, "bad content length")
     return int(text)
+
+
+def _is_identity(environ: WSGIEnvironment) -> bool:
+    codings = environ.get("HTTP_CONTENT_ENCODING", "").split(",")
+    return all(coding.strip().lower() in ("", "identity") for coding in codings)
+
+
+def _is_utf8(environ: WSGIEnvironment) -> bool:
+    """Whether the sender says so, or says nothing; ASCII is UTF-8 too."""
+    content_type = environ.get("CONTENT_TYPE", "")
+    if "charset" not in content_type.lower():
+        return True
+    message = Message()
+    message["content-type"] = content_type.replace("\r", " ").replace("\n", " ")
+    try:
+        return not (charset := message.get_content_charset()) or codecs.lookup(charset).name in ("utf-8", "ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def _read_up_to(stream: InputStream, limit: int) -> bytes:

@@ -1,9 +1,11 @@
 """Group commit: letters that wait together share one transaction, and so one write to the disk."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from threading import Lock
 
 from models.delivery import Letter
+from receiver.threads import Threads
 
 
 class GroupCommit:
@@ -18,7 +20,7 @@ class GroupCommit:
     def __init__(self, store: Callable[[Sequence[Letter]], bool]) -> None:
         self._store = store
         self._lock = Lock()
-        self._waiting: list[_Seat] = []
+        self._waiting: list[_Seat | _LoopSeat] = []
         self._is_underway = False
 
     def keep(self, letter: Letter) -> bool:
@@ -28,12 +30,22 @@ class GroupCommit:
             Whether it was.
         """
         seat = _Seat(letter)
+        if not self._leads(seat):
+            seat.call.acquire()
+        return self._lead() if seat.is_kept is None else seat.is_kept
+
+    async def keep_in(self, threads: Threads, letter: Letter) -> bool:
+        """The same from an event loop: one of these threads stores the group."""
+        seat = _LoopSeat(letter, threads, self._lead)
+        if self._leads(seat):
+            seat.lead()
+        return await seat.end
+
+    def _leads(self, seat: "_Seat | _LoopSeat") -> bool:
         with self._lock:
             self._waiting.append(seat)
             leads, self._is_underway = not self._is_underway, True
-        if not leads:
-            seat.call.acquire()
-        return self._lead() if seat.is_kept is None else seat.is_kept
+        return leads
 
     def _lead(self) -> bool:
         """Stores who waits now, and hands over to the first who came meanwhile."""
@@ -45,14 +57,13 @@ class GroupCommit:
         finally:
             self._hand_over()
             for seat in group:
-                seat.is_kept = is_kept
-                seat.call.release()
+                seat.settle(is_kept)
         return is_kept
 
     def _hand_over(self) -> None:
         with self._lock:
             if self._waiting:
-                self._waiting[0].call.release()
+                self._waiting[0].lead()
             else:
                 self._is_underway = False
 
@@ -65,3 +76,30 @@ class _Seat:
         self.call = Lock()
         self.call.acquire()
         self.is_kept: bool | None = None
+
+    def lead(self) -> None:
+        """Its thread stores the next group."""
+        self.call.release()
+
+    def settle(self, is_kept: bool) -> None:
+        """Its thread goes on."""
+        self.is_kept = is_kept
+        self.call.release()
+
+
+class _LoopSeat:
+    """One letter's place, for which no thread waits."""
+
+    def __init__(self, letter: Letter, threads: Threads, lead: Callable[[], object]) -> None:
+        self.letter = letter
+        self.end: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._threads = threads
+        self._lead = lead
+
+    def lead(self) -> None:
+        """One of the threads stores the next group."""
+        self._threads.post(self._lead)
+
+    def settle(self, is_kept: bool) -> None:
+        """The loop goes on."""
+        self._threads.settle(self.end, is_kept)

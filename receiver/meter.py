@@ -22,8 +22,10 @@ REASONS = {
     400: "malformed",
     401: "bad_signature",
     404: "unknown_address",
+    408: "too_slow",
     411: "no_length",
     413: "too_large",
+    415: "unsupported_encoding",
     500: "broken",
     503: "nothing_keeps_it",
 }
@@ -58,10 +60,16 @@ class Meter:
         try:
             return self._app(environ, listening)
         finally:
-            _count(status, time.perf_counter() - started)
+            count(status, time.perf_counter() - started)
 
 
-def _count(status: int, seconds: float) -> None:
+def count(status: int, seconds: float) -> None:
+    """Counts one answer to a webhook.
+
+    Args:
+        status: of HTTP.
+        seconds: how long it took.
+    """
     try:
         if status == 200:
             ACCEPTED.inc()

@@ -10,10 +10,11 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from redis.exceptions import RedisError
 
-from receiver.answers import HANG_UP, INTERNAL_ERROR, accepted, refusal, send
+from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, accepted, answer_of, refusal, send
 from receiver.breakage import log_breakage
 from receiver.door import Door
 from receiver.gate import ADMITTED, Admitted
+from receiver.threads import Threads
 
 COME_BACK_AFTER = timedelta(seconds=30)
 
@@ -37,17 +38,31 @@ class Reception:
         admitted = environ.get(ADMITTED)
         if admitted is None:
             return self._app(environ, start_response)
-        return self._receive(admitted, start_response)
+        return send(self._receive(admitted), start_response)
 
-    def _receive(self, admitted: Admitted, start_response: StartResponse) -> Iterable[bytes]:
-        """200, exactly: the provider documents no other success."""
+    async def receive(self, admitted: Admitted, threads: Threads) -> Answer:
+        """Answers a delivery from an event loop; what has to wait for a store does so in a thread."""
         try:
-            delivery_id = self._door.accept(admitted, datetime.now(UTC))
-        except RedisError:
-            retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
-            return send(refusal(503, "nothing can keep this now, come back later", retry), start_response)
+            return _acknowledged(await self._door.accept_in(threads, admitted, datetime.now(UTC)))
         except Exception as error:
-            log_breakage(error)
-            return send(refusal(500, INTERNAL_ERROR, HANG_UP), start_response)
-        log.info("delivery.accepted", delivery_id=delivery_id)
-        return accepted(delivery_id, start_response)
+            return _failed(error)
+
+    def _receive(self, admitted: Admitted) -> Answer:
+        try:
+            return _acknowledged(self._door.accept(admitted, datetime.now(UTC)))
+        except Exception as error:
+            return _failed(error)
+
+
+def _acknowledged(delivery_id: str) -> Answer:
+    """200, exactly: the provider documents no other success."""
+    log.info("delivery.accepted", delivery_id=delivery_id)
+    return accepted(delivery_id)
+
+
+def _failed(error: Exception) -> Answer:
+    if isinstance(error, RedisError):
+        retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
+        return answer_of(refusal(503, "nothing can keep this now, come back later", retry))
+    log_breakage(error)
+    return answer_of(refusal(500, INTERNAL_ERROR, HANG_UP))

@@ -41,6 +41,7 @@ class SignedAddressSettings(AddressSettings):
     webhook_signature_secrets: CommaSeparated = Field([], repr=False)
     webhook_signature_header: Annotated[str, AfterValidator(_header)] = ""
     webhook_signature_tolerance: int = Field(300, ge=0, le=LONGEST_SECONDS)
+    webhook_address_optional: bool = False
 
     def verifier(self) -> Verifier | None:
         """What verifies the signature header; None if none is asked for."""
@@ -57,6 +58,10 @@ class SignedAddressSettings(AddressSettings):
     def _secrets_fit_the_scheme(self) -> Self:
         if self.webhook_signature_scheme and not self.webhook_signature_secrets:
             raise ValueError("WEBHOOK_SIGNATURE_SECRETS is not set, and WEBHOOK_SIGNATURE_SCHEME asks for it")
+        if self.webhook_address_optional and not self.webhook_signature_scheme:
+            raise ValueError(
+                "WEBHOOK_ADDRESS_OPTIONAL cannot be used without WEBHOOK_SIGNATURE_SCHEME: nothing would tell who sends"
+            )
         try:
             self.verifier()
         except MalformedSecret as error:

@@ -1,0 +1,214 @@
+"""The async front: an event loop reads each body, with a deadline. A slow sender holds no thread.
+
+Deliveries go from here to the reception. Everything else is for Flask, in threads of its own.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterable, Callable
+from datetime import timedelta
+from functools import lru_cache
+from io import BytesIO
+from typing import Any
+from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
+
+from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, answer_of, refusal
+from receiver.breakage import log_breakage
+from receiver.gate import Gate, Refused, is_webhook, stated_length
+from receiver.health import READYZ, STORES, Readiness
+from receiver.process import end_with_parent, keep_alive
+from receiver.reception import Reception
+from receiver.threads import Threads
+
+BODY_DEADLINE = timedelta(seconds=10)
+"""For a whole body, however its sender spreads it."""
+OTHER_THREADS = 4
+"""For all that is no delivery; nothing of it waits for a store."""
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+"""For a header's value that is not ASCII: Granian hides it, and nothing may take the header for absent."""
+
+Count = Callable[[int, float], None]
+"""Counts the answer to a webhook: its status, and how long it took in seconds."""
+
+ALWAYS: WSGIEnvironment = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
+
+
+class AsyncFront:
+    """An RSGI application.
+
+    Args:
+        app: answers what is no delivery.
+        gate: decides whose body is read.
+        reception: answers deliveries.
+        readiness: what `/readyz` asks.
+        threads: that wait for the stores.
+        count: counts webhooks.
+        close: what is to be done after the last answer.
+        deadline: for a body.
+    """
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        gate: Gate,
+        reception: Reception,
+        readiness: Readiness,
+        threads: int,
+        *,
+        count: Count = lambda _status, _seconds: None,
+        close: Callable[[], None] = lambda: None,
+        deadline: timedelta = BODY_DEADLINE,
+    ) -> None:
+        self._app, self._gate, self._reception, self._readiness = app, gate, reception, readiness
+        self._count, self._close = count, close
+        self._deliveries, self._others = Threads("delivery", threads), Threads("other", OTHER_THREADS)
+        self._deadline = deadline.total_seconds()
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Before the server listens."""
+        loop.call_soon(keep_alive)  # when the loop runs, it does
+        end_with_parent(loop)
+
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """After the last answer."""
+        self._others.close()
+        self._deliveries.close()
+        self._close()
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """One request."""
+        environ = _head(scope)
+        if is_webhook(environ):
+            answer = await self._deliver(environ, protocol)
+        else:
+            answer = await self._ask_flask(environ, scope)
+        protocol.response_bytes(*answer)
+
+    async def _deliver(self, environ: WSGIEnvironment, protocol: HTTPProtocol) -> Answer:
+        status, started = 500, time.perf_counter()
+        try:
+            answer = await self._receive(environ, protocol)
+            status = answer[0]
+        except Refused as refused:
+            status = refused.response.status_code
+            return answer_of(refused.response)
+        except Exception as error:
+            log_breakage(error)
+            return answer_of(refusal(500, INTERNAL_ERROR, HANG_UP))
+        finally:
+            self._count(status, time.perf_counter() - started)
+        return answer
+
+    async def _receive(self, environ: WSGIEnvironment, protocol: HTTPProtocol) -> Answer:
+        mark = self._gate.check_head(environ)
+        environ["wsgi.input"] = await self._read(stated_length(environ), protocol)
+        admitted = self._gate.admit(environ, mark)
+        return await self._reception.receive(admitted, self._deliveries)
+
+    async def _read(self, stated: int | None, protocol: HTTPProtocol) -> "BytesIO | Broken":
+        try:
+            async with asyncio.timeout(self._deadline):
+                if stated is not None:
+                    return BytesIO(await protocol())
+                return BytesIO(await _read_chunks(protocol, self._gate.max_body))
+        except TimeoutError:
+            return Broken(TimeoutError)
+        except ProtocolClosed:
+            return Broken(ConnectionResetError)
+
+    async def _ask_flask(self, environ: WSGIEnvironment, scope: Scope) -> Answer:
+        environ |= _rest(scope)
+        if environ["PATH_INFO"] == READYZ:
+            environ[STORES] = await self._readiness.settled()
+        return await self._others.run(_run, self._app, environ)
+
+
+class Broken:
+    """A body that did not come.
+
+    Args:
+        error: what whoever reads it meets.
+    """
+
+    def __init__(self, error: type[OSError]) -> None:
+        self._error = error
+
+    def read(self, _size: int = -1) -> bytes:
+        """Raises."""
+        raise self._error
+
+
+async def _read_chunks(chunks: AsyncIterable[bytes], most: int) -> bytes:
+    """Little more than the most: what is too large is known to be."""
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > most:
+            break
+    return bytes(body)
+
+
+def _run(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+    head: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], None]:
+        head[:] = int(status[:3]), headers
+        return lambda _: None
+
+    parts = app(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        if close := getattr(parts, "close", None):
+            close()
+    return head[0], head[1], body
+
+
+def _head(scope: Scope) -> WSGIEnvironment:
+    """What the gate looks at, as PEP 3333 has it."""
+    environ: WSGIEnvironment = {
+        "REQUEST_METHOD": scope.method,
+        "PATH_INFO": scope.path.encode("utf-8", "replace").decode("latin-1"),
+    }
+    headers = scope.headers
+    for name, value in headers.items():
+        key = _variable(name)
+        environ[key] = f"{environ[key]},{value}" if key in environ else value
+    names = headers.keys()
+    if len(environ) - 2 < len(names):
+        for name in names:
+            environ.setdefault(_variable(name), UNREADABLE)
+    if "HTTP_TRANSFER_ENCODING" in environ:  # then its end is known, and a length does not count
+        environ["wsgi.input_terminated"] = True
+        environ.pop("CONTENT_LENGTH", None)
+    return environ
+
+
+def _rest(scope: Scope) -> WSGIEnvironment:
+    """What Flask wants besides. It gets no body: nothing that it answers has one."""
+    server, _, port = scope.server.rpartition(":")
+    return ALWAYS | {
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": server,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": BytesIO(),
+    }
+
+
+@lru_cache(256)
+def _variable(header: str) -> str:
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"
