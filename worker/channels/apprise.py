@@ -1,10 +1,12 @@
 """Everything that Apprise speaks as a channel: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.failures import Transient
-from worker.channels.channel import Message
+from worker.channels.channel import Message, Unresponsive
+from worker.channels.deadline import Deadline
 from worker.channels.letter import Letter
 from worker.settings import WorkerSettings
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 SEND_WITHIN = timedelta(seconds=20)
 """In all, however often a service retries and however slowly it answers."""
+SILENCE = timedelta(seconds=3)
+"""Apprise does not say why a message was not taken. What took longer than this had to wait for an answer: the services
+wait for four seconds, unless their URLs say otherwise."""
 
 
 class AppriseChannel:
@@ -28,8 +33,9 @@ class AppriseChannel:
 
     def __init__(self, scheme: str, service: "Apprise", send_within: timedelta = SEND_WITHIN) -> None:
         self.name = scheme
+        self.destination = f"{scheme}:{getattr(service[0], 'host', None) or ''}:{getattr(service[0], 'port', None) or ''}"
         self._service = service
-        self._send_within = send_within.total_seconds()
+        self._send_within = send_within
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
@@ -41,8 +47,8 @@ class AppriseChannel:
         return cls.of(url)
 
     @classmethod
-    def of(cls, url: str) -> "AppriseChannel":
-        """The channel of a URL of Apprise.
+    def of(cls, url: str, send_within: timedelta = SEND_WITHIN) -> "AppriseChannel":
+        """The channel of a URL of Apprise. It follows no redirects, whatever the URL says.
 
         Raises:
             ValueError: Apprise has no such service, or it asks for more than the URL says.
@@ -50,11 +56,12 @@ class AppriseChannel:
         # It loads more than a hundred services, and most processes need none of them.
         import apprise
 
-        asset = apprise.AppriseAsset(storage_mode="memory")
+        asset = apprise.AppriseAsset(storage_mode="memory", http_redirects=False)
         service = apprise.Apprise.instantiate(url, asset=asset)
         if not service:
             raise ValueError("Apprise does not know it, or something that it needs is missing from the URL")
-        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset))
+        service.redirects = False
+        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset), send_within)
 
     def recipient(self, host: dict[str, Any] | None) -> str:
         """The scheme: the rest of the URL is mostly secrets."""
@@ -64,6 +71,7 @@ class AppriseChannel:
         """Sends subject and text.
 
         Raises:
+            Unresponsive: there was no answer in time.
             Transient: the service did not take it; Apprise does not say why.
         """
         letter = Letter.about(message, is_personal=False)
@@ -80,8 +88,15 @@ class AppriseChannel:
         Raises:
             Transient: see `send`.
         """
-        taken = self._service.notify(
-            title=subject, body=text, body_format="text", notify_type=kind, timeout=self._send_within
-        )
-        if not taken:
-            raise Transient(f"the service behind '{self.name}:' did not take the message")
+        began = time.monotonic()
+        with Deadline(self._send_within) as deadline:
+            patience = self._send_within.total_seconds()
+            taken = self._service.notify(
+                title=subject, body=text, body_format="text", notify_type=kind, timeout=patience
+            )
+            took = timedelta(seconds=time.monotonic() - began)
+        if taken:
+            return
+        if deadline.is_over or took > min(SILENCE, self._send_within):
+            raise Unresponsive(f"the service behind '{self.name}:' did not answer in time")
+        raise Transient(f"the service behind '{self.name}:' did not take the message")

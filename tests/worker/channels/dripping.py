@@ -1,0 +1,69 @@
+"""A server that answers byte by byte, and never comes to an end."""
+
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, repeat
+
+
+@contextmanager
+def dripping(
+    *lines: bytes, drip: bytes = b"x", every: float = 0.02, tls: object = None, waits_for: int = 0
+) -> Iterator[str]:
+    """Takes connections, says some lines at once, and drips from then on; its `host:port`.
+
+    Args:
+        lines: said one after the other, each after something was read, but the first one.
+        drip: what it repeats, byte by byte.
+        every: seconds between two bytes.
+        tls: an SSLContext, to speak TLS from the first byte.
+        waits_for: bytes to read before the first line.
+    """
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        threads: list[threading.Thread] = []
+
+        def serve(connection: socket.socket) -> None:
+            try:
+                connection.settimeout(1)
+                if tls:
+                    connection = tls.wrap_socket(connection, server_side=True)  # type: ignore[attr-defined]
+                if waits_for:
+                    connection.recv(waits_for)
+                for number, line in enumerate(lines):
+                    if number:
+                        connection.recv(65536)
+                    connection.sendall(line)
+                _drip(connection, chain.from_iterable(repeat(drip)), every, ended)
+            except OSError:
+                pass
+            finally:
+                connection.close()
+
+        def accept() -> None:
+            while not ended.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                threads.append(threading.Thread(target=serve, args=(connection,)))
+                threads[-1].start()
+
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            ended.set()
+            acceptor.join()
+            for thread in threads:
+                thread.join()
+
+
+def _drip(connection: socket.socket, drops: Iterable[int], every: float, ended: threading.Event) -> None:
+    for drop in drops:
+        if ended.wait(every):
+            return
+        connection.sendall(bytes([drop]))
