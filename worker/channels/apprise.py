@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from models.failures import Transient
 from worker.channels.channel import Message, Unresponsive
-from worker.channels.deadline import Deadline
 from worker.channels.letter import Letter
+from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class AppriseChannel:
 
     def __init__(self, scheme: str, service: "Apprise", send_within: timedelta = SEND_WITHIN) -> None:
         self.name = scheme
-        self.destination = f"{scheme}:{getattr(service[0], 'host', None) or ''}:{getattr(service[0], 'port', None) or ''}"
+        self.destination = ":".join(str(part) for part in (scheme, service[0].host, service[0].port))
         self._service = service
         self._send_within = send_within
 

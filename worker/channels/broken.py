@@ -15,6 +15,7 @@ class BrokenChannel:
 
     name = "unusable"
     is_personal = False
+    destination = "unusable"
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

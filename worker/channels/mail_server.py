@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from models.failures import Failure, Permanent, Transient
 from worker.channels.channel import Unresponsive
-from worker.channels.deadline import Deadline
+from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)
 """For the whole conversation, from the name to the goodbye."""
@@ -48,8 +48,9 @@ class MailServer:
             if parts.scheme not in ("smtp", "smtps") or not host or not (user + password).isascii():
                 raise ValueError
         except ValueError:
+            missing = "" if url else "SMTP_URL is not set: "
             raise ValueError(
-                f"{'' if url else 'SMTP_URL is not set: '}set SMTP_URL to 'smtp://user:password@host:587' or 'smtps://...', with '%40' and so on "
+                f"{missing}set SMTP_URL to 'smtp://user:password@host:587' or 'smtps://...', with '%40' and so on "
                 "for special characters in user and password"
             ) from None
         self._is_tls = parts.scheme == "smtps"

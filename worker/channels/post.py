@@ -11,14 +11,15 @@ from typing import Any
 from urllib.parse import unquote
 
 from standardwebhooks import Webhook
-from urllib3.exceptions import HTTPError, NewConnectionError, TimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as Silence
 from urllib3.util import Url, parse_url
 
 from models.failures import Transient
 from worker.channels.answer import judge
 from worker.channels.channel import Message, Unresponsive
-from worker.channels.deadline import Deadline
 from worker.channels.proxy import pool_for
+from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
 TIMEOUT = timedelta(seconds=15)
@@ -96,7 +97,7 @@ class PostChannel:
                 )
                 answer.close()
             except (HTTPError, OSError) as error:
-                is_silent = isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError)
+                is_silent = isinstance(error, Silence) and not isinstance(error, NewConnectionError)
                 if deadline.is_over or is_silent:
                     raise Unresponsive("the platform did not answer in time") from error
                 raise Transient(f"the platform could not be reached ({type(error).__name__})") from error

@@ -13,7 +13,7 @@ from models.failures import Transient
 from tests.worker.channels.dripping import dripping
 from worker.channels.apprise import AppriseChannel
 from worker.channels.channel import Unresponsive
-from worker.channels.deadline import Deadline
+from worker.deadline import Deadline
 from worker.channels.mail import MailChannel
 from worker.channels.mail_server import MailServer
 from worker.channels.post import PostChannel
@@ -105,7 +105,9 @@ def test_a_mail_server_that_drips_its_first_handshake_is_left_in_time(news):
             channel.send(news())
 
 
-@pytest.mark.parametrize("lines", [(OK + b"content-length: 99999\r\n\r\n",), (b"HTTP/1.1 ",)], ids=["body", "status line"])
+@pytest.mark.parametrize(
+    "lines", [(OK + b"content-length: 99999\r\n\r\n",), (b"HTTP/1.1 ",)], ids=["body", "status line"]
+)
 def test_a_service_that_drips_is_left_in_time(lines, news):
     with dripping(*lines, drip=b" ", waits_for=65536) as place:
         channel = AppriseChannel.of(f"json://{place}/", send_within=SOON)

@@ -14,6 +14,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+_active: set["Deadline"] = set()
 _current: ContextVar["Deadline | None"] = ContextVar("deadline", default=None)
 
 
@@ -43,6 +44,7 @@ class Deadline:
         self._ends_at = monotonic() + self._length
         self._token = _current.set(self)
         self._timer.start()
+        _active.add(self)
         return self
 
     def __exit__(
@@ -50,6 +52,7 @@ class Deadline:
     ) -> None:
         """The exchange is over, one way or the other."""
         self._timer.cancel()
+        _active.discard(self)
         if self._token:
             _current.reset(self._token)
         with self._lock:
@@ -91,6 +94,12 @@ class Deadline:
         for connection in self._connections:
             connection.close()
         self._connections = []
+
+
+def end_all() -> None:
+    """Ends every exchange of this process now."""
+    for deadline in list(_active):
+        deadline.end()
 
 
 @cache
