@@ -193,6 +193,17 @@ class Notification(Todo, Model):
         """Of the booking, when this was news."""
         return int(self.payload["booking"].get("revision", 0))
 
+    def fingerprints_of_news(self, session: Session) -> set[str]:
+        """The channels by which this was told, or is still to be told."""
+        its = (Notification.booking_id == self.booking_id, Notification.kind == self.kind)
+        rows = session.scalars(select(Notification).where(*its, Notification.status != "dead"))
+        revision = self.payload["booking"].get("revision", 0)
+        return {row.fingerprint for row in rows if row.payload["booking"].get("revision", 0) == revision}
+
+    def address(self, *, fingerprint: str, channel: str, recipient: str) -> None:
+        """From now on it goes by this channel. Its id stays: nobody has heard it yet."""
+        self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
+
     @classmethod
     def claim(
         cls, session: Session, now: datetime, most: int, worker: str, *, without: Collection[str] = ()
@@ -259,6 +270,12 @@ class Notification(Todo, Model):
             row.due_at, row.claimed_by = max(was_due[row.id], until or was_due[row.id]), None
 
     @classmethod
+    def locked(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
+        """Those rows by id, locked for this transaction."""
+        rows = session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update())
+        return {row.id: row for row in rows}
+
+    @classmethod
     def held(cls, session: Session, ids: Collection[int], worker: str) -> "dict[int, Notification]":
         """Those rows by id that a worker still has the lease of, locked for this transaction."""
         query = select(cls).where(cls.id.in_(ids), *cls._is_held(worker)).order_by(cls.id)
@@ -295,14 +312,19 @@ class Notification(Todo, Model):
         of_it = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
         return session.scalar(select(func.max(FailedAttempt.at)).where(*of_it)) if notification.attempts else None
 
-    def close(self, now: datetime, reason: str) -> None:
-        """It ends without being sent."""
+    def end_unsent(self, reason: str, now: datetime) -> None:
+        """It is not worth sending any more."""
         self.finish(now)
         self.claimed_by, self.last_error = None, reason
 
     def ignore(self, reason: str, now: datetime) -> None:
-        """Nobody is to try it any more."""
-        self.close(now, f"ignored: {reason}")
+        """Nobody is to try it any more: it will never work."""
+        self.end_unsent(f"ignored: {reason}", now)
+
+    def replay(self, now: datetime) -> None:
+        """Start over; nobody has the lease of it."""
+        super().replay(now)
+        self.claimed_by = None
 
     def lease(self, now: datetime, worker: str) -> None:
         """Keeps it from other senders for as long as one try may take."""

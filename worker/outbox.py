@@ -52,10 +52,11 @@ class Interrupted(Exception):
 
 
 class Try(NamedTuple):
-    """One sending: its error, if it failed."""
+    """One sending: its error, if it failed; or why it was not sent, if it was not worth it any more."""
 
     notification: Notification
     error: Exception | None = None
+    unsent: str = ""
 
 
 class Addressed(NamedTuple):
@@ -170,6 +171,7 @@ class Outbox:
                 notification = session.get(Notification, notification_id, with_for_update=True)
                 if notification and notification.status == "dead":
                     Intervention.record(session, "replayed", notification, self.clock(), by=BY_RQ)
+                    self.announcer.readdress(session, notification)
                 if notification is None or not notification.wants_another_try(self.clock()):
                     return notification
                 [*addressed], lost = self._addressed(session, [notification])
@@ -229,8 +231,8 @@ class Outbox:
         ids, stop = _ids(lines), time.monotonic() + LONGEST_TURN.total_seconds()
         try:
             while lines and time.monotonic() < stop:
-                for settled, error in self._send_some(lines):
-                    self._tend(settled, error)
+                for each in self._send_some(lines):
+                    self._tend(each)
             self._give_back(lines)
         finally:
             self._held -= ids
@@ -259,7 +261,7 @@ class Outbox:
                 if isinstance(sent.error, Unresponsive):
                     until = self.clock() + (sent.error.retry_after or timedelta())
                 if tries is None:
-                    self._tend(*sent)
+                    self._tend(sent)
                 else:
                     tries.append(sent)
                 if stopping.is_requested or time.monotonic() > stop:
@@ -288,6 +290,9 @@ class Outbox:
 
     def _send(self, addressed: Addressed, destination: str = "") -> Try:
         notification, channel = addressed
+        unsent = _why_not_to_send(notification, self.clock())
+        if unsent:
+            return Try(notification, unsent=unsent)
         try:
             channel.send(message_of(notification))
         except Unresponsive as error:
@@ -306,14 +311,14 @@ class Outbox:
         """Writes down what became of them, and says so."""
         settled = self._settle_in_time(tries) if tries else []
         for each in settled:
-            self._report(*each)
+            self._report(each)
             if tends:
-                self._tend(*each)
+                self._tend(each)
         return settled
 
-    def _tend(self, settled: Notification, error: Exception | None) -> None:
-        if error:
-            self.bell.tend("outbox", str(settled.id), settled)
+    def _tend(self, settled: Try) -> None:
+        if settled.error:
+            self.bell.tend("outbox", str(settled.notification.id), settled.notification)
 
     def _settle_in_time(self, tries: Sequence[Try]) -> list[Try]:
         """What was told has to be written down: a database that is away is waited for, lest it be told again."""
@@ -330,17 +335,22 @@ class Outbox:
     def _settle(self, tries: Sequence[Try]) -> list[Try]:
         """Only of what we still have the lease of: others may have sent the rest since."""
         failed, now = {each.notification.id: each.error for each in tries if each.error}, self.clock()
-        sent = [each.notification for each in tries if not each.error]
+        unsent = {each.notification.id: each.unsent for each in tries if each.unsent}
+        sent = [each.notification for each in tries if not each.error and not each.unsent]
         with self.database.transaction() as session:
             kept = Notification.finish_all(session, sent, self.worker, now)
-            rows = Notification.held(session, failed, self.worker) if failed else {}
+            others = failed.keys() | unsent.keys()
+            rows = Notification.held(session, others, self.worker) if others else {}
             for key, row in rows.items():
-                self._fail(session, row, failed[key], now)
+                if key in failed:
+                    self._fail(session, row, failed[key], now)
+                else:
+                    row.end_unsent(unsent[key], now)
             left = self._released(session, (each.notification for each in tries))
         self._held = left
         if kept + len(rows) < len(tries):
             log.warning("notification.lease_lost", count=len(tries) - kept - len(rows))
-        return [Try(rows.get(sent.id, sent), error) for sent, error in tries]
+        return [each._replace(notification=rows.get(each.notification.id, each.notification)) for each in tries]
 
     def _fail(self, session: Session, row: Notification, error: Exception, now: datetime) -> None:
         """A refusal that may pass is final when it has not, after an hour."""
@@ -397,7 +407,8 @@ class Outbox:
         with self.database.reading() as session:
             return session.get(Notification, notification_id)
 
-    def _report(self, settled: Notification, error: Exception | None) -> None:
+    def _report(self, attempt: Try) -> None:
+        settled, error, unsent = attempt
         self.tally.notification(settled)
         log.info(
             f"notification.{'retrying' if settled.status == 'pending' else settled.status}",
@@ -407,7 +418,13 @@ class Outbox:
             kind=settled.kind,
             channel=settled.channel,
             **({"error": describe(error)} if error else {}),
+            **({"unsent": unsent} if unsent else {}),
         )
+
+
+def _why_not_to_send(notification: Notification, now: datetime) -> str:
+    """Asked right before: why it is not worth sending any more, or nothing. What a row says of itself belongs here."""
+    return ""
 
 
 def _ids(addressed: Iterable[Addressed]) -> set[int]:

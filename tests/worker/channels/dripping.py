@@ -1,15 +1,16 @@
 """A server that answers byte by byte, and never comes to an end."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, repeat
 
 
 @contextmanager
 def dripping(
-    *lines: bytes, drip: bytes = b"x", every: float = 0.02, tls: object = None, waits_for: int = 0
+    *lines: bytes, drip: bytes = b"x", every: float = 0.02, tls: ssl.SSLContext | None = None, waits_for: int = 0
 ) -> Iterator[str]:
     """Takes connections, says some lines at once, and drips from then on; its `host:port`.
 
@@ -26,21 +27,16 @@ def dripping(
         threads: list[threading.Thread] = []
 
         def serve(connection: socket.socket) -> None:
-            try:
+            with suppress(OSError), connection:
                 connection.settimeout(1)
-                if tls:
-                    connection = tls.wrap_socket(connection, server_side=True)  # type: ignore[attr-defined]
+                answers = tls.wrap_socket(connection, server_side=True) if tls else connection
                 if waits_for:
-                    connection.recv(waits_for)
+                    answers.recv(waits_for)
                 for number, line in enumerate(lines):
                     if number:
-                        connection.recv(65536)
-                    connection.sendall(line)
-                _drip(connection, chain.from_iterable(repeat(drip)), every, ended)
-            except OSError:
-                pass
-            finally:
-                connection.close()
+                        answers.recv(65536)
+                    answers.sendall(line)
+                _drip(answers, chain.from_iterable(repeat(drip)), every, ended)
 
         def accept() -> None:
             while not ended.is_set():

@@ -88,33 +88,11 @@ def test_apprise_prints_nothing(channel, platform, news, settings, capfd, caplog
 
 @pytest.mark.parametrize("option", ["", "?redirect=yes"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(status, option, platform, closed_port, news, settings):
+def test_no_redirect_is_followed(status, option, platform, news, settings):
     """Else who may answer for a channel can have guests' data posted to machines that only we can reach."""
-    import http.server
-    import threading
+    platform.answer = (status, {"Location": f"http://{platform.place}/inside"})
 
-    class Inside(http.server.BaseHTTPRequestHandler):
-        asked: list[str] = []
+    with pytest.raises(Transient):
+        open_channel(f"json://{platform.place}/outside{option}", settings()).send(news())
 
-        def do_POST(self) -> None:
-            self.asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        do_GET = do_POST
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Inside) as inside:
-        thread = threading.Thread(target=inside.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        platform.answer = (status, {"Location": f"http://127.0.0.1:{inside.server_port}/inside"})
-
-        with pytest.raises(Transient):
-            open_channel(f"json://{platform.place}/{option}", settings()).send(news())
-
-        inside.shutdown()
-        thread.join()
-    assert Inside.asked == []
-    assert len(platform.received) == 1
+    assert [path for path, _, _ in platform.received] == ["/outside"]

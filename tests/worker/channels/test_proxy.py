@@ -68,9 +68,7 @@ def test_an_encrypted_post_asks_for_a_tunnel(name, monkeypatch, news, settings):
     assert "pa" not in str(failure.value).partition("(")[2]
 
 
-@pytest.mark.parametrize(
-    "exempt", ["127.0.0.1", "10.0.0.1, 127.0.0.0/8", "*", "localhost,127.0.0.1"]
-)
+@pytest.mark.parametrize("exempt", ["127.0.0.1", "10.0.0.1, 127.0.0.0/8", "*", "localhost,127.0.0.1"])
 def test_who_is_exempt_is_reached_directly(exempt, monkeypatch, platform, news, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv("http_proxy", f"http://{place}")
