@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from models.failures import Transient
 from worker.channels.channel import Message, Unresponsive
 from worker.channels.letter import Letter
+from worker.channels.untrusted import one_line, unmarked, web_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
@@ -75,15 +76,23 @@ class AppriseChannel:
             Transient: the service did not take it; Apprise does not say why.
         """
         letter = Letter.about(message, is_personal=False)
-        self.tell(letter.subject, letter.text)
+        self.tell(letter.subject, letter.text, link=web_link(one_line(message.booking.get("meeting_link"))))
 
-    def tell(self, subject: str, text: str, kind: Literal["info", "success", "failure"] = "info") -> None:
-        """Sends any subject and text.
+    def tell(
+        self,
+        subject: str,
+        text: str,
+        kind: Literal["info", "success", "failure"] = "info",
+        *,
+        link: str | None = None,
+    ) -> None:
+        """Sends any subject and text, as text: nothing in it pings anybody, marks up or becomes a link.
 
         Args:
             subject: one line.
             text: the rest.
             kind: what a service shows it as, such as by a colour.
+            link: what may be clicked on, if it stands in the text.
 
         Raises:
             Transient: see `send`.
@@ -92,7 +101,11 @@ class AppriseChannel:
         with Deadline(self._send_within) as deadline:
             patience = self._send_within.total_seconds()
             taken = self._service.notify(
-                title=subject, body=text, body_format="text", notify_type=kind, timeout=patience
+                title=unmarked(subject),
+                body=unmarked(text, link),
+                body_format="text",
+                notify_type=kind,
+                timeout=patience,
             )
             took = timedelta(seconds=time.monotonic() - began)
         if taken:
