@@ -52,8 +52,3 @@ def test_a_value_is_one_line_without_escapes(is_terminal: bool, monkeypatch: pyt
     for line in lines:
         assert line.isprintable()
         assert "fake line" in line
-
-
-def test_where_our_code_failed_is_shown_in_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = logged(monkeypatch, lambda: structlog.get_logger().error("job.failed", traceback="one\ntwo"))
-    assert len(lines) == 2
