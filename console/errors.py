@@ -1,11 +1,13 @@
-"""`deliveries errors`: which errors there are, and how often, so that one cause is told from several."""
+"""`deliveries errors` and `notifications errors`: which errors there are, and how often, so that one cause is told
+from several.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 from rich.text import Text
-from sqlalchemy import Row, func
+from sqlalchemy import Row, Select, func
 
 from console import ids, output
 from console.filters import filters, search_for
@@ -15,16 +17,9 @@ from console.rows import Json
 from console.stores import reading
 from console.wording import CONSOLE, age, printable, short
 from models.delivery import Delivery
+from models.notification import Notification
 
 MOST = 20
-COLUMNS = [
-    Column("deliveries", counts=True),
-    Column("status"),
-    Column("first came"),
-    Column("last came"),
-    Column("for example"),
-    Column("error", folds=True),
-]
 
 
 @click.command()
@@ -34,39 +29,73 @@ def errors(as_json: bool, **chosen: Any) -> None:
     """Which errors the dead and the failing have, and how often, the most frequent first."""
     with reading() as session:
         chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
-        query = search_for(**chosen).deliveries().where(Delivery.last_error.is_not(None))
-        counted = query.order_by(None).group_by(Delivery.last_error, Delivery.status)
-        columns = (func.count().label("deliveries"), Delivery.status, Delivery.last_error)
-        spans = (func.min(Delivery.received_at), func.max(Delivery.received_at), func.min(Delivery.id))
-        rows = session.execute(counted.with_only_columns(*columns, *spans).order_by(func.count().desc())).all()
+        rows = session.execute(_counted(search_for(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
+    names = ("deliveries", "first_received_at", "last_received_at")
+    _show(rows, names, as_json, "No delivery has an error.", "came", "replay --dead --dry-run")
+
+
+@click.command("errors")
+@filters
+@as_json
+def notification_errors(as_json: bool, **chosen: Any) -> None:
+    """Which errors the dead and the failing have, and how often, the most frequent first."""
+    with reading() as session:
+        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        query = _counted(search_for(**chosen).notifications(), Notification, Notification.created_at)
+        rows = session.execute(query.where(Notification.status != "done")).all()
+    names = ("notifications", "first_created_at", "last_created_at")
+    hint = "notifications replay --dead --dry-run"
+    _show(rows, names, as_json, "No notification has an error.", "owed", hint)
+
+
+def _counted(query: Select[Any], of: Any, came: Any) -> Select[Any]:
+    counted = query.where(of.last_error.is_not(None)).order_by(None).group_by(of.last_error, of.status)
+    columns = (func.count(), of.status, of.last_error, func.min(came), func.max(came), func.min(of.id))
+    return counted.with_only_columns(*columns).order_by(func.count().desc())
+
+
+def _show(rows: Any, names: tuple[str, str, str], as_json: bool, none: str, came: str, hint: str) -> None:
     if as_json:
-        output.print_json({"errors": [_as_json(row) for row in rows]})
+        output.print_json({"errors": [_as_json(row, names) for row in rows]})
         return
     if not rows:
-        click.echo("No delivery has an error.")
+        click.echo(none)
         return
     now = datetime.now(UTC)
-    output.show(output.listing(COLUMNS, [_line(_as_json(row), now) for row in rows[:MOST]]))
+    columns = [
+        Column(names[0], counts=True),
+        Column("status"),
+        Column(f"first {came}"),
+        Column(f"last {came}"),
+        Column("for example"),
+        Column("error", folds=True),
+    ]
+    output.show(output.listing(columns, [_line(row, now) for row in rows[:MOST]]))
     if len(rows) > MOST:
         click.echo(f"\n{len(rows) - MOST} more errors: add --json, or a filter such as --since 1h.")
-    if any(row.status == "dead" for row in rows):
-        click.echo(f"\nWhat a replay would do now: {CONSOLE} replay --dead --dry-run")
+    if any(row[1] == "dead" for row in rows):
+        click.echo(f"\nWhat a replay would do now: {CONSOLE} {hint}")
 
 
-def _as_json(row: Row[*tuple[Any, ...]]) -> Json:
+def _as_json(row: Row[*tuple[Any, ...]], names: tuple[str, str, str]) -> Json:
     count, status, error, first, last, example = row
-    said = masked_text(error)
-    return dict(
-        deliveries=count, status=status, error=said, first_received_at=first, last_received_at=last, example=example
-    )
+    return {
+        names[0]: count,
+        "status": status,
+        "error": masked_text(error),
+        names[1]: first,
+        names[2]: last,
+        "example": example,
+    }
 
 
-def _line(row: Json, now: datetime) -> list[str | Text]:
+def _line(row: Row[*tuple[Any, ...]], now: datetime) -> list[str | Text]:
+    count, status, error, first, last, example = row
     return [
-        str(row["deliveries"]),
-        output.status(row["status"]),
-        age(row["first_received_at"], now),
-        age(row["last_received_at"], now),
-        short(row["example"]),
-        printable(row["error"]),
+        str(count),
+        output.status(status),
+        age(first, now),
+        age(last, now),
+        short(str(example)),
+        printable(masked_text(error)),
     ]

@@ -1,33 +1,121 @@
-"""`deliveries ignore`: closes dead deliveries that will never work."""
+"""`deliveries ignore` and `notifications ignore`: close what is dead and will never work."""
 
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
+from sqlalchemy.orm import Session
 
-from console.ids import delivery_ids
+from console import ids as known_ids
+from console.consent import ask
+from console.filters import filters, search_for
 from console.operator import BY, operators_office
 from console.output import as_json, print_json
-from worker.repair import NotDead, Repair
+from console.replay import must_be_meant
+from console.wording import count
+from models.delivery import Delivery
+from models.notification import Notification
+from models.search import Search
+from worker.repair import NotDead, Repair, Repaired
+from worker.selection import CHUNK
+
+REASON = click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
+DEAD = click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command()
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@DEAD
+@filters
+@REASON
+@YES
 @BY
 @as_json
-def ignore(ids: tuple[str, ...], reason: str, by: str, as_json: bool) -> None:
-    """Close dead deliveries that will never work, so that they call for nobody any more."""
+def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as_json: bool, **chosen: Any) -> None:
+    """Close dead deliveries that will never work, so that they call for nobody any more.
+
+    Name them by ID (the first characters will do), by filters, or with --dead.
+    """
+    _must_be_meant(ids, dead, chosen, as_json=as_json, yes=yes)
     with operators_office() as office:
         with office.database.reading() as session:
-            found = delivery_ids(session, ids)
-        try:
-            closed = Repair(office, by, reason).ignore(found, datetime.now(UTC))
-        except NotDead as error:
-            raise click.ClickException(f"{error}; nothing was changed") from error
+            query = _search(session, chosen).deliveries().with_only_columns(Delivery.id).order_by(None)
+            found = known_ids.delivery_ids(session, ids) if ids else session.scalars(query).all()
+        _ignore(Repair(office, by, reason), found, "delivery", Repair.ignore, as_json=as_json, asks=not (ids or yes))
+
+
+@click.command("ignore")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@DEAD
+@filters
+@REASON
+@YES
+@BY
+@as_json
+def ignore_notifications(
+    ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as_json: bool, **chosen: Any
+) -> None:
+    """Close dead notifications that will never be sent, so that they call for nobody any more.
+
+    Name them by ID (a number, or msg_...), by filters, or with --dead.
+    """
+    _must_be_meant(ids, dead, chosen, as_json=as_json, yes=yes)
+    with operators_office() as office:
+        with office.database.reading() as session:
+            query = _search(session, chosen).notifications().with_only_columns(Notification.id).order_by(None)
+            named = [known_ids.find_notification(session, each).id for each in ids]
+            found = named or session.scalars(query).all()
+        repair = Repair(office, by, reason)
+        close = Repair.ignore_notifications
+        _ignore(repair, found, "notification", close, as_json=as_json, asks=not (ids or yes))
+
+
+def _must_be_meant(ids: Sequence[str], dead: bool, chosen: dict[str, Any], *, as_json: bool, yes: bool) -> None:
+    must_be_meant(ids, dead, chosen)
+    if chosen["status"] not in (None, "dead"):
+        raise click.UsageError(f"--status {chosen['status']}: only what is dead can be ignored")
+    if as_json and not (yes or ids):
+        raise click.UsageError("--json cannot ask: add --yes")
+
+
+def _search(session: Session, chosen: dict[str, Any]) -> Search:
+    booking = known_ids.booking_id(session, chosen["booking_id"])
+    return search_for(**chosen | {"status": "dead", "booking_id": booking})
+
+
+def _ignore(
+    repair: Repair,
+    found: Sequence[Any],
+    what: str,
+    close: Callable[[Repair, Sequence[Any], datetime], Repaired],
+    *,
+    as_json: bool,
+    asks: bool,
+) -> None:
+    if found and asks:
+        ask(f"Ignore {count(len(found), what)}?")
+    closed: list[str] = []
+    has_heard = True
+    try:
+        for some in _chunks(found):
+            done = close(repair, some, datetime.now(UTC))
+            closed, has_heard = [*closed, *done.ids], has_heard and done.heard
+    except NotDead as error:
+        changed = f"{count(len(closed), what)} before it were ignored" if closed else "nothing was changed"
+        raise click.ClickException(f"{error}; {changed}") from error
     if as_json:
-        print_json({"ignored": closed.ids, "redis_answers": closed.heard})
+        print_json({"ignored": closed, "redis_answers": has_heard})
         return
-    for key in closed.ids:
+    for key in closed:
         click.echo(f"{key} is done: ignored.")
-    if not closed.heard:
+    if not found:
+        click.echo("There is nothing to ignore.")
+    if not has_heard:
         click.echo("Redis does not answer: it leaves RQ's failed jobs when it is back.")
+
+
+def _chunks(found: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(found), CHUNK):
+        yield found[start : start + CHUNK]

@@ -9,13 +9,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from console import body, dossier, ids, output, recent, rows
+from console.errors import notification_errors
 from console.filters import filters, search_for
+from console.ignore import ignore_notifications
 from console.masking import masked
 from console.output import Column, as_json
 from console.page import next_page, page, paging
 from console.replay_notifications import replay_notifications
 from console.stores import reading
-from console.wording import age, moment, printable, short
+from console.wording import CONSOLE, age, moment, printable, short
 from models.attempt import FailedAttempt
 from models.intervention import Intervention
 from models.notification import Notification
@@ -56,6 +58,8 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         return
     now = datetime.now(UTC)
     output.show(output.listing(COLUMNS, [_line(rows.of_notification(row), now) for row in found]))
+    if any(row.last_error and row.status != "done" for row in found):
+        click.echo(f"\nHow often which error: {CONSOLE} notifications errors")
     if left:
         click.echo(f"\n{left} more: {next_page(context, str(found[-1].id))}")
 
@@ -76,7 +80,9 @@ def show(notification_id: str, as_json: bool) -> None:
 
 
 notifications = click.Group(
-    "notifications", commands=[list_command, show, replay_notifications], help="Who was told what."
+    "notifications",
+    commands=[list_command, notification_errors, show, ignore_notifications, replay_notifications],
+    help="Who was told what.",
 )
 
 

@@ -1,14 +1,24 @@
 """Logs: events and ids, never bodies, addresses, secrets or people."""
 
 import logging
+import re
 import sys
+from collections.abc import MutableMapping
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from structlog.typing import Processor
 
 TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine", "psycopg")
 """Libraries that log URLs, which may hold secrets, or rows, which hold people."""
+
+DRIVES_A_TERMINAL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Escapes, ends of lines, and what turns the direction of writing: ids come from whoever knows the address."""
+CODE = ("traceback", "exception", "stack")
+"""Our own code's, in lines."""
 
 
 class Lines:
@@ -29,7 +39,10 @@ def configure() -> None:
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     terminal = sys.stderr.isatty()
-    renderer: Processor = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if terminal:
+        renderer = structlog.dev.ConsoleRenderer()
+        shared.append(_escape)  # JSON does that by itself
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
@@ -42,6 +55,14 @@ def configure() -> None:
     logging.root.setLevel(logging.INFO)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Makes what would drive a terminal visible."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in CODE:
+            event[name] = DRIVES_A_TERMINAL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+    return event
 
 
 def hush() -> None:

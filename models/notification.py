@@ -6,12 +6,12 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, and_, exists, false, select, tuple_, update
+from sqlalchemy import ForeignKey, Index, Select, String, Text, and_, exists, false, func, select, tuple_, update
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import BookingChange, NewsKind
-from models.bulk import insert_missing, update_all
+from models.bulk import insert_missing
 from models.database import Model
 from models.delivery import LATE, Delivery
 from models.todo import Todo, indexes
@@ -32,7 +32,7 @@ ENDED_AT_ONCE = 500
 IS_OVER = "not sent: the meeting is over"
 IS_SUPERSEDED = "not sent: a later message says more"
 SEND_LEASE = timedelta(seconds=60)
-"""How long a sender has before another may send the same; longer than any channel's timeout."""
+"""How long a sender has before another may send the same: longer than any channel's deadline, and renewed."""
 
 
 class Notification(Todo, Model):
@@ -154,11 +154,6 @@ class Notification(Todo, Model):
         others = (row for row in session.scalars(its_reader) if not (row.status == "done" and row.last_error))
         return any(row.revision > self.revision for row in others)
 
-    def end_unsent(self, reason: str, now: datetime) -> None:
-        """It is not worth sending any more."""
-        self.finish(now)
-        self.last_error = reason
-
     def send_again(self, session: Session, now: datetime, *, is_late: bool = False) -> "Notification":
         """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.
 
@@ -193,28 +188,81 @@ class Notification(Todo, Model):
         """Of the booking, when this was news."""
         return int(self.payload["booking"].get("revision", 0))
 
+    def fingerprints_of_news(self, session: Session) -> set[str]:
+        """The channels by which this was told, or is still to be told."""
+        its = (Notification.booking_id == self.booking_id, Notification.kind == self.kind)
+        rows = session.scalars(select(Notification).where(*its, Notification.status != "dead"))
+        revision = self.payload["booking"].get("revision", 0)
+        return {row.fingerprint for row in rows if row.payload["booking"].get("revision", 0) == revision}
+
+    def address(self, *, fingerprint: str, channel: str, recipient: str) -> None:
+        """From now on it goes by this channel. Its id stays: nobody has heard it yet."""
+        self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
+
     @classmethod
-    def claim(cls, session: Session, now: datetime, most: int) -> "Sequence[Notification]":
+    def claim(
+        cls, session: Session, now: datetime, most: int, worker: str, *, without: Collection[str] = ()
+    ) -> "Sequence[Notification]":
         """The next ones to send, as they were, and kept from other senders for a while: see `lease`.
 
         Earlier news of the same stream goes first: of each stream it is one at most.
+
+        Args:
+            session: of a transaction.
+            now: the time, UTC.
+            most: how many.
+            worker: who claims them.
+            without: fingerprints of channels that are not to be used now.
         """
-        rows = session.scalars(
-            select(cls)
-            .where(cls.is_due(now), ~cls._follows_another())
-            .order_by(cls.due_at, cls.id)
-            .limit(most)
-            .with_for_update(skip_locked=True)
-        ).all()
+        query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._follows_another())
+        return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(most), now, worker, without)
+
+    @classmethod
+    def claim_isolated(
+        cls, session: Session, now: datetime, worker: str, *, without: Collection[str] = ()
+    ) -> "Sequence[Notification]":
+        """The same for one that has to be sent alone, since a worker died at it or at others of its batch."""
+        query = cls._isolated(now).order_by(cls.crashes, cls.due_at, cls.id).limit(1)
+        return cls._claim(session, query, now, worker, without)
+
+    @classmethod
+    def has_isolated(cls, session: Session, now: datetime, *, without: Collection[str] = ()) -> bool:
+        """Whether `claim_isolated` would find one."""
+        query = cls._isolated(now)
+        if without:
+            query = query.where(cls.fingerprint.not_in(without))
+        return bool(session.scalar(select(query.exists())))
+
+    @classmethod
+    def _isolated(cls, now: datetime) -> "Select[Notification]":
+        return select(cls).where(cls.is_due(now), cls.is_isolated, ~cls._follows_another())
+
+    @classmethod
+    def _claim(
+        cls,
+        session: Session,
+        query: "Select[Notification]",
+        now: datetime,
+        worker: str,
+        without: Collection[str],
+    ) -> "Sequence[Notification]":
+        if without:
+            query = query.where(cls.fingerprint.not_in(without))
+        rows = session.scalars(query.with_for_update(skip_locked=True)).all()
         if rows:
-            lease = update(cls).where(cls.id.in_([row.id for row in rows])).values(due_at=now + SEND_LEASE)
-            session.execute(lease, execution_options={"synchronize_session": False})
+            lease = update(cls).where(cls.id.in_([row.id for row in rows]))
+            values = dict(due_at=now + SEND_LEASE, claimed_by=worker)
+            session.execute(lease.values(values), execution_options={"synchronize_session": False})
         return rows
 
     @classmethod
-    def give_back(cls, session: Session, claimed: "Iterable[Notification]") -> None:
-        """What was claimed is due again as it was; in the order of ids, so that two senders cannot deadlock."""
-        update_all(session, sorted(claimed, key=lambda row: row.id), "due_at")
+    def give_back(
+        cls, session: Session, claimed: "Iterable[Notification]", worker: str, until: datetime | None = None
+    ) -> None:
+        """What was claimed is due again: as it was, or not before a time. Nothing failed, so no attempt is counted."""
+        was_due = {row.id: row.due_at for row in claimed}
+        for row in cls.held(session, was_due, worker).values():
+            row.due_at, row.claimed_by = max(was_due[row.id], until or was_due[row.id]), None
 
     @classmethod
     def locked(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
@@ -223,18 +271,63 @@ class Notification(Todo, Model):
         return {row.id: row for row in rows}
 
     @classmethod
-    def finish_all(cls, session: Session, sent: "Sequence[Notification]", now: datetime) -> None:
-        """They were sent: says so in one statement, and of each."""
+    def held(cls, session: Session, ids: Collection[int], worker: str) -> "dict[int, Notification]":
+        """Those rows by id that a worker still has the lease of, locked for this transaction."""
+        query = select(cls).where(cls.id.in_(ids), *cls._is_held(worker)).order_by(cls.id)
+        rows = session.scalars(query.with_for_update())
+        return {row.id: row for row in rows}
+
+    @classmethod
+    def renew(cls, session: Session, ids: Collection[int], worker: str, now: datetime) -> None:
+        """Prolongs the lease of what is still being sent."""
+        longer = update(cls).where(cls.id.in_(ids), *cls._is_held(worker)).values(due_at=now + SEND_LEASE)
+        session.execute(longer, execution_options={"synchronize_session": False})
+
+    @classmethod
+    def finish_all(cls, session: Session, sent: "Sequence[Notification]", worker: str, now: datetime) -> int:
+        """They were sent: says so in one statement, and of each.
+
+        Returns:
+            How many of them the worker had the lease of; of others their new holder says what became of them.
+        """
         for row in sent:
             row.finish(now)
-        if sent:
-            done = update(cls).where(cls.id.in_([row.id for row in sent]))
-            its = dict(status="done", ended_at=now, last_error=None)
-            session.execute(done.values(its), execution_options={"synchronize_session": False})
+        if not sent:
+            return 0
+        done = update(cls).where(cls.id.in_([row.id for row in sent]), *cls._is_held(worker))
+        its = dict(status="done", ended_at=now, last_error=None, claimed_by=None)
+        result = session.execute(done.values(its), execution_options={"synchronize_session": False})
+        return int(result.rowcount)  # type: ignore[attr-defined]
 
-    def lease(self, now: datetime) -> None:
+    @classmethod
+    def first_failure(cls, session: Session, notification: "Notification") -> datetime | None:
+        """When it failed first since it started over; None if it did not."""
+        from models.attempt import FailedAttempt  # late: it imports this
+
+        of_it = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
+        return session.scalar(select(func.max(FailedAttempt.at)).where(*of_it)) if notification.attempts else None
+
+    def end_unsent(self, reason: str, now: datetime) -> None:
+        """It is not worth sending any more."""
+        self.finish(now)
+        self.claimed_by, self.last_error = None, reason
+
+    def ignore(self, reason: str, now: datetime) -> None:
+        """Nobody is to try it any more: it will never work."""
+        self.end_unsent(f"ignored: {reason}", now)
+
+    def replay(self, now: datetime) -> None:
+        """Start over; nobody has the lease of it."""
+        super().replay(now)
+        self.claimed_by = None
+
+    def lease(self, now: datetime, worker: str) -> None:
         """Keeps it from other senders for as long as one try may take."""
-        self.due_at = now + SEND_LEASE
+        self.due_at, self.claimed_by = now + SEND_LEASE, worker
+
+    @classmethod
+    def _is_held(cls, worker: str) -> tuple[ColumnElement[bool], ...]:
+        return cls.has_status("pending"), cls.claimed_by == worker
 
     @classmethod
     def _follows_another(cls) -> Any:

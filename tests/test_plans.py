@@ -214,7 +214,7 @@ def test_what_is_due_is_taken_in_the_order_of_an_index_by_a_planner_that_expects
             session.execute(text(MIXED))
             heard.clear()
             taken = [len(Delivery.take_due(session, kind, now, 10)) for kind in DUES]
-            assert [*taken, len(Notification.claim(session, now, 10))] == [waiting] * 4
+            assert [*taken, len(Notification.claim(session, now, 10, "w"))] == [waiting] * 4
             assert Delivery.due(session, now) == (list(DUES) if waiting else [])
             for said, given in [(said, given) for said, given in heard if said.startswith("SELECT")]:
                 steps = _steps(database, session.connection().connection.dbapi_connection, said, given)

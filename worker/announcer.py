@@ -101,6 +101,22 @@ class Announcer:
             raise Permanent("the channel is not configured any more")
         return channel
 
+    def readdress(self, session: Session, notification: Notification) -> None:
+        """Before a dead one starts over: it is for the same reader by the channel as that is now.
+
+        If its channel is not configured any more, it takes one that this reader has now and that does not know of it.
+        """
+        user = session.get(PlatformUser, notification.platform_user_id) if notification.platform_user_id else None
+        channels = self._channels(user)
+        mark = notification.fingerprint
+        if mark not in channels and mark not in self._default:
+            heard = notification.fingerprints_of_news(session)
+            mark = next((each for each in channels if each not in heard), mark)
+        channel = channels.get(mark) or self._default.get(mark)
+        recipient = channel.recipient(user.describe() if user else None) if channel else None
+        if channel and recipient:
+            notification.address(fingerprint=mark, channel=channel.name, recipient=recipient)
+
     def _readers(self, hosts: Sequence[PlatformUser]) -> Readers:
         """Each host by their own channels, or by those of all that are personal; the others of all once."""
         readers: Readers = {}
@@ -247,6 +263,6 @@ def _open(url: Any, settings: WorkerSettings) -> Channel:
     try:
         return open_channel(url, settings)
     except UnusableChannel as error:
-        return BrokenChannel(str(error))
+        return BrokenChannel(str(error), url)
     except Exception as error:  # a library that opens it may raise anything
-        return BrokenChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})")
+        return BrokenChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})", url)

@@ -33,6 +33,7 @@ from models.queue import JOB_TIMEOUT, Bell, Box, queue_name
 from models.redis_client import InstallationRedis, prefix_of
 from models.stop import Stop
 from worker import identity, recovery
+from worker.stopping import stopping
 
 REST_BEFORE_RESTART = timedelta(seconds=1)
 MOST_TEMPLATES = 1000
@@ -106,6 +107,11 @@ class BoxWorker(SimpleWorker):
         (self.connection if pipeline is None else pipeline).hset(self.key, mapping=self.serialize())
         worker_registration.register(self, pipeline)
 
+    def handle_warm_shutdown_request(self) -> None:
+        """Asked to stop by a signal: its job begins nothing more."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call] # RQ has types, but not here
+        stopping.request()
+
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """When a job counts as abandoned, in seconds: soon after its time was up. RQ would wait another minute."""
         return int((job.timeout or JOB_TIMEOUT.total_seconds()) + ABANDONED_AFTER.total_seconds())
@@ -178,7 +184,10 @@ def work_at(redis: Callable[[], InstallationRedis], box: Box) -> None:
     """One worker, until it is asked to stop. While Redis fails it, it tries again, less and less often."""
     _stop_at_once_until_told_otherwise()
     _keep_rq_brief()
-    _until_asked_to_stop(box, lambda: _work(redis(), box))
+    try:
+        _until_asked_to_stop(box, lambda: _work(redis(), box))
+    finally:
+        stopping.wait()
 
 
 def _work(redis: InstallationRedis, box: Box) -> bool:

@@ -19,7 +19,7 @@ from worker.selection import Chosen
 
 
 class NotDead(Exception):
-    """A delivery cannot be ignored, since it is not dead; its message says what it is."""
+    """A row cannot be ignored, since it is not dead; its message says what it is."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,22 @@ class Repair:
 
         return Repaired(in_transaction(self.office.database, ignore), heard=self.office.bell.forget("inbox", *ids))
 
+    def ignore_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
+        """Closes dead notifications that will never work: all of them, or none.
+
+        Raises:
+            NotDead: one of them is not dead.
+        """
+        with self.office.database.transaction() as session:
+            rows = Notification.locked(session, ids).values()
+            for row in rows:
+                if row.status != "dead":
+                    raise NotDead(f"notification {row.id} is {row.status}, not dead: only what is dead can be ignored")
+                row.ignore(self.reason, now)
+                Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
+        keys = [str(row.id) for row in rows]
+        return Repaired(keys, heard=self.office.bell.forget("outbox", *keys))
+
     def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Each news once, however often it was told."""
         query = select(Notification).where(Notification.caused_by(delivery)).order_by(Notification.id)
@@ -141,6 +157,7 @@ class Repair:
                 notification.end_unsent(IS_SUPERSEDED, now)
             return
         if notification.status == "dead":
+            self.office.outbox.announcer.readdress(session, notification)
             notification.replay(now)
             Intervention.record(session, "replayed", notification, now, by=self.by, reason=self.reason)
             yield notification

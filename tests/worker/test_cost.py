@@ -25,8 +25,9 @@ COST = {
 COST_OF_THE_CLAIM_ON_SQLITE = (1, 1, 0)
 """A claim is recorded before the transaction, not beside it: it needs one of its own, and the rows are taken again."""
 
-OUTBOX_COST = {0: (1, 1, 1), 1: (5, 3, 1), 100: (5, 3, 1), 200: (9, 5, 1)}
-"""The same of the job that sends so much news, where sending takes no time."""
+OUTBOX_COST = {0: (2, 1, 1), 1: (9, 3, 1), 100: (9, 3, 1), 200: (16, 5, 1)}
+"""The same of the job that sends so much news, where sending takes no time. On SQLite each claim is a commit more."""
+BATCH = 100
 
 NOW = datetime(2124, 1, 14, 15, 30, tzinfo=UTC)
 
@@ -88,7 +89,9 @@ def test_news_costs_so_many_statements_commits_and_round_trips(
     with counted(proxy) as count:
         jobs.empty("outbox")
     assert {row.status for row in warm_desk.all(Notification)} == {"done"}
-    assert count.figures == OUTBOX_COST[number], str(count)
+    statements, commits, round_trips = OUTBOX_COST[number]
+    claims = 0 if warm_desk.office.database.skips_locked else -(-number // BATCH)
+    assert count.figures == (statements, commits + claims, round_trips), str(count)
 
 
 def test_of_a_hundred_deliveries_each_owes_its_news(warm_desk: Desk) -> None:

@@ -119,11 +119,11 @@ def test_who_died_while_sending_is_tried_again_after_the_lease(desk: Desk, chann
     desk.tell(CREATED)
     now = datetime.now(UTC)
     with desk.office.database.transaction() as session:
-        assert Notification.claim(session, now, 1)
+        assert Notification.claim(session, now, 1, "w")
     with desk.office.database.transaction() as session:
-        assert not Notification.claim(session, now + timedelta(seconds=1), 1)
+        assert not Notification.claim(session, now + timedelta(seconds=1), 1, "v")
     with desk.office.database.transaction() as session:
-        assert Notification.claim(session, now + SEND_LEASE, 1)
+        assert Notification.claim(session, now + SEND_LEASE, 1, "v")
 
 
 def bookings(count: int) -> list[dict[str, Any]]:

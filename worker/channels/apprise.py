@@ -1,11 +1,14 @@
 """Everything that Apprise speaks as a channel: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.failures import Transient
-from worker.channels.channel import Message
+from worker.channels.channel import Message, Unresponsive
 from worker.channels.letter import Letter
+from worker.channels.untrusted import one_line, unmarked, web_link
+from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
 
 SEND_WITHIN = timedelta(seconds=20)
 """In all, however often a service retries and however slowly it answers."""
+SILENCE = timedelta(seconds=3)
+"""Apprise does not say why a message was not taken. What took longer than this had to wait for an answer: the services
+wait for four seconds, unless their URLs say otherwise."""
 
 
 class AppriseChannel:
@@ -28,8 +34,9 @@ class AppriseChannel:
 
     def __init__(self, scheme: str, service: "Apprise", send_within: timedelta = SEND_WITHIN) -> None:
         self.name = scheme
+        self.destination = ":".join(str(part) for part in (scheme, service[0].host, service[0].port))
         self._service = service
-        self._send_within = send_within.total_seconds()
+        self._send_within = send_within
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
@@ -41,8 +48,8 @@ class AppriseChannel:
         return cls.of(url)
 
     @classmethod
-    def of(cls, url: str) -> "AppriseChannel":
-        """The channel of a URL of Apprise.
+    def of(cls, url: str, send_within: timedelta = SEND_WITHIN) -> "AppriseChannel":
+        """The channel of a URL of Apprise. It follows no redirects, whatever the URL says.
 
         Raises:
             ValueError: Apprise has no such service, or it asks for more than the URL says.
@@ -50,11 +57,12 @@ class AppriseChannel:
         # It loads more than a hundred services, and most processes need none of them.
         import apprise
 
-        asset = apprise.AppriseAsset(storage_mode="memory")
+        asset = apprise.AppriseAsset(storage_mode="memory", http_redirects=False)
         service = apprise.Apprise.instantiate(url, asset=asset)
         if not service:
             raise ValueError("Apprise does not know it, or something that it needs is missing from the URL")
-        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset))
+        service.redirects = False
+        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset), send_within)
 
     def recipient(self, host: dict[str, Any] | None) -> str:
         """The scheme: the rest of the URL is mostly secrets."""
@@ -64,24 +72,44 @@ class AppriseChannel:
         """Sends subject and text.
 
         Raises:
+            Unresponsive: there was no answer in time.
             Transient: the service did not take it; Apprise does not say why.
         """
         letter = Letter.about(message, is_personal=False)
-        self.tell(letter.subject, letter.text)
+        self.tell(letter.subject, letter.text, link=web_link(one_line(message.booking.get("meeting_link"))))
 
-    def tell(self, subject: str, text: str, kind: Literal["info", "success", "failure"] = "info") -> None:
-        """Sends any subject and text.
+    def tell(
+        self,
+        subject: str,
+        text: str,
+        kind: Literal["info", "success", "failure"] = "info",
+        *,
+        link: str | None = None,
+    ) -> None:
+        """Sends any subject and text, as text: nothing in it pings anybody, marks up or becomes a link.
 
         Args:
             subject: one line.
             text: the rest.
             kind: what a service shows it as, such as by a colour.
+            link: what may be clicked on, if it stands in the text.
 
         Raises:
             Transient: see `send`.
         """
-        taken = self._service.notify(
-            title=subject, body=text, body_format="text", notify_type=kind, timeout=self._send_within
-        )
-        if not taken:
-            raise Transient(f"the service behind '{self.name}:' did not take the message")
+        began = time.monotonic()
+        with Deadline(self._send_within) as deadline:
+            patience = self._send_within.total_seconds()
+            taken = self._service.notify(
+                title=unmarked(subject),
+                body=unmarked(text, link),
+                body_format="text",
+                notify_type=kind,
+                timeout=patience,
+            )
+            took = timedelta(seconds=time.monotonic() - began)
+        if taken:
+            return
+        if deadline.is_over or took > min(SILENCE, self._send_within):
+            raise Unresponsive(f"the service behind '{self.name}:' did not answer in time")
+        raise Transient(f"the service behind '{self.name}:' did not take the message")

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from models.booking import NewsKind
+from models.failures import Transient
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,22 @@ class Message:
     total: int = 0
 
 
+class Unresponsive(Transient):
+    """The other side did not answer in time: it is left alone for a while, with all that is for it."""
+
+
 class Channel(Protocol):
     """Sends messages to where its URL says.
 
     Attributes:
         name: what it is, safe to show: `mailto`, `https`, `slack`, `log` and so on.
         is_personal: whether it tells the booking's host rather than a fixed place.
+        destination: the same for all channels that hang when one of them hangs; not to be shown.
     """
 
     name: str
     is_personal: bool
+    destination: str
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
         """Whom it would tell of a booking with this host, safe to show; None if there is nobody to tell."""
@@ -60,5 +67,6 @@ class Channel(Protocol):
 
         Raises:
             Permanent: it will never be taken like this.
+            Unresponsive: there was no answer in time.
             Transient: it may be taken later, perhaps after the time that the other side named.
         """

@@ -8,9 +8,9 @@ from typing import Any
 from icalendar import Calendar, Event, vCalAddress
 
 from worker.channels.channel import Message
-from worker.channels.letter import Letter
+from worker.channels.letter import Letter, Row
 from worker.channels.period import Period
-from worker.channels.untrusted import one_line, web_link
+from worker.channels.untrusted import one_line, unlinked, web_link
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
 UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
@@ -55,13 +55,18 @@ def _event(message: Message, letter: Letter, period: Period) -> Event:
         stamp=message.made_at,
         start=period.start,
         end=period.end,
-        summary=letter.title,
-        description="\n".join(f"{row.label}: {'; '.join(row.lines)}" for row in letter.details) or None,
-        location=one_line(booking.get("location")) or link or None,
+        summary=unlinked(letter.title),
+        description="\n".join(map(_described, letter.details)) or None,
+        location=unlinked(one_line(booking.get("location"))) or (link if web_link(link) else unlinked(link)) or None,
         url=web_link(link),
     )
     event.add("STATUS", "CANCELLED" if message.kind == "cancelled" else "CONFIRMED")
     return event
+
+
+def _described(row: Row) -> str:
+    text = "; ".join(row.lines)
+    return f"{row.label}: {text if row.link else unlinked(text)}"
 
 
 def _calendar_address(address: Address, **parameters: Any) -> vCalAddress:

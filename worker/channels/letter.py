@@ -11,7 +11,7 @@ from worker.channels.channel import Message
 from worker.channels.guest import Guest
 from worker.channels.period import Period
 from worker.channels.reader import Reader
-from worker.channels.untrusted import one_line, web_link
+from worker.channels.untrusted import one_line, unlinked, web_link
 from worker.channels.wording import Wording
 
 LONGEST_NAME = 80
@@ -24,6 +24,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+TEMPLATES.filters["unlinked"] = unlinked
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,6 @@ def _circumstances(message: Message, words: Wording) -> Iterator[Row]:
     if message.kind == "cancelled" and reason:
         yield Row(words.reason, [reason])
     if location and location != link:
-        yield Row(words.location, [location], web_link(location))
+        yield Row(words.location, [location])
     if link:
         yield Row(words.link, [link], web_link(link))

@@ -15,6 +15,7 @@ class LogChannel:
 
     name = "log"
     is_personal = False
+    destination = "log"
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "LogChannel":

@@ -1,6 +1,5 @@
 """Mail as a channel: a letter with an invitation, to the booking's host or to a fixed address."""
 
-import re
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -11,13 +10,13 @@ from urllib.parse import unquote
 from models.failures import Permanent
 from worker.channels.channel import Message
 from worker.channels.invitation import Invitation
-from worker.channels.letter import LONGEST_NAME, Letter
+from worker.channels.letter import Letter
+from worker.channels.mail_headers import address_header, mailbox, plain_header, text_header
 from worker.channels.mail_server import MailServer
-from worker.channels.untrusted import one_line
 from worker.settings import WorkerSettings
 
-MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[\w.-]+)")
-"""Addresses as people have them: letters of any script, but nothing quoted and no comments."""
+SEVEN_BIT = SMTP.clone(cte_type="7bit")
+"""Every server takes it, and none has to be asked."""
 
 
 class MailChannel:
@@ -33,6 +32,7 @@ class MailChannel:
 
     def __init__(self, server: MailServer, sender: Address, fixed: str | None = None) -> None:
         self.is_personal = fixed is None
+        self.destination = f"{self.name}:{server.place}"
         self._server = server
         self._sender = sender
         self._fixed = fixed
@@ -49,7 +49,8 @@ class MailChannel:
             raise ValueError("write 'mailto:' for each host's own address, or 'mailto:name@example.com'")
         senders = [mailbox(address, name) for name, address in getaddresses([settings.mail_from])]
         if len(senders) != 1 or not senders[0]:
-            raise ValueError("set MAIL_FROM to an address, such as 'Bookings <bookings@example.com>'")
+            missing = "" if settings.mail_from else "MAIL_FROM is not set: "
+            raise ValueError(f"{missing}set MAIL_FROM to an address, such as 'Bookings <bookings@example.com>'")
         return cls(MailServer(settings.smtp_url), senders[0], fixed or None)
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
@@ -61,10 +62,11 @@ class MailChannel:
 
         Raises:
             Permanent: the address is none, or the mail server refuses the letter.
+            Unresponsive: the mail server did not answer in time.
             Transient: the mail server cannot take it now.
         """
         name = (message.host or {}).get("name") if self.is_personal else None
-        recipient = mailbox(message.recipient, one_line(name, LONGEST_NAME))
+        recipient = mailbox(message.recipient, name or "")
         if not recipient:
             raise Permanent("the recipient's e-mail address is malformed")
         mail = self._compose(message, recipient)
@@ -72,12 +74,12 @@ class MailChannel:
 
     def _compose(self, message: Message, recipient: Address) -> EmailMessage:
         letter = Letter.about(message, is_personal=self.is_personal)
-        mail = EmailMessage(policy=SMTP)
-        mail["Subject"] = letter.subject
-        mail["From"] = self._sender
-        mail["To"] = recipient
+        mail = EmailMessage(policy=SEVEN_BIT)
+        mail["Subject"] = text_header("Subject", letter.subject)
+        mail["From"] = address_header("From", self._sender)
+        mail["To"] = address_header("To", recipient)
         mail["Date"] = message.made_at
-        mail["Message-ID"] = f"<{message.id}@{self._sender.domain}>"
+        mail["Message-ID"] = plain_header("Message-ID", f"<{message.id}@{self._sender.domain}>")
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(letter.text)
         mail.add_alternative(letter.html, subtype="html")
@@ -85,15 +87,6 @@ class MailChannel:
         if invitation:
             _enclose(invitation, mail)
         return mail
-
-
-def mailbox(address: str, name: str = "") -> Address | None:
-    """An address as a header takes it, its domain in ASCII; None if it is not exactly one."""
-    parts = MAILBOX.fullmatch(address)
-    try:
-        return Address(name, parts["local"], parts["domain"].encode("idna").decode()) if parts else None
-    except UnicodeError:
-        return None
 
 
 def _enclose(invitation: Invitation, mail: EmailMessage) -> None:

@@ -1,19 +1,24 @@
 """The mail server: takes one letter, or says what became of it."""
 
+import re
 import smtplib
 import ssl
 from contextlib import closing, suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from ipaddress import ip_address
-from time import monotonic
-from typing import Any
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from models.failures import Failure, Permanent, Transient
+from worker.channels.channel import Unresponsive
+from worker.deadline import Deadline
 
-TIMEOUT = timedelta(seconds=15)
-"""For connecting and for each answer; all answers together have twice as long."""
+TIMEOUT = timedelta(seconds=30)
+"""For the whole conversation, from the name to the goodbye."""
+MOST_BYTES_OF_AN_ANSWER = 65_536
+ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
+"""Why it was refused (RFC 3463): 5.1.1 is an address that does not exist, 5.7.1 a server that does not let us."""
 
 LOGIN_NEEDED = {530, 534, 535, 538}
 """Said of us, not of the letter (RFC 4954): right settings will mend it."""
@@ -26,10 +31,13 @@ class MailServer:
 
     Args:
         url: `smtp://user:password@host:587` (STARTTLS where the server offers it) or `smtps://` (TLS at once).
-        timeout: for connecting and for each answer.
+        timeout: for the whole conversation.
+
+    Attributes:
+        place: host and port.
 
     Raises:
-        ValueError: the URL is malformed; says what SMTP_URL should look like.
+        ValueError: the URL is missing or malformed; says what SMTP_URL should look like.
     """
 
     def __init__(self, url: str, timeout: timedelta = TIMEOUT) -> None:
@@ -40,36 +48,41 @@ class MailServer:
             if parts.scheme not in ("smtp", "smtps") or not host or not (user + password).isascii():
                 raise ValueError
         except ValueError:
+            missing = "" if url else "SMTP_URL is not set: "
             raise ValueError(
-                "set SMTP_URL to 'smtp://user:password@host:587' or 'smtps://...', with '%40' and so on "
+                f"{missing}set SMTP_URL to 'smtp://user:password@host:587' or 'smtps://...', with '%40' and so on "
                 "for special characters in user and password"
             ) from None
         self._is_tls = parts.scheme == "smtps"
         self._host, self._port = host, port or (465 if self._is_tls else 587)
+        self.place = f"{self._host}:{self._port}"
         self._user, self._password = user, password
-        self._timeout = timeout.total_seconds()
+        self._timeout = timeout
 
     def deliver(self, letter: EmailMessage, sender: str, recipient: str) -> None:
         """Hands a letter over.
 
         Raises:
             Permanent: the server refuses the sender, the recipient or the letter.
+            Unresponsive: it did not answer in time.
             Transient: it cannot be reached, does not let us in, or asks to come back.
         """
-        try:
-            with closing(self._call()) as conversation:
-                self._introduce(conversation)
-                conversation.send_message(letter, sender, [recipient])
-                with suppress(*TROUBLE):  # the letter is taken: an unfriendly goodbye must not send it twice
-                    conversation.quit()
-        except TROUBLE as error:
-            # Not chained: the errors of smtplib carry addresses.
-            raise _meaning(error) from None
+        with Deadline(self._timeout) as deadline:
+            try:
+                with closing(self._call()) as conversation:
+                    self._introduce(conversation)
+                    conversation.send_message(letter, sender, [recipient])
+                    with suppress(*TROUBLE):  # the letter is taken: an unfriendly goodbye must not send it twice
+                        conversation.quit()
+            except TROUBLE as error:
+                # Not chained: the errors of smtplib carry addresses.
+                raise _meaning(TimeoutError() if deadline.is_over else error) from None
 
     def _call(self) -> "Conversation":
+        timeout = self._timeout.total_seconds()
         if self._is_tls:
-            return TlsConversation(self._host, self._port, timeout=self._timeout, context=trust(self._host))
-        return Conversation(self._host, self._port, timeout=self._timeout)
+            return TlsConversation(self._host, self._port, timeout=timeout, context=trust(self._host))
+        return Conversation(self._host, self._port, timeout=timeout)
 
     def _introduce(self, conversation: "Conversation") -> None:
         conversation.ehlo_or_helo_if_needed()
@@ -88,20 +101,39 @@ class MailServer:
 
 
 class Conversation(smtplib.SMTP):
-    """SMTP that ends in time, even if each single answer comes just before its own timeout."""
-
-    def __init__(self, host: str, port: int, *, timeout: float, **tls: Any) -> None:
-        self._ends_at = monotonic() + 2 * timeout
-        super().__init__(host, port, timeout=timeout, **tls)
+    """SMTP whose answers have an end."""
 
     def getreply(self) -> tuple[int, bytes]:
-        """Waits for an answer, but not past the end of the conversation."""
-        left = self._ends_at - monotonic()
-        if left <= 0:
-            raise TimeoutError
-        if self.sock:
-            self.sock.settimeout(min(left, self.timeout))
-        return super().getreply()
+        """Waits for an answer, but does not keep one that is too long."""
+        if self.file is None and self.sock:
+            self.file = self.sock.makefile("rb")
+        answer = self.file
+        self.file = Bounded(answer) if answer else None
+        try:
+            return super().getreply()
+        finally:
+            if self.file is not None:  # else it was closed
+                self.file = answer
+
+
+class Bounded:
+    """The lines of one answer, up to so many bytes."""
+
+    def __init__(self, lines: BinaryIO) -> None:
+        self._lines = lines
+        self._left = MOST_BYTES_OF_AN_ANSWER
+
+    def readline(self, most: int = -1) -> bytes:
+        """The next line; what smtplib reads of a file."""
+        line = self._lines.readline(most)
+        self._left -= len(line)
+        if self._left < 0:
+            raise smtplib.SMTPServerDisconnected("its answer has no end")
+        return line
+
+    def close(self) -> None:
+        """Closes it."""
+        self._lines.close()
 
 
 class TlsConversation(Conversation, smtplib.SMTP_SSL):
@@ -128,20 +160,23 @@ def is_loopback(host: str) -> bool:
 def _meaning(error: Exception) -> Failure:
     match error:
         case smtplib.SMTPRecipientsRefused():
-            return _refusal("the recipient", next(iter(error.recipients.values()))[0])
+            return _refusal("the recipient", *next(iter(error.recipients.values())))
         case smtplib.SMTPSenderRefused():
-            return _refusal("the sender", error.smtp_code)
+            return _refusal("the sender", error.smtp_code, error.smtp_error)
         case smtplib.SMTPDataError():
-            return _refusal("the message", error.smtp_code)
+            return _refusal("the message", error.smtp_code, error.smtp_error)
         case smtplib.SMTPNotSupportedError():
             return Permanent("the mail server cannot take an address with letters beyond ASCII")
         case ssl.SSLCertVerificationError():
             return Transient("the mail server's certificate cannot be trusted")
+        case TimeoutError():
+            return Unresponsive("the conversation with the mail server failed: it did not answer in time")
         case _:
             return Transient(f"the conversation with the mail server failed ({type(error).__name__})")
 
 
-def _refusal(what: str, code: int) -> Failure:
-    said = f"the mail server refused {what} ({code})"
+def _refusal(what: str, code: int, answer: bytes | str) -> Failure:
+    enhanced = ENHANCED_CODE.match(answer.encode() if isinstance(answer, str) else answer)
+    said = f"the mail server refused {what} ({code}{f' {enhanced[1].decode()}' if enhanced else ''})"
     is_final = code >= 500 and code not in LOGIN_NEEDED
     return Permanent(said) if is_final else Transient(said)

@@ -11,17 +11,19 @@ from typing import Any
 from urllib.parse import unquote
 
 from standardwebhooks import Webhook
-from urllib3 import PoolManager, Timeout
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import TimeoutError as Silence
 from urllib3.util import Url, parse_url
 
 from models.failures import Transient
 from worker.channels.answer import judge
-from worker.channels.channel import Message
+from worker.channels.channel import Message, Unresponsive
+from worker.channels.proxy import pool_for
+from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
-TIMEOUT = timedelta(seconds=10)
-"""For connecting, and again for the answer."""
+TIMEOUT = timedelta(seconds=15)
+"""For all of it: the name, the connection, a proxy, encryption, the request and the head of the answer."""
 
 SHORTEST_SECRET = 24
 """Bytes; Standard Webhooks asks for 24 to 64."""
@@ -37,8 +39,11 @@ class PostChannel:
     Args:
         url: where to.
         signer: makes the signatures.
-        timeout: for connecting, and again for the answer.
+        timeout: for the whole exchange.
         clock: tells the time of sending, UTC.
+
+    Raises:
+        ValueError: the proxy that the environment names cannot be used.
     """
 
     is_personal = False
@@ -48,12 +53,13 @@ class PostChannel:
     ) -> None:
         self.name = url.scheme or ""
         self._place = url.netloc or ""
+        self.destination = f"{self.name}:{self._place}"
         self._address = url._replace(auth=None, fragment=None).url
         self._credentials = _credentials(url.auth)
         self._signer = signer
         self._clock = clock
-        seconds = timeout.total_seconds()
-        self._pool = PoolManager(timeout=Timeout(connect=seconds, read=seconds), retries=False)
+        self._timeout = timeout
+        self._pool = pool_for(url, timeout)
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "PostChannel":
@@ -73,24 +79,28 @@ class PostChannel:
 
         Raises:
             Permanent: the platform refuses it, or answers with a redirect.
+            Refused: the platform refuses it for now.
+            Unresponsive: there was no answer in time.
             Transient: the platform cannot be reached or cannot take it now.
         """
         body = _body(message)
-        try:
-            # The status says it all: of the body nothing is read, so no answer is too long.
-            answer = self._pool.request(
-                "POST",
-                self._address,
-                body=body.encode(),
-                headers=self._headers(message.id, body),
-                redirect=False,
-                preload_content=False,
-            )
-            answer.close()
-        except ReadTimeoutError as error:
-            raise Transient("the platform did not answer in time") from error
-        except HTTPError as error:
-            raise Transient(f"the platform could not be reached ({type(error).__name__})") from error
+        with Deadline(self._timeout) as deadline:
+            try:
+                # The status says it all: of the body nothing is read, so no answer is too long.
+                answer = self._pool.request(
+                    "POST",
+                    self._address,
+                    body=body.encode(),
+                    headers=self._headers(message.id, body),
+                    redirect=False,
+                    preload_content=False,
+                )
+                answer.close()
+            except (HTTPError, OSError) as error:
+                is_silent = isinstance(error, Silence) and not isinstance(error, NewConnectionError)
+                if deadline.is_over or is_silent:
+                    raise Unresponsive("the platform did not answer in time") from error
+                raise Transient(f"the platform could not be reached ({type(error).__name__})") from error
         judge(answer.status, answer.headers.get("retry-after"), self._clock())
 
     def _headers(self, message_id: str, body: str) -> dict[str, str]:
@@ -143,6 +153,7 @@ def _secret(text: str) -> bytes:
         secret = b""
     if not text.startswith("whsec_") or len(secret) < SHORTEST_SECRET:
         raise ValueError(
+            f"{'' if text else 'NOTIFY_SIGNING_SECRET is not set: '}"
             "set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64 of at least "
             f"{SHORTEST_SECRET} bytes, such as `openssl rand -base64 32` prints"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from worker.channels.apprise import AppriseChannel
+from worker.channels.broken import SCHEME
 from worker.channels.channel import Channel
 from worker.channels.log import LogChannel
 from worker.channels.mail import MailChannel
@@ -29,7 +30,7 @@ def open_channel(url: str, settings: WorkerSettings) -> Channel:
         UnusableChannel: nothing speaks this, or a setting that it needs is missing.
     """
     scheme, colon, _ = url.partition(":")
-    if not colon:
+    if not colon or not SCHEME.fullmatch(scheme.lower()):
         raise UnusableChannel("a channel is a URL, such as 'log:' or 'mailto:'")
     try:
         return OPENERS.get(scheme.lower(), AppriseChannel.open)(url, settings)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.failures import Permanent, Transient
-from worker.channels.answer import judge
+from worker.channels.answer import Refused, judge
 
 NOW = datetime(2026, 1, 10, 8, tzinfo=UTC)
 
@@ -13,7 +13,7 @@ def test_every_2xx_means_taken(status):
     judge(status, None, NOW)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413, 422])
+@pytest.mark.parametrize("status", [400, 402, 405, 410, 413, 422])
 def test_a_refusal_is_final(status):
     with pytest.raises(Permanent, match=f"^the platform answered {status}$"):
         judge(status, None, NOW)
@@ -31,3 +31,11 @@ def test_what_may_pass_is_tried_again_after_the_time_asked_for(status):
         judge(status, "120", NOW)
 
     assert failure.value.retry_after == timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_is_said_while_a_platform_is_deployed_is_tried_again(status):
+    with pytest.raises(Refused, match=f"^the platform answered {status}$") as failure:
+        judge(status, "30", NOW)
+
+    assert failure.value.retry_after == timedelta(seconds=30)

@@ -84,3 +84,15 @@ def test_apprise_prints_nothing(channel, platform, news, settings, capfd, caplog
 
     assert capfd.readouterr() == ("", "")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("option", ["", "?redirect=yes"])
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_redirect_is_followed(status, option, platform, news, settings):
+    """Else who may answer for a channel can have guests' data posted to machines that only we can reach."""
+    platform.answer = (status, {"Location": f"http://{platform.place}/inside"})
+
+    with pytest.raises(Transient):
+        open_channel(f"json://{platform.place}/outside{option}", settings()).send(news())
+
+    assert [path for path, _, _ in platform.received] == ["/outside"]

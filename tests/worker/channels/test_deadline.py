@@ -1,0 +1,165 @@
+"""No exchange lasts longer than its deadline, however the other side drips, and whichever library waits."""
+
+import socket
+import time
+from datetime import timedelta
+from email.headerregistry import Address
+
+import pytest
+from standardwebhooks import Webhook
+from urllib3.util import parse_url
+
+from models.failures import Transient
+from tests.worker.channels.dripping import dripping
+from worker.channels.apprise import AppriseChannel
+from worker.channels.channel import Unresponsive
+from worker.channels.mail import MailChannel
+from worker.channels.mail_server import MailServer
+from worker.channels.post import PostChannel
+from worker.deadline import Deadline
+
+SOON = timedelta(milliseconds=400)
+LATE = 60
+"""Seconds: most of these drops would never end."""
+OK = b"HTTP/1.1 200 OK\r\n"
+READY, HELLO = b"220 test ESMTP\r\n", b"250-test\r\n250-SIZE\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _in_time():
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < LATE
+
+
+@pytest.mark.parametrize(
+    ("lines", "drip"),
+    [
+        ((), b"HTTP/1.1 " + b" " * 5000),
+        ((), b"x" * 5000),
+        ((), b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["status line", "no status line", "continue"],
+)
+def test_a_platform_that_drips_is_left_in_time(lines, drip, news):
+    with dripping(*lines, drip=drip, waits_for=65536) as place:
+        channel = PostChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+
+        with pytest.raises(Unresponsive, match=r"^the platform did not answer in time$"):
+            channel.send(news())
+
+
+@pytest.mark.parametrize("head", [OK, OK + b"x-long: "], ids=["headers", "one header"])
+def test_a_platform_that_said_yes_is_not_asked_again_though_its_headers_drip(head, news):
+    with dripping(head, drip=b"x-drip: y\r\n", waits_for=65536) as place:
+        PostChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
+
+
+def test_an_answer_that_is_whole_is_taken_though_its_body_drips(news):
+    with dripping(OK + b"transfer-encoding: chunked\r\n\r\n", drip=b"1\r\nx\r\n", waits_for=65536) as place:
+        PostChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
+
+
+def test_a_platform_that_drips_its_handshake_is_left_in_time(news):
+    with dripping(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
+        channel = PostChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+
+        with pytest.raises(Unresponsive):
+            channel.send(news())
+
+
+def test_a_platform_that_drips_through_tls_is_left_in_time(news, certificate, monkeypatch):
+    monkeypatch.setattr("ssl.SSLContext.verify_mode", 0, raising=False)
+    with dripping(OK, drip=b"x-drip: y\r\n", tls=certificate) as place:
+        channel = PostChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+
+        with pytest.raises(Transient):
+            channel.send(news())
+
+
+@pytest.mark.parametrize(
+    ("lines", "drip"),
+    [
+        ((), b"220 banner" + b"x" * 5000),
+        ((), b"220-one\r\n"),
+        ((READY,), b"250-more\r\n"),
+        ((READY, HELLO + b"250 STARTTLS\r\n", b"220 go\r\n", b"\x16\x03\x03\x40\x00"), b"\x02"),
+        ((READY, HELLO + b"250 OK\r\n"), b"250-more\r\n"),
+        ((READY, HELLO + b"250 OK\r\n", b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n"), b"2"),
+    ],
+    ids=["banner", "lines of the banner", "hello", "handshake", "sender", "message"],
+)
+def test_a_mail_server_that_drips_is_left_in_time(lines, drip, news):
+    with dripping(*lines, drip=drip) as place:
+        channel = MailChannel(MailServer(f"smtp://{place}", timeout=SOON), Address("", "b", "mail.example"))
+
+        with pytest.raises(Unresponsive, match=r"^the conversation with the mail server failed: it did not answer"):
+            channel.send(news())
+
+
+def test_a_mail_server_that_drips_its_first_handshake_is_left_in_time(news):
+    with dripping(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
+        channel = MailChannel(MailServer(f"smtps://{place}", timeout=SOON), Address("", "b", "mail.example"))
+
+        with pytest.raises(Unresponsive):
+            channel.send(news())
+
+
+@pytest.mark.parametrize(
+    "lines", [(OK + b"content-length: 99999\r\n\r\n",), (b"HTTP/1.1 ",)], ids=["body", "status line"]
+)
+def test_a_service_that_drips_is_left_in_time(lines, news):
+    with dripping(*lines, drip=b" ", waits_for=65536) as place:
+        channel = AppriseChannel.of(f"json://{place}/", send_within=SOON)
+
+        with pytest.raises(Unresponsive, match=r"^the service behind 'json:' did not answer in time$"):
+            channel.send(news())
+    _until_no_thread_of_apprise_works()
+
+
+def _until_no_thread_of_apprise_works():
+    from apprise.apprise import any_abandoned_calls_still_running
+
+    until = time.monotonic() + 2
+    while any_abandoned_calls_still_running():
+        assert time.monotonic() < until, "somebody still waits for the service"
+        time.sleep(0.01)
+
+
+def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, news):
+    """As long as each address may take by itself, all of them took."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        taken = [socket.create_connection(("127.0.0.1", port)) for _ in range(1)]
+        answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 20
+        monkeypatch.setattr("socket.getaddrinfo", lambda *_args, **_options: answer)
+        channel = PostChannel(parse_url(f"http://many.example:{port}/"), Webhook(b"k" * 24), timeout=SOON)
+
+        with pytest.raises(Unresponsive):
+            channel.send(news())
+        for each in taken:
+            each.close()
+
+
+def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform, news):
+    known = socket.getaddrinfo
+
+    def slow(*arguments, **options):
+        time.sleep(2 * SOON.total_seconds())
+        return known(*arguments, **options)
+
+    monkeypatch.setattr("socket.getaddrinfo", slow)
+    channel = PostChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), timeout=SOON)
+
+    with pytest.raises(Unresponsive):
+        channel.send(news())
+
+    assert platform.received == []
+
+
+def test_outside_of_its_block_a_deadline_ends_nothing(platform):
+    with Deadline(timedelta(milliseconds=20)):
+        pass
+    time.sleep(0.05)
+    host, _, port = platform.place.partition(":")
+    socket.create_connection((host, int(port))).close()

@@ -1,0 +1,185 @@
+"""Whom a mail is for, byte by byte: on every Python 3.11 a name stays a name."""
+
+import re
+from email import message_from_bytes
+from email.header import decode_header, make_header
+from email.policy import compat32
+from email.utils import getaddresses
+
+import pytest
+
+from models.failures import Permanent
+from worker.channels import open_channel
+from worker.channels.mail_headers import address_header, mailbox, text_header
+
+NAMES = [
+    "Smith, Jones, Miller, Brown, Davis, Wilson, Moore, Taylor, Anderson, Thomas, X",
+    "Kanzlei Musterhausen und Partner mbB, Bonn, Koeln <evil@example.org>, Berlin",
+    "a, evil@example.org, b" + " c" * 25,
+    'Anna "the <evil@example.org>, host" \\Muster, and so on and on and on and on and on and on',
+    "Müller, Köln <evil@example.org>, und noch viele weitere Namen, bis die Zeile lang ist",
+    "=?utf-8?q?=3Cevil=40example=2Eorg=3E=2C?=",
+    "group: evil@example.org;",
+    "(comment) evil@example.org (comment",
+    "x" * 300,
+    "ü" * 300,
+    "Eve\r\nBcc: evil@example.org\r\n\r\nBody",
+    "Eve\x0bBcc\x0c: evil@example.org\x85x\u2028y",
+    "Dr. Anna Muster",
+    "日本語 の 名前, " * 8,
+    "\N{RIGHT-TO-LEFT OVERRIDE}gro.elpmaxe@live",
+    "O'Hara",
+    "",
+]
+
+
+@pytest.fixture
+def raw(post_office, settings, news):
+    def sent(url="mailto:", mail_from="b@mail.example", parameters=None, **changes):
+        place, office = post_office(**(parameters or {}))
+        open_channel(url, settings(smtp_url=f"smtp://{place}", mail_from=mail_from)).send(news(**changes))
+        return office.envelopes[0].content, office.envelopes[0]
+
+    return sent
+
+
+def header(content: bytes, name: str) -> bytes:
+    """A header as it stands in the mail, unfolded."""
+    head = content.partition(b"\r\n\r\n")[0]
+    found = re.search(rb"^%s: ([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)" % name.encode(), head, re.MULTILINE)
+    return found[1].replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_no_address(name, raw):
+    content, envelope = raw(host={"name": name})
+
+    to = header(content, "To").decode("ascii")
+    assert [address for _, address in getaddresses([to])] == ["anna@platform.example"]
+    parsed = message_from_bytes(content, policy=compat32)
+    assert [address for _, address in getaddresses([str(parsed["To"])])] == ["anna@platform.example"]
+    assert envelope.rcpt_tos == ["anna@platform.example"]
+    assert parsed["Bcc"] is None
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.isprintable() and len(name) <= 80])
+def test_a_name_is_read_as_it_was_written(name, raw):
+    content, _ = raw(host={"name": name})
+
+    [(shown, _)] = getaddresses([header(content, "To").decode()])
+    assert str(make_header(decode_header(shown))) == " ".join(name.split())
+
+
+def test_a_name_with_commas_is_quoted(raw):
+    content, _ = raw(host={"name": NAMES[0]})
+
+    assert header(content, "To") == f'"{NAMES[0]}" <anna@platform.example>'.encode()
+
+
+def test_the_senders_name_is_no_address_either(raw):
+    content, envelope = raw(
+        mail_from='"Smith, Jones, Miller, Brown, Davis, Wilson, Moore, Taylor, <evil@example.org>" <b@mail.example>'
+    )
+
+    assert [address for _, address in getaddresses([header(content, "From").decode()])] == ["b@mail.example"]
+    assert envelope.mail_from == "b@mail.example"
+
+
+@pytest.mark.parametrize("length", range(50, 90))
+@pytest.mark.parametrize("letter", ["x", "ü"])
+def test_no_subject_begins_with_an_empty_line(length, letter):
+    text = "New booking: " + letter * (length - 40) + " with " + "y" * 21
+
+    folded = text_header("Subject", text)
+    assert folded.splitlines()[0].strip()
+    assert str(make_header(decode_header(folded.replace("\r\n", "")))) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "encoded"),
+    [
+        ("info@straße.example", "info@xn--strae-oqa.example"),
+        ("info@STRASSE.example", "info@STRASSE.example"),
+        ("info@Bücher.example", "info@xn--bcher-kva.example"),
+        ("info@bu\u0308cher.example", "info@xn--bcher-kva.example"),
+        ("info@βόλος.example", "info@xn--nxasmm1c.example"),
+        ("info@हिन्दी.example", "info@xn--j2bd4cyah0f.example"),
+        ("info@xn--strae-oqa.example", "info@xn--strae-oqa.example"),
+        ("info@my_host.r3---sn.example", "info@my_host.r3---sn.example"),
+    ],
+)
+def test_a_domain_stays_the_domain_that_it_is(address, encoded):
+    assert mailbox(address).addr_spec == encoded
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "\N{FULLWIDTH LATIN SMALL LETTER E}xample.com",
+        "a\N{TELEPHONE SIGN}.example",
+        "a\N{IDEOGRAPHIC FULL STOP}example",
+        "a..example",
+        ".example",
+        "example.",
+        "-a.example",
+        "a-.example",
+        "☃.example",
+        "ü" * 64 + ".example",
+        "a" * 64 + ".example",
+        "\N{ZERO WIDTH SPACE}a.example",
+        "xn--\xfc.example",
+        "[127.0.0.1]",
+        "a b.example",
+        "exa\N{RIGHT-TO-LEFT OVERRIDE}mple.com",
+        "a.example>",
+        ".".join(["a" * 60] * 5),
+    ],
+)
+def test_a_domain_that_is_none_is_malformed(domain, raw):
+    with pytest.raises(Permanent, match=r"^the recipient's e-mail address is malformed$"):
+        raw(host={"email": f"info@{domain}"}, recipient=f"info@{domain}")
+
+
+def test_all_is_seven_bit_with_short_lines_and_whole_line_ends(raw, guests):
+    odd = guests[0] | {"fullname": "Jürgen\nGroß"}
+    content, envelope = raw(
+        attendees=[odd],
+        meeting_name="Gespräch\n.\nund mehr",
+        location="x" * 1900,
+        cancel_reason="\r\n.\r\n",
+        host={"name": "Ä" * 60},
+    )
+
+    assert all(byte < 128 for byte in content)
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)", content)
+    assert "SMTPUTF8" not in envelope.mail_options
+
+
+def test_a_server_that_knows_no_eight_bits_gets_none(raw, monkeypatch):
+    from aiosmtpd.smtp import SMTP
+
+    push = SMTP.push
+
+    async def without_8bitmime(server, status):
+        text = status.decode() if isinstance(status, bytes) else status
+        if "8BITMIME" not in text:
+            await push(server, status)
+
+    monkeypatch.setattr(SMTP, "push", without_8bitmime)
+    content, envelope = raw(host={"name": "Jürgen Groß", "language": "de"}, parameters={"enable_SMTPUTF8": False})
+
+    assert all(byte < 128 for byte in content)
+    assert envelope.mail_options == [each for each in envelope.mail_options if not each.startswith("BODY")]
+
+
+def test_an_address_that_needs_utf8_is_sent_with_it(raw):
+    content, envelope = raw(recipient="jürgen@bücher.example", host={"name": "Groß, Jürgen"})
+
+    assert "SMTPUTF8" in envelope.mail_options
+    assert [each for _, each in getaddresses([header(content, "To").decode()])] == ["jürgen@xn--bcher-kva.example"]
+
+
+def test_an_address_without_a_name_is_an_address():
+    assert address_header("To", mailbox("a@b.example")) == "a@b.example"

@@ -1,0 +1,373 @@
+"""A channel that hangs holds up nobody else, is left alone for a while, and nothing is sent twice because of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Event, Lock, Thread
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from console import samples
+from models.claim import Claim
+from models.failures import Permanent, Transient
+from models.notification import Notification
+from tests.worker.desk import AT, START, Desk
+from worker import stopping as stopping_module
+from worker.channels import Message, Refused, Unresponsive
+from worker.destinations import FIRST_REST, LONGEST_REST, MOST_OF_A_KIND, Destinations
+from worker.outbox import Outbox
+from worker.stopping import Stopping
+
+SOON = 10
+"""Seconds: the promise for news of others; it takes a fraction of one."""
+
+
+class Endpoint:
+    """A channel that answers when it is told to, and remembers what it took; its URL is `fake:NAME`."""
+
+    is_personal = False
+    name = "https"
+
+    def __init__(self, name: str) -> None:
+        self.destination = f"https:{name}"
+        self.taken: list[str] = []
+        self.begun: list[str] = []
+        self.failure: Exception | None = None
+        self.answers = Event()
+        self.answers.set()
+        self.lock = Lock()
+        self.most = self.now = 0
+
+    def recipient(self, host: dict[str, Any] | None) -> str:
+        return self.destination
+
+    def send(self, message: Message) -> None:
+        with self.lock:
+            self.begun.append(message.booking["id"])
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            self.answers.wait(60)
+            if self.failure:
+                raise self.failure
+            self.taken.append(message.booking["id"])
+        finally:
+            with self.lock:
+                self.now -= 1
+
+
+@pytest.fixture
+def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Endpoint]]:
+    """By name: whoever is named for the first time is opened."""
+    opened: dict[str, Endpoint] = {}
+
+    def open_endpoint(url: str, _settings: Any) -> Endpoint:
+        return opened.setdefault(url, Endpoint(url))
+
+    monkeypatch.setattr("worker.announcer.open_channel", open_endpoint)
+    yield opened
+    for each in opened.values():
+        each.answers.set()
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopping]:
+    """Of this test alone."""
+    fresh = Stopping()
+    monkeypatch.setattr("worker.outbox.stopping", fresh)
+    yield fresh
+    fresh.wait()
+
+
+def booking(host: int, number: int) -> dict[str, Any]:
+    body = samples.created(f"b{host}-{number}", START, AT)
+    body["hostIds"] = [f"host-{host}"]
+    return body
+
+
+def add_host(desk: Desk, number: int) -> None:
+    desk.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=[f"fake:{number}"])
+
+
+def wait_until(holds: Callable[[], object], seconds: float = SOON) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def waiting(desk: Desk) -> list[Notification]:
+    return [row for row in desk.all(Notification) if row.status == "pending"]
+
+
+def another(desk: Desk, **changes: Any) -> Outbox:
+    """The sender of another process."""
+    office = desk.office
+    return Outbox(office.database, office.bell, office.outbox.announcer, office.outbox.clock, **changes)
+
+
+@pytest.fixture
+def sending(desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping) -> Iterator[Desk]:
+    """A worker that sends all the time, and two hosts with an endpoint each."""
+    for number in (1, 2):
+        add_host(desk, number)
+    ended = Event()
+
+    def work() -> None:
+        while not ended.wait(0.01):
+            desk.send_all()
+
+    worker = Thread(target=work)
+    worker.start()
+    yield desk
+    for each in endpoints.values():
+        each.answers.set()
+    ended.set()
+    worker.join()
+
+
+def test_news_of_another_host_leaves_while_one_hosts_endpoint_hangs(
+    sending: Desk, endpoints: dict[str, Endpoint]
+) -> None:
+    sending.tell(booking(1, 0))
+    wait_until(lambda: endpoints["fake:1"].taken)
+    endpoints["fake:1"].answers.clear()
+    sending.deliver(*(booking(1, number) for number in range(1, 151)))
+    sending.work_off()
+    wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
+    sending.tell(booking(2, 0))
+    wait_until(lambda: endpoints["fake:2"].taken)
+    assert endpoints["fake:1"].most == 1
+
+
+def test_of_one_destination_messages_leave_one_at_a_time_and_in_their_order(
+    sending: Desk, endpoints: dict[str, Endpoint]
+) -> None:
+    sending.deliver(*(booking(1, number) for number in range(20)))
+    sending.work_off()
+    wait_until(lambda: len(endpoints["fake:1"].taken) == 20)
+    owed = [row.booking_id for row in sending.all(Notification)]
+    assert endpoints["fake:1"].taken == owed
+    assert endpoints["fake:1"].most == 1
+
+
+def test_who_does_not_answer_in_time_rests_and_no_attempt_of_the_others_is_counted(
+    desk: Desk, endpoints: dict[str, Endpoint]
+) -> None:
+    add_host(desk, 1)
+    desk.deliver(*(booking(1, number) for number in range(5)))
+    desk.work_off()
+    endpoints["fake:1"].failure = Unresponsive("no answer in time")
+    desk.send_all()
+    rows = waiting(desk)
+    assert sorted(row.attempts for row in rows) == [0, 0, 0, 0, 1]
+    assert all(row.due_at > datetime.now(UTC) + FIRST_REST / 2 for row in rows)
+    assert all(row.claimed_by is None for row in rows)
+    assert len(endpoints["fake:1"].begun) == 1
+
+
+def test_what_is_owed_while_a_destination_rests_waits_without_being_tried(
+    desk: Desk, endpoints: dict[str, Endpoint]
+) -> None:
+    add_host(desk, 1)
+    desk.tell(booking(1, 0))
+    endpoints["fake:1"].failure = Unresponsive("no answer in time")
+    desk.send_all()
+    desk.tell(booking(1, 1))
+    desk.send_all()
+    own = next(row for row in waiting(desk) if row.attempts)
+    with desk.office.database.transaction() as session:
+        session.execute(update(Notification).where(Notification.id == own.id).values(due_at=datetime.now(UTC)))
+    assert desk.office.outbox.retry(str(own.id)).due_at > datetime.now(UTC) + FIRST_REST / 2
+    assert len(endpoints["fake:1"].begun) == 1
+    assert {row.attempts for row in waiting(desk)} == {0, 1}
+
+
+def test_a_rest_doubles_up_to_a_minute_and_ends_with_an_answer() -> None:
+    destinations = Destinations()
+    rests = []
+    for _ in range(40):
+        assert destinations.begin("a", "https", ["f"])
+        rests.append(destinations.rest("a"))
+        destinations.end("a")
+        assert not destinations.begin("a", "https", ["f"])
+        assert destinations.to_avoid() == {"f"}
+        destinations._known["a"].rests_until = 0
+    assert (rests[0], rests[1], rests[-1]) == (FIRST_REST, 2 * FIRST_REST, LONGEST_REST)
+    assert destinations.begin("a", "https", ["f"])
+    destinations.answered("a")
+    assert destinations.rest("a") == FIRST_REST
+
+
+def test_one_kind_of_channel_holds_a_share_of_the_threads_only() -> None:
+    destinations = Destinations()
+    begun = [destinations.begin(f"slack:{number}", "slack", [f"f{number}"]) for number in range(2 * MOST_OF_A_KIND)]
+    assert sum(begun) == MOST_OF_A_KIND
+    assert len(destinations.to_avoid()) == 2 * MOST_OF_A_KIND
+    assert destinations.begin("https:a", "https", ["a"])
+    destinations.end("slack:0")
+    assert len(destinations.to_avoid()) == MOST_OF_A_KIND
+
+
+def test_one_more_try_of_a_row_holds_up_nobody_else(
+    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping
+) -> None:
+    """Its own job waits for it, and sends others meanwhile."""
+    for number in (1, 2):
+        add_host(desk, number)
+    desk.tell(booking(1, 0))
+    endpoints["fake:1"].failure = Transient("busy")
+    desk.send_all()
+    endpoints["fake:1"].answers.clear()
+    with desk.office.database.transaction() as session:
+        session.execute(update(Notification).values(due_at=datetime.now(UTC)))
+    [row] = waiting(desk)
+    job = Thread(target=desk.office.outbox.retry, args=(str(row.id),))
+    job.start()
+    wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
+    desk.tell(booking(2, 0))
+    wait_until(lambda: endpoints["fake:2"].taken)
+    endpoints["fake:1"].answers.set()
+    job.join()
+    assert [each.attempts for each in waiting(desk)] == [2]
+
+
+def test_the_lease_is_renewed_while_a_message_is_under_way(
+    sending: Desk, endpoints: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("models.notification", "worker.outbox"):
+        monkeypatch.setattr(f"{module}.SEND_LEASE", timedelta(seconds=1.5))
+    sending.tell(booking(1, 0))
+    wait_until(lambda: endpoints["fake:1"].taken)
+    endpoints["fake:1"].answers.clear()
+    sending.tell(booking(1, 1))
+    wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
+    other = another(sending, worker="another")
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        assert not other.work_off()
+        time.sleep(0.05)
+    endpoints["fake:1"].answers.set()
+    wait_until(lambda: not waiting(sending))
+    assert len(endpoints["fake:1"].begun) == 2
+
+
+@pytest.mark.parametrize("failure", [None, Transient("busy"), Permanent("never")])
+def test_who_lost_the_lease_does_not_write_the_result(
+    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, failure: Exception | None
+) -> None:
+    add_host(desk, 1)
+    desk.tell(booking(1, 0))
+    endpoint = endpoints["fake:1"]
+    endpoint.failure = failure
+    endpoint.answers.clear()
+    worker = Thread(target=desk.send_all)
+    worker.start()
+    wait_until(lambda: endpoint.begun)
+    with desk.office.database.transaction() as session:
+        session.execute(update(Notification).values(claimed_by="another"))
+    endpoint.answers.set()
+    worker.join()
+    [row] = desk.all(Notification)
+    assert (row.status, row.attempts, row.claimed_by, row.last_error) == ("pending", 0, "another", None)
+
+
+def test_who_is_asked_to_stop_ends_what_hangs_and_gives_it_back(
+    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stopping_module, "GRACE", timedelta(milliseconds=200))
+    add_host(desk, 1)
+    desk.deliver(*(booking(1, number) for number in range(3)))
+    desk.work_off()
+    endpoint = endpoints["fake:1"]
+    endpoint.answers.clear()
+    endpoint.failure = Unresponsive("ended")
+    monkeypatch.setattr("worker.deadline.end_all", endpoint.answers.set)
+    worker = Thread(target=desk.send_all)
+    worker.start()
+    wait_until(lambda: endpoint.begun)
+    stopping.request()
+    worker.join(SOON)
+    stopping.wait()
+    assert not desk.office.outbox.work_off()
+    assert len(endpoint.begun) == 1
+    assert [(row.attempts, row.claimed_by) for row in waiting(desk)] == [(0, None)] * 3
+    assert all(row.due_at <= datetime.now(UTC) for row in waiting(desk))
+
+
+def claims(desk: Desk) -> list[list[int]]:
+    with desk.office.database.reading() as session:
+        return [claim.row_ids for claim in session.scalars(select(Claim))]
+
+
+def test_what_is_being_sent_is_claimed_and_nothing_once_all_is_sent(
+    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping
+) -> None:
+    for number in (1, 2):
+        add_host(desk, number)
+    desk.deliver(booking(1, 0), booking(2, 0))
+    desk.work_off()
+    ids = sorted(row.id for row in desk.all(Notification))
+    for endpoint in endpoints.values():
+        endpoint.answers.clear()
+    worker = Thread(target=desk.send_all)
+    worker.start()
+    wait_until(lambda: all(endpoint.begun for endpoint in endpoints.values()))
+    assert claims(desk) == [ids]
+    for endpoint in endpoints.values():
+        endpoint.answers.set()
+    worker.join()
+    assert claims(desk) == []
+
+
+@pytest.mark.parametrize("channel", ["fake:1", "log:"])
+def test_an_isolated_row_is_sent_alone_under_a_claim_of_its_own(
+    desk: Desk, endpoints: dict[str, Endpoint], channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in (1, 2):
+        desk.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=[channel])
+    desk.deliver(*(booking(number, 0) for number in (1, 2)))
+    desk.work_off()
+    endpoints[channel].name = channel.partition(":")[0]
+    with desk.office.database.transaction() as session:
+        session.execute(update(Notification).values(is_isolated=True, channel=endpoints[channel].name))
+    alone: list[list[list[int]]] = []
+    monkeypatch.setattr(Endpoint, "send", lambda *_: alone.append(claims(desk)))
+    desk.send_all()
+    assert alone == [[[row.id]] for row in desk.all(Notification)]
+    assert {row.status for row in desk.all(Notification)} == {"done"}
+
+
+@pytest.mark.parametrize(("after", "status"), [(timedelta(minutes=59), "pending"), (timedelta(minutes=61), "dead")])
+def test_a_refusal_that_often_passes_is_final_after_an_hour(
+    desk: Desk, endpoints: dict[str, Endpoint], after: timedelta, status: str
+) -> None:
+    add_host(desk, 1)
+    desk.tell(booking(1, 0))
+    outbox, now = desk.office.outbox, datetime.now(UTC)
+    endpoints["fake:1"].failure = Refused("the platform answered 404")
+    desk.send_all()
+    [row] = desk.all(Notification)
+    outbox.clock = lambda: now + after
+    outbox.retry(str(row.id))
+    [row] = desk.all(Notification)
+    assert (row.status, row.attempts, row.last_error) == (status, 2, "the platform answered 404")
+    if status == "pending":
+        assert row.due_at <= now + timedelta(minutes=61)
+
+
+def test_a_refused_message_that_was_replayed_has_another_hour(desk: Desk, endpoints: dict[str, Endpoint]) -> None:
+    add_host(desk, 1)
+    desk.tell(booking(1, 0))
+    outbox, now = desk.office.outbox, datetime.now(UTC)
+    endpoints["fake:1"].failure = Refused("the platform answered 404")
+    desk.send_all()
+    [row] = desk.all(Notification)
+    outbox.clock = lambda: now + timedelta(hours=2)
+    outbox.retry(str(row.id))
+    outbox.clock = lambda: now + timedelta(hours=3)
+    outbox.retry(str(row.id))
+    [row] = desk.all(Notification)
+    assert (row.status, row.attempts) == ("pending", 1)

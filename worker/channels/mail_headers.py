@@ -1,0 +1,94 @@
+"""Headers of a mail, folded by ourselves: before 3.11.12 Python drops the quotes of a long name (CVE-2025-1795)."""
+
+import re
+import unicodedata
+from email.header import Header
+from email.headerregistry import Address
+from email.policy import EmailPolicy
+
+import idna
+
+from worker.channels.letter import LONGEST_NAME
+from worker.channels.untrusted import one_line
+
+MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[^\s@]{1,253})")
+"""Addresses as people have them: letters of any script, but nothing quoted and no comments."""
+LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+DOMAIN = re.compile(rf"(?:{LABEL}\.)*{LABEL}")
+LONGEST_DOMAIN = 253
+ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+"""Names that need no quotes (RFC 5322)."""
+LINE = 76
+"""Characters of a folded line."""
+
+
+class FoldedHeader(str):
+    """A header's value as it goes out, with its line breaks. `EmailMessage` takes whatever has a name and can fold."""
+
+    name: str
+
+    def fold(self, *, policy: EmailPolicy) -> str:
+        """The whole header."""
+        return f"{self.name}: {self}{policy.linesep}"
+
+
+def plain_header(name: str, value: str) -> FoldedHeader:
+    """A value that needs no folding."""
+    header = FoldedHeader(value)
+    header.name = name
+    return header
+
+
+def text_header(name: str, text: str) -> FoldedHeader:
+    """Text on one or more lines, of which the first is never empty."""
+    charset = "us-ascii" if _is_plain(text) else "utf-8"
+    return plain_header(name, Header(text, charset, LINE, name).encode(linesep="\r\n"))
+
+
+def address_header(name: str, address: Address) -> FoldedHeader:
+    """One address, and nothing in its name can become another."""
+    called = _phrase(name, address.display_name)
+    fits = len(called) + len(address.addr_spec) < LINE
+    value = f"{called}{' ' if fits else chr(13) + chr(10) + ' '}<{address.addr_spec}>" if called else address.addr_spec
+    return plain_header(name, value)
+
+
+def mailbox(address: str, name: str = "") -> Address | None:
+    """An address as a header takes it, its domain in ASCII; None if it is not exactly one.
+
+    Args:
+        address: such as a person writes it.
+        name: whose it is; made fit for one line.
+    """
+    parts = MAILBOX.fullmatch(address)
+    domain = _ascii(parts["domain"]) if parts and parts["local"].isprintable() else None
+    return Address(one_line(name, LONGEST_NAME), parts["local"], domain) if parts and domain else None
+
+
+def _ascii(domain: str) -> str | None:
+    """A domain by IDNA 2008, where each letter stays what it is: `ß` does not become `ss`, as it did in 2003."""
+    try:
+        labels = [_ascii_label(label) for label in domain.split(".")]
+    except (idna.IDNAError, UnicodeError):
+        return None
+    name = ".".join(labels)
+    return name if DOMAIN.fullmatch(name) and len(name) <= LONGEST_DOMAIN else None
+
+
+def _ascii_label(label: str) -> str:
+    return label if label.isascii() else idna.alabel(unicodedata.normalize("NFC", label.lower())).decode()
+
+
+def _phrase(header: str, name: str) -> str:
+    """A name in front of an address (RFC 5322, RFC 2047)."""
+    if not _is_plain(name):
+        return Header(name, "utf-8", LINE, header).encode(linesep="\r\n")
+    if ATOMS.fullmatch(name):
+        return name
+    escaped = re.sub(r'(["\\])', r"\\\1", name)
+    return f'"{escaped}"'
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it may stand as it is: who reads what looks encoded decodes it, in quotes too."""
+    return text.isascii() and "=?" not in text
