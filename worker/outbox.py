@@ -17,7 +17,7 @@ from models.claim import Claim
 from models.database import Database
 from models.failures import Permanent, describe
 from models.intervention import BY_RQ, Intervention
-from models.notification import SEND_LEASE, Notification
+from models.notification import IS_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
 from worker.announcer import Announcer, message_of
@@ -423,8 +423,8 @@ class Outbox:
 
 
 def _why_not_to_send(notification: Notification, now: datetime) -> str:
-    """Asked right before: why it is not worth sending any more, or nothing. What a row says of itself belongs here."""
-    return ""
+    """Asked right before: why it is not worth sending any more, or nothing."""
+    return IS_OVER if notification.is_over(now) else ""
 
 
 def _ids(addressed: Iterable[Addressed]) -> set[int]:
