@@ -98,6 +98,13 @@ CATALOGUE: dict[str, Fault] = {
         within=KILLED_WORKER,
         instead=_worker_dies("carrying"),
     ),
+    "poison": Fault(
+        "deliveries whose processing ends the worker, each time",
+        kills.deliver_poison,
+        within=KILLED_WORKER,
+        hook="tests.faults.death:of_some_bookings",
+    ),
+    "large-batch": Fault("220 bodies of 95 KB of one webinar waited together", crowds.large_batch),
     "scheduler": Fault("RQ's scheduler killed", kills.kill_scheduler),
     "cron": Fault("cron killed, and the bells lost", kills.kill_cron, SQLITE, within=LOST_BELL),
     "receiver": Fault("receiver's server process killed under load", kills.kill_receiver),

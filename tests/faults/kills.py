@@ -5,10 +5,15 @@ from collections.abc import Callable
 
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE
 
+from models.delivery import identify
+from tests.faults.death import POISON
 from tests.faults.outages import SHORT, lose_the_bells
 from tests.faults.scene import Scene
+from tests.faults.stories import one_more
 
 SENDERS_OF_A_CREW = 2
+DEADLY = 2
+"""Deliveries that end each worker that handles them."""
 SCHEDULERS = SCHEDULER_KEY_TEMPLATE % "*"
 
 
@@ -41,6 +46,15 @@ def die_at_the_place(scene: Scene) -> None:
     scene.arm()
     scene.tell_one_more()
     scene.until_dead()
+
+
+def deliver_poison(scene: Scene) -> None:
+    """Under load, and two at once: deliveries that end each worker that handles them."""
+    for number in range(DEADLY):
+        scene.pause(0.5, 1.5)
+        (body,) = one_more(f"{POISON}-{number}").bodies
+        scene.ledger.deadly.add(identify(body))
+        scene.load.post(body)
 
 
 def die_while_carrying(scene: Scene) -> None:

@@ -26,12 +26,14 @@ class Ledger:
         kept: delivery id -> body, for what was answered 200.
         answers: every answer, and every line that broke.
         strange: answers that do not name the delivery, or have a status that the door does not document.
+        deadly: ids of deliveries that end whoever handles them, and that have to be dead in the end.
     """
 
     kept: dict[str, bytes] = field(default_factory=dict)
     sent: dict[str, bytes] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
+    deadly: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
     def send(self, body: bytes) -> str:

@@ -7,7 +7,8 @@ from string import Template
 
 from models.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
 from models.notification import SEND_LEASE
-from models.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, REDIS_TIMEOUT_SECONDS
+from models.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT
+from models.redis_client import REDIS_TIMEOUT_SECONDS
 from models.todo import FIRST_BACKOFF, OWN_JOB_GRACE
 from receiver.__main__ import CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT

@@ -65,6 +65,15 @@ def one_more(booking_id: str, minute: int = 0) -> Story:
     return Story(booking_id, (json.dumps(body).encode(),), Ending("confirmed", start, 1))
 
 
+def of_a_webinar(booking_id: str, changes: int, guests: int) -> Story:
+    """A booking with many guests that changes often: each body holds all of them."""
+    start = BOOKED_AT + timedelta(days=2)
+    attendees = [samples.guest(number + 1) | {"notes": "As told by the form. " * 4} for number in range(guests)]
+    times = [BOOKED_AT + timedelta(seconds=number) for number in range(changes)]
+    bodies = [samples.created(booking_id, start, at, attendees=attendees, updatedAt=at.isoformat()) for at in times]
+    return Story(booking_id, tuple(json.dumps(body).encode() for body in bodies), Ending("confirmed", start, guests))
+
+
 def _told(random: Random, number: int, plot: list[str]) -> Story:
     booking_id = f"booking-{number}"
     start, at = BOOKED_AT + timedelta(days=2, hours=number), BOOKED_AT + timedelta(seconds=number)
