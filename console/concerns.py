@@ -65,6 +65,12 @@ def _of_redis_only(seen: Survey) -> Iterator[Concern]:
         yield Concern(
             f"{count(held.count, 'webhook', 'webhooks')} {are} in Redis only{since}: do not restart or empty it"
         )
+    for queue, resting in seen.left_behind.items():
+        yield Concern(
+            f"{count(resting, 'webhook rests', 'webhooks rest')} in the queue {queue}, and no worker works at it"
+            " (an older version's, or of another REDIS_PREFIX): if it is this platform's, take them",
+            f"python -m console adopt-queue {queue}",
+        )
 
 
 def _of_processes(seen: Survey) -> Iterator[Concern]:

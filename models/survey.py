@@ -17,6 +17,7 @@ from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
+from models.other_queues import left_behind
 from models.queue import BOXES, Bell, Box
 from models.reconciliation import Reconciled
 from models.redis_only import RedisOnly
@@ -83,6 +84,7 @@ class Survey:
         reconciled: how reconciling goes; None if nobody does it.
         write_fault: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
+        left_behind: webhooks in queues of other names that no worker works at; see `other_queues`.
         deaths: by box, how many workers died within `pulse.DEATHS_COUNT_FOR`.
         failing: deliveries that fail again and again.
         from_future: deliveries whose time of receipt has not come yet.
@@ -99,6 +101,7 @@ class Survey:
     reconciled: Reconciled | None = None
     write_fault: SQLAlchemyError | None = None
     redis_only: RedisOnly | None = None
+    left_behind: Mapping[str, int] = field(default_factory=dict)
     deaths: Mapping[Box, int] = field(default_factory=dict)
     failing: Causes = field(default_factory=Causes)
     from_future: int = 0
@@ -164,6 +167,7 @@ def _of_redis(bell: Bell) -> dict[str, Any]:
         jobs={box: _jobs(bell, box) for box in BOXES},
         next_runs=pulse.next_runs(bell.redis),
         redis_only=redis_only.read(bell.redis),
+        left_behind=left_behind(bell.redis, bell.queue("inbox").name),
         deaths={box: deaths.get(bell.queue(box).name, 0) for box in BOXES},
     )
 

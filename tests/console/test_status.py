@@ -20,8 +20,9 @@ from models.database import Database
 from models.delivery import Delivery, Letter
 from models.incident import Incident
 from models.migration import migrate
-from models.queue import BOXES, Bell
+from models.queue import BOXES, Bell, connect
 from models.reconciliation import Reconciliation
+from models.vault import Vault
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.stores import read_only
@@ -367,3 +368,14 @@ def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, red
     schedule._run("sweep", lambda _office, _now: None, desk.office, timedelta(seconds=15))
     moment = pulse.next_runs(redis)["sweep"]
     assert timedelta(0) < moment - pulse.clock(redis) <= timedelta(seconds=15)
+
+
+def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Desk, redis_url: str) -> None:
+    other = Bell(connect(redis_url, "old", "old/0"))
+    other.carry(Letter.of(b"{}", "default", datetime.now(UTC), Vault([])))
+    [(what, command)] = concerns()
+    assert what.startswith("1 webhook rests in the queue old-inbox")
+    assert command == "python -m console adopt-queue old-inbox"
+    assert ask("adopt-queue", "old-inbox", "--yes").exit_code == 1
+    assert ask("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0
+    assert healthy.office.bell.queue("inbox").count == 2  # it, and the bell
