@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from multiprocessing import parent_process
 from pathlib import Path
+from stat import S_ISSOCK
 
 IDLE, INTERVAL, PROBES = timedelta(seconds=10), timedelta(seconds=5), 3
 """A peer that is silent is asked after IDLE, and given up after so many unanswered questions."""
@@ -31,9 +32,11 @@ def keep_alive() -> None:
     Granian has no option for it, and does not show its socket. So we look for it among our own.
     """
     for file in list(Path("/dev/fd").iterdir()):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(file.name))) as line:
-            if line.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                _keep_alive(line)
+        with suppress(OSError):  # one that was closed meanwhile
+            if S_ISSOCK(os.stat(int(file.name)).st_mode):
+                with socket.socket(fileno=os.dup(int(file.name))) as line:
+                    if line.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        _keep_alive(line)
 
 
 def _keep_alive(line: socket.socket) -> None:

@@ -88,7 +88,8 @@ def receiver_process(folder: Path, redis_url: str, **settings: str) -> Iterator[
     database.close()
     port = free_port()
     stores = dict(DATABASE_URL=f"sqlite:///{folder / 'inbox.db'}", REDIS_URL=redis_url, PORT=str(port))
-    env = environment(**stores, WEBHOOK_KEYS=f"{OLD_KEY},{KEY}", WEBHOOK_MAX_BODY=str(MAX_BODY), **settings)
+    keys = dict(WEBHOOK_KEYS=f"{OLD_KEY},{KEY}", WEBHOOK_MAX_BODY=str(MAX_BODY))
+    env = environment(**(stores | keys | settings))
     log = folder / "receiver.log"
     with log.open("wb") as out:
         popen = subprocess.Popen([sys.executable, "-m", "receiver"], cwd=folder, env=env, stdout=out, stderr=out)

@@ -114,6 +114,13 @@ def listens(port: int) -> bool:
         return line.connect_ex(("127.0.0.1", port)) == 0
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 @pytest.fixture
 def metered(tmp_path: Path) -> dict[str, str]:
     return {"METRICS_PORT": str(free_ports(1)), "TMPDIR": str(tmp_path)}
@@ -147,8 +154,8 @@ def test_who_shows_the_numbers_ends_with_a_receiver_that_was_killed_and_cleans_u
         process.popen.wait(PATIENCE_SECONDS)
         until(lambda: not listens(port))
         until(lambda: not list(tmp_path.glob("meetergo-inbox-*")))
-        for orphan in family[1:]:  # Granian's own children stay
-            os.kill(orphan, signal.SIGKILL)
+        until(lambda: not listens(process.port))
+        until(lambda: not [pid for pid in family if is_alive(pid)])
 
 
 @pytest.mark.parametrize(("module", "offset"), [("receiver", 0), ("worker", 1), ("worker.schedule", 2)])
