@@ -1,6 +1,6 @@
 """`notifications replay`: sends what could not be sent, and on purpose what was told already."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,8 +56,9 @@ def replay_notifications(
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
     console = Console(quiet=as_json, highlight=False)
     with operators_office() as office:
-        rows = _found(office, ids, chosen | ({"status": "dead"} if dead else {}))
-        to_send = [row for row in rows if row.status == "dead" or (again and row.status == "done")]
+        rows, old = _found(office, ids, chosen | ({"status": "dead"} if dead else {}))
+        meant = [row for row in rows if row.status == "dead" or (again and row.status == "done")]
+        to_send = [row for row in meant if superseded or row.id not in old]
         _show(console, rows, to_send, again)
         told: Json = {"notifications": [of_notification(row) for row in to_send]}
         if to_send and not dry_run:
@@ -65,20 +66,37 @@ def replay_notifications(
                 ask(f"\nSend {count(len(to_send), 'notification')}?")
             repair = Repair(office, by, reason, tells_again=again, superseded=superseded)
             told |= _send(console, repair, [row.id for row in to_send])
+        _close(console, office, Repair(office, by, reason), [row for row in meant if row not in to_send], dry_run)
     if as_json:
         print_json(told)
 
 
-def _found(office: Office, ids: Sequence[int], chosen: dict[str, Any]) -> Sequence[Notification]:
+def _close(console: Console, office: Office, repair: Repair, old: Sequence[Notification], dry_run: bool) -> None:
+    """What is dead and not the latest any more has come to its end; what was told is left as it is."""
+    if not old:
+        return
+    if not dry_run:
+        repair.replay_notifications([row.id for row in old if row.status == "dead"], datetime.now(UTC))
+    said = "would be closed, not sent" if dry_run else "closed, not sent"
+    console.print(
+        f"{count(len(old), 'notification')} {said}: something newer was told since. Add --superseded to send it."
+    )
+
+
+def _found(
+    office: Office, ids: Sequence[int], chosen: dict[str, Any]
+) -> tuple[Sequence[Notification], Collection[int]]:
+    """Those that are meant, and the ids of those which are not the latest any more."""
     query: Select[Any] = search_for(**chosen).notifications()
     if ids:
         query = select(Notification).where(Notification.id.in_(ids))
     with office.database.reading() as session:
         rows: Sequence[Notification] = session.scalars(query.order_by(None).order_by(Notification.id)).all()
+        old = {row.id for row in rows if row.status != "pending" and row.is_superseded(session)}
     missing = sorted({*ids} - {row.id for row in rows})
     if missing:
         raise click.ClickException(f"there is no notification {missing[0]}: `notifications list` shows their ids")
-    return rows
+    return rows, old
 
 
 def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Notification], again: bool) -> None:

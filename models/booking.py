@@ -19,8 +19,6 @@ BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
 NewsKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
 TIMES = ("starts_at", "ends_at")
-DETAILS = ("meeting_link",)
-"""Of a confirmed booking: what its readers are told of when it is another, beside its times and its hosts."""
 LONGEST_MEETING = timedelta(days=7)
 """A meeting that began earlier is not looked for."""
 IS_LINKED = "kind = 'linked'"
@@ -232,7 +230,7 @@ def _news(before: Mapping[str, Any] | None, after: Mapping[str, Any], someone_le
     news: list[NewsKind] = ["rescheduled"] if different & {*TIMES} else []
     if someone_left:
         return [*news, "attendee_left"]
-    return news or (["updated"] if different & {*DETAILS, "host_ids"} else [])
+    return news or (["updated"] if "host_ids" in different else [])
 
 
 class BookingChange(Model):
@@ -270,11 +268,6 @@ class BookingChange(Model):
         """Changes that a delivery made: of its booking, or else of the owners of any."""
         its = cls.booking_id == delivery.booking_id if delivery.booking_id else text(IS_LINKED)
         return and_(its, cls.delivery_id == delivery.id)
-
-    @property
-    def changes_details(self) -> bool:
-        """Whether it concerns more than who hosts it."""
-        return bool({*DETAILS, *TIMES} & (self.before or {}).keys())
 
     @property
     def was(self) -> dict[str, Any] | None:

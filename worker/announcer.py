@@ -170,8 +170,8 @@ def _kinds(change: BookingChange, reader: Reader, *, is_new: bool) -> Sequence[N
     if is_new:
         is_worth_it = change.booking.status == "confirmed" and change.kind != "linked"
         return ["created"] if is_worth_it else []
-    if change.news == ["updated"] and reader.channel.is_personal and not change.changes_details:
-        return []  # another host came or went: this one knows nothing of them
+    if change.news == ["updated"] and reader.channel.is_personal:
+        return []  # another host came or went
     return change.news
 
 

@@ -17,7 +17,7 @@ from models.claim import Claim
 from models.database import Database
 from models.failures import Permanent, describe
 from models.intervention import BY_RQ, Intervention
-from models.notification import IS_OVER, SEND_LEASE, Notification
+from models.notification import IS_OVER, IS_SUPERSEDED, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from models.queue import Bell
 from worker.announcer import Announcer, message_of
@@ -171,6 +171,9 @@ class Outbox:
                 notification = session.get(Notification, notification_id, with_for_update=True)
                 if notification and notification.status == "dead":
                     Intervention.record(session, "replayed", notification, self.clock(), by=BY_RQ)
+                    if notification.is_superseded(session):
+                        notification.end_unsent(IS_SUPERSEDED, self.clock())
+                        return notification
                     self.announcer.readdress(session, notification)
                 if notification is None or not notification.wants_another_try(self.clock()):
                     return notification

@@ -99,11 +99,13 @@ class Repair:
     def replay_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
         """Lets dead notifications start over; those that were told go out once more, if that is wanted."""
 
-        def replay(session: Session) -> list[Notification]:
+        def replay(session: Session) -> tuple[list[Notification], list[str]]:
             rows = _lock(session, Notification.id.in_(ids))
-            return [again for row in rows for again in self._again(session, row, now)]
+            told = [again for row in rows for again in self._again(session, row, now)]
+            return told, [str(row.id) for row in rows if row.last_error == IS_SUPERSEDED]
 
-        told = in_transaction(self.office.database, replay)
+        told, closed = in_transaction(self.office.database, replay)
+        self.office.bell.forget("outbox", *closed)
         keys = [str(row.id) for row in told]
         return Repaired(keys, told, left=len(ids) - len(keys), heard=self._wake("outbox", keys))
 
@@ -155,6 +157,7 @@ class Repair:
         if not self.superseded and notification.is_superseded(session):
             if notification.status == "dead":
                 notification.end_unsent(IS_SUPERSEDED, now)
+                Intervention.record(session, "ignored", notification, now, by=self.by, reason=self.reason)
             return
         if notification.status == "dead":
             self.office.outbox.announcer.readdress(session, notification)

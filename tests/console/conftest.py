@@ -20,7 +20,7 @@ from models.endpoint import Endpoint
 from models.platform_user import PlatformUser
 from tests.console.keyboard import BROKEN
 from tests.worker.conftest import desk, open_desk, provider, three_hosts
-from tests.worker.desk import AT, START, Desk, later
+from tests.worker.desk import AT, START, Desk, later, soon
 
 __all__ = ["desk", "open_desk", "provider", "three_hosts"]
 
@@ -45,9 +45,9 @@ def busy(open_desk: Callable[..., Desk]) -> Desk:
     desk.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
     link = {"meetingInfo": {"channel": "zoom", "meetingLink": "https://zoom.example/j/1?pwd=a-zoom-password"}}
     desk.tell(samples.created("b1", START, AT, **link))
-    desk.tell(samples.rescheduled("b1", later(100), later(1), START, **link))
-    desk.tell(samples.cancelled("b1", later(100), later(2)))
-    desk.tell(samples.created("unhosted-1", later(50), AT, hosts=[], hostIds=["nobody"], **link))
+    desk.tell(samples.rescheduled("b1", soon(100), later(1), START, **link))
+    desk.tell(samples.cancelled("b1", soon(100), later(2)))
+    desk.tell(samples.created("unhosted-1", soon(50), AT, hosts=[], hostIds=["nobody"], **link))
     desk.tell(BROKEN, b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}')
     desk.send_all()
     return desk

@@ -129,7 +129,7 @@ def test_a_delivery_is_shown_with_what_it_changed_and_told(busy: Desk) -> None:
         ("rescheduled", "http"),
     ]
     sheet = ask("deliveries", "show", delivery_id).stdout
-    assert "starts_at  2024-01-15 08:00:00 -> 2024-01-14 17:10:00" in sheet
+    assert "starts_at  2124-01-15 08:00:00 -> 2124-01-15 09:40:00" in sheet
     assert '"secret": "***"' in sheet
 
 

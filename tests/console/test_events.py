@@ -61,8 +61,8 @@ def test_it_begins_earlier_if_asked(busy: Desk) -> None:
     said = re.sub(" +", " ", done.stdout)
     for words in (
         "→ delivery received ",
-        "• booking created b1 starts at 2024-01-15 08:00:00",
-        "• booking rescheduled b1 starts_at: 2024-01-15 08:00:00 -> 2024-01-14 17:10:00, ends_at",
+        "• booking created b1 starts at 2124-01-15 08:00:00",
+        "• booking rescheduled b1 starts_at: 2124-01-15 08:00:00 -> 2124-01-15 09:40:00, ends_at",
         "• booking cancelled b1 status: confirmed -> cancelled, ",
         "✗ delivery dead ",
         "try 1: the body is not JSON",

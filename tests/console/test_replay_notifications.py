@@ -11,7 +11,7 @@ from console import samples
 from console.replay_notifications import replay_notifications
 from models.failures import Permanent
 from models.intervention import Intervention
-from models.notification import Notification
+from models.notification import IS_SUPERSEDED, Notification
 from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels import Message
@@ -41,7 +41,7 @@ def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_dead_are_sent(desk: Desk, type_in: Type, told: list[str]) -> None:
-    result = type_in(replay_notifications, "--dead", "--reason", "they are back", "--yes")
+    result = type_in(replay_notifications, "--dead", "--superseded", "--reason", "they are back", "--yes")
     assert result.exit_code == 0, result.output
     assert "nobody there" in result.output
     box = desk.office.bell.queue("outbox")
@@ -51,6 +51,19 @@ def test_the_dead_are_sent(desk: Desk, type_in: Type, told: list[str]) -> None:
     assert [(act.kind, act.notification_id, act.by, act.reason) for act in desk.all(Intervention)] == [
         ("replayed", 1, "the-operator", "they are back")
     ]
+
+
+def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(desk: Desk, type_in: Type, told: list[str]) -> None:
+    """That it was booked: its host knows by now that it was cancelled."""
+    result = type_in(replay_notifications, "--dead", "--yes")
+    assert result.exit_code == 0, result.output
+    assert "1 notification closed, not sent: something newer was told since. Add --superseded to send it." in (
+        " ".join(result.output.split())
+    )
+    desk.send_all()
+    assert told == []
+    assert [(row.status, row.last_error) for row in desk.all(Notification)] == [("done", IS_SUPERSEDED), ("done", None)]
+    assert desk.office.bell.queue("outbox").failed_job_registry.get_job_ids() == []
 
 
 def test_what_was_told_is_left_alone_unless_it_is_wanted_again(desk: Desk, type_in: Type, told: list[str]) -> None:
@@ -66,7 +79,7 @@ def test_what_was_told_is_left_alone_unless_it_is_wanted_again(desk: Desk, type_
 
 def test_what_is_on_its_way_once_more_is_not_sent_twice(desk: Desk, type_in: Type, told: list[str]) -> None:
     for _ in range(2):
-        type_in(replay_notifications, "--booking", "b1", "--again", "--yes")
+        type_in(replay_notifications, "--booking", "b1", "--again", "--superseded", "--yes")
     desk.send_all()
     assert len(told) == 2
 
@@ -76,17 +89,18 @@ def test_a_dry_run_or_a_no_changes_nothing(
     desk: Desk, type_in: Type, told: list[str], redis: Redis, words: list[str]
 ) -> None:
     before = everything(desk.office.database, redis)
-    result = type_in(replay_notifications, "--booking", "b1", "--again", *words, answers="n\n")
+    result = type_in(replay_notifications, "--booking", "b1", "--again", "--superseded", *words, answers="n\n")
     assert "2 notifications would be sent" in result.output
     assert everything(desk.office.database, redis) == before
 
 
 def test_json_says_what_would_be_sent_and_what_was(desk: Desk, type_in: Type, told: list[str]) -> None:
     assert type_in(replay_notifications, "--dead", "--json").exit_code == 2
-    said = json.loads(type_in(replay_notifications, "--dead", "--dry-run", "--json").stdout)
+    dead = ("--dead", "--superseded", "--json")
+    said = json.loads(type_in(replay_notifications, *dead, "--dry-run").stdout)
     assert [row["last_error"] for row in said.pop("notifications")] == ["nobody there"]
     assert said == {}
-    said = json.loads(type_in(replay_notifications, "--dead", "--yes", "--json").stdout)
+    said = json.loads(type_in(replay_notifications, *dead, "--yes").stdout)
     assert (said["sent"], said["workers_were_woken"]) == ([1], True)
 
 

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 
 from console import samples
-from tests.faults.stories import BOOKED_AT
+from tests.faults.stories import AHEAD, BOOKED_AT
 
 PATIENCE_SECONDS = 30
-START = BOOKED_AT + timedelta(days=2)
+START = BOOKED_AT + AHEAD
 
 
 @dataclass

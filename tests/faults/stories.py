@@ -10,6 +10,8 @@ from console import samples
 
 BODIES_OF_A_STORY = 4
 BOOKED_AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+AHEAD = timedelta(days=36_500)
+"""From when it was booked to the meeting, of which nobody is told once it is over."""
 REPEATED, LATE = 0.1, 1.5
 """The share of bodies that come twice, and by how many steps a body may come too late or too early."""
 
@@ -60,7 +62,7 @@ def as_posted(random: Random, told: list[Story]) -> list[bytes]:
 def one_more(booking_id: str, minute: int = 0) -> Story:
     """A booking that is only created."""
     at = BOOKED_AT + timedelta(minutes=minute)
-    start = at + timedelta(days=2)
+    start = at + AHEAD
     body = samples.created(booking_id, start, at)
     return Story(booking_id, (json.dumps(body).encode(),), Ending("confirmed", start, 1))
 
@@ -76,7 +78,7 @@ def of_a_webinar(booking_id: str, changes: int, guests: int) -> Story:
 
 def _told(random: Random, number: int, plot: list[str]) -> Story:
     booking_id = f"booking-{number}"
-    start, at = BOOKED_AT + timedelta(days=2, hours=number), BOOKED_AT + timedelta(seconds=number)
+    start, at = BOOKED_AT + AHEAD + timedelta(hours=number), BOOKED_AT + timedelta(seconds=number)
     status, guests = "confirmed", 2 if "left" in plot else 1
     bodies = []
     for act in plot:

@@ -70,3 +70,8 @@ class Desk:
 
 def later(minutes: int) -> datetime:
     return AT + timedelta(minutes=minutes)
+
+
+def soon(minutes: int) -> datetime:
+    """Some minutes after the samples' meeting would have begun."""
+    return START + timedelta(minutes=minutes)

@@ -165,11 +165,6 @@ def test_two_older_moves_that_come_late_are_two_messages(desk: Desk) -> None:
     assert rows[-1].payload["booking"]["starts_at"] == (START + timedelta(hours=3)).isoformat()
 
 
-def test_another_link_is_told(desk: Desk) -> None:
-    desk.tell(body(0, "host-1"), body(1, "host-1", meetingInfo={"meetingLink": "https://other.example/1"}))
-    assert told(desk) == [("h1", "created"), ("h1", "updated")]
-
-
 def test_nothing_is_sent_of_a_meeting_that_is_over_and_it_says_why(desk: Desk) -> None:
     past = datetime.now(UTC) - timedelta(hours=2)
     desk.tell(body(0, "host-1", start=past))
@@ -414,7 +409,7 @@ def test_what_each_heard_last_is_what_the_row_says(a_lasting_desk: Desk) -> None
             is_there = reader in readers and row["status"] == "confirmed"
             assert (message.kind != "cancelled") == is_there, reader
             if is_there:
-                for name in ("status", "starts_at", "ends_at", "meeting_link", "platform_user_id"):
+                for name in ("status", "starts_at", "ends_at", "platform_user_id"):
                     if name != "platform_user_id" or reader == "log":
                         assert message.booking[name] == row[name], (reader, name)
         keys = [each.key for each in desk.all(Notification)]

@@ -49,7 +49,7 @@ ENGLISH = Wording(
     lead={
         "created": "A new meeting has been booked.",
         "rescheduled": "This meeting has been moved to a new time.",
-        "updated": "The details of this meeting have changed.",
+        "updated": "This meeting has other hosts than before.",
         "cancelled": "This meeting has been cancelled.",
         "attendee_left": "A guest can no longer attend. The meeting itself has not been cancelled.",
         "summary": "From now on you are told of your bookings here. These are the next ones.",
@@ -91,7 +91,7 @@ GERMAN = Wording(
     lead={
         "created": "Es wurde ein neuer Termin gebucht.",
         "rescheduled": "Dieser Termin wurde verschoben.",
-        "updated": "Die Angaben zu diesem Termin haben sich geändert.",
+        "updated": "Dieser Termin hat andere Gastgeber als bisher.",
         "cancelled": "Dieser Termin wurde abgesagt.",
         "attendee_left": "Ein Gast nimmt nicht mehr teil. Der Termin selbst ist nicht abgesagt.",
         "summary": "Ab jetzt erfahren Sie hier von Ihren Terminen. Dies sind die nächsten.",
