@@ -192,8 +192,7 @@ class Notification(Todo, Model):
         """The channels by which this was told, or is still to be told."""
         its = (Notification.booking_id == self.booking_id, Notification.kind == self.kind)
         rows = session.scalars(select(Notification).where(*its, Notification.status != "dead"))
-        revision = self.payload["booking"].get("revision", 0)
-        return {row.fingerprint for row in rows if row.payload["booking"].get("revision", 0) == revision}
+        return {row.fingerprint for row in rows if row.revision == self.revision}
 
     def address(self, *, fingerprint: str, channel: str, recipient: str) -> None:
         """From now on it goes by this channel. Its id stays: nobody has heard it yet."""
@@ -306,11 +305,6 @@ class Notification(Todo, Model):
 
         of_it = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
         return session.scalar(select(func.max(FailedAttempt.at)).where(*of_it)) if notification.attempts else None
-
-    def end_unsent(self, reason: str, now: datetime) -> None:
-        """It is not worth sending any more."""
-        self.finish(now)
-        self.claimed_by, self.last_error = None, reason
 
     def ignore(self, reason: str, now: datetime) -> None:
         """Nobody is to try it any more: it will never work."""

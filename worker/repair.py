@@ -152,6 +152,8 @@ class Repair:
 
     def _again(self, session: Session, notification: Notification, now: datetime) -> Iterator[Notification]:
         """What waits goes out anyway."""
+        if notification.status == "dead":
+            self.office.outbox.announcer.readdress(session, notification)
         if notification.is_waiting(session):
             return
         if not self.superseded and notification.is_superseded(session):
@@ -160,7 +162,6 @@ class Repair:
                 Intervention.record(session, "ignored", notification, now, by=self.by, reason=self.reason)
             return
         if notification.status == "dead":
-            self.office.outbox.announcer.readdress(session, notification)
             notification.replay(now)
             Intervention.record(session, "replayed", notification, now, by=self.by, reason=self.reason)
             yield notification

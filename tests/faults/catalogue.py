@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from tests.faults import crowds, failovers, kills, outages
-from tests.faults.channels import channel_is
+from tests.faults import channels, crowds, failovers, kills, outages
 from tests.faults.redis_server import RedisKind
 from tests.faults.scene import Scene
 
@@ -135,15 +134,30 @@ CATALOGUE: dict[str, Fault] = {
     "sqlite-locked": Fault("SQLite locked by another process", outages.database_leaves, SQLITE),
     "disk-full": Fault("disk of SQLite full", outages.fill_disk, SQLITE, needs_disk=True),
     "both-away": Fault("both stores away", outages.both_leave, refuses=True),
-    "post-fails": Fault("platform answers 500", channel_is("fails"), POSTGRESQL),
-    "post-hangs": Fault("platform accepts and never answers", channel_is("hangs"), SQLITE),
-    "post-later": Fault("platform answers 429 with Retry-After", channel_is("says later"), POSTGRESQL),
-    "post-hangs-up": Fault("platform takes the message and hangs up", channel_is("hangs up"), SQLITE),
-    "mail-fails": Fault("mail server answers 451", channel_is("fails"), SQLITE, ("mail",)),
-    "mail-hangs": Fault("mail server never answers", channel_is("hangs"), POSTGRESQL, ("mail",)),
+    "post-fails": Fault("platform answers 500", channels.channel_is("fails"), POSTGRESQL),
+    "post-hangs": Fault("platform accepts and never answers", channels.channel_is("hangs"), SQLITE),
+    "post-drips": Fault("platform drips its answer, a byte now and then", channels.channel_is("drips"), SQLITE),
+    "post-later": Fault("platform answers 429 with Retry-After", channels.channel_is("says later"), POSTGRESQL),
+    "post-hangs-up": Fault("platform takes the message and hangs up", channels.channel_is("hangs up"), SQLITE),
+    "mail-fails": Fault("mail server answers 451", channels.channel_is("fails"), SQLITE, ("mail",)),
+    "mail-hangs": Fault("mail server never answers", channels.channel_is("hangs"), POSTGRESQL, ("mail",)),
+    "mail-drips": Fault(
+        "mail server drips its answer, a byte now and then", channels.channel_is("drips"), SQLITE, ("mail",)
+    ),
+    "one-hangs": Fault(
+        "platform never answers; letters beside it leave within 10 s",
+        channels.one_hangs_beside,
+        channels=("post", "mail"),
+    ),
+    "deadly-news": Fault(
+        "news that ends the worker that sends it, each time",
+        channels.deliver_deadly_news,
+        within=KILLED_WORKER,
+        instead=_worker_dies("deadly-news"),
+    ),
     "mail-hangs-up": Fault(
         "mail server takes the letter and hangs up",
-        channel_is("hangs up"),
+        channels.channel_is("hangs up"),
         POSTGRESQL,
         ("mail",),
     ),

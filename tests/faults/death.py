@@ -10,6 +10,8 @@ from typing import Any
 ARMED = "FAULTS_ARMED"
 """The environment's name for the file that arms: who can take it away, dies."""
 SLOWNESS_SECONDS = 0.02
+DEADLY_NEWS = "booking-deadly-news"
+"""News of the bookings whose names begin so ends whoever sends it."""
 
 
 def if_armed() -> None:

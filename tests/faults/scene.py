@@ -80,6 +80,10 @@ class Scene:
         for body in story.bodies:
             self.load.post(body)
 
+    def letters(self) -> int:
+        """How many letters the mail server took."""
+        return sum(each.was_taken and not each.stream for each in list(self.post_office.receptions.all))
+
     def tell_one_more(self) -> None:
         """A last delivery, when all others have come: nothing after it rings again."""
         story = one_more(f"booking-last-{len(self.stories)}", minute=len(self.stories))

@@ -4,7 +4,7 @@ import asyncio
 import email
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.policy import default
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,8 +18,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from console.redis_server import free_port
 from tests.faults.receptions import Reception, Receptions
 
-Mood = Literal["well", "fails", "hangs", "says later", "hangs up"]
-"""`hangs up`: takes the message, and closes the line without an answer."""
+Mood = Literal["well", "fails", "hangs", "drips", "says later", "hangs up"]
+"""`hangs up`: takes the message, and closes the line without an answer. `drips`: answers a byte now and then, and never
+to the end."""
+DRIP_SECONDS = 0.5
 TAKES = ("well", "hangs up")
 RETRY_AFTER_SECONDS = 3
 SECRET = "whsec_c2lnbnMgdGhlIG5ld3MgaW4gdGhlIGZhdWx0cyE="
@@ -61,7 +63,7 @@ class Platform(Sink):
         if mood == "hangs":
             self.recovered.wait()
             return None
-        if mood == "hangs up":
+        if mood in ("hangs up", "drips"):
             return None
         return {"well": (204, {}), "fails": (500, {}), "says later": (429, {"retry-after": str(RETRY_AFTER_SECONDS)})}[
             mood
@@ -77,6 +79,8 @@ def platform(receptions: Receptions) -> Iterator[Platform]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             answer = sink.take({name.lower(): value for name, value in self.headers.items()}, body)
+            if sink.mood == "drips":
+                self._drip()
             if answer is None:
                 self.close_connection = True
                 return
@@ -84,6 +88,12 @@ def platform(receptions: Receptions) -> Iterator[Platform]:
             for name, value in answer[1].items():
                 self.send_header(name, value)
             self.end_headers()
+
+        def _drip(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.1")
+                while not sink.recovered.wait(DRIP_SECONDS):
+                    self.wfile.write(b" ")
 
         def log_message(self, *_args: Any) -> None:
             pass
@@ -109,6 +119,9 @@ class PostOffice(Sink):
         self.receptions.note(_letter(envelope.content, mood))
         if mood == "hangs":
             await _until(self.recovered)
+        while mood == "drips" and not self.recovered.is_set():
+            _server.transport.write(b"4")
+            await asyncio.sleep(DRIP_SECONDS)
         if mood == "hangs up":
             _server.transport.abort()
         return "250 OK" if mood == "well" else "451 try again later"

@@ -371,3 +371,19 @@ def test_a_refused_message_that_was_replayed_has_another_hour(desk: Desk, endpoi
     outbox.retry(str(row.id))
     [row] = desk.all(Notification)
     assert (row.status, row.attempts) == ("pending", 1)
+
+
+def test_what_is_over_by_the_time_that_its_channel_answers_again_is_not_sent(
+    desk: Desk, endpoints: dict[str, Endpoint]
+) -> None:
+    add_host(desk, 1)
+    desk.tell(booking(1, 0))
+    outbox, now = desk.office.outbox, datetime.now(UTC)
+    endpoints["fake:1"].failure = Transient("busy")
+    desk.send_all()
+    [row] = desk.all(Notification)
+    outbox.clock = lambda: max(now, START) + timedelta(days=2)
+    outbox.retry(str(row.id))
+    [row] = desk.all(Notification)
+    assert (row.status, row.last_error, row.claimed_by) == ("done", "not sent: the meeting is over", None)
+    assert len(endpoints["fake:1"].begun) == 1
