@@ -1,34 +1,34 @@
 """Commands for people's data: how long it is kept, how it is sealed, and how one person is taken out of it."""
 
-from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+from pydantic import Field
 from redis.exceptions import RedisError
 
 from console.consent import ask
 from console.output import as_json, print_json
 from console.provider import keeping
 from console.wording import count, printable
-from models import queue
+from models import redis_only
 from models.erasure import Erased, Found, find, scrub
 from models.erasure import erase as erase_guest
 from models.person import Details, Person, identities, person_called
-from models.queue import CARRY, Bell
+from models.redis_client import connect
 from models.reencryption import reencrypt
 from models.retention import prune as prune_rows
-from models.settings import DatabaseSettings, RedisUrl, RetentionSettings, VaultSettings
+from models.settings import RedisUrl, RetentionSettings, StoreSettings, VaultSettings
 
 SHOWN = 5
 BUSY_FILE = "other processes read the file of the database, and it keeps old copies meanwhile: run it again"
 
 
-class ErasureSettings(DatabaseSettings, VaultSettings):
-    """What `erase` reads."""
+class ErasureSettings(StoreSettings, VaultSettings):
+    """What `erase` reads. Without Redis it cannot look there."""
 
-    redis_url: RedisUrl | None = None
+    redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than others have it
 
 
 @click.command()
@@ -143,19 +143,11 @@ def _left_in_redis(settings: ErasureSettings) -> list[str]:
     if not settings.redis_url:
         return []
     try:
-        waiting = _only_in_redis(settings.redis_url)
+        with connect(settings.redis_url, settings.prefix, settings.origin) as redis:
+            held = redis_only.read(redis)
     except RedisError:
         return ["Redis does not answer, so webhooks that wait in it alone were not looked at: run it again"]
-    return [f"{count(waiting, 'webhook')} in Redis alone: run it again when they are stored"] if waiting else []
-
-
-def _only_in_redis(url: str) -> int:
-    """How many bodies wait in Redis until the database takes them."""
-    with queue.connect(url) as redis:
-        inbox = Bell(redis).queue("inbox")
-        ids = [*inbox.job_ids, *inbox.started_job_registry.get_job_ids(), *inbox.scheduled_job_registry.get_job_ids()]
-        names = Counter(job.func_name for each in dict.fromkeys(ids) if (job := inbox.fetch_job(each)))
-    return names[CARRY]
+    return [f"{count(held.count, 'webhook')} in Redis alone: run it again when they are stored"] if held.count else []
 
 
 def _not_reached(erased: Erased) -> list[str]:

@@ -21,6 +21,7 @@ from models.booking import Booking, BookingChange
 from models.contention import in_transaction
 from models.database import Database, Model
 from models.delivery import Delivery
+from models.employee import Employee
 from models.facts import ATTENDEE
 from models.failures import Transient
 from models.intervention import Intervention
@@ -52,7 +53,7 @@ class Found:
         keys: booking id -> the ids by which it knows the person.
         bodies: ids of deliveries that tell of the person, and of none of these bookings.
         texts: rows that quote the person: table and id.
-        hosts: ids of platform users with the address. They are the platform's.
+        hosts: ids of platform users with the address, and 0 for each employee that meetergo told. They stay.
         unopened: ids of deliveries whose body no key opens.
         skipped: rows that could not be read, and why.
     """
@@ -119,6 +120,9 @@ def find(database: Database, vault: Vault, person: Person) -> Found:
     for row in _pages(database, PlatformUser, ("id", "email"), found.skipped):
         if person.emails and row[1] and person.is_guest({"email": row[1]}):
             found.hosts.append(row[0])
+    with database.reading() as session:
+        told = session.scalars(select(Employee.email)).all()
+    found.hosts += [0 for email in told if person.emails and person.is_guest({"email": email})]
     return found
 
 

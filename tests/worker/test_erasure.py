@@ -201,9 +201,9 @@ def test_what_a_lost_key_hides_is_counted_and_said(open_desk: Callable[..., Desk
     assert [each["id"] for each in desk.booking().attendees] == ["guest-other-1"]
 
 
-def test_what_waits_in_redis_alone_is_said(desk: Desk, bell: Any) -> None:
+def test_what_waits_in_redis_alone_is_said(desk: Desk) -> None:
     desk.tell(created("b1", guest()))
-    bell.carry(Letter.of(json.dumps(created("b2", guest())).encode(), "default", AT, Vault([])))
+    desk.office.bell.carry(Letter.of(json.dumps(created("b2", guest())).encode(), "default", AT, Vault([])))
     done = run(JANE)
     assert done.exit_code == 1
     assert "1 webhook in Redis alone: run it again when they are stored" in done.output

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 from console import samples
 from models.booking import Booking, BookingChange
@@ -201,28 +201,30 @@ HERE = "worker/test_hook.py"
     ],
 )
 def test_a_hook_that_fails_says_where_and_what_and_harms_no_other(
-    open_desk: Callable[..., Desk], name: str, said: str
+    open_desk: Callable[..., Desk], name: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk = open_desk(platform_hook=f"{__name__}:{name}")
     desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
-    with capture_logs() as logs:
-        desk.work_off()
+    monkeypatch.setattr(hook, "log", log := CapturingLogger())
+    desk.work_off()
     rows = {row.booking_id: row for row in desk.all(Delivery)}
     assert said in (rows["b1"].last_error or "")
     assert rows["b1"].status == "pending"
-    assert SECRET not in f"{rows['b1'].last_error} {logs}"
+    assert SECRET not in f"{rows['b1'].last_error} {log.calls}"
     if name != "partial_late_callee":
         assert {rows[each].status for each in ("b0", "b2")} == {"done"}
         assert {booking.id for booking in desk.all(Booking)} == {"b0", "b2"}
 
 
-def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(platform_hook=f"{__name__}:fails")
-    with capture_logs() as logs:
-        desk.tell(samples.created("b1", START, AT))
+def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(
+    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, log = open_desk(platform_hook=f"{__name__}:fails"), CapturingLogger()
+    monkeypatch.setattr(hook, "log", log)
+    desk.tell(samples.created("b1", START, AT))
     (row,) = desk.all(Delivery)
     assert row.last_error.endswith(" in room")
-    (line,) = [each for each in logs if each["event"] == "hook.failed"]
+    (line,) = [call.kwargs for call in log.calls if call.args == ("hook.failed",)]
     assert [each.rpartition(" in ")[2] for each in line["at"]] == ["fails", "room"]
     assert line["delivery_id"] == row.id
 
