@@ -306,6 +306,11 @@ class Notification(Todo, Model):
         of_it = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
         return session.scalar(select(func.max(FailedAttempt.at)).where(*of_it)) if notification.attempts else None
 
+    def end_unsent(self, reason: str, now: datetime) -> None:
+        """It is not worth sending any more."""
+        self.finish(now)
+        self.claimed_by, self.last_error = None, reason
+
     def ignore(self, reason: str, now: datetime) -> None:
         """Nobody is to try it any more: it will never work."""
         self.end_unsent(f"ignored: {reason}", now)
