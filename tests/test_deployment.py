@@ -81,9 +81,12 @@ def test_each_process_is_given_only_what_it_reads(service: str, settings: list[A
     assert read - given <= {"HOST"}
 
 
-def test_the_worker_is_given_the_key_only_to_confirm_cancels() -> None:
+def test_the_worker_is_given_the_key_and_leaves_it_behind_unless_it_confirms() -> None:
+    """See `test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms`."""
     given = compose()["worker"]["environment"]
-    assert {given[name.upper()].partition("+")[0] for name in ApiSettings.model_fields} == {"${CONFIRM_CANCELS:"}
+    assert {given[name.upper()] for name in ApiSettings.model_fields} == {
+        f"${{{name.upper()}:-}}" for name in ApiSettings.model_fields
+    }
 
 
 def test_the_version_that_we_show_is_the_one_that_we_state() -> None:

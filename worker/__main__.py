@@ -23,7 +23,7 @@ def main() -> None:
         parser.error("a BOX is inbox or outbox, and N at least 1")
     logs.configure()
     settings = WorkerSettings.load()
-    if not settings.confirm_cancels:
+    if not settings.confirms:
         leave_behind("MEETERGO_API_KEY")
     settings.vault().warn_if_it_seals_nothing()
     with exposition(settings, "worker") as exposed:

@@ -1,10 +1,11 @@
-"""Confirmation: before a cancel is acted on, meetergo is asked whether it is true."""
+"""Confirmation: before a webhook is acted on, meetergo is asked whether it is true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TypeGuard
+from uuid import UUID
 
 from redis import Redis
 
@@ -19,6 +20,7 @@ from models.provider import ApiSettings
 from models.respite import Respite
 from worker.diary import Diary, admin_id
 from worker.reading import Reading
+from worker.settings import Mode
 
 TIMEOUT = timedelta(seconds=5)
 """For an answer. For a turn it does not wait: the worker has other deliveries, and this one has its retries."""
@@ -28,6 +30,12 @@ MOST_HOSTS = 3
 """As so many hosts a booking is asked for at most."""
 NOBODY_SEES_ALL = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
 NOT_CANCELLED = "meetergo says it is not cancelled"
+OTHERWISE = "meetergo says otherwise than the webhook: what it says is applied"
+NO_SUCH_BOOKING = (
+    "meetergo knows no such booking: the webhook is old, or made up by somebody who has learnt the address"
+)
+SHOWS_WITHIN = timedelta(minutes=2)
+"""A booking may be announced before every server of meetergo knows it."""
 
 
 @dataclass(frozen=True)
@@ -45,40 +53,53 @@ class Confirmation:
     Attributes:
         client: meetergo.
         user_id: whom a Platform key acts as at first: an admin; empty for the company's owner.
+        mode: which webhooks are checked: the cancels, or all about bookings.
     """
 
     client: Meetergo
     user_id: str = ""
+    mode: Mode = "cancels"
     _respite: Respite = field(default_factory=lambda: Respite(RESPITE))
 
     @classmethod
-    def open(cls, redis: "Redis") -> "Confirmation":
+    def open(cls, redis: "Redis", mode: Mode) -> "Confirmation":
         """With the key that the settings name."""
         settings = ApiSettings.load()
         client = settings.provider(redis, patience=timedelta(0), timeout=TIMEOUT, attempts=1)
-        return cls(client, settings.meetergo_api_user)
+        return cls(client, settings.meetergo_api_user, mode)
 
-    def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime) -> Answer:
-        """What meetergo says of a cancel. Hold no lock meanwhile.
+    def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
+        """Whether an event may be acted on only after meetergo has confirmed it: we did not ask for it ourselves."""
+        if not isinstance(event, BookingEvent) or source != "webhook":
+            return False
+        return self.mode == "all" or _is_cancel(event)
+
+    def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> Answer:
+        """What meetergo says of a booking. Hold no lock meanwhile.
 
         Args:
             event: what was told.
             host_ids: the booking's hosts, as far as we know them.
             now: when we ask.
+            received_at: when it was told.
         """
+        what = "cancel" if _is_cancel(event) else "booking"
         if self._respite.is_on:
-            return Answer(Transient("the cancel is not confirmed yet: meetergo did not answer a moment ago", RESPITE))
+            return Answer(Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", RESPITE))
         try:
-            appointment = self._diary(host_ids or event.facts.get("host_ids") or ()).one(event.booking_id)
+            diary = self.diary(host_ids or event.facts.get("host_ids") or ())
+            appointment = diary.one(event.booking_id) if _is_uuid(event.booking_id) else None
         except Misuse as error:
-            return Answer(Permanent(f"the cancel cannot be confirmed: {error}"))
+            return Answer(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
             if _is_silence(error):
                 self._respite.begin()
-            return Answer(Transient(f"the cancel is not confirmed yet: {error}", error.retry_after))
+            return Answer(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
         if appointment:
             return _answer(appointment, event, now)
-        return Answer(event if self._sees_all else Transient(NOBODY_SEES_ALL))
+        if not self._sees_all:
+            return Answer(Transient(NOBODY_SEES_ALL))
+        return Answer(event if _is_cancel(event) else _unknown(now - received_at))
 
     @property
     def _sees_all(self) -> bool:
@@ -94,8 +115,8 @@ class Confirmation:
         """
         return admin_id(self.client, self.user_id)
 
-    def _diary(self, host_ids: Sequence[str]) -> Diary:
-        """An admin sees every booking, and only then its hosts are asked as. What a webhook names is not asked first.
+    def diary(self, host_ids: Sequence[str]) -> Diary:
+        """Whom to ask for one booking: an admin, who sees every one, and then its hosts. Webhooks may name anybody.
 
         Raises:
             Misuse: a host's id is none.
@@ -110,9 +131,16 @@ class Confirmation:
         return Diary((*admins, *hosts), None)
 
 
-def is_unconfirmed_cancel(event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
-    """Whether an event cannot be taken back, and we did not ask for it."""
-    return isinstance(event, BookingEvent) and event.facts.get("status") == "cancelled" and source == "webhook"
+def _is_uuid(booking_id: str) -> bool:
+    """Meetergo's ids are; to any other it answers 500, and a stranger could keep everybody waiting with a few."""
+    try:
+        return str(UUID(booking_id)) == booking_id.lower()
+    except ValueError:
+        return False
+
+
+def _is_cancel(event: BookingEvent) -> bool:
+    return event.facts.get("status") == "cancelled"
 
 
 def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> Answer:
@@ -120,11 +148,24 @@ def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> Answ
         event = replace(Reading(appointment, now).event, type=told.type)
     except Unreadable as error:
         return Answer(Transient(f"meetergo's answer cannot be read: {error}"))
+    if not _is_cancel(told):
+        return Answer(event, OTHERWISE if _contradicts(event, told) else None)
     if appointment.is_cancelled:
         return Answer(event)
     if appointment.cancelled_flag is None:
         return Answer(Transient("the cancel is not confirmed yet: meetergo's answer does not say whether it is true"))
     return Answer(event, NOT_CANCELLED)
+
+
+def _contradicts(event: BookingEvent, told: BookingEvent) -> bool:
+    """Of an honest webhook too, if the booking has changed since."""
+    return any(name in event.facts and event.facts[name] != told.facts.get(name) for name in told.facts)
+
+
+def _unknown(age: timedelta) -> Failure:
+    if age < SHOWS_WITHIN:
+        return Transient("the booking is not confirmed yet: meetergo does not know it yet")
+    return Permanent(NO_SUCH_BOOKING)
 
 
 def _is_silence(error: ApiError) -> bool:

@@ -24,7 +24,7 @@ from models.incident import Incident
 from models.intervention import BY_RQ, Intervention
 from models.queue import Bell
 from models.vault import Vault
-from worker.confirmation import Answer, Confirmation, is_unconfirmed_cancel
+from worker.confirmation import Answer, Confirmation
 from worker.group import handle_together
 from worker.handling import finish, handle
 from worker.identity import own_name
@@ -92,7 +92,7 @@ class Inbox:
         company_id: the only company whose events are taken; empty for any.
         clock: tells the time, UTC.
         tally: hears of each try.
-        confirmation: asks meetergo about cancels before they are acted on; None to take them as they come.
+        confirmation: asks meetergo before webhooks are acted on, see CONFIRM; None to take them as they come.
         worker: name of this process, under which it claims.
     """
 
@@ -137,7 +137,7 @@ class Inbox:
             if delivery is None or not delivery.wants_another_try(self.clock()):
                 return delivery
             event = answer.event if answer else self.read(delivery)
-            if answer is None and self.confirmation and is_unconfirmed_cancel(event, delivery.source):
+            if answer is None and self.confirmation and self.confirmation.needs_check(event, delivery.source):
                 return delivery  # it was not up yet when we would have asked
             delivery.note = answer.note if answer else None
             outcome = self._process(session, delivery, event)
@@ -282,15 +282,16 @@ class Inbox:
             log.warning("incident.unnoted", error=type(error).__name__)
 
     def _ask_first(self, delivery: Delivery) -> Answer | None:
-        """What meetergo says of a cancel that is about to be tried. No lock is held while it answers."""
+        """What meetergo says of what is about to be tried. No lock is held while it answers."""
         if self.confirmation is None:
             return None
         event = self.read(delivery)
-        if not is_unconfirmed_cancel(event, delivery.source):
+        if not self.confirmation.needs_check(event, delivery.source):
             return None
         with self.database.reading() as session:
             booking = session.get(Booking, event.booking_id)
-        return self.confirmation.ask(event, booking.host_ids if booking else (), self.clock())
+        hosts = booking.host_ids if booking else ()
+        return self.confirmation.ask(event, hosts, self.clock(), delivery.received_at)
 
     def _read_some(self, session: Session, taken: Sequence[Taken]) -> tuple[list[Outcome], list[Todo]]:
         """What deliveries say, of as many as there is time to read; and what became of those that cannot be loaded."""
@@ -353,7 +354,7 @@ class Inbox:
         return bool(
             self.recorder.hook
             or not isinstance(event, BookingEvent)
-            or (self.confirmation and is_unconfirmed_cancel(event, delivery.source))
+            or (self.confirmation and self.confirmation.needs_check(event, delivery.source))
         )
 
     def _process_group(self, session: Session, group: Sequence[Todo], stop: float) -> list[Outcome]:
@@ -380,7 +381,7 @@ class Inbox:
 
     def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         session.add(delivery)
-        if self.confirmation and is_unconfirmed_cancel(event, delivery.source):
+        if self.confirmation and self.confirmation.needs_check(event, delivery.source):
             return self._hand_over(delivery, event)
         return self._process(session, delivery, event)
 

@@ -60,7 +60,7 @@ def open_office(settings: WorkerSettings) -> Office:
             settings.meetergo_company_id,
             _now,
             tally,
-            Confirmation.open(settings.redis()) if settings.confirm_cancels else None,
+            Confirmation.open(settings.redis(), settings.confirms) if settings.confirms else None,
         ),
         Outbox(database, bell, announcer, _now, tally),
         settings.keep,

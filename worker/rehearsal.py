@@ -13,7 +13,6 @@ from models.booking import BookingChange
 from models.contention import retried
 from models.delivery import Delivery
 from models.notification import Notification
-from worker.confirmation import is_unconfirmed_cancel
 from worker.handlers import HANDLERS
 from worker.inbox import LONGEST_BATCH
 from worker.outlook import Effect, News, Outlook, Verdict
@@ -73,7 +72,7 @@ class _Stage:
         row, inbox = self._rows.get(chosen.id), self._inbox
         if row is None:
             return
-        if inbox.confirmation and is_unconfirmed_cancel(inbox.read(row), row.source):
+        if inbox.confirmation and inbox.confirmation.needs_check(inbox.read(row), row.source):
             row.note = "meetergo is asked first"
             row.finish(inbox.clock())
         else:

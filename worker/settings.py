@@ -1,9 +1,9 @@
 """Settings of the workers and of the schedule: the stores, the channels, the platform's hook, the provider's API."""
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from models.provider import ApiSettings
 from models.settings import (
@@ -19,6 +19,7 @@ from models.settings import (
 )
 
 OneLine = Annotated[str, AfterValidator(one_line)]
+Mode = Literal["cancels", "all"]
 
 
 def _smtp_url(url: str) -> str:
@@ -34,6 +35,12 @@ def _smtp_url(url: str) -> str:
     return url
 
 
+def _mode(mode: object) -> object:
+    if isinstance(mode, str) and mode.strip().lower() not in ("", "cancels", "all"):
+        raise ValueError("it is 'cancels' or 'all', or empty for none")
+    return mode.strip().lower() if isinstance(mode, str) else mode
+
+
 class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings, MetricsSettings):
     """What the back room reads."""
 
@@ -43,13 +50,20 @@ class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings, MetricsSet
     notify_signing_secret: OneLine = Field("", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
     mail_from: OneLine = ""
+    confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_mode)] = ""
     confirm_cancels: bool = False
 
     @model_validator(mode="after")
     def _confirms_with_a_key(self) -> Self:
-        if self.confirm_cancels and not ApiSettings.load().meetergo_api_key:
-            raise ValueError("MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it")
+        if self.confirms and not ApiSettings.load().meetergo_api_key:
+            setting = "CONFIRM" if self.confirm else "CONFIRM_CANCELS"
+            raise ValueError(f"MEETERGO_API_KEY is not set, and {setting} asks for it")
         return self
+
+    @property
+    def confirms(self) -> Mode | None:
+        """Which webhooks meetergo has to confirm; None for none. CONFIRM_CANCELS is what CONFIRM=cancels was called."""
+        return self.confirm or ("cancels" if self.confirm_cancels else None)
 
 
 class AlertSettings(WaitingSettings):

@@ -109,12 +109,15 @@ def blocked(pid: int) -> dict[int, set[int]]:
     return {thread: {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1} for thread, mask in masks.items()}
 
 
-@pytest.mark.parametrize(("confirms", "holds"), [("False", False), ("True", True)])
-def test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms_cancels(
-    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, confirms: str, holds: bool
+@pytest.mark.parametrize(
+    ("setting", "confirms", "holds"),
+    [("CONFIRM_CANCELS", "False", False), ("CONFIRM_CANCELS", "True", True), ("CONFIRM", "all", True)],
+)
+def test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, confirms: str, holds: bool
 ) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY", f"ak_live:{'0' * 8}:{'0' * 64}")
-    monkeypatch.setenv("CONFIRM_CANCELS", confirms)
+    monkeypatch.setenv(setting, confirms)
     with crew(tmp_path, "-n", "1") as process:
         until(lambda: len(workers(desk)) == 2)
         given = environments(process.pid)
