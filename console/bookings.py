@@ -11,6 +11,7 @@ from console import changes, ids, output, recent, rows
 from console.filters import Moment
 from console.output import Column, as_json
 from console.page import next_page, page, paging
+from console.refresh import refresh
 from console.stores import reading
 from console.timeline import timeline
 from console.wording import age, moment, printable, short, value
@@ -86,7 +87,9 @@ def show(booking_id: str, as_json: bool) -> None:
     )
 
 
-bookings = click.Group("bookings", commands=[list_command, show], help="How bookings are, and how they came to be so.")
+bookings = click.Group(
+    "bookings", commands=[list_command, show, refresh], help="How bookings are, and how they came to be so."
+)
 
 
 def _comes_after(row: Booking) -> Any:

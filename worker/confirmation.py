@@ -87,7 +87,7 @@ class Confirmation:
         if self._respite.is_on:
             return Answer(Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", RESPITE))
         try:
-            diary = self._diary(host_ids or event.facts.get("host_ids") or ())
+            diary = self.diary(host_ids or event.facts.get("host_ids") or ())
             appointment = diary.one(event.booking_id) if _is_uuid(event.booking_id) else None
         except Misuse as error:
             return Answer(Permanent(f"the {what} cannot be confirmed: {error}"))
@@ -115,8 +115,8 @@ class Confirmation:
         """
         return admin_id(self.client, self.user_id)
 
-    def _diary(self, host_ids: Sequence[str]) -> Diary:
-        """An admin sees every booking, and only then its hosts are asked as. What a webhook names is not asked first.
+    def diary(self, host_ids: Sequence[str]) -> Diary:
+        """Whom to ask for one booking: an admin, who sees every one, and then its hosts. Webhooks may name anybody.
 
         Raises:
             Misuse: a host's id is none.

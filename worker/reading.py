@@ -22,11 +22,13 @@ class Reading:
         appointment: the answer.
         asked_at: when we began to ask, UTC.
         known: our row.
+        settled: how long ago we must have learnt what contradicts it; none for a single appointment that is asked for.
     """
 
     appointment: Appointment
     asked_at: datetime
     known: Booking | None = field(default=None, repr=False)
+    settled: timedelta = SETTLED
 
     @cached_property
     def body(self) -> bytes:
@@ -49,7 +51,7 @@ class Reading:
 
         It was told without a time of its own, with a wrong one, or by somebody else than meetergo.
         """
-        if self.known is None or self.known.updated_at > self.asked_at - SETTLED:
+        if self.known is None or self.known.updated_at > self.asked_at - self.settled:
             return None
         return self.known.version if self.known.version > self._read(_json(whole)).version else None
 
