@@ -12,7 +12,7 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from meetergo.events import BookingEvent, Event
+from meetergo.events import BookingEvent, Event, Unreadable
 from models.database import Model, insert_new, partial_index
 from models.todo import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
 from models.vault import Sealed, Vault
@@ -200,10 +200,12 @@ class Delivery(Todo, Model):
         """Those rows as they are now, locked; always in the same order, so that two operators cannot deadlock."""
         return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
 
-    def tell_of(self, event: Event) -> None:
-        """Keeps what operators search by."""
-        self.event = event.type
-        self.booking_id = event.booking_id if isinstance(event, BookingEvent) else None
+    def tell_of(self, event: Event | Unreadable) -> None:
+        """Keeps what operators search by; of a body that cannot be read, as far as it says."""
+        if isinstance(event, Unreadable):
+            self.event, self.booking_id = event.event, event.booking_id
+        else:
+            self.event, self.booking_id = event.type, event.booking_id if isinstance(event, BookingEvent) else None
 
     def replay(self, now: datetime, *, superseded: bool = False) -> None:
         """Start over; why nothing came of it before is not true any more.
