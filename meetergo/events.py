@@ -59,6 +59,7 @@ class BookingEvent(Event):
         version: orders events of one booking: time, then kind, then digest.
         facts: column of a booking -> value, only for what the body said.
         attendees: attendee id -> what the body said of that person.
+        moved_from: the id beside a nested appointment, where it is another one: that booking became this one.
     """
 
     booking_id: str
@@ -66,6 +67,7 @@ class BookingEvent(Event):
     version: str
     facts: Mapping[str, Json] = field(repr=False)
     attendees: Mapping[str, Mapping[str, Json]] = field(repr=False)
+    moved_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,14 @@ def _booking_event(event_type: str, inner: dict[str, Json], body: bytes, receive
         version=f"{max(0, round(at.timestamp() * 1_000_000)):020d}-{rank}-{sha256(body).hexdigest()[:16]}",
         facts=appointment.facts(),
         attendees={attendee.key: attendee.details() for attendee in appointment.attendees or ()},
+        moved_from=_moved_from(inner, appointment.booking_id),
     )
+
+
+def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
+    """The booking that a nested appointment with another id takes the place of."""
+    outer = Appointment.model_validate({name: inner.get(name) for name in ("appointmentId", "id")}).booking_id
+    return outer if outer and outer != booking_id else None
 
 
 def _appointment(inner: dict[str, Json]) -> dict[str, Json]:

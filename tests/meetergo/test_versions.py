@@ -111,3 +111,23 @@ def test_the_nested_id_goes_before_those_outside(
     assert (event.booking_id, event.company_id) == (expected, "c")
     assert event.facts["starts_at"] == start.isoformat()
     assert event.at - RECEIVED == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("outside", "inside", "moved_from"),
+    [
+        ({"id": "out"}, {"id": "in"}, "out"),
+        ({"appointmentId": 7}, {"id": "in"}, "7"),
+        ({"id": "same"}, {"id": "same"}, None),
+        ({"id": "out"}, {}, None),
+        ({}, {"id": "in"}, None),
+    ],
+)
+def test_a_nested_appointment_with_another_id_names_the_booking_it_replaces(
+    outside: dict[str, Any], inside: dict[str, Any], moved_from: str | None
+) -> None:
+    body = {"webhookType": "booking_rescheduled", **outside, "rescheduledAppointment": inside}
+    assert parsed(json.dumps(body).encode()).moved_from == moved_from
+    old = {"event": "booking_rescheduled", "data": {**outside, "rescheduledAppointment": inside}}
+    assert parsed(json.dumps(old).encode()).moved_from == moved_from
+    assert told("booking_created", appointmentId="b").moved_from is None
