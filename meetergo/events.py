@@ -1,7 +1,8 @@
 """From bytes to events: both wire formats of meetergo, and every variant that its documents show.
 
-Read tolerantly: what is absent is not said, what is unknown is ignored, and only a body that names
-no booking is unreadable. Source: developer.meetergo.com/developer-docs/webhooks, and the field
+Read tolerantly: what is absent is not said, what is unknown is ignored, what cannot be read is ignored and noted. Only
+a body that names no booking is unreadable, one that nests too deep, and one with too many guests.
+Source: developer.meetergo.com/developer-docs/webhooks, and the field
 names of its REST reference where they differ.
 """
 
@@ -10,13 +11,11 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from pydantic import ValidationError
-
-from meetergo.wire import Appointment, Employee
+from meetergo.wire import MAX_GUESTS, MAX_ID, Appointment, Employee, Fields, Ignored, TooManyGuests, identifier
 
 Json = Any
 """A value that JSON can hold."""
@@ -25,15 +24,38 @@ KIND_RANK = {"booking_created": 1, "booking_rescheduled": 2, "booking_cancelled"
 AUTHORITY_RANK = 4
 LIVE = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
 """What an appointment of which we asked ourselves says by not being cancelled."""
+WHOLE = {"location": None, "meeting_link": None}
+"""What an appointment of which we asked ourselves says by not showing it."""
 SUPERSEDES = "supersedes"
 """Key in a body that we wrote after asking: the version that was known and is not true."""
 SUSPICIOUS = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
 """Without any of these a body says nothing that no database stores: see `_storable`."""
 VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
+AHEAD = timedelta(days=1)
+"""How far before our clock the provider's may be. A version beyond that counts as the time received."""
+MOST_NESTING = 64
+"""Objects and lists in each other, the body itself counted."""
+TOO_DEEP = f"the body nests deeper than {MOST_NESTING} levels: no booking needs that"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NESTS = ("rescheduledAppointment", "appointment")
+NAMES_A_BOOKING = ("id", "appointmentId", *NESTS)
+BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+MOST_DIGITS = 300
+"""A longer number stays text: no database keeps it as a number."""
 
 
 class Unreadable(ValueError):
-    """A body that can never become an event; the message says what is wrong and quotes nothing of it."""
+    """A body that can never become an event; the message says what is wrong and quotes nothing of it.
+
+    Attributes:
+        event: the event that it names, where that is known.
+        booking_id: the booking that it names, where that is known.
+    """
+
+    def __init__(self, message: str, event: str | None = None, booking_id: str | None = None) -> None:
+        super().__init__(message)
+        self.event = event
+        self.booking_id = booking_id
 
 
 @dataclass(frozen=True)
@@ -43,10 +65,17 @@ class Event:
     Attributes:
         type: the provider's name for it, such as `booking_created`.
         company_id: whose it is, where the body says so.
+        ignored: names of fields that could not be read, and so say nothing.
     """
 
     type: str
     company_id: str | None
+    ignored: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def note(self) -> str | None:
+        """What an operator should know of how it was read."""
+        return f"ignored: {', '.join(self.ignored)}" if self.ignored else None
 
 
 @dataclass(frozen=True)
@@ -58,8 +87,11 @@ class BookingEvent(Event):
         at: when the booking was as this event says (UTC).
         version: orders events of one booking: time, then kind, then digest.
         facts: column of a booking -> value, only for what the body said.
-        attendees: attendee id -> what the body said of that person.
+        attendees: key of a guest (`meetergo.guests`) -> what the body said of that person.
         moved_from: the id beside a nested appointment, where it is another one: that booking became this one.
+        is_list_of_all: whether every guest whom the body lists could be read.
+        is_authoritative: whether we asked the provider ourselves.
+        received_at: when we were told (UTC).
     """
 
     booking_id: str
@@ -68,6 +100,9 @@ class BookingEvent(Event):
     facts: Mapping[str, Json] = field(repr=False)
     attendees: Mapping[str, Mapping[str, Json]] = field(repr=False)
     moved_from: str | None = None
+    is_list_of_all: bool = True
+    is_authoritative: bool = False
+    received_at: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -90,71 +125,137 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
     Raises:
         Unreadable: not a JSON object, no event type, or a booking event without a booking id.
     """
-    outer = _object(body)
-    event_type = outer.get("webhookType") or outer.get("event")
-    if not isinstance(event_type, str):
+    outer, is_too_deep = _object(body)
+    event_type = next((name for name in (outer.get("webhookType"), outer.get("event")) if _is_name(name)), None)
+    if event_type is None:
         raise Unreadable("the body names no event: neither 'webhookType' nor 'event' is there")
-    data = outer.get("data")
-    inner = data if isinstance(data, dict) and "webhookType" not in outer else outer
-    try:
-        event = _event(event_type[:100], inner, body, received_at)
-        if is_authoritative and isinstance(event, BookingEvent):
-            return _with_authority(event, inner)
-    except ValidationError as error:
-        raise Unreadable(_first_fault(error)) from None
+    event_type = event_type[:100]
+    inner = _inner(outer)
+    if is_too_deep:
+        raise Unreadable(TOO_DEEP, event_type, _booking_id(event_type, inner))
+    event = _event(event_type, inner, body, received_at, is_authoritative=is_authoritative)
+    if event.company_id is None and inner is not outer:
+        event = replace(event, company_id=Fields(outer, Ignored()).read(identifier, "companyId") or None)
     return event
 
 
-def _with_authority(event: BookingEvent, inner: dict[str, Json]) -> BookingEvent:
-    """Of two that say the same time, the one that we asked for counts. Only a plain `isCancelled: false` revives."""
-    time, _, digest = event.version.split("-")
-    appointment = Appointment.model_validate(_appointment(inner))
-    is_live = appointment.cancelled_flag is False and not appointment.is_cancelled
-    return replace(
-        event,
-        facts={**LIVE, **event.facts} if is_live else event.facts,
-        version=max(f"{time}-{AUTHORITY_RANK}-{digest}", _above(inner.get(SUPERSEDES), digest)),
-    )
+def latest_version(now: datetime) -> str:
+    """No version beyond this one can be true: see `AHEAD`."""
+    return f"{_microseconds(now + AHEAD):020d}~"
 
 
-def _above(version: Json, digest: str) -> str:
-    """The next version after one; before all others if that is none."""
+def time_of(version: str) -> datetime | None:
+    """When what a version stands for was so; None if it is no version."""
+    known = VERSION.fullmatch(version)
+    return EPOCH + timedelta(microseconds=int(known[1])) if known else None
+
+
+def _inner(outer: dict[str, Json]) -> dict[str, Json]:
+    """The object with the fields: `data`, or the body itself if it names a booking there."""
+    data = outer.get("data")
+    if not isinstance(data, dict):
+        return outer
+    if not _is_name(outer.get("webhookType")):
+        return data
+    is_flat = "start" in outer or not any(name in data for name in NAMES_A_BOOKING)
+    return outer if is_flat and any(name in outer for name in NAMES_A_BOOKING) else data
+
+
+def _above(version: Json, digest: str, received_at: datetime) -> str:
+    """The next version after one; before all others if that is none, or cannot be true."""
     known = VERSION.fullmatch(version) if isinstance(version, str) else None
-    return f"{int(known[1]) + 1:020d}-{AUTHORITY_RANK}-{digest}" if known else ""
+    if known is None or version > latest_version(received_at):
+        return ""
+    return f"{int(known[1]) + 1:020d}-{AUTHORITY_RANK}-{digest}"
 
 
-def _event(event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime) -> Event:
+def _event(
+    event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime, *, is_authoritative: bool
+) -> Event:
     if event_type in KIND_RANK:
-        return _booking_event(event_type, inner, body, received_at)
+        return _booking_event(event_type, inner, body, received_at, is_authoritative=is_authoritative)
     if event_type == "new_employee":
-        employee = Employee.model_validate(inner)
-        return EmployeeEvent(event_type, employee.company_id, employee.id, employee.email)
-    company_id = inner.get("companyId")
-    return Event(event_type, company_id if isinstance(company_id, str) else None)
+        employee = Employee.read(inner)
+        if employee.id is None:
+            raise Unreadable("the body names no user: 'id' is not there, or cannot be read", event_type)
+        return EmployeeEvent(event_type, employee.company_id, employee.id, employee.email, ignored=employee.ignored)
+    ignored = Ignored()
+    company_id = Fields(inner, ignored).read(identifier, "companyId") or None
+    return Event(event_type, company_id, ignored=ignored.names)
 
 
-def _booking_event(event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime) -> BookingEvent:
-    appointment = Appointment.model_validate(_appointment(inner))
+def _booking_event(
+    event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime, *, is_authoritative: bool
+) -> BookingEvent:
+    try:
+        appointment = Appointment.read(_appointment(inner))
+    except TooManyGuests:
+        sentence = f"the booking has more than {MAX_GUESTS} guests: so many are not kept"
+        raise Unreadable(sentence, event_type, _booking_id(event_type, inner)) from None
     if not appointment.booking_id:
-        raise Unreadable("the body names no booking: no 'id' or 'appointmentId' is there")
+        raise Unreadable(f"the body names no booking: {_what_is_wrong(inner)}", event_type)
     at = appointment.version_time or received_at
-    rank = KIND_RANK["booking_cancelled" if appointment.is_cancelled else event_type]
+    if at > received_at + AHEAD:
+        at = received_at
+    time, digest = f"{_microseconds(at):020d}", sha256(body).hexdigest()[:16]
+    if is_authoritative:
+        version = max(f"{time}-{AUTHORITY_RANK}-{digest}", _above(inner.get(SUPERSEDES), digest, received_at))
+    else:
+        version = f"{time}-{KIND_RANK['booking_cancelled' if appointment.is_cancelled else event_type]}-{digest}"
     return BookingEvent(
         type=event_type,
         company_id=appointment.company_id,
         booking_id=appointment.booking_id,
         at=at,
-        version=f"{max(0, round(at.timestamp() * 1_000_000)):020d}-{rank}-{sha256(body).hexdigest()[:16]}",
-        facts=appointment.facts(),
-        attendees={attendee.key: attendee.details() for attendee in appointment.attendees or ()},
+        version=version,
+        facts=_all_that_it_says(appointment) if is_authoritative else appointment.facts,
+        attendees={guest.key: guest.details for guest in appointment.attendees or ()},
         moved_from=_moved_from(inner, appointment.booking_id),
+        is_list_of_all=appointment.is_list_of_all,
+        is_authoritative=is_authoritative,
+        received_at=received_at,
+        ignored=appointment.ignored,
     )
+
+
+def _all_that_it_says(appointment: Appointment) -> dict[str, Json]:
+    """Of an appointment that we asked for. Only a plain `isCancelled: false` revives."""
+    is_live = appointment.cancelled_flag is False and not appointment.is_cancelled
+    return {**(LIVE if is_live else {}), **WHOLE, **appointment.facts}
+
+
+def _microseconds(at: datetime) -> int:
+    return max(0, round(at.timestamp() * 1_000_000))
+
+
+def _is_name(value: Json) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
     """The booking that a nested appointment with another id takes the place of."""
-    outer = Appointment.model_validate({name: inner.get(name) for name in ("appointmentId", "id")}).booking_id
+    if not any(isinstance(inner.get(name), dict) for name in NESTS):
+        return None
+    outer = _outer_id(inner)
     return outer if outer and outer != booking_id else None
+
+
+def _outer_id(inner: dict[str, Json]) -> str | None:
+    return Fields(inner, Ignored()).read(identifier, "appointmentId", "id") or None
+
+
+def _booking_id(event_type: str, inner: dict[str, Json]) -> str | None:
+    """The booking that a body names, which cannot be read otherwise."""
+    if event_type not in KIND_RANK:
+        return None
+    return Fields(_appointment(inner), Ignored()).read(identifier, "appointmentId", "id") or None
+
+
+def _what_is_wrong(inner: dict[str, Json]) -> str:
+    ids = [value for name in ("appointmentId", "id") if (value := _appointment(inner).get(name)) not in (None, "")]
+    if any(isinstance(value, str | int) and len(str(value)) > MAX_ID for value in ids):
+        return f"its id is longer than {MAX_ID} characters"
+    return "its 'id' is neither text nor a whole number" if ids else "no 'id' or 'appointmentId' is there"
 
 
 def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
@@ -162,23 +263,66 @@ def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
 
     Whose id counts: the nested one, then `appointmentId`, then `id`.
     """
-    for name in ("rescheduledAppointment", "appointment"):
+    for name in NESTS:
         nested = inner.get(name)
         if isinstance(nested, dict):
             merged = {**inner, **nested}
-            return {**merged, "appointmentId": nested.get("id") or merged.get("appointmentId")}
+            own = Fields(nested, Ignored()).read(identifier, "id", "appointmentId")
+            return {
+                **merged,
+                "appointmentId": own or Fields(inner, Ignored()).read(identifier, "appointmentId", "id") or None,
+            }
     return inner
 
 
-def _object(body: bytes) -> dict[str, Json]:
+def _object(body: bytes) -> tuple[dict[str, Json], bool]:
+    """The body, and whether it nests deeper than it may."""
     try:
-        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
-        value = _storable(value) if SUSPICIOUS.search(body) else value
-    except (ValueError, RecursionError):
+        try:
+            value = _loads(body)
+            is_too_deep = body.count(b"[") + body.count(b"{") > MOST_NESTING and _is_deeper(value, MOST_NESTING)
+        except RecursionError:
+            is_too_deep = True
+        value = _loads(_shallow(body)) if is_too_deep else value
+    except ValueError:
         raise Unreadable("the body is not JSON") from None
+    if SUSPICIOUS.search(body):
+        value = _storable(value)
     if not isinstance(value, dict):
         raise Unreadable("the body is JSON, but not an object")
-    return value
+    return value, is_too_deep
+
+
+def _loads(body: bytes) -> Json:
+    return DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
+
+
+def _shallow(body: bytes) -> bytes:
+    """The body with a null in place of whatever nests too deep."""
+    kept, start, depth = [], 0, 0
+    for found in BRACKETS.finditer(body):
+        if found[0] in b"[{":
+            depth += 1
+            if depth == MOST_NESTING + 1:
+                kept += [body[start : found.start()], b"null"]
+        elif found[0] in b"]}":
+            if depth == MOST_NESTING + 1:
+                start = found.end()
+            depth -= 1
+    return b"".join([*kept, body[start:]]) if depth <= MOST_NESTING else b""
+
+
+def _is_deeper(value: Json, most: int) -> bool:
+    level = [value]
+    for _ in range(most):
+        below: list[Json] = []
+        for container in level:
+            items = container.values() if isinstance(container, dict) else container
+            below += [item for item in items if isinstance(item, dict | list)]
+        if not below:
+            return False
+        level = below
+    return True
 
 
 def _storable(value: Json) -> Json:
@@ -196,14 +340,15 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _finite(text: str) -> float:
-    """A number such as 1e999 is JSON and becomes infinite here, which is none."""
+def _finite(text: str) -> float | str:
+    """A number such as 1e999 is JSON and becomes infinite here, which is none: it stays text."""
     number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
+    return number if math.isfinite(number) else text[:MOST_DIGITS]
 
 
-def _first_fault(error: ValidationError) -> str:
-    fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    return f"'{'.'.join(map(str, fault['loc']))}' cannot be read: {fault['msg'].removeprefix('Value error, ').lower()}"
+def _whole(text: str) -> int | str:
+    return int(text) if len(text) <= MOST_DIGITS else text
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+"""Made once: to make it takes as long as to read a short body."""

@@ -1,16 +1,43 @@
 """Wire formats: the objects inside meetergo's bodies, with all the names that its documents give them.
 
+What is absent is not said, and null says that there is none. A field that cannot be read says nothing, and is noted.
 Source: the webhook events page (old and new copies) and the REST reference of an appointment.
 """
 
 import json
-from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Annotated, Any, ClassVar, TypeVar
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from meetergo.guests import key_of
 
 MAX_ID = 255
+MAX_GUESTS = 1000
+MAX_HOSTS = 1000
+MOST_LANGUAGES = 50
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Times from here on, or before the earliest, are nobody's appointment, and not every database can show them."""
+MOST_NOTED = 10
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
+TRUE = {"true", "1", "yes", "y", "on", "t"}
+FALSE = {"false", "0", "no", "n", "off", "f"}
+GUEST_DETAILS = ("id", "email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
+
+ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda _self: "ABSENT", "__bool__": lambda _self: False})()
+"""What a field says that is not there, or cannot be read: nothing."""
+
+Convert = Callable[[Any], Any]
+"""Reads a value that is not null; None if that says that there is none. ValueError if it makes no sense."""
+
+
+class TooManyGuests(ValueError):
+    """More than `MAX_GUESTS` attendees."""
 
 
 def _text(value: Any) -> Any:
@@ -32,10 +59,6 @@ def _utc(value: Any) -> Any:
         raise ValueError("it should be an ISO 8601 time with an offset") from None
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()
-
-
 def _without_nulls(value: Any) -> Any:
     return [item for item in value if item is not None] if isinstance(value, list) else value
 
@@ -48,7 +71,7 @@ Moment = Annotated[datetime, BeforeValidator(_utc)]
 
 
 class Wire(BaseModel):
-    """An object of the provider's: unknown keys are ignored, and no error quotes its content."""
+    """An object of the API's that must be as it should: unknown keys are ignored, and no error quotes its content."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
 
@@ -58,137 +81,430 @@ class Wire(BaseModel):
         """So that of two names for one thing, the one with a value counts."""
         if not isinstance(value, dict):
             return value
-        return {name: item for name, item in value.items() if item is not None or name in cls.nulls_that_speak}
-
-    nulls_that_speak: ClassVar[frozenset[str]] = frozenset()
+        return {name: item for name, item in value.items() if item is not None}
 
 
-class Attendee(Wire):
-    """A guest. Phone-only bookings have no e-mail."""
+def text(value: Any) -> str | None:
+    """A text, or a number as text. Blank says that there is none."""
+    if isinstance(value, str):
+        return value if value and not value.isspace() else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    return str(value)
 
-    id: Identifier | None = None
-    email: Text | None = None
-    firstname: Text | None = None
-    lastname: Text | None = None
-    fullname: Text | None = None
-    phone: Text | None = None
-    timezone: Text | None = None
-    language: Text | None = None
+
+def words(value: Any) -> str | dict[str, str] | None:
+    """A text, or one for each language: `{"de": "Erstgespräch", "en": "First call"}`."""
+    if not isinstance(value, dict):
+        return text(value)
+    if len(value) > MOST_LANGUAGES or not all(map(LANGUAGE.fullmatch, value)):
+        raise ValueError
+    spoken = {language: said for language, said in value.items() if said is not None and text(said)}
+    if not all(isinstance(said, str) for said in spoken.values()):
+        raise ValueError
+    return spoken or None
+
+
+def place(value: Any) -> str | dict[str, str] | None:
+    """A name, or an object or a list as JSON: an address."""
+    try:
+        return words(value)
+    except ValueError:
+        if isinstance(value, dict | list) and value:
+            return json.dumps(value, ensure_ascii=False)
+        raise
+
+
+def identifier(value: Any) -> str | None:
+    """An id as text."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError
+    told = str(value)
+    if len(told) > MAX_ID:
+        raise ValueError
+    return told if told and not told.isspace() else None
+
+
+def flag(value: Any) -> bool:
+    """A yes or no, in the ways in which people write it."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower().removesuffix(".0") if isinstance(value, str | int | float) else ""
+    if word in TRUE or word in FALSE:
+        return word in TRUE
+    raise ValueError
+
+
+def moment(value: Any) -> datetime:
+    """A time of our days: ISO 8601, or seconds or milliseconds since 1970."""
+    told = stamp(value)
+    if told >= LATEST:
+        raise ValueError
+    return told
+
+
+def stamp(value: Any) -> datetime:
+    """A time; one that is too late to be true is `LATEST`."""
+    if isinstance(value, str):
+        told = datetime.fromisoformat(value)
+        told = told if told.tzinfo else told.replace(tzinfo=UTC)
+        if told.year > LATEST.year:
+            return LATEST
+        told = told.astimezone(UTC)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value if abs(value) < 2e10 else value / 1000
+        told = EARLIEST + timedelta(seconds=min(seconds, LATEST.timestamp()))
+    else:
+        raise ValueError
+    if told < EARLIEST:
+        raise ValueError
+    return min(told, LATEST)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """An object."""
+    if not isinstance(value, dict):
+        raise ValueError
+    return value
+
+
+class Ignored:
+    """The names of fields that could not be read. No values: they may be anybody's."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}
+
+    def add(self, name: str) -> None:
+        """Notes one, in the way of `attendees.0.email`."""
+        self._names.setdefault(name)
+
+    def __bool__(self) -> bool:
+        return bool(self._names)
 
     @property
-    def key(self) -> str:
-        """Tells attendees of one booking apart: the id, else the e-mail, else a digest of all."""
-        return self.id or self.email or sha256(self.model_dump_json().encode()).hexdigest()[:16]
-
-    def details(self) -> dict[str, Any]:
-        """What was said of this person."""
-        return self.model_dump(exclude_none=True)
+    def names(self) -> tuple[str, ...]:
+        """The first few, and how many more there are."""
+        names = tuple(self._names)
+        more = len(names) - MOST_NOTED
+        return (*names[:MOST_NOTED], f"{more} more") if more > 0 else names
 
 
-class Host(Wire):
-    """A user of the company who hosts the meeting."""
+class Fields:
+    """The fields of one object.
 
-    id: Identifier | None = None
+    Args:
+        values: the object; None where a null stands for it: then each of its fields says that there is none.
+        ignored: grows by each field that cannot be read.
+        path: of the object, with a dot at its end.
+    """
 
+    __slots__ = ("_ignored", "_path", "_values")
 
-class Cancellation(Wire):
-    """The `cancel` object. It is there on live bookings too, with nulls: only its time tells."""
-
-    at: Moment | None = Field(None, validation_alias=AliasChoices("actionAt", "cancelledAt"))
-    by: Text | None = Field(None, validation_alias=AliasChoices("cancelledBy", "actionSource", "actionBy"))
-    reason: Text | None = None
-
-
-class MeetingInfo(Wire):
-    """Settings of a meeting; in webhooks also its link."""
-
-    name: Text | None = None
-    link: Text | None = Field(None, validation_alias="meetingLink")
-
-
-class MeetingType(Wire):
-    """What was booked. `metadata` is what the platform stored when it made the meeting type."""
-
-    id: Identifier | None = None
-    name: Text | None = None
-    info: MeetingInfo = Field(MeetingInfo(), validation_alias="meetingInfo")
-    metadata: dict[str, Any] | None = None
-
-
-class Appointment(Wire):
-    """A booking as webhooks and the REST API show it."""
-
-    nulls_that_speak = frozenset({"location"})
-
-    booking_id: Identifier | None = Field(None, validation_alias=AliasChoices("appointmentId", "id"))
-    start: Moment | None = None
-    end: Moment | None = None
-    location: Text | None = None
-    cancelled_flag: bool | None = Field(None, validation_alias="isCancelled")
-    cancel: Cancellation = Cancellation()
-    info: MeetingInfo = Field(MeetingInfo(), validation_alias="meetingInfo")
-    hosting: MeetingInfo = Field(MeetingInfo(), validation_alias="hostingInfo")
-    meeting_type: MeetingType = Field(MeetingType(), validation_alias="meetingType")
-    stated_meeting_type_id: Identifier | None = Field(None, validation_alias="meetingTypeId")
-    attendees: Many[Attendee] | None = None
-    hosts: Many[Host] | None = None
-    stated_host_ids: Many[Identifier] | None = Field(None, validation_alias="hostIds")
-    company_id: Identifier | None = Field(None, validation_alias="companyId")
-    created_at: Moment | None = Field(None, validation_alias="createdAt")
-    rescheduled_at: Moment | None = Field(None, validation_alias="rescheduledAt")
-    updated_at: Moment | None = Field(None, validation_alias="updatedAt")
+    def __init__(self, values: Mapping[str, Any] | None, ignored: Ignored, path: str = "") -> None:
+        self._values, self._ignored, self._path = values, ignored, path
 
     @property
-    def is_cancelled(self) -> bool:
-        """True on the flag or a cancel time; never because of an event's name."""
-        return self.cancelled_flag is True or self.cancel.at is not None
+    def is_null(self) -> bool:
+        """Whether a null stands for the object."""
+        return self._values is None
 
-    @property
-    def version_time(self) -> datetime | None:
-        """`updatedAt`, else the newest time of a change that the body carries."""
-        changes = [self.created_at, self.rescheduled_at, self.cancel.at]
-        return self.updated_at or max((moment for moment in changes if moment), default=None)
+    def read(self, convert: Convert, *names: str) -> Any:
+        """The value of the first name that has one; None if a null is all that is there, else `ABSENT`."""
+        values, said = self._values, ABSENT
+        if values is None:
+            return None
+        for name in names:
+            value = values.get(name, ABSENT)
+            if value is ABSENT:
+                continue
+            if value is not None:
+                try:
+                    value = convert(value)
+                except (ValueError, OverflowError):
+                    self.ignore(name)
+                    continue
+            if value is not None:
+                return value
+            said = None
+        return said
 
-    @property
-    def host_ids(self) -> list[str] | None:
-        """The hosts' ids, from whichever of the two lists is there."""
-        return self.stated_host_ids or [host.id for host in self.hosts or () if host.id] or None
+    def object(self, name: str) -> "Fields":
+        """The fields of an object inside this one. An id in its place is no object."""
+        if self._values is None:
+            return self
+        value = self._values.get(name, ABSENT)
+        if value is None:
+            return Fields(None, self._ignored)
+        if isinstance(value, dict):
+            return Fields(value, self._ignored, f"{self._path}{name}.")
+        if value is not ABSENT:
+            self.ignore(name)
+        return NOTHING
 
-    def facts(self) -> dict[str, Any]:
-        """Column of a booking -> value, only for what was said.
+    def items(self, name: str, most: int, *marks: str) -> list[Any] | None:
+        """The items of a list; None if there is none, or too long a one.
 
-        Null says nothing, but for `location`, which a change of channel takes away. `settings_name` is what the API
-        shows where webhooks show the name of the meeting type: a fact of its own, so that neither undoes the other.
-        Only a cancelled appointment speaks of its status: no webhook revives a booking.
+        An object with one of these marks, or an address or an id alone, is a list of one. `{"0": ..., "1": ...}` is how
+        some languages write a list.
         """
+        value = None if self._values is None else self._values.get(name)
+        if isinstance(value, dict) and value:
+            value = [value] if any(mark in value for mark in marks) else _numbered(value)
+        elif isinstance(value, str) and value and ("@" in value or name == "hostIds"):
+            value = [value]
+        if isinstance(value, list) and len(value) <= most:
+            return value
+        if value is not None:
+            self.ignore(name)
+        return None
+
+    def length(self, name: str) -> int:
+        """How long a list is; 0 if it is none."""
+        value = None if self._values is None else self._values.get(name)
+        return len(value) if isinstance(value, list) else 0
+
+    def ignore(self, name: str) -> None:
+        """Notes a field that cannot be read."""
+        self._ignored.add(self._path + name)
+
+
+def _numbered(value: dict[str, Any]) -> Any:
+    return list(value.values()) if all(map(str.isdecimal, value)) else value
+
+
+NOTHING: Final = Fields({}, Ignored())
+
+
+def first(*said: Any) -> Any:
+    """Of several names for one thing: the first with a value; None if a null is all that is there, else `ABSENT`."""
+    for value in said:
+        if value is not None and value is not ABSENT:
+            return value
+    return None if None in said else ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Attendee:
+    """A guest. Phone-only bookings have no e-mail.
+
+    Attributes:
+        key: tells guests of one booking apart: see `meetergo.guests`.
+        details: what was said of this person, None where that is that there is none.
+    """
+
+    key: str
+    details: Mapping[str, str | None] = field(repr=False)
+
+    @property
+    def id(self) -> str | None:
+        """As meetergo gives it."""
+        return self.details.get("id")
+
+    @property
+    def email(self) -> str | None:
+        """As meetergo writes it."""
+        return self.details.get("email")
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """A booking as webhooks and the REST API show it.
+
+    Attributes:
+        booking_id: the provider's id of it.
+        company_id: whose it is.
+        start: when it begins.
+        end: when it ends.
+        created_at: when it was booked.
+        updated_at: when it was last changed.
+        version_time: `updatedAt`, else the newest time of a change that the body carries; `LATEST` if that is no time
+            of our days.
+        is_cancelled: by the flag or a cancel time; never because of an event's name.
+        cancelled_flag: `isCancelled`, if it is there.
+        attendees: the guests; None if nothing is said of them.
+        is_list_of_all: whether all who are listed could be read.
+        host_ids: from whichever of the two lists is there.
+        facts: column of a booking -> value, only for what was said.
+        ignored: names of fields that could not be read.
+    """
+
+    booking_id: str | None
+    company_id: str | None
+    start: datetime | None
+    end: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+    version_time: datetime | None
+    is_cancelled: bool
+    cancelled_flag: bool | None
+    attendees: Sequence[Attendee] | None = field(repr=False)
+    is_list_of_all: bool
+    host_ids: list[str] | None
+    facts: dict[str, Any] = field(repr=False)
+    ignored: tuple[str, ...]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> "Appointment":
+        """Reads what can be read. Nothing but too many guests raises.
+
+        Null says that there is none. But no appointment is without a time, a host or a list of guests: there, a null
+        says nothing. Only a cancelled one speaks of its status: no webhook revives a booking.
+
+        Raises:
+            TooManyGuests: there are more than `MAX_GUESTS`.
+        """
+        ignored = Ignored()
+        fields = Fields(body, ignored)
+        info, hosting, kind = fields.object("meetingInfo"), fields.object("hostingInfo"), fields.object("meetingType")
+        if kind.is_null and fields.read(identifier, "meetingTypeId"):
+            kind = NOTHING  # it is not shown, but there is one
+        cancel = fields.object("cancel")
+        cancelled_flag = fields.read(flag, "isCancelled")
+        cancelled_at = cancel.read(moment, "actionAt", "cancelledAt")
+        is_cancelled = cancelled_flag is True or bool(cancelled_at)
+        start, end = fields.read(moment, "start"), fields.read(moment, "end")
+        attendees, is_list_of_all = _attendees(fields, ignored)
+        host_ids = _host_ids(fields, ignored)
+        created_at, rescheduled_at = fields.read(stamp, "createdAt"), fields.read(stamp, "rescheduledAt")
+        updated_at = fields.read(stamp, "updatedAt")
+        times = [at for at in (created_at, rescheduled_at, cancelled_at) if at]
         said = {
-            "starts_at": self.start and _iso(self.start),
-            "ends_at": self.end and _iso(self.end),
-            "location": self.location,
-            "meeting_link": self.hosting.link or self.info.link,
-            "meeting_name": self.meeting_type.info.name or self.meeting_type.name,
-            "settings_name": self.info.name,
-            "meeting_type_id": self.stated_meeting_type_id or self.meeting_type.id,
-            "metadata": self.meeting_type.metadata,
-            "host_ids": self.host_ids,
-            "attendee_ids": None if self.attendees is None else [attendee.key for attendee in self.attendees],
+            "location": fields.read(place, "location"),
+            "meeting_link": first(hosting.read(text, "meetingLink"), info.read(text, "meetingLink")),
+            "meeting_name": first(kind.object("meetingInfo").read(words, "name"), kind.read(words, "name")),
+            "settings_name": info.read(words, "name"),
+            "meeting_type_id": first(fields.read(identifier, "meetingTypeId"), kind.read(identifier, "id")),
+            "metadata": kind.read(mapping, "metadata"),
         }
-        if self.is_cancelled:
-            said |= {
-                "status": "cancelled",
-                "cancelled_by": self.cancel.by,
-                "cancel_reason": self.cancel.reason,
-            }
-        return {
-            name: value
-            for name, value in said.items()
-            if value is not None or (name == "location" and name in self.model_fields_set)
-        }
+        if is_cancelled:
+            said["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
+            said["cancel_reason"] = cancel.read(words, "reason")
+        facts = {name: value for name, value in said.items() if value is not ABSENT}
+        if start:
+            facts["starts_at"] = start.isoformat()
+        if end:
+            facts["ends_at"] = end.isoformat()
+        if host_ids:
+            facts["host_ids"] = host_ids
+        if attendees is not None:
+            facts["attendee_ids"] = [guest.key for guest in attendees]
+        if is_cancelled:
+            facts["status"] = "cancelled"
+        return cls(
+            booking_id=fields.read(identifier, "appointmentId", "id") or None,
+            company_id=fields.read(identifier, "companyId") or None,
+            start=start or None,
+            end=end or None,
+            created_at=created_at or None,
+            updated_at=updated_at or None,
+            version_time=updated_at or max(times, default=None),
+            is_cancelled=is_cancelled,
+            cancelled_flag=None if cancelled_flag is ABSENT else cancelled_flag,
+            attendees=attendees,
+            is_list_of_all=is_list_of_all,
+            host_ids=host_ids,
+            facts=facts,
+            ignored=ignored.names,
+        )
 
 
-class Employee(Wire):
+def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[Attendee] | None, bool]:
+    """The guests, each once, and whether all could be read.
+
+    Raises:
+        TooManyGuests: there are more than `MAX_GUESTS`.
+    """
+    if fields.length("attendees") > MAX_GUESTS:
+        raise TooManyGuests
+    listed = fields.items("attendees", MAX_GUESTS, *GUEST_DETAILS)
+    if listed is None:
+        return None, True
+    guests: dict[str, dict[str, str | None]] = {}
+    key_of_id: dict[str, str] = {}
+    is_list_of_all = True
+    for number, item in enumerate(listed):
+        if item is None:
+            continue
+        details = _guest(item, ignored, f"attendees.{number}")
+        if details is None:
+            is_list_of_all = False
+            continue
+        key = key_of(details)
+        if details.get("id"):
+            key = key_of_id.setdefault(str(details["id"]), key)
+        guests[key] = {**guests.get(key, {}), **details}
+    return [Attendee(key, details) for key, details in guests.items()], is_list_of_all
+
+
+def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | None:
+    """What is said of a guest. An address or an id alone names one, too."""
+    if not isinstance(item, dict):
+        details = _named(item)
+        if details is None:
+            ignored.add(path)
+        return details
+    details = {}
+    for name in GUEST_DETAILS:
+        value = item.get(name, ABSENT)
+        if value is ABSENT:
+            continue
+        if type(value) is not str or not 0 < len(value) <= MAX_ID or value.isspace():
+            value = Fields(item, ignored, f"{path}.").read(identifier if name == "id" else text, name)
+            if value is ABSENT or (value is None and name == "id"):
+                continue
+        details[name] = value
+    return details
+
+
+def _named(item: Any) -> dict[str, str | None] | None:
+    """The guest whom an address, with or without a name, or an id alone means."""
+    try:
+        told = identifier(item)
+    except ValueError:
+        return None
+    if told is None or "@" not in told:
+        return {"id": told} if told else None
+    called, address = parseaddr(told) if "<" in told else ("", told)
+    return {"email": address or told, "fullname": called} if called else {"email": address or told}
+
+
+def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
+    """The hosts' ids, each once: from `hostIds`, or else from `hosts`."""
+    for name in ("hostIds", "hosts"):
+        ids: dict[str, None] = {}
+        for number, item in enumerate(fields.items(name, MAX_HOSTS, "id") or ()):
+            value = item.get("id", ABSENT) if isinstance(item, dict) else item
+            if value is None or value is ABSENT:
+                continue
+            try:
+                told = identifier(value)
+            except ValueError:
+                ignored.add(f"{name}.{number}")
+                continue
+            if told:
+                ids.setdefault(told)
+        if ids:
+            return list(ids)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Employee:
     """The body of `new_employee`: its `id` is a user's."""
 
-    id: Identifier
-    email: Text | None = None
-    company_id: Identifier | None = Field(None, validation_alias="companyId")
+    id: str | None
+    email: str | None = field(repr=False)
+    company_id: str | None
+    ignored: tuple[str, ...]
+
+    @classmethod
+    def read(cls, body: Mapping[str, Any]) -> "Employee":
+        """Reads what can be read."""
+        ignored = Ignored()
+        fields = Fields(body, ignored)
+        return cls(
+            id=fields.read(identifier, "id") or None,
+            email=fields.read(text, "email") or None,
+            company_id=fields.read(identifier, "companyId") or None,
+            ignored=ignored.names,
+        )

@@ -6,14 +6,16 @@ from typing import Any, Literal
 
 from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, select, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 from sqlalchemy.sql.elements import ColumnElement
 
-from meetergo.events import BookingEvent
+from meetergo.events import BookingEvent, latest_version, time_of
+from meetergo.guests import departed
 from models.bulk import insert_missing
 from models.database import Model, partial_index
 from models.delivery import Delivery
-from models.facts import about_attendees, attendees, join, newest
+from models.facts import attendees, in_language, join, newest, newest_version, without_future
+from models.platform_user import PlatformUser
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
@@ -81,14 +83,24 @@ class Booking(Model):
         Returns:
             The change that this made of the row, or None: an older or repeated event changes nothing.
         """
-        before, attended = self.seen(), newest(self.facts, "attendee_ids")
-        self.facts = join(self.facts, event.version, {**event.facts, **dict(about_attendees(event.attendees))})
-        if event.version > self.version:
-            self.version, self.as_of = event.version, event.at
+        before, listed = self.seen(), self.facts.get("attendee_ids")
+        self._join(event, latest_version(max(now, event.received_at or now)))
         self.show()
         self.platform_user_id = owner_of(self.host_ids, self.meeting_type_id)
-        left = [key for key in attended or () if key not in newest(self.facts, "attendee_ids")]
+        self._speak()
+        is_list_new = event.is_list_of_all and self.facts.get("attendee_ids") != listed
+        left = departed(before["attendees"], self.attendees) if is_list_new else ()
         return self._changed(before, now, someone_left=bool(left))
+
+    def _join(self, event: BookingEvent, limit: str) -> None:
+        """What lies beyond the limit was kept before such was refused. It loses; an answer of meetergo ends it."""
+        known = without_future(self.facts, limit) if event.is_authoritative else self.facts
+        self.facts = join(known, event.version, event.facts, event.attendees, limit)
+        if event.version > self.version:
+            self.version, self.as_of = event.version, event.at
+        elif self.version > limit:
+            self.version = max(event.version, newest_version(self.facts, limit))
+            self.as_of = time_of(self.version) or event.at
 
     @classmethod
     def is_hosted_by(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
@@ -102,6 +114,7 @@ class Booking(Model):
         """Gives the booking its owner, once the platform's user is known."""
         before = self.seen()
         self.platform_user_id = platform_user_id
+        self._speak()
         return self._changed(before, now)
 
     def seen(self) -> dict[str, Any]:
@@ -130,14 +143,28 @@ class Booking(Model):
         self.starts_at = _moment(newest(known, "starts_at"))
         self.ends_at = _moment(newest(known, "ends_at"))
         self.meeting_type_id = newest(known, "meeting_type_id")
-        self.meeting_name = newest(known, "meeting_name") or newest(known, "settings_name")
         self.meeting_link = newest(known, "meeting_link")
-        self.location = newest(known, "location")
         self.attendees = attendees(known)
         self.host_ids = newest(known, "host_ids") or []
         self.metadata_ = newest(known, "metadata") or {}
-        self.cancel_reason = newest(known, "cancel_reason")
         self.cancelled_by = newest(known, "cancelled_by")
+        self._speak()
+
+    def _speak(self) -> None:
+        """Sets the columns of which meetergo may give the words in several languages: those of the host's count."""
+        known = self.facts
+        name = newest(known, "meeting_name") or newest(known, "settings_name")
+        location, reason = newest(known, "location"), newest(known, "cancel_reason")
+        if any(isinstance(words, dict) for words in (name, location, reason)):
+            language = self._host_language
+            name, location, reason = (in_language(words, language) for words in (name, location, reason))
+        self.meeting_name, self.location, self.cancel_reason = name, location, reason
+
+    @property
+    def _host_language(self) -> str | None:
+        session = object_session(self)
+        owner = session.get(PlatformUser, self.platform_user_id) if session and self.platform_user_id else None
+        return owner.language if owner else None
 
     def _changed(
         self, before: Mapping[str, Any], now: datetime, *, someone_left: bool = False

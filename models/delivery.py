@@ -10,7 +10,7 @@ from sqlalchemy import Index, LargeBinary, String, Text, and_, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from meetergo.events import BookingEvent, Event
+from meetergo.events import BookingEvent, Event, Unreadable
 from models.database import Model, insert_new, partial_index
 from models.todo import Todo, indexes
 from models.vault import Sealed, Vault
@@ -128,10 +128,12 @@ class Delivery(Todo, Model):
         """Those rows as they are now, locked; always in the same order, so that two operators cannot deadlock."""
         return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
 
-    def tell_of(self, event: Event) -> None:
-        """Keeps what operators search by."""
-        self.event = event.type
-        self.booking_id = event.booking_id if isinstance(event, BookingEvent) else None
+    def tell_of(self, event: Event | Unreadable) -> None:
+        """Keeps what operators search by; of a body that cannot be read, as far as it says."""
+        if isinstance(event, Unreadable):
+            self.event, self.booking_id = event.event, event.booking_id
+        else:
+            self.event, self.booking_id = event.type, event.booking_id if isinstance(event, BookingEvent) else None
 
     def replay(self, now: datetime) -> None:
         """Start over; why nothing came of it before is not true any more."""

@@ -15,6 +15,7 @@ DriftKind = Literal["missed", "changed", "cancelled", "revived"]
 
 UNORDERED = {"attendees", "host_ids"}
 """meetergo lists them in any order."""
+IN_LANGUAGES = ("meeting_name", "location", "cancel_reason")
 NO_DRIFT = {"as_of"}
 """Also moves when meetergo touched a booking in a way that nobody is told of."""
 
@@ -71,8 +72,16 @@ def _taught(known: Booking | None, event: BookingEvent) -> Booking:
             revision=0,
             as_of=event.at,
         )
-    copy.learn(event, lambda *_: copy.platform_user_id, event.at)
+    copy.learn(event, lambda *_: copy.platform_user_id, event.received_at or event.at)
+    for name in IN_LANGUAGES if known else ():
+        _keep_language(copy, name, getattr(known, name))
     return copy
+
+
+def _keep_language(copy: Booking, name: str, known: str | None) -> None:
+    """Nobody looks up the host of a copy: of a text in several languages, the known one is as good."""
+    if any(known in register[1].values() for register in copy.facts.values() if isinstance(register[1], dict)):
+        setattr(copy, name, known)
 
 
 def _kind(known: Booking | None, after: Mapping[str, Any]) -> DriftKind:

@@ -24,6 +24,6 @@ def finish(delivery: Delivery, event: Event, now: datetime) -> None:
     PostgreSQL keeps a row that is locked outside of a savepoint and changed in it as two transactions'. Its index never
     forgets such a row before the next vacuum, and each search for what waits would visit all that was worked off.
     """
-    if event.type not in HANDLERS:
-        delivery.note = "nobody handles this event"
+    unhandled = None if event.type in HANDLERS else "nobody handles this event"
+    delivery.note = "; ".join(note for note in (delivery.note, unhandled, event.note) if note) or None
     delivery.finish(now)

@@ -154,10 +154,12 @@ class Inbox:
             body, asked = self.vault.open(delivery.sealed), delivery.source == "reconcile"
             event = events.read(body, delivery.received_at, is_authoritative=asked)
         except Unreadable as error:
+            delivery.tell_of(error)
             return Permanent(str(error))
         except Transient as error:
             return error
         if self.company_id and event.company_id not in (None, self.company_id):
+            delivery.tell_of(event)
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
 

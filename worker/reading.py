@@ -7,8 +7,10 @@ from functools import cached_property
 
 from meetergo import events
 from meetergo.api.results import Appointment
-from meetergo.events import SUPERSEDES, BookingEvent, Unreadable
+from meetergo.events import AHEAD, SUPERSEDES, BookingEvent, Unreadable, latest_version
+from meetergo.guests import departed
 from models.booking import Booking
+from models.facts import newest_version
 
 SETTLED = timedelta(minutes=2)
 """How long ago we must have learnt what contradicts a reading, for the reading to count: a list may lag behind."""
@@ -49,9 +51,10 @@ class Reading:
 
         It was told without a time of its own, with a wrong one, or by somebody else than meetergo.
         """
-        if self.known is None or self.known.updated_at > self.asked_at - SETTLED:
+        if self.known is None or self.asked_at - SETTLED < self.known.updated_at < self.asked_at + AHEAD:
             return None
-        return self.known.version if self.known.version > self._read(_json(whole)).version else None
+        known = newest_version(self.known.facts, latest_version(self.asked_at))
+        return known if known > self._read(_json(whole)).version else None
 
     def _read(self, body: bytes) -> BookingEvent:
         event = events.read(body, self.asked_at, is_authoritative=True)
@@ -63,17 +66,19 @@ class Reading:
     def _type(self) -> str:
         """The event that meetergo has for the difference. It also says `booking_cancelled` when one guest left."""
         appointment, known = self.appointment, self.known
-        if appointment.is_cancelled or (known and self._left(known)):
+        if appointment.is_cancelled or (known and self._has_lost_a_guest(known)):
             return "booking_cancelled"
         is_moved = known and appointment.start and known.starts_at not in (None, appointment.start)
         return "booking_rescheduled" if is_moved else "booking_created"
 
-    def _left(self, known: Booking) -> set[str]:
+    def _has_lost_a_guest(self, known: Booking) -> bool:
         if self.appointment.attendees is None:
-            return set()
-        now = {attendee.id for attendee in self.appointment.attendees}
-        return {person["id"] for person in known.attendees if "id" in person} - now
+            return False
+        return bool(departed(known.attendees, [attendee.details for attendee in self.appointment.attendees]))
 
 
 def _json(value: dict[str, object]) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    except RecursionError:
+        raise Unreadable("it nests deeper than any booking does") from None

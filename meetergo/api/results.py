@@ -3,12 +3,13 @@
 Source: the REST reference at developer.meetergo.com, with the names that its own client reads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr
+from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from meetergo import wire
 from meetergo.api.week import Intervals, read_week
@@ -140,15 +141,83 @@ class Webhook(Result):
     created_at: Moment | None = Field(None, validation_alias="createdAt")
 
 
-class Appointment(Result, wire.Appointment):
-    """A booking. It is cancelled by its flag or a cancel time; there may be a `cancel` object on a live one."""
+class Appointment(Result):
+    """A booking, read as tolerantly as webhooks are: only its id must be there.
+
+    It is cancelled by its flag or a cancel time; there may be a `cancel` object on a live one.
+    """
 
     id: Identifier = Field(validation_alias=AliasChoices("appointmentId", "id"))
+    _told: wire.Appointment = PrivateAttr()
+
+    @classmethod
+    def read(cls, body: Any) -> Self:
+        """The object in an answer.
+
+        Raises:
+            ValidationError: it is not there, or has no id, or more guests than `wire.MAX_GUESTS`.
+        """
+        result = super().read(body)
+        try:
+            result._told = wire.Appointment.read(body)
+        except wire.TooManyGuests:
+            raise _too_many_guests(cls) from None
+        return result
+
+    @property
+    def company_id(self) -> str | None:
+        """Whose it is."""
+        return self._told.company_id
+
+    @property
+    def start(self) -> datetime | None:
+        """When it begins, UTC."""
+        return self._told.start
+
+    @property
+    def end(self) -> datetime | None:
+        """When it ends, UTC."""
+        return self._told.end
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was booked, UTC."""
+        return self._told.created_at
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """When it was last changed, UTC."""
+        return self._told.updated_at
+
+    @property
+    def is_cancelled(self) -> bool:
+        """By the flag or a cancel time."""
+        return self._told.is_cancelled
+
+    @property
+    def cancelled_flag(self) -> bool | None:
+        """What `isCancelled` says, if anything."""
+        return self._told.cancelled_flag
+
+    @property
+    def attendees(self) -> Sequence[wire.Attendee] | None:
+        """The guests; None if nothing is said of them."""
+        return self._told.attendees
 
     @property
     def attendee_ids(self) -> list[str]:
         """What tells the guests apart: their ids, else what wire says."""
-        return [attendee.key for attendee in self.attendees or ()]
+        return [attendee.id or attendee.key for attendee in self.attendees or ()]
+
+    @property
+    def host_ids(self) -> list[str] | None:
+        """The hosts' ids, from whichever of the two lists is there."""
+        return self._told.host_ids
+
+
+def _too_many_guests(kind: type[Result]) -> ValidationError:
+    fault = InitErrorDetails(type=PydanticCustomError("too_many_guests", "too many"), loc=("attendees",), input=None)
+    return ValidationError.from_exception_data(kind.__name__, [fault])
 
 
 class Provisional(Result):

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from meetergo.events import BookingEvent, EmployeeEvent, Event, read
+from meetergo.guests import key_of
 from tests.payloads import payload
 
 RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 CANCELLED = "booking_cancelled", "booking_cancelled_old", "booking_cancelled_action"
 RESCHEDULED = "booking_rescheduled", "booking_rescheduled_old", "booking_rescheduled_flat"
 BOOKINGS = "booking_created", "booking_created_old", *CANCELLED, "booking_cancelled_attendee_left", *RESCHEDULED
+JANE = key_of({"id": "att-uuid-789", "email": "customer@example.com"})
 
 
 def told(name: str, **changes: Any) -> BookingEvent:
@@ -35,10 +37,10 @@ def test_a_created_booking_tells_all_its_facts() -> None:
         "meeting_type_id": "mt-uuid-456",
         "metadata": {"ticketId": "EVAL-12345", "source": "crm-integration"},
         "host_ids": ["host-uuid-123"],
-        "attendee_ids": ["att-uuid-789"],
+        "attendee_ids": [JANE],
     }
-    assert event.attendees["att-uuid-789"]["fullname"] == "Jane Doe"
-    assert event.attendees["att-uuid-789"]["timezone"] == "America/New_York"
+    assert event.attendees[JANE]["fullname"] == "Jane Doe"
+    assert event.attendees[JANE]["timezone"] == "America/New_York"
 
 
 def test_the_old_envelope_tells_the_same_but_for_the_metadata() -> None:
@@ -68,7 +70,7 @@ def test_an_attendee_who_left_a_group_cancels_nothing() -> None:
     event = told("booking_cancelled_attendee_left")
     assert event.type == "booking_cancelled"
     assert not {"status", "cancelled_by", "cancel_reason"} & set(event.facts)
-    assert event.facts["attendee_ids"] == ["att-uuid-789"]
+    assert [guest["id"] for guest in event.attendees.values()] == ["att-uuid-789"]
 
 
 @pytest.mark.parametrize("name", BOOKINGS)
@@ -86,12 +88,81 @@ def test_a_flag_or_a_time_cancels_under_any_event_name(name: str, cancel: dict[s
 
 
 @pytest.mark.parametrize("name", BOOKINGS)
-def test_what_is_null_or_missing_is_not_said(name: str) -> None:
+def test_what_is_missing_is_not_said(name: str) -> None:
     fields = ("start", "end", "meetingInfo", "meetingType", "meetingTypeId", "attendees", "hosts", "hostIds")
-    for nothing in (None, ...):
-        event = told(name, **dict.fromkeys((*fields, "companyId", "location"), nothing))
-        assert set(event.facts) - {"status", "cancelled_by", "cancel_reason"} <= {"location"}
-        assert (event.attendees, event.company_id) == ({}, None)
+    event = told(name, **dict.fromkeys((*fields, "companyId", "location"), ...))
+    assert set(event.facts) - {"status", "cancelled_by", "cancel_reason"} == set()
+    assert (event.attendees, event.company_id, event.ignored) == ({}, None, ())
+
+
+@pytest.mark.parametrize("name", BOOKINGS)
+def test_no_booking_is_without_a_time_a_host_or_a_list_of_guests_so_there_a_null_says_nothing(name: str) -> None:
+    event = told(name, **dict.fromkeys(("start", "end", "attendees", "hosts", "hostIds", "companyId"), None))
+    assert not {"starts_at", "ends_at", "attendee_ids", "host_ids"} & set(event.facts)
+    assert (event.attendees, event.company_id, event.ignored) == ({}, None, ())
+
+
+@pytest.mark.parametrize("name", BOOKINGS)
+@pytest.mark.parametrize(
+    ("changes", "column"),
+    [
+        ({"location": None}, "location"),
+        ({"location": " "}, "location"),
+        ({"meetingInfo": {"meetingLink": None}}, "meeting_link"),
+        ({"meetingInfo": {"meetingLink": ""}}, "meeting_link"),
+        ({"hostingInfo": {"meetingLink": None}, "meetingInfo": {"name": "Call"}}, "meeting_link"),
+        ({"hostingInfo": None, "meetingInfo": {"name": "Call"}}, "meeting_link"),
+        ({"hostingInfo": None, "meetingInfo": {"meetingLink": None}}, "meeting_link"),
+        ({"meetingInfo": None}, "meeting_link"),
+        ({"meetingType": {"meetingInfo": {"name": None}}}, "meeting_name"),
+        ({"meetingType": {"meetingInfo": None, "name": None}}, "meeting_name"),
+        ({"meetingType": {"metadata": None}}, "metadata"),
+        ({"meetingTypeId": None, "meetingType": ...}, "meeting_type_id"),
+        ({"meetingTypeId": None, "meetingType": None}, "meeting_name"),
+    ],
+)
+def test_null_says_that_there_is_none(name: str, changes: dict[str, Any], column: str) -> None:
+    event = told(name, **changes)
+    assert event.facts[column] is None
+    assert event.ignored == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "value"),
+    [
+        ({"hostingInfo": {"meetingLink": None}}, "meeting_link", "https://zoom.us/j/123456789"),
+        ({"hostingInfo": None}, "meeting_link", "https://zoom.us/j/123456789"),
+        ({"hostingInfo": {"meetingLink": "x"}, "meetingInfo": {"meetingLink": None}}, "meeting_link", "x"),
+        ({"meetingType": {"meetingInfo": {"name": None}, "name": "N"}}, "meeting_name", "N"),
+        ({"meetingType": {"id": None}}, "meeting_type_id", "mt-uuid-456"),
+        ({"meetingTypeId": None}, "meeting_type_id", "mt-uuid-456"),
+        ({"meetingType": None}, "meeting_type_id", "mt-uuid-456"),
+    ],
+)
+def test_of_two_names_for_one_thing_the_one_with_a_value_counts(
+    changes: dict[str, Any], column: str, value: str
+) -> None:
+    assert told("booking_created", **changes).facts[column] == value
+
+
+def test_a_meeting_type_that_is_not_shown_beside_its_id_takes_no_name_away() -> None:
+    facts = told("booking_created", meetingType=None).facts
+    assert not {"meeting_name", "metadata"} & set(facts)
+
+
+def test_a_null_in_the_cancellation_of_a_live_booking_says_nothing() -> None:
+    nothing = {"actionAt": None, "reason": None, "actionSource": None}
+    facts = told("booking_created", isCancelled=None, cancel=nothing).facts
+    assert not {"status", "cancelled_by", "cancel_reason"} & set(facts)
+    facts = told("booking_cancelled", cancel={"cancelledAt": "2024-01-14T16:00:00Z", "reason": None}).facts
+    assert facts["cancel_reason"] is None
+    assert "cancelled_by" not in facts
+
+
+def test_a_null_takes_a_detail_of_a_guest_away_but_not_the_id() -> None:
+    guest = {"id": None, "email": "jane@example.com", "phone": None, "fullname": ""}
+    (details,) = told("booking_created", attendees=[guest]).attendees.values()
+    assert details == {"email": "jane@example.com", "phone": None, "fullname": None}
 
 
 def test_a_location_is_taken_away_by_a_null_and_kept_by_silence() -> None:
@@ -111,13 +182,11 @@ def test_other_names_for_the_same_things_are_understood() -> None:
     assert (facts["meeting_type_id"], facts["host_ids"]) == ("mt-1", ["host-uuid-123"])
 
 
-@pytest.mark.parametrize(
-    ("attendee", "key"), [({"id": 7, "email": "a@b.c"}, "7"), ({"email": "a@b.c"}, "a@b.c"), ({"phone": "+1"}, None)]
-)
-def test_attendees_are_told_apart_by_id_else_email_else_all_that_is_known(attendee: dict[str, Any], key: str) -> None:
-    event = told("booking_created", attendees=[attendee, {"phone": "+2"}])
-    assert len(event.attendees) == 2
-    assert key is None or event.facts["attendee_ids"][0] == key
+@pytest.mark.parametrize("attendee", [{"id": 7, "email": "a@b.c"}, {"email": "a@b.c"}, {"phone": "+1"}, {}])
+def test_attendees_are_told_apart_by_whatever_is_known(attendee: dict[str, Any]) -> None:
+    event = told("booking_created", attendees=[attendee, {"phone": "+2"}, {"phone": "+2", "fullname": "Bob"}])
+    assert len(event.attendees) == 3
+    assert event.facts["attendee_ids"] == list(event.attendees)
 
 
 @pytest.mark.parametrize("name", ["new_employee", "new_employee_old"])

@@ -41,15 +41,45 @@ def test_a_version_is_the_update_else_the_newest_change_else_the_receipt(times: 
 
 def test_versions_sort_as_text_by_time_whatever_the_offset() -> None:
     times = [
-        "1969-12-31T23:59:59Z",
+        "1970-01-01T00:00:00Z",
         "2001-09-09T01:46:39.999999Z",
         "2001-09-09T01:46:40Z",
         EARLY,
         LATE,
-        "9999-01-01T00:00Z",
+        "2026-11-23T11:59:59Z",
     ]
     versions = [told("booking_created", updatedAt=time).version for time in times]
     assert versions == sorted(versions)
+
+
+@pytest.mark.parametrize(
+    "future", ["2026-11-23T12:00:01Z", "2099-01-01T00:00:00Z", "9999-12-31T23:59:59Z", 4070908800, 10**30]
+)
+@pytest.mark.parametrize("name", ["updatedAt", "rescheduledAt", "createdAt"])
+def test_a_version_more_than_a_day_ahead_counts_as_the_time_received(name: str, future: Any) -> None:
+    others = dict.fromkeys({"updatedAt", "rescheduledAt", "createdAt"} - {name}, ...)
+    for body in ("booking_created", "booking_rescheduled_old", "booking_cancelled_attendee_left"):
+        event = told(body, **others, **{name: future})
+        assert event.at == RECEIVED
+        assert event.version.startswith(f"{round(RECEIVED.timestamp() * 1_000_000):020d}-")
+
+
+def test_a_provider_that_is_hours_ahead_is_believed() -> None:
+    assert told("booking_created", updatedAt="2026-11-23T11:59:00Z").at == datetime(2026, 11, 23, 11, 59, tzinfo=UTC)
+
+
+def test_a_time_before_1970_says_nothing_so_the_next_best_is_the_version() -> None:
+    assert told("booking_created", updatedAt="1969-12-31T23:59:59Z", createdAt=EARLY).at == datetime.fromisoformat(
+        EARLY
+    )
+
+
+def test_no_body_of_ours_supersedes_into_the_future() -> None:
+    far = f"{4070908800 * 1_000_000:020d}-3-{'0' * 16}"
+    event = read(payload("booking_created", supersedes=far), RECEIVED, is_authoritative=True)
+    assert isinstance(event, BookingEvent)
+    assert event.at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+    assert event.version < far
 
 
 def test_at_the_same_time_a_cancel_beats_a_reschedule_and_that_a_create() -> None:

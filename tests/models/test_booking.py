@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console import samples
@@ -60,8 +60,8 @@ def blank() -> Booking:
 
 def told(stories: Sequence[dict[str, Any]]) -> tuple[Booking, list[BookingChange]]:
     booking = blank()
-    heard = [events.read(json.dumps(body).encode(), received_at=AT) for body in stories]
-    changes = [booking.learn(event, lambda hosts, _: 7 if hosts else None, AT) for event in heard]  # type: ignore[arg-type]
+    said = [events.read(json.dumps(body).encode(), received_at=AT) for body in stories]
+    changes = [booking.learn(event, lambda hosts, _: 7 if hosts else None, AT) for event in said]  # type: ignore[arg-type]
     return booking, [change for change in changes if change]
 
 
@@ -129,3 +129,316 @@ def test_a_cancel_event_for_one_guest_does_not_cancel_the_booking() -> None:
 def test_the_newest_cancel_says_why() -> None:
     booking, _ = told([CANCELLED, CREATED])
     assert (booking.cancelled_by, booking.cancel_reason) == ("attendee", "Schedule conflict")
+
+
+# --- nulls
+
+NOBODY_SAYS = "absent"
+LINKS = st.sampled_from([None, NOBODY_SAYS, "https://zoom.example/a", "https://zoom.example/b"])
+TEXTS = st.sampled_from([None, NOBODY_SAYS, "one", "two"])
+
+
+def body_with(
+    minute: int, link: Any, hosting: Any, location: Any, name: Any, type_id: Any, metadata: Any, phone: Any, old: bool
+) -> dict[str, Any]:
+    """A body in either format, in which each field has a value, is null, or is not there."""
+    guest = {"id": "g1", "email": "g1@example.com", "phone": phone}
+    told = samples.appointment("b1", START, AT + minutes(minute)) | {
+        "meetingInfo": said(meetingLink=link),
+        "hostingInfo": said(meetingLink=hosting),
+        "meetingType": said(meetingInfo=said(name=name), id=type_id, metadata=metadata and {"key": metadata}),
+        "attendees": [said(**guest)],
+        "location": location,
+        "meetingTypeId": NOBODY_SAYS,
+    }
+    return (
+        {"event": "booking_created", "data": said(**told)}
+        if old
+        else {
+            "webhookType": "booking_created",
+            **said(**told),
+        }
+    )
+
+
+def said(**fields: Any) -> dict[str, Any]:
+    absent = (NOBODY_SAYS, {"key": NOBODY_SAYS})
+    return {name: value for name, value in fields.items() if value not in absent}
+
+
+BODIES = st.builds(body_with, st.integers(0, 5), LINKS, LINKS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, old=st.booleans())
+
+
+@given(st.lists(BODIES, min_size=2, max_size=6).flatmap(lambda told: st.tuples(st.just(told), st.permutations(told))))
+@settings(max_examples=200, deadline=None)
+def test_nulls_and_absences_make_the_same_row_in_every_order(orders: Any) -> None:
+    bodies, shuffled = orders
+    expected = told(bodies)[0].seen()
+    assert told([*shuffled, bodies[0]])[0].seen() == expected
+    in_order = sorted(
+        (events.read(json.dumps(body).encode(), AT) for body in bodies),
+        key=lambda event: event.version,  # type: ignore[attr-defined]
+    )
+    for column in ("location", "meeting_link", "meeting_name", "meeting_type_id"):
+        heard = [event.facts[column] for event in in_order if column in event.facts]  # type: ignore[attr-defined]
+        assert expected[column] == (heard[-1] if heard else None)
+
+
+PHONE = {"meetingInfo": {"channel": "phone", "meetingLink": None}}
+API_PHONE = {"meetingInfo": {"name": "Discovery Call"}, "hostingInfo": {"meetingLink": None}}
+API_NOTHING = {"meetingInfo": {"name": "Discovery Call"}, "hostingInfo": None}
+
+
+@pytest.mark.parametrize("changes", [PHONE, API_PHONE, API_NOTHING], ids=["webhook", "hostingInfo", "no hostingInfo"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_meeting_that_moves_from_zoom_to_phone_loses_its_link(changes: dict[str, Any], is_first: bool) -> None:
+    moved = samples.rescheduled("b1", START, AT + minutes(1), START, **changes)
+    booking, _ = told([moved, CREATED] if is_first else [CREATED, moved])
+    assert booking.meeting_link is None
+    assert booking.meeting_name == "Discovery Call"
+
+
+def test_a_guest_who_takes_the_phone_number_back_has_none() -> None:
+    with_phone = samples.created("b1", START, AT, attendees=[{**samples.guest(1), "phone": "+1"}])
+    without = samples.created("b1", START, AT + minutes(1), attendees=[{**samples.guest(1), "phone": None}])
+    for order in ([with_phone, without], [without, with_phone]):
+        assert told(order)[0].attendees == [samples.guest(1)]
+
+
+# --- versions from the future
+
+FUTURE = "2099-01-01T00:00:00Z"
+
+
+def test_a_version_from_the_future_freezes_no_booking() -> None:
+    forged = samples.created("b1", START + minutes(9), AT, updatedAt=FUTURE)
+    cancelled = samples.cancelled("b1", START, AT + minutes(5))
+    for order in itertools.permutations([CREATED, forged, cancelled]):
+        booking, _ = told(order)
+        assert booking.status == "cancelled"
+        assert booking.as_of == AT + minutes(5)
+        assert booking.starts_at == START
+
+
+def frozen() -> Booking:
+    """A row as the last release left it after a forged body."""
+    booking, _ = told([CREATED])
+    far = f"{4070908800 * 1_000_000:020d}-3-{'0' * 16}"
+    booking.facts |= {
+        "status": [far, "cancelled"],
+        "starts_at": [far, (START + minutes(9)).isoformat()],
+        "meeting_link": [far, "https://evil.example"],
+        "attendee_ids": [far, ["mallory"]],
+        "attendee/id/mallory": [far, "mallory"],
+        "metadata": [far, {"forged": True}],
+    }
+    booking.version, booking.as_of = far, datetime(2099, 1, 1, tzinfo=UTC)
+    booking.show()
+    return booking
+
+
+def asked(**changes: Any) -> events.BookingEvent:
+    body = json.dumps(samples.created("b1", START, AT + minutes(2), attendees=TWO, **changes)).encode()
+    event = events.read(body, AT + minutes(60), is_authoritative=True)
+    assert isinstance(event, events.BookingEvent)
+    return event
+
+
+def heard(body: dict[str, Any]) -> events.BookingEvent:
+    event = events.read(json.dumps(body).encode(), AT)
+    assert isinstance(event, events.BookingEvent)
+    return event
+
+
+def test_an_answer_of_meetergo_ends_what_was_stored_with_a_version_from_the_future() -> None:
+    late = heard(samples.rescheduled("b1", START + minutes(30), AT + minutes(5), START, attendees=TWO))
+    rows = []
+    for order in itertools.permutations([asked(), late, heard(CREATED)]):
+        booking = frozen()
+        for event in order:
+            booking.learn(event, lambda *_: 7, AT + minutes(60))
+        rows.append(booking.seen())
+        assert not [version for version, _ in booking.facts.values() if version > events.latest_version(AT)]
+    assert all(row == rows[0] for row in rows)
+    assert rows[0]["status"] == "confirmed"
+    assert rows[0]["starts_at"] == (START + minutes(30)).isoformat()
+    assert rows[0]["meeting_link"] == "https://zoom.example/j/123456789"
+    assert rows[0]["attendees"] == TWO
+    assert rows[0]["metadata"] == {}
+    assert rows[0]["as_of"] == (AT + minutes(5)).isoformat()
+
+
+def test_a_true_cancel_is_heard_by_a_frozen_booking() -> None:
+    booking = frozen()
+    booking.facts["status"][1] = "confirmed"
+    booking.show()
+    assert booking.learn(heard(CANCELLED), lambda *_: 7, AT) is not None
+    assert booking.status == "cancelled"
+
+
+# --- guests without a stable id
+
+
+def with_guests(minute: int, *guests: Any) -> dict[str, Any]:
+    return samples.created("b1", START, AT + minutes(minute), attendees=list(guests))
+
+
+ADA = {"email": "family@guest.example", "fullname": "Ada Guest"}
+BOB = {"email": "family@guest.example", "fullname": "Bob Guest"}
+SAME = {
+    "gains an id": ({"email": "j@x.example", "fullname": "Jane"}, {"id": "a1", "email": "j@x.example"}),
+    "loses the id": ({"id": "a1", "email": "j@x.example", "fullname": "Jane"}, {"email": "j@x.example"}),
+    "loses the id, keeps the name": (
+        {"id": "a1", "email": "j@x.example", "fullname": "Jane"},
+        {"email": "j@x.example", "fullname": "Jane"},
+    ),
+    "another case": ({"email": "J@X.example", "fullname": "Jane"}, {"email": " j@x.EXAMPLE", "fullname": "Jane"}),
+    "a time zone": ({"email": "j@x.example"}, {"email": "j@x.example", "timezone": "Europe/Berlin"}),
+    "a name": ({"email": "j@x.example"}, {"email": "j@x.example", "fullname": "Jane"}),
+    "another name": ({"email": "j@x.example", "fullname": "Jane D"}, {"email": "j@x.example", "fullname": "Jane Doe"}),
+    "a phone gains an e-mail": ({"phone": "+1", "fullname": "J"}, {"phone": "+1", "fullname": "J", "email": "j@x.y"}),
+    "a phone written otherwise": ({"phone": "+1 23", "fullname": "J"}, {"phone": "+123", "fullname": "J"}),
+    "only a name gains a zone": ({"fullname": "Jane"}, {"fullname": "jane", "timezone": "UTC"}),
+    "only a name gains an e-mail": ({"fullname": "Jane"}, {"fullname": "Jane", "email": "j@x.example"}),
+    "a new id each time": ({"id": "a1", "email": "j@x.example"}, {"id": "a2", "email": "j@x.example"}),
+    "another address": ({"id": "a1", "email": "j@x.example"}, {"id": "a1", "email": "jane@x.example"}),
+    "nothing known gains a detail": ({"language": "de"}, {"language": "de", "timezone": "UTC"}),
+    "nothing known gains an id": ({"language": "de"}, {"id": "a1"}),
+    "an address alone": ("j@x.example", {"email": "J@x.example", "fullname": "Jane"}),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), [*SAME.values(), *((b, a) for a, b in SAME.values())])
+def test_the_same_guest_is_one_guest_and_has_not_left(one: Any, other: Any) -> None:
+    bystander = samples.guest(2)
+    booking, changes = told([with_guests(0, one, bystander), with_guests(1, bystander, other)])
+    assert [change.news for change in changes[1:]] in ([], [[]])
+    assert len(booking.attendees) == 2
+    assert told([with_guests(1, bystander, other), with_guests(0, one, bystander)])[0].seen() == booking.seen()
+
+
+def test_a_guest_who_loses_the_id_keeps_what_is_known() -> None:
+    one, other = SAME["loses the id"]
+    booking, _ = told([with_guests(0, one), with_guests(1, other)])
+    assert booking.attendees == [{"id": "a1", "email": "j@x.example", "fullname": "Jane"}]
+
+
+def test_two_people_with_one_address_are_two() -> None:
+    booking, changes = told([with_guests(0, ADA, BOB)])
+    assert booking.attendees == [ADA, BOB]
+    booking, changes = told([with_guests(0, ADA, BOB), with_guests(1, BOB, ADA)])
+    assert [change.news for change in changes[1:]] in ([], [[]])
+    booking, changes = told([with_guests(0, ADA, BOB), with_guests(1, BOB)])
+    assert changes[-1].news == ["attendee_left"]
+    assert booking.attendees == [BOB]
+
+
+def test_two_people_with_one_address_and_ids_do_not_get_each_others_details() -> None:
+    ada, bob = {"id": "1", **ADA, "phone": "+1"}, {"id": "2", **BOB}
+    booking, changes = told([with_guests(0, ada), with_guests(1, bob)])
+    assert booking.attendees == [bob]
+    assert changes[-1].news == ["attendee_left"]
+    booking, changes = told([with_guests(0, ada, bob), with_guests(1, BOB)])
+    assert booking.attendees == [bob]
+    assert changes[-1].news == ["attendee_left"]
+
+
+def test_a_list_of_which_an_item_cannot_be_read_lets_nobody_leave() -> None:
+    booking, changes = told([with_guests(0, *TWO), with_guests(1, TWO[0], 1.5)])
+    assert [change.news for change in changes[1:]] == [[]]
+    assert booking.attendees == TWO[:1]
+
+
+def test_what_was_stored_of_guests_by_the_last_release_is_read() -> None:
+    booking = blank()
+    version = heard(CREATED).version
+    booking.facts = {
+        "attendee_ids": [version, ["g-1", "Jane@X.example"]],
+        "attendee/id/g-1": [version, "g-1"],
+        "attendee/email/g-1": [version, "g1@x.example"],
+        "attendee/fullname/g-1": [version, "One"],
+        "attendee/email/Jane@X.example": [version, "Jane@X.example"],
+        "attendee/phone/Jane@X.example": [version, "+1"],
+    }
+    booking.version, booking.revision = version, 1
+    booking.show()
+    one = {"id": "g-1", "email": "g1@x.example", "fullname": "One"}
+    assert booking.attendees == [one, {"email": "Jane@X.example", "phone": "+1"}]
+    newer = with_guests(1, {"id": "g-1", "email": "g1@x.example"}, {"id": "g-2", "email": "jane@x.example"})
+    change = booking.learn(heard(newer), lambda *_: 7, AT)
+    assert booking.attendees == [one, {"id": "g-2", "email": "jane@x.example", "phone": "+1"}]
+    assert change is not None
+    assert "attendee_left" not in change.news
+
+
+def test_of_a_guest_who_left_nothing_is_kept() -> None:
+    booking, _ = told([with_guests(0, *TWO), with_guests(1, TWO[0])])
+    assert "guest-2" not in json.dumps(booking.facts)
+    for order in itertools.permutations([with_guests(0, *TWO), with_guests(1, TWO[0]), with_guests(2, *TWO[::-1])]):
+        booking, _ = told(order)
+        assert booking.attendees == TWO[::-1]
+
+
+def test_a_guest_who_comes_back_is_told_anew_in_every_order() -> None:
+    known = {"id": "g1", "fullname": "Jane", "email": "j@x.example"}
+    story = [with_guests(0, known), with_guests(1), with_guests(2, {"id": "g1"})]
+    for order in itertools.permutations(story):
+        assert told(order)[0].attendees == [{"id": "g1"}]
+
+
+GUESTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": st.sampled_from(["a1", "a2", None]),
+        "email": st.sampled_from(["f@x.example", "F@x.example", "g@x.example", None]),
+        "fullname": st.sampled_from(["Ada", "Bob", None]),
+        "phone": st.sampled_from(["+1", "+2", None]),
+        "timezone": st.sampled_from(["UTC", "Europe/Berlin", None]),
+    },
+)
+LISTS = st.builds(lambda minute, guests: with_guests(minute, *guests), st.integers(0, 9), st.lists(GUESTS, max_size=3))
+
+
+def in_two_orders(bodies: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Any]:
+    """Some bodies, and the same again in any order with one of them told twice."""
+    some = st.lists(bodies, min_size=2, max_size=6)
+    return some.flatmap(lambda told: st.tuples(st.just(told), st.permutations([*told, told[0]])))
+
+
+@given(in_two_orders(LISTS))
+@settings(max_examples=300, deadline=None)
+def test_guests_with_and_without_ids_converge(orders: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
+    booking, again = (told(bodies)[0] for bodies in orders)
+    assert again.seen() == booking.seen()
+    assert again.facts == booking.facts
+
+
+def test_a_booking_with_thousands_of_changing_guests_stays_small() -> None:
+    booking, sizes = blank(), []
+    for minute in range(16):
+        body = with_guests(minute, *({**samples.guest(number), "id": f"{minute}-{number}"} for number in range(1000)))
+        booking.learn(heard(body), lambda *_: 7, AT)
+        sizes.append(len(json.dumps(booking.facts)))
+    assert max(sizes) < 1.3 * sizes[0]
+
+
+@pytest.mark.parametrize(
+    "one", [{"id": "g1", "email": "j{}@x.example"}, {"email": "j@x.example", "fullname": "J {}"}, {"id": "{}"}]
+)
+def test_a_guest_who_changes_with_each_delivery_lets_no_row_grow(one: dict[str, str]) -> None:
+    booking = blank()
+    for minute in range(200):
+        guest = {name: text.format(minute) for name, text in one.items()}
+        booking.learn(heard(with_guests(minute, guest, samples.guest(1))), lambda *_: 7, AT)
+    assert len(json.dumps(booking.facts)) < 12_000
+
+
+# --- names in several languages
+
+
+def test_a_name_in_several_languages_reads_as_english_where_no_host_is_known() -> None:
+    names = {"de": "Erstgespräch", "en": "First call"}
+    told_in_both = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": names}})
+    assert told([told_in_both])[0].meeting_name == "First call"
+    only_german = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": {"de": "Erstgespräch"}}})
+    assert told([only_german])[0].meeting_name == "Erstgespräch"

@@ -1,0 +1,215 @@
+"""Guests: who in one list of attendees is the same person as in another, with or without a stable id.
+
+A key names a guest of one booking. It holds what tells people apart: the id and the e-mail, or without an id the
+e-mail and the name, or the name and the phone. Two people with one address are two keys. A guest who gains or loses
+the id has another key that is `linked` to the first.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+Person = Mapping[str, Any]
+"""What is known of a guest: `id`, `email`, `fullname`, `phone`, ..."""
+
+LONGEST_PART = 255
+MOST_LOOKED_AT = 16
+"""Candidates for one guest: a list in which more people share an address is nobody's."""
+
+
+class Identity(NamedTuple):
+    """What tells a guest apart; empty where it is not known."""
+
+    id: str = ""
+    email: str = ""
+    name: str = ""
+    phone: str = ""
+
+    @classmethod
+    def of(cls, person: Person) -> "Identity":
+        """All that is known of a person."""
+        name = person.get("fullname") or f"{person.get('firstname') or ''} {person.get('lastname') or ''}"
+        return cls(
+            str(person.get("id") or ""),
+            _address(person.get("email")),
+            _plain(name),
+            "".join(filter(str.isalnum, str(person.get("phone") or "")))[:LONGEST_PART],
+        )
+
+    @classmethod
+    def parse(cls, key: str) -> "Identity":
+        """What a key says. Keys of older versions are an id or an e-mail as it was written."""
+        if "\n" in key:
+            return cls(*key.split("\n")[:4])
+        return cls(email=_plain(key)) if "@" in key else cls(key)
+
+    @property
+    def key(self) -> str:
+        """The key of a guest; empty if nothing tells this one apart."""
+        if self.id:
+            name = _one_line(self.id)
+            return f"{name}\n{self.email}" if self.email or "@" in name else name
+        return "\n".join(("", self.email, self.name, "" if self.email else self.phone)) if any(self) else ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing tells this guest apart."""
+        return not any(self)
+
+
+def key_of(person: Person) -> str:
+    """The key of a guest; a digest of all if nothing tells this one apart."""
+    if person.get("id"):
+        return Identity(str(person["id"]), _address(person.get("email"))).key
+    return Identity.of(person).key or sha256(repr(sorted(person.items())).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def marks(keys: Iterable[str]) -> set[str]:
+    """What a list of guests shows of them: see `links`."""
+    shown: set[str] = set()
+    for key in keys:
+        guest = Identity.parse(key)
+        if guest.id:
+            shown.add(f"id {guest.id}")
+            if guest.email:
+                shown.add(f"id+email {guest.email}")
+        elif guest.email:
+            shown |= {f"email {guest.email}", f"email {guest.email}\n{guest.name}"}
+        elif guest.phone:
+            shown |= {f"phone {guest.phone}", f"phone {guest.phone}\n{guest.name}"}
+        else:
+            shown.add(f"name {guest.name}")
+    return shown
+
+
+def links(key: str) -> tuple[str, ...]:
+    """The marks of which each says that a list holds this guest, perhaps under another key."""
+    guest = Identity.parse(key)
+    if guest.id:
+        return (f"id {guest.id}", f"email {guest.email}") if guest.email else (f"id {guest.id}",)
+    if guest.email:
+        either = f"email {guest.email}\n" if guest.name else f"email {guest.email}"
+        return either, f"email {guest.email}\n{guest.name}", f"id+email {guest.email}"
+    if guest.phone:
+        either = f"phone {guest.phone}\n" if guest.name else f"phone {guest.phone}"
+        return either, f"phone {guest.phone}\n{guest.name}"
+    return (f"name {guest.name}",)
+
+
+def joined(listed: Mapping[str, Person], others: Mapping[str, Person]) -> dict[str, list[str]]:
+    """Which guests of other lists are guests of this one, under other keys.
+
+    Args:
+        listed: key -> guest.
+        others: key -> guest, of keys that are not listed.
+
+    Returns:
+        Key of a listed guest -> keys of others who are that person and no one else.
+    """
+    by_id: dict[str, list[str]] = {}
+    by_contact: dict[str, list[str]] = {}
+    known = {key: _fuller(key, person) for key, person in {**listed, **others}.items()}
+    for key in listed:
+        guest = known[key]
+        by_id.setdefault(guest.id, []).append(key)
+        by_contact.setdefault(_contact(guest), []).append(key)
+    found: dict[str, list[str]] = {}
+    for key in others:
+        other = known[key]
+        candidates = by_id.get(other.id, []) if other.id else []
+        if not candidates and _contact(other):
+            contact = by_contact.get(_contact(other), [])[:MOST_LOOKED_AT]
+            candidates = [name for name in contact if not _differ(other, known[name], "id", "name", "email")]
+        if len(candidates) == 1:
+            found.setdefault(candidates[0], []).append(key)
+    return {key: own for key, own in found.items() if _is_one_person(known[key], [known[name] for name in own])}
+
+
+def _is_one_person(guest: Identity, others: Sequence[Identity]) -> bool:
+    """Two people who once shared the address of somebody nameless: nobody knows which of them it is."""
+    return bool(guest.id) or len({other.name for other in others if other.name} | {guest.name} - {""}) <= 1
+
+
+def _contact(guest: Identity) -> str:
+    return guest.email or guest.phone or guest.name
+
+
+def _fuller(key: str, person: Person) -> Identity:
+    said, known = Identity.parse(key), Identity.of(person)
+    return Identity(*(first or second for first, second in zip(said, known, strict=True)))
+
+
+def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
+    """Who was there before and is not any more.
+
+    Whom nothing tells apart from somebody new is still there: nobody is said to have left who did not.
+    """
+    here = [Identity.of(person) for person in after]
+    gone = [(person, Identity.of(person)) for person in before]
+    for key, conflicts in PASSES:
+        waiting: dict[Any, list[Identity]] = {}
+        for guest in here:
+            waiting.setdefault(key(guest), []).append(guest)
+        still_gone, matched = [], set[int]()
+        for person, guest in gone:
+            some = waiting.get(key(guest), []) if any(key(guest) or ("",)) else []
+            same = next((n for n, other in enumerate(some[:MOST_LOOKED_AT]) if not conflicts(guest, other)), None)
+            if same is None:
+                still_gone.append((person, guest))
+            else:
+                matched.add(id(some.pop(same)))
+        here = [guest for guest in here if id(guest) not in matched]
+        gone = still_gone
+        if not gone:
+            break
+    for guest in here[:MOST_LOOKED_AT]:
+        unknowable = next((n for n, (_, other) in enumerate(gone) if not _shared(guest, other)), None)
+        if unknowable is not None:
+            del gone[unknowable]
+    return [person for person, _ in gone]
+
+
+def _differ(one: Identity, other: Identity, *names: str) -> bool:
+    """Whether both say any of these, and not the same."""
+    pairs = ((getattr(one, name), getattr(other, name)) for name in names)
+    return any(mine and theirs and mine != theirs for mine, theirs in pairs)
+
+
+def _shared(one: Identity, other: Identity) -> bool:
+    """Whether both say anything by which they could be compared."""
+    return any(mine and theirs for mine, theirs in zip(one, other, strict=True))
+
+
+def _two_people(one: Identity, other: Identity) -> bool:
+    """Another id and another name: two people who share an address or a phone."""
+    return _differ(one, other, "id") and _differ(one, other, "name")
+
+
+Pass = tuple[Callable[[Identity], tuple[str, ...]], Callable[[Identity, Identity], bool]]
+PASSES: Sequence[Pass] = (
+    (lambda guest: (guest.id,), lambda _one, _other: False),
+    (lambda guest: (guest.email, guest.name) if guest.email else (), lambda _one, _other: False),
+    (lambda guest: (guest.email,), lambda one, other: _differ(one, other, "name")),
+    (lambda guest: (guest.email,), _two_people),
+    (lambda guest: (guest.phone, guest.name) if guest.phone else (), lambda _one, _other: False),
+    (lambda guest: (guest.phone,), lambda one, other: _differ(one, other, "name", "email")),
+    (lambda guest: (guest.name,), lambda one, other: _differ(one, other, "id")),
+)
+"""From the surest to the least sure sign that two are one: what they share, and what says that they are not."""
+
+
+def _plain(value: Any) -> str:
+    """A text as it is compared."""
+    return _short(_one_line(str(value or "")).casefold())
+
+
+def _address(value: Any) -> str:
+    return _plain(value).replace(" ", "") if value else ""
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_PART else sha256(text.encode("utf-8", "replace")).hexdigest()
