@@ -33,7 +33,7 @@ def keep_alive() -> None:
     """
     for file in list(Path("/dev/fd").iterdir()):
         with suppress(OSError):  # one that was closed meanwhile
-            if S_ISSOCK(os.stat(int(file.name)).st_mode):
+            if S_ISSOCK(os.fstat(int(file.name)).st_mode):
                 with socket.socket(fileno=os.dup(int(file.name))) as line:
                     if line.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                         _keep_alive(line)

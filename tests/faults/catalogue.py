@@ -162,4 +162,10 @@ CATALOGUE: dict[str, Fault] = {
         ("mail",),
     ),
     "flood": Fault("200 connections for 30 s", crowds.flood),
+    "slow-bodies": Fault("100 connections that send half a body", crowds.strangers("halves", 100)),
+    "idle-strangers": Fault("1,500 connections that say nothing", crowds.strangers("idle", 1_500), SQLITE),
+    "dripping": Fault("500 clients that drip", crowds.strangers("dripping", 500)),
+    "readyz-crowd": Fault(
+        "600 askers for readiness while PostgreSQL is silent", crowds.ask_beside_a_silent_database, POSTGRESQL
+    ),
 }

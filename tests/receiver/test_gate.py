@@ -1,5 +1,6 @@
 """Who is refused learns little, and leaves nothing behind."""
 
+import gzip
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
@@ -140,3 +141,47 @@ def test_an_inbox_of_another_account_has_another_address(make_app: MakeApp, refu
     client = make_app(webhook_account="other").test_client()
     refused(client.post(ADDRESS, data=BODY), 404)
     assert client.post(Addresses([KEY]).path("other"), data=BODY).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "coding", ["gzip", "deflate", "br", "zstd", "GZIP", "identity, gzip", "x-gzip", "aes128gcm", "\xff"]
+)
+@pytest.mark.parametrize("environ", [{}, CHUNKED], ids=["stated", "chunked"])
+def test_a_body_that_is_compressed_is_415_unread(
+    app: Flask, refused: Nothing, coding: str, environ: dict[str, Any]
+) -> None:
+    unread, coded = BytesIO(gzip.compress(BODY)), {"HTTP_CONTENT_ENCODING": coding}
+    answer = app.test_client().post(ADDRESS, input_stream=unread, environ_overrides=environ | coded)
+    refused(answer, 415)
+    assert answer.json["reason"] == "send the body without content-encoding, and JSON in UTF-8"
+    assert not unread.tell()
+
+
+@pytest.mark.parametrize(
+    "charset",
+    ["iso-8859-1", "ISO-8859-15", "utf-16", "UTF-16LE", "utf-32", "windows-1252", "latin1", "martian", '"utf-16"'],
+)
+def test_a_body_in_another_charset_is_415(app: Flask, refused: Nothing, charset: str) -> None:
+    content_type = f"application/json; charset={charset}"
+    refused(app.test_client().post(ADDRESS, data=BODY, content_type=content_type), 415)
+
+
+@pytest.mark.parametrize("coding", ["", "identity", "Identity", " identity , identity"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/json;charset=UTF-8",
+        'application/json; charset="utf8"',
+        "text/plain; charset=us-ascii",
+        "",
+    ],
+)
+def test_a_body_that_is_plain_utf8_is_accepted(app: Flask, coding: str, content_type: str) -> None:
+    client, coded = app.test_client(), {"HTTP_CONTENT_ENCODING": coding}
+    assert client.post(ADDRESS, data=BODY, content_type=content_type, environ_overrides=coded).status_code == 200
+
+
+def test_who_does_not_know_the_address_does_not_learn_what_is_wrong_with_a_body(app: Flask, refused: Nothing) -> None:
+    coded = {"HTTP_CONTENT_ENCODING": "gzip"}
+    refused(app.test_client().post(BAD_PATHS[3], data=BODY, environ_overrides=coded), 404)

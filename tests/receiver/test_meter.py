@@ -1,5 +1,6 @@
 """The meter counts what the door does, in all its processes and whatever becomes of them; off, it is not there."""
 
+import gzip
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from tests.receiver.process import PATIENCE_SECONDS, Process, environment, recei
 from tests.scrape import free_ports, read, read_until, until
 
 BODY = payload("booking_created")
+GZIPPED = gzip.compress(BODY)
 SIGNED = {"webhook_signature_scheme": "hex", "webhook_signature_secrets": ["s" * 32]}
 
 
@@ -48,6 +50,7 @@ def rise(before: dict[str, float]) -> dict[str, float]:
         ({}, ADDRESS, b"", {"no_length": 1}),
         ({"webhook_max_body": 10}, ADDRESS, BODY, {"too_large": 1}),
         (SIGNED, ADDRESS, BODY, {"bad_signature": 1}),
+        ({}, ADDRESS, GZIPPED, {"unsupported_encoding": 1}),
         ({}, "/healthz", BODY, {}),
         ({}, "/somewhere", BODY, {}),
     ],
@@ -56,7 +59,8 @@ def test_each_answer_is_counted_once_under_its_reason(
     make_app: MakeApp, changes: dict[str, object], path: str, body: bytes, rises: dict[str, int]
 ) -> None:
     app, before = make_app(metrics_port=9100, **changes), counts()
-    app.test_client().post(path, data=body)
+    coded = {"Content-Encoding": "gzip"} if body is GZIPPED else {}
+    app.test_client().post(path, data=body, headers=coded)
     assert rise(before) == rises
 
 

@@ -1,5 +1,6 @@
 """The receiver as it runs: raw bytes to a real process."""
 
+import gzip
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -8,6 +9,7 @@ import pytest
 import urllib3
 
 from meetergo.address import WEBHOOK_PATH
+from receiver.__main__ import HEAD_DEADLINE
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS
 from tests.receiver.process import MAX_BODY, Process, chunk, hear, receiver_process, request
@@ -15,8 +17,8 @@ from tests.receiver.process import MAX_BODY, Process, chunk, hear, receiver_proc
 CHUNKED = "Transfer-Encoding: chunked"
 WRONG = f"{WEBHOOK_PATH}/default.{'A' * 43}"
 NUMBERS = iter(range(1000))
-SOONER_THAN_IDLE_LINES_ARE_CLOSED = 20
-"""Seconds; Granian closes them after 30, and then hears others."""
+SOONER_THAN_IDLE_LINES_ARE_CLOSED = HEAD_DEADLINE.total_seconds()
+"""Then others are heard in any case."""
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,23 @@ def test_a_body_above_the_limit_is_413(server: Process, headers: list[str]) -> N
     assert status(answer) == 413
     assert answer.endswith(b'{"status":"refused","reason":"body too large"}')
     assert server.stored() == before
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip\xff"])
+@pytest.mark.parametrize("framing", ["stated", "chunked"])
+def test_a_compressed_body_is_415(server: Process, body: bytes, framing: str, coding: str) -> None:
+    before, packed = server.stored(), gzip.compress(body)
+    header = CHUNKED if framing == "chunked" else length(packed)
+    sent = [chunk(packed), b"0\r\n\r\n"] if framing == "chunked" else [packed]
+    head = request("Content-Encoding: CODING", header).replace(b"CODING", coding.encode("latin-1"))
+    answer = server.say(head, *sent)
+    assert status(answer) == 415
+    assert answer.endswith(b'"reason":"send the body without content-encoding, and JSON in UTF-8"}')
+    assert server.stored() == before
+
+
+def test_a_body_with_neither_a_length_nor_chunks_is_411(server: Process) -> None:
+    assert status(server.say(request())) == 411
 
 
 def test_an_endless_body_is_413_before_its_end(server: Process) -> None:
