@@ -1,0 +1,154 @@
+"""`bookings refresh`: meetergo is asked now, the worker puts our row right, and both are shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from threading import Event, Thread
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from rq import Worker
+from rq.serializers import JSONSerializer
+
+from meetergo.sandbox.mischief import Answer
+from models.queue import BOXES, Bell
+from tests.console.keyboard import ask
+from tests.snapshot import rows_of
+from tests.worker.provider import ONE, Provider, webhook
+
+
+@pytest.fixture
+def asked(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
+    monkeypatch.setenv("MEETERGO_API_KEY", provider.meetergo.key)
+    monkeypatch.setenv("MEETERGO_API_URL", provider.meetergo.url)
+    return provider
+
+
+@contextmanager
+def working(provider: Provider, redis: Redis) -> Iterator[None]:
+    """A worker that is registered, and works off what comes."""
+    worker = Worker([Bell(redis).queue(box) for box in BOXES], connection=redis, serializer=JSONSerializer)
+    worker.register_birth()
+    stop = Event()
+
+    def work() -> None:
+        while not stop.wait(0.05):
+            provider.desk.work_off()
+
+    thread = Thread(target=work)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+    worker.register_death()
+
+
+def booked(provider: Provider, number: int = 1) -> str:
+    booking_id = provider.book(provider.add_host(number), number)
+    provider.told()
+    return booking_id
+
+
+def forge(provider: Provider, booking_id: str, **changes: object) -> None:
+    record = provider.meetergo.appointments[booking_id]
+    now = datetime.now(UTC).isoformat()
+    provider.desk.tell(webhook(provider.meetergo, record, **{"updatedAt": now, **changes}))
+
+
+def test_a_forged_time_is_put_right_and_shown(asked: Provider, redis: Redis) -> None:
+    booking_id = booked(asked)
+    before = asked.desk.booking(booking_id)
+    forge(asked, booking_id, webhookType="booking_rescheduled", start="2030-01-01T09:00:00Z")
+    with working(asked, redis):
+        done = ask("bookings", "refresh", booking_id[:8])
+    assert done.exit_code == 0, done.output
+    assert asked.desk.booking(booking_id).starts_at == before.starts_at
+    assert f"booking {booking_id}: changed" in done.stdout
+    assert "2030-01-01 09:00:00 -> " in done.stdout
+
+
+def test_a_version_from_the_future_does_not_hold_against_it(asked: Provider, redis: Redis) -> None:
+    booking_id = booked(asked)
+    forge(asked, booking_id, webhookType="booking_rescheduled", updatedAt="2099-01-01T00:00:00Z")
+    asked.meetergo.people.cancel(booking_id)
+    with working(asked, redis):
+        assert ask("bookings", "refresh", booking_id).exit_code == 0
+    assert asked.desk.booking(booking_id).status == "cancelled"
+
+
+def test_a_cancel_that_nobody_told_is_found(asked: Provider, redis: Redis) -> None:
+    first, second = booked(asked, 1), booked(asked, 2)
+    asked.meetergo.people.cancel(first)
+    with working(asked, redis):
+        done = ask("bookings", "refresh", first, second, first)
+    assert done.exit_code == 0, done.output
+    assert asked.desk.booking(first).status == "cancelled"
+    assert f"booking {second}: as meetergo says, nothing differs" in done.stdout
+    assert done.stdout.count("booking ") == 2
+
+
+def test_a_booking_that_we_do_not_know_yet_is_fetched(asked: Provider, redis: Redis) -> None:
+    booking_id = asked.book(asked.add_host())
+    with working(asked, redis):
+        assert ask("bookings", "refresh", booking_id).exit_code == 0
+    assert asked.desk.booking(booking_id).status == "confirmed"
+
+
+def test_a_dry_run_shows_it_and_writes_nothing(asked: Provider) -> None:
+    booking_id = booked(asked)
+    asked.meetergo.people.cancel(booking_id)
+    before = rows_of(asked.desk.office.database)
+    done = ask("bookings", "refresh", booking_id, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert f"booking {booking_id}: would change" in done.stdout
+    assert "confirmed -> cancelled" in done.stdout
+    assert rows_of(asked.desk.office.database) == before
+
+
+def test_without_a_worker_it_waits_for_one_and_says_so(asked: Provider) -> None:
+    booking_id = booked(asked)
+    asked.meetergo.people.cancel(booking_id)
+    done = ask("bookings", "refresh", booking_id)
+    assert (done.exit_code, "no worker has handled it yet" in done.stdout) == (1, True)
+    asked.desk.work_off()
+    assert asked.desk.booking(booking_id).status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (Answer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo knows no such booking"),
+        (Answer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be had"),
+        (Answer(200, b"not json"), "cannot be had"),
+    ],
+)
+def test_what_cannot_be_read_is_a_sentence_and_the_others_go_on(
+    asked: Provider, redis: Redis, answer: Answer, sentence: str
+) -> None:
+    first, second = booked(asked, 1), booked(asked, 2)
+    asked.meetergo.people.cancel(second)
+    for _ in range(2):
+        asked.meetergo.answer_next(ONE, answer)
+    with working(asked, redis):
+        done = ask("bookings", "refresh", first, second)
+    assert done.exit_code == 1
+    assert sentence in done.stdout
+    assert "Traceback" not in done.output
+
+
+def test_a_key_that_is_refused_or_missing_is_a_sentence(asked: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    booking_id = booked(asked)
+    asked.meetergo.expire(asked.meetergo.key)
+    refused = ask("bookings", "refresh", booking_id)
+    assert (refused.exit_code, "make a new key" in refused.stderr) == (1, True)
+    monkeypatch.setenv("MEETERGO_API_KEY", "")
+    missing = ask("bookings", "refresh", booking_id)
+    assert (missing.exit_code, "MEETERGO_API_KEY is not set" in missing.stderr) == (2, True)
+
+
+def test_an_id_that_is_none_is_a_sentence(asked: Provider) -> None:
+    done = ask("bookings", "refresh", "nothing-of-that-name")
+    assert (done.exit_code, "there is no booking whose id is" in done.stderr) == (1, True)
+    unknown = ask("bookings", "refresh", str(uuid4()))
+    assert (unknown.exit_code, "meetergo knows no such booking" in unknown.stdout) == (1, True)
