@@ -178,7 +178,7 @@ class Delivery(Todo, Model):
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:
         """Those that have been due for so long, as far as clocks can tell, and that nobody took."""
-        return and_(cls.is_due(now - after), or_(cls.due_at <= now - after, cls.due_at > now))
+        return and_(cls.is_due(now - after), or_(cls.due_at <= now - after, cls.due_at > now + after))
 
     @classmethod
     def _is_due(cls, kind: Due, now: datetime) -> tuple[Any, ...]:

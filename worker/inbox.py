@@ -80,6 +80,18 @@ class _Batch:
         return [row.id for row in self.rows]
 
 
+@dataclass
+class _Pace:
+    """How many new rows are taken at once: what there was no time for was read, and locked, for nothing."""
+
+    most: int = BATCH
+
+    def learn(self, taken: int, handled: int) -> None:
+        """After a batch, grows or shrinks to twice what was handled."""
+        if taken == self.most or handled < taken:
+            self.most = min(max(2 * handled, 1), BATCH)
+
+
 @dataclass(frozen=True)
 class Inbox:
     """Works off deliveries.
@@ -105,6 +117,7 @@ class Inbox:
     tally: Tally = field(default_factory=NoTally)
     confirmation: Confirmation | None = None
     worker: str = field(default_factory=own_name)
+    _pace: _Pace = field(default_factory=_Pace, repr=False, compare=False)
 
     def work_off(self) -> Progress:
         """Handles what is due, each kind in a transaction of its own: what was never tried, then what is in trouble."""
@@ -175,6 +188,8 @@ class Inbox:
             self._split(batch, error)
             return Progress.PART
         self._report(outcomes)
+        if batch.kind == "new":
+            self._pace.learn(len(batch.rows), len(outcomes))
         if batch.rows and not outcomes:
             self._note_stuck(batch)
             return Progress.NOTHING
@@ -219,14 +234,15 @@ class Inbox:
 
     def _take(self, session: Session, batch: _Batch, among: Sequence[str] | None = None) -> _Batch:
         """Fills a batch: as many rows as may be taken, and as there is room for their bodies; one in any case."""
-        due = Delivery.take_due(session, batch.kind, self.clock(), MOST[batch.kind], among)
+        most = min(MOST[batch.kind], self._pace.most)
+        due = Delivery.take_due(session, batch.kind, self.clock(), most, among)
         batch.rows, room = [], MOST_BYTES
         for row in due:
             room -= row.size
             if batch.rows and room < 0:
                 break
             batch.rows.append(row)
-        batch.has_more = batch.has_more or len(due) == MOST[batch.kind] or len(batch.rows) < len(due)
+        batch.has_more = batch.has_more or len(due) == most or len(batch.rows) < len(due)
         return batch
 
     def _split(self, batch: _Batch, error: Exception) -> None:
