@@ -40,9 +40,10 @@ MOST_BYTES = 4 * 1024 * 1024
 """Of the bodies of a batch: what they say takes 25 times as much memory."""
 PAGE_BYTES = 512 * 1024
 """Of the bodies that are loaded together."""
-LONGEST_READING = timedelta(milliseconds=125)
 LONGEST_BATCH = timedelta(milliseconds=250)
 """A batch holds locks, on SQLite the only one: when this is over it commits what it has."""
+READING = 0.5
+"""Of that time: what is read afterwards would not be handled in it."""
 LONGEST_ALONE = timedelta(seconds=1)
 """For a group of which one failed: each of them costs more than before, and all that they cost would be lost again."""
 
@@ -311,7 +312,7 @@ class Inbox:
 
     def _read_some(self, session: Session, taken: Sequence[Taken]) -> tuple[list[Outcome], list[Todo]]:
         """What deliveries say, of as many as there is time to read; and what became of those that cannot be loaded."""
-        stop = time.monotonic() + LONGEST_READING.total_seconds()
+        stop = time.monotonic() + LONGEST_BATCH.total_seconds() * READING
         outcomes, todo = list[Outcome](), list[Todo]()
         for page in _pages(taken):
             for row in self._load(session, page, outcomes):
