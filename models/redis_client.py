@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
-from redis.connection import parse_url
+from redis.connection import AbstractConnection, parse_url
 from redis.exceptions import ConnectionError as RedisAway
 from redis.exceptions import ResponseError
 from redis.retry import Retry
@@ -27,7 +27,7 @@ class CannotServe(RedisAway):
     """This server answers, and cannot do what only a writable one can; its connection is closed."""
 
 
-class _Tcp(Connection):
+class _Dropping(AbstractConnection):
     """Closes itself when the server was demoted: else a pool keeps it for ever, since it still answers."""
 
     def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
@@ -49,19 +49,23 @@ class _Tcp(Connection):
             raise CannotServe(words.strip()) from None
 
 
-class _Tls(_Tcp, SSLConnection):
+class _Tcp(_Dropping, Connection):
     pass
 
 
-class _Unix(_Tcp, UnixDomainSocketConnection):
+class _Tls(_Dropping, SSLConnection):
     pass
 
 
-class _OfSentinel(_Tcp, SentinelManagedConnection):
+class _Unix(_Dropping, UnixDomainSocketConnection):
     pass
 
 
-class _TlsOfSentinel(_Tcp, SentinelManagedSSLConnection):
+class _OfSentinel(_Dropping, SentinelManagedConnection):
+    pass
+
+
+class _TlsOfSentinel(_Dropping, SentinelManagedSSLConnection):
     pass
 
 

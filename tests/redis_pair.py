@@ -54,7 +54,7 @@ class RedisPair:
         for client in self.clients:
             client.close()
         for process in self._processes:
-            process.terminate()
+            process.kill()
         for process in self._processes:
             process.wait()
 

@@ -21,6 +21,7 @@ from console.redis_server import free_port, private_redis_server
 from console.sender import Sender
 from console.stage import environment, wait_until_ready
 from models.private_files import make_private
+from models.redis_client import connect
 from tests.console.terminal import terminal
 from tests.scrape import until
 
@@ -119,7 +120,7 @@ def test_data_that_was_open_to_others_is_shut(tmp_path: Path) -> None:
 
 
 def test_a_deep_folder_has_a_redis_too(tmp_path: Path) -> None:
-    with private_redis_server(tmp_path / ("deep" * 30)) as url, Redis.from_url(url) as client:
+    with private_redis_server(tmp_path / ("deep" * 30)) as url, connect(url) as client:
         assert client.ping()
         path = Path(unquote(url.removeprefix("unix://").partition("?")[0]))
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
