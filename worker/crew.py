@@ -50,10 +50,11 @@ log = structlog.get_logger()
 
 
 class Death(NamedTuple):
-    """That of a process: its name, and whether it did not end by itself."""
+    """That of a process: its name and number, and whether it did not end by itself."""
 
     name: str
     was_violent: bool
+    pid: int | None = None
 
 
 NOBODY_KNOWN = Death("", was_violent=False)
@@ -149,7 +150,8 @@ class Crew:
             for duty, process in crew.items():
                 if not process.is_alive():
                     log.warning("worker.died", pid=process.pid, exit_code=process.exitcode)
-                    crew[duty] = _start(duty, after=Death(process.name, was_violent=process.exitcode != 0))
+                    death = Death(process.name, process.exitcode != 0, process.pid)
+                    crew[duty] = _start(duty, after=death)
         for process in crew.values():
             process.terminate()
         for process in crew.values():
@@ -176,7 +178,7 @@ def _run(duty: Callable[[], None], name: str, after: Death | None) -> None:
     if after:
         for request in (signal.SIGTERM, signal.SIGINT):
             signal.signal(request, signal.SIG_DFL)  # the crew's own handlers came along with the fork
-        recovery.after_a_death(after.name, was_violent=after.was_violent)
+        recovery.after_a_death(after.name, was_violent=after.was_violent, pid=after.pid)
     duty()
 
 

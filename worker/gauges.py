@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from models.exposition import tell_build
 from models.incident import KINDS
+from models.redis_only import RedisOnly
 from models.survey import Jobs, Rows, Survey, survey
 from worker.office import Office
 
@@ -50,13 +51,22 @@ class Gauges(Collector):
         if seen.rows is not None:
             for name, (text, value) in ROWS.items():
                 yield _family(name, text, ["box"], {(box,): value(rows, seen.at) for box, rows in seen.rows.items()})
+            yield _family("database_writable", "1 if the database can be written.", [], {(): int(not seen.write_fault)})
+            failing = {(): seen.failing.rows}
+            yield _family("deliveries_failing_again", "Deliveries that fail again and again.", [], failing)
             is_open = {(kind,): int(kind in seen.incidents) for kind in KINDS}
             yield _family("incident_open", "1 while a person has to look at this.", ["kind"], is_open)
         if seen.jobs is not None:
             jobs = {(box, state): count(of) for box, of in seen.jobs.items() for state, count in JOBS.items()}
             yield _family("queue_jobs", "Jobs that RQ has.", ["box", "state"], jobs)
+            held = seen.redis_only or RedisOnly()
+            age = (seen.at - held.oldest).total_seconds() if held.oldest else 0
+            yield _family("redis_only", "Webhooks that are in Redis only.", [], {(): held.count})
+            yield _family("redis_only_oldest_age_seconds", "Age of the oldest of them; 0 if none.", [], {(): age})
+            deaths = {(box,): number for box, number in seen.deaths.items()}
+            yield _family("worker_deaths", "Workers that died in the last 10 minutes.", ["box"], deaths)
             workers = {(box,): of.workers for box, of in seen.jobs.items()}
-            yield _family("workers", "Worker processes, on all machines.", ["box"], workers)
+            yield _family("workers", "Worker processes that live, on all machines.", ["box"], workers)
             runs = {(task,): moment.timestamp() for task, moment in seen.next_runs.items()}
             yield _family("schedule_next_run_timestamp_seconds", "When a task runs next.", ["task"], runs)
 

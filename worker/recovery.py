@@ -1,10 +1,13 @@
 """Recovery: what a dead worker had claimed is free again, and what may have killed it is tried alone."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from redis.exceptions import RedisError
 
+from models import pulse
 from models.claim import Claim, Row
 from models.database import Database
 from models.delivery import Delivery
@@ -20,17 +23,21 @@ LEFT_OVER_AT_START = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-def after_a_death(worker: str, *, was_violent: bool) -> None:
+def after_a_death(worker: str, *, was_violent: bool, pid: int | None = None) -> None:
     """In the process that replaces a dead one, before it does anything else. Never raises: the sweep comes later.
 
     Args:
         worker: name of the dead process; empty if a crew starts, and nobody knows who died before it.
         was_violent: whether it did not end by itself.
+        pid: of the dead process; None if nobody knows.
     """
     try:
         settings = WorkerSettings.load()
         database, bell = Database(settings.database_url, pool_size=1), Bell(settings.redis())
         try:
+            if was_violent and pid:
+                with suppress(RedisError):
+                    pulse.note_death(bell.redis, pid)
             _recover(database, bell, datetime.now(UTC), worker, LEFT_OVER_AT_START, is_incident=was_violent)
         finally:
             database.close()

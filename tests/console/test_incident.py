@@ -17,9 +17,9 @@ QUICK_SCHEDULE = "python -m tests.console.impatient_schedule"
 ERROR = "no room is known for meeting type sample-type"
 SHOWS = {
     "healthy": [f"inbox 0 - {HEALTHY} 0", "Nothing needs a person."],
-    "alarm": ["meetergo-inbox: deliveries are dead", "python -m console deliveries list --status dead"],
+    "alarm": [r"meetergo-inbox: \d+ deliver(y is|ies are) dead", "python -m console deliveries list --status dead"],
     "status": [
-        *(f"{BROKEN} deliveries are dead: python -m console deliveries list --status dead", "exit code 1"),
+        *(f"{BROKEN} deliveries are dead python -m console deliveries list --status dead", "exit code 1"),
         "incidents deliveries dead, since",
     ],
     "list": [ERROR, "(the same)", "python -m console deliveries errors", f"{BROKEN - 5} more: "],
