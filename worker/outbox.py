@@ -94,6 +94,8 @@ class Outbox:
     _held: set[int] = field(default_factory=set, init=False)
     _renewed_at: float = field(default=0, init=False)
     _is_isolated_next: bool = field(default=False, init=False)
+    _has_left: bool = field(default=False, init=False)
+    """Whether something that is due was given back since the last look."""
 
     def work_off(self) -> Progress:
         """Sends the next notifications that are due, as many as there is time for.
@@ -104,10 +106,12 @@ class Outbox:
         if stopping.is_requested:
             return Progress.NOTHING
         self._renew()
+        self._has_left = False
         claimed = self._begin_next()
         if len(claimed) < BATCH or not self._destinations.has_room:
             self._destinations.wait_for_an_end(LONGEST_LOOK)
-        if len(claimed) == BATCH or self._is_isolated_next or not self._destinations.is_idle:
+        is_under_way = not self._destinations.is_idle  # before what its end may have left
+        if len(claimed) == BATCH or self._is_isolated_next or self._has_left or is_under_way:
             return Progress.PART
         return Progress.ALL if claimed else Progress.NOTHING
 
@@ -376,6 +380,7 @@ class Outbox:
                 Notification.give_back(session, rows, self.worker, until)
                 left = self._released(session, rows)
             self._held = left
+        self._has_left |= until is None
 
     def _released(self, session: Session, rows: Iterable[Notification]) -> set[int]:
         """What is still held without these; with the last one the claim goes too."""

@@ -149,6 +149,9 @@ CATALOGUE: dict[str, Fault] = {
         channels.one_hangs_beside,
         channels=("post", "mail"),
     ),
+    "stop-while-hanging": Fault(
+        "worker asked to stop while the platform never answers", channels.stop_while_it_hangs, SQLITE
+    ),
     "deadly-news": Fault(
         "news that ends the worker that sends it, each time",
         channels.deliver_deadly_news,

@@ -1,5 +1,7 @@
 """Channels that misbehave for a while."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +14,7 @@ from tests.faults.stories import one_more
 
 SOON_SECONDS = 10
 """The promise for news of others while one channel hangs."""
+STOPS_WITHIN_SECONDS = 15
 DEADLY = 2
 
 
@@ -44,6 +47,23 @@ def one_hangs_beside(scene: Scene) -> None:
         if took > SOON_SECONDS:
             scene.notes.append(f"a letter took {took:.0f} s while the platform hung")
     scene.platform.be("well")
+
+
+def stop_while_it_hangs(scene: Scene) -> None:
+    """The worker is asked to stop while the platform does not answer; its supervisor starts it again."""
+    scene.pause(1, 2)
+    for _ in range(2):
+        scene.platform.be("hangs")
+        scene.tell_one_more()
+        scene.pause(3, 6)
+        old, began = scene.house.main("worker"), time.monotonic()
+        os.kill(old, signal.SIGTERM)
+        scene.until(lambda known=old: scene.house.main("worker") != known, "the worker never stopped")
+        took = time.monotonic() - began
+        if took > STOPS_WITHIN_SECONDS:
+            scene.notes.append(f"the worker took {took:.0f} s to stop")
+        scene.platform.be("well")
+        scene.pause(1, 2)
 
 
 def _letters_rest(scene: Scene) -> bool:

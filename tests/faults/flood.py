@@ -9,7 +9,7 @@ import json
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from console import samples
@@ -83,4 +83,4 @@ async def _hear(reader: asyncio.StreamReader) -> int:
 
 if __name__ == "__main__":
     where, signed_path, number_of, lasts = sys.argv[1:]
-    print(json.dumps(asdict(asyncio.run(pour(where, signed_path, int(number_of), float(lasts))))))
+    print(json.dumps(vars(asyncio.run(pour(where, signed_path, int(number_of), float(lasts))))))

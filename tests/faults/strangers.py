@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count as count_up
 from typing import Any
 
@@ -143,4 +143,4 @@ if __name__ == "__main__":
     kind_of, place, signed_path, number_of, lasts = sys.argv[1:]
     at, _, port_of = place.partition(":")
     until = Target(at, int(port_of), signed_path, time.monotonic() + float(lasts))
-    print(json.dumps(asdict(asyncio.run(watch(kind_of, until, int(number_of))))))
+    print(json.dumps(vars(asyncio.run(watch(kind_of, until, int(number_of))))))

@@ -18,6 +18,7 @@ from worker import stopping as stopping_module
 from worker.channels import Message, Refused, Unresponsive
 from worker.destinations import FIRST_REST, LONGEST_REST, MOST_OF_A_KIND, Destinations
 from worker.outbox import Outbox
+from worker.progress import Progress
 from worker.stopping import Stopping
 
 SOON = 10
@@ -209,6 +210,20 @@ def test_one_kind_of_channel_holds_a_share_of_the_threads_only() -> None:
     assert destinations.begin("https:a", "https", ["a"])
     destinations.end("slack:0")
     assert len(destinations.to_avoid()) == MOST_OF_A_KIND
+
+
+def test_what_there_was_no_time_for_is_looked_for_again(
+    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever empties the outbox would stop, and nobody rings again."""
+    monkeypatch.setattr("worker.outbox.LONGEST_TURN", timedelta(0))
+    add_host(desk, 1)
+    desk.deliver(*(booking(1, number) for number in range(5)))
+    desk.work_off()
+    looks = []
+    while waiting(desk):
+        looks.append(desk.office.outbox.work_off())
+    assert set(looks[:-1]) == {Progress.PART}
 
 
 def test_one_more_try_of_a_row_holds_up_nobody_else(
