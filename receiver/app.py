@@ -10,7 +10,7 @@ from meetergo.address import Addresses
 from models.database import Database
 from models.queue import Bell
 from receiver import health, routes
-from receiver.answers import HANG_UP, INTERNAL_ERROR, refusal
+from receiver.answers import HANG_UP, INTERNAL_ERROR, refusal, response
 from receiver.async_front import AsyncFront
 from receiver.breakage import log_breakage
 from receiver.door import Door
@@ -85,4 +85,4 @@ def _refuse(error: HTTPException) -> Response:
     headers = dict(HANG_UP)
     if allowed:
         headers["Allow"] = ", ".join(sorted(allowed))
-    return refusal(error.code or 500, reason, headers)
+    return response(refusal(error.code or 500, reason, headers))

@@ -15,7 +15,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 
-from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, answer_of, refusal
+from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, refusal
 from receiver.breakage import log_breakage
 from receiver.gate import Gate, Refused, is_webhook, stated_length
 from receiver.health import READYZ, STORES, Readiness
@@ -91,7 +91,7 @@ class AsyncFront:
         if is_webhook(environ):
             answer = await self._deliver(environ, protocol)
         else:
-            answer = await self._ask_flask(environ, scope)
+            answer = await self._ask_flask(scope)
         protocol.response_bytes(*answer)
 
     async def _deliver(self, environ: WSGIEnvironment, protocol: HTTPProtocol) -> Answer:
@@ -100,11 +100,11 @@ class AsyncFront:
             answer = await self._receive(environ, protocol)
             status = answer[0]
         except Refused as refused:
-            status = refused.response.status_code
-            return answer_of(refused.response)
+            status = refused.answer[0]
+            return refused.answer
         except Exception as error:
             log_breakage(error)
-            return answer_of(refusal(500, INTERNAL_ERROR, HANG_UP))
+            return refusal(500, INTERNAL_ERROR, HANG_UP)
         finally:
             self._count(status, time.perf_counter() - started)
         return answer
@@ -126,11 +126,11 @@ class AsyncFront:
         except ProtocolClosed:
             return Broken(ConnectionResetError)
 
-    async def _ask_flask(self, environ: WSGIEnvironment, scope: Scope) -> Answer:
-        environ |= _rest(scope)
+    async def _ask_flask(self, scope: Scope) -> Answer:
+        environ = environ_of(scope)
         if environ["PATH_INFO"] == READYZ:
             environ[STORES] = await self._readiness.settled()
-        return await self._others.run(_run, self._app, environ)
+        return await self._others.run(run_wsgi, self._app, environ)
 
 
 class Broken:
@@ -158,7 +158,8 @@ async def _read_chunks(chunks: AsyncIterable[bytes], most: int) -> bytes:
     return bytes(body)
 
 
-def _run(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+def run_wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+    """What a WSGI app answers."""
     head: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], None]:
@@ -194,10 +195,11 @@ def _head(scope: Scope) -> WSGIEnvironment:
     return environ
 
 
-def _rest(scope: Scope) -> WSGIEnvironment:
-    """What Flask wants besides. It gets no body: nothing that it answers has one."""
+def environ_of(scope: Scope) -> WSGIEnvironment:
+    """All that Flask wants to know. It gets no body: nothing that it answers has one."""
     server, _, port = scope.server.rpartition(":")
-    return ALWAYS | {
+    return _head(scope) | {
+        **ALWAYS,
         "QUERY_STRING": scope.query_string,
         "SERVER_NAME": server,
         "SERVER_PORT": port,

@@ -13,11 +13,9 @@ from datetime import UTC, datetime
 from email.message import Message
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import Response
-
 from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
 from meetergo.signatures import Verifier
-from receiver.answers import HANG_UP, answer_of, refusal, send
+from receiver.answers import HANG_UP, Answer, refusal, send
 
 ADMITTED = "meetergo_inbox.admitted"
 ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"
@@ -42,12 +40,12 @@ class Refused(Exception):
     """The gate stays shut.
 
     Attributes:
-        response: what to answer.
+        answer: what to say.
     """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
-        self.response: Response = refusal(status, reason, HANG_UP)
+        self.answer: Answer = refusal(status, reason, HANG_UP)
 
 
 class Gate:
@@ -84,7 +82,7 @@ class Gate:
             try:
                 environ[ADMITTED] = self.admit(environ, self.check_head(environ))
             except Refused as refused:
-                return send(answer_of(refused.response), start_response)
+                return send(refused.answer, start_response)
         return self._app(environ, start_response)
 
     def admit(self, environ: WSGIEnvironment, mark: str | None) -> Admitted:

@@ -9,7 +9,7 @@ from threading import Lock
 
 from flask import Blueprint, Response, current_app, request
 
-from receiver.answers import answer
+from receiver.answers import answer, response
 
 READYZ = "/readyz"
 STORES = "meetergo_inbox.stores"
@@ -92,7 +92,7 @@ class Probe:
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """The process lives."""
-    return answer(200, {"status": "ok"})
+    return response(answer(200, {"status": "ok"}))
 
 
 @blueprint.get(READYZ)
@@ -101,4 +101,4 @@ def readyz() -> Response:
     readiness: Readiness = current_app.extensions["readiness"]
     stores = request.environ.get(STORES) or readiness.states()
     can_keep = OK in stores.values()
-    return answer(200 if can_keep else 503, {"status": "ready" if can_keep else "not ready", **stores})
+    return response(answer(200 if can_keep else 503, {"status": "ready" if can_keep else "not ready", **stores}))

@@ -10,7 +10,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from redis.exceptions import RedisError
 
-from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, accepted, answer_of, refusal, send
+from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, accepted, refusal, send
 from receiver.breakage import log_breakage
 from receiver.door import Door
 from receiver.gate import ADMITTED, Admitted
@@ -63,6 +63,6 @@ def _acknowledged(delivery_id: str) -> Answer:
 def _failed(error: Exception) -> Answer:
     if isinstance(error, RedisError):
         retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
-        return answer_of(refusal(503, "nothing can keep this now, come back later", retry))
+        return refusal(503, "nothing can keep this now, come back later", retry)
     log_breakage(error)
-    return answer_of(refusal(500, INTERNAL_ERROR, HANG_UP))
+    return refusal(500, INTERNAL_ERROR, HANG_UP)

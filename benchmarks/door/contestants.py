@@ -40,7 +40,7 @@ THREADED = "-m gunicorn --bind 127.0.0.1:{port} --worker-class gthread --threads
 WHY_SYNC = "gunicorn as it comes: one sync worker, which closes the line after each answer"
 WHY_THREADED = "gunicorn, one gthread worker with 4 threads, as its documentation shows"
 WHY_OURS = "`python -m receiver`, default settings: a row is committed before each 200"
-WHY_GRANIAN = "Granian with the options of `python -m receiver`"
+WHY_GRANIAN = "Granian with the options of `python -m receiver`, but for WSGI: 64 threads"
 
 BARE = "bare Flask view"
 SIGNED = "meetergo-inbox, PostgreSQL, signature too"

@@ -22,8 +22,8 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {
-    "server": Stage("server", "Granian: HTTP, threads, and the answer over the line"),
-    "gate": Stage("body and verification", "the gate: size, signed address, the body read once"),
+    "server": Stage("server", "Granian: HTTP, the event loop, the body read, and the answer over the line"),
+    "gate": Stage("body and verification", "the gate: head, signed address, deadline"),
     "door": Stage("door and answer", "name (SHA-256), seal, wait for the group, the JSON answer with its id"),
     "insert": Stage("insert", "its share of the group's commit, and the database's own work"),
     "ring": Stage("ring", "its share of the bell, and Redis' own work"),

@@ -5,82 +5,115 @@ are the real receiver with stages taken out, the lower ones are the frame with t
 """
 
 import os
-from collections.abc import Callable, Iterable
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 from flask import Flask
+from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it is their place
 
 from meetergo.address import WEBHOOK_PATH, Addresses
 from models.delivery import Delivery
 from models.logs import configure
 from models.queue import Bell
-from receiver.app import create_app
-from receiver.gate import Gate
+from receiver.app import async_front, create_app
+from receiver.async_front import AsyncFront, environ_of, run_wsgi
+from receiver.gate import Admitted, Gate
 from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
+from receiver.threads import Threads
+
+OK = (200, [("content-type", "text/plain"), ("content-length", "2")], b"OK")
+THREADS = 64
 
 
-def answer_ok(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The least that an app can do."""
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
-    return [b"OK"]
+class Server:
+    """Reads the body, and answers OK."""
+
+    async def __rsgi__(self, _scope: Scope, protocol: HTTPProtocol) -> None:
+        """One request."""
+        await protocol()
+        protocol.response_bytes(*OK)
 
 
-def server() -> WSGIApplication:
+class InThreads:
+    """Reads the body, and asks Flask in a thread."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app, self._threads = app, Threads("flask", THREADS)
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """One request."""
+        await protocol()
+        protocol.response_bytes(*await self._threads.run(run_wsgi, self._app.wsgi_app, environ_of(scope)))
+
+
+class Unstored:
+    """In place of the reception: keeps nothing."""
+
+    async def receive(self, _admitted: Admitted, _threads: Threads) -> Any:
+        """OK."""
+        return OK
+
+
+def server() -> object:
     """Nothing but the server."""
-    return answer_ok
+    return Server()
 
 
-def flask() -> WSGIApplication:
+def flask() -> object:
     """The server, and Flask with a view that answers OK."""
     app = Flask(__name__)
     app.add_url_rule(f"{WEBHOOK_PATH}/<token>", view_func=lambda token: "OK", methods=["POST"])
-    return app
+    return InThreads(app)
 
 
-def gate() -> WSGIApplication:
+def gate() -> object:
     """The server, and the receiver's own gate: the address is verified, and the body read."""
     settings = ReceiverSettings.load()
-    return Gate(
-        answer_ok,
+    app = create_app(settings)
+    gate = Gate(
+        app.wsgi_app,
         Addresses(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
         settings.webhook_max_body,
     )
+    readiness = app.extensions["readiness"]
+    return AsyncFront(app.wsgi_app, gate, Unstored(), readiness, THREADS)  # type: ignore[arg-type] # for Reception
 
 
-def door() -> WSGIApplication:
+def door() -> object:
     """And the door: it names and seals the letter, hands it on, and answers with the delivery's id."""
     Delivery.accept = classmethod(lambda *_: None)  # type: ignore[method-assign,assignment]
     return insert()
 
 
-def insert() -> WSGIApplication:
+def insert() -> object:
     """And it is inserted and committed."""
     Bell.ring = lambda *_: True  # type: ignore[method-assign,assignment]
     return ring()
 
 
-def ring() -> WSGIApplication:
+def ring() -> object:
     """And the bell is rung."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     return log()
 
 
-def log() -> WSGIApplication:
+def log() -> object:
     """And it is logged."""
-    return create_app(ReceiverSettings.load())
+    settings = ReceiverSettings.load()
+    return async_front(create_app(settings), settings.web_threads)
 
 
-def patience() -> WSGIApplication:
+def patience() -> object:
     """And woken threads wait for their turn: this is the receiver."""
     wake_without_interrupting()
     return log()
 
 
-RUNGS: dict[str, Callable[[], WSGIApplication]] = {
+RUNGS: dict[str, Callable[[], object]] = {
     "server": server,
     "flask": flask,
     "gate": gate,

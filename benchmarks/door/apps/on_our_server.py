@@ -1,22 +1,28 @@
-"""`python on_our_server.py bare:app`: any WSGI app on Granian, with the very options of `python -m receiver`."""
+"""`python on_our_server.py bare:app`: any app on Granian, with the very options of `python -m receiver`."""
 
 import sys
 from typing import Any
 
+from granian.constants import Interfaces
 from granian.server import Server
 
 from receiver import __main__ as ours
 from receiver.settings import ReceiverSettings
 
+RSGI = ("ladder:app",)
+"""What brings its own event loop's app; all others are WSGI apps, which run in threads."""
+
 
 def main(target: str) -> None:
-    """Serves it. Only the name of the app differs: the call that we make is the receiver's own."""
+    """Serves it. Only the app differs: the call that we make is the receiver's own."""
+    settings = ReceiverSettings.load()
+    wsgi = {"interface": Interfaces.WSGI, "blocking_threads": settings.web_threads}
 
     def server(_: str, **options: Any) -> Server:
-        return Server(target, **options)
+        return Server(target, **(options | ({} if target in RSGI else wsgi)))
 
     ours.Server = server  # type: ignore[assignment,misc] # its options stay where they are used
-    ours._serve(ReceiverSettings.load())
+    ours._serve(settings)
 
 
 if __name__ == "__main__":
