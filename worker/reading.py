@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from meetergo.guests import departed
-
 from meetergo import events
 from meetergo.api.results import Appointment
 from meetergo.events import AHEAD, SUPERSEDES, BookingEvent, Unreadable, latest_version
+from meetergo.guests import departed
 from models.booking import Booking
 from models.facts import newest_version
 

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Thread
@@ -10,6 +11,7 @@ from threading import Thread
 import structlog
 
 from models import logs, pulse
+from models.database import Database
 from models.exposition import port_of
 from models.retention import prune
 from models.stop import Stop
@@ -36,6 +38,9 @@ RECONCILE_EVERY = timedelta(minutes=10)
 LONGEST_FAREWELL = timedelta(seconds=18)
 """An operator channel may take most of it; Docker waits for 20 (see docker-compose.yml)."""
 
+WATCHING_PATIENCE = timedelta(seconds=5)
+"""How long one question of the alerts and of the gauges may take."""
+
 MISSED_RUNS = 4
 """So many runs may be missed before the schedule counts as stopped."""
 
@@ -48,11 +53,12 @@ def main() -> None:
     logs.configure()
     work_place = or_exit(lambda: open_office(settings))
     or_exit(alerts)
-    _show_gauges(settings, work_place)
+    watched = replace(work_place, database=Database(settings.database_url, statement_timeout=WATCHING_PATIENCE))
+    _show_gauges(settings, watched)
     stop = Stop()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
-    schedule = {**SCHEDULE, **_asking_meetergo(settings, stop)}
+    schedule = {**SCHEDULE, "alerts": _watching(watched), **_asking_meetergo(settings, stop)}
     log.info("schedule.started", tasks=list(schedule))
     run(schedule, work_place, stop)
 
@@ -72,6 +78,12 @@ def run(schedule: Schedule, work_place: Office, stop: Stop) -> None:
     until = time.monotonic() + LONGEST_FAREWELL.total_seconds()
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
+
+
+def _watching(watched: Office) -> tuple[timedelta, Task]:
+    """The alerts, on a database that is given up soon: one that hangs has to be told of as well."""
+    every, task = SCHEDULE["alerts"]
+    return every, lambda _office, now: task(watched, now)
 
 
 def _asking_meetergo(settings: ScheduleSettings, stop: Stop) -> Schedule:

@@ -5,9 +5,9 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from meetergo.guests import key_of
 
 from meetergo.events import BookingEvent, EmployeeEvent, Event, read
+from meetergo.guests import key_of
 from tests.payloads import payload
 
 RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from rq import Worker
 
 from console import samples
 from console.stage import environment
-from models import queue
+from models import pulse, queue
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
@@ -135,6 +135,9 @@ def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -
         desk.deliver(samples.created("b1", START, AT))
         desk.office.bell.ring("inbox")
         until(lambda: desk.all(Booking))
+        queue = desk.office.bell.queue("inbox")
+        assert first.pid not in {worker.pid for worker in pulse.living_workers(queue)}
+        assert pulse.deaths(desk.office.bell.redis) == {queue.name: 1}
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 
