@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
+from meetergo.guests import Identity
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.contention import in_transaction
@@ -279,7 +280,7 @@ def _erase_facts(booking: Booking, person: Person, now: datetime) -> None:
     booking.facts = {
         name: [version, person.take_out(value, name)]
         for name, (version, value) in booking.facts.items()
-        if not (name.startswith(f"{ATTENDEE}/") and (name.split("/", 2)[-1] in person.keys or person.is_in(name)))
+        if not (name.startswith(f"{ATTENDEE}/") and person.is_key(name.split("/", 2)[-1]))
     }
     booking.show()
     booking.updated_at = now
@@ -292,8 +293,9 @@ def _attendees_of(facts: Any) -> list[Details]:
         kind, _, rest = str(name).partition("/")
         detail, _, key = rest.partition("/")
         if kind == ATTENDEE and key and isinstance(register, list) and register:
-            guests.setdefault(key, {"email": key} if "@" in key else {})[detail] = register[-1]
-    return [{**details, "id": key} for key, details in guests.items()]
+            email = Identity.parse(key).email
+            guests.setdefault(key, {"email": email} if email else {})[detail] = register[-1]
+    return [{**details, "id": Identity.parse(key).id or key} for key, details in guests.items()]
 
 
 def _body(vault: Vault, delivery: Delivery) -> Any:

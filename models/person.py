@@ -10,6 +10,8 @@ from typing import Any
 from unicodedata import normalize
 from urllib.parse import unquote
 
+from meetergo.guests import Identity
+
 ERASED = "(erased)"
 SHORTEST_ID = 8
 """Characters of an id that is taken for the same person's in other bookings too."""
@@ -110,7 +112,11 @@ class Person:
         is_of_attendees = "attendee" in name.lower()
         if isinstance(item, dict):
             return (is_of_attendees and str(item.get("id")) in self.keys) or self.is_guest(item)
-        return isinstance(item, str) and is_of_attendees and (item in self.keys or self.is_in(item))
+        return isinstance(item, str) and is_of_attendees and self.is_key(item)
+
+    def is_key(self, key: str) -> bool:
+        """Whether a booking's facts know this person by this key: see `meetergo.guests`."""
+        return key in self.keys or Identity.parse(key).id in self.keys or self.is_in(key)
 
     def _is_in_text(self, text: str) -> bool:
         for each in _readings(text):

@@ -1,8 +1,11 @@
 """`status`: the numbers, what needs a person, and what to type."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from redis.exceptions import ConnectionError as NobodyThere
 from redis.exceptions import ResponseError
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
-from sqlalchemy import update
+from sqlalchemy import Engine, event, update
 
 from console import samples
 from console.sentences import sentence
@@ -167,8 +170,9 @@ def test_a_redis_that_refuses_is_not_said_to_be_silent() -> None:
 
 
 def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
-    healthy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    healthy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / "bare.db").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
     assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
@@ -298,12 +302,24 @@ def bad_hook(_session: object, _booking: object, _change: object) -> None:
     raise KeyError("its-own-secret")
 
 
-def test_a_database_that_cannot_be_written_needs_a_person(healthy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def connections_that_only_read() -> Iterator[None]:
+    """Of SQLite: what opens its file from now on cannot write it."""
+
+    def only_read(connection: Any, _record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA query_only = ON")
+
+    event.listen(Engine, "connect", only_read)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", only_read)
+
+
+def test_a_database_that_cannot_be_written_needs_a_person(healthy: Desk) -> None:
     healthy.office.bell.carry(Letter.of(b"{}", "default", datetime.now(UTC), healthy.office.inbox.vault))
-    with read_only(healthy.office.database):
-        if not healthy.office.database.skips_locked:
-            make_read_only = healthy.office.database.engine.url
-            monkeypatch.setenv("DATABASE_URL", f"sqlite:///file:{make_read_only.database}?mode=ro&uri=true")
+    with read_only(healthy.office.database), connections_that_only_read():
         code, seen = looked()
         assert code == 1
         assert seen["database_can_be_written"] is False

@@ -194,7 +194,7 @@ def test_channels_that_are_no_list_of_urls_keep_nobody_from_being_told(desk: Des
     with desk.office.database.transaction() as session:
         session.get_one(PlatformUser, 1).channels = channels
     desk.tell(body(0, "host-1", "host-2"))
-    desk.office.outbox.work_off()
+    desk.send_all()
     rows = {row.platform_user_id: row for row in desk.all(Notification)}
     assert (rows[1].status, rows[1].channel) == ("dead", "unusable")
     assert rows[1].last_error.startswith("this platform user's channel cannot be used: ")

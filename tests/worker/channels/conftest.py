@@ -88,7 +88,7 @@ def settings() -> Callable[..., WorkerSettings]:
     def made(**values: Any) -> WorkerSettings:
         usual = {
             "redis_url": "redis://127.0.0.1:1",
-            "database_url": "sqlite://",
+            "database_url": "sqlite:///unused.db",
             "mail_from": "Bücher <b@mail.example>",
         }
         return WorkerSettings(_env_file=None, **usual | {"notify_signing_secret": SIGNING_SECRET} | values)
