@@ -20,7 +20,8 @@ SLUG = r"^[a-z0-9-]+$"
 
 
 def _words(text: str) -> str:
-    """What a person reads as a name or an id, and no accident of a spreadsheet."""
+    """What a person reads as a name or an id, on one line, and no accident of a spreadsheet."""
+    text = " ".join(text.split())
     if text.startswith(("=", "@")):
         raise ValueError(f"it begins with '{text[0]}': a formula is not read, write its value")
     if ERROR.fullmatch(text):

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from meetergo.guests import departed
 from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, latest_version, time_of
+from meetergo.guests import departed
 from models.bulk import insert_missing
 from models.database import Model, partial_index
 from models.delivery import Delivery

@@ -86,10 +86,12 @@ def test_nothing_goes_on_when_it_is_killed(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "run.log"
     with log.open("wb") as file:
         process = subprocess.Popen(COMMAND, cwd=tmp_path, env=_environment(port), stdout=file, stderr=file)
-    wait_until_ready(f"http://127.0.0.1:{port}", log)
-    _wait_for_all_three(log)
-    process.kill()
-    process.wait()
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", log)
+        _wait_for_all_three(log)
+    finally:
+        process.kill()
+        process.wait()
     until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
 
 

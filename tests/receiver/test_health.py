@@ -1,12 +1,22 @@
 """Health tells whether the process lives, and whether deliveries can be kept."""
 
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Lock
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from console.redis_server import free_port
+from models.database import Database
+from receiver.health import FRESH, Readiness
 from tests.receiver.conftest import ADDRESS, MakeApp
+
+PATIENCE_SECONDS = 20
 
 
 @pytest.fixture(params=["ok", "failing"])
@@ -58,3 +68,77 @@ def test_health_is_only_to_be_read(app: Flask, path: str) -> None:
     answer = app.test_client().post(path)
     assert (answer.status_code, answer.json["reason"]) == (405, "method not allowed")
     assert "GET" in answer.headers["Allow"]
+
+
+@pytest.fixture
+def read_only_database(database: Database, database_url: str) -> Iterator[None]:
+    """It answers every question, and takes nothing."""
+    if database_url.startswith("postgresql"):
+        change, back = "SET default_transaction_read_only = on", "RESET default_transaction_read_only"
+        with database.engine.begin() as connection:
+            connection.execute(text(f"ALTER ROLE CURRENT_USER {change}"))
+        yield
+        with database.engine.begin() as connection:
+            connection.execute(text("SET transaction_read_only = off"))
+            connection.execute(text(f"ALTER ROLE CURRENT_USER {back}"))
+        return
+    trigger = "CREATE TRIGGER full BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+    with database.engine.begin() as connection:
+        connection.execute(text(trigger))
+    yield
+
+
+def test_a_database_that_reads_and_cannot_write_is_failing(make_app: MakeApp, read_only_database: None) -> None:
+    answer = make_app().test_client().get("/readyz")
+    assert (answer.status_code, answer.json) == (200, {"status": "ready", "database": "failing", "redis": "ok"})
+
+
+def test_asking_whether_it_is_ready_keeps_nothing(app: Flask, stored: Callable[[], list[bytes]]) -> None:
+    assert app.test_client().get("/readyz").json["database"] == "ok"
+    assert stored() == []
+
+
+class Store:
+    """Answers when it is let, and notes how often it was asked, and by how many at once."""
+
+    def __init__(self) -> None:
+        self.may_answer, self.asked, self.at_once = Event(), 0, Lock()
+
+    def __call__(self) -> None:
+        assert self.at_once.acquire(blocking=False), "two askers at once"
+        self.asked += 1
+        assert self.may_answer.wait(PATIENCE_SECONDS)
+        self.at_once.release()
+
+
+def test_a_silent_store_is_asked_once_by_many_and_they_do_not_wait_for_it() -> None:
+    silent, started = Store(), time.monotonic()
+    readiness = Readiness(silent, lambda: None)
+    with ThreadPoolExecutor(20) as pool:
+        states = list(pool.map(lambda _: readiness.states(), range(200)))
+    assert states == [{"database": "failing", "redis": "ok"}] * 200
+    assert silent.asked == 1
+    assert asyncio.run(readiness.settled()) == states[0]
+    assert time.monotonic() - started < PATIENCE_SECONDS
+    silent.may_answer.set()
+
+
+def test_an_answer_is_repeated_for_a_while_and_then_asked_for_again() -> None:
+    quick = Store()
+    quick.may_answer.set()
+    readiness = Readiness(quick, quick_too := Store())
+    quick_too.may_answer.set()
+    started = time.monotonic()
+    assert [readiness.states() for _ in range(50)] == [{"database": "ok", "redis": "ok"}] * 50
+    assert quick.asked <= 1 + (time.monotonic() - started) / FRESH.total_seconds()
+    time.sleep(FRESH.total_seconds() * 1.2)
+    before = quick.asked
+    readiness.states()
+    assert quick.asked == before + 1
+
+
+def test_a_store_that_breaks_in_an_unknown_way_is_failing() -> None:
+    def breaks() -> None:
+        raise UnicodeDecodeError("utf-8", b"", 0, 1, "whatever")
+
+    assert Readiness(breaks, lambda: None).states()["database"] == "failing"

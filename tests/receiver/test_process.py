@@ -11,6 +11,7 @@ from tests.environs import environments
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 from tests.receiver.process import PATIENCE_SECONDS, environment, hear, receiver_process, request
+from tests.scrape import until
 
 BODY = payload("booking_created")
 TOKEN = ADDRESS.rpartition("/")[2]
@@ -35,6 +36,20 @@ def test_a_receiver_that_is_asked_to_stop_does_not_wait_for_ever(tmp_path: Path,
         assert line.recv(100).startswith(b"HTTP/1.1 100")
         assert process.stop() == 0
         assert process.stored() == []
+
+
+def test_when_the_main_process_is_killed_no_server_process_goes_on_listening(tmp_path: Path, redis_url: str) -> None:
+    with receiver_process(tmp_path, redis_url, WEB_PROCESSES="2") as process, process.call() as line:
+        line.sendall(request(f"Content-Length: {len(BODY)}", "Expect: 100-continue"))
+        assert line.recv(100).startswith(b"HTTP/1.1 100")  # a body that is under way does not keep it alive
+        children = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
+        family = [Path(f"/proc/{pid}") for pid in children]
+        assert len(family) == 2
+        process.popen.kill()
+        process.popen.wait(PATIENCE_SECONDS)
+        until(lambda: not [pid for pid in family if pid.exists() and " Z " not in (pid / "stat").read_text()])
+        with pytest.raises(ConnectionRefusedError):
+            process.call()
 
 
 def test_neither_the_receiver_nor_its_server_processes_hold_the_key_of_the_api(tmp_path: Path, redis_url: str) -> None:

@@ -20,6 +20,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.webhook_account, settings.webhook_max_body, settings.port) == ("default", 262144, 8000)
     assert (settings.webhook_signature_scheme, settings.webhook_signature_tolerance) == ("", 300)
     assert settings.verifier() is None
+    assert settings.webhook_address_optional is False
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,8 @@ def test_each_scheme_has_its_own_header(monkeypatch: pytest.MonkeyPatch, scheme:
             {"WEBHOOK_SIGNATURE_SCHEME": "standard", "WEBHOOK_SIGNATURE_SECRETS": "~hidden~"},
             "WEBHOOK_SIGNATURE_SECRETS",
         ),
+        ({"WEBHOOK_ADDRESS_OPTIONAL": "True"}, "WEBHOOK_ADDRESS_OPTIONAL"),
+        ({"WEBHOOK_ADDRESS_OPTIONAL": "hidden"}, "WEBHOOK_ADDRESS_OPTIONAL"),
         ({"WEBHOOK_SIGNATURE_TOLERANCE": "-1"}, "WEBHOOK_SIGNATURE_TOLERANCE"),
         ({"WEBHOOK_SIGNATURE_TOLERANCE": "nan"}, "WEBHOOK_SIGNATURE_TOLERANCE"),
         ({"WEBHOOK_MAX_BODY": "0"}, "WEBHOOK_MAX_BODY"),

@@ -71,7 +71,7 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(desk: Desk, redis:
     redis.flushall()
     file(desk)
     assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
-    assert failed(desk, "outbox") == ["outbox-1"]
+    assert failed(desk, "outbox") == ["meetergo-inbox-outbox-1"]
     job = Job.fetch(f"meetergo-inbox-inbox-{delivery_id}", redis, JSONSerializer)
     assert (job.latest_result().exc_string, job.get_status()) == ("the body is not JSON", JobStatus.FAILED)  # type: ignore[union-attr]
     desk.office.bell.queue("inbox").failed_job_registry.requeue(job)
@@ -120,7 +120,7 @@ def test_failed_jobs_of_others_are_left_alone(desk: Desk, redis: Redis) -> None:
         "inbox-" + "a" * 64,
         "meetergo-inbox-inbox-theirs",
         "meetergo-inbox-inbox-" + "G" * 64,
-        "outbox-x",
+        "meetergo-inbox-outbox-x",
     ]
     for box in BOXES:
         redis.zadd(desk.office.bell.queue(box).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0))
@@ -188,7 +188,7 @@ def test_rqs_own_command_line_requeues_the_dead_and_it_is_written_down(
     desk.send_all()
     one, two = die(desk, b"one", b"two")
     rq(redis_url, "requeue", "--queue", "meetergo-inbox-inbox", f"meetergo-inbox-inbox-{one}")
-    rq(redis_url, "requeue", "--queue", "outbox", "--all")
+    rq(redis_url, "requeue", "--queue", "meetergo-inbox-outbox", "--all")
     SICK["channel"] = False
     run_worker(desk)
     run_worker(desk, "outbox")

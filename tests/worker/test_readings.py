@@ -116,11 +116,57 @@ def test_an_appointment_that_was_told_in_full_is_no_drift(told: dict[str, Any]) 
 @given(STATES, LEFT_OUT)
 @settings(deadline=None)
 def test_what_the_api_leaves_out_takes_nothing_away(told: dict[str, Any], left_out: set[str]) -> None:
+    """But for the link and the place: an appointment that shows none has none."""
+    left_out -= {"location", "hostingInfo"}
     booking = row()
     hear(booking, in_webhook_shape(told))
     before = booking.seen()
     repair(booking, in_api_shape(told, *left_out))
     assert booking.seen() == before
+
+
+@pytest.mark.parametrize("hosting", [{"meetingLink": None}, {}, None, ...])
+def test_a_forged_link_does_not_outlive_a_reading(hosting: Any) -> None:
+    booking = row()
+    hear(booking, in_webhook_shape(state(location="Room 1")))
+    hear(booking, in_webhook_shape(state(1, meetingInfo={"meetingLink": "https://evil.example"}, location="There")))
+    shown = in_api_shape(state(), "location")
+    shown = {name: value for name, value in (shown | {"hostingInfo": hosting}).items() if value is not ...}
+    assert repair(booking, shown) == 1
+    assert (booking.meeting_link, booking.location) == (None, None)
+    assert booking.meeting_name == "Discovery Call"
+
+
+def test_a_row_frozen_by_a_version_from_the_future_is_repaired_by_one_reading() -> None:
+    booking = row()
+    hear(booking, in_webhook_shape(state()))
+    far = f"{4070908800 * 1_000_000:020d}-3-{'0' * 16}"
+    booking.facts |= {"status": [far, "cancelled"], "meeting_link": [far, "https://evil.example"]}
+    booking.version, booking.as_of = far, datetime(2099, 1, 1, tzinfo=UTC)
+    booking.show()
+    assert repair(booking, in_api_shape(state())) == 1
+    assert (booking.status, booking.meeting_link) == ("confirmed", "https://zoom.example/j/123456789")
+    assert booking.version < far
+    later = NOW + timedelta(minutes=1)
+    hear(booking, in_webhook_shape(state(updatedAt=later.isoformat(), isCancelled=True), "booking_cancelled"), later)
+    assert booking.status == "cancelled"
+
+
+def test_a_name_in_several_languages_is_no_drift() -> None:
+    booking = row()
+    names = {"de": "Erstgespräch", "en": "First call"}
+    hear(booking, in_webhook_shape(state(meetingType={"meetingInfo": {"name": names}})))
+    booking.meeting_name = "Erstgespräch"  # as a host who reads German has it
+    shown = in_api_shape(state()) | {"meetingInfo": {"name": names}}
+    assert drift(booking, reading(booking, shown).event) is None
+
+
+def test_an_appointment_that_nests_too_deep_is_no_appointment_and_stops_nothing() -> None:
+    deep: list[Any] = []
+    for _ in range(5_000):
+        deep = [deep]
+    with pytest.raises(events.Unreadable):
+        _ = reading(row(), state(odd=deep)).event
 
 
 @given(st.lists(STATES, max_size=4), STATES, LEFT_OUT, st.booleans())
@@ -129,7 +175,7 @@ def test_whatever_was_heard_a_reading_is_believed_in_the_end_and_then_there_is_n
     heard: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
 ) -> None:
     """Also if it carries no time, or the same as others, or an older one: then what we knew was not true."""
-    left_out -= {"location", "attendees"}
+    left_out -= {"location", "attendees", "hostingInfo"}
     booking = row()
     for told in heard:
         times = {"createdAt": None, "updatedAt": None} if is_timeless else {}

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from meetergo.guests import departed
 from worker.channels.channel import Message
 from worker.channels.guest import Guest
 from worker.channels.period import Period
@@ -143,9 +144,8 @@ def _times(message: Message, reader: Reader) -> Iterator[Row]:
 def _people(message: Message, words: Wording) -> Iterator[Row]:
     guests = Guest.all_of(message.booking.get("attendees"))
     if message.kind == "attendee_left":
-        present = {guest.key for guest in guests}
-        attended = Guest.all_of((message.before or {}).get("attendees"))
-        left = [guest for guest in attended if guest.key not in present]
+        attended = (message.before or {}).get("attendees") or ()
+        left = Guest.all_of(departed(attended, message.booking.get("attendees") or ()))
         if left:
             yield Row(words.left, _contacts(left, words))
         if left or guests:
