@@ -1,6 +1,6 @@
 """A guest: somebody who attends a booking, as far as we know them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,12 +24,12 @@ class Guest:
     phone: str
 
     @classmethod
-    def all_of(cls, attendees: Iterable[dict[str, Any]] | None) -> "list[Guest]":
+    def all_of(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[Guest]":
         """The guests in a booking's `attendees`."""
         return [cls._of(attendee) for attendee in attendees or ()]
 
     @classmethod
-    def _of(cls, attendee: dict[str, Any]) -> "Guest":
+    def _of(cls, attendee: Mapping[str, Any]) -> "Guest":
         parts = f"{attendee.get('firstname') or ''} {attendee.get('lastname') or ''}"
         name, email, phone = (
             one_line(value)
