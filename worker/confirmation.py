@@ -72,7 +72,7 @@ class Confirmation:
         """Whether an event may be acted on only after meetergo has confirmed it: we did not ask for it ourselves."""
         if not isinstance(event, BookingEvent) or source != "webhook":
             return False
-        return self.mode == "all" or _is_cancel(event)
+        return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # that ends a booking, too
 
     def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> Answer:
         """What meetergo says of a booking. Hold no lock meanwhile.

@@ -96,6 +96,26 @@ def test_a_made_up_cancel_is_not_applied_and_the_delivery_says_why(confirming: P
     assert confirming.desk.news() == ["created"]
 
 
+def test_a_made_up_move_ends_no_other_booking(confirming: Provider) -> None:
+    """A reschedule that names another booking beside its own would cancel that one."""
+    host = confirming.add_host()
+    booking_id, other_id = confirming.book(host), confirming.book(host)
+    confirming.told()
+    now = datetime.now(UTC).isoformat()
+    other = webhook(confirming.meetergo, confirming.meetergo.appointments[other_id])
+    confirming.desk.tell(
+        {
+            "webhookType": "booking_rescheduled",
+            "id": booking_id,
+            "updatedAt": now,
+            "rescheduledAppointment": {**other, "updatedAt": now},
+        }
+    )
+    try_again(confirming)
+    assert confirming.desk.booking(booking_id).status == "confirmed"
+    assert confirming.desk.news() == ["created", "created"]
+
+
 def test_a_cancel_of_a_booking_that_is_gone_is_applied_as_it_came(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.told()
