@@ -44,7 +44,8 @@ def test_a_failure_is_logged_with_its_place_but_without_address_or_body(
 def test_a_database_that_is_away_is_logged_without_what_it_was_told(
     make_app: MakeApp, tmp_path: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    app = make_app(database_url=f"sqlite:///{tmp_path}")
+    (tmp_path / "letter.txt").write_text("Dear Jane, " * 100)
+    app = make_app(database_url=f"sqlite:///{tmp_path / 'letter.txt'}")
     with capture_logs() as entries:
         assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
     assert [entry["event"] for entry in entries] == ["database.away", "delivery.carried", "delivery.accepted"]

@@ -14,6 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, 
 from console import samples
 from meetergo import events
 from meetergo.events import BookingEvent
+from meetergo.guests import Identity
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
@@ -112,7 +113,7 @@ class Provider(RuleBasedStateMachine):
             for name in ("starts_at", "location", "meeting_name", "status", "cancel_reason"):
                 assert _shown(booking, name) == _newest(facts, name), name
             expected_guests = _newest(facts, "attendee_ids") or []
-            assert [person["id"] for person in booking.attendees] == expected_guests
+            assert [person["id"] for person in booking.attendees] == [Identity.parse(key).id for key in expected_guests]
 
     @invariant()
     def the_changes_replay_to_the_row(self) -> None:

@@ -74,7 +74,7 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(desk: Desk, redis:
     assert failed(desk, "outbox") == ["meetergo-inbox-outbox-1"]
     job = Job.fetch(f"meetergo-inbox-inbox-{delivery_id}", redis, JSONSerializer)
     assert (job.latest_result().exc_string, job.get_status()) == ("the body is not JSON", JobStatus.FAILED)  # type: ignore[union-attr]
-    desk.office.bell.queue("inbox").failed_job_registry.requeue(job)
+    desk.office.bell.queue("inbox").failed_job_registry.requeue(job.id)
     run_worker(desk)
     assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
     assert [(act.kind, act.by) for act in desk.all(Intervention)] == [("replayed", BY_RQ)]
@@ -274,13 +274,13 @@ class Redises(RuleBasedStateMachine):
     def it_is_filed(self) -> None:
         file_dead(self.desk.office, datetime.now(UTC))
         for box, rows in ROWS.items():
-            dead = {f"{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"}
+            dead = {f"meetergo-inbox-{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"}
             on_their_way = {name for name in dead if self._status(name) == JobStatus.QUEUED}
             assert {*failed(self.desk, box)} == dead - on_their_way
         for box, rows in ROWS.items():
             run_worker(self.desk, box)
             assert {*failed(self.desk, box)} == {
-                f"{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"
+                f"meetergo-inbox-{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"
             }
 
     def _status(self, name: str) -> Any:
