@@ -98,8 +98,7 @@ def test_a_made_up_cancel_is_not_applied_and_the_delivery_says_why(confirming: P
 
 def test_a_made_up_move_ends_no_other_booking(confirming: Provider) -> None:
     """A reschedule that names another booking beside its own would cancel that one."""
-    host = confirming.add_host()
-    booking_id, other_id = confirming.book(host), confirming.book(host)
+    booking_id, other_id = confirming.book(confirming.add_host(1)), confirming.book(confirming.add_host(2))
     confirming.told()
     now = datetime.now(UTC).isoformat()
     other = webhook(confirming.meetergo, confirming.meetergo.appointments[other_id])
