@@ -79,7 +79,10 @@ def _receiver(scheme: str, folder: Path, redis_url: str) -> Flask:
     migrate(database.engine)
     database.close()
     settings: dict[str, Any] = dict(database_url=url, redis_url=redis_url, webhook_keys=KEYS, webhook_max_body=MAX_BODY)
-    signature = dict(webhook_signature_scheme=scheme, webhook_signature_secrets=[SECRET]) if scheme else {}
+    signature: dict[str, Any] = {}
+    if scheme:
+        signature = dict(webhook_signature_scheme=scheme, webhook_signature_secrets=[SECRET])
+        signature["webhook_address_optional"] = True  # so that a signature alone is tried too
     return create_app(ReceiverSettings(_env_file=None, **settings, **signature))  # type: ignore[call-arg] # pydantic's
 
 
