@@ -95,7 +95,7 @@ def _manage(env: dict[str, str], folder: Path) -> int:
     manager = Manager(_Screen())
     manager._process_ctor = _Child
     for name in PROCESSES:
-        manager.add_process(name, commands()[name], env=env, cwd=str(folder))
+        manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell between us
     _stop_when_the_terminal_is_closed()
     manager.loop()
     return int(manager.returncode or 0)
