@@ -182,7 +182,13 @@ def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
         with cursor.copy(f"COPY {table} ({', '.join(first)}) FROM STDIN") as copy:
             for some in _batches(first, rows):
-                copy.write("".join("\t".join(map(str, row.values())) + "\n" for row in some))
+                copy.write("".join("\t".join(map(_in_copy, row.values())) + "\n" for row in some))
+
+
+def _in_copy(value: Any) -> str:
+    """JSON escapes with a backslash, and so does COPY."""
+    text = str(value)
+    return text.replace("\\", "\\\\") if text.startswith(("{", "[")) else text
 
 
 def _insert(database: Database, table: str, rows: Iterator[Row]) -> None:

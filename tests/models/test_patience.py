@@ -20,7 +20,7 @@ ROUNDS, BUSY_SECONDS, GAP_SECONDS = 40, 0.045, 0.006
 
 
 def test_a_server_that_falls_silent_is_given_up(postgresql_url: str) -> None:
-    database = Database(postgresql_url, pool_size=1, statement_timeout=STATEMENT_TIMEOUT)
+    database = Database(postgresql_url, pool_size=1, statement_timeout=STATEMENT_TIMEOUT, pre_ping=False)
     with database.transaction() as session:
         pid = session.scalar(text("SELECT pg_backend_pid()"))
     os.kill(pid, signal.SIGSTOP)
@@ -90,3 +90,17 @@ def test_what_is_wrong_with_sqlite_but_not_its_lock_is_said_at_once(
     assert time.monotonic() - started < 20
     for each in (read_only, sqlite):
         each.close()
+
+
+def test_a_worker_leaves_a_silent_connection_for_a_new_one(postgresql_url: str) -> None:
+    """It asks first whether somebody is there: the server may be, though that connection is not."""
+    database = Database(postgresql_url, pool_size=1, statement_timeout=STATEMENT_TIMEOUT)
+    with database.transaction() as session:
+        pid = session.scalar(text("SELECT pg_backend_pid()"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with database.transaction() as session:
+            assert session.scalar(text("SELECT pg_backend_pid()")) != pid
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    database.close()
