@@ -4,6 +4,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, Self
@@ -185,6 +186,9 @@ class _Source(EnvSettingsSource):
         return {name.lower(): value for name, value in values.items() if value}
 
 
+ENV_FILE = Path(".env")
+_file: ContextVar[Path | None] = ContextVar("file", default=None)
+"""Where the file is that is read now; None where settings are made from given values."""
 LINES = dict.fromkeys(map(ord, "\r\n\t"))
 """Between the parts of a list there may be lines: each part is looked at alone."""
 
@@ -192,7 +196,7 @@ LINES = dict.fromkeys(map(ord, "\r\n\t"))
 class Settings(BaseSettings):
     """What one kind of process reads. Values come from the environment, then from `.env`."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     @classmethod
     def settings_customise_sources(
@@ -203,20 +207,24 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given to the constructor, then the environment, then the file."""
-        file = getattr(dotenv_settings, "env_file", None)
-        return init_settings, _Source(settings_cls, Path(file) if file else None)
+        """What is given to the constructor, then the environment, then the file. pydantic-settings reads no file: it
+        would do so before anybody could say in a sentence what is wrong with it.
+        """
+        return init_settings, _Source(settings_cls, _file.get())
 
     @classmethod
     def load(cls, **values: Any) -> Self:
-        """Reads the settings, or stops the process with a sentence that says what to set."""
+        """Reads the settings, `.env` too, or stops the process with a sentence that says what to set."""
+        reading = _file.set(ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(Path(str(cls.model_config.get("env_file"))), OURS)
+            env_file.export(ENV_FILE, OURS)
         except ValidationError as error:
             stop(*[_sentence(fault) for fault in error.errors(include_input=False, include_context=False)])
         except (UnusableSetting, UnusableFile) as error:
             stop(f"{error} (see .env.example).")
+        finally:
+            _file.reset(reading)
         return settings
 
 

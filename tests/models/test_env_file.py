@@ -136,3 +136,35 @@ def test_invented_keys_leave_the_encoding_alone(encoding: str, tmp_path: Path, m
     values = read_env_file(path).values
     assert values["MAIL_FROM"] == "Büro <a@b.example>"
     assert len(values["WEBHOOK_KEYS"]) > 40 < len(values["BODY_KEYS"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-16-le"])
+@pytest.mark.parametrize("module", ["receiver", "worker", "worker.schedule", "console"])
+def test_every_process_reads_every_encoding_and_says_what_it_cannot_read(
+    module: str, encoding: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", module, *(["endpoint"] if module == "console" else [])]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    for text, said in {
+        "# Schlüssel\nWEBHOOK_KEYS=short-üü\nREDIS_URL=http://h\n": "cannot be used",
+        "MAIL_FROM='open\n": ".env, line 1, cannot be read",
+    }.items():
+        write(tmp_path, text.encode(encoding))
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+
+
+@pytest.mark.parametrize("raw", [b"NAME=Schl\xfcssel\n", b"# Schl\xfcssel\nHOST=..\n"])
+def test_a_file_in_latin_1_ends_no_process_with_a_traceback(raw: bytes, tmp_path: Path) -> None:
+    write(tmp_path, raw)
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "WEBHOOK_KEYS": "k" * 40, "REDIS_URL": "redis://h"}
+    command = [sys.executable, "-m", "receiver"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "NAME in .env, line 1" in done.stderr or "HOST cannot be used" in done.stderr
+
+
+def test_a_folder_called_env_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(UnusableFile, match="cannot be read: Is a directory"):
+        read_env_file(tmp_path / ".env")
