@@ -18,7 +18,7 @@ from honcho.environ import parse_procfile
 from models.parent import dying_with_parent
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = timedelta(seconds=20)
+PATIENCE = timedelta(seconds=60)
 PROCESSES = ("web", "worker", "cron")
 
 

@@ -1,6 +1,8 @@
 """Fixtures that every room needs: real stores, started once, emptied for each test."""
 
+import gc
 import os
+import shutil
 import signal
 import warnings
 from collections.abc import Iterator
@@ -21,6 +23,9 @@ from models.tables import Booking
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+gc.set_threshold(50_000, 20, 20)
+"""Thousands of modules are loaded for good: the collector need not walk through them all the time."""
 
 os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
 """Else each database of a test would have queues of its own, with names that no test can know."""
@@ -64,12 +69,22 @@ def migrated_postgresql(postgresql_url: str) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file to copy: migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("sqlite") / "inbox.db"
+    database = Database(f"sqlite:///{file}")
+    migrate(database.engine)
+    database.close()  # with its last connection goes the log beside the file
+    return file
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated, empty database; each test that asks for it runs on both kinds."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "inbox.db")
         database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
-        migrate(database.engine)
         yield database
         database.close()
     else:

@@ -31,6 +31,7 @@ def test_a_store_that_is_away_or_bare_is_a_sentence(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare.db").touch()
     for url, sentence in {
         "postgresql://u:its-password@127.0.0.1:1/x": "Error: the database does not answer: connection failed",
         f"sqlite:///{tmp_path}/bare.db": "the tables of this version: python -m console migrate",
@@ -56,7 +57,7 @@ def test_the_commands_and_options_of_the_readme_are_there() -> None:
     table = (ROOT / "README.md").read_text().partition("| command | what it shows |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
     commands = [words.split() for said, _ in rows for words in re.findall(r"`(.+?)`", said)]
-    assert len(commands) == 9
+    assert len(commands) == 10
     for words in commands:
         help_text = ask(*(word for word in words if word != "ID"), "--help")
         assert help_text.exit_code == 0

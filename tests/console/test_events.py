@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,7 +153,8 @@ def test_a_database_that_is_away_is_waited_for_and_said_once(desk: Desk, capsys:
     ]
 
 
-def test_a_database_without_tables_is_not_waited_for(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_without_tables_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bare.db").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
     done = ask("events", "tail")
     assert done.exit_code == 1

@@ -294,7 +294,7 @@ def test_a_drain_without_an_outcome_is_an_error_and_an_incident_and_ends(
     monkeypatch.setattr(Inbox, "process_all", lambda *_: [])
     desk.deliver(CREATED)
     desk.work_off()
-    [said] = [line for line in capfd.readouterr().out.splitlines() if "drain.no_progress" in line]
+    [said] = [line for line in "".join(capfd.readouterr()).splitlines() if "drain.no_progress" in line]
     assert "error" in said
     assert [incident.kind for incident in desk.all(Incident)] == ["processing_stuck"]
 
