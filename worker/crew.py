@@ -20,6 +20,7 @@ import structlog
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, worker_registration
+from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
@@ -112,6 +113,23 @@ class BoxWorker(SimpleWorker):
         """Asked to stop by a signal: its job begins nothing more."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call] # RQ has types, but not here
         stopping.request()
+        self._stop_requested = True
+
+    def run_maintenance_tasks(self) -> None:
+        """Tidies up. RQ swallows what a signal raises meanwhile, and would go on to wait for jobs."""
+        super().run_maintenance_tasks()  # type: ignore[no-untyped-call] # RQ has types, but not here
+        self._raise_if_asked_to_stop()
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Waits for a job, unless it was asked to stop since RQ looked."""
+        self._raise_if_asked_to_stop()
+        return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def _raise_if_asked_to_stop(self) -> None:
+        if self._stop_requested:
+            raise StopRequested
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
         """When a job counts as abandoned, in seconds: soon after its time was up. RQ would wait another minute."""

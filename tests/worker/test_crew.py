@@ -50,7 +50,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     """With its workers: one who outlived a killed crew for a moment would take the next test's job."""
     process.terminate()
     try:
-        process.wait(90)
+        process.wait(30)
     finally:
         process.kill()
         process.wait()
