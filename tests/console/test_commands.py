@@ -20,7 +20,7 @@ KEYS = "k" * 32
 
 
 def console(folder: Path, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    bare = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+    bare = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "REDIS_PREFIX")}
     env = {**bare, "PYTHONPATH": environment({})["PYTHONPATH"], **settings}
     command = [sys.executable, "-m", "console", *words]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)

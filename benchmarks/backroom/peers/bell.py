@@ -1,13 +1,12 @@
 """Ours: the deliveries are there already, so one ring is all."""
 
-import os
 from collections.abc import Sequence
 
-from models import queue
 from models.queue import Bell
+from worker.settings import WorkerSettings
 
 
 def enqueue(_ids: Sequence[str]) -> None:
     """Says that there is something to do."""
-    with queue.connect(os.environ["REDIS_URL"]) as redis:
+    with WorkerSettings.load().redis() as redis:
         Bell(redis).ring("inbox")
