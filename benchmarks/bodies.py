@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
-from console import samples, traffic
+from devtools.send import mix, samples
 
 SEED = 7
 SMALLEST = 1024
@@ -17,7 +17,7 @@ HOSTS = 100
 def bodies(run: str, count: int) -> list[bytes]:
     """So many different deliveries in the order in which they were sent; the same for the same name of a run."""
     dice = Random(f"{SEED} {run}")  # noqa: S311
-    return [_filled(_hosted(body)) for body in traffic.mix(run, count, datetime.now(UTC), dice)]
+    return [_filled(_hosted(body)) for body in mix.mix(run, count, datetime.now(UTC), dice)]
 
 
 def host_ids() -> list[str]:
@@ -27,8 +27,8 @@ def host_ids() -> list[str]:
 
 def new_bookings(run: str, count: int) -> dict[str, bytes]:
     """So many different bookings: id -> the delivery that says that it was made."""
-    made = traffic.alike("booking_created", None, run, count, datetime.now(UTC))
-    return {traffic.booking_id(run, number): _filled(body) for number, body in enumerate(made)}
+    made = mix.alike("booking_created", None, run, count, datetime.now(UTC))
+    return {mix.booking_id(run, number): _filled(body) for number, body in enumerate(made)}
 
 
 def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:

@@ -21,8 +21,8 @@ from benchmarks.rounds import Rounds
 from benchmarks.running import environment, running
 from benchmarks.stores import KINDS, Kind, Stores
 from console import wording
-from console.redis_server import free_port
-from console.stage import wait_until_ready
+from devtools.processes import wait_until_ready
+from devtools.redis_server import free_port
 from meetergo.address import Addresses
 from models.database import Database
 

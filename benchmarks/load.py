@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from console.volley import percentile
+from devtools.send.load import percentile
 
 PATIENCE_SECONDS = 30.0
 RECEIVE_BYTES = 16 * 1024

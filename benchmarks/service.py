@@ -15,8 +15,8 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from benchmarks import load, machine, processor
-from console import stage
-from console.redis_server import free_port
+from devtools import processes
+from devtools.redis_server import free_port
 from meetergo.address import Addresses
 from models import queue
 from models.database import Database
@@ -81,7 +81,7 @@ def service(
     folder: Path,
     url: str,
     redis_url: str,
-    names: Sequence[str] = stage.PROCESSES,
+    names: Sequence[str] = processes.PROCESSES,
     instead: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[Service]:
@@ -98,11 +98,11 @@ def service(
     port = free_port()
     stores = {"DATABASE_URL": url, "REDIS_URL": redis_url}
     own = {"WEBHOOK_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
-    env = stage.environment({**stores, **own, **settings})
+    env = processes.environment({**stores, **own, **settings})
     before = {*machine.children(os.getpid())}
-    with stage.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, instead) as logs:
+    with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, instead) as logs:
         if "web" in names:
-            stage.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
+            processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
         yield Service(url, port, logs, sorted({*machine.children(os.getpid())} - before))
 
 

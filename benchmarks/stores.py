@@ -13,7 +13,7 @@ from typing import Literal
 from sqlalchemy import create_engine, text
 
 from benchmarks import machine
-from console.redis_server import redis_server
+from devtools.redis_server import redis_server
 from models import queue
 from models.database import Database
 from models.migration import migrate

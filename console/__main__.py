@@ -15,12 +15,12 @@ from console.desk import Desk
 from console.events import events
 from console.meeting_types import meeting_types
 from console.notifications import notifications
-from console.sandbox import sandbox
 from console.slots import slots
 from console.status import status
 from console.templates import templates
 from console.users import users
 from console.webhook import webhook
+from devtools.sandbox_command import sandbox
 from models import logs
 
 LOOK = [status, deliveries, bookings, notifications, events, adopt_queue, completion]

@@ -11,16 +11,17 @@ from redis.exceptions import RedisError
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from console import demo, run
 from console.output import as_json, print_json
 from console.privacy import erase, prune, reseal
 from console.reconcile import reconcile
-from console.redis_server import NoRedisServer
 from console.replay import replay
-from console.send import send
 from console.sentences import first_line
 from console.settings import ConsoleSettings
-from console.stage import StageFright
+from devtools import run
+from devtools.demo import command
+from devtools.processes import StageFright
+from devtools.redis_server import NoRedisServer
+from devtools.send.command import send
 from models import pulse, queue
 from models.database import Database
 from models.migration import UnusableDatabase, check_encoding
@@ -81,7 +82,7 @@ def alive(process: str) -> None:
 def demo_command() -> None:
     """A short story from webhook to notification, on servers of its own."""
     with _failures_in_a_sentence():
-        sys.exit(0 if demo.play(Console()) else 1)
+        sys.exit(0 if command.play(Console()) else 1)
 
 
 @click.command("run")

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import text
 
-from console.redis_server import redis_server
+from devtools.redis_server import redis_server
 from models import queue
 from models.database import Database
 from models.migration import migrate

@@ -9,8 +9,8 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console import redis_server
-from console.redis_server import binary, free_port
+from devtools import redis_server
+from devtools.redis_server import binary, free_port
 
 SERVICE = "bookings"
 PATIENCE_SECONDS = 60

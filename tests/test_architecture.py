@@ -49,7 +49,7 @@ def test_a_room_imports_only_what_it_may(room: str) -> None:
         ("models", "import worker.jobs"),
         ("receiver", "def later():\n    from worker import jobs"),
         ("worker", "if True:\n    import receiver.app as door"),
-        ("worker", "from console.stage import processes"),
+        ("worker", "from devtools.processes import processes"),
     ],
 )
 def test_a_planted_arrow_the_wrong_way_is_found(room: str, planted: str) -> None:

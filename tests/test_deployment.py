@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
-from console.stage import commands
+from devtools.processes import commands
 from models.provider import ApiSettings
 from models.version import VERSION
 from receiver.settings import ReceiverSettings

@@ -17,11 +17,11 @@ from aiosmtpd.handlers import Message as MessageHandler
 from redis import Redis
 from sqlalchemy import select
 
-from console import samples
-from console.platform import Platform, platform
-from console.redis_server import free_port
-from console.sender import Sender
-from console.stage import environment, processes, wait_until_ready
+from devtools.demo.webhook_sink import Platform, platform
+from devtools.processes import environment, processes, wait_until_ready
+from devtools.redis_server import free_port
+from devtools.send import samples
+from devtools.send.client import Sender
 from meetergo.address import Addresses
 from models.booking import Booking
 from models.database import Database

@@ -8,9 +8,9 @@ from typing import Any
 import urllib3
 from redis import Redis
 
-from console import samples
-from console.redis_server import free_port
-from console.stage import environment, processes, run_to_its_end, wait_until_ready
+from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
+from devtools.redis_server import free_port
+from devtools.send import samples
 from meetergo.address import Addresses
 from tests.scrape import until
 

@@ -17,10 +17,10 @@ import urllib3
 import yaml
 from rq import Worker
 
-from console import samples
-from console.redis_server import free_port, redis_server
-from console.sender import Sender
-from console.stage import environment, processes, run_to_its_end, wait_until_ready
+from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
+from devtools.redis_server import free_port, redis_server
+from devtools.send import samples
+from devtools.send.client import Sender
 from meetergo.address import WEBHOOK_PATH, Addresses
 from models import queue
 from models.queue import Bell

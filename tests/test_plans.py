@@ -16,7 +16,7 @@ from psycopg import ClientCursor
 from sqlalchemy import Engine, event, select, text
 
 from benchmarks.growth.fill import booking_id, fill, host_id
-from console import samples
+from devtools.send import samples
 from models import retention
 from models.database import Database
 from models.delivery import DUES, Delivery

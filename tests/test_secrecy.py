@@ -17,10 +17,10 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import func, select, text, update
 from sqlalchemy.engine import make_url
 
-from console import samples
-from console.redis_server import free_port, redis_server
-from console.sender import Sender
-from console.stage import ROOT, environment, processes, wait_until_ready
+from devtools.processes import ROOT, environment, processes, wait_until_ready
+from devtools.redis_server import free_port, redis_server
+from devtools.send import samples
+from devtools.send.client import Sender
 from meetergo.address import WEBHOOK_PATH, Addresses
 from meetergo.signatures import Verifier
 from models import queue

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks import machine, running
 from benchmarks.stores import Stores
-from console.redis_server import free_port
-from console.stage import ROOT
+from devtools.processes import ROOT
+from devtools.redis_server import free_port
 from meetergo.address import Addresses
 
 APPS = Path(__file__).parent / "apps"

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from benchmarks.bodies import SMALLEST
-from console import samples, traffic
+from devtools.send import mix, samples
 from meetergo import events
 from models.booking import Booking
 from models.database import Database
@@ -59,7 +59,7 @@ def settle(database: Database) -> None:
 
 def booking_id(number: int) -> str:
     """Of a booking that was filled in."""
-    return traffic.booking_id(RUN, number)
+    return mix.booking_id(RUN, number)
 
 
 def host_id(number: int) -> str:

@@ -10,7 +10,7 @@ from benchmarks.growth.sides import INBOX, Side
 from benchmarks.load import Volley
 from benchmarks.service import Lost, Service, check, service, wait_until_done
 from benchmarks.stores import Stores
-from console import stage
+from devtools import processes
 
 RATE, LINES = 50, 16
 BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 40
@@ -39,7 +39,7 @@ def pruning(stores: Stores, side: Side, *, quick: bool) -> dict[str, Any]:
 def _send_while_pruning(stores: Stores, side: Side, receiving: Service, *, quick: bool) -> tuple[Volley, float, bool]:
     heard, started = Volley(), time.monotonic()
     until = started + (LONGEST_QUICK_SECONDS if quick else LONGEST_SECONDS)
-    env = stage.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
+    env = processes.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
     with (stores.folder / "prune.log").open("wb") as out, machine.on(machine.SERVER):
         process = subprocess.Popen(shlex.split(PRUNE), env=env, cwd=stores.folder, stdout=out, stderr=out)
     try:

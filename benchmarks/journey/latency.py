@@ -14,7 +14,7 @@ from benchmarks.hosts import inhabited
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import PATH, Look, Lost, check, looking, service
 from benchmarks.stores import Kind, Stores
-from console.volley import percentile
+from devtools.send.load import percentile
 
 RATE = 5.0
 DELIVERIES = 300

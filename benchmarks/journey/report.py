@@ -7,7 +7,7 @@ from benchmarks.journey.sustained import ROWS
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure
 from benchmarks.stores import KINDS, NAMES, Kind
-from console.volley import percentile
+from devtools.send.load import percentile
 
 MOST_P50, MOST_P99 = 30.0, 150.0
 """Milliseconds."""

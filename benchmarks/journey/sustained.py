@@ -13,7 +13,7 @@ from benchmarks.bodies import bodies
 from benchmarks.growth.fill import fill
 from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
-from console import stage
+from devtools import processes
 from models.database import Database
 
 LINES, OPEN_LINES = 16, 64
@@ -159,7 +159,7 @@ def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service,
     """One half of the house on one core, in which nobody sends what it owes; or all of it on all cores."""
     url = _in_use(stores, kind)
     stores.empty_redis()
-    which, instead = (names, INBOX) if names else (stage.PROCESSES, None)
+    which, instead = (names, INBOX) if names else (processes.PROCESSES, None)
     cores, others = ((machine.SERVER,), (machine.LOAD,)) if names else (machine.CORES, machine.CORES)
     with ExitStack() as stack:
         stack.callback(stores.drop, url)

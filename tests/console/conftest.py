@@ -10,10 +10,11 @@ from click.testing import CliRunner, Result
 from redis import Redis
 from sqlalchemy import select
 
-from console import patience, samples
+from console import patience
 from console.__main__ import cli
+from devtools.sandbox.server import Sandbox, sandbox
+from devtools.send import samples
 from meetergo.address import Addresses
-from meetergo.sandbox.server import Sandbox, sandbox
 from models import logs
 from models.database import Database
 from models.endpoint import Endpoint

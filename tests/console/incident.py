@@ -17,11 +17,12 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from console import samples, stage, traffic
 from console.pace import Pace
-from console.redis_server import free_port, redis_server
-from console.sender import Sender
-from console.volley import Volley
+from devtools import processes
+from devtools.redis_server import free_port, redis_server
+from devtools.send import mix, samples
+from devtools.send.client import Sender
+from devtools.send.load import Volley
 from meetergo.address import Addresses
 from models.database import Database
 from models.delivery import identify
@@ -106,17 +107,17 @@ def story(it: Incident) -> Iterator[Step]:
         return Step(name, it.terminal.run(f"python -m console {words}", answers))
 
     dice, now = Random(1), datetime.now(UTC)
-    it.booking = traffic.booking_id("before", 0)
+    it.booking = mix.booking_id("before", 0)
     start = (now + timedelta(days=3)).replace(hour=9, minute=0, second=0, microsecond=0)
     it.deliver([samples.created(it.booking, start, now - timedelta(hours=1))])
-    it.deliver(_unpacked(traffic.mix("healthy", HEALTHY - 1, now - timedelta(minutes=30), dice)))
+    it.deliver(_unpacked(mix.mix("healthy", HEALTHY - 1, now - timedelta(minutes=30), dice)))
     until(lambda: it.count("done") == HEALTHY)
     yield step("healthy", "status")
 
     it.deploy(GOOD, BAD)
     it.restart_worker()
     moved = samples.rescheduled(it.booking, start + timedelta(hours=5), now, start)
-    it.deliver([moved, *_unpacked(traffic.mix("broken", BROKEN - 1, now, dice))])
+    it.deliver([moved, *_unpacked(mix.mix("broken", BROKEN - 1, now, dice))])
     until(lambda: it.count("dead") == BROKEN)
     until(lambda: it.crew_room.told)
     yield Step("alarm", "\n".join(it.crew_room.told[0]))
@@ -157,9 +158,9 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         shutil.copy(platform_hook.__file__, folder / "platform_hook.py")
         keys, port = secrets.token_urlsafe(32), free_port()
         database_url = f"sqlite:///{folder / 'inbox.db'}"
-        env = stage.environment(
+        env = processes.environment(
             {
-                "PYTHONPATH": f"{stage.ROOT}:{folder}",
+                "PYTHONPATH": f"{processes.ROOT}:{folder}",
                 "DATABASE_URL": database_url,
                 "REDIS_URL": redis_url,
                 "WEBHOOK_KEYS": keys,
@@ -176,13 +177,13 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         )
         for name in ("NO_COLOR", "COLUMNS", "LINES", "TMUX", "PROMPT_COMMAND"):
             env.pop(name, None)
-        stage.run_to_its_end("release", env, folder)
+        processes.run_to_its_end("release", env, folder)
         database = Database(database_url)
         with database.transaction() as session:
             session.execute(text("CREATE TABLE rooms (booking_id TEXT PRIMARY KEY, room TEXT)"))
         instead = {"cron": schedule} if schedule else {}
-        with stage.processes(env, folder, ["web", "cron"], instead) as logs, tmux(folder, env) as terminal:
-            stage.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
+        with processes.processes(env, folder, ["web", "cron"], instead) as logs, tmux(folder, env) as terminal:
+            processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
             address = f"http://127.0.0.1:{port}{Addresses([keys]).path('default')}"
             it = Incident(folder, database, Sender(address), terminal, crew_room, receptions)
             terminal.open("worker")

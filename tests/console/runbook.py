@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from console.stage import ROOT
+from devtools.processes import ROOT
 from tests.console.incident import Step, incident, story
 
 PAGE = ROOT / "docs" / "operations.md"

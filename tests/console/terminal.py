@@ -13,7 +13,7 @@ import termios
 import time
 from collections.abc import Iterator
 
-from console.stage import ROOT
+from devtools.processes import ROOT
 
 PATIENCE_SECONDS = 30
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")

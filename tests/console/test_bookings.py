@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sqlalchemy import update
 
-from console import samples
+from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery, identify
 from models.failures import Permanent

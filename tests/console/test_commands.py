@@ -9,8 +9,8 @@ import pytest
 from redis import Redis
 from sqlalchemy import inspect
 
-from console.redis_server import free_port
-from console.stage import environment, processes, wait_until_ready
+from devtools.processes import environment, processes, wait_until_ready
+from devtools.redis_server import free_port
 from meetergo.address import Addresses
 from models.database import Database
 from models.delivery import Delivery

@@ -10,7 +10,7 @@ from click.shell_completion import BashComplete
 
 from console.__main__ import cli
 from console.completion import PROGRAM, VARIABLE
-from console.stage import ROOT
+from devtools.processes import ROOT
 from models.delivery import Delivery
 from models.notification import Notification
 from tests.console.keyboard import ON_SQLITE, ask

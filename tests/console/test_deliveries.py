@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 from cryptography.fernet import Fernet
 
-from console import samples
 from console.compact import compact
+from devtools.send import samples
 from models.delivery import Delivery, identify
 from models.intervention import Intervention
 from tests.console.keyboard import BROKEN, ON_SQLITE, SECRETS, ask, ask_json

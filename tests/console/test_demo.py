@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from console import demo
-from console.story import story
+from devtools.demo import command
+from devtools.demo.scenario import story
 
 
 def play() -> tuple[bool, str]:
     screen = io.StringIO()
-    return demo.play(Console(file=screen, width=100)), screen.getvalue()
+    return command.play(Console(file=screen, width=100)), screen.getvalue()
 
 
 def test_the_story_comes_out_as_promised() -> None:
@@ -28,7 +28,7 @@ def test_a_promise_that_is_not_kept_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
         first = next(iter(story(*args)))
         return [replace(first, becomes="booking cancelled")]
 
-    monkeypatch.setattr(demo, "story", another_promise)
+    monkeypatch.setattr(command, "story", another_promise)
     kept, screen = play()
     assert not kept
     assert "NOT as promised" in screen

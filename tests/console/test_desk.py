@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from console.__main__ import cli
-from console.stage import ROOT
+from devtools.processes import ROOT
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.worker.desk import Desk

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from console import samples
+from devtools.send import samples
 from models.delivery import Delivery
 from models.notification import Notification
 from tests.another_database import another_database

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from console import samples
 from console.events import follow_on
 from console.tail import FEW, Tail
+from devtools.send import samples
 from models.delivery import Delivery
 from models.happening import Happening
 from tests.console.keyboard import ON_SQLITE, ask

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from click.testing import Result
 
-from console import samples
 from console.errors import notification_errors
 from console.ignore import ignore, ignore_notifications
+from devtools.send import samples
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification

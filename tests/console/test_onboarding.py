@@ -15,12 +15,12 @@ import pytest
 from console.directory import Directory
 from console.entry import Entry
 from console.onboarding import Onboarding
-from console.stage import environment
+from devtools.processes import environment
+from devtools.sandbox.company import Plan
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.server import Sandbox, sandbox
+from devtools.sandbox.trouble import Trouble
 from meetergo.api import Meetergo
-from meetergo.sandbox.company import Plan
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.server import Sandbox, sandbox
-from meetergo.sandbox.trouble import Trouble
 from models.booking import Booking
 from models.platform_user import PlatformUser
 from tests.console.conftest import Operator

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from console.stage import environment
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.server import Sandbox
+from devtools.processes import environment
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.server import Sandbox
 from models.platform_user import PlatformUser
 from tests.console.conftest import Operator
 

@@ -11,7 +11,7 @@ from redis import Redis
 from rq import Worker
 from rq.serializers import JSONSerializer
 
-from meetergo.sandbox.mischief import Answer
+from devtools.sandbox.mischief import Answer
 from models.queue import BOXES, Bell
 from tests.console.keyboard import ask
 from tests.snapshot import rows_of

@@ -18,9 +18,9 @@ from redis import Redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from console import samples
 from console.replay import replay
-from console.stage import environment
+from devtools.processes import environment
+from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.failures import Permanent

@@ -7,8 +7,8 @@ import pytest
 from click.testing import Result
 from redis import Redis
 
-from console import samples
 from console.replay_notifications import replay_notifications
+from devtools.send import samples
 from models.failures import Permanent
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from console.redis_server import free_port
-from console.stage import environment, processes, wait_until_ready
+from devtools.processes import environment, processes, wait_until_ready
+from devtools.redis_server import free_port
+from devtools.sandbox.company import Plan
+from devtools.sandbox.server import Sandbox, sandbox
 from meetergo.address import Addresses
-from meetergo.sandbox.company import Plan
-from meetergo.sandbox.server import Sandbox, sandbox
 from models.delivery import Delivery
 from models.queue import Bell
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator

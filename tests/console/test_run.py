@@ -17,9 +17,9 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 
-from console.redis_server import free_port, private_redis_server
-from console.sender import Sender
-from console.stage import environment, wait_until_ready
+from devtools.processes import environment, wait_until_ready
+from devtools.redis_server import free_port, private_redis_server
+from devtools.send.client import Sender
 from models.private_files import make_private
 from models.redis_client import connect
 from tests.console.terminal import terminal

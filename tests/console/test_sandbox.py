@@ -6,9 +6,9 @@ import pytest
 import urllib3
 from click.testing import CliRunner
 
-from console.sandbox import sandbox
-from meetergo.sandbox import command as stand_in
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox import command as stand_in
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox_command import sandbox
 from tests.worker.desk import Desk
 
 

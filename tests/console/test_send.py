@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from click import BadParameter
 
-from console import traffic
-from console.order import Repeats
-from console.redis_server import free_port
-from console.stage import environment, processes, run_to_its_end, wait_until_ready
-from console.volley import percentile
 from console.wording import short
+from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
+from devtools.redis_server import free_port
+from devtools.send import mix
+from devtools.send.load import percentile
+from devtools.send.order import Repeats
 from meetergo.address import WEBHOOK_PATH
 from models.booking import Booking
 from tests.scrape import until
@@ -202,13 +202,13 @@ def test_many_deliveries_share_a_few_open_lines(receiver: Receiver) -> None:
 
 def test_a_mix_in_any_order_makes_the_same_bookings(desk: Desk) -> None:
     for run, shuffled in (("straight", False), ("shuffled", True)):
-        bodies = traffic.repeated(traffic.mix(run, 60, NOW, Random(5)), 0.3, Random(6))
+        bodies = mix.repeated(mix.mix(run, 60, NOW, Random(5)), 0.3, Random(6))
         if shuffled:
             Random(7).shuffle(bodies)
         desk.deliver(*bodies)
         desk.work_off()
     made: dict[str, dict[int, object]] = {"straight": {}, "shuffled": {}}
-    named = {traffic.booking_id(run, number): (run, number) for run in made for number in range(60)}
+    named = {mix.booking_id(run, number): (run, number) for run in made for number in range(60)}
     for booking in desk.all(Booking):
         run, number = named[booking.id]
         made[run][number] = {**booking.seen(), "as_of": None}
@@ -217,11 +217,11 @@ def test_a_mix_in_any_order_makes_the_same_bookings(desk: Desk) -> None:
 
 
 def test_bookings_of_a_mix_are_told_apart_by_what_a_list_shows_of_their_ids() -> None:
-    assert len({short(traffic.booking_id("run", number)) for number in range(200)}) == 200
+    assert len({short(mix.booking_id("run", number)) for number in range(200)}) == 200
 
 
 def test_the_same_seed_makes_the_same_mix() -> None:
-    one, other, another = (traffic.mix("run", 50, NOW, Random(seed)) for seed in (1, 1, 2))
+    one, other, another = (mix.mix("run", 50, NOW, Random(seed)) for seed in (1, 1, 2))
     assert len(one) == 50
     assert one == other != another
 
@@ -229,7 +229,7 @@ def test_the_same_seed_makes_the_same_mix() -> None:
 @pytest.mark.parametrize(("typed", "count"), [("3", 13), ("0.5", 15), ("1.0", 20), ("25", 35), ("0", 10), (".1", 11)])
 def test_repeats_are_a_number_or_a_share(typed: str, count: int) -> None:
     bodies = [str(number).encode() for number in range(10)]
-    repeated = traffic.repeated(bodies, Repeats().convert(typed, None, None), Random(1))
+    repeated = mix.repeated(bodies, Repeats().convert(typed, None, None), Random(1))
     assert len(repeated) == count
     assert set(repeated) == set(bodies)
     assert repeated == sorted(repeated)

@@ -16,8 +16,8 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, update
 
-from console import samples
 from console.sentences import sentence
+from devtools.send import samples
 from models import pulse
 from models.database import Database
 from models.delivery import Delivery, Letter

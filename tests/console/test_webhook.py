@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from console import patience
-from meetergo.sandbox import webhooks
-from meetergo.sandbox.company import Plan
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.server import Sandbox, sandbox
+from devtools.sandbox import webhooks
+from devtools.sandbox.company import Plan
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.server import Sandbox, sandbox
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 
 EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled", "new_employee"]

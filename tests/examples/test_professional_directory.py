@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from console.roster import read_roster
-from console.stage import ROOT
-from meetergo.sandbox.server import Sandbox, sandbox
+from devtools.processes import ROOT
+from devtools.sandbox.server import Sandbox, sandbox
 
 NAMES = {"Erstberatung": 30, "Telefonische Beratung": 15, "Ausführliche Beratung": 60, "Mandatsgespräch": 45}
 

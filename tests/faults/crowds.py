@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 
-from console.stage import ROOT
+from devtools.processes import ROOT
 from tests.faults.databases import Postgresql
 from tests.faults.flood import START, Tide, body, booking_id
 from tests.faults.ledger import Answer

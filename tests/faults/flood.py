@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from console import samples
+from devtools.send import samples
 from tests.faults.stories import AHEAD, BOOKED_AT
 
 PATIENCE_SECONDS = 30

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from console import stage
-from console.stage import commands
+from devtools import processes
+from devtools.processes import commands
 
 LOOKS_EVERY_SECONDS = 0.2
 PATIENCE_SECONDS = 25
@@ -31,7 +31,11 @@ class House:
     """
 
     def __init__(
-        self, env: Mapping[str, str], folder: Path, instead: Mapping[str, str], names: Sequence[str] = stage.PROCESSES
+        self,
+        env: Mapping[str, str],
+        folder: Path,
+        instead: Mapping[str, str],
+        names: Sequence[str] = processes.PROCESSES,
     ) -> None:
         self.env, self._folder = env, folder
         self._commands = {name: commands()[name] for name in names} | dict(instead)
@@ -94,7 +98,7 @@ class House:
 
 @contextmanager
 def living(
-    env: Mapping[str, str], folder: Path, instead: Mapping[str, str], names: Sequence[str] = stage.PROCESSES
+    env: Mapping[str, str], folder: Path, instead: Mapping[str, str], names: Sequence[str] = processes.PROCESSES
 ) -> Iterator[House]:
     """A house, until the block ends."""
     house = House(env, folder, instead, names)

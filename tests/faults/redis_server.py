@@ -10,7 +10,7 @@ from typing import Literal
 from redis import Redis
 from rq import Queue, Worker
 
-from console import redis_server
+from devtools import redis_server
 from models import queue
 from models.installation import default_prefix
 from models.queue import Bell

@@ -15,7 +15,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from console.redis_server import free_port
+from devtools.redis_server import free_port
 from tests.faults.receptions import Reception, Receptions
 
 Mood = Literal["well", "fails", "hangs", "drips", "says later", "hangs up"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from console import samples
+from devtools.send import samples
 
 BODIES_OF_A_STORY = 4
 BOOKED_AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from console import samples
-from console.redis_server import free_port
-from console.stage import environment, wait_until_ready
+from devtools.processes import environment, wait_until_ready
+from devtools.redis_server import free_port
+from devtools.send import samples
 from meetergo.address import Addresses
 from models.database import Database
 from models.migration import migrate

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from console import samples
+from devtools.send import samples
 from meetergo import events
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange

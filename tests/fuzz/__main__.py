@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from console.redis_server import redis_server
+from devtools.redis_server import redis_server
 from tests.fuzz.door import fuzz_door
 from tests.fuzz.lines import fuzz_lines
 from tests.fuzz.report import Report

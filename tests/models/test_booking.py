@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console import samples
+from devtools.send import samples
 from meetergo import events
 from models.booking import Booking, BookingChange
 

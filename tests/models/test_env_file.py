@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from console.run import invent_keys
+from devtools.run import invent_keys
 from models.env_file import UnusableFile, environment, read_env_file
 
 ROOT = Path(__file__).parent.parent.parent

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from console import samples
+from devtools.send import samples
 from models import history
 from models.delivery import Delivery
 from tests.worker.desk import AT, START, Desk

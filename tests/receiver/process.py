@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from console.redis_server import free_port
-from console.stage import ROOT, wait_until_ready
+from devtools.processes import ROOT, wait_until_ready
+from devtools.redis_server import free_port
 from models.database import Database
 from models.migration import migrate
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY

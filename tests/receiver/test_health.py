@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from console.redis_server import free_port
+from devtools.redis_server import free_port
 from models.database import Database
 from receiver.health import FRESH, Readiness
 from tests.receiver.conftest import ADDRESS, MakeApp

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import REGISTRY
 from redis import Redis
 
-from console.stage import wait_until_ready
+from devtools.processes import wait_until_ready
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, MakeApp
 from tests.receiver.process import PATIENCE_SECONDS, Process, environment, receiver_process, request

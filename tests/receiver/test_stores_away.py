@@ -16,7 +16,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from sqlalchemy import text
 
-from console.redis_server import free_port
+from devtools.redis_server import free_port
 from models.database import Database
 from models.queue import unpack
 from models.respite import RESPITE

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from console import samples
+from devtools.send import samples
 from tests.secrecy.markers import Markers
 
 AT = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)

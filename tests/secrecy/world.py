@@ -10,7 +10,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from console.redis_server import free_port
+from devtools.redis_server import free_port
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from meetergo.sandbox.server import sandbox
+from devtools.sandbox.server import sandbox
 from models.database import Database
 from tests.worker.desk import Desk
 from tests.worker.provider import Provider

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from console.stage import environment
+from devtools.processes import environment
+from devtools.sandbox import webhook_bodies
+from devtools.sandbox.server import Sandbox
 from meetergo.api import Limit, Meetergo
-from meetergo.sandbox import webhook_bodies
-from meetergo.sandbox.server import Sandbox
 from models.delivery import Delivery
 from tests.worker.desk import Desk
 from worker.books import Books

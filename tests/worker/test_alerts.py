@@ -11,7 +11,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import select, update
 
-from console import samples
+from devtools.send import samples
 from models.database import Database
 from models.delivery import Delivery
 from models.incident import CALM, TELLING_LEASE, WORTH_TELLING, Incident

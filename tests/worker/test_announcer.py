@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import update
 
-from console import samples
+from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import IS_OVER, IS_SUPERSEDED, Notification

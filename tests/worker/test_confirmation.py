@@ -11,9 +11,9 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.server import sandbox
-from meetergo.sandbox.trouble import Trouble
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.server import sandbox
+from devtools.sandbox.trouble import Trouble
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.server import sandbox
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.server import sandbox
 from models.booking import Booking
 from models.delivery import Delivery
 from tests.worker.desk import Desk

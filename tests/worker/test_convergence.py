@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from console import samples
+from devtools.send import samples
 from meetergo import events
 from meetergo.events import BookingEvent
 from meetergo.guests import Identity

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from console import samples, traffic
+from devtools.send import mix, samples
 from models.delivery import Delivery
 from models.notification import Notification
 from tests.counting import RedisProxy, counted, redis_proxy
@@ -32,10 +32,10 @@ BATCH = 100
 NOW = datetime(2124, 1, 14, 15, 30, tzinfo=UTC)
 
 DELIVERIES = {
-    "one created": traffic.alike("booking_created", None, "one", 1, NOW),
-    "ten created": traffic.alike("booking_created", None, "ten", 10, NOW),
-    "a hundred created": traffic.alike("booking_created", None, "hundred", 100, NOW),
-    "a hundred of all kinds": traffic.mix("kinds", 100, NOW, Random(7)),
+    "one created": mix.alike("booking_created", None, "one", 1, NOW),
+    "ten created": mix.alike("booking_created", None, "ten", 10, NOW),
+    "a hundred created": mix.alike("booking_created", None, "hundred", 100, NOW),
+    "a hundred of all kinds": mix.mix("kinds", 100, NOW, Random(7)),
     "nothing": [],
 }
 
@@ -52,7 +52,7 @@ def warm_desk(open_desk: Callable[..., Desk], proxy: RedisProxy, monkeypatch: py
     monkeypatch.setattr("worker.inbox.LONGEST_BATCH", timedelta(hours=1), raising=False)
     desk = open_desk(redis_url=proxy.url)
     desk.add_user(meetergo_user_id=samples.HOST_ID)
-    desk.deliver(*traffic.alike("booking_created", None, "warm-up", 1, NOW))
+    desk.deliver(*mix.alike("booking_created", None, "warm-up", 1, NOW))
     jobs.empty("inbox")
     desk.office.bell.answer("outbox")
     return desk
@@ -84,7 +84,7 @@ def test_news_costs_so_many_statements_commits_and_round_trips(
         monkeypatch.setattr(f"worker.outbox.{longest}", timedelta(hours=1))
     jobs.empty("outbox")
     if number:
-        warm_desk.deliver(*traffic.alike("booking_created", None, "told", number, NOW))
+        warm_desk.deliver(*mix.alike("booking_created", None, "told", number, NOW))
     warm_desk.work_off()
     with counted(proxy) as count:
         jobs.empty("outbox")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from rq import Worker
 
-from console import samples
-from console.stage import environment
+from devtools.processes import environment
+from devtools.send import samples
 from models import pulse, queue
 from models.attempt import FailedAttempt
 from models.booking import Booking

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from console import samples
 from console.__main__ import cli
+from devtools.send import samples
 from models import erasure
 from models.attempt import FailedAttempt
 from models.booking import Booking

@@ -15,7 +15,7 @@ from rq.job import Job, JobStatus, requeue_job
 from rq.serializers import JSONSerializer
 from sqlalchemy import delete, update
 
-from console import samples
+from devtools.send import samples
 from models import queue
 from models.delivery import Delivery
 from models.failures import Permanent, Transient

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from console import samples, traffic
+from devtools.send import mix, samples
 from meetergo.events import BookingEvent
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
@@ -40,7 +40,7 @@ def desk(open_desk: Callable[..., Desk]) -> Desk:
 
 def tell_shuffled(desk: Desk, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Works off a mix in one order, and reads what became of it."""
-    bodies = traffic.mix("batch", COUNT, NOW, Random(7))
+    bodies = mix.mix("batch", COUNT, NOW, Random(7))
     desk.deliver(*Random(seed).sample(bodies, len(bodies)))
     desk.work_off()
     return {
@@ -136,7 +136,7 @@ def test_who_fails_in_a_batch_fails_alone_and_leaves_nothing(desk: Desk) -> None
 
 
 def test_two_changes_of_one_booking_in_a_batch_tell_each_what_was_true_then(desk: Desk) -> None:
-    life = traffic._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW)  # their ids are in this order
+    life = mix._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW)  # their ids are in this order
     desk.deliver(*life)
     desk.office.inbox.work_off()
     told = [

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 from structlog.testing import CapturingLogger
 
-from console import samples
+from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.platform_user import PlatformUser

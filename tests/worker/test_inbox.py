@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
-from console import samples
+from devtools.send import samples
 from meetergo.events import BookingEvent
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange

@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from console import samples
+from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, Letter
 from models.own_job import REFUSAL

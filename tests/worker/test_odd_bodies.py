@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from console import samples
+from devtools.send import samples
 from models.delivery import Delivery
 from tests.worker.desk import AT, START, Desk, later
 

@@ -12,9 +12,10 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console import redis_server, samples
 from console.sentences import sentence
-from console.stage import environment
+from devtools import redis_server
+from devtools.processes import environment
+from devtools.send import samples
 from models.booking import Booking
 from models.queue import Bell
 from models.redis_client import connect

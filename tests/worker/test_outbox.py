@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from console import samples
+from devtools.send import samples
 from models.database import Database
 from models.failures import Permanent, Transient
 from models.notification import SEND_LEASE, Notification

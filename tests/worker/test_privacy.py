@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from cryptography.fernet import Fernet
 from sqlalchemy import inspect, select, text, update
 
-from console import samples
 from console.__main__ import cli
+from devtools.send import samples
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery

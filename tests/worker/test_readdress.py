@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from console import samples
+from devtools.send import samples
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from tests.worker.channels.conftest import SIGNING_SECRET, Platform, post_office

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from console import samples
+from devtools.send import samples
 from meetergo import events
 from meetergo.api.results import Appointment
 from meetergo.events import BookingEvent

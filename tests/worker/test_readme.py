@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from console import samples
+from devtools.send import samples
 from tests.worker.desk import AT, START, Desk
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.trouble import Trouble
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.trouble import Trouble
 from models.booking import Booking
 from models.delivery import Delivery
 from models.failures import Permanent

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from console.stage import processes
+from devtools.processes import processes
 from meetergo.api.results import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation

@@ -13,7 +13,7 @@ from redis import Redis
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from console import samples
+from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.database import Model
 from models.delivery import Delivery

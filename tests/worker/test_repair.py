@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from console import samples
-from console.platform import platform
+from devtools.demo.webhook_sink import platform
+from devtools.send import samples
 from models.delivery import Delivery
 from models.failures import Permanent
 from models.intervention import Intervention

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from console import samples
+from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.contention import in_transaction, retried
 from models.database import Database

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from console import samples
+from devtools.send import samples
 from models.claim import Claim
 from models.failures import Permanent, Transient
 from models.notification import Notification

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import insert
 
-from console import samples
+from devtools.send import samples
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser

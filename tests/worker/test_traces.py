@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import create_engine, text
 
-from console import traffic
+from devtools.send import mix
 from models.database import Database
 from models.delivery import Delivery
 from tests.worker.desk import Desk
@@ -24,7 +24,7 @@ NEXT = "SELECT next_multixact_id::text::bigint FROM pg_control_checkpoint()"
 def test_no_row_is_two_transactions_at_once(database: Database, open_desk: Callable[..., Desk], hook: str) -> None:
     desk = open_desk(notify_default="log:", platform_hook=hook)
     before = multixacts(database)
-    desk.deliver(*traffic.alike("booking_created", None, "traces", COUNT, datetime.now(UTC)))
+    desk.deliver(*mix.alike("booking_created", None, "traces", COUNT, datetime.now(UTC)))
     desk.work_off()
     desk.send_all()
     assert [delivery.status for delivery in desk.all(Delivery)] == ["done"] * COUNT

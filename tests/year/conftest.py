@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from console.redis_server import free_port
-from console.stage import processes, wait_until_ready
+from devtools.processes import processes, wait_until_ready
+from devtools.redis_server import free_port
+from devtools.sandbox.trouble import Trouble
 from meetergo.address import Addresses
-from meetergo.sandbox.trouble import Trouble
 from tests.worker.conftest import open_desk, provider
 from tests.worker.provider import Provider
 from tests.year.year import Year

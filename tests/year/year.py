@@ -5,7 +5,7 @@ from datetime import datetime
 from random import Random
 from typing import Any
 
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox.server import Sandbox
 from tests.worker.provider import free_start
 
 SEED = 2026

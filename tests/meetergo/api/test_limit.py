@@ -10,7 +10,7 @@ import limits.storage.redis
 import pytest
 from redis import Redis
 
-from console.redis_server import free_port
+from devtools.redis_server import free_port
 from meetergo.api import limit as module
 from meetergo.api.errors import RateLimited
 from meetergo.api.limit import Limit

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from urllib3 import PoolManager, Timeout
 
-from meetergo.sandbox.server import Sandbox, sandbox
+from devtools.sandbox.server import Sandbox, sandbox
 
 MONDAY = datetime(2026, 3, 2, 7, tzinfo=UTC)
 """8 o'clock in Berlin."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox.server import Sandbox
 from tests.meetergo.sandbox.conftest import Api, Host, StandingClock, add_host, at, booking
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from urllib3 import PoolManager
 
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox.server import Sandbox
 from tests.meetergo.sandbox.conftest import GUEST, MONDAY, Api, Endpoint, Host, StandingClock, add_host, at, booking
 
 

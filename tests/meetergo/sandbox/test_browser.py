@@ -18,9 +18,9 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from urllib3 import PoolManager
 
-from meetergo.sandbox.furniture import furnish
-from meetergo.sandbox.server import Sandbox
-from meetergo.sandbox.timestamps import utc_now
+from devtools.sandbox.furniture import furnish
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.timestamps import utc_now
 from tests.meetergo.sandbox.conftest import Api, Endpoint
 
 CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))

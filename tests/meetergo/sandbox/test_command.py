@@ -11,16 +11,16 @@ from pathlib import Path
 from click.testing import CliRunner
 from urllib3 import PoolManager
 
-from meetergo.sandbox.command import command
-from meetergo.sandbox.furniture import furnish
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox.command import command
+from devtools.sandbox.furniture import furnish
+from devtools.sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60
 
 
 def test_it_prints_what_belongs_into_the_env_file_and_answers_until_it_is_interrupted(http: PoolManager) -> None:
-    arguments = [sys.executable, "-u", "-m", "meetergo.sandbox", "--port", "0", "--drop", "0.1"]
+    arguments = [sys.executable, "-u", "-m", "devtools.sandbox", "--port", "0", "--drop", "0.1"]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         said = "".join(process.stdout.readline() for _ in range(12))

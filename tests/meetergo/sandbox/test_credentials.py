@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from urllib3 import PoolManager
 
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox.server import Sandbox
 from tests.meetergo.sandbox.conftest import Api, Host, StandingClock
 
 NEW_USER = {"email": "new@example.com", "givenName": "A", "familyName": "User", "timezone": "Europe/Berlin"}

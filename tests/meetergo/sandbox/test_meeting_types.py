@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from meetergo.sandbox.server import Sandbox
+from devtools.sandbox.server import Sandbox
 from tests.meetergo.sandbox.conftest import Api, Host, add_host
 
 INFO = {"name": "First Talk", "description": "", "duration": 15}

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from urllib3 import PoolManager
 
-from meetergo.sandbox.rate_limit import RateLimit
-from meetergo.sandbox.server import Sandbox
-from meetergo.sandbox.trouble import Trouble
+from devtools.sandbox.rate_limit import RateLimit
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.trouble import Trouble
 from tests.meetergo.sandbox.conftest import Api, Endpoint, Host, add_host, at
 
 

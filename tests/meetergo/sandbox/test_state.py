@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from urllib3 import PoolManager
 
-from meetergo.sandbox.company import UnusableState
-from meetergo.sandbox.server import Sandbox, sandbox
-from meetergo.sandbox.trouble import Trouble
+from devtools.sandbox.company import UnusableState
+from devtools.sandbox.server import Sandbox, sandbox
+from devtools.sandbox.trouble import Trouble
 from tests.meetergo.sandbox.conftest import Api, StandingClock, add_host, at, booking
 
 

@@ -9,10 +9,10 @@ import pytest
 from urllib3 import PoolManager
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from meetergo.sandbox.mischief import Answer
-from meetergo.sandbox.rate_limit import RateLimit
-from meetergo.sandbox.server import Sandbox
-from meetergo.sandbox.trouble import Trouble
+from devtools.sandbox.mischief import Answer
+from devtools.sandbox.rate_limit import RateLimit
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.trouble import Trouble
 from tests.meetergo.sandbox.conftest import MONDAY, Api, Host, StandingClock, at, booking
 
 ME = "GET /v4/user/me"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from urllib3 import PoolManager
 
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.trouble import Trouble
 from meetergo import events
-from meetergo.sandbox.server import Sandbox
-from meetergo.sandbox.trouble import Trouble
 from tests.meetergo.sandbox.conftest import MONDAY, Api, Endpoint, Host, add_host, at, register
 
 WANTED = {"endpoint": "https://platform.example/hook/secret", "eventTypes": ["booking_created"]}

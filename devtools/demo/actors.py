@@ -1,0 +1,112 @@
+"""The cast of the demo: a guest at meetergo, whoever posts to our address, and the operator at the desk."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from devtools.processes import StageFright
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.trouble import Trouble
+from devtools.send.client import Sender
+from models.delivery import identify
+
+LOST = "lost on its way"
+HOST, GUEST = "host@example.com", "guest-1@example.com"
+SATURDAY = 5
+
+
+@dataclass(frozen=True)
+class Told:
+    """What came of an act: what was answered, and the delivery that it made, if any."""
+
+    answer: str
+    delivery_id: str | None = None
+
+
+@dataclass
+class Cast:
+    """Everybody who acts.
+
+    Attributes:
+        meetergo: the stand-in.
+        address: ours, as it is registered.
+        forged: one that we never signed.
+        env: of the operator's commands.
+        folder: where the operator sits.
+    """
+
+    meetergo: Sandbox
+    address: str
+    forged: str
+    env: Mapping[str, str]
+    folder: Path
+    _booked: list[str] = field(default_factory=list)
+
+    @property
+    def host_id(self) -> str:
+        """Who was onboarded: meetergo's id."""
+        (host_id,) = (key for key, user in self.meetergo.users.items() if user["email"] == HOST)
+        return host_id
+
+    def guest_books(self, day: int) -> Told:
+        """On the host's public page."""
+        (kind,) = (kind for kind, said in self.meetergo.meeting_types.items() if said["userId"] == self.host_id)
+        booked = self.meetergo.people.book(kind, working_day(day), GUEST, fullname="Guest 1")
+        self._booked.append(booked["appointmentId"])
+        return self._what_meetergo_sent()
+
+    def guest_books_unheard(self, day: int) -> Told:
+        """The same, and meetergo's webhook does not arrive."""
+        self.meetergo.trouble = Trouble(drop=1.0)
+        return self.guest_books(day)
+
+    def guest_moves(self, day: int) -> Told:
+        """To a later hour."""
+        self.meetergo.people.reschedule(self._booked[-1], working_day(day) + timedelta(hours=3))
+        return self._what_meetergo_sent()
+
+    def guest_cancels(self) -> Told:
+        """For all."""
+        self.meetergo.people.cancel(self._booked[-1], "Schedule conflict")
+        return self._what_meetergo_sent()
+
+    def meetergo_repeats(self) -> Told:
+        """What it sent last, byte for byte."""
+        return self.post(self.meetergo.deliveries[-1].body)
+
+    def post(self, body: bytes, *, forged: bool = False) -> Told:
+        """Somebody posts this to our address, or to another."""
+        answer = Sender(self.forged if forged else self.address).send(body)
+        said = answer.body.get("reason") or answer.body.get("status", "")
+        return Told(f"{answer.status} {said}", identify(body) if answer.status == 200 else None)
+
+    def types(self, *words: str, when_done: Callable[[], str | None] = lambda: None) -> Told:
+        """The operator types a command.
+
+        Raises:
+            StageFright: it fails.
+        """
+        command = [sys.executable, "-m", "console", *words]
+        done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StageFright(f"console {' '.join(words)} failed: {done.stderr.strip()[-1000:]}")
+        return Told(done.stdout.strip().splitlines()[0].strip(), when_done())
+
+    def _what_meetergo_sent(self) -> Told:
+        self.meetergo.settle()
+        sent = self.meetergo.deliveries[-1]
+        if sent.outcome == "dropped":
+            return Told(LOST)
+        return Told(f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", identify(sent.body))
+
+
+def working_day(number: int) -> datetime:
+    """At nine o'clock UTC, within everybody's office hours, so many working days from now."""
+    moment = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
+    while number:
+        moment += timedelta(days=1)
+        number -= moment.weekday() < SATURDAY
+    return moment

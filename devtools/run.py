@@ -1,0 +1,170 @@
+"""`make run`: everything on this machine until Ctrl-C, with what nobody has set yet."""
+
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryptography.fernet import Fernet
+from honcho.manager import Manager
+from honcho.printer import Printer
+from honcho.process import Popen, Process
+from redis.exceptions import RedisError
+from rich.console import Console
+
+from console.sentences import sentence
+from console.settings import ConsoleSettings
+from devtools.processes import PROCESSES, StageFright, commands, environment, run_to_its_end
+from devtools.redis_server import private_redis_server
+from models.env_file import UnusableFile, read_env_file
+from models.env_file import environment as environment_of
+from models.parent import dying_with_parent
+from models.private_files import make_private
+from models.redis_client import connect
+from models.settings import OWN_REDIS, stop
+
+HOST = "127.0.0.1"
+STOPPED_BY_CTRL_C = 130
+
+
+def run(folder: Path) -> int:
+    """Starts receiver, worker and schedule, and prints where they are.
+
+    Args:
+        folder: where `.env` and `data/` are.
+
+    Returns:
+        The exit code: 0 after Ctrl-C.
+
+    Raises:
+        NoRedisServer: REDIS_URL is unset, and there is no Redis to start.
+        StageFright: something cannot start; the message says why.
+    """
+    invented = invent_keys(folder / ".env")
+    settings = ConsoleSettings.load()
+    _check_port(settings.port)
+    make_private(folder / "data")
+    given = environment_of(folder / ".env").get("REDIS_URL", "").strip()
+    if given:
+        _check_redis(given)
+    with nullcontext(given) if given else private_redis_server(folder / "data" / "redis") as redis_url:
+        env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
+        run_to_its_end("release", env, folder)
+        _greet(settings, redis_url, invented)
+        code = _manage(env, folder)
+    return 0 if code == STOPPED_BY_CTRL_C else code
+
+
+INVENTED: dict[str, Callable[[], str]] = {
+    "WEBHOOK_KEYS": lambda: secrets.token_urlsafe(32),
+    "BODY_KEYS": lambda: Fernet.generate_key().decode(),
+}
+
+
+def invent_keys(path: Path) -> list[str]:
+    """Writes keys to `.env` if nobody has set any, so that the address and the stored bodies survive a restart.
+
+    Returns:
+        The names of those that it had to invent.
+    """
+    try:
+        known = environment_of(path)
+        missing = [name for name in INVENTED if not known.get(name)]
+        if missing:
+            _write(path, read_env_file(path).with_values({name: INVENTED[name]() for name in missing}))
+    except UnusableFile as error:
+        stop(f"{error} (see .env.example).")
+    return missing
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Aside first: whatever happens meanwhile, the file is whole."""
+    path = path.resolve()
+    aside = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
+    aside.replace(path)
+
+
+def _manage(env: dict[str, str], folder: Path) -> int:
+    manager = Manager(_Screen())
+    manager._process_ctor = _Child
+    for name in PROCESSES:
+        manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell between us
+    _stop_when_the_terminal_is_closed()
+    manager.loop()
+    return int(manager.returncode or 0)
+
+
+class _Child(Process):  # type: ignore[misc] # honcho has no types
+    """One process, and what watches it: they end when we do, even if we are killed."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._ask = dying_with_parent(signal.SIGKILL)  # what watches is deaf to all others
+
+    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
+        """In a process of its own."""
+        if self._ask:
+            self._ask()
+        self._child_ctor = partial(Popen, preexec_fn=dying_with_parent())
+        super().run(events, ignore_signals)
+
+
+class _Screen(Printer):  # type: ignore[misc] # honcho has no types
+    """Where they print. It may be closed while they stop."""
+
+    def write(self, message: Any) -> None:
+        with suppress(OSError):
+            super().write(message)
+
+
+def _stop_when_the_terminal_is_closed() -> None:
+    """Otherwise all three would go on, unseen, and keep the port. Under nohup they are meant to."""
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise StageFright(f"port {port} is taken: stop who uses it, or set PORT to another") from None
+
+
+def _check_redis(url: str) -> None:
+    """At the start; one that goes away later is waited for."""
+    try:
+        with connect(url) as client:
+            client.ping()
+    except ValueError:
+        return  # the settings say it better
+    except RedisError as error:
+        raise StageFright(f"{sentence(error)} (REDIS_URL; `make run` starts a Redis of its own without it)") from None
+
+
+def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("\n[bold]meetergo-inbox is running.[/bold] Ctrl-C stops everything.\n")
+    console.print("  Register this address with meetergo; it is a secret:")
+    console.print(f"    [bold]{settings.address}[/bold]")
+    if not settings.public_url:
+        console.print("    (PUBLIC_URL is unset: meetergo reaches it only through an https tunnel or proxy)")
+    console.print("    .venv/bin/python -m console webhook register     (with MEETERGO_API_KEY in .env)")
+    console.print("  Send a sample, from another terminal:")
+    console.print("    .venv/bin/python -m console send booking_created")
+    console.print("  Look at everything, from there:")
+    found = OWN_REDIS.is_socket() and str(OWN_REDIS.resolve()) in redis_url
+    console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}.venv/bin/python -m console status")
+    if invented:
+        console.print(
+            f"  New in .env: {', '.join(invented)}. Keep that file: the address and the stored bodies need it."
+        )
+    console.print()

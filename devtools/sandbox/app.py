@@ -1,0 +1,61 @@
+"""The app factory: the API, the page for developers, and what is asked of each request first."""
+
+from datetime import timedelta
+
+from flask import Flask, g, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from devtools.sandbox import developer
+from devtools.sandbox.answers import refusal, too_many
+from devtools.sandbox.credentials import CAPABILITIES, USER_HEADER, Credentials, acting_user, expired
+from devtools.sandbox.developer import Bench
+from devtools.sandbox.mischief import Mischief
+from devtools.sandbox.rate_limit import Buckets
+from devtools.sandbox.refused import Refused
+from devtools.sandbox.routes import PARTS
+
+
+def create_app(bench: Bench, credentials: Credentials, mischief: Mischief, buckets: Buckets | None) -> Flask:
+    """Answers truly about a company.
+
+    Args:
+        bench: the company, and what the page needs.
+        credentials: who may ask.
+        mischief: knows whether all credentials are expired, and in which form a 429 says how long to wait.
+        buckets: the rate limit, if there is one.
+    """
+    app = Flask(__name__, static_folder=None)
+    company = bench.company
+    app.extensions |= {"company": company, "bench": bench}
+    app.register_error_handler(Refused, refusal)
+    app.register_error_handler(HTTPException, _refuse)
+
+    def identify() -> Response | None:
+        part = request.blueprint or ""
+        if part not in CAPABILITIES:
+            return None
+        credential = credentials.of(request.headers.get("authorization", ""))
+        if mischief.keys_are_expired:
+            raise expired()
+        route = request.environ["sandbox.route"]
+        wait = buckets.wait(request.headers["authorization"], company.now()) if buckets else 0
+        if wait:
+            form = mischief.choice("retry-after", mischief.trouble.retry_after, route)
+            return too_many(timedelta(seconds=wait), form, company.now())
+        g.user_id = acting_user(company, credential, request.headers.get(USER_HEADER), route, part)
+        return None
+
+    app.before_request(identify)
+    for part in PARTS:
+        app.register_blueprint(part)
+    app.register_blueprint(developer.page)
+    return app
+
+
+def _refuse(error: HTTPException) -> Response:
+    """What is no route is a 404, and so is a wrong method."""
+    status = error.code or 500
+    if status in (404, 405):
+        return refusal(Refused(404, f"Cannot {request.method} {request.path}"))
+    return refusal(Refused(status, "Internal server error" if status == 500 else error.name))

@@ -1,0 +1,204 @@
+"""Appointments: what was booked, how it is moved and cancelled, and what webhooks say of it."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field
+
+from devtools.sandbox import webhook_bodies
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.diary import Diary, Period, period_of
+from devtools.sandbox.inputs import Flag, Input
+from devtools.sandbox.meeting_types import DEFAULT_INFO
+from devtools.sandbox.refused import Refused, forbidden, not_found, slot_occupied
+from devtools.sandbox.timestamps import local_text, next_text, utc_text
+
+LIVE: Record = {"actionSource": None, "actionAt": None, "actionBy": None, "reason": None}
+"""The `cancel` of an appointment that is not cancelled."""
+
+LINKLESS = ("local", "local-attendee", "phone", "phone-incoming", "whatsapp", "resource")
+
+
+class Cancellation(Input):
+    """The body of `POST /v4/appointment/{id}/cancel`."""
+
+    reason: Annotated[str, Field(max_length=500)] | None = None
+    attendee_id: str | None = None
+    cancel_all: Flag = False
+    cancel_entire_series: Flag = False
+
+
+class Move(Input):
+    """The body of `POST /v4/appointment/{id}/reschedule`."""
+
+    start: AwareDatetime
+    ignore_availability: Flag = False
+
+
+def create(
+    company: Company, meeting_type: Record, host_ids: list[str], period: Period, attendees: list[Record], **said: str
+) -> Record:
+    """Makes one, and tells of it.
+
+    Args:
+        company: whose it becomes.
+        meeting_type: what is booked.
+        host_ids: who hosts; the first one's time zone is that of the times.
+        period: when.
+        attendees: the guests, whose ids are made here.
+        said: `channel` and `location`, if they are not the meeting type's.
+    """
+    now, zone = utc_text(company.now()), company.users[host_ids[0]]["timezone"]
+    first_guest = attendees[0].get("email") or attendees[0].get("phone") or ""
+    booking_id = company.new_id("appointment", meeting_type["id"], utc_text(period.start), first_guest)
+    channel = said.get("channel") or meeting_type["meetingInfo"]["channel"]
+    link = None if channel in LINKLESS else f"https://meet.example/{booking_id[:8]}"
+    record = {
+        "id": booking_id,
+        "secret": company.secret_of(booking_id),
+        "start": local_text(period.start, zone),
+        "end": local_text(period.end, zone),
+        "location": said.get("location"),
+        "isCancelled": False,
+        "cancel": LIVE,
+        "rescheduledAt": None,
+        "rescheduleCount": 0,
+        "meetingInfo": meeting_type["meetingInfo"],
+        "hostingInfo": {"channel": channel, "meetingLink": link},
+        "crmOptions": {},
+        "ics": None,
+        "attendees": [],
+        "attendeeIds": [],
+        "hostIds": host_ids,
+        "reminderIds": [],
+        "queueId": None,
+        "meetingTypeId": meeting_type["id"],
+        "companyId": company.id,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    company.appointments[booking_id] = record
+    _seat(company, record, attendees)
+    company.announce("booking_created", booking_id, webhook_bodies.created(company, record))
+    return record
+
+
+def join(company: Company, record: Record, attendees: list[Record]) -> None:
+    """More guests for a group meeting."""
+    _seat(company, record, attendees)
+    _touch(company, record)
+    company.announce("booking_created", record["id"], webhook_bodies.created(company, record))
+
+
+def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> None:
+    """Cancels it, or takes one guest out of a group meeting that goes on, and tells of it.
+
+    Args:
+        company: whose it is.
+        record: which.
+        wanted: the request.
+        by: `host` or `attendee`.
+
+    Raises:
+        Refused: it is cancelled already, that guest is not there, or a group meeting and nobody said who.
+    """
+    if record["isCancelled"]:
+        raise Refused(400, "Appointment is already cancelled")
+    if not wanted.attendee_id and not wanted.cancel_all and is_group(company, record):
+        raise Refused(400, "Expected attendeeId or cancelAll for a group booking")
+    if wanted.attendee_id and not wanted.cancel_all:
+        _unseat(record, wanted.attendee_id)
+    _touch(company, record)
+    if not wanted.attendee_id or wanted.cancel_all or not record["attendees"]:
+        record["isCancelled"] = True
+        stamp = {"actionSource": by, "actionAt": record["updatedAt"], "actionBy": None, "reason": wanted.reason}
+        record["cancel"] = stamp
+    company.announce("booking_cancelled", record["id"], webhook_bodies.cancelled(company, record))
+
+
+def reschedule(company: Company, record: Record, wanted: Move) -> str:
+    """Moves it, and tells of it. It keeps its id and its length.
+
+    Returns:
+        When it was before.
+
+    Raises:
+        Refused: it is cancelled, or that time is not free.
+    """
+    if record["isCancelled"]:
+        raise Refused(400, "A cancelled appointment cannot be rescheduled")
+    length = period_of(record).end - period_of(record).start
+    if not wanted.ignore_availability:
+        _check_free(company, record, Period(wanted.start, wanted.start + length))
+    previous = str(record["start"])
+    zone = company.users[record["hostIds"][0]]["timezone"]
+    record["start"], record["end"] = local_text(wanted.start, zone), local_text(wanted.start + length, zone)
+    _touch(company, record)
+    record["rescheduledAt"] = record["updatedAt"]
+    record["rescheduleCount"] += 1
+    company.announce("booking_rescheduled", record["id"], webhook_bodies.rescheduled(company, record, previous))
+    return previous
+
+
+def revive(company: Company, record: Record) -> None:
+    """Takes back that it was cancelled. No webhook tells of that, and no route does it."""
+    record |= {"isCancelled": False, "cancel": LIVE}
+    _touch(company, record)
+
+
+def find(company: Company, booking_id: str, user_id: str) -> Record:
+    """One that a user may see.
+
+    Raises:
+        Refused: there is none, or others host it.
+    """
+    record = company.appointments.get(booking_id)
+    if not record:
+        raise not_found("Appointment")
+    if user_id not in (*record["hostIds"], company.admin_id):
+        raise forbidden()
+    return record
+
+
+def is_group(company: Company, record: Record) -> bool:
+    """Whether it has more than one seat."""
+    meeting_type = company.meeting_types.get(record["meetingTypeId"])
+    return meeting_type["spots"] > 1 if meeting_type else len(record["attendees"]) > 1
+
+
+def _check_free(company: Company, record: Record, period: Period) -> None:
+    meeting_type = company.meeting_types.get(record["meetingTypeId"], _forgotten(record))
+    diaries = [Diary(company, host_id, meeting_type, record["id"]) for host_id in record["hostIds"]]
+    if not all(diary.is_bookable(period) for diary in diaries):
+        raise slot_occupied()
+
+
+def _forgotten(record: Record) -> Record:
+    """The rules of a meeting type that was deleted: its appointments stay."""
+    info = DEFAULT_INFO | record["meetingInfo"]
+    return {"bookingMinimum": 0, "daysIntoFuture": 365, "availabilityId": None, "meetingInfo": info}
+
+
+def _seat(company: Company, record: Record, attendees: list[Record]) -> None:
+    for attendee in attendees:
+        called = attendee.get("email") or attendee.get("phone") or ""
+        record["attendees"] = [
+            *record["attendees"],
+            {"id": company.new_id("attendee", record["id"], called), **attendee},
+        ]
+    _list_ids(record)
+
+
+def _unseat(record: Record, attendee_id: str) -> None:
+    left = [attendee for attendee in record["attendees"] if attendee["id"] != attendee_id]
+    if len(left) == len(record["attendees"]):
+        raise not_found("Attendee")
+    record["attendees"] = left
+    _list_ids(record)
+
+
+def _list_ids(record: Record) -> None:
+    record["attendeeIds"] = [attendee["id"] for attendee in record["attendees"]]
+
+
+def _touch(company: Company, record: Record) -> None:
+    record["updatedAt"] = next_text(record["updatedAt"], company.now())

@@ -1,0 +1,66 @@
+"""Availabilities: a host's named weeks."""
+
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.inputs import Input, Name, Zone
+from devtools.sandbox.refused import Refused, forbidden, not_found
+from devtools.sandbox.schedules import OFFICE_HOURS, Schedule
+
+
+class NewAvailability(Input):
+    """As it comes with a new user."""
+
+    name: Name = "Default"
+    timezone: Zone | None = None
+    schedule: Schedule | None = None
+
+
+class AvailabilityChange(Input):
+    """The body of `PATCH /v4/availability/{id}`. Whether a schedule is merged is not documented: here it replaces."""
+
+    name: Name | None = None
+    schedule: Schedule | None = None
+
+
+def create(company: Company, user_id: str, zone: str, wanted: NewAvailability) -> Record:
+    """A host's first one."""
+    record: Record = {
+        "id": company.new_id("availability", user_id),
+        "userId": user_id,
+        "name": wanted.name,
+        "timezone": wanted.timezone or zone,
+        "schedule": wanted.schedule or OFFICE_HOURS,
+    }
+    company.availabilities[record["id"]] = record
+    return record
+
+
+def find(company: Company, availability_id: str, user_id: str) -> Record:
+    """One that a user may see.
+
+    Raises:
+        Refused: there is none, or it is somebody else's.
+    """
+    record = company.availabilities.get(availability_id)
+    if not record:
+        raise not_found("Availability")
+    if user_id not in (record["userId"], company.admin_id):
+        raise forbidden()
+    return record
+
+
+def change(record: Record, wanted: AvailabilityChange) -> None:
+    """Takes over what the request said."""
+    said = wanted.said()
+    if not said:
+        raise Refused(400, ["name or schedule should not be empty"])
+    record.update(said)
+
+
+def seen(record: Record) -> Record:
+    """As the API shows it."""
+    return {name: record[name] for name in ("id", "name", "timezone", "schedule")}
+
+
+def default_of(company: Company, user_id: str) -> Record:
+    """The one that counts where a meeting type names no other."""
+    return next(record for record in company.availabilities.values() if record["userId"] == user_id)

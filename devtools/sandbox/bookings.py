@@ -1,0 +1,159 @@
+"""Bookings: a guest takes a slot. It becomes an appointment at once, or waits for an opt-in or for the host's yes."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from devtools.sandbox import appointments, meeting_types
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.diary import Diary, Period
+from devtools.sandbox.inputs import Email, Flag, Input, Zone
+from devtools.sandbox.meeting_types import Channel, Duration
+from devtools.sandbox.refused import Refused, not_found, slot_occupied
+from devtools.sandbox.slots import group_meetings
+from devtools.sandbox.timestamps import moment, utc_text
+
+LAPSE = timedelta(hours=24)
+"""How long a booking waits for a yes (help centre)."""
+
+SHOWN = ("email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
+
+
+class Guest(Input):
+    """`attendee`: two of its fields are required that one would not expect."""
+
+    email: Email | None = None
+    fullname: str | None = None
+    firstname: str | None = None
+    lastname: str | None = None
+    phone: str | None = None
+    timezone: Zone | None = None
+    language: str | None = None
+    receive_reminders: Flag
+    notes: dict[str, Any]
+    data_policy_accepted: Flag | None = None
+    bringalong_emails: Annotated[list[Email], Field(max_length=5)] = Field(default_factory=list)
+
+
+class NewBooking(Input):
+    """The body of `POST /v4/booking`."""
+
+    meeting_type_id: str
+    start: AwareDatetime
+    host_ids: list[str] = Field(default_factory=list)
+    queue_id: str | None = None
+    attendee: Guest
+    duration: Duration | None = None
+    channel: Channel | None = None
+    location: str | None = None
+    ignore_availability: Flag = False
+    phone_only_booking: Flag = False
+
+    @model_validator(mode="after")
+    def _has_a_way_back(self) -> "NewBooking":
+        if not self.attendee.email and not (self.phone_only_booking and self.attendee.phone):
+            raise ValueError("attendee.email must be an email")
+        return self
+
+
+def book(company: Company, wanted: NewBooking) -> Record:
+    """Books.
+
+    Returns:
+        What `POST /v4/booking` answers: of an appointment its id and secret, of one that waits what it waits for.
+
+    Raises:
+        Refused: nobody is named, something is not there, or the slot is not free.
+    """
+    meeting_type = meeting_types.find(company, wanted.meeting_type_id)
+    if not wanted.host_ids and not wanted.queue_id:
+        raise Refused(400, "Expected hostIds or queueId")
+    if not wanted.host_ids or not set(wanted.host_ids) <= set(company.users):
+        raise not_found("Host")
+    _check_free(company, meeting_type, wanted)
+    waits_for = _waits_for(meeting_type)
+    if waits_for:
+        return {"bookingType": waits_for, "provisionalBookingId": _provisionally(company, wanted, waits_for)["id"]}
+    return _booked(_seat(company, meeting_type, wanted))
+
+
+def confirm(company: Company, record: Record) -> Record:
+    """The guest opted in, or the host said yes: what waited becomes an appointment.
+
+    Raises:
+        Refused: it does not wait any more, or somebody else took the slot.
+    """
+    if state(company, record) != "pending":
+        raise Refused(400, "This booking is not pending any more")
+    wanted = NewBooking.model_validate(record["dto"])
+    meeting_type = meeting_types.find(company, wanted.meeting_type_id)
+    _check_free(company, meeting_type, wanted)
+    record["status"] = "confirmed"
+    return _booked(_seat(company, meeting_type, wanted))
+
+
+def state(company: Company, record: Record) -> str:
+    """The status of a booking that waits: `pending`, `confirmed`, `expired` or `declined_by_host`."""
+    has_lapsed = company.now() >= moment(record["createdAt"]) + LAPSE
+    return "expired" if record["status"] == "pending" and has_lapsed else str(record["status"])
+
+
+def _booked(appointment: Record) -> Record:
+    return {"appointmentId": appointment["id"], "secret": appointment["secret"]}
+
+
+def _waits_for(meeting_type: Record) -> str | None:
+    options = meeting_type["meetingOptions"]
+    return next((name for name in ("doubleOptIn", "requireHostConfirmation") if options.get(name)), None)
+
+
+def _check_free(company: Company, meeting_type: Record, wanted: NewBooking) -> None:
+    group = group_meetings(company, meeting_type).get(wanted.start)
+    if group:
+        is_free = len(group["attendees"]) + len(_guests(wanted)) <= meeting_type["spots"]
+    else:
+        diaries = [Diary(company, host_id, meeting_type) for host_id in wanted.host_ids]
+        is_free = wanted.ignore_availability or all(
+            diary.is_bookable(_period(meeting_type, wanted)) for diary in diaries
+        )
+    if not is_free:
+        raise slot_occupied()
+
+
+def _seat(company: Company, meeting_type: Record, wanted: NewBooking) -> Record:
+    group = group_meetings(company, meeting_type).get(wanted.start)
+    if group:
+        appointments.join(company, group, _guests(wanted))
+        return group
+    said = {name: value for name in ("channel", "location") if (value := getattr(wanted, name))}
+    period, guests = _period(meeting_type, wanted), _guests(wanted)
+    return appointments.create(company, meeting_type, wanted.host_ids, period, guests, **said)
+
+
+def _provisionally(company: Company, wanted: NewBooking, waits_for: str) -> Record:
+    record: Record = {
+        "id": company.new_id(
+            "provisional", wanted.meeting_type_id, utc_text(wanted.start), wanted.attendee.email or ""
+        ),
+        "dto": wanted.said(),
+        "type": waits_for,
+        "status": "pending",
+        "createdAt": utc_text(company.now()),
+        "deletedAt": None,
+        "hosts": [{"id": host_id} for host_id in wanted.host_ids],
+    }
+    company.provisional_bookings[record["id"]] = record
+    return record
+
+
+def _period(meeting_type: Record, wanted: NewBooking) -> Period:
+    minutes = wanted.duration or meeting_type["meetingInfo"]["duration"]
+    return Period(wanted.start, wanted.start + timedelta(minutes=minutes))
+
+
+def _guests(wanted: NewBooking) -> list[Record]:
+    said = wanted.attendee.said()
+    booker = {name: said[name] for name in SHOWN if name in said}
+    booker.setdefault("fullname", " ".join(said[name] for name in ("firstname", "lastname") if name in said))
+    return [booker, *({"email": email} for email in wanted.attendee.bringalong_emails)]

@@ -1,0 +1,99 @@
+"""The command that runs the stand-in, with an option for each kind of trouble."""
+
+import sys
+from dataclasses import Field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from devtools.sandbox.company import UnusableState
+from devtools.sandbox.furniture import furnish
+from devtools.sandbox.rate_limit import RateLimit
+from devtools.sandbox.server import HOST, Sandbox
+from devtools.sandbox.trouble import Trouble, Wire
+from devtools.sandbox.view import PlatformBookings
+
+PORT = 8300
+HOLD_SECONDS = 3.0
+"""So that a reordered webhook comes even if its booking is never changed again."""
+
+WELCOME = """
+A stand-in for meetergo is running. Ctrl-C stops it.
+
+  The page, on which you book, move and cancel:
+    {url}/
+
+  For your .env:
+    MEETERGO_API_URL={url}
+    MEETERGO_API_KEY={key}
+
+  A personal access token of the company's owner, if you want to try one:
+    {token}
+"""
+
+
+def serve(meetergo: Sandbox) -> None:
+    """Runs it until Ctrl-C, with a host in it if there was none."""
+    meetergo.company.booking_base = f"{meetergo.url}/book"
+    furnish(meetergo)
+    click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token))
+    try:
+        meetergo.serve()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        meetergo.close()
+
+
+@click.command(help="Runs a stand-in for meetergo on this machine, until Ctrl-C.")
+@click.option("--host", default=HOST, show_default=True, help="Where to listen.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="Where to listen.")
+@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep users and bookings in this file.")
+@click.option("--retries", default=0, show_default=True, help="How often a webhook is sent again that got no 2xx.")
+@click.option("--limit/--no-limit", default=True, show_default=True, help="100 requests a minute, bursts of 200.")
+@click.pass_obj
+def command(
+    platform_bookings: PlatformBookings | None,
+    /,
+    host: str,
+    port: int,
+    state: Path | None,
+    retries: int,
+    limit: bool,
+    **trouble: Any,
+) -> None:
+    """Runs it. The context's object, if there is one, reads what the platform knows."""
+    rules = RateLimit() if limit else None
+    try:
+        meetergo = Sandbox(
+            Trouble(**trouble),
+            host=host,
+            port=port,
+            state=state,
+            retries=retries,
+            rate_limit=rules,
+            platform_bookings=platform_bookings,
+        )
+    except OSError as error:
+        sys.exit(f"Port {port} cannot be used ({error.strerror}): stop who uses it, or choose another with --port.")
+    except UnusableState as error:
+        sys.exit(str(error))
+    serve(meetergo)
+
+
+def _option(kind: "Field[Any]") -> click.Option:
+    default = HOLD_SECONDS if kind.name == "hold" else kind.default
+    types: dict[str, Any] = {"float": click.FloatRange(0), "int": int}
+    choices = click.Choice(get_args(Wire)) if kind.name == "wire" else types[type(default).__name__]
+    if kind.metadata["help"].startswith("share"):
+        choices = click.FloatRange(0, 1)
+    name = "--" + kind.name.replace("_", "-")
+    return click.Option([name], type=choices, default=default, show_default=True, help=_sentence(kind.metadata["help"]))
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+command.params += [_option(kind) for kind in fields(Trouble) if "help" in kind.metadata]

@@ -1,0 +1,128 @@
+"""Credentials: both kinds of them, and their opposite rules for the header that names a user.
+
+Source: the authentication and personal-access-tokens pages.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Literal
+from uuid import NAMESPACE_URL, uuid5
+
+from devtools.sandbox.company import Company
+from devtools.sandbox.refused import Refused, forbidden
+
+USER_HEADER = "x-meetergo-api-user-id"
+LONGEST_LIFE = timedelta(days=90)
+
+WITHOUT_A_USER = frozenset(
+    {"POST /v4/user", "GET /v4/user/me", "GET /v4/booking-availability", "POST /v4/booking"},
+)
+"""Where a platform key may leave the header out, and acts as the company's owner."""
+
+CAPABILITIES = {
+    "users": "account",
+    "webhooks": "account",
+    "personal_pages": "account",
+    "availabilities": "scheduling",
+    "meeting_types": "scheduling",
+    "bookings": "scheduling",
+    "appointments": "scheduling",
+    "templates": "scheduling",
+}
+"""Part of the API -> the capability that a restricted token needs for it."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A key or a token.
+
+    Attributes:
+        owner_id: whom a token acts as; for a key, when no user is named.
+        capabilities: of a restricted token; None for all.
+    """
+
+    kind: Literal["platform", "personal"]
+    owner_id: str
+    expires_at: datetime | None = None
+    capabilities: frozenset[str] | None = None
+
+
+class Credentials:
+    """All that were given out.
+
+    Args:
+        company: whose they are.
+    """
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+        self._known: dict[str, Credential] = {}
+
+    def new_key(self) -> str:
+        """A platform API key, for as long as one can be."""
+        text = self._text("key")
+        key = f"ak_live:{uuid5(NAMESPACE_URL, text)}:{text[:40]}"
+        self._known[key] = Credential("platform", self._company.admin_id, self._company.now() + LONGEST_LIFE)
+        return key
+
+    def new_token(self, user_id: str, capabilities: frozenset[str] | None = None) -> str:
+        """A personal access token."""
+        token = f"rgo-{self._text('token')[:32]}"
+        self._known[token] = Credential("personal", user_id, None, capabilities)
+        return token
+
+    def expire(self, text: str) -> None:
+        """Ends a credential now."""
+        self._known[text] = replace(self._known[text], expires_at=self._company.now())
+
+    def of(self, authorization: str) -> Credential:
+        """The one that a request shows.
+
+        Raises:
+            Refused: 401, none, an unknown or an expired one.
+        """
+        scheme, _, text = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not text:
+            raise Refused(401, "Missing authorization header")
+        credential = self._known.get(text.strip())
+        if not credential:
+            raise Refused(401, "Invalid API key")
+        if credential.expires_at and credential.expires_at <= self._company.now():
+            raise expired()
+        return credential
+
+    def _text(self, kind: str) -> str:
+        """The same for the same seed, so that a .env outlives a restart."""
+        return sha256(f"meetergo-sandbox/{self._company.seed}/{kind}/{len(self._known)}".encode()).hexdigest()
+
+
+def expired() -> Refused:
+    """The credential was good once."""
+    return Refused(401, "API key has expired")
+
+
+def acting_user(company: Company, credential: Credential, named: str | None, route: str, part: str) -> str:
+    """The id of the user as whom a request acts.
+
+    Args:
+        company: whose API it is.
+        credential: what the request showed.
+        named: the user that the request's header names.
+        route: such as `GET /v4/user/me`.
+        part: of the API, such as `users`.
+
+    Raises:
+        Refused: 403 for a token that names a user or lacks the capability, 400 for a key that names none.
+    """
+    if credential.kind == "personal":
+        if named is not None or (part == "users" and not route.startswith("GET ")):
+            raise forbidden()
+        if credential.capabilities is not None and CAPABILITIES[part] not in credential.capabilities:
+            raise forbidden()
+        return credential.owner_id
+    if not named and route not in WITHOUT_A_USER:
+        raise Refused(400, f"Missing required header '{USER_HEADER}' for API key authentication")
+    if named and named not in company.users:
+        raise forbidden()
+    return named or credential.owner_id

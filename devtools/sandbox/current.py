@@ -1,0 +1,76 @@
+"""What a request works with: the company, and the user as whom it acts."""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from flask import current_app, g, request
+
+from devtools.sandbox.company import Company
+from devtools.sandbox.inputs import Input, read_body, read_query
+from devtools.sandbox.refused import Refused, forbidden
+
+AnInput = TypeVar("AnInput", bound=Input)
+
+
+def company() -> Company:
+    """The one company."""
+    found: Company = current_app.extensions["company"]
+    return found
+
+
+def user_id() -> str:
+    """As whom the request acts."""
+    return str(g.user_id)
+
+
+def admin_only() -> None:
+    """Refuses who is no administrator.
+
+    Raises:
+        Refused: 403.
+    """
+    if user_id() != company().admin_id:
+        raise forbidden()
+
+
+def body(model: type[AnInput]) -> AnInput:
+    """The body.
+
+    Raises:
+        Refused: 400, it does not fit.
+    """
+    return read_body(model, json_body())
+
+
+def json_body() -> Any:
+    """The body as JSON.
+
+    Raises:
+        Refused: 400, it is none.
+    """
+    found = request.get_json(silent=True)
+    if not isinstance(found, dict):
+        raise Refused(400, "Expected a JSON object with Content-Type: application/json")
+    return found
+
+
+def query(model: type[AnInput]) -> AnInput:
+    """The query.
+
+    Raises:
+        Refused: 400, it does not fit.
+    """
+    return read_query(model, request.args)
+
+
+def uuid(text: str) -> str:
+    """An id of a path.
+
+    Raises:
+        Refused: 500 if it is no UUID, as meetergo answers.
+    """
+    try:
+        UUID(text)
+    except ValueError:
+        raise Refused(500, "Internal server error") from None
+    return text

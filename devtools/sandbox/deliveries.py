@@ -1,0 +1,154 @@
+"""Deliveries: webhooks on their way, in lines that keep the order of each booking, unless trouble says otherwise."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from queue import Empty, Queue
+from threading import Event, Thread
+from typing import Literal
+
+from urllib3 import PoolManager, Timeout
+from urllib3.exceptions import HTTPError
+
+from devtools.sandbox.trouble import Fate
+
+Outcome = Literal["waiting", "dropped", "answered", "failed"]
+
+LONGEST_FAREWELL = 2.0
+"""Seconds."""
+
+HEADERS = {"content-type": "application/json", "user-agent": "meetergo-sandbox"}
+
+
+@dataclass
+class Delivery:
+    """One webhook to one endpoint.
+
+    Attributes:
+        number: 1, 2, 3 ... in the order of what happened.
+        subject: id of the booking or user that it is about.
+        at: when it happened.
+        status: of the last answer.
+        attempts: how often it was sent; a repeated one at least twice.
+        milliseconds: until the last answer.
+        error: why there was none.
+    """
+
+    number: int
+    event: str
+    subject: str
+    webhook_id: int
+    endpoint: str = field(repr=False)
+    body: bytes = field(repr=False)
+    fate: Fate
+    at: str
+    outcome: Outcome = "waiting"
+    status: int | None = None
+    attempts: int = 0
+    milliseconds: float | None = None
+    error: str | None = None
+
+
+class Post:
+    """Sends deliveries.
+
+    Args:
+        timeout: seconds (meetergo documents 30).
+        retries: how often one that got no 2xx is sent again at once; none is documented.
+    """
+
+    def __init__(self, timeout: float, retries: int, connections: int) -> None:
+        self._retries = retries
+        self._pool = PoolManager(maxsize=connections, timeout=Timeout(connect=timeout, read=timeout), retries=False)
+
+    def send(self, delivery: Delivery) -> None:
+        """Sends as many copies as fate wants, each until it is taken or the retries are used up."""
+        for _ in range(delivery.fate.copies):
+            for _ in range(1 + self._retries):
+                self._send_once(delivery)
+                if delivery.status and delivery.status < 300:
+                    break
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._pool.clear()
+
+    def _send_once(self, delivery: Delivery) -> None:
+        start = time.perf_counter()
+        delivery.attempts += 1
+        try:
+            answer = self._pool.request("POST", delivery.endpoint, body=delivery.body, headers=HEADERS, redirect=False)
+        except HTTPError as error:
+            delivery.status, delivery.error = None, type(error).__name__
+        else:
+            delivery.status, delivery.error = answer.status, None
+        delivery.milliseconds = round((time.perf_counter() - start) * 1000, 1)
+        delivery.outcome = "failed" if delivery.error else "answered"
+
+
+class Line(Thread):
+    """One after the other.
+
+    Args:
+        send: sends a delivery.
+        quiet: returns the seconds without work after which nothing is held back any more; 0 for never.
+    """
+
+    def __init__(self, send: Callable[[Delivery], None], quiet: Callable[[], float]) -> None:
+        super().__init__(name="sandbox-line", daemon=True)
+        self._send = send
+        self._quiet = quiet
+        self._work: Queue[Delivery | Event | None] = Queue()
+        self._held: list[Delivery] = []
+        self._ending = Event()
+
+    def put(self, delivery: Delivery) -> None:
+        """Puts one at the end."""
+        self._work.put(delivery)
+
+    def settled(self) -> Event:
+        """Asks for what is held back to be sent after all else; the event tells when."""
+        done = Event()
+        self._work.put(done)
+        return done
+
+    def end(self) -> None:
+        """Ends after the one that is being sent; an endpoint that does not answer is not waited for."""
+        self._ending.set()
+        self._work.put(None)
+        self.join(LONGEST_FAREWELL)
+
+    def run(self) -> None:
+        """Works until the end."""
+        while True:
+            try:
+                item = self._work.get(timeout=(self._held and self._quiet()) or None)
+            except Empty:
+                self._release(self._held)
+                continue
+            if item is None or self._ending.is_set():
+                return
+            if isinstance(item, Event):
+                self._release(self._held)
+                item.set()
+            else:
+                self._take(item)
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.fate.is_dropped:
+            delivery.outcome = "dropped"
+        elif delivery.fate.is_held:
+            self._held.append(delivery)
+        else:
+            self._deliver(delivery)
+            same = (delivery.subject, delivery.webhook_id)
+            self._release([held for held in self._held if (held.subject, held.webhook_id) == same])
+
+    def _release(self, deliveries: list[Delivery]) -> None:
+        for delivery in list(deliveries):
+            self._held.remove(delivery)
+            self._deliver(delivery)
+
+    def _deliver(self, delivery: Delivery) -> None:
+        if not self._ending.wait(delivery.fate.delay):
+            self._send(delivery)

@@ -1,0 +1,153 @@
+"""Routes of the page for developers. Guests and hosts act here, not the API: no key, no limit, no trouble."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Annotated
+
+from flask import Blueprint, current_app, make_response, render_template, request
+from pydantic import AwareDatetime, Field
+from werkzeug.exceptions import NotFound
+from werkzeug.wrappers import Response
+
+from devtools.sandbox import slots
+from devtools.sandbox.answers import answered, empty
+from devtools.sandbox.appointments import Move
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.current import body, query
+from devtools.sandbox.deliveries import Delivery
+from devtools.sandbox.inputs import Email, Input, Name
+from devtools.sandbox.people import People
+from devtools.sandbox.slots import SlotQuery
+from devtools.sandbox.view import PlatformBookings, view
+
+WEEK = timedelta(days=7)
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+
+page = Blueprint("page", __name__, template_folder="page")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the page works with."""
+
+    company: Company
+    people: People
+    deliveries: Sequence[Delivery]
+    platform_bookings: PlatformBookings | None
+    key: str = field(repr=False)
+
+
+class WeekQuery(Input):
+    """Which week of slots; `ignoring` is an appointment that is about to be moved."""
+
+    meeting_type_id: str
+    first: date
+    ignoring: str | None = None
+
+
+class PageBooking(Input):
+    """What a guest says on the page."""
+
+    meeting_type_id: str
+    start: AwareDatetime
+    email: Email
+    name: Name
+
+
+class Reason(Input):
+    """Why somebody cancels."""
+
+    reason: Annotated[str, Field(max_length=500)] | None = None
+
+
+class Leaver(Input):
+    """Which guest leaves."""
+
+    attendee_id: str
+
+
+@page.get("/")
+@page.get("/book/<user>/<meeting_type>")
+def shown(user: str = "", meeting_type: str = "") -> Response:
+    """The page; a booking URL is the page with the host and the meeting type chosen."""
+    bench = _bench()
+    if user and not any(record["slug"] == user for record in bench.company.users.values()):
+        raise NotFound
+    html = render_template("page.html", url=request.host_url.rstrip("/"), key=bench.key, chosen=[user, meeting_type])
+    answer = make_response(html)
+    answer.headers["Content-Security-Policy"] = POLICY
+    return answer
+
+
+@page.get("/sandbox/view")
+def seen() -> Response:
+    """What the page polls."""
+    bench = _bench()
+    return answered(view(bench.company, bench.deliveries, bench.platform_bookings))
+
+
+@page.get("/sandbox/slots")
+def free() -> Response:
+    """A week of free times."""
+    wanted, company = query(WeekQuery), _bench().company
+    with company.lock:
+        host_id = company.meeting_types.get(wanted.meeting_type_id, {}).get("userId")
+        asked = {
+            "meetingTypeId": wanted.meeting_type_id,
+            "start": wanted.first.isoformat(),
+            "end": (wanted.first + WEEK).isoformat(),
+            "hostIds": [host_id or "nobody"],
+            "existingAppointmentId": wanted.ignoring,
+        }
+        return answered(slots.offer(company, SlotQuery.model_validate(asked)))
+
+
+@page.post("/sandbox/bookings")
+def book() -> Response:
+    """A guest books."""
+    wanted = body(PageBooking)
+    people = _bench().people
+    return answered(people.book(wanted.meeting_type_id, wanted.start, wanted.email, fullname=wanted.name), 201)
+
+
+@page.post("/sandbox/appointments/<uuid:booking_id>/reschedule")
+def reschedule(booking_id: object) -> Response:
+    """A guest moves an appointment."""
+    _bench().people.reschedule(_known(booking_id), body(Move).start)
+    return empty()
+
+
+@page.post("/sandbox/appointments/<uuid:booking_id>/cancel")
+def cancel(booking_id: object) -> Response:
+    """A guest cancels an appointment for all."""
+    _bench().people.cancel(_known(booking_id), body(Reason).reason)
+    return empty()
+
+
+@page.post("/sandbox/appointments/<uuid:booking_id>/leave")
+def leave(booking_id: object) -> Response:
+    """One guest leaves."""
+    _bench().people.leave(_known(booking_id), body(Leaver).attendee_id)
+    return empty()
+
+
+@page.post("/sandbox/provisional-bookings/<uuid:provisional_id>/confirm")
+def confirm(provisional_id: object) -> Response:
+    """The guest opts in, or the host says yes."""
+    bench = _bench()
+    if str(provisional_id) not in bench.company.provisional_bookings:
+        raise NotFound
+    return answered(bench.people.confirm(str(provisional_id)), 201)
+
+
+def _bench() -> Bench:
+    bench: Bench = current_app.extensions["bench"]
+    return bench
+
+
+def _known(booking_id: object) -> str:
+    found: dict[str, Record] = _bench().company.appointments
+    if str(booking_id) not in found:
+        raise NotFound
+    return str(booking_id)

@@ -1,0 +1,92 @@
+"""The diary of a host: when meetings are on, and whether one more fits."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import NamedTuple
+
+from devtools.sandbox import availabilities
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.schedules import open_hours
+from devtools.sandbox.timestamps import moment
+
+
+class Period(NamedTuple):
+    """From one time to another, UTC."""
+
+    start: datetime
+    end: datetime
+
+    def overlaps(self, other: "Period") -> bool:
+        """Whether they have some time in common."""
+        return self.start < other.end and other.start < self.end
+
+    def contains(self, other: "Period") -> bool:
+        """Whether all of the other is in this one."""
+        return self.start <= other.start and other.end <= self.end
+
+
+@dataclass(frozen=True)
+class Diary:
+    """One host's time for one meeting type, as it is now: a diary serves one request.
+
+    Attributes:
+        ignoring: an appointment that does not count, since it is about to be moved.
+    """
+
+    company: Company
+    host_id: str
+    meeting_type: Record
+    ignoring: str | None = None
+
+    def hours(self, within: Period) -> list[Period]:
+        """When the host is open."""
+        week = self._week
+        first, last = (time.date() + timedelta(days=days) for time, days in zip(within, (-1, 1), strict=True))
+        periods = (Period(*hours) for hours in open_hours(week["schedule"], week["timezone"], first, last))
+        return [period for period in periods if period.overlaps(within)]
+
+    def is_bookable(self, meeting: Period) -> bool:
+        """Whether a meeting is neither too soon nor too far away, within the hours, and meets no other."""
+        now, rules = self.company.now(), self.meeting_type
+        soonest = now + timedelta(minutes=rules["bookingMinimum"])
+        latest = now + timedelta(days=rules["daysIntoFuture"])
+        return (
+            soonest <= meeting.start <= latest
+            and any(hours.contains(meeting) for hours in self.hours(meeting))
+            and not self.conflicts(meeting)
+        )
+
+    def conflicts(self, meeting: Period) -> list[Period]:
+        """The meetings that are in the way, with their buffers and ours."""
+        ours = _with_buffers(meeting, self.meeting_type)
+        return [busy for busy in self._busy if busy.overlaps(ours)]
+
+    @cached_property
+    def _week(self) -> Record:
+        named = self.company.availabilities.get(self.meeting_type["availabilityId"] or "")
+        if named and named["userId"] == self.host_id:
+            return named
+        return availabilities.default_of(self.company, self.host_id)
+
+    @cached_property
+    def _busy(self) -> list[Period]:
+        types = self.company.meeting_types
+        return [
+            _with_buffers(period_of(appointment), types.get(appointment["meetingTypeId"]))
+            for appointment in self.company.appointments.values()
+            if self.host_id in appointment["hostIds"]
+            and not appointment["isCancelled"]
+            and appointment["id"] != self.ignoring
+        ]
+
+
+def period_of(appointment: Record) -> Period:
+    """When it is."""
+    return Period(moment(appointment["start"]), moment(appointment["end"]))
+
+
+def _with_buffers(period: Period, meeting_type: Record | None) -> Period:
+    info = meeting_type["meetingInfo"] if meeting_type else {}
+    before, after = (timedelta(minutes=info.get(name, 0)) for name in ("bufferBefore", "bufferAfter"))
+    return Period(period.start - before, period.end + after)

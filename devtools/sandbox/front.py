@@ -1,0 +1,123 @@
+"""The front: counts what is asked of the API, and answers falsely when trouble says so."""
+
+import socket
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from devtools.sandbox.answers import refusal, too_many
+from devtools.sandbox.company import Company
+from devtools.sandbox.mischief import Answer, Mischief
+from devtools.sandbox.refused import Refused
+from devtools.sandbox.trouble import FAILURES, WRITES
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+API = ("/v4/", "/webhooks")
+BAD_GATEWAY = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+
+
+class HungUp(ConnectionError):
+    """The line was cut on purpose; the server that called us does the rest."""
+
+
+class Front:
+    """What the server calls; all but trouble is the app's.
+
+    Args:
+        app: answers truly.
+        company: what it answers about.
+        mischief: decides.
+        stop: set when the stand-in ends, so that nobody waits for a line that hangs.
+        state: file that the company is kept in.
+    """
+
+    def __init__(self, app: Flask, company: Company, mischief: Mischief, stop: Event, state: Path | None) -> None:
+        self._app = app
+        self._company = company
+        self._mischief = mischief
+        self._stop = stop
+        self._state = state
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answers one request."""
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
+        if environ["PATH_INFO"].startswith(API):
+            answer = self._answer(environ, body)
+        elif environ["REQUEST_METHOD"] in WRITES:
+            answer = self._truly(environ)
+        else:  # the page asks the platform, which may take its time
+            answer = Response.from_app(self._app, environ, buffered=True)
+        return answer(environ, start_response)
+
+    def _answer(self, environ: "WSGIEnvironment", body: bytes) -> Response:
+        route, path = self.route(environ), environ["PATH_INFO"]
+        environ["sandbox.route"] = route
+        act = self._mischief.act(route, path, environ.get("HTTP_X_MEETERGO_API_USER_ID", ""), body)
+        if isinstance(act, Answer):
+            return Response(act.body, act.status, act.headers)
+        return ACTS[act](self, environ) if act else self._truly(environ)
+
+    def route(self, environ: "WSGIEnvironment") -> str:
+        """`GET /v4/meeting-type/{id}`; for what is no route, the path."""
+        try:
+            rule, _ = self._app.url_map.bind_to_environ(environ).match(return_rule=True)
+            path = rule.rule.replace("<", "{").replace(">", "}")
+        except HTTPException:
+            path = environ["PATH_INFO"]
+        return f"{environ['REQUEST_METHOD']} {path}"
+
+    def _truly(self, environ: "WSGIEnvironment") -> Response:
+        """One request at a time, as if each were a transaction."""
+        with self._company.lock:
+            answer = Response.from_app(self._app, environ, buffered=True)
+            if self._state and environ["REQUEST_METHOD"] in WRITES:
+                self._company.save(self._state)
+        return answer
+
+    def _fail(self, environ: "WSGIEnvironment") -> Response:
+        status = int(self._mischief.choice("failure", FAILURES, environ["sandbox.route"]))
+        refused = Refused(status, "Internal server error" if status == 500 else "Service unavailable")
+        if status in (502, 504):  # what a proxy in front says for itself
+            return Response(BAD_GATEWAY.format(refused.body["error"]), status, mimetype="text/html")
+        return refusal(refused)
+
+    def _time_out(self, environ: "WSGIEnvironment") -> Response:
+        self._stop.wait(self._mischief.trouble.hang)
+        return self._hang_up(environ)
+
+    def _hang_up(self, environ: "WSGIEnvironment") -> Response:
+        line: socket.socket = environ["werkzeug.socket"]
+        line.shutdown(socket.SHUT_RDWR)
+        raise HungUp("the line was cut on purpose")
+
+    def _rate_limit(self, environ: "WSGIEnvironment") -> Response:
+        form = self._mischief.choice("retry-after", self._mischief.trouble.retry_after, environ["sandbox.route"])
+        return too_many(timedelta(seconds=1), form, self._company.now())
+
+    def _commit_then_fail(self, environ: "WSGIEnvironment") -> Response:
+        answer = self._truly(environ)
+        return answer if answer.status_code >= 400 else refusal(Refused(500, "Internal server error"))
+
+    def _commit_then_hang_up(self, environ: "WSGIEnvironment") -> Response:
+        answer = self._truly(environ)
+        return answer if answer.status_code >= 400 else self._hang_up(environ)
+
+
+ACTS: dict[str, Callable[[Front, "WSGIEnvironment"], Response]] = {
+    "fail": Front._fail,
+    "time_out": Front._time_out,
+    "hang_up": Front._hang_up,
+    "rate_limit": Front._rate_limit,
+    "commit_then_fail": Front._commit_then_fail,
+    "commit_then_hang_up": Front._commit_then_hang_up,
+}

@@ -1,0 +1,88 @@
+"""Inputs: bodies and queries, validated as meetergo's validator does it, which silently drops what it does not know."""
+
+import re
+from typing import Annotated, Any, ClassVar, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic.alias_generators import to_camel
+from werkzeug.datastructures import MultiDict
+
+from devtools.sandbox.refused import Refused
+
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+def _email(text: str) -> str:
+    if not EMAIL.fullmatch(text):
+        raise ValueError("must be an email")
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("must be a valid IANA time zone") from None
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=255)]
+Email = Annotated[str, AfterValidator(_email)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Flag = StrictBool
+Number = StrictInt
+
+
+class Input(BaseModel):
+    """A body or a query; names in camel case.
+
+    Attributes:
+        repeated: names of a query that may come several times.
+    """
+
+    model_config = ConfigDict(extra="ignore", alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
+    repeated: ClassVar[frozenset[str]] = frozenset()
+
+    def said(self) -> dict[str, Any]:
+        """Name -> value, of what the request said."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+
+
+AnInput = TypeVar("AnInput", bound=Input)
+
+
+def read_body(model: type[AnInput], body: Any) -> AnInput:
+    """Reads a body.
+
+    Raises:
+        Refused: 400, with a list of messages.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise Refused(400, [f"{field} {message}" for field, message in _faults(error)]) from None
+
+
+def read_query(model: type[AnInput], query: MultiDict[str, str]) -> AnInput:
+    """Reads a query.
+
+    Raises:
+        Refused: 400, with `errors`.
+    """
+    values = {name: query.getlist(name) if name in model.repeated else query[name] for name in query}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = [{"field": field, "message": message} for field, message in _faults(error)]
+        raise Refused(400, "Validation failed", errors=faults) from None
+
+
+def _faults(error: ValidationError) -> list[tuple[str, str]]:
+    faults = error.errors(include_input=False, include_url=False, include_context=False)
+    return [(".".join(map(str, fault["loc"])) or "body", _in_words(fault["msg"])) for fault in faults]
+
+
+def _in_words(message: str) -> str:
+    plain = message.removeprefix("Value error, ").removeprefix("Input ")
+    return "should not be empty" if plain == "Field required" else plain[:1].lower() + plain[1:]

@@ -1,0 +1,183 @@
+"""Meeting types: what can be booked. Their validator drops what it does not know, even the slug of a new one."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.inputs import Flag, Input, Name, Number
+from devtools.sandbox.refused import Refused, forbidden, not_found
+from devtools.sandbox.slugs import free_slug, slug_of, slugs
+from devtools.sandbox.timestamps import next_text, utc_text
+
+Channel = Literal[
+    "local", "local-attendee", "google", "zoom", "phone", "phone-incoming", "whatsapp", "connect", "webex",
+    "teamsForBusiness2", "teams2ForExchange", "custom", "resource", "whereby", "kmeet", "jitsi", "nextcloudTalk",
+    "openTalk", "alfaview",
+]  # fmt: skip
+Duration = Annotated[Number, Field(ge=5, le=480)]
+Buffer = Annotated[Number, Field(ge=0, le=120)]
+Spots = Annotated[Number, Field(ge=1, le=100)]
+Days = Annotated[Number, Field(ge=1)]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=100)]
+
+
+class InfoChange(Input):
+    """`meetingInfo` of a change: only what is sent changes."""
+
+    name: Name | None = None
+    description: str | None = None
+    duration: Duration | None = None
+    channel: Channel | None = None
+    buffer_before: Buffer | None = None
+    buffer_after: Buffer | None = None
+    enable_redirect: Flag | None = None
+    redirect: str | None = None
+    pass_event_details_to_redirect: Flag | None = None
+
+
+class NewInfo(InfoChange):
+    """`meetingInfo` of a new one. The description is required, and may be empty."""
+
+    name: Name
+    description: str
+    duration: Duration
+
+
+class Options(Input):
+    """`meetingOptions`."""
+
+    allowed_durations: list[Duration] | None = None
+    allow_select_channel: Flag | None = None
+    double_opt_in: Flag | None = None
+    require_host_confirmation: Flag | None = None
+
+
+class NewMeetingType(Input):
+    """The body of `POST /v4/meeting-type`. A `slug` or `userId` in it is dropped."""
+
+    meeting_info: NewInfo
+    spots: Spots | None = None
+    locations: list[Any] | None = None
+    resource_channels: list[Any] | None = None
+    days_into_future: Days | None = None
+    availability_id: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Ics(Input):
+    """Texts of the calendar entry."""
+
+    title: str | None = None
+    description: str | None = None
+    location: str | None = None
+
+
+class MeetingTypeChange(Input):
+    """The body of `PATCH /v4/meeting-type/{id}`."""
+
+    meeting_info: InfoChange | None = None
+    meeting_options: Options | None = None
+    enabled: Flag | None = None
+    slug: Slug | None = None
+    timeslot_interval: Annotated[Number, Field(ge=5, le=60)] | None = None
+    spots: Spots | None = None
+    booking_minimum: Annotated[Number, Field(ge=0)] | None = None
+    days_into_future: Days | None = None
+    locations: list[Any] | None = None
+    availability_id: str | None = None
+    ics: Ics | None = None
+
+
+class FirstMeetingType(Input):
+    """As it comes with a new user."""
+
+    name: Name = "30min Meeting"
+    duration: Duration = 30
+    slug: Slug | None = None
+    channel: Channel = "phone"
+    days_into_future: Days = 60
+
+
+DEFAULT_INFO = {"channel": "phone", "bufferBefore": 0, "bufferAfter": 0, "enableRedirect": False, "redirect": None}
+
+
+def create(company: Company, user_id: str, said: Record, slug: str | None = None) -> Record:
+    """Makes one for a host.
+
+    Args:
+        company: whose it becomes.
+        user_id: the host.
+        said: the record's fields that are not as usual; `meetingInfo` has at least a name and a duration.
+        slug: the one that is wanted; else it follows from the name.
+    """
+    info = DEFAULT_INFO | said["meetingInfo"]
+    taken = slugs(company.meeting_types, userId=user_id)
+    slug = free_slug(slug or slug_of(info["name"]), taken)
+    now = utc_text(company.now())
+    record: Record = {
+        "id": company.new_id("meeting-type", user_id, slug),
+        "userId": user_id,
+        "queueId": None,
+        "companyId": company.id,
+        "slug": slug,
+        "meetingOptions": {},
+        "spots": 1,
+        "enabled": True,
+        "timeslotInterval": 30,
+        "bookingMinimum": 0,
+        "daysIntoFuture": 60,
+        "locations": [],
+        "availabilityId": None,
+        "metadata": {},
+        "ics": None,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    record |= said | {"meetingInfo": info}
+    _check_availability(company, record, user_id)
+    company.meeting_types[record["id"]] = record
+    return record
+
+
+def find(company: Company, meeting_type_id: str, user_id: str | None = None) -> Record:
+    """One of them.
+
+    Args:
+        company: where to look.
+        meeting_type_id: which.
+        user_id: who asks; None for anybody, who may book it.
+
+    Raises:
+        Refused: there is none, or it is somebody else's.
+    """
+    record = company.meeting_types.get(meeting_type_id)
+    if not record:
+        raise not_found("Meeting type")
+    if user_id and user_id not in (record["userId"], company.admin_id):
+        raise forbidden()
+    return record
+
+
+def change(company: Company, record: Record, wanted: MeetingTypeChange) -> None:
+    """Takes over what the request said.
+
+    Raises:
+        Refused: 409, the host has another of that slug.
+    """
+    said = wanted.said()
+    others = slugs(company.meeting_types, userId=record["userId"]) - {record["slug"]}
+    if said.get("slug") in others:
+        raise Refused(409, "A meeting type with this slug already exists")
+    for name in ("meetingInfo", "meetingOptions"):
+        if name in said:
+            said[name] = record[name] | said[name]
+    _check_availability(company, record | said, record["userId"])
+    record |= said
+    record["updatedAt"] = next_text(record["updatedAt"], company.now())
+
+
+def _check_availability(company: Company, record: Record, user_id: str) -> None:
+    named = record["availabilityId"]
+    if named and company.availabilities.get(named, {}).get("userId") != user_id:
+        raise not_found("Availability")

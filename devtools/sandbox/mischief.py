@@ -1,0 +1,65 @@
+"""Mischief: the trouble that is on now, what a test told certain calls to do, and what was asked so far."""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from threading import Lock
+
+from devtools.sandbox.trouble import WRITES, Trouble
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that a test made up. The request is not acted upon."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Act = str | Answer
+"""The name of an act of the front, or an answer."""
+
+
+class Mischief:
+    """Decides about requests.
+
+    Attributes:
+        trouble: may be exchanged at any time.
+        requests: `GET /v4/meeting-type/{id}` -> how often it was called.
+    """
+
+    def __init__(self, trouble: Trouble) -> None:
+        self.trouble = trouble
+        self.requests: Counter[str] = Counter()
+        self._told: dict[str, deque[Act | None]] = defaultdict(deque)
+        self._before: Counter[tuple[str, ...]] = Counter()
+        self._lock = Lock()
+
+    def tell(self, route: str, *acts: Act | None) -> None:
+        """The next calls of a route do this; None is a true answer."""
+        with self._lock:
+            self._told[route].extend(acts)
+
+    def act(self, route: str, path: str, user_id: str, body: bytes) -> Act | None:
+        """Counts a request, and says what happens to it; None for a true answer."""
+        method = route.partition(" ")[0]
+        digest = sha256(body).hexdigest() if method in WRITES else ""
+        with self._lock:
+            self.requests[route] += 1
+            if self._told[route]:
+                return self._told[route].popleft()
+            key = (method, path, user_id, digest)
+            self._before[key] += 1
+            count = self._before[key]
+        return self.trouble.act(*key, str(count))
+
+    def choice(self, kind: str, options: tuple[str, ...], route: str) -> str:
+        """One of several ways to answer this call of a route."""
+        return self.trouble.choice(kind, options, route, str(self.requests[route]))
+
+    @property
+    def keys_are_expired(self) -> bool:
+        """Whether `expire_key` requests have come."""
+        return 0 < self.trouble.expire_key <= self.requests.total()

@@ -1,0 +1,84 @@
+"""People: what hosts and guests do on meetergo's own pages, where no key is needed and no trouble meets them."""
+
+from datetime import datetime
+from typing import Any
+
+from devtools.sandbox import appointments, bookings, users
+from devtools.sandbox.appointments import Cancellation, Move
+from devtools.sandbox.bookings import NewBooking
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.inputs import read_body
+from devtools.sandbox.users import NewUser
+
+
+class People:
+    """Hosts and guests. Each method raises `Refused` where the API would.
+
+    Args:
+        company: of the hosts.
+    """
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+
+    def add_host(self, email: str, **said: Any) -> Record:
+        """Makes a user.
+
+        Args:
+            email: of the user.
+            said: other fields of `POST /v4/user`.
+
+        Returns:
+            What that route answers.
+        """
+        usual = {"givenName": "The", "familyName": "Host", "timezone": "Europe/Berlin"}
+        with self._company.lock:
+            return users.create(self._company, read_body(NewUser, {"email": email} | usual | said))
+
+    def book(self, meeting_type_id: str, start: datetime, email: str, **said: Any) -> Record:
+        """A guest books on the host's public page.
+
+        Args:
+            meeting_type_id: what.
+            start: when.
+            email: the guest's.
+            said: other fields of `attendee`.
+
+        Returns:
+            What `POST /v4/booking` answers.
+
+        Raises:
+            Refused: there is no such meeting type, or the slot is not free.
+        """
+        attendee = {"email": email, "fullname": "The Guest", "receiveReminders": False, "notes": {}} | said
+        with self._company.lock:
+            host_id = self._company.meeting_types[meeting_type_id]["userId"]
+            body = {"meetingTypeId": meeting_type_id, "start": start, "hostIds": [host_id], "attendee": attendee}
+            return bookings.book(self._company, read_body(NewBooking, body))
+
+    def confirm(self, provisional_id: str) -> Record:
+        """The guest opts in, or the host says yes, to a booking that waits."""
+        with self._company.lock:
+            return bookings.confirm(self._company, self._company.provisional_bookings[provisional_id])
+
+    def reschedule(self, booking_id: str, start: datetime) -> None:
+        """A guest moves an appointment, to a time that is free."""
+        with self._company.lock:
+            appointments.reschedule(self._company, self._company.appointments[booking_id], Move(start=start))
+
+    def cancel(self, booking_id: str, reason: str | None = None) -> None:
+        """A guest cancels an appointment for all."""
+        with self._company.lock:
+            wanted = Cancellation.model_validate({"reason": reason, "cancelAll": True})
+            appointments.cancel(self._company, self._company.appointments[booking_id], wanted, "attendee")
+
+    def leave(self, booking_id: str, attendee_id: str) -> None:
+        """One guest leaves a group meeting."""
+        with self._company.lock:
+            wanted = Cancellation.model_validate({"attendeeId": attendee_id})
+            appointments.cancel(self._company, self._company.appointments[booking_id], wanted, "attendee")
+
+    def revive(self, booking_id: str) -> None:
+        """The provider takes back a cancellation, and no webhook tells."""
+        with self._company.lock:
+            appointments.revive(self._company, self._company.appointments[booking_id])

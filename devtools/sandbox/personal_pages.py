@@ -1,0 +1,49 @@
+"""Personal pages: how a host's public page looks."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.inputs import Flag, Input
+
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+
+BLANK: Record = {
+    "useCustomColors": False,
+    "primaryColor": None,
+    "secondaryColor": None,
+    "headerImage": None,
+    "description": "",
+    "showAllMeetingTypes": True,
+    "meetingTypeOrder": [],
+    "onlineProfiles": {},
+}
+
+
+class PersonalPageChange(Input):
+    """The body of `PATCH /v4/personal-page/me`. Colours count only with `useCustomColors`."""
+
+    use_custom_colors: Flag | None = None
+    primary_color: Colour | None = None
+    secondary_color: Colour | None = None
+    header_image: str | None = None
+    description: str | None = None
+    show_all_meeting_types: Flag | None = None
+    meeting_type_order: list[str] | None = None
+    online_profiles: dict[str, Any] | None = None
+
+
+def of(company: Company, user_id: str) -> Record:
+    """A host's page."""
+    if user_id not in company.personal_pages:
+        page_id = company.new_id("personal-page", user_id)
+        company.personal_pages[user_id] = {"id": page_id, "userId": user_id, **BLANK}
+    return company.personal_pages[user_id]
+
+
+def change(record: Record, wanted: PersonalPageChange) -> None:
+    """Takes over what the request said; null takes the image away."""
+    record |= wanted.said()
+    if "header_image" in wanted.model_fields_set:
+        record["headerImage"] = wanted.header_image

@@ -1,0 +1,57 @@
+"""Routes of appointments. `GET /v4/appointment` is none, whatever old notes say."""
+
+from flask import Blueprint
+from werkzeug.wrappers import Response
+
+from devtools.sandbox import appointments, listings
+from devtools.sandbox.answers import answered
+from devtools.sandbox.appointments import Cancellation, Move
+from devtools.sandbox.company import Record
+from devtools.sandbox.current import body, company, query, user_id, uuid
+from devtools.sandbox.listings import AppointmentQuery
+
+part = Blueprint("appointments", __name__)
+
+
+@part.get("/v4/appointment/paginated")
+def page() -> Response:
+    """A page of the acting user's."""
+    return answered(listings.appointments_page(company(), query(AppointmentQuery), user_id()))
+
+
+@part.get("/v4/appointment/today")
+def today() -> Response:
+    """Today's: a bare array."""
+    return answered(listings.today(company(), user_id()))
+
+
+@part.get("/v4/appointment/current")
+def current() -> Response:
+    """Those that are on: a bare array."""
+    return answered(listings.current(company(), user_id()))
+
+
+@part.get("/v4/appointment/<id>")
+def one(id: str) -> Response:  # noqa: A002 - the name in the route
+    """One of them."""
+    return answered(_found(id))
+
+
+@part.post("/v4/appointment/<id>/cancel")
+def cancel(id: str) -> Response:  # noqa: A002 - the name in the route
+    """Cancels one, or takes one guest out of it."""
+    record = _found(id)
+    appointments.cancel(company(), record, body(Cancellation), "host")
+    return answered(record, 201)
+
+
+@part.post("/v4/appointment/<id>/reschedule")
+def reschedule(id: str) -> Response:  # noqa: A002 - the name in the route
+    """Moves one."""
+    record = _found(id)
+    previous = appointments.reschedule(company(), record, body(Move))
+    return answered({"appointment": record, "previousStart": previous}, 201)
+
+
+def _found(booking_id: str) -> Record:
+    return appointments.find(company(), uuid(booking_id), user_id())

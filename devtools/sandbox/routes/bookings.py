@@ -1,0 +1,31 @@
+"""Routes of slots, bookings, and bookings that wait."""
+
+from flask import Blueprint
+from werkzeug.wrappers import Response
+
+from devtools.sandbox import bookings, listings, slots
+from devtools.sandbox.answers import answered
+from devtools.sandbox.bookings import NewBooking
+from devtools.sandbox.current import body, company, query, user_id
+from devtools.sandbox.listings import ProvisionalQuery
+from devtools.sandbox.slots import SlotQuery
+
+part = Blueprint("bookings", __name__)
+
+
+@part.get("/v4/booking-availability")
+def offered() -> Response:
+    """Free times."""
+    return answered(slots.offer(company(), query(SlotQuery)))
+
+
+@part.post("/v4/booking")
+def book() -> Response:
+    """Books, or asks for an opt-in or the host's yes."""
+    return answered(bookings.book(company(), body(NewBooking)), 201)
+
+
+@part.get("/v4/provisional-booking/paginated")
+def waiting() -> Response:
+    """Bookings that wait, or waited."""
+    return answered(listings.provisional_page(company(), query(ProvisionalQuery), user_id()))

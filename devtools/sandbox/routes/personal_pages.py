@@ -1,0 +1,32 @@
+"""Routes of personal pages."""
+
+from flask import Blueprint
+from werkzeug.wrappers import Response
+
+from devtools.sandbox import personal_pages, users
+from devtools.sandbox.answers import answered
+from devtools.sandbox.current import admin_only, body, company, user_id, uuid
+from devtools.sandbox.personal_pages import PersonalPageChange
+
+part = Blueprint("personal_pages", __name__)
+
+
+@part.get("/v4/personal-page/me")
+def mine() -> Response:
+    """The acting user's."""
+    return answered(personal_pages.of(company(), user_id()))
+
+
+@part.patch("/v4/personal-page/me")
+def change() -> Response:
+    """Changes the acting user's."""
+    record = personal_pages.of(company(), user_id())
+    personal_pages.change(record, body(PersonalPageChange))
+    return answered(record)
+
+
+@part.get("/v4/personal-page/<id>")
+def of_user(id: str) -> Response:  # noqa: A002 - the name in the route
+    """Anybody's, for administrators."""
+    admin_only()
+    return answered(personal_pages.of(company(), users.find(company(), uuid(id))["id"]))

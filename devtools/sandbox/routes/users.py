@@ -1,0 +1,64 @@
+"""Routes of users."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from flask import Blueprint, request
+from pydantic import Field
+from werkzeug.wrappers import Response
+
+from devtools.sandbox import users
+from devtools.sandbox.answers import answered
+from devtools.sandbox.current import admin_only, body, company, json_body, query, user_id, uuid
+from devtools.sandbox.inputs import Input, read_body
+from devtools.sandbox.users import NewUser, UserChange
+
+part = Blueprint("users", __name__)
+
+
+class UserQuery(Input):
+    """The query of the list. The name of `type` is a guess: no document shows it."""
+
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    offset: Annotated[int, Field(ge=0)] = 0
+    type: Literal["standard", "resource", "api-platform", "partner"] | None = None
+
+
+@part.post("/v4/user")
+def create() -> Response:
+    """Makes a user."""
+    admin_only()
+    return answered(users.create(company(), read_body(NewUser, _fields())), 201)
+
+
+def _fields() -> Any:
+    """JSON, as the pages have it, or a form with JSON in its parts, as the reference has it."""
+    if request.mimetype != "multipart/form-data":
+        return json_body()
+    parts = ("availability", "meetingType")
+    return {name: json.loads(text) if name in parts else text for name, text in request.form.items()}
+
+
+@part.get("/v4/user")
+def listed() -> Response:
+    """Some of the users. Not in pages: so many after so many."""
+    admin_only()
+    wanted = query(UserQuery)
+    found = [user for user in company().users.values() if wanted.type in (None, user["userType"])]
+    some = found[wanted.offset : wanted.offset + wanted.limit]
+    return answered({"users": some, "total": len(found), "limit": wanted.limit, "offset": wanted.offset})
+
+
+@part.get("/v4/user/me")
+def me() -> Response:
+    """The user as whom the request acts."""
+    return answered(users.find(company(), user_id()))
+
+
+@part.patch("/v4/user/<id>")
+def change(id: str) -> Response:  # noqa: A002 - the name in the route
+    """Changes a user."""
+    admin_only()
+    user = users.find(company(), uuid(id))
+    users.change(company(), user, body(UserChange))
+    return answered(user)

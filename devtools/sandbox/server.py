@@ -1,0 +1,216 @@
+"""The stand-in as a whole: started on a port, asked for what it keeps, and told what to do."""
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from devtools.sandbox import users
+from devtools.sandbox.app import create_app
+from devtools.sandbox.company import Company, Plan, Record
+from devtools.sandbox.courier import TIMEOUT, Courier
+from devtools.sandbox.credentials import Credentials
+from devtools.sandbox.deliveries import Delivery
+from devtools.sandbox.developer import Bench
+from devtools.sandbox.front import Front
+from devtools.sandbox.mischief import Act, Mischief
+from devtools.sandbox.people import People
+from devtools.sandbox.rate_limit import Buckets, RateLimit
+from devtools.sandbox.timestamps import Clock, utc_now
+from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.view import PlatformBookings
+
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.005
+PATIENCE = timedelta(seconds=60)
+
+
+class _Quietly(WSGIRequestHandler):
+    """Logs nothing: a webhook's address may be a secret."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name that it overrides
+        """Nothing."""
+
+
+def _listening(host: str, port: int, app: Front) -> BaseWSGIServer:
+    """A server on a socket of ours: werkzeug would end the process if the port is taken."""
+    with socket.create_server((host, port)) as line:
+        port = line.getsockname()[1]
+        return make_server(host, port, app, threaded=True, request_handler=_Quietly, fd=line.fileno())
+
+
+class Sandbox:
+    """meetergo, as far as its API and its webhooks go, with one company in it.
+
+    The collections are the company's own: read them when nothing is on its way, change them to make a mess.
+
+    Args:
+        trouble: what goes wrong.
+        now: the clock of everything but `trouble`'s pauses.
+        rate_limit: for each key; None for none.
+        plan: what the company has bought.
+        retries: how often a webhook that got no 2xx is sent again.
+        timeout: for the answer to a webhook.
+        state: file that the company is kept in.
+        platform_bookings: reads what the platform knows, for the page: rows with `id`, `status`, `starts_at`,
+            `attendees` and `revision`.
+        host, port: where to listen; port 0 for a free one.
+
+    Raises:
+        OSError: it cannot listen there.
+        UnusableState: nothing can be taken from the file.
+
+    Attributes:
+        url: where it listens.
+        key: a platform API key.
+        token: a personal access token of the company's owner.
+        people: does what hosts and guests do on meetergo's own pages.
+    """
+
+    def __init__(
+        self,
+        trouble: Trouble,
+        *,
+        now: Clock = utc_now,
+        rate_limit: RateLimit | None = None,
+        plan: Plan | None = None,
+        retries: int = 0,
+        timeout: timedelta = TIMEOUT,
+        state: Path | None = None,
+        platform_bookings: PlatformBookings | None = None,
+        host: str = HOST,
+        port: int = 0,
+    ) -> None:
+        self._mischief = Mischief(trouble)
+        self._courier = Courier(self._mischief, now, timeout, retries)
+        self.company = Company(trouble.seed, now, plan or Plan(), self._courier.announce)
+        self.people = People(self.company)
+        self._open(state)
+        self._credentials = Credentials(self.company)
+        self.key = self._credentials.new_key()
+        self.token = self._credentials.new_token(self.company.admin_id)
+        self._stop = Event()
+        buckets = Buckets(rate_limit) if rate_limit else None
+        bench = Bench(self.company, self.people, self.deliveries, platform_bookings, self.key)
+        app = create_app(bench, self._credentials, self._mischief, buckets)
+        front = Front(app, self.company, self._mischief, self._stop, state)
+        self._server = _listening(host, port, front)
+        self.url = f"http://{host}:{self._server.port}"
+
+    def _open(self, state: Path | None) -> None:
+        if state and state.exists():
+            self.company.load(state)
+        else:
+            users.create_admin(self.company)
+
+    def serve(self, poll_seconds: float = 0.5) -> None:
+        """Answers until `stop` is called from another thread, which is looked for so often."""
+        self._server.serve_forever(poll_seconds)
+
+    def stop(self) -> None:
+        """Ends `serve`, from another thread."""
+        self._server.shutdown()
+
+    def close(self) -> None:
+        """Ends the rest; what was not sent is not sent any more: see `settle`."""
+        self._stop.set()
+        self._courier.close()
+
+    @property
+    def users(self) -> dict[str, Record]:
+        """Id -> user."""
+        return self.company.users
+
+    @property
+    def meeting_types(self) -> dict[str, Record]:
+        """Id -> meeting type."""
+        return self.company.meeting_types
+
+    @property
+    def appointments(self) -> dict[str, Record]:
+        """Id -> appointment. Delete one, and nobody ever knew it."""
+        return self.company.appointments
+
+    @property
+    def provisional_bookings(self) -> dict[str, Record]:
+        """Id -> booking that waits, or waited."""
+        return self.company.provisional_bookings
+
+    @property
+    def webhooks(self) -> list[Record]:
+        """What is registered."""
+        return list(self.company.webhooks.values())
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Every webhook that was due, whatever became of it."""
+        return self._courier.deliveries
+
+    @property
+    def requests(self) -> Counter[str]:
+        """`GET /v4/meeting-type/{id}` -> how often it was called."""
+        return self._mischief.requests
+
+    @property
+    def trouble(self) -> Trouble:
+        """What goes wrong. Exchange it at any time; the seed of ids stays that of the first."""
+        return self._mischief.trouble
+
+    @trouble.setter
+    def trouble(self, trouble: Trouble) -> None:
+        self._mischief.trouble = trouble
+
+    def answer_next(self, route: str, *acts: Act | None) -> None:
+        """The next calls of a route get these answers.
+
+        Args:
+            route: as in `requests`.
+            acts: for each call an `Answer`; or `fail`, `time_out`, `hang_up`, `rate_limit`, `commit_then_fail` or
+                `commit_then_hang_up`; or None for the true answer.
+        """
+        self._mischief.tell(route, *acts)
+
+    def settle(self, limit: timedelta = PATIENCE) -> None:
+        """Waits until all webhooks that are due were sent, also those that trouble holds back.
+
+        Raises:
+            NotSettled: not within the limit.
+        """
+        self._courier.settle(limit)
+
+    def new_key(self) -> str:
+        """One more platform API key."""
+        return self._credentials.new_key()
+
+    def new_token(self, user_id: str, *capabilities: str) -> str:
+        """A personal access token of a user; with capabilities (`scheduling`, `account`) for nothing else."""
+        return self._credentials.new_token(user_id, frozenset(capabilities) or None)
+
+    def expire(self, credential: str) -> None:
+        """Ends a key or a token."""
+        self._credentials.expire(credential)
+
+
+@contextmanager
+def sandbox(trouble: Trouble | None = None, **options: Any) -> Iterator[Sandbox]:
+    """Runs a stand-in in this process until the block ends; by default without a rate limit.
+
+    Args:
+        trouble: what goes wrong; None for nothing.
+        options: of `Sandbox`.
+    """
+    meetergo = Sandbox(trouble or Trouble(), **options)
+    thread = Thread(target=meetergo.serve, args=(POLL_SECONDS,), name="sandbox", daemon=True)
+    thread.start()
+    try:
+        yield meetergo
+    finally:
+        meetergo.stop()
+        thread.join()
+        meetergo.close()

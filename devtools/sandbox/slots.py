@@ -1,0 +1,130 @@
+"""Slots: the times that a guest may choose from, as `GET /v4/booking-availability` lists them."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field
+
+from devtools.sandbox import meeting_types
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.diary import Diary, Period
+from devtools.sandbox.inputs import Input, Zone
+from devtools.sandbox.refused import Refused, not_found
+from devtools.sandbox.timestamps import moment
+
+
+def _day_or_time(text: str) -> str:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be a valid ISO 8601 date string") from None
+    return text
+
+
+DayOrTime = Annotated[str, AfterValidator(_day_or_time)]
+
+
+class SlotQuery(Input):
+    """The query. `hostIds` or `queueId` is needed, whatever the documents say."""
+
+    repeated: ClassVar[frozenset[str]] = frozenset({"hostIds"})
+
+    meeting_type_id: str
+    start: DayOrTime
+    end: DayOrTime
+    host_ids: list[str] = Field(default_factory=list)
+    queue_id: str | None = None
+    meeting_duration: Annotated[int, Field(ge=5, le=480)] | None = None
+    timezone: Zone | None = None
+    existing_appointment_id: str | None = None
+    calculation_method: Literal["anyone", "everyone"] = "everyone"
+    hide_group_appointments: bool = False
+    troubleshoot: bool = False
+
+
+def offer(company: Company, query: SlotQuery) -> Record:
+    """What the API answers.
+
+    Raises:
+        Refused: nobody is named, or somebody or something that is not there.
+    """
+    if not query.host_ids and not query.queue_id:
+        raise Refused(400, "Expected hostIds or queueId")
+    meeting_type = meeting_types.find(company, query.meeting_type_id)
+    if not query.host_ids or not set(query.host_ids) <= set(company.users):
+        raise not_found("Host")
+    zone = query.timezone or company.users[query.host_ids[0]]["timezone"]
+    within = Period(_time(query.start, zone), _time(query.end, zone))
+    diaries = [Diary(company, host_id, meeting_type, query.existing_appointment_id) for host_id in query.host_ids]
+    spots = [_seen(spot, zone) for spot in _spots(company, meeting_type, diaries, within, query)]
+    days = [{"date": day, "spots": list(group)} for day, group in groupby(spots, lambda spot: spot["startTime"][:10])]
+    return {
+        "timezone": zone,
+        "timeframes": [
+            {"start": _text(hours.start, zone), "end": _text(hours.end, zone)} for hours in diaries[0].hours(within)
+        ],
+        "dates": days,
+        "earliestAvailableDate": days[0]["date"] if days else None,
+    }
+
+
+def _spots(
+    company: Company, meeting_type: Record, diaries: list[Diary], within: Period, query: SlotQuery
+) -> Iterator[Record]:
+    groups = {} if query.hide_group_appointments else group_meetings(company, meeting_type)
+    agree = all if query.calculation_method == "everyone" else any
+    for meeting in _grid(meeting_type, diaries[0], within, query.meeting_duration):
+        is_bookable = agree(diary.is_bookable(meeting) for diary in diaries)
+        group = groups.get(meeting.start)
+        if is_bookable or (group and meeting.start > company.now()):
+            yield {"start": meeting.start, "conflicts": [], "group": group, "spots": meeting_type["spots"]}
+        elif query.troubleshoot:
+            conflicts = [busy for diary in diaries for busy in diary.conflicts(meeting)]
+            yield {"start": meeting.start, "conflicts": conflicts or [meeting], "group": None}
+
+
+def group_meetings(company: Company, meeting_type: Record) -> dict[datetime, Record]:
+    """The group meetings that go on: start -> appointment. None, if this type has one seat only."""
+    if meeting_type["spots"] == 1:
+        return {}
+    return {
+        moment(appointment["start"]): appointment
+        for appointment in company.appointments.values()
+        if appointment["meetingTypeId"] == meeting_type["id"] and not appointment["isCancelled"]
+    }
+
+
+def _grid(meeting_type: Record, diary: Diary, within: Period, minutes: int | None) -> Iterator[Period]:
+    length = timedelta(minutes=minutes or meeting_type["meetingInfo"]["duration"])
+    step = timedelta(minutes=meeting_type["timeslotInterval"])
+    for hours in diary.hours(within):
+        start = hours.start
+        while start + length <= hours.end:
+            if within.start <= start < within.end:
+                yield Period(start, start + length)
+            start += step
+
+
+def _seen(spot: Record, zone: str) -> Record:
+    events = [{"start": _text(busy.start, zone), "end": _text(busy.end, zone)} for busy in spot["conflicts"]]
+    seen: Record = {"startTime": _text(spot["start"], zone), "unavailabilityEvents": events}
+    group = spot["group"]
+    if group:
+        taken = len(group["attendees"])
+        seen["appointment"] = {"id": group["id"], "totalSpots": spot["spots"], "takenSpots": taken}
+    return seen
+
+
+def _time(text: str, zone: str) -> datetime:
+    """A day begins at midnight where the slots are read; so an end that is a day is not included."""
+    if len(text) == len("2026-01-31"):
+        return datetime.combine(date.fromisoformat(text), time.min, ZoneInfo(zone)).astimezone(UTC)
+    time_said = datetime.fromisoformat(text)
+    return (time_said if time_said.tzinfo else time_said.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def _text(time_said: datetime, zone: str) -> str:
+    return time_said.astimezone(ZoneInfo(zone)).isoformat(timespec="milliseconds")

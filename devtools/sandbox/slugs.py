@@ -1,0 +1,28 @@
+"""Slugs: the readable parts of a booking URL."""
+
+import re
+import unicodedata
+from collections.abc import Container
+from itertools import count
+
+from devtools.sandbox.company import Record
+
+SHORTEST = 5
+
+
+def slug_of(text: str, shortest: int = 1) -> str:
+    """What a name looks like in a URL."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-").ljust(shortest, "0")
+
+
+def free_slug(wanted: str, taken: Container[str]) -> str:
+    """The slug, or the first of `slug-2`, `slug-3` and so on that nobody has."""
+    if wanted not in taken:
+        return wanted
+    return next(slug for number in count(2) if (slug := f"{wanted}-{number}") not in taken)
+
+
+def slugs(records: dict[str, Record], **of: str) -> set[str]:
+    """The slugs in use, among the records that have these values."""
+    return {record["slug"] for record in records.values() if of.items() <= record.items()}

@@ -1,0 +1,85 @@
+"""Meeting type templates: made once, then assigned to hosts, each of whom gets a meeting type like it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from devtools.sandbox import meeting_types, users
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.inputs import Input
+from devtools.sandbox.meeting_types import InfoChange, NewInfo, Options, Spots
+from devtools.sandbox.refused import Refused, not_found
+from devtools.sandbox.timestamps import next_text, utc_text
+
+
+class TemplateChange(Input):
+    """The body of `PATCH /v4/meeting-type-template/{id}`."""
+
+    meeting_info: InfoChange | None = None
+    meeting_options: Options | None = None
+    spots: Spots | None = None
+    locations: list[Any] | None = None
+    template_type: Literal["individual", "team"] | None = None
+    queue_type: Literal["simpleRoundRobin", "advancedRoundRobin", "equalDistribution"] | None = None
+    locked_fields: list[str] | None = None
+
+
+class NewTemplate(TemplateChange):
+    """The body of `POST /v4/meeting-type-template/create`."""
+
+    meeting_info: NewInfo
+
+
+class Assignment(Input):
+    """The body of `POST /v4/meeting-type-template/assign/{id}`: documented nowhere but in a recipe, with `userId`."""
+
+    user_id: str | None = None
+    user_ids: list[str] = Field(default_factory=list)
+
+
+def create(company: Company, wanted: NewTemplate) -> Record:
+    """Makes one."""
+    said = wanted.said()
+    now = utc_text(company.now())
+    template_id = company.new_id("template", said["meetingInfo"]["name"])
+    usual = {"meetingOptions": {}, "spots": 1, "locations": [], "templateType": "individual", "queueType": None}
+    stamps = {"companyId": company.id, "createdAt": now, "updatedAt": now}
+    company.templates[template_id] = {"id": template_id, **usual, "lockedFields": [], **said, **stamps}
+    return company.templates[template_id]
+
+
+def find(company: Company, template_id: str) -> Record:
+    """One of them.
+
+    Raises:
+        Refused: there is none.
+    """
+    template = company.templates.get(template_id)
+    if not template:
+        raise not_found("Template")
+    return template
+
+
+def change(company: Company, template: Record, wanted: TemplateChange) -> None:
+    """Takes over what the request said."""
+    said = wanted.said()
+    for name in ("meetingInfo", "meetingOptions"):
+        if name in said:
+            said[name] = template[name] | said[name]
+    template |= said
+    template["updatedAt"] = next_text(template["updatedAt"], company.now())
+
+
+def assign(company: Company, template: Record, wanted: Assignment) -> None:
+    """Makes a meeting type for each host; once more each time it is called.
+
+    Raises:
+        Refused: nobody is named, or somebody who is not there.
+    """
+    user_ids = wanted.user_ids or [wanted.user_id or ""]
+    if "" in user_ids:
+        raise Refused(400, ["userId should not be empty"])
+    hosts = [users.find(company, user_id) for user_id in user_ids]
+    said = {name: template[name] for name in ("meetingInfo", "meetingOptions", "spots", "locations")}
+    for host in hosts:
+        meeting_types.create(company, host["id"], said)

@@ -1,0 +1,137 @@
+"""Users: the company's hosts, each with hours and a first meeting type from the start."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from devtools.sandbox import availabilities, meeting_types
+from devtools.sandbox.availabilities import NewAvailability
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.inputs import Email, Input, Name, Zone
+from devtools.sandbox.meeting_types import FirstMeetingType
+from devtools.sandbox.refused import Refused, not_found, plan_limit
+from devtools.sandbox.slugs import SHORTEST, free_slug, slug_of, slugs
+from devtools.sandbox.timestamps import next_text, utc_text
+
+UserSlug = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=SHORTEST, max_length=100)]
+
+
+class NewUser(Input):
+    """The body of `POST /v4/user`."""
+
+    email: Email
+    given_name: Name
+    family_name: Name
+    timezone: Zone
+    slug: UserSlug | None = None
+    availability: NewAvailability = NewAvailability()
+    meeting_type: FirstMeetingType = FirstMeetingType()
+
+
+class UserChange(Input):
+    """The body of `PATCH /v4/user/{id}`. The e-mail cannot be changed."""
+
+    given_name: Name | None = None
+    family_name: Name | None = None
+    slug: UserSlug | None = None
+
+
+def create(company: Company, wanted: NewUser) -> Record:
+    """Makes a host, and tells of it.
+
+    Returns:
+        What `POST /v4/user` answers.
+
+    Raises:
+        Refused: the e-mail or the slug is taken (its status is not documented: 409 here), or the plan is full.
+    """
+    _check_free(company, wanted)
+    user = _add(company, company.new_id("user", wanted.email.lower()), wanted, "api-platform")
+    company.announce(
+        "new_employee",
+        user["id"],
+        {name: user[name] for name in ("id", "email", "givenName", "familyName", "companyId")}
+        | {"userType": "API_PLATFORM"},
+    )
+    meeting_type = next(item for item in company.meeting_types.values() if item["userId"] == user["id"])
+    return {
+        "userId": user["id"],
+        "availabilityId": availabilities.default_of(company, user["id"])["id"],
+        "meetingTypeId": meeting_type["id"],
+        "bookingUrl": booking_url(company, meeting_type),
+        "companyId": company.id,
+    }
+
+
+def create_admin(company: Company) -> None:
+    """The one who opened the account, who is there from the start."""
+    body = {"email": "owner@example.com", "givenName": "The", "familyName": "Owner", "timezone": "Europe/Berlin"}
+    _add(company, company.admin_id, NewUser.model_validate(body), "standard")
+
+
+def _check_free(company: Company, wanted: NewUser) -> None:
+    if any(user["email"].lower() == wanted.email.lower() for user in company.users.values()):
+        raise Refused(409, "A user with this email already exists")
+    if wanted.slug in slugs(company.users):
+        raise Refused(409, "This slug is already taken")
+    if company.plan.users is not None and len(company.users) >= company.plan.users:
+        raise plan_limit("users")
+
+
+def _add(company: Company, user_id: str, wanted: NewUser, user_type: str) -> Record:
+    full_name = f"{wanted.given_name} {wanted.family_name}"
+    now = utc_text(company.now())
+    user = {
+        "id": user_id,
+        "email": wanted.email,
+        "givenName": wanted.given_name,
+        "familyName": wanted.family_name,
+        "fullName": full_name,
+        "slug": wanted.slug or free_slug(slug_of(full_name, SHORTEST), slugs(company.users)),
+        "timezone": wanted.timezone,
+        "userType": user_type,
+        "picture": None,
+        "companyId": company.id,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    company.users[user_id] = user
+    hours = availabilities.create(company, user_id, wanted.timezone, wanted.availability)
+    first = wanted.meeting_type
+    info = {"name": first.name, "description": "", "duration": first.duration, "channel": first.channel}
+    said = {"meetingInfo": info, "daysIntoFuture": first.days_into_future, "availabilityId": hours["id"]}
+    meeting_types.create(company, user_id, said, first.slug)
+    return user
+
+
+def find(company: Company, user_id: str) -> Record:
+    """One of them.
+
+    Raises:
+        Refused: there is none.
+    """
+    user = company.users.get(user_id)
+    if not user:
+        raise not_found("User")
+    return user
+
+
+def change(company: Company, user: Record, wanted: UserChange) -> None:
+    """Takes over what the request said.
+
+    Raises:
+        Refused: 400 for an empty body, 409 for a slug that somebody else has.
+    """
+    said = wanted.said()
+    if not said:
+        raise Refused(400, ["givenName, familyName or slug should not be empty"])
+    if said.get("slug") in slugs(company.users) - {user["slug"]}:
+        raise Refused(409, "This slug is already taken")
+    user |= said
+    user["fullName"] = f"{user['givenName']} {user['familyName']}"
+    user["updatedAt"] = next_text(user["updatedAt"], company.now())
+
+
+def booking_url(company: Company, meeting_type: Record) -> str:
+    """Where guests book."""
+    return f"{company.booking_base}/{company.users[meeting_type['userId']]['slug']}/{meeting_type['slug']}"

@@ -1,0 +1,135 @@
+"""The view: what the page shows, with what the platform says of each appointment beside it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from devtools.sandbox import appointments, bookings
+from devtools.sandbox.company import Company, Record
+from devtools.sandbox.deliveries import Delivery
+from devtools.sandbox.timestamps import local_text, moment
+
+PlatformBookings = Callable[[], list[dict[str, Any]]]
+"""Reads what the platform knows: rows with `id`, `status`, `starts_at`, `attendees` and `revision`."""
+
+MOST_APPOINTMENTS = 30
+MOST_DELIVERIES = 40
+TOKEN_END = 4
+SHOWN = ("number", "event", "subject", "webhook_id", "at", "outcome", "status", "attempts", "milliseconds", "error")
+
+
+def view(company: Company, deliveries: Sequence[Delivery], platform_bookings: PlatformBookings | None) -> Record:
+    """Everything on the page that changes. The platform is asked before the company is locked."""
+    platform, rows = _platform(platform_bookings)
+    with company.lock:
+        newest = sorted(company.appointments.values(), key=lambda record: moment(record["updatedAt"]), reverse=True)
+        return {
+            "hosts": [_host(company, user) for user in company.users.values()],
+            "appointments": [_appointment(company, record, rows) for record in newest[:MOST_APPOINTMENTS]],
+            "waiting": [
+                _waiting(company, record)
+                for record in company.provisional_bookings.values()
+                if bookings.state(company, record) == "pending"
+            ],
+            "webhooks": [
+                record | {"endpoint": _without_token(record["endpoint"])} for record in company.webhooks.values()
+            ],
+            "deliveries": [_delivery(delivery) for delivery in deliveries[: -MOST_DELIVERIES - 1 : -1]],
+            "platform": platform,
+        }
+
+
+def _platform(platform_bookings: PlatformBookings | None) -> tuple[Record, dict[str, Record]]:
+    if not platform_bookings:
+        return {"state": "absent"}, {}
+    try:
+        rows = {str(row["id"]): row for row in platform_bookings()}
+    except Exception as error:  # whatever database it reads, and however that fails
+        return {"state": "unreadable", "error": type(error).__name__}, {}
+    return {"state": "present"}, rows
+
+
+def _host(company: Company, user: Record) -> Record:
+    types = [record for record in company.meeting_types.values() if record["userId"] == user["id"]]
+    return {
+        "id": user["id"],
+        "name": user["fullName"],
+        "email": user["email"],
+        "timezone": user["timezone"],
+        "path": user["slug"],
+        "meetingTypes": [
+            {name: record[name] for name in ("id", "slug", "spots")} | record["meetingInfo"] for record in types
+        ],
+    }
+
+
+def _appointment(company: Company, record: Record, rows: dict[str, Record]) -> Record:
+    host = company.users[record["hostIds"][0]]
+    row = rows.get(record["id"])
+    return {
+        **{name: record[name] for name in ("id", "start", "end", "isCancelled", "meetingTypeId", "rescheduleCount")},
+        "name": record["meetingInfo"]["name"],
+        "host": host["fullName"],
+        "hostId": host["id"],
+        "timezone": host["timezone"],
+        "isGroup": appointments.is_group(company, record),
+        "guests": [{"id": guest["id"], "name": _called(guest)} for guest in record["attendees"]],
+        "platform": row and _row(row, host["timezone"]),
+        "agrees": row is not None and _agrees(record, row),
+    }
+
+
+def _row(row: Record, zone: str) -> Record:
+    starts_at = _time(row["starts_at"])
+    return {
+        "status": row["status"],
+        "start": starts_at and local_text(starts_at, zone),
+        "guests": [_called(guest) for guest in row["attendees"]],
+        "revision": row["revision"],
+    }
+
+
+def _agrees(record: Record, row: Record) -> bool:
+    return (
+        (row["status"] == "cancelled") == record["isCancelled"]
+        and _time(row["starts_at"]) == moment(record["start"])
+        and sorted(map(_called, row["attendees"])) == sorted(map(_called, record["attendees"]))
+    )
+
+
+def _time(value: Any) -> datetime | None:
+    """Times come as text or not, and without an offset they are UTC."""
+    time = datetime.fromisoformat(value) if isinstance(value, str) else value
+    if not isinstance(time, datetime):
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _called(guest: Record) -> str:
+    return str(guest.get("fullname") or guest.get("email") or guest.get("phone") or "nameless")
+
+
+def _waiting(company: Company, record: Record) -> Record:
+    meeting_type = company.meeting_types.get(record["dto"]["meetingTypeId"])
+    return {
+        "id": record["id"],
+        "type": record["type"],
+        "name": meeting_type["meetingInfo"]["name"] if meeting_type else "",
+        "start": local_text(moment(record["dto"]["start"]), company.users[record["hosts"][0]["id"]]["timezone"]),
+        "guest": _called(record["dto"]["attendee"]),
+    }
+
+
+def _delivery(delivery: Delivery) -> Record:
+    everything = asdict(delivery)
+    return {name: everything[name] for name in SHOWN} | {"held": delivery.fate.is_held}
+
+
+def _without_token(endpoint: str) -> str:
+    """The end of a path may be a secret: its last letters are enough to tell two addresses apart."""
+    parts = urlsplit(endpoint)
+    start, slash, end = parts.path.rpartition("/")
+    short = end if len(end) <= 3 * TOKEN_END else f"…{end[-TOKEN_END:]}"
+    return f"{parts.scheme}://{parts.netloc}{start}{slash}{short}"

@@ -1,0 +1,43 @@
+"""`sandbox`: the stand-in for meetergo, with what our database says of each appointment beside it."""
+
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from devtools.sandbox.command import command
+from models.booking import Booking
+from models.database import Database
+from models.settings import DatabaseSettings
+
+NEWEST = 500
+
+
+@click.pass_context
+def _run(context: click.Context, /, **options: Any) -> None:
+    context.obj = _ours
+    context.forward(command)
+
+
+sandbox = click.Command("sandbox", callback=_run, params=command.params, help=command.help)
+
+
+def _ours() -> list[dict[str, Any]]:
+    settings = DatabaseSettings.load()
+    is_missing = settings.database_file is not None and not settings.database_file.exists()
+    return [] if is_missing else bookings(Database(settings.database_url))
+
+
+def bookings(database: Database) -> list[dict[str, Any]]:
+    """Our newest bookings, as the stand-in's page compares them; closes the database.
+
+    Raises:
+        SQLAlchemyError: the database is away, or has no tables yet.
+    """
+    columns = Booking.id, Booking.status, Booking.starts_at, Booking.attendees, Booking.revision
+    try:
+        with database.reading() as session:
+            rows = session.execute(select(*columns).order_by(Booking.updated_at.desc()).limit(NEWEST))
+            return [dict(row._mapping) for row in rows]
+    finally:
+        database.close()

@@ -1,0 +1,1 @@
+"""Sends sample webhooks and load to a receiver."""

@@ -1,0 +1,95 @@
+"""Traffic: the bodies of a bulk of deliveries, in the order in which they are sent."""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+from devtools.send import samples
+
+Body = dict[str, Any]
+Life = Callable[[str, datetime, datetime], list[Body]]
+
+BETWEEN = timedelta(minutes=1)
+"""From one event of a booking to the next; all of them are over now."""
+
+
+def alike(event: str, booking: str | None, run: str, count: int, now: datetime) -> list[bytes]:
+    """So many samples of one event, no two of the same bytes.
+
+    Args:
+        event: which.
+        booking: what all of them are about; None for a new booking each.
+        run: makes the ids of new bookings new.
+        count: how many.
+        now: the time, UTC.
+    """
+    made = (
+        samples.sample(event, booking or booking_id(run, number), now - timedelta(milliseconds=count - number))
+        for number in range(count)
+    )
+    return [_packed(body) for body in made]
+
+
+def mix(run: str, count: int, now: datetime, dice: Random) -> list[bytes]:
+    """So many deliveries about bookings that are created and then moved, cancelled, or left by a guest, in order."""
+    bodies: list[bytes] = []
+    for number in range(count):
+        life, start = dice.choice(LIVES), now + timedelta(days=dice.randint(1, 30))
+        events = life(booking_id(run, number), start.replace(minute=0, second=0, microsecond=0), now)
+        bodies += [_packed(body) for body in events]
+        if len(bodies) >= count:
+            break
+    return bodies[:count]
+
+
+def repeated(bodies: Sequence[bytes], share: float, dice: Random) -> list[bytes]:
+    """The same, some of them twice: a number of repeats, or a share of all; each repeat follows its first."""
+    count = share if isinstance(share, int) else round(share * len(bodies))
+    times = [1 + count // len(bodies)] * len(bodies)
+    for number in dice.sample(range(len(bodies)), count % len(bodies)):
+        times[number] += 1
+    return [body for body, often in zip(bodies, times, strict=True) for _ in range(often)]
+
+
+def booking_id(run: str, number: int) -> str:
+    """Different from the others at its beginning too, since lists show no more."""
+    return f"sample-{sha256(f'{run} {number}'.encode()).hexdigest()[:12]}"
+
+
+def _moved(booking: str, start: datetime, now: datetime) -> list[Body]:
+    later = start + timedelta(hours=2)
+    return [
+        samples.created(booking, start, now - 3 * BETWEEN),
+        samples.rescheduled(booking, later, now - 2 * BETWEEN, start),
+    ]
+
+
+def _cancelled(booking: str, start: datetime, now: datetime) -> list[Body]:
+    return [samples.created(booking, start, now - 3 * BETWEEN), samples.cancelled(booking, start, now - BETWEEN)]
+
+
+def _moved_and_cancelled(booking: str, start: datetime, now: datetime) -> list[Body]:
+    return [*_moved(booking, start, now), samples.cancelled(booking, start + timedelta(hours=2), now - BETWEEN)]
+
+
+def _left_by_a_guest(booking: str, start: datetime, now: datetime) -> list[Body]:
+    guests = [samples.guest(1), samples.guest(2)]
+    return [
+        samples.created(booking, start, now - 3 * BETWEEN, attendees=guests),
+        samples.attendee_left(booking, start, now - BETWEEN),
+    ]
+
+
+def _kept(booking: str, start: datetime, now: datetime) -> list[Body]:
+    return [samples.created(booking, start, now - 3 * BETWEEN)]
+
+
+LIVES: tuple[Life, ...] = (_kept, _kept, _moved, _moved, _cancelled, _moved_and_cancelled, _left_by_a_guest)
+"""What can become of a booking, as often as it is named."""
+
+
+def _packed(body: Body) -> bytes:
+    return json.dumps(body).encode()
