@@ -23,8 +23,8 @@ from benchmarks.stores import KINDS, Kind, Stores
 from console import wording
 from devtools.processes import wait_until_ready
 from devtools.redis_server import free_port
-from meetergo.address import Addresses
-from models.database import Database
+from runtime.database import Database
+from runtime.signed_address import Addresses
 
 KEY = "benchmark-" * 4
 LINES = 8

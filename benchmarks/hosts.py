@@ -4,8 +4,8 @@ from sqlalchemy import insert
 
 from benchmarks.bodies import host_ids
 from benchmarks.stores import Kind, Stores
-from models.database import Database
 from models.platform_user import PlatformUser
+from runtime.database import Database
 
 
 def add_hosts(database: Database) -> None:

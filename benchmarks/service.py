@@ -17,12 +17,12 @@ from sqlalchemy.engine import make_url
 from benchmarks import load, machine, processor
 from devtools import processes
 from devtools.redis_server import free_port
-from meetergo.address import Addresses
-from models import queue
-from models.database import Database
 from models.delivery import Delivery, Letter, identify
-from models.queue import Bell
-from models.vault import Vault
+from runtime import queue
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import Bell
+from runtime.signed_address import Addresses
 
 KEY = "a-key-of-the-benchmarks-" * 2
 PATH = Addresses([KEY]).path("default")

@@ -14,9 +14,9 @@ from sqlalchemy import create_engine, text
 
 from benchmarks import machine
 from devtools.redis_server import redis_server
-from models import queue
-from models.database import Database
-from models.migration import migrate
+from models.migrate import migrate
+from runtime import queue
+from runtime.database import Database
 
 Kind = Literal["sqlite", "postgresql"]
 KINDS: tuple[Kind, ...] = ("postgresql", "sqlite")

@@ -21,7 +21,7 @@ from console.templates import templates
 from console.users import users
 from console.webhook import webhook
 from devtools.sandbox_command import sandbox
-from models import logs
+from runtime import logs
 
 LOOK = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
 PROVIDER = [api, webhook, users, meeting_types, templates, slots, book, sandbox]

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import click
 
 from console.settings import RegistrationSettings
-from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
 from meetergo.api.errors import Misuse
 from meetergo.api.webhooks import check_endpoint
+from runtime.signed_address import WEBHOOK_PATH, Addresses, mark_of
 
 
 @dataclass(frozen=True)

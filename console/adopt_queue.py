@@ -5,8 +5,8 @@ import click
 from console.consent import ask
 from console.output import as_json, print_json
 from models.other_queues import adopt, left_behind
-from models.queue import Bell
-from models.settings import StoreSettings
+from runtime.queue import Bell
+from runtime.settings import StoreSettings
 
 
 @click.command("adopt-queue")

@@ -11,8 +11,8 @@ from console.output import screen
 from console.rows import Json
 from console.wording import printable
 from models.delivery import Delivery
-from models.failures import Transient
-from models.vault import Vault
+from models.errors import Transient
+from runtime.encryption import Vault
 
 FIRST_BYTES, AND_SOME = 200, 2000
 INDENT, WIDEST = "  ", 110

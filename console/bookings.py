@@ -15,7 +15,7 @@ from console.refresh import refresh
 from console.stores import reading
 from console.timeline import timeline
 from console.wording import age, moment, printable, short, value
-from models import history
+from models import timeline
 from models.booking import Booking
 from models.booking_search import BookingSearch
 from models.platform_user import PlatformUser
@@ -74,7 +74,7 @@ def show(booking_id: str, as_json: bool) -> None:
         known = ids.known_booking_id(session, booking_id)
         booking = session.get(Booking, known)
         host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
-        happened = history.of_booking(session, known)
+        happened = timeline.of_booking(session, known)
     if as_json:
         about = {"booking": rows.of_booking(booking) if booking else None, "host": rows.of_host(host)}
         output.print_json({**about, "timeline": [rows.of_happening(happening) for happening in happened]})

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from console.pace import Pace
 from models.delivery import Delivery
-from models.stop import Stop
+from runtime.stop import Stop
 from worker.repair import Repair
 from worker.selection import PAGE, Chosen, chunks
 

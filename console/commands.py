@@ -22,12 +22,12 @@ from devtools.demo import command
 from devtools.processes import StageFright
 from devtools.redis_server import NoRedisServer
 from devtools.send.command import send
-from models import pulse, queue
-from models.database import Database
-from models.migration import UnusableDatabase, check_encoding
-from models.migration import migrate as migrate_engine
-from models.queue import Bell
-from models.settings import DatabaseSettings, StoreSettings
+from models.migrate import UnusableDatabase, check_encoding
+from models.migrate import migrate as migrate_engine
+from runtime import heartbeat, queue
+from runtime.database import Database
+from runtime.queue import Bell
+from runtime.settings import DatabaseSettings, StoreSettings
 
 
 @click.command()
@@ -68,9 +68,9 @@ def alive(process: str) -> None:
     bell = Bell(StoreSettings.load().redis())
     try:
         runs = (
-            all(pulse.worker_runs(bell.queue(box)) for box in queue.BOXES)
+            all(heartbeat.worker_runs(bell.queue(box)) for box in queue.BOXES)
             if process == "worker"
-            else pulse.task_runs(bell.redis, "sweep")
+            else heartbeat.task_runs(bell.redis, "sweep")
         )
     except RedisError:
         raise click.ClickException("Redis does not answer") from None

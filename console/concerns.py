@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from console.look import Look
 from console.sentences import MIGRATE, first_line, sentence
 from console.wording import count, duration, printable
-from models.pulse import DEATHS_COUNT_FOR
-from models.queue import BOXES, Box
-from models.survey import CLOCK_TOLERANCE, Survey, lacks_tables
+from models.stats import CLOCK_TOLERANCE, Survey, lacks_tables
+from runtime.heartbeat import DEATHS_COUNT_FOR
+from runtime.queue import BOXES, Box
 from worker.schedule import SCHEDULE
 
 NOUNS: dict[Box, tuple[str, str]] = {

@@ -17,7 +17,7 @@ from console.page import next_page, page, paging
 from console.stores import reading
 from console.wording import CONSOLE, age, moment, printable, short
 from models.delivery import Delivery
-from models.settings import SealedStoreSettings
+from runtime.settings import SealedStoreSettings
 
 COLUMNS = [
     Column("delivery"),

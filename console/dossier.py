@@ -17,7 +17,7 @@ from models.booking import BookingChange
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
-from models.vault import Vault
+from runtime.encryption import Vault
 
 ATTEMPTS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", folds=True)]
 NEWS = [Column("id"), Column("news"), Column("channel"), Column("status"), Column("tries"), Column("to", folds=True)]

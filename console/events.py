@@ -13,10 +13,10 @@ from console.sentences import StoreError, sentence
 from console.stores import open_database
 from console.tail import Tail
 from console.timeline import line
-from models.database import Database
 from models.happening import Happening
-from models.settings import DatabaseSettings
-from models.survey import lacks_tables
+from models.stats import lacks_tables
+from runtime.database import Database
+from runtime.settings import DatabaseSettings
 
 EVERY = timedelta(seconds=1)
 

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import click
 from sqlalchemy import select
 
-from models.database import Database
 from models.platform_user import PlatformUser
+from runtime.database import Database
 
 HOST = click.argument("external_id", metavar="EXTERNAL_ID")
 

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from console.settings import StatusSettings
-from models.database import Database
-from models.migration import is_up_to_date
-from models.queue import Bell
-from models.survey import Survey, survey
+from models.migrate import is_up_to_date
+from models.stats import Survey, survey
+from runtime.database import Database
+from runtime.queue import Bell
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from console.patience import let_it_settle
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Ambiguous, Forbidden
 from meetergo.api.results import MeetingType, User
-from models.database import Database
 from models.platform_user import PlatformUser
+from runtime.database import Database
 
 LEFT_OPEN = "meetergo left open whether it made the user and does not list it: run it again later"
 UNKNOWN = "its meetergo_user_id is no user of the company: correct it, or run users sync"

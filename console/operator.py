@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from console.sentences import StoreError, sentence
-from models import logs
+from runtime import logs
 from worker.office import Office, open_office
 from worker.settings import WorkerSettings
 from worker.start import or_exit

@@ -19,7 +19,7 @@ from models.person import Details, Person, identities, person_called
 from models.redis_client import connect
 from models.reencryption import reencrypt
 from models.retention import prune as prune_rows
-from models.settings import RedisUrl, RetentionSettings, StoreSettings, VaultSettings
+from runtime.settings import RedisUrl, RetentionSettings, StoreSettings, VaultSettings
 
 SHOWN = 5
 BUSY_FILE = "other processes read the file of the database, and it keeps old copies meanwhile: run it again"

@@ -9,8 +9,8 @@ from console.sentences import StoreError, sentence
 from console.settings import ProviderSettings
 from meetergo.api import Credential, Meetergo
 from meetergo.api.errors import ApiError, Unauthorised
-from models.database import Database
-from models.settings import DatabaseSettings
+from runtime.database import Database
+from runtime.settings import DatabaseSettings
 
 
 @contextmanager

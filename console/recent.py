@@ -17,7 +17,7 @@ from console.wording import SHORT, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
-from models.settings import DatabaseSettings
+from runtime.settings import DatabaseSettings
 
 MOST = 30
 PATIENCE = timedelta(seconds=2)

@@ -17,10 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.api import BULK_SHARE
 from meetergo.api.errors import ApiError
-from models.database import Database
 from models.drift import Drift
 from models.platform_user import PlatformUser
-from models.queue import Bell
+from runtime.database import Database
+from runtime.queue import Bell
 from worker.findings import Findings
 from worker.reconcile import open_reconciler
 from worker.settings import ReconcileSettings

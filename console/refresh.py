@@ -18,11 +18,11 @@ from console.sentences import StoreError, sentence
 from console.wording import printable
 from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import Unreadable
-from models import pulse
-from models.database import Database
 from models.delivery import Delivery, identify
 from models.drift import drift
-from models.queue import Bell
+from runtime import heartbeat
+from runtime.database import Database
+from runtime.queue import Bell
 from worker.books import Books
 from worker.confirmation import Confirmation
 from worker.reading import Reading
@@ -135,7 +135,7 @@ class Refresher:
         """Until the worker has handled all, or the time is up."""
         until = time.monotonic() + self.patience.total_seconds()
         waiting = [each for each in found if each.delivery_id]
-        if waiting and not pulse.living_workers(self.books.bell.queue("inbox")):
+        if waiting and not heartbeat.living_workers(self.books.bell.queue("inbox")):
             until = 0.0
         while waiting:
             waiting = [each for each in waiting if not self._is_at_rest(each)]

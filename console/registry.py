@@ -10,8 +10,8 @@ from console.addresses import Address, host_of, mark_in
 from meetergo.api import Meetergo
 from meetergo.api.errors import Ambiguous
 from meetergo.api.results import Webhook
-from models.database import Database
 from models.endpoint import Endpoint
+from runtime.database import Database
 
 EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled", "new_employee")
 DESCRIPTION = "meetergo-inbox"

@@ -19,8 +19,8 @@ from console.ids import delivery_ids
 from console.operator import operators_office, signed
 from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
 from console.wording import count
-from models import pulse
 from models.delivery import Delivery
+from runtime import heartbeat
 from worker.office import Office
 from worker.outlook import Outlook
 from worker.rehearsal import rehearse
@@ -168,7 +168,7 @@ def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
 
 def _somebody_works(office: Office) -> bool:
     try:
-        return bool(pulse.living_workers(office.bell.queue("inbox")))
+        return bool(heartbeat.living_workers(office.bell.queue("inbox")))
     except RedisError:
         return False
 

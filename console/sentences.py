@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from console.wording import printable
 from models.redis_client import CannotServe
-from models.survey import lacks_tables
+from models.stats import lacks_tables
 
 MIGRATE = "python -m console migrate"
 WANTS_PASSWORD = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")

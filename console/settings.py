@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from meetergo.address import Addresses
-from models.provider import ApiKey, ApiSettings
 from models.redis_client import InstallationRedis, connect
-from models.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
 from receiver.settings import SignedAddressSettings
+from runtime.api_settings import ApiKey, ApiSettings
+from runtime.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
+from runtime.signed_address import Addresses
 
 
 def _public_url(url: str) -> str:

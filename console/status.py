@@ -14,8 +14,8 @@ from console.output import as_json
 from console.pace import stoppable
 from console.settings import StatusSettings
 from console.stores import open_database
-from models.database import Database
-from models.queue import Bell
+from runtime.database import Database
+from runtime.queue import Bell
 
 PATIENCE = timedelta(seconds=2)
 EVERY = timedelta(seconds=2)

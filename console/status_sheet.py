@@ -13,9 +13,9 @@ from console.look import Look
 from console.output import Column
 from console.rows import Json
 from console.wording import NONE, age, count, moment
-from models.queue import BOXES, Box
 from models.reconciliation import Reconciled
-from models.survey import RATE_OVER, Survey
+from models.stats import RATE_OVER, Survey
+from runtime.queue import BOXES, Box
 from worker.alerts import SIGNS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")

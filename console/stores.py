@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy.orm import Session
 
-from models.database import Database
-from models.settings import DatabaseSettings
+from runtime.database import Database
+from runtime.settings import DatabaseSettings
 
 PATIENCE = timedelta(seconds=20)
 """A search for the text of an error may have to read a whole table."""

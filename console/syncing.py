@@ -7,8 +7,8 @@ from typing import Literal
 
 from console.directory import Directory, booking_url, full_name
 from meetergo.api.results import User
-from models.database import Database
 from models.platform_user import PlatformUser
+from runtime.database import Database
 
 Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished"]
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from models import history
+from models import timeline
 from models.happening import Happening
 
 FEW = 10
@@ -30,16 +30,16 @@ class Tail:
         """What was not read before, in order. The first read begins; each other goes on."""
         if self._from is None:
             return self._begin(session, now)
-        found = history.since(session, self._from)
+        found = timeline.since(session, self._from)
         new = [happening for happening in found if happening.identity not in self._seen]
         self._seen = {happening.identity for happening in found}
         self._from = max(self._from, min(self._from + CATCHING_UP, now - OVERLAP))
         return new
 
     def _begin(self, session: Session, now: datetime) -> list[Happening]:
-        few = history.latest(session, FEW)
+        few = timeline.latest(session, FEW)
         start = self._start or (few[0].at if few else now - OVERLAP)
-        found = history.since(session, start)
+        found = timeline.since(session, start)
         self._seen = {happening.identity for happening in found}
         self._from = max(start, now - OVERLAP)
         return found if self._start else found[-FEW:]

@@ -14,7 +14,7 @@ from console.wording import printable
 from meetergo.api import embed_code
 from meetergo.api.branding import Look
 from models.platform_user import PlatformUser
-from models.settings import DatabaseSettings
+from runtime.settings import DatabaseSettings
 
 TITLES = {"de": "Termin buchen bei {}", "en": "Book an appointment with {}"}
 COLUMNS = [

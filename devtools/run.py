@@ -26,7 +26,7 @@ from models.env_file import environment as environment_of
 from models.parent import dying_with_parent
 from models.private_files import make_private
 from models.redis_client import connect
-from models.settings import OWN_REDIS, stop
+from runtime.settings import OWN_REDIS, stop
 
 HOST = "127.0.0.1"
 STOPPED_BY_CTRL_C = 130

@@ -7,8 +7,8 @@ from sqlalchemy import select
 
 from devtools.sandbox.command import command
 from models.booking import Booking
-from models.database import Database
-from models.settings import DatabaseSettings
+from runtime.database import Database
+from runtime.settings import DatabaseSettings
 
 NEWEST = 500
 

@@ -11,7 +11,7 @@ It may be run again: who is there is not made twice.
 from dataclasses import dataclass
 
 from meetergo.api import FirstMeetingType, Hours, Meetergo, embed_code
-from models.provider import ApiSettings
+from runtime.api_settings import ApiSettings
 
 TIMEZONE = "Europe/Berlin"
 OFFICE = {day: [("09:00", "18:00")] for day in ("monday", "tuesday", "wednesday", "thursday")}

@@ -6,9 +6,9 @@ from typing import Literal
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Model
 from models.delivery import Delivery
 from models.notification import Notification
+from runtime.database import Model
 
 Outcome = Literal["pending", "dead"]
 

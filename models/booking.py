@@ -11,8 +11,6 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, latest_version, time_of
 from meetergo.guests import departed
-from models.bulk import insert_missing
-from models.database import Model, partial_index
 from models.delivery import Delivery
 from models.facts import (
     attendees,
@@ -26,6 +24,8 @@ from models.facts import (
     without_future,
 )
 from models.platform_user import PlatformUser
+from runtime.bulk import insert_missing
+from runtime.database import Model, partial_index
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]

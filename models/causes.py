@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.todo import Todo
+from models.retryable import Todo
 
 FAILS_AGAIN_AFTER = 2
 """A row that failed so often and waits for another try is not just unlucky."""

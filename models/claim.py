@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from models.attempt import FailedAttempt
-from models.database import Database, Model, clock, insert_into, table_of
 from models.delivery import Delivery
 from models.notification import Notification
+from runtime.database import Database, Model, clock, insert_into, table_of
 
 Queue = Literal["inbox", "outbox"]
 Row = Delivery | Notification

@@ -13,7 +13,7 @@ from typing import TypeVar
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from models.database import Database
+from runtime.database import Database
 
 RETRIED = {"40P01", "40001", "55P03"}
 """SQLSTATEs: a deadlock, a serialisation failure, a lock that was not free in time."""

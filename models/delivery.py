@@ -13,9 +13,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, Unreadable
-from models.database import Model, insert_new, partial_index
-from models.todo import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
-from models.vault import Sealed, Vault
+from models.retryable import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
+from runtime.database import Model, insert_new, partial_index
+from runtime.encryption import Sealed, Vault
 
 Source = Literal["webhook", "reconcile"]
 LATE = timedelta(minutes=10)

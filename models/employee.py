@@ -6,9 +6,9 @@ from datetime import datetime
 from sqlalchemy import String, exists, func, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from models.bulk import insert_missing
-from models.database import Model
 from models.platform_user import PlatformUser
+from runtime.bulk import insert_missing
+from runtime.database import Model
 
 LINKED_AT_ONCE = 100
 

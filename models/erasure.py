@@ -20,17 +20,17 @@ from meetergo.guests import Identity
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.contention import in_transaction
-from models.database import Database, Model
 from models.delivery import Delivery
 from models.employee import Employee
+from models.errors import Transient
 from models.facts import ATTENDEE
-from models.failures import Transient
 from models.intervention import Intervention
 from models.notification import Notification
 from models.person import SHORTEST_ID, Details, Person, body_as_json, guests_in, person_called
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
-from models.vault import Vault
+from runtime.database import Database, Model
+from runtime.encryption import Vault
 
 AT_ONCE = 500
 SCRUB_WITHIN = timedelta(seconds=15)

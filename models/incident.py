@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from sqlalchemy import Index, String, or_, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Model, insert_into
+from runtime.database import Model, insert_into
 
 IncidentKind = Literal[
     "deliveries_dead",

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import BookingChange, NewsKind
-from models.bulk import insert_missing
-from models.database import Model
 from models.delivery import LATE, Delivery
-from models.todo import Todo, indexes
+from models.retryable import Todo, indexes
+from runtime.bulk import insert_missing
+from runtime.database import Model
 
 TOLD = (
     "booking_id",

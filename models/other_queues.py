@@ -9,8 +9,8 @@ from rq import Queue, Worker
 from rq.job import Job
 
 from models.own_job import CARRY, OwnJob
-from models.queue import Bell, open_queue
 from models.redis_client import origin_of
+from runtime.queue import Bell, open_queue
 
 NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
 """Before there were prefixes, the queue was called `inbox`."""

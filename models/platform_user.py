@@ -7,7 +7,7 @@ from sqlalchemy import Dialect, Index, String, Text, TypeDecorator, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.database import JSON_VALUE, Model
+from runtime.database import JSON_VALUE, Model
 
 DEFAULT_TIMEZONE = "Europe/Berlin"
 UNMAPPED = "/"

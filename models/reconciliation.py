@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Index, String, Text, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.database import Model, insert_into
+from runtime.database import Model, insert_into
 
 LONGEST = timedelta(hours=1)
 """A run that has not ended by then hangs, or was killed and no other came to its end since."""

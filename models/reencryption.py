@@ -8,10 +8,10 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from models.contention import in_transaction
-from models.database import Database
 from models.delivery import Delivery
-from models.failures import Transient
-from models.vault import Vault
+from models.errors import Transient
+from runtime.database import Database
+from runtime.encryption import Vault
 
 AT_ONCE = 500
 

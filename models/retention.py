@@ -12,12 +12,12 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
 from models.contention import in_transaction
-from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
+from runtime.database import Database
 
 AT_ONCE = 1000
 """Rows of one transaction: few enough that nobody waits for it."""

@@ -12,7 +12,7 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.todo import Status
+from models.retryable import Status
 
 
 @dataclass(frozen=True)

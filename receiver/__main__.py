@@ -10,11 +10,11 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from models import logs
-from models.belongings import leave_behind
-from models.exposition import exposition
 from receiver.process import LONGEST_STOP
 from receiver.settings import ReceiverSettings
+from runtime import logs
+from runtime.belongings import leave_behind
+from runtime.metrics_server import exposition
 
 CONNECTIONS = 4096
 """Open to one server process, busy or not; one beyond it is not heard before another ends."""

@@ -6,9 +6,6 @@ from typing import Any
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from meetergo.address import Addresses
-from models.database import Database
-from models.queue import Bell
 from receiver import health, routes
 from receiver.answers import HANG_UP, INTERNAL_ERROR, refusal, response
 from receiver.async_front import AsyncFront
@@ -18,6 +15,9 @@ from receiver.gate import Gate
 from receiver.health import Readiness
 from receiver.reception import Reception
 from receiver.settings import ReceiverSettings
+from runtime.database import Database
+from runtime.queue import Bell
+from runtime.signed_address import Addresses
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 CONNECTIONS = 5
@@ -52,7 +52,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
         settings.webhook_address_optional,
     )
     if settings.metrics_port:
-        from receiver.meter import Meter, count  # late: see models/exposition.py
+        from receiver.meter import Meter, count  # late: see runtime/metrics_server.py
 
         app.extensions["count"] = count
         app.wsgi_app = Meter(app.wsgi_app)  # type: ignore[method-assign] # as above

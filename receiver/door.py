@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from models.database import Database
 from models.delivery import Delivery, Letter
-from models.queue import Bell
-from models.respite import Respite
-from models.vault import Vault
 from receiver.gate import Admitted
 from receiver.group_commit import GroupCommit
 from receiver.ringer import Ringer
 from receiver.threads import Threads
+from runtime.cooldown import Respite
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import Bell
 
 NOTED_EVERY = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from email.message import Message
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-from meetergo.address import WEBHOOK_PATH, Addresses, mark_of
-from meetergo.signatures import Verifier
 from receiver.answers import HANG_UP, Answer, refusal, send
+from runtime.signatures import Verifier
+from runtime.signed_address import WEBHOOK_PATH, Addresses, mark_of
 
 ADMITTED = "meetergo_inbox.admitted"
 ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"

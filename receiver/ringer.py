@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from threading import Lock, Timer
 
-from models.queue import Bell, Box
+from runtime.queue import Bell, Box
 
 REST = timedelta(milliseconds=20)
 """Between two rings, and so the longest that a worker hears of a delivery later."""

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, abort
 
-from meetergo.address import WEBHOOK_PATH
+from runtime.signed_address import WEBHOOK_PATH
 
 blueprint = Blueprint("webhook", __name__)
 

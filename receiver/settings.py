@@ -8,8 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from meetergo.signatures import MalformedSecret, Verifier
-from models.settings import (
+from runtime.settings import (
     LONGEST_SECONDS,
     AddressSettings,
     CommaSeparated,
@@ -19,6 +18,7 @@ from models.settings import (
     VaultSettings,
     stop,
 )
+from runtime.signatures import MalformedSecret, Verifier
 
 DEFAULT_MAX_BODY = 256 * 1024
 LARGEST_BODY = 64 * 1024 * 1024

@@ -2,11 +2,11 @@
 
 import gc
 
-from models.logs import configure
 from models.parent import stop_with_parent
 from receiver.app import create_app
 from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
+from runtime.logs import configure
 
 configure()
 stop_with_parent()

@@ -13,12 +13,12 @@ from redis import Redis
 from sqlalchemy import text
 
 from devtools.redis_server import redis_server
-from models import queue
-from models.database import Database
-from models.migration import migrate
-from models.queue import Bell
+from models.migrate import migrate
 from models.redis_client import DEFAULT_PREFIX
 from models.tables import Booking
+from runtime import queue
+from runtime.database import Database
+from runtime.queue import Bell
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.

@@ -5,7 +5,7 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import select
 
-from models.database import Database, Model
+from runtime.database import Database, Model
 
 
 def everything(database: Database, redis: Redis) -> tuple[dict[str, list[Any]], dict[bytes, Any]]:

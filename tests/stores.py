@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy import event, text
 
-from models.database import Database
+from runtime.database import Database
 from worker.office import Office
 
 

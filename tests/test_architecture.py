@@ -57,7 +57,7 @@ def test_a_planted_arrow_the_wrong_way_is_found(room: str, planted: str) -> None
 
 
 def test_the_queue_names_jobs_that_exist() -> None:
-    from models import queue
+    from runtime import queue
     from worker import jobs
 
     for path in (queue.EMPTY, queue.TEND, queue.CARRY):

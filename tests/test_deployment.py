@@ -10,9 +10,9 @@ import yaml
 
 from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from devtools.processes import commands
-from models.provider import ApiSettings
-from models.version import VERSION
 from receiver.settings import ReceiverSettings
+from runtime.api_settings import ApiSettings
+from runtime.version import VERSION
 from worker.settings import ScheduleSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from meetergo.address import Addresses
-from meetergo.signatures import Verifier
 from receiver.gate import Gate
+from runtime.signatures import Verifier
+from runtime.signed_address import Addresses
 from tests.fuzz.door import fuzz_door
 from tests.fuzz.lines import fuzz_lines
 from tests.fuzz.report import Report

@@ -22,12 +22,12 @@ from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
 from devtools.send.client import Sender
-from meetergo.address import Addresses
 from models.booking import Booking
-from models.database import Database
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from runtime.database import Database
+from runtime.signed_address import Addresses
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
 PATIENCE = timedelta(seconds=30)

@@ -11,7 +11,7 @@ from redis import Redis
 from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
-from meetergo.address import Addresses
+from runtime.signed_address import Addresses
 from tests.scrape import until
 
 KEYS = "k" * 32

@@ -21,9 +21,9 @@ from devtools.processes import environment, processes, run_to_its_end, wait_unti
 from devtools.redis_server import free_port, redis_server
 from devtools.send import samples
 from devtools.send.client import Sender
-from meetergo.address import WEBHOOK_PATH, Addresses
-from models import queue
-from models.queue import Bell
+from runtime import queue
+from runtime.queue import Bell
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 from tests.scrape import Scrape, free_ports, read, read_until, until
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
-from models import queue
-from models.database import Database
-from models.settings import OURS, RetentionSettings, SealedStoreSettings, Settings
 from receiver.settings import ReceiverSettings
+from runtime import queue
+from runtime.database import Database
+from runtime.settings import OURS, RetentionSettings, SealedStoreSettings, Settings
 from tests.test_deployment import NAMES
 from worker.alerts import open_alerts
 from worker.office import open_office

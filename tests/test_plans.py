@@ -18,11 +18,11 @@ from sqlalchemy import Engine, event, select, text
 from benchmarks.growth.fill import booking_id, fill, host_id
 from devtools.send import samples
 from models import retention
-from models.database import Database
 from models.delivery import DUES, Delivery
-from models.migration import migrate
+from models.migrate import migrate
 from models.notification import Notification
 from models.tables import Booking, BookingChange
+from runtime.database import Database
 from tests.another_database import another_database
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import desk, open_desk

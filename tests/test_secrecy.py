@@ -21,16 +21,16 @@ from devtools.processes import ROOT, environment, processes, wait_until_ready
 from devtools.redis_server import free_port, redis_server
 from devtools.send import samples
 from devtools.send.client import Sender
-from meetergo.address import WEBHOOK_PATH, Addresses
-from meetergo.signatures import Verifier
-from models import queue
-from models.database import Database
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.queue import BOXES, Bell
-from models.respite import RESPITE
-from models.todo import MAX_ATTEMPTS
+from models.retryable import MAX_ATTEMPTS
+from runtime import queue
+from runtime.cooldown import RESPITE
+from runtime.database import Database
+from runtime.queue import BOXES, Bell
+from runtime.signatures import Verifier
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 from tests.redis_content import everything_in
 from tests.secrecy import bodies
 from tests.secrecy.markers import Markers

@@ -2,10 +2,10 @@
 
 import argparse
 
-from models import logs
-from models.belongings import leave_behind
-from models.exposition import exposition
-from models.queue import BOXES
+from runtime import logs
+from runtime.belongings import leave_behind
+from runtime.metrics_server import exposition
+from runtime.queue import BOXES
 from worker.crew import Crew
 from worker.office import open_office
 from worker.settings import WorkerSettings

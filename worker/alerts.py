@@ -13,13 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.causes import Causes
-from models.database import Database
 from models.delivery import Delivery
-from models.failures import Failure, describe
+from models.errors import Failure, describe
 from models.incident import EVENTS, TELLING_LEASE, Incident, IncidentKind, Told
 from models.notification import Notification
-from models.queue import Box
-from models.survey import Rows, Survey, survey
+from models.stats import Rows, Survey, survey
+from runtime.database import Database
+from runtime.queue import Box
 from worker.announcer import fingerprint
 from worker.bulletin import bulletin
 from worker.channels.apprise import AppriseChannel

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange, NewsKind
-from models.failures import Permanent
+from models.errors import Permanent
 from models.notification import Notification
 from models.owners import Owners
 from models.platform_user import PlatformUser

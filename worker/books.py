@@ -7,11 +7,11 @@ from datetime import datetime
 from sqlalchemy import select
 
 from models.booking import Booking
-from models.database import Database
 from models.delivery import Delivery, Letter
 from models.drift import known_bookings
-from models.queue import Bell
-from models.vault import Vault
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import Bell
 from worker.reading import Reading
 
 

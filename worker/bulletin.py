@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from models.causes import Causes
 from models.incident import Incident, IncidentKind
-from models.queue import BOXES, Box
-from models.survey import Rows, Survey
+from models.stats import Rows, Survey
+from runtime.queue import BOXES, Box
 
 NAMES: Mapping[Box, str] = {"inbox": "deliveries", "outbox": "notifications"}
 SINGULAR: Mapping[Box, str] = {"inbox": "delivery", "outbox": "notification"}

@@ -15,9 +15,9 @@ from meetergo.api.errors import Unreadable as UnreadableAnswer
 from meetergo.api.results import Appointment
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.delivery import Source
-from models.failures import Failure, Permanent, Transient
-from models.provider import ApiSettings
-from models.respite import Respite
+from models.errors import Failure, Permanent, Transient
+from runtime.api_settings import ApiSettings
+from runtime.cooldown import Respite
 from worker.diary import Diary, admin_id
 from worker.reading import Reading
 from worker.settings import Mode

@@ -1,4 +1,4 @@
-"""The counters: a tally that Prometheus can read. Import it late: see models/exposition.py."""
+"""The counters: a tally that Prometheus can read. Import it late: see runtime/metrics_server.py."""
 
 from datetime import datetime
 
@@ -7,8 +7,8 @@ from prometheus_client import Counter, Histogram
 
 from models.delivery import Delivery
 from models.notification import Notification
-from models.queue import BOXES
-from models.todo import Status
+from models.retryable import Status
+from runtime.queue import BOXES
 from worker.channels.registry import OPENERS
 from worker.handlers import HANDLERS
 

@@ -25,14 +25,14 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from models.exposition import Exposition
-from models.failures import first_line
+from models.errors import first_line
 from models.outage import STILL_EVERY, Outage
 from models.own_job import REFUSAL, OwnJob, RefusedJob
 from models.parent import stop_with_parent
-from models.queue import JOB_TIMEOUT, Bell, Box, queue_name
 from models.redis_client import InstallationRedis, prefix_of
-from models.stop import Stop
+from runtime.metrics_server import Exposition
+from runtime.queue import JOB_TIMEOUT, Bell, Box, queue_name
+from runtime.stop import Stop
 from worker import identity, recovery
 from worker.stopping import stopping
 

@@ -8,12 +8,12 @@ import structlog
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import load_only
 
-from models.database import Database
 from models.delivery import Delivery
 from models.notification import Notification
-from models.queue import Box
-from models.registry import Registry
-from models.survey import ROWS
+from models.stats import ROWS
+from runtime.database import Database
+from runtime.failed_jobs import Registry
+from runtime.queue import Box
 from worker.office import Office
 
 PAGE = 1000

@@ -10,10 +10,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from models.exposition import tell_build
 from models.incident import KINDS
 from models.redis_only import RedisOnly
-from models.survey import Jobs, Rows, Survey, survey
+from models.stats import Jobs, Rows, Survey, survey
+from runtime.metrics_server import tell_build
 from worker.office import Office
 
 PREFIX = "meetergo_inbox"

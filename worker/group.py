@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
-from models.bulk import insert_all, modified, unflushed, update_all
 from models.delivery import Delivery
 from models.notification import Notification
+from runtime.bulk import insert_all, modified, unflushed, update_all
 from worker.announcer import Announcer
 from worker.handling import finish, handle
 from worker.ledger import Ledger

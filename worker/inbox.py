@@ -17,13 +17,13 @@ from meetergo.events import BookingEvent, Event, Unreadable
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
-from models.database import Database
 from models.delivery import Delivery, Due, Taken
-from models.failures import Failure, Permanent, Transient, describe
+from models.errors import Failure, Permanent, Transient, describe
 from models.incident import Incident
 from models.intervention import BY_RQ, Intervention
-from models.queue import Bell
-from models.vault import Vault
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import Bell
 from worker.confirmation import Answer, Confirmation
 from worker.group import handle_together
 from worker.handling import finish, handle

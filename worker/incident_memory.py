@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from models.database import insert_into
 from models.incident import TELLING_LEASE, WORTH_TELLING, Incident, IncidentKind
 from models.redis_client import key_of
+from runtime.database import insert_into
 
 LASTS = WORTH_TELLING * 7
 TIMES = ("began_at", "calm_since", "ended_at")

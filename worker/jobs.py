@@ -14,9 +14,9 @@ from rq import Retry, get_current_job
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.delivery import Delivery
-from models.failures import Failure
-from models.queue import BOXES, Box, unpack
+from models.errors import Failure
 from models.redis_client import origin_of
+from runtime.queue import BOXES, Box, unpack
 from worker.office import office
 from worker.progress import Progress
 
@@ -68,7 +68,7 @@ def carry(*given: object) -> Retry | None:
     """Stores a body that the receiver could not store, once the database is back.
 
     Args:
-        given: what `models.queue.pack` made of it.
+        given: what `runtime.queue.pack` made of it.
     """
     packed = _checked(given, *[_is_anything] * len(given))  # it is looked at where it is unpacked
     return _or_later("inbox", lambda: _carry(packed))

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
-from models.failures import describe
+from models.errors import describe
 from models.owners import Owners
 from models.platform_user import PlatformUser
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-from models.database import Database
-from models.queue import Bell, Box
+from runtime.database import Database
+from runtime.queue import Bell, Box
 from worker import hook
 from worker.announcer import Announcer
 from worker.confirmation import Confirmation
@@ -70,7 +70,7 @@ def open_office(settings: WorkerSettings) -> Office:
 def _tally(settings: WorkerSettings) -> Tally:
     if not settings.metrics_port:
         return NoTally()
-    from worker.counters import Counters  # late: see models/exposition.py
+    from worker.counters import Counters  # late: see runtime/metrics_server.py
 
     return Counters()
 

@@ -14,12 +14,12 @@ from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.claim import Claim
-from models.database import Database
-from models.failures import Permanent, describe
+from models.errors import Permanent, describe
 from models.intervention import BY_RQ, Intervention
 from models.notification import IS_OVER, IS_SUPERSEDED, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
-from models.queue import Bell
+from runtime.database import Database
+from runtime.queue import Bell
 from worker.announcer import Announcer, message_of
 from worker.channels import Channel, Refused, Unresponsive
 from worker.channels.log import LogChannel

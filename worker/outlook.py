@@ -7,7 +7,7 @@ from typing import Any
 from models.booking import BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
-from models.todo import Status
+from models.retryable import Status
 from worker.selection import Chosen
 
 

@@ -9,11 +9,11 @@ import structlog
 
 from meetergo.api import BULK_SHARE, Meetergo
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
-from models.database import Database
-from models.queue import Bell
 from models.reconciliation import ReconcileCursor, Reconciliation
-from models.stop import Stop
-from models.vault import Vault
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import Bell
+from runtime.stop import Stop
 from worker.books import Books
 from worker.diary import Diaries
 from worker.findings import Findings, Unread

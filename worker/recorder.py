@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from models.failures import describe
+from models.errors import describe
 from models.notification import Notification
 from worker.announcer import Announcer
 from worker.hook import Hook

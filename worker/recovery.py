@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from redis.exceptions import RedisError
 
-from models import pulse
 from models.claim import Claim, Row
-from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident
-from models.queue import Bell, Box
+from runtime import heartbeat
+from runtime.database import Database
+from runtime.queue import Bell, Box
 from worker.settings import WorkerSettings
 
 LEFT_OVER_AFTER = timedelta(seconds=30)
@@ -37,7 +37,7 @@ def after_a_death(worker: str, *, was_violent: bool, pid: int | None = None) -> 
         try:
             if was_violent and pid:
                 with suppress(RedisError):
-                    pulse.note_death(bell.redis, pid)
+                    heartbeat.note_death(bell.redis, pid)
             _recover(database, bell, datetime.now(UTC), worker, LEFT_OVER_AT_START, is_incident=was_violent)
         finally:
             database.close()

@@ -13,7 +13,7 @@ from models.contention import in_transaction
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
-from models.queue import Box
+from runtime.queue import Box
 from worker.office import Office
 from worker.selection import Chosen
 

@@ -10,11 +10,11 @@ from threading import Thread
 
 import structlog
 
-from models import logs, pulse
-from models.database import Database
-from models.exposition import port_of
 from models.retention import prune
-from models.stop import Stop
+from runtime import heartbeat, logs
+from runtime.database import Database
+from runtime.metrics_server import port_of
+from runtime.stop import Stop
 from worker.alerts import alerts
 from worker.filing import file_dead
 from worker.office import Office, open_office
@@ -96,7 +96,7 @@ def _asking_meetergo(settings: ScheduleSettings, stop: Stop) -> Schedule:
 def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:
     port = port_of(settings, "cron")
     if port:
-        from worker.gauges import show  # late: see models/exposition.py
+        from worker.gauges import show  # late: see runtime/metrics_server.py
 
         show(work_place, settings.metrics_host, port)
 
@@ -112,7 +112,7 @@ def _run(name: str, task: Task, work_place: Office, interval: timedelta) -> None
     try:
         task(work_place, datetime.now(UTC))
         redis = work_place.bell.redis
-        pulse.beat(redis, name, pulse.clock(redis) + interval, interval * MISSED_RUNS)
+        heartbeat.beat(redis, name, heartbeat.clock(redis) + interval, interval * MISSED_RUNS)
     except Exception as error:
         log.error("schedule.failed", task=name, error=type(error).__name__)
 

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, Event
 from models.delivery import Delivery
-from models.failures import Failure
-from models.todo import Status
+from models.errors import Failure
+from models.retryable import Status
 from worker.inbox import Inbox
 
 PAGE = 500

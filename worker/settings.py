@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from models.provider import ApiSettings
-from models.settings import (
+from runtime.api_settings import ApiSettings
+from runtime.settings import (
     Account,
     CommaSeparated,
     MetricsSettings,

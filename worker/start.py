@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from meetergo.api.errors import Misuse
-from models.settings import EXIT_BAD_SETTING
+from runtime.settings import EXIT_BAD_SETTING
 from worker.alerts import UnusableAlert
 from worker.channels import UnusableChannel
 from worker.hook import UnusableHook

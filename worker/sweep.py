@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 from models.contention import in_transaction
 from models.delivery import Delivery
 from models.employee import Employee
-from models.failures import describe
+from models.errors import describe
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.queue import Box
-from models.todo import Todo
+from models.retryable import Todo
+from runtime.queue import Box
 from worker.ledger import Ledger
 from worker.office import Office
 from worker.recovery import recover_left_over

@@ -11,11 +11,11 @@ from benchmarks.hosts import add_hosts
 from meetergo import events
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
-from models.database import Database
 from models.delivery import Delivery, Letter
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.vault import Vault
+from runtime.database import Database
+from runtime.encryption import Vault
 
 AT_ONCE = 1_000
 APART = timedelta(milliseconds=1)

@@ -14,7 +14,7 @@ from benchmarks.backroom.contestants import OURS, Contestant
 from benchmarks.backroom.ledger import Wrong
 from benchmarks.running import environment, last_words, running
 from benchmarks.stores import Kind, Stores
-from models.database import Database
+from runtime.database import Database
 
 LOOK_EVERY_SECONDS = 0.05
 SHARE_OF_LOOKING = 20

@@ -6,7 +6,7 @@ from typing import Literal
 
 from benchmarks.door.server import PATH, SECRET
 from benchmarks.stores import KINDS, NAMES, Kind
-from meetergo.address import WEBHOOK_PATH
+from runtime.signed_address import WEBHOOK_PATH
 
 Where = Literal["", "rows", "rq:queue:default", "celery", "dramatiq:default", "arq:queue"]
 """Nowhere, in rows of the database, or in a list or a sorted set of Redis."""

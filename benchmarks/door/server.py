@@ -14,7 +14,7 @@ from benchmarks import machine, running
 from benchmarks.stores import Stores
 from devtools.processes import ROOT
 from devtools.redis_server import free_port
-from meetergo.address import Addresses
+from runtime.signed_address import Addresses
 
 APPS = Path(__file__).parent / "apps"
 INTERPRETERS = {"": Path(sys.executable), "redis5": ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"}

@@ -15,7 +15,7 @@ from benchmarks.door.contestants import Contestant, Where
 from benchmarks.door.server import SECRET, Failed, Running, serving
 from benchmarks.load import Volley
 from benchmarks.stores import Stores
-from models import queue
+from runtime import queue
 
 LINES = 64
 SHEAF = 10_000

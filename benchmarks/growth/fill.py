@@ -11,7 +11,7 @@ from benchmarks.bodies import SMALLEST
 from devtools.send import mix, samples
 from meetergo import events
 from models.booking import Booking
-from models.database import Database
+from runtime.database import Database
 
 RUN = "filled"
 MONTH = timedelta(days=30)

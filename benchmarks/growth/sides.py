@@ -18,7 +18,7 @@ from benchmarks.growth.warm import warm
 from benchmarks.rounds import Rounds, packed
 from benchmarks.service import Look, Lost, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores, checkpoint
-from models.database import Database
+from runtime.database import Database
 
 Size = Literal["few", "many"]
 LINES = 16

@@ -14,7 +14,7 @@ from benchmarks.growth.fill import fill
 from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
 from benchmarks.stores import Kind, Stores
 from devtools import processes
-from models.database import Database
+from runtime.database import Database
 
 LINES, OPEN_LINES = 16, 64
 ROWS = 20_000

@@ -21,13 +21,13 @@ from devtools.demo.webhook_sink import Platform, platform
 from devtools.processes import StageFright, environment, processes, run_to_its_end, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
 from devtools.sandbox.server import Sandbox, sandbox
-from meetergo.address import WEBHOOK_PATH, Addresses
 from models.booking import Booking, BookingChange
-from models.database import Database
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from receiver.settings import DEFAULT_MAX_BODY
+from runtime.database import Database
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 
 PATIENCE = timedelta(seconds=60)
 WORKED_OFF = (Delivery, Notification)

@@ -12,7 +12,7 @@ from typing import Any
 
 import urllib3
 
-from meetergo.signatures import Verifier
+from runtime.signatures import Verifier
 
 PATIENCE_SECONDS = 30
 """meetergo waits this long for an answer."""

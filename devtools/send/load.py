@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from console.pace import Pace
 from devtools.send.client import Answer
-from models.stop import Stop
+from runtime.stop import Stop
 
 PERCENTILES = (50, 95, 99)
 

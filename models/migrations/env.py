@@ -6,9 +6,9 @@ from alembic import context
 from sqlalchemy import Connection
 
 import models.tables  # noqa: F401 - so that all tables are known
-from models.database import Model, Utc, open_engine
-from models.migration import open_for_change
-from models.settings import DatabaseSettings
+from models.migrate import open_for_change
+from runtime.database import Model, Utc, open_engine
+from runtime.settings import DatabaseSettings
 
 
 def migrate() -> None:

@@ -6,7 +6,7 @@ from benchmarks.bodies import moved_bookings
 from benchmarks.growth.fill import booking_id, fill, host_id
 from benchmarks.service import put
 from models.booking import BookingChange
-from models.database import Database
+from runtime.database import Database
 from tests.worker.conftest import desk, open_desk
 from tests.worker.desk import Desk
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmarks.growth.warm import warm
 from benchmarks.service import looking
-from models.database import Database
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import Database
 
 WRITES = """
 import sqlite3, sys

@@ -14,11 +14,11 @@ from console import patience
 from console.__main__ import cli
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.send import samples
-from meetergo.address import Addresses
-from models import logs
-from models.database import Database
 from models.endpoint import Endpoint
 from models.platform_user import PlatformUser
+from runtime import logs
+from runtime.database import Database
+from runtime.signed_address import Addresses
 from tests.console.keyboard import BROKEN
 from tests.worker.conftest import desk, open_desk, provider, three_hosts
 from tests.worker.desk import AT, START, Desk, later, soon

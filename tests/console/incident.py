@@ -23,9 +23,9 @@ from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples
 from devtools.send.client import Sender
 from devtools.send.load import Volley
-from meetergo.address import Addresses
-from models.database import Database
 from models.delivery import identify
+from runtime.database import Database
+from runtime.signed_address import Addresses
 from tests.console import platform_hook
 from tests.console.tmux import PATIENCE_SECONDS, Tmux, tmux
 from tests.faults.receptions import Receptions

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery, identify
-from models.failures import Permanent
+from models.errors import Permanent
 from models.intervention import Intervention
 from tests.console.keyboard import ask, ask_json
 from tests.worker.desk import AT, START, Desk, soon

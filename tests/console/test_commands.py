@@ -11,9 +11,9 @@ from sqlalchemy import inspect
 
 from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
-from meetergo.address import Addresses
-from models.database import Database
 from models.delivery import Delivery
+from runtime.database import Database
+from runtime.signed_address import Addresses
 from tests.worker.desk import Desk
 
 KEYS = "k" * 32

@@ -12,7 +12,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 
 from devtools.sandbox.mischief import Answer
-from models.queue import BOXES, Bell
+from runtime.queue import BOXES, Bell
 from tests.console.keyboard import ask
 from tests.snapshot import rows_of
 from tests.worker.provider import ONE, Provider, webhook

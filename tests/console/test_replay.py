@@ -23,10 +23,10 @@ from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.failures import Permanent
+from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import Notification
-from models.queue import Bell, connect
+from runtime.queue import Bell, connect
 from tests.snapshot import everything, rows_of
 from tests.worker.desk import AT, START, Desk, later, soon
 

@@ -9,7 +9,7 @@ from redis import Redis
 
 from console.replay_notifications import replay_notifications
 from devtools.send import samples
-from models.failures import Permanent
+from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
 from tests.snapshot import everything

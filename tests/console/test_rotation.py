@@ -15,9 +15,9 @@ from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.sandbox.company import Plan
 from devtools.sandbox.server import Sandbox, sandbox
-from meetergo.address import Addresses
 from models.delivery import Delivery
-from models.queue import Bell
+from runtime.queue import Bell
+from runtime.signed_address import Addresses
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 from tests.console.test_webhook import CHANGE, CREATE, REMOVE, plant
 

@@ -25,8 +25,8 @@ from devtools.redis_server import free_port
 from devtools.send import mix
 from devtools.send.load import percentile
 from devtools.send.order import Repeats
-from meetergo.address import WEBHOOK_PATH
 from models.booking import Booking
+from runtime.signed_address import WEBHOOK_PATH
 from tests.scrape import until
 from tests.worker.desk import Desk
 

@@ -18,14 +18,14 @@ from sqlalchemy import Engine, event, update
 
 from console.sentences import sentence
 from devtools.send import samples
-from models import pulse
-from models.database import Database
 from models.delivery import Delivery, Letter
 from models.incident import Incident
-from models.migration import migrate
-from models.queue import BOXES, Bell, connect
+from models.migrate import migrate
 from models.reconciliation import Reconciliation
-from models.vault import Vault
+from runtime import heartbeat
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import BOXES, Bell, connect
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.stores import read_only
@@ -41,7 +41,7 @@ def healthy(desk: Desk, redis: Redis) -> Iterator[Desk]:
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     for task in SCHEDULE:
-        pulse.beat(redis, task, datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
+        heartbeat.beat(redis, task, datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
     yield desk
     worker.register_death()
 
@@ -353,7 +353,7 @@ def test_workers_that_die_are_named_with_how_often(healthy: Desk, redis: Redis) 
         worker = SimpleWorker([queue], connection=redis, serializer=JSONSerializer)
         worker.register_birth()
         redis.hset(worker.key, "pid", pid)
-        pulse.note_death(redis, pid)
+        heartbeat.note_death(redis, pid)
     assert [worker.pid for worker in Worker.all(queue=queue) if worker.pid in (7, 8, 9)] == []
     assert concerns() == [
         (
@@ -382,8 +382,8 @@ def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Desk) 
 
 def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, redis: Redis) -> None:
     schedule._run("sweep", lambda _office, _now: None, desk.office, timedelta(seconds=15))
-    moment = pulse.next_runs(redis)["sweep"]
-    assert timedelta(0) < moment - pulse.clock(redis) <= timedelta(seconds=15)
+    moment = heartbeat.next_runs(redis)["sweep"]
+    assert timedelta(0) < moment - heartbeat.clock(redis) <= timedelta(seconds=15)
 
 
 def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Desk, redis_url: str) -> None:

@@ -2,9 +2,9 @@
 
 from sqlalchemy import create_engine, make_url, text
 
-from models.database import Database
 from models.delivery import Delivery
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import Database
 from tests.faults.databases import Cluster, Postgresql, ReplicatedPostgresql, Sqlite
 from tests.faults.house import House, living
 from tests.faults.outages import LONG

@@ -11,10 +11,10 @@ from redis import Redis
 from rq import Queue, Worker
 
 from devtools import redis_server
-from models import queue
 from models.installation import default_prefix
-from models.queue import Bell
 from models.redis_client import DEFAULT_PREFIX
+from runtime import queue
+from runtime.queue import Bell
 from tests.redis_pair import SERVICE, redis_pair, sentinel
 from tests.tcp_proxy import proxy
 

@@ -5,13 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 from string import Template
 
-from models.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
 from models.notification import SEND_LEASE
-from models.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT
 from models.redis_client import REDIS_TIMEOUT_SECONDS
-from models.todo import FIRST_BACKOFF, OWN_JOB_GRACE
+from models.retryable import FIRST_BACKOFF, OWN_JOB_GRACE
 from receiver.__main__ import CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT
+from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
+from runtime.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT
 from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
 from tests.faults.verdict import Verdict
 from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL

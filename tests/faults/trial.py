@@ -13,12 +13,12 @@ from random import Random
 from devtools.processes import environment, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
-from meetergo.address import Addresses
-from models.database import Database
-from models.migration import migrate
+from models.migrate import migrate
 from models.platform_user import PlatformUser
 from models.redis_client import DEFAULT_PREFIX
-from models.vault import Vault
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.signed_address import Addresses
 from tests.faults import house, redis_server, sinks, verdict
 from tests.faults.catalogue import Fault
 from tests.faults.databases import Store

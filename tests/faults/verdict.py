@@ -15,11 +15,11 @@ from devtools.send import samples
 from meetergo import events
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
-from models.database import Database
 from models.delivery import Delivery, identify
 from models.notification import Notification
-from models.todo import ENDED_ITS_WORKER
-from models.vault import Vault
+from models.retryable import ENDED_ITS_WORKER
+from runtime.database import Database
+from runtime.encryption import Vault
 from tests.faults.death import DEADLY_NEWS
 from tests.faults.ledger import Ledger
 from tests.faults.receptions import Receptions

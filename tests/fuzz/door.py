@@ -12,14 +12,14 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
-from models import queue
-from models.database import Database
 from models.delivery import identify
-from models.migration import migrate
-from models.queue import Bell
+from models.migrate import migrate
 from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
+from runtime import queue
+from runtime.database import Database
+from runtime.queue import Bell
 from tests.fuzz.corpus import WORDS
 from tests.fuzz.knock import MAX_BODY, Knock, knocker
 from tests.fuzz.mutation import Mutator

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
-from meetergo.address import WEBHOOK_PATH
-from meetergo.signatures import Verifier
+from runtime.signatures import Verifier
+from runtime.signed_address import WEBHOOK_PATH
 from tests.fuzz.corpus import kept
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.signed import SECRET, Signed

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from random import Random
 
-from meetergo.address import WEBHOOK_PATH
+from runtime.signed_address import WEBHOOK_PATH
 from tests.fuzz.corpus import WORDS, kept
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.report import Report

@@ -6,8 +6,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from meetergo.address import Addresses
-from meetergo.signatures import Headers, Verifier
+from runtime.signatures import Headers, Verifier
+from runtime.signed_address import Addresses
 from tests.fuzz.corpus import WORDS, kept
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.report import Report

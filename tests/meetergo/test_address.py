@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import Signer
 
-from meetergo.address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 
 OLD, NEW, OTHER = "old-" * 8, "new-" * 8, "other" * 8
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meetergo.signatures import DEFAULT_HEADERS, Verifier
+from runtime.signatures import DEFAULT_HEADERS, Verifier
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TIME = str(int(NOW.timestamp()))

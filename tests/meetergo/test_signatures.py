@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from meetergo.signatures import DEFAULT_HEADERS, MalformedSecret, Verifier
+from runtime.signatures import DEFAULT_HEADERS, MalformedSecret, Verifier
 from tests.payloads import FIXTURES
 
 OURS = {"standard-webhooks": "standard", "stripe": "timestamped", "github": "hex", "shopify": "base64"}

@@ -7,8 +7,8 @@ from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
-from models.bulk import insert_all, insert_missing, modified, unflushed, update_all
-from models.database import Database
+from runtime.bulk import insert_all, insert_missing, modified, unflushed, update_all
+from runtime.database import Database
 
 NOW = datetime(2024, 1, 15, 8, tzinfo=UTC)
 LATER = datetime(2024, 1, 16, 8, tzinfo=UTC)

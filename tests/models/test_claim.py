@@ -8,12 +8,12 @@ from sqlalchemy import select, update
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
-from models.database import Database
 from models.delivery import Delivery, Letter
-from models.migration import migrate
+from models.migrate import migrate
 from models.notification import Notification
-from models.todo import ENDED_ITS_WORKER, MAX_CRASHES
-from models.vault import Sealed
+from models.retryable import ENDED_ITS_WORKER, MAX_CRASHES
+from runtime.database import Database
+from runtime.encryption import Sealed
 
 NOW = datetime.now(UTC)
 AGE = timedelta(seconds=5)

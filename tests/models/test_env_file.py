@@ -105,7 +105,7 @@ def test_what_is_not_a_setting_of_ours_reaches_the_libraries_and_the_hook(tmp_pa
     secret = "ak_live:" + "x" * 40
     write(tmp_path, f"PYTHONPATH=platform\nDJANGO_SETTINGS_MODULE=site#1\nMEETERGO_API_KEY={secret}\n")
     code = (
-        "import os; from models.settings import DatabaseSettings; DatabaseSettings.load(); import inbox_hook_of_ours;"
+        "import os; from runtime.settings import DatabaseSettings; DatabaseSettings.load(); import inbox_hook_of_ours;"
         "print(inbox_hook_of_ours.FOUND, os.environ['DJANGO_SETTINGS_MODULE'], os.environ.get('MEETERGO_API_KEY'))"
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}

@@ -10,14 +10,15 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from models import endpoint, pulse
+from models import endpoint
 from models.delivery import Letter
 from models.installation import default_prefix, origin
 from models.other_queues import Adopted, adopt, left_behind
-from models.queue import BOXES, CARRY, Bell, connect
-from models.registry import Registry
-from models.settings import StoreSettings
-from models.vault import Vault
+from runtime import heartbeat
+from runtime.encryption import Vault
+from runtime.failed_jobs import Registry
+from runtime.queue import BOXES, CARRY, Bell, connect
+from runtime.settings import StoreSettings
 from worker.turn import turn
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -88,7 +89,7 @@ def everything(bell: Bell) -> None:
         bell.ring(box)
         bell.file(box, "1" if box == "outbox" else "a" * 64, "KeyError")
     bell.note_arrival("mark", NOW)
-    pulse.beat(bell.redis, "sweep", NOW, NOW - NOW.replace(hour=2))
+    heartbeat.beat(bell.redis, "sweep", NOW, NOW - NOW.replace(hour=2))
 
 
 def test_every_name_carries_the_prefix(two: Callable[[str], Bell], redis: Redis) -> None:
@@ -105,8 +106,8 @@ def test_nothing_of_one_is_seen_by_the_other(two: Callable[[str], Bell], redis: 
         assert list(Registry(theirs, box).pages(10)) == []
         assert theirs.queue(box).failed_job_registry.count == 0
     assert endpoint.last_came_by(theirs.redis, "mark") is None
-    assert pulse.next_runs(theirs.redis) == {}
-    assert not pulse.task_runs(theirs.redis, "sweep")
+    assert heartbeat.next_runs(theirs.redis) == {}
+    assert not heartbeat.task_runs(theirs.redis, "sweep")
     with turn(mine.redis, "reconcile"), turn(theirs.redis, "reconcile"):
         pass
     before = sorted(redis.keys())  # type: ignore[type-var, arg-type]

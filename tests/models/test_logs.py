@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 import structlog
 
-from models import logs
+from runtime import logs
 
 EVIL = "b1\x1b[2J\x1b]0;title\x07\r\nfake line\x9b31m\u202egnol\x7f"
 

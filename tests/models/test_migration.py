@@ -13,8 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from benchmarks.growth.fill import fill
-from models.database import Database, Model
-from models.migration import FOLDER, migrate, open_for_change
+from models.migrate import FOLDER, migrate, open_for_change
+from runtime.database import Database, Model
 from tests.another_database import another_database
 
 ROWS = 20

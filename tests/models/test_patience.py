@@ -12,8 +12,8 @@ from sqlalchemy import delete, text
 from sqlalchemy.exc import OperationalError
 
 from models.booking import Booking
-from models.database import ROUND_TRIP, Database
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import ROUND_TRIP, Database
 
 STATEMENT_TIMEOUT = timedelta(seconds=1)
 ROUNDS, BUSY_SECONDS, GAP_SECONDS = 40, 0.045, 0.006
@@ -69,7 +69,7 @@ def test_who_waits_for_sqlite_comes_in_when_somebody_who_writes_all_the_time_tak
 
 
 def test_who_waits_for_sqlite_too_long_hears_why(sqlite: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.database.SQLITE_BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("runtime.database.SQLITE_BUSY_TIMEOUT_SECONDS", 0.1)
     with sqlite.transaction() as session:
         session.execute(delete(Booking))
         with pytest.raises(OperationalError, match="database is locked"), sqlite.transaction() as other:
@@ -82,7 +82,7 @@ def test_who_waits_for_sqlite_too_long_hears_why(sqlite: Database, monkeypatch: 
 def test_what_is_wrong_with_sqlite_but_not_its_lock_is_said_at_once(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.database.SQLITE_BUSY_TIMEOUT_SECONDS", 30)
+    monkeypatch.setattr("runtime.database.SQLITE_BUSY_TIMEOUT_SECONDS", 30)
     read_only = Database(f"sqlite:///file:{sqlite.engine.url.database}?mode=ro&uri=true")
     started = time.monotonic()
     with pytest.raises(OperationalError, match="readonly"), read_only.transaction() as session:

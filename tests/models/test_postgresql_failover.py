@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.database import Database
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import Database
 from tests.postgresql_pair import postgresql_pair
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from meetergo.api import UnusableKey
-from models.provider import ApiSettings
+from runtime.api_settings import ApiSettings
 
 KEY = "ak_live:550e8400-e29b-41d4-a716-446655440000:made-up-secret"
 

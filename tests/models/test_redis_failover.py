@@ -9,10 +9,10 @@ from threading import Timer
 import pytest
 
 from models.delivery import Letter
-from models.queue import Bell
 from models.redis_client import CannotServe, connect
-from models.settings import StoreSettings
-from models.vault import Vault
+from runtime.encryption import Vault
+from runtime.queue import Bell
+from runtime.settings import StoreSettings
 from tests.redis_pair import SERVICE, RedisPair, redis_pair, sentinel, until
 from tests.tcp_proxy import proxy
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from redis.exceptions import ConnectionError as RedisAway
 
-from models.queue import Bell, connect
+from runtime.queue import Bell, connect
 from tests.tcp_proxy import _pump
 
 

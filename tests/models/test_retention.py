@@ -8,8 +8,8 @@ from sqlalchemy import Connection, event, text
 
 from benchmarks.growth.fill import fill
 from models import retention
-from models.database import Database
 from models.retention import prune
+from runtime.database import Database
 
 KEEP = {"done": timedelta(days=1), "dead": timedelta(days=1)}
 OLD = 60

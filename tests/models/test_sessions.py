@@ -8,9 +8,9 @@ from sqlalchemy import create_engine, select, text
 from sqlalchemy.exc import OperationalError
 
 from models.booking import Booking
-from models.database import EARLIEST, LATEST, Database
 from models.delivery import Delivery
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import EARLIEST, LATEST, Database
 from tests.another_database import another_database
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)

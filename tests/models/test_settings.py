@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from models.settings import AddressSettings, DatabaseSettings, StoreSettings
+from runtime.settings import AddressSettings, DatabaseSettings, StoreSettings
 
 KEYS = ["old-key-" * 4, "new-key-" * 4]
 NAMES = "DATABASE_URL", "REDIS_URL", "WEBHOOK_KEYS", "WEBHOOK_ACCOUNT"

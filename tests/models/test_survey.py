@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
-from models import pulse, queue
-from models.database import Database
-from models.queue import Bell
-from models.survey import Rows, survey
+from models.stats import Rows, survey
+from runtime import heartbeat, queue
+from runtime.database import Database
+from runtime.queue import Bell
 from tests.worker.desk import Desk
 
 NOW = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
@@ -38,7 +38,7 @@ def test_it_counts_what_waits_what_is_done_and_what_is_dead(desk: Desk) -> None:
 
 
 def test_it_knows_when_the_schedule_runs_next(database: Database, bell: Bell, redis: Redis) -> None:
-    pulse.beat(redis, "sweep", NOW + timedelta(seconds=15), timedelta(minutes=1))
+    heartbeat.beat(redis, "sweep", NOW + timedelta(seconds=15), timedelta(minutes=1))
     assert survey(database, bell, NOW).next_runs == {"sweep": NOW + timedelta(seconds=15)}
 
 

@@ -3,8 +3,8 @@
 import pytest
 from cryptography.fernet import Fernet
 
-from models.failures import Transient
-from models.vault import Sealed, Vault, name_of
+from models.errors import Transient
+from runtime.encryption import Sealed, Vault, name_of
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 BODY = b'{"secret": "s3cr3t"}'

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.database import Database
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import Database
 from tests.another_database import another_database
 from tests.stores import read_only
 

@@ -10,12 +10,12 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
-from meetergo.address import Addresses
-from models.database import Database
 from models.redis_client import DEFAULT_PREFIX
 from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
+from runtime.database import Database
+from runtime.signed_address import Addresses
 from tests.redis_content import everything_in
 
 OLD_KEY, KEY = "old-key-" * 4, "new-key-" * 4

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from devtools.processes import ROOT, wait_until_ready
 from devtools.redis_server import free_port
-from models.database import Database
-from models.migration import migrate
+from models.migrate import migrate
+from runtime.database import Database
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 
 PATIENCE_SECONDS = 60

@@ -10,10 +10,10 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
-from meetergo.address import Addresses
-from models.database import Database
 from models.endpoint import last_came_by
 from models.tables import Delivery
+from runtime.database import Database
+from runtime.signed_address import Addresses
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 

@@ -10,7 +10,7 @@ from flask import Flask
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from meetergo.address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY, MakeApp
 

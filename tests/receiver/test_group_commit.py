@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event, Lock
 
-from models.database import Database
 from models.delivery import Delivery, Letter
-from models.vault import Vault
 from receiver.group_commit import GroupCommit
+from runtime.database import Database
+from runtime.encryption import Vault
 
 NOW = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
 VAULT = Vault([])

@@ -12,8 +12,8 @@ from flask import Flask
 from sqlalchemy import text
 
 from devtools.redis_server import free_port
-from models.database import Database
 from receiver.health import FRESH, Readiness
+from runtime.database import Database
 from tests.receiver.conftest import ADDRESS, MakeApp
 
 PATIENCE_SECONDS = 20

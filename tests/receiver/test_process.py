@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meetergo.address import WEBHOOK_PATH
+from runtime.signed_address import WEBHOOK_PATH
 from tests.environs import environments
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY

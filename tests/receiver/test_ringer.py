@@ -4,8 +4,8 @@ import threading
 import time
 from datetime import timedelta
 
-from models.queue import Box
 from receiver.ringer import Ringer
+from runtime.queue import Box
 
 PATIENCE_SECONDS = 20
 LONG = timedelta(seconds=1)

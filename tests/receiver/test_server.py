@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 import urllib3
 
-from meetergo.address import WEBHOOK_PATH
 from receiver.__main__ import HEAD_DEADLINE
+from runtime.signed_address import WEBHOOK_PATH
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS
 from tests.receiver.process import MAX_BODY, Process, chunk, hear, receiver_process, request

@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from meetergo.address import WEBHOOK_PATH, Addresses
-from meetergo.signatures import Verifier
+from runtime.signatures import Verifier
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 

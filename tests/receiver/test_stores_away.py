@@ -17,10 +17,10 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import text
 
 from devtools.redis_server import free_port
-from models.database import Database
-from models.queue import unpack
-from models.respite import RESPITE
-from models.vault import Vault
+from runtime.cooldown import RESPITE
+from runtime.database import Database
+from runtime.encryption import Vault
+from runtime.queue import unpack
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 

@@ -7,7 +7,7 @@ import pytest
 from redis import Redis
 
 from devtools.sandbox.server import sandbox
-from models.database import Database
+from runtime.database import Database
 from tests.worker.desk import Desk
 from tests.worker.provider import Provider
 from worker.office import Office, office

@@ -12,13 +12,13 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import select, update
 
 from devtools.send import samples
-from models.database import Database
 from models.delivery import Delivery
 from models.incident import CALM, TELLING_LEASE, WORTH_TELLING, Incident
 from models.notification import Notification
-from models.queue import BOXES, Bell
 from models.reconciliation import Reconciliation
-from models.survey import survey
+from models.stats import survey
+from runtime.database import Database
+from runtime.queue import BOXES, Bell
 from tests.worker.desk import AT, START, Desk
 from tests.worker.operators import Operators, operators
 from worker import schedule

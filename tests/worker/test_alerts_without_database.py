@@ -9,12 +9,13 @@ from redis import Redis
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
-from models import queue, redis_only
+from models import redis_only
 from models.delivery import Delivery, Letter
 from models.incident import CALM, CALM_AFTER_EVENT, Incident
-from models.queue import BOXES, Bell
 from models.redis_only import RedisOnly
-from models.survey import survey
+from models.stats import survey
+from runtime import queue
+from runtime.queue import BOXES, Bell
 from tests.stores import gone, read_only
 from tests.worker.desk import Desk
 from tests.worker.operators import Operators, operators

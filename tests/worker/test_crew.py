@@ -16,14 +16,14 @@ from rq import Worker
 
 from devtools.processes import environment
 from devtools.send import samples
-from models import pulse, queue
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
 from models.incident import Incident
-from models.queue import Bell
-from models.todo import ENDED_ITS_WORKER
-from models.version import VERSION
+from models.retryable import ENDED_ITS_WORKER
+from runtime import heartbeat, queue
+from runtime.queue import Bell
+from runtime.version import VERSION
 from tests.environs import environments
 from tests.scrape import free_ports, read, read_until
 from tests.worker.desk import AT, START, Desk
@@ -136,8 +136,8 @@ def test_who_dies_is_replaced_and_the_work_goes_on(desk: Desk, tmp_path: Path) -
         desk.office.bell.ring("inbox")
         until(lambda: desk.all(Booking))
         queue = desk.office.bell.queue("inbox")
-        assert first.pid not in {worker.pid for worker in pulse.living_workers(queue)}
-        assert pulse.deaths(desk.office.bell.redis) == {queue.name: 1}
+        assert first.pid not in {worker.pid for worker in heartbeat.living_workers(queue)}
+        assert heartbeat.deaths(desk.office.bell.redis) == {queue.name: 1}
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
 

@@ -21,7 +21,7 @@ from models.intervention import Intervention
 from models.notification import Notification
 from models.person import person_called
 from models.platform_user import PlatformUser
-from models.vault import Vault
+from runtime.encryption import Vault
 from tests.worker.desk import AT, START, Desk, later
 from tests.worker.test_privacy import everything
 

@@ -16,15 +16,15 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import delete, update
 
 from devtools.send import samples
-from models import queue
 from models.delivery import Delivery
-from models.failures import Permanent, Transient
+from models.errors import Permanent, Transient
 from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
-from models.queue import BOXES, Bell, Box
 from models.retention import prune
 from models.search import Search
-from models.survey import ROWS
+from models.stats import ROWS
+from runtime import queue
+from runtime.queue import BOXES, Bell, Box
 from tests.redis_content import everything_in
 from tests.snapshot import content_of
 from tests.worker.desk import AT, START, Desk

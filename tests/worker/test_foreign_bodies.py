@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from models.delivery import Delivery, Letter
-from models.queue import Bell, connect, pack
-from models.vault import Vault
+from runtime.encryption import Vault
+from runtime.queue import Bell, connect, pack
 from tests.worker.desk import AT, Desk
 from tests.worker.test_refused_jobs import failed, reason, work
 

@@ -14,10 +14,10 @@ from devtools.send import mix, samples
 from meetergo.events import BookingEvent
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
-from models.database import Database
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from runtime.database import Database
 from tests.models.test_booking import STORIES
 from tests.worker.desk import AT, START, Desk
 from worker import handling

@@ -15,12 +15,12 @@ from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.claim import Claim
 from models.delivery import Delivery, Letter
-from models.failures import Permanent
+from models.errors import Permanent
 from models.incident import Incident
-from models.migration import migrate
+from models.migrate import migrate
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.todo import MAX_ATTEMPTS
+from models.retryable import MAX_ATTEMPTS
 from tests.another_database import another_database
 from tests.worker.desk import AT, START, Desk, later
 from worker.handling import HANDLERS

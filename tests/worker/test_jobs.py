@@ -17,10 +17,10 @@ from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, Letter
 from models.own_job import REFUSAL
-from models.queue import Box, pack
 from models.redis_client import origin_of
-from models.todo import OWN_JOB_GRACE
-from models.vault import Vault
+from models.retryable import OWN_JOB_GRACE
+from runtime.encryption import Vault
+from runtime.queue import Box, pack
 from tests.redis_content import everything_in
 from tests.worker.desk import AT, START, Desk
 from worker import jobs

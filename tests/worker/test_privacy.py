@@ -20,7 +20,7 @@ from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.retention import AT_ONCE, prune
-from models.vault import name_of
+from runtime.encryption import name_of
 from tests.worker.desk import AT, START, Desk, later
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()

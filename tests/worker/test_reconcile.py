@@ -9,7 +9,7 @@ from devtools.sandbox.mischief import Answer
 from devtools.sandbox.trouble import Trouble
 from models.booking import Booking
 from models.delivery import Delivery
-from models.failures import Permanent
+from models.errors import Permanent
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
 from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook

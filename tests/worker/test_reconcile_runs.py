@@ -18,7 +18,7 @@ from devtools.processes import processes
 from meetergo.api.results import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
-from models.stop import Stop
+from runtime.stop import Stop
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.diary import Diary
 from worker.reconcile import TURN, reconcile_by_the_clock

@@ -7,11 +7,11 @@ from redis import Redis
 from rq import SimpleWorker
 from rq.job import Job
 
-from models import queue
 from models.notification import SEND_LEASE
-from models.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, Bell, connect
 from models.redis_client import REDIS_TIMEOUT_SECONDS
-from models.todo import OWN_JOB_GRACE
+from models.retryable import OWN_JOB_GRACE
+from runtime import queue
+from runtime.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, Bell, connect
 from tests.worker.desk import Desk
 from worker.channels.mail_server import TIMEOUT as MAIL_TIMEOUT
 from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew

@@ -14,7 +14,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer, PickleSerializer
 
 from models.delivery import Delivery
-from models.queue import Bell
+from runtime.queue import Bell
 from tests.worker.desk import Desk
 from worker.crew import BoxWorker
 

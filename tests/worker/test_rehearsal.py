@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from devtools.send import samples
 from models.booking import Booking, BookingChange
-from models.database import Model
 from models.delivery import Delivery
-from models.failures import Permanent
+from models.errors import Permanent
 from models.notification import Notification
 from models.search import Search
+from runtime.database import Model
 from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
 from tests.worker.test_convergence import BOOKINGS, KINDS, MINUTES, body

@@ -10,7 +10,7 @@ import pytest
 from devtools.demo.webhook_sink import platform
 from devtools.send import samples
 from models.delivery import Delivery
-from models.failures import Permanent
+from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import Notification
 from models.search import Search

@@ -15,15 +15,15 @@ from sqlalchemy.exc import DBAPIError
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.contention import in_transaction, retried
-from models.database import Database
 from models.delivery import Delivery
 from models.erasure import erase
-from models.failures import Transient
+from models.errors import Transient
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
-from models.vault import Vault, name_of
+from runtime.database import Database
+from runtime.encryption import Vault, name_of
 from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
 from worker.office import Office, open_office

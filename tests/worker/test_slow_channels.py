@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from devtools.send import samples
 from models.claim import Claim
-from models.failures import Permanent, Transient
+from models.errors import Permanent, Transient
 from models.notification import Notification
 from tests.worker.desk import AT, START, Desk
 from worker import stopping as stopping_module

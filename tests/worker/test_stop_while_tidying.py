@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 from rq.worker.base import BaseWorker
 
-from models.queue import connect
+from runtime.queue import connect
 from worker import crew, stopping
 from worker.crew import BoxWorker
 

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from devtools.send import mix
-from models.database import Database
 from models.delivery import Delivery
+from runtime.database import Database
 from tests.worker.desk import Desk
 
 COUNT = 150

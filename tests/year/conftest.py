@@ -10,7 +10,7 @@ import pytest
 from devtools.processes import processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.sandbox.trouble import Trouble
-from meetergo.address import Addresses
+from runtime.signed_address import Addresses
 from tests.worker.conftest import open_desk, provider
 from tests.worker.provider import Provider
 from tests.year.year import Year

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from meetergo.retry_after import wait
-from models.failures import Permanent, Transient
+from models.errors import Permanent, Transient
 
 WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: the client errors that pass."""

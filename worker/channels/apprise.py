@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.failures import Transient
+from models.errors import Transient
 from worker.channels.channel import Message, Unresponsive
 from worker.channels.letter import Letter
 from worker.channels.untrusted import one_line, unmarked, web_link

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from models.booking import NewsKind
-from models.failures import Transient
+from models.errors import Transient
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from email.utils import getaddresses
 from typing import Any
 from urllib.parse import unquote
 
-from models.failures import Permanent
+from models.errors import Permanent
 from worker.channels.channel import Message
 from worker.channels.invitation import Invitation
 from worker.channels.letter import Letter

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from models.failures import Failure, Permanent, Transient
+from models.errors import Failure, Permanent, Transient
 from worker.channels.channel import Unresponsive
 from worker.deadline import Deadline
 

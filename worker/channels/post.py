@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as Silence
 from urllib3.util import Url, parse_url
 
-from models.failures import Transient
+from models.errors import Transient
 from worker.channels.answer import judge
 from worker.channels.channel import Message, Unresponsive
 from worker.channels.proxy import pool_for

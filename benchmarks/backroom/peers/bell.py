@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.queue import Bell
+from runtime.queue import Bell
 from worker.settings import WorkerSettings
 
 

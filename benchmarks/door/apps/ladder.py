@@ -12,16 +12,16 @@ import structlog
 from flask import Flask
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it is their place
 
-from meetergo.address import WEBHOOK_PATH, Addresses
 from models.delivery import Delivery
-from models.logs import configure
-from models.queue import Bell
 from receiver.app import async_front, create_app
 from receiver.async_front import AsyncFront, environ_of, run_wsgi
 from receiver.gate import Admitted, Gate
 from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
 from receiver.threads import Threads
+from runtime.logs import configure
+from runtime.queue import Bell
+from runtime.signed_address import WEBHOOK_PATH, Addresses
 
 OK = (200, [("content-type", "text/plain"), ("content-length", "2")], b"OK")
 THREADS = 64

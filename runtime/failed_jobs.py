@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from rq.job import Job, JobStatus
 
-from models.queue import Bell, Box
+from runtime.queue import Bell, Box
 
 KEYS: dict[Box, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
 TO_BE_TRIED = (JobStatus.QUEUED.value, JobStatus.STARTED.value, JobStatus.SCHEDULED.value)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import TextClause, bindparam, insert, text, update
 from sqlalchemy.orm import Session
 
-from models.database import Model, insert_new, table_of
+from runtime.database import Model, insert_new, table_of
 
 KEY = "key_of_row"
 """Of an UPDATE's parameters: SQLAlchemy keeps the columns' own names for what is set."""

@@ -11,7 +11,7 @@ from meetergo.api import Credential, Limit, Meetergo, UnusableKey
 from meetergo.api.limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
 from models.redis_client import key_of
-from models.settings import Settings, UnusableSetting, one_line, split_url
+from runtime.settings import Settings, UnusableSetting, one_line, split_url
 
 LIMIT = "api-limit"
 

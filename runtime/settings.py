@@ -15,14 +15,14 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
-from meetergo.address import ACCOUNT
 from models import env_file
 from models.database_url import checked
 from models.env_file import UnusableFile
 from models.installation import default_prefix, origin
 from models.private_files import make_private
 from models.redis_client import InstallationRedis, connect
-from models.vault import Vault
+from runtime.encryption import Vault
+from runtime.signed_address import ACCOUNT
 
 OUR_FOLDER = Path("data")
 OWN_REDIS = OUR_FOLDER / "redis" / "redis.sock"

@@ -11,16 +11,17 @@ from sqlalchemy import DateTime, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models import pulse, redis_only
+from models import redis_only
 from models.causes import Causes
-from models.database import Database
 from models.delivery import Delivery
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
 from models.other_queues import left_behind
-from models.queue import BOXES, Bell, Box
 from models.reconciliation import Reconciled
 from models.redis_only import RedisOnly
+from runtime import heartbeat
+from runtime.database import Database
+from runtime.queue import BOXES, Bell, Box
 
 RATE_OVER = timedelta(minutes=5)
 """Rates are means over so long."""
@@ -85,7 +86,7 @@ class Survey:
         write_fault: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
         left_behind: webhooks in queues of other names that no worker works at; see `other_queues`.
-        deaths: by box, how many workers died within `pulse.DEATHS_COUNT_FOR`.
+        deaths: by box, how many workers died within `heartbeat.DEATHS_COUNT_FOR`.
         failing: deliveries that fail again and again.
         from_future: deliveries whose time of receipt has not come yet.
         clock_lead: how far this machine's clock is ahead of the database's; zero if they run on one machine.
@@ -162,10 +163,10 @@ def _of_database(database: Database, now: datetime) -> dict[str, Any]:
 
 
 def _of_redis(bell: Bell) -> dict[str, Any]:
-    deaths = pulse.deaths(bell.redis)
+    deaths = heartbeat.deaths(bell.redis)
     return dict(
         jobs={box: _jobs(bell, box) for box in BOXES},
-        next_runs=pulse.next_runs(bell.redis),
+        next_runs=heartbeat.next_runs(bell.redis),
         redis_only=redis_only.read(bell.redis),
         left_behind=left_behind(bell.redis, bell.queue("inbox").name),
         deaths={box: deaths.get(bell.queue(box).name, 0) for box in BOXES},
@@ -220,5 +221,5 @@ def _jobs(bell: Bell, box: Box) -> Jobs:
         queued=queue.count,
         scheduled=queue.scheduled_job_registry.count,
         failed=queue.failed_job_registry.count,
-        workers=len(pulse.living_workers(queue)),
+        workers=len(heartbeat.living_workers(queue)),
     )

@@ -20,8 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
-from models.settings import EXIT_BAD_SETTING, MetricsSettings
-from models.version import VERSION
+from runtime.settings import EXIT_BAD_SETTING, MetricsSettings
+from runtime.version import VERSION
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.retry_after import LONGEST_RETRY_AFTER
-from models.database import clock, partial_index
-from models.failures import Permanent, Transient, describe
+from models.errors import Permanent, Transient, describe
+from runtime.database import clock, partial_index
 
 Status = Literal["pending", "done", "dead"]
 

@@ -24,15 +24,15 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
-from meetergo.address import ACCOUNT
 from models import endpoint, redis_only
 from models.delivery import Letter
 from models.outage import Outage
 from models.own_job import CARRY, EMPTY, TEND, OwnJob
 from models.redis_client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
-from models.respite import Respite
-from models.todo import Todo
-from models.vault import Sealed
+from models.retryable import Todo
+from runtime.cooldown import Respite
+from runtime.encryption import Sealed
+from runtime.signed_address import ACCOUNT
 
 Box = Literal["inbox", "outbox"]
 BOXES: tuple[Box, ...] = ("inbox", "outbox")

@@ -1,0 +1,1 @@
+"""What every process needs: settings, stores, signatures, encryption, logs and metrics."""
