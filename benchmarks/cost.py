@@ -94,7 +94,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
     )
     with ExitStack() as stack:
         leaders = {}
-        for module in ("receiver", "worker", "worker.schedule"):
+        for module in ("receiver", "worker", "worker.scheduler"):
             (folder / module).mkdir()
             words = [str(OURS), "-m", module]
             [leaders[module]] = stack.enter_context(running(words, folder / module, env))
@@ -107,7 +107,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
                 "receiver: serving": max(machine.children(leaders["receiver"]), key=lambda pid: memory.of(pid).rss),
                 "worker: main": leaders["worker"],
                 **dict(zip(CREW, crew, strict=True)),
-                "cron": leaders["worker.schedule"],
+                "cron": leaders["worker.scheduler"],
             },
         )
 

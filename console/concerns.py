@@ -10,7 +10,7 @@ from console.wording import count, duration, printable
 from models.stats import CLOCK_TOLERANCE, Survey, lacks_tables
 from runtime.heartbeat import DEATHS_COUNT_FOR
 from runtime.queue import BOXES, Box
-from worker.schedule import SCHEDULE
+from worker.scheduler import SCHEDULE
 
 NOUNS: dict[Box, tuple[str, str]] = {
     "inbox": ("delivery", "deliveries"),
@@ -88,7 +88,7 @@ def _of_processes(seen: Survey) -> Iterator[Concern]:
             )
     stopped = [task for task in SCHEDULE if task not in seen.next_runs]
     if "sweep" in stopped:
-        yield Concern("the schedule does not run", "python -m worker.schedule")
+        yield Concern("the schedule does not run", "python -m worker.scheduler")
     elif stopped:
         yield Concern(f"the schedule does not get through with: {', '.join(stopped)} (its log says why)")
 

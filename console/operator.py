@@ -9,7 +9,7 @@ import click
 
 from console.sentences import StoreError, sentence
 from runtime import logs
-from worker.office import Office, open_office
+from worker.services import Office, open_office
 from worker.settings import WorkerSettings
 from worker.start import or_exit
 

@@ -21,10 +21,10 @@ from models.drift import Drift
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.queue import Bell
-from worker.findings import Findings
-from worker.reconcile import open_reconciler
+from worker.reconcile.lock import Taken
+from worker.reconcile.report import Findings
+from worker.reconcile.runner import open_reconciler
 from worker.settings import ReconcileSettings
-from worker.turn import Taken
 
 SHOWN = {"status", "starts_at", "ends_at"}
 """Columns of which the values may be shown: they name nobody."""

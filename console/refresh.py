@@ -23,9 +23,9 @@ from models.drift import drift
 from runtime import heartbeat
 from runtime.database import Database
 from runtime.queue import Bell
-from worker.books import Books
-from worker.confirmation import Confirmation
-from worker.reading import Reading
+from worker.inbox.cancel_check import Confirmation
+from worker.reconcile.local_bookings import Books
+from worker.reconcile.synthetic_delivery import Reading
 from worker.settings import ReconcileSettings
 
 PATIENCE = timedelta(seconds=30)

@@ -21,11 +21,11 @@ from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
 from console.wording import count
 from models.delivery import Delivery
 from runtime import heartbeat
-from worker.office import Office
 from worker.outlook import Outlook
 from worker.rehearsal import rehearse
 from worker.repair import Repair
 from worker.selection import Chosen, Selection, select_deliveries
+from worker.services import Office
 
 
 @click.command()

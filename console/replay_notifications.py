@@ -18,9 +18,9 @@ from console.replay import must_be_meant
 from console.rows import Json, of_notification
 from console.wording import count, safe
 from models.notification import Notification
-from worker.office import Office
 from worker.repair import Repair
 from worker.selection import CHUNK
+from worker.services import Office
 
 SHOWN = 20
 

@@ -16,7 +16,7 @@ from console.wording import NONE, age, count, moment
 from models.reconciliation import Reconciled
 from models.stats import RATE_OVER, Survey
 from runtime.queue import BOXES, Box
-from worker.alerts import SIGNS
+from worker.maintenance.alerts import SIGNS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 HEADS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import event, text
 
 from runtime.database import Database
-from worker.office import Office
+from worker.services import Office
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from runtime import queue
 from runtime.database import Database
 from runtime.settings import OURS, RetentionSettings, SealedStoreSettings, Settings
 from tests.test_deployment import NAMES
-from worker.alerts import open_alerts
-from worker.office import open_office
+from worker.maintenance.alerts import open_alerts
+from worker.services import open_office
 from worker.settings import ReconcileSettings, ScheduleSettings, WorkerSettings
 from worker.start import or_exit
 

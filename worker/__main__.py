@@ -6,8 +6,8 @@ from runtime import logs
 from runtime.belongings import leave_behind
 from runtime.metrics_server import exposition
 from runtime.queue import BOXES
-from worker.crew import Crew
-from worker.office import open_office
+from worker.pool import Crew
+from worker.services import open_office
 from worker.settings import WorkerSettings
 from worker.start import or_exit
 

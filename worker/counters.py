@@ -10,7 +10,7 @@ from models.notification import Notification
 from models.retryable import Status
 from runtime.queue import BOXES
 from worker.channels.registry import OPENERS
-from worker.handlers import HANDLERS
+from worker.inbox.handlers import HANDLERS
 
 ATTEMPTS = Counter("meetergo_inbox_attempts", "Tries of rows of a box, by what came of them.", ["box", "outcome"])
 HANDLED = Counter(

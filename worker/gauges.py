@@ -14,7 +14,7 @@ from models.incident import KINDS
 from models.redis_only import RedisOnly
 from models.stats import Jobs, Rows, Survey, survey
 from runtime.metrics_server import tell_build
-from worker.office import Office
+from worker.services import Office
 
 PREFIX = "meetergo_inbox"
 FRESH_FOR = timedelta(seconds=5)

@@ -17,8 +17,8 @@ from models.delivery import Delivery
 from models.errors import Failure
 from models.redis_client import origin_of
 from runtime.queue import BOXES, Box, unpack
-from worker.office import office
 from worker.progress import Progress
+from worker.services import office
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""

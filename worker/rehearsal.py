@@ -13,8 +13,8 @@ from models.booking import BookingChange
 from models.contention import retried
 from models.delivery import Delivery
 from models.notification import Notification
-from worker.handlers import HANDLERS
-from worker.inbox import LONGEST_BATCH
+from worker.inbox.handlers import HANDLERS
+from worker.inbox.processor import LONGEST_BATCH
 from worker.outlook import Effect, News, Outlook, Verdict
 from worker.repair import Repair
 from worker.selection import CHUNK, Chosen, bookings, chunks

@@ -14,8 +14,8 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
 from runtime.queue import Box
-from worker.office import Office
 from worker.selection import Chosen
+from worker.services import Office
 
 
 class NotDead(Exception):

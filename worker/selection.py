@@ -13,7 +13,7 @@ from meetergo.events import BookingEvent, Event
 from models.delivery import Delivery
 from models.errors import Failure
 from models.retryable import Status
-from worker.inbox import Inbox
+from worker.inbox.processor import Inbox
 
 PAGE = 500
 CHUNK = 100

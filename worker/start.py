@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from meetergo.api.errors import Misuse
 from runtime.settings import EXIT_BAD_SETTING
-from worker.alerts import UnusableAlert
 from worker.channels import UnusableChannel
 from worker.hook import UnusableHook
+from worker.maintenance.alerts import UnusableAlert
 
 Opened = TypeVar("Opened")
 

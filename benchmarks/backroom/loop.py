@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from benchmarks.backroom.one import process
 from models.delivery import Delivery
-from worker.office import office
+from worker.services import office
 
 BATCH = 200
 REST_SECONDS = 0.1

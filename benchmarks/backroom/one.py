@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
-from worker.office import office
+from worker.services import office
 
 
 def process_one(delivery_id: str) -> None:

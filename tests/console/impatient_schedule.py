@@ -1,12 +1,12 @@
-"""`python -m tests.console.impatient_schedule`: the schedule, with alerts each second, and calm after two."""
+"""`python -m tests.console.impatient_schedule`: the scheduler, with alerts each second, and calm after two."""
 
 from datetime import timedelta
 
 from models import incident
-from worker import schedule
+from worker import scheduler
 
 incident.CALM = timedelta(seconds=2)
-schedule.SCHEDULE["alerts"] = (timedelta(seconds=1), schedule.SCHEDULE["alerts"][1])
+scheduler.SCHEDULE["alerts"] = (timedelta(seconds=1), scheduler.SCHEDULE["alerts"][1])
 
 if __name__ == "__main__":
-    schedule.main()
+    scheduler.main()

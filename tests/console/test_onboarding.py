@@ -26,7 +26,7 @@ from models.platform_user import PlatformUser
 from tests.console.conftest import Operator
 from tests.payloads import payload
 from tests.worker.desk import Desk
-from worker.sweep import link_new_users
+from worker.maintenance.sweeper import link_new_users
 
 HEAD = "external_id,email,given_name,family_name,timezone,language,hours,meeting_type,meeting_duration,meeting_slug\n"
 CREATE, LIST = "POST /v4/user", "GET /v4/user"

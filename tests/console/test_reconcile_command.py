@@ -10,8 +10,8 @@ from click.testing import CliRunner, Result
 from console.__main__ import cli
 from models.delivery import Delivery
 from tests.worker.provider import Provider
-from worker.reconcile import TURN
-from worker.turn import turn
+from worker.reconcile.lock import turn
+from worker.reconcile.runner import TURN
 
 
 def reconcile(provider: Provider, *words: str, **settings: str) -> Result:

@@ -30,8 +30,8 @@ from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.stores import read_only
 from tests.worker.desk import AT, START, Desk
-from worker import schedule
-from worker.schedule import SCHEDULE
+from worker import scheduler
+from worker.scheduler import SCHEDULE
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_row_that_waits_too_long_needs_a_person(healthy: Desk, monkeypatch: py
 def test_processes_that_are_not_there_need_a_person(desk: Desk) -> None:
     assert concerns() == [
         ("no worker works at the inbox and the outbox", "python -m worker"),
-        ("the schedule does not run", "python -m worker.schedule"),
+        ("the schedule does not run", "python -m worker.scheduler"),
     ]
 
 
@@ -381,7 +381,7 @@ def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Desk) 
 
 
 def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, redis: Redis) -> None:
-    schedule._run("sweep", lambda _office, _now: None, desk.office, timedelta(seconds=15))
+    scheduler._run("sweep", lambda _office, _now: None, desk.office, timedelta(seconds=15))
     moment = heartbeat.next_runs(redis)["sweep"]
     assert timedelta(0) < moment - heartbeat.clock(redis) <= timedelta(seconds=15)
 

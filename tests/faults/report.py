@@ -14,10 +14,10 @@ from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIM
 from runtime.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT
 from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
 from tests.faults.verdict import Verdict
-from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL
-from worker.outbox import BATCH, LONGEST_SETTLING, LONGEST_TURN, LONGEST_UNSETTLED
-from worker.schedule import SCHEDULE
-from worker.sweep import OVERDUE_AFTER
+from worker.maintenance.sweeper import OVERDUE_AFTER
+from worker.outbox.sender import BATCH, LONGEST_SETTLING, LONGEST_TURN, LONGEST_UNSETTLED
+from worker.pool import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL
+from worker.scheduler import SCHEDULE
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
 TEMPLATE = Path(__file__).parent / "reliability.template.md"

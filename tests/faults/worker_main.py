@@ -10,9 +10,9 @@ from tests.faults import death
 from worker import __main__ as worker
 from worker import jobs
 from worker.channels import Message
-from worker.channels.post import PostChannel
-from worker.inbox import Inbox
-from worker.outbox import Outbox
+from worker.channels.webhook import PostChannel
+from worker.inbox.processor import Inbox
+from worker.outbox.sender import Outbox
 
 PLACES: dict[str, tuple[Any, str]] = {
     "committed": (Inbox, "_report"),  # the bookings are changed, the outbox is not rung for

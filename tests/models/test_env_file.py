@@ -139,7 +139,7 @@ def test_invented_keys_leave_the_encoding_alone(encoding: str, tmp_path: Path, m
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-16-le"])
-@pytest.mark.parametrize("module", ["receiver", "worker", "worker.schedule", "console"])
+@pytest.mark.parametrize("module", ["receiver", "worker", "worker.scheduler", "console"])
 def test_every_process_reads_every_encoding_and_says_what_it_cannot_read(
     module: str, encoding: str, tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from runtime.encryption import Vault
 from runtime.failed_jobs import Registry
 from runtime.queue import BOXES, CARRY, Bell, connect
 from runtime.settings import StoreSettings
-from worker.turn import turn
+from worker.reconcile.lock import turn
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 SAME = [

@@ -94,7 +94,7 @@ def test_numbers_that_cannot_be_written_refuse_no_webhook(make_app: MakeApp, mon
     assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
 
 
-@pytest.mark.parametrize("opened", ["import receiver.wsgi", "from worker.office import office; office()"])
+@pytest.mark.parametrize("opened", ["import receiver.wsgi", "from worker.services import office; office()"])
 def test_switched_off_nothing_of_it_is_even_imported(tmp_path: Path, redis_url: str, opened: str) -> None:
     code = f"import sys\n{opened}\nprint('prometheus_client' in sys.modules)"
     settings = dict(WEBHOOK_KEYS=KEY, REDIS_URL=redis_url)
@@ -162,7 +162,7 @@ def test_who_shows_the_numbers_ends_with_a_receiver_that_was_killed_and_cleans_u
         until(lambda: not [pid for pid in family if is_alive(pid)])
 
 
-@pytest.mark.parametrize(("module", "offset"), [("receiver", 0), ("worker", 1), ("worker.schedule", 2)])
+@pytest.mark.parametrize(("module", "offset"), [("receiver", 0), ("worker", 1), ("worker.scheduler", 2)])
 def test_a_port_that_is_taken_is_a_sentence(tmp_path: Path, module: str, offset: int) -> None:
     first = free_ports(3)
     env = environment(WEBHOOK_KEYS=KEY, REDIS_URL="redis://127.0.0.1:1", METRICS_PORT=str(first))

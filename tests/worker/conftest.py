@@ -10,7 +10,7 @@ from devtools.sandbox.server import sandbox
 from runtime.database import Database
 from tests.worker.desk import Desk
 from tests.worker.provider import Provider
-from worker.office import Office, office
+from worker.services import Office, office
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery, Letter, Source
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from worker.office import Office
+from worker.services import Office
 
 START = datetime(2124, 1, 15, 8, 0, tzinfo=UTC)
 AT = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)

@@ -12,10 +12,10 @@ from devtools.sandbox.server import Sandbox
 from meetergo.api import Limit, Meetergo
 from models.delivery import Delivery
 from tests.worker.desk import Desk
-from worker.books import Books
-from worker.diary import Diaries
-from worker.findings import Findings
-from worker.reconcile import Reconciler
+from worker.reconcile.local_bookings import Books
+from worker.reconcile.provider_appointments import Diaries
+from worker.reconcile.report import Findings
+from worker.reconcile.runner import Reconciler
 
 LISTS = "GET /v4/appointment/paginated"
 ME = "GET /v4/user/me"

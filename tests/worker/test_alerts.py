@@ -21,8 +21,8 @@ from runtime.database import Database
 from runtime.queue import BOXES, Bell
 from tests.worker.desk import AT, START, Desk
 from tests.worker.operators import Operators, operators
-from worker import schedule
-from worker.alerts import Alerts, UnusableAlert, open_alerts
+from worker import scheduler
+from worker.maintenance.alerts import Alerts, UnusableAlert, open_alerts
 from worker.settings import AlertSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -318,14 +318,14 @@ def test_a_channel_that_cannot_be_used_is_said_without_its_secret(url: str) -> N
 def test_a_task_that_hangs_holds_up_no_other(desk: Desk) -> None:
     stop, hung, ran = Event(), Event(), Event()
 
-    def often(interval: float, task: Callable[[], object]) -> tuple[timedelta, schedule.Task]:
+    def often(interval: float, task: Callable[[], object]) -> tuple[timedelta, scheduler.Task]:
         return timedelta(seconds=interval), lambda _office, _now: task()
 
     tasks = {
         "hangs": often(1, lambda: (hung.set(), stop.wait())),
         "runs": often(0.01, lambda: hung.is_set() and ran.set()),
     }
-    thread = Thread(target=schedule.run, args=(tasks, desk.office, stop))
+    thread = Thread(target=scheduler.run, args=(tasks, desk.office, stop))
     thread.start()
     assert ran.wait(30)
     stop.set()

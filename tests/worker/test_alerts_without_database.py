@@ -19,8 +19,8 @@ from runtime.queue import BOXES, Bell
 from tests.stores import gone, read_only
 from tests.worker.desk import Desk
 from tests.worker.operators import Operators, operators
-from worker.alerts import Alerts, open_alerts
-from worker.office import Office
+from worker.maintenance.alerts import Alerts, open_alerts
+from worker.services import Office
 from worker.settings import AlertSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -19,13 +19,13 @@ from models.platform_user import PlatformUser
 from models.search import Search
 from models.tables import BookingChange
 from tests.worker.desk import AT, START, Desk, later
-from worker.announcer import message_of
 from worker.channels import Message
 from worker.channels.log import LogChannel
 from worker.channels.mail import MailChannel
+from worker.maintenance.sweeper import sweep
+from worker.outbox.planner import message_of
 from worker.repair import Repair
 from worker.selection import select_deliveries
-from worker.sweep import sweep
 
 Told = list[tuple[str, str]]
 """Recipient and kind, in order."""

@@ -19,9 +19,9 @@ from models.booking import Booking
 from models.delivery import Delivery
 from tests.worker.desk import Desk
 from tests.worker.provider import ME, ONE, Provider, free_start, webhook
-from worker.confirmation import NOT_CANCELLED
+from worker.inbox.cancel_check import NOT_CANCELLED
 from worker.jobs import tend
-from worker.office import open_office
+from worker.services import open_office
 from worker.settings import WorkerSettings
 from worker.start import or_exit
 
@@ -367,7 +367,7 @@ def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(
     open_provider: Callable[..., Provider], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """True and made-up cancels, repeated and reversed: in the end each row is what meetergo says."""
-    monkeypatch.setattr("worker.confirmation.RESPITE", timedelta(0))
+    monkeypatch.setattr("worker.inbox.cancel_check.RESPITE", timedelta(0))
     confirming = open_provider()
     host = confirming.add_host()
     booked = [confirming.book(host, number) for number in range(6)]

@@ -15,7 +15,7 @@ from models.delivery import Delivery
 from tests.worker.desk import Desk
 from tests.worker.provider import ONE, Provider, free_start, webhook
 from tests.worker.test_confirmation import cancelled, last, try_again
-from worker.confirmation import NO_SUCH_BOOKING, NOT_CANCELLED, OTHERWISE, SHOWS_WITHIN
+from worker.inbox.cancel_check import NO_SUCH_BOOKING, NOT_CANCELLED, OTHERWISE, SHOWS_WITHIN
 from worker.settings import WorkerSettings
 
 

@@ -49,7 +49,7 @@ def proxy(redis_url: str) -> Iterator[RedisProxy]:
 @pytest.fixture
 def warm_desk(open_desk: Callable[..., Desk], proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Its lines are open, and no batch is broken off for the time that it takes."""
-    monkeypatch.setattr("worker.inbox.LONGEST_BATCH", timedelta(hours=1), raising=False)
+    monkeypatch.setattr("worker.inbox.processor.LONGEST_BATCH", timedelta(hours=1), raising=False)
     desk = open_desk(redis_url=proxy.url)
     desk.add_user(meetergo_user_id=samples.HOST_ID)
     desk.deliver(*mix.alike("booking_created", None, "warm-up", 1, NOW))
@@ -81,7 +81,7 @@ def test_news_costs_so_many_statements_commits_and_round_trips(
     warm_desk: Desk, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     for longest in ("LONGEST_TURN", "LONGEST_UNSETTLED"):
-        monkeypatch.setattr(f"worker.outbox.{longest}", timedelta(hours=1))
+        monkeypatch.setattr(f"worker.outbox.sender.{longest}", timedelta(hours=1))
     jobs.empty("outbox")
     if number:
         warm_desk.deliver(*mix.alike("booking_created", None, "told", number, NOW))

@@ -274,7 +274,7 @@ def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
     tmp_path: Path, settings: dict[str, str], sentence: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "worker.schedule" if {"PLATFORM_HOOK", "ALERT_CHANNELS"} & set(settings) else "worker"],
+        [sys.executable, "-m", "worker.scheduler" if {"PLATFORM_HOOK", "ALERT_CHANNELS"} & set(settings) else "worker"],
         cwd=tmp_path,
         env=environment({"REDIS_URL": "redis://127.0.0.1:1", **settings}),
         capture_output=True,

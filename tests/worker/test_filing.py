@@ -29,10 +29,10 @@ from tests.redis_content import everything_in
 from tests.snapshot import content_of
 from tests.worker.desk import AT, START, Desk
 from tests.worker.test_jobs import run_worker
-from worker import filing
 from worker.channels.log import LogChannel
-from worker.filing import file_dead
-from worker.inbox import Inbox
+from worker.inbox.processor import Inbox
+from worker.maintenance import failed_jobs
+from worker.maintenance.failed_jobs import file_dead
 from worker.repair import Repair
 from worker.selection import select_deliveries
 
@@ -154,8 +154,8 @@ def test_who_was_requeued_and_waits_for_a_worker_is_not_filed_again(desk: Desk) 
 def test_it_goes_page_by_page_and_does_so_much_at_once(
     desk: Desk, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filing, "PAGE", 3)
-    monkeypatch.setattr(filing, "MOST", 6)
+    monkeypatch.setattr(failed_jobs, "PAGE", 3)
+    monkeypatch.setattr(failed_jobs, "MOST", 6)
     ids = die(desk, *(b"%d not json" % number for number in range(10)))
     with desk.office.database.transaction() as session:
         session.execute(update(Delivery).values(ended_at=AT))  # one moment, so that pages end within it

@@ -20,10 +20,10 @@ from models.platform_user import PlatformUser
 from runtime.database import Database
 from tests.models.test_booking import STORIES
 from tests.worker.desk import AT, START, Desk
-from worker import handling
-from worker.announcer import Announcer
-from worker.inbox import Inbox
-from worker.ledger import Ledger
+from worker.inbox import handling
+from worker.inbox.context import Ledger
+from worker.inbox.processor import Inbox
+from worker.outbox.planner import Announcer
 
 NOW = datetime(2024, 1, 20, tzinfo=UTC)
 COUNT = 120

@@ -23,11 +23,11 @@ from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from tests.another_database import another_database
 from tests.worker.desk import AT, START, Desk, later
-from worker.handling import HANDLERS
-from worker.inbox import LONGEST_BATCH, MOST, Inbox
-from worker.ledger import Ledger
+from worker.inbox.context import Ledger
+from worker.inbox.handling import HANDLERS
+from worker.inbox.processor import LONGEST_BATCH, MOST, Inbox
+from worker.maintenance.sweeper import sweep
 from worker.progress import Progress
-from worker.sweep import sweep
 
 CREATED = samples.created("b1", START, AT)
 MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
@@ -239,7 +239,7 @@ def slow_reading(monkeypatch: pytest.MonkeyPatch) -> None:
         return read(self, delivery)
 
     monkeypatch.setattr(Inbox, "read", slowly)
-    monkeypatch.setattr("worker.inbox.time.monotonic", lambda: elapsed[0])
+    monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
 
 
 def test_reading_that_takes_longer_than_a_batch_may_stops_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,8 +255,8 @@ def test_only_as_many_bodies_are_claimed_and_loaded_as_there_is_room_for(
 ) -> None:
     desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(10)))
     size = len(desk.all(Delivery)[0].body)
-    monkeypatch.setattr("worker.inbox.MOST_BYTES", size * 3 + size // 2)
-    monkeypatch.setattr("worker.inbox.PAGE_BYTES", size * 2)
+    monkeypatch.setattr("worker.inbox.processor.MOST_BYTES", size * 3 + size // 2)
+    monkeypatch.setattr("worker.inbox.processor.PAGE_BYTES", size * 2)
     claimed: list[int] = []
     record = Claim.record
     monkeypatch.setattr(Claim, "record", lambda *said: (claimed.append(len(said[3])), record(*said)))
@@ -266,7 +266,7 @@ def test_only_as_many_bodies_are_claimed_and_loaded_as_there_is_room_for(
 
 
 def test_a_body_larger_than_the_room_is_handled_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.inbox.MOST_BYTES", 1)
+    monkeypatch.setattr("worker.inbox.processor.MOST_BYTES", 1)
     desk.deliver(CREATED, samples.created("b2", START, AT))
     desk.work_off()
     assert len(desk.all(Booking)) == 2
@@ -280,7 +280,7 @@ def test_a_group_looks_at_the_clock_between_its_deliveries(desk: Desk, monkeypat
         yield from handler(ledger, event)
 
     monkeypatch.setitem(HANDLERS, "booking_created", slowly)
-    monkeypatch.setattr("worker.inbox.time.monotonic", lambda: elapsed[0])
+    monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
     desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
     assert desk.office.inbox.work_off() is Progress.PART
     assert sorted(row.status for row in desk.all(Delivery)) == ["done", "pending", "pending"]

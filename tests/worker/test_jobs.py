@@ -24,7 +24,7 @@ from runtime.queue import Box, pack
 from tests.redis_content import everything_in
 from tests.worker.desk import AT, START, Desk
 from worker import jobs
-from worker.crew import BoxWorker
+from worker.pool import BoxWorker
 
 KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)
@@ -91,7 +91,7 @@ def test_the_bell_is_taken_down_before_anything_is_read(desk: Desk, monkeypatch:
         rang_meanwhile.append(desk.office.bell.queue("inbox").count)
         return False
 
-    monkeypatch.setattr("worker.inbox.Inbox.work_off", ring_while_reading)
+    monkeypatch.setattr("worker.inbox.processor.Inbox.work_off", ring_while_reading)
     desk.office.bell.ring("inbox")
     jobs.empty("inbox")
     assert rang_meanwhile == [2]

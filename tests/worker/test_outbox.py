@@ -133,8 +133,8 @@ def bookings(count: int) -> list[dict[str, Any]]:
 def test_what_there_was_no_time_for_is_due_as_it_was(
     desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.outbox.LONGEST_TURN", timedelta(milliseconds=1))
-    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(0))
+    monkeypatch.setattr("worker.outbox.sender.LONGEST_TURN", timedelta(milliseconds=1))
+    monkeypatch.setattr("worker.outbox.sender.LONGEST_UNSETTLED", timedelta(0))
     desk.deliver(*bookings(5))
     desk.work_off()
     due = {row.id: row.due_at for row in desk.all(Notification)}
@@ -150,7 +150,7 @@ def test_what_there_was_no_time_for_is_due_as_it_was(
 def test_who_is_stopped_while_sending_writes_down_what_was_sent(
     desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(hours=1))
+    monkeypatch.setattr("worker.outbox.sender.LONGEST_UNSETTLED", timedelta(hours=1))
     desk.deliver(*bookings(4))
     desk.work_off()
 
@@ -179,7 +179,7 @@ def settled_before_each(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_slow_one_is_settled_alone(desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(0))
+    monkeypatch.setattr("worker.outbox.sender.LONGEST_UNSETTLED", timedelta(0))
     desk.deliver(*bookings(3))
     desk.work_off()
     assert settled_before_each(desk, channel, monkeypatch) == [0, 1, 2]
@@ -189,7 +189,7 @@ def test_what_is_more_than_a_line_in_a_log_is_settled_alone(
     desk: Desk, channel: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a death repeats one of them at most."""
-    monkeypatch.setattr("worker.outbox.LONGEST_UNSETTLED", timedelta(hours=1))
+    monkeypatch.setattr("worker.outbox.sender.LONGEST_UNSETTLED", timedelta(hours=1))
     desk.deliver(*bookings(3))
     desk.work_off()
     with desk.office.database.transaction() as session:

@@ -16,7 +16,7 @@ from meetergo.events import BookingEvent
 from models.booking import Booking
 from models.drift import drift
 from tests.payloads import FIXTURES
-from worker.reading import SETTLED, Reading
+from worker.reconcile.synthetic_delivery import SETTLED, Reading
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from models.errors import Permanent
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
 from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook
-from worker.reading import SETTLED
+from worker.reconcile.synthetic_delivery import SETTLED
 
 FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
 

@@ -20,10 +20,10 @@ from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.stop import Stop
 from tests.worker.provider import LISTS, Provider, free_start, webhook
-from worker.diary import Diary
-from worker.reconcile import TURN, reconcile_by_the_clock
+from worker.reconcile.lock import Taken, turn
+from worker.reconcile.provider_appointments import Diary
+from worker.reconcile.runner import TURN, reconcile_by_the_clock
 from worker.settings import ScheduleSettings
-from worker.turn import Taken, turn
 
 
 def swept(provider: Provider) -> list[str]:
@@ -79,7 +79,7 @@ def test_a_host_who_was_interrupted_late_in_a_run_is_the_first_of_the_next(provi
 def test_of_many_bookings_that_are_gone_each_visit_looks_some_up_and_in_time_all(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.visit.MOST_LOOK_UPS", 4)
+    monkeypatch.setattr("worker.reconcile.host_comparison.MOST_LOOK_UPS", 4)
     host = provider.add_host()
     booked = {provider.book(host, number) for number in range(6)}
     provider.told()

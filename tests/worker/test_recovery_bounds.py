@@ -13,12 +13,12 @@ from models.retryable import OWN_JOB_GRACE
 from runtime import queue
 from runtime.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, Bell, connect
 from tests.worker.desk import Desk
-from worker.channels.mail_server import TIMEOUT as MAIL_TIMEOUT
-from worker.crew import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew
+from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.jobs import LONGEST_SHIFT
-from worker.outbox import LONGEST_SETTLING
-from worker.schedule import SCHEDULE
-from worker.sweep import OVERDUE_AFTER
+from worker.maintenance.sweeper import OVERDUE_AFTER
+from worker.outbox.sender import LONGEST_SETTLING
+from worker.pool import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew
+from worker.scheduler import SCHEDULE
 
 SWEEP_EVERY = SCHEDULE["sweep"][0]
 LOST_BELL = timedelta(seconds=60)

@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer, PickleSerializer
 from models.delivery import Delivery
 from runtime.queue import Bell
 from tests.worker.desk import Desk
-from worker.crew import BoxWorker
+from worker.pool import BoxWorker
 
 REFUSED = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
 

@@ -26,11 +26,11 @@ from runtime.database import Database
 from runtime.encryption import Vault, name_of
 from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
-from worker.office import Office, open_office
+from worker.maintenance.sweeper import link_new_users
 from worker.repair import Repair
 from worker.selection import select_deliveries
+from worker.services import Office, open_office
 from worker.settings import WorkerSettings
-from worker.sweep import link_new_users
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 BOOKINGS, ROUNDS = 30, 4

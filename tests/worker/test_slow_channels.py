@@ -17,7 +17,7 @@ from tests.worker.desk import AT, START, Desk
 from worker import stopping as stopping_module
 from worker.channels import Message, Refused, Unresponsive
 from worker.destinations import FIRST_REST, LONGEST_REST, MOST_OF_A_KIND, Destinations
-from worker.outbox import Outbox
+from worker.outbox.sender import Outbox
 from worker.progress import Progress
 from worker.stopping import Stopping
 
@@ -67,7 +67,7 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Endpoint]]:
     def open_endpoint(url: str, _settings: Any) -> Endpoint:
         return opened.setdefault(url, Endpoint(url))
 
-    monkeypatch.setattr("worker.announcer.open_channel", open_endpoint)
+    monkeypatch.setattr("worker.outbox.planner.open_channel", open_endpoint)
     yield opened
     for each in opened.values():
         each.answers.set()
@@ -77,7 +77,7 @@ def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Endpoint]]:
 def stopping(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stopping]:
     """Of this test alone."""
     fresh = Stopping()
-    monkeypatch.setattr("worker.outbox.stopping", fresh)
+    monkeypatch.setattr("worker.outbox.sender.stopping", fresh)
     yield fresh
     fresh.wait()
 
@@ -216,7 +216,7 @@ def test_what_there_was_no_time_for_is_looked_for_again(
     desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else whoever empties the outbox would stop, and nobody rings again."""
-    monkeypatch.setattr("worker.outbox.LONGEST_TURN", timedelta(0))
+    monkeypatch.setattr("worker.outbox.sender.LONGEST_TURN", timedelta(0))
     add_host(desk, 1)
     desk.deliver(*(booking(1, number) for number in range(5)))
     desk.work_off()
@@ -252,7 +252,7 @@ def test_one_more_try_of_a_row_holds_up_nobody_else(
 def test_the_lease_is_renewed_while_a_message_is_under_way(
     sending: Desk, endpoints: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("models.notification", "worker.outbox"):
+    for module in ("models.notification", "worker.outbox.sender"):
         monkeypatch.setattr(f"{module}.SEND_LEASE", timedelta(seconds=4))
     sending.tell(booking(1, 0))
     wait_until(lambda: endpoints["fake:1"].taken)

@@ -12,13 +12,13 @@ from redis import Redis
 from rq.worker.base import BaseWorker
 
 from runtime.queue import connect
-from worker import crew, stopping
-from worker.crew import BoxWorker
+from worker import pool, stopping
+from worker.pool import BoxWorker
 
 
 @pytest.fixture(autouse=True)
 def own_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(crew, "stopping", stopping.Stopping())
+    monkeypatch.setattr(pool, "stopping", stopping.Stopping())
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -38,7 +38,7 @@ def test_a_signal_that_rq_swallowed_while_it_tidied_up_ends_the_worker(
 
     monkeypatch.setattr(BaseWorker, "run_maintenance_tasks", interrupted)
     with connect(redis_url) as connection:
-        worker: BoxWorker = crew._worker(connection, "inbox")
+        worker: BoxWorker = pool._worker(connection, "inbox")
         began = time.monotonic()
         assert worker.work(logging_level="WARNING") is False
         assert time.monotonic() - began < 10  # else it waited for a job until the time of this test was up

@@ -10,8 +10,8 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from tests.worker.desk import AT, START, Desk
-from worker.crew import BoxWorker
-from worker.sweep import OVERDUE_AFTER, sweep
+from worker.maintenance.sweeper import OVERDUE_AFTER, sweep
+from worker.pool import BoxWorker
 
 CREATED = samples.created("b1", START, AT)
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.errors import Transient
-from worker.channels.channel import Message, Unresponsive
-from worker.channels.letter import Letter
-from worker.channels.untrusted import one_line, unmarked, web_link
+from worker.channels.base import Message, Unresponsive
+from worker.channels.message_text import Letter
+from worker.channels.sanitize import one_line, unmarked, web_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 

@@ -8,7 +8,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
 from models.errors import Permanent
-from worker.channels.channel import Message
+from worker.channels.base import Message
 from worker.channels.mail_headers import mailbox
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")

@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 
-from worker.channels.channel import Message
+from worker.channels.base import Message
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()

@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from models.errors import Permanent
-from worker.channels.channel import Message
-from worker.channels.invitation import Invitation
-from worker.channels.letter import Letter
+from worker.channels.base import Message
+from worker.channels.calendar_invite import Invitation
 from worker.channels.mail_headers import address_header, mailbox, plain_header, text_header
-from worker.channels.mail_server import MailServer
+from worker.channels.message_text import Letter
+from worker.channels.smtp import MailServer
 from worker.settings import WorkerSettings
 
 SEVEN_BIT = SMTP.clone(cte_type="7bit")

@@ -8,8 +8,8 @@ from email.policy import EmailPolicy
 
 import idna
 
-from worker.channels.letter import LONGEST_NAME
-from worker.channels.untrusted import one_line
+from worker.channels.message_text import LONGEST_NAME
+from worker.channels.sanitize import one_line
 
 MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[^\s@]{1,253})")
 """Addresses as people have them: letters of any script, but nothing quoted and no comments."""

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from worker.channels.apprise import AppriseChannel
+from worker.channels.base import Channel
 from worker.channels.broken import SCHEME
-from worker.channels.channel import Channel
 from worker.channels.log import LogChannel
 from worker.channels.mail import MailChannel
-from worker.channels.post import PostChannel
+from worker.channels.webhook import PostChannel
 from worker.settings import WorkerSettings
 
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.errors import Permanent, Transient
-from worker.channels.answer import Refused, judge
+from worker.channels.status import Refused, judge
 
 NOW = datetime(2026, 1, 10, 8, tzinfo=UTC)
 

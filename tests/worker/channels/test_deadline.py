@@ -12,10 +12,10 @@ from urllib3.util import parse_url
 from models.errors import Transient
 from tests.worker.channels.dripping import dripping
 from worker.channels.apprise import AppriseChannel
-from worker.channels.channel import Unresponsive
+from worker.channels.base import Unresponsive
 from worker.channels.mail import MailChannel
-from worker.channels.mail_server import MailServer
-from worker.channels.post import PostChannel
+from worker.channels.smtp import MailServer
+from worker.channels.webhook import PostChannel
 from worker.deadline import Deadline
 
 SOON = timedelta(milliseconds=400)

@@ -4,8 +4,8 @@ from email.headerregistry import Address
 import pytest
 from icalendar import Calendar
 
-from worker.channels.invitation import Invitation
-from worker.channels.letter import Letter
+from worker.channels.calendar_invite import Invitation
+from worker.channels.message_text import Letter
 
 ANNA = Address("Anna Muster", "anna", "platform.example")
 SENDER = Address("Bücher", "b", "mail.example")

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from worker.channels.letter import Letter
+from worker.channels.message_text import Letter
 
 MOVED = {"starts_at": "2026-01-14T14:00:00+00:00", "ends_at": "2026-01-14T14:30:00+00:00"}
 KINDS = ["created", "rescheduled", "cancelled", "attendee_left"]

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from models.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.mail import MailChannel
-from worker.channels.mail_server import MailServer, trust
+from worker.channels.smtp import MailServer, trust
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_certificates_are_verified_except_on_this_machine():
 
 def test_a_certificate_that_nobody_vouches_for_is_not_trusted(post_office, news, certificate, monkeypatch):
     place, office = post_office(tls_context=certificate)
-    monkeypatch.setattr("worker.channels.mail_server.is_loopback", lambda host: False)
+    monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://{place}"), Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match=r"^the mail server's certificate cannot be trusted$"):
@@ -194,7 +194,7 @@ def test_a_wrong_password_is_a_matter_of_settings_so_the_letter_waits(post_offic
 
 def test_a_password_does_not_travel_in_clear(post_office, news, monkeypatch):
     place, office = post_office(auth_require_tls=False)
-    monkeypatch.setattr("worker.channels.mail_server.is_loopback", lambda host: False)
+    monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://user:pa55@{place}"), Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match="offers no encryption"):

@@ -10,7 +10,7 @@ from urllib3.util import parse_url
 
 from models.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.post import PostChannel
+from worker.channels.webhook import PostChannel
 
 
 @pytest.fixture

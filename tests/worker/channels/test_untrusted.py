@@ -7,8 +7,8 @@ import pytest
 from icalendar import Calendar
 
 from worker.channels import open_channel
-from worker.channels.letter import Letter
-from worker.channels.untrusted import unlinked, unmarked, web_link
+from worker.channels.message_text import Letter
+from worker.channels.sanitize import unlinked, unmarked, web_link
 
 PINGS = ["@everyone", "@here", "@channel", "@all", "@Everyone", "bob@here.com", "@anna", "<!channel>", "<!here|here>"]
 PINGS += ["<@U123ABC>", "<@&99>", "<#C123>", "<users/all>", "<at>Anna</at>", "@**all**", "x@everyone"]
@@ -82,7 +82,7 @@ def test_the_link_of_a_meeting_can_be_clicked_on_and_marks_nothing_up(platform, 
 def test_a_mail_and_its_invitation_make_no_link_of_what_was_typed(typed, news, guests):
     from email.headerregistry import Address
 
-    from worker.channels.invitation import Invitation
+    from worker.channels.calendar_invite import Invitation
 
     guest = guests[0] | {"fullname": typed, "phone": typed}
     message = news(kind="cancelled", meeting_name=typed, location=typed, cancel_reason=typed, attendees=[guest])

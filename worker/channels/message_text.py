@@ -8,12 +8,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from meetergo.guests import departed
-from worker.channels.channel import Message
+from worker.channels.base import Message
 from worker.channels.guest import Guest
+from worker.channels.locale import Reader
 from worker.channels.period import Period
-from worker.channels.reader import Reader
-from worker.channels.untrusted import one_line, unlinked, web_link
-from worker.channels.wording import Wording
+from worker.channels.sanitize import one_line, unlinked, web_link
+from worker.channels.translations import Wording
 
 LONGEST_NAME = 80
 """Characters of a meeting's or a person's name in a subject."""

@@ -1,4 +1,4 @@
-"""`python -m worker.schedule`: what runs by the clock. One of it is enough; two do no harm."""
+"""`python -m worker.scheduler`: what runs by the clock. One of it is enough; two do no harm."""
 
 import signal
 import time
@@ -15,13 +15,13 @@ from runtime import heartbeat, logs
 from runtime.database import Database
 from runtime.metrics_server import port_of
 from runtime.stop import Stop
-from worker.alerts import alerts
-from worker.filing import file_dead
-from worker.office import Office, open_office
-from worker.reconcile import reconcile_by_the_clock
+from worker.maintenance.alerts import alerts
+from worker.maintenance.failed_jobs import file_dead
+from worker.maintenance.sweeper import sweep
+from worker.reconcile.runner import reconcile_by_the_clock
+from worker.services import Office, open_office
 from worker.settings import ScheduleSettings
 from worker.start import or_exit
-from worker.sweep import sweep
 
 Task = Callable[[Office, datetime], object]
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from models.errors import Failure, Permanent, Transient
-from worker.channels.channel import Unresponsive
+from worker.channels.base import Unresponsive
 from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)

@@ -11,9 +11,9 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from runtime.bulk import insert_all, modified, unflushed, update_all
-from worker.announcer import Announcer
-from worker.handling import finish, handle
-from worker.ledger import Ledger
+from worker.inbox.context import Ledger
+from worker.inbox.handling import finish, handle
+from worker.outbox.planner import Announcer
 
 Told = tuple[Delivery, BookingEvent]
 

@@ -16,9 +16,9 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Todo
 from runtime.queue import Box
-from worker.ledger import Ledger
-from worker.office import Office
+from worker.inbox.context import Ledger
 from worker.recovery import recover_left_over
+from worker.services import Office
 
 OVERDUE_AFTER = timedelta(seconds=10)
 BOXES: dict[Box, type[Todo]] = {"inbox": Delivery, "outbox": Notification}

@@ -18,8 +18,8 @@ from models.delivery import Source
 from models.errors import Failure, Permanent, Transient
 from runtime.api_settings import ApiSettings
 from runtime.cooldown import Respite
-from worker.diary import Diary, admin_id
-from worker.reading import Reading
+from worker.reconcile.provider_appointments import Diary, admin_id
+from worker.reconcile.synthetic_delivery import Reading
 from worker.settings import Mode
 
 TIMEOUT = timedelta(seconds=5)

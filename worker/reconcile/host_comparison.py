@@ -11,11 +11,11 @@ from meetergo.api.line import PAGE_SIZE
 from meetergo.api.results import Appointment
 from meetergo.events import Unreadable
 from models.drift import Drift, drift
-from worker.books import Books
-from worker.diary import Diary
-from worker.findings import Findings, Unread
-from worker.hosts import Host
-from worker.reading import Reading
+from worker.reconcile.hosts import Host
+from worker.reconcile.local_bookings import Books
+from worker.reconcile.provider_appointments import Diary
+from worker.reconcile.report import Findings, Unread
+from worker.reconcile.synthetic_delivery import Reading
 
 LOOKBACK = timedelta(days=1)
 """How far back of the last visit starts are compared: some meetings are moved or cancelled while they are on."""

@@ -14,14 +14,14 @@ from runtime.database import Database
 from runtime.encryption import Vault
 from runtime.queue import Bell
 from runtime.stop import Stop
-from worker.books import Books
-from worker.diary import Diaries
-from worker.findings import Findings, Unread
-from worker.hosts import Host, and_acting, mapped_hosts, unmapped
-from worker.office import Office
+from worker.reconcile.host_comparison import Interrupted, Visit
+from worker.reconcile.hosts import Host, and_acting, mapped_hosts, unmapped
+from worker.reconcile.local_bookings import Books
+from worker.reconcile.lock import Taken, turn
+from worker.reconcile.provider_appointments import Diaries
+from worker.reconcile.report import Findings, Unread
+from worker.services import Office
 from worker.settings import ComparisonSettings, ScheduleSettings
-from worker.turn import Taken, turn
-from worker.visit import Interrupted, Visit
 
 HORIZON = timedelta(days=90)
 PATIENCE = timedelta(minutes=2)

@@ -14,7 +14,7 @@ from models.stats import ROWS
 from runtime.database import Database
 from runtime.failed_jobs import Registry
 from runtime.queue import Box
-from worker.office import Office
+from worker.services import Office
 
 PAGE = 1000
 MOST = 2000

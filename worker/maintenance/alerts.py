@@ -20,11 +20,11 @@ from models.notification import Notification
 from models.stats import Rows, Survey, survey
 from runtime.database import Database
 from runtime.queue import Box
-from worker.announcer import fingerprint
-from worker.bulletin import bulletin
 from worker.channels.apprise import AppriseChannel
 from worker.incident_memory import IncidentMemory, alone
-from worker.office import Office
+from worker.maintenance.bulletin import bulletin
+from worker.outbox.planner import fingerprint
+from worker.services import Office
 from worker.settings import AlertSettings
 
 Sign = Callable[[Survey, timedelta], bool | None]

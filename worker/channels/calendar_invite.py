@@ -7,10 +7,10 @@ from typing import Any
 
 from icalendar import Calendar, Event, vCalAddress
 
-from worker.channels.channel import Message
-from worker.channels.letter import Letter, Row
+from worker.channels.base import Message
+from worker.channels.message_text import Letter, Row
 from worker.channels.period import Period
-from worker.channels.untrusted import one_line, unlinked, web_link
+from worker.channels.sanitize import one_line, unlinked, web_link
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
 UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")

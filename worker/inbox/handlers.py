@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meetergo.events import BookingEvent, EmployeeEvent
-from worker.ledger import Change, Ledger
+from worker.inbox.context import Change, Ledger
 
 
 @dataclass(frozen=True)

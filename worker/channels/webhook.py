@@ -16,9 +16,9 @@ from urllib3.exceptions import TimeoutError as Silence
 from urllib3.util import Url, parse_url
 
 from models.errors import Transient
-from worker.channels.answer import judge
-from worker.channels.channel import Message, Unresponsive
+from worker.channels.base import Message, Unresponsive
 from worker.channels.proxy import pool_for
+from worker.channels.status import judge
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 

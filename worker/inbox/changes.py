@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from models.errors import describe
 from models.notification import Notification
-from worker.announcer import Announcer
 from worker.hook import Hook
-from worker.ledger import Change, HostLinked
+from worker.inbox.context import Change, HostLinked
+from worker.outbox.planner import Announcer
 
 AT_ONCE = 500
 """Notifications that are written together."""

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from meetergo.events import Event
 from models.delivery import Delivery
-from worker.handlers import HANDLERS, Remark
-from worker.ledger import Change, Ledger
+from worker.inbox.context import Change, Ledger
+from worker.inbox.handlers import HANDLERS, Remark
 
 
 def handle(ledger: Ledger, delivery: Delivery, event: Event) -> Iterator[Change]:

@@ -20,11 +20,11 @@ from models.notification import IS_OVER, IS_SUPERSEDED, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.queue import Bell
-from worker.announcer import Announcer, message_of
 from worker.channels import Channel, Refused, Unresponsive
 from worker.channels.log import LogChannel
 from worker.destinations import Destinations
 from worker.identity import own_name
+from worker.outbox.planner import Announcer, message_of
 from worker.progress import Progress
 from worker.stopping import stopping
 from worker.tally import NoTally, Tally

@@ -24,13 +24,13 @@ from models.intervention import BY_RQ, Intervention
 from runtime.database import Database
 from runtime.encryption import Vault
 from runtime.queue import Bell
-from worker.confirmation import Answer, Confirmation
-from worker.group import handle_together
-from worker.handling import finish, handle
 from worker.identity import own_name
-from worker.ledger import Ledger
+from worker.inbox.batch import handle_together
+from worker.inbox.cancel_check import Answer, Confirmation
+from worker.inbox.changes import Recorder
+from worker.inbox.context import Ledger
+from worker.inbox.handling import finish, handle
 from worker.progress import Progress
-from worker.recorder import Recorder
 from worker.tally import NoTally, Tally
 
 BATCH = 200

@@ -15,7 +15,7 @@ from models.notification import Notification
 from models.owners import Owners
 from models.platform_user import PlatformUser
 from worker.channels import BrokenChannel, Channel, Message, UnusableChannel, open_channel
-from worker.ledger import HostLinked
+from worker.inbox.context import HostLinked
 from worker.settings import WorkerSettings
 
 AT_ONCE = 500

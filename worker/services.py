@@ -7,11 +7,11 @@ from functools import cache
 from runtime.database import Database
 from runtime.queue import Bell, Box
 from worker import hook
-from worker.announcer import Announcer
-from worker.confirmation import Confirmation
-from worker.inbox import Inbox
-from worker.outbox import Outbox
-from worker.recorder import Recorder
+from worker.inbox.cancel_check import Confirmation
+from worker.inbox.changes import Recorder
+from worker.inbox.processor import Inbox
+from worker.outbox.planner import Announcer
+from worker.outbox.sender import Outbox
 from worker.settings import WorkerSettings
 from worker.tally import NoTally, Tally
 

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 
-from worker.channels.wording import ENGLISH, GERMAN, Wording
+from worker.channels.translations import ENGLISH, GERMAN, Wording
 
 UTC_ZONE = ZoneInfo("UTC")
 

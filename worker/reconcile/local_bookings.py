@@ -12,7 +12,7 @@ from models.drift import known_bookings
 from runtime.database import Database
 from runtime.encryption import Vault
 from runtime.queue import Bell
-from worker.reading import Reading
+from worker.reconcile.synthetic_delivery import Reading
 
 
 @dataclass(frozen=True)
