@@ -7,14 +7,14 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from receiver import health, routes
-from receiver.answers import HANG_UP, INTERNAL_ERROR, refusal, response
 from receiver.async_front import AsyncFront
+from receiver.auth import Gate
 from receiver.breakage import log_breakage
-from receiver.door import Door
-from receiver.gate import Gate
 from receiver.health import Readiness
-from receiver.reception import Reception
+from receiver.ingest import Door
+from receiver.responses import HANG_UP, INTERNAL_ERROR, refusal, response
 from receiver.settings import ReceiverSettings
+from receiver.webhook import Reception
 from runtime.database import Database
 from runtime.queue import Bell
 from runtime.signed_address import Addresses
@@ -52,7 +52,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
         settings.webhook_address_optional,
     )
     if settings.metrics_port:
-        from receiver.meter import Meter, count  # late: see runtime/metrics_server.py
+        from receiver.metrics import Meter, count  # late: see runtime/metrics_server.py
 
         app.extensions["count"] = count
         app.wsgi_app = Meter(app.wsgi_app)  # type: ignore[method-assign] # as above

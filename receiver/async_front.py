@@ -15,13 +15,13 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 
-from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, refusal
+from receiver.auth import Gate, Refused, is_webhook, stated_length
 from receiver.breakage import log_breakage
-from receiver.gate import Gate, Refused, is_webhook, stated_length
 from receiver.health import READYZ, STORES, Readiness
 from receiver.process import end_with_parent, keep_alive
-from receiver.reception import Reception
+from receiver.responses import HANG_UP, INTERNAL_ERROR, Answer, refusal
 from receiver.threads import Threads
+from receiver.webhook import Reception
 
 BODY_DEADLINE = timedelta(seconds=10)
 """For a whole body, however its sender spreads it."""

@@ -9,7 +9,7 @@ from threading import Lock
 
 from flask import Blueprint, Response, current_app, request
 
-from receiver.answers import answer, response
+from receiver.responses import answer, response
 
 READYZ = "/readyz"
 STORES = "meetergo_inbox.stores"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.gate import Gate
+from receiver.auth import Gate
 from runtime.signatures import Verifier
 from runtime.signed_address import Addresses
 from tests.fuzz.door import fuzz_door

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
-from receiver.gate import Admitted
+from receiver.auth import Admitted
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 

@@ -83,14 +83,14 @@ def test_the_meter_changes_nothing_of_an_answer(make_app: MakeApp) -> None:
 
 
 def test_numbers_that_cannot_be_written_refuse_no_webhook(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    from receiver import meter
+    from receiver import metrics
 
     class FullDisk:
         def inc(self) -> None:
             raise OSError("no space left on device")
 
     app = make_app(metrics_port=9100)
-    monkeypatch.setattr(meter, "ACCEPTED", FullDisk())
+    monkeypatch.setattr(metrics, "ACCEPTED", FullDisk())
     assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
 
 

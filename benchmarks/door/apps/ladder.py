@@ -15,7 +15,7 @@ from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it 
 from models.delivery import Delivery
 from receiver.app import async_front, create_app
 from receiver.async_front import AsyncFront, environ_of, run_wsgi
-from receiver.gate import Admitted, Gate
+from receiver.auth import Admitted, Gate
 from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
 from receiver.threads import Threads

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-from receiver.answers import HANG_UP, Answer, refusal, send
+from receiver.responses import HANG_UP, Answer, refusal, send
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, Addresses, mark_of
 

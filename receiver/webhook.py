@@ -10,10 +10,10 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from redis.exceptions import RedisError
 
-from receiver.answers import HANG_UP, INTERNAL_ERROR, Answer, accepted, refusal, send
+from receiver.auth import ADMITTED, Admitted
 from receiver.breakage import log_breakage
-from receiver.door import Door
-from receiver.gate import ADMITTED, Admitted
+from receiver.ingest import Door
+from receiver.responses import HANG_UP, INTERNAL_ERROR, Answer, accepted, refusal, send
 from receiver.threads import Threads
 
 COME_BACK_AFTER = timedelta(seconds=30)

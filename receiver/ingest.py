@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from models.delivery import Delivery, Letter
-from receiver.gate import Admitted
+from receiver.auth import Admitted
 from receiver.group_commit import GroupCommit
 from receiver.ringer import Ringer
 from receiver.threads import Threads
