@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import click
 
 from console.settings import RegistrationSettings
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 from meetergo.api.webhooks import check_endpoint
 from runtime.signed_address import WEBHOOK_PATH, Addresses, mark_of
 
@@ -38,7 +38,7 @@ def ours(settings: RegistrationSettings) -> Sequence[Address]:
         raise click.ClickException("PUBLIC_URL is not set: meetergo needs an https address that it can reach")
     try:
         check_endpoint(found[-1].url, local=settings.has_stand_in)
-    except Misuse as error:
+    except InvalidCall as error:
         raise click.ClickException(f"PUBLIC_URL cannot be used: {error}") from error
     return found
 

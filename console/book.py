@@ -8,7 +8,7 @@ from console import hosts, output
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
 from meetergo.api import Booked, Guest, Meetergo, Waiting
-from meetergo.api.errors import Ambiguous, ApiError
+from meetergo.api.errors import ApiError, OutcomeUnknown
 
 WAITS_FOR = {
     "double_opt_in": "the guest's yes, for which meetergo asks by mail",
@@ -79,7 +79,7 @@ def _book(meetergo: Meetergo, what: str, start: datetime, guest: Guest, host_id:
     """The id of the booking alone: whoever has its secret can cancel it."""
     try:
         outcome = meetergo.book(what, start, guest, host_ids=[host_id])
-    except Ambiguous as unclear:
+    except OutcomeUnknown as unclear:
         try:
             found = _find(meetergo, host_id, what, start, guest.email)
         except ApiError:

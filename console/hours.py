@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 from meetergo.api.week import DAYS, schedule
 
 OFFICE = "mon-fri 09:00-17:00"
@@ -39,7 +39,7 @@ def _days(first: str, last: str) -> list[str]:
 def _check(week: dict[str, list[tuple[str, str]]]) -> None:
     try:
         schedule(week)
-    except Misuse as error:
+    except InvalidCall as error:
         raise ValueError(str(error)) from None
     for day, intervals in week.items():
         ordered = sorted(intervals)

@@ -15,7 +15,7 @@ from console.directory import Directory, booking_url
 from console.entry import Entry
 from console.patience import let_it_settle
 from meetergo.api import Meetergo
-from meetergo.api.errors import AlreadyExists, Ambiguous, Forbidden
+from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.results import MeetingType, User
 from models.platform_user import PlatformUser
 from runtime.database import Database
@@ -75,14 +75,14 @@ class Onboarding:
             return "adopted"
         try:
             identity = self._create(entry)
-        except (Ambiguous, AlreadyExists) as error:
+        except (OutcomeUnknown, AlreadyExists) as error:
             return self._look_again(entry, error)
         self._keep(entry, identity)
         return "created"
 
-    def _look_again(self, entry: Entry, error: Ambiguous | AlreadyExists) -> Outcome:
+    def _look_again(self, entry: Entry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
         """Somebody may be there now. If not, it does not ask again: the first request may still be on its way."""
-        left_open = isinstance(error, Ambiguous)
+        left_open = isinstance(error, OutcomeUnknown)
         if left_open:
             self.settle()
         self.directory.read_again()

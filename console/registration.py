@@ -7,7 +7,7 @@ import click
 from console.addresses import Address, host_of, mark_in
 from console.patience import let_it_settle
 from console.registry import EVENTS, Registry, Seen, Step
-from meetergo.api.errors import Ambiguous
+from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.results import Webhook
 
 TRIES = 3
@@ -76,14 +76,14 @@ def settle(
         wait: gives a step that was left open its time.
 
     Raises:
-        Ambiguous: that happened too often.
+        OutcomeUnknown: that happened too often.
     """
     for left in reversed(range(TRIES)):
         try:
             for step in steps(registry.look()):
                 step.do()
                 tell(step.did)
-        except Ambiguous:
+        except OutcomeUnknown:
             if not left:
                 raise
             wait()

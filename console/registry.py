@@ -8,7 +8,7 @@ import click
 
 from console.addresses import Address, host_of, mark_in
 from meetergo.api import Meetergo
-from meetergo.api.errors import Ambiguous
+from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.results import Webhook
 from models.endpoint import Endpoint
 from runtime.database import Database
@@ -127,7 +127,9 @@ class Registry:
         def do() -> None:
             changed = self._meetergo.update_webhook(webhook.id, endpoint=address.url, event_types=EVENTS)
             if changed.endpoint != address.url:
-                raise Ambiguous(f"meetergo took a new address for webhook {webhook.id}, and answered with another one")
+                raise OutcomeUnknown(
+                    f"meetergo took a new address for webhook {webhook.id}, and answered with another one"
+                )
             self._remember(address, changed)
 
         where = f"from {host_of(webhook.endpoint)} to {host_of(address.url)}"

@@ -12,7 +12,7 @@ from console.settings import ProviderSettings
 from console.sync import sync
 from console.wording import printable
 from meetergo.api import embed_code
-from meetergo.api.branding import Look
+from meetergo.api.branding import PageStyle
 from models.platform_user import PlatformUser
 from runtime.settings import DatabaseSettings
 
@@ -68,7 +68,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 @output.as_json
 def brand(external_id: str, as_json: bool, **look: Any) -> None:
     """Change how a host's booking page looks. What is not named stays."""
-    wanted: Look = {name: value for name, value in look.items() if value is not None}  # type: ignore[assignment]
+    wanted: PageStyle = {name: value for name, value in look.items() if value is not None}  # type: ignore[assignment]
     if wanted.get("header_image") == "":
         wanted["header_image"] = None
     settings = ProviderSettings.load()

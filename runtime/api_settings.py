@@ -7,7 +7,7 @@ from urllib.request import getproxies
 from pydantic import AfterValidator, Field
 from redis import Redis
 
-from meetergo.api import Credential, Limit, Meetergo, UnusableKey
+from meetergo.api import Credential, Meetergo, RateLimiter, UnusableKey
 from meetergo.api.limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
 from models.redis_client import key_of
@@ -78,7 +78,7 @@ class ApiSettings(Settings):
 
         Args:
             redis: where they count their requests.
-            share: how full the minute may be for this caller; see `Limit`.
+            share: how full the minute may be for this caller; see `RateLimiter`.
             patience: how long a request may wait for its turn.
             more: other arguments of the client, such as its timeout.
 
@@ -88,7 +88,7 @@ class ApiSettings(Settings):
         return Meetergo(
             self.meetergo_api_key,
             user_id=self.meetergo_api_user or None,
-            limit=Limit(
+            limit=RateLimiter(
                 pool=redis.connection_pool if redis else None,
                 key_prefix=key_of(redis, LIMIT) if redis else LIMIT,
                 per_minute=self.meetergo_api_per_minute,

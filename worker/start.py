@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 from runtime.settings import EXIT_BAD_SETTING
 from worker.channels import UnusableChannel
 from worker.hook import UnusableHook
@@ -23,6 +23,6 @@ def or_exit(open_it: Callable[[], Opened]) -> Opened:
         print(f"ALERT_CHANNELS: {error} (see .env.example).", file=sys.stderr)
     except UnusableHook as error:
         print(f"{error} (see .env.example).", file=sys.stderr)
-    except Misuse as error:
+    except InvalidCall as error:
         print(f"MEETERGO_API_USER: {error} (see .env.example).", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)

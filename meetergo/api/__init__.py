@@ -4,7 +4,7 @@ from meetergo.api.bookings import Guest
 from meetergo.api.client import Meetergo
 from meetergo.api.credential import Credential, UnusableKey
 from meetergo.api.embed import embed_code
-from meetergo.api.limit import BULK_SHARE, Limit
+from meetergo.api.limit import BULK_SHARE, RateLimiter
 from meetergo.api.results import Booked, Waiting
 from meetergo.api.users import FirstMeetingType
 from meetergo.api.week import Hours
@@ -16,8 +16,8 @@ __all__ = [
     "FirstMeetingType",
     "Guest",
     "Hours",
-    "Limit",
     "Meetergo",
+    "RateLimiter",
     "UnusableKey",
     "Waiting",
     "embed_code",

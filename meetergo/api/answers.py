@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from meetergo.api import errors
-from meetergo.api.call import Call
-from meetergo.api.discretion import discreet
+from meetergo.api.call import Request
+from meetergo.api.discretion import redact
 from meetergo.retry_after import wait
 
 Json = Any
@@ -31,7 +31,7 @@ BY_STATUS: dict[int, type[errors.ApiError]] = {
 
 
 @dataclass(frozen=True)
-class Complaint:
+class ErrorBody:
     """What the body of a refusal says; each part may be missing.
 
     Attributes:
@@ -58,7 +58,7 @@ def body_of(content: bytes) -> Json:
     raise ValueError("no JSON")  # outside of the block: json's own error holds the whole body
 
 
-def error_for(call: Call, status: int, content: bytes, retry_after: str | None, now: datetime) -> errors.ApiError:
+def error_for(call: Request, status: int, content: bytes, retry_after: str | None, now: datetime) -> errors.ApiError:
     """The error that an answer is, which was no success.
 
     Args:
@@ -82,12 +82,12 @@ def error_for(call: Call, status: int, content: bytes, retry_after: str | None, 
     )
 
 
-def _kind(call: Call, status: int, complaint: Complaint) -> type[errors.ApiError]:
+def _kind(call: Request, status: int, complaint: ErrorBody) -> type[errors.ApiError]:
     said = f"{complaint.said} {' '.join(complaint.fields.values())}"
     if complaint.code == "PLAN_LIMIT_REACHED":
         return errors.PlanLimit
     if status >= 500 or status == REQUEST_TIMEOUT:
-        return errors.Unavailable if call.is_read else errors.Ambiguous
+        return errors.Unavailable if call.is_read else errors.OutcomeUnknown
     if "slot-occupied" in (complaint.code, complaint.said) or (status == CONFLICT and call.takes_a_slot):
         return errors.SlotTaken
     if status == 401 and "expired" in said.lower():
@@ -95,11 +95,11 @@ def _kind(call: Call, status: int, complaint: Complaint) -> type[errors.ApiError
     if status in BY_STATUS:
         return BY_STATUS[status]
     if not 400 <= status < 500:
-        return errors.Refused  # a redirect: it would take the key elsewhere
-    return errors.AlreadyExists if EXISTS.search(said) else errors.Invalid
+        return errors.Rejected  # a redirect: it would take the key elsewhere
+    return errors.AlreadyExists if EXISTS.search(said) else errors.BadRequest
 
 
-def _complaint(content: bytes, sent: Json) -> Complaint:
+def _complaint(content: bytes, sent: Json) -> ErrorBody:
     try:
         body = body_of(content)
     except ValueError:
@@ -108,19 +108,18 @@ def _complaint(content: bytes, sent: Json) -> Complaint:
         body = {}
     message = body.get("message") or body.get("error") or ""
     messages = message if isinstance(message, list) else [message]
-    return Complaint(
-        said=discreet("; ".join(map(_text, messages)), sent),
+    return ErrorBody(
+        said=redact("; ".join(map(_text, messages)), sent),
         code=_text(body.get("errorCode") or body.get("code") or ""),
         fields=_fields(body.get("errors"), sent),
-        feature=discreet(_text(body.get("feature") or "")),
+        feature=redact(_text(body.get("feature") or "")),
     )
 
 
 def _fields(listed: Json, sent: Json) -> dict[str, str]:
     faults = [fault for fault in listed if isinstance(fault, dict)] if isinstance(listed, list) else []
     return {
-        discreet(_text(fault.get("field") or "?")): discreet(_text(fault.get("message") or ""), sent)
-        for fault in faults
+        redact(_text(fault.get("field") or "?")): redact(_text(fault.get("message") or ""), sent) for fault in faults
     }
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from meetergo.api.call import identifier
-from meetergo.api.errors import Misuse
-from meetergo.api.line import PAGE_SIZE, Caller, Reply, given
+from meetergo.api.errors import InvalidCall
+from meetergo.api.line import PAGE_SIZE, Resource, Response, given
 from meetergo.api.results import Appointment, Provisional, Rescheduled
 from meetergo.wire import Moment
 
@@ -21,7 +21,7 @@ SortBy = Literal["appointment.start", "appointment.createdAt"]
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
-class Appointments(Caller):
+class Appointments(Resource):
     """Calls about appointments."""
 
     def appointment(self, appointment_id: str) -> Appointment:
@@ -88,12 +88,12 @@ class Appointments(Caller):
             The appointment as it is now; `is_cancelled` says whether it still takes place.
 
         Raises:
-            Misuse: a reason that is too long, or both a guest and everybody.
+            InvalidCall: a reason that is too long, or both a guest and everybody.
         """
         if reason and len(reason) > LONGEST_REASON:
-            raise Misuse(f"a reason has at most {LONGEST_REASON} characters")
+            raise InvalidCall(f"a reason has at most {LONGEST_REASON} characters")
         if attendee_id and everybody:
-            raise Misuse("say either which guest leaves or that it is cancelled for everybody")
+            raise InvalidCall("say either which guest leaves or that it is cancelled for everybody")
         body = given(
             reason=reason,
             attendeeId=attendee_id and identifier(attendee_id, "guest"),
@@ -122,7 +122,7 @@ class Appointments(Caller):
         page = partial(self._page, "/v4/provisional-booking/paginated", {"pageSize": page_size})
         return self._line.pages(Provisional, "provisionalBookings", page_size, page)
 
-    def _page(self, path: str, query: dict[str, Any], number: int) -> Reply:
+    def _page(self, path: str, query: dict[str, Any], number: int) -> Response:
         return self._line.get(path, {"page": number, **query})
 
 
@@ -130,10 +130,10 @@ def _path(appointment_id: str) -> str:
     return f"{PATH}/{identifier(appointment_id, 'booking')}"
 
 
-def _inner(reply: Reply) -> Reply:
+def _inner(reply: Response) -> Response:
     """An answer may be the appointment, or hold it."""
     inner = reply.body.get("appointment") if isinstance(reply.body, dict) else None
-    return Reply(reply.call, inner) if isinstance(inner, dict) else reply
+    return Response(reply.call, inner) if isinstance(inner, dict) else reply
 
 
 def _moment(value: Any) -> datetime | None:
@@ -145,5 +145,5 @@ def _moment(value: Any) -> datetime | None:
 
 def _iso(moment: datetime) -> str:
     if moment.tzinfo is None:
-        raise Misuse("a moment needs a timezone: without one, nobody knows when it is")
+        raise InvalidCall("a moment needs a timezone: without one, nobody knows when it is")
     return moment.isoformat()

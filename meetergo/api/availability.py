@@ -7,14 +7,14 @@ from pydantic import ValidationError
 
 from meetergo.api import results
 from meetergo.api.call import identifier
-from meetergo.api.errors import Misuse
-from meetergo.api.line import Caller, Reply, given
+from meetergo.api.errors import InvalidCall
+from meetergo.api.line import Resource, Response, given
 from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.results import Slot, Spot
 from meetergo.api.week import Week, schedule
 
 
-class Availability(Caller):
+class Availability(Resource):
     """Calls about times."""
 
     def availability(self, availability_id: str) -> results.Availability:
@@ -31,11 +31,11 @@ class Availability(Caller):
             What holds now, read back.
 
         Raises:
-            Misuse: nothing to change, or a day or time that is none.
+            InvalidCall: nothing to change, or a day or time that is none.
         """
         changes = given(name=name, schedule=None if week is None else schedule(week))
         if not changes:
-            raise Misuse("nothing to change: give a name or a week")
+            raise InvalidCall("nothing to change: give a name or a week")
         self._line.patch(f"/v4/availability/{identifier(availability_id, 'availability')}", changes)
         return self.availability(availability_id)
 
@@ -64,7 +64,7 @@ class Availability(Caller):
             refresh: past meetergo's cache, after `SlotTaken`.
 
         Raises:
-            Misuse: a moment without a timezone, an end before the start.
+            InvalidCall: a moment without a timezone, an end before the start.
         """
         meeting_type_id = identifier(meeting_type_id, "meeting type")
         first, last = _bounds(start, end)
@@ -93,10 +93,10 @@ class Availability(Caller):
             return {"queueId": owner.queue_id}
         if owner.user_id:
             return {"hostIds": [owner.user_id]}
-        raise Misuse("the meeting type names neither a host nor a queue: say with whom the meeting is to be")
+        raise InvalidCall("the meeting type names neither a host nor a queue: say with whom the meeting is to be")
 
 
-def _slots(reply: Reply) -> list[Slot]:
+def _slots(reply: Response) -> list[Slot]:
     dates = reply.body.get("dates") if isinstance(reply.body, dict) else None
     if not isinstance(dates, list):
         raise reply.unreadable("there are no dates in it")
@@ -111,7 +111,7 @@ def _slots(reply: Reply) -> list[Slot]:
 def _bounds(start: date | datetime, end: date | datetime) -> tuple[str, str]:
     for bound in (start, end):
         if isinstance(bound, datetime) and bound.tzinfo is None:
-            raise Misuse("a moment needs a timezone: without one, nobody knows when it is")
+            raise InvalidCall("a moment needs a timezone: without one, nobody knows when it is")
     if isinstance(start, datetime) != isinstance(end, datetime) or end < start:
-        raise Misuse("start and end should be two days or two moments, the earlier one first")
+        raise InvalidCall("start and end should be two days or two moments, the earlier one first")
     return start.isoformat(), (end + timedelta(days=1) if end == start else end).isoformat()

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from meetergo.api.call import identifier
-from meetergo.api.errors import Misuse
-from meetergo.api.line import Caller, Reply, given
+from meetergo.api.errors import InvalidCall
+from meetergo.api.line import Resource, Response, given
 from meetergo.api.results import Booked, Waiting
 
 MOST_COMPANIONS = 5
@@ -49,12 +49,12 @@ class Guest:
         """As meetergo takes it.
 
         Raises:
-            Misuse: no e-mail or name, or too many companions.
+            InvalidCall: no e-mail or name, or too many companions.
         """
         if not self.email.strip() or not self.name.strip():
-            raise Misuse("a guest needs an e-mail and a name")
+            raise InvalidCall("a guest needs an e-mail and a name")
         if len(self.companions) > MOST_COMPANIONS:
-            raise Misuse(f"a guest may bring {MOST_COMPANIONS} people along, not more")
+            raise InvalidCall(f"a guest may bring {MOST_COMPANIONS} people along, not more")
         return given(
             email=self.email,
             fullname=self.name,
@@ -68,7 +68,7 @@ class Guest:
         )
 
 
-class Bookings(Caller):
+class Bookings(Resource):
     """The call that books."""
 
     def book(
@@ -98,12 +98,12 @@ class Bookings(Caller):
         Raises:
             SlotTaken: the time is not free.
             Ambiguous: it may have been booked. Look among the appointments of that time before trying again.
-            Misuse: neither host nor queue, or a start without a timezone.
+            InvalidCall: neither host nor queue, or a start without a timezone.
         """
         if start.tzinfo is None:
-            raise Misuse("a start needs a timezone: without one, nobody knows when it is")
+            raise InvalidCall("a start needs a timezone: without one, nobody knows when it is")
         if not host_ids and not queue_id:
-            raise Misuse("say with whom the meeting is to be: host_ids or queue_id")
+            raise InvalidCall("say with whom the meeting is to be: host_ids or queue_id")
         body = given(
             meetingTypeId=identifier(meeting_type_id, "meeting type"),
             start=start.isoformat(),
@@ -117,7 +117,7 @@ class Bookings(Caller):
         return _outcome(self._line.post("/v4/booking", body, acting="anybody", takes_a_slot=True))
 
 
-def _outcome(reply: Reply) -> Booked | Waiting:
+def _outcome(reply: Response) -> Booked | Waiting:
     body = reply.body if isinstance(reply.body, dict) else {}
     if waiting := body.get("provisionalBookingId"):
         kind = str(body.get("bookingType")).lower()

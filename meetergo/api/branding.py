@@ -2,8 +2,8 @@
 
 from typing import Any, TypedDict, Unpack
 
-from meetergo.api.errors import Misuse
-from meetergo.api.line import Caller
+from meetergo.api.errors import InvalidCall
+from meetergo.api.line import Resource
 from meetergo.api.results import Page
 
 PATH = "/v4/personal-page/me"
@@ -20,7 +20,7 @@ NAMES = {
 }
 
 
-class Look(TypedDict, total=False):
+class PageStyle(TypedDict, total=False):
     """What can be set: colours such as `#0066cc`, a URL or None as header image, ids of meeting types in order."""
 
     use_custom_colors: bool
@@ -33,21 +33,21 @@ class Look(TypedDict, total=False):
     online_profiles: dict[str, Any]
 
 
-class Branding(Caller):
+class Branding(Resource):
     """Calls about the acting user's page."""
 
     def page(self) -> Page:
         """How it looks now."""
         return self._line.get(PATH).one(Page)
 
-    def brand(self, **look: Unpack[Look]) -> Page:
+    def brand(self, **look: Unpack[PageStyle]) -> Page:
         """Changes what is named and nothing else. A colour switches custom colours on, or it would not show.
 
         Raises:
-            Misuse: nothing to change, or something that is no part of a page.
+            InvalidCall: nothing to change, or something that is no part of a page.
         """
         if not look or set(look) - set(NAMES):
-            raise Misuse(f"what can be changed is: {', '.join(NAMES)}")
+            raise InvalidCall(f"what can be changed is: {', '.join(NAMES)}")
         body = {NAMES[name]: value for name, value in look.items()}
         if "primary_color" in look or "secondary_color" in look:
             body.setdefault("useCustomColors", True)

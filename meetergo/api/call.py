@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from meetergo.api.credential import Acting
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
@@ -17,16 +17,16 @@ def identifier(value: str | int, what: str) -> str:
     """An id as it may stand in a path or a header. meetergo answers 500 to others.
 
     Raises:
-        Misuse: it is more than letters, digits, `-` and `_`.
+        InvalidCall: it is more than letters, digits, `-` and `_`.
     """
     text = str(value)
     if not IDENTIFIER.fullmatch(text):
-        raise Misuse(f"this is no id of a {what}: an id is 1 to 255 letters, digits, '-' or '_'")
+        raise InvalidCall(f"this is no id of a {what}: an id is 1 to 255 letters, digits, '-' or '_'")
     return text
 
 
 @dataclass(frozen=True)
-class Call:
+class Request:
     """What to ask.
 
     Attributes:

@@ -15,8 +15,8 @@ from meetergo.api.bookings import Bookings
 from meetergo.api.branding import Branding
 from meetergo.api.call import identifier
 from meetergo.api.credential import Credential
-from meetergo.api.limit import Limit
-from meetergo.api.line import Line
+from meetergo.api.limit import RateLimiter
+from meetergo.api.line import Session
 from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.templates import Templates
 from meetergo.api.transport import Transport
@@ -50,7 +50,7 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
         key: str | Credential,
         *,
         user_id: str | None = None,
-        limit: Limit | None = None,
+        limit: RateLimiter | None = None,
         home: str = transport.HOME,
         local_webhooks: bool = False,
         timeout: timedelta = transport.TIMEOUT,
@@ -61,7 +61,7 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
     ) -> None:
         sender = Transport(
             key if isinstance(key, Credential) else Credential.read(key),
-            limit or Limit(sleep=sleep),
+            limit or RateLimiter(sleep=sleep),
             home=home,
             timeout=timeout,
             attempts=attempts,
@@ -69,7 +69,7 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
             sleep=sleep,
             clock=clock,
         )
-        super().__init__(Line(sender, _user(sender, user_id), local_webhooks))
+        super().__init__(Session(sender, _user(sender, user_id), local_webhooks))
 
     @property
     def acts_as_anybody(self) -> bool:

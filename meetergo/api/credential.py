@@ -9,7 +9,7 @@ from typing import Literal
 import httpx
 from pydantic import SecretStr
 
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 
 USER_HEADER = "x-meetergo-api-user-id"
 PLATFORM_KEY = re.compile(r"ak_[a-z]+:[0-9A-Za-z-]{8,64}:[!-~]+")
@@ -65,17 +65,19 @@ class Credential:
         """The header that says whom a request acts as; none for a personal token.
 
         Raises:
-            Misuse: a personal token cannot act as another, and a Platform key must act as somebody.
+            InvalidCall: a personal token cannot act as another, and a Platform key must act as somebody.
         """
         if self.kind == "personal":
             if user_id:
-                raise Misuse(
+                raise InvalidCall(
                     "a personal access token acts as its owner and nobody else: use a Platform API key to act as "
                     "another user"
                 )
             return {}
         if not user_id and acting == "somebody":
-            raise Misuse("a Platform API key must say whom it acts as: name a user, such as an admin of the company")
+            raise InvalidCall(
+                "a Platform API key must say whom it acts as: name a user, such as an admin of the company"
+            )
         return {USER_HEADER: user_id} if user_id and acting != "nobody" else {}
 
     def __repr__(self) -> str:

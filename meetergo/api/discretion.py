@@ -20,7 +20,7 @@ TELLTALES = {
 }
 
 
-def discreet(text: str, sent: Any = None) -> str:
+def redact(text: str, sent: Any = None) -> str:
     """A line that may be logged: no key, address, e-mail, phone number, and none of the people that we sent.
 
     Args:

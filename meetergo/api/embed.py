@@ -4,8 +4,8 @@ from html import escape
 
 import httpx
 
-from meetergo.api.errors import Misuse
-from meetergo.api.hosts import is_public
+from meetergo.api.errors import InvalidCall
+from meetergo.api.hosts import is_public_host
 
 TALL = 700
 
@@ -20,14 +20,14 @@ def embed_code(booking_url: str, *, title: str = "", width: str = "100%", height
         height: in pixels.
 
     Raises:
-        Misuse: it is no address that a browser may be sent to.
+        InvalidCall: it is no address that a browser may be sent to.
     """
     try:
         url = httpx.URL(booking_url)
     except httpx.InvalidURL:
-        raise Misuse("a booking address should be a URL, as meetergo gave it") from None
-    if not url.host or url.scheme not in ("https", "http") or (url.scheme == "http" and is_public(url.host)):
-        raise Misuse("a booking address should begin with https")
+        raise InvalidCall("a booking address should be a URL, as meetergo gave it") from None
+    if not url.host or url.scheme not in ("https", "http") or (url.scheme == "http" and is_public_host(url.host)):
+        raise InvalidCall("a booking address should begin with https")
     source = url.copy_set_param("embed", "true")
     attributes = {"src": source, "width": width, "height": height, "title": title, "allow": "payment"}
     written = " ".join(f'{name}="{escape(str(value))}"' for name, value in attributes.items())

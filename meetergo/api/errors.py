@@ -1,9 +1,9 @@
 """What can go wrong between us and meetergo's API, named by what is done about it.
 
 ApiError
-├── Misuse            we did not send it: the call itself is wrong
-├── Refused           trying again cannot help
-│   ├── Invalid           400 and the like; `fields` says which
+├── InvalidCall            we did not send it: the call itself is wrong
+├── Rejected           trying again cannot help
+│   ├── BadRequest           400 and the like; `fields` says which
 │   │   └── AlreadyExists     409, or a 400 that says so: look it up, adopt it
 │   ├── SlotTaken         somebody else booked that time: ask for slots again
 │   ├── Unauthorised      401
@@ -14,9 +14,9 @@ ApiError
 │   └── PlanLimit         the company's plan does not hold this feature
 ├── Unavailable       trying again may help: no connection, a 5xx to a read
 │   ├── RateLimited       429, or our own limit: after `retry_after`
-│   └── Unreadable        an answer that is not what its documents show
-├── Ambiguous         a write of which we do not know whether it was applied: look before trying again
-└── HalfDone          the first of several writes was applied: `created_id` exists
+│   └── BadResponse        an answer that is not what its documents show
+├── OutcomeUnknown         a write of which we do not know whether it was applied: look before trying again
+└── PartiallyApplied          the first of several writes was applied: `created_id` exists
 """
 
 from collections.abc import Mapping
@@ -56,31 +56,31 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
 
-class Misuse(ApiError):
+class InvalidCall(ApiError):
     """The call is wrong as it stands, so it was not sent."""
 
 
-class Refused(ApiError):
+class Rejected(ApiError):
     """meetergo said no, and would say it again."""
 
 
-class Invalid(Refused):
+class BadRequest(Rejected):
     """meetergo does not take these values."""
 
 
-class AlreadyExists(Invalid):
+class AlreadyExists(BadRequest):
     """There is one with this e-mail, slug or the like."""
 
     advice = "look it up and use that one, or choose another name"
 
 
-class SlotTaken(Refused):
+class SlotTaken(Rejected):
     """That time is not free any more."""
 
     advice = "ask for the free slots again, and choose another"
 
 
-class Unauthorised(Refused):
+class Unauthorised(Rejected):
     """meetergo does not know the key."""
 
     advice = "check the API key"
@@ -92,23 +92,23 @@ class KeyExpired(Unauthorised):
     advice = "make a new key in meetergo and configure it"
 
 
-class Forbidden(Refused):
+class Forbidden(Rejected):
     """The key, or the user whom it acts as, may not do this."""
 
     advice = "check the role of the user whom the key acts as, and what the key may do"
 
 
-class NotFound(Refused):
+class NotFound(Rejected):
     """There is no such thing, or not for this user."""
 
 
-class LimitReached(Refused):
+class LimitReached(Rejected):
     """The company has as many of these as it may have."""
 
     advice = "remove one that is not needed"
 
 
-class PlanLimit(Refused):
+class PlanLimit(Rejected):
     """The company's plan does not hold this."""
 
     advice = "ask meetergo for a plan that holds it"
@@ -124,17 +124,17 @@ class RateLimited(Unavailable):
     """Too many requests in a minute."""
 
 
-class Unreadable(Unavailable):
+class BadResponse(Unavailable):
     """The answer is not what its documents show."""
 
 
-class Ambiguous(ApiError):
+class OutcomeUnknown(ApiError):
     """Whether a write was applied is not known. Nothing has an idempotency key: a blind repeat may do it twice."""
 
     advice = "look whether it was applied before you try again"
 
 
-class HalfDone(ApiError):
+class PartiallyApplied(ApiError):
     """Something was created, and a later step failed, which `__cause__` tells.
 
     Attributes:

@@ -7,7 +7,7 @@ PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
 NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-def is_public(host: str) -> bool:
+def is_public_host(host: str) -> bool:
     """Whether a host is no machine of a private network. A name is not looked up.
 
     Args:

@@ -38,7 +38,7 @@ KEY_PREFIX = "meetergo-inbox:api-limit"
 log = structlog.get_logger()
 
 
-class Slots(RateLimitItemPerMinute):
+class Window(RateLimitItemPerMinute):
     """So many a minute. All amounts count in the same window: that is what makes room for the greater."""
 
     def key_for(self, *identifiers: bytes | str | float) -> str:
@@ -46,7 +46,7 @@ class Slots(RateLimitItemPerMinute):
         return "/".join(map(str, identifiers))
 
 
-class Limit:
+class RateLimiter:
     """Lets a request pass when there is room for it.
 
     Args:
@@ -76,8 +76,8 @@ class Limit:
     ) -> None:
         self._pool = _pool(redis_url) if redis_url else pool
         self._shared = _in_redis(self._pool, key_prefix) if self._pool else None
-        self._slots = Slots(max(1, int(per_minute * share)))
-        self._own_slots = Slots(max(1, int(per_minute * share / processes))) if self._pool else self._slots
+        self._slots = Window(max(1, int(per_minute * share)))
+        self._own_slots = Window(max(1, int(per_minute * share / processes))) if self._pool else self._slots
         self._patience = patience.total_seconds()
         self._sleep = sleep
         self._clock = clock
@@ -130,10 +130,10 @@ class Limit:
     def _pause_alone(self, key: str) -> float:
         return self._pause_of(_in_this_process(), self._own_slots, key)
 
-    def _pause_of(self, limiter: MovingWindowRateLimiter, slots: Slots, key: str) -> float:
+    def _pause_of(self, limiter: MovingWindowRateLimiter, slots: Window, key: str) -> float:
         return 0.0 if limiter.hit(slots, key) else self._until_free(limiter, slots, key)
 
-    def _until_free(self, limiter: MovingWindowRateLimiter, slots: Slots, key: str) -> float:
+    def _until_free(self, limiter: MovingWindowRateLimiter, slots: Window, key: str) -> float:
         return max(SHORTEST_PAUSE, limiter.get_window_stats(slots, key).reset_time - self._clock())
 
 

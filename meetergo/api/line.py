@@ -9,21 +9,21 @@ import structlog
 from pydantic import ValidationError
 
 from meetergo.api.answers import Json
-from meetergo.api.call import Call
+from meetergo.api.call import Request
 from meetergo.api.errors import ApiError
-from meetergo.api.results import Result
+from meetergo.api.results import Schema
 from meetergo.api.transport import Transport, unreadable
 
 PAGE_SIZE = 100
 """The most that meetergo gives at once."""
 
-Kind = TypeVar("Kind", bound=Result)
+Kind = TypeVar("Kind", bound=Schema)
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """What came of a call.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reply:
         body: JSON, or None if it was empty.
     """
 
-    call: Call
+    call: Request
     body: Json = field(repr=False)
 
     @property
@@ -93,7 +93,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Line:
+class Session:
     """Calls of one user, or of nobody in particular.
 
     Attributes:
@@ -106,23 +106,23 @@ class Line:
     user_id: str | None
     local_webhooks: bool = False
 
-    def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Reply:
-        """Reads. `how` is more of `Call`."""
-        return self._send(Call("GET", path, query or {}, user_id=self.user_id, **how))
+    def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Response:
+        """Reads. `how` is more of `Request`."""
+        return self._send(Request("GET", path, query or {}, user_id=self.user_id, **how))
 
-    def post(self, path: str, body: Json, **how: Any) -> Reply:
+    def post(self, path: str, body: Json, **how: Any) -> Response:
         """Makes or does something."""
-        return self._send(Call("POST", path, body=body, user_id=self.user_id, **how))
+        return self._send(Request("POST", path, body=body, user_id=self.user_id, **how))
 
-    def patch(self, path: str, body: Json, **how: Any) -> Reply:
+    def patch(self, path: str, body: Json, **how: Any) -> Response:
         """Changes what the body names."""
-        return self._send(Call("PATCH", path, body=body, user_id=self.user_id, **how))
+        return self._send(Request("PATCH", path, body=body, user_id=self.user_id, **how))
 
-    def delete(self, path: str, **how: Any) -> Reply:
+    def delete(self, path: str, **how: Any) -> Response:
         """Takes something away."""
-        return self._send(Call("DELETE", path, user_id=self.user_id, **how))
+        return self._send(Request("DELETE", path, user_id=self.user_id, **how))
 
-    def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Reply]) -> Iterator[Kind]:
+    def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Response]) -> Iterator[Kind]:
         """Reads a list to its end, each item once, a page when it is needed.
 
         Paging moves under our feet when somebody books meanwhile. So it ends at the total, where there is one, or at
@@ -147,14 +147,14 @@ class Line:
             if len(seen) >= reply.total if reply.total is not None else len(reply.listed(key)) < size:
                 return
 
-    def _send(self, call: Call) -> Reply:
-        return Reply(call, self.transport.send(call))
+    def _send(self, call: Request) -> Response:
+        return Response(call, self.transport.send(call))
 
 
-class Caller:
+class Resource:
     """What each noun of the client has: its line."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Session) -> None:
         self._line = line
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
 from meetergo.api.call import identifier
-from meetergo.api.errors import ApiError, HalfDone, Misuse
-from meetergo.api.line import Caller, given
+from meetergo.api.errors import ApiError, InvalidCall, PartiallyApplied
+from meetergo.api.line import Resource, given
 from meetergo.api.results import MeetingType
 
 PATH = "/v4/meeting-type"
@@ -55,7 +55,7 @@ class Changes(Info, total=False):
     availability_id: str
 
 
-class MeetingTypes(Caller):
+class MeetingTypes(Resource):
     """Calls about meeting types."""
 
     def meeting_types(self) -> list[MeetingType]:
@@ -95,7 +95,7 @@ class MeetingTypes(Caller):
             metadata: comes back in webhooks, if meetergo keeps it.
 
         Raises:
-            HalfDone: it exists, but its slug could not be set or it could not be read.
+            PartiallyApplied: it exists, but its slug could not be set or it could not be read.
             Ambiguous: it may have been created.
         """
         info = given(name=name, description=description, duration=duration, channel=channel)
@@ -111,17 +111,17 @@ class MeetingTypes(Caller):
                 self.update_meeting_type(created.id, slug=slug)
             return self.meeting_type(created.id)
         except ApiError as error:
-            raise HalfDone(f"meeting type {created.id} was created, but {error}", created.id) from error
+            raise PartiallyApplied(f"meeting type {created.id} was created, but {error}", created.id) from error
 
     def update_meeting_type(self, meeting_type_id: str, **changes: Unpack[Changes]) -> MeetingType:
         """Changes what is named and nothing else. It may be repeated.
 
         Raises:
-            Misuse: nothing to change, or something that is no setting.
+            InvalidCall: nothing to change, or something that is no setting.
         """
         meeting_type_id = identifier(meeting_type_id, "meeting type")
         if not changes or set(changes) - {*INFO, *SETTINGS}:
-            raise Misuse(f"what can be changed is: {', '.join([*INFO, *SETTINGS])}")
+            raise InvalidCall(f"what can be changed is: {', '.join([*INFO, *SETTINGS])}")
         body = {SETTINGS[name]: value for name, value in changes.items() if name in SETTINGS}
         info = {INFO[name]: value for name, value in changes.items() if name in INFO}
         if info and "description" not in info:

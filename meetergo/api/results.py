@@ -16,7 +16,7 @@ from meetergo.api.week import Intervals, read_week
 from meetergo.wire import Identifier, Many, Moment, Text, Wire
 
 
-class Result(Wire):
+class Schema(Wire):
     """An object of meetergo's.
 
     Attributes:
@@ -49,7 +49,7 @@ class Result(Wire):
         return repr(self)
 
 
-class User(Result):
+class User(Schema):
     """A user of the company."""
 
     id: Identifier = Field(validation_alias=AliasChoices("id", "userId"))
@@ -62,7 +62,7 @@ class User(Result):
     company_id: Identifier | None = Field(None, validation_alias="companyId")
 
 
-class NewUser(Result):
+class NewUser(Schema):
     """What came into being with a user. `booking_url` is used as it is: companies have domains of their own."""
 
     id: Identifier = Field(validation_alias=AliasChoices("userId", "id"))
@@ -81,7 +81,7 @@ class MeetingSettings(Wire):
     channel: Text | None = None
 
 
-class MeetingType(Result):
+class MeetingType(Schema):
     """What can be booked: with one host (`user_id`) or a queue of them (`queue_id`)."""
 
     user_id: Identifier | None = Field(None, validation_alias="userId")
@@ -106,7 +106,7 @@ class MeetingType(Result):
         return self.info.duration or self.flat_duration
 
 
-class Availability(Result):
+class Availability(Schema):
     """When somebody can be booked. `schedule` is day -> times of day, for days that have any."""
 
     name: Text | None = None
@@ -114,7 +114,7 @@ class Availability(Result):
     schedule: Annotated[dict[str, Intervals], BeforeValidator(read_week)] = Field(default_factory=dict)
 
 
-class Page(Result):
+class Page(Schema):
     """The public page of a user, and how it looks."""
 
     id: Identifier | None = None  # type: ignore[assignment]  # no document shows whether it has one
@@ -125,13 +125,13 @@ class Page(Result):
     description: Text | None = None
 
 
-class Template(Result):
+class Template(Schema):
     """A template of meeting types."""
 
     info: MeetingSettings = Field(MeetingSettings(), validation_alias="meetingInfo")
 
 
-class Webhook(Result):
+class Webhook(Schema):
     """An address that meetergo posts to. Ids are integers in production and text here."""
 
     endpoint: Text
@@ -141,7 +141,7 @@ class Webhook(Result):
     created_at: Moment | None = Field(None, validation_alias="createdAt")
 
 
-class Appointment(Result):
+class Appointment(Schema):
     """A booking, read as tolerantly as webhooks are: only its id must be there.
 
     It is cancelled by its flag or a cancel time; there may be a `cancel` object on a live one.
@@ -215,12 +215,12 @@ class Appointment(Result):
         return self._told.host_ids
 
 
-def _too_many_guests(kind: type[Result]) -> ValidationError:
+def _too_many_guests(kind: type[Schema]) -> ValidationError:
     fault = InitErrorDetails(type=PydanticCustomError("too_many_guests", "too many"), loc=("attendees",), input=None)
     return ValidationError.from_exception_data(kind.__name__, [fault])
 
 
-class Provisional(Result):
+class Provisional(Schema):
     """A booking that waits for the guest's opt-in or a host's word. `dto` in `raw` is what was asked for."""
 
     type: Text | None = None

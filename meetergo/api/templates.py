@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from meetergo.api.call import identifier
-from meetergo.api.errors import Ambiguous
-from meetergo.api.line import Caller, Line, given
+from meetergo.api.errors import OutcomeUnknown
+from meetergo.api.line import Resource, Session, given
 from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.results import MeetingType, Template
 
 PATH = "/v4/meeting-type-template"
 
 
-class Templates(Caller):
+class Templates(Resource):
     """Calls about templates."""
 
     def create_template(
@@ -51,14 +51,14 @@ class Templates(Caller):
             The meeting types that the user has now and had not before; none, if meetergo made none.
 
         Raises:
-            Ambiguous: it is not known whether one was made, and none is to be seen yet.
+            OutcomeUnknown: it is not known whether one was made, and none is to be seen yet.
         """
         path, doubt = f"{PATH}/assign/{identifier(template_id, 'template')}", None
-        theirs = MeetingTypes(Line(self._line.transport, identifier(user_id, "user")))
+        theirs = MeetingTypes(Session(self._line.transport, identifier(user_id, "user")))
         before = {known.id for known in theirs.meeting_types()}
         try:
             self._line.post(path, {"userId": user_id})
-        except Ambiguous as error:
+        except OutcomeUnknown as error:
             doubt = error
         new = [found for found in theirs.meeting_types() if found.id not in before]
         if doubt and not new:

@@ -15,11 +15,11 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from meetergo.api.answers import TOO_MANY, Json, body_of, error_for
-from meetergo.api.call import Call
+from meetergo.api.call import Request
 from meetergo.api.credential import Bearer, Credential
-from meetergo.api.errors import Ambiguous, ApiError, Misuse, RateLimited, Unavailable, Unreadable
-from meetergo.api.hosts import is_public
-from meetergo.api.limit import Limit
+from meetergo.api.errors import ApiError, BadResponse, InvalidCall, OutcomeUnknown, RateLimited, Unavailable
+from meetergo.api.hosts import is_public_host
+from meetergo.api.limit import RateLimiter
 
 HOME = "https://api.meetergo.com"
 TIMEOUT = timedelta(seconds=30)
@@ -48,13 +48,13 @@ class Transport:
         clock: what time it is, UTC.
 
     Raises:
-        Misuse: the root is not https.
+        InvalidCall: the root is not https.
     """
 
     def __init__(
         self,
         credential: Credential,
-        limit: Limit,
+        limit: RateLimiter,
         *,
         home: str = HOME,
         timeout: timedelta = TIMEOUT,
@@ -77,10 +77,10 @@ class Transport:
             auth=Bearer(credential),
             timeout=timeout.total_seconds(),
             follow_redirects=False,  # it would carry the key elsewhere
-            trust_env=is_public(url.host),  # a proxy has no business between us and a stand-in
+            trust_env=is_public_host(url.host),  # a proxy has no business between us and a stand-in
         )
 
-    def send(self, call: Call) -> Json:
+    def send(self, call: Request) -> Json:
         """What meetergo answered: JSON, or None if the body was empty.
 
         Raises:
@@ -102,7 +102,7 @@ class Transport:
         self._client.close()
         self._limit.close()
 
-    def _send_once(self, call: Call, acting: dict[str, str]) -> Json:
+    def _send_once(self, call: Request, acting: dict[str, str]) -> Json:
         self._limit.wait(self.credential.fingerprint)
         response = self._exchange(call, acting)
         if not response.is_success:
@@ -113,7 +113,7 @@ class Transport:
         except ValueError:
             raise unreadable(call, "it is no JSON") from None
 
-    def _exchange(self, call: Call, acting: dict[str, str]) -> httpx.Response:
+    def _exchange(self, call: Request, acting: dict[str, str]) -> httpx.Response:
         query = {name: value for name, value in call.query.items() if value is not None}
         content = {"files": _form(call.body)} if call.is_form else {"json": call.body}
         if call.body is None:
@@ -134,9 +134,9 @@ class Transport:
         return f"{self._client.base_url}, {self.credential.masked}"
 
 
-def unreadable(call: Call, why: str) -> ApiError:
+def unreadable(call: Request, why: str) -> ApiError:
     """An answer that says yes, and nothing that we understand. Of a write, that leaves open what it made."""
-    kind = Unreadable if call.is_read else Ambiguous
+    kind = BadResponse if call.is_read else OutcomeUnknown
     return kind(f"meetergo's answer to {call.name} cannot be read: {why}")
 
 
@@ -144,25 +144,25 @@ def _root(home: str) -> httpx.URL:
     try:
         url = httpx.URL(home)
     except httpx.InvalidURL:
-        raise Misuse("the API's address is no URL") from None
+        raise InvalidCall("the API's address is no URL") from None
     if url.userinfo or url.scheme not in ("https", "http") or not url.host:
-        raise Misuse("the API's address should look like https://api.meetergo.com")
-    if url.scheme == "http" and is_public(url.host):
-        raise Misuse("the API's address must begin with https, or the key could be read on its way")
+        raise InvalidCall("the API's address should look like https://api.meetergo.com")
+    if url.scheme == "http" and is_public_host(url.host):
+        raise InvalidCall("the API's address must begin with https, or the key could be read on its way")
     return url
 
 
-def _failure(call: Call, error: httpx.HTTPError) -> ApiError:
+def _failure(call: Request, error: httpx.HTTPError) -> ApiError:
     words = f"meetergo did not answer {call.name} ({type(error).__name__})"
     if call.is_read or isinstance(error, NOTHING_WAS_SENT):
         return Unavailable(words)
-    return Ambiguous(words)
+    return OutcomeUnknown(words)
 
 
-def _is_worth_another_try(call: Call, error: BaseException) -> bool:
+def _is_worth_another_try(call: Request, error: BaseException) -> bool:
     if isinstance(error, RateLimited):
         return error.status == TOO_MANY  # our own limit has waited already
-    if isinstance(error, Unreadable) or not isinstance(error, Unavailable):
+    if isinstance(error, BadResponse) or not isinstance(error, Unavailable):
         return False
     return call.is_read and error.status in WORTH_ANOTHER_READ
 
@@ -171,7 +171,7 @@ def _form(body: dict[str, Any]) -> dict[str, tuple[None, str]]:
     return {name: (None, value if isinstance(value, str) else json.dumps(value)) for name, value in body.items()}
 
 
-def _log(call: Call, state: RetryCallState) -> None:
+def _log(call: Request, state: RetryCallState) -> None:
     error = state.outcome and state.outcome.exception()
     log.info(
         "api.again",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from meetergo.api.call import identifier
-from meetergo.api.errors import Invalid, Misuse
-from meetergo.api.line import PAGE_SIZE, Caller, Reply, given
+from meetergo.api.errors import BadRequest, InvalidCall
+from meetergo.api.line import PAGE_SIZE, Resource, Response, given
 from meetergo.api.results import NewUser, User
 from meetergo.api.week import Hours
 
@@ -43,7 +43,7 @@ class FirstMeetingType:
         )
 
 
-class Users(Caller):
+class Users(Resource):
     """Calls about users."""
 
     def me(self) -> User:
@@ -111,26 +111,26 @@ class Users(Caller):
         """Changes a user. With another slug, the user's old booking addresses end.
 
         Raises:
-            Misuse: nothing to change, or a slug under 5 characters.
+            InvalidCall: nothing to change, or a slug under 5 characters.
         """
         changes = given(givenName=given_name, familyName=family_name, slug=slug)
         if not changes:
-            raise Misuse("nothing to change: give a name or a slug")
+            raise InvalidCall("nothing to change: give a name or a slug")
         if slug is not None and len(slug) < SHORTEST_SLUG:
-            raise Misuse(f"a user's slug has at least {SHORTEST_SLUG} characters")
+            raise InvalidCall(f"a user's slug has at least {SHORTEST_SLUG} characters")
         user_id = identifier(user_id, "user")
         reply = self._line.patch(f"/v4/user/{user_id}", changes)
         listed = (user for user in self.users() if user.id == user_id) if reply.is_empty else iter(())
         return next(listed, None) or reply.one(User)
 
-    def _users_page(self, number: int) -> Reply:
+    def _users_page(self, number: int) -> Response:
         return self._line.get("/v4/user", {"limit": PAGE_SIZE, "offset": number * PAGE_SIZE})
 
-    def _post_user(self, body: dict[str, Any]) -> Reply:
+    def _post_user(self, body: dict[str, Any]) -> Response:
         """As JSON, and only if meetergo says that it wants a form, as one: its documents show both."""
         try:
             return self._line.post("/v4/user", body, acting="nobody")
-        except Invalid as error:
+        except BadRequest as error:
             if error.status != WANTS_A_FORM and "multipart" not in error.said.lower():
                 raise
         return self._line.post("/v4/user", body, acting="nobody", is_form=True)

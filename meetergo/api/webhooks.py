@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import httpx
 
 from meetergo.api.call import identifier
-from meetergo.api.errors import Misuse, NotFound
-from meetergo.api.hosts import is_public
-from meetergo.api.line import Caller, given
+from meetergo.api.errors import InvalidCall, NotFound
+from meetergo.api.hosts import is_public_host
+from meetergo.api.line import Resource, given
 from meetergo.api.results import Webhook
 
 PATH = "/webhooks"
 
 
-class Webhooks(Caller):
+class Webhooks(Resource):
     """Calls about webhooks."""
 
     def webhooks(self) -> list[Webhook]:
@@ -30,7 +30,7 @@ class Webhooks(Caller):
         Raises:
             LimitReached: there are six already.
             Ambiguous: it may have been registered. List, and look for the address.
-            Misuse: the address is not https, or not public; or no event is named.
+            InvalidCall: the address is not https, or not public; or no event is named.
         """
         self._check(endpoint, event_types)
         body = given(endpoint=endpoint, eventTypes=list(event_types), description=description)
@@ -47,13 +47,13 @@ class Webhooks(Caller):
         """Changes a webhook. Events that are not named are not sent any more. It may be repeated.
 
         Raises:
-            Misuse: as for a new one, or nothing to change.
+            InvalidCall: as for a new one, or nothing to change.
         """
         self._check(endpoint, event_types)
         types = None if event_types is None else list(event_types)
         changes = given(endpoint=endpoint, eventTypes=types, description=description)
         if not changes:
-            raise Misuse("nothing to change: give an endpoint, events or a description")
+            raise InvalidCall("nothing to change: give an endpoint, events or a description")
         webhook_id = identifier(webhook_id, "webhook")
         reply = self._line.patch(f"{PATH}/{webhook_id}", changes)
         listed = (hook for hook in self.webhooks() if hook.id == webhook_id) if reply.is_empty else iter(())
@@ -71,7 +71,7 @@ class Webhooks(Caller):
         if endpoint is not None:
             check_endpoint(endpoint, local=self._line.local_webhooks)
         if event_types is not None and not event_types:
-            raise Misuse("name at least one event, such as booking_created")
+            raise InvalidCall("name at least one event, such as booking_created")
 
 
 def check_endpoint(endpoint: str, *, local: bool = False) -> None:
@@ -82,15 +82,17 @@ def check_endpoint(endpoint: str, *, local: bool = False) -> None:
         local: take http and private hosts too.
 
     Raises:
-        Misuse: it is not https, or its host cannot be reached from outside.
+        InvalidCall: it is not https, or its host cannot be reached from outside.
     """
     try:
         url = httpx.URL(endpoint)
     except httpx.InvalidURL:
-        raise Misuse("a webhook's address should be a URL such as https://bookings.example.com/webhooks/...") from None
+        raise InvalidCall(
+            "a webhook's address should be a URL such as https://bookings.example.com/webhooks/..."
+        ) from None
     if url.scheme != "https" and not (local and url.scheme == "http"):
-        raise Misuse("a webhook's address must begin with https")
+        raise InvalidCall("a webhook's address must begin with https")
     if url.userinfo or url.fragment or not url.host:
-        raise Misuse("a webhook's address has a host, no user and no fragment")
-    if not local and not is_public(url.host):
-        raise Misuse("a webhook's address must be public: meetergo cannot reach a private host")
+        raise InvalidCall("a webhook's address has a host, no user and no fragment")
+    if not local and not is_public_host(url.host):
+        raise InvalidCall("a webhook's address must be public: meetergo cannot reach a private host")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
@@ -35,7 +35,7 @@ class Hours:
         """As meetergo takes it. All seven days are there, since no document says what happens to the others.
 
         Raises:
-            Misuse: a day or a time that is none.
+            InvalidCall: a day or a time that is none.
         """
         return {"name": self.name, "timezone": self.timezone, "schedule": schedule(self.week)}
 
@@ -44,17 +44,17 @@ def schedule(week: Week) -> dict[str, Any]:
     """A week as meetergo takes it.
 
     Raises:
-        Misuse: a day or a time that is none.
+        InvalidCall: a day or a time that is none.
     """
     if unknown := set(week) - set(DAYS):
-        raise Misuse(f"these are no days of a week: {', '.join(sorted(unknown))}; write monday, tuesday and so on")
+        raise InvalidCall(f"these are no days of a week: {', '.join(sorted(unknown))}; write monday, tuesday and so on")
     return {day: _day(week.get(day, ())) for day in DAYS}
 
 
 def _day(intervals: Sequence[tuple[str, str]]) -> dict[str, Any]:
     for start, end in intervals:
         if not TIME.fullmatch(start) or not TIME.fullmatch(end) or start >= end:
-            raise Misuse("an interval of a day is two times such as 09:00 and 17:00, the earlier one first")
+            raise InvalidCall("an interval of a day is two times such as 09:00 and 17:00, the earlier one first")
     return {"enabled": bool(intervals), "hours": [{"start": start, "end": end} for start, end in intervals]}
 
 

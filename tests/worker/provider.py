@@ -9,7 +9,7 @@ from typing import Any
 from devtools.processes import environment
 from devtools.sandbox import webhook_bodies
 from devtools.sandbox.server import Sandbox
-from meetergo.api import Limit, Meetergo
+from meetergo.api import Meetergo, RateLimiter
 from models.delivery import Delivery
 from tests.worker.desk import Desk
 from worker.reconcile.local_bookings import Books
@@ -46,7 +46,7 @@ class Provider:
 
     def client(self, key: str | None = None, user_id: str | None = None, **more: Any) -> Meetergo:
         """Waits for nothing: neither for a turn nor before another try."""
-        waits = {"limit": Limit(per_minute=PLENTY), "sleep": lambda _: None}
+        waits = {"limit": RateLimiter(per_minute=PLENTY), "sleep": lambda _: None}
         return Meetergo(key or self.meetergo.key, user_id=user_id, home=self.meetergo.url, **waits, **more)
 
     def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:

@@ -10,8 +10,8 @@ from uuid import UUID
 from redis import Redis
 
 from meetergo.api import Meetergo
-from meetergo.api.errors import ApiError, Misuse, RateLimited, Unavailable
-from meetergo.api.errors import Unreadable as UnreadableAnswer
+from meetergo.api.errors import ApiError, InvalidCall, RateLimited, Unavailable
+from meetergo.api.errors import BadResponse as UnreadableAnswer
 from meetergo.api.results import Appointment
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.delivery import Source
@@ -89,7 +89,7 @@ class Confirmation:
         try:
             diary = self.diary(host_ids or event.facts.get("host_ids") or ())
             appointment = diary.one(event.booking_id) if _is_uuid(event.booking_id) else None
-        except Misuse as error:
+        except InvalidCall as error:
             return Answer(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
             if _is_silence(error):
@@ -119,7 +119,7 @@ class Confirmation:
         """Whom to ask for one booking: an admin, who sees every one, and then its hosts. Webhooks may name anybody.
 
         Raises:
-            Misuse: a host's id is none.
+            InvalidCall: a host's id is none.
             ApiError: we do not know whom to ask as, yet.
         """
         if not self.client.acts_as_anybody:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from meetergo.api import Meetergo
-from meetergo.api.errors import Forbidden, NotFound, Refused, Unauthorised, Unavailable
+from meetergo.api.errors import Forbidden, NotFound, Rejected, Unauthorised, Unavailable
 from meetergo.api.results import Appointment
 
 
@@ -118,5 +118,5 @@ def admin_id(client: Meetergo, configured: str) -> str | None:
         return client.me().id
     except Unauthorised:
         raise
-    except Refused:
+    except Rejected:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from meetergo.api import Limit, Meetergo
+from meetergo.api import Meetergo, RateLimiter
 from tests.meetergo.api.provider import Provider, open_provider
 
 PLATFORM_KEY = "ak_live:550e8400-e29b-41d4-a716-446655440000:the-secret-part"
@@ -40,7 +40,7 @@ def open_client(provider: Provider, sleeps: list[float]) -> Iterator[OpenClient]
     opened: list[Meetergo] = []
 
     def open_with(key: str = PLATFORM_KEY, user_id: str | None = ADMIN, **changes: Any) -> Meetergo:
-        given = {"limit": Limit(per_minute=100_000), "home": provider.url, "sleep": sleeps.append, **changes}
+        given = {"limit": RateLimiter(per_minute=100_000), "home": provider.url, "sleep": sleeps.append, **changes}
         opened.append(Meetergo(key, user_id=user_id, clock=lambda: NOW, **given))
         return opened[-1]
 

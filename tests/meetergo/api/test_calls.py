@@ -8,13 +8,13 @@ import pytest
 from meetergo.api import Booked, FirstMeetingType, Guest, Hours, Meetergo, Waiting
 from meetergo.api.errors import (
     AlreadyExists,
-    Ambiguous,
-    HalfDone,
+    BadResponse,
+    InvalidCall,
     LimitReached,
-    Misuse,
     NotFound,
+    OutcomeUnknown,
+    PartiallyApplied,
     SlotTaken,
-    Unreadable,
 )
 from meetergo.api.results import Slot
 from meetergo.api.week import DAYS
@@ -88,7 +88,7 @@ def test_a_user_is_updated(provider: Provider, client: Meetergo) -> None:
     assert client.update_user("host-uuid-123", slug="the-host").slug == "the-host"
     assert (provider.last.line, provider.last.body) == ("PATCH /v4/user/host-uuid-123", {"slug": "the-host"})
     for wrong in ({}, {"slug": "four"}):
-        with pytest.raises(Misuse):
+        with pytest.raises(InvalidCall):
             client.update_user("host-uuid-123", **wrong)
     assert len(provider.requests) == 1
 
@@ -138,7 +138,7 @@ def test_a_meeting_type_is_created_as_its_owner_and_read_back_with_its_slug(
 
 def test_a_slug_that_is_taken_does_not_hide_what_was_created(provider: Provider, client: Meetergo) -> None:
     provider.will(Answer(201, recorded("meeting_type")), Answer(409, {"message": "slug exists"}))
-    with pytest.raises(HalfDone) as raised:
+    with pytest.raises(PartiallyApplied) as raised:
         client.create_meeting_type("Discovery Call", 30, slug="taken")
     assert raised.value.created_id == "mt-uuid-456"
     assert isinstance(raised.value.__cause__, AlreadyExists)
@@ -162,9 +162,9 @@ def test_settings_of_the_meeting_always_go_with_a_description(provider: Provider
 
 def test_only_known_settings_are_sent(provider: Provider, client: Meetergo) -> None:
     for wrong in ({}, {"duratoin": 45}):
-        with pytest.raises(Misuse, match="buffer_before"):
+        with pytest.raises(InvalidCall, match="buffer_before"):
             client.update_meeting_type("mt-uuid-456", **wrong)  # type: ignore[typeddict-item]
-        with pytest.raises(Misuse, match="primary_color"):
+        with pytest.raises(InvalidCall, match="primary_color"):
             client.brand(**wrong)  # type: ignore[typeddict-item]
     assert provider.requests == []
 
@@ -197,9 +197,9 @@ def test_hours_are_written_for_all_seven_days_and_read_back(provider: Provider, 
     ],
 )
 def test_no_such_day_or_time_is_sent(week: Any, provider: Provider, client: Meetergo) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(InvalidCall):
         client.update_availability("av-1", week=week)
-    with pytest.raises(Misuse):
+    with pytest.raises(InvalidCall):
         client.update_availability("av-1")
     assert provider.requests == []
 
@@ -237,7 +237,7 @@ def test_with_whom_is_read_from_the_meeting_type_if_nobody_says_it(
 
 def test_slots_are_never_asked_for_without_host_or_queue(provider: Provider, client: Meetergo) -> None:
     provider.will({"id": "mt-1"})
-    with pytest.raises(Misuse, match="with whom"):
+    with pytest.raises(InvalidCall, match="with whom"):
         client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
     assert provider.lines == ["GET /v4/meeting-type/mt-1"]
 
@@ -247,16 +247,16 @@ def test_a_moment_keeps_its_offset_in_a_query(provider: Provider, client: Meeter
     assert client.slots("mt-1", NINE, NINE + timedelta(hours=1), queue_id="q-1", refresh=True) == []
     assert provider.last.query["start"] == ["2026-10-20T09:00:00+02:00"]
     assert provider.last.query["refreshCache"] == ["true"]
-    with pytest.raises(Misuse, match="timezone"):
+    with pytest.raises(InvalidCall, match="timezone"):
         client.slots("mt-1", NINE.replace(tzinfo=None), NINE, queue_id="q-1")
-    with pytest.raises(Misuse, match="earlier"):
+    with pytest.raises(InvalidCall, match="earlier"):
         client.slots("mt-1", NINE, NINE - timedelta(hours=1), queue_id="q-1")
 
 
 @pytest.mark.parametrize("odd", [{}, {"slots": []}, {"dates": [{"spots": [{}]}]}, {"dates": ["x"]}, []])
 def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, provider: Provider, client: Meetergo) -> None:
     provider.will(odd)
-    with pytest.raises(Unreadable):
+    with pytest.raises(BadResponse):
         client.slots("mt-1", NINE, NINE, queue_id="q-1")
 
 
@@ -305,7 +305,7 @@ def test_a_slot_that_is_taken(refusal: Answer, provider: Provider, client: Meete
 @pytest.mark.parametrize("answer", [Answer(201, {}), Answer(200), Answer(201, [1]), HANGS_UP])
 def test_a_booking_of_which_nothing_is_known_is_ambiguous(answer: Answer, provider: Provider, client: Meetergo) -> None:
     provider.will(answer)
-    with pytest.raises(Ambiguous):
+    with pytest.raises(OutcomeUnknown):
         client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
     assert len(provider.requests) == 1
 
@@ -323,7 +323,7 @@ def test_a_booking_of_which_nothing_is_known_is_ambiguous(answer: Answer, provid
 def test_what_is_no_booking_is_not_sent(
     guest: Guest, start: datetime, whom: list[str], provider: Provider, client: Meetergo
 ) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(InvalidCall):
         client.book("mt-uuid-456", start, guest, host_ids=whom)
     assert provider.requests == []
 
@@ -395,7 +395,7 @@ def test_a_cancel_tells_whether_the_meeting_still_takes_place(provider: Provider
     assert not client.cancel("appt-uuid-12345", attendee_id="att-uuid-790").is_cancelled
     assert provider.last.body == {"attendeeId": "att-uuid-790"}
     for wrong in ({"reason": "x" * 501}, {"attendee_id": "a", "everybody": True}):
-        with pytest.raises(Misuse):
+        with pytest.raises(InvalidCall):
             client.cancel("appt-uuid-12345", **wrong)  # type: ignore[arg-type]
 
 
@@ -462,7 +462,7 @@ def test_an_assigned_template_is_what_the_user_has_now_and_had_not(
 
 def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(provider: Provider, client: Meetergo) -> None:
     provider.will(BEFORE, HANGS_UP, BEFORE)
-    with pytest.raises(Ambiguous):
+    with pytest.raises(OutcomeUnknown):
         client.assign_template("tmpl-1", "host-1")
     assert len(provider.requests) == 3
 
@@ -537,7 +537,7 @@ def test_an_address_that_meetergo_cannot_or_must_not_reach_is_not_registered(
         lambda: client.create_webhook(endpoint, ["booking_created"]),
         lambda: client.update_webhook(1, endpoint=endpoint),
     ):
-        with pytest.raises(Misuse) as refusal:
+        with pytest.raises(InvalidCall) as refusal:
             call()
         assert "hook" not in str(refusal.value).replace("webhook", "")
     assert provider.requests == []
@@ -549,7 +549,7 @@ def test_a_stand_in_may_post_to_this_machine(provider: Provider, open_client: Op
         open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
         open_client(local_webhooks=True).as_user("admin-2").create_webhook(endpoint, ["booking_created"])
     for endpoint in MALFORMED:
-        with pytest.raises(Misuse):
+        with pytest.raises(InvalidCall):
             open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
 
 
@@ -559,6 +559,6 @@ def test_a_webhook_names_events(provider: Provider, client: Meetergo) -> None:
         lambda: client.update_webhook(1, event_types=[]),
         lambda: client.update_webhook(1),
     ):
-        with pytest.raises(Misuse):
+        with pytest.raises(InvalidCall):
             call()
     assert provider.requests == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from meetergo.api import Credential, Meetergo, UnusableKey
-from meetergo.api.errors import ApiError, Misuse
+from meetergo.api.errors import ApiError, InvalidCall
 from tests.meetergo.api.conftest import ADMIN, PLATFORM_KEY, TOKEN, OpenClient
 from tests.meetergo.api.provider import HANGS_UP, Answer, Provider, recorded
 
@@ -38,11 +38,11 @@ def test_a_personal_token_never_names_a_user(route: str, provider: Provider, ope
 
 
 def test_a_personal_token_cannot_act_as_another(provider: Provider, open_client: OpenClient) -> None:
-    with pytest.raises(Misuse, match="Platform API key"):
+    with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id="host-1")
-    with pytest.raises(Misuse, match="Platform API key"):
+    with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id=None).as_user("host-1")
-    with pytest.raises(Misuse, match="Platform API key"):
+    with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id=None).assign_template("tmpl-1", "host-1")
     assert provider.requests == []
 
@@ -52,7 +52,7 @@ def test_a_platform_key_names_a_user_where_one_is_needed(
     route: str, provider: Provider, open_client: OpenClient
 ) -> None:
     provider.will(GOOD)
-    with pytest.raises(Misuse, match="whom it acts as"):
+    with pytest.raises(InvalidCall, match="whom it acts as"):
         ROUTES_FOR_SOMEBODY[route](open_client(user_id=None))
     assert provider.requests == []
     ROUTES_FOR_SOMEBODY[route](open_client())
@@ -142,7 +142,7 @@ def test_a_fingerprint_tells_keys_apart_and_shows_none() -> None:
     "home", ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x"]
 )
 def test_a_key_goes_nowhere_in_plain_text(home: str, open_client: OpenClient) -> None:
-    with pytest.raises(Misuse, match="address"):
+    with pytest.raises(InvalidCall, match="address"):
         open_client(home=home)
 
 
@@ -160,7 +160,7 @@ def test_a_malformed_id_is_never_sent(bad: str, provider: Provider, client: Meet
         lambda: client.assign_template("tmpl-1", bad),
     ]
     for call in [*calls, *([lambda: client.as_user(bad)] if bad else [])]:
-        with pytest.raises(Misuse, match="no id"):
+        with pytest.raises(InvalidCall, match="no id"):
             call()
     assert provider.requests == []
 

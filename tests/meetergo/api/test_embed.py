@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 
 from meetergo.api import embed_code
-from meetergo.api.errors import Misuse
+from meetergo.api.errors import InvalidCall
 
 
 def attributes(code: str) -> dict[str, str | None]:
@@ -46,5 +46,5 @@ def test_nothing_breaks_out_of_the_code() -> None:
     "url", ["", "x", "javascript:alert(1)", "data:text/html,x", "http://example.com/", "https:///x"]
 )
 def test_only_an_address_of_a_page_is_embedded(url: str) -> None:
-    with pytest.raises(Misuse):
+    with pytest.raises(InvalidCall):
         embed_code(url)

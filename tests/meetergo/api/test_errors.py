@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from meetergo.api import Meetergo, errors
-from meetergo.api.discretion import discreet
-from meetergo.api.errors import ApiError, Invalid, PlanLimit
+from meetergo.api.discretion import redact
+from meetergo.api.errors import ApiError, BadRequest, PlanLimit
 from tests.meetergo.api.conftest import PLATFORM_KEY, TOKEN
 from tests.meetergo.api.provider import Answer, Provider, recorded
 
@@ -25,7 +25,7 @@ def test_known_answers(case: dict[str, Any], provider: Provider, client: Meeterg
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"\xff\xfe", b"{", b"null", b'"text"', b"[" * 100_000])
-@pytest.mark.parametrize(("status", "kind"), [(400, "Invalid"), (404, "NotFound"), (500, "Unavailable")])
+@pytest.mark.parametrize(("status", "kind"), [(400, "BadRequest"), (404, "NotFound"), (500, "Unavailable")])
 def test_a_refusal_without_readable_json_is_judged_by_its_status(
     content: bytes, status: int, kind: str, provider: Provider, client: Meetergo
 ) -> None:
@@ -36,10 +36,10 @@ def test_a_refusal_without_readable_json_is_judged_by_its_status(
 
 def test_the_fields_at_fault_are_named(provider: Provider, client: Meetergo) -> None:
     provider.will(Answer(CASES[0]["status"], CASES[0]["body"]))
-    with pytest.raises(Invalid) as raised:
+    with pytest.raises(BadRequest) as raised:
         client.meeting_types()
-    assert raised.value.fields == {"timezone": "Invalid timezone"}
-    assert str(raised.value).endswith("(Validation failed; timezone: Invalid timezone)")
+    assert raised.value.fields == {"timezone": "BadRequest timezone"}
+    assert str(raised.value).endswith("(Validation failed; timezone: BadRequest timezone)")
 
 
 def test_a_plan_limit_names_the_feature(provider: Provider, client: Meetergo) -> None:
@@ -68,7 +68,7 @@ def test_an_error_quotes_no_person_and_no_key(provider: Provider, client: Meeter
 
 
 def test_long_words_are_cut() -> None:
-    assert len(discreet("word " * 1000)) == 300
+    assert len(redact("word " * 1000)) == 300
 
 
 def test_errors_say_what_to_do() -> None:

@@ -13,7 +13,7 @@ from redis import Redis
 from devtools.redis_server import free_port
 from meetergo.api import limit as module
 from meetergo.api.errors import RateLimited
-from meetergo.api.limit import Limit
+from meetergo.api.limit import RateLimiter
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.provider import Provider, recorded
 
@@ -38,7 +38,7 @@ class Clock:
         return self.now - START
 
 
-OpenLimit = Callable[..., Limit]
+OpenLimit = Callable[..., RateLimiter]
 
 
 @pytest.fixture
@@ -54,11 +54,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def open_limit(clock: Clock, redis: Redis, redis_url: str) -> Iterator[OpenLimit]:
     """Each as if it were in a process of its own, as far as Redis is there."""
-    opened: list[Limit] = []
+    opened: list[RateLimiter] = []
 
-    def open_with(redis_url: str | None = redis_url, per_minute: int = 10, **changes: Any) -> Limit:
+    def open_with(redis_url: str | None = redis_url, per_minute: int = 10, **changes: Any) -> RateLimiter:
         given = {"per_minute": per_minute, "sleep": clock.sleep, "clock": clock, **changes}
-        opened.append(Limit(redis_url, **given))
+        opened.append(RateLimiter(redis_url, **given))
         return opened[-1]
 
     yield open_with
@@ -66,7 +66,7 @@ def open_limit(clock: Clock, redis: Redis, redis_url: str) -> Iterator[OpenLimit
         limit.close()
 
 
-def times(limit: Limit, clock: Clock, count: int) -> list[int]:
+def times(limit: RateLimiter, clock: Clock, count: int) -> list[int]:
     """When each of so many requests passed, in whole seconds."""
     passed = []
     for _ in range(count):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from meetergo.api import Meetergo
-from meetergo.api.errors import Unreadable
+from meetergo.api.errors import BadResponse
 from tests.meetergo.api.provider import Answer, Provider
 
 
@@ -83,5 +83,5 @@ def test_one_odd_item_does_not_hide_the_others(provider: Provider, client: Meete
 @pytest.mark.parametrize("odd", [{}, {"appointments": None}, {"appointments": [{"no": "id"}]}, Answer(200), "text"])
 def test_what_is_no_list_is_not_taken_for_an_empty_one(odd: Any, provider: Provider, client: Meetergo) -> None:
     provider.will(odd)
-    with pytest.raises(Unreadable):
+    with pytest.raises(BadResponse):
         read(client)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from meetergo.api import Meetergo
-from meetergo.api.errors import Ambiguous, ApiError, Invalid, RateLimited, Refused, Unavailable
+from meetergo.api.errors import ApiError, BadRequest, OutcomeUnknown, RateLimited, Rejected, Unavailable
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.provider import HANGS_UP, SILENT, Answer, Provider, recorded
 
@@ -83,7 +83,7 @@ def test_a_write_that_may_have_been_applied_is_never_sent_again(
 ) -> None:
     provider.will(Answer(status), ME)
     error = failure(client, write)
-    assert isinstance(error, Ambiguous)
+    assert isinstance(error, OutcomeUnknown)
     assert (error.status, error.is_transient, len(provider.requests)) == (status, False, 1)
 
 
@@ -93,7 +93,7 @@ def test_a_write_without_an_answer_that_we_understand_is_ambiguous(
 ) -> None:
     provider.will(trouble)
     error = failure(open_client(timeout=timedelta(milliseconds=200)), write)
-    assert isinstance(error, Ambiguous)
+    assert isinstance(error, OutcomeUnknown)
     assert (error.is_transient, len(provider.requests)) == (False, 1)
 
 
@@ -159,7 +159,7 @@ def test_one_attempt_means_one(provider: Provider, open_client: OpenClient, slee
 def test_a_redirect_is_not_followed(provider: Provider, client: Meetergo) -> None:
     provider.will(Answer(302, headers={"Location": f"{provider.url}/elsewhere"}), ME)
     error = failure(client, read)
-    assert type(error) is Refused
+    assert type(error) is Rejected
     assert provider.lines == ["GET /v4/user/me"]
 
 
@@ -204,6 +204,6 @@ def test_a_refusal_of_json_for_a_new_user_is_answered_with_a_form(provider: Prov
 
 
 def test_other_refusals_of_a_new_user_are_not(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(400, {"message": "Invalid timezone"}))
-    assert isinstance(failure(client, write), Invalid)
+    provider.will(Answer(400, {"message": "BadRequest timezone"}))
+    assert isinstance(failure(client, write), BadRequest)
     assert len(provider.requests) == 1
