@@ -24,7 +24,7 @@ from console import wording
 from devtools.processes import wait_until_ready
 from devtools.redis_server import free_port
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 
 KEY = "benchmark-" * 4
 LINES = 8
@@ -113,7 +113,7 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
 
 
 def _deliver(port: int, sample: list[bytes]) -> None:
-    statuses = fire(port, requests(sample, Addresses([KEY]).path("default")), LINES).statuses
+    statuses = fire(port, requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
     if statuses != {200: len(sample)}:
         raise Failed(f"not every delivery was accepted: {dict(statuses)}")
 

@@ -20,12 +20,12 @@ from devtools.redis_server import free_port
 from models.delivery import Delivery, Letter, identify
 from runtime import queue
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.queue import Bell
-from runtime.signed_address import Addresses
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue
+from runtime.signed_address import AddressSigner
 
 KEY = "a-key-of-the-benchmarks-" * 2
-PATH = Addresses([KEY]).path("default")
+PATH = AddressSigner([KEY]).path("default")
 CHANNEL = "log:"
 AT_ONCE = 5_000
 LAST_LINES = 2_000
@@ -157,7 +157,7 @@ def looking(url: str) -> Iterator[Look]:
 
 def put(url: str, bodies: Sequence[bytes]) -> None:
     """Deliveries as the door would have stored them one after the other, but in bulk; nobody is called."""
-    database, vault = Database(url), Vault([])
+    database, vault = Database(url), BodyCipher([])
     for start in range(0, len(bodies), AT_ONCE):
         with database.plain_transaction() as connection:
             some = bodies[start : start + AT_ONCE]
@@ -168,7 +168,7 @@ def put(url: str, bodies: Sequence[bytes]) -> None:
 def ring(redis_url: str) -> None:
     """Calls the back room."""
     with queue.connect(redis_url) as redis:
-        Bell(redis).ring("inbox")
+        JobQueue(redis).ring("inbox")
 
 
 def wait_until_done(look: Look, service: Service) -> None:

@@ -9,7 +9,7 @@ import click
 from console.settings import RegistrationSettings
 from meetergo.api.errors import InvalidCall
 from meetergo.api.webhooks import check_endpoint
-from runtime.signed_address import WEBHOOK_PATH, Addresses, mark_of
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def ours(settings: RegistrationSettings) -> Sequence[Address]:
     Raises:
         ClickException: meetergo could not post to them.
     """
-    signed = Addresses(settings.webhook_keys)
+    signed = AddressSigner(settings.webhook_keys)
     paths = zip(signed.paths(settings.webhook_account), signed.marks(settings.webhook_account), strict=True)
     found = [Address(settings.receiver_url + path, mark) for path, mark in paths]
     if not settings.public_url and not settings.has_stand_in:
@@ -46,7 +46,7 @@ def ours(settings: RegistrationSettings) -> Sequence[Address]:
 def mark_in(endpoint: str) -> str | None:
     """The mark of an address as meetergo shows it; None if it is none of this service's."""
     _, found, token = endpoint.partition(WEBHOOK_PATH + "/")
-    return mark_of(f"{WEBHOOK_PATH}/{token}") if found else None
+    return fingerprint_of(f"{WEBHOOK_PATH}/{token}") if found else None
 
 
 def host_of(endpoint: str) -> str:

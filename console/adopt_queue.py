@@ -5,7 +5,7 @@ import click
 from console.consent import ask
 from console.output import as_json, print_json
 from models.other_queues import adopt, left_behind
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from runtime.settings import StoreSettings
 
 
@@ -19,7 +19,7 @@ def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) ->
 
     They were accepted while the database was down. Take only a queue of this platform: they become its bookings.
     """
-    bell = Bell(StoreSettings.load().redis())
+    bell = JobQueue(StoreSettings.load().redis())
     if name is None:
         _list(left_behind(bell.redis, bell.queue("inbox").name), as_json)
         return

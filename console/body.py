@@ -12,13 +12,13 @@ from console.rows import Json
 from console.wording import printable
 from models.delivery import Delivery
 from models.errors import Transient
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 
 FIRST_BYTES, AND_SOME = 200, 2000
 INDENT, WIDEST = "  ", 110
 
 
-def read(delivery: Delivery, vault: Vault) -> Json:
+def read(delivery: Delivery, vault: BodyCipher) -> Json:
     """The body, or why there is none to show. One that is no JSON is shown by its beginning."""
     blank: Json = {"body": None, "body_begins": None, "body_is_missing": None}
     if not delivery.body:

@@ -26,7 +26,7 @@ from models.migrate import UnusableDatabase, check_encoding
 from models.migrate import migrate as migrate_engine
 from runtime import heartbeat, queue
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from runtime.settings import DatabaseSettings, StoreSettings
 
 
@@ -65,12 +65,12 @@ def endpoint(as_json: bool) -> None:
 @click.argument("process", type=click.Choice(["worker", "cron"]))
 def alive(process: str) -> None:
     """Exit 0 if this machine's worker or schedule works (for health checks)."""
-    bell = Bell(StoreSettings.load().redis())
+    bell = JobQueue(StoreSettings.load().redis())
     try:
         runs = (
-            all(heartbeat.worker_runs(bell.queue(box)) for box in queue.BOXES)
+            all(heartbeat.worker_alive(bell.queue(box)) for box in queue.QUEUES)
             if process == "worker"
-            else heartbeat.task_runs(bell.redis, "sweep")
+            else heartbeat.task_alive(bell.redis, "sweep")
         )
     except RedisError:
         raise click.ClickException("Redis does not answer") from None

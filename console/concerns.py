@@ -9,10 +9,10 @@ from console.sentences import MIGRATE, first_line, sentence
 from console.wording import count, duration, printable
 from models.stats import CLOCK_TOLERANCE, Survey, lacks_tables
 from runtime.heartbeat import DEATHS_COUNT_FOR
-from runtime.queue import BOXES, Box
+from runtime.queue import QUEUES, QueueName
 from worker.scheduler import SCHEDULE
 
-NOUNS: dict[Box, tuple[str, str]] = {
+NOUNS: dict[QueueName, tuple[str, str]] = {
     "inbox": ("delivery", "deliveries"),
     "outbox": ("notification", "notifications"),
 }
@@ -76,10 +76,10 @@ def _of_redis_only(seen: Survey) -> Iterator[Concern]:
 def _of_processes(seen: Survey) -> Iterator[Concern]:
     if seen.jobs is None:
         return
-    alone = [box for box in BOXES if not seen.jobs[box].workers]
+    alone = [box for box in QUEUES if not seen.jobs[box].workers]
     if alone:
         yield Concern(f"no worker works at the {' and the '.join(alone)}", "python -m worker")
-    for box in BOXES:
+    for box in QUEUES:
         if seen.deaths.get(box):
             died = count(seen.deaths[box], "time", "times")
             yield Concern(
@@ -107,7 +107,7 @@ def _of_failures(seen: Survey) -> Iterator[Concern]:
 
 
 def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
-    for box in BOXES if seen.rows else ():
+    for box in QUEUES if seen.rows else ():
         rows, (singular, plural) = (seen.rows or {})[box], NOUNS[box]
         if rows.dead:
             dead = f"{count(rows.dead, singular, plural)} {'is' if rows.dead == 1 else 'are'} dead"

@@ -17,7 +17,7 @@ from console.page import next_page, page, paging
 from console.stores import reading
 from console.wording import CONSOLE, age, moment, printable, short
 from models.delivery import Delivery
-from runtime.settings import SealedStoreSettings
+from runtime.settings import EncryptedStoreSettings
 
 COLUMNS = [
     Column("delivery"),
@@ -68,7 +68,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """One delivery: its body without secrets, every failed try, what it changed. ID may be its beginning."""
-    vault = SealedStoreSettings.load().vault()
+    vault = EncryptedStoreSettings.load().vault()
     with reading() as session:
         found = dossier.gather(session, ids.find_delivery(session, delivery_id), vault)
     if as_json:

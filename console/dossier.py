@@ -17,14 +17,14 @@ from models.booking import BookingChange
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 
 ATTEMPTS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", folds=True)]
 NEWS = [Column("id"), Column("news"), Column("channel"), Column("status"), Column("tries"), Column("to", folds=True)]
 ACTS = [Column("what"), Column("at (UTC)"), Column("by", folds=True), Column("reason", folds=True)]
 
 
-def gather(session: Session, delivery: Delivery, vault: Vault) -> rows.Json:
+def gather(session: Session, delivery: Delivery, vault: BodyCipher) -> rows.Json:
     """All that is known of a delivery."""
     return {
         **rows.of_delivery(delivery),

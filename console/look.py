@@ -9,7 +9,7 @@ from console.settings import StatusSettings
 from models.migrate import is_up_to_date
 from models.stats import Survey, survey
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Look:
     key_days_left: int | None
 
 
-def look_at(settings: StatusSettings, database: Database, bell: Bell, now: datetime) -> Look:
+def look_at(settings: StatusSettings, database: Database, bell: JobQueue, now: datetime) -> Look:
     """Asks both stores. Never raises because one is away."""
     seen = survey(database, bell, now)
     expires = settings.meetergo_api_key_expires

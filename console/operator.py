@@ -35,7 +35,7 @@ def signed(command: Callable[..., Any]) -> Callable[..., Any]:
 def operators_office() -> Iterator[Office]:
     """The worker's office, for one command. What goes wrong with a store is a sentence."""
     logs.configure()
-    logs.hush()  # what there is to say, the command prints
+    logs.silence()  # what there is to say, the command prints
     settings = WorkerSettings.load()
     _ = settings.existing_database_url
     office = or_exit(lambda: open_office(settings))

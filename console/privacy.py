@@ -19,13 +19,13 @@ from models.person import Details, Person, identities, person_called
 from models.redis_client import connect
 from models.reencryption import reencrypt
 from models.retention import prune as prune_rows
-from runtime.settings import RedisUrl, RetentionSettings, StoreSettings, VaultSettings
+from runtime.settings import EncryptionSettings, RedisUrl, RetentionSettings, StoreSettings
 
 SHOWN = 5
 BUSY_FILE = "other processes read the file of the database, and it keeps old copies meanwhile: run it again"
 
 
-class ErasureSettings(StoreSettings, VaultSettings):
+class ErasureSettings(StoreSettings, EncryptionSettings):
     """What `erase` reads. Without Redis it cannot look there."""
 
     redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than others have it

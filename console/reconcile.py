@@ -20,7 +20,7 @@ from meetergo.api.errors import ApiError
 from models.drift import Drift
 from models.platform_user import PlatformUser
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from worker.reconcile.lock import Taken
 from worker.reconcile.report import Findings
 from worker.reconcile.runner import open_reconciler
@@ -53,7 +53,7 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
 
 
 def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Findings:
-    database, bell = Database(settings.existing_database_url), Bell(settings.redis())
+    database, bell = Database(settings.existing_database_url), JobQueue(settings.redis())
     try:
         if user is not None:
             _check_host(database, user)

@@ -22,7 +22,7 @@ from models.delivery import Delivery, identify
 from models.drift import drift
 from runtime import heartbeat
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from worker.inbox.cancel_check import Confirmation
 from worker.reconcile.local_bookings import Books
 from worker.reconcile.synthetic_delivery import Reading
@@ -180,7 +180,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Columns
 @contextmanager
 def _opened(settings: ReconcileSettings) -> Iterator[Refresher]:
     database, redis = Database(settings.database_url), settings.redis()
-    bell = Bell(redis)
+    bell = JobQueue(redis)
     try:
         with settings.provider(redis) as client:
             confirmation = Confirmation(client, settings.meetergo_api_user)

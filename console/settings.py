@@ -9,7 +9,7 @@ from models.redis_client import InstallationRedis, connect
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
 from runtime.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 
 
 def _public_url(url: str) -> str:
@@ -33,7 +33,7 @@ class ConsoleSettings(SignedAddressSettings):
     @property
     def address(self) -> str:
         """What meetergo posts to. It is a secret."""
-        return self.receiver_url + Addresses(self.webhook_keys).path(self.webhook_account)
+        return self.receiver_url + AddressSigner(self.webhook_keys).path(self.webhook_account)
 
 
 class StatusSettings(StoreSettings, WaitingSettings):

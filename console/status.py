@@ -15,7 +15,7 @@ from console.pace import stoppable
 from console.settings import StatusSettings
 from console.stores import open_database
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 
 PATIENCE = timedelta(seconds=2)
 EVERY = timedelta(seconds=2)
@@ -29,7 +29,7 @@ def status(watch: bool, as_json: bool) -> None:
     if watch and as_json:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()
-    bell = Bell(settings.redis())
+    bell = JobQueue(settings.redis())
     with open_database(settings.existing_database_url, PATIENCE) as database:
         if watch:
             _watch(settings, database, bell)
@@ -43,7 +43,7 @@ def status(watch: bool, as_json: bool) -> None:
     sys.exit(1 if found else 0)
 
 
-def _watch(settings: StatusSettings, database: Database, bell: Bell) -> None:
+def _watch(settings: StatusSettings, database: Database, bell: JobQueue) -> None:
     screen = output.screen()
     with stoppable() as stop, Live(console=screen, auto_refresh=False) as live:
         while not stop.is_set():

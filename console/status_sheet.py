@@ -15,7 +15,7 @@ from console.rows import Json
 from console.wording import NONE, age, count, moment
 from models.reconciliation import Reconciled
 from models.stats import RATE_OVER, Survey
-from runtime.queue import BOXES, Box
+from runtime.queue import QUEUES, QueueName
 from worker.maintenance.alerts import SIGNS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")
@@ -37,7 +37,7 @@ def facts(look: Look, found: Sequence[Concern]) -> Json:
         "redis_only": seen.redis_only and asdict(seen.redis_only),
         "failing_again": seen.failing.rows if seen.rows else None,
         "worker_deaths": dict(seen.deaths) if seen.jobs else None,
-        "boxes": {box: _box(seen, box) for box in BOXES},
+        "boxes": {box: _box(seen, box) for box in QUEUES},
         "accepted_per_minute": seen.accepted_per_minute if seen.rows else None,
         "incidents": dict(seen.incidents) if seen.rows else None,
         "next_runs": dict(seen.next_runs) if seen.jobs else None,
@@ -62,7 +62,7 @@ def _up_to_date(look: Look) -> bool | None:
     return not look.lacks_tables if look.lacks_tables or look.seen.rows is not None else None
 
 
-def _box(seen: Survey, box: Box) -> Json:
+def _box(seen: Survey, box: QueueName) -> Json:
     rows, jobs = seen.rows and seen.rows[box], seen.jobs and seen.jobs[box]
     oldest = rows.oldest_waiting if rows else None
     return {
@@ -83,7 +83,7 @@ def sheet(look: Look, found: Sequence[Concern]) -> Iterator[RenderableType]:
     """For people."""
     seen = look.seen
     yield Text(f"meetergo-inbox, {moment(seen.at)} UTC\n", style="bold")
-    yield output.listing(COLUMNS, [_line(seen, box) for box in BOXES])
+    yield output.listing(COLUMNS, [_line(seen, box) for box in QUEUES])
     yield Text()
     yield output.fields(_around(look))
     yield Text()
@@ -97,7 +97,7 @@ def sheet(look: Look, found: Sequence[Concern]) -> Iterator[RenderableType]:
             yield Text(f"      {concern.command}", style="cyan", no_wrap=True, overflow="ignore")
 
 
-def _line(seen: Survey, box: Box) -> list[str | Text]:
+def _line(seen: Survey, box: QueueName) -> list[str | Text]:
     rows, jobs = seen.rows and seen.rows[box], seen.jobs and seen.jobs[box]
     ours = [NONE] * 5
     if rows:

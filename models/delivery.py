@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.retryable import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
 from runtime.database import Model, insert_new, partial_index
-from runtime.encryption import Sealed, Vault
+from runtime.encryption import BodyCipher, EncryptedBody
 
 Source = Literal["webhook", "reconcile"]
 LATE = timedelta(minutes=10)
@@ -50,12 +50,14 @@ class Letter:
 
     id: str
     account: str
-    sealed: Sealed
+    sealed: EncryptedBody
     received_at: datetime
     source: Source = "webhook"
 
     @classmethod
-    def of(cls, body: bytes, account: str, received_at: datetime, vault: Vault, source: Source = "webhook") -> "Letter":
+    def of(
+        cls, body: bytes, account: str, received_at: datetime, vault: BodyCipher, source: Source = "webhook"
+    ) -> "Letter":
         """A body, named and sealed."""
         return cls(identify(body), account, vault.seal(body), received_at, source)
 
@@ -113,9 +115,9 @@ class Delivery(Todo, Model):
         connection.execute(insert_new(connection, cls, "id"), rows)
 
     @property
-    def sealed(self) -> Sealed:
-        """The body as it is stored: see `Vault.open`."""
-        return Sealed(self.body, self.sealed_with)
+    def sealed(self) -> EncryptedBody:
+        """The body as it is stored: see `BodyCipher.open`."""
+        return EncryptedBody(self.body, self.sealed_with)
 
     @classmethod
     def due(cls, session: Session, now: datetime) -> Sequence[Due]:

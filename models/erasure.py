@@ -30,7 +30,7 @@ from models.person import SHORTEST_ID, Details, Person, body_as_json, guests_in,
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
 from runtime.database import Database, Model
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 
 AT_ONCE = 500
 SCRUB_WITHIN = timedelta(seconds=15)
@@ -106,7 +106,7 @@ class Erased:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def find(database: Database, vault: Vault, person: Person) -> Found:
+def find(database: Database, vault: BodyCipher, person: Person) -> Found:
     """Looks everywhere. It locks nothing, and one row that cannot be read does not hide the others."""
     found = Found()
     _find_in_rows(database, person, found)
@@ -127,7 +127,9 @@ def find(database: Database, vault: Vault, person: Person) -> Found:
     return found
 
 
-def erase(database: Database, vault: Vault, who: str | Person, now: datetime, found: Found | None = None) -> Erased:
+def erase(
+    database: Database, vault: BodyCipher, who: str | Person, now: datetime, found: Found | None = None
+) -> Erased:
     """Takes a guest out of bookings, changes, notifications and deliveries, one booking at a time.
 
     A delivery that names the guest loses its whole body, and so cannot be replayed any more.
@@ -219,7 +221,7 @@ def _look(found: Found, person: Person, booking_id: str, value: Any, guests: Seq
         found.keys[booking_id] = set()
 
 
-def _find_in_bodies(database: Database, vault: Vault, person: Person, found: Found) -> None:
+def _find_in_bodies(database: Database, vault: BodyCipher, person: Person, found: Found) -> None:
     columns = ("id", "booking_id", "body", "sealed_with")
     for row in _pages(database, Delivery, columns, found.skipped, Delivery.body != b""):
         delivery = Delivery(id=row[0], body=row[2], sealed_with=row[3])
@@ -242,7 +244,7 @@ def _find_in_bodies(database: Database, vault: Vault, person: Person, found: Fou
 
 
 def _erase_from_booking(
-    session: Session, vault: Vault, booking_id: str, person: Person, now: datetime
+    session: Session, vault: BodyCipher, booking_id: str, person: Person, now: datetime
 ) -> tuple[Erased, set[str]]:
     """One booking, and all that belongs to it; with the ids of the deliveries that lost their bodies."""
     done = Erased()
@@ -298,7 +300,7 @@ def _attendees_of(facts: Any) -> list[Details]:
     return [{**details, "id": Identity.parse(key).id or key} for key, details in guests.items()]
 
 
-def _body(vault: Vault, delivery: Delivery) -> Any:
+def _body(vault: BodyCipher, delivery: Delivery) -> Any:
     try:
         return body_as_json(vault.open(delivery.sealed))
     except Transient:

@@ -10,7 +10,7 @@ from rq.job import Job
 
 from models.own_job import CARRY, OwnJob
 from models.redis_client import origin_of
-from runtime.queue import Bell, open_queue
+from runtime.queue import JobQueue, open_queue
 
 NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
 """Before there were prefixes, the queue was called `inbox`."""
@@ -53,7 +53,7 @@ def left_behind(redis: "Redis", ours: str) -> dict[str, int]:
     return found
 
 
-def adopt(bell: Bell, name: str, *, foreign: bool = False) -> Adopted:
+def adopt(bell: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
     """Take the webhooks that rest in another queue into ours, to be stored in our database.
 
     Each is in our queue before it leaves the other: interrupted, it is in both, and stored once.

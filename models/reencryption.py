@@ -11,7 +11,7 @@ from models.contention import in_transaction
 from models.delivery import Delivery
 from models.errors import Transient
 from runtime.database import Database
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 
 AT_ONCE = 500
 
@@ -29,7 +29,7 @@ class Reencrypted:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def reencrypt(database: Database, vault: Vault) -> Reencrypted:
+def reencrypt(database: Database, vault: BodyCipher) -> Reencrypted:
     """Encrypts all bodies that do not have the newest key yet. One that cannot be opened does not stop the others."""
     result, after = Reencrypted(), ""
     is_old = and_(Delivery.sealed_with.is_distinct_from(vault.newest), Delivery.body != b"")
@@ -46,7 +46,7 @@ def reencrypt(database: Database, vault: Vault) -> Reencrypted:
         database.give_way()
 
 
-def _reencrypt(session: Session, vault: Vault, ids: Sequence[str]) -> Reencrypted:
+def _reencrypt(session: Session, vault: BodyCipher, ids: Sequence[str]) -> Reencrypted:
     page = Reencrypted()
     for row in Delivery.locked(session, ids):
         if not row.body or row.sealed_with == vault.newest:

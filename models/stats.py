@@ -21,7 +21,7 @@ from models.reconciliation import Reconciled
 from models.redis_only import RedisOnly
 from runtime import heartbeat
 from runtime.database import Database
-from runtime.queue import BOXES, Bell, Box
+from runtime.queue import QUEUES, JobQueue, QueueName
 
 RATE_OVER = timedelta(minutes=5)
 """Rates are means over so long."""
@@ -31,7 +31,7 @@ CLOCK_TOLERANCE = timedelta(minutes=1)
 FUTURE_MATTERS_FOR = timedelta(days=1)
 
 BEGINNINGS = {Delivery: Delivery.received_at, Notification: Notification.created_at}
-ROWS: dict[Box, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
+ROWS: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,8 @@ class Survey:
     """
 
     at: datetime
-    rows: Mapping[Box, Rows] | None
-    jobs: Mapping[Box, Jobs] | None
+    rows: Mapping[QueueName, Rows] | None
+    jobs: Mapping[QueueName, Jobs] | None
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     accepted_per_minute: float = 0.0
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class Survey:
     write_fault: SQLAlchemyError | None = None
     redis_only: RedisOnly | None = None
     left_behind: Mapping[str, int] = field(default_factory=dict)
-    deaths: Mapping[Box, int] = field(default_factory=dict)
+    deaths: Mapping[QueueName, int] = field(default_factory=dict)
     failing: Causes = field(default_factory=Causes)
     from_future: int = 0
     clock_lead: timedelta = timedelta(0)
@@ -124,7 +124,7 @@ class Survey:
         return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
-def survey(database: Database, bell: Bell, now: datetime) -> Survey:
+def survey(database: Database, bell: JobQueue, now: datetime) -> Survey:
     """Asks both stores, and tries to write. One that is away leaves its part out; never raises for that."""
     seen: dict[str, Any] = {"rows": None, "jobs": None}
     faults: list[Exception] = []
@@ -162,14 +162,14 @@ def _of_database(database: Database, now: datetime) -> dict[str, Any]:
         )
 
 
-def _of_redis(bell: Bell) -> dict[str, Any]:
+def _of_redis(bell: JobQueue) -> dict[str, Any]:
     deaths = heartbeat.deaths(bell.redis)
     return dict(
-        jobs={box: _jobs(bell, box) for box in BOXES},
+        jobs={box: _jobs(bell, box) for box in QUEUES},
         next_runs=heartbeat.next_runs(bell.redis),
         redis_only=redis_only.read(bell.redis),
         left_behind=left_behind(bell.redis, bell.queue("inbox").name),
-        deaths={box: deaths.get(bell.queue(box).name, 0) for box in BOXES},
+        deaths={box: deaths.get(bell.queue(box).name, 0) for box in QUEUES},
     )
 
 
@@ -215,7 +215,7 @@ def _per_minute(session: Session, moment: Any, now: datetime) -> float:
     return (late or 0) / (RATE_OVER / timedelta(minutes=1))
 
 
-def _jobs(bell: Bell, box: Box) -> Jobs:
+def _jobs(bell: JobQueue, box: QueueName) -> Jobs:
     queue = bell.queue(box)
     return Jobs(
         queued=queue.count,

@@ -16,8 +16,8 @@ from receiver.responses import HANG_UP, INTERNAL_ERROR, refusal, response
 from receiver.settings import ReceiverSettings
 from receiver.webhook import Reception
 from runtime.database import Database
-from runtime.queue import Bell
-from runtime.signed_address import Addresses
+from runtime.queue import JobQueue
+from runtime.signed_address import AddressSigner
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 CONNECTIONS = 5
@@ -37,7 +37,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
     app = Receiver(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
     database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT, pre_ping=False)
-    door = app.extensions["door"] = Door(database, Bell(settings.redis()), settings.vault())
+    door = app.extensions["door"] = Door(database, JobQueue(settings.redis()), settings.vault())
     app.extensions["readiness"] = Readiness(database.probe_write, door.bell.redis.ping)
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
@@ -45,7 +45,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
     reception = app.extensions["reception"] = Reception(app.wsgi_app, door)
     app.wsgi_app = app.extensions["gate"] = Gate(  # type: ignore[method-assign] # Flask's way to add middleware
         reception,
-        Addresses(settings.webhook_keys),
+        AddressSigner(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
         settings.webhook_max_body,

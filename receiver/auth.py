@@ -15,7 +15,7 @@ from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvir
 
 from receiver.responses import HANG_UP, Answer, refusal, send
 from runtime.signatures import Verifier
-from runtime.signed_address import WEBHOOK_PATH, Addresses, mark_of
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
 ADMITTED = "meetergo_inbox.admitted"
 ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"
@@ -63,7 +63,7 @@ class Gate:
     def __init__(
         self,
         app: WSGIApplication,
-        addresses: Addresses,
+        addresses: AddressSigner,
         account: str,
         verifier: Verifier | None,
         max_body: int,
@@ -128,7 +128,7 @@ class Gate:
             return None
         if self._addresses.account(rest.removeprefix("/")) != self._account:
             raise Refused(404, "not found")
-        return mark_of(path)
+        return fingerprint_of(path)
 
     def _read(self, environ: WSGIEnvironment, stated: int | None) -> bytes:
         limit = self.max_body if stated is None else stated

@@ -10,10 +10,10 @@ from receiver.auth import Admitted
 from receiver.group_commit import GroupCommit
 from receiver.ringer import Ringer
 from receiver.threads import Threads
-from runtime.cooldown import Respite
+from runtime.cooldown import Cooldown
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.queue import Bell
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue
 
 NOTED_EVERY = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
@@ -24,13 +24,13 @@ log = structlog.get_logger()
 class Door:
     """What the door needs: the database, the bell, and the vault that seals what is kept."""
 
-    def __init__(self, database: Database, bell: Bell, vault: Vault) -> None:
+    def __init__(self, database: Database, bell: JobQueue, vault: BodyCipher) -> None:
         self.database = database
         self.bell = bell
         self._vault = vault
         self._group = GroupCommit(self._store)
         self._ringer = Ringer(bell, "inbox")
-        self._respite = Respite()
+        self._respite = Cooldown()
         self._noted: dict[str, datetime] = {}
 
     def accept(self, admitted: Admitted, now: datetime) -> str:

@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from threading import Lock, Timer
 
-from runtime.queue import Bell, Box
+from runtime.queue import JobQueue, QueueName
 
 REST = timedelta(milliseconds=20)
 """Between two rings, and so the longest that a worker hears of a delivery later."""
@@ -19,7 +19,7 @@ class Ringer:
         rest: between two rings.
     """
 
-    def __init__(self, bell: Bell, box: Box, rest: timedelta = REST) -> None:
+    def __init__(self, bell: JobQueue, box: QueueName, rest: timedelta = REST) -> None:
         self._bell, self._box, self._rest = bell, box, rest.total_seconds()
         self._lock = Lock()
         self._last = -self._rest

@@ -12,10 +12,10 @@ from runtime.settings import (
     LONGEST_SECONDS,
     AddressSettings,
     CommaSeparated,
+    EncryptionSettings,
     MetricsSettings,
     Place,
     StoreSettings,
-    VaultSettings,
     stop,
 )
 from runtime.signatures import MalformedSecret, Verifier
@@ -69,7 +69,7 @@ class SignedAddressSettings(AddressSettings):
         return self
 
 
-class ReceiverSettings(StoreSettings, SignedAddressSettings, VaultSettings, MetricsSettings):
+class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings, MetricsSettings):
     """What the receiver reads. Sizes in bytes."""
 
     webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1, le=LARGEST_BODY)

@@ -6,7 +6,7 @@ from datetime import timedelta
 RESPITE = timedelta(seconds=1)
 
 
-class Respite:
+class Cooldown:
     """Begins when somebody did not answer, and ends by itself.
 
     Args:

@@ -70,9 +70,9 @@ SESSION = {
 """What a database or a role may have set otherwise, and what its driver or we rely on. See `open_engine` for more."""
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 BEGIN = "BEGIN IMMEDIATE"
-LOOK = timedelta(milliseconds=2)
+POLL_INTERVAL = timedelta(milliseconds=2)
 """How often who waits for the lock of SQLite looks whether it is free."""
-PAUSE = 5 * LOOK
+YIELD = 5 * POLL_INTERVAL
 """Between two transactions on SQLite, so that others come in between."""
 
 CANNOT_WRITE = {
@@ -230,7 +230,7 @@ class Database:
     def give_way(self) -> None:
         """Between two of many transactions: lets those in who wait for the only lock of SQLite."""
         if not self.skips_locked:
-            time.sleep(PAUSE.total_seconds())
+            time.sleep(YIELD.total_seconds())
 
     def close(self) -> None:
         """Closes all connections."""
@@ -428,7 +428,7 @@ def _begin_as_writer(connection: Connection) -> None:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                     break
-            time.sleep(LOOK.total_seconds())
+            time.sleep(POLL_INTERVAL.total_seconds())
         connection.exec_driver_sql(BEGIN)  # its error is SQLAlchemy's
     finally:
         with suppress(sqlite3.ProgrammingError):  # it was discarded, and is closed

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Sealed:
+class EncryptedBody:
     """A body as it is stored.
 
     Attributes:
@@ -29,7 +29,7 @@ class Sealed:
     key: str | None
 
 
-class Vault:
+class BodyCipher:
     """Seals and opens bodies.
 
     Args:
@@ -47,13 +47,13 @@ class Vault:
         """The name of the key that seals now."""
         return next(reversed(self._keys), None)
 
-    def seal(self, body: bytes) -> Sealed:
+    def seal(self, body: bytes) -> EncryptedBody:
         """The body as it may be stored."""
         if self.newest is None:
-            return Sealed(body, None)
-        return Sealed(self._keys[self.newest].encrypt(body), self.newest)
+            return EncryptedBody(body, None)
+        return EncryptedBody(self._keys[self.newest].encrypt(body), self.newest)
 
-    def open(self, sealed: Sealed) -> bytes:
+    def open(self, sealed: EncryptedBody) -> bytes:
         """The body as it came.
 
         Raises:

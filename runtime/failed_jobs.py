@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 
 from rq.job import Job, JobStatus
 
-from runtime.queue import Bell, Box
+from runtime.queue import JobQueue, QueueName
 
-KEYS: dict[Box, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
+KEYS: dict[QueueName, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
 TO_BE_TRIED = (JobStatus.QUEUED.value, JobStatus.STARTED.value, JobStatus.SCHEDULED.value)
 """Somebody requeued it: it comes back by itself if it fails again."""
 
 
-class Registry:
+class FailedJobs:
     """The failed jobs of one box.
 
     Args:
@@ -20,7 +20,7 @@ class Registry:
         box: which.
     """
 
-    def __init__(self, bell: Bell, box: Box) -> None:
+    def __init__(self, bell: JobQueue, box: QueueName) -> None:
         self._queue, self._job_id, self._box = bell.queue(box), bell.job_id, box
         self._ours = re.compile(re.escape(bell.job_id(box, "")) + KEYS[box])
 

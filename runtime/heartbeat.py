@@ -21,7 +21,7 @@ GRACE_SECONDS = 60
 """A worker's registration outlives its promised heartbeat by this; RQ's own constant. In it, the worker is late."""
 
 
-def beat(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> None:
+def record(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> None:
     """Says that a task of the schedule ran on this machine, and when it will again.
 
     Raises:
@@ -30,7 +30,7 @@ def beat(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> Non
     redis.set(_key(redis, task), next_run.isoformat(), ex=lasts)
 
 
-def task_runs(redis: "Redis", task: str) -> bool:
+def task_alive(redis: "Redis", task: str) -> bool:
     """Whether a task ran lately on this machine.
 
     Raises:
@@ -85,7 +85,7 @@ def _lives(worker: BaseWorker, seconds: int) -> bool:
     return seconds > (0 if worker.get_state() == WorkerStatus.BUSY else GRACE_SECONDS)
 
 
-def worker_runs(queue: Queue) -> bool:
+def worker_alive(queue: Queue) -> bool:
     """Whether a worker of this machine, or of this container, listens to a queue.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from structlog.typing import Processor
 
-TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine", "psycopg")
+NOISY_LIBRARIES = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine", "psycopg")
 """Libraries that log URLs, which may hold secrets, or rows, which hold people."""
 
 DRIVES_A_TERMINAL = re.compile(
@@ -53,7 +53,7 @@ def configure() -> None:
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.INFO)
-    for name in TALKATIVE:
+    for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
@@ -65,7 +65,7 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
     return event
 
 
-def hush() -> None:
+def silence() -> None:
     """Says nothing from now on that is not critical."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.root.setLevel(logging.CRITICAL)

@@ -36,7 +36,7 @@ LOOK_FOR_OWNER_EVERY = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class Exposition:
+class MetricsServer:
     """Where one kind of process shows its numbers.
 
     Attributes:
@@ -73,7 +73,7 @@ class Exposition:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the owner: what ends meanwhile still counts
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call] # has no types
-        tell_build(registry, self.kind)
+        add_build_info(registry, self.kind)
         start_http_server(self.port, self.host, registry)
         while os.getppid() == self.owner:
             time.sleep(LOOK_FOR_OWNER_EVERY.total_seconds())
@@ -81,7 +81,7 @@ class Exposition:
 
 
 @contextmanager
-def exposition(settings: MetricsSettings, kind: Kind) -> Iterator[Exposition | None]:
+def exposition(settings: MetricsSettings, kind: Kind) -> Iterator[MetricsServer | None]:
     """Lets this process and its children count; None if nobody asked for numbers.
 
     Raises:
@@ -93,7 +93,7 @@ def exposition(settings: MetricsSettings, kind: Kind) -> Iterator[Exposition | N
         return
     with TemporaryDirectory(prefix="meetergo-inbox-") as folder:
         os.environ[FOLDER] = folder
-        yield Exposition(kind, settings.metrics_host, port, Path(folder))
+        yield MetricsServer(kind, settings.metrics_host, port, Path(folder))
 
 
 def port_of(settings: MetricsSettings, kind: Kind) -> int | None:
@@ -120,7 +120,7 @@ def port_of(settings: MetricsSettings, kind: Kind) -> int | None:
     return port
 
 
-def tell_build(registry: "CollectorRegistry", kind: Kind) -> None:
+def add_build_info(registry: "CollectorRegistry", kind: Kind) -> None:
     """Adds which version of what is running."""
     from prometheus_client import Info
 

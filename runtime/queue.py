@@ -30,31 +30,31 @@ from models.outage import Outage
 from models.own_job import CARRY, EMPTY, TEND, OwnJob
 from models.redis_client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
 from models.retryable import Todo
-from runtime.cooldown import Respite
-from runtime.encryption import Sealed
+from runtime.cooldown import Cooldown
+from runtime.encryption import EncryptedBody
 from runtime.signed_address import ACCOUNT
 
-Box = Literal["inbox", "outbox"]
-BOXES: tuple[Box, ...] = ("inbox", "outbox")
+QueueName = Literal["inbox", "outbox"]
+QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 
 ID = re.compile("[0-9a-f]{64}")
 KEY = re.compile("[0-9a-f]{0,12}")
-BELL_LASTS = timedelta(hours=1)
+TRIGGER_TTL = timedelta(hours=1)
 """How long a bell stays rung if its job was lost; the sweep notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
 CARRY_TIMEOUT = timedelta(seconds=20)
 """Its one insert ends much earlier; a body whose worker was killed is free again after this."""
 
-IF_ITS_WORKER_DIES = RetryJob(max=1000)
+RETRY_IF_ABANDONED = RetryJob(max=1000)
 """RQ calls a job abandoned when its worker was killed; these jobs can run again, so they are no failures."""
 
 log = structlog.get_logger()
 
 
-__all__ = ["BOXES", "CARRY", "EMPTY", "REDIS_TIMEOUT_SECONDS", "TEND", "Bell", "Box", "connect"]
+__all__ = ["CARRY", "EMPTY", "QUEUES", "REDIS_TIMEOUT_SECONDS", "TEND", "JobQueue", "QueueName", "connect"]
 
 
-class Bell:
+class JobQueue:
     """Wakes the workers.
 
     Args:
@@ -63,18 +63,18 @@ class Bell:
 
     def __init__(self, redis: "Redis") -> None:
         self.redis = redis
-        self._respite, self._outage = Respite(), Outage("bell.unheard")
-        self._queues = {box: open_queue(redis, queue_name(redis, box)) for box in BOXES}
+        self._respite, self._outage = Cooldown(), Outage("bell.unheard")
+        self._queues = {box: open_queue(redis, queue_name(redis, box)) for box in QUEUES}
 
-    def queue(self, box: Box) -> Queue:
+    def queue(self, box: QueueName) -> Queue:
         """The RQ queue behind a box."""
         return self._queues[box]
 
-    def job_id(self, box: Box, key: str) -> str:
+    def job_id(self, box: QueueName, key: str) -> str:
         """What a row's own job is called."""
         return f"{self.queue(box).name}-{key}"
 
-    def ring(self, box: Box) -> bool:
+    def ring(self, box: QueueName) -> bool:
         """Says that there is something to do; only who rings first enqueues a job.
 
         Never raises: if Redis is away, the sweep will ring when it is back.
@@ -84,24 +84,24 @@ class Bell:
         """
         return self._quietly(box, lambda: self._ring(box))
 
-    def ring_again(self, box: Box) -> None:
+    def ring_again(self, box: QueueName) -> None:
         """Rings even if the bell is rung, in case its job was lost; not while any job is waiting. Never raises."""
         self._quietly(box, lambda: None if self.queue(box).count else self.redis.delete(self._flag(box)))
         self.ring(box)
 
-    def answer(self, box: Box) -> None:
+    def answer(self, box: QueueName) -> None:
         """Takes the bell down. Do it before reading what is due, and no wake-up can be lost. Never raises."""
         self._quietly(box, lambda: self.redis.delete(self._flag(box)))
 
-    def tend(self, box: Box, key: str, row: Todo) -> None:
+    def tend(self, box: QueueName, key: str, row: Todo) -> None:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
         self._quietly(box, lambda: self._tend(box, key, row))
 
-    def revive(self, box: Box) -> None:
+    def revive(self, box: QueueName) -> None:
         """Enqueues again the jobs whose worker was killed: a carried body is nowhere else. Never raises."""
         self._quietly(box, lambda: self.queue(box).started_job_registry.cleanup())
 
-    def forget(self, box: Box, *keys: str) -> bool:
+    def forget(self, box: QueueName, *keys: str) -> bool:
         """Takes rows' own jobs away, wherever they are: the rows start over, or are closed. Never raises.
 
         Returns:
@@ -109,7 +109,7 @@ class Bell:
         """
         return self._quietly(box, lambda: self._forget(box, keys))
 
-    def file(self, box: Box, key: str, reason: str) -> None:
+    def file(self, box: QueueName, key: str, reason: str) -> None:
         """Puts a dead row's own job into RQ's failed registry, and nowhere else.
 
         Args:
@@ -171,7 +171,7 @@ class Bell:
 
         self._quietly("inbox", drop)
 
-    def _quietly(self, box: Box, action: Callable[[], object]) -> bool:
+    def _quietly(self, box: QueueName, action: Callable[[], object]) -> bool:
         try:
             self._ask(action)
         except RedisError as error:
@@ -197,13 +197,13 @@ class Bell:
             self.redis.connection_pool.disconnect(inuse_connections=False)
             action()
 
-    def _ring(self, box: Box) -> None:
-        if self.redis.set(self._flag(box), 1, nx=True, ex=BELL_LASTS):
+    def _ring(self, box: QueueName) -> None:
+        if self.redis.set(self._flag(box), 1, nx=True, ex=TRIGGER_TTL):
             self._enqueue(box, EMPTY, (box,), f"empty the {box}")
 
     def _enqueue(
         self,
-        box: Box,
+        box: QueueName,
         job: str,
         args: tuple[str, ...],
         description: str,
@@ -217,12 +217,12 @@ class Bell:
             description=description,
             job_timeout=_seconds(timeout),
             result_ttl=0,
-            retry=IF_ITS_WORKER_DIES,
+            retry=RETRY_IF_ABANDONED,
             job_id=job_id or self.job_id(box, uuid4().hex),
             pipeline=pipeline,
         )
 
-    def _tend(self, box: Box, key: str, row: Todo) -> None:
+    def _tend(self, box: QueueName, key: str, row: Todo) -> None:
         if row.status == "dead":
             self.file(box, key, row.last_words)
         else:
@@ -230,7 +230,7 @@ class Bell:
             queue.failed_job_registry.remove(job.id)
             queue.schedule_job(job, row.due_at)
 
-    def _forget(self, box: Box, keys: Sequence[str]) -> None:
+    def _forget(self, box: QueueName, keys: Sequence[str]) -> None:
         ids = [self.job_id(box, key) for key in keys]
         queue = self.queue(box)
         for name, job in zip(ids, OwnJob.fetch_many(ids, queue.connection, queue.serializer), strict=True):
@@ -238,10 +238,10 @@ class Bell:
                 job.delete()
             queue.failed_job_registry.remove(name)
 
-    def _flag(self, box: Box) -> str:
+    def _flag(self, box: QueueName) -> str:
         return key_of(self.redis, "bell", box)
 
-    def _own_job(self, box: Box, key: str) -> Job:
+    def _own_job(self, box: QueueName, key: str) -> Job:
         return self.queue(box).create_job(
             TEND,
             args=(box, key),
@@ -249,12 +249,12 @@ class Bell:
             description=f"{box} {key}",
             timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
-            retry=IF_ITS_WORKER_DIES,
+            retry=RETRY_IF_ABANDONED,
             status=JobStatus.SCHEDULED,
         )
 
 
-def queue_name(redis: "Redis", box: Box) -> str:
+def queue_name(redis: "Redis", box: QueueName) -> str:
     """What RQ calls a box: `rq info` shows it so."""
     return f"{prefix_of(redis)}-{box}"
 
@@ -279,7 +279,7 @@ def unpack(letter_id: str, account: str, content: str, key: str, received_at: st
     moment = datetime.fromisoformat(received_at)
     if not ID.fullmatch(letter_id) or not ACCOUNT.fullmatch(account) or not KEY.fullmatch(key) or not moment.tzinfo:
         raise ValueError("not a letter of ours")
-    return Letter(letter_id, account, Sealed(base64.b64decode(content, validate=True), key or None), moment)
+    return Letter(letter_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment)
 
 
 def _seconds(duration: timedelta) -> int:

@@ -21,7 +21,7 @@ from models.env_file import UnusableFile
 from models.installation import default_prefix, origin
 from models.private_files import make_private
 from models.redis_client import InstallationRedis, connect
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 from runtime.signed_address import ACCOUNT
 
 OUR_FOLDER = Path("data")
@@ -131,7 +131,7 @@ def _long_enough(keys: list[str]) -> list[str]:
 
 def _fernet(keys: list[str]) -> list[str]:
     try:
-        Vault(keys)
+        BodyCipher(keys)
     except ValueError:
         raise ValueError("each key should be 32 bytes in URL-safe base64, as Fernet makes them") from None
     return keys
@@ -335,17 +335,17 @@ class MetricsSettings(Settings):
     metrics_host: Place = "127.0.0.1"
 
 
-class VaultSettings(Settings):
+class EncryptionSettings(Settings):
     """What seals the bodies at rest."""
 
     body_keys: BodyKeys = Field([], repr=False)
 
-    def vault(self) -> Vault:
+    def vault(self) -> BodyCipher:
         """The vault with these keys."""
-        return Vault(self.body_keys)
+        return BodyCipher(self.body_keys)
 
 
-class SealedStoreSettings(DatabaseSettings, VaultSettings):
+class EncryptedStoreSettings(DatabaseSettings, EncryptionSettings):
     """What opens the bodies in the database."""
 
 

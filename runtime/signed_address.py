@@ -12,7 +12,7 @@ ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{43}")
 
 
-class Addresses:
+class AddressSigner:
     """Writes and reads the tokens of signed addresses.
 
     Args:
@@ -34,8 +34,8 @@ class Addresses:
         return f"{WEBHOOK_PATH}/{self._signer.sign(account).decode('ascii')}"
 
     def marks(self, account: str) -> list[str]:
-        """The marks of this account's addresses, one for each key, oldest to newest: see `mark_of`."""
-        return [mark_of(path) for path in self.paths(account)]
+        """The marks of this account's addresses, one for each key, oldest to newest: see `fingerprint_of`."""
+        return [fingerprint_of(path) for path in self.paths(account)]
 
     def paths(self, account: str) -> list[str]:
         """This account's paths, one for each key, oldest to newest.
@@ -43,7 +43,7 @@ class Addresses:
         Raises:
             ValueError: the account is not 1 to 64 letters, digits, `-` or `_`.
         """
-        return [Addresses([key]).path(account) for key in self._keys]
+        return [AddressSigner([key]).path(account) for key in self._keys]
 
     def account(self, token: str) -> str | None:
         """The account that a token names, or None if we did not sign it. Never raises."""
@@ -55,6 +55,6 @@ class Addresses:
             return None
 
 
-def mark_of(path: str) -> str:
+def fingerprint_of(path: str) -> str:
     """Tells addresses apart without giving them away: 12 hexadecimal digits."""
     return sha256(path.encode("utf-8", "replace")).hexdigest()[:12]

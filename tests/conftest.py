@@ -18,7 +18,7 @@ from models.redis_client import DEFAULT_PREFIX
 from models.tables import Booking
 from runtime import queue
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.
@@ -47,8 +47,8 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def bell(redis: Redis) -> Bell:
-    return Bell(redis)
+def bell(redis: Redis) -> JobQueue:
+    return JobQueue(redis)
 
 
 @pytest.fixture(scope="session")

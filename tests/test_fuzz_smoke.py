@@ -7,7 +7,7 @@ import pytest
 
 from receiver.auth import Gate
 from runtime.signatures import Verifier
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.fuzz.door import fuzz_door
 from tests.fuzz.lines import fuzz_lines
 from tests.fuzz.report import Report
@@ -36,7 +36,7 @@ def test_no_line_breaks_the_server(tmp_path: Path, redis_url: str) -> None:
 
 def test_a_verifier_that_raises_or_believes_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Verifier, "verify", lambda self, headers, body, now: body[0] < 200)
-    monkeypatch.setattr(Addresses, "account", lambda self, token: token.partition(".")[0] or None)
+    monkeypatch.setattr(AddressSigner, "account", lambda self, token: token.partition(".")[0] or None)
     said = str(fuzz_verifier(SEED, 2_000).violations)
     assert "verified what was not signed" in said
     assert "raised IndexError" in said

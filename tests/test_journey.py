@@ -27,7 +27,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
 PATIENCE = timedelta(seconds=30)
@@ -97,7 +97,7 @@ def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(
     with database.transaction() as session:
         host = PlatformUser(external_id="17", meetergo_user_id=samples.HOST_ID, email="host@example.com", language="de")
         session.add(host)
-    address = Addresses([keys]).path("default")
+    address = AddressSigner([keys]).path("default")
     sender = Sender(f"http://127.0.0.1:{port}{address}")
     now = datetime.now(UTC).replace(microsecond=0)
     start, move = now + timedelta(days=1), samples.rescheduled

@@ -11,7 +11,7 @@ from redis import Redis
 from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.scrape import until
 
 KEYS = "k" * 32
@@ -23,7 +23,7 @@ def lines_about(delivery_id: str, log: Path) -> list[dict[str, Any]]:
 
 
 def test_the_answer_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redis, redis_url: str) -> None:
-    url, address = f"http://127.0.0.1:{(port := free_port())}", Addresses([KEYS]).path("default")
+    url, address = f"http://127.0.0.1:{(port := free_port())}", AddressSigner([KEYS]).path("default")
     stores = {"DATABASE_URL": f"sqlite:///{tmp_path / 'inbox.db'}", "REDIS_URL": redis_url}
     env = environment({**stores, "WEBHOOK_KEYS": KEYS, "HOST": "127.0.0.1", "PORT": str(port)})
     now = datetime.now(UTC)

@@ -22,8 +22,8 @@ from devtools.redis_server import free_port, redis_server
 from devtools.send import samples
 from devtools.send.client import Sender
 from runtime import queue
-from runtime.queue import Bell
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.queue import JobQueue
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.scrape import Scrape, free_ports, read, read_until, until
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations"
@@ -48,7 +48,7 @@ class House:
     def targets(self) -> tuple[int, int, int]:
         return self.metrics, self.metrics + 1, self.metrics + 2
 
-    def send(self, body: bytes, path: str = Addresses([KEYS]).path("default")) -> int:
+    def send(self, body: bytes, path: str = AddressSigner([KEYS]).path("default")) -> int:
         return Sender(self.url + path).send(body).status
 
 
@@ -132,7 +132,7 @@ def test_the_schedule_shows_how_everything_is(after_traffic: Scrape) -> None:
     }
     assert value("oldest_waiting_age_seconds", box="inbox") == 0
     assert value("queue_jobs", box="inbox", state="failed") == 1
-    assert [value("workers", box=box) for box in queue.BOXES] == [1, 1]
+    assert [value("workers", box=box) for box in queue.QUEUES] == [1, 1]
     assert [value("store_up", store=store) for store in ("database", "redis")] == [1, 1]
     assert (value("schedule_next_run_timestamp_seconds", task="sweep") or 0) > NOW.timestamp()
     assert value("incident_open", kind="deliveries_dead") is not None
@@ -152,9 +152,9 @@ def test_the_public_door_shows_no_numbers(house: House) -> None:
 
 def test_what_a_worker_counted_outlives_it(house: House, after_traffic: Scrape) -> None:
     with queue.connect(house.redis_url) as redis:
-        [first] = Worker.all(queue=Bell(redis).queue("inbox"))
+        [first] = Worker.all(queue=JobQueue(redis).queue("inbox"))
         os.kill(first.pid or 0, signal.SIGKILL)
-        until(lambda: {worker.pid for worker in Worker.all(queue=Bell(redis).queue("inbox"))} - {first.pid})
+        until(lambda: {worker.pid for worker in Worker.all(queue=JobQueue(redis).queue("inbox"))} - {first.pid})
     before = after_traffic.value("deliveries_handled_total", event="booking_created", outcome="done") or 0
     assert house.send(body(4)) == 200
 

@@ -9,7 +9,7 @@ from console.settings import ConsoleSettings, RegistrationSettings, StatusSettin
 from receiver.settings import ReceiverSettings
 from runtime import queue
 from runtime.database import Database
-from runtime.settings import OURS, RetentionSettings, SealedStoreSettings, Settings
+from runtime.settings import OURS, EncryptedStoreSettings, RetentionSettings, Settings
 from tests.test_deployment import NAMES
 from worker.maintenance.alerts import open_alerts
 from worker.services import open_office
@@ -114,7 +114,7 @@ def _schedule() -> None:
 
 
 def _console() -> None:
-    for kind in (RetentionSettings, SealedStoreSettings, StatusSettings, ReconcileSettings):
+    for kind in (RetentionSettings, EncryptedStoreSettings, StatusSettings, ReconcileSettings):
         kind.load()
     _ = ConsoleSettings.load().address
 
@@ -128,7 +128,7 @@ READ_BY: dict[Callable[[], None], list[type[Settings]]] = {
     _receiver: [ReceiverSettings],
     _worker: [WorkerSettings],
     _schedule: [ScheduleSettings],
-    _console: [RetentionSettings, SealedStoreSettings, StatusSettings, ReconcileSettings, ConsoleSettings],
+    _console: [RetentionSettings, EncryptedStoreSettings, StatusSettings, ReconcileSettings, ConsoleSettings],
     _registration: [RegistrationSettings],
 }
 PAIRS = [

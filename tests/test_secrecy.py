@@ -28,9 +28,9 @@ from models.retryable import MAX_ATTEMPTS
 from runtime import queue
 from runtime.cooldown import RESPITE
 from runtime.database import Database
-from runtime.queue import BOXES, Bell
+from runtime.queue import QUEUES, JobQueue
 from runtime.signatures import Verifier
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.redis_content import everything_in
 from tests.secrecy import bodies
 from tests.secrecy.markers import Markers
@@ -121,7 +121,7 @@ def scene(database: Database, database_url: str, tmp_path: Path) -> Iterator[Sce
             url = make_url(database_url).set(password=mark("databasepassword"))
             database_url = url.render_as_string(hide_password=False)
         given = settings(mark, world, database_url, redis_url)
-        address = Addresses(given["WEBHOOK_KEYS"].split(",")).path("default")
+        address = AddressSigner(given["WEBHOOK_KEYS"].split(",")).path("default")
         mark.plant("addresstoken", address.rpartition(".")[2])
         add_hosts(database, mark)
         env = environment({**given, "PORT": str(port), "PYTHONPATH": f"{LOUD}:{ROOT}"})
@@ -195,7 +195,7 @@ def strangers_knock(scene: Scene) -> None:
     body = json.dumps(bodies.created("stranger", scene.mark)).encode()
     token = scene.address.rpartition("/")[2]
     before = scene.count(Delivery.id != "")
-    forged = Addresses([scene.mark("forged")]).path("default")
+    forged = AddressSigner([scene.mark("forged")]).path("default")
     scene.mark.plant("forgedtoken", forged.rpartition(".")[2])
     assert Sender(scene.url + forged).send(body).status == 404
     assert scene.sender(signer=False).send(body).status == 401
@@ -256,7 +256,7 @@ def redis_is_away(scene: Scene) -> None:
     assert "bell.unheard" in scene.logs["web"].read_text()
     time.sleep(1.5)
     scene.redis.client_kill_filter(_type="normal", skipme=True)
-    Bell(scene.redis).ring("inbox")
+    JobQueue(scene.redis).ring("inbox")
 
 
 def assert_nothing_leaked(scene: Scene) -> None:
@@ -272,6 +272,6 @@ def assert_nothing_leaked(scene: Scene) -> None:
 
 def last_words(redis: Redis) -> list[str]:
     """Why the failed jobs of both boxes failed, as RQ's own tools show it."""
-    ids = [job_id for box in BOXES for job_id in Bell(redis).queue(box).failed_job_registry.get_job_ids()]
+    ids = [job_id for box in QUEUES for job_id in JobQueue(redis).queue(box).failed_job_registry.get_job_ids()]
     results = [Job.fetch(job_id, redis, serializer=JSONSerializer).latest_result() for job_id in ids]
     return [result.exc_string or "" for result in results if result]

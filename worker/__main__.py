@@ -5,7 +5,7 @@ import argparse
 from runtime import logs
 from runtime.belongings import leave_behind
 from runtime.metrics_server import exposition
-from runtime.queue import BOXES
+from runtime.queue import QUEUES
 from worker.pool import Crew
 from worker.services import open_office
 from worker.settings import WorkerSettings
@@ -15,10 +15,10 @@ from worker.start import or_exit
 def main() -> None:
     """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
     parser = argparse.ArgumentParser(prog="python -m worker", description="Turns deliveries into bookings and news.")
-    parser.add_argument("boxes", nargs="*", metavar="BOX", help="inbox, outbox (both)", default=list(BOXES))
+    parser.add_argument("boxes", nargs="*", metavar="BOX", help="inbox, outbox (both)", default=list(QUEUES))
     parser.add_argument("-n", type=int, default=1, metavar="N", help="processes for each box (1)", dest="processes")
     arguments = parser.parse_args()
-    unknown = set(arguments.boxes) - set(BOXES)
+    unknown = set(arguments.boxes) - set(QUEUES)
     if unknown or arguments.processes < 1:
         parser.error("a BOX is inbox or outbox, and N at least 1")
     logs.configure()

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
-from runtime.queue import BOXES
+from runtime.queue import QUEUES
 from worker.channels.registry import OPENERS
 from worker.inbox.handlers import HANDLERS
 
@@ -39,7 +39,7 @@ class Counters:
 
     def __init__(self) -> None:
         for outcome in OUTCOMES.values():
-            for box in BOXES:
+            for box in QUEUES:
                 ATTEMPTS.labels(box, outcome)
             for event in (*HANDLERS, OTHER):
                 HANDLED.labels(event, outcome)

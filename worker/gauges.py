@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from models.incident import KINDS
 from models.redis_only import RedisOnly
 from models.stats import Jobs, Rows, Survey, survey
-from runtime.metrics_server import tell_build
+from runtime.metrics_server import add_build_info
 from worker.services import Office
 
 PREFIX = "meetergo_inbox"
@@ -82,7 +82,7 @@ def show(office: Office, host: str, port: int) -> None:
     """Serves them from threads of this process."""
     registry = CollectorRegistry()
     registry.register(Gauges(office))
-    tell_build(registry, "cron")
+    add_build_info(registry, "cron")
     start_http_server(port, host, registry)
 
 

@@ -16,13 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from models.delivery import Delivery
 from models.errors import Failure
 from models.redis_client import origin_of
-from runtime.queue import BOXES, Box, unpack
+from runtime.queue import QUEUES, QueueName, unpack
 from worker.progress import Progress
 from worker.services import office
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
-RESTS: dict[Box, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
+RESTS: dict[QueueName, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
 """Whoever found something looks once more after it: while much comes, that costs far less than a job for each ring."""
 LATER = Retry(max=100_000, interval=5)
 FOR_EVER = 1_000_000_000
@@ -89,7 +89,7 @@ def _checked(given: Sequence[Any], *checks: Callable[[str], object]) -> Any:
 
 
 def _is_box(box: str) -> bool:
-    return box in BOXES
+    return box in QUEUES
 
 
 def _is_anything(_value: str) -> bool:
@@ -99,7 +99,7 @@ def _is_anything(_value: str) -> bool:
 KEYS: dict[Any, re.Pattern[str]] = {"inbox": re.compile(r"[0-9A-Za-z-]{1,64}"), "outbox": re.compile(r"[0-9]{1,9}")}
 
 
-def _or_later(box: Box, work: Callable[[], Retry | None]) -> Retry | None:
+def _or_later(box: QueueName, work: Callable[[], Retry | None]) -> Retry | None:
     """What cannot be done now is done later. Only a dead row fails its job, and says no more than we may log."""
     try:
         return work()
@@ -113,7 +113,7 @@ def _or_later(box: Box, work: Callable[[], Retry | None]) -> Retry | None:
     return LATER
 
 
-def _empty(box: Box) -> None:
+def _empty(box: QueueName) -> None:
     bell, desk = office().bell, office().desk(box)
     stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
     bell.answer(box)
@@ -126,7 +126,7 @@ def _empty(box: Box) -> None:
             time.sleep(RESTS[box].total_seconds())
 
 
-def _tend(box: Box, key: str) -> Retry | None:
+def _tend(box: QueueName, key: str) -> Retry | None:
     """Healthy rows first: a job for each of many failing ones may be before the one that works off the others."""
     if box == "inbox":
         office().inbox.work_off()

@@ -30,8 +30,8 @@ from models.outage import STILL_EVERY, Outage
 from models.own_job import REFUSAL, OwnJob, RefusedJob
 from models.parent import stop_with_parent
 from models.redis_client import InstallationRedis, prefix_of
-from runtime.metrics_server import Exposition
-from runtime.queue import JOB_TIMEOUT, Bell, Box, queue_name
+from runtime.metrics_server import MetricsServer
+from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, queue_name
 from runtime.stop import Stop
 from worker import identity, recovery
 from worker.stopping import stopping
@@ -151,9 +151,9 @@ class Crew:
     """
 
     redis: Callable[[], InstallationRedis]
-    boxes: tuple[Box, ...]
+    boxes: tuple[QueueName, ...]
     processes: int
-    exposition: Exposition | None = None
+    exposition: MetricsServer | None = None
 
     def work(self) -> None:
         """Starts all, restarts who dies, and ends when asked to: each finishes its job first."""
@@ -200,7 +200,7 @@ def _run(duty: Callable[[], None], name: str, after: Death | None) -> None:
     duty()
 
 
-def work_at(redis: Callable[[], InstallationRedis], box: Box) -> None:
+def work_at(redis: Callable[[], InstallationRedis], box: QueueName) -> None:
     """One worker, until it is asked to stop. While Redis fails it, it tries again, less and less often."""
     _stop_at_once_until_told_otherwise()
     _keep_rq_brief()
@@ -210,7 +210,7 @@ def work_at(redis: Callable[[], InstallationRedis], box: Box) -> None:
         stopping.wait()
 
 
-def _work(redis: InstallationRedis, box: Box) -> bool:
+def _work(redis: InstallationRedis, box: QueueName) -> bool:
     """Until it is asked to stop, or Redis fails it.
 
     Returns:
@@ -229,14 +229,14 @@ def _work(redis: InstallationRedis, box: Box) -> bool:
         return worker.was_asked_to_stop
 
 
-def schedule_for(redis: Callable[[], InstallationRedis], boxes: tuple[Box, ...], name: str) -> None:
+def schedule_for(redis: Callable[[], InstallationRedis], boxes: tuple[QueueName, ...], name: str) -> None:
     """RQ's scheduler: enqueues the jobs of failed rows when their time has come, until it is asked to stop."""
     _stop_at_once_until_told_otherwise()
     _keep_rq_brief()
     _until_asked_to_stop("scheduler", lambda: _schedule(redis(), boxes, name))
 
 
-def _schedule(redis: InstallationRedis, boxes: tuple[Box, ...], name: str) -> bool:
+def _schedule(redis: InstallationRedis, boxes: tuple[QueueName, ...], name: str) -> bool:
     with redis:
         queues = [queue_name(redis, box) for box in boxes]
         scheduler = RQScheduler(
@@ -268,9 +268,9 @@ def _until_asked_to_stop(place: str, work: Callable[[], bool]) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _worker(redis: InstallationRedis, box: Box) -> BoxWorker:
+def _worker(redis: InstallationRedis, box: QueueName) -> BoxWorker:
     return BoxWorker(
-        [Bell(redis).queue(box)],
+        [JobQueue(redis).queue(box)],
         name=f"{prefix_of(redis)}-{uuid4().hex}",
         connection=redis,
         serializer=JSONSerializer,

@@ -12,7 +12,7 @@ from models.delivery import Delivery
 from models.incident import Incident
 from runtime import heartbeat
 from runtime.database import Database
-from runtime.queue import Bell, Box
+from runtime.queue import JobQueue, QueueName
 from worker.settings import WorkerSettings
 
 LEFT_OVER_AFTER = timedelta(seconds=30)
@@ -33,7 +33,7 @@ def after_a_death(worker: str, *, was_violent: bool, pid: int | None = None) -> 
     """
     try:
         settings = WorkerSettings.load()
-        database, bell = Database(settings.database_url, pool_size=1), Bell(settings.redis())
+        database, bell = Database(settings.database_url, pool_size=1), JobQueue(settings.redis())
         try:
             if was_violent and pid:
                 with suppress(RedisError):
@@ -46,7 +46,7 @@ def after_a_death(worker: str, *, was_violent: bool, pid: int | None = None) -> 
         log.warning("recovery.failed", worker=worker, error=type(error).__name__)
 
 
-def recover_left_over(database: Database, bell: Bell, now: datetime) -> None:
+def recover_left_over(database: Database, bell: JobQueue, now: datetime) -> None:
     """Finds the claims of workers whose death nobody saw. The sweep calls it.
 
     Raises:
@@ -56,7 +56,7 @@ def recover_left_over(database: Database, bell: Bell, now: datetime) -> None:
 
 
 def _recover(
-    database: Database, bell: Bell, now: datetime, worker: str, older_than: timedelta, *, is_incident: bool
+    database: Database, bell: JobQueue, now: datetime, worker: str, older_than: timedelta, *, is_incident: bool
 ) -> None:
     with database.transaction() as session:
         rows = [*(Claim.recover(session, worker, now) if worker else ())]
@@ -67,7 +67,7 @@ def _recover(
         _report(bell, rows, worker)
 
 
-def _report(bell: Bell, rows: Sequence[Row], worker: str) -> None:
+def _report(bell: JobQueue, rows: Sequence[Row], worker: str) -> None:
     dead = [row for row in rows if row.status == "dead"]
     log.warning("claim.recovered", worker=worker or None, rows=len(rows), dead=len(dead))
     for row in dead:
@@ -77,7 +77,7 @@ def _report(bell: Bell, rows: Sequence[Row], worker: str) -> None:
         bell.ring_again(box)
 
 
-def _box(row: Row) -> Box:
+def _box(row: Row) -> QueueName:
     return "inbox" if isinstance(row, Delivery) else "outbox"
 
 

@@ -13,7 +13,7 @@ from models.contention import in_transaction
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
-from runtime.queue import Box
+from runtime.queue import QueueName
 from worker.selection import Chosen
 from worker.services import Office
 
@@ -170,7 +170,7 @@ class Repair:
             Intervention.record(session, "sent_again", copy, now, by=self.by, reason=self.reason)
             yield copy
 
-    def _wake(self, box: Box, keys: Sequence[str]) -> bool:
+    def _wake(self, box: QueueName, keys: Sequence[str]) -> bool:
         return not keys or (self.office.bell.forget(box, *keys) and self.office.bell.ring(box))
 
 

@@ -112,7 +112,7 @@ def _run(name: str, task: Task, work_place: Office, interval: timedelta) -> None
     try:
         task(work_place, datetime.now(UTC))
         redis = work_place.bell.redis
-        heartbeat.beat(redis, name, heartbeat.clock(redis) + interval, interval * MISSED_RUNS)
+        heartbeat.record(redis, name, heartbeat.clock(redis) + interval, interval * MISSED_RUNS)
     except Exception as error:
         log.error("schedule.failed", task=name, error=type(error).__name__)
 

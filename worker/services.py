@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from runtime.database import Database
-from runtime.queue import Bell, Box
+from runtime.queue import JobQueue, QueueName
 from worker import hook
 from worker.inbox.cancel_check import Confirmation
 from worker.inbox.changes import Recorder
@@ -21,13 +21,13 @@ class Office:
     """Everything, put together."""
 
     database: Database
-    bell: Bell
+    bell: JobQueue
     recorder: Recorder
     inbox: Inbox
     outbox: Outbox
     keep: dict[str, timedelta]
 
-    def desk(self, box: Box) -> Inbox | Outbox:
+    def desk(self, box: QueueName) -> Inbox | Outbox:
         """Who works off a box."""
         return self.inbox if box == "inbox" else self.outbox
 
@@ -45,7 +45,7 @@ def open_office(settings: WorkerSettings) -> Office:
         UnusableHook: PLATFORM_HOOK names no function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
-    database, bell = Database(settings.database_url), Bell(settings.redis())
+    database, bell = Database(settings.database_url), JobQueue(settings.redis())
     announcer = Announcer(settings)
     recorder, tally = Recorder(announcer, hook.load(settings.platform_hook)), _tally(settings)
     return Office(

@@ -9,10 +9,10 @@ from runtime.api_settings import ApiSettings
 from runtime.settings import (
     Account,
     CommaSeparated,
+    EncryptionSettings,
     MetricsSettings,
     RetentionSettings,
     StoreSettings,
-    VaultSettings,
     WaitingSettings,
     one_line,
     split_url,
@@ -41,7 +41,7 @@ def _mode(mode: object) -> object:
     return mode.strip().lower() if isinstance(mode, str) else mode
 
 
-class WorkerSettings(StoreSettings, VaultSettings, RetentionSettings, MetricsSettings):
+class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, MetricsSettings):
     """What the back room reads."""
 
     meetergo_company_id: OneLine = ""
@@ -84,7 +84,7 @@ class ComparisonSettings(ApiSettings):
         return timedelta(days=self.reconcile_days)
 
 
-class ReconcileSettings(StoreSettings, VaultSettings, ComparisonSettings):
+class ReconcileSettings(StoreSettings, EncryptionSettings, ComparisonSettings):
     """What a comparison reads that is started by hand."""
 
 

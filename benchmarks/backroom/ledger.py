@@ -15,7 +15,7 @@ from models.delivery import Delivery, Letter
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 
 AT_ONCE = 1_000
 APART = timedelta(milliseconds=1)
@@ -41,7 +41,7 @@ def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
 
 
 def _letters(bodies: Sequence[bytes]) -> Iterator[Letter]:
-    vault, first = Vault([]), datetime.now(UTC) - len(bodies) * APART
+    vault, first = BodyCipher([]), datetime.now(UTC) - len(bodies) * APART
     for number, body in enumerate(bodies):
         yield Letter.of(body, "default", first + number * APART, vault)
 

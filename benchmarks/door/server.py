@@ -14,14 +14,14 @@ from benchmarks import machine, running
 from benchmarks.stores import Stores
 from devtools.processes import ROOT
 from devtools.redis_server import free_port
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 
 APPS = Path(__file__).parent / "apps"
 INTERPRETERS = {"": Path(sys.executable), "redis5": ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"}
 KEY = "a key of the benchmark's own that is long enough"
 SECRET = "a secret of the benchmark's own"  # noqa: S105 - it guards nothing
 ACCOUNT = "default"
-PATH = Addresses([KEY]).path(ACCOUNT)
+PATH = AddressSigner([KEY]).path(ACCOUNT)
 """The signed address. Who knows no addresses serves the path before it."""
 PATIENCE_SECONDS = 20.0
 

@@ -27,7 +27,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from receiver.settings import DEFAULT_MAX_BODY
 from runtime.database import Database
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 
 PATIENCE = timedelta(seconds=60)
 WORKED_OFF = (Delivery, Notification)
@@ -80,7 +80,7 @@ def _on_stage(
     env, url = environment(settings), settings["PUBLIC_URL"]
     run_to_its_end("release", env, folder)
     database = Database(settings["DATABASE_URL"])
-    address = url + Addresses([settings["WEBHOOK_KEYS"]]).path("default")
+    address = url + AddressSigner([settings["WEBHOOK_KEYS"]]).path("default")
     cast = Cast(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
     with processes(env, folder) as logs:
         wait_until_ready(url, logs["web"])

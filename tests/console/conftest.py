@@ -18,7 +18,7 @@ from models.endpoint import Endpoint
 from models.platform_user import PlatformUser
 from runtime import logs
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.console.keyboard import BROKEN
 from tests.worker.conftest import desk, open_desk, provider, three_hosts
 from tests.worker.desk import AT, START, Desk, later, soon
@@ -84,7 +84,7 @@ class Operator:
         return [address.rpartition("/")[2] for address in self.addresses(OLD_KEY, NEW_KEY)]
 
     def addresses(self, *keys: str) -> list[str]:
-        return [self.settings["PUBLIC_URL"] + path for path in Addresses(keys).paths("default")]
+        return [self.settings["PUBLIC_URL"] + path for path in AddressSigner(keys).paths("default")]
 
     def endpoints(self) -> list[Endpoint]:
         with self.database.reading() as session:

@@ -25,7 +25,7 @@ from devtools.send.client import Sender
 from devtools.send.load import Volley
 from models.delivery import identify
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.console import platform_hook
 from tests.console.tmux import PATIENCE_SECONDS, Tmux, tmux
 from tests.faults.receptions import Receptions
@@ -184,7 +184,7 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         instead = {"cron": schedule} if schedule else {}
         with processes.processes(env, folder, ["web", "cron"], instead) as logs, tmux(folder, env) as terminal:
             processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
-            address = f"http://127.0.0.1:{port}{Addresses([keys]).path('default')}"
+            address = f"http://127.0.0.1:{port}{AddressSigner([keys]).path('default')}"
             it = Incident(folder, database, Sender(address), terminal, crew_room, receptions)
             terminal.open("worker")
             it.start_worker()

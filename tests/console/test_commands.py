@@ -13,7 +13,7 @@ from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from models.delivery import Delivery
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.worker.desk import Desk
 
 KEYS = "k" * 32
@@ -28,7 +28,7 @@ def console(folder: Path, *words: str, **settings: str) -> "subprocess.Completed
 
 def test_endpoint_prints_the_address(tmp_path: Path) -> None:
     done = console(tmp_path, "endpoint", WEBHOOK_KEYS=KEYS, PUBLIC_URL="https://inbox.example/")
-    assert done.stdout.strip() == "https://inbox.example" + Addresses([KEYS]).path("default")
+    assert done.stdout.strip() == "https://inbox.example" + AddressSigner([KEYS]).path("default")
     assert done.stderr == ""
 
 

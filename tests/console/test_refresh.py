@@ -12,7 +12,7 @@ from rq import Worker
 from rq.serializers import JSONSerializer
 
 from devtools.sandbox.mischief import Answer
-from runtime.queue import BOXES, Bell
+from runtime.queue import QUEUES, JobQueue
 from tests.console.keyboard import ask
 from tests.snapshot import rows_of
 from tests.worker.provider import ONE, Provider, webhook
@@ -28,7 +28,7 @@ def asked(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
 @contextmanager
 def working(provider: Provider, redis: Redis) -> Iterator[None]:
     """A worker that is registered, and works off what comes."""
-    worker = Worker([Bell(redis).queue(box) for box in BOXES], connection=redis, serializer=JSONSerializer)
+    worker = Worker([JobQueue(redis).queue(box) for box in QUEUES], connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     stop = Event()
 

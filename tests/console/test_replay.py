@@ -26,7 +26,7 @@ from models.delivery import Delivery
 from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import Notification
-from runtime.queue import Bell, connect
+from runtime.queue import JobQueue, connect
 from tests.snapshot import everything, rows_of
 from tests.worker.desk import AT, START, Desk, later, soon
 
@@ -340,6 +340,6 @@ def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
 
 
 def test_a_bell_that_is_not_heard_says_so() -> None:
-    away = Bell(connect("redis://127.0.0.1:1"))
+    away = JobQueue(connect("redis://127.0.0.1:1"))
     assert not away.ring("inbox")
     assert not away.forget("inbox", "x")

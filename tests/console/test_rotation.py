@@ -16,13 +16,13 @@ from devtools.redis_server import free_port
 from devtools.sandbox.company import Plan
 from devtools.sandbox.server import Sandbox, sandbox
 from models.delivery import Delivery
-from runtime.queue import Bell
-from runtime.signed_address import Addresses
+from runtime.queue import JobQueue
+from runtime.signed_address import AddressSigner
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 from tests.console.test_webhook import CHANGE, CREATE, REMOVE, plant
 
 BOTH = f"{OLD_KEY},{NEW_KEY}"
-NEW_MARK = Addresses([NEW_KEY]).marks("default")[0]
+NEW_MARK = AddressSigner([NEW_KEY]).marks("default")[0]
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def rotating(operator: Operator) -> Operator:
     return operator
 
 
-def test_both_addresses_stay_until_a_delivery_came_by_the_new_one(rotating: Operator, bell: Bell) -> None:
+def test_both_addresses_stay_until_a_delivery_came_by_the_new_one(rotating: Operator, bell: JobQueue) -> None:
     done = rotating.types("webhook", "rotate", "--timeout", "1s")
     assert done.exit_code == 1
     assert "both stay registered" in done.stderr
@@ -47,7 +47,7 @@ def test_both_addresses_stay_until_a_delivery_came_by_the_new_one(rotating: Oper
     assert "nothing more to do" in again.stdout
 
 
-def test_a_delivery_from_before_the_registration_says_nothing(rotating: Operator, bell: Bell) -> None:
+def test_a_delivery_from_before_the_registration_says_nothing(rotating: Operator, bell: JobQueue) -> None:
     bell.note_arrival(NEW_MARK, datetime.now(UTC) - timedelta(minutes=1))
     assert rotating.types("webhook", "rotate", "--no-wait").exit_code == 1
     assert len(rotating.registered()) == 2
@@ -64,7 +64,7 @@ def test_a_dry_run_changes_nothing(rotating: Operator) -> None:
     assert rotating.registered() == before
 
 
-def test_an_older_address_that_we_do_not_remember_goes_as_well(operator: Operator, bell: Bell) -> None:
+def test_an_older_address_that_we_do_not_remember_goes_as_well(operator: Operator, bell: JobQueue) -> None:
     plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
     other = plant(operator.meetergo, "https://other.example/hook")
     operator.types("webhook", "rotate", "--no-wait", webhook_keys=BOTH)
@@ -92,7 +92,7 @@ def test_without_a_free_place_the_one_that_there_is_moves(open_operator: Callabl
 
 @pytest.mark.parametrize("act", ["commit_then_fail", "fail"])
 def test_no_unclear_answer_leaves_us_without_a_webhook_or_with_two_of_one_address(
-    rotating: Operator, bell: Bell, act: str
+    rotating: Operator, bell: JobQueue, act: str
 ) -> None:
     rotating.meetergo.answer_next(CREATE, act)
     rotating.meetergo.answer_next(REMOVE, act)

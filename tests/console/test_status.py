@@ -24,8 +24,8 @@ from models.migrate import migrate
 from models.reconciliation import Reconciliation
 from runtime import heartbeat
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.queue import BOXES, Bell, connect
+from runtime.encryption import BodyCipher
+from runtime.queue import QUEUES, JobQueue, connect
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.stores import read_only
@@ -37,11 +37,11 @@ from worker.scheduler import SCHEDULE
 @pytest.fixture
 def healthy(desk: Desk, redis: Redis) -> Iterator[Desk]:
     """Both boxes have a worker, and the schedule runs."""
-    queues = [Bell(redis).queue(box) for box in BOXES]
+    queues = [JobQueue(redis).queue(box) for box in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     for task in SCHEDULE:
-        heartbeat.beat(redis, task, datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
+        heartbeat.record(redis, task, datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
     yield desk
     worker.register_death()
 
@@ -387,8 +387,8 @@ def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, red
 
 
 def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Desk, redis_url: str) -> None:
-    other = Bell(connect(redis_url, "old", "old/0"))
-    other.carry(Letter.of(b"{}", "default", datetime.now(UTC), Vault([])))
+    other = JobQueue(connect(redis_url, "old", "old/0"))
+    other.carry(Letter.of(b"{}", "default", datetime.now(UTC), BodyCipher([])))
     [(what, command)] = concerns()
     assert what.startswith("1 webhook rests in the queue old-inbox")
     assert command == "python -m console adopt-queue old-inbox"

@@ -14,7 +14,7 @@ from devtools import redis_server
 from models.installation import default_prefix
 from models.redis_client import DEFAULT_PREFIX
 from runtime import queue
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from tests.redis_pair import SERVICE, redis_pair, sentinel
 from tests.tcp_proxy import proxy
 
@@ -39,7 +39,7 @@ class RedisServer:
     @property
     def inbox(self) -> Queue:
         """RQ's queue, as the processes of this fault call it."""
-        return Bell(self.client).queue("inbox")
+        return JobQueue(self.client).queue("inbox")
 
     def workers(self) -> list[Worker]:
         """All that are registered, of whichever installation."""

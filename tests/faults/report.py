@@ -11,7 +11,7 @@ from models.retryable import FIRST_BACKOFF, OWN_JOB_GRACE
 from receiver.__main__ import CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT
 from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
-from runtime.queue import CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT
+from runtime.queue import CARRY_TIMEOUT, JOB_TIMEOUT, RETRY_IF_ABANDONED
 from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
 from tests.faults.verdict import Verdict
 from worker.maintenance.sweeper import OVERDUE_AFTER
@@ -77,7 +77,7 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
             connections=CONNECTIONS,
             claimed=BATCH,
             unsettled=f"{LONGEST_UNSETTLED / timedelta(milliseconds=1):.0f}",
-            retries=IF_ITS_WORKER_DIES.max,
+            retries=RETRY_IF_ABANDONED.max,
             redis_timeout=REDIS_TIMEOUT_SECONDS,
             busy_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,
             connect_timeout=POSTGRESQL_CONNECT_TIMEOUT_SECONDS,

@@ -17,8 +17,8 @@ from models.migrate import migrate
 from models.platform_user import PlatformUser
 from models.redis_client import DEFAULT_PREFIX
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.signed_address import Addresses
+from runtime.encryption import BodyCipher
+from runtime.signed_address import AddressSigner
 from tests.faults import house, redis_server, sinks, verdict
 from tests.faults.catalogue import Fault
 from tests.faults.databases import Store
@@ -68,7 +68,7 @@ class Trial:
             rested = time.monotonic()
             stack.close()
             found = verdict.judge(
-                database, Vault([BODY_KEY]), scene.ledger, scene.stories, receptions, len(self.fault.channels)
+                database, BodyCipher([BODY_KEY]), scene.ledger, scene.stories, receptions, len(self.fault.channels)
             )
         found.recovered = None if unrest else rested - over
         found.promise(not unrest, unrest)
@@ -119,7 +119,7 @@ class Trial:
         }
         living = stack.enter_context(house.living(environment(settings), self.folder, self.fault.instead))
         wait_until_ready(f"http://127.0.0.1:{port}", living.log("web"))
-        load = Load(f"127.0.0.1:{port}", Addresses([key]).path("default"), ledger)
+        load = Load(f"127.0.0.1:{port}", AddressSigner([key]).path("default"), ledger)
         told = stories(self.random, self.deliveries)
         return Scene(self.random, self.store, redis, living, load, ledger, platform, post_office, armed, told)
 

@@ -19,7 +19,7 @@ from models.delivery import Delivery, identify
 from models.notification import Notification
 from models.retryable import ENDED_ITS_WORKER
 from runtime.database import Database
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 from tests.faults.death import DEADLY_NEWS
 from tests.faults.ledger import Ledger
 from tests.faults.receptions import Receptions
@@ -72,7 +72,7 @@ def _unrest(database: Database, ledger: Ledger) -> str:
 
 def judge(
     database: Database,
-    vault: Vault,
+    vault: BodyCipher,
     ledger: Ledger,
     stories: Sequence[Story],
     receptions: Receptions,
@@ -91,7 +91,7 @@ def judge(
     return verdict
 
 
-def _judge_deliveries(session: Session, vault: Vault, verdict: Verdict, ledger: Ledger) -> dict[str, bytes]:
+def _judge_deliveries(session: Session, vault: BodyCipher, verdict: Verdict, ledger: Ledger) -> dict[str, bytes]:
     """What was answered 200 is there and has ended; what is there was sent, and is what was sent."""
     rows = {row.id: row for row in session.scalars(select(Delivery))}
     lost = [key for key in ledger.kept if key not in rows or rows[key].status == "pending"]

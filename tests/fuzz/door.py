@@ -19,7 +19,7 @@ from receiver.app import create_app
 from receiver.settings import ReceiverSettings
 from runtime import queue
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from tests.fuzz.corpus import WORDS
 from tests.fuzz.knock import MAX_BODY, Knock, knocker
 from tests.fuzz.mutation import Mutator
@@ -127,5 +127,5 @@ def _look(report: Report, receivers: list[Guarded], redis: Redis) -> None:
     for receiver in receivers:
         if receiver.stored() != receiver.kept:
             report.violate("stored is not acknowledged", (receiver.scheme, receiver.stored() ^ receiver.kept))
-    if Bell(redis).queue("inbox").count > bool([receiver for receiver in receivers if receiver.kept]):
+    if JobQueue(redis).queue("inbox").count > bool([receiver for receiver in receivers if receiver.kept]):
         report.violate("queued more than one bell", redis.keys())

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from runtime.signatures import Headers, Verifier
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.fuzz.corpus import WORDS, kept
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.report import Report
@@ -25,7 +25,7 @@ def fuzz_verifier(seed: int, inputs: int) -> Report:
     chance, report = Random(seed), Report("verifier")
     mutator = Mutator(chance, WORDS)
     good, near, tokens = kept("signed"), kept("near_misses"), kept("tokens")
-    messages, addresses = [_message(**item) for item in good], Addresses(KEYS)
+    messages, addresses = [_message(**item) for item in good], AddressSigner(KEYS)
     _expect(True, report, messages)
     _expect(False, report, [_message(**item) for item in near])
     donors = [value for message in messages for value in message.headers.values()]
@@ -77,7 +77,7 @@ def _mutated(headers: dict[str, str], mutator: Mutator, donors: list[str]) -> di
     return headers
 
 
-def _try_token(report: Report, mutator: Mutator, addresses: Addresses, tokens: dict[str, Any]) -> None:
+def _try_token(report: Report, mutator: Mutator, addresses: AddressSigner, tokens: dict[str, Any]) -> None:
     chance = mutator.chance
     token = chance.choice(tokens["good"] + tokens["near"])
     if chance.randrange(10):

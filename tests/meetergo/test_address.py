@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from itsdangerous import Signer
 
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 
 OLD, NEW, OTHER = "old-" * 8, "new-" * 8, "other" * 8
 
 
 def token(keys: list[str], account: str = "default") -> str:
-    return Addresses(keys).path(account).removeprefix(f"{WEBHOOK_PATH}/")
+    return AddressSigner(keys).path(account).removeprefix(f"{WEBHOOK_PATH}/")
 
 
 def forgeries() -> list[str]:
@@ -53,17 +53,17 @@ def forgeries() -> list[str]:
 
 @pytest.mark.parametrize("account", ["default", "a", "Team_7-b", "x" * 64])
 def test_an_address_names_the_account_it_was_written_for(account: str) -> None:
-    assert Addresses([OLD]).account(token([OLD], account)) == account
+    assert AddressSigner([OLD]).account(token([OLD], account)) == account
 
 
 def test_an_address_stays_the_same_as_long_as_its_key() -> None:
-    assert Addresses([OLD]).path("default") == Addresses([OLD]).path("default")
+    assert AddressSigner([OLD]).path("default") == AddressSigner([OLD]).path("default")
 
 
 @pytest.mark.parametrize("account", ["", "x" * 65, "a.b", "a/b", "ä", "a b", "a\n"])
 def test_an_account_that_does_not_fit_into_a_path_gets_no_address(account: str) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
-        Addresses([OLD]).path(account)
+        AddressSigner([OLD]).path(account)
 
 
 def test_the_newest_key_signs() -> None:
@@ -72,31 +72,31 @@ def test_the_newest_key_signs() -> None:
 
 @pytest.mark.parametrize("signed_with", [[OLD], [NEW], [OTHER]])
 def test_every_listed_key_verifies(signed_with: list[str]) -> None:
-    assert Addresses([OLD, NEW, OTHER]).account(token(signed_with)) == "default"
+    assert AddressSigner([OLD, NEW, OTHER]).account(token(signed_with)) == "default"
 
 
 def test_a_removed_key_verifies_no_more() -> None:
-    assert Addresses([NEW]).account(token([OLD])) is None
+    assert AddressSigner([NEW]).account(token([OLD])) is None
 
 
 @pytest.mark.parametrize("forged", forgeries(), ids=lambda forged: repr(forged[:30]))
 def test_what_we_did_not_sign_names_nobody(forged: str) -> None:
-    assert Addresses([OLD]).account(forged) is None
+    assert AddressSigner([OLD]).account(forged) is None
 
 
 @pytest.mark.parametrize("place", range(len("default")))
 def test_a_token_with_a_changed_account_names_nobody(place: int) -> None:
     good = token([OLD])
-    assert Addresses([OLD]).account(f"{good[:place]}X{good[place + 1 :]}") is None
+    assert AddressSigner([OLD]).account(f"{good[:place]}X{good[place + 1 :]}") is None
 
 
 @given(st.text() | st.from_regex(r"[\w-]{1,64}\.[\w-]{43}", fullmatch=True))
 def test_no_text_makes_it_raise_or_names_anybody(text: str) -> None:
-    assert Addresses([OLD]).account(text) is None
+    assert AddressSigner([OLD]).account(text) is None
 
 
 def test_each_key_has_a_path_of_its_own_and_a_mark_that_gives_nothing_away() -> None:
-    paths, marks = Addresses([OLD, NEW]).paths("default"), Addresses([OLD, NEW]).marks("default")
-    assert paths == [Addresses([key]).path("default") for key in (OLD, NEW)]
+    paths, marks = AddressSigner([OLD, NEW]).paths("default"), AddressSigner([OLD, NEW]).marks("default")
+    assert paths == [AddressSigner([key]).path("default") for key in (OLD, NEW)]
     assert [len(mark) for mark in marks] == [12, 12]
     assert not any(mark in path for mark in marks for path in paths)

@@ -13,7 +13,7 @@ from models.migrate import migrate
 from models.notification import Notification
 from models.retryable import ENDED_ITS_WORKER, MAX_CRASHES
 from runtime.database import Database
-from runtime.encryption import Sealed
+from runtime.encryption import EncryptedBody
 
 NOW = datetime.now(UTC)
 AGE = timedelta(seconds=5)
@@ -21,7 +21,7 @@ AGE = timedelta(seconds=5)
 
 def deliver(database: Database, *ids: str) -> None:
     with database.transaction() as session:
-        Delivery.accept(session, [Letter(name, "default", Sealed(b"{}", None), NOW) for name in ids])
+        Delivery.accept(session, [Letter(name, "default", EncryptedBody(b"{}", None), NOW) for name in ids])
 
 
 def owe(database: Database, *ids: int) -> None:

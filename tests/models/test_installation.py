@@ -15,9 +15,9 @@ from models.delivery import Letter
 from models.installation import default_prefix, origin
 from models.other_queues import Adopted, adopt, left_behind
 from runtime import heartbeat
-from runtime.encryption import Vault
-from runtime.failed_jobs import Registry
-from runtime.queue import BOXES, CARRY, Bell, connect
+from runtime.encryption import BodyCipher
+from runtime.failed_jobs import FailedJobs
+from runtime.queue import CARRY, QUEUES, JobQueue, connect
 from runtime.settings import StoreSettings
 from worker.reconcile.lock import turn
 
@@ -72,42 +72,42 @@ def test_no_prefix_tells_of_a_password() -> None:
 
 
 @pytest.fixture
-def two(redis_url: str, redis: Redis) -> Callable[[str], Bell]:
-    def bell(name: str) -> Bell:
-        return Bell(connect(redis_url, name, f"{name}/{name}"))
+def two(redis_url: str, redis: Redis) -> Callable[[str], JobQueue]:
+    def bell(name: str) -> JobQueue:
+        return JobQueue(connect(redis_url, name, f"{name}/{name}"))
 
     return bell
 
 
 def letter(number: int = 0) -> Letter:
-    return Letter.of(b'{"n": %d}' % number, "default", NOW, Vault([]))
+    return Letter.of(b'{"n": %d}' % number, "default", NOW, BodyCipher([]))
 
 
-def everything(bell: Bell) -> None:
+def everything(bell: JobQueue) -> None:
     bell.carry(letter())
-    for box in BOXES:
+    for box in QUEUES:
         bell.ring(box)
         bell.file(box, "1" if box == "outbox" else "a" * 64, "KeyError")
     bell.note_arrival("mark", NOW)
-    heartbeat.beat(bell.redis, "sweep", NOW, NOW - NOW.replace(hour=2))
+    heartbeat.record(bell.redis, "sweep", NOW, NOW - NOW.replace(hour=2))
 
 
-def test_every_name_carries_the_prefix(two: Callable[[str], Bell], redis: Redis) -> None:
+def test_every_name_carries_the_prefix(two: Callable[[str], JobQueue], redis: Redis) -> None:
     everything(two("mine"))
     shared = {b"rq:queues", b"rq:workers"}
     assert [key for key in redis.scan_iter() if b"mine" not in key and key not in shared] == []
 
 
-def test_nothing_of_one_is_seen_by_the_other(two: Callable[[str], Bell], redis: Redis) -> None:
+def test_nothing_of_one_is_seen_by_the_other(two: Callable[[str], JobQueue], redis: Redis) -> None:
     mine, theirs = two("mine"), two("theirs")
     everything(mine)
-    for box in BOXES:
+    for box in QUEUES:
         assert theirs.queue(box).count == 0
-        assert list(Registry(theirs, box).pages(10)) == []
+        assert list(FailedJobs(theirs, box).pages(10)) == []
         assert theirs.queue(box).failed_job_registry.count == 0
     assert endpoint.last_came_by(theirs.redis, "mark") is None
     assert heartbeat.next_runs(theirs.redis) == {}
-    assert not heartbeat.task_runs(theirs.redis, "sweep")
+    assert not heartbeat.task_alive(theirs.redis, "sweep")
     with turn(mine.redis, "reconcile"), turn(theirs.redis, "reconcile"):
         pass
     before = sorted(redis.keys())  # type: ignore[type-var, arg-type]
@@ -117,7 +117,7 @@ def test_nothing_of_one_is_seen_by_the_other(two: Callable[[str], Bell], redis: 
     assert sorted(redis.keys()) == before  # type: ignore[type-var, arg-type]
 
 
-def test_a_queue_of_an_older_version_is_named_and_can_be_adopted(two: Callable[[str], Bell], redis: Redis) -> None:
+def test_a_queue_of_an_older_version_is_named_and_can_be_adopted(two: Callable[[str], JobQueue], redis: Redis) -> None:
     old = ("a" * 64, "default", "e30=", "", NOW.isoformat())
     bell = two("mine")
     names = []
@@ -141,7 +141,7 @@ def test_a_queue_of_an_older_version_is_named_and_can_be_adopted(two: Callable[[
     assert redis.exists(drain.key)
 
 
-def test_the_queue_of_another_database_is_left_unless_it_is_meant(two: Callable[[str], Bell]) -> None:
+def test_the_queue_of_another_database_is_left_unless_it_is_meant(two: Callable[[str], JobQueue]) -> None:
     mine, theirs = two("mine"), two("theirs")
     theirs.carry(letter())
     assert adopt(mine, "theirs-inbox") == Adopted(taken=0, left=1)

@@ -10,8 +10,8 @@ import pytest
 
 from models.delivery import Letter
 from models.redis_client import CannotServe, connect
-from runtime.encryption import Vault
-from runtime.queue import Bell
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue
 from runtime.settings import StoreSettings
 from tests.redis_pair import SERVICE, RedisPair, redis_pair, sentinel, until
 from tests.tcp_proxy import proxy
@@ -26,12 +26,12 @@ def pair(tmp_path: Path) -> Iterator[RedisPair]:
 
 
 def letter() -> Letter:
-    return Letter.of(b"{}", "default", NOW, Vault([]))
+    return Letter.of(b"{}", "default", NOW, BodyCipher([]))
 
 
 def test_what_was_connected_to_a_demoted_server_goes_on_with_its_successor(pair: RedisPair) -> None:
     with proxy(pair.ports[0]) as line:
-        bell = Bell(connect(f"redis://127.0.0.1:{line.port}/0"))
+        bell = JobQueue(connect(f"redis://127.0.0.1:{line.port}/0"))
         assert bell.ring("inbox")
         line.target = pair.ports[1]
         pair.fail_over()
@@ -65,7 +65,7 @@ def test_sentinels_are_asked_for_the_master_and_for_the_next(pair: RedisPair, tm
     with sentinel(tmp_path / "sentinel", pair.ports[0], password) as port:
         option = f"?sentinel_password={password.replace('%', '%25')}" if password else ""
         url = f"redis+sentinel://127.0.0.1:1,127.0.0.1:{port}/{SERVICE}/0{option}"
-        bell = Bell(StoreSettings(redis_url=url, database_url="sqlite:///x.db", redis_prefix="mine").redis())
+        bell = JobQueue(StoreSettings(redis_url=url, database_url="sqlite:///x.db", redis_prefix="mine").redis())
         assert bell.ring("inbox")
         pair.kill_master()
         until(lambda: _rings(bell))
@@ -74,7 +74,7 @@ def test_sentinels_are_asked_for_the_master_and_for_the_next(pair: RedisPair, tm
         bell.redis.close()
 
 
-def _rings(bell: Bell) -> bool:
+def _rings(bell: JobQueue) -> bool:
     time.sleep(1)
     bell.answer("inbox")
     return bell.ring("inbox")

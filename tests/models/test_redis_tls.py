@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from redis.exceptions import ConnectionError as RedisAway
 
-from runtime.queue import Bell, connect
+from runtime.queue import JobQueue, connect
 from tests.tcp_proxy import _pump
 
 
@@ -77,11 +77,11 @@ def test_a_certificate_is_verified_and_can_be_given(behind_tls: tuple[int, Path]
     port, pem = behind_tls
     for option in ("ssl_cert_reqs=none", f"ssl_ca_certs={pem}", f"ssl_cert_reqs=required&ssl_ca_certs={pem}"):
         with connect(f"rediss://127.0.0.1:{port}/0?{option}") as client:
-            assert Bell(client).ring("inbox")
+            assert JobQueue(client).ring("inbox")
     with connect(f"rediss://127.0.0.1:{port}/0") as stranger, pytest.raises(RedisAway, match="certificate"):
         stranger.ping()
 
 
 def test_a_file_of_certificates_that_is_missing_is_no_traceback(behind_tls: tuple[int, Path]) -> None:
     with connect(f"rediss://127.0.0.1:{behind_tls[0]}/0?ssl_ca_certs=/nowhere.pem") as client:
-        assert not Bell(client).ring("inbox")
+        assert not JobQueue(client).ring("inbox")

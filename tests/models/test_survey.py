@@ -7,13 +7,13 @@ from redis import Redis
 from models.stats import Rows, survey
 from runtime import heartbeat, queue
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from tests.worker.desk import Desk
 
 NOW = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
 
 
-def test_an_empty_house_is_counted_as_such(database: Database, bell: Bell) -> None:
+def test_an_empty_house_is_counted_as_such(database: Database, bell: JobQueue) -> None:
     seen = survey(database, bell, NOW)
     assert seen.rows == {"inbox": Rows(), "outbox": Rows()}
     assert seen.jobs
@@ -37,13 +37,13 @@ def test_it_counts_what_waits_what_is_done_and_what_is_dead(desk: Desk) -> None:
     assert seen.jobs["inbox"].failed == 1
 
 
-def test_it_knows_when_the_schedule_runs_next(database: Database, bell: Bell, redis: Redis) -> None:
-    heartbeat.beat(redis, "sweep", NOW + timedelta(seconds=15), timedelta(minutes=1))
+def test_it_knows_when_the_schedule_runs_next(database: Database, bell: JobQueue, redis: Redis) -> None:
+    heartbeat.record(redis, "sweep", NOW + timedelta(seconds=15), timedelta(minutes=1))
     assert survey(database, bell, NOW).next_runs == {"sweep": NOW + timedelta(seconds=15)}
 
 
-def test_a_store_that_is_away_leaves_its_part_out(database: Database, bell: Bell, tmp_path: object) -> None:
-    away = Bell(queue.connect("redis://127.0.0.1:1"))
+def test_a_store_that_is_away_leaves_its_part_out(database: Database, bell: JobQueue, tmp_path: object) -> None:
+    away = JobQueue(queue.connect("redis://127.0.0.1:1"))
     assert survey(database, away, NOW).jobs is None
     assert survey(database, away, NOW).rows
     nothing = Database(f"sqlite:///{tmp_path}/nothing.db")

@@ -15,11 +15,11 @@ from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.redis_content import everything_in
 
 OLD_KEY, KEY = "old-key-" * 4, "new-key-" * 4
-ADDRESS = Addresses([OLD_KEY, KEY]).path("default")
+ADDRESS = AddressSigner([OLD_KEY, KEY]).path("default")
 
 MakeApp = Callable[..., Flask]
 

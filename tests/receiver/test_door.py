@@ -13,7 +13,7 @@ from sqlalchemy import select
 from models.endpoint import last_came_by
 from models.tables import Delivery
 from runtime.database import Database
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 
@@ -72,14 +72,14 @@ def test_redis_holds_jobs_as_json_and_nothing_of_people(
 
 @pytest.mark.parametrize("key", [OLD_KEY, KEY])
 def test_it_notes_by_which_address_a_delivery_came_once_a_minute(app: Flask, redis: Redis, key: str) -> None:
-    (mark,) = Addresses([key]).marks("default")
+    (mark,) = AddressSigner([key]).marks("default")
     assert last_came_by(redis, mark) is None
-    app.test_client().post(Addresses([key]).path("default"), data=BODY)
+    app.test_client().post(AddressSigner([key]).path("default"), data=BODY)
     first = last_came_by(redis, mark)
     assert first
-    app.test_client().post(Addresses([key]).path("default"), data=BODY)
+    app.test_client().post(AddressSigner([key]).path("default"), data=BODY)
     assert last_came_by(redis, mark) == first
-    others = set(Addresses([OLD_KEY, KEY]).marks("default")) - {mark}
+    others = set(AddressSigner([OLD_KEY, KEY]).marks("default")) - {mark}
     assert [last_came_by(redis, other) for other in others] == [None]
 
 

@@ -10,7 +10,7 @@ from flask import Flask
 from redis import Redis
 from werkzeug.test import TestResponse
 
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY, MakeApp
 
@@ -57,8 +57,8 @@ BAD_PATHS = [
     ADDRESS.upper(),
     f"{WEBHOOK_PATH}/é",
     f"{WEBHOOK_PATH}/\xc3\xa9",
-    Addresses([SOME_KEY]).path("default"),
-    Addresses([KEY]).path("other"),
+    AddressSigner([SOME_KEY]).path("default"),
+    AddressSigner([KEY]).path("other"),
     "/elsewhere",
 ]
 
@@ -129,18 +129,18 @@ def test_a_length_that_is_no_number_is_400(app: Flask, refused: Nothing, length:
 
 @pytest.mark.parametrize("signed_with", [OLD_KEY, KEY])
 def test_an_address_outlives_the_newest_key_as_long_as_its_own_is_listed(app: Flask, signed_with: str) -> None:
-    assert app.test_client().post(Addresses([signed_with]).path("default"), data=BODY).status_code == 200
+    assert app.test_client().post(AddressSigner([signed_with]).path("default"), data=BODY).status_code == 200
 
 
 def test_an_address_ends_with_its_key(make_app: MakeApp, refused: Nothing) -> None:
     client = make_app(webhook_keys=[KEY]).test_client()
-    refused(client.post(Addresses([OLD_KEY]).path("default"), data=BODY), 404)
+    refused(client.post(AddressSigner([OLD_KEY]).path("default"), data=BODY), 404)
 
 
 def test_an_inbox_of_another_account_has_another_address(make_app: MakeApp, refused: Nothing) -> None:
     client = make_app(webhook_account="other").test_client()
     refused(client.post(ADDRESS, data=BODY), 404)
-    assert client.post(Addresses([KEY]).path("other"), data=BODY).status_code == 200
+    assert client.post(AddressSigner([KEY]).path("other"), data=BODY).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from threading import Event, Lock
 from models.delivery import Delivery, Letter
 from receiver.group_commit import GroupCommit
 from runtime.database import Database
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 
 NOW = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
-VAULT = Vault([])
+VAULT = BodyCipher([])
 PATIENCE_SECONDS = 20
 ROUNDS = 15
 

@@ -5,7 +5,7 @@ import time
 from datetime import timedelta
 
 from receiver.ringer import Ringer
-from runtime.queue import Box
+from runtime.queue import QueueName
 
 PATIENCE_SECONDS = 20
 LONG = timedelta(seconds=1)
@@ -15,9 +15,9 @@ class Bell:
     """Says how often it was rung."""
 
     def __init__(self) -> None:
-        self.rung: list[Box] = []
+        self.rung: list[QueueName] = []
 
-    def ring(self, box: Box) -> bool:
+    def ring(self, box: QueueName) -> bool:
         self.rung.append(box)
         return True
 
@@ -42,7 +42,7 @@ def test_who_commits_while_the_bell_is_ringing_is_rung_for_again() -> None:
     entered, leave = threading.Event(), threading.Event()
 
     class SlowBell(Bell):
-        def ring(self, box: Box) -> bool:
+        def ring(self, box: QueueName) -> bool:
             entered.set()
             assert leave.wait(PATIENCE_SECONDS)
             return super().ring(box)

@@ -9,7 +9,7 @@ from redis import Redis
 from werkzeug.test import TestResponse
 
 from runtime.signatures import Verifier
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 
@@ -72,7 +72,7 @@ def test_a_good_signature_does_not_make_up_for_a_forged_token(
     post: Callable[..., TestResponse], nothing_is_kept: Callable[[], bool], scheme: str, token: str
 ) -> None:
     assert post(scheme, WEBHOOK_PATH + token, signature(scheme)).status_code == 404
-    other = Addresses(["some other key " * 3]).path("default")
+    other = AddressSigner(["some other key " * 3]).path("default")
     assert post(scheme, other, signature(scheme)).status_code == 404
     assert nothing_is_kept()
 

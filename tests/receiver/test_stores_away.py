@@ -19,7 +19,7 @@ from sqlalchemy import text
 from devtools.redis_server import free_port
 from runtime.cooldown import RESPITE
 from runtime.database import Database
-from runtime.encryption import Vault
+from runtime.encryption import BodyCipher
 from runtime.queue import unpack
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
@@ -91,7 +91,7 @@ def test_what_travels_in_a_job_is_sealed(make_app: MakeApp, database_away: str, 
     [job] = carried(redis)
     letter = unpack(*job.args[:5])
     assert BODY not in letter.sealed.content
-    assert Vault([key]).open(letter.sealed) == BODY
+    assert BodyCipher([key]).open(letter.sealed) == BODY
 
 
 def test_many_at_once_do_not_all_wait_for_the_same_silence(make_app: MakeApp, database_away: str) -> None:

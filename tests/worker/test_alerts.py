@@ -18,7 +18,7 @@ from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.stats import survey
 from runtime.database import Database
-from runtime.queue import BOXES, Bell
+from runtime.queue import QUEUES, JobQueue
 from tests.worker.desk import AT, START, Desk
 from tests.worker.operators import Operators, operators
 from worker import scheduler
@@ -32,7 +32,7 @@ EACH = timedelta(seconds=15)
 @pytest.fixture(autouse=True)
 def workers(redis: Redis) -> Iterator[Worker]:
     """Each box has one."""
-    queues = [Bell(redis).queue(box) for box in BOXES]
+    queues = [JobQueue(redis).queue(box) for box in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     yield worker

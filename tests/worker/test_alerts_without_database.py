@@ -15,7 +15,7 @@ from models.incident import CALM, CALM_AFTER_EVENT, Incident
 from models.redis_only import RedisOnly
 from models.stats import survey
 from runtime import queue
-from runtime.queue import BOXES, Bell
+from runtime.queue import QUEUES, JobQueue
 from tests.stores import gone, read_only
 from tests.worker.desk import Desk
 from tests.worker.operators import Operators, operators
@@ -31,7 +31,7 @@ WRITABLE = "over: the database can be written again"
 @pytest.fixture(autouse=True)
 def workers(redis: Redis) -> Iterator[Worker]:
     """Each box has one."""
-    worker = Worker([Bell(redis).queue(box) for box in BOXES], connection=redis, serializer=JSONSerializer)
+    worker = Worker([JobQueue(redis).queue(box) for box in QUEUES], connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     yield worker
     worker.register_death()
@@ -118,14 +118,14 @@ def test_a_channel_that_did_not_hear_hears_later(desk: Desk, crew_room: Operator
 def test_both_stores_down_are_told_from_memory(desk: Desk, crew_room: Operators) -> None:
     alerts = alerts_to(crew_room)
     with gone(desk.office) as office:
-        silent = replace(office, bell=Bell(queue.connect("redis://127.0.0.1:1/0")))
+        silent = replace(office, bell=JobQueue(queue.connect("redis://127.0.0.1:1/0")))
         check(silent, alerts, 0, 15, 30)
     assert sorted(crew_room.subjects()) == ["Redis does not answer", "the database does not answer"]
 
 
 def test_redis_that_is_down_is_an_incident_like_others(desk: Desk, crew_room: Operators) -> None:
     alerts = alerts_to(crew_room)
-    check(replace(desk.office, bell=Bell(queue.connect("redis://127.0.0.1:1/0"))), alerts, 0, 15, 30)
+    check(replace(desk.office, bell=JobQueue(queue.connect("redis://127.0.0.1:1/0"))), alerts, 0, 15, 30)
     assert crew_room.subjects() == ["Redis does not answer"]
     assert [incident.kind for incident in desk.all(Incident)] == ["redis_down"]
     check(desk.office, alerts, 45, 110)
@@ -145,7 +145,7 @@ def test_webhooks_in_redis_only_are_told_while_the_database_is_down_and_until_th
             "the database does not answer",
         ]
     check(desk.office, alerts, 50)
-    for job in Bell(redis).queue("inbox").jobs:
+    for job in JobQueue(redis).queue("inbox").jobs:
         desk.office.bell.note_stored(job.id)
     check(desk.office, alerts, 65, 130)
     assert "over: no webhook is in Redis only any more" in crew_room.subjects()
@@ -193,7 +193,7 @@ def test_a_box_without_a_worker_is_told_after_a_minute(desk: Desk, crew_room: Op
 def test_a_count_that_was_left_behind_is_corrected(desk: Desk, redis: Redis) -> None:
     carry_one(desk, b"{}")
     carry_one(desk, b"[]")
-    Bell(redis).queue("inbox").jobs[0].delete()
+    JobQueue(redis).queue("inbox").jobs[0].delete()
     desk.office.bell.drop_gone()
     held = survey(desk.office.database, desk.office.bell, NOW).redis_only
     assert held is not None
@@ -204,14 +204,14 @@ def test_a_stored_body_counts_no_more(desk: Desk, redis: Redis) -> None:
     carry_one(desk, b"{}")
     carry_one(desk, b"[]")
     assert redis_only.read(redis) == RedisOnly(2, NOW)
-    SimpleWorker([Bell(redis).queue("inbox")], connection=redis, serializer=JSONSerializer).work(burst=True)
+    SimpleWorker([JobQueue(redis).queue("inbox")], connection=redis, serializer=JSONSerializer).work(burst=True)
     assert redis_only.read(redis) == RedisOnly()
     assert len(desk.all(Delivery)) == 2
 
 
 def test_a_body_that_an_earlier_version_carries_is_counted_when_it_cannot_be_stored(desk: Desk, redis: Redis) -> None:
     carry_one(desk, b"{}")
-    redis_only.remove(redis, Bell(redis).queue("inbox").jobs[0].id)
+    redis_only.remove(redis, JobQueue(redis).queue("inbox").jobs[0].id)
     with read_only(desk.office.database):
-        SimpleWorker([Bell(redis).queue("inbox")], connection=redis, serializer=JSONSerializer).work(burst=True)
+        SimpleWorker([JobQueue(redis).queue("inbox")], connection=redis, serializer=JSONSerializer).work(burst=True)
     assert redis_only.read(redis) == RedisOnly(1, NOW)

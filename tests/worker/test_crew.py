@@ -22,7 +22,7 @@ from models.delivery import Delivery
 from models.incident import Incident
 from models.retryable import ENDED_ITS_WORKER
 from runtime import heartbeat, queue
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from runtime.version import VERSION
 from tests.environs import environments
 from tests.scrape import free_ports, read, read_until
@@ -289,7 +289,7 @@ def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
 
 
 def test_the_bell_never_raises_when_redis_is_away() -> None:
-    bell = Bell(queue.connect("redis://127.0.0.1:1"))
+    bell = JobQueue(queue.connect("redis://127.0.0.1:1"))
     bell.ring("inbox")
     bell.ring_again("outbox")
     bell.answer("inbox")

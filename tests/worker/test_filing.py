@@ -24,7 +24,7 @@ from models.retention import prune
 from models.search import Search
 from models.stats import ROWS
 from runtime import queue
-from runtime.queue import BOXES, Bell, Box
+from runtime.queue import QUEUES, JobQueue, QueueName
 from tests.redis_content import everything_in
 from tests.snapshot import content_of
 from tests.worker.desk import AT, START, Desk
@@ -50,7 +50,7 @@ def sick_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LogChannel, "send", send)
 
 
-def failed(desk: Desk, box: Box = "inbox") -> list[str]:
+def failed(desk: Desk, box: QueueName = "inbox") -> list[str]:
     return desk.office.bell.queue(box).failed_job_registry.get_job_ids()
 
 
@@ -81,7 +81,7 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(desk: Desk, redis:
 
 
 def test_who_died_while_redis_was_away_is_filed_when_it_is_back(desk: Desk) -> None:
-    office, away = desk.office, Bell(queue.connect("redis://127.0.0.1:1"))
+    office, away = desk.office, JobQueue(queue.connect("redis://127.0.0.1:1"))
     (delivery_id,) = desk.deliver(b"not json")
     Inbox(office.database, away, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
     assert failed(desk) == []
@@ -122,10 +122,10 @@ def test_failed_jobs_of_others_are_left_alone(desk: Desk, redis: Redis) -> None:
         "meetergo-inbox-inbox-" + "G" * 64,
         "meetergo-inbox-outbox-x",
     ]
-    for box in BOXES:
+    for box in QUEUES:
         redis.zadd(desk.office.bell.queue(box).failed_job_registry.key, dict.fromkeys(others, 4_000_000_000.0))
     file(desk)
-    assert [sorted(failed(desk, box)) for box in BOXES] == [sorted(others)] * 2
+    assert [sorted(failed(desk, box)) for box in QUEUES] == [sorted(others)] * 2
 
 
 def test_nothing_is_written_when_nothing_differs(desk: Desk, redis: Redis) -> None:
@@ -217,7 +217,7 @@ class Redises(RuleBasedStateMachine):
         self.bodies += 1
         self.desk.deliver(b"not json %d" % self.bodies)
         office = self.desk.office
-        bell = Bell(queue.connect("redis://127.0.0.1:1")) if away else office.bell
+        bell = JobQueue(queue.connect("redis://127.0.0.1:1")) if away else office.bell
         Inbox(office.database, bell, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
 
     @rule()
@@ -249,8 +249,8 @@ class Redises(RuleBasedStateMachine):
         if dead:
             Repair(self.desk.office, "x", "never").ignore([data.draw(st.sampled_from(dead))], datetime.now(UTC))
 
-    @rule(data=st.data(), box=st.sampled_from(BOXES), works=st.booleans())
-    def rq_requeues(self, data: st.DataObject, box: Box, works: bool) -> None:
+    @rule(data=st.data(), box=st.sampled_from(QUEUES), works=st.booleans())
+    def rq_requeues(self, data: st.DataObject, box: QueueName, works: bool) -> None:
         registry = self.desk.office.bell.queue(box).failed_job_registry
         jobs = sorted(registry.get_job_ids())
         if jobs:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from models.delivery import Delivery, Letter
-from runtime.encryption import Vault
-from runtime.queue import Bell, connect, pack
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue, connect, pack
 from tests.worker.desk import AT, Desk
 from tests.worker.test_refused_jobs import failed, reason, work
 
@@ -14,7 +14,7 @@ OTHERS = ["sqlite:////elsewhere/inbox.db", "postgresql://inbox@db/staging"]
 
 
 def letter() -> Letter:
-    return Letter.of(b'{"webhookType":"form_submission"}', "default", AT, Vault([]))
+    return Letter.of(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([]))
 
 
 @pytest.mark.parametrize("url", OTHERS)
@@ -30,7 +30,7 @@ def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same
 
 
 def test_a_body_of_another_prefix_fails_visibly(desk: Desk, redis_url: str) -> None:
-    other = Bell(connect(redis_url, "meetergo-inbox", "other/0123456789"))
+    other = JobQueue(connect(redis_url, "meetergo-inbox", "other/0123456789"))
     other.carry(letter())
     work(desk.office.bell)
     assert desk.all(Delivery) == []

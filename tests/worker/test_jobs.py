@@ -19,8 +19,8 @@ from models.delivery import Delivery, Letter
 from models.own_job import REFUSAL
 from models.redis_client import origin_of
 from models.retryable import OWN_JOB_GRACE
-from runtime.encryption import Vault
-from runtime.queue import Box, pack
+from runtime.encryption import BodyCipher
+from runtime.queue import QueueName, pack
 from tests.redis_content import everything_in
 from tests.worker.desk import AT, START, Desk
 from worker import jobs
@@ -29,7 +29,7 @@ from worker.pool import BoxWorker
 KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)
 BROKEN = {"hook": True}
-PACKED = pack(Letter.of(b"{}", "default", AT, Vault([])))
+PACKED = pack(Letter.of(b"{}", "default", AT, BodyCipher([])))
 
 
 def hook_that_may_fail(session: Session, booking: Booking, change: BookingChange) -> None:
@@ -43,7 +43,7 @@ def sick_desk(open_desk: Callable[..., Desk]) -> Desk:
     return open_desk(platform_hook=f"{__name__}:hook_that_may_fail")
 
 
-def run_worker(desk: Desk, box: Box = "inbox") -> None:
+def run_worker(desk: Desk, box: QueueName = "inbox") -> None:
     """A real RQ worker, until its queue is empty; it enqueues what is scheduled for now first."""
     queue = desk.office.bell.queue(box)
     BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
@@ -51,11 +51,11 @@ def run_worker(desk: Desk, box: Box = "inbox") -> None:
     )
 
 
-def failed(desk: Desk, box: Box = "inbox") -> FailedJobRegistry:
+def failed(desk: Desk, box: QueueName = "inbox") -> FailedJobRegistry:
     return desk.office.bell.queue(box).failed_job_registry
 
 
-def scheduled(desk: Desk, box: Box = "inbox") -> ScheduledJobRegistry:
+def scheduled(desk: Desk, box: QueueName = "inbox") -> ScheduledJobRegistry:
     return desk.office.bell.queue(box).scheduled_job_registry
 
 
@@ -201,14 +201,14 @@ def test_no_job_of_a_failed_row_holds_anything_of_people(sick_desk: Desk, redis:
 def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(body_keys=KEY)
     received_at = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
-    desk.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", received_at, Vault([KEY])))
+    desk.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", received_at, BodyCipher([KEY])))
     run_worker(desk)
     assert [(row.status, row.received_at) for row in desk.all(Delivery)] == [("done", received_at)]
 
 
 def test_a_carried_body_waits_for_the_database(desk: Desk, open_desk: Callable[..., Desk], redis: Redis) -> None:
     away = open_desk(database_url="postgresql://nobody@127.0.0.1:1/nothing")
-    away.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", AT, Vault([])))
+    away.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([])))
     run_worker(away)
     assert len(scheduled(away).get_job_ids()) == 1
     assert not failed(away).get_job_ids()

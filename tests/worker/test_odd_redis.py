@@ -18,7 +18,7 @@ from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking
 from models.redis_client import connect
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from tests.worker.desk import AT, START, Desk
 from tests.worker.test_crew import until
 
@@ -48,7 +48,7 @@ def own_redis(tmp_path: Path) -> Iterator[int]:
 def is_handled(desk: Desk, url: str, number: int) -> None:
     desk.deliver(samples.created(f"b{number}", START, AT))
     with connect(url) as client:
-        Bell(client).ring_again("inbox")
+        JobQueue(client).ring_again("inbox")
     until(lambda: len(desk.all(Booking)) == number)
 
 

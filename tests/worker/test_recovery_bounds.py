@@ -11,7 +11,7 @@ from models.notification import SEND_LEASE
 from models.redis_client import REDIS_TIMEOUT_SECONDS
 from models.retryable import OWN_JOB_GRACE
 from runtime import queue
-from runtime.queue import CARRY, CARRY_TIMEOUT, IF_ITS_WORKER_DIES, JOB_TIMEOUT, Bell, connect
+from runtime.queue import CARRY, CARRY_TIMEOUT, JOB_TIMEOUT, RETRY_IF_ABANDONED, JobQueue, connect
 from tests.worker.desk import Desk
 from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.jobs import LONGEST_SHIFT
@@ -65,7 +65,7 @@ def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as
 
 
 def test_a_job_whose_worker_was_killed_may_run_again() -> None:
-    assert IF_ITS_WORKER_DIES.max >= 100
+    assert RETRY_IF_ABANDONED.max >= 100
 
 
 def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -> None:
@@ -80,7 +80,7 @@ def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -
 
 
 def test_who_rings_does_not_wait_long_for_a_redis_that_never_answers(desk: Desk) -> None:
-    kwargs = Bell(queue.connect(_url(desk))).redis.connection_pool.connection_kwargs
+    kwargs = JobQueue(queue.connect(_url(desk))).redis.connection_pool.connection_kwargs
     assert kwargs["socket_timeout"] == kwargs["socket_connect_timeout"] == REDIS_TIMEOUT_SECONDS == 1
 
 

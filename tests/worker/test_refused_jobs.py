@@ -14,20 +14,20 @@ from rq.job import Job
 from rq.serializers import JSONSerializer, PickleSerializer
 
 from models.delivery import Delivery
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from tests.worker.desk import Desk
 from worker.pool import BoxWorker
 
 REFUSED = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
 
 
-def work(bell: Bell) -> None:
+def work(bell: JobQueue) -> None:
     queue = bell.queue("inbox")
     worker = BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60)
     worker.work(burst=True, logging_level="ERROR")
 
 
-def push(bell: Bell, **fields: Any) -> str:
+def push(bell: JobQueue, **fields: Any) -> str:
     """A job as somebody with a Redis client writes it."""
     name, queue = uuid4().hex, bell.queue("inbox")
     job = {"status": "queued", "origin": queue.name, "created_at": "2026-01-01T00:00:00.000000Z", **fields}
@@ -40,7 +40,7 @@ def data(name: Any, *args: Any, instance: Any = None, **kwargs: Any) -> bytes:
     return zlib.compress(json.dumps([name, instance, args, kwargs]).encode())
 
 
-def reason(bell: Bell, name: str) -> str:
+def reason(bell: JobQueue, name: str) -> str:
     job = Job.fetch(name, bell.redis, JSONSerializer)
     result = job.latest_result()
     assert result is not None
@@ -48,7 +48,7 @@ def reason(bell: Bell, name: str) -> str:
     return result.exc_string
 
 
-def failed(bell: Bell) -> list[str]:
+def failed(bell: JobQueue) -> list[str]:
     return bell.queue("inbox").failed_job_registry.get_job_ids()
 
 

@@ -23,7 +23,7 @@ from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
 from runtime.database import Database
-from runtime.encryption import Vault, name_of
+from runtime.encryption import BodyCipher, name_of
 from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
 from worker.maintenance.sweeper import link_new_users
@@ -249,7 +249,7 @@ def test_one_body_that_no_key_opens_does_not_stop_the_others(open_desk: Callable
     with desk.office.database.transaction() as session:
         bad = session.scalars(select(Delivery).order_by(Delivery.id)).all()[1]
         bad.body = b"damaged"
-    result = reencrypt(desk.office.database, Vault([OLD, NEW]))
+    result = reencrypt(desk.office.database, BodyCipher([OLD, NEW]))
     assert result.done == 2
     assert list(result.failed) == [bad.id]
     assert "damaged" in result.failed[bad.id]

@@ -10,7 +10,7 @@ import pytest
 from devtools.processes import processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.sandbox.trouble import Trouble
-from runtime.signed_address import Addresses
+from runtime.signed_address import AddressSigner
 from tests.worker.conftest import open_desk, provider
 from tests.worker.provider import Provider
 from tests.year.year import Year
@@ -43,7 +43,7 @@ def receiver(provider: Provider, tmp_path: Path) -> Iterator[str]:
     env = provider.environment(WEBHOOK_KEYS=key, HOST="127.0.0.1", PORT=str(port))
     with processes(env, tmp_path, ["web"]) as logs:
         wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
-        yield f"http://127.0.0.1:{port}{Addresses([key]).path('default')}"
+        yield f"http://127.0.0.1:{port}{AddressSigner([key]).path('default')}"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from meetergo.events import BookingEvent, Event, Unreadable
 from models.delivery import Source
 from models.errors import Failure, Permanent, Transient
 from runtime.api_settings import ApiSettings
-from runtime.cooldown import Respite
+from runtime.cooldown import Cooldown
 from worker.reconcile.provider_appointments import Diary, admin_id
 from worker.reconcile.synthetic_delivery import Reading
 from worker.settings import Mode
@@ -59,7 +59,7 @@ class Confirmation:
     client: Meetergo
     user_id: str = ""
     mode: Mode = "cancels"
-    _respite: Respite = field(default_factory=lambda: Respite(RESPITE))
+    _respite: Cooldown = field(default_factory=lambda: Cooldown(RESPITE))
 
     @classmethod
     def open(cls, redis: "Redis", mode: Mode) -> "Confirmation":

@@ -22,8 +22,8 @@ from models.errors import Failure, Permanent, Transient, describe
 from models.incident import Incident
 from models.intervention import BY_RQ, Intervention
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.queue import Bell
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue
 from worker.identity import own_name
 from worker.inbox.batch import handle_together
 from worker.inbox.cancel_check import Answer, Confirmation
@@ -110,9 +110,9 @@ class Inbox:
     """
 
     database: Database
-    bell: Bell
+    bell: JobQueue
     recorder: Recorder
-    vault: Vault
+    vault: BodyCipher
     company_id: str
     clock: Clock
     tally: Tally = field(default_factory=NoTally)

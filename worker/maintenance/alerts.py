@@ -19,7 +19,7 @@ from models.incident import EVENTS, TELLING_LEASE, Incident, IncidentKind, Told
 from models.notification import Notification
 from models.stats import Rows, Survey, survey
 from runtime.database import Database
-from runtime.queue import Box
+from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
 from worker.incident_memory import IncidentMemory, alone
 from worker.maintenance.bulletin import bulletin
@@ -50,7 +50,7 @@ def _has_no_worker(seen: Survey, patience: timedelta) -> bool | None:
     return None if seen.jobs is None else any(not jobs.workers for jobs in seen.jobs.values())
 
 
-def _of_rows(sign: Callable[[Survey, Mapping[Box, Rows]], bool]) -> Sign:
+def _of_rows(sign: Callable[[Survey, Mapping[QueueName, Rows]], bool]) -> Sign:
     """What only a database that answers can show."""
     return lambda seen, patience: None if seen.rows is None else sign(seen, seen.rows)
 

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from models.causes import Causes
 from models.incident import Incident, IncidentKind
 from models.stats import Rows, Survey
-from runtime.queue import BOXES, Box
+from runtime.queue import QUEUES, QueueName
 
-NAMES: Mapping[Box, str] = {"inbox": "deliveries", "outbox": "notifications"}
-SINGULAR: Mapping[Box, str] = {"inbox": "delivery", "outbox": "notification"}
+NAMES: Mapping[QueueName, str] = {"inbox": "deliveries", "outbox": "notifications"}
+SINGULAR: Mapping[QueueName, str] = {"inbox": "delivery", "outbox": "notification"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Wording:
     hint: str | None = None
 
 
-def _dead(box: Box) -> Callable[[Survey], str]:
+def _dead(box: QueueName) -> Callable[[Survey], str]:
     return lambda seen: _number(seen.rows[box].dead, box, "is dead", "are dead") if seen.rows else ""
 
 
@@ -65,11 +65,11 @@ def _deaths(seen: Survey) -> str:
 
 
 def _no_worker(seen: Survey) -> str:
-    alone = [box for box in BOXES if seen.jobs and not seen.jobs[box].workers]
+    alone = [box for box in QUEUES if seen.jobs and not seen.jobs[box].workers]
     return f"no worker works at the {' and the '.join(alone)}" if alone else ""
 
 
-def _number(number: int, box: Box, one: str, many: str) -> str:
+def _number(number: int, box: QueueName, one: str, many: str) -> str:
     return "" if not number else f"1 {SINGULAR[box]} {one}" if number == 1 else f"{number} {NAMES[box]} {many}"
 
 
@@ -204,7 +204,7 @@ def _counts(seen: Survey, now: datetime) -> Iterator[str]:
         yield f"{held[0].upper()}{held[1:]}."
 
 
-def _count(box: Box, rows: Rows, now: datetime) -> str:
+def _count(box: QueueName, rows: Rows, now: datetime) -> str:
     age = f", the oldest for {in_words(now - rows.oldest_waiting)}" if rows.oldest_waiting else ""
     return f"{NAMES[box].capitalize()}: {rows.dead} dead, {rows.waiting} waiting{age}."
 

@@ -12,8 +12,8 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.stats import ROWS
 from runtime.database import Database
-from runtime.failed_jobs import Registry
-from runtime.queue import Box
+from runtime.failed_jobs import FailedJobs
+from runtime.queue import QueueName
 from worker.services import Office
 
 PAGE = 1000
@@ -39,10 +39,10 @@ def file_dead(office: Office, now: datetime) -> None:
             log.info("filing.repaired", box=box, filed=filed, dropped=dropped)
 
 
-def _drop_others(office: Office, box: Box, rows: Rows) -> int:
+def _drop_others(office: Office, box: QueueName, rows: Rows) -> int:
     """The registry is read before the rows: what dies meanwhile is not taken for alive."""
     others: list[str] = []
-    for keys in Registry(office.bell, box).pages(PAGE):
+    for keys in FailedJobs(office.bell, box).pages(PAGE):
         others += sorted({*keys} - _dead_among(office.database, rows, keys))
         if len(others) >= MOST:
             break
@@ -51,8 +51,8 @@ def _drop_others(office: Office, box: Box, rows: Rows) -> int:
     return len(others[:MOST])
 
 
-def _file_missing(office: Office, box: Box, rows: Rows) -> int:
-    registry, filed = Registry(office.bell, box), 0
+def _file_missing(office: Office, box: QueueName, rows: Rows) -> int:
+    registry, filed = FailedJobs(office.bell, box), 0
     for page in _pages_of_dead(office.database, rows):
         dead = {str(row.id): row for row in page}
         for key in registry.lacks(list(dead)):

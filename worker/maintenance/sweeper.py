@@ -15,13 +15,13 @@ from models.errors import describe
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Todo
-from runtime.queue import Box
+from runtime.queue import QueueName
 from worker.inbox.context import Ledger
 from worker.recovery import recover_left_over
 from worker.services import Office
 
 OVERDUE_AFTER = timedelta(seconds=10)
-BOXES: dict[Box, type[Todo]] = {"inbox": Delivery, "outbox": Notification}
+BOXES: dict[QueueName, type[Todo]] = {"inbox": Delivery, "outbox": Notification}
 
 log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from models.intervention import BY_RQ, Intervention
 from models.notification import IS_OVER, IS_SUPERSEDED, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from worker.channels import Channel, Refused, Unresponsive
 from worker.channels.log import LogChannel
 from worker.destinations import Destinations
@@ -83,7 +83,7 @@ class Outbox:
     """
 
     database: Database
-    bell: Bell
+    bell: JobQueue
     announcer: Announcer
     clock: Callable[[], datetime]
     tally: Tally = field(default_factory=NoTally)

@@ -10,8 +10,8 @@ from models.booking import Booking
 from models.delivery import Delivery, Letter
 from models.drift import known_bookings
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.queue import Bell
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue
 from worker.reconcile.synthetic_delivery import Reading
 
 
@@ -27,8 +27,8 @@ class Books:
     """
 
     database: Database
-    bell: Bell
-    vault: Vault
+    bell: JobQueue
+    vault: BodyCipher
     account: str
 
     def known(self, ids: Sequence[str]) -> dict[str, Booking]:

@@ -11,8 +11,8 @@ from meetergo.api import BULK_SHARE, Meetergo
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.database import Database
-from runtime.encryption import Vault
-from runtime.queue import Bell
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue
 from runtime.stop import Stop
 from worker.reconcile.host_comparison import Interrupted, Visit
 from worker.reconcile.hosts import Host, and_acting, mapped_hosts, unmapped
@@ -112,7 +112,7 @@ class Reconciler:
 
 
 def open_reconciler(
-    settings: ComparisonSettings, database: Database, bell: Bell, vault: Vault, client: Meetergo
+    settings: ComparisonSettings, database: Database, bell: JobQueue, vault: BodyCipher, client: Meetergo
 ) -> Reconciler:
     """A reconciler on these settings; the client stays the caller's."""
     books = Books(database, bell, vault, settings.webhook_account)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from runtime.queue import Bell
+from runtime.queue import JobQueue
 from worker.settings import WorkerSettings
 
 
 def enqueue(_ids: Sequence[str]) -> None:
     """Says that there is something to do."""
     with WorkerSettings.load().redis() as redis:
-        Bell(redis).ring("inbox")
+        JobQueue(redis).ring("inbox")

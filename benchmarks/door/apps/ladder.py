@@ -20,8 +20,8 @@ from receiver.scheduling import wake_without_interrupting
 from receiver.settings import ReceiverSettings
 from receiver.threads import Threads
 from runtime.logs import configure
-from runtime.queue import Bell
-from runtime.signed_address import WEBHOOK_PATH, Addresses
+from runtime.queue import JobQueue
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 
 OK = (200, [("content-type", "text/plain"), ("content-length", "2")], b"OK")
 THREADS = 64
@@ -74,7 +74,7 @@ def gate() -> object:
     app = create_app(settings)
     gate = Gate(
         app.wsgi_app,
-        Addresses(settings.webhook_keys),
+        AddressSigner(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
         settings.webhook_max_body,
@@ -91,7 +91,7 @@ def door() -> object:
 
 def insert() -> object:
     """And it is inserted and committed."""
-    Bell.ring = lambda *_: True  # type: ignore[method-assign,assignment]
+    JobQueue.ring = lambda *_: True  # type: ignore[method-assign,assignment]
     return ring()
 
 

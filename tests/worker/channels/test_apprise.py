@@ -12,8 +12,8 @@ from worker.channels.apprise import AppriseChannel
 
 @pytest.fixture(autouse=True)
 def _loggers_as_in_production():
-    levels = {name: logging.getLogger(name).level for name in logs.TALKATIVE}
-    for name in logs.TALKATIVE:
+    levels = {name: logging.getLogger(name).level for name in logs.NOISY_LIBRARIES}
+    for name in logs.NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     yield
     for name, level in levels.items():
