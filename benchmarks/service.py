@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from benchmarks import load, machine, processor
 from devtools import processes
 from devtools.redis_server import free_port
-from models.delivery import Delivery, Letter, identify
+from models.delivery import Delivery, NewDelivery, delivery_id
 from runtime import queue
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -161,7 +161,7 @@ def put(url: str, bodies: Sequence[bytes]) -> None:
     for start in range(0, len(bodies), AT_ONCE):
         with database.plain_transaction() as connection:
             some = bodies[start : start + AT_ONCE]
-            Delivery.accept(connection, [Letter.of(body, "default", datetime.now(UTC), vault) for body in some])
+            Delivery.accept(connection, [NewDelivery.of(body, "default", datetime.now(UTC), vault) for body in some])
     database.close()
 
 
@@ -191,7 +191,7 @@ def check(look: Look, bodies: Sequence[bytes]) -> None:
         Lost: one is not.
     """
     for start in range(0, len(bodies), AT_ONCE):
-        ids = [identify(body) for body in bodies[start : start + AT_ONCE]]
+        ids = [delivery_id(body) for body in bodies[start : start + AT_ONCE]]
         places = ", ".join("?" * len(ids))
         told = "LEFT JOIN bookings b ON b.id = d.booking_id"
         query = f"SELECT count(*) FROM deliveries d {told} WHERE d.status = 'done' AND b.id IS NOT NULL AND d.id IN "  # noqa: S608 - as above

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from console.look import Look
 from console.sentences import MIGRATE, first_line, sentence
 from console.wording import count, duration, printable
-from models.stats import CLOCK_TOLERANCE, Survey, lacks_tables
+from models.stats import CLOCK_TOLERANCE, Stats, lacks_tables
 from runtime.heartbeat import DEATHS_COUNT_FOR
 from runtime.queue import QUEUES, QueueName
 from worker.scheduler import SCHEDULE
@@ -48,7 +48,7 @@ def concerns(look: Look) -> list[Concern]:
     ]
 
 
-def _of_stores(seen: Survey, is_bare: bool) -> Iterator[Concern]:
+def _of_stores(seen: Stats, is_bare: bool) -> Iterator[Concern]:
     if is_bare:
         yield Concern("the database does not have the tables of this version", MIGRATE)
     yield from (Concern(sentence(fault)) for fault in seen.faults if not lacks_tables(fault))
@@ -57,7 +57,7 @@ def _of_stores(seen: Survey, is_bare: bool) -> Iterator[Concern]:
         yield Concern(f"the database answers, but cannot be written: {reason}. Webhooks are kept in Redis until it can")
 
 
-def _of_redis_only(seen: Survey) -> Iterator[Concern]:
+def _of_redis_only(seen: Stats) -> Iterator[Concern]:
     held = seen.redis_only
     if held and held.count:
         are = "is" if held.count == 1 else "are"
@@ -73,7 +73,7 @@ def _of_redis_only(seen: Survey) -> Iterator[Concern]:
         )
 
 
-def _of_processes(seen: Survey) -> Iterator[Concern]:
+def _of_processes(seen: Stats) -> Iterator[Concern]:
     if seen.jobs is None:
         return
     alone = [box for box in QUEUES if not seen.jobs[box].workers]
@@ -93,7 +93,7 @@ def _of_processes(seen: Survey) -> Iterator[Concern]:
         yield Concern(f"the schedule does not get through with: {', '.join(stopped)} (its log says why)")
 
 
-def _of_failures(seen: Survey) -> Iterator[Concern]:
+def _of_failures(seen: Stats) -> Iterator[Concern]:
     failing = seen.failing
     if failing.rows:
         what = f"{count(failing.rows, 'delivery fails', 'deliveries fail')} again and again"
@@ -106,7 +106,7 @@ def _of_failures(seen: Survey) -> Iterator[Concern]:
         )
 
 
-def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
+def _of_rows(seen: Stats, longest_wait: timedelta) -> Iterator[Concern]:
     for box in QUEUES if seen.rows else ():
         rows, (singular, plural) = (seen.rows or {})[box], NOUNS[box]
         if rows.dead:
@@ -118,7 +118,7 @@ def _of_rows(seen: Survey, longest_wait: timedelta) -> Iterator[Concern]:
             yield Concern(what, f"python -m console {plural} list --status pending")
 
 
-def _of_clocks(seen: Survey) -> Iterator[Concern]:
+def _of_clocks(seen: Stats) -> Iterator[Concern]:
     if seen.from_future:
         yield Concern(
             f"{count(seen.from_future, 'delivery says it was', 'deliveries say they were')} received in the future: "
@@ -129,7 +129,7 @@ def _of_clocks(seen: Survey) -> Iterator[Concern]:
         yield Concern(f"this machine's clock is {duration(abs(seen.clock_lead))} {side} the database's: set it")
 
 
-def _of_reconciling(seen: Survey) -> Iterator[Concern]:
+def _of_reconciling(seen: Stats) -> Iterator[Concern]:
     error = seen.reconciled and seen.reconciled.error(seen.at)
     if error:
         yield Concern(

@@ -13,7 +13,7 @@ from console.sentences import StoreError, sentence
 from console.stores import open_database
 from console.tail import Tail
 from console.timeline import line
-from models.happening import Happening
+from models.happening import TimelineEntry
 from models.stats import lacks_tables
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
@@ -31,7 +31,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
     With --json, each line is a JSON object.
     """
 
-    def tell(happening: Happening) -> None:
+    def tell(happening: TimelineEntry) -> None:
         if as_json:
             output.print_json(rows.of_happening(happening), one_line=True)
         else:
@@ -48,7 +48,9 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
 events = click.Group("events", commands=[tail_command], help="What is happening now.")
 
 
-def follow_on(database: Database, tail: Tail, tell: Callable[[Happening], None], wait: Callable[[], object]) -> None:
+def follow_on(
+    database: Database, tail: Tail, tell: Callable[[TimelineEntry], None], wait: Callable[[], object]
+) -> None:
     """Tells what is new, until `wait` says that it is time to end. A database that is away is waited for."""
     is_away = False
     while True:
@@ -68,7 +70,7 @@ def follow_on(database: Database, tail: Tail, tell: Callable[[Happening], None],
             return
 
 
-def _read(database: Database, tail: Tail, tell: Callable[[Happening], None]) -> None:
+def _read(database: Database, tail: Tail, tell: Callable[[TimelineEntry], None]) -> None:
     with database.reading() as session:
         new = tail.read(session, datetime.now(UTC))
     for happening in new:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from console import recent
-from models.search import Search
+from models.search import RowSearch
 
 AGO = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -51,6 +51,6 @@ def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def search_for(**chosen: Any) -> Search:
+def search_for(**chosen: Any) -> RowSearch:
     """What the options say."""
-    return Search(**chosen)
+    return RowSearch(**chosen)

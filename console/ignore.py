@@ -16,7 +16,7 @@ from console.replay import must_be_meant
 from console.wording import count
 from models.delivery import Delivery
 from models.notification import Notification
-from models.search import Search
+from models.search import RowSearch
 from worker.repair import NotDead, Repair, Repaired
 from worker.selection import CHUNK
 
@@ -80,7 +80,7 @@ def _must_be_meant(ids: Sequence[str], dead: bool, chosen: dict[str, Any], *, as
         raise click.UsageError("--json cannot ask: add --yes")
 
 
-def _search(session: Session, chosen: dict[str, Any]) -> Search:
+def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
     booking = known_ids.booking_id(session, chosen["booking_id"])
     return search_for(**chosen | {"status": "dead", "booking_id": booking})
 

@@ -1,4 +1,4 @@
-"""A look at everything: the survey, and what else `status` has to know."""
+"""A look at everything: the collect_stats, and what else `status` has to know."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from console.settings import StatusSettings
 from models.migrate import is_up_to_date
-from models.stats import Survey, survey
+from models.stats import Stats, collect_stats
 from runtime.database import Database
 from runtime.queue import JobQueue
 
@@ -23,7 +23,7 @@ class Look:
         key_days_left: until the API key ends, if that is known.
     """
 
-    seen: Survey
+    seen: Stats
     lacks_tables: bool
     longest_wait: timedelta
     key_days_left: int | None
@@ -31,7 +31,7 @@ class Look:
 
 def look_at(settings: StatusSettings, database: Database, bell: JobQueue, now: datetime) -> Look:
     """Asks both stores. Never raises because one is away."""
-    seen = survey(database, bell, now)
+    seen = collect_stats(database, bell, now)
     expires = settings.meetergo_api_key_expires
     return Look(
         seen,
@@ -41,7 +41,7 @@ def look_at(settings: StatusSettings, database: Database, bell: JobQueue, now: d
     )
 
 
-def _lacks_tables(database: Database, seen: Survey) -> bool:
+def _lacks_tables(database: Database, seen: Stats) -> bool:
     if seen.rows is None:
         return seen.lacks_tables
     try:

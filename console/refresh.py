@@ -18,7 +18,7 @@ from console.sentences import StoreError, sentence
 from console.wording import printable
 from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import Unreadable
-from models.delivery import Delivery, identify
+from models.delivery import Delivery, delivery_id
 from models.drift import drift
 from runtime import heartbeat
 from runtime.database import Database
@@ -129,7 +129,7 @@ class Refresher:
         if is_dry:
             return Refreshed(booking_id, differs.columns if differs else {})
         self.books.feed([reading])
-        return Refreshed(booking_id, delivery_id=identify(reading.body))
+        return Refreshed(booking_id, delivery_id=delivery_id(reading.body))
 
     def _wait(self, found: Sequence[Refreshed]) -> None:
         """Until the worker has handled all, or the time is up."""

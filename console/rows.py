@@ -6,7 +6,7 @@ from console.masking import masked, masked_text
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.happening import Happening
+from models.happening import TimelineEntry
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
@@ -81,7 +81,7 @@ def of_intervention(row: Intervention) -> Json:
     return {"kind": row.kind, "at": row.at, "by": row.by, "reason": row.reason}
 
 
-def of_happening(happening: Happening) -> Json:
+def of_happening(happening: TimelineEntry) -> Json:
     """What happened; all keys, whatever its kind."""
     error = happening.error and masked_text(happening.error)
     return {**vars(happening), "error": error, "before": masked(happening.before), "after": masked(happening.after)}

@@ -14,7 +14,7 @@ from console.output import Column
 from console.rows import Json
 from console.wording import NONE, age, count, moment
 from models.reconciliation import Reconciled
-from models.stats import RATE_OVER, Survey
+from models.stats import RATE_OVER, Stats
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.alerts import SIGNS
 
@@ -62,7 +62,7 @@ def _up_to_date(look: Look) -> bool | None:
     return not look.lacks_tables if look.lacks_tables or look.seen.rows is not None else None
 
 
-def _box(seen: Survey, box: QueueName) -> Json:
+def _box(seen: Stats, box: QueueName) -> Json:
     rows, jobs = seen.rows and seen.rows[box], seen.jobs and seen.jobs[box]
     oldest = rows.oldest_waiting if rows else None
     return {
@@ -97,7 +97,7 @@ def sheet(look: Look, found: Sequence[Concern]) -> Iterator[RenderableType]:
             yield Text(f"      {concern.command}", style="cyan", no_wrap=True, overflow="ignore")
 
 
-def _line(seen: Survey, box: QueueName) -> list[str | Text]:
+def _line(seen: Stats, box: QueueName) -> list[str | Text]:
     rows, jobs = seen.rows and seen.rows[box], seen.jobs and seen.jobs[box]
     ours = [NONE] * 5
     if rows:
@@ -126,7 +126,7 @@ def _around(look: Look) -> dict[str, str | Text | None]:
     }
 
 
-def _redis_only(seen: Survey) -> str | None:
+def _redis_only(seen: Stats) -> str | None:
     held = seen.redis_only
     if not held or not held.count:
         return None
@@ -142,7 +142,7 @@ def _incidents(look: Look) -> Iterator[str]:
         yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, seen.at)}{suffix})"
 
 
-def _last_run(seen: Survey) -> str | None:
+def _last_run(seen: Stats) -> str | None:
     last = seen.reconciled and seen.reconciled.last
     if not last:
         return None

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from models import timeline
-from models.happening import Happening
+from models.happening import TimelineEntry
 
 FEW = 10
 OVERLAP = timedelta(seconds=30)
@@ -26,7 +26,7 @@ class Tail:
         self._from: datetime | None = None
         self._seen: set[tuple[object, ...]] = set()
 
-    def read(self, session: Session, now: datetime) -> list[Happening]:
+    def read(self, session: Session, now: datetime) -> list[TimelineEntry]:
         """What was not read before, in order. The first read begins; each other goes on."""
         if self._from is None:
             return self._begin(session, now)
@@ -36,7 +36,7 @@ class Tail:
         self._from = max(self._from, min(self._from + CATCHING_UP, now - OVERLAP))
         return new
 
-    def _begin(self, session: Session, now: datetime) -> list[Happening]:
+    def _begin(self, session: Session, now: datetime) -> list[TimelineEntry]:
         few = timeline.latest(session, FEW)
         start = self._start or (few[0].at if few else now - OVERLAP)
         found = timeline.since(session, start)

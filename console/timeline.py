@@ -10,7 +10,7 @@ from rich.text import Text
 from console import changes
 from console.masking import masked, masked_text
 from console.wording import SHORT, count, moment, printable, short
-from models.happening import Happening
+from models.happening import TimelineEntry
 
 SIGNS = {
     "received": ("→", "cyan"),
@@ -27,7 +27,7 @@ KIND_WIDTH = len("• booking attendee left")
 INDENT = len("2026-11-22 14:03:05")
 
 
-def line(happening: Happening) -> Table:
+def line(happening: TimelineEntry) -> Table:
     """One happening among those of all bookings: time, sign, what, whose, and what there is to say."""
     subject = happening.kind.partition(".")[0]
     about = short(happening.booking_id) if subject != "booking" and happening.booking_id else ""
@@ -35,7 +35,7 @@ def line(happening: Happening) -> Table:
     return _line(happening, short(getattr(happening, f"{subject}_id")), [happening.event or "", about, said])
 
 
-def timeline(happenings: Sequence[Happening]) -> Iterator[RenderableType]:
+def timeline(happenings: Sequence[TimelineEntry]) -> Iterator[RenderableType]:
     """All happenings of one booking; a change with its columns, before and after."""
     for happening in happenings:
         subject = happening.kind.partition(".")[0]
@@ -46,7 +46,7 @@ def timeline(happenings: Sequence[Happening]) -> Iterator[RenderableType]:
             yield Padding(changes.table(masked(happening.before), masked(happening.after)), (0, 0, 0, INDENT))
 
 
-def _line(happening: Happening, identifier: str, first: Sequence[str]) -> Table:
+def _line(happening: TimelineEntry, identifier: str, first: Sequence[str]) -> Table:
     """What is too long goes on below its beginning."""
     subject, _, what = happening.kind.partition(".")
     sign, style = SIGNS.get(what, CHANGE)
@@ -61,7 +61,7 @@ def _line(happening: Happening, identifier: str, first: Sequence[str]) -> Table:
     return table
 
 
-def _details(happening: Happening) -> Iterator[str]:
+def _details(happening: TimelineEntry) -> Iterator[str]:
     if happening.news:
         to = f" to {happening.recipient}" if happening.recipient != happening.channel else ""
         yield f"{happening.news.replace('_', ' ')} by {happening.channel}{to}"

@@ -29,13 +29,13 @@ from runtime.database import Model, partial_index
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
-NewsKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
+NotificationKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
 TIMES = ("starts_at", "ends_at")
 LONGEST_MEETING = timedelta(days=7)
 """A meeting that began earlier is not looked for."""
 IS_LINKED = "kind = 'linked'"
 """Of a change: only the booking's owner is another."""
-OwnerOf = Callable[[Sequence[str], str | None], int | None]
+HostResolverFunction = Callable[[Sequence[str], str | None], int | None]
 
 
 class Booking(Model):
@@ -85,7 +85,7 @@ class Booking(Model):
         rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
 
-    def learn(self, event: BookingEvent, owner_of: OwnerOf, now: datetime) -> "BookingChange | None":
+    def learn(self, event: BookingEvent, owner_of: HostResolverFunction, now: datetime) -> "BookingChange | None":
         """Joins what an event says to what is known.
 
         Args:
@@ -151,7 +151,7 @@ class Booking(Model):
         )
         return cast(in_list.bindparams(host=meetergo_user_id), Boolean)
 
-    def link(self, owner_of: OwnerOf, now: datetime) -> "BookingChange | None":
+    def link(self, owner_of: HostResolverFunction, now: datetime) -> "BookingChange | None":
         """Gives the booking its owner, once the platform's user is known."""
         before = self.seen()
         self.platform_user_id = self._owner(owner_of, are_as_before=True)
@@ -165,7 +165,7 @@ class Booking(Model):
         ends = func.coalesce(cls.ends_at, cls.starts_at)
         return and_(cls.status == "confirmed", is_soon, or_(ends.is_(None), ends >= now))
 
-    def _owner(self, owner_of: OwnerOf, *, are_as_before: bool) -> int | None:
+    def _owner(self, owner_of: HostResolverFunction, *, are_as_before: bool) -> int | None:
         """The current owner while still among the hosts; else of those whom we know who has hosted for longest.
 
         It follows from what was said, not from when it came: see `standing`.
@@ -257,14 +257,14 @@ class Booking(Model):
         )
 
 
-def _news(before: Mapping[str, Any] | None, after: Mapping[str, Any], someone_left: bool) -> list[NewsKind]:
+def _news(before: Mapping[str, Any] | None, after: Mapping[str, Any], someone_left: bool) -> list[NotificationKind]:
     """What is worth telling about a change: it follows from the row, not from an event's name."""
     if before is None or before["status"] != after["status"]:
         return ["cancelled" if after["status"] == "cancelled" else "created"]
     if after["status"] == "cancelled":
         return []
     different = {name for name in after if before[name] != after[name]}
-    news: list[NewsKind] = ["rescheduled"] if different & {*TIMES} else []
+    news: list[NotificationKind] = ["rescheduled"] if different & {*TIMES} else []
     if someone_left:
         return [*news, "attendee_left"]
     return news or (["updated"] if "host_ids" in different else [])

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.retryable import Todo
+from models.retryable import Retryable
 
 FAILS_AGAIN_AFTER = 2
 """A row that failed so often and waits for another try is not just unlucky."""
@@ -31,7 +31,7 @@ class Causes:
     most_frequent: Sequence[tuple[str, int]] = ()
 
     @classmethod
-    def of(cls, session: Session, rows: type[Todo], *those: ColumnElement[bool]) -> "Causes":
+    def of(cls, session: Session, rows: type[Retryable], *those: ColumnElement[bool]) -> "Causes":
         """Counts the causes of some rows. What an error says after its first colon may quote a row: it is left out."""
         number = func.count()
         query = select(rows.last_error, number).where(*those).group_by(rows.last_error)
@@ -47,7 +47,7 @@ class Causes:
         return cls(total, counted.most_common(MOST_CAUSES))
 
     @classmethod
-    def of_failing_again(cls, session: Session, rows: type[Todo]) -> "Causes":
+    def of_failing_again(cls, session: Session, rows: type[Retryable]) -> "Causes":
         """Of rows that wait for another try after several that failed."""
         return cls.of(
             session,
@@ -58,7 +58,7 @@ class Causes:
         )
 
     @classmethod
-    def of_dead(cls, session: Session, rows: type[Todo]) -> "Causes":
+    def of_dead(cls, session: Session, rows: type[Retryable]) -> "Causes":
         """Of rows that need a person."""
         return cls.of(session, rows, rows.has_status("dead"))
 

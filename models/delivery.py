@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, Unreadable
-from models.retryable import MAX_CRASHES, OWN_JOB_GRACE, Todo, indexes
+from models.retryable import MAX_CRASHES, OWN_JOB_GRACE, Retryable, indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
 
@@ -22,7 +22,7 @@ LATE = timedelta(minutes=10)
 """What is handled, or sent, later than this is old news: only the latest of it is worth telling."""
 
 Due = Literal["new", "failed", "isolated"]
-"""Never tried; tried, and left behind by its own job; and to be tried alone, see `Todo.isolate`."""
+"""Never tried; tried, and left behind by its own job; and to be tried alone, see `Retryable.isolate`."""
 DUES: tuple[Due, ...] = get_args(Due)
 
 IS_ISOLATED = text("deliveries.is_isolated")
@@ -37,7 +37,7 @@ class Taken(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Letter:
+class NewDelivery:
     """What is to be kept of one authenticated POST.
 
     Attributes:
@@ -57,17 +57,17 @@ class Letter:
     @classmethod
     def of(
         cls, body: bytes, account: str, received_at: datetime, vault: BodyCipher, source: Source = "webhook"
-    ) -> "Letter":
+    ) -> "NewDelivery":
         """A body, named and sealed."""
-        return cls(identify(body), account, vault.seal(body), received_at, source)
+        return cls(delivery_id(body), account, vault.seal(body), received_at, source)
 
 
-def identify(body: bytes) -> str:
+def delivery_id(body: bytes) -> str:
     """The id of a delivery: SHA-256 of its bytes, in hex."""
     return sha256(body).hexdigest()
 
 
-class Delivery(Todo, Model):
+class Delivery(Retryable, Model):
     """One authenticated POST that we accepted. The same bytes are the same delivery.
 
     `event` and `booking_id` are known once it was read; `note` says why nothing came of a delivery that is done.
@@ -96,7 +96,7 @@ class Delivery(Todo, Model):
     replayed_for: Mapped[Literal["latest", "all"] | None] = mapped_column(String(6))
 
     @classmethod
-    def accept(cls, connection: Connection | Session, letters: Iterable[Letter]) -> None:
+    def accept(cls, connection: Connection | Session, letters: Iterable[NewDelivery]) -> None:
         """Keeps what came; a repeat changes nothing. In the order of ids, so that two receivers cannot deadlock."""
         rows = [
             dict(
@@ -167,7 +167,7 @@ class Delivery(Todo, Model):
 
     @classmethod
     def isolate_all(cls, session: Session, ids: Collection[str]) -> None:
-        """Something went wrong with one of these rows, and nobody knows with which: see `Todo.isolate`."""
+        """Something went wrong with one of these rows, and nobody knows with which: see `Retryable.isolate`."""
         those = update(cls).where(cls.id.in_(ids), cls.has_status("pending"))
         session.execute(those.values(is_isolated=True), execution_options={"synchronize_session": False})
 
@@ -229,5 +229,5 @@ class Delivery(Todo, Model):
         self.note = f"ignored: {reason}"
 
 
-def _id(letter: Letter) -> str:
+def _id(letter: NewDelivery) -> str:
     return letter.id

@@ -56,7 +56,7 @@ class Endpoint(Model):
         session.execute(delete(cls).where(cls.provider_id == provider_id))
 
 
-def came_by(redis: "Redis", mark: str, now: datetime) -> None:
+def record_seen(redis: "Redis", mark: str, now: datetime) -> None:
     """Notes that a delivery came by this address.
 
     Raises:

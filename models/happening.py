@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Happening:
+class TimelineEntry:
     """One thing that happened. What does not belong to its kind is None.
 
     Attributes:

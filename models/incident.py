@@ -27,15 +27,15 @@ IncidentKind = Literal[
 KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
 EVENTS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck"})
 """Opened by the process that notices, each time that it happens; nothing shows that such a thing is over but calm."""
-Told = Literal["nothing", "began", "over"]
+IncidentState = Literal["nothing", "began", "over"]
 
-CALM = timedelta(minutes=1)
+RESOLVE_AFTER = timedelta(minutes=1)
 """What is back sooner was not over."""
 CALM_AFTER_EVENT = timedelta(minutes=10)
 """The same for `EVENTS`: what happens again within this is the same incident."""
-TELLING_LEASE = timedelta(seconds=60)
+NOTIFYING_LEASE = timedelta(seconds=60)
 """How long a teller has before another may tell the same; longer than any channel's timeout."""
-WORTH_TELLING = timedelta(days=1)
+WORTH_NOTIFYING = timedelta(days=1)
 """For so long after its end a channel that was away may still hear of an incident."""
 
 
@@ -94,22 +94,22 @@ class Incident(Model):
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":
         """An incident of which somebody has to hear, kept from other tellers for a while; and who."""
-        is_fresh = or_(cls.ended_at.is_(None), cls.ended_at > now - WORTH_TELLING)
+        is_fresh = or_(cls.ended_at.is_(None), cls.ended_at > now - WORTH_NOTIFYING)
         is_free = or_(cls.claimed_until.is_(None), cls.claimed_until <= now)
         query = select(cls).where(is_fresh, is_free).order_by(cls.id).with_for_update(skip_locked=True)
         for incident in session.scalars(query):
             for channel in channels:
                 if incident.news_for(channel):
-                    incident.claimed_until = now + TELLING_LEASE
+                    incident.claimed_until = now + NOTIFYING_LEASE
                     return incident, channel
         return None
 
-    def news_for(self, channel: str) -> Told | None:
+    def news_for(self, channel: str) -> IncidentState | None:
         """What a channel has to hear; None if it knows all, or came too late to be told."""
         heard, state = self.told.get(channel), "over" if self.ended_at else "began"
         return None if heard in (None, state) else state  # type: ignore[return-value] # both are
 
-    def settle(self, channel: str, heard: Told | None) -> None:
+    def settle(self, channel: str, heard: IncidentState | None) -> None:
         """After a try to tell: what was heard, or None if it could not be told."""
         self.claimed_until = None
         if heard:
@@ -122,5 +122,5 @@ class Incident(Model):
             self.calm_since = None
         elif self.calm_since is None:
             self.calm_since = now
-        elif now - self.calm_since >= (CALM_AFTER_EVENT if self.kind in EVENTS else CALM):
+        elif now - self.calm_since >= (CALM_AFTER_EVENT if self.kind in EVENTS else RESOLVE_AFTER):
             self.ended_at = self.calm_since

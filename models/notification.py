@@ -10,13 +10,13 @@ from sqlalchemy import ForeignKey, Index, Select, String, Text, and_, exists, fa
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.booking import BookingChange, NewsKind
+from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE, Delivery
-from models.retryable import Todo, indexes
+from models.retryable import Retryable, indexes
 from runtime.bulk import insert_missing
 from runtime.database import Model
 
-TOLD = (
+RESEND_COLUMNS = (
     "booking_id",
     "platform_user_id",
     "delivery_id",
@@ -35,7 +35,7 @@ SEND_LEASE = timedelta(seconds=60)
 """How long a sender has before another may send the same: longer than any channel's deadline, and renewed."""
 
 
-class Notification(Todo, Model):
+class Notification(Retryable, Model):
     """One piece of news for one recipient by one channel, owed once.
 
     `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is found again by
@@ -56,7 +56,7 @@ class Notification(Todo, Model):
     booking_id: Mapped[str] = mapped_column(ForeignKey("bookings.id", ondelete="CASCADE"))
     platform_user_id: Mapped[int | None] = mapped_column(ForeignKey("platform_users.id", ondelete="SET NULL"))
     delivery_id: Mapped[str | None] = mapped_column(String(64))
-    kind: Mapped[NewsKind] = mapped_column(String(13))
+    kind: Mapped[NotificationKind] = mapped_column(String(13))
     channel: Mapped[str] = mapped_column(String(32))
     recipient: Mapped[str] = mapped_column(Text)
     fingerprint: Mapped[str] = mapped_column(String(64))
@@ -161,7 +161,7 @@ class Notification(Todo, Model):
 
         Whoever calls this records who wanted it: see `Intervention`.
         """
-        said = {name: getattr(self, name) for name in TOLD}
+        said = {name: getattr(self, name) for name in RESEND_COLUMNS}
         new = dict(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, is_late=is_late)
         copy = Notification(**new, **said)
         session.add(copy)

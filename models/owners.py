@@ -1,4 +1,4 @@
-"""Owners: whose booking it is. Each host and each meeting type is looked up once in a transaction."""
+"""HostResolver: whose booking it is. Each host and each meeting type is looked up once in a transaction."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from models.platform_user import PlatformUser
 
 
-class Owners:
+class HostResolver:
     """Finds platform users by whom and what meetergo names.
 
     Args:

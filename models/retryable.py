@@ -42,7 +42,7 @@ def indexes(table: str, *order: str) -> tuple[Index, ...]:
     )
 
 
-class Todo:
+class Retryable:
     """The columns and the rules of a row that is tried until it ends.
 
     `is_isolated` after a worker died that had claimed it: it is tried alone, under a claim of its own. `crashes` counts

@@ -16,7 +16,7 @@ from models.retryable import Status
 
 
 @dataclass(frozen=True)
-class Search:
+class RowSearch:
     """What rows have to be like; what is None does not matter.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The survey: how everything is just now, in numbers. The console, the metrics and the alerts read it."""
+"""The collect_stats: how everything is just now, in numbers. The console, the metrics and the alerts read it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ ROWS: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery,
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowStats:
     """The rows of one box.
 
     Attributes:
@@ -54,7 +54,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Jobs:
+class JobStats:
     """What RQ has for one box.
 
     Attributes:
@@ -71,7 +71,7 @@ class Jobs:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Stats:
     """How everything is.
 
     Attributes:
@@ -93,8 +93,8 @@ class Survey:
     """
 
     at: datetime
-    rows: Mapping[QueueName, Rows] | None
-    jobs: Mapping[QueueName, Jobs] | None
+    rows: Mapping[QueueName, RowStats] | None
+    jobs: Mapping[QueueName, JobStats] | None
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     accepted_per_minute: float = 0.0
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Survey:
         return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
-def survey(database: Database, bell: JobQueue, now: datetime) -> Survey:
+def collect_stats(database: Database, bell: JobQueue, now: datetime) -> Stats:
     """Asks both stores, and tries to write. One that is away leaves its part out; never raises for that."""
     seen: dict[str, Any] = {"rows": None, "jobs": None}
     faults: list[Exception] = []
@@ -138,7 +138,7 @@ def survey(database: Database, bell: JobQueue, now: datetime) -> Survey:
         seen |= _of_redis(bell)
     except RedisError as error:
         faults.append(error)
-    return Survey(at=now, faults=tuple(faults), **seen)
+    return Stats(at=now, faults=tuple(faults), **seen)
 
 
 def lacks_tables(error: Exception) -> bool:
@@ -195,13 +195,13 @@ def _from_future(session: Session, time: datetime) -> int:
     return session.scalar(future) or 0
 
 
-def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> Rows:
+def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> RowStats:
     number = select(func.count()).select_from(kind)
     sorts = (kind.has_status("pending"), kind.has_status("dead"), kind.ended_at.is_not(None))
     waits, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in sorts))).one()
     waiting = select(BEGINNINGS[kind].label("came")).where(kind.has_status("pending")).offset(0).subquery()
     oldest = session.scalar(select(func.min(waiting.c.came)))  # PostgreSQL would walk the index on time to its end
-    return Rows(
+    return RowStats(
         waiting=waits,
         done=ended - dead,
         dead=dead,
@@ -215,9 +215,9 @@ def _per_minute(session: Session, moment: Any, now: datetime) -> float:
     return (late or 0) / (RATE_OVER / timedelta(minutes=1))
 
 
-def _jobs(bell: JobQueue, box: QueueName) -> Jobs:
+def _jobs(bell: JobQueue, box: QueueName) -> JobStats:
     queue = bell.queue(box)
-    return Jobs(
+    return JobStats(
         queued=queue.count,
         scheduled=queue.scheduled_job_registry.count,
         failed=queue.failed_job_registry.count,

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
-from models.happening import Happening
+from models.happening import TimelineEntry
 from models.intervention import Intervention
 from models.notification import Notification
 
@@ -22,7 +22,7 @@ class Source:
     """Where one sort of happening is read.
 
     Attributes:
-        query: yields the columns of a `Happening`.
+        query: yields the columns of a `TimelineEntry`.
         order: its time, and what decides between equal times.
         about: what makes it one booking's.
     """
@@ -32,28 +32,28 @@ class Source:
     about: Callable[[str], ColumnElement[bool]]
 
 
-def of_booking(session: Session, booking_id: str) -> list[Happening]:
+def of_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
     """All that happened to one booking and to whatever was about it, in order."""
     return _in_order(_read(session, source.query.where(source.about(booking_id)), source) for source in SOURCES)
 
 
-def since(session: Session, moment: datetime) -> list[Happening]:
+def since(session: Session, moment: datetime) -> list[TimelineEntry]:
     """All that happened at a moment or later, in order."""
     return _in_order(_read(session, source.query.where(source.order[0] >= moment), source) for source in SOURCES)
 
 
-def latest(session: Session, count: int) -> list[Happening]:
+def latest(session: Session, count: int) -> list[TimelineEntry]:
     """What happened last, in order."""
     newest = (source.query.order_by(*(key.desc() for key in source.order)).limit(count) for source in SOURCES)
-    rows = ([Happening(**row) for row in session.execute(query).mappings()][::-1] for query in newest)
+    rows = ([TimelineEntry(**row) for row in session.execute(query).mappings()][::-1] for query in newest)
     return _in_order(rows)[-count:]
 
 
-def _read(session: Session, query: Select[*tuple[Any, ...]], source: Source) -> list[Happening]:
-    return [Happening(**row) for row in session.execute(query.order_by(*source.order)).mappings()]
+def _read(session: Session, query: Select[*tuple[Any, ...]], source: Source) -> list[TimelineEntry]:
+    return [TimelineEntry(**row) for row in session.execute(query.order_by(*source.order)).mappings()]
 
 
-def _in_order(parts: Iterable[Sequence[Happening]]) -> list[Happening]:
+def _in_order(parts: Iterable[Sequence[TimelineEntry]]) -> list[TimelineEntry]:
     """By time. What one transaction did has one time: there the order of the sources counts."""
     return sorted((happening for part in parts for happening in part), key=lambda happening: happening.at)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from models.delivery import Letter
+from models.delivery import NewDelivery
 from receiver.threads import Threads
 
 
@@ -17,13 +17,13 @@ class GroupCommit:
         store: keeps letters in one transaction; says whether it did, and never raises.
     """
 
-    def __init__(self, store: Callable[[Sequence[Letter]], bool]) -> None:
+    def __init__(self, store: Callable[[Sequence[NewDelivery]], bool]) -> None:
         self._store = store
         self._lock = Lock()
         self._waiting: list[_Seat | _LoopSeat] = []
         self._is_underway = False
 
-    def keep(self, letter: Letter) -> bool:
+    def keep(self, letter: NewDelivery) -> bool:
         """Returns when the letter was stored with its group, or could not be.
 
         Returns:
@@ -34,7 +34,7 @@ class GroupCommit:
             seat.call.acquire()
         return self._lead() if seat.is_kept is None else seat.is_kept
 
-    async def keep_in(self, threads: Threads, letter: Letter) -> bool:
+    async def keep_in(self, threads: Threads, letter: NewDelivery) -> bool:
         """The same from an event loop: one of these threads stores the group."""
         seat = _LoopSeat(letter, threads, self._lead)
         if self._leads(seat):
@@ -71,7 +71,7 @@ class GroupCommit:
 class _Seat:
     """One letter's place, where its thread waits to be called."""
 
-    def __init__(self, letter: Letter) -> None:
+    def __init__(self, letter: NewDelivery) -> None:
         self.letter = letter
         self.call = Lock()
         self.call.acquire()
@@ -90,7 +90,7 @@ class _Seat:
 class _LoopSeat:
     """One letter's place, for which no thread waits."""
 
-    def __init__(self, letter: Letter, threads: Threads, lead: Callable[[], object]) -> None:
+    def __init__(self, letter: NewDelivery, threads: Threads, lead: Callable[[], object]) -> None:
         self.letter = letter
         self.end: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._threads = threads

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from receiver.auth import Admitted
 from receiver.group_commit import GroupCommit
 from receiver.ringer import Ringer
@@ -42,13 +42,13 @@ class Door:
         Raises:
             RedisError: nothing can keep it.
         """
-        letter = Letter.of(admitted.body, admitted.account, now, self._vault)
+        letter = NewDelivery.of(admitted.body, admitted.account, now, self._vault)
         self._finish(letter, self._group.keep(letter), admitted.mark, now)
         return letter.id
 
     async def accept_in(self, threads: Threads, admitted: Admitted, now: datetime) -> str:
         """The same from an event loop: the stores are waited for in these threads."""
-        letter = Letter.of(admitted.body, admitted.account, now, self._vault)
+        letter = NewDelivery.of(admitted.body, admitted.account, now, self._vault)
         is_kept = await self._group.keep_in(threads, letter)
         if not is_kept or self._is_to_be_noted(admitted.mark, now):
             await threads.run(self._finish, letter, is_kept, admitted.mark, now)
@@ -60,7 +60,7 @@ class Door:
         self.database.close()
         self.bell.redis.close()
 
-    def _finish(self, letter: Letter, is_kept: bool, mark: str | None, now: datetime) -> None:
+    def _finish(self, letter: NewDelivery, is_kept: bool, mark: str | None, now: datetime) -> None:
         if not is_kept:
             self.bell.carry(letter)
             log.warning("delivery.carried", delivery_id=letter.id)
@@ -71,14 +71,14 @@ class Door:
     def _is_to_be_noted(self, mark: str | None, now: datetime) -> bool:
         return mark is not None and now - self._noted.get(mark, NEVER) >= NOTED_EVERY
 
-    def _store(self, letters: Sequence[Letter]) -> bool:
+    def _store(self, letters: Sequence[NewDelivery]) -> bool:
         """Commit first, ring after."""
         if self._commit(letters):
             self._ringer.ring()
             return True
         return False
 
-    def _commit(self, letters: Sequence[Letter]) -> bool:
+    def _commit(self, letters: Sequence[NewDelivery]) -> bool:
         """The first try may meet a connection that died since; a second one opens a new one."""
         if self._respite.is_on:
             return False

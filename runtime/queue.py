@@ -25,11 +25,11 @@ from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
 from models import endpoint, redis_only
-from models.delivery import Letter
+from models.delivery import NewDelivery
 from models.outage import Outage
 from models.own_job import CARRY, EMPTY, TEND, OwnJob
 from models.redis_client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
-from models.retryable import Todo
+from models.retryable import Retryable
 from runtime.cooldown import Cooldown
 from runtime.encryption import EncryptedBody
 from runtime.signed_address import ACCOUNT
@@ -93,7 +93,7 @@ class JobQueue:
         """Takes the bell down. Do it before reading what is due, and no wake-up can be lost. Never raises."""
         self._quietly(box, lambda: self.redis.delete(self._flag(box)))
 
-    def tend(self, box: QueueName, key: str, row: Todo) -> None:
+    def tend(self, box: QueueName, key: str, row: Retryable) -> None:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
         self._quietly(box, lambda: self._tend(box, key, row))
 
@@ -129,9 +129,9 @@ class JobQueue:
 
     def note_arrival(self, mark: str, now: datetime) -> None:
         """Says that a delivery came by this address, so that a rotation knows. Never raises."""
-        self._quietly("inbox", lambda: endpoint.came_by(self.redis, mark, now))
+        self._quietly("inbox", lambda: endpoint.record_seen(self.redis, mark, now))
 
-    def carry(self, letter: Letter) -> None:
+    def carry(self, letter: NewDelivery) -> None:
         """Holds what the database cannot take now.
 
         Raises:
@@ -222,7 +222,7 @@ class JobQueue:
             pipeline=pipeline,
         )
 
-    def _tend(self, box: QueueName, key: str, row: Todo) -> None:
+    def _tend(self, box: QueueName, key: str, row: Retryable) -> None:
         if row.status == "dead":
             self.file(box, key, row.last_words)
         else:
@@ -264,13 +264,13 @@ def open_queue(redis: "Redis", name: str) -> Queue:
     return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
 
 
-def pack(letter: Letter) -> tuple[str, ...]:
+def pack(letter: NewDelivery) -> tuple[str, ...]:
     """A letter as JSON can carry it."""
     content = base64.b64encode(letter.sealed.content).decode()
     return letter.id, letter.account, content, letter.sealed.key or "", letter.received_at.isoformat()
 
 
-def unpack(letter_id: str, account: str, content: str, key: str, received_at: str) -> Letter:
+def unpack(letter_id: str, account: str, content: str, key: str, received_at: str) -> NewDelivery:
     """The letter again.
 
     Raises:
@@ -279,7 +279,7 @@ def unpack(letter_id: str, account: str, content: str, key: str, received_at: st
     moment = datetime.fromisoformat(received_at)
     if not ID.fullmatch(letter_id) or not ACCOUNT.fullmatch(account) or not KEY.fullmatch(key) or not moment.tzinfo:
         raise ValueError("not a letter of ours")
-    return Letter(letter_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment)
+    return NewDelivery(letter_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment)
 
 
 def _seconds(duration: timedelta) -> int:

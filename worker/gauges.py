@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from models.incident import KINDS
 from models.redis_only import RedisOnly
-from models.stats import Jobs, Rows, Survey, survey
+from models.stats import JobStats, RowStats, Stats, collect_stats
 from runtime.metrics_server import add_build_info
 from worker.services import Office
 
@@ -20,16 +20,16 @@ PREFIX = "meetergo_inbox"
 FRESH_FOR = timedelta(seconds=5)
 """However many ask, the stores are counted through no more often than this."""
 
-ROWS: dict[str, tuple[str, Callable[[Rows, datetime], float]]] = {
-    "rows_waiting": ("Rows to be done, or to be tried again.", lambda rows, now: rows.waiting),
-    "rows_done": ("Rows that are done, and not pruned yet.", lambda rows, now: rows.done),
-    "rows_dead": ("Rows that need a person.", lambda rows, now: rows.dead),
+ROWS: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
+    "rows_waiting": ("RowStats to be done, or to be tried again.", lambda rows, now: rows.waiting),
+    "rows_done": ("RowStats that are done, and not pruned yet.", lambda rows, now: rows.done),
+    "rows_dead": ("RowStats that need a person.", lambda rows, now: rows.dead),
     "oldest_waiting_age_seconds": (
         "Age of the oldest row that waits; 0 if none does.",
         lambda rows, now: (now - rows.oldest_waiting).total_seconds() if rows.oldest_waiting else 0,
     ),
 }
-JOBS: dict[str, Callable[[Jobs], int]] = {
+JOBS: dict[str, Callable[[JobStats], int]] = {
     "queued": lambda jobs: jobs.queued,
     "scheduled": lambda jobs: jobs.scheduled,
     "failed": lambda jobs: jobs.failed,
@@ -42,7 +42,7 @@ class Gauges(Collector):
     def __init__(self, office: Office) -> None:
         self._office = office
         self._lock = Lock()
-        self._seen: tuple[float, Survey] | None = None
+        self._seen: tuple[float, Stats] | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All of them."""
@@ -58,7 +58,7 @@ class Gauges(Collector):
             yield _family("incident_open", "1 while a person has to look at this.", ["kind"], is_open)
         if seen.jobs is not None:
             jobs = {(box, state): count(of) for box, of in seen.jobs.items() for state, count in JOBS.items()}
-            yield _family("queue_jobs", "Jobs that RQ has.", ["box", "state"], jobs)
+            yield _family("queue_jobs", "JobStats that RQ has.", ["box", "state"], jobs)
             held = seen.redis_only or RedisOnly()
             age = (seen.at - held.oldest).total_seconds() if held.oldest else 0
             yield _family("redis_only", "Webhooks that are in Redis only.", [], {(): held.count})
@@ -70,10 +70,10 @@ class Gauges(Collector):
             runs = {(task,): moment.timestamp() for task, moment in seen.next_runs.items()}
             yield _family("schedule_next_run_timestamp_seconds", "When a task runs next.", ["task"], runs)
 
-    def _look(self) -> Survey:
+    def _look(self) -> Stats:
         with self._lock:
             if self._seen is None or time.monotonic() - self._seen[0] > FRESH_FOR.total_seconds():
-                seen = survey(self._office.database, self._office.bell, datetime.now(UTC))
+                seen = collect_stats(self._office.database, self._office.bell, datetime.now(UTC))
                 self._seen = time.monotonic(), seen
             return self._seen[1]
 
@@ -86,7 +86,7 @@ def show(office: Office, host: str, port: int) -> None:
     start_http_server(port, host, registry)
 
 
-def _stores(seen: Survey) -> Iterator[GaugeMetricFamily]:
+def _stores(seen: Stats) -> Iterator[GaugeMetricFamily]:
     up = {("database",): int(seen.rows is not None), ("redis",): int(seen.jobs is not None)}
     yield _family("store_up", "1 if a store answers the schedule.", ["store"], up)
 

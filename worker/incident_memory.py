@@ -14,11 +14,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
-from models.incident import TELLING_LEASE, WORTH_TELLING, Incident, IncidentKind
+from models.incident import NOTIFYING_LEASE, WORTH_NOTIFYING, Incident, IncidentKind
 from models.redis_client import key_of
 from runtime.database import insert_into
 
-LASTS = WORTH_TELLING * 7
+LASTS = WORTH_NOTIFYING * 7
 TIMES = ("began_at", "calm_since", "ended_at")
 
 
@@ -64,7 +64,7 @@ class IncidentMemory:
     def untold(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
         """Which channel has to hear of which incident."""
         for incident in self._incidents:
-            if incident.ended_at is None or incident.ended_at > now - WORTH_TELLING:
+            if incident.ended_at is None or incident.ended_at > now - WORTH_NOTIFYING:
                 yield from ((incident, channel) for channel in channels if incident.news_for(channel))
 
     def move_into(self, session: Session, redis: "Redis") -> None:
@@ -96,7 +96,7 @@ class IncidentMemory:
 def alone(redis: "Redis") -> Iterator[bool]:
     """Whether nobody else tells just now; without Redis, nobody can know, and each tells."""
     try:
-        is_alone = bool(redis.set(_lock(redis), 1, nx=True, ex=TELLING_LEASE))
+        is_alone = bool(redis.set(_lock(redis), 1, nx=True, ex=NOTIFYING_LEASE))
     except RedisError:
         yield True
         return

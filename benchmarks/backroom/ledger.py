@@ -11,7 +11,7 @@ from benchmarks.hosts import add_hosts
 from meetergo import events
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
@@ -40,10 +40,10 @@ def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
     return ids
 
 
-def _letters(bodies: Sequence[bytes]) -> Iterator[Letter]:
+def _letters(bodies: Sequence[bytes]) -> Iterator[NewDelivery]:
     vault, first = BodyCipher([]), datetime.now(UTC) - len(bodies) * APART
     for number, body in enumerate(bodies):
-        yield Letter.of(body, "default", first + number * APART, vault)
+        yield NewDelivery.of(body, "default", first + number * APART, vault)
 
 
 def done(database: Database) -> int:

@@ -11,7 +11,7 @@ from devtools.processes import StageFright
 from devtools.sandbox.server import Sandbox
 from devtools.sandbox.trouble import Trouble
 from devtools.send.client import Sender
-from models.delivery import identify
+from models.delivery import delivery_id
 
 LOST = "lost on its way"
 HOST, GUEST = "host@example.com", "guest-1@example.com"
@@ -81,7 +81,7 @@ class Cast:
         """Somebody posts this to our address, or to another."""
         answer = Sender(self.forged if forged else self.address).send(body)
         said = answer.body.get("reason") or answer.body.get("status", "")
-        return Told(f"{answer.status} {said}", identify(body) if answer.status == 200 else None)
+        return Told(f"{answer.status} {said}", delivery_id(body) if answer.status == 200 else None)
 
     def types(self, *words: str, when_done: Callable[[], str | None] = lambda: None) -> Told:
         """The operator types a command.
@@ -100,7 +100,7 @@ class Cast:
         sent = self.meetergo.deliveries[-1]
         if sent.outcome == "dropped":
             return Told(LOST)
-        return Told(f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", identify(sent.body))
+        return Told(f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", delivery_id(sent.body))
 
 
 def working_day(number: int) -> datetime:

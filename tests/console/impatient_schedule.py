@@ -5,7 +5,7 @@ from datetime import timedelta
 from models import incident
 from worker import scheduler
 
-incident.CALM = timedelta(seconds=2)
+incident.RESOLVE_AFTER = timedelta(seconds=2)
 scheduler.SCHEDULE["alerts"] = (timedelta(seconds=1), scheduler.SCHEDULE["alerts"][1])
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples
 from devtools.send.client import Sender
 from devtools.send.load import Volley
-from models.delivery import identify
+from models.delivery import delivery_id
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 from tests.console import platform_hook
@@ -125,7 +125,7 @@ def story(it: Incident) -> Iterator[Step]:
     yield step("status", "status; echo exit code $?")
     yield step("list", "deliveries list --status dead --limit 5")
     yield step("errors", "deliveries errors")
-    yield step("show", f"deliveries show {identify(json.dumps(moved).encode())[:12]}")
+    yield step("show", f"deliveries show {delivery_id(json.dumps(moved).encode())[:12]}")
     yield step("booking", f"bookings show {it.booking}")
     yield step("tail", "events tail --no-follow")
     yield step("rehearsal", "replay --dead --dry-run")

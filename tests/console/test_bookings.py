@@ -7,7 +7,7 @@ from sqlalchemy import update
 
 from devtools.send import samples
 from models.booking import Booking
-from models.delivery import Delivery, identify
+from models.delivery import Delivery, delivery_id
 from models.errors import Permanent
 from models.intervention import Intervention
 from tests.console.keyboard import ask, ask_json
@@ -92,7 +92,7 @@ def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(
     joined = b'{"webhookType":"new_employee","id":"sample-host","email":"host@example.com"}'
     desk.tell(joined)
     timeline = ask_json("bookings", "show", "b1")["timeline"]
-    about = [event["kind"] for event in timeline if event["delivery_id"] == identify(joined)]
+    about = [event["kind"] for event in timeline if event["delivery_id"] == delivery_id(joined)]
     assert about[:2] == ["delivery.received", "booking.linked"]
     assert about[-1] == "delivery.done"
 

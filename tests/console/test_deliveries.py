@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from console.compact import compact
 from devtools.send import samples
-from models.delivery import Delivery, identify
+from models.delivery import Delivery, delivery_id
 from models.intervention import Intervention
 from tests.console.keyboard import BROKEN, ON_SQLITE, SECRETS, ask, ask_json
 from tests.console.terminal import terminal
@@ -24,7 +24,7 @@ def test_a_list_is_newest_first_and_filtered(busy: Desk) -> None:
     ]
     assert listed["next"] is None
     dead = ask_json("deliveries", "list", "--status", "dead", "--error", "not json")["deliveries"]
-    assert [row["id"] for row in dead] == [identify(BROKEN)]
+    assert [row["id"] for row in dead] == [delivery_id(BROKEN)]
     assert dead[0]["last_error"] == "the body is not JSON"
     assert len(ask_json("deliveries", "list", "--booking", "b1", "--user", "4711")["deliveries"]) == 3
     assert len(ask_json("deliveries", "list", "--booking", "unhost")["deliveries"]) == 1
@@ -34,7 +34,7 @@ def test_a_list_in_a_pipe_has_short_ids_and_no_colours(busy: Desk) -> None:
     done = ask("deliveries", "list", "--status", "dead")
     assert done.exit_code == 0
     line = done.stdout.splitlines()[2]
-    assert line.startswith(identify(BROKEN)[:12] + "  ")
+    assert line.startswith(delivery_id(BROKEN)[:12] + "  ")
     assert line.endswith("the body is not JSON")
     assert "\x1b" not in done.stdout
 
@@ -135,20 +135,20 @@ def test_a_delivery_is_shown_with_what_it_changed_and_told(busy: Desk) -> None:
 
 def test_every_failed_try_and_every_act_is_shown(busy: Desk) -> None:
     with busy.office.database.transaction() as session:
-        row = session.get_one(Delivery, identify(BROKEN))
+        row = session.get_one(Delivery, delivery_id(BROKEN))
         Intervention.record(session, "replayed", row, AT, by="somebody", reason="the hook is repaired")
         row.replay(AT)
     busy.work_off()
-    shown = ask_json("deliveries", "show", identify(BROKEN))
+    shown = ask_json("deliveries", "show", delivery_id(BROKEN))
     assert [(row["number"], row["outcome"], row["error"]) for row in shown["failed_attempts"]] == [
         (1, "dead", "the body is not JSON")
     ] * 2
     assert [(row["kind"], row["by"], row["reason"]) for row in shown["interventions"]] == [
         ("replayed", "somebody", "the hook is repaired")
     ]
-    sheet = ask("deliveries", "show", identify(BROKEN)).stdout
+    sheet = ask("deliveries", "show", delivery_id(BROKEN)).stdout
     assert "the hook is repaired" in sheet
-    assert f"python -m console replay {identify(BROKEN)[:12]} --dry-run" in sheet
+    assert f"python -m console replay {delivery_id(BROKEN)[:12]} --dry-run" in sheet
 
 
 def test_no_secret_is_shown_anywhere(busy: Desk) -> None:
@@ -170,7 +170,7 @@ def test_no_secret_is_shown_anywhere(busy: Desk) -> None:
 
 
 def test_a_body_that_is_not_json_is_shown_by_its_beginning(busy: Desk) -> None:
-    shown = ask_json("deliveries", "show", identify(BROKEN))
+    shown = ask_json("deliveries", "show", delivery_id(BROKEN))
     assert shown["body"] is None
     assert shown["body_begins"] == '{"webhookType": "booking_created", "secret": ***, "id": '
     (binary,) = busy.deliver(b"\xff\xfe\x1b[2J" + b"x" * 500)

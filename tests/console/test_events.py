@@ -14,7 +14,7 @@ from console.events import follow_on
 from console.tail import FEW, Tail
 from devtools.send import samples
 from models.delivery import Delivery
-from models.happening import Happening
+from models.happening import TimelineEntry
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.worker.desk import AT, START, Desk
@@ -35,9 +35,9 @@ def read(desk: Desk, tail: Tail, now: datetime) -> list[str | None]:
         return [happening.delivery_id for happening in tail.read(session, now)]
 
 
-def follow(desk: Desk, actions: Iterator[Callable[[], object]], database: Any = None) -> list[Happening]:
+def follow(desk: Desk, actions: Iterator[Callable[[], object]], database: Any = None) -> list[TimelineEntry]:
     """Follows while the actions are done, one between two reads; then Ctrl-C."""
-    told: list[Happening] = []
+    told: list[TimelineEntry] = []
 
     def wait() -> None:
         action = next(actions, None)

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event, update
 
 from console.sentences import sentence
 from devtools.send import samples
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.incident import Incident
 from models.migrate import migrate
 from models.reconciliation import Reconciliation
@@ -318,7 +318,7 @@ def connections_that_only_read() -> Iterator[None]:
 
 
 def test_a_database_that_cannot_be_written_needs_a_person(healthy: Desk) -> None:
-    healthy.office.bell.carry(Letter.of(b"{}", "default", datetime.now(UTC), healthy.office.inbox.vault))
+    healthy.office.bell.carry(NewDelivery.of(b"{}", "default", datetime.now(UTC), healthy.office.inbox.vault))
     with read_only(healthy.office.database), connections_that_only_read():
         code, seen = looked()
         assert code == 1
@@ -335,7 +335,7 @@ def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
     healthy: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for body in (b"{}", b"[]"):
-        healthy.office.bell.carry(Letter.of(body, "default", datetime.now(UTC), healthy.office.inbox.vault))
+        healthy.office.bell.carry(NewDelivery.of(body, "default", datetime.now(UTC), healthy.office.inbox.vault))
     monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/x")
     assert "2 webhooks are in Redis only" in ask("status").stdout
     assert looked()[1]["redis_only"]["count"] == 2
@@ -388,7 +388,7 @@ def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, red
 
 def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Desk, redis_url: str) -> None:
     other = JobQueue(connect(redis_url, "old", "old/0"))
-    other.carry(Letter.of(b"{}", "default", datetime.now(UTC), BodyCipher([])))
+    other.carry(NewDelivery.of(b"{}", "default", datetime.now(UTC), BodyCipher([])))
     [(what, command)] = concerns()
     assert what.startswith("1 webhook rests in the queue old-inbox")
     assert command == "python -m console adopt-queue old-inbox"

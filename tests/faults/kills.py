@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rq.scheduler import SCHEDULER_KEY_TEMPLATE
 
-from models.delivery import identify
+from models.delivery import delivery_id
 from tests.faults.death import POISON
 from tests.faults.outages import SHORT, lose_the_bells
 from tests.faults.scene import Scene
@@ -53,7 +53,7 @@ def deliver_poison(scene: Scene) -> None:
     for number in range(DEADLY):
         scene.pause(0.5, 1.5)
         (body,) = one_more(f"{POISON}-{number}").bodies
-        scene.ledger.deadly.add(identify(body))
+        scene.ledger.deadly.add(delivery_id(body))
         scene.load.post(body)
 
 

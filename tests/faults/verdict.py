@@ -15,7 +15,7 @@ from devtools.send import samples
 from meetergo import events
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery, identify
+from models.delivery import Delivery, delivery_id
 from models.notification import Notification
 from models.retryable import ENDED_ITS_WORKER
 from runtime.database import Database
@@ -121,7 +121,7 @@ def _judge_bookings(
     wrong = {key for key, facts in heard.items() if key not in rows or rows[key].seen() != _replayed(facts, rows[key])}
     wrong |= {key for key in heard if key in rows and changes.get(key) != rows[key].seen()}
     for story in stories:
-        if {identify(body) for body in story.bodies} <= kept and not _ends_well(rows, story):
+        if {delivery_id(body) for body in story.bodies} <= kept and not _ends_well(rows, story):
             wrong.add(story.booking_id)
     wrong |= rows.keys() - heard.keys()
     verdict.wrong = len(wrong)

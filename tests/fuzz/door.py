@@ -12,7 +12,6 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
-from models.delivery import identify
 from models.migrate import migrate
 from models.tables import Delivery
 from receiver.app import create_app
@@ -118,7 +117,7 @@ def _check_acceptance(report: Report, receiver: Guarded, knock: Knock, delivery_
     receiver.kept.add(delivery_id)
     if not knock.may_come_in(receiver.scheme):
         report.violate("accepted what nobody vouched for", (receiver.scheme, knock))
-    if delivery_id != identify(knock.body) or not knock.is_whole():
+    if delivery_id != delivery_id(knock.body) or not knock.is_whole():
         report.violate("accepted other bytes than were sent", (receiver.scheme, knock))
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.migrate import migrate
 from models.notification import Notification
 from models.retryable import ENDED_ITS_WORKER, MAX_CRASHES
@@ -21,7 +21,7 @@ AGE = timedelta(seconds=5)
 
 def deliver(database: Database, *ids: str) -> None:
     with database.transaction() as session:
-        Delivery.accept(session, [Letter(name, "default", EncryptedBody(b"{}", None), NOW) for name in ids])
+        Delivery.accept(session, [NewDelivery(name, "default", EncryptedBody(b"{}", None), NOW) for name in ids])
 
 
 def owe(database: Database, *ids: int) -> None:

@@ -11,7 +11,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from models import endpoint
-from models.delivery import Letter
+from models.delivery import NewDelivery
 from models.installation import default_prefix, origin
 from models.other_queues import Adopted, adopt, left_behind
 from runtime import heartbeat
@@ -79,8 +79,8 @@ def two(redis_url: str, redis: Redis) -> Callable[[str], JobQueue]:
     return bell
 
 
-def letter(number: int = 0) -> Letter:
-    return Letter.of(b'{"n": %d}' % number, "default", NOW, BodyCipher([]))
+def letter(number: int = 0) -> NewDelivery:
+    return NewDelivery.of(b'{"n": %d}' % number, "default", NOW, BodyCipher([]))
 
 
 def everything(bell: JobQueue) -> None:

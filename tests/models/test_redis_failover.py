@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from models.delivery import Letter
+from models.delivery import NewDelivery
 from models.redis_client import CannotServe, connect
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
@@ -25,8 +25,8 @@ def pair(tmp_path: Path) -> Iterator[RedisPair]:
         yield servers
 
 
-def letter() -> Letter:
-    return Letter.of(b"{}", "default", NOW, BodyCipher([]))
+def letter() -> NewDelivery:
+    return NewDelivery.of(b"{}", "default", NOW, BodyCipher([]))
 
 
 def test_what_was_connected_to_a_demoted_server_goes_on_with_its_successor(pair: RedisPair) -> None:

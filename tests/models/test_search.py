@@ -7,13 +7,13 @@ import pytest
 
 from devtools.send import samples
 from models.delivery import Delivery
-from models.search import Search
+from models.search import RowSearch
 from tests.worker.desk import AT, START, Desk, later
 
 
 def found(desk: Desk, **wanted: Any) -> list[str | None]:
     with desk.office.database.reading() as session:
-        return [row.booking_id or row.last_error for row in session.scalars(Search(**wanted).deliveries())]
+        return [row.booking_id or row.last_error for row in session.scalars(RowSearch(**wanted).deliveries())]
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_search_finds_what_it_describes(busy: Desk, wanted: dict[str, Any], ro
 
 def test_notifications_are_found_by_their_news(busy: Desk) -> None:
     with busy.office.database.reading() as session:
-        kinds = [row.kind for row in session.scalars(Search(booking_id="b1").notifications())]
-        cancelled = session.scalars(Search(event="cancelled").notifications()).all()
+        kinds = [row.kind for row in session.scalars(RowSearch(booking_id="b1").notifications())]
+        cancelled = session.scalars(RowSearch(event="cancelled").notifications()).all()
     assert kinds == ["cancelled", "created"]
     assert [row.booking_id for row in cancelled] == ["b1"]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from threading import Event, Lock
 
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from receiver.group_commit import GroupCommit
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -19,8 +19,8 @@ PATIENCE_SECONDS = 20
 ROUNDS = 15
 
 
-def letter(number: int) -> Letter:
-    return Letter.of(f"letter {number}".encode(), "default", NOW, VAULT)
+def letter(number: int) -> NewDelivery:
+    return NewDelivery.of(f"letter {number}".encode(), "default", NOW, VAULT)
 
 
 class Store:
@@ -34,7 +34,7 @@ class Store:
         self.refused: set[str] = set()
         self.at_once = Lock()
 
-    def __call__(self, letters: Sequence[Letter]) -> bool:
+    def __call__(self, letters: Sequence[NewDelivery]) -> bool:
         assert self.at_once.acquire(blocking=False), "two groups at once"
         try:
             self.groups.append([each.id for each in letters])
@@ -98,7 +98,7 @@ def test_a_store_that_raises_leaves_nobody_waiting() -> None:
     store = Store()
     group = GroupCommit(store)
 
-    def breaks(letters: Sequence[Letter]) -> bool:
+    def breaks(letters: Sequence[NewDelivery]) -> bool:
         raise Broken
 
     with kept_while_one_is_stored(group, store, 3) as others:
@@ -120,7 +120,7 @@ def test_in_a_rush_each_letter_is_stored_once_and_each_hears_of_it() -> None:
 def test_two_doors_that_store_the_same_letters_do_not_deadlock(database: Database) -> None:
     dice = random.Random(7)
 
-    def store(letters: Sequence[Letter]) -> None:
+    def store(letters: Sequence[NewDelivery]) -> None:
         with database.plain_transaction() as connection:
             Delivery.accept(connection, letters)
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery, Letter, Source
+from models.delivery import Delivery, NewDelivery, Source
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from worker.services import Office
@@ -29,7 +29,7 @@ class Desk:
             [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies],
         )
         with self.office.database.transaction() as session:
-            letters = [Letter.of(body, "default", now, self.office.inbox.vault, source) for body in raw]
+            letters = [NewDelivery.of(body, "default", now, self.office.inbox.vault, source) for body in raw]
             Delivery.accept(session, letters)
         return [letter.id for letter in letters]
 

@@ -13,10 +13,10 @@ from sqlalchemy import select, update
 
 from devtools.send import samples
 from models.delivery import Delivery
-from models.incident import CALM, TELLING_LEASE, WORTH_TELLING, Incident
+from models.incident import NOTIFYING_LEASE, RESOLVE_AFTER, WORTH_NOTIFYING, Incident
 from models.notification import Notification
 from models.reconciliation import Reconciliation
-from models.stats import survey
+from models.stats import collect_stats
 from runtime.database import Database
 from runtime.queue import QUEUES, JobQueue
 from tests.worker.desk import AT, START, Desk
@@ -165,7 +165,7 @@ def test_what_comes_back_after_its_end_is_told_again(desk: Desk, crew_room: Oper
         desk.work_off()
         check(desk, alerts, hour * 3600)
         repair(desk)
-        check(desk, alerts, hour * 3600 + 15, hour * 3600 + 15 + CALM.total_seconds())
+        check(desk, alerts, hour * 3600 + 15, hour * 3600 + 15 + RESOLVE_AFTER.total_seconds())
     assert len(crew_room.told) == 4
 
 
@@ -203,7 +203,7 @@ def test_an_incident_that_nobody_could_be_told_for_a_day_is_let_be(desk: Desk, c
     repair(desk)
     check(desk, alerts, 15, 90)
     crew_room.answer = 200
-    check(desk, alerts, 15 + WORTH_TELLING.total_seconds())
+    check(desk, alerts, 15 + WORTH_NOTIFYING.total_seconds())
     assert crew_room.told == []
 
 
@@ -240,7 +240,7 @@ def test_who_dies_while_telling_is_replaced_by_the_next_who_looks_after_a_while(
         assert Incident.claim(session, list(alerts.channels), NOW)
     check(desk, alerts, 15, 45)
     assert crew_room.told == []
-    check(desk, alerts, TELLING_LEASE.total_seconds(), 75)
+    check(desk, alerts, NOTIFYING_LEASE.total_seconds(), 75)
     assert len(crew_room.told) == 1
 
 
@@ -281,7 +281,7 @@ def test_two_who_claim_at_the_same_moment_do_not_both_get_it(database: Database)
 def test_without_channels_an_incident_is_kept_for_whoever_asks(desk: Desk) -> None:
     let_die(desk)
     check(desk, alerts_to(), 0)
-    assert survey(desk.office.database, desk.office.bell, NOW).incidents == {"deliveries_dead": NOW}
+    assert collect_stats(desk.office.database, desk.office.bell, NOW).incidents == {"deliveries_dead": NOW}
 
 
 def test_the_log_says_that_something_was_told_and_where_but_not_the_address(

@@ -10,10 +10,10 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
 from models import redis_only
-from models.delivery import Delivery, Letter
-from models.incident import CALM, CALM_AFTER_EVENT, Incident
+from models.delivery import Delivery, NewDelivery
+from models.incident import CALM_AFTER_EVENT, RESOLVE_AFTER, Incident
 from models.redis_only import RedisOnly
-from models.stats import survey
+from models.stats import collect_stats
 from runtime import queue
 from runtime.queue import QUEUES, JobQueue
 from tests.stores import gone, read_only
@@ -53,7 +53,7 @@ def check(office: Office, alerts: Alerts, *seconds: float) -> None:
 
 
 def carry_one(desk: Desk, body: bytes, received_at: datetime = NOW) -> None:
-    desk.office.bell.carry(Letter.of(body, "default", received_at, desk.office.inbox.vault))
+    desk.office.bell.carry(NewDelivery.of(body, "default", received_at, desk.office.inbox.vault))
 
 
 def test_a_database_that_cannot_be_written_is_told_once_and_again_when_it_can(desk: Desk, crew_room: Operators) -> None:
@@ -64,7 +64,7 @@ def test_a_database_that_cannot_be_written_is_told_once_and_again_when_it_can(de
         assert crew_room.subjects() == [READ_ONLY]
         assert "do not restart or empty it" in crew_room.told[0][1]
         assert desk.all(Incident) == []
-    check(desk.office, alerts, 60, 75, 60 + CALM.total_seconds(), 135)
+    check(desk.office, alerts, 60, 75, 60 + RESOLVE_AFTER.total_seconds(), 135)
     assert crew_room.subjects() == [READ_ONLY, WRITABLE]
     assert crew_room.kinds == ["failure", "success"]
     [incident] = desk.all(Incident)
@@ -195,7 +195,7 @@ def test_a_count_that_was_left_behind_is_corrected(desk: Desk, redis: Redis) -> 
     carry_one(desk, b"[]")
     JobQueue(redis).queue("inbox").jobs[0].delete()
     desk.office.bell.drop_gone()
-    held = survey(desk.office.database, desk.office.bell, NOW).redis_only
+    held = collect_stats(desk.office.database, desk.office.bell, NOW).redis_only
     assert held is not None
     assert (held.count, held.oldest) == (1, NOW)
 

@@ -16,7 +16,7 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import IS_OVER, IS_SUPERSEDED, Notification
 from models.platform_user import PlatformUser
-from models.search import Search
+from models.search import RowSearch
 from models.tables import BookingChange
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels import Message
@@ -294,7 +294,7 @@ def die_and_replay(desk: Desk, *bodies: dict[str, Any], **wanted: Any) -> None:
     desk.deliver(*bodies)
     with desk.office.database.transaction() as session:
         session.execute(update(Delivery).values(status="dead", ended_at=datetime.now(UTC)))
-    chosen = select_deliveries(desk.office.inbox, Search().deliveries()).chosen
+    chosen = select_deliveries(desk.office.inbox, RowSearch().deliveries()).chosen
     Repair(desk.office, "x", **wanted).replay(chosen, datetime.now(UTC))
     desk.work_off()
 

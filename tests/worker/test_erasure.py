@@ -16,7 +16,7 @@ from devtools.send import samples
 from models import erasure
 from models.attempt import FailedAttempt
 from models.booking import Booking
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.intervention import Intervention
 from models.notification import Notification
 from models.person import person_called
@@ -203,7 +203,7 @@ def test_what_a_lost_key_hides_is_counted_and_said(open_desk: Callable[..., Desk
 
 def test_what_waits_in_redis_alone_is_said(desk: Desk) -> None:
     desk.tell(created("b1", guest()))
-    desk.office.bell.carry(Letter.of(json.dumps(created("b2", guest())).encode(), "default", AT, BodyCipher([])))
+    desk.office.bell.carry(NewDelivery.of(json.dumps(created("b2", guest())).encode(), "default", AT, BodyCipher([])))
     done = run(JANE)
     assert done.exit_code == 1
     assert "1 webhook in Redis alone: run it again when they are stored" in done.output

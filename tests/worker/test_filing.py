@@ -21,7 +21,7 @@ from models.errors import Permanent, Transient
 from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
 from models.retention import prune
-from models.search import Search
+from models.search import RowSearch
 from models.stats import ROWS
 from runtime import queue
 from runtime.queue import QUEUES, JobQueue, QueueName
@@ -228,7 +228,7 @@ class Redises(RuleBasedStateMachine):
 
     @rule(data=st.data(), works=st.booleans())
     def an_operator_replays(self, data: st.DataObject, works: bool) -> None:
-        chosen = select_deliveries(self.desk.office.inbox, Search(status="dead").deliveries()).chosen
+        chosen = select_deliveries(self.desk.office.inbox, RowSearch(status="dead").deliveries()).chosen
         if chosen:
             Repair(self.desk.office, "x").replay([data.draw(st.sampled_from(chosen))], datetime.now(UTC))
         if works:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue, connect, pack
 from tests.worker.desk import AT, Desk
@@ -13,8 +13,8 @@ from tests.worker.test_refused_jobs import failed, reason, work
 OTHERS = ["sqlite:////elsewhere/inbox.db", "postgresql://inbox@db/staging"]
 
 
-def letter() -> Letter:
-    return Letter.of(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([]))
+def letter() -> NewDelivery:
+    return NewDelivery.of(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([]))
 
 
 @pytest.mark.parametrize("url", OTHERS)

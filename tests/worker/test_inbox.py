@@ -14,7 +14,7 @@ from meetergo.events import BookingEvent
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.claim import Claim
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.errors import Permanent
 from models.incident import Incident
 from models.migrate import migrate
@@ -304,7 +304,7 @@ def test_a_receiver_whose_clock_is_ahead_delays_nothing(desk: Desk, ahead: timed
     inbox = desk.office.inbox
     with desk.office.database.transaction() as session:
         received_at = datetime.now(UTC) + ahead
-        Delivery.accept(session, [Letter.of(json.dumps(CREATED).encode(), "default", received_at, inbox.vault)])
+        Delivery.accept(session, [NewDelivery.of(json.dumps(CREATED).encode(), "default", received_at, inbox.vault)])
     desk.work_off()
     assert [row.status for row in desk.all(Delivery)] == ["done"]
 

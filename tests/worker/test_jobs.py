@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from devtools.send import samples
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.own_job import REFUSAL
 from models.redis_client import origin_of
 from models.retryable import OWN_JOB_GRACE
@@ -29,7 +29,7 @@ from worker.pool import BoxWorker
 KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)
 BROKEN = {"hook": True}
-PACKED = pack(Letter.of(b"{}", "default", AT, BodyCipher([])))
+PACKED = pack(NewDelivery.of(b"{}", "default", AT, BodyCipher([])))
 
 
 def hook_that_may_fail(session: Session, booking: Booking, change: BookingChange) -> None:
@@ -201,14 +201,16 @@ def test_no_job_of_a_failed_row_holds_anything_of_people(sick_desk: Desk, redis:
 def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(open_desk: Callable[..., Desk]) -> None:
     desk = open_desk(body_keys=KEY)
     received_at = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
-    desk.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", received_at, BodyCipher([KEY])))
+    desk.office.bell.carry(
+        NewDelivery.of(b'{"webhookType":"form_submission"}', "default", received_at, BodyCipher([KEY]))
+    )
     run_worker(desk)
     assert [(row.status, row.received_at) for row in desk.all(Delivery)] == [("done", received_at)]
 
 
 def test_a_carried_body_waits_for_the_database(desk: Desk, open_desk: Callable[..., Desk], redis: Redis) -> None:
     away = open_desk(database_url="postgresql://nobody@127.0.0.1:1/nothing")
-    away.office.bell.carry(Letter.of(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([])))
+    away.office.bell.carry(NewDelivery.of(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([])))
     run_worker(away)
     assert len(scheduled(away).get_job_ids()) == 1
     assert not failed(away).get_job_ids()

@@ -18,7 +18,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.errors import Permanent
 from models.notification import Notification
-from models.search import Search
+from models.search import RowSearch
 from runtime.database import Model
 from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
@@ -60,13 +60,13 @@ def repair_of(desk: Desk, **wanted: Any) -> Repair:
     return Repair(desk.office, "the operator", **wanted)
 
 
-def outlook_of(desk: Desk, search: Search | None = None, **wanted: Any) -> Outlook:
-    chosen = select_deliveries(desk.office.inbox, (search or Search()).deliveries()).chosen
+def outlook_of(desk: Desk, search: RowSearch | None = None, **wanted: Any) -> Outlook:
+    chosen = select_deliveries(desk.office.inbox, (search or RowSearch()).deliveries()).chosen
     return rehearse(repair_of(desk, **wanted), chosen)
 
 
-def replay_all(desk: Desk, search: Search | None = None, **wanted: Any) -> None:
-    chosen = select_deliveries(desk.office.inbox, (search or Search()).deliveries()).chosen
+def replay_all(desk: Desk, search: RowSearch | None = None, **wanted: Any) -> None:
+    chosen = select_deliveries(desk.office.inbox, (search or RowSearch()).deliveries()).chosen
     for chunk in chunks(chosen):
         repair_of(desk, **wanted).replay(chunk, datetime.now(UTC))
     desk.work_off()
@@ -104,7 +104,7 @@ def test_a_rehearsal_names_only_the_fields_that_would_change(desk: Desk) -> None
     BROKEN_FOR["bookings"] = EVERYBODY
     desk.tell(MOVED)
     BROKEN_FOR["bookings"] = NOBODY
-    (effect,) = outlook_of(desk, Search(status="dead")).effects
+    (effect,) = outlook_of(desk, RowSearch(status="dead")).effects
     assert not effect.is_new
     assert set(effect.before) == {"starts_at", "ends_at", "as_of"}
 
@@ -154,7 +154,7 @@ def test_bookings_that_an_employee_links_are_told_once(desk: Desk, monkeypatch: 
     desk.tell(EMPLOYED)
     user = desk.add_user(channels=["log:own"])
     monkeypatch.setattr(rehearsal, "LONGEST_BATCH", timedelta(0))
-    events = [Search(event="new_employee"), Search()]
+    events = [RowSearch(event="new_employee"), RowSearch()]
     outlooks = [outlook_of(desk, search) for search in events]
     for outlook in outlooks:
         assert [(effect.booking_id, effect.after) for effect in outlook.effects] == [
@@ -172,7 +172,7 @@ def test_whoever_writes_meanwhile_gets_the_lock_in_time(open_desk: Callable[...,
     desk.work_off()
     desk = open_desk(platform_hook=f"{__name__}:hook_that_takes_its_time")
     with ThreadPoolExecutor(1) as pool:
-        rehearsed = pool.submit(outlook_of, desk, Search(status="dead"))
+        rehearsed = pool.submit(outlook_of, desk, RowSearch(status="dead"))
         written = 0
         while not rehearsed.done():
             desk.deliver(b"%d" % written)
@@ -221,7 +221,7 @@ def test_a_replay_does_what_its_rehearsal_said(open_desk: Callable[..., Desk], r
         BROKEN_FOR["bookings"] = EVERYBODY
         desk.tell(*broken, *([b"not json"] if bad else []))
         BROKEN_FOR["bookings"] = still_broken
-        search = Search(status="dead" if only_dead else None)
+        search = RowSearch(status="dead" if only_dead else None)
         kept = everything(desk.office.database, redis)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(rehearsal, "LONGEST_BATCH", chunk)

@@ -13,7 +13,7 @@ from models.delivery import Delivery
 from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import Notification
-from models.search import Search
+from models.search import RowSearch
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels.log import LogChannel
 from worker.repair import NotDead, Repair, Repaired
@@ -25,7 +25,7 @@ SECRET = "whsec_" + "b2xk" * 11
 
 
 def choose(desk: Desk, **wanted: Any) -> list[Chosen]:
-    return list(select_deliveries(desk.office.inbox, Search(**wanted).deliveries()).chosen)
+    return list(select_deliveries(desk.office.inbox, RowSearch(**wanted).deliveries()).chosen)
 
 
 def replay(desk: Desk, chosen: list[Chosen] | None = None, **wanted: Any) -> Repaired:

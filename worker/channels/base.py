@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from models.booking import NewsKind
+from models.booking import NotificationKind
 from models.errors import Transient
 
 
@@ -31,7 +31,7 @@ class Message:
     """
 
     id: str
-    kind: NewsKind
+    kind: NotificationKind
     booking: dict[str, Any]
     before: dict[str, Any] | None
     host: dict[str, Any] | None

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from models.booking import NewsKind
+from models.booking import NotificationKind
 
 
 @dataclass(frozen=True)
 class Wording:
     """One language. The subjects end with the meeting, as in "Cancelled: Discovery Call with Jane Doe"."""
 
-    subject: Mapping[NewsKind, str]
-    lead: Mapping[NewsKind, str]
+    subject: Mapping[NotificationKind, str]
+    lead: Mapping[NotificationKind, str]
     party: Mapping[str, str]
     hello: str
     meeting: str

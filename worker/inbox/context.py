@@ -13,7 +13,7 @@ from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
 from models.errors import describe
-from models.owners import Owners
+from models.owners import HostResolver
 from models.platform_user import PlatformUser
 
 LINKED_AT_ONCE = 500
@@ -53,7 +53,7 @@ class Ledger:
 
     def __init__(self, session: Session, now: datetime) -> None:
         self.now = now
-        self.owners = Owners(session)
+        self.owners = HostResolver(session)
         self._session = session
         self._bookings: dict[str, Booking] = {}
 
@@ -100,7 +100,7 @@ class Ledger:
         """
         is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
         self._session.flush()
-        self.owners = Owners(self._session)
+        self.owners = HostResolver(self._session)
         linked: set[str] = set()
         for booking_id, booking in self._waiting_for(user):
             change = self._link(booking_id, booking)

@@ -15,9 +15,9 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.causes import Causes
 from models.delivery import Delivery
 from models.errors import Failure, describe
-from models.incident import EVENTS, TELLING_LEASE, Incident, IncidentKind, Told
+from models.incident import EVENTS, NOTIFYING_LEASE, Incident, IncidentKind, IncidentState
 from models.notification import Notification
-from models.stats import Rows, Survey, survey
+from models.stats import RowStats, Stats, collect_stats
 from runtime.database import Database
 from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
@@ -27,30 +27,30 @@ from worker.outbox.planner import fingerprint
 from worker.services import Office
 from worker.settings import AlertSettings
 
-Sign = Callable[[Survey, timedelta], bool | None]
+Sign = Callable[[Stats, timedelta], bool | None]
 
 RESTS_IN_REDIS_FOR = timedelta(seconds=30)
 """A webhook that a worker stores sooner is no incident."""
-TELLING_TIME = TELLING_LEASE / 2
+TELLING_TIME = NOTIFYING_LEASE / 2
 """After this no other channel is told in one check, while other schedules have to be kept from telling the same."""
 
 
-def _waits_too_long(seen: Survey, patience: timedelta) -> bool | None:
+def _waits_too_long(seen: Stats, patience: timedelta) -> bool | None:
     if seen.rows is None:
         return None
     return any(box.oldest_waiting and seen.at - box.oldest_waiting > patience for box in seen.rows.values())
 
 
-def _is_in_redis_only(seen: Survey, patience: timedelta) -> bool | None:
+def _is_in_redis_only(seen: Stats, patience: timedelta) -> bool | None:
     held = seen.redis_only
     return None if held is None else bool(held.oldest and seen.at - held.oldest > RESTS_IN_REDIS_FOR)
 
 
-def _has_no_worker(seen: Survey, patience: timedelta) -> bool | None:
+def _has_no_worker(seen: Stats, patience: timedelta) -> bool | None:
     return None if seen.jobs is None else any(not jobs.workers for jobs in seen.jobs.values())
 
 
-def _of_rows(sign: Callable[[Survey, Mapping[QueueName, Rows]], bool]) -> Sign:
+def _of_rows(sign: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Sign:
     """What only a database that answers can show."""
     return lambda seen, patience: None if seen.rows is None else sign(seen, seen.rows)
 
@@ -109,7 +109,7 @@ class Alerts:
 
     def check(self, office: Office, now: datetime) -> None:
         """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
-        seen = survey(office.database, office.bell, now)
+        seen = collect_stats(office.database, office.bell, now)
         holds = {kind: self._holds(kind, seen) for kind in SIGNS}
         if seen.rows is not None and seen.write_fault is None:
             try:
@@ -122,7 +122,7 @@ class Alerts:
             log.error("database.away", task="alerts")
         self._check_without_table(office, seen, holds)
 
-    def _holds(self, kind: IncidentKind, seen: Survey) -> bool | None:
+    def _holds(self, kind: IncidentKind, seen: Stats) -> bool | None:
         """Whether it is so, and has been for long enough; None if nobody knows, or not yet."""
         shows = SIGNS[kind](seen, self.patience)
         if not shows:
@@ -131,7 +131,7 @@ class Alerts:
         since = self._since.setdefault(kind, seen.at)
         return True if seen.at - since >= LASTS.get(kind, timedelta(0)) else None
 
-    def _check_with_table(self, office: Office, seen: Survey, holds: Mapping[IncidentKind, bool | None]) -> None:
+    def _check_with_table(self, office: Office, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
         now, redis = seen.at, office.bell.redis
         with office.database.transaction() as session:
             self._memory.move_into(session, redis)
@@ -144,7 +144,7 @@ class Alerts:
         with office.database.reading() as session:
             self._memory.remember(session.scalars(select(Incident).where(_is_remembered())))
 
-    def _tell_all(self, office: Office, seen: Survey) -> None:
+    def _tell_all(self, office: Office, seen: Stats) -> None:
         reachable, database, started = list(self.channels), office.database, time.monotonic()
         while claimed := _claim(database, reachable, seen.at + timedelta(seconds=time.monotonic() - started)):
             incident, channel = claimed
@@ -154,7 +154,7 @@ class Alerts:
             if not heard:
                 reachable.remove(channel)
 
-    def _check_without_table(self, office: Office, seen: Survey, holds: Mapping[IncidentKind, bool | None]) -> None:
+    def _check_without_table(self, office: Office, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
         redis, memory = office.bell.redis, self._memory
         with alone(redis) as is_alone:
             if not is_alone:
@@ -167,7 +167,7 @@ class Alerts:
             memory.save(redis)
             self._tell_from_memory(redis, seen)
 
-    def _tell_from_memory(self, redis: "Redis", seen: Survey) -> None:
+    def _tell_from_memory(self, redis: "Redis", seen: Stats) -> None:
         reachable, until = list(self.channels), time.monotonic() + TELLING_TIME.total_seconds()
         for incident, channel in list(self._memory.untold(reachable, seen.at)):
             if channel not in reachable:
@@ -180,7 +180,9 @@ class Alerts:
             if time.monotonic() > until:
                 break
 
-    def _tell(self, incident: Incident, channel: str, seen: Survey, causes: Causes | None = None) -> Told | None:
+    def _tell(
+        self, incident: Incident, channel: str, seen: Stats, causes: Causes | None = None
+    ) -> IncidentState | None:
         words, said = (
             bulletin(incident, seen, seen.at, causes),
             dict(kind=incident.kind, channel=self.channels[channel].name),

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from models.causes import Causes
 from models.incident import Incident, IncidentKind
-from models.stats import Rows, Survey
+from models.stats import RowStats, Stats
 from runtime.queue import QUEUES, QueueName
 
 NAMES: Mapping[QueueName, str] = {"inbox": "deliveries", "outbox": "notifications"}
@@ -28,29 +28,29 @@ class Wording:
     began: str
     over: str
     commands: tuple[str, ...]
-    counted: Callable[[Survey], str] = lambda seen: ""
+    counted: Callable[[Stats], str] = lambda seen: ""
     hint: str | None = None
 
 
-def _dead(box: QueueName) -> Callable[[Survey], str]:
+def _dead(box: QueueName) -> Callable[[Stats], str]:
     return lambda seen: _number(seen.rows[box].dead, box, "is dead", "are dead") if seen.rows else ""
 
 
-def _failing(seen: Survey) -> str:
+def _failing(seen: Stats) -> str:
     return _number(seen.failing.rows, "inbox", "fails again and again", "fail again and again")
 
 
-def _from_future(seen: Survey) -> str:
+def _from_future(seen: Stats) -> str:
     return _number(seen.from_future, "inbox", "was received in the future", "were received in the future")
 
 
-def _redis_only(seen: Survey) -> str:
+def _redis_only(seen: Stats) -> str:
     held = seen.redis_only.count if seen.redis_only else 0
     webhooks = "1 webhook is" if held == 1 else f"{held} webhooks are"
     return f"{webhooks} in Redis only: do not restart or empty it" if held else ""
 
 
-def _waiting(seen: Survey) -> str:
+def _waiting(seen: Stats) -> str:
     """Of the box whose oldest row waits longest."""
     waiting = [(rows.oldest_waiting, box, rows) for box, rows in (seen.rows or {}).items() if rows.oldest_waiting]
     if not waiting:
@@ -59,12 +59,12 @@ def _waiting(seen: Survey) -> str:
     return f"{_number(rows.waiting, box, 'waits', 'wait')}, the oldest for {in_words(seen.at - (oldest or seen.at))}"
 
 
-def _deaths(seen: Survey) -> str:
+def _deaths(seen: Stats) -> str:
     died = [f"{number} at the {box}" for box, number in seen.deaths.items() if number]
     return f"workers died: {', '.join(died)}" if died else ""
 
 
-def _no_worker(seen: Survey) -> str:
+def _no_worker(seen: Stats) -> str:
     alone = [box for box in QUEUES if seen.jobs and not seen.jobs[box].workers]
     return f"no worker works at the {' and the '.join(alone)}" if alone else ""
 
@@ -166,7 +166,7 @@ class Bulletin:
     text: str
 
 
-def bulletin(incident: Incident, seen: Survey, now: datetime, causes: Causes | None = None) -> Bulletin:
+def bulletin(incident: Incident, seen: Stats, now: datetime, causes: Causes | None = None) -> Bulletin:
     """An incident in words: that it began, or that it is over, and how everything is now.
 
     Args:
@@ -196,7 +196,7 @@ def in_words(duration: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def _counts(seen: Survey, now: datetime) -> Iterator[str]:
+def _counts(seen: Stats, now: datetime) -> Iterator[str]:
     if seen.rows:
         yield from (_count(box, seen.rows[box], now) for box in NAMES)
     held = _redis_only(seen)
@@ -204,7 +204,7 @@ def _counts(seen: Survey, now: datetime) -> Iterator[str]:
         yield f"{held[0].upper()}{held[1:]}."
 
 
-def _count(box: QueueName, rows: Rows, now: datetime) -> str:
+def _count(box: QueueName, rows: RowStats, now: datetime) -> str:
     age = f", the oldest for {in_words(now - rows.oldest_waiting)}" if rows.oldest_waiting else ""
     return f"{NAMES[box].capitalize()}: {rows.dead} dead, {rows.waiting} waiting{age}."
 

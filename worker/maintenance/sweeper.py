@@ -14,14 +14,14 @@ from models.employee import Employee
 from models.errors import describe
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.retryable import Todo
+from models.retryable import Retryable
 from runtime.queue import QueueName
 from worker.inbox.context import Ledger
 from worker.recovery import recover_left_over
 from worker.services import Office
 
 OVERDUE_AFTER = timedelta(seconds=10)
-BOXES: dict[QueueName, type[Todo]] = {"inbox": Delivery, "outbox": Notification}
+BOXES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notification}
 
 log = structlog.get_logger()
 

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from models.booking import Booking, BookingChange, NewsKind
+from models.booking import Booking, BookingChange, NotificationKind
 from models.errors import Permanent
 from models.notification import Notification
-from models.owners import Owners
+from models.owners import HostResolver
 from models.platform_user import PlatformUser
 from worker.channels import BrokenChannel, Channel, Message, UnusableChannel, open_channel
 from worker.inbox.context import HostLinked
@@ -56,7 +56,9 @@ class Announcer:
         self._settings = settings
         self._default = {fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
 
-    def owed(self, session: Session, change: BookingChange, owners: Owners | None = None) -> Iterator[dict[str, Any]]:
+    def owed(
+        self, session: Session, change: BookingChange, owners: HostResolver | None = None
+    ) -> Iterator[dict[str, Any]]:
         """What is owed for a change, in this order: those who host no more are told so, then all others.
 
         Args:
@@ -67,7 +69,7 @@ class Announcer:
         Returns:
             Rows for `Notification.owe`.
         """
-        owners, booking, was = owners or Owners(session), change.booking, change.was
+        owners, booking, was = owners or HostResolver(session), change.booking, change.was
         now = self._readers(owners.hosting(booking.host_ids, booking.platform_user_id))
         before = self._readers(owners.hosting(was["host_ids"], was["platform_user_id"])) if was else now
         if was and was["status"] == "confirmed":
@@ -165,7 +167,7 @@ def _add(readers: Readers, mark: str, channel: Channel, host: PlatformUser | Non
         readers.setdefault((mark, str(recipient)), Reader(channel, host))
 
 
-def _kinds(change: BookingChange, reader: Reader, *, is_new: bool) -> Sequence[NewsKind]:
+def _kinds(change: BookingChange, reader: Reader, *, is_new: bool) -> Sequence[NotificationKind]:
     """What a reader is told. Who is linked late is told of all bookings at once: see `welcome`."""
     if is_new:
         is_worth_it = change.booking.status == "confirmed" and change.kind != "linked"
@@ -193,7 +195,7 @@ def _shown(booking: Booking, columns: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(
-    change: BookingChange, kind: NewsKind, key: tuple[str, str], reader: Reader, payload: dict[str, Any]
+    change: BookingChange, kind: NotificationKind, key: tuple[str, str], reader: Reader, payload: dict[str, Any]
 ) -> dict[str, Any]:
     mark, recipient = key
     return Notification.owed(

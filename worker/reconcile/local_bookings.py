@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from models.booking import Booking
-from models.delivery import Delivery, Letter
+from models.delivery import Delivery, NewDelivery
 from models.drift import known_bookings
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -55,7 +55,7 @@ class Books:
         else would try it: what killed it may be repaired.
         """
         letters = [
-            Letter.of(reading.body, self.account, reading.asked_at, self.vault, source="reconcile")
+            NewDelivery.of(reading.body, self.account, reading.asked_at, self.vault, source="reconcile")
             for reading in readings
         ]
         asked_at = {letter.id: letter.received_at for letter in letters}
