@@ -8,13 +8,13 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from receiver import health, routes
 from receiver.async_front import AsyncFront
-from receiver.auth import Gate
-from receiver.breakage import log_breakage
+from receiver.auth import WebhookAuth
+from receiver.breakage import log_unhandled_exception
 from receiver.health import Readiness
-from receiver.ingest import Door
-from receiver.responses import HANG_UP, INTERNAL_ERROR, refusal, response
+from receiver.ingest import Ingest
+from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, rejection, response
 from receiver.settings import ReceiverSettings
-from receiver.webhook import Reception
+from receiver.webhook import WebhookView
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.signed_address import AddressSigner
@@ -29,7 +29,7 @@ class Receiver(Flask):
 
     def log_exception(self, exc_info: Any) -> None:
         """Logs it our way; Flask's own line would hold the path."""
-        log_breakage(exc_info[1])
+        log_unhandled_exception(exc_info[1])
 
 
 def create_app(settings: ReceiverSettings) -> Flask:
@@ -37,13 +37,13 @@ def create_app(settings: ReceiverSettings) -> Flask:
     app = Receiver(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
     database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT, pre_ping=False)
-    door = app.extensions["door"] = Door(database, JobQueue(settings.redis()), settings.vault())
+    door = app.extensions["door"] = Ingest(database, JobQueue(settings.redis()), settings.vault())
     app.extensions["readiness"] = Readiness(database.probe_write, door.bell.redis.ping)
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _refuse)
-    reception = app.extensions["reception"] = Reception(app.wsgi_app, door)
-    app.wsgi_app = app.extensions["gate"] = Gate(  # type: ignore[method-assign] # Flask's way to add middleware
+    reception = app.extensions["reception"] = WebhookView(app.wsgi_app, door)
+    app.wsgi_app = app.extensions["gate"] = WebhookAuth(  # type: ignore[method-assign] # Flask's way to add middleware
         reception,
         AddressSigner(settings.webhook_keys),
         settings.webhook_account,
@@ -52,10 +52,10 @@ def create_app(settings: ReceiverSettings) -> Flask:
         settings.webhook_address_optional,
     )
     if settings.metrics_port:
-        from receiver.metrics import Meter, count  # late: see runtime/metrics_server.py
+        from receiver.metrics import MetricsMiddleware, count  # late: see runtime/metrics_server.py
 
         app.extensions["count"] = count
-        app.wsgi_app = Meter(app.wsgi_app)  # type: ignore[method-assign] # as above
+        app.wsgi_app = MetricsMiddleware(app.wsgi_app)  # type: ignore[method-assign] # as above
     return app
 
 
@@ -82,7 +82,7 @@ def async_front(app: Flask, threads: int) -> AsyncFront:
 def _refuse(error: HTTPException) -> Response:
     allowed = getattr(error, "valid_methods", None)
     reason = INTERNAL_ERROR if isinstance(error, InternalServerError) else (error.name or "refused").lower()
-    headers = dict(HANG_UP)
+    headers = dict(CLOSE_CONNECTION)
     if allowed:
         headers["Allow"] = ", ".join(sorted(allowed))
-    return response(refusal(error.code or 500, reason, headers))
+    return response(rejection(error.code or 500, reason, headers))

@@ -15,13 +15,13 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 
-from receiver.auth import Gate, Refused, is_webhook, stated_length
-from receiver.breakage import log_breakage
+from receiver.auth import Rejected, WebhookAuth, is_webhook_post, stated_length
+from receiver.breakage import log_unhandled_exception
 from receiver.health import READYZ, STORES, Readiness
 from receiver.process import end_with_parent, keep_alive
-from receiver.responses import HANG_UP, INTERNAL_ERROR, Answer, refusal
+from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, Answer, rejection
 from receiver.threads import Threads
-from receiver.webhook import Reception
+from receiver.webhook import WebhookView
 
 BODY_DEADLINE = timedelta(seconds=10)
 """For a whole body, however its sender spreads it."""
@@ -60,8 +60,8 @@ class AsyncFront:
     def __init__(
         self,
         app: WSGIApplication,
-        gate: Gate,
-        reception: Reception,
+        gate: WebhookAuth,
+        reception: WebhookView,
         readiness: Readiness,
         threads: int,
         *,
@@ -88,7 +88,7 @@ class AsyncFront:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """One request."""
         environ = _head(scope)
-        if is_webhook(environ):
+        if is_webhook_post(environ):
             answer = await self._deliver(environ, protocol)
         else:
             answer = await self._ask_flask(scope)
@@ -99,12 +99,12 @@ class AsyncFront:
         try:
             answer = await self._receive(environ, protocol)
             status = answer[0]
-        except Refused as refused:
+        except Rejected as refused:
             status = refused.answer[0]
             return refused.answer
         except Exception as error:
-            log_breakage(error)
-            return refusal(500, INTERNAL_ERROR, HANG_UP)
+            log_unhandled_exception(error)
+            return rejection(500, INTERNAL_ERROR, CLOSE_CONNECTION)
         finally:
             self._count(status, time.perf_counter() - started)
         return answer

@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from email.message import Message
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-from receiver.responses import HANG_UP, Answer, refusal, send
+from receiver.responses import CLOSE_CONNECTION, Answer, rejection, send
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
-ADMITTED = "meetergo_inbox.admitted"
+AUTHENTICATED_REQUEST = "meetergo_inbox.admitted"
 ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"
 
 
 @dataclass(frozen=True)
-class Admitted:
+class AuthenticatedRequest:
     """A body that somebody vouched for.
 
     Attributes:
@@ -36,7 +36,7 @@ class Admitted:
     mark: str | None = None
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The gate stays shut.
 
     Attributes:
@@ -45,11 +45,11 @@ class Refused(Exception):
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
-        self.answer: Answer = refusal(status, reason, HANG_UP)
+        self.answer: Answer = rejection(status, reason, CLOSE_CONNECTION)
 
 
-class Gate:
-    """Stands before the Flask app and puts an `Admitted` into its environment.
+class WebhookAuth:
+    """Stands before the Flask app and puts an `AuthenticatedRequest` into its environment.
 
     Args:
         app: what is behind.
@@ -78,14 +78,14 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Lets a request through, or answers it."""
-        if is_webhook(environ):
+        if is_webhook_post(environ):
             try:
-                environ[ADMITTED] = self.admit(environ, self.check_head(environ))
-            except Refused as refused:
+                environ[AUTHENTICATED_REQUEST] = self.admit(environ, self.check_head(environ))
+            except Rejected as refused:
                 return send(refused.answer, start_response)
         return self._app(environ, start_response)
 
-    def admit(self, environ: WSGIEnvironment, mark: str | None) -> Admitted:
+    def admit(self, environ: WSGIEnvironment, mark: str | None) -> AuthenticatedRequest:
         """Reads the body and checks it, and the signature over it.
 
         Args:
@@ -93,12 +93,12 @@ class Gate:
             mark: what `check_head` returned.
 
         Raises:
-            Refused: the body is not whole, too large, too slow, or not vouched for.
+            Rejected: the body is not whole, too large, too slow, or not vouched for.
         """
         body = self._read(environ, stated_length(environ))
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
-            raise Refused(401, "bad signature")
-        return Admitted(self._account, body, mark)
+            raise Rejected(401, "bad signature")
+        return AuthenticatedRequest(self._account, body, mark)
 
     def check_head(self, environ: WSGIEnvironment) -> str | None:
         """Checks all that can be checked before a byte of the body is read.
@@ -107,18 +107,18 @@ class Gate:
             The mark of the address, if it came by one.
 
         Raises:
-            Refused: with what to answer.
+            Rejected: with what to answer.
         """
         stated = stated_length(environ)
         if stated is not None and stated > self.max_body:
-            raise Refused(413, "body too large")
+            raise Rejected(413, "body too large")
         mark = self._check_address(environ)
         if self._verifier and not self._verifier.could_verify(_headers(environ), datetime.now(UTC)):
-            raise Refused(401, "bad signature")
+            raise Rejected(401, "bad signature")
         if not (_is_identity(environ) and _is_utf8(environ)):
-            raise Refused(415, ENCODING_REFUSAL)
+            raise Rejected(415, ENCODING_REFUSAL)
         if stated is None and not environ.get("wsgi.input_terminated"):
-            raise Refused(411, "length required")
+            raise Rejected(411, "length required")
         return mark
 
     def _check_address(self, environ: WSGIEnvironment) -> str | None:
@@ -127,7 +127,7 @@ class Gate:
         if not rest and self._verifier and self._address_optional:
             return None
         if self._addresses.account(rest.removeprefix("/")) != self._account:
-            raise Refused(404, "not found")
+            raise Rejected(404, "not found")
         return fingerprint_of(path)
 
     def _read(self, environ: WSGIEnvironment, stated: int | None) -> bytes:
@@ -135,19 +135,19 @@ class Gate:
         try:
             body = _read_up_to(environ["wsgi.input"], limit + (stated is None))
         except TimeoutError:
-            raise Refused(408, "body too slow") from None
+            raise Rejected(408, "body too slow") from None
         except OSError:
-            raise Refused(400, "body incomplete") from None
+            raise Rejected(400, "body incomplete") from None
         if len(body) > self.max_body:
-            raise Refused(413, "body too large")
+            raise Rejected(413, "body too large")
         if not body or (stated is not None and len(body) < stated):
-            raise Refused(400, "body empty or incomplete")
+            raise Rejected(400, "body empty or incomplete")
         if stated is None and not _is_whole(body):
-            raise Refused(400, "body empty or incomplete")
+            raise Rejected(400, "body empty or incomplete")
         return body
 
 
-def is_webhook(environ: WSGIEnvironment) -> bool:
+def is_webhook_post(environ: WSGIEnvironment) -> bool:
     """Whether somebody wants to deliver something."""
     path = _path(environ)
     return environ["REQUEST_METHOD"] == "POST" and (path == WEBHOOK_PATH or path.startswith(WEBHOOK_PATH + "/"))
@@ -162,13 +162,13 @@ def stated_length(environ: WSGIEnvironment) -> int | None:
     """How long the body is said to be, in bytes; None if that is not said.
 
     Raises:
-        Refused: it is no number.
+        Rejected: it is no number.
     """
     text = environ.get("CONTENT_LENGTH") or ""
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Refused(400, "bad content length")
+        raise Rejected(400, "bad content length")
     return int(text)
 
 

@@ -7,7 +7,7 @@ import structlog
 log = structlog.get_logger()
 
 
-def log_breakage(error: BaseException) -> None:
+def log_unhandled_exception(error: BaseException) -> None:
     """Logs where it broke, and not what it said: that could hold the secret address, or a body."""
     where = "".join(traceback.format_tb(error.__traceback__))
     log.error("request.failed", error=type(error).__name__, traceback=where)

@@ -9,15 +9,15 @@ from threading import Lock
 
 from flask import Blueprint, Response, current_app, request
 
-from receiver.responses import answer, response
+from receiver.responses import json_response, response
 
 READYZ = "/readyz"
 STORES = "meetergo_inbox.stores"
 OK, FAILING = "ok", "failing"
 FRESH = timedelta(seconds=1)
-"""So long an answer of a store is repeated to whoever asks."""
+"""So long an json_response of a store is repeated to whoever asks."""
 PATIENCE = timedelta(milliseconds=700)
-"""For a store's answer; health checks are to be answered within a second."""
+"""For a store's json_response; health checks are to be answered within a second."""
 
 blueprint = Blueprint("health", __name__)
 
@@ -54,7 +54,7 @@ class Readiness:
 
 
 class Probe:
-    """Asks one store, one asker at a time; whoever else comes waits for the same answer.
+    """Asks one store, one asker at a time; whoever else comes waits for the same json_response.
 
     Args:
         check: raises if the store cannot keep a delivery.
@@ -68,7 +68,7 @@ class Probe:
         self._asked_at = self._answered_at = 0.0
 
     def ask(self) -> "Future[str]":
-        """The answer that is awaited now, or was just given, or will be given to a new question."""
+        """The json_response that is awaited now, or was just given, or will be given to a new question."""
         with self._lock:
             now = time.monotonic()
             if self._asked is None or (self._asked.done() and now - self._answered_at > FRESH.total_seconds()):
@@ -92,7 +92,7 @@ class Probe:
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """The process lives."""
-    return response(answer(200, {"status": "ok"}))
+    return response(json_response(200, {"status": "ok"}))
 
 
 @blueprint.get(READYZ)
@@ -101,4 +101,4 @@ def readyz() -> Response:
     readiness: Readiness = current_app.extensions["readiness"]
     stores = request.environ.get(STORES) or readiness.states()
     can_keep = OK in stores.values()
-    return response(answer(200 if can_keep else 503, {"status": "ready" if can_keep else "not ready", **stores}))
+    return response(json_response(200 if can_keep else 503, {"status": "ready" if can_keep else "not ready", **stores}))

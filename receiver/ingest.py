@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from models.delivery import Delivery, NewDelivery
-from receiver.auth import Admitted
+from receiver.auth import AuthenticatedRequest
 from receiver.group_commit import GroupCommit
-from receiver.ringer import Ringer
+from receiver.ringer import DebouncedTrigger
 from receiver.threads import Threads
 from runtime.cooldown import Cooldown
 from runtime.database import Database
@@ -21,7 +21,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 log = structlog.get_logger()
 
 
-class Door:
+class Ingest:
     """What the door needs: the database, the bell, and the vault that seals what is kept."""
 
     def __init__(self, database: Database, bell: JobQueue, vault: BodyCipher) -> None:
@@ -29,11 +29,11 @@ class Door:
         self.bell = bell
         self._vault = vault
         self._group = GroupCommit(self._store)
-        self._ringer = Ringer(bell, "inbox")
+        self._ringer = DebouncedTrigger(bell, "inbox")
         self._respite = Cooldown()
         self._noted: dict[str, datetime] = {}
 
-    def accept(self, admitted: Admitted, now: datetime) -> str:
+    def accept(self, admitted: AuthenticatedRequest, now: datetime) -> str:
         """Keeps a body, in the database or else in the queue.
 
         Returns:
@@ -46,7 +46,7 @@ class Door:
         self._finish(letter, self._group.keep(letter), admitted.mark, now)
         return letter.id
 
-    async def accept_in(self, threads: Threads, admitted: Admitted, now: datetime) -> str:
+    async def accept_in(self, threads: Threads, admitted: AuthenticatedRequest, now: datetime) -> str:
         """The same from an event loop: the stores are waited for in these threads."""
         letter = NewDelivery.of(admitted.body, admitted.account, now, self._vault)
         is_kept = await self._group.keep_in(threads, letter)

@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from prometheus_client import Counter, Histogram
 
-from receiver.auth import is_webhook
+from receiver.auth import is_webhook_post
 
 ACCEPTED = Counter("meetergo_inbox_deliveries_accepted", "Webhooks that were kept and answered with 200.")
 REFUSED = Counter("meetergo_inbox_deliveries_refused", "Webhooks that were not kept, by reason.", ["reason"])
@@ -34,7 +34,7 @@ OTHER = "other"
 log = structlog.get_logger()
 
 
-class Meter:
+class MetricsMiddleware:
     """Stands before the gate.
 
     Args:
@@ -48,7 +48,7 @@ class Meter:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Lets every request through as it is."""
-        if not is_webhook(environ):
+        if not is_webhook_post(environ):
             return self._app(environ, start_response)
         status, started = 500, time.perf_counter()
 

@@ -1,4 +1,4 @@
-"""Answers: small JSON bodies. A refusal says why in a few words that tell an attacker nothing."""
+"""Answers: small JSON bodies. A rejection says why in a few words that tell an attacker nothing."""
 
 import json
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from flask import Response
 JSON = "application/json"
 ALWAYS = (("Content-Type", JSON), ("Cache-Control", "no-store"))
 """Nobody keeps our answers."""
-HANG_UP = {"Connection": "close"}
+CLOSE_CONNECTION = {"Connection": "close"}
 """With a body unread the server hangs up: unless that is said, the sender's next request meets a closed line."""
 INTERNAL_ERROR = "internal error"
 
@@ -18,31 +18,31 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 """Status, headers, body."""
 
 
-def answer(status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> Answer:
-    """A JSON answer."""
+def json_response(status: int, body: dict[str, str], headers: dict[str, str] | None = None) -> Answer:
+    """A JSON json_response."""
     text = json.dumps(body, separators=(",", ":")).encode()
     return status, [("Content-Length", str(len(text))), *ALWAYS, *(headers or {}).items()], text
 
 
-def refusal(status: int, reason: str, headers: dict[str, str] | None = None) -> Answer:
+def rejection(status: int, reason: str, headers: dict[str, str] | None = None) -> Answer:
     """A 4xx means go away; a 503 means come back."""
-    return answer(status, {"status": "refused", "reason": reason}, headers)
+    return json_response(status, {"status": "refused", "reason": reason}, headers)
 
 
 def accepted(delivery_id: str) -> Answer:
-    """The answer to a delivery that is kept."""
+    """The json_response to a delivery that is kept."""
     body = b'{"status":"accepted","delivery":"%b"}' % delivery_id.encode()
     return 200, [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *ALWAYS], body
 
 
 def response(answered: Answer) -> Response:
-    """An answer as Flask wants it."""
+    """An json_response as Flask wants it."""
     status, headers, body = answered
     return Response(body, status, headers)
 
 
 def send(answered: Answer, start_response: StartResponse) -> Iterable[bytes]:
-    """An answer to a WSGI server."""
+    """An json_response to a WSGI server."""
     status, headers, body = answered
     start_response(f"{status} {HTTPStatus(status).phrase}", headers)
     return [body]

@@ -6,11 +6,11 @@ from threading import Lock, Timer
 
 from runtime.queue import JobQueue, QueueName
 
-REST = timedelta(milliseconds=20)
+MIN_INTERVAL = timedelta(milliseconds=20)
 """Between two rings, and so the longest that a worker hears of a delivery later."""
 
 
-class Ringer:
+class DebouncedTrigger:
     """Rings after commits.
 
     Args:
@@ -19,7 +19,7 @@ class Ringer:
         rest: between two rings.
     """
 
-    def __init__(self, bell: JobQueue, box: QueueName, rest: timedelta = REST) -> None:
+    def __init__(self, bell: JobQueue, box: QueueName, rest: timedelta = MIN_INTERVAL) -> None:
         self._bell, self._box, self._rest = bell, box, rest.total_seconds()
         self._lock = Lock()
         self._last = -self._rest

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 
 
-def wake_without_interrupting() -> None:
+def use_batch_scheduling() -> None:
     """A woken thread waits for its turn: interrupting who woke it, it would only find Python's lock taken.
 
     Linux calls it SCHED_BATCH, and a busy door answers more with it: see the last rung of the ladder in

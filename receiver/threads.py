@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from receiver.breakage import log_breakage
+from receiver.breakage import log_unhandled_exception
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Threads:
             try:
                 call()
             except Exception as error:
-                log_breakage(error)
+                log_unhandled_exception(error)
 
     def _run(self, end: "asyncio.Future[Any]", call: Callable[..., Any], arguments: tuple[object, ...]) -> None:
         try:

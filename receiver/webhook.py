@@ -10,18 +10,18 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 import structlog
 from redis.exceptions import RedisError
 
-from receiver.auth import ADMITTED, Admitted
-from receiver.breakage import log_breakage
-from receiver.ingest import Door
-from receiver.responses import HANG_UP, INTERNAL_ERROR, Answer, accepted, refusal, send
+from receiver.auth import AUTHENTICATED_REQUEST, AuthenticatedRequest
+from receiver.breakage import log_unhandled_exception
+from receiver.ingest import Ingest
+from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, Answer, accepted, rejection, send
 from receiver.threads import Threads
 
-COME_BACK_AFTER = timedelta(seconds=30)
+RETRY_AFTER = timedelta(seconds=30)
 
 log = structlog.get_logger()
 
 
-class Reception:
+class WebhookView:
     """Stands between the gate and the Flask app.
 
     Args:
@@ -29,25 +29,25 @@ class Reception:
         door: keeps deliveries.
     """
 
-    def __init__(self, app: WSGIApplication, door: Door) -> None:
+    def __init__(self, app: WSGIApplication, door: Ingest) -> None:
         self._app = app
         self._door = door
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers a delivery; passes on what is none."""
-        admitted = environ.get(ADMITTED)
+        admitted = environ.get(AUTHENTICATED_REQUEST)
         if admitted is None:
             return self._app(environ, start_response)
         return send(self._receive(admitted), start_response)
 
-    async def receive(self, admitted: Admitted, threads: Threads) -> Answer:
+    async def receive(self, admitted: AuthenticatedRequest, threads: Threads) -> Answer:
         """Answers a delivery from an event loop; what has to wait for a store does so in a thread."""
         try:
             return _acknowledged(await self._door.accept_in(threads, admitted, datetime.now(UTC)))
         except Exception as error:
             return _failed(error)
 
-    def _receive(self, admitted: Admitted) -> Answer:
+    def _receive(self, admitted: AuthenticatedRequest) -> Answer:
         try:
             return _acknowledged(self._door.accept(admitted, datetime.now(UTC)))
         except Exception as error:
@@ -62,7 +62,7 @@ def _acknowledged(delivery_id: str) -> Answer:
 
 def _failed(error: Exception) -> Answer:
     if isinstance(error, RedisError):
-        retry = {"Retry-After": str(int(COME_BACK_AFTER.total_seconds()))}
-        return refusal(503, "nothing can keep this now, come back later", retry)
-    log_breakage(error)
-    return refusal(500, INTERNAL_ERROR, HANG_UP)
+        retry = {"Retry-After": str(int(RETRY_AFTER.total_seconds()))}
+        return rejection(503, "nothing can keep this now, come back later", retry)
+    log_unhandled_exception(error)
+    return rejection(500, INTERNAL_ERROR, CLOSE_CONNECTION)

@@ -4,12 +4,12 @@ import gc
 
 from models.parent import stop_with_parent
 from receiver.app import create_app
-from receiver.scheduling import wake_without_interrupting
+from receiver.scheduling import use_batch_scheduling
 from receiver.settings import ReceiverSettings
 from runtime.logs import configure
 
 configure()
 stop_with_parent()
-wake_without_interrupting()
+use_batch_scheduling()
 app = create_app(ReceiverSettings.load())
 gc.freeze()  # what was imported stays: the collector need not look at it again and again

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from receiver.auth import Gate
+from receiver.auth import WebhookAuth
 from runtime.signatures import Verifier
 from runtime.signed_address import AddressSigner
 from tests.fuzz.door import fuzz_door
@@ -44,10 +44,10 @@ def test_a_verifier_that_raises_or_believes_is_noticed(monkeypatch: pytest.Monke
 
 
 def test_a_gate_that_stands_open_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> None:
-    def let_in(self: Gate, environ: object) -> None:
+    def let_in(self: WebhookAuth, environ: object) -> None:
         """No check of the address."""
 
-    monkeypatch.setattr(Gate, "_check_address", let_in)
+    monkeypatch.setattr(WebhookAuth, "_check_address", let_in)
     assert "accepted what nobody vouched for" in str(fuzz_door(SEED, 200, tmp_path, redis_url).violations)
 
 

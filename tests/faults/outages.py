@@ -3,7 +3,7 @@
 import signal
 import time
 
-from receiver.ringer import REST as RING_REST
+from receiver.ringer import MIN_INTERVAL as RING_REST
 from tests.faults.databases import Postgresql, Sqlite
 from tests.faults.scene import Scene
 

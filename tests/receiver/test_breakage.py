@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from structlog.testing import capture_logs
 
-from receiver.auth import Admitted
+from receiver.auth import AuthenticatedRequest
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 
@@ -14,7 +14,7 @@ BODY = payload("booking_created")
 TOKEN = ADDRESS.rpartition("/")[2]
 
 
-def accept(admitted: Admitted, now: Any) -> NoReturn:
+def accept(admitted: AuthenticatedRequest, now: Any) -> NoReturn:
     """Raises what quotes everything that must not be told."""
     raise RuntimeError(f"{ADDRESS} {admitted.body!r}")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 
-from receiver.ringer import REST
+from receiver.ringer import MIN_INTERVAL
 from tests.counting import RedisProxy, counted, redis_proxy
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
@@ -62,7 +62,7 @@ def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) ->
 def _cost(
     app: Flask, proxy: RedisProxy, booking: str, address: str = ADDRESS, status: int = 200
 ) -> tuple[int, int, int]:
-    time.sleep(REST.total_seconds())
+    time.sleep(MIN_INTERVAL.total_seconds())
     with counted(proxy) as count:
         assert _post(app, booking, address) == status
     return count.figures

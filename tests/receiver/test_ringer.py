@@ -4,7 +4,7 @@ import threading
 import time
 from datetime import timedelta
 
-from receiver.ringer import Ringer
+from receiver.ringer import DebouncedTrigger
 from runtime.queue import QueueName
 
 PATIENCE_SECONDS = 20
@@ -24,13 +24,13 @@ class Bell:
 
 def test_one_alone_rings_before_it_returns() -> None:
     bell = Bell()
-    Ringer(bell, "inbox").ring()  # type: ignore[arg-type]
+    DebouncedTrigger(bell, "inbox").ring()  # type: ignore[arg-type]
     assert bell.rung == ["inbox"]
 
 
 def test_those_who_come_in_a_rush_share_one_ring_that_comes_after_all_of_them() -> None:
     bell = Bell()
-    ringer = Ringer(bell, "inbox", LONG)  # type: ignore[arg-type]
+    ringer = DebouncedTrigger(bell, "inbox", LONG)  # type: ignore[arg-type]
     for _ in range(50):
         ringer.ring()
     assert len(bell.rung) == 1
@@ -48,7 +48,7 @@ def test_who_commits_while_the_bell_is_ringing_is_rung_for_again() -> None:
             return super().ring(box)
 
     bell = SlowBell()
-    ringer = Ringer(bell, "inbox", timedelta(milliseconds=1))  # type: ignore[arg-type]
+    ringer = DebouncedTrigger(bell, "inbox", timedelta(milliseconds=1))  # type: ignore[arg-type]
     first = threading.Thread(target=ringer.ring)
     first.start()
     assert entered.wait(PATIENCE_SECONDS)
@@ -64,7 +64,7 @@ def test_who_commits_while_the_bell_is_ringing_is_rung_for_again() -> None:
 
 def test_after_the_rest_it_rings_at_once_again() -> None:
     bell = Bell()
-    ringer = Ringer(bell, "inbox", timedelta(0))  # type: ignore[arg-type]
+    ringer = DebouncedTrigger(bell, "inbox", timedelta(0))  # type: ignore[arg-type]
     for _ in range(3):
         ringer.ring()
     assert len(bell.rung) == 3

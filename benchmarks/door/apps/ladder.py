@@ -15,8 +15,8 @@ from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it 
 from models.delivery import Delivery
 from receiver.app import async_front, create_app
 from receiver.async_front import AsyncFront, environ_of, run_wsgi
-from receiver.auth import Admitted, Gate
-from receiver.scheduling import wake_without_interrupting
+from receiver.auth import AuthenticatedRequest, WebhookAuth
+from receiver.scheduling import use_batch_scheduling
 from receiver.settings import ReceiverSettings
 from receiver.threads import Threads
 from runtime.logs import configure
@@ -51,7 +51,7 @@ class InThreads:
 class Unstored:
     """In place of the reception: keeps nothing."""
 
-    async def receive(self, _admitted: Admitted, _threads: Threads) -> Any:
+    async def receive(self, _admitted: AuthenticatedRequest, _threads: Threads) -> Any:
         """OK."""
         return OK
 
@@ -72,7 +72,7 @@ def gate() -> object:
     """The server, and the receiver's own gate: the address is verified, and the body read."""
     settings = ReceiverSettings.load()
     app = create_app(settings)
-    gate = Gate(
+    gate = WebhookAuth(
         app.wsgi_app,
         AddressSigner(settings.webhook_keys),
         settings.webhook_account,
@@ -109,7 +109,7 @@ def log() -> object:
 
 def patience() -> object:
     """And woken threads wait for their turn: this is the receiver."""
-    wake_without_interrupting()
+    use_batch_scheduling()
     return log()
 
 
