@@ -11,8 +11,8 @@ from sqlalchemy import select
 from console.pace import Pace
 from models.delivery import Delivery
 from runtime.stop import Stop
-from worker.repair import Repair
-from worker.selection import PAGE, Chosen, chunks
+from worker.repair import ReplayService
+from worker.selection import PAGE, SelectedDelivery, chunks
 
 LOOK_EVERY_SECONDS = 0.5
 
@@ -33,7 +33,7 @@ class Bulk:
         heard: whether Redis heard of all.
     """
 
-    repair: Repair
+    repair: ReplayService
     pace: Pace
     stop: Stop
     replayed: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Bulk:
     left: int = 0
     heard: bool = True
 
-    def replay(self, chosen: Sequence[Chosen], advance: Advance) -> None:
+    def replay(self, chosen: Sequence[SelectedDelivery], advance: Advance) -> None:
         """Replays all, or what it gets to before somebody asks to stop; each chunk is committed by itself."""
         for chunk in chunks(chosen, self.pace.chunk):
             self.pace.wait_for(len(chunk))

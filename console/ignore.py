@@ -17,7 +17,7 @@ from console.wording import count
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
-from worker.repair import NotDead, Repair, Repaired
+from worker.repair import NotDead, ReplayResult, ReplayService
 from worker.selection import CHUNK
 
 REASON = click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
@@ -43,7 +43,14 @@ def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as
         with office.database.reading() as session:
             query = _search(session, chosen).deliveries().with_only_columns(Delivery.id).order_by(None)
             found = known_ids.delivery_ids(session, ids) if ids else session.scalars(query).all()
-        _ignore(Repair(office, by, reason), found, "delivery", Repair.ignore, as_json=as_json, asks=not (ids or yes))
+        _ignore(
+            ReplayService(office, by, reason),
+            found,
+            "delivery",
+            ReplayService.ignore,
+            as_json=as_json,
+            asks=not (ids or yes),
+        )
 
 
 @click.command("ignore")
@@ -67,8 +74,8 @@ def ignore_notifications(
             query = _search(session, chosen).notifications().with_only_columns(Notification.id).order_by(None)
             named = [known_ids.find_notification(session, each).id for each in ids]
             found = named or session.scalars(query).all()
-        repair = Repair(office, by, reason)
-        close = Repair.ignore_notifications
+        repair = ReplayService(office, by, reason)
+        close = ReplayService.ignore_notifications
         _ignore(repair, found, "notification", close, as_json=as_json, asks=not (ids or yes))
 
 
@@ -86,10 +93,10 @@ def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
 
 
 def _ignore(
-    repair: Repair,
+    repair: ReplayService,
     found: Sequence[Any],
     what: str,
-    close: Callable[[Repair, Sequence[Any], datetime], Repaired],
+    close: Callable[[ReplayService, Sequence[Any], datetime], ReplayResult],
     *,
     as_json: bool,
     asks: bool,

@@ -9,9 +9,9 @@ import click
 
 from console.sentences import StoreError, sentence
 from runtime import logs
-from worker.services import Office, open_office
+from worker.services import Services, build_services
 from worker.settings import WorkerSettings
-from worker.start import or_exit
+from worker.start import exit_on_bad_setting
 
 
 def login_name() -> str:
@@ -32,13 +32,13 @@ def signed(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def operators_office() -> Iterator[Office]:
+def operators_office() -> Iterator[Services]:
     """The worker's office, for one command. What goes wrong with a store is a sentence."""
     logs.configure()
     logs.silence()  # what there is to say, the command prints
     settings = WorkerSettings.load()
     _ = settings.existing_database_url
-    office = or_exit(lambda: open_office(settings))
+    office = exit_on_bad_setting(lambda: build_services(settings))
     try:
         yield office
     except StoreError as error:

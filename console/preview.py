@@ -12,7 +12,7 @@ from rich.table import Table
 from console import changes
 from console.masking import masked, masked_text
 from console.wording import count, safe, short
-from worker.outlook import Effect, News, Outlook, Verdict
+from worker.outlook import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
 
 IN_DETAIL = 10
 IN_FULL = 3
@@ -23,7 +23,7 @@ ID_SHOWN = 8
 NOTHING_NEW = "what it says is known already"
 
 
-def show(console: Console, outlook: Outlook) -> None:
+def show(console: Console, outlook: DryRunReport) -> None:
     """Prints the first bookings, then, where it is seen last, the totals and why some would fail again."""
     effects = {effect.booking_id: effect for effect in outlook.effects}
     bookings = list(dict.fromkeys([*effects, *(told.booking_id for told in outlook.news)]))
@@ -41,7 +41,7 @@ def show(console: Console, outlook: Outlook) -> None:
     console.print(_totals(outlook))
 
 
-def as_json(outlook: Outlook) -> dict[str, Any]:
+def as_json(outlook: DryRunReport) -> dict[str, Any]:
     """Everything, with times in ISO 8601."""
     return {
         "deliveries": [_verdict(verdict) for verdict in outlook.verdicts],
@@ -50,7 +50,7 @@ def as_json(outlook: Outlook) -> dict[str, Any]:
     }
 
 
-def _totals(outlook: Outlook) -> Table:
+def _totals(outlook: DryRunReport) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", min_width=5)
     table.add_column(overflow="fold")
@@ -70,9 +70,9 @@ def _totals(outlook: Outlook) -> Table:
     return table
 
 
-def _failing(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
+def _failing(verdicts: Sequence[DeliveryOutcome]) -> Iterator[tuple[str, str]]:
     """Each error with its number, and the first delivery that has it."""
-    ways: dict[tuple[str, str], list[Verdict]] = {}
+    ways: dict[tuple[str, str], list[DeliveryOutcome]] = {}
     for verdict in verdicts:
         ways.setdefault((verdict.status, verdict.error or ""), []).append(verdict)
     by_number = sorted(ways.items(), key=lambda way: -len(way[1]))
@@ -85,7 +85,7 @@ def _failing(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, str]]:
         yield str(others), "failing for other reasons: --json shows all"
 
 
-def _title(booking_id: str, effect: Effect | None, verdicts: Sequence[Verdict]) -> str:
+def _title(booking_id: str, effect: BookingDiff | None, verdicts: Sequence[DeliveryOutcome]) -> str:
     number = sum(verdict.delivery.booking_id == booking_id for verdict in verdicts)
     marks = ["new"] if effect and effect.is_new else []
     marks += [f"{number} deliveries"] if number > 1 else []
@@ -93,7 +93,7 @@ def _title(booking_id: str, effect: Effect | None, verdicts: Sequence[Verdict]) 
     return f"[bold]{safe(booking_id)}[/]{aside}"
 
 
-def _detail(effect: Effect | None, news: Sequence[News]) -> Table:
+def _detail(effect: BookingDiff | None, news: Sequence[NotificationPreview]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=20)
     table.add_column(overflow="fold")
@@ -104,7 +104,7 @@ def _detail(effect: Effect | None, news: Sequence[News]) -> Table:
     return table
 
 
-def _changes(effect: Effect) -> Iterator[tuple[str, str]]:
+def _changes(effect: BookingDiff) -> Iterator[tuple[str, str]]:
     for name, after in effect.after.items():
         if not effect.is_new:
             pair = changes.pair(name, masked(effect.before[name]), masked(after))
@@ -113,7 +113,7 @@ def _changes(effect: Effect) -> Iterator[tuple[str, str]]:
             yield name, escape(changes.column(name, masked(after)))
 
 
-def _lines(bookings: Sequence[str], effects: Mapping[str, Effect], outlook: Outlook) -> Table:
+def _lines(bookings: Sequence[str], effects: Mapping[str, BookingDiff], outlook: DryRunReport) -> Table:
     """One booking a line."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for folds in (False, False, True, True):
@@ -127,7 +127,7 @@ def _lines(bookings: Sequence[str], effects: Mapping[str, Effect], outlook: Outl
     return table
 
 
-def _in_a_line(effect: Effect) -> str:
+def _in_a_line(effect: BookingDiff) -> str:
     if effect.is_new:
         known = {name: changes.column(name, masked(effect.after[name])) for name in TELLING if effect.after.get(name)}
         return ", ".join(words.removesuffix(":00") if name == "starts_at" else words for name, words in known.items())
@@ -137,11 +137,11 @@ def _in_a_line(effect: Effect) -> str:
     )
 
 
-def _of(booking_id: str, news: Sequence[News]) -> list[News]:
+def _of(booking_id: str, news: Sequence[NotificationPreview]) -> list[NotificationPreview]:
     return [told for told in news if told.booking_id == booking_id]
 
 
-def _told(news: Sequence[News]) -> Mapping[str, list[str]]:
+def _told(news: Sequence[NotificationPreview]) -> Mapping[str, list[str]]:
     told: dict[str, list[str]] = {}
     for each in news:
         way = each.channel if each.recipient == each.channel else f"{each.channel} to {each.recipient}"
@@ -153,7 +153,7 @@ def _again(again: bool) -> str:
     return " (once more)" if again else ""
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(verdict: DeliveryOutcome) -> dict[str, Any]:
     chosen = verdict.delivery
     return {
         "id": chosen.id,

@@ -21,8 +21,8 @@ from models.drift import Drift
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.queue import JobQueue
-from worker.reconcile.lock import Taken
-from worker.reconcile.report import Findings
+from worker.reconcile.lock import AlreadyRunning
+from worker.reconcile.report import ReconcileReport
 from worker.reconcile.runner import open_reconciler
 from worker.settings import ReconcileSettings
 
@@ -52,7 +52,7 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     sys.exit(0 if findings.is_clean else 1)
 
 
-def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> Findings:
+def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> ReconcileReport:
     database, bell = Database(settings.existing_database_url), JobQueue(settings.redis())
     try:
         if user is not None:
@@ -87,7 +87,7 @@ def _progress() -> Iterator[Told]:
 def _failures_in_a_sentence() -> Iterator[None]:
     try:
         yield
-    except Taken:
+    except AlreadyRunning:
         raise click.ClickException("another reconciliation is at it just now: wait until it is done") from None
     except ApiError as error:
         raise click.ClickException(str(error)) from None
@@ -97,7 +97,7 @@ def _failures_in_a_sentence() -> Iterator[None]:
         raise click.ClickException(f"the database does not answer ({type(error).__name__})") from None
 
 
-def _show(findings: Findings, is_dry: bool, terminal: Console) -> None:
+def _show(findings: ReconcileReport, is_dry: bool, terminal: Console) -> None:
     if findings.drifts:
         terminal.print(_table(findings.drifts[:MOST_SHOWN]))
     if len(findings.drifts) > MOST_SHOWN:
@@ -137,7 +137,7 @@ def _told(value: Any) -> str:
         return str(value)
 
 
-def _summary(findings: Findings, is_dry: bool) -> str:
+def _summary(findings: ReconcileReport, is_dry: bool) -> str:
     read = f"{findings.appointments} appointments of {findings.hosts} hosts read"
     if not findings.drifts:
         return f"{read}: nothing differs."
@@ -145,7 +145,7 @@ def _summary(findings: Findings, is_dry: bool) -> str:
     return f"{read}: {len(findings.drifts)} differ and {repair}."
 
 
-def _as_json(findings: Findings) -> dict[str, Any]:
+def _as_json(findings: ReconcileReport) -> dict[str, Any]:
     return {
         **findings.summary(),
         "stopped": findings.stopped,

@@ -23,9 +23,9 @@ from models.drift import drift
 from runtime import heartbeat
 from runtime.database import Database
 from runtime.queue import JobQueue
-from worker.inbox.cancel_check import Confirmation
-from worker.reconcile.local_bookings import Books
-from worker.reconcile.synthetic_delivery import Reading
+from worker.inbox.cancel_check import CancelCheck
+from worker.reconcile.local_bookings import LocalBookings
+from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ReconcileSettings
 
 PATIENCE = timedelta(seconds=30)
@@ -90,8 +90,8 @@ class Refresher:
         patience: how long the worker has.
     """
 
-    books: Books
-    confirmation: Confirmation
+    books: LocalBookings
+    confirmation: CancelCheck
     clock: Callable[[], datetime]
     patience: timedelta = PATIENCE
 
@@ -120,7 +120,7 @@ class Refresher:
             appointment = self.confirmation.diary(known.host_ids if known else ()).one(booking_id)
             if appointment is None:
                 return Refreshed(booking_id, problem=UNKNOWN)
-            reading = Reading(appointment, asked_at, known, settled=timedelta(0))
+            reading = SyntheticDelivery(appointment, asked_at, known, settled=timedelta(0))
             differs = drift(known, reading.event)
         except Unauthorised:
             raise
@@ -183,8 +183,8 @@ def _opened(settings: ReconcileSettings) -> Iterator[Refresher]:
     bell = JobQueue(redis)
     try:
         with settings.provider(redis) as client:
-            confirmation = Confirmation(client, settings.meetergo_api_user)
-            books = Books(database, bell, settings.vault(), settings.webhook_account)
+            confirmation = CancelCheck(client, settings.meetergo_api_user)
+            books = LocalBookings(database, bell, settings.vault(), settings.webhook_account)
             yield Refresher(books, confirmation, lambda: datetime.now(UTC))
     finally:
         database.close()

@@ -21,11 +21,11 @@ from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
 from console.wording import count
 from models.delivery import Delivery
 from runtime import heartbeat
-from worker.outlook import Outlook
-from worker.rehearsal import rehearse
-from worker.repair import Repair
-from worker.selection import Chosen, Selection, select_deliveries
-from worker.services import Office
+from worker.outlook import DryRunReport
+from worker.rehearsal import dry_run
+from worker.repair import ReplayService
+from worker.selection import SelectedDelivery, Selection, select_deliveries
+from worker.services import Services
 
 
 @click.command()
@@ -67,7 +67,7 @@ def replay(
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
     console, exit_code = Console(quiet=as_json, highlight=False), 0
     with operators_office() as office:
-        repair = Repair(office, by, reason, tells_again=notify, superseded=superseded)
+        repair = ReplayService(office, by, reason, tells_again=notify, superseded=superseded)
         selection = _selection(office, ids, chosen | ({"status": "dead"} if dead else {}), limit)
         outlook = _rehearsed(repair, selection.chosen)
         _show(console, selection, outlook)
@@ -99,7 +99,7 @@ def must_be_meant(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> Non
         raise click.UsageError(f"--dead and --status {chosen['status']} exclude each other")
 
 
-def _selection(office: Office, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:
+def _selection(office: Services, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:
     query: Select[Any] = search_for(**chosen).deliveries()
     if ids:
         with office.database.reading() as session:
@@ -107,16 +107,16 @@ def _selection(office: Office, ids: Sequence[str], chosen: dict[str, Any], limit
     return select_deliveries(office.inbox, query, limit)
 
 
-def _rehearsed(repair: Repair, chosen: Sequence[Chosen]) -> Outlook:
+def _rehearsed(repair: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:
     try:
         with progress("Rehearsing", len(chosen)) as advance:
-            return rehearse(repair, chosen, advance)
+            return dry_run(repair, chosen, advance)
     except KeyboardInterrupt:
         click.echo("Stopped. Nothing was replayed.", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
-def _show(console: Console, selection: Selection, outlook: Outlook) -> None:
+def _show(console: Console, selection: Selection, outlook: DryRunReport) -> None:
     if selection.waiting:
         console.print(f"{_deliveries(selection.waiting)} left alone: pending and due, so a worker handles them anyway.")
     if selection.erased:
@@ -128,7 +128,7 @@ def _show(console: Console, selection: Selection, outlook: Outlook) -> None:
 
 
 def _carry_out(
-    console: Console, repair: Repair, chosen: Sequence[Chosen], rate: float | None, wait: bool
+    console: Console, repair: ReplayService, chosen: Sequence[SelectedDelivery], rate: float | None, wait: bool
 ) -> tuple[dict[str, Any], int]:
     """Replays, waits if that is wanted, and says what came of it; with the exit code."""
     ends: Counter[str] = Counter()
@@ -166,7 +166,7 @@ def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
         console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")
 
 
-def _somebody_works(office: Office) -> bool:
+def _somebody_works(office: Services) -> bool:
     try:
         return bool(heartbeat.living_workers(office.bell.queue("inbox")))
     except RedisError:

@@ -18,9 +18,9 @@ from console.replay import must_be_meant
 from console.rows import Json, of_notification
 from console.wording import count, safe
 from models.notification import Notification
-from worker.repair import Repair
+from worker.repair import ReplayService
 from worker.selection import CHUNK
-from worker.services import Office
+from worker.services import Services
 
 SHOWN = 20
 
@@ -64,14 +64,18 @@ def replay_notifications(
         if to_send and not dry_run:
             if not yes:
                 ask(f"\nSend {count(len(to_send), 'notification')}?")
-            repair = Repair(office, by, reason, tells_again=again, superseded=superseded)
+            repair = ReplayService(office, by, reason, tells_again=again, superseded=superseded)
             told |= _send(console, repair, [row.id for row in to_send])
-        _close(console, office, Repair(office, by, reason), [row for row in meant if row not in to_send], dry_run)
+        _close(
+            console, office, ReplayService(office, by, reason), [row for row in meant if row not in to_send], dry_run
+        )
     if as_json:
         print_json(told)
 
 
-def _close(console: Console, office: Office, repair: Repair, old: Sequence[Notification], dry_run: bool) -> None:
+def _close(
+    console: Console, office: Services, repair: ReplayService, old: Sequence[Notification], dry_run: bool
+) -> None:
     """What is dead and not the latest any more has come to its end; what was told is left as it is."""
     if not old:
         return
@@ -84,7 +88,7 @@ def _close(console: Console, office: Office, repair: Repair, old: Sequence[Notif
 
 
 def _found(
-    office: Office, ids: Sequence[int], chosen: dict[str, Any]
+    office: Services, ids: Sequence[int], chosen: dict[str, Any]
 ) -> tuple[Sequence[Notification], Collection[int]]:
     """Those that are meant, and the ids of those which are not the latest any more."""
     query: Select[Any] = search_for(**chosen).notifications()
@@ -121,7 +125,7 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
         console.print(f"... and {len(to_send) - SHOWN} more.")
 
 
-def _send(console: Console, repair: Repair, ids: Sequence[int]) -> Json:
+def _send(console: Console, repair: ReplayService, ids: Sequence[int]) -> Json:
     sent: list[str] = []
     heard = True
     for start in range(0, len(ids), CHUNK):

@@ -16,7 +16,7 @@ from console.wording import NONE, age, count, moment
 from models.reconciliation import Reconciled
 from models.stats import RATE_OVER, Stats
 from runtime.queue import QUEUES, QueueName
-from worker.maintenance.alerts import SIGNS
+from worker.maintenance.alerts import CONDITIONS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 HEADS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
@@ -137,7 +137,7 @@ def _incidents(look: Look) -> Iterator[str]:
     """What the operators were told of. Each stays open until it has been over for a while."""
     seen = look.seen
     for kind, since in seen.incidents.items():
-        is_over = kind in SIGNS and SIGNS[kind](seen, look.longest_wait) is False
+        is_over = kind in CONDITIONS and CONDITIONS[kind](seen, look.longest_wait) is False
         suffix = "; over now, and closed when it stays so" if is_over else ""
         yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, seen.at)}{suffix})"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import event, text
 
 from runtime.database import Database
-from worker.services import Office
+from worker.services import Services
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def read_only(database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def gone(office: Office) -> Iterator[Office]:
+def gone(office: Services) -> Iterator[Services]:
     """The same office without a database that answers."""
     database = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     yield replace(office, database=database)

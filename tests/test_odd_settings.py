@@ -12,9 +12,9 @@ from runtime.database import Database
 from runtime.settings import OURS, EncryptedStoreSettings, RetentionSettings, Settings
 from tests.test_deployment import NAMES
 from worker.maintenance.alerts import open_alerts
-from worker.services import open_office
+from worker.services import build_services
 from worker.settings import ReconcileSettings, ScheduleSettings, WorkerSettings
-from worker.start import or_exit
+from worker.start import exit_on_bad_setting
 
 KEY = "0123456789" * 4
 PERSONAL = "rgo-" + "x" * 40
@@ -104,13 +104,13 @@ def _receiver() -> None:
 
 def _worker() -> None:
     settings = WorkerSettings.load()
-    or_exit(lambda: open_office(settings)).database.close()
+    exit_on_bad_setting(lambda: build_services(settings)).database.close()
 
 
 def _schedule() -> None:
     settings = ScheduleSettings.load()
-    or_exit(lambda: open_office(settings)).database.close()
-    or_exit(lambda: open_alerts(settings))
+    exit_on_bad_setting(lambda: build_services(settings)).database.close()
+    exit_on_bad_setting(lambda: open_alerts(settings))
 
 
 def _console() -> None:
@@ -121,7 +121,7 @@ def _console() -> None:
 
 def _registration() -> None:
     settings = RegistrationSettings.load()
-    or_exit(lambda: settings.provider(None).close())
+    exit_on_bad_setting(lambda: settings.provider(None).close())
 
 
 READ_BY: dict[Callable[[], None], list[type[Settings]]] = {

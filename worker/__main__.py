@@ -6,10 +6,10 @@ from runtime import logs
 from runtime.belongings import leave_behind
 from runtime.metrics_server import exposition
 from runtime.queue import QUEUES
-from worker.pool import Crew
-from worker.services import open_office
+from worker.pool import WorkerPool
+from worker.services import build_services
 from worker.settings import WorkerSettings
-from worker.start import or_exit
+from worker.start import exit_on_bad_setting
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
         leave_behind("MEETERGO_API_KEY")
     settings.vault().warn_if_it_seals_nothing()
     with exposition(settings, "worker") as exposed:
-        or_exit(lambda: open_office(settings)).database.close()
-        Crew(settings.redis, tuple(dict.fromkeys(arguments.boxes)), arguments.processes, exposed).work()
+        exit_on_bad_setting(lambda: build_services(settings)).database.close()
+        WorkerPool(settings.redis, tuple(dict.fromkeys(arguments.boxes)), arguments.processes, exposed).work()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ OTHER = "other"
 log = structlog.get_logger()
 
 
-class Counters:
+class PrometheusMetrics:
     """Begins with zeros, so that the first of a kind shows as a rise."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from models.incident import KINDS
 from models.redis_only import RedisOnly
 from models.stats import JobStats, RowStats, Stats, collect_stats
 from runtime.metrics_server import add_build_info
-from worker.services import Office
+from worker.services import Services
 
 PREFIX = "meetergo_inbox"
 FRESH_FOR = timedelta(seconds=5)
@@ -36,10 +36,10 @@ JOBS: dict[str, Callable[[JobStats], int]] = {
 }
 
 
-class Gauges(Collector):
+class StatsCollector(Collector):
     """Asks the stores when Prometheus asks us. What a store that is away would say is left out."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Services) -> None:
         self._office = office
         self._lock = Lock()
         self._seen: tuple[float, Stats] | None = None
@@ -78,10 +78,10 @@ class Gauges(Collector):
             return self._seen[1]
 
 
-def show(office: Office, host: str, port: int) -> None:
+def show(office: Services, host: str, port: int) -> None:
     """Serves them from threads of this process."""
     registry = CollectorRegistry()
-    registry.register(Gauges(office))
+    registry.register(StatsCollector(office))
     add_build_info(registry, "cron")
     start_http_server(port, host, registry)
 

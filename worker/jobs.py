@@ -17,8 +17,8 @@ from models.delivery import Delivery
 from models.errors import Failure
 from models.redis_client import origin_of
 from runtime.queue import QUEUES, QueueName, unpack
-from worker.progress import Progress
-from worker.services import office
+from worker.progress import DrainResult
+from worker.services import services
 
 LONGEST_SHIFT = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
@@ -114,23 +114,23 @@ def _or_later(box: QueueName, work: Callable[[], Retry | None]) -> Retry | None:
 
 
 def _empty(box: QueueName) -> None:
-    bell, desk = office().bell, office().desk(box)
+    bell, desk = services().bell, services().desk(box)
     stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
     bell.answer(box)
     while found := desk.work_off():
         if time.monotonic() > stop:
-            if found is Progress.PART:
+            if found is DrainResult.PART:
                 bell.ring(box)
             break
-        if found is Progress.ALL:
+        if found is DrainResult.ALL:
             time.sleep(RESTS[box].total_seconds())
 
 
 def _tend(box: QueueName, key: str) -> Retry | None:
     """Healthy rows first: a job for each of many failing ones may be before the one that works off the others."""
     if box == "inbox":
-        office().inbox.work_off()
-    row = office().desk(box).retry(key)
+        services().inbox.work_off()
+    row = services().desk(box).retry(key)
     if row is None or row.status == "done":
         return None
     if row.status == "dead":
@@ -150,7 +150,7 @@ def _do_not_retry() -> None:
 def _carry(packed: tuple[str, ...]) -> None:
     """A body of another installation on this Redis is not stored: it would become a booking of the wrong platform."""
     letter_parts, came_from = packed[:5], packed[5:]
-    if came_from != (origin_of(office().bell.redis),):
+    if came_from != (origin_of(services().bell.redis),):
         _do_not_retry()
         raise Dead(FOREIGN)
     try:
@@ -158,9 +158,9 @@ def _carry(packed: tuple[str, ...]) -> None:
     except ValueError:
         _do_not_retry()
         raise Dead("this webhook cannot be read: it was not written by meetergo-inbox") from None
-    job, bell = get_current_job(), office().bell
+    job, bell = get_current_job(), services().bell
     try:
-        with office().database.transaction() as session:
+        with services().database.transaction() as session:
             Delivery.accept(session, [letter])
     except SQLAlchemyError:
         if job:

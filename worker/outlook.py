@@ -8,11 +8,11 @@ from models.booking import BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
-from worker.selection import Chosen
+from worker.selection import SelectedDelivery
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DeliveryOutcome:
     """What would become of one delivery.
 
     Attributes:
@@ -23,20 +23,20 @@ class Verdict:
         changes: whether it would change a booking.
     """
 
-    delivery: Chosen
+    delivery: SelectedDelivery
     status: Status
     error: str | None
     note: str | None
     changes: bool
 
     @classmethod
-    def of(cls, chosen: Chosen, row: Delivery, changes: bool) -> "Verdict":
+    def of(cls, chosen: SelectedDelivery, row: Delivery, changes: bool) -> "DeliveryOutcome":
         """The row, as it was handled."""
         return cls(chosen, row.status, None if row.status == "done" else row.last_error, row.note, changes)
 
 
 @dataclass(frozen=True)
-class Effect:
+class BookingDiff:
     """What would become of one booking, by all of its deliveries together.
 
     Attributes:
@@ -52,7 +52,7 @@ class Effect:
     after: dict[str, Any]
 
     @classmethod
-    def of(cls, changes: Sequence[BookingChange]) -> "Effect":
+    def of(cls, changes: Sequence[BookingChange]) -> "BookingDiff":
         """From the first change's before to the last one's after; what comes back to what it was is none."""
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
@@ -65,7 +65,7 @@ class Effect:
 
 
 @dataclass(frozen=True)
-class News:
+class NotificationPreview:
     """One notification that would go out.
 
     Attributes:
@@ -83,15 +83,15 @@ class News:
     again: bool
 
     @classmethod
-    def of(cls, told: Notification, again: bool) -> "News":
+    def of(cls, told: Notification, again: bool) -> "NotificationPreview":
         """The notification, as it was owed."""
         return cls(told.booking_id, told.kind, told.channel, told.recipient, again)
 
 
 @dataclass
-class Outlook:
+class DryRunReport:
     """What would happen, if nothing else does meanwhile."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
-    effects: list[Effect] = field(default_factory=list)
-    news: list[News] = field(default_factory=list)
+    verdicts: list[DeliveryOutcome] = field(default_factory=list)
+    effects: list[BookingDiff] = field(default_factory=list)
+    news: list[NotificationPreview] = field(default_factory=list)

@@ -62,7 +62,7 @@ NOBODY_KNOWN = Death("", was_violent=False)
 """A crew that starts does not know who died before it."""
 
 
-class BoxWorker(SimpleWorker):
+class QueueWorker(SimpleWorker):
     """An RQ worker on one queue, so that a job cannot be lost between two lists.
 
     It does not fork for each job: a job empties a whole box, and what a handler breaks stays in a savepoint.
@@ -137,7 +137,7 @@ class BoxWorker(SimpleWorker):
 
 
 @dataclass(frozen=True)
-class Crew:
+class WorkerPool:
     """So many workers for each box, and one scheduler.
 
     Each box has workers of its own, so that a slow channel holds up no booking. The scheduler is not a child of
@@ -178,7 +178,7 @@ class Crew:
     def _duties(self) -> list[Callable[[], None]]:
         """The scheduler's name stays when it is restarted: so it takes its own lock over at once."""
         name = f"{socket.gethostname()}-{os.getpid()}"
-        workers = [partial(work_at, self.redis, box) for box in self.boxes for _ in range(self.processes)]
+        workers = [partial(run_worker, self.redis, box) for box in self.boxes for _ in range(self.processes)]
         show = [self.exposition.serve] if self.exposition else []
         return [*workers, partial(schedule_for, self.redis, self.boxes, name), *show]
 
@@ -200,7 +200,7 @@ def _run(duty: Callable[[], None], name: str, after: Death | None) -> None:
     duty()
 
 
-def work_at(redis: Callable[[], InstallationRedis], box: QueueName) -> None:
+def run_worker(redis: Callable[[], InstallationRedis], box: QueueName) -> None:
     """One worker, until it is asked to stop. While Redis fails it, it tries again, less and less often."""
     _stop_at_once_until_told_otherwise()
     _keep_rq_brief()
@@ -268,8 +268,8 @@ def _until_asked_to_stop(place: str, work: Callable[[], bool]) -> None:
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _worker(redis: InstallationRedis, box: QueueName) -> BoxWorker:
-    return BoxWorker(
+def _worker(redis: InstallationRedis, box: QueueName) -> QueueWorker:
+    return QueueWorker(
         [JobQueue(redis).queue(box)],
         name=f"{prefix_of(redis)}-{uuid4().hex}",
         connection=redis,

@@ -1,9 +1,9 @@
-"""Progress: what became of one look into a box."""
+"""DrainResult: what became of one look into a box."""
 
 from enum import IntEnum
 
 
-class Progress(IntEnum):
+class DrainResult(IntEnum):
     """Whether anything was due, and whether all of it was handled."""
 
     NOTHING = 0

@@ -15,14 +15,14 @@ from models.delivery import Delivery
 from models.notification import Notification
 from worker.inbox.handlers import HANDLERS
 from worker.inbox.processor import LONGEST_BATCH
-from worker.outlook import Effect, News, Outlook, Verdict
-from worker.repair import Repair
-from worker.selection import CHUNK, Chosen, bookings, chunks
+from worker.outlook import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
+from worker.repair import ReplayService
+from worker.selection import CHUNK, SelectedDelivery, bookings, chunks
 
 
-def rehearse(
-    repair: Repair, chosen: Sequence[Chosen], progress: Callable[[int], object] = lambda _count: None
-) -> Outlook:
+def dry_run(
+    repair: ReplayService, chosen: Sequence[SelectedDelivery], progress: Callable[[int], object] = lambda _count: None
+) -> DryRunReport:
     """Handles deliveries and keeps nothing. The platform's hook is called; no bell is rung, and nothing is sent.
 
     What is about no booking may give bookings their owner. So it is handled first, and in each transaction anew; only
@@ -33,7 +33,7 @@ def rehearse(
         chosen: which, in the order of their bookings.
         progress: is told after each transaction how many it held.
     """
-    outlook, with_own = Outlook(), {row.booking_id for row in chosen}
+    outlook, with_own = DryRunReport(), {row.booking_id for row in chosen}
     overture = [row for row in chosen if not row.booking_id and row.event in HANDLERS][:CHUNK]
     for chunk in chunks(chosen):
         while chunk:
@@ -45,12 +45,16 @@ def rehearse(
 
 
 def _rehearse_some(
-    repair: Repair, chunk: Sequence[Chosen], overture: Sequence[Chosen], outlook: Outlook, with_own: Collection[Any]
-) -> Sequence[Chosen]:
+    repair: ReplayService,
+    chunk: Sequence[SelectedDelivery],
+    overture: Sequence[SelectedDelivery],
+    outlook: DryRunReport,
+    with_own: Collection[Any],
+) -> Sequence[SelectedDelivery]:
     """One transaction, as much of it as there is time for. What it says is added at its end."""
     with repair.office.database.rehearsal() as session:
         before = [row for row in overture if row not in chunk]
-        stage = _Stage(session, repair, [*before, *chunk])
+        stage = _DryRun(session, repair, [*before, *chunk])
         for row in before:
             stage.play(row)
         heard = stage.play_some(chunk)
@@ -58,17 +62,17 @@ def _rehearse_some(
         return heard
 
 
-class _Stage:
+class _DryRun:
     """One transaction of the rehearsal; it locks as a worker's does, deliveries first."""
 
-    def __init__(self, session: Session, repair: Repair, chosen: Sequence[Chosen]) -> None:
+    def __init__(self, session: Session, repair: ReplayService, chosen: Sequence[SelectedDelivery]) -> None:
         self._session, self._inbox = session, repair.office.inbox
         self._changes_before, self._news_before = _newest(session, BookingChange), _newest(session, Notification)
         self._rows = {row.id: row for row in Delivery.locked(session, [row.id for row in chosen])}
         now = self._inbox.clock()
         self._again = repair.reopen_all(session, list(self._rows.values()), now)
 
-    def play(self, chosen: Chosen) -> None:
+    def play(self, chosen: SelectedDelivery) -> None:
         row, inbox = self._rows.get(chosen.id), self._inbox
         if row is None:
             return
@@ -78,9 +82,9 @@ class _Stage:
         else:
             inbox.process(self._session, row)
 
-    def play_some(self, chunk: Sequence[Chosen]) -> list[Chosen]:
+    def play_some(self, chunk: Sequence[SelectedDelivery]) -> list[SelectedDelivery]:
         """Whole bookings, for as long as a worker's transaction may last."""
-        stop, played = time.monotonic() + LONGEST_BATCH.total_seconds(), list[Chosen]()
+        stop, played = time.monotonic() + LONGEST_BATCH.total_seconds(), list[SelectedDelivery]()
         for group in bookings(chunk):
             if played and time.monotonic() > stop:
                 break
@@ -89,7 +93,7 @@ class _Stage:
             played += group
         return played
 
-    def report(self, outlook: Outlook, heard: Sequence[Chosen], with_own: Collection[str]) -> None:
+    def report(self, outlook: DryRunReport, heard: Sequence[SelectedDelivery], with_own: Collection[str]) -> None:
         """Adds what was rehearsed here. What else befalls a booking is told together with its own deliveries."""
         ids, here = {row.id for row in heard}, {row.booking_id for row in heard}
 
@@ -99,17 +103,17 @@ class _Stage:
         changes = self._made(BookingChange, self._changes_before)
         changing = {change.delivery_id for change in changes}
         outlook.verdicts += [
-            Verdict.of(row, self._rows[row.id], row.id in changing) for row in heard if row.id in self._rows
+            DeliveryOutcome.of(row, self._rows[row.id], row.id in changing) for row in heard if row.id in self._rows
         ]
         ours = sorted(filter(belongs, changes), key=_booking_of)
-        effects = [Effect.of(list(group)) for _, group in groupby(ours, key=_booking_of)]
+        effects = [BookingDiff.of(list(group)) for _, group in groupby(ours, key=_booking_of)]
         outlook.effects += [effect for effect in effects if effect.after]
         again = {told.id for told in self._again}
         new = [told for told in self._made(Notification, self._news_before) if told.id not in again]
         for told in (*self._again, *new):
             self._session.refresh(told)  # it may have been superseded since
             if told.status == "pending" and belongs(told):
-                outlook.news.append(News.of(told, told.id in again))
+                outlook.news.append(NotificationPreview.of(told, told.id in again))
 
     def _made(self, rows: Any, before: int) -> Sequence[Any]:
         self._session.flush()

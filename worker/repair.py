@@ -1,4 +1,4 @@
-"""Repair: what an operator does to rows that ended. It is written down with them; commit first, ring after."""
+"""ReplayService: what an operator does to rows that ended. It is written down with them; commit first, ring after."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
 from runtime.queue import QueueName
-from worker.selection import Chosen
-from worker.services import Office
+from worker.selection import SelectedDelivery
+from worker.services import Services
 
 
 class NotDead(Exception):
@@ -23,7 +23,7 @@ class NotDead(Exception):
 
 
 @dataclass(frozen=True)
-class Repaired:
+class ReplayResult:
     """What one transaction did.
 
     Attributes:
@@ -40,7 +40,7 @@ class Repaired:
 
 
 @dataclass(frozen=True)
-class Repair:
+class ReplayService:
     """One operator's intention.
 
     Attributes:
@@ -51,13 +51,13 @@ class Repair:
         superseded: whether that is also wanted of what is not the latest any more.
     """
 
-    office: Office
+    office: Services
     by: str
     reason: str = ""
     tells_again: bool = False
     superseded: bool = False
 
-    def replay(self, chosen: Collection[Chosen], now: datetime) -> Repaired:
+    def replay(self, chosen: Collection[SelectedDelivery], now: datetime) -> ReplayResult:
         """Lets deliveries start over, in one transaction, and wakes the workers. One that waits for another try is
         tried now, and keeps its attempts.
         """
@@ -70,7 +70,7 @@ class Repair:
 
         ids, told = in_transaction(self.office.database, replay)
         heard = self._wake("inbox", ids) and (not told or self._wake("outbox", [str(row.id) for row in told]))
-        return Repaired(ids, told, left=len(seen) - len(ids), heard=heard)
+        return ReplayResult(ids, told, left=len(seen) - len(ids), heard=heard)
 
     def reopen_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
         """Lets deliveries start over, in the caller's transaction, which holds their locks.
@@ -90,13 +90,13 @@ class Repair:
         Intervention.record(session, "replayed", delivery, now, by=self.by, reason=self.reason)
         return list(self._tell_again(session, delivery, now)) if self.tells_again else []
 
-    def _is_as_seen(self, row: Delivery, seen: Chosen, now: datetime) -> bool:
+    def _is_as_seen(self, row: Delivery, seen: SelectedDelivery, now: datetime) -> bool:
         """Whether nobody else replayed it, or handled it, since it was chosen."""
         if row.status == "pending":
             return seen.status == "pending" and row.waits(now)
         return row.ended_at == seen.ended_at
 
-    def replay_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
+    def replay_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
         """Lets dead notifications start over; those that were told go out once more, if that is wanted."""
 
         def replay(session: Session) -> tuple[list[Notification], list[str]]:
@@ -107,9 +107,9 @@ class Repair:
         told, closed = in_transaction(self.office.database, replay)
         self.office.bell.forget("outbox", *closed)
         keys = [str(row.id) for row in told]
-        return Repaired(keys, told, left=len(ids) - len(keys), heard=self._wake("outbox", keys))
+        return ReplayResult(keys, told, left=len(ids) - len(keys), heard=self._wake("outbox", keys))
 
-    def ignore(self, ids: Collection[str], now: datetime) -> Repaired:
+    def ignore(self, ids: Collection[str], now: datetime) -> ReplayResult:
         """Closes dead deliveries that will never work: all of them, or none.
 
         Raises:
@@ -125,9 +125,9 @@ class Repair:
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
             return [row.id for row in rows]
 
-        return Repaired(in_transaction(self.office.database, ignore), heard=self.office.bell.forget("inbox", *ids))
+        return ReplayResult(in_transaction(self.office.database, ignore), heard=self.office.bell.forget("inbox", *ids))
 
-    def ignore_notifications(self, ids: Collection[int], now: datetime) -> Repaired:
+    def ignore_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
         """Closes dead notifications that will never work: all of them, or none.
 
         Raises:
@@ -141,7 +141,7 @@ class Repair:
                 row.ignore(self.reason, now)
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
         keys = [str(row.id) for row in rows]
-        return Repaired(keys, heard=self.office.bell.forget("outbox", *keys))
+        return ReplayResult(keys, heard=self.office.bell.forget("outbox", *keys))
 
     def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Each news once, however often it was told."""

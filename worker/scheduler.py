@@ -16,20 +16,20 @@ from runtime.database import Database
 from runtime.metrics_server import port_of
 from runtime.stop import Stop
 from worker.maintenance.alerts import alerts
-from worker.maintenance.failed_jobs import file_dead
+from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep
 from worker.reconcile.runner import reconcile_by_the_clock
-from worker.services import Office, open_office
+from worker.services import Services, build_services
 from worker.settings import ScheduleSettings
-from worker.start import or_exit
+from worker.start import exit_on_bad_setting
 
-Task = Callable[[Office, datetime], object]
+Task = Callable[[Services, datetime], object]
 
 Schedule = dict[str, tuple[timedelta, Task]]
 
 SCHEDULE: Schedule = {
     "sweep": (timedelta(seconds=15), sweep),
-    "filing": (timedelta(minutes=1), file_dead),
+    "filing": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda office, now: prune(office.database, now, office.keep)),
     "alerts": (timedelta(seconds=15), lambda office, now: alerts().check(office, now)),
 }
@@ -51,8 +51,8 @@ def main() -> None:
     """Runs each task when it is due, until it is asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
-    work_place = or_exit(lambda: open_office(settings))
-    or_exit(alerts)
+    work_place = exit_on_bad_setting(lambda: build_services(settings))
+    exit_on_bad_setting(alerts)
     watched = replace(work_place, database=Database(settings.database_url, statement_timeout=WATCHING_PATIENCE))
     _show_gauges(settings, watched)
     stop = Stop()
@@ -63,7 +63,7 @@ def main() -> None:
     run(schedule, work_place, stop)
 
 
-def run(schedule: Schedule, work_place: Office, stop: Stop) -> None:
+def run(schedule: Schedule, work_place: Services, stop: Stop) -> None:
     """Runs each task in a thread of its own: an operator channel that never answers holds up no sweep.
 
     What does not end soon after it is asked to is broken off: each task can be, at any point.
@@ -80,7 +80,7 @@ def run(schedule: Schedule, work_place: Office, stop: Stop) -> None:
         thread.join(max(0.0, until - time.monotonic()))
 
 
-def _watching(watched: Office) -> tuple[timedelta, Task]:
+def _watching(watched: Services) -> tuple[timedelta, Task]:
     """The alerts, on a database that is given up soon: one that hangs has to be told of as well."""
     every, task = SCHEDULE["alerts"]
     return every, lambda _office, now: task(watched, now)
@@ -93,7 +93,7 @@ def _asking_meetergo(settings: ScheduleSettings, stop: Stop) -> Schedule:
     return {"reconcile": (RECONCILE_EVERY, partial(reconcile_by_the_clock, settings, longest=longest, stop=stop))}
 
 
-def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:
+def _show_gauges(settings: ScheduleSettings, work_place: Services) -> None:
     port = port_of(settings, "cron")
     if port:
         from worker.gauges import show  # late: see runtime/metrics_server.py
@@ -101,13 +101,13 @@ def _show_gauges(settings: ScheduleSettings, work_place: Office) -> None:
         show(work_place, settings.metrics_host, port)
 
 
-def _repeat(name: str, task: Task, work_place: Office, interval: timedelta, stop: Stop) -> None:
+def _repeat(name: str, task: Task, work_place: Services, interval: timedelta, stop: Stop) -> None:
     while not stop.is_set():
         _run(name, task, work_place, interval)
         stop.wait(interval.total_seconds())
 
 
-def _run(name: str, task: Task, work_place: Office, interval: timedelta) -> None:
+def _run(name: str, task: Task, work_place: Services, interval: timedelta) -> None:
     """A task that fails now is run again when it is due again: a database may be away for a while."""
     try:
         task(work_place, datetime.now(UTC))

@@ -13,7 +13,7 @@ from meetergo.events import BookingEvent, Event
 from models.delivery import Delivery
 from models.errors import Failure
 from models.retryable import Status
-from worker.inbox.processor import Inbox
+from worker.inbox.processor import InboxProcessor
 
 PAGE = 500
 CHUNK = 100
@@ -21,7 +21,7 @@ CHUNK = 100
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedDelivery:
     """A delivery that is meant.
 
     Attributes:
@@ -55,12 +55,12 @@ class Selection:
         erased: how many have no body any more.
     """
 
-    chosen: Sequence[Chosen]
+    chosen: Sequence[SelectedDelivery]
     waiting: int = 0
     erased: int = 0
 
 
-def select_deliveries(inbox: Inbox, query: Select[tuple[Delivery]], limit: int | None = None) -> Selection:
+def select_deliveries(inbox: InboxProcessor, query: Select[tuple[Delivery]], limit: int | None = None) -> Selection:
     """Chooses deliveries.
 
     Args:
@@ -78,9 +78,9 @@ def select_deliveries(inbox: Inbox, query: Select[tuple[Delivery]], limit: int |
     )
 
 
-def chunks(chosen: Sequence[Chosen], size: int = CHUNK) -> Iterator[list[Chosen]]:
+def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK) -> Iterator[list[SelectedDelivery]]:
     """So many at once, or a few more: all of one booking stay together, and in their order."""
-    chunk: list[Chosen] = []
+    chunk: list[SelectedDelivery] = []
     for group in bookings(chosen):
         if chunk and len(chunk) + len(group) > size:
             yield chunk
@@ -90,25 +90,25 @@ def chunks(chosen: Sequence[Chosen], size: int = CHUNK) -> Iterator[list[Chosen]
         yield chunk
 
 
-def bookings(chosen: Sequence[Chosen]) -> Iterator[list[Chosen]]:
+def bookings(chosen: Sequence[SelectedDelivery]) -> Iterator[list[SelectedDelivery]]:
     """The deliveries of one booking after the other; each that is about none stands alone."""
     for _, group in groupby(chosen, key=lambda row: row.booking_id or row.id):
         yield list(group)
 
 
-def _can_be_replayed(row: Chosen) -> bool:
+def _can_be_replayed(row: SelectedDelivery) -> bool:
     return row.status != "pending" or row.waits_for_its_time
 
 
-def _rows(session: Session, query: Select[tuple[Delivery]], now: datetime) -> Iterator[Chosen]:
+def _rows(session: Session, query: Select[tuple[Delivery]], now: datetime) -> Iterator[SelectedDelivery]:
     columns = (Delivery.id, Delivery.event, func.coalesce(Delivery.booking_id, ""), Delivery.received_at)
     oldest_first = query.order_by(None).order_by(Delivery.received_at, Delivery.id)
     state: tuple[Any, ...] = (Delivery.status, Delivery.ended_at, Delivery.body == b"")
     rows = oldest_first.with_only_columns(*columns, *state, Delivery.is_waiting_for_its_time(now))
-    return (Chosen(*row) for row in session.execute(rows))
+    return (SelectedDelivery(*row) for row in session.execute(rows))
 
 
-def _about(inbox: Inbox, rows: Sequence[Chosen]) -> Iterator[Chosen]:
+def _about(inbox: InboxProcessor, rows: Sequence[SelectedDelivery]) -> Iterator[SelectedDelivery]:
     """Those that could not be read when they died may be readable now: a key was given back."""
     unread = [row.id for row in rows if row.event is None]
     found: dict[str, Event | Failure] = {}
@@ -119,7 +119,7 @@ def _about(inbox: Inbox, rows: Sequence[Chosen]) -> Iterator[Chosen]:
         yield replace(row, event=event.type, booking_id=_booking_of(event)) if isinstance(event, Event) else row
 
 
-def _read(inbox: Inbox, ids: Collection[str]) -> dict[str, Event | Failure]:
+def _read(inbox: InboxProcessor, ids: Collection[str]) -> dict[str, Event | Failure]:
     with inbox.database.reading() as session:
         return {row.id: inbox.read(row) for row in session.scalars(select(Delivery).where(Delivery.id.in_(ids)))}
 

@@ -1,4 +1,4 @@
-"""The office: what a worker process works with, opened once, at its first job."""
+"""The services: what a worker process works with, opened once, at its first job."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -7,52 +7,52 @@ from functools import cache
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from worker import hook
-from worker.inbox.cancel_check import Confirmation
-from worker.inbox.changes import Recorder
-from worker.inbox.processor import Inbox
-from worker.outbox.planner import Announcer
-from worker.outbox.sender import Outbox
+from worker.inbox.cancel_check import CancelCheck
+from worker.inbox.changes import ChangeRecorder
+from worker.inbox.processor import InboxProcessor
+from worker.outbox.planner import NotificationPlanner
+from worker.outbox.sender import OutboxSender
 from worker.settings import WorkerSettings
-from worker.tally import NoTally, Tally
+from worker.tally import Metrics, NoMetrics
 
 
 @dataclass(frozen=True)
-class Office:
+class Services:
     """Everything, put together."""
 
     database: Database
     bell: JobQueue
-    recorder: Recorder
-    inbox: Inbox
-    outbox: Outbox
+    recorder: ChangeRecorder
+    inbox: InboxProcessor
+    outbox: OutboxSender
     keep: dict[str, timedelta]
 
-    def desk(self, box: QueueName) -> Inbox | Outbox:
+    def desk(self, box: QueueName) -> InboxProcessor | OutboxSender:
         """Who works off a box."""
         return self.inbox if box == "inbox" else self.outbox
 
 
 @cache
-def office() -> Office:
-    """This process's office. RQ imports jobs before it forks, so nothing is opened at import."""
-    return open_office(WorkerSettings.load())
+def services() -> Services:
+    """This process's services. RQ imports jobs before it forks, so nothing is opened at import."""
+    return build_services(WorkerSettings.load())
 
 
-def open_office(settings: WorkerSettings) -> Office:
-    """An office on these settings.
+def build_services(settings: WorkerSettings) -> Services:
+    """An services on these settings.
 
     Raises:
         UnusableHook: PLATFORM_HOOK names no function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
     database, bell = Database(settings.database_url), JobQueue(settings.redis())
-    announcer = Announcer(settings)
-    recorder, tally = Recorder(announcer, hook.load(settings.platform_hook)), _tally(settings)
-    return Office(
+    announcer = NotificationPlanner(settings)
+    recorder, tally = ChangeRecorder(announcer, hook.load(settings.platform_hook)), _tally(settings)
+    return Services(
         database,
         bell,
         recorder,
-        Inbox(
+        InboxProcessor(
             database,
             bell,
             recorder,
@@ -60,19 +60,19 @@ def open_office(settings: WorkerSettings) -> Office:
             settings.meetergo_company_id,
             _now,
             tally,
-            Confirmation.open(settings.redis(), settings.confirms) if settings.confirms else None,
+            CancelCheck.open(settings.redis(), settings.confirms) if settings.confirms else None,
         ),
-        Outbox(database, bell, announcer, _now, tally),
+        OutboxSender(database, bell, announcer, _now, tally),
         settings.keep,
     )
 
 
-def _tally(settings: WorkerSettings) -> Tally:
+def _tally(settings: WorkerSettings) -> Metrics:
     if not settings.metrics_port:
-        return NoTally()
-    from worker.counters import Counters  # late: see runtime/metrics_server.py
+        return NoMetrics()
+    from worker.counters import PrometheusMetrics  # late: see runtime/metrics_server.py
 
-    return Counters()
+    return PrometheusMetrics()
 
 
 def _now() -> datetime:

@@ -13,7 +13,7 @@ from worker.maintenance.alerts import UnusableAlert
 Opened = TypeVar("Opened")
 
 
-def or_exit(open_it: Callable[[], Opened]) -> Opened:
+def exit_on_bad_setting(open_it: Callable[[], Opened]) -> Opened:
     """What it opens; or the end of the process, if a setting cannot be used."""
     try:
         return open_it()

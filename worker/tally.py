@@ -7,7 +7,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 
 
-class Tally(Protocol):
+class Metrics(Protocol):
     """Counts tries. It never raises: what is done is done."""
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:
@@ -17,7 +17,7 @@ class Tally(Protocol):
         """The same of a notification."""
 
 
-class NoTally:
+class NoMetrics:
     """Counts nothing: nobody asked for numbers."""
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:

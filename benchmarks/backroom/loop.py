@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from benchmarks.backroom.one import process
 from models.delivery import Delivery
-from worker.services import office
+from worker.services import services
 
 BATCH = 200
 REST_SECONDS = 0.1
@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _batch() -> bool:
-    with office().database.transaction() as session:
+    with services().database.transaction() as session:
         due = Delivery.take_due(session, "new", datetime.now(UTC), BATCH)
         process(session, due)
     return bool(due)

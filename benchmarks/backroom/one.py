@@ -5,17 +5,17 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
-from worker.services import office
+from worker.services import services
 
 
 def process_one(delivery_id: str) -> None:
     """One delivery in one transaction: the job of the peers."""
-    with office().database.transaction() as session:
+    with services().database.transaction() as session:
         delivery = session.get(Delivery, delivery_id, with_for_update=True)
         if delivery and delivery.status == "pending":
-            office().inbox.process(session, delivery)
+            services().inbox.process(session, delivery)
 
 
 def process(session: Session, deliveries: Sequence[Delivery]) -> None:
     """In the caller's transaction: several with a statement for each table, as our own worker does."""
-    office().inbox.process_all(session, deliveries)
+    services().inbox.process_all(session, deliveries)

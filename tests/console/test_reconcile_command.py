@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from console.__main__ import cli
 from models.delivery import Delivery
 from tests.worker.provider import Provider
-from worker.reconcile.lock import turn
+from worker.reconcile.lock import exclusive
 from worker.reconcile.runner import TURN
 
 
@@ -63,7 +63,7 @@ def test_it_fails_if_the_key_is_expired_in_a_sentence(three_hosts: Provider) -> 
 
 
 def test_it_says_that_another_is_at_it(three_hosts: Provider) -> None:
-    with turn(three_hosts.desk.office.bell.redis, TURN):
+    with exclusive(three_hosts.desk.office.bell.redis, TURN):
         done = reconcile(three_hosts)
     assert (done.exit_code, "another reconciliation is at it" in done.stderr) == (1, True)
 

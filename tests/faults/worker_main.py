@@ -10,13 +10,13 @@ from tests.faults import death
 from worker import __main__ as worker
 from worker import jobs
 from worker.channels import Message
-from worker.channels.webhook import PostChannel
-from worker.inbox.processor import Inbox
-from worker.outbox.sender import Outbox
+from worker.channels.webhook import WebhookChannel
+from worker.inbox.processor import InboxProcessor
+from worker.outbox.sender import OutboxSender
 
 PLACES: dict[str, tuple[Any, str]] = {
-    "committed": (Inbox, "_report"),  # the bookings are changed, the outbox is not rung for
-    "sent": (Outbox, "_settle"),  # the channel has the news, the row does not say so
+    "committed": (InboxProcessor, "_report"),  # the bookings are changed, the outbox is not rung for
+    "sent": (OutboxSender, "_settle"),  # the channel has the news, the row does not say so
     "carrying": (jobs, "carry"),  # a body that only Redis has is in our hands
 }
 
@@ -39,12 +39,12 @@ def dies_of_some_news(channel: Any, message: Message) -> None:
     send(channel, message)
 
 
-send = PostChannel.send
+send = WebhookChannel.send
 
 if __name__ == "__main__":
     place = sys.argv.pop(1)
     if place == "deadly-news":
-        setattr(PostChannel, "send", dies_of_some_news)  # noqa: B010 - mypy lets nobody replace a method otherwise
+        setattr(WebhookChannel, "send", dies_of_some_news)  # noqa: B010 - mypy lets nobody replace a method otherwise
     else:
         owner, name = PLACES[place]
         setattr(owner, name, dies_before(getattr(owner, name)))

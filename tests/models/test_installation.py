@@ -19,7 +19,7 @@ from runtime.encryption import BodyCipher
 from runtime.failed_jobs import FailedJobs
 from runtime.queue import CARRY, QUEUES, JobQueue, connect
 from runtime.settings import StoreSettings
-from worker.reconcile.lock import turn
+from worker.reconcile.lock import exclusive
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 SAME = [
@@ -108,7 +108,7 @@ def test_nothing_of_one_is_seen_by_the_other(two: Callable[[str], JobQueue], red
     assert endpoint.last_came_by(theirs.redis, "mark") is None
     assert heartbeat.next_runs(theirs.redis) == {}
     assert not heartbeat.task_alive(theirs.redis, "sweep")
-    with turn(mine.redis, "reconcile"), turn(theirs.redis, "reconcile"):
+    with exclusive(mine.redis, "reconcile"), exclusive(theirs.redis, "reconcile"):
         pass
     before = sorted(redis.keys())  # type: ignore[type-var, arg-type]
     theirs.forget("inbox", "a" * 64)

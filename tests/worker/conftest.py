@@ -1,4 +1,4 @@
-"""Fixtures of the back room: an office on real stores."""
+"""Fixtures of the back room: an services on real stores."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from devtools.sandbox.server import sandbox
 from runtime.database import Database
 from tests.worker.desk import Desk
 from tests.worker.provider import Provider
-from worker.services import Office, office
+from worker.services import Services, services
 
 
 @pytest.fixture
@@ -18,18 +18,18 @@ def open_desk(
     database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Desk]]:
     """Opens a desk on some settings; jobs of this process work at the same."""
-    opened: list[Office] = []
+    opened: list[Services] = []
     monkeypatch.chdir(tmp_path)
 
     def open_with(**settings: str) -> Desk:
         for name, value in {"database_url": database_url, "redis_url": redis_url, **settings}.items():
             monkeypatch.setenv(name.upper(), value)
-        office.cache_clear()
-        opened.append(office())
+        services.cache_clear()
+        opened.append(services())
         return Desk(opened[-1])
 
     yield open_with
-    office.cache_clear()
+    services.cache_clear()
     for each in opened:
         each.database.close()
 

@@ -10,7 +10,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery, NewDelivery, Source
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from worker.services import Office
+from worker.services import Services
 
 START = datetime(2124, 1, 15, 8, 0, tzinfo=UTC)
 AT = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
@@ -20,7 +20,7 @@ AT = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
 class Desk:
     """Delivers, works off, and looks."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Services) -> None:
         self.office = office
 
     def deliver(self, *bodies: dict[str, Any] | bytes, source: Source = "webhook") -> list[str]:

@@ -12,9 +12,9 @@ from devtools.sandbox.server import Sandbox
 from meetergo.api import Meetergo, RateLimiter
 from models.delivery import Delivery
 from tests.worker.desk import Desk
-from worker.reconcile.local_bookings import Books
-from worker.reconcile.provider_appointments import Diaries
-from worker.reconcile.report import Findings
+from worker.reconcile.local_bookings import LocalBookings
+from worker.reconcile.provider_appointments import ProviderAppointments
+from worker.reconcile.report import ReconcileReport
 from worker.reconcile.runner import Reconciler
 
 LISTS = "GET /v4/appointment/paginated"
@@ -51,10 +51,10 @@ class Provider:
 
     def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:
         office = self.desk.office
-        books = Books(office.database, office.bell, office.inbox.vault, "default")
-        return Reconciler(books, Diaries(self.client(key, user_id or None), user_id), self.clock)
+        books = LocalBookings(office.database, office.bell, office.inbox.vault, "default")
+        return Reconciler(books, ProviderAppointments(self.client(key, user_id or None), user_id), self.clock)
 
-    def reconcile(self, *, key: str | None = None, user_id: str = "", **how: Any) -> Findings:
+    def reconcile(self, *, key: str | None = None, user_id: str = "", **how: Any) -> ReconcileReport:
         """One run, and the worker's part."""
         reconciler = self.reconciler(key, user_id)
         with reconciler.diaries.client:

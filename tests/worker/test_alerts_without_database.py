@@ -20,7 +20,7 @@ from tests.stores import gone, read_only
 from tests.worker.desk import Desk
 from tests.worker.operators import Operators, operators
 from worker.maintenance.alerts import Alerts, open_alerts
-from worker.services import Office
+from worker.services import Services
 from worker.settings import AlertSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -47,7 +47,7 @@ def alerts_to(*channels: Operators) -> Alerts:
     return open_alerts(AlertSettings(alert_channels=[channel.url for channel in channels]))
 
 
-def check(office: Office, alerts: Alerts, *seconds: float) -> None:
+def check(office: Services, alerts: Alerts, *seconds: float) -> None:
     for after in seconds:
         alerts.check(office, NOW + timedelta(seconds=after))
 

@@ -23,8 +23,8 @@ from worker.channels import Message
 from worker.channels.log import LogChannel
 from worker.channels.mail import MailChannel
 from worker.maintenance.sweeper import sweep
-from worker.outbox.planner import message_of
-from worker.repair import Repair
+from worker.outbox.planner import to_message
+from worker.repair import ReplayService
 from worker.selection import select_deliveries
 
 Told = list[tuple[str, str]]
@@ -295,7 +295,7 @@ def die_and_replay(desk: Desk, *bodies: dict[str, Any], **wanted: Any) -> None:
     with desk.office.database.transaction() as session:
         session.execute(update(Delivery).values(status="dead", ended_at=datetime.now(UTC)))
     chosen = select_deliveries(desk.office.inbox, RowSearch().deliveries()).chosen
-    Repair(desk.office, "x", **wanted).replay(chosen, datetime.now(UTC))
+    ReplayService(desk.office, "x", **wanted).replay(chosen, datetime.now(UTC))
     desk.work_off()
 
 
@@ -341,9 +341,9 @@ def test_a_dead_notification_is_not_sent_after_a_newer_one(desk: Desk) -> None:
     with desk.office.database.transaction() as session:
         session.execute(update(Notification).where(Notification.kind != "cancelled").values(status="dead"))
     ids = [row.id for row in desk.all(Notification)]
-    Repair(desk.office, "x").replay_notifications(ids[:1], datetime.now(UTC))
+    ReplayService(desk.office, "x").replay_notifications(ids[:1], datetime.now(UTC))
     assert [row.status for row in desk.all(Notification)] == ["done", "dead", "pending"]
-    Repair(desk.office, "x", superseded=True).replay_notifications(ids[1:2], datetime.now(UTC))
+    ReplayService(desk.office, "x", superseded=True).replay_notifications(ids[1:2], datetime.now(UTC))
     assert desk.all(Notification)[1].status == "pending"
 
 
@@ -364,7 +364,7 @@ def bodies(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def last_words(desk: Desk) -> dict[str, Message]:
-    return {row.recipient: message_of(row) for row in desk.all(Notification)}
+    return {row.recipient: to_message(row) for row in desk.all(Notification)}
 
 
 def clear(desk: Desk) -> None:

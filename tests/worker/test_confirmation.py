@@ -21,9 +21,9 @@ from tests.worker.desk import Desk
 from tests.worker.provider import ME, ONE, Provider, free_start, webhook
 from worker.inbox.cancel_check import NOT_CANCELLED
 from worker.jobs import tend
-from worker.services import open_office
+from worker.services import build_services
 from worker.settings import WorkerSettings
-from worker.start import or_exit
+from worker.start import exit_on_bad_setting
 
 FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
@@ -359,7 +359,7 @@ def test_a_token_cannot_be_told_to_act_as_somebody(
     monkeypatch.setenv("MEETERGO_API_USER", confirming.meetergo.company.admin_id)
     settings = WorkerSettings.load()
     with pytest.raises(SystemExit):
-        or_exit(lambda: open_office(settings))
+        exit_on_bad_setting(lambda: build_services(settings))
     assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
 
 

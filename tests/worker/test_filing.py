@@ -30,10 +30,10 @@ from tests.snapshot import content_of
 from tests.worker.desk import AT, START, Desk
 from tests.worker.test_jobs import run_worker
 from worker.channels.log import LogChannel
-from worker.inbox.processor import Inbox
+from worker.inbox.processor import InboxProcessor
 from worker.maintenance import failed_jobs
-from worker.maintenance.failed_jobs import file_dead
-from worker.repair import Repair
+from worker.maintenance.failed_jobs import sync_failed_jobs
+from worker.repair import ReplayService
 from worker.selection import select_deliveries
 
 CREATED = samples.created("b1", START, AT)
@@ -55,7 +55,7 @@ def failed(desk: Desk, box: QueueName = "inbox") -> list[str]:
 
 
 def file(desk: Desk) -> None:
-    file_dead(desk.office, datetime.now(UTC))
+    sync_failed_jobs(desk.office, datetime.now(UTC))
 
 
 def die(desk: Desk, *bodies: bytes) -> list[str]:
@@ -83,7 +83,7 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(desk: Desk, redis:
 def test_who_died_while_redis_was_away_is_filed_when_it_is_back(desk: Desk) -> None:
     office, away = desk.office, JobQueue(queue.connect("redis://127.0.0.1:1"))
     (delivery_id,) = desk.deliver(b"not json")
-    Inbox(office.database, away, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
+    InboxProcessor(office.database, away, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
     assert failed(desk) == []
     file(desk)
     assert failed(desk) == [f"meetergo-inbox-inbox-{delivery_id}"]
@@ -218,7 +218,7 @@ class Redises(RuleBasedStateMachine):
         self.desk.deliver(b"not json %d" % self.bodies)
         office = self.desk.office
         bell = JobQueue(queue.connect("redis://127.0.0.1:1")) if away else office.bell
-        Inbox(office.database, bell, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
+        InboxProcessor(office.database, bell, office.recorder, office.inbox.vault, "", office.inbox.clock).work_off()
 
     @rule()
     def a_notification_dies(self) -> None:
@@ -230,7 +230,7 @@ class Redises(RuleBasedStateMachine):
     def an_operator_replays(self, data: st.DataObject, works: bool) -> None:
         chosen = select_deliveries(self.desk.office.inbox, RowSearch(status="dead").deliveries()).chosen
         if chosen:
-            Repair(self.desk.office, "x").replay([data.draw(st.sampled_from(chosen))], datetime.now(UTC))
+            ReplayService(self.desk.office, "x").replay([data.draw(st.sampled_from(chosen))], datetime.now(UTC))
         if works:
             self.desk.work_off()
 
@@ -239,7 +239,9 @@ class Redises(RuleBasedStateMachine):
         dead = [row.id for row in self.desk.all(Notification) if row.status == "dead"]
         if dead:
             SICK["channel"] = not heals
-            Repair(self.desk.office, "x").replay_notifications([data.draw(st.sampled_from(dead))], datetime.now(UTC))
+            ReplayService(self.desk.office, "x").replay_notifications(
+                [data.draw(st.sampled_from(dead))], datetime.now(UTC)
+            )
             self.desk.send_all()
             SICK["channel"] = True
 
@@ -247,7 +249,7 @@ class Redises(RuleBasedStateMachine):
     def an_operator_ignores(self, data: st.DataObject) -> None:
         dead = [row.id for row in self.desk.all(Delivery) if row.status == "dead"]
         if dead:
-            Repair(self.desk.office, "x", "never").ignore([data.draw(st.sampled_from(dead))], datetime.now(UTC))
+            ReplayService(self.desk.office, "x", "never").ignore([data.draw(st.sampled_from(dead))], datetime.now(UTC))
 
     @rule(data=st.data(), box=st.sampled_from(QUEUES), works=st.booleans())
     def rq_requeues(self, data: st.DataObject, box: QueueName, works: bool) -> None:
@@ -272,7 +274,7 @@ class Redises(RuleBasedStateMachine):
 
     @rule()
     def it_is_filed(self) -> None:
-        file_dead(self.desk.office, datetime.now(UTC))
+        sync_failed_jobs(self.desk.office, datetime.now(UTC))
         for box, rows in ROWS.items():
             dead = {f"meetergo-inbox-{box}-{row.id}" for row in self.desk.all(rows) if row.status == "dead"}
             on_their_way = {name for name in dead if self._status(name) == JobStatus.QUEUED}

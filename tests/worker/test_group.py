@@ -21,9 +21,9 @@ from runtime.database import Database
 from tests.models.test_booking import STORIES
 from tests.worker.desk import AT, START, Desk
 from worker.inbox import handling
-from worker.inbox.context import Ledger
-from worker.inbox.processor import Inbox
-from worker.outbox.planner import Announcer
+from worker.inbox.context import HandlerContext
+from worker.inbox.processor import InboxProcessor
+from worker.outbox.planner import NotificationPlanner
 
 NOW = datetime(2024, 1, 20, tzinfo=UTC)
 COUNT = 120
@@ -63,7 +63,7 @@ def test_together_makes_the_same_rows_as_alone(
     desk.add_user(meetergo_user_id=samples.HOST_ID)
     together = tell_shuffled(desk, seed)
     _empty(database)
-    monkeypatch.setattr(Inbox, "_is_alone", lambda *_: True)
+    monkeypatch.setattr(InboxProcessor, "_is_alone", lambda *_: True)
     alone = tell_shuffled(desk, seed)
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
@@ -91,7 +91,7 @@ def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
 ) -> None:
     together = tell_in_every_order(desk)
     _empty(database)
-    monkeypatch.setattr(Inbox, "_is_alone", lambda *_: True)
+    monkeypatch.setattr(InboxProcessor, "_is_alone", lambda *_: True)
     alone = tell_in_every_order(desk)
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
@@ -100,18 +100,18 @@ def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
 @pytest.fixture(params=["handler", "announcer", "database"])
 def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something fails for one booking, at one of the places where it can."""
-    handler, owed = handling.HANDLERS["booking_created"], Announcer.owed
+    handler, owed = handling.HANDLERS["booking_created"], NotificationPlanner.owed
 
-    def fails(ledger: Ledger, event: BookingEvent) -> Iterator[BookingChange]:
+    def fails(ledger: HandlerContext, event: BookingEvent) -> Iterator[BookingChange]:
         yield from handler(ledger, event)
         if event.booking_id == BAD:
             raise RuntimeError("this one")
 
-    def owes_badly(self: Announcer, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
+    def owes_badly(self: NotificationPlanner, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
         for row in owed(self, session, change):
             yield row | ({"key": None} if change.booking_id == BAD else {})
 
-    def breaks(self: Announcer, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
+    def breaks(self: NotificationPlanner, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
         if change.booking_id == BAD:
             raise RuntimeError("this one")
         return owed(self, session, change)
@@ -119,7 +119,7 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "handler":
         monkeypatch.setitem(handling.HANDLERS, "booking_created", fails)
     else:
-        monkeypatch.setattr(Announcer, "owed", breaks if request.param == "announcer" else owes_badly)
+        monkeypatch.setattr(NotificationPlanner, "owed", breaks if request.param == "announcer" else owes_badly)
 
 
 @pytest.mark.usefixtures("failure")

@@ -23,11 +23,11 @@ from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from tests.another_database import another_database
 from tests.worker.desk import AT, START, Desk, later
-from worker.inbox.context import Ledger
+from worker.inbox.context import HandlerContext
 from worker.inbox.handling import HANDLERS
-from worker.inbox.processor import LONGEST_BATCH, MOST, Inbox
+from worker.inbox.processor import LONGEST_BATCH, MOST, InboxProcessor
 from worker.maintenance.sweeper import sweep
-from worker.progress import Progress
+from worker.progress import DrainResult
 
 CREATED = samples.created("b1", START, AT)
 MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
@@ -232,13 +232,13 @@ def test_a_reschedule_is_told_with_where_it_was_before(desk: Desk) -> None:
 
 def slow_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """As of large bodies, or of a processor that is shared with others."""
-    read, elapsed = Inbox.read, [0.0]
+    read, elapsed = InboxProcessor.read, [0.0]
 
-    def slowly(self: Inbox, delivery: Delivery) -> object:
+    def slowly(self: InboxProcessor, delivery: Delivery) -> object:
         elapsed[0] += LONGEST_BATCH.total_seconds() * 2
         return read(self, delivery)
 
-    monkeypatch.setattr(Inbox, "read", slowly)
+    monkeypatch.setattr(InboxProcessor, "read", slowly)
     monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
 
 
@@ -246,7 +246,7 @@ def test_reading_that_takes_longer_than_a_batch_may_stops_nothing(desk: Desk, mo
     slow_reading(monkeypatch)
     desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(6)))
     for done in range(1, 7):
-        assert desk.office.inbox.work_off() is (Progress.ALL if done == 6 else Progress.PART)
+        assert desk.office.inbox.work_off() is (DrainResult.ALL if done == 6 else DrainResult.PART)
         assert [row.status for row in desk.all(Delivery)].count("done") == done
 
 
@@ -275,14 +275,14 @@ def test_a_body_larger_than_the_room_is_handled_too(desk: Desk, monkeypatch: pyt
 def test_a_group_looks_at_the_clock_between_its_deliveries(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     handler, elapsed = HANDLERS["booking_created"], [0.0]
 
-    def slowly(ledger: Ledger, event: BookingEvent) -> Iterator[BookingChange]:
+    def slowly(ledger: HandlerContext, event: BookingEvent) -> Iterator[BookingChange]:
         elapsed[0] += LONGEST_BATCH.total_seconds() * 2
         yield from handler(ledger, event)
 
     monkeypatch.setitem(HANDLERS, "booking_created", slowly)
     monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
     desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
-    assert desk.office.inbox.work_off() is Progress.PART
+    assert desk.office.inbox.work_off() is DrainResult.PART
     assert sorted(row.status for row in desk.all(Delivery)) == ["done", "pending", "pending"]
     desk.work_off()
     assert len(desk.all(Booking)) == 3
@@ -291,7 +291,7 @@ def test_a_group_looks_at_the_clock_between_its_deliveries(desk: Desk, monkeypat
 def test_a_drain_without_an_outcome_is_an_error_and_an_incident_and_ends(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Inbox, "process_all", lambda *_: [])
+    monkeypatch.setattr(InboxProcessor, "process_all", lambda *_: [])
     desk.deliver(CREATED)
     desk.work_off()
     [said] = [line for line in "".join(capfd.readouterr()).splitlines() if "drain.no_progress" in line]

@@ -24,7 +24,7 @@ from runtime.queue import QueueName, pack
 from tests.redis_content import everything_in
 from tests.worker.desk import AT, START, Desk
 from worker import jobs
-from worker.pool import BoxWorker
+from worker.pool import QueueWorker
 
 KEY = Fernet.generate_key().decode()
 CREATED = samples.created("b1", START, AT)
@@ -46,7 +46,7 @@ def sick_desk(open_desk: Callable[..., Desk]) -> Desk:
 def run_worker(desk: Desk, box: QueueName = "inbox") -> None:
     """A real RQ worker, until its queue is empty; it enqueues what is scheduled for now first."""
     queue = desk.office.bell.queue(box)
-    BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
+    QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
         burst=True, with_scheduler=True, logging_level="CRITICAL"
     )
 
@@ -91,7 +91,7 @@ def test_the_bell_is_taken_down_before_anything_is_read(desk: Desk, monkeypatch:
         rang_meanwhile.append(desk.office.bell.queue("inbox").count)
         return False
 
-    monkeypatch.setattr("worker.inbox.processor.Inbox.work_off", ring_while_reading)
+    monkeypatch.setattr("worker.inbox.processor.InboxProcessor.work_off", ring_while_reading)
     desk.office.bell.ring("inbox")
     jobs.empty("inbox")
     assert rang_meanwhile == [2]
@@ -180,7 +180,7 @@ def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(sick_de
         queue.push_job_id(job_id)
     else:
         sick_desk.office.bell.ring("inbox")
-    killed = BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer)
+    killed = QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer)
     job = killed.dequeue_job_and_maintain_ttl(timeout=1)[0]  # type: ignore[index]
     killed.prepare_execution(job)
     killed.prepare_job_execution(job, remove_from_intermediate_queue=True)

@@ -13,7 +13,7 @@ from models.platform_user import PlatformUser
 from tests.worker.channels.conftest import SIGNING_SECRET, Platform, post_office
 from tests.worker.channels.conftest import platform as platform
 from tests.worker.desk import AT, START, Desk
-from worker.repair import Repair
+from worker.repair import ReplayService
 
 CREATED = samples.created("b1", START, AT)
 __all__ = ["platform", "post_office"]
@@ -22,7 +22,7 @@ __all__ = ["platform", "post_office"]
 
 def replay(desk: Desk) -> None:
     rows = [row for row in desk.all(Notification) if row.status == "dead"]
-    Repair(desk.office, "somebody").replay_notifications([row.id for row in rows], datetime.now(UTC))
+    ReplayService(desk.office, "somebody").replay_notifications([row.id for row in rows], datetime.now(UTC))
     desk.send_all()
 
 

@@ -16,7 +16,7 @@ from meetergo.events import BookingEvent
 from models.booking import Booking
 from models.drift import drift
 from tests.payloads import FIXTURES
-from worker.reconcile.synthetic_delivery import SETTLED, Reading
+from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY, SyntheticDelivery
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
 AT = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -67,8 +67,8 @@ def hear(booking: Booking, body: bytes, now: datetime = AT) -> Any:
     return learn(booking, events.read(body, now), now)
 
 
-def reading(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -> Reading:
-    return Reading(Appointment.read(appointment), now, booking)
+def reading(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -> SyntheticDelivery:
+    return SyntheticDelivery(Appointment.read(appointment), now, booking)
 
 
 def repair(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -> int:
@@ -78,7 +78,7 @@ def repair(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -
         if drift(booking, found.event) is None:
             return deliveries
         learn(booking, events.read(found.body, now, is_authoritative=True), now)
-        now += SETTLED + timedelta(minutes=1)
+        now += CONSISTENCY_DELAY + timedelta(minutes=1)
     raise AssertionError("it never ends")
 
 

@@ -13,7 +13,7 @@ from models.errors import Permanent
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
 from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook
-from worker.reconcile.synthetic_delivery import SETTLED
+from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY
 
 FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
@@ -376,7 +376,7 @@ def test_what_was_told_by_mistake_is_believed_until_it_had_time_to_show_and_then
     timeless = {"createdAt": None, "updatedAt": None}
     provider.desk.tell(webhook(provider.meetergo, record(provider, booking_id), isCancelled=True, **timeless))
     assert kinds(provider) == []
-    provider.ahead = SETTLED + timedelta(seconds=1)
+    provider.ahead = CONSISTENCY_DELAY + timedelta(seconds=1)
     assert kinds(provider) == ["revived"]
     assert statuses(provider) == {booking_id: "confirmed"}
     assert kinds(provider) == []

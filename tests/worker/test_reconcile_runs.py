@@ -20,8 +20,8 @@ from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.stop import Stop
 from tests.worker.provider import LISTS, Provider, free_start, webhook
-from worker.reconcile.lock import Taken, turn
-from worker.reconcile.provider_appointments import Diary
+from worker.reconcile.lock import AlreadyRunning, exclusive
+from worker.reconcile.provider_appointments import HostAppointments
 from worker.reconcile.runner import TURN, reconcile_by_the_clock
 from worker.settings import ScheduleSettings
 
@@ -112,7 +112,7 @@ def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(t
     victim.wait()
     assert len(swept(three_hosts)) == 1
     assert [row.ended_at for row in three_hosts.desk.all(Reconciliation)] == [None]
-    three_hosts.desk.office.bell.redis.delete(f"meetergo-inbox:turn:{TURN}")  # as it would end by itself
+    three_hosts.desk.office.bell.redis.delete(f"meetergo-inbox:exclusive:{TURN}")  # as it would end by itself
     three_hosts.meetergo.requests.clear()
     findings = three_hosts.reconcile()
     assert (findings.hosts, len(findings.drifts), three_hosts.meetergo.requests[LISTS]) == (4, 3, 4)
@@ -121,8 +121,8 @@ def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(t
 
 
 def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: Provider) -> None:
-    with turn(three_hosts.desk.office.bell.redis, TURN):
-        with pytest.raises(Taken):
+    with exclusive(three_hosts.desk.office.bell.redis, TURN):
+        with pytest.raises(AlreadyRunning):
             three_hosts.reconcile()
     assert three_hosts.meetergo.requests.total() == 0
     assert three_hosts.reconcile().is_clean
@@ -130,12 +130,12 @@ def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: P
 
 def test_the_turn_of_one_who_died_ends_by_itself(provider: Provider) -> None:
     redis = provider.desk.office.bell.redis
-    with turn(redis, "a test"):
-        assert 0 < redis.pttl("meetergo-inbox:turn:a test") <= 30_000
+    with exclusive(redis, "a test"):
+        assert 0 < redis.pttl("meetergo-inbox:exclusive:a test") <= 30_000
 
 
 def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
-    """Should the turn be lost: the same drift is the same delivery."""
+    """Should the exclusive be lost: the same drift is the same delivery."""
     reconcilers = [three_hosts.reconciler() for _ in range(3)]
     for reconciler in reconcilers:
         reconciler.run()
@@ -153,9 +153,9 @@ def test_a_webhook_that_arrives_while_the_list_is_read_wins(
     booking_id = provider.book(host)
     provider.told()
     provider.meetergo.people.reschedule(booking_id, free_start(3))
-    read = Diary.newest_first
+    read = HostAppointments.newest_first
 
-    def slowly(diary: Diary, since: Any) -> Iterator[Appointment]:
+    def slowly(diary: HostAppointments, since: Any) -> Iterator[Appointment]:
         page = list(read(diary, since))
         provider.meetergo.people.cancel(booking_id, "Schedule conflict")
         provider.desk.deliver(webhook(provider.meetergo, provider.meetergo.appointments[booking_id]))
@@ -163,7 +163,7 @@ def test_a_webhook_that_arrives_while_the_list_is_read_wins(
             provider.desk.work_off()
         return iter(page)
 
-    monkeypatch.setattr(Diary, "newest_first", slowly)
+    monkeypatch.setattr(HostAppointments, "newest_first", slowly)
     provider.reconcile(only="1")
     booking = provider.desk.booking(booking_id)
     assert (booking.status, booking.cancel_reason, booking.starts_at) == (
@@ -182,16 +182,16 @@ def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
     host = provider.add_host()
     for number in range(150):
         provider.book(host, number)
-    read = Diary.newest_first
+    read = HostAppointments.newest_first
 
-    def while_others_book(diary: Diary, since: Any) -> Iterator[Appointment]:
+    def while_others_book(diary: HostAppointments, since: Any) -> Iterator[Appointment]:
         for count, appointment in enumerate(read(diary, since)):
             if count == 60:
                 for number in range(150, 170):
                     provider.book(host, number)
             yield appointment
 
-    monkeypatch.setattr(Diary, "newest_first", while_others_book)
+    monkeypatch.setattr(HostAppointments, "newest_first", while_others_book)
     found = {drift.booking_id for drift in provider.reconciler().run().drifts}
     monkeypatch.undo()
     found |= {drift.booking_id for drift in provider.reconciler().run().drifts}

@@ -17,7 +17,7 @@ from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.jobs import LONGEST_SHIFT
 from worker.maintenance.sweeper import OVERDUE_AFTER
 from worker.outbox.sender import LONGEST_SETTLING
-from worker.pool import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, BoxWorker, Crew
+from worker.pool import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, QueueWorker, WorkerPool
 from worker.scheduler import SCHEDULE
 
 SWEEP_EVERY = SCHEDULE["sweep"][0]
@@ -38,7 +38,7 @@ def test_what_a_killed_worker_held_is_taken_by_another_in_time() -> None:
 def test_a_body_that_only_redis_has_is_carried_again_in_time_if_its_worker_was_killed() -> None:
     assert CARRY_TIMEOUT + ABANDONED_AFTER + SWEEP_EVERY < KILLED_WORKER
     job = Job.create(CARRY, connection=Redis(), timeout=int(CARRY_TIMEOUT.total_seconds()))
-    assert BoxWorker.get_heartbeat_ttl(None, job) == (CARRY_TIMEOUT + ABANDONED_AFTER).total_seconds()  # type: ignore[arg-type]
+    assert QueueWorker.get_heartbeat_ttl(None, job) == (CARRY_TIMEOUT + ABANDONED_AFTER).total_seconds()  # type: ignore[arg-type]
 
 
 def test_what_was_told_is_written_down_before_anybody_may_tell_it_again() -> None:
@@ -54,13 +54,13 @@ def test_a_worker_that_is_asked_to_stop_does_so_before_docker_loses_patience() -
 def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as_often(desk: Desk) -> None:
     """Its defaults are ten minutes, and seven."""
     box = desk.office.bell.queue("inbox")
-    worker = BoxWorker(
+    worker = QueueWorker(
         [box], connection=queue.connect(_url(desk)), worker_ttl=int(WORKER_TTL.total_seconds()), prepare_for_work=False
     )
     assert timedelta(minutes=1) >= MAINTENANCE_EVERY
     assert worker.dequeue_timeout == 45
     assert worker.max_connection_wait_time == 5
-    assert issubclass(BoxWorker, SimpleWorker)
+    assert issubclass(QueueWorker, SimpleWorker)
     worker.connection.close()
 
 
@@ -69,7 +69,7 @@ def test_a_job_whose_worker_was_killed_may_run_again() -> None:
 
 
 def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -> None:
-    duties = Crew(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 2)._duties()
+    duties = WorkerPool(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 2)._duties()
     assert [(duty.func.__name__, duty.args[1]) for duty in duties] == [  # type: ignore[attr-defined]
         ("work_at", "inbox"),
         ("work_at", "inbox"),

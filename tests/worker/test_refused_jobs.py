@@ -16,14 +16,14 @@ from rq.serializers import JSONSerializer, PickleSerializer
 from models.delivery import Delivery
 from runtime.queue import JobQueue
 from tests.worker.desk import Desk
-from worker.pool import BoxWorker
+from worker.pool import QueueWorker
 
 REFUSED = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
 
 
 def work(bell: JobQueue) -> None:
     queue = bell.queue("inbox")
-    worker = BoxWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60)
+    worker = QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60)
     worker.work(burst=True, logging_level="ERROR")
 
 

@@ -24,9 +24,9 @@ from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
 from tests.worker.test_convergence import BOOKINGS, KINDS, MINUTES, body
 from worker import rehearsal
-from worker.outlook import Outlook
-from worker.rehearsal import rehearse
-from worker.repair import Repair
+from worker.outlook import DryRunReport
+from worker.rehearsal import dry_run
+from worker.repair import ReplayService
 from worker.selection import chunks, select_deliveries
 
 NOBODY: frozenset[str] = frozenset()
@@ -56,13 +56,13 @@ def desk(open_desk: Callable[..., Desk]) -> Desk:
     return open_desk(platform_hook=f"{__name__}:bad_hook")
 
 
-def repair_of(desk: Desk, **wanted: Any) -> Repair:
-    return Repair(desk.office, "the operator", **wanted)
+def repair_of(desk: Desk, **wanted: Any) -> ReplayService:
+    return ReplayService(desk.office, "the operator", **wanted)
 
 
-def outlook_of(desk: Desk, search: RowSearch | None = None, **wanted: Any) -> Outlook:
+def outlook_of(desk: Desk, search: RowSearch | None = None, **wanted: Any) -> DryRunReport:
     chosen = select_deliveries(desk.office.inbox, (search or RowSearch()).deliveries()).chosen
-    return rehearse(repair_of(desk, **wanted), chosen)
+    return dry_run(repair_of(desk, **wanted), chosen)
 
 
 def replay_all(desk: Desk, search: RowSearch | None = None, **wanted: Any) -> None:

@@ -16,20 +16,20 @@ from models.notification import Notification
 from models.search import RowSearch
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels.log import LogChannel
-from worker.repair import NotDead, Repair, Repaired
-from worker.selection import Chosen, chunks, select_deliveries
+from worker.repair import NotDead, ReplayResult, ReplayService
+from worker.selection import SelectedDelivery, chunks, select_deliveries
 
 CREATED = samples.created("b1", START, AT)
 CANCELLED = samples.cancelled("b1", START, later(5))
 SECRET = "whsec_" + "b2xk" * 11
 
 
-def choose(desk: Desk, **wanted: Any) -> list[Chosen]:
+def choose(desk: Desk, **wanted: Any) -> list[SelectedDelivery]:
     return list(select_deliveries(desk.office.inbox, RowSearch(**wanted).deliveries()).chosen)
 
 
-def replay(desk: Desk, chosen: list[Chosen] | None = None, **wanted: Any) -> Repaired:
-    return Repair(desk.office, "the operator", "the hook is repaired", **wanted).replay(
+def replay(desk: Desk, chosen: list[SelectedDelivery] | None = None, **wanted: Any) -> ReplayResult:
+    return ReplayService(desk.office, "the operator", "the hook is repaired", **wanted).replay(
         choose(desk) if chosen is None else chosen, datetime.now(UTC)
     )
 
@@ -184,7 +184,7 @@ def _refuse(_channel: object, _message: object) -> None:
 def test_ignoring_closes_a_dead_delivery_and_takes_it_from_rqs_failed_jobs(desk: Desk) -> None:
     (delivery_id,) = desk.deliver(b"not json")
     desk.work_off()
-    Repair(desk.office, "the operator", "a test of theirs").ignore([delivery_id], datetime.now(UTC))
+    ReplayService(desk.office, "the operator", "a test of theirs").ignore([delivery_id], datetime.now(UTC))
     (row,) = desk.all(Delivery)
     assert (row.status, row.note, row.last_error) == ("done", "ignored: a test of theirs", None)
     assert acts(desk) == [("ignored", delivery_id, None, None, "the operator", "a test of theirs")]
@@ -198,6 +198,6 @@ def test_only_what_is_dead_can_be_ignored_and_then_all_or_none(desk: Desk) -> No
     desk.tell(CREATED)
     ids = [row.id for row in desk.all(Delivery)]
     with pytest.raises(NotDead, match="is done, not dead"):
-        Repair(desk.office, "x", "y").ignore(ids, datetime.now(UTC))
+        ReplayService(desk.office, "x", "y").ignore(ids, datetime.now(UTC))
     assert {row.id: row.status for row in desk.all(Delivery)}[dead] == "dead"
     assert acts(desk) == []

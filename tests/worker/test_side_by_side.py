@@ -27,9 +27,9 @@ from runtime.encryption import BodyCipher, name_of
 from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
 from worker.maintenance.sweeper import link_new_users
-from worker.repair import Repair
+from worker.repair import ReplayService
 from worker.selection import select_deliveries
-from worker.services import Office, open_office
+from worker.services import Services, build_services
 from worker.settings import WorkerSettings
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -46,27 +46,27 @@ def bodies(turn: int) -> list[dict[str, Any]]:
     ]
 
 
-def erase_somebody(office: Office, turn: int) -> None:
+def erase_somebody(office: Services, turn: int) -> None:
     erase(office.database, office.inbox.vault, f"guest-{turn + 2}@example.com", datetime.now(UTC))
 
 
-def reencrypt_all(office: Office, _turn: int) -> None:
+def reencrypt_all(office: Services, _turn: int) -> None:
     assert reencrypt(office.database, office.inbox.vault).failed == {}
 
 
-def replay_all(office: Office, _turn: int) -> None:
+def replay_all(office: Services, _turn: int) -> None:
     chosen = select_deliveries(office.inbox, select(Delivery), None).chosen
     for start in range(0, len(chosen), 20):
-        Repair(office, "the operator", tells_again=True).replay(chosen[start : start + 20], datetime.now(UTC))
+        ReplayService(office, "the operator", tells_again=True).replay(chosen[start : start + 20], datetime.now(UTC))
 
 
-def replay_notifications(office: Office, _turn: int) -> None:
+def replay_notifications(office: Services, _turn: int) -> None:
     with office.database.reading() as session:
         ids = session.scalars(select(Notification.id).order_by(Notification.id.desc()).limit(50)).all()
-    Repair(office, "the operator", tells_again=True).replay_notifications(ids, datetime.now(UTC))
+    ReplayService(office, "the operator", tells_again=True).replay_notifications(ids, datetime.now(UTC))
 
 
-def work(office: Office, turn: int) -> None:
+def work(office: Services, turn: int) -> None:
     """A worker whose transaction found no place is called again, as its job would be."""
     retried(lambda: Desk(office).deliver(*bodies(turn + 1)))
     for _ in range(3):
@@ -74,7 +74,7 @@ def work(office: Office, turn: int) -> None:
         retried(office.outbox.work_off)
 
 
-def link(office: Office, _turn: int) -> None:
+def link(office: Services, _turn: int) -> None:
     def unlink(session: Any) -> None:
         its_users = select(PlatformUser).order_by(PlatformUser.id).with_for_update(key_share=True)
         for user in session.scalars(its_users):
@@ -87,7 +87,7 @@ def link(office: Office, _turn: int) -> None:
     link_new_users(office, datetime.now(UTC))
 
 
-def remove_what_is_old(office: Office, _turn: int) -> None:
+def remove_what_is_old(office: Services, _turn: int) -> None:
     prune(office.database, datetime.now(UTC) + timedelta(days=40), KEEP | {"done": timedelta(days=39, hours=23)})
 
 
@@ -101,8 +101,8 @@ def test_all_that_operators_do_goes_on_beside_the_workers(open_desk: Callable[..
     tasks = [erase_somebody, reencrypt_all, replay_all, replay_notifications, work, work, link, remove_what_is_old]
     together = Barrier(len(tasks))
 
-    def go_on(task: Callable[[Office, int], None]) -> None:
-        office = open_office(WorkerSettings.load())
+    def go_on(task: Callable[[Services, int], None]) -> None:
+        office = build_services(WorkerSettings.load())
         try:
             for turn in range(ROUNDS):
                 together.wait(60)
@@ -136,14 +136,14 @@ def test_all_that_operators_do_goes_on_beside_the_workers(open_desk: Callable[..
         assert {**replayed, "platform_user_id": None} == {**booking.seen(), "platform_user_id": None}
 
 
-def _erase(office: Office) -> object:
+def _erase(office: Services) -> object:
     return erase(office.database, office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
 
 
-def _tell_again(office: Office) -> object:
+def _tell_again(office: Services) -> object:
     with office.database.reading() as session:
         ids = session.scalars(select(Notification.id)).all()
-    return Repair(office, "the operator", tells_again=True).replay_notifications(ids, datetime.now(UTC))
+    return ReplayService(office, "the operator", tells_again=True).replay_notifications(ids, datetime.now(UTC))
 
 
 def _waits_for_a_lock(database: Database) -> bool:
@@ -151,7 +151,7 @@ def _waits_for_a_lock(database: Database) -> bool:
         return bool(session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
-def _link(office: Office) -> object:
+def _link(office: Services) -> object:
     return link_new_users(office, datetime.now(UTC))
 
 
@@ -166,7 +166,7 @@ def _link(office: Office) -> object:
     ids=["erase and a worker", "erase and a replay", "a replay and erase", "linking and a worker"],
 )
 def test_who_locks_in_the_one_order_is_never_the_victim(
-    open_desk: Callable[..., Desk], database: Database, command: Callable[[Office], object], first: Any, then: Any
+    open_desk: Callable[..., Desk], database: Database, command: Callable[[Services], object], first: Any, then: Any
 ) -> None:
     if not database.skips_locked:
         pytest.skip("SQLite has one lock")

@@ -17,8 +17,8 @@ from tests.worker.desk import AT, START, Desk
 from worker import stopping as stopping_module
 from worker.channels import Message, Refused, Unresponsive
 from worker.destinations import FIRST_REST, LONGEST_REST, MOST_OF_A_KIND, Destinations
-from worker.outbox.sender import Outbox
-from worker.progress import Progress
+from worker.outbox.sender import OutboxSender
+from worker.progress import DrainResult
 from worker.stopping import Stopping
 
 SOON = 10
@@ -103,10 +103,10 @@ def waiting(desk: Desk) -> list[Notification]:
     return [row for row in desk.all(Notification) if row.status == "pending"]
 
 
-def another(desk: Desk, **changes: Any) -> Outbox:
+def another(desk: Desk, **changes: Any) -> OutboxSender:
     """The sender of another process."""
     office = desk.office
-    return Outbox(office.database, office.bell, office.outbox.announcer, office.outbox.clock, **changes)
+    return OutboxSender(office.database, office.bell, office.outbox.announcer, office.outbox.clock, **changes)
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_what_there_was_no_time_for_is_looked_for_again(
     looks = []
     while waiting(desk):
         looks.append(desk.office.outbox.work_off())
-    assert set(looks[:-1]) == {Progress.PART}
+    assert set(looks[:-1]) == {DrainResult.PART}
 
 
 def test_one_more_try_of_a_row_holds_up_nobody_else(

@@ -13,7 +13,7 @@ from rq.worker.base import BaseWorker
 
 from runtime.queue import connect
 from worker import pool, stopping
-from worker.pool import BoxWorker
+from worker.pool import QueueWorker
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +38,7 @@ def test_a_signal_that_rq_swallowed_while_it_tidied_up_ends_the_worker(
 
     monkeypatch.setattr(BaseWorker, "run_maintenance_tasks", interrupted)
     with connect(redis_url) as connection:
-        worker: BoxWorker = pool._worker(connection, "inbox")
+        worker: QueueWorker = pool._worker(connection, "inbox")
         began = time.monotonic()
         assert worker.work(logging_level="WARNING") is False
         assert time.monotonic() - began < 10  # else it waited for a job until the time of this test was up

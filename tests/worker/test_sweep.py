@@ -11,7 +11,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from tests.worker.desk import AT, START, Desk
 from worker.maintenance.sweeper import OVERDUE_AFTER, sweep
-from worker.pool import BoxWorker
+from worker.pool import QueueWorker
 
 CREATED = samples.created("b1", START, AT)
 
@@ -40,7 +40,9 @@ def test_a_job_whose_worker_was_killed_is_enqueued_again(desk: Desk) -> None:
     """Such as one that carries a body that is nowhere else."""
     queue = desk.office.bell.queue("inbox")
     desk.office.bell.ring("inbox")
-    worker = BoxWorker([queue], connection=desk.office.bell.redis, serializer=queue.serializer, prepare_for_work=False)
+    worker = QueueWorker(
+        [queue], connection=desk.office.bell.redis, serializer=queue.serializer, prepare_for_work=False
+    )
     popped = queue.dequeue_any([queue], None, connection=queue.connection, serializer=queue.serializer)
     assert popped is not None
     execution = worker.prepare_execution(popped[0])

@@ -1,8 +1,8 @@
 """Channels: the ways to tell somebody, each named by a URL."""
 
 from worker.channels.base import Channel, Message, Unresponsive
-from worker.channels.broken import BrokenChannel
+from worker.channels.broken import InvalidChannel
 from worker.channels.registry import UnusableChannel, open_channel
 from worker.channels.status import Refused
 
-__all__ = ["BrokenChannel", "Channel", "Message", "Refused", "Unresponsive", "UnusableChannel", "open_channel"]
+__all__ = ["Channel", "InvalidChannel", "Message", "Refused", "Unresponsive", "UnusableChannel", "open_channel"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from models.errors import Transient
 from worker.channels.base import Message, Unresponsive
-from worker.channels.message_text import Letter
+from worker.channels.message_text import MessageText
 from worker.channels.sanitize import one_line, unmarked, web_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
@@ -75,7 +75,7 @@ class AppriseChannel:
             Unresponsive: there was no answer in time.
             Transient: the service did not take it; Apprise does not say why.
         """
-        letter = Letter.about(message, is_personal=False)
+        letter = MessageText.about(message, is_personal=False)
         self.tell(letter.subject, letter.text, link=web_link(one_line(message.booking.get("meeting_link"))))
 
     def tell(

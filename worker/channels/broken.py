@@ -15,7 +15,7 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
 LONGEST_PLACE = 255
 
 
-class BrokenChannel:
+class InvalidChannel:
     """Stands for a URL of a platform user's that we cannot use.
 
     It is called as the channel would be, and tells the same recipient, so that its news is known again once the channel

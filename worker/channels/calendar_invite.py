@@ -8,8 +8,8 @@ from typing import Any
 from icalendar import Calendar, Event, vCalAddress
 
 from worker.channels.base import Message
-from worker.channels.message_text import Letter, Row
-from worker.channels.period import Period
+from worker.channels.message_text import MessageRow, MessageText
+from worker.channels.period import TimeRange
 from worker.channels.sanitize import one_line, unlinked, web_link
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
@@ -17,7 +17,7 @@ UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True)
-class Invitation:
+class CalendarInvite:
     """What to put into a calendar.
 
     Attributes:
@@ -29,12 +29,14 @@ class Invitation:
     ics: bytes
 
     @classmethod
-    def to(cls, attendee: Address, message: Message, letter: Letter, organizer: Address) -> "Invitation | None":
+    def to(
+        cls, attendee: Address, message: Message, letter: MessageText, organizer: Address
+    ) -> "CalendarInvite | None":
         """The calendar's side of a letter; None while nobody knows when the meeting starts.
 
         Only its reader attends: meetergo invites the guests, so here they stand in the description.
         """
-        period = Period.of(message.booking)
+        period = TimeRange.of(message.booking)
         if not period:
             return None
         event = _event(message, letter, period)
@@ -46,7 +48,7 @@ class Invitation:
         return cls(method, calendar.to_ical())
 
 
-def _event(message: Message, letter: Letter, period: Period) -> Event:
+def _event(message: Message, letter: MessageText, period: TimeRange) -> Event:
     booking = message.booking
     link = one_line(booking.get("meeting_link"))
     event = Event.new(
@@ -64,7 +66,7 @@ def _event(message: Message, letter: Letter, period: Period) -> Event:
     return event
 
 
-def _described(row: Row) -> str:
+def _described(row: MessageRow) -> str:
     text = "; ".join(row.lines)
     return f"{row.label}: {text if row.link else unlinked(text)}"
 

@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 
-from worker.channels.translations import ENGLISH, GERMAN, Wording
+from worker.channels.translations import ENGLISH, GERMAN, Translation
 
 UTC_ZONE = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True)
-class Reader:
+class ReaderLocale:
     """Who reads it.
 
     Attributes:
@@ -24,13 +24,13 @@ class Reader:
     zone: ZoneInfo
 
     @classmethod
-    def of(cls, host: dict[str, Any] | None) -> "Reader":
+    def of(cls, host: dict[str, Any] | None) -> "ReaderLocale":
         """The booking's host; somebody who reads English in UTC if nobody owns it."""
         known = host or {}
         return cls(_locale(str(known.get("language") or "en")), _zone(str(known.get("timezone") or "UTC")))
 
     @property
-    def wording(self) -> Wording:
+    def wording(self) -> Translation:
         """The sentences in the reader's language."""
         return GERMAN if self.locale.language == "de" else ENGLISH
 

@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from models.errors import Permanent
 from worker.channels.base import Message
-from worker.channels.calendar_invite import Invitation
+from worker.channels.calendar_invite import CalendarInvite
 from worker.channels.mail_headers import address_header, mailbox, plain_header, text_header
-from worker.channels.message_text import Letter
+from worker.channels.message_text import MessageText
 from worker.channels.smtp import MailServer
 from worker.settings import WorkerSettings
 
@@ -73,7 +73,7 @@ class MailChannel:
         self._server.deliver(mail, self._sender.addr_spec, recipient.addr_spec)
 
     def _compose(self, message: Message, recipient: Address) -> EmailMessage:
-        letter = Letter.about(message, is_personal=self.is_personal)
+        letter = MessageText.about(message, is_personal=self.is_personal)
         mail = EmailMessage(policy=SEVEN_BIT)
         mail["Subject"] = text_header("Subject", letter.subject)
         mail["From"] = address_header("From", self._sender)
@@ -83,13 +83,13 @@ class MailChannel:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(letter.text)
         mail.add_alternative(letter.html, subtype="html")
-        invitation = Invitation.to(recipient, message, letter, self._sender)
+        invitation = CalendarInvite.to(recipient, message, letter, self._sender)
         if invitation:
             _enclose(invitation, mail)
         return mail
 
 
-def _enclose(invitation: Invitation, mail: EmailMessage) -> None:
+def _enclose(invitation: CalendarInvite, mail: EmailMessage) -> None:
     """Twice: some calendar programs read the alternative, others only the attachment."""
     mail.add_alternative(invitation.ics.decode(), subtype="calendar", params={"method": invitation.method})
     mail.add_attachment(invitation.ics, maintype="application", subtype="ics", filename="invite.ics")

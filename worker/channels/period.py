@@ -12,14 +12,14 @@ from worker.channels.sanitize import one_line
 
 
 @dataclass(frozen=True)
-class Period:
+class TimeRange:
     """Aware times in UTC; `end` is None if it is unknown, or not after the start."""
 
     start: datetime
     end: datetime | None
 
     @classmethod
-    def of(cls, booking: dict[str, Any]) -> "Period | None":
+    def of(cls, booking: dict[str, Any]) -> "TimeRange | None":
         """When a booking is; None if its start is unknown."""
         start, end = (_moment(booking.get(name)) for name in ("starts_at", "ends_at"))
         return cls(start, end if end and end > start else None) if start else None

@@ -7,7 +7,7 @@ from worker.channels.base import Channel
 from worker.channels.broken import SCHEME
 from worker.channels.log import LogChannel
 from worker.channels.mail import MailChannel
-from worker.channels.webhook import PostChannel
+from worker.channels.webhook import WebhookChannel
 from worker.settings import WorkerSettings
 
 
@@ -18,8 +18,8 @@ class UnusableChannel(ValueError):
 OPENERS: dict[str, Callable[[str, WorkerSettings], Channel]] = {
     "log": LogChannel.open,
     "mailto": MailChannel.open,
-    "http": PostChannel.open,
-    "https": PostChannel.open,
+    "http": WebhookChannel.open,
+    "https": WebhookChannel.open,
 }
 
 

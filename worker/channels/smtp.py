@@ -78,13 +78,13 @@ class MailServer:
                 # Not chained: the errors of smtplib carry addresses.
                 raise _meaning(TimeoutError() if deadline.is_over else error) from None
 
-    def _call(self) -> "Conversation":
+    def _call(self) -> "SmtpSession":
         timeout = self._timeout.total_seconds()
         if self._is_tls:
-            return TlsConversation(self._host, self._port, timeout=timeout, context=trust(self._host))
-        return Conversation(self._host, self._port, timeout=timeout)
+            return TlsSmtpSession(self._host, self._port, timeout=timeout, context=trust(self._host))
+        return SmtpSession(self._host, self._port, timeout=timeout)
 
-    def _introduce(self, conversation: "Conversation") -> None:
+    def _introduce(self, conversation: "SmtpSession") -> None:
         conversation.ehlo_or_helo_if_needed()
         is_private = self._is_tls or is_loopback(self._host)
         if not self._is_tls and conversation.has_extn("starttls"):
@@ -100,7 +100,7 @@ class MailServer:
             raise Transient("the mail server did not accept our user and password") from None
 
 
-class Conversation(smtplib.SMTP):
+class SmtpSession(smtplib.SMTP):
     """SMTP whose answers have an end."""
 
     def getreply(self) -> tuple[int, bytes]:
@@ -136,7 +136,7 @@ class Bounded:
         self._lines.close()
 
 
-class TlsConversation(Conversation, smtplib.SMTP_SSL):
+class TlsSmtpSession(SmtpSession, smtplib.SMTP_SSL):
     """The same, encrypted from its first byte."""
 
 

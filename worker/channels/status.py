@@ -17,7 +17,7 @@ class Refused(Transient):
     """The platform refuses it as it is now; once it has done so for an hour, that is final."""
 
 
-def judge(status: int, retry_after: str | None, now: datetime) -> None:
+def classify_status(status: int, retry_after: str | None, now: datetime) -> None:
     """Returns if the platform took the message.
 
     Args:

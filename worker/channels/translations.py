@@ -1,4 +1,4 @@
-"""Wording: every sentence that a letter can contain, in each language that we write."""
+"""Translation: every sentence that a letter can contain, in each language that we write."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from models.booking import NotificationKind
 
 
 @dataclass(frozen=True)
-class Wording:
+class Translation:
     """One language. The subjects end with the meeting, as in "Cancelled: Discovery Call with Jane Doe"."""
 
     subject: Mapping[NotificationKind, str]
@@ -37,7 +37,7 @@ class Wording:
     more: str
 
 
-ENGLISH = Wording(
+ENGLISH = Translation(
     subject={
         "created": "New booking",
         "rescheduled": "Rescheduled",
@@ -79,7 +79,7 @@ ENGLISH = Wording(
     more="... and {count} more",
 )
 
-GERMAN = Wording(
+GERMAN = Translation(
     subject={
         "created": "Neue Buchung",
         "rescheduled": "Verschoben",

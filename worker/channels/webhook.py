@@ -18,7 +18,7 @@ from urllib3.util import Url, parse_url
 from models.errors import Transient
 from worker.channels.base import Message, Unresponsive
 from worker.channels.proxy import pool_for
-from worker.channels.status import judge
+from worker.channels.status import classify_status
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
@@ -33,7 +33,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class PostChannel:
+class WebhookChannel:
     """Posts news to one URL.
 
     Args:
@@ -62,7 +62,7 @@ class PostChannel:
         self._pool = pool_for(url, timeout)
 
     @classmethod
-    def open(cls, url: str, settings: WorkerSettings) -> "PostChannel":
+    def open(cls, url: str, settings: WorkerSettings) -> "WebhookChannel":
         """The channel of an `http:` or `https:` URL.
 
         Raises:
@@ -101,7 +101,7 @@ class PostChannel:
                 if deadline.is_over or is_silent:
                     raise Unresponsive("the platform did not answer in time") from error
                 raise Transient(f"the platform could not be reached ({type(error).__name__})") from error
-        judge(answer.status, answer.headers.get("retry-after"), self._clock())
+        classify_status(answer.status, answer.headers.get("retry-after"), self._clock())
 
     def _headers(self, message_id: str, body: str) -> dict[str, str]:
         now = self._clock()

@@ -11,15 +11,15 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from runtime.bulk import insert_all, modified, unflushed, update_all
-from worker.inbox.context import Ledger
+from worker.inbox.context import HandlerContext
 from worker.inbox.handling import finish, handle
-from worker.outbox.planner import Announcer
+from worker.outbox.planner import NotificationPlanner
 
 Told = tuple[Delivery, BookingEvent]
 
 
-def handle_together(
-    session: Session, told: Sequence[Told], announcer: Announcer, now: datetime, is_over: Callable[[], bool]
+def process_batch(
+    session: Session, told: Sequence[Told], announcer: NotificationPlanner, now: datetime, is_over: Callable[[], bool]
 ) -> tuple[int, int]:
     """Handles deliveries in a savepoint, all of them or none if one fails, and ends them after it: see `finish`.
 
@@ -37,7 +37,7 @@ def handle_together(
     changes: list[BookingChange] = []
     owed: list[dict[str, Any]] = []
     with session.begin_nested(), unflushed(session) as page:
-        ledger = Ledger(page, now)
+        ledger = HandlerContext(page, now)
         ledger.open_at([event for _, event in told])
         for delivery, event in told:
             if handled and is_over():

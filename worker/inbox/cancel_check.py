@@ -1,4 +1,4 @@
-"""Confirmation: before a webhook is acted on, meetergo is asked whether it is true."""
+"""CancelCheck: before a webhook is acted on, meetergo is asked whether it is true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,8 +18,8 @@ from models.delivery import Source
 from models.errors import Failure, Permanent, Transient
 from runtime.api_settings import ApiSettings
 from runtime.cooldown import Cooldown
-from worker.reconcile.provider_appointments import Diary, admin_id
-from worker.reconcile.synthetic_delivery import Reading
+from worker.reconcile.provider_appointments import HostAppointments, admin_id
+from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import Mode
 
 TIMEOUT = timedelta(seconds=5)
@@ -39,7 +39,7 @@ SHOWS_WITHIN = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Answer:
+class CheckResult:
     """What to process instead of what was told, and what to note of it."""
 
     event: Event | Failure
@@ -47,7 +47,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Confirmation:
+class CancelCheck:
     """Asks.
 
     Attributes:
@@ -62,7 +62,7 @@ class Confirmation:
     _respite: Cooldown = field(default_factory=lambda: Cooldown(RESPITE))
 
     @classmethod
-    def open(cls, redis: "Redis", mode: Mode) -> "Confirmation":
+    def open(cls, redis: "Redis", mode: Mode) -> "CancelCheck":
         """With the key that the settings name."""
         settings = ApiSettings.load()
         client = settings.provider(redis, patience=timedelta(0), timeout=TIMEOUT, attempts=1)
@@ -74,7 +74,7 @@ class Confirmation:
             return False
         return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # that ends a booking, too
 
-    def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> Answer:
+    def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
         """What meetergo says of a booking. Hold no lock meanwhile.
 
         Args:
@@ -85,21 +85,23 @@ class Confirmation:
         """
         what = "cancel" if _is_cancel(event) else "booking"
         if self._respite.is_on:
-            return Answer(Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", RESPITE))
+            return CheckResult(
+                Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", RESPITE)
+            )
         try:
             diary = self.diary(host_ids or event.facts.get("host_ids") or ())
             appointment = diary.one(event.booking_id) if _is_uuid(event.booking_id) else None
         except InvalidCall as error:
-            return Answer(Permanent(f"the {what} cannot be confirmed: {error}"))
+            return CheckResult(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
             if _is_silence(error):
                 self._respite.begin()
-            return Answer(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
+            return CheckResult(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
         if appointment:
             return _answer(appointment, event, now)
         if not self._sees_all:
-            return Answer(Transient(NOBODY_SEES_ALL))
-        return Answer(event if _is_cancel(event) else _unknown(now - received_at))
+            return CheckResult(Transient(NOBODY_SEES_ALL))
+        return CheckResult(event if _is_cancel(event) else _unknown(now - received_at))
 
     @property
     def _sees_all(self) -> bool:
@@ -115,7 +117,7 @@ class Confirmation:
         """
         return admin_id(self.client, self.user_id)
 
-    def diary(self, host_ids: Sequence[str]) -> Diary:
+    def diary(self, host_ids: Sequence[str]) -> HostAppointments:
         """Whom to ask for one booking: an admin, who sees every one, and then its hosts. Webhooks may name anybody.
 
         Raises:
@@ -123,12 +125,12 @@ class Confirmation:
             ApiError: we do not know whom to ask as, yet.
         """
         if not self.client.acts_as_anybody:
-            return Diary((self.client,), None)
+            return HostAppointments((self.client,), None)
         hosts = tuple(self.client.as_user(host_id) for host_id in host_ids[:MOST_HOSTS])
         admins = (self.client.as_user(self._admin_id),) if self._admin_id else ()
         if not (admins or hosts):
             raise ApiError(NOBODY_SEES_ALL)
-        return Diary((*admins, *hosts), None)
+        return HostAppointments((*admins, *hosts), None)
 
 
 def _is_uuid(booking_id: str) -> bool:
@@ -143,18 +145,20 @@ def _is_cancel(event: BookingEvent) -> bool:
     return event.facts.get("status") == "cancelled"
 
 
-def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> Answer:
+def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> CheckResult:
     try:
-        event = replace(Reading(appointment, now).event, type=told.type)
+        event = replace(SyntheticDelivery(appointment, now).event, type=told.type)
     except Unreadable as error:
-        return Answer(Transient(f"meetergo's answer cannot be read: {error}"))
+        return CheckResult(Transient(f"meetergo's answer cannot be read: {error}"))
     if not _is_cancel(told):
-        return Answer(event, OTHERWISE if _contradicts(event, told) else None)
+        return CheckResult(event, OTHERWISE if _contradicts(event, told) else None)
     if appointment.is_cancelled:
-        return Answer(event)
+        return CheckResult(event)
     if appointment.cancelled_flag is None:
-        return Answer(Transient("the cancel is not confirmed yet: meetergo's answer does not say whether it is true"))
-    return Answer(event, NOT_CANCELLED)
+        return CheckResult(
+            Transient("the cancel is not confirmed yet: meetergo's answer does not say whether it is true")
+        )
+    return CheckResult(event, NOT_CANCELLED)
 
 
 def _contradicts(event: BookingEvent, told: BookingEvent) -> bool:

@@ -12,7 +12,7 @@ from models.errors import describe
 from models.notification import Notification
 from worker.hook import Hook
 from worker.inbox.context import Change, HostLinked
-from worker.outbox.planner import Announcer
+from worker.outbox.planner import NotificationPlanner
 
 AT_ONCE = 500
 """Notifications that are written together."""
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Recorder:
+class ChangeRecorder:
     """Records changes.
 
     Attributes:
@@ -30,7 +30,7 @@ class Recorder:
         hook: the platform's function, if it has one.
     """
 
-    announcer: Announcer
+    announcer: NotificationPlanner
     hook: Hook | None
 
     def record(self, session: Session, changes: Iterable[Change]) -> int:

@@ -43,7 +43,7 @@ class HostLinked:
 Change = BookingChange | HostLinked
 
 
-class Ledger:
+class HandlerContext:
     """What a handler sees of the database.
 
     Attributes:

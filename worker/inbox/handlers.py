@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from meetergo.events import BookingEvent, EmployeeEvent
-from worker.inbox.context import Change, Ledger
+from worker.inbox.context import Change, HandlerContext
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Remark:
     text: str
 
 
-Handler = Callable[[Ledger, Any], Iterator[Change | Remark]]
+Handler = Callable[[HandlerContext, Any], Iterator[Change | Remark]]
 
 
-def booking_told(ledger: Ledger, event: BookingEvent) -> Iterator[Change]:
+def apply_booking_event(ledger: HandlerContext, event: BookingEvent) -> Iterator[Change]:
     """Created, rescheduled, cancelled: each says how the booking is, and the row keeps the newest.
 
     A reschedule that made a new booking ends the one before, and that is told first.
@@ -38,7 +38,7 @@ def booking_told(ledger: Ledger, event: BookingEvent) -> Iterator[Change]:
         yield change
 
 
-def employee_joined(ledger: Ledger, event: EmployeeEvent) -> Iterator[Change | Remark]:
+def link_employee(ledger: HandlerContext, event: EmployeeEvent) -> Iterator[Change | Remark]:
     """A platform user who waited for a meetergo id gets it, and the bookings that waited for an owner.
 
     It is remembered: if the platform adds its user later, the sweep links them.
@@ -61,8 +61,8 @@ def employee_joined(ledger: Ledger, event: EmployeeEvent) -> Iterator[Change | R
 
 
 HANDLERS: dict[str, Handler] = {
-    "booking_created": booking_told,
-    "booking_rescheduled": booking_told,
-    "booking_cancelled": booking_told,
-    "new_employee": employee_joined,
+    "booking_created": apply_booking_event,
+    "booking_rescheduled": apply_booking_event,
+    "booking_cancelled": apply_booking_event,
+    "new_employee": link_employee,
 }

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from meetergo.events import Event
 from models.delivery import Delivery
-from worker.inbox.context import Change, Ledger
+from worker.inbox.context import Change, HandlerContext
 from worker.inbox.handlers import HANDLERS, Remark
 
 
-def handle(ledger: Ledger, delivery: Delivery, event: Event) -> Iterator[Change]:
+def handle(ledger: HandlerContext, delivery: Delivery, event: Event) -> Iterator[Change]:
     """Yields the changes that a delivery causes, each while its booking is as it made it. To end it is `finish`."""
     handler = HANDLERS.get(event.type)
     for change in handler(ledger, event) if handler else ():

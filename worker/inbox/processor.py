@@ -25,13 +25,13 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 from worker.identity import own_name
-from worker.inbox.batch import handle_together
-from worker.inbox.cancel_check import Answer, Confirmation
-from worker.inbox.changes import Recorder
-from worker.inbox.context import Ledger
+from worker.inbox.batch import process_batch
+from worker.inbox.cancel_check import CancelCheck, CheckResult
+from worker.inbox.changes import ChangeRecorder
+from worker.inbox.context import HandlerContext
 from worker.inbox.handling import finish, handle
-from worker.progress import Progress
-from worker.tally import NoTally, Tally
+from worker.progress import DrainResult
+from worker.tally import Metrics, NoMetrics
 
 BATCH = 200
 MOST: dict[Due, int] = {"new": BATCH, "failed": 20, "isolated": 1}
@@ -94,7 +94,7 @@ class _Pace:
 
 
 @dataclass(frozen=True)
-class Inbox:
+class InboxProcessor:
     """Works off deliveries.
 
     Attributes:
@@ -111,20 +111,20 @@ class Inbox:
 
     database: Database
     bell: JobQueue
-    recorder: Recorder
+    recorder: ChangeRecorder
     vault: BodyCipher
     company_id: str
     clock: Clock
-    tally: Tally = field(default_factory=NoTally)
-    confirmation: Confirmation | None = None
+    tally: Metrics = field(default_factory=NoMetrics)
+    confirmation: CancelCheck | None = None
     worker: str = field(default_factory=own_name)
     _pace: _Pace = field(default_factory=_Pace, repr=False, compare=False)
 
-    def work_off(self) -> Progress:
+    def work_off(self) -> DrainResult:
         """Handles what is due, each kind in a transaction of its own: what was never tried, then what is in trouble."""
         with self.database.reading() as session:
             due = Delivery.due(session, self.clock())
-        return max((self._work_off(kind) for kind in due), default=Progress.NOTHING)
+        return max((self._work_off(kind) for kind in due), default=DrainResult.NOTHING)
 
     def retry(self, delivery_id: str) -> Delivery | None:
         """One more try of a delivery that failed. A dead one starts over, since somebody asked for it.
@@ -143,7 +143,7 @@ class Inbox:
             self._blame(error)
             return self._fail(delivery_id, error)
 
-    def _retry(self, delivery_id: str, answer: Answer | None) -> Delivery | None:
+    def _retry(self, delivery_id: str, answer: CheckResult | None) -> Delivery | None:
         with self._recorded([delivery_id]) as session:
             delivery = session.get(Delivery, delivery_id, with_for_update=True)
             if delivery and delivery.status == "dead":
@@ -178,7 +178,7 @@ class Inbox:
             outcomes += self._process_group(session, group, stop)
         return outcomes
 
-    def _work_off(self, kind: Due) -> Progress:
+    def _work_off(self, kind: Due) -> DrainResult:
         batch = _Batch(kind)
         try:
             with self._claimed(batch) as session:
@@ -187,14 +187,14 @@ class Inbox:
                 outcomes = self.process_all(session, batch.rows) if batch.rows else []
         except Exception as error:
             self._split(batch, error)
-            return Progress.PART
+            return DrainResult.PART
         self._report(outcomes)
         if batch.kind == "new":
             self._pace.learn(len(batch.rows), len(outcomes))
         if batch.rows and not outcomes:
             self._note_stuck(batch)
-            return Progress.NOTHING
-        return Progress.PART if batch.has_more or len(outcomes) < len(batch.rows) else Progress.ALL
+            return DrainResult.NOTHING
+        return DrainResult.PART if batch.has_more or len(outcomes) < len(batch.rows) else DrainResult.ALL
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
@@ -298,7 +298,7 @@ class Inbox:
         except SQLAlchemyError as error:
             log.warning("incident.unnoted", error=type(error).__name__)
 
-    def _ask_first(self, delivery: Delivery) -> Answer | None:
+    def _ask_first(self, delivery: Delivery) -> CheckResult | None:
         """What meetergo says of what is about to be tried. No lock is held while it answers."""
         if self.confirmation is None:
             return None
@@ -381,7 +381,7 @@ class Inbox:
         if not self._is_alone(group[0]):
             told = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
-                handled, new = handle_together(
+                handled, new = process_batch(
                     session, told, self.recorder.announcer, self.clock(), lambda: time.monotonic() > stop
                 )
                 return [Outcome(delivery, owes=new > 0) for delivery, _ in told[:handled]]
@@ -411,7 +411,7 @@ class Inbox:
                 raise event
             delivery.tell_of(event)
             with session.begin_nested():
-                owed = self.recorder.record(session, handle(Ledger(session, now), delivery, event))
+                owed = self.recorder.record(session, handle(HandlerContext(session, now), delivery, event))
             finish(delivery, event, now)
         except Exception as error:
             if not session.is_active:

@@ -22,9 +22,9 @@ from runtime.database import Database
 from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
 from worker.incident_memory import IncidentMemory, alone
-from worker.maintenance.bulletin import bulletin
+from worker.maintenance.bulletin import alert_text
 from worker.outbox.planner import fingerprint
-from worker.services import Office
+from worker.services import Services
 from worker.settings import AlertSettings
 
 Sign = Callable[[Stats, timedelta], bool | None]
@@ -55,7 +55,7 @@ def _of_rows(sign: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Sig
     return lambda seen, patience: None if seen.rows is None else sign(seen, seen.rows)
 
 
-SIGNS: dict[IncidentKind, Sign] = {
+CONDITIONS: dict[IncidentKind, Sign] = {
     "deliveries_dead": _of_rows(lambda seen, rows: rows["inbox"].dead > 0),
     "notifications_dead": _of_rows(lambda seen, rows: rows["outbox"].dead > 0),
     "failing_again": _of_rows(lambda seen, rows: seen.failing.rows > 0),
@@ -107,10 +107,10 @@ class Alerts:
     _memory: IncidentMemory = field(default_factory=IncidentMemory)
     _since: dict[IncidentKind, datetime] = field(default_factory=dict)
 
-    def check(self, office: Office, now: datetime) -> None:
+    def check(self, office: Services, now: datetime) -> None:
         """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
         seen = collect_stats(office.database, office.bell, now)
-        holds = {kind: self._holds(kind, seen) for kind in SIGNS}
+        holds = {kind: self._holds(kind, seen) for kind in CONDITIONS}
         if seen.rows is not None and seen.write_fault is None:
             try:
                 self._check_with_table(office, seen, holds)
@@ -124,14 +124,14 @@ class Alerts:
 
     def _holds(self, kind: IncidentKind, seen: Stats) -> bool | None:
         """Whether it is so, and has been for long enough; None if nobody knows, or not yet."""
-        shows = SIGNS[kind](seen, self.patience)
+        shows = CONDITIONS[kind](seen, self.patience)
         if not shows:
             self._since.pop(kind, None)
             return shows if shows is None else False
         since = self._since.setdefault(kind, seen.at)
         return True if seen.at - since >= LASTS.get(kind, timedelta(0)) else None
 
-    def _check_with_table(self, office: Office, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
+    def _check_with_table(self, office: Services, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
         now, redis = seen.at, office.bell.redis
         with office.database.transaction() as session:
             self._memory.move_into(session, redis)
@@ -144,7 +144,7 @@ class Alerts:
         with office.database.reading() as session:
             self._memory.remember(session.scalars(select(Incident).where(_is_remembered())))
 
-    def _tell_all(self, office: Office, seen: Stats) -> None:
+    def _tell_all(self, office: Services, seen: Stats) -> None:
         reachable, database, started = list(self.channels), office.database, time.monotonic()
         while claimed := _claim(database, reachable, seen.at + timedelta(seconds=time.monotonic() - started)):
             incident, channel = claimed
@@ -154,7 +154,7 @@ class Alerts:
             if not heard:
                 reachable.remove(channel)
 
-    def _check_without_table(self, office: Office, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
+    def _check_without_table(self, office: Services, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
         redis, memory = office.bell.redis, self._memory
         with alone(redis) as is_alone:
             if not is_alone:
@@ -184,7 +184,7 @@ class Alerts:
         self, incident: Incident, channel: str, seen: Stats, causes: Causes | None = None
     ) -> IncidentState | None:
         words, said = (
-            bulletin(incident, seen, seen.at, causes),
+            alert_text(incident, seen, seen.at, causes),
             dict(kind=incident.kind, channel=self.channels[channel].name),
         )
         try:

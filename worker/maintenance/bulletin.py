@@ -1,4 +1,4 @@
-"""The bulletin: what operators are told of an incident. Counts and commands; nothing of people, and no secret."""
+"""The alert_text: what operators are told of an incident. Counts and commands; nothing of people, and no secret."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ SINGULAR: Mapping[QueueName, str] = {"inbox": "delivery", "outbox": "notificatio
 
 
 @dataclass(frozen=True)
-class Wording:
+class AlertWording:
     """What to say of one kind of incident, and what to type then.
 
     Attributes:
@@ -56,7 +56,7 @@ def _waiting(seen: Stats) -> str:
     if not waiting:
         return ""
     oldest, box, rows = min(waiting, key=lambda entry: entry[0] or seen.at)
-    return f"{_number(rows.waiting, box, 'waits', 'wait')}, the oldest for {in_words(seen.at - (oldest or seen.at))}"
+    return f"{_number(rows.waiting, box, 'waits', 'wait')}, the oldest for {format_duration(seen.at - (oldest or seen.at))}"
 
 
 def _deaths(seen: Stats) -> str:
@@ -73,84 +73,84 @@ def _number(number: int, box: QueueName, one: str, many: str) -> str:
     return "" if not number else f"1 {SINGULAR[box]} {one}" if number == 1 else f"{number} {NAMES[box]} {many}"
 
 
-WORDINGS: dict[IncidentKind, Wording] = {
-    "deliveries_dead": Wording(
+WORDINGS: dict[IncidentKind, AlertWording] = {
+    "deliveries_dead": AlertWording(
         "deliveries are dead",
         "no delivery is dead any more",
         ("deliveries list --status dead", "replay --dead --dry-run"),
         _dead("inbox"),
     ),
-    "notifications_dead": Wording(
+    "notifications_dead": AlertWording(
         "notifications are dead",
         "no notification is dead any more",
         ("notifications list --status dead", "notifications replay --dead --dry-run"),
         _dead("outbox"),
     ),
-    "failing_again": Wording(
+    "failing_again": AlertWording(
         "deliveries fail again and again",
         "no delivery fails again and again any more",
         ("deliveries errors", "replay --status pending --dry-run"),
         _failing,
     ),
-    "waiting_too_long": Wording(
+    "waiting_too_long": AlertWording(
         "something waits too long",
         "nothing waits too long any more",
         ("status", "deliveries list --status pending"),
         _waiting,
     ),
-    "processing_stuck": Wording(
+    "processing_stuck": AlertWording(
         "a drain ended without an outcome",
         "each drain has an outcome again",
         ("status", "deliveries list --status pending"),
         hint="The log of the worker says which deliveries it held.",
     ),
-    "worker_died": Wording(
+    "worker_died": AlertWording(
         "a worker died",
         "no worker has died for 10 minutes",
         ("status", "deliveries list --status dead"),
         _deaths,
         "It was restarted, and what it held is tried again. The log of the worker says how it died.",
     ),
-    "no_worker": Wording(
+    "no_worker": AlertWording(
         "no worker runs",
         "each box has a worker again",
         ("alive worker", "status"),
         _no_worker,
         "What comes in is kept, and waits.",
     ),
-    "clock_ahead": Wording(
+    "clock_ahead": AlertWording(
         "a clock is wrong",
         "no delivery was received in the future any more",
         ("status",),
         _from_future,
         "Set the clock of the receiver's machine, and of this one.",
     ),
-    "redis_only": Wording(
+    "redis_only": AlertWording(
         "webhooks are in Redis only: do not restart or empty it",
         "no webhook is in Redis only any more",
         ("status",),
         _redis_only,
         "The database cannot store them now. They are stored as soon as it can.",
     ),
-    "database_read_only": Wording(
+    "database_read_only": AlertWording(
         "the database answers, but cannot be written",
         "the database can be written again",
         ("status",),
         hint="Webhooks are kept in Redis until it can: do not restart or empty it.",
     ),
-    "database_down": Wording(
+    "database_down": AlertWording(
         "the database does not answer",
         "the database answers again",
         ("status",),
         hint="Webhooks are kept in Redis until it does: do not restart or empty it.",
     ),
-    "redis_down": Wording(
+    "redis_down": AlertWording(
         "Redis does not answer",
         "Redis answers again",
         ("status",),
         hint="Webhooks are kept in the database, and are handled when it does.",
     ),
-    "reconcile_stopped": Wording(
+    "reconcile_stopped": AlertWording(
         "reconcile does not read everything",
         "reconcile reads everything again",
         ("status", "reconcile --dry-run"),
@@ -159,14 +159,14 @@ WORDINGS: dict[IncidentKind, Wording] = {
 
 
 @dataclass(frozen=True)
-class Bulletin:
+class AlertText:
     """A subject and a text."""
 
     subject: str
     text: str
 
 
-def bulletin(incident: Incident, seen: Stats, now: datetime, causes: Causes | None = None) -> Bulletin:
+def alert_text(incident: Incident, seen: Stats, now: datetime, causes: Causes | None = None) -> AlertText:
     """An incident in words: that it began, or that it is over, and how everything is now.
 
     Args:
@@ -177,17 +177,17 @@ def bulletin(incident: Incident, seen: Stats, now: datetime, causes: Causes | No
     """
     wording, counts = WORDINGS[incident.kind], list(_counts(seen, now))
     if incident.ended_at:
-        lasted = in_words(incident.ended_at - incident.began_at)
+        lasted = format_duration(incident.ended_at - incident.began_at)
         lines = [f"It began at {_clock(incident.began_at)} and lasted {lasted}.", *counts]
-        return Bulletin(f"meetergo-inbox: over: {wording.over}", "\n".join(lines))
+        return AlertText(f"meetergo-inbox: over: {wording.over}", "\n".join(lines))
     lines = [f"Since {_clock(incident.began_at)}.", *counts]
     lines += [f"Most frequent cause: {causes.in_words()}."] if causes and causes.most_frequent else []
     lines += [wording.hint] if wording.hint else []
     lines += ["What to type next:", *(f"  python -m console {command}" for command in wording.commands)]
-    return Bulletin(f"meetergo-inbox: {wording.counted(seen) or wording.began}", "\n".join(lines))
+    return AlertText(f"meetergo-inbox: {wording.counted(seen) or wording.began}", "\n".join(lines))
 
 
-def in_words(duration: timedelta) -> str:
+def format_duration(duration: timedelta) -> str:
     """Such as "45 s", "12 min", "3 h 20 min"."""
     seconds = max(0, int(duration.total_seconds()))
     hours, minutes = seconds // 3600, seconds // 60 % 60
@@ -205,7 +205,7 @@ def _counts(seen: Stats, now: datetime) -> Iterator[str]:
 
 
 def _count(box: QueueName, rows: RowStats, now: datetime) -> str:
-    age = f", the oldest for {in_words(now - rows.oldest_waiting)}" if rows.oldest_waiting else ""
+    age = f", the oldest for {format_duration(now - rows.oldest_waiting)}" if rows.oldest_waiting else ""
     return f"{NAMES[box].capitalize()}: {rows.dead} dead, {rows.waiting} waiting{age}."
 
 

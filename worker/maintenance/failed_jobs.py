@@ -14,7 +14,7 @@ from models.stats import ROWS
 from runtime.database import Database
 from runtime.failed_jobs import FailedJobs
 from runtime.queue import QueueName
-from worker.services import Office
+from worker.services import Services
 
 PAGE = 1000
 MOST = 2000
@@ -25,7 +25,7 @@ Rows = type[Delivery] | type[Notification]
 log = structlog.get_logger()
 
 
-def file_dead(office: Office, now: datetime) -> None:
+def sync_failed_jobs(office: Services, now: datetime) -> None:
     """Files the dead rows that RQ does not show as failed, and takes out what is not dead any more.
 
     Raises:
@@ -39,7 +39,7 @@ def file_dead(office: Office, now: datetime) -> None:
             log.info("filing.repaired", box=box, filed=filed, dropped=dropped)
 
 
-def _drop_others(office: Office, box: QueueName, rows: Rows) -> int:
+def _drop_others(office: Services, box: QueueName, rows: Rows) -> int:
     """The registry is read before the rows: what dies meanwhile is not taken for alive."""
     others: list[str] = []
     for keys in FailedJobs(office.bell, box).pages(PAGE):
@@ -51,7 +51,7 @@ def _drop_others(office: Office, box: QueueName, rows: Rows) -> int:
     return len(others[:MOST])
 
 
-def _file_missing(office: Office, box: QueueName, rows: Rows) -> int:
+def _file_missing(office: Services, box: QueueName, rows: Rows) -> int:
     registry, filed = FailedJobs(office.bell, box), 0
     for page in _pages_of_dead(office.database, rows):
         dead = {str(row.id): row for row in page}

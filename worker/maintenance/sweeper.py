@@ -16,9 +16,9 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Retryable
 from runtime.queue import QueueName
-from worker.inbox.context import Ledger
+from worker.inbox.context import HandlerContext
 from worker.recovery import recover_left_over
-from worker.services import Office
+from worker.services import Services
 
 OVERDUE_AFTER = timedelta(seconds=10)
 BOXES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notification}
@@ -26,7 +26,7 @@ BOXES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notifica
 log = structlog.get_logger()
 
 
-def sweep(office: Office, now: datetime) -> None:
+def sweep(office: Services, now: datetime) -> None:
     """Takes up what killed workers held, rings for what is overdue, links bookings to users whose mapping is new."""
     for box in BOXES:
         office.bell.revive(box)
@@ -43,7 +43,7 @@ def sweep(office: Office, now: datetime) -> None:
     link_new_users(office, now)
 
 
-def _pull_in(office: Office, now: datetime) -> None:
+def _pull_in(office: Services, now: datetime) -> None:
     """A clock that was a day ahead for a moment keeps no row waiting for a day."""
     for box, rows in BOXES.items():
         with office.database.transaction() as session:
@@ -52,7 +52,7 @@ def _pull_in(office: Office, now: datetime) -> None:
             log.warning("sweep.pulled_in", box=box, rows=pulled)
 
 
-def end_superseded(office: Office, now: datetime) -> None:
+def end_superseded(office: Services, now: datetime) -> None:
     """Ends news that has waited for long and says less than what waits behind it."""
     with office.database.reading() as session:
         ids = Notification.superseded(session, now)
@@ -62,7 +62,7 @@ def end_superseded(office: Office, now: datetime) -> None:
         log.info("notification.superseded", number=len(ids))
 
 
-def link_new_users(office: Office, now: datetime) -> int:
+def link_new_users(office: Services, now: datetime) -> int:
     """Gives their meetergo id to users who wait for one that was told, and their owner to bookings that waited for it.
 
     Each user in a transaction of their own: one that cannot be linked is named in the log, and keeps no other waiting.
@@ -82,21 +82,21 @@ def link_new_users(office: Office, now: datetime) -> int:
     return owed
 
 
-def _map(office: Office, user_id: int, meetergo_user_id: str) -> None:
+def _map(office: Services, user_id: int, meetergo_user_id: str) -> None:
     with suppress(IntegrityError), office.database.transaction() as session:  # somebody else may have it by now
         user = session.get(PlatformUser, user_id, with_for_update=True)
         if user and user.meetergo_user_id is None:
             user.meetergo_user_id = meetergo_user_id
 
 
-def _link(office: Office, user_id: int, now: datetime) -> int:
+def _link(office: Services, user_id: int, now: datetime) -> int:
     """The user is locked so that bookings which refer to it can be written meanwhile."""
 
     def link(session: Session) -> int:
         user = session.get(PlatformUser, user_id, with_for_update={"key_share": True})
         if user is None:
             return 0
-        owed = office.recorder.record_each(session, Ledger(session, now).link_waiting_bookings(user))
+        owed = office.recorder.record_each(session, HandlerContext(session, now).link_waiting_bookings(user))
         user.linked_as = user.mapping
         return owed
 

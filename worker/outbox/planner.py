@@ -14,7 +14,7 @@ from models.errors import Permanent
 from models.notification import Notification
 from models.owners import HostResolver
 from models.platform_user import PlatformUser
-from worker.channels import BrokenChannel, Channel, Message, UnusableChannel, open_channel
+from worker.channels import Channel, InvalidChannel, Message, UnusableChannel, open_channel
 from worker.inbox.context import HostLinked
 from worker.settings import WorkerSettings
 
@@ -42,7 +42,7 @@ Readers = dict[tuple[str, str], Reader]
 """Fingerprint of the channel and recipient -> who reads there. Two hosts who share a place are told there once."""
 
 
-class Announcer:
+class NotificationPlanner:
     """Knows the channels: each platform user's own, else the default of all.
 
     Args:
@@ -144,7 +144,7 @@ class Announcer:
         return _opened(user.channels, self._settings)
 
 
-def message_of(notification: Notification) -> Message:
+def to_message(notification: Notification) -> Message:
     """The notification as its channel sends it."""
     return Message(
         id=notification.message_id,
@@ -255,16 +255,16 @@ def _welcome(
 def _opened(urls: Any, settings: WorkerSettings) -> dict[str, Channel]:
     """A user's channels. One that cannot be opened must not keep the booking from being right."""
     if not isinstance(urls, list):
-        return {fingerprint(urls): BrokenChannel("platform_users.channels is not a list of URLs")}
+        return {fingerprint(urls): InvalidChannel("platform_users.channels is not a list of URLs")}
     return {fingerprint(url): _open(url, settings) for url in urls}
 
 
 def _open(url: Any, settings: WorkerSettings) -> Channel:
     if not isinstance(url, str):
-        return BrokenChannel("platform_users.channels holds something that is not a URL")
+        return InvalidChannel("platform_users.channels holds something that is not a URL")
     try:
         return open_channel(url, settings)
     except UnusableChannel as error:
-        return BrokenChannel(str(error), url)
+        return InvalidChannel(str(error), url)
     except Exception as error:  # a library that opens it may raise anything
-        return BrokenChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})", url)
+        return InvalidChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})", url)

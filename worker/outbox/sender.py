@@ -24,10 +24,10 @@ from worker.channels import Channel, Refused, Unresponsive
 from worker.channels.log import LogChannel
 from worker.destinations import Destinations
 from worker.identity import own_name
-from worker.outbox.planner import Announcer, message_of
-from worker.progress import Progress
+from worker.outbox.planner import NotificationPlanner, to_message
+from worker.progress import DrainResult
 from worker.stopping import stopping
-from worker.tally import NoTally, Tally
+from worker.tally import Metrics, NoMetrics
 
 BATCH = 100
 LONGEST_TURN = timedelta(seconds=1)
@@ -51,7 +51,7 @@ class Interrupted(Exception):
     """A message was under way when this process was asked to stop: it is sent again by the next one."""
 
 
-class Try(NamedTuple):
+class SendAttempt(NamedTuple):
     """One sending: its error, if it failed; or why it was not sent, if it was not worth it any more."""
 
     notification: Notification
@@ -67,7 +67,7 @@ class Addressed(NamedTuple):
 
 
 @dataclass
-class Outbox:
+class OutboxSender:
     """Sends notifications: several are claimed in one transaction, each is sent outside, and settled soon after.
 
     Lines of the log are written at once. To each other destination a thread sends one after the other, so that one
@@ -84,9 +84,9 @@ class Outbox:
 
     database: Database
     bell: JobQueue
-    announcer: Announcer
+    announcer: NotificationPlanner
     clock: Callable[[], datetime]
-    tally: Tally = field(default_factory=NoTally)
+    tally: Metrics = field(default_factory=NoMetrics)
     worker: str = field(default_factory=own_name)
     _destinations: Destinations = field(default_factory=Destinations, init=False)
     _writing: Lock = field(default_factory=Lock, init=False)
@@ -97,14 +97,14 @@ class Outbox:
     _has_left: bool = field(default=False, init=False)
     """Whether something that is due was given back since the last look."""
 
-    def work_off(self) -> Progress:
+    def work_off(self) -> DrainResult:
         """Sends the next notifications that are due, as many as there is time for.
 
         Returns:
             `PART` also while some are under way.
         """
         if stopping.is_requested:
-            return Progress.NOTHING
+            return DrainResult.NOTHING
         self._renew()
         self._has_left = False
         claimed = self._begin_next()
@@ -112,8 +112,8 @@ class Outbox:
             self._destinations.wait_for_an_end(LONGEST_LOOK)
         is_under_way = not self._destinations.is_idle  # before what its end may have left
         if len(claimed) == BATCH or self._is_isolated_next or self._has_left or is_under_way:
-            return Progress.PART
-        return Progress.ALL if claimed else Progress.NOTHING
+            return DrainResult.PART
+        return DrainResult.ALL if claimed else DrainResult.NOTHING
 
     def retry(self, notification_id: str) -> Notification | None:
         """One more try of a notification that failed. A dead one starts over, since somebody asked for it.
@@ -125,7 +125,7 @@ class Outbox:
         if not isinstance(addressed, Addressed):
             return addressed
         notification, channel = addressed
-        tries: list[Try] = []
+        tries: list[SendAttempt] = []
         if _is_log(notification):
             tries += self._send_some(deque([addressed]))
         elif self._begin(channel.destination, [addressed], tries):
@@ -155,17 +155,17 @@ class Outbox:
             self._until_idle()
         return claimed
 
-    def _addressed(self, session: Session, rows: Sequence[Notification]) -> tuple[list[Addressed], list[Try]]:
+    def _addressed(self, session: Session, rows: Sequence[Notification]) -> tuple[list[Addressed], list[SendAttempt]]:
         """With their channels; and those that cannot be sent."""
         users = PlatformUser.among(session, (each.platform_user_id for each in rows))
         addressed: list[Addressed] = []
-        lost: list[Try] = []
+        lost: list[SendAttempt] = []
         for row in rows:
             try:
                 channel = self.announcer.channel_of(row, users.get(row.platform_user_id or 0))
                 addressed.append(Addressed(row, channel))
             except Exception as error:
-                lost.append(Try(row, error))
+                lost.append(SendAttempt(row, error))
         return addressed, lost
 
     def _claim_one(self, notification_id: int) -> Notification | Addressed | None:
@@ -217,7 +217,7 @@ class Outbox:
         self._held = held
         self._renewed_at = self._renewed_at or time.monotonic()
 
-    def _dispatch(self, addressed: Sequence[Addressed], lost: Sequence[Try]) -> None:
+    def _dispatch(self, addressed: Sequence[Addressed], lost: Sequence[SendAttempt]) -> None:
         """Each destination's to a thread of its own; lines of the log are written here."""
         lines: deque[Addressed] = deque()
         others: defaultdict[str, list[Addressed]] = defaultdict(list)
@@ -244,7 +244,7 @@ class Outbox:
         finally:
             self._held -= ids
 
-    def _begin(self, destination: str, group: Sequence[Addressed], tries: list[Try] | None = None) -> bool:
+    def _begin(self, destination: str, group: Sequence[Addressed], tries: list[SendAttempt] | None = None) -> bool:
         """Has a thread send a group, unless its destination is busy or rests.
 
         Args:
@@ -258,7 +258,7 @@ class Outbox:
         stopping.start(self._send_group, destination, deque(group), tries)
         return True
 
-    def _send_group(self, destination: str, waiting: deque[Addressed], tries: list[Try] | None) -> None:
+    def _send_group(self, destination: str, waiting: deque[Addressed], tries: list[SendAttempt] | None) -> None:
         """Sends to one destination, in order, until it is time for others, or until there is no answer."""
         ids, stop, until = _ids(waiting), time.monotonic() + LONGEST_TURN.total_seconds(), None
         try:
@@ -284,9 +284,9 @@ class Outbox:
             self._held -= ids
             self._destinations.end(destination)
 
-    def _send_some(self, lines: deque[Addressed]) -> list[Try]:
+    def _send_some(self, lines: deque[Addressed]) -> list[SendAttempt]:
         """Writes lines, and settles them at once."""
-        tries: list[Try] = []
+        tries: list[SendAttempt] = []
         until = time.monotonic() + LONGEST_UNSETTLED.total_seconds()
         try:
             while lines and (not tries or time.monotonic() < until):
@@ -295,26 +295,26 @@ class Outbox:
             settled = self._finish(tries)
         return settled
 
-    def _send(self, addressed: Addressed, destination: str = "") -> Try:
+    def _send(self, addressed: Addressed, destination: str = "") -> SendAttempt:
         notification, channel = addressed
         unsent = _why_not_to_send(notification, self.clock())
         if unsent:
-            return Try(notification, unsent=unsent)
+            return SendAttempt(notification, unsent=unsent)
         try:
-            channel.send(message_of(notification))
+            channel.send(to_message(notification))
         except Unresponsive as error:
             if stopping.end_late_exchanges():
                 raise Interrupted from error
             if destination:
                 error.retry_after = self._destinations.rest(destination)
-            return Try(notification, error)
+            return SendAttempt(notification, error)
         except Exception as error:
-            return Try(notification, error)
+            return SendAttempt(notification, error)
         if destination:
             self._destinations.answered(destination)
-        return Try(notification)
+        return SendAttempt(notification)
 
-    def _finish(self, tries: Sequence[Try], *, tends: bool = False) -> list[Try]:
+    def _finish(self, tries: Sequence[SendAttempt], *, tends: bool = False) -> list[SendAttempt]:
         """Writes down what became of them, and says so."""
         settled = self._settle_in_time(tries) if tries else []
         for each in settled:
@@ -323,11 +323,11 @@ class Outbox:
                 self._tend(each)
         return settled
 
-    def _tend(self, settled: Try) -> None:
+    def _tend(self, settled: SendAttempt) -> None:
         if settled.error:
             self.bell.tend("outbox", str(settled.notification.id), settled.notification)
 
-    def _settle_in_time(self, tries: Sequence[Try]) -> list[Try]:
+    def _settle_in_time(self, tries: Sequence[SendAttempt]) -> list[SendAttempt]:
         """What was told has to be written down: a database that is away is waited for, lest it be told again."""
         until = time.monotonic() + LONGEST_SETTLING.total_seconds()
         while True:
@@ -339,7 +339,7 @@ class Outbox:
                     raise
                 time.sleep(1)
 
-    def _settle(self, tries: Sequence[Try]) -> list[Try]:
+    def _settle(self, tries: Sequence[SendAttempt]) -> list[SendAttempt]:
         """Only of what we still have the lease of: others may have sent the rest since."""
         failed, now = {each.notification.id: each.error for each in tries if each.error}, self.clock()
         unsent = {each.notification.id: each.unsent for each in tries if each.unsent}
@@ -415,7 +415,7 @@ class Outbox:
         with self.database.reading() as session:
             return session.get(Notification, notification_id)
 
-    def _report(self, attempt: Try) -> None:
+    def _report(self, attempt: SendAttempt) -> None:
         settled, error, unsent = attempt
         self.tally.notification(settled)
         log.info(

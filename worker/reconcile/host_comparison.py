@@ -11,11 +11,11 @@ from meetergo.api.line import PAGE_SIZE
 from meetergo.api.results import Appointment
 from meetergo.events import Unreadable
 from models.drift import Drift, drift
-from worker.reconcile.hosts import Host
-from worker.reconcile.local_bookings import Books
-from worker.reconcile.provider_appointments import Diary
-from worker.reconcile.report import Findings, Unread
-from worker.reconcile.synthetic_delivery import Reading
+from worker.reconcile.hosts import ComparedHost
+from worker.reconcile.local_bookings import LocalBookings
+from worker.reconcile.provider_appointments import HostAppointments
+from worker.reconcile.report import ReadError, ReconcileReport
+from worker.reconcile.synthetic_delivery import SyntheticDelivery
 
 LOOKBACK = timedelta(days=1)
 """How far back of the last visit starts are compared: some meetings are moved or cancelled while they are on."""
@@ -32,7 +32,7 @@ class Interrupted(Exception):
 
 
 @dataclass
-class Visit:
+class HostComparison:
     """Compares.
 
     Attributes:
@@ -47,10 +47,10 @@ class Visit:
         is_dry: whether only to look.
     """
 
-    host: Host
-    diary: Diary
-    books: Books
-    findings: Findings
+    host: ComparedHost
+    diary: HostAppointments
+    books: LocalBookings
+    findings: ReconcileReport
     looked_at: set[str]
     horizon: timedelta
     clock: Callable[[], datetime]
@@ -109,7 +109,7 @@ class Visit:
         except (Unauthorised, Unavailable):
             raise
         except ApiError as error:
-            self.findings.unread.append(Unread(f"booking {booking_id}", str(error)))
+            self.findings.unread.append(ReadError(f"booking {booking_id}", str(error)))
         else:
             if appointment:
                 self._compare(asked_at, [appointment])
@@ -133,7 +133,7 @@ class Visit:
         for key in new:
             self.findings.take_back(key)
         known = self.books.known(list(new))
-        readings = [Reading(appointment, asked_at, known.get(key)) for key, appointment in new.items()]
+        readings = [SyntheticDelivery(appointment, asked_at, known.get(key)) for key, appointment in new.items()]
         found = [(reading, differs) for reading in readings if (differs := self._drift(reading))]
         if found and not self.is_dry:
             self.books.feed([reading for reading, _ in found])
@@ -141,9 +141,9 @@ class Visit:
         self.findings.appointments += len(new)
         self.looked_at.update(new)
 
-    def _drift(self, reading: Reading) -> Drift | None:
+    def _drift(self, reading: SyntheticDelivery) -> Drift | None:
         try:
             return drift(reading.known, reading.event)
         except Unreadable as error:
-            self.findings.unread.append(Unread(f"booking {reading.appointment.id}", str(error)))
+            self.findings.unread.append(ReadError(f"booking {reading.appointment.id}", str(error)))
             return None

@@ -13,7 +13,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Host:
+class ComparedHost:
     """Somebody whose appointments we may read.
 
     Attributes:
@@ -31,7 +31,7 @@ class Host:
     tried_at: datetime | None = None
 
 
-def mapped_hosts(session: Session, only: str | None) -> list[Host]:
+def mapped_hosts(session: Session, only: str | None) -> list[ComparedHost]:
     """Every mapped host, longest not visited first.
 
     Args:
@@ -47,18 +47,20 @@ def mapped_hosts(session: Session, only: str | None) -> list[Host]:
     )
     if only is not None:
         query = query.where(PlatformUser.external_id == only)
-    return sorted((Host(str(row[0]), *row[1:]) for row in session.execute(query)), key=_tried_at)
+    return sorted((ComparedHost(str(row[0]), *row[1:]) for row in session.execute(query)), key=_tried_at)
 
 
-def and_acting(session: Session, hosts: list[Host], acting: str | None) -> list[Host]:
+def and_acting(session: Session, hosts: list[ComparedHost], acting: str | None) -> list[ComparedHost]:
     """The same, and in its place whose appointments we see although nobody may have mapped them."""
     if acting is None or acting in {host.user_id for host in hosts}:
         return hosts
     cursor = session.get(ReconcileCursor, acting) or ReconcileCursor()
-    return sorted([*hosts, Host(acting, None, cursor.created_until, cursor.swept_at, cursor.tried_at)], key=_tried_at)
+    return sorted(
+        [*hosts, ComparedHost(acting, None, cursor.created_until, cursor.swept_at, cursor.tried_at)], key=_tried_at
+    )
 
 
-def _tried_at(host: Host) -> datetime:
+def _tried_at(host: ComparedHost) -> datetime:
     return host.tried_at or NEVER
 
 

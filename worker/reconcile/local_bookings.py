@@ -12,11 +12,11 @@ from models.drift import known_bookings
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
-from worker.reconcile.synthetic_delivery import Reading
+from worker.reconcile.synthetic_delivery import SyntheticDelivery
 
 
 @dataclass(frozen=True)
-class Books:
+class LocalBookings:
     """Reads rows, and feeds what was not told in by the front path.
 
     Attributes:
@@ -48,7 +48,7 @@ class Books:
                 query = query.where(Booking.starts_at <= until)
             return list(session.scalars(query.order_by(Booking.starts_at)))
 
-    def feed(self, readings: Sequence[Reading]) -> None:
+    def feed(self, readings: Sequence[SyntheticDelivery]) -> None:
         """Accepts each reading as the delivery that did not come, and rings.
 
         One that was handled before is handled again: something has undone it since. So is one that died, since nobody

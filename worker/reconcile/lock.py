@@ -1,4 +1,4 @@
-"""Turns: what only one process at a time should do. Whoever dies gives the turn back within half a minute."""
+"""Turns: what only one process at a time should do. Whoever dies gives the exclusive back within half a minute."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,23 +15,23 @@ LASTS = timedelta(seconds=30)
 RENEWED_EVERY = timedelta(seconds=10)
 
 
-class Taken(Exception):
+class AlreadyRunning(Exception):
     """Another process does it just now."""
 
 
 @contextmanager
-def turn(redis: "Redis", name: str) -> Iterator[None]:
-    """Holds the turn until the block ends. If Redis goes away meanwhile, another may begin: that does no harm.
+def exclusive(redis: "Redis", name: str) -> Iterator[None]:
+    """Holds the exclusive until the block ends. If Redis goes away meanwhile, another may begin: that does no harm.
 
     Raises:
-        Taken: somebody else has it.
+        AlreadyRunning: somebody else has it.
         RedisError: Redis is away.
     """
-    lock = redis.lock(key_of(redis, "turn", name), timeout=LASTS.total_seconds(), thread_local=False)
+    lock = redis.lock(key_of(redis, "exclusive", name), timeout=LASTS.total_seconds(), thread_local=False)
     if not lock.acquire(blocking=False):
-        raise Taken
+        raise AlreadyRunning
     over = Event()
-    renewal = Thread(target=_renew, args=(lock, over), name=f"turn-{name}", daemon=True)
+    renewal = Thread(target=_renew, args=(lock, over), name=f"exclusive-{name}", daemon=True)
     renewal.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""Diaries: a host's appointments at the provider, as either kind of credential gets to see them."""
+"""ProviderAppointments: a host's appointments at the provider, as either kind of credential gets to see them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from meetergo.api.results import Appointment
 
 
 @dataclass(frozen=True)
-class Diary:
+class HostAppointments:
     """One host's appointments, cancelled ones too.
 
     Attributes:
@@ -53,7 +53,7 @@ class Diary:
 
 
 @dataclass(frozen=True)
-class Diaries:
+class ProviderAppointments:
     """Everybody's.
 
     Attributes:
@@ -64,7 +64,7 @@ class Diaries:
     client: Meetergo
     user_id: str = ""
 
-    def of(self, host_id: str) -> Diary:
+    def of(self, host_id: str) -> HostAppointments:
         """One host's. A Platform key acts as the host; a personal token asks for it by name, unless it is its owner's.
 
         Raises:
@@ -73,9 +73,9 @@ class Diaries:
         """
         acting = self.acting_user
         if not self.client.acts_as_anybody:
-            return Diary((self.client,), None if host_id == acting else host_id)
+            return HostAppointments((self.client,), None if host_id == acting else host_id)
         host = self.client.as_user(host_id)
-        return Diary((host, self.client.as_user(acting)) if acting and acting != host_id else (host,), None)
+        return HostAppointments((host, self.client.as_user(acting)) if acting and acting != host_id else (host,), None)
 
     @cached_property
     def acting_user(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Findings: what one reconciliation read, what it found, and what it could not read."""
+"""ReconcileReport: what one reconciliation read, what it found, and what it could not read."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ MOST_FAILURES_TOLD = 3
 
 
 @dataclass(frozen=True)
-class Unread:
+class ReadError:
     """A host, or a booking, that could not be read. The reason names nobody."""
 
     what: str
@@ -18,7 +18,7 @@ class Unread:
 
 
 @dataclass
-class Findings:
+class ReconcileReport:
     """Of one run.
 
     Attributes:
@@ -36,7 +36,7 @@ class Findings:
     appointments: int = 0
     drifts: list[Drift] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    unread: list[Unread] = field(default_factory=list)
+    unread: list[ReadError] = field(default_factory=list)
     unmapped: int = 0
     left: int = 0
     stopped: str | None = None

@@ -14,18 +14,18 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 from runtime.stop import Stop
-from worker.reconcile.host_comparison import Interrupted, Visit
-from worker.reconcile.hosts import Host, and_acting, mapped_hosts, unmapped
-from worker.reconcile.local_bookings import Books
-from worker.reconcile.lock import Taken, turn
-from worker.reconcile.provider_appointments import Diaries
-from worker.reconcile.report import Findings, Unread
-from worker.services import Office
+from worker.reconcile.host_comparison import HostComparison, Interrupted
+from worker.reconcile.hosts import ComparedHost, and_acting, mapped_hosts, unmapped
+from worker.reconcile.local_bookings import LocalBookings
+from worker.reconcile.lock import AlreadyRunning, exclusive
+from worker.reconcile.provider_appointments import ProviderAppointments
+from worker.reconcile.report import ReadError, ReconcileReport
+from worker.services import Services
 from worker.settings import ComparisonSettings, ScheduleSettings
 
 HORIZON = timedelta(days=90)
 PATIENCE = timedelta(minutes=2)
-"""How long a request of a run by the clock may wait for its turn. So long before its time is up it asks no more."""
+"""How long a request of a run by the clock may wait for its exclusive. So long before its time is up it asks no more."""
 TURN = "reconcile"
 
 log = structlog.get_logger()
@@ -42,8 +42,8 @@ class Reconciler:
         horizon: how far ahead changes are looked for.
     """
 
-    books: Books
-    diaries: Diaries
+    books: LocalBookings
+    diaries: ProviderAppointments
     clock: Callable[[], datetime]
     horizon: timedelta = HORIZON
 
@@ -54,7 +54,7 @@ class Reconciler:
         is_dry: bool = False,
         is_over: Callable[[], bool] = lambda: False,
         progress: Callable[[int, int], None] = lambda done, total: None,
-    ) -> Findings:
+    ) -> ReconcileReport:
         """One run, longest not visited host first. What it does is safe to repeat, and to break off anywhere.
 
         Args:
@@ -67,19 +67,19 @@ class Reconciler:
             What was found. A key that is refused is in it, and is no exception.
 
         Raises:
-            Taken: another run is at it.
+            AlreadyRunning: another run is at it.
             RedisError, SQLAlchemyError: a store is away. The next run goes on.
         """
         if is_dry:
-            return self._compare(Run(self, Findings(), None, is_over), only, progress)
-        with turn(self.books.bell.redis, TURN):
+            return self._compare(Run(self, ReconcileReport(), None, is_over), only, progress)
+        with exclusive(self.books.bell.redis, TURN):
             started_at = self.clock()
             with self.books.database.transaction() as session:
                 row = Reconciliation(started_at=started_at)
                 session.add(row)
-            return self._compare(Run(self, Findings(), row.id, is_over), only, progress)
+            return self._compare(Run(self, ReconcileReport(), row.id, is_over), only, progress)
 
-    def _compare(self, run: "Run", only: str | None, progress: Callable[[int, int], None]) -> Findings:
+    def _compare(self, run: "Run", only: str | None, progress: Callable[[int, int], None]) -> ReconcileReport:
         findings = run.findings
         try:
             hosts = self._hosts(findings, only)
@@ -96,7 +96,7 @@ class Reconciler:
         run.end()
         return findings
 
-    def _hosts(self, findings: Findings, only: str | None) -> list[Host]:
+    def _hosts(self, findings: ReconcileReport, only: str | None) -> list[ComparedHost]:
         """
         Raises:
             ApiError: meetergo does not say who acts.
@@ -115,12 +115,14 @@ def open_reconciler(
     settings: ComparisonSettings, database: Database, bell: JobQueue, vault: BodyCipher, client: Meetergo
 ) -> Reconciler:
     """A reconciler on these settings; the client stays the caller's."""
-    books = Books(database, bell, vault, settings.webhook_account)
-    return Reconciler(books, Diaries(client, settings.meetergo_api_user), lambda: datetime.now(UTC), settings.horizon)
+    books = LocalBookings(database, bell, vault, settings.webhook_account)
+    return Reconciler(
+        books, ProviderAppointments(client, settings.meetergo_api_user), lambda: datetime.now(UTC), settings.horizon
+    )
 
 
 def reconcile_by_the_clock(
-    settings: ScheduleSettings, office: Office, now: datetime, *, longest: timedelta, stop: Stop
+    settings: ScheduleSettings, office: Services, now: datetime, *, longest: timedelta, stop: Stop
 ) -> None:
     """A run of the schedule's. It leaves what it does not get done to the next one.
 
@@ -136,7 +138,7 @@ def reconcile_by_the_clock(
         with settings.provider(settings.redis(), share=BULK_SHARE, patience=PATIENCE) as client:
             reconciler = open_reconciler(settings, office.database, office.bell, office.inbox.vault, client)
             reconciler.run(is_over=lambda: stop.is_set() or time.monotonic() > ends)
-    except Taken:
+    except AlreadyRunning:
         log.info("reconcile.taken")
     except ApiError as error:
         log.error("reconcile.stopped", error=str(error))
@@ -153,7 +155,7 @@ class Run:
     """
 
     def __init__(
-        self, reconciler: Reconciler, findings: Findings, row_id: int | None, is_over: Callable[[], bool]
+        self, reconciler: Reconciler, findings: ReconcileReport, row_id: int | None, is_over: Callable[[], bool]
     ) -> None:
         self.findings = findings
         self._with = reconciler
@@ -162,7 +164,7 @@ class Run:
         self._looked_at: set[str] = set()
         self._is_first = True
 
-    def visit(self, host: Host) -> None:
+    def visit(self, host: ComparedHost) -> None:
         """Compares one host, or notes that it cannot be read.
 
         Raises:
@@ -186,16 +188,16 @@ class Run:
         self.findings.hosts += 1
         self._save(host, created_until, swept_at)
 
-    def _begin(self, host: Host, tried_at: datetime | None) -> None:
+    def _begin(self, host: ComparedHost, tried_at: datetime | None) -> None:
         """Before anything is read: a host that takes more than a run, or the process with it, goes to the end."""
         self._is_first = False
         if self._row_id is not None:
             with self._with.books.database.transaction() as session:
                 ReconcileCursor.begin(session, host.user_id, tried_at)
 
-    def _visit_to(self, host: Host) -> Visit:
+    def _visit_to(self, host: ComparedHost) -> HostComparison:
         ours = self._with
-        return Visit(
+        return HostComparison(
             host,
             ours.diaries.of(host.user_id),
             ours.books,
@@ -207,18 +209,18 @@ class Run:
             is_dry=self._row_id is None,
         )
 
-    def _note_unread(self, host: Host, error: ApiError) -> None:
+    def _note_unread(self, host: ComparedHost, error: ApiError) -> None:
         """One host's trouble is no reason to leave out the others, unless meetergo answers nobody."""
         if isinstance(error, Unavailable) and not self._with.diaries.is_open():
             raise error
         log.warning("reconcile.unread", meetergo_user_id=host.user_id, error=str(error))
-        self.findings.unread.append(Unread(f"host {host.external_id or host.user_id}", str(error)))
+        self.findings.unread.append(ReadError(f"host {host.external_id or host.user_id}", str(error)))
 
     def _check(self) -> None:
         if self._is_over():
             raise Interrupted
 
-    def _save(self, host: Host, created_until: datetime | None, swept_at: datetime) -> None:
+    def _save(self, host: ComparedHost, created_until: datetime | None, swept_at: datetime) -> None:
         """After the deliveries: who dies in between reads this host again."""
         if self._row_id is None:
             return

@@ -12,12 +12,12 @@ from meetergo.guests import departed
 from models.booking import Booking
 from models.facts import newest_version
 
-SETTLED = timedelta(minutes=2)
+CONSISTENCY_DELAY = timedelta(minutes=2)
 """How long ago we must have learnt what contradicts a reading, for the reading to count: a list may lag behind."""
 
 
 @dataclass(frozen=True)
-class Reading:
+class SyntheticDelivery:
     """What meetergo answered about one booking, beside what we know of it.
 
     Attributes:
@@ -30,7 +30,7 @@ class Reading:
     appointment: Appointment
     asked_at: datetime
     known: Booking | None = field(default=None, repr=False)
-    settled: timedelta = SETTLED
+    settled: timedelta = CONSISTENCY_DELAY
 
     @cached_property
     def body(self) -> bytes:

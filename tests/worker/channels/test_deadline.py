@@ -15,7 +15,7 @@ from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Unresponsive
 from worker.channels.mail import MailChannel
 from worker.channels.smtp import MailServer
-from worker.channels.webhook import PostChannel
+from worker.channels.webhook import WebhookChannel
 from worker.deadline import Deadline
 
 SOON = timedelta(milliseconds=400)
@@ -43,7 +43,7 @@ def _in_time():
 )
 def test_a_platform_that_drips_is_left_in_time(lines, drip, news):
     with dripping(*lines, drip=drip, waits_for=65536) as place:
-        channel = PostChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Unresponsive, match=r"^the platform did not answer in time$"):
             channel.send(news())
@@ -52,17 +52,17 @@ def test_a_platform_that_drips_is_left_in_time(lines, drip, news):
 @pytest.mark.parametrize("head", [OK, OK + b"x-long: "], ids=["headers", "one header"])
 def test_a_platform_that_said_yes_is_not_asked_again_though_its_headers_drip(head, news):
     with dripping(head, drip=b"x-drip: y\r\n", waits_for=65536) as place:
-        PostChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
+        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
 
 
 def test_an_answer_that_is_whole_is_taken_though_its_body_drips(news):
     with dripping(OK + b"transfer-encoding: chunked\r\n\r\n", drip=b"1\r\nx\r\n", waits_for=65536) as place:
-        PostChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
+        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
 
 
 def test_a_platform_that_drips_its_handshake_is_left_in_time(news):
     with dripping(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
-        channel = PostChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Unresponsive):
             channel.send(news())
@@ -71,7 +71,7 @@ def test_a_platform_that_drips_its_handshake_is_left_in_time(news):
 def test_a_platform_that_drips_through_tls_is_left_in_time(news, certificate, monkeypatch):
     monkeypatch.setattr("ssl.SSLContext.verify_mode", 0, raising=False)
     with dripping(OK, drip=b"x-drip: y\r\n", tls=certificate) as place:
-        channel = PostChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Transient):
             channel.send(news())
@@ -133,7 +133,7 @@ def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, news
         taken = [socket.create_connection(("127.0.0.1", port)) for _ in range(1)]
         answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))] * 20
         monkeypatch.setattr("socket.getaddrinfo", lambda *_args, **_options: answer)
-        channel = PostChannel(parse_url(f"http://many.example:{port}/"), Webhook(b"k" * 24), timeout=SOON)
+        channel = WebhookChannel(parse_url(f"http://many.example:{port}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Unresponsive):
             channel.send(news())
@@ -149,7 +149,7 @@ def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform
         return known(*arguments, **options)
 
     monkeypatch.setattr("socket.getaddrinfo", slow)
-    channel = PostChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), timeout=SOON)
+    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), timeout=SOON)
 
     with pytest.raises(Unresponsive):
         channel.send(news())

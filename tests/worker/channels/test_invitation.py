@@ -4,8 +4,8 @@ from email.headerregistry import Address
 import pytest
 from icalendar import Calendar
 
-from worker.channels.calendar_invite import Invitation
-from worker.channels.message_text import Letter
+from worker.channels.calendar_invite import CalendarInvite
+from worker.channels.message_text import MessageText
 
 ANNA = Address("Anna Muster", "anna", "platform.example")
 SENDER = Address("Bücher", "b", "mail.example")
@@ -15,7 +15,7 @@ SENDER = Address("Bücher", "b", "mail.example")
 def invite(news):
     def invited(attendee=ANNA, **changes):
         message = news(**changes)
-        return Invitation.to(attendee, message, Letter.about(message, is_personal=True), SENDER)
+        return CalendarInvite.to(attendee, message, MessageText.about(message, is_personal=True), SENDER)
 
     return invited
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from worker.channels.message_text import Letter
+from worker.channels.message_text import MessageText
 
 MOVED = {"starts_at": "2026-01-14T14:00:00+00:00", "ends_at": "2026-01-14T14:30:00+00:00"}
 KINDS = ["created", "rescheduled", "cancelled", "attendee_left"]
@@ -11,7 +11,7 @@ KINDS = ["created", "rescheduled", "cancelled", "attendee_left"]
 @pytest.fixture
 def letter(news):
     def written(is_personal=True, **changes):
-        return Letter.about(news(**changes), is_personal=is_personal)
+        return MessageText.about(news(**changes), is_personal=is_personal)
 
     return written
 
@@ -110,7 +110,7 @@ def test_a_booking_of_which_nothing_is_known_reads_fine(kind, language, news):
     nothing = dict.fromkeys(news().booking) | {"id": "appt-1", "attendees": []}
     host = {"language": language, "name": None, "timezone": None, "email": None}
 
-    text = Letter.about(news(kind=kind, host=host, **nothing), is_personal=True).text
+    text = MessageText.about(news(kind=kind, host=host, **nothing), is_personal=True).text
 
     assert text.startswith(("Hello,\n", "Guten Tag,\n"))
     assert re.search(r"^(What: Meeting|Was: Termin)$", text, re.MULTILINE)

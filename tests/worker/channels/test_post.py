@@ -10,7 +10,7 @@ from urllib3.util import parse_url
 
 from models.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.webhook import PostChannel
+from worker.channels.webhook import WebhookChannel
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_the_body_holds_the_booking_what_it_was_and_its_host(channel, platform, 
 
 def test_a_repeat_has_the_same_id_and_bytes_but_the_time_of_its_own_sending(platform, news):
     times = iter(datetime(2026, 1, 10, hour, tzinfo=UTC) for hour in range(8, 20))
-    channel = PostChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), clock=lambda: next(times))
+    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), clock=lambda: next(times))
 
     channel.send(news())
     channel.send(news())
@@ -100,7 +100,7 @@ def test_an_endless_answer_is_not_read(channel, platform, news):
 
 
 def test_a_platform_that_hangs_is_left_soon(silent_server, news):
-    channel = PostChannel(
+    channel = WebhookChannel(
         parse_url(f"http://{silent_server}/s3cret"), Webhook(b"k" * 24), timeout=timedelta(milliseconds=50)
     )
 

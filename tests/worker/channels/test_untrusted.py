@@ -7,7 +7,7 @@ import pytest
 from icalendar import Calendar
 
 from worker.channels import open_channel
-from worker.channels.message_text import Letter
+from worker.channels.message_text import MessageText
 from worker.channels.sanitize import unlinked, unmarked, web_link
 
 PINGS = ["@everyone", "@here", "@channel", "@all", "@Everyone", "bob@here.com", "@anna", "<!channel>", "<!here|here>"]
@@ -82,13 +82,13 @@ def test_the_link_of_a_meeting_can_be_clicked_on_and_marks_nothing_up(platform, 
 def test_a_mail_and_its_invitation_make_no_link_of_what_was_typed(typed, news, guests):
     from email.headerregistry import Address
 
-    from worker.channels.calendar_invite import Invitation
+    from worker.channels.calendar_invite import CalendarInvite
 
     guest = guests[0] | {"fullname": typed, "phone": typed}
     message = news(kind="cancelled", meeting_name=typed, location=typed, cancel_reason=typed, attendees=[guest])
-    letter = Letter.about(message, is_personal=True)
+    letter = MessageText.about(message, is_personal=True)
     someone = Address("", "a", "b.example")
-    [event] = Calendar.from_ical(Invitation.to(someone, message, letter, someone).ics).walk("VEVENT")
+    [event] = Calendar.from_ical(CalendarInvite.to(someone, message, letter, someone).ics).walk("VEVENT")
 
     for text in (letter.text, letter.html, event["SUMMARY"], event["DESCRIPTION"], event["LOCATION"]):
         assert not re.search(r"\b\w+://evil|\w\.example/x|evil\.(example|com)", text)
