@@ -11,7 +11,7 @@ from console.bookings import bookings
 from console.commands import COMMANDS
 from console.completion import VARIABLE, completion
 from console.deliveries import deliveries
-from console.desk import Desk
+from console.desk import RootGroup
 from console.events import events
 from console.meeting_types import meeting_types
 from console.notifications import notifications
@@ -37,7 +37,7 @@ Exit codes: 0   done
 
 WIDEST = {"max_content_width": 120}
 
-cli = Desk("console", commands=[*LOOK, *COMMANDS, *PROVIDER], help=HELP, context_settings=WIDEST)
+cli = RootGroup("console", commands=[*LOOK, *COMMANDS, *PROVIDER], help=HELP, context_settings=WIDEST)
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):

@@ -2,7 +2,7 @@
 
 import click
 
-from console.consent import ask
+from console.consent import confirm_or_exit
 from console.output import as_json, print_json
 from models.other_queues import adopt, left_behind
 from runtime.queue import JobQueue
@@ -12,7 +12,7 @@ from runtime.settings import StoreSettings
 @click.command("adopt-queue")
 @click.argument("name", required=False, metavar="[QUEUE]")
 @click.option("--all", "everything", is_flag=True, help="Also what was accepted for a database of another name.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Store webhooks that rest in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list those.
@@ -24,7 +24,7 @@ def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) ->
         _list(left_behind(bell.redis, bell.queue("inbox").name), as_json)
         return
     if not yes:
-        ask(f"Store the webhooks of {name} in this database?")
+        confirm_or_exit(f"Store the webhooks of {name} in this database?")
     done = adopt(bell, name, foreign=everything)
     bell.ring("inbox")
     if as_json:

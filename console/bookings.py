@@ -13,9 +13,9 @@ from console.output import Column, as_json
 from console.page import next_page, page, paging
 from console.refresh import refresh
 from console.stores import reading
-from console.timeline import timeline
+from console.timeline import render_timeline
 from console.wording import age, moment, printable, short, value
-from models import timeline
+from models import render_timeline
 from models.booking import Booking
 from models.booking_search import BookingSearch
 from models.platform_user import PlatformUser
@@ -74,16 +74,16 @@ def show(booking_id: str, as_json: bool) -> None:
         known = ids.known_booking_id(session, booking_id)
         booking = session.get(Booking, known)
         host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
-        happened = timeline.of_booking(session, known)
+        happened = render_timeline.of_booking(session, known)
     if as_json:
         about = {"booking": rows.of_booking(booking) if booking else None, "host": rows.of_host(host)}
-        output.print_json({**about, "timeline": [rows.of_happening(happening) for happening in happened]})
+        output.print_json({**about, "render_timeline": [rows.of_happening(happening) for happening in happened]})
         return
     output.show(
         Text(f"booking {printable(known)}", style="bold"),
         output.fields(_facts(booking, host, datetime.now(UTC)) if booking else NOT_THERE),
         output.title("Timeline (UTC)"),
-        *timeline(happened),
+        *render_timeline(happened),
     )
 
 

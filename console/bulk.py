@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from console.pace import Pace
+from console.pace import Throttle
 from models.delivery import Delivery
 from runtime.stop import Stop
 from worker.repair import ReplayService
@@ -20,7 +20,7 @@ Advance = Callable[[int], object]
 
 
 @dataclass
-class Bulk:
+class ReplayRun:
     """What is done to many deliveries, and how far it got.
 
     Attributes:
@@ -34,7 +34,7 @@ class Bulk:
     """
 
     repair: ReplayService
-    pace: Pace
+    pace: Throttle
     stop: Stop
     replayed: list[str] = field(default_factory=list)
     told_again: int = 0

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 
-def ask(question: str, **how: Any) -> None:
+def confirm_or_exit(question: str, **how: Any) -> None:
     """Goes on if the answer is yes.
 
     Args:

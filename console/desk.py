@@ -13,7 +13,7 @@ NOBODY_READS = 141
 """What a shell makes of a program that wrote into a pipe without a reader."""
 
 
-class Desk(click.Group):
+class RootGroup(click.Group):
     """A group that says in a sentence which store does not answer, and does not mind being interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -78,7 +78,7 @@ Words = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_word
 Channels = Annotated[list[str], BeforeValidator(_urls), AfterValidator(_channels)]
 
 
-class Entry(BaseModel):
+class HostEntry(BaseModel):
     """One host. The names are those of the file's columns.
 
     Attributes:
@@ -120,7 +120,7 @@ class Entry(BaseModel):
         return FirstMeetingType(self.meeting_type, self.meeting_duration, self.meeting_slug, self.meeting_channel)
 
 
-COLUMNS = list(Entry.model_fields)
-NEEDED = [name for name, field in Entry.model_fields.items() if field.is_required()]
+COLUMNS = list(HostEntry.model_fields)
+NEEDED = [name for name, field in HostEntry.model_fields.items() if field.is_required()]
 ALSO_CALLED = {"id": "external_id", "first_name": "given_name", "last_name": "family_name"}
 """Other names of columns."""

@@ -8,7 +8,7 @@ import click
 from console import output, rows
 from console.filters import Moment
 from console.output import as_json
-from console.pace import stoppable
+from console.pace import stop_on_interrupt
 from console.sentences import StoreError, sentence
 from console.stores import open_database
 from console.tail import Tail
@@ -41,7 +41,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
         if not follow:
             _read(database, Tail(since), tell)
             return
-        with stoppable() as stop:  # an interrupt in the middle of a library's clean-up would be swallowed
+        with stop_on_interrupt() as stop:  # an interrupt in the middle of a library's clean-up would be swallowed
             follow_on(database, Tail(since), tell, lambda: stop.wait(EVERY.total_seconds()))
 
 

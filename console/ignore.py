@@ -8,7 +8,7 @@ import click
 from sqlalchemy.orm import Session
 
 from console import ids as known_ids
-from console.consent import ask
+from console.consent import confirm_or_exit
 from console.filters import filters, search_for
 from console.operator import BY, operators_office
 from console.output import as_json, print_json
@@ -22,7 +22,7 @@ from worker.selection import CHUNK
 
 REASON = click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
 DEAD = click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
-YES = click.option("--yes", is_flag=True, help="Do not ask.")
+YES = click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
 
 
 @click.command()
@@ -84,7 +84,7 @@ def _must_be_meant(ids: Sequence[str], dead: bool, chosen: dict[str, Any], *, as
     if chosen["status"] not in (None, "dead"):
         raise click.UsageError(f"--status {chosen['status']}: only what is dead can be ignored")
     if as_json and not (yes or ids):
-        raise click.UsageError("--json cannot ask: add --yes")
+        raise click.UsageError("--json cannot confirm_or_exit: add --yes")
 
 
 def _search(session: Session, chosen: dict[str, Any]) -> RowSearch:
@@ -102,7 +102,7 @@ def _ignore(
     asks: bool,
 ) -> None:
     if found and asks:
-        ask(f"Ignore {count(len(found), what)}?")
+        confirm_or_exit(f"Ignore {count(len(found), what)}?")
     closed: list[str] = []
     has_heard = True
     try:

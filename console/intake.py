@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.entry import Entry
+from console.entry import HostEntry
 from console.onboarding import NotOnboarded, Outcome
 from console.provider import what_is_wrong
-from console.roster import Line
+from console.roster import HostRow
 from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
 
 HOPELESS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
@@ -18,7 +18,7 @@ UNANSWERED = 5
 
 
 @dataclass
-class Intake:
+class ImportRun:
     """What came of the lines so far.
 
     Attributes:
@@ -29,8 +29,8 @@ class Intake:
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
-    failed: list[tuple[Line, str]] = field(default_factory=list)
-    rest: Sequence[Line] = ()
+    failed: list[tuple[HostRow, str]] = field(default_factory=list)
+    rest: Sequence[HostRow] = ()
     stopped: str = ""
 
     @property
@@ -38,7 +38,9 @@ class Intake:
         """How many lines were not taken."""
         return len(self.rest)
 
-    def run(self, lines: Sequence[Line], take: Callable[[Entry], Outcome], advance: Callable[[], object]) -> None:
+    def run(
+        self, lines: Sequence[HostRow], take: Callable[[HostEntry], Outcome], advance: Callable[[], object]
+    ) -> None:
         """Takes all, or stops where going on is useless.
 
         Args:
@@ -72,7 +74,7 @@ class Intake:
             "stopped": self.stopped or None,
         }
 
-    def _take(self, line: Line, take: Callable[[Entry], Outcome]) -> None:
+    def _take(self, line: HostRow, take: Callable[[HostEntry], Outcome]) -> None:
         if line.entry is None:
             self.failed.append((line, line.fault))
             return

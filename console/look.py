@@ -13,7 +13,7 @@ from runtime.queue import JobQueue
 
 
 @dataclass(frozen=True)
-class Look:
+class StatusSnapshot:
     """One look.
 
     Attributes:
@@ -29,11 +29,11 @@ class Look:
     key_days_left: int | None
 
 
-def look_at(settings: StatusSettings, database: Database, bell: JobQueue, now: datetime) -> Look:
+def take_snapshot(settings: StatusSettings, database: Database, bell: JobQueue, now: datetime) -> StatusSnapshot:
     """Asks both stores. Never raises because one is away."""
     seen = collect_stats(database, bell, now)
     expires = settings.meetergo_api_key_expires
-    return Look(
+    return StatusSnapshot(
         seen,
         _lacks_tables(database, seen),
         timedelta(seconds=settings.alert_waiting_seconds),

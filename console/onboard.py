@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from console import output
 from console.directory import BOOKING_ROOT, Directory
-from console.intake import Intake
+from console.intake import ImportRun
 from console.onboarding import Onboarding
 from console.provider import calling, keeping
-from console.roster import Line, Unreadable, check_channels, read_roster, write_failed
+from console.roster import HostFileError, HostRow, check_channels, read_roster, write_failed
 from console.settings import ProviderSettings
 from console.wording import printable
 from meetergo.api import BULK_SHARE
@@ -28,7 +28,7 @@ NOT_READ = "redis://127.0.0.1"
 """Channels need settings of the worker, and no Redis."""
 
 
-class Lines(click.ParamType[frozenset[int]]):
+class HostLines(click.ParamType[frozenset[int]]):
     """Numbers of lines: 3,17,20-25."""
 
     name = "lines"
@@ -46,19 +46,19 @@ class Lines(click.ParamType[frozenset[int]]):
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--lines", type=Lines(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
+@click.option("--lines", type=HostLines(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
 @click.option("--dry-run", is_flag=True, help="Check the file, and say what would be done.")
 @BOOKING_ROOT
 @output.as_json
 def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_root: str | None, as_json: bool) -> None:
     """Make the hosts in FILE (CSV or JSON) users of meetergo, with hours and a first meeting type.
 
-    It may be interrupted and run again: nobody is made twice. Lines that fail are written to FILE.failed.csv with the
+    It may be interrupted and run again: nobody is made twice. HostLines that fail are written to FILE.failed.csv with the
     reason; correct them there, and give it that file.
     """
     chosen = _read(file, lines)
     settings = ProviderSettings.load()
-    intake = Intake()
+    intake = ImportRun()
     with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
         onboarding = Onboarding(meetergo, database, Directory(meetergo), booking_root)
         take = onboarding.foretell if dry_run else onboarding.take
@@ -73,10 +73,10 @@ def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_roo
     _report(intake, file, dry_run, as_json)
 
 
-def _read(file: Path, numbers: frozenset[int] | None) -> list[Line]:
+def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
     try:
         lines = read_roster(file)
-    except Unreadable as error:
+    except HostFileError as error:
         raise click.ClickException(f"{file.name} cannot be used: {error}") from None
     if numbers and (unknown := numbers - {line.number for line in lines}):
         raise click.ClickException(f"{file.name} has nothing in line {', '.join(map(str, sorted(unknown)))}")
@@ -104,7 +104,7 @@ def _failed_file(file: Path) -> Path:
     return file.with_name(file.stem.removesuffix(FAILED) + FAILED + ".csv")
 
 
-def _write_failed(file: Path, intake: Intake) -> None:
+def _write_failed(file: Path, intake: ImportRun) -> None:
     """A run that stopped leaves there what it did not take; one that was cut off takes no line away."""
     target = _failed_file(file)
     if (intake.stopped or not intake.rest) and intake.stopped != INTERRUPTION:
@@ -113,7 +113,7 @@ def _write_failed(file: Path, intake: Intake) -> None:
         write_failed(target, intake.failed)
 
 
-def _report(intake: Intake, file: Path, dry_run: bool, as_json: bool) -> None:
+def _report(intake: ImportRun, file: Path, dry_run: bool, as_json: bool) -> None:
     if as_json:
         output.print_json(intake.as_json())
     else:

@@ -12,8 +12,8 @@ from typing import Literal
 from sqlalchemy.exc import IntegrityError
 
 from console.directory import Directory, booking_url
-from console.entry import Entry
-from console.patience import let_it_settle
+from console.entry import HostEntry
+from console.patience import wait_for_consistency
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.results import MeetingType, User
@@ -56,13 +56,13 @@ class Onboarding:
     database: Database
     directory: Directory
     booking_root: str | None = None
-    settle: Callable[[], object] = let_it_settle
+    settle: Callable[[], object] = wait_for_consistency
 
-    def foretell(self, entry: Entry) -> Outcome:
+    def foretell(self, entry: HostEntry) -> Outcome:
         """What `take` would do."""
         return "known" if self._is_known(entry) else "adopted" if self._find(entry) else "created"
 
-    def take(self, entry: Entry) -> Outcome:
+    def take(self, entry: HostEntry) -> Outcome:
         """Takes a host, and commits.
 
         Raises:
@@ -80,7 +80,7 @@ class Onboarding:
         self._keep(entry, identity)
         return "created"
 
-    def _look_again(self, entry: Entry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
+    def _look_again(self, entry: HostEntry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
         """Somebody may be there now. If not, it does not ask again: the first request may still be on its way."""
         left_open = isinstance(error, OutcomeUnknown)
         if left_open:
@@ -92,20 +92,20 @@ class Onboarding:
             raise NotOnboarded(LEFT_OPEN) from error
         raise error
 
-    def _take_existing(self, entry: Entry) -> bool:
+    def _take_existing(self, entry: HostEntry) -> bool:
         found = self._find(entry)
         if found:
             self._keep(entry, self._adopt(entry, found))
         return found is not None
 
-    def _is_known(self, entry: Entry) -> bool:
+    def _is_known(self, entry: HostEntry) -> bool:
         with self.database.reading() as session:
             row = PlatformUser.known_as(session, entry.external_id)
         if row and row.email and row.email.casefold() != entry.email.casefold():
             raise NotOnboarded("another e-mail is known of this external_id: correct one of the two")
         return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
 
-    def _find(self, entry: Entry) -> User | None:
+    def _find(self, entry: HostEntry) -> User | None:
         """The user whom the row names; if it names none, the one with the e-mail."""
         with self.database.reading() as session:
             row = PlatformUser.known_as(session, entry.external_id)
@@ -119,7 +119,7 @@ class Onboarding:
             raise NotOnboarded("several users of meetergo have this e-mail: map the right one yourself")
         return found[0] if found else None
 
-    def _create(self, entry: Entry) -> Identity:
+    def _create(self, entry: HostEntry) -> Identity:
         new = self.meetergo.create_user(
             entry.email,
             entry.given_name,
@@ -131,7 +131,7 @@ class Onboarding:
         )
         return Identity(new.id, new.meeting_type_id, new.booking_url)
 
-    def _adopt(self, entry: Entry, user: User) -> Identity:
+    def _adopt(self, entry: HostEntry, user: User) -> Identity:
         try:
             found = self.directory.meeting_types(user.id)
         except Forbidden as error:
@@ -141,7 +141,7 @@ class Onboarding:
             return Identity(user.id, None, None)
         return Identity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))
 
-    def _keep(self, entry: Entry, identity: Identity) -> None:
+    def _keep(self, entry: HostEntry, identity: Identity) -> None:
         try:
             with self.database.transaction() as session:
                 owner = PlatformUser.mapped_to(session, identity.user_id)
@@ -153,7 +153,7 @@ class Onboarding:
             raise NotOnboarded("somebody else writes this host at the same time: try again") from error
 
 
-def _filled(row: PlatformUser | None, entry: Entry, identity: Identity) -> PlatformUser:
+def _filled(row: PlatformUser | None, entry: HostEntry, identity: Identity) -> PlatformUser:
     """The row as the file says it; of one that was there before, only what the file says."""
     if row and row.meetergo_user_id not in (None, identity.user_id):
         raise NotOnboarded("it is another user of meetergo already: correct its e-mail, or its meetergo_user_id")
@@ -169,7 +169,7 @@ def _filled(row: PlatformUser | None, entry: Entry, identity: Identity) -> Platf
     return row
 
 
-def _best(found: list[MeetingType], entry: Entry) -> MeetingType | None:
+def _best(found: list[MeetingType], entry: HostEntry) -> MeetingType | None:
     """The one that the file means, else the first."""
     by_slug = [item for item in found if entry.meeting_slug and item.slug == entry.meeting_slug]
     by_name = [item for item in found if item.name == entry.meeting_type]

@@ -9,12 +9,12 @@ from redis import Redis
 from console import addresses
 from console.addresses import Address
 from console.provider import calling, keeping
-from console.registry import Registry
+from console.registry import Registrations
 from console.settings import RegistrationSettings
 
 
 @contextmanager
-def open_registry(force: bool = False) -> Iterator[tuple[Registry, Sequence[Address], "Redis | None"]]:
+def open_registry(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], "Redis | None"]]:
     """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence.
 
     Args:
@@ -25,4 +25,4 @@ def open_registry(force: bool = False) -> Iterator[tuple[Registry, Sequence[Addr
     redis = settings.redis()
     with keeping(settings) as database, calling(settings) as meetergo:
         here = None if force else addresses.host_of(ours[-1].url)
-        yield Registry(meetergo, database, lambda: datetime.now(UTC), here), ours, redis
+        yield Registrations(meetergo, database, lambda: datetime.now(UTC), here), ours, redis

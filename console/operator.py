@@ -26,8 +26,8 @@ BY = click.option("--by", default=login_name, metavar="NAME", help="Who does it 
 REASON = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept, and shown in the timeline.")
 
 
-def signed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the options by which its acts are signed: `reason` and `by`."""
+def audited(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options by which its acts are audited: `reason` and `by`."""
     return REASON(BY(command))
 
 

@@ -34,7 +34,7 @@ class Rate(click.ParamType[float]):
         return int(found[1]) / SECONDS[found[2]]
 
 
-class Pace:
+class Throttle:
     """Lets so many rows go in a time.
 
     Args:
@@ -65,7 +65,7 @@ class Pace:
 
 
 @contextmanager
-def stoppable() -> Iterator[Stop]:
+def stop_on_interrupt() -> Iterator[Stop]:
     """Ctrl-C sets it, so that what is begun can be ended; a second one interrupts."""
     stop = Stop()
 

@@ -7,6 +7,6 @@ SETTLING = timedelta(seconds=5)
 """An answer may be lost before the write is done: who looks at once does not see it."""
 
 
-def let_it_settle() -> None:
+def wait_for_consistency() -> None:
     """Waits so long."""
     sleep(SETTLING.total_seconds())

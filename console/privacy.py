@@ -8,7 +8,7 @@ import click
 from pydantic import Field
 from redis.exceptions import RedisError
 
-from console.consent import ask
+from console.consent import confirm_or_exit
 from console.output import as_json, print_json
 from console.provider import keeping
 from console.wording import count, printable
@@ -45,7 +45,7 @@ def prune(as_json: bool) -> None:
 @click.argument("email", default="")
 @click.option("--phone", default="", metavar="NUMBER", help="A guest with this telephone number.")
 @click.option("--name", default="", metavar="NAME", help="A guest with this full name, if that is all there is.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
 @as_json
 def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
     """Take one guest out of bookings, changes, notifications and deliveries.
@@ -64,7 +64,9 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
         _refuse_several(person, found)
         click.echo(_whom(found), err=as_json)
         if not yes:
-            ask("It cannot be undone, and deliveries that name the guest cannot be replayed. Go on?", err=True)
+            confirm_or_exit(
+                "It cannot be undone, and deliveries that name the guest cannot be replayed. Go on?", err=True
+            )
         erased = erase_guest(database, vault, person, datetime.now(UTC), found)
         if not scrub(database):
             left.append(BUSY_FILE)

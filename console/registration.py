@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from console.addresses import Address, host_of, mark_in
-from console.patience import let_it_settle
-from console.registry import EVENTS, Registry, Seen, Step
+from console.patience import wait_for_consistency
+from console.registry import EVENTS, Action, Registrations, RegistrationState
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.results import Webhook
 
 TRIES = 3
 
-Steps = Callable[[Seen], Iterator[Step]]
+Steps = Callable[[RegistrationState], Iterator[Action]]
 """What there is to do about what is seen."""
 
 
-def registration(registry: Registry, addresses: Sequence[Address], *, move: bool = False) -> Steps:
+def registration(registry: Registrations, addresses: Sequence[Address], *, move: bool = False) -> Steps:
     """The newest address is registered once: an older one of ours moves rather than taking a second place.
 
     Args:
@@ -25,7 +25,7 @@ def registration(registry: Registry, addresses: Sequence[Address], *, move: bool
         move: also from another key's address on the same host, by which deliveries come as we speak.
     """
 
-    def steps(seen: Seen) -> Iterator[Step]:
+    def steps(seen: RegistrationState) -> Iterator[Action]:
         older = seen.older(addresses)
         if seen.at(addresses[-1]):
             yield from _corrections(registry, addresses[-1], seen)
@@ -40,10 +40,10 @@ def registration(registry: Registry, addresses: Sequence[Address], *, move: bool
     return steps
 
 
-def addition(registry: Registry, addresses: Sequence[Address]) -> Steps:
+def addition(registry: Registrations, addresses: Sequence[Address]) -> Steps:
     """The newest address is registered as well; older ones stay."""
 
-    def steps(seen: Seen) -> Iterator[Step]:
+    def steps(seen: RegistrationState) -> Iterator[Action]:
         if seen.at(addresses[-1]):
             yield from _corrections(registry, addresses[-1], seen)
         else:
@@ -52,10 +52,10 @@ def addition(registry: Registry, addresses: Sequence[Address]) -> Steps:
     return steps
 
 
-def retirement(registry: Registry, addresses: Sequence[Address]) -> Steps:
+def retirement(registry: Registrations, addresses: Sequence[Address]) -> Steps:
     """Older addresses go, if the newest is there."""
 
-    def steps(seen: Seen) -> Iterator[Step]:
+    def steps(seen: RegistrationState) -> Iterator[Action]:
         if seen.at(addresses[-1]):
             yield from map(registry.remove, seen.older(addresses))
             yield from map(registry.forget, seen.gone())
@@ -64,7 +64,10 @@ def retirement(registry: Registry, addresses: Sequence[Address]) -> Steps:
 
 
 def settle(
-    registry: Registry, steps: Steps, tell: Callable[[str], None], wait: Callable[[], object] = let_it_settle
+    registry: Registrations,
+    steps: Steps,
+    tell: Callable[[str], None],
+    wait: Callable[[], object] = wait_for_consistency,
 ) -> None:
     """Does what there is to do. After a step of which nobody knows whether it was done, it waits, looks, and decides
     anew.
@@ -91,7 +94,7 @@ def settle(
             return
 
 
-def occupants(seen: Seen) -> str:
+def occupants(seen: RegistrationState) -> str:
     """Who takes the places there are, without anybody's secret path."""
     return ", ".join(f"{webhook.id} ({host_of(webhook.endpoint)})" for webhook in seen.webhooks)
 
@@ -105,7 +108,7 @@ def _check_key(older: Webhook, newest: Address) -> None:
         )
 
 
-def _corrections(registry: Registry, address: Address, seen: Seen) -> Iterator[Step]:
+def _corrections(registry: Registrations, address: Address, seen: RegistrationState) -> Iterator[Action]:
     kept, *duplicates = seen.at(address)
     if not seen.is_ours(kept):
         yield registry.adopt(kept, address)

@@ -18,7 +18,7 @@ DESCRIPTION = "meetergo-inbox"
 
 
 @dataclass(frozen=True)
-class Seen:
+class RegistrationState:
     """What there is.
 
     Attributes:
@@ -59,7 +59,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Step:
+class Action:
     """One thing to do.
 
     Attributes:
@@ -71,7 +71,7 @@ class Step:
     do: Callable[[], None]
 
 
-class Registry:
+class Registrations:
     """Our webhooks.
 
     Args:
@@ -89,11 +89,11 @@ class Registry:
         self._clock = clock
         self._host = host
 
-    def look(self) -> Seen:
+    def look(self) -> RegistrationState:
         """Asks meetergo, and recalls."""
         webhooks = self._meetergo.webhooks()
         with self._database.reading() as session:
-            return Seen(webhooks, {row.provider_id: row for row in Endpoint.known(session)})
+            return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.known(session)})
 
     def check_host(self, webhook: Webhook) -> None:
         """Before a webhook is changed or removed.
@@ -108,19 +108,19 @@ class Registry:
                 "installation's, the webhook is that one's. Only if it is not: run this again with --force"
             )
 
-    def create(self, address: Address) -> Step:
+    def create(self, address: Address) -> Action:
         """One more webhook."""
 
         def do() -> None:
             self._remember(address, self._meetergo.create_webhook(address.url, EVENTS, DESCRIPTION))
 
-        return Step(f"registered a webhook that posts to {host_of(address.url)}", do)
+        return Action(f"registered a webhook that posts to {host_of(address.url)}", do)
 
-    def adopt(self, webhook: Webhook, address: Address) -> Step:
+    def adopt(self, webhook: Webhook, address: Address) -> Action:
         """An orphan: it posts to us, and we do not remember it."""
-        return Step(f"adopted webhook {webhook.id}", lambda: self._remember(address, webhook))
+        return Action(f"adopted webhook {webhook.id}", lambda: self._remember(address, webhook))
 
-    def move(self, webhook: Webhook, address: Address) -> Step:
+    def move(self, webhook: Webhook, address: Address) -> Action:
         """A webhook of ours to another address."""
         self.check_host(webhook)
 
@@ -133,17 +133,17 @@ class Registry:
             self._remember(address, changed)
 
         where = f"from {host_of(webhook.endpoint)} to {host_of(address.url)}"
-        return Step(f"moved webhook {webhook.id} to the address of the newest key, {where}", do)
+        return Action(f"moved webhook {webhook.id} to the address of the newest key, {where}", do)
 
-    def correct(self, webhook: Webhook, address: Address) -> Step:
+    def correct(self, webhook: Webhook, address: Address) -> Action:
         """The events of a webhook of ours."""
 
         def do() -> None:
             self._remember(address, self._meetergo.update_webhook(webhook.id, event_types=EVENTS))
 
-        return Step(f"changed the events of webhook {webhook.id}", do)
+        return Action(f"changed the events of webhook {webhook.id}", do)
 
-    def remove(self, webhook: Webhook) -> Step:
+    def remove(self, webhook: Webhook) -> Action:
         """A webhook of ours that is not needed."""
         self.check_host(webhook)
 
@@ -151,11 +151,11 @@ class Registry:
             self._meetergo.delete_webhook(webhook.id)
             self._forget(webhook.id)
 
-        return Step(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", do)
+        return Action(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", do)
 
-    def forget(self, webhook_id: str) -> Step:
+    def forget(self, webhook_id: str) -> Action:
         """One of ours that somebody removed at meetergo."""
-        return Step(f"forgot webhook {webhook_id}, which meetergo does not have", lambda: self._forget(webhook_id))
+        return Action(f"forgot webhook {webhook_id}, which meetergo does not have", lambda: self._forget(webhook_id))
 
     def last_registered(self, address: Address) -> datetime | None:
         """Since when meetergo posts to an address, as far as we remember."""

@@ -12,12 +12,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from console import preview
-from console.bulk import Bulk
-from console.consent import ask
+from console.bulk import ReplayRun
+from console.consent import confirm_or_exit
 from console.filters import filters, search_for
 from console.ids import delivery_ids
-from console.operator import operators_office, signed
-from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
+from console.operator import audited, operators_office
+from console.pace import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
 from console.wording import count
 from models.delivery import Delivery
 from runtime import heartbeat
@@ -36,11 +36,11 @@ from worker.services import Services
 @click.option("--notify", is_flag=True, help="Tell once more what they told; otherwise nobody is told twice.")
 @click.option("--superseded", is_flag=True, help="Tell all of it, also what is not the latest any more.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
 @click.option("--rate", type=Rate(), metavar="RATE", help="No faster than 50/s, or 100/m.")
 @click.option("--wait", is_flag=True, help="Wait until they are done or dead; exit 1 if some are dead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
-@signed
+@audited
 def replay(
     ids: tuple[str, ...],
     dead: bool,
@@ -64,7 +64,7 @@ def replay(
     """
     must_be_meant(ids, dead, chosen)
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+        raise click.UsageError("--json cannot confirm_or_exit: add --yes or --dry-run")
     console, exit_code = Console(quiet=as_json, highlight=False), 0
     with operators_office() as office:
         repair = ReplayService(office, by, reason, tells_again=notify, superseded=superseded)
@@ -76,7 +76,7 @@ def replay(
             console.print("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
         elif selection.chosen:
             if not yes:
-                ask(f"\nReplay {_deliveries(len(selection.chosen))}?")
+                confirm_or_exit(f"\nReplay {_deliveries(len(selection.chosen))}?")
             done, exit_code = _carry_out(console, repair, selection.chosen, rate, wait)
             found |= done
     if as_json:
@@ -132,8 +132,8 @@ def _carry_out(
 ) -> tuple[dict[str, Any], int]:
     """Replays, waits if that is wanted, and says what came of it; with the exit code."""
     ends: Counter[str] = Counter()
-    with stoppable() as stop:
-        bulk = Bulk(repair, Pace(rate, stop.wait), stop)
+    with stop_on_interrupt() as stop:
+        bulk = ReplayRun(repair, Throttle(rate, stop.wait), stop)
         try:
             with progress("Replaying", len(chosen)) as advance:
                 bulk.replay(chosen, advance)
@@ -149,7 +149,7 @@ def _carry_out(
     return {**bulk.as_json(), "interrupted": stop.is_set(), "ends": ends}, exit_code
 
 
-def _say_replayed(console: Console, bulk: Bulk, wanted: int) -> None:
+def _say_replayed(console: Console, bulk: ReplayRun, wanted: int) -> None:
     number = len(bulk.replayed)
     if bulk.stop.is_set():
         again = "Run it again without --notify" if bulk.repair.tells_again else "Run the same command again"

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Select, select
 
-from console.consent import ask
+from console.consent import confirm_or_exit
 from console.filters import filters, search_for
 from console.masking import masked_text
-from console.operator import operators_office, signed
+from console.operator import audited, operators_office
 from console.output import print_json
 from console.replay import must_be_meant
 from console.rows import Json, of_notification
@@ -32,9 +32,9 @@ SHOWN = 20
 @click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
 @click.option("--superseded", is_flag=True, help="Also those of which something newer was told since.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
-@signed
+@audited
 def replay_notifications(
     ids: tuple[int, ...],
     dead: bool,
@@ -53,7 +53,7 @@ def replay_notifications(
     """
     must_be_meant(ids, dead, chosen)
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+        raise click.UsageError("--json cannot confirm_or_exit: add --yes or --dry-run")
     console = Console(quiet=as_json, highlight=False)
     with operators_office() as office:
         rows, old = _found(office, ids, chosen | ({"status": "dead"} if dead else {}))
@@ -63,7 +63,7 @@ def replay_notifications(
         told: Json = {"notifications": [of_notification(row) for row in to_send]}
         if to_send and not dry_run:
             if not yes:
-                ask(f"\nSend {count(len(to_send), 'notification')}?")
+                confirm_or_exit(f"\nSend {count(len(to_send), 'notification')}?")
             repair = ReplayService(office, by, reason, tells_again=again, superseded=superseded)
             told |= _send(console, repair, [row.id for row in to_send])
         _close(

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from console.entry import ALSO_CALLED, COLUMNS, NEEDED, Entry
+from console.entry import ALSO_CALLED, COLUMNS, NEEDED, HostEntry
 from worker.channels import UnusableChannel, open_channel
 from worker.settings import WorkerSettings
 
@@ -39,12 +39,12 @@ COMPLETE = {
 """Settings with which every channel opens that is well-formed."""
 
 
-class Unreadable(ValueError):
+class HostFileError(ValueError):
     """The file as a whole is no roster; says why."""
 
 
 @dataclass(frozen=True)
-class Line:
+class HostRow:
     """One line.
 
     Attributes:
@@ -56,25 +56,25 @@ class Line:
 
     number: int
     cells: Mapping[str, Any]
-    entry: Entry | None = None
+    entry: HostEntry | None = None
     fault: str = ""
 
 
-def read_roster(path: Path) -> list[Line]:
+def read_roster(path: Path) -> list[HostRow]:
     """All lines, the bad ones too.
 
     Raises:
-        Unreadable: it is no roster.
+        HostFileError: it is no roster.
     """
     try:
         text = _decoded(path.read_bytes())
     except OSError as error:
-        raise Unreadable(f"the file cannot be read: {error.strerror}") from None
+        raise HostFileError(f"the file cannot be read: {error.strerror}") from None
     raw = _json(text) if path.suffix.lower() == ".json" else _csv(text)
     return list(_first_of_each([_line(number, cells) for number, cells in raw]))
 
 
-def check_channels(lines: Sequence[Line], settings: WorkerSettings) -> tuple[list[Line], list[str]]:
+def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[list[HostRow], list[str]]:
     """Opens every channel that a line names.
 
     Returns:
@@ -112,7 +112,7 @@ def _is_usable(url: str, settings: WorkerSettings) -> bool:
     return True
 
 
-def write_failed(path: Path, failed: Sequence[tuple[Line, str]]) -> None:
+def write_failed(path: Path, failed: Sequence[tuple[HostRow, str]]) -> None:
     """Writes the lines that failed with their reasons, readable as a roster again; the file goes if none did."""
     if not failed:
         path.unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def write_failed(path: Path, failed: Sequence[tuple[Line, str]]) -> None:
 def _decoded(content: bytes) -> str:
     """UTF-8, or the UTF-16 of a spreadsheet's 'Unicode text'. Any other encoding would have to be guessed."""
     if content.startswith(WORKBOOKS):
-        raise Unreadable(f"the file is a workbook, not text: {SAVE}")
+        raise HostFileError(f"the file is a workbook, not text: {SAVE}")
     encoding = "utf-8-sig"
     if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -145,7 +145,7 @@ def _decoded(content: bytes) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError:
-        raise Unreadable(f"the file is not UTF-8: {SAVE}") from None
+        raise HostFileError(f"the file is not UTF-8: {SAVE}") from None
 
 
 def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -164,7 +164,7 @@ def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number + skipped, told | {SURPLUS: surplus if any(surplus) else []}
             number = reader.line_num + 1
     except csv.Error as error:
-        raise Unreadable(f"line {reader.line_num + skipped} is no CSV: {error}") from None
+        raise HostFileError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
 
 
 def _beginning(text: str) -> tuple[int, str]:
@@ -200,20 +200,20 @@ def _harmless(cell: str) -> str:
 def _check_columns(names: Sequence[str]) -> None:
     for name in filter(None, names):
         if name not in (*COLUMNS, *NOTES):
-            raise Unreadable(f"there is no column '{name}'; there are: {', '.join(COLUMNS)}")
+            raise HostFileError(f"there is no column '{name}'; there are: {', '.join(COLUMNS)}")
         if names.count(name) > 1:
-            raise Unreadable(f"the column '{name}' is there twice")
+            raise HostFileError(f"the column '{name}' is there twice")
     if missing := [name for name in NEEDED if name not in names]:
-        raise Unreadable(f"a column is missing: {', '.join(missing)}")
+        raise HostFileError(f"a column is missing: {', '.join(missing)}")
 
 
 def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"the file is no JSON: {error}") from None
+        raise HostFileError(f"the file is no JSON: {error}") from None
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
-        raise Unreadable("a JSON file should hold a list of objects, one for each host")
+        raise HostFileError("a JSON file should hold a list of objects, one for each host")
     for number, item in enumerate(content, 1):
         yield number, {_column(name): value for name, value in item.items()}
 
@@ -223,15 +223,15 @@ def _column(name: str) -> str:
     return ALSO_CALLED.get(name, name)
 
 
-def _line(number: int, cells: dict[str, Any]) -> Line:
+def _line(number: int, cells: dict[str, Any]) -> HostRow:
     if cells.get(SURPLUS):
-        return Line(number, cells, fault="it has more cells than there are columns")
+        return HostRow(number, cells, fault="it has more cells than there are columns")
     said = {name: value for name, value in cells.items() if name not in (*NOTES, SURPLUS) and not _is_blank(value)}
     try:
-        return Line(number, cells, Entry.model_validate(said))
+        return HostRow(number, cells, HostEntry.model_validate(said))
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
-        return Line(number, cells, fault="; ".join(map(_sentence, faults)))
+        return HostRow(number, cells, fault="; ".join(map(_sentence, faults)))
 
 
 def _is_blank(value: Any) -> bool:
@@ -244,7 +244,7 @@ def _sentence(fault: Any) -> str:
     return known.get(fault["type"]) or f"{name}: {fault['msg'].removeprefix('Value error, ')}"
 
 
-def _first_of_each(lines: Sequence[Line]) -> Iterator[Line]:
+def _first_of_each(lines: Sequence[HostRow]) -> Iterator[HostRow]:
     """The first line of a host counts."""
     emails: dict[str, int] = {}
     ids: dict[str, int] = {}
@@ -255,7 +255,7 @@ def _first_of_each(lines: Sequence[Line]) -> Iterator[Line]:
         others = emails.get(line.entry.email.casefold()), ids.get(line.entry.external_id)
         if any(others):
             what, number = ("e-mail", others[0]) if others[0] else ("external_id", others[1])
-            yield Line(line.number, line.cells, fault=f"its {what} is that of line {number}")
+            yield HostRow(line.number, line.cells, fault=f"its {what} is that of line {number}")
             continue
         emails[line.entry.email.casefold()] = ids[line.entry.external_id] = line.number
         yield line

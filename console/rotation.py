@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from console.addresses import Address
 from console.registration import addition, registration, retirement, settle
-from console.registry import Registry
+from console.registry import Registrations
 from meetergo.api.errors import LimitReached
 from models.endpoint import last_came_by
 
@@ -36,7 +36,7 @@ class Rotation:
         tell: hears what was done.
     """
 
-    registry: Registry
+    registry: Registrations
     addresses: Sequence[Address]
     redis: "Redis | None"
     tell: Callable[[str], None]

@@ -9,9 +9,9 @@ from rich.live import Live
 
 from console import output, status_sheet
 from console.concerns import concerns
-from console.look import look_at
+from console.look import take_snapshot
 from console.output import as_json
-from console.pace import stoppable
+from console.pace import stop_on_interrupt
 from console.settings import StatusSettings
 from console.stores import open_database
 from runtime.database import Database
@@ -34,7 +34,7 @@ def status(watch: bool, as_json: bool) -> None:
         if watch:
             _watch(settings, database, bell)
             return
-        look = look_at(settings, database, bell, datetime.now(UTC))
+        look = take_snapshot(settings, database, bell, datetime.now(UTC))
     found = concerns(look)
     if as_json:
         output.print_json(status_sheet.facts(look, found))
@@ -45,8 +45,8 @@ def status(watch: bool, as_json: bool) -> None:
 
 def _watch(settings: StatusSettings, database: Database, bell: JobQueue) -> None:
     screen = output.screen()
-    with stoppable() as stop, Live(console=screen, auto_refresh=False) as live:
+    with stop_on_interrupt() as stop, Live(console=screen, auto_refresh=False) as live:
         while not stop.is_set():
-            look = look_at(settings, database, bell, datetime.now(UTC))
+            look = take_snapshot(settings, database, bell, datetime.now(UTC))
             live.update(Group(*status_sheet.sheet(look, concerns(look))), refresh=True)
             stop.wait(EVERY.total_seconds())

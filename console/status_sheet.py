@@ -8,8 +8,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from console import output
-from console.concerns import Concern
-from console.look import Look
+from console.concerns import Finding
+from console.look import StatusSnapshot
 from console.output import Column
 from console.rows import Json
 from console.wording import NONE, age, count, moment
@@ -24,7 +24,7 @@ COUNTS = ("hosts", "appointments", *DRIFTS, "unknown")
 COLUMNS = [Column("box"), *(Column(head, counts=True) for head in HEADS)]
 
 
-def facts(look: Look, found: Sequence[Concern]) -> Json:
+def facts(look: StatusSnapshot, found: Sequence[Finding]) -> Json:
     """For scripts."""
     seen = look.seen
     return {
@@ -58,7 +58,7 @@ def _reconcile(reconciled: Reconciled | None) -> Json | None:
     }
 
 
-def _up_to_date(look: Look) -> bool | None:
+def _up_to_date(look: StatusSnapshot) -> bool | None:
     return not look.lacks_tables if look.lacks_tables or look.seen.rows is not None else None
 
 
@@ -79,7 +79,7 @@ def _box(seen: Stats, box: QueueName) -> Json:
     }
 
 
-def sheet(look: Look, found: Sequence[Concern]) -> Iterator[RenderableType]:
+def sheet(look: StatusSnapshot, found: Sequence[Finding]) -> Iterator[RenderableType]:
     """For people."""
     seen = look.seen
     yield Text(f"meetergo-inbox, {moment(seen.at)} UTC\n", style="bold")
@@ -107,7 +107,7 @@ def _line(seen: Stats, box: QueueName) -> list[str | Text]:
     return [box, *ours, *theirs]
 
 
-def _around(look: Look) -> dict[str, str | Text | None]:
+def _around(look: StatusSnapshot) -> dict[str, str | Text | None]:
     seen = look.seen
     runs = (f"{task} {age(at, seen.at)}" for task, at in sorted(seen.next_runs.items()))
     redis, database = ("answers" if store is not None else "away" for store in (seen.jobs, seen.rows))
@@ -133,7 +133,7 @@ def _redis_only(seen: Stats) -> str | None:
     return f"{count(held.count, 'webhook', 'webhooks')}, the oldest {age(held.oldest, seen.at)}"
 
 
-def _incidents(look: Look) -> Iterator[str]:
+def _incidents(look: StatusSnapshot) -> Iterator[str]:
     """What the operators were told of. Each stays open until it has been over for a while."""
     seen = look.seen
     for kind, since in seen.incidents.items():

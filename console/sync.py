@@ -10,7 +10,7 @@ from console import hosts, output
 from console.directory import BOOKING_ROOT, Directory
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
-from console.syncing import NEEDS_A_PERSON, Finding, Syncing
+from console.syncing import NEEDS_A_PERSON, SyncFinding, UserSync
 from console.wording import count, printable
 from meetergo.api import BULK_SHARE
 
@@ -24,7 +24,7 @@ def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) ->
     """Bring platform users up to date from meetergo's list of users, by e-mail."""
     settings = ProviderSettings.load()
     with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
-        syncing = Syncing(Directory(meetergo), hosts.everybody(database), names, booking_root)
+        syncing = UserSync(Directory(meetergo), hosts.everybody(database), names, booking_root)
         findings = []
         for finding in syncing.findings():
             if not dry_run:
@@ -39,14 +39,14 @@ def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) ->
         raise SystemExit(1)
 
 
-def _as_json(findings: Sequence[Finding], strangers: Sequence[str]) -> dict[str, Any]:
+def _as_json(findings: Sequence[SyncFinding], strangers: Sequence[str]) -> dict[str, Any]:
     found = [
         {"kind": finding.kind, "external_id": finding.external_id, "changes": finding.changes} for finding in findings
     ]
     return {"findings": found, "strangers": strangers}
 
 
-def _tell(findings: Sequence[Finding], strangers: int, dry_run: bool) -> None:
+def _tell(findings: Sequence[SyncFinding], strangers: int, dry_run: bool) -> None:
     for finding in findings:
         click.echo(f"{finding.kind:9}  {printable(finding.external_id)}: {finding.words}")
     kinds = Counter(finding.kind for finding in findings)

@@ -16,7 +16,7 @@ NEEDS_A_PERSON: tuple[Kind, ...] = ("ambiguous", "vanished")
 
 
 @dataclass(frozen=True)
-class Finding:
+class SyncFinding:
     """What was found about one platform user.
 
     Attributes:
@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Syncing:
+class UserSync:
     """Compares.
 
     Attributes:
@@ -56,7 +56,7 @@ class Syncing:
     names: bool = False
     booking_root: str | None = None
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[SyncFinding]:
         """What is not as it should be, in the order of the rows."""
         listed, emails = self.directory.all(), Counter(_email(row) for row in self.rows)
         taken = {row.meetergo_user_id for row in self.rows}
@@ -71,27 +71,27 @@ class Syncing:
         known = {row.meetergo_user_id for row in self.rows}
         return [user for user in self.directory.all().values() if user.id not in known]
 
-    def _match(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> Finding:
+    def _match(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> SyncFinding:
         found = self.directory.called(row.email) if row.email else []
         free = [user for user in found if user.id not in taken]
         if len(found) > 1 or (free and emails[_email(row)] > 1):
             words = "its e-mail is that of several users: set meetergo_user_id yourself"
-            return Finding("ambiguous", row.external_id, words)
+            return SyncFinding("ambiguous", row.external_id, words)
         if free and row.meetergo_user_id:
-            return Finding("moved", row.external_id, "is another user of meetergo now", self._all_of(row, free[0]))
+            return SyncFinding("moved", row.external_id, "is another user of meetergo now", self._all_of(row, free[0]))
         if free:
-            return Finding("mapped", row.external_id, "is a user of meetergo", self._all_of(row, free[0]))
+            return SyncFinding("mapped", row.external_id, "is a user of meetergo", self._all_of(row, free[0]))
         if row.meetergo_user_id:
-            return Finding("vanished", row.external_id, "its user is not in meetergo any more")
-        return Finding("absent", row.external_id, "is not in meetergo: `users onboard` makes a user")
+            return SyncFinding("vanished", row.external_id, "its user is not in meetergo any more")
+        return SyncFinding("absent", row.external_id, "is not in meetergo: `users onboard` makes a user")
 
-    def _completions(self, row: PlatformUser, user: User) -> Iterator[Finding]:
+    def _completions(self, row: PlatformUser, user: User) -> Iterator[SyncFinding]:
         if missing := self._missing(row, user):
-            yield Finding("completed", row.external_id, f"gets {', '.join(missing)}", missing)
+            yield SyncFinding("completed", row.external_id, f"gets {', '.join(missing)}", missing)
         name = full_name(user)
         if row.name and name and row.name != name:
             words = "gets meetergo's name" if self.names else "has another name in meetergo: --names takes that over"
-            yield Finding("differs", row.external_id, words, {"name": name} if self.names else {})
+            yield SyncFinding("differs", row.external_id, words, {"name": name} if self.names else {})
 
     def _missing(self, row: PlatformUser, user: User) -> dict[str, str]:
         known = {"email": user.email, "name": full_name(user)}

@@ -1,4 +1,4 @@
-"""The timeline: happenings as lines, each with a sign and a colour. `bookings show` and `events tail` print it."""
+"""The render_timeline: happenings as lines, each with a sign and a colour. `bookings show` and `events tail` print it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -35,7 +35,7 @@ def line(happening: TimelineEntry) -> Table:
     return _line(happening, short(getattr(happening, f"{subject}_id")), [happening.event or "", about, said])
 
 
-def timeline(happenings: Sequence[TimelineEntry]) -> Iterator[RenderableType]:
+def render_timeline(happenings: Sequence[TimelineEntry]) -> Iterator[RenderableType]:
     """All happenings of one booking; a change with its columns, before and after."""
     for happening in happenings:
         subject = happening.kind.partition(".")[0]

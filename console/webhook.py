@@ -8,11 +8,11 @@ import click
 from rich.console import Console
 
 from console.addresses import Address
-from console.consent import ask
+from console.consent import confirm_or_exit
 from console.length import LENGTH
 from console.opening import open_registry
 from console.registration import Steps, occupants, registration, settle
-from console.registry import Registry
+from console.registry import Registrations
 from console.rotation import Rotation
 from console.webhook_list import list_command
 from meetergo.api.errors import LimitReached
@@ -70,7 +70,7 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 
 @click.command()
 @click.argument("webhook_id", metavar="[ID]", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
 @ELSEWHERE
 def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
     """Remove our webhooks, or one of them. meetergo tells us nothing any more then."""
@@ -87,7 +87,7 @@ def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
         if not chosen:
             click.echo("No such webhook of ours is registered.")
         elif not yes:
-            ask(f"This removes {', '.join(webhook.id for webhook in chosen)}. Go on?")
+            confirm_or_exit(f"This removes {', '.join(webhook.id for webhook in chosen)}. Go on?")
         ids = {webhook.id for webhook in chosen}
         settle(registry, lambda now: map(registry.remove, [hook for hook in now.ours() if hook.id in ids]), _tell)
         settle(registry, lambda now: map(registry.forget, now.gone()), lambda _: None)
@@ -96,7 +96,7 @@ def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
 webhook = click.Group("webhook", commands=[register, rotate, list_command, remove], help="Our address at meetergo.")
 
 
-def _settle(registry: Registry, steps: Steps, dry_run: bool) -> None:
+def _settle(registry: Registrations, steps: Steps, dry_run: bool) -> None:
     if dry_run:
         todo = [f"It would have {step.did}." for step in steps(registry.look())]
         click.echo("\n".join(todo) or "There is nothing to do.")
@@ -108,7 +108,7 @@ def _settle(registry: Registry, steps: Steps, dry_run: bool) -> None:
         _tell(did)
 
 
-def _foretell(registry: Registry, ours: Sequence[Address]) -> None:
+def _foretell(registry: Registrations, ours: Sequence[Address]) -> None:
     seen = registry.look()
     older = [webhook.id for webhook in seen.older(ours)]
     if not seen.at(ours[-1]):
@@ -120,7 +120,7 @@ def _foretell(registry: Registry, ours: Sequence[Address]) -> None:
 
 
 @contextmanager
-def _full(registry: Registry) -> Iterator[None]:
+def _full(registry: Registrations) -> Iterator[None]:
     try:
         yield
     except LimitReached as error:

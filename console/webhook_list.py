@@ -12,7 +12,7 @@ from console import addresses, output
 from console.addresses import Address
 from console.opening import open_registry
 from console.output import Column
-from console.registry import Seen
+from console.registry import RegistrationState
 from console.wording import age
 from meetergo.api.results import Webhook
 from models.endpoint import last_came_by
@@ -41,7 +41,7 @@ def list_command(as_json: bool) -> None:
         output.show(output.listing(COLUMNS, [_line(row) for row in rows]))
 
 
-def _row(webhook: Webhook, seen: Seen, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
+def _row(webhook: Webhook, seen: RegistrationState, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
     is_newest = webhook.endpoint == ours[-1].url
     is_ours = is_newest or webhook in seen.older(ours)
     row = seen.known.get(webhook.id) if seen.is_ours(webhook) else None

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import urllib3
 
-from console.pace import EXIT_INTERRUPTED, Pace, Rate, progress, stoppable
+from console.pace import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
 from console.settings import ConsoleSettings
 from devtools.send import samples
 from devtools.send.client import Answer, Sender
@@ -75,8 +75,8 @@ def _send_one(order: Order, sender: Sender, settings: ConsoleSettings) -> None:
 
 def _send_many(order: Order, sender: Sender, rate: float | None, concurrency: int, as_json: bool) -> None:
     bodies, started = order.bodies(datetime.now(UTC)), time.monotonic()
-    with stoppable() as stop, sender.lines(concurrency) as deliver, _bar(len(bodies), as_json) as advance:
-        result = Volley(deliver, Pace(rate, stop.wait), stop, advance).fire(bodies, concurrency)
+    with stop_on_interrupt() as stop, sender.lines(concurrency) as deliver, _bar(len(bodies), as_json) as advance:
+        result = Volley(deliver, Throttle(rate, stop.wait), stop, advance).fire(bodies, concurrency)
         was_stopped = stop.is_set()
     show = _print_json if as_json else _print
     show(result, time.monotonic() - started, bodies, order)

@@ -9,7 +9,7 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from console.pace import Pace
+from console.pace import Throttle
 from devtools.send.client import Answer
 from runtime.stop import Stop
 
@@ -63,7 +63,9 @@ class Volley:
         advance: hears of each that is done.
     """
 
-    def __init__(self, send: Callable[[bytes], Answer], pace: Pace, stop: Stop, advance: Callable[[int], Any]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], Answer], pace: Throttle, stop: Stop, advance: Callable[[int], Any]
+    ) -> None:
         self.result = Result()
         self._send, self._pace, self._stop, self._advance = send, pace, stop, advance
         self._next, self._count = Lock(), Lock()

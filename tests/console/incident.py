@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from console.pace import Pace
+from console.pace import Throttle
 from devtools import processes
 from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples
@@ -68,7 +68,7 @@ class Incident:
         self.bodies += bodies
         raw = [json.dumps(body).encode() for body in bodies]
         with self.sender.lines(4) as send:
-            result = Volley(send, Pace(None, Event().wait), Event(), lambda _count: None).fire(raw, 4)
+            result = Volley(send, Throttle(None, Event().wait), Event(), lambda _count: None).fire(raw, 4)
         assert result.is_good, result
 
     def count(self, status: str) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console.directory import Directory
-from console.entry import Entry
+from console.entry import HostEntry
 from console.onboarding import Onboarding
 from devtools.processes import environment
 from devtools.sandbox.company import Plan
@@ -117,7 +117,7 @@ def test_a_user_whose_making_is_left_open_is_not_asked_for_again_in_the_same_run
 
 
 def test_a_user_who_is_made_after_the_answer_is_given_time_and_adopted(operator: Operator) -> None:
-    entry = Entry.model_validate(
+    entry = HostEntry.model_validate(
         {"external_id": "1", "email": "host-1@example.com", "given_name": "The", "family_name": "Host"}
     )
     operator.meetergo.answer_next(CREATE, "fail")

@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from click import BadParameter
 
-from console.pace import Pace, Rate, stoppable
+from console.pace import Rate, Throttle, stop_on_interrupt
 
 
 class Clock:
@@ -38,7 +38,7 @@ def test_anything_else_is_no_rate(typed: str) -> None:
 @pytest.mark.parametrize("per_second", [0.5, 1, 7, 50, 1000])
 def test_so_many_go_in_a_time_and_no_more(per_second: float) -> None:
     clock = Clock()
-    pace = Pace(per_second, clock.sleep, clock)
+    pace = Throttle(per_second, clock.sleep, clock)
     gone = 0
     while gone < 1000:
         pace.wait_for(pace.chunk)
@@ -49,7 +49,7 @@ def test_so_many_go_in_a_time_and_no_more(per_second: float) -> None:
 
 def test_time_that_the_work_took_is_not_waited_for_again() -> None:
     clock = Clock()
-    pace = Pace(10, clock.sleep, clock)
+    pace = Throttle(10, clock.sleep, clock)
     pace.wait_for(10)
     clock.now += 5
     pace.wait_for(10)
@@ -57,7 +57,7 @@ def test_time_that_the_work_took_is_not_waited_for_again() -> None:
 
 
 def test_without_a_rate_nobody_waits() -> None:
-    pace = Pace(None, pytest.fail)
+    pace = Throttle(None, pytest.fail)
     pace.wait_for(1_000_000)
     assert pace.chunk == 100
 
@@ -72,7 +72,7 @@ def ctrl_c() -> Iterator[None]:
 
 @pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_asks_to_stop_and_a_second_one_interrupts() -> None:
-    with stoppable() as stop:
+    with stop_on_interrupt() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(5)
         with pytest.raises(KeyboardInterrupt):

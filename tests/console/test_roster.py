@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from console.hours import read_hours
-from console.roster import Unreadable, read_roster, write_failed
+from console.roster import HostFileError, read_roster, write_failed
 
 HEAD = "id,email,first_name,last_name"
 
@@ -57,14 +57,14 @@ def test_what_is_wrong_with_a_line_is_a_sentence(tmp_path: Path, cells: str, fau
     ],
 )
 def test_a_file_that_is_no_roster_is_a_sentence(tmp_path: Path, text: str, name: str, said: str) -> None:
-    with pytest.raises(Unreadable, match=said.replace("[", r"\[")):
+    with pytest.raises(HostFileError, match=said.replace("[", r"\[")):
         read_roster(roster(tmp_path, text, name))
 
 
 def test_a_file_in_another_encoding_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "hosts.csv"
     path.write_bytes(f"{HEAD}\n1,a@example.com,Jürgen,Host".encode("latin-1"))
-    with pytest.raises(Unreadable, match="UTF-8"):
+    with pytest.raises(HostFileError, match="UTF-8"):
         read_roster(path)
 
 

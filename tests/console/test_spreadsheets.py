@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from console.roster import Line, Unreadable, check_channels, read_roster, write_failed
+from console.roster import HostFileError, HostRow, check_channels, read_roster, write_failed
 from worker.settings import WorkerSettings
 
 HEAD = "external_id;email;given_name;family_name;language"
 ADA = "4711;ada@firm.example;Ada;Müller;de"
 
 
-def read(folder: Path, content: str | bytes) -> list[Line]:
+def read(folder: Path, content: str | bytes) -> list[HostRow]:
     path = folder / "hosts.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_roster(path)
@@ -51,13 +51,13 @@ def test_it_is_read_as_it_is_meant(content: str | bytes, number: int, tmp_path: 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "mac_roman", "cp1250"])
 def test_an_encoding_that_would_have_to_be_guessed_is_refused(encoding: str, tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="the file is not UTF-8: in a spreadsheet, save it as 'CSV UTF-8'"):
+    with pytest.raises(HostFileError, match="the file is not UTF-8: in a spreadsheet, save it as 'CSV UTF-8'"):
         read(tmp_path, f"{HEAD}\n{ADA}".encode(encoding))
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1"])
 def test_a_workbook_is_refused(content: bytes, tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="the file is a workbook"):
+    with pytest.raises(HostFileError, match="the file is a workbook"):
         read(tmp_path, content)
 
 
