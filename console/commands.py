@@ -19,7 +19,7 @@ from console.sentences import first_line
 from console.settings import ConsoleSettings
 from devtools import run
 from devtools.demo import command
-from devtools.processes import StageFright
+from devtools.processes import ProcessFailed
 from devtools.redis_server import NoRedisServer
 from devtools.send.command import send
 from models.migrate import UnusableDatabase, check_encoding
@@ -99,5 +99,5 @@ COMMANDS = [endpoint, send, replay, reconcile, prune, erase, reseal, migrate, al
 def _failures_in_a_sentence() -> Iterator[None]:
     try:
         yield
-    except (NoRedisServer, StageFright) as error:
+    except (NoRedisServer, ProcessFailed) as error:
         raise click.ClickException(str(error)) from error

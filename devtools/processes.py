@@ -22,7 +22,7 @@ PATIENCE = timedelta(seconds=60)
 PROCESSES = ("web", "worker", "cron")
 
 
-class StageFright(Exception):
+class ProcessFailed(Exception):
     """A process did not start; the message says which, and the end of what it printed."""
 
 
@@ -42,13 +42,13 @@ def run_to_its_end(name: str, env: Mapping[str, str], folder: Path) -> None:
     """Runs one command of the Procfile, such as `release`.
 
     Raises:
-        StageFright: it failed.
+        ProcessFailed: it failed.
     """
     done = subprocess.run(
         shlex.split(commands()[name]), env=env, cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise StageFright(f"{name} failed: {done.stderr.strip()[-2000:]}")
+        raise ProcessFailed(f"{name} failed: {done.stderr.strip()[-2000:]}")
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def wait_until_ready(url: str, log: Path) -> None:
     """Returns when the receiver can keep deliveries.
 
     Raises:
-        StageFright: it does not get there.
+        ProcessFailed: it does not get there.
     """
     until = time.monotonic() + PATIENCE.total_seconds()
     with urllib3.PoolManager() as pool:
@@ -87,7 +87,7 @@ def wait_until_ready(url: str, log: Path) -> None:
             except urllib3.exceptions.HTTPError:
                 pass
             time.sleep(0.05)
-    raise StageFright(f"the receiver did not start: {log.read_text()[-2000:]}")
+    raise ProcessFailed(f"the receiver did not start: {log.read_text()[-2000:]}")
 
 
 def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from console.sentences import sentence
 from console.settings import ConsoleSettings
-from devtools.processes import PROCESSES, StageFright, commands, environment, run_to_its_end
+from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_its_end
 from devtools.redis_server import private_redis_server
 from models.env_file import UnusableFile, read_env_file
 from models.env_file import environment as environment_of
@@ -43,7 +43,7 @@ def run(folder: Path) -> int:
 
     Raises:
         NoRedisServer: REDIS_URL is unset, and there is no Redis to start.
-        StageFright: something cannot start; the message says why.
+        ProcessFailed: something cannot start; the message says why.
     """
     invented = invent_keys(folder / ".env")
     settings = ConsoleSettings.load()
@@ -136,7 +136,7 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise StageFright(f"port {port} is taken: stop who uses it, or set PORT to another") from None
+            raise ProcessFailed(f"port {port} is taken: stop who uses it, or set PORT to another") from None
 
 
 def _check_redis(url: str) -> None:
@@ -147,7 +147,7 @@ def _check_redis(url: str) -> None:
     except ValueError:
         return  # the settings say it better
     except RedisError as error:
-        raise StageFright(f"{sentence(error)} (REDIS_URL; `make run` starts a Redis of its own without it)") from None
+        raise ProcessFailed(f"{sentence(error)} (REDIS_URL; `make run` starts a Redis of its own without it)") from None
 
 
 def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> None:

@@ -17,7 +17,7 @@ from aiosmtpd.handlers import Message as MessageHandler
 from redis import Redis
 from sqlalchemy import select
 
-from devtools.demo.webhook_sink import Platform, platform
+from devtools.demo.webhook_sink import WebhookSink, platform
 from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
@@ -58,7 +58,7 @@ def mailbox() -> Iterator[tuple[Mailbox, str]]:
 
 
 @pytest.fixture
-def listener() -> Iterator[Platform]:
+def listener() -> Iterator[WebhookSink]:
     with platform(SECRET) as listening:
         yield listening
 
@@ -76,7 +76,7 @@ def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(
     redis: Redis,
     redis_url: str,
     mailbox: tuple[Mailbox, str],
-    listener: Platform,
+    listener: WebhookSink,
     tmp_path: Path,
 ) -> None:
     box, smtp_url = mailbox

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from devtools.processes import StageFright
+from devtools.processes import ProcessFailed
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from devtools.send.client import Sender
 from models.delivery import delivery_id
 
@@ -19,7 +19,7 @@ SATURDAY = 5
 
 
 @dataclass(frozen=True)
-class Told:
+class Notified:
     """What came of an act: what was answered, and the delivery that it made, if any."""
 
     answer: str
@@ -27,7 +27,7 @@ class Told:
 
 
 @dataclass
-class Cast:
+class Actors:
     """Everybody who acts.
 
     Attributes:
@@ -51,56 +51,56 @@ class Cast:
         (host_id,) = (key for key, user in self.meetergo.users.items() if user["email"] == HOST)
         return host_id
 
-    def guest_books(self, day: int) -> Told:
+    def guest_books(self, day: int) -> Notified:
         """On the host's public page."""
         (kind,) = (kind for kind, said in self.meetergo.meeting_types.items() if said["userId"] == self.host_id)
         booked = self.meetergo.people.book(kind, working_day(day), GUEST, fullname="Guest 1")
         self._booked.append(booked["appointmentId"])
         return self._what_meetergo_sent()
 
-    def guest_books_unheard(self, day: int) -> Told:
+    def guest_books_unheard(self, day: int) -> Notified:
         """The same, and meetergo's webhook does not arrive."""
-        self.meetergo.trouble = Trouble(drop=1.0)
+        self.meetergo.trouble = FaultPlan(drop=1.0)
         return self.guest_books(day)
 
-    def guest_moves(self, day: int) -> Told:
+    def guest_moves(self, day: int) -> Notified:
         """To a later hour."""
         self.meetergo.people.reschedule(self._booked[-1], working_day(day) + timedelta(hours=3))
         return self._what_meetergo_sent()
 
-    def guest_cancels(self) -> Told:
+    def guest_cancels(self) -> Notified:
         """For all."""
         self.meetergo.people.cancel(self._booked[-1], "Schedule conflict")
         return self._what_meetergo_sent()
 
-    def meetergo_repeats(self) -> Told:
+    def meetergo_repeats(self) -> Notified:
         """What it sent last, byte for byte."""
         return self.post(self.meetergo.deliveries[-1].body)
 
-    def post(self, body: bytes, *, forged: bool = False) -> Told:
+    def post(self, body: bytes, *, forged: bool = False) -> Notified:
         """Somebody posts this to our address, or to another."""
         answer = Sender(self.forged if forged else self.address).send(body)
         said = answer.body.get("reason") or answer.body.get("status", "")
-        return Told(f"{answer.status} {said}", delivery_id(body) if answer.status == 200 else None)
+        return Notified(f"{answer.status} {said}", delivery_id(body) if answer.status == 200 else None)
 
-    def types(self, *words: str, when_done: Callable[[], str | None] = lambda: None) -> Told:
+    def types(self, *words: str, when_done: Callable[[], str | None] = lambda: None) -> Notified:
         """The operator types a command.
 
         Raises:
-            StageFright: it fails.
+            ProcessFailed: it fails.
         """
         command = [sys.executable, "-m", "console", *words]
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise StageFright(f"console {' '.join(words)} failed: {done.stderr.strip()[-1000:]}")
-        return Told(done.stdout.strip().splitlines()[0].strip(), when_done())
+            raise ProcessFailed(f"console {' '.join(words)} failed: {done.stderr.strip()[-1000:]}")
+        return Notified(done.stdout.strip().splitlines()[0].strip(), when_done())
 
-    def _what_meetergo_sent(self) -> Told:
+    def _what_meetergo_sent(self) -> Notified:
         self.meetergo.settle()
         sent = self.meetergo.deliveries[-1]
         if sent.outcome == "dropped":
-            return Told(LOST)
-        return Told(f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", delivery_id(sent.body))
+            return Notified(LOST)
+        return Notified(f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", delivery_id(sent.body))
 
 
 def working_day(number: int) -> datetime:

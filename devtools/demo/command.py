@@ -15,10 +15,10 @@ from rich.table import Table
 from sqlalchemy import exists, func, select
 
 from console.wording import short
-from devtools.demo.actors import HOST, Cast, Told
+from devtools.demo.actors import HOST, Actors, Notified
 from devtools.demo.scenario import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, story
-from devtools.demo.webhook_sink import Platform, platform
-from devtools.processes import StageFright, environment, processes, run_to_its_end, wait_until_ready
+from devtools.demo.webhook_sink import WebhookSink, platform
+from devtools.processes import ProcessFailed, environment, processes, run_to_its_end, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
 from devtools.sandbox.server import Sandbox, sandbox
 from models.booking import Booking, BookingChange
@@ -42,7 +42,7 @@ def play(console: Console) -> bool:
 
     Raises:
         NoRedisServer: there is no Redis to start.
-        StageFright: a process does not start, or does not get on.
+        ProcessFailed: a process does not start, or does not get on.
     """
     started = time.monotonic()
     console.print("\n[bold]meetergo-inbox[/bold]: from a guest's click at meetergo to a booking and a notification\n")
@@ -75,13 +75,13 @@ def play(console: Console) -> bool:
 
 
 def _on_stage(
-    console: Console, settings: Mapping[str, str], folder: Path, meetergo: Sandbox, listener: Platform
+    console: Console, settings: Mapping[str, str], folder: Path, meetergo: Sandbox, listener: WebhookSink
 ) -> bool:
     env, url = environment(settings), settings["PUBLIC_URL"]
     run_to_its_end("release", env, folder)
     database = Database(settings["DATABASE_URL"])
     address = url + AddressSigner([settings["WEBHOOK_KEYS"]]).path("default")
-    cast = Cast(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
+    cast = Actors(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
     with processes(env, folder) as logs:
         wait_until_ready(url, logs["web"])
         _set_up(console, cast)
@@ -91,7 +91,7 @@ def _on_stage(
     return all(endings)
 
 
-def _set_up(console: Console, cast: Cast) -> None:
+def _set_up(console: Console, cast: Actors) -> None:
     """As the README tells a platform to: its hosts, then our address."""
     (cast.folder / "hosts.csv").write_text(HOSTS)
     table = _table("What the operator typed", "python -m console ...", "it said")
@@ -100,7 +100,7 @@ def _set_up(console: Console, cast: Cast) -> None:
     console.print(table)
 
 
-def _play_scenes(console: Console, database: Database, cast: Cast) -> bool:
+def _play_scenes(console: Console, database: Database, cast: Actors) -> bool:
     table = _table("What happened", "", "the receiver's answer", "what came of it", "")
     all_kept = True
     now = datetime.now(UTC).replace(microsecond=0)
@@ -116,13 +116,13 @@ def _play_scenes(console: Console, database: Database, cast: Cast) -> bool:
     return all_kept
 
 
-def _reconcile(cast: Cast, database: Database) -> Told:
+def _reconcile(cast: Actors, database: Database) -> Notified:
     def fed_in() -> str | None:
         with database.reading() as session:
             return session.scalar(select(Delivery.id).where(Delivery.source == "reconcile"))
 
     told = cast.types("reconcile", when_done=fed_in)
-    return Told("finds it", told.delivery_id)
+    return Notified("finds it", told.delivery_id)
 
 
 def _what_became(database: Database, delivery_id: str | None, before: tuple[int, int]) -> str:
@@ -155,7 +155,7 @@ def _show_bookings(console: Console, database: Database) -> bool:
     return [booking.status for booking in bookings] == BOOKINGS
 
 
-def _show_news(console: Console, database: Database, listener: Platform) -> bool:
+def _show_news(console: Console, database: Database, listener: WebhookSink) -> bool:
     table = _table("The notifications", "news", "booking", "channel", "status", "")
     with database.reading() as session:
         sent = session.scalars(select(Notification).order_by(Notification.id)).all()
@@ -177,7 +177,7 @@ def _wait_until_at_rest(database: Database) -> None:
         if not any(waiting):
             return
         time.sleep(0.02)
-    raise StageFright("the worker did not get on with its work")
+    raise ProcessFailed("the worker did not get on with its work")
 
 
 def _count(database: Database) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from devtools.demo.actors import LOST, Cast, Told
+from devtools.demo.actors import LOST, Actors, Notified
 from devtools.send import samples
 
 NOTHING_STORED = "nothing stored"
@@ -15,7 +15,7 @@ ACCEPTED = "200 accepted"
 
 
 @dataclass(frozen=True)
-class Scene:
+class Step:
     """One thing that happens.
 
     Attributes:
@@ -26,12 +26,12 @@ class Scene:
     """
 
     title: str
-    play: Callable[[Cast], Told]
+    play: Callable[[Actors], Notified]
     becomes: str
     answer: str | None = ACCEPTED
 
 
-def story(now: datetime, max_body: int, reconcile: Callable[[Cast], Told]) -> Iterator[Scene]:
+def story(now: datetime, max_body: int, reconcile: Callable[[Actors], Notified]) -> Iterator[Step]:
     """The scenes.
 
     Args:
@@ -39,23 +39,23 @@ def story(now: datetime, max_body: int, reconcile: Callable[[Cast], Told]) -> It
         max_body: the receiver's limit, in bytes.
         reconcile: lets the operator compare our bookings with meetergo's.
     """
-    yield Scene("a guest books", lambda cast: cast.guest_books(1), "booking created")
-    yield Scene("meetergo repeats it", lambda cast: cast.meetergo_repeats(), NOTHING_NEW)
-    yield Scene("the guest moves it", lambda cast: cast.guest_moves(1), "booking rescheduled")
-    yield Scene("the guest cancels it", lambda cast: cast.guest_cancels(), "booking cancelled")
+    yield Step("a guest books", lambda cast: cast.guest_books(1), "booking created")
+    yield Step("meetergo repeats it", lambda cast: cast.meetergo_repeats(), NOTHING_NEW)
+    yield Step("the guest moves it", lambda cast: cast.guest_moves(1), "booking rescheduled")
+    yield Step("the guest cancels it", lambda cast: cast.guest_cancels(), "booking cancelled")
     yield from _bodies(now, max_body)
-    yield Scene("one more, unheard", lambda cast: cast.guest_books_unheard(2), NOTHING_STORED, LOST)
-    yield Scene("console reconcile", reconcile, "booking created", None)
+    yield Step("one more, unheard", lambda cast: cast.guest_books_unheard(2), NOTHING_STORED, LOST)
+    yield Step("console reconcile", reconcile, "booking created", None)
 
 
-def _bodies(now: datetime, max_body: int) -> Iterator[Scene]:
+def _bodies(now: datetime, max_body: int) -> Iterator[Step]:
     """What the stand-in does not do by itself is posted: bookings of a host whom the platform does not know."""
     second, group, later = now + timedelta(days=2), now + timedelta(days=3), now + timedelta(minutes=1)
     guests = [samples.guest(1), samples.guest(2)]
 
-    def posted(title: str, body: dict[str, Any] | bytes, becomes: str, answer: str = ACCEPTED) -> Scene:
+    def posted(title: str, body: dict[str, Any] | bytes, becomes: str, answer: str = ACCEPTED) -> Step:
         said = body if isinstance(body, bytes) else _json(body)
-        return Scene(title, lambda cast: cast.post(said, forged=answer.startswith("404")), becomes, answer)
+        return Step(title, lambda cast: cast.post(said, forged=answer.startswith("404")), becomes, answer)
 
     yield posted("a cancel out of order", samples.cancelled("demo-2", second, later), "booking cancelled")
     yield posted("its create, too late", samples.created("demo-2", second, now), NOTHING_NEW)

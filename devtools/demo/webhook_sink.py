@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 
 @dataclass(frozen=True)
-class Platform:
+class WebhookSink:
     """Attributes:
     url: where it listens.
     received: message id -> type, for each message with a good signature.
@@ -23,9 +23,9 @@ class Platform:
 
 
 @contextmanager
-def platform(secret: str) -> Iterator[Platform]:
+def platform(secret: str) -> Iterator[WebhookSink]:
     """Listens on a free port of this machine until the block ends."""
-    listening: list[Platform] = []
+    listening: list[WebhookSink] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -39,7 +39,7 @@ def platform(secret: str) -> Iterator[Platform]:
             """Nothing: the demo prints what was received."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        listening.append(Platform(f"http://127.0.0.1:{server.server_port}/bookings"))
+        listening.append(WebhookSink(f"http://127.0.0.1:{server.server_port}/bookings"))
         Thread(target=server.serve_forever, daemon=True).start()
         yield listening[0]
         server.shutdown()

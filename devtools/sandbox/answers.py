@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from devtools.sandbox.refused import Refused
+from devtools.sandbox.refused import ApiRejection
 
 
 def answered(content: Any, status: int = 200) -> Response:
@@ -23,7 +23,7 @@ def empty(status: int = 204) -> Response:
     return answer
 
 
-def refusal(refused: Refused) -> Response:
+def refusal(refused: ApiRejection) -> Response:
     """An error."""
     return answered(refused.body, refused.status)
 
@@ -36,7 +36,7 @@ def too_many(wait: timedelta, form: str, now: datetime) -> Response:
         form: of Retry-After, which is documented nowhere: `seconds`, `date` or `none`.
         now: the time.
     """
-    answer = refusal(Refused(429, "Too Many Requests"))
+    answer = refusal(ApiRejection(429, "Too Many Requests"))
     if form == "seconds":
         answer.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
     elif form == "date":

@@ -9,14 +9,14 @@ from werkzeug.wrappers import Response
 from devtools.sandbox import developer
 from devtools.sandbox.answers import refusal, too_many
 from devtools.sandbox.credentials import CAPABILITIES, USER_HEADER, Credentials, acting_user, expired
-from devtools.sandbox.developer import Bench
-from devtools.sandbox.mischief import Mischief
+from devtools.sandbox.developer import PageContext
+from devtools.sandbox.mischief import FaultInjector
 from devtools.sandbox.rate_limit import Buckets
-from devtools.sandbox.refused import Refused
+from devtools.sandbox.refused import ApiRejection
 from devtools.sandbox.routes import PARTS
 
 
-def create_app(bench: Bench, credentials: Credentials, mischief: Mischief, buckets: Buckets | None) -> Flask:
+def create_app(bench: PageContext, credentials: Credentials, mischief: FaultInjector, buckets: Buckets | None) -> Flask:
     """Answers truly about a company.
 
     Args:
@@ -28,7 +28,7 @@ def create_app(bench: Bench, credentials: Credentials, mischief: Mischief, bucke
     app = Flask(__name__, static_folder=None)
     company = bench.company
     app.extensions |= {"company": company, "bench": bench}
-    app.register_error_handler(Refused, refusal)
+    app.register_error_handler(ApiRejection, refusal)
     app.register_error_handler(HTTPException, _refuse)
 
     def identify() -> Response | None:
@@ -57,5 +57,5 @@ def _refuse(error: HTTPException) -> Response:
     """What is no route is a 404, and so is a wrong method."""
     status = error.code or 500
     if status in (404, 405):
-        return refusal(Refused(404, f"Cannot {request.method} {request.path}"))
-    return refusal(Refused(status, "Internal server error" if status == 500 else error.name))
+        return refusal(ApiRejection(404, f"Cannot {request.method} {request.path}"))
+    return refusal(ApiRejection(status, "Internal server error" if status == 500 else error.name))

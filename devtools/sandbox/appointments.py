@@ -6,10 +6,10 @@ from pydantic import AwareDatetime, Field
 
 from devtools.sandbox import webhook_bodies
 from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import Diary, Period, period_of
+from devtools.sandbox.diary import Calendar, Interval, period_of
 from devtools.sandbox.inputs import Flag, Input
 from devtools.sandbox.meeting_types import DEFAULT_INFO
-from devtools.sandbox.refused import Refused, forbidden, not_found, slot_occupied
+from devtools.sandbox.refused import ApiRejection, forbidden, not_found, slot_occupied
 from devtools.sandbox.timestamps import local_text, next_text, utc_text
 
 LIVE: Record = {"actionSource": None, "actionAt": None, "actionBy": None, "reason": None}
@@ -35,7 +35,7 @@ class Move(Input):
 
 
 def create(
-    company: Company, meeting_type: Record, host_ids: list[str], period: Period, attendees: list[Record], **said: str
+    company: Company, meeting_type: Record, host_ids: list[str], period: Interval, attendees: list[Record], **said: str
 ) -> Record:
     """Makes one, and tells of it.
 
@@ -99,12 +99,12 @@ def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> N
         by: `host` or `attendee`.
 
     Raises:
-        Refused: it is cancelled already, that guest is not there, or a group meeting and nobody said who.
+        ApiRejection: it is cancelled already, that guest is not there, or a group meeting and nobody said who.
     """
     if record["isCancelled"]:
-        raise Refused(400, "Appointment is already cancelled")
+        raise ApiRejection(400, "Appointment is already cancelled")
     if not wanted.attendee_id and not wanted.cancel_all and is_group(company, record):
-        raise Refused(400, "Expected attendeeId or cancelAll for a group booking")
+        raise ApiRejection(400, "Expected attendeeId or cancelAll for a group booking")
     if wanted.attendee_id and not wanted.cancel_all:
         _unseat(record, wanted.attendee_id)
     _touch(company, record)
@@ -122,13 +122,13 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
         When it was before.
 
     Raises:
-        Refused: it is cancelled, or that time is not free.
+        ApiRejection: it is cancelled, or that time is not free.
     """
     if record["isCancelled"]:
-        raise Refused(400, "A cancelled appointment cannot be rescheduled")
+        raise ApiRejection(400, "A cancelled appointment cannot be rescheduled")
     length = period_of(record).end - period_of(record).start
     if not wanted.ignore_availability:
-        _check_free(company, record, Period(wanted.start, wanted.start + length))
+        _check_free(company, record, Interval(wanted.start, wanted.start + length))
     previous = str(record["start"])
     zone = company.users[record["hostIds"][0]]["timezone"]
     record["start"], record["end"] = local_text(wanted.start, zone), local_text(wanted.start + length, zone)
@@ -149,7 +149,7 @@ def find(company: Company, booking_id: str, user_id: str) -> Record:
     """One that a user may see.
 
     Raises:
-        Refused: there is none, or others host it.
+        ApiRejection: there is none, or others host it.
     """
     record = company.appointments.get(booking_id)
     if not record:
@@ -165,9 +165,9 @@ def is_group(company: Company, record: Record) -> bool:
     return meeting_type["spots"] > 1 if meeting_type else len(record["attendees"]) > 1
 
 
-def _check_free(company: Company, record: Record, period: Period) -> None:
+def _check_free(company: Company, record: Record, period: Interval) -> None:
     meeting_type = company.meeting_types.get(record["meetingTypeId"], _forgotten(record))
-    diaries = [Diary(company, host_id, meeting_type, record["id"]) for host_id in record["hostIds"]]
+    diaries = [Calendar(company, host_id, meeting_type, record["id"]) for host_id in record["hostIds"]]
     if not all(diary.is_bookable(period) for diary in diaries):
         raise slot_occupied()
 

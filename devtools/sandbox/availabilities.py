@@ -2,7 +2,7 @@
 
 from devtools.sandbox.company import Company, Record
 from devtools.sandbox.inputs import Input, Name, Zone
-from devtools.sandbox.refused import Refused, forbidden, not_found
+from devtools.sandbox.refused import ApiRejection, forbidden, not_found
 from devtools.sandbox.schedules import OFFICE_HOURS, Schedule
 
 
@@ -38,7 +38,7 @@ def find(company: Company, availability_id: str, user_id: str) -> Record:
     """One that a user may see.
 
     Raises:
-        Refused: there is none, or it is somebody else's.
+        ApiRejection: there is none, or it is somebody else's.
     """
     record = company.availabilities.get(availability_id)
     if not record:
@@ -52,7 +52,7 @@ def change(record: Record, wanted: AvailabilityChange) -> None:
     """Takes over what the request said."""
     said = wanted.said()
     if not said:
-        raise Refused(400, ["name or schedule should not be empty"])
+        raise ApiRejection(400, ["name or schedule should not be empty"])
     record.update(said)
 
 

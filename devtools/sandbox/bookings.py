@@ -7,10 +7,10 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from devtools.sandbox import appointments, meeting_types
 from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import Diary, Period
+from devtools.sandbox.diary import Calendar, Interval
 from devtools.sandbox.inputs import Email, Flag, Input, Zone
 from devtools.sandbox.meeting_types import Channel, Duration
-from devtools.sandbox.refused import Refused, not_found, slot_occupied
+from devtools.sandbox.refused import ApiRejection, not_found, slot_occupied
 from devtools.sandbox.slots import group_meetings
 from devtools.sandbox.timestamps import moment, utc_text
 
@@ -64,11 +64,11 @@ def book(company: Company, wanted: NewBooking) -> Record:
         What `POST /v4/booking` answers: of an appointment its id and secret, of one that waits what it waits for.
 
     Raises:
-        Refused: nobody is named, something is not there, or the slot is not free.
+        ApiRejection: nobody is named, something is not there, or the slot is not free.
     """
     meeting_type = meeting_types.find(company, wanted.meeting_type_id)
     if not wanted.host_ids and not wanted.queue_id:
-        raise Refused(400, "Expected hostIds or queueId")
+        raise ApiRejection(400, "Expected hostIds or queueId")
     if not wanted.host_ids or not set(wanted.host_ids) <= set(company.users):
         raise not_found("Host")
     _check_free(company, meeting_type, wanted)
@@ -82,10 +82,10 @@ def confirm(company: Company, record: Record) -> Record:
     """The guest opted in, or the host said yes: what waited becomes an appointment.
 
     Raises:
-        Refused: it does not wait any more, or somebody else took the slot.
+        ApiRejection: it does not wait any more, or somebody else took the slot.
     """
     if state(company, record) != "pending":
-        raise Refused(400, "This booking is not pending any more")
+        raise ApiRejection(400, "This booking is not pending any more")
     wanted = NewBooking.model_validate(record["dto"])
     meeting_type = meeting_types.find(company, wanted.meeting_type_id)
     _check_free(company, meeting_type, wanted)
@@ -113,7 +113,7 @@ def _check_free(company: Company, meeting_type: Record, wanted: NewBooking) -> N
     if group:
         is_free = len(group["attendees"]) + len(_guests(wanted)) <= meeting_type["spots"]
     else:
-        diaries = [Diary(company, host_id, meeting_type) for host_id in wanted.host_ids]
+        diaries = [Calendar(company, host_id, meeting_type) for host_id in wanted.host_ids]
         is_free = wanted.ignore_availability or all(
             diary.is_bookable(_period(meeting_type, wanted)) for diary in diaries
         )
@@ -147,9 +147,9 @@ def _provisionally(company: Company, wanted: NewBooking, waits_for: str) -> Reco
     return record
 
 
-def _period(meeting_type: Record, wanted: NewBooking) -> Period:
+def _period(meeting_type: Record, wanted: NewBooking) -> Interval:
     minutes = wanted.duration or meeting_type["meetingInfo"]["duration"]
-    return Period(wanted.start, wanted.start + timedelta(minutes=minutes))
+    return Interval(wanted.start, wanted.start + timedelta(minutes=minutes))
 
 
 def _guests(wanted: NewBooking) -> list[Record]:

@@ -8,10 +8,10 @@ from typing import Any, get_args
 import click
 
 from devtools.sandbox.company import UnusableState
-from devtools.sandbox.furniture import furnish
+from devtools.sandbox.furniture import seed
 from devtools.sandbox.rate_limit import RateLimit
 from devtools.sandbox.server import HOST, Sandbox
-from devtools.sandbox.trouble import Trouble, Wire
+from devtools.sandbox.trouble import FaultPlan, Wire
 from devtools.sandbox.view import PlatformBookings
 
 PORT = 8300
@@ -36,7 +36,7 @@ A stand-in for meetergo is running. Ctrl-C stops it.
 def serve(meetergo: Sandbox) -> None:
     """Runs it until Ctrl-C, with a host in it if there was none."""
     meetergo.company.booking_base = f"{meetergo.url}/book"
-    furnish(meetergo)
+    seed(meetergo)
     click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token))
     try:
         meetergo.serve()
@@ -67,7 +67,7 @@ def command(
     rules = RateLimit() if limit else None
     try:
         meetergo = Sandbox(
-            Trouble(**trouble),
+            FaultPlan(**trouble),
             host=host,
             port=port,
             state=state,
@@ -96,4 +96,4 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-command.params += [_option(kind) for kind in fields(Trouble) if "help" in kind.metadata]
+command.params += [_option(kind) for kind in fields(FaultPlan) if "help" in kind.metadata]

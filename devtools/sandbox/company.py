@@ -36,7 +36,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Happening:
+class WebhookEvent:
     """Something to tell webhooks of.
 
     Attributes:
@@ -51,7 +51,7 @@ class Happening:
     content: Record
 
 
-Announcer = Callable[[Happening, list[Record]], None]
+Announcer = Callable[[WebhookEvent, list[Record]], None]
 """Told of what happened, and of the webhooks that want to know."""
 
 
@@ -100,7 +100,7 @@ class Company:
         """Sends webhooks to those who registered for this event."""
         self.changes[subject] += 1
         interested = [webhook for webhook in self.webhooks.values() if event in webhook["eventTypes"]]
-        self.announcer(Happening(event, subject, self.changes[subject], content), interested)
+        self.announcer(WebhookEvent(event, subject, self.changes[subject], content), interested)
 
     def save(self, path: Path) -> None:
         """Writes everything to a file."""

@@ -5,9 +5,9 @@ from datetime import timedelta
 from threading import Lock
 from zlib import crc32
 
-from devtools.sandbox.company import Happening, Record
-from devtools.sandbox.deliveries import Delivery, Line, Post
-from devtools.sandbox.mischief import Mischief
+from devtools.sandbox.company import Record, WebhookEvent
+from devtools.sandbox.deliveries import Delivery, OrderedQueue, Sender
+from devtools.sandbox.mischief import FaultInjector
 from devtools.sandbox.timestamps import Clock, utc_text
 from devtools.sandbox.webhook_bodies import enveloped
 
@@ -21,7 +21,7 @@ class NotSettled(TimeoutError):
     """Deliveries are still on their way; the endpoint does not answer, or the limit is too short."""
 
 
-class Courier:
+class Dispatcher:
     """Sends what happened.
 
     Args:
@@ -31,17 +31,17 @@ class Courier:
         retries: how often a delivery that was not taken is sent again.
     """
 
-    def __init__(self, mischief: Mischief, now: Clock, timeout: timedelta = TIMEOUT, retries: int = 0) -> None:
+    def __init__(self, mischief: FaultInjector, now: Clock, timeout: timedelta = TIMEOUT, retries: int = 0) -> None:
         self.deliveries: list[Delivery] = []
         self._mischief = mischief
         self._now = now
         self._lock = Lock()
-        self._post = Post(timeout.total_seconds(), retries, LINES)
-        self._lines = [Line(self._post.send, lambda: self._mischief.trouble.hold) for _ in range(LINES)]
+        self._post = Sender(timeout.total_seconds(), retries, LINES)
+        self._lines = [OrderedQueue(self._post.send, lambda: self._mischief.trouble.hold) for _ in range(LINES)]
         for line in self._lines:
             line.start()
 
-    def announce(self, happening: Happening, webhooks: list[Record]) -> None:
+    def announce(self, happening: WebhookEvent, webhooks: list[Record]) -> None:
         """Queues it for each webhook. All of one booking take the same line, so only trouble reorders them."""
         line = self._lines[crc32(happening.subject.encode()) % LINES]
         with self._lock:
@@ -67,7 +67,7 @@ class Courier:
             line.end()
         self._post.close()
 
-    def _delivery(self, happening: Happening, webhook: Record) -> Delivery:
+    def _delivery(self, happening: WebhookEvent, webhook: Record) -> Delivery:
         key = (happening.event, happening.subject, str(happening.change), str(webhook["id"]))
         fate = self._mischief.trouble.fate(*key)
         return Delivery(

@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from devtools.sandbox.company import Company
-from devtools.sandbox.refused import Refused, forbidden
+from devtools.sandbox.refused import ApiRejection, forbidden
 
 USER_HEADER = "x-meetergo-api-user-id"
 LONGEST_LIFE = timedelta(days=90)
@@ -80,14 +80,14 @@ class Credentials:
         """The one that a request shows.
 
         Raises:
-            Refused: 401, none, an unknown or an expired one.
+            ApiRejection: 401, none, an unknown or an expired one.
         """
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text:
-            raise Refused(401, "Missing authorization header")
+            raise ApiRejection(401, "Missing authorization header")
         credential = self._known.get(text.strip())
         if not credential:
-            raise Refused(401, "Invalid API key")
+            raise ApiRejection(401, "Invalid API key")
         if credential.expires_at and credential.expires_at <= self._company.now():
             raise expired()
         return credential
@@ -97,9 +97,9 @@ class Credentials:
         return sha256(f"meetergo-sandbox/{self._company.seed}/{kind}/{len(self._known)}".encode()).hexdigest()
 
 
-def expired() -> Refused:
+def expired() -> ApiRejection:
     """The credential was good once."""
-    return Refused(401, "API key has expired")
+    return ApiRejection(401, "API key has expired")
 
 
 def acting_user(company: Company, credential: Credential, named: str | None, route: str, part: str) -> str:
@@ -113,7 +113,7 @@ def acting_user(company: Company, credential: Credential, named: str | None, rou
         part: of the API, such as `users`.
 
     Raises:
-        Refused: 403 for a token that names a user or lacks the capability, 400 for a key that names none.
+        ApiRejection: 403 for a token that names a user or lacks the capability, 400 for a key that names none.
     """
     if credential.kind == "personal":
         if named is not None or (part == "users" and not route.startswith("GET ")):
@@ -122,7 +122,7 @@ def acting_user(company: Company, credential: Credential, named: str | None, rou
             raise forbidden()
         return credential.owner_id
     if not named and route not in WITHOUT_A_USER:
-        raise Refused(400, f"Missing required header '{USER_HEADER}' for API key authentication")
+        raise ApiRejection(400, f"Missing required header '{USER_HEADER}' for API key authentication")
     if named and named not in company.users:
         raise forbidden()
     return named or credential.owner_id

@@ -7,7 +7,7 @@ from flask import current_app, g, request
 
 from devtools.sandbox.company import Company
 from devtools.sandbox.inputs import Input, read_body, read_query
-from devtools.sandbox.refused import Refused, forbidden
+from devtools.sandbox.refused import ApiRejection, forbidden
 
 AnInput = TypeVar("AnInput", bound=Input)
 
@@ -27,7 +27,7 @@ def admin_only() -> None:
     """Refuses who is no administrator.
 
     Raises:
-        Refused: 403.
+        ApiRejection: 403.
     """
     if user_id() != company().admin_id:
         raise forbidden()
@@ -37,7 +37,7 @@ def body(model: type[AnInput]) -> AnInput:
     """The body.
 
     Raises:
-        Refused: 400, it does not fit.
+        ApiRejection: 400, it does not fit.
     """
     return read_body(model, json_body())
 
@@ -46,11 +46,11 @@ def json_body() -> Any:
     """The body as JSON.
 
     Raises:
-        Refused: 400, it is none.
+        ApiRejection: 400, it is none.
     """
     found = request.get_json(silent=True)
     if not isinstance(found, dict):
-        raise Refused(400, "Expected a JSON object with Content-Type: application/json")
+        raise ApiRejection(400, "Expected a JSON object with Content-Type: application/json")
     return found
 
 
@@ -58,7 +58,7 @@ def query(model: type[AnInput]) -> AnInput:
     """The query.
 
     Raises:
-        Refused: 400, it does not fit.
+        ApiRejection: 400, it does not fit.
     """
     return read_query(model, request.args)
 
@@ -67,10 +67,10 @@ def uuid(text: str) -> str:
     """An id of a path.
 
     Raises:
-        Refused: 500 if it is no UUID, as meetergo answers.
+        ApiRejection: 500 if it is no UUID, as meetergo answers.
     """
     try:
         UUID(text)
     except ValueError:
-        raise Refused(500, "Internal server error") from None
+        raise ApiRejection(500, "Internal server error") from None
     return text

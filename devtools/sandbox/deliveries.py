@@ -10,7 +10,7 @@ from typing import Literal
 from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
-from devtools.sandbox.trouble import Fate
+from devtools.sandbox.trouble import DeliveryFault
 
 Outcome = Literal["waiting", "dropped", "answered", "failed"]
 
@@ -40,7 +40,7 @@ class Delivery:
     webhook_id: int
     endpoint: str = field(repr=False)
     body: bytes = field(repr=False)
-    fate: Fate
+    fate: DeliveryFault
     at: str
     outcome: Outcome = "waiting"
     status: int | None = None
@@ -49,7 +49,7 @@ class Delivery:
     error: str | None = None
 
 
-class Post:
+class Sender:
     """Sends deliveries.
 
     Args:
@@ -86,7 +86,7 @@ class Post:
         delivery.outcome = "failed" if delivery.error else "answered"
 
 
-class Line(Thread):
+class OrderedQueue(Thread):
     """One after the other.
 
     Args:

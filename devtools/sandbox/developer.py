@@ -17,7 +17,7 @@ from devtools.sandbox.company import Company, Record
 from devtools.sandbox.current import body, query
 from devtools.sandbox.deliveries import Delivery
 from devtools.sandbox.inputs import Email, Input, Name
-from devtools.sandbox.people import People
+from devtools.sandbox.people import Actions
 from devtools.sandbox.slots import SlotQuery
 from devtools.sandbox.view import PlatformBookings, view
 
@@ -28,11 +28,11 @@ page = Blueprint("page", __name__, template_folder="page")
 
 
 @dataclass(frozen=True)
-class Bench:
+class PageContext:
     """What the page works with."""
 
     company: Company
-    people: People
+    people: Actions
     deliveries: Sequence[Delivery]
     platform_bookings: PlatformBookings | None
     key: str = field(repr=False)
@@ -141,8 +141,8 @@ def confirm(provisional_id: object) -> Response:
     return answered(bench.people.confirm(str(provisional_id)), 201)
 
 
-def _bench() -> Bench:
-    bench: Bench = current_app.extensions["bench"]
+def _bench() -> PageContext:
+    bench: PageContext = current_app.extensions["bench"]
     return bench
 
 

@@ -11,23 +11,23 @@ from devtools.sandbox.schedules import open_hours
 from devtools.sandbox.timestamps import moment
 
 
-class Period(NamedTuple):
+class Interval(NamedTuple):
     """From one time to another, UTC."""
 
     start: datetime
     end: datetime
 
-    def overlaps(self, other: "Period") -> bool:
+    def overlaps(self, other: "Interval") -> bool:
         """Whether they have some time in common."""
         return self.start < other.end and other.start < self.end
 
-    def contains(self, other: "Period") -> bool:
+    def contains(self, other: "Interval") -> bool:
         """Whether all of the other is in this one."""
         return self.start <= other.start and other.end <= self.end
 
 
 @dataclass(frozen=True)
-class Diary:
+class Calendar:
     """One host's time for one meeting type, as it is now: a diary serves one request.
 
     Attributes:
@@ -39,14 +39,14 @@ class Diary:
     meeting_type: Record
     ignoring: str | None = None
 
-    def hours(self, within: Period) -> list[Period]:
+    def hours(self, within: Interval) -> list[Interval]:
         """When the host is open."""
         week = self._week
         first, last = (time.date() + timedelta(days=days) for time, days in zip(within, (-1, 1), strict=True))
-        periods = (Period(*hours) for hours in open_hours(week["schedule"], week["timezone"], first, last))
+        periods = (Interval(*hours) for hours in open_hours(week["schedule"], week["timezone"], first, last))
         return [period for period in periods if period.overlaps(within)]
 
-    def is_bookable(self, meeting: Period) -> bool:
+    def is_bookable(self, meeting: Interval) -> bool:
         """Whether a meeting is neither too soon nor too far away, within the hours, and meets no other."""
         now, rules = self.company.now(), self.meeting_type
         soonest = now + timedelta(minutes=rules["bookingMinimum"])
@@ -57,7 +57,7 @@ class Diary:
             and not self.conflicts(meeting)
         )
 
-    def conflicts(self, meeting: Period) -> list[Period]:
+    def conflicts(self, meeting: Interval) -> list[Interval]:
         """The meetings that are in the way, with their buffers and ours."""
         ours = _with_buffers(meeting, self.meeting_type)
         return [busy for busy in self._busy if busy.overlaps(ours)]
@@ -70,7 +70,7 @@ class Diary:
         return availabilities.default_of(self.company, self.host_id)
 
     @cached_property
-    def _busy(self) -> list[Period]:
+    def _busy(self) -> list[Interval]:
         types = self.company.meeting_types
         return [
             _with_buffers(period_of(appointment), types.get(appointment["meetingTypeId"]))
@@ -81,12 +81,12 @@ class Diary:
         ]
 
 
-def period_of(appointment: Record) -> Period:
+def period_of(appointment: Record) -> Interval:
     """When it is."""
-    return Period(moment(appointment["start"]), moment(appointment["end"]))
+    return Interval(moment(appointment["start"]), moment(appointment["end"]))
 
 
-def _with_buffers(period: Period, meeting_type: Record | None) -> Period:
+def _with_buffers(period: Interval, meeting_type: Record | None) -> Interval:
     info = meeting_type["meetingInfo"] if meeting_type else {}
     before, after = (timedelta(minutes=info.get(name, 0)) for name in ("bufferBefore", "bufferAfter"))
-    return Period(period.start - before, period.end + after)
+    return Interval(period.start - before, period.end + after)

@@ -14,8 +14,8 @@ from werkzeug.wrappers import Response
 
 from devtools.sandbox.answers import refusal, too_many
 from devtools.sandbox.company import Company
-from devtools.sandbox.mischief import Answer, Mischief
-from devtools.sandbox.refused import Refused
+from devtools.sandbox.mischief import FaultInjector, InjectedAnswer
+from devtools.sandbox.refused import ApiRejection
 from devtools.sandbox.trouble import FAILURES, WRITES
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ API = ("/v4/", "/webhooks")
 BAD_GATEWAY = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
 
-class HungUp(ConnectionError):
+class ConnectionDropped(ConnectionError):
     """The line was cut on purpose; the server that called us does the rest."""
 
 
-class Front:
+class FaultMiddleware:
     """What the server calls; all but trouble is the app's.
 
     Args:
@@ -40,7 +40,7 @@ class Front:
         state: file that the company is kept in.
     """
 
-    def __init__(self, app: Flask, company: Company, mischief: Mischief, stop: Event, state: Path | None) -> None:
+    def __init__(self, app: Flask, company: Company, mischief: FaultInjector, stop: Event, state: Path | None) -> None:
         self._app = app
         self._company = company
         self._mischief = mischief
@@ -63,7 +63,7 @@ class Front:
         route, path = self.route(environ), environ["PATH_INFO"]
         environ["sandbox.route"] = route
         act = self._mischief.act(route, path, environ.get("HTTP_X_MEETERGO_API_USER_ID", ""), body)
-        if isinstance(act, Answer):
+        if isinstance(act, InjectedAnswer):
             return Response(act.body, act.status, act.headers)
         return ACTS[act](self, environ) if act else self._truly(environ)
 
@@ -86,7 +86,7 @@ class Front:
 
     def _fail(self, environ: "WSGIEnvironment") -> Response:
         status = int(self._mischief.choice("failure", FAILURES, environ["sandbox.route"]))
-        refused = Refused(status, "Internal server error" if status == 500 else "Service unavailable")
+        refused = ApiRejection(status, "Internal server error" if status == 500 else "Service unavailable")
         if status in (502, 504):  # what a proxy in front says for itself
             return Response(BAD_GATEWAY.format(refused.body["error"]), status, mimetype="text/html")
         return refusal(refused)
@@ -98,7 +98,7 @@ class Front:
     def _hang_up(self, environ: "WSGIEnvironment") -> Response:
         line: socket.socket = environ["werkzeug.socket"]
         line.shutdown(socket.SHUT_RDWR)
-        raise HungUp("the line was cut on purpose")
+        raise ConnectionDropped("the line was cut on purpose")
 
     def _rate_limit(self, environ: "WSGIEnvironment") -> Response:
         form = self._mischief.choice("retry-after", self._mischief.trouble.retry_after, environ["sandbox.route"])
@@ -106,18 +106,18 @@ class Front:
 
     def _commit_then_fail(self, environ: "WSGIEnvironment") -> Response:
         answer = self._truly(environ)
-        return answer if answer.status_code >= 400 else refusal(Refused(500, "Internal server error"))
+        return answer if answer.status_code >= 400 else refusal(ApiRejection(500, "Internal server error"))
 
     def _commit_then_hang_up(self, environ: "WSGIEnvironment") -> Response:
         answer = self._truly(environ)
         return answer if answer.status_code >= 400 else self._hang_up(environ)
 
 
-ACTS: dict[str, Callable[[Front, "WSGIEnvironment"], Response]] = {
-    "fail": Front._fail,
-    "time_out": Front._time_out,
-    "hang_up": Front._hang_up,
-    "rate_limit": Front._rate_limit,
-    "commit_then_fail": Front._commit_then_fail,
-    "commit_then_hang_up": Front._commit_then_hang_up,
+ACTS: dict[str, Callable[[FaultMiddleware, "WSGIEnvironment"], Response]] = {
+    "fail": FaultMiddleware._fail,
+    "time_out": FaultMiddleware._time_out,
+    "hang_up": FaultMiddleware._hang_up,
+    "rate_limit": FaultMiddleware._rate_limit,
+    "commit_then_fail": FaultMiddleware._commit_then_fail,
+    "commit_then_hang_up": FaultMiddleware._commit_then_hang_up,
 }

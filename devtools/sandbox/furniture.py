@@ -6,7 +6,7 @@ from devtools.sandbox.server import Sandbox
 GROUP_SEATS = 5
 
 
-def furnish(meetergo: Sandbox) -> None:
+def seed(meetergo: Sandbox) -> None:
     """A host with a meeting for one guest and one for several, if the company has no host yet."""
     if any(user["userType"] == "api-platform" for user in meetergo.users.values()):
         return

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from pydantic.alias_generators import to_camel
 from werkzeug.datastructures import MultiDict
 
-from devtools.sandbox.refused import Refused
+from devtools.sandbox.refused import ApiRejection
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -56,26 +56,26 @@ def read_body(model: type[AnInput], body: Any) -> AnInput:
     """Reads a body.
 
     Raises:
-        Refused: 400, with a list of messages.
+        ApiRejection: 400, with a list of messages.
     """
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise Refused(400, [f"{field} {message}" for field, message in _faults(error)]) from None
+        raise ApiRejection(400, [f"{field} {message}" for field, message in _faults(error)]) from None
 
 
 def read_query(model: type[AnInput], query: MultiDict[str, str]) -> AnInput:
     """Reads a query.
 
     Raises:
-        Refused: 400, with `errors`.
+        ApiRejection: 400, with `errors`.
     """
     values = {name: query.getlist(name) if name in model.repeated else query[name] for name in query}
     try:
         return model.model_validate(values)
     except ValidationError as error:
         faults = [{"field": field, "message": message} for field, message in _faults(error)]
-        raise Refused(400, "Validation failed", errors=faults) from None
+        raise ApiRejection(400, "Validation failed", errors=faults) from None
 
 
 def _faults(error: ValidationError) -> list[tuple[str, str]]:

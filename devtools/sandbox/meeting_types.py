@@ -6,7 +6,7 @@ from pydantic import Field
 
 from devtools.sandbox.company import Company, Record
 from devtools.sandbox.inputs import Flag, Input, Name, Number
-from devtools.sandbox.refused import Refused, forbidden, not_found
+from devtools.sandbox.refused import ApiRejection, forbidden, not_found
 from devtools.sandbox.slugs import free_slug, slug_of, slugs
 from devtools.sandbox.timestamps import next_text, utc_text
 
@@ -149,7 +149,7 @@ def find(company: Company, meeting_type_id: str, user_id: str | None = None) -> 
         user_id: who asks; None for anybody, who may book it.
 
     Raises:
-        Refused: there is none, or it is somebody else's.
+        ApiRejection: there is none, or it is somebody else's.
     """
     record = company.meeting_types.get(meeting_type_id)
     if not record:
@@ -163,12 +163,12 @@ def change(company: Company, record: Record, wanted: MeetingTypeChange) -> None:
     """Takes over what the request said.
 
     Raises:
-        Refused: 409, the host has another of that slug.
+        ApiRejection: 409, the host has another of that slug.
     """
     said = wanted.said()
     others = slugs(company.meeting_types, userId=record["userId"]) - {record["slug"]}
     if said.get("slug") in others:
-        raise Refused(409, "A meeting type with this slug already exists")
+        raise ApiRejection(409, "A meeting type with this slug already exists")
     for name in ("meetingInfo", "meetingOptions"):
         if name in said:
             said[name] = record[name] | said[name]

@@ -1,4 +1,4 @@
-"""Mischief: the trouble that is on now, what a test told certain calls to do, and what was asked so far."""
+"""FaultInjector: the trouble that is on now, what a test told certain calls to do, and what was asked so far."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
 
-from devtools.sandbox.trouble import WRITES, Trouble
+from devtools.sandbox.trouble import WRITES, FaultPlan
 
 
 @dataclass(frozen=True)
-class Answer:
+class InjectedAnswer:
     """An answer that a test made up. The request is not acted upon."""
 
     status: int
@@ -18,11 +18,11 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Act = str | Answer
+Act = str | InjectedAnswer
 """The name of an act of the front, or an answer."""
 
 
-class Mischief:
+class FaultInjector:
     """Decides about requests.
 
     Attributes:
@@ -30,7 +30,7 @@ class Mischief:
         requests: `GET /v4/meeting-type/{id}` -> how often it was called.
     """
 
-    def __init__(self, trouble: Trouble) -> None:
+    def __init__(self, trouble: FaultPlan) -> None:
         self.trouble = trouble
         self.requests: Counter[str] = Counter()
         self._told: dict[str, deque[Act | None]] = defaultdict(deque)

@@ -1,4 +1,4 @@
-"""People: what hosts and guests do on meetergo's own pages, where no key is needed and no trouble meets them."""
+"""Actions: what hosts and guests do on meetergo's own pages, where no key is needed and no trouble meets them."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from devtools.sandbox.inputs import read_body
 from devtools.sandbox.users import NewUser
 
 
-class People:
+class Actions:
     """Hosts and guests. Each method raises `Refused` where the API would.
 
     Args:

@@ -1,4 +1,4 @@
-"""Refused: a request that gets an error, in the shapes that meetergo's errors have.
+"""ApiRejection: a request that gets an error, in the shapes that meetergo's errors have.
 
 Source: the error-handling page; a list of messages, `errorCode` and the plan's code as clients have seen them.
 """
@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 
-class Refused(Exception):
+class ApiRejection(Exception):
     """Ends a request.
 
     Args:
@@ -22,21 +22,21 @@ class Refused(Exception):
         self.body = {"statusCode": status, "message": message, "error": HTTPStatus(status).phrase, **more}
 
 
-def slot_occupied() -> Refused:
+def slot_occupied() -> ApiRejection:
     """The time is not free, or not any more."""
-    return Refused(400, "slot-occupied", errorCode="slot-occupied")
+    return ApiRejection(400, "slot-occupied", errorCode="slot-occupied")
 
 
-def not_found(what: str) -> Refused:
+def not_found(what: str) -> ApiRejection:
     """There is none with that id."""
-    return Refused(404, f"{what} not found")
+    return ApiRejection(404, f"{what} not found")
 
 
-def forbidden() -> Refused:
+def forbidden() -> ApiRejection:
     """Somebody else's, or for administrators."""
-    return Refused(403, "Insufficient permissions")
+    return ApiRejection(403, "Insufficient permissions")
 
 
-def plan_limit(feature: str) -> Refused:
+def plan_limit(feature: str) -> ApiRejection:
     """The plan does not go so far. The status is not documented; 403 is what plan walls usually have."""
-    return Refused(403, "Your plan does not include this", code="PLAN_LIMIT_REACHED", feature=feature)
+    return ApiRejection(403, "Your plan does not include this", code="PLAN_LIMIT_REACHED", feature=feature)

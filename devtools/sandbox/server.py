@@ -14,16 +14,16 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from devtools.sandbox import users
 from devtools.sandbox.app import create_app
 from devtools.sandbox.company import Company, Plan, Record
-from devtools.sandbox.courier import TIMEOUT, Courier
+from devtools.sandbox.courier import TIMEOUT, Dispatcher
 from devtools.sandbox.credentials import Credentials
 from devtools.sandbox.deliveries import Delivery
-from devtools.sandbox.developer import Bench
-from devtools.sandbox.front import Front
-from devtools.sandbox.mischief import Act, Mischief
-from devtools.sandbox.people import People
+from devtools.sandbox.developer import PageContext
+from devtools.sandbox.front import FaultMiddleware
+from devtools.sandbox.mischief import Act, FaultInjector
+from devtools.sandbox.people import Actions
 from devtools.sandbox.rate_limit import Buckets, RateLimit
 from devtools.sandbox.timestamps import Clock, utc_now
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from devtools.sandbox.view import PlatformBookings
 
 HOST = "127.0.0.1"
@@ -38,7 +38,7 @@ class _Quietly(WSGIRequestHandler):
         """Nothing."""
 
 
-def _listening(host: str, port: int, app: Front) -> BaseWSGIServer:
+def _listening(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer:
     """A server on a socket of ours: werkzeug would end the process if the port is taken."""
     with socket.create_server((host, port)) as line:
         port = line.getsockname()[1]
@@ -75,7 +75,7 @@ class Sandbox:
 
     def __init__(
         self,
-        trouble: Trouble,
+        trouble: FaultPlan,
         *,
         now: Clock = utc_now,
         rate_limit: RateLimit | None = None,
@@ -87,19 +87,19 @@ class Sandbox:
         host: str = HOST,
         port: int = 0,
     ) -> None:
-        self._mischief = Mischief(trouble)
-        self._courier = Courier(self._mischief, now, timeout, retries)
+        self._mischief = FaultInjector(trouble)
+        self._courier = Dispatcher(self._mischief, now, timeout, retries)
         self.company = Company(trouble.seed, now, plan or Plan(), self._courier.announce)
-        self.people = People(self.company)
+        self.people = Actions(self.company)
         self._open(state)
         self._credentials = Credentials(self.company)
         self.key = self._credentials.new_key()
         self.token = self._credentials.new_token(self.company.admin_id)
         self._stop = Event()
         buckets = Buckets(rate_limit) if rate_limit else None
-        bench = Bench(self.company, self.people, self.deliveries, platform_bookings, self.key)
+        bench = PageContext(self.company, self.people, self.deliveries, platform_bookings, self.key)
         app = create_app(bench, self._credentials, self._mischief, buckets)
-        front = Front(app, self.company, self._mischief, self._stop, state)
+        front = FaultMiddleware(app, self.company, self._mischief, self._stop, state)
         self._server = _listening(host, port, front)
         self.url = f"http://{host}:{self._server.port}"
 
@@ -158,12 +158,12 @@ class Sandbox:
         return self._mischief.requests
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> FaultPlan:
         """What goes wrong. Exchange it at any time; the seed of ids stays that of the first."""
         return self._mischief.trouble
 
     @trouble.setter
-    def trouble(self, trouble: Trouble) -> None:
+    def trouble(self, trouble: FaultPlan) -> None:
         self._mischief.trouble = trouble
 
     def answer_next(self, route: str, *acts: Act | None) -> None:
@@ -198,14 +198,14 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(trouble: Trouble | None = None, **options: Any) -> Iterator[Sandbox]:
+def sandbox(trouble: FaultPlan | None = None, **options: Any) -> Iterator[Sandbox]:
     """Runs a stand-in in this process until the block ends; by default without a rate limit.
 
     Args:
         trouble: what goes wrong; None for nothing.
         options: of `Sandbox`.
     """
-    meetergo = Sandbox(trouble or Trouble(), **options)
+    meetergo = Sandbox(trouble or FaultPlan(), **options)
     thread = Thread(target=meetergo.serve, args=(POLL_SECONDS,), name="sandbox", daemon=True)
     thread.start()
     try:

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field
 
 from devtools.sandbox import meeting_types
 from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import Diary, Period
+from devtools.sandbox.diary import Calendar, Interval
 from devtools.sandbox.inputs import Input, Zone
-from devtools.sandbox.refused import Refused, not_found
+from devtools.sandbox.refused import ApiRejection, not_found
 from devtools.sandbox.timestamps import moment
 
 
@@ -49,16 +49,16 @@ def offer(company: Company, query: SlotQuery) -> Record:
     """What the API answers.
 
     Raises:
-        Refused: nobody is named, or somebody or something that is not there.
+        ApiRejection: nobody is named, or somebody or something that is not there.
     """
     if not query.host_ids and not query.queue_id:
-        raise Refused(400, "Expected hostIds or queueId")
+        raise ApiRejection(400, "Expected hostIds or queueId")
     meeting_type = meeting_types.find(company, query.meeting_type_id)
     if not query.host_ids or not set(query.host_ids) <= set(company.users):
         raise not_found("Host")
     zone = query.timezone or company.users[query.host_ids[0]]["timezone"]
-    within = Period(_time(query.start, zone), _time(query.end, zone))
-    diaries = [Diary(company, host_id, meeting_type, query.existing_appointment_id) for host_id in query.host_ids]
+    within = Interval(_time(query.start, zone), _time(query.end, zone))
+    diaries = [Calendar(company, host_id, meeting_type, query.existing_appointment_id) for host_id in query.host_ids]
     spots = [_seen(spot, zone) for spot in _spots(company, meeting_type, diaries, within, query)]
     days = [{"date": day, "spots": list(group)} for day, group in groupby(spots, lambda spot: spot["startTime"][:10])]
     return {
@@ -72,7 +72,7 @@ def offer(company: Company, query: SlotQuery) -> Record:
 
 
 def _spots(
-    company: Company, meeting_type: Record, diaries: list[Diary], within: Period, query: SlotQuery
+    company: Company, meeting_type: Record, diaries: list[Calendar], within: Interval, query: SlotQuery
 ) -> Iterator[Record]:
     groups = {} if query.hide_group_appointments else group_meetings(company, meeting_type)
     agree = all if query.calculation_method == "everyone" else any
@@ -97,14 +97,14 @@ def group_meetings(company: Company, meeting_type: Record) -> dict[datetime, Rec
     }
 
 
-def _grid(meeting_type: Record, diary: Diary, within: Period, minutes: int | None) -> Iterator[Period]:
+def _grid(meeting_type: Record, diary: Calendar, within: Interval, minutes: int | None) -> Iterator[Interval]:
     length = timedelta(minutes=minutes or meeting_type["meetingInfo"]["duration"])
     step = timedelta(minutes=meeting_type["timeslotInterval"])
     for hours in diary.hours(within):
         start = hours.start
         while start + length <= hours.end:
             if within.start <= start < within.end:
-                yield Period(start, start + length)
+                yield Interval(start, start + length)
             start += step
 
 

@@ -8,7 +8,7 @@ from devtools.sandbox import meeting_types, users
 from devtools.sandbox.company import Company, Record
 from devtools.sandbox.inputs import Input
 from devtools.sandbox.meeting_types import InfoChange, NewInfo, Options, Spots
-from devtools.sandbox.refused import Refused, not_found
+from devtools.sandbox.refused import ApiRejection, not_found
 from devtools.sandbox.timestamps import next_text, utc_text
 
 
@@ -52,7 +52,7 @@ def find(company: Company, template_id: str) -> Record:
     """One of them.
 
     Raises:
-        Refused: there is none.
+        ApiRejection: there is none.
     """
     template = company.templates.get(template_id)
     if not template:
@@ -74,11 +74,11 @@ def assign(company: Company, template: Record, wanted: Assignment) -> None:
     """Makes a meeting type for each host; once more each time it is called.
 
     Raises:
-        Refused: nobody is named, or somebody who is not there.
+        ApiRejection: nobody is named, or somebody who is not there.
     """
     user_ids = wanted.user_ids or [wanted.user_id or ""]
     if "" in user_ids:
-        raise Refused(400, ["userId should not be empty"])
+        raise ApiRejection(400, ["userId should not be empty"])
     hosts = [users.find(company, user_id) for user_id in user_ids]
     said = {name: template[name] for name in ("meetingInfo", "meetingOptions", "spots", "locations")}
     for host in hosts:

@@ -1,4 +1,4 @@
-"""Trouble: what the stand-in does wrong on purpose. Each decision is a pure function of a seed and what it is about."""
+"""FaultPlan: what the stand-in does wrong on purpose. Each decision is a pure function of a seed and what it is about."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,7 +16,7 @@ def _share(meaning: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class FaultPlan:
     """A schedule of trouble. Shares are from 0 to 1.
 
     A delivery is told apart by its event, its booking (or user), the number of that booking's change and the webhook;
@@ -52,10 +52,10 @@ class Trouble:
     expire_key: int = field(default=0, metadata={"help": "request from which on the credentials are expired"})
     retry_after: tuple[str, ...] = RETRY_AFTER_FORMS
 
-    def fate(self, *key: str) -> "Fate":
+    def fate(self, *key: str) -> "DeliveryFault":
         """What happens to one delivery."""
         wire = self.choice("wire", ("new", "old"), *key) if self.wire == "both" else self.wire
-        return Fate(
+        return DeliveryFault(
             is_dropped=self._strikes("drop", key),
             copies=2 if self._strikes("repeat", key) else 1,
             is_held=self._strikes("reorder", key),
@@ -87,7 +87,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Fate:
+class DeliveryFault:
     """What happens to one delivery. `delay` in seconds."""
 
     is_dropped: bool

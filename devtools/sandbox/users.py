@@ -9,7 +9,7 @@ from devtools.sandbox.availabilities import NewAvailability
 from devtools.sandbox.company import Company, Record
 from devtools.sandbox.inputs import Email, Input, Name, Zone
 from devtools.sandbox.meeting_types import FirstMeetingType
-from devtools.sandbox.refused import Refused, not_found, plan_limit
+from devtools.sandbox.refused import ApiRejection, not_found, plan_limit
 from devtools.sandbox.slugs import SHORTEST, free_slug, slug_of, slugs
 from devtools.sandbox.timestamps import next_text, utc_text
 
@@ -43,7 +43,7 @@ def create(company: Company, wanted: NewUser) -> Record:
         What `POST /v4/user` answers.
 
     Raises:
-        Refused: the e-mail or the slug is taken (its status is not documented: 409 here), or the plan is full.
+        ApiRejection: the e-mail or the slug is taken (its status is not documented: 409 here), or the plan is full.
     """
     _check_free(company, wanted)
     user = _add(company, company.new_id("user", wanted.email.lower()), wanted, "api-platform")
@@ -71,9 +71,9 @@ def create_admin(company: Company) -> None:
 
 def _check_free(company: Company, wanted: NewUser) -> None:
     if any(user["email"].lower() == wanted.email.lower() for user in company.users.values()):
-        raise Refused(409, "A user with this email already exists")
+        raise ApiRejection(409, "A user with this email already exists")
     if wanted.slug in slugs(company.users):
-        raise Refused(409, "This slug is already taken")
+        raise ApiRejection(409, "This slug is already taken")
     if company.plan.users is not None and len(company.users) >= company.plan.users:
         raise plan_limit("users")
 
@@ -108,7 +108,7 @@ def find(company: Company, user_id: str) -> Record:
     """One of them.
 
     Raises:
-        Refused: there is none.
+        ApiRejection: there is none.
     """
     user = company.users.get(user_id)
     if not user:
@@ -120,13 +120,13 @@ def change(company: Company, user: Record, wanted: UserChange) -> None:
     """Takes over what the request said.
 
     Raises:
-        Refused: 400 for an empty body, 409 for a slug that somebody else has.
+        ApiRejection: 400 for an empty body, 409 for a slug that somebody else has.
     """
     said = wanted.said()
     if not said:
-        raise Refused(400, ["givenName, familyName or slug should not be empty"])
+        raise ApiRejection(400, ["givenName, familyName or slug should not be empty"])
     if said.get("slug") in slugs(company.users) - {user["slug"]}:
-        raise Refused(409, "This slug is already taken")
+        raise ApiRejection(409, "This slug is already taken")
     user |= said
     user["fullName"] = f"{user['givenName']} {user['familyName']}"
     user["updatedAt"] = next_text(user["updatedAt"], company.now())

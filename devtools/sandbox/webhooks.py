@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from devtools.sandbox.company import Company, Record
 from devtools.sandbox.inputs import Input
-from devtools.sandbox.refused import Refused, not_found
+from devtools.sandbox.refused import ApiRejection, not_found
 from devtools.sandbox.timestamps import utc_text
 
 FIRST_ID = 1500
@@ -52,10 +52,10 @@ def create(company: Company, wanted: NewWebhook) -> Record:
     """Registers one. The same endpoint again is one more.
 
     Raises:
-        Refused: 406, there are as many as the plan allows.
+        ApiRejection: 406, there are as many as the plan allows.
     """
     if len(company.webhooks) >= company.plan.webhooks:
-        raise Refused(406, "Limit reached: maximum number of webhooks")
+        raise ApiRejection(406, "Limit reached: maximum number of webhooks")
     company.issued["webhook"] += 1
     record = {
         "id": FIRST_ID + company.issued["webhook"] - 1,
@@ -73,10 +73,10 @@ def find(company: Company, webhook_id: str) -> Record:
     """One of them.
 
     Raises:
-        Refused: 400 for what is no number, 404 if there is none.
+        ApiRejection: 400 for what is no number, 404 if there is none.
     """
     if not webhook_id.isdecimal():
-        raise Refused(400, "Validation failed (numeric string is expected)")
+        raise ApiRejection(400, "Validation failed (numeric string is expected)")
     record = company.webhooks.get(webhook_id)
     if not record:
         raise not_found("Webhook")

@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Answer:
+class SendResponse:
     """What the receiver said, and how long that took, in milliseconds."""
 
     status: int
@@ -39,7 +39,7 @@ class Sender:
     url: str
     signer: Verifier | None = None
 
-    def send(self, body: bytes) -> Answer:
+    def send(self, body: bytes) -> SendResponse:
         """Delivers a body.
 
         Raises:
@@ -49,7 +49,7 @@ class Sender:
             return deliver(body)
 
     @contextmanager
-    def lines(self, count: int) -> Iterator[Callable[[bytes], Answer]]:
+    def lines(self, count: int) -> Iterator[Callable[[bytes], SendResponse]]:
         """Keeps so many lines open: for so many threads that deliver one body after the other.
 
         Yields:
@@ -58,14 +58,14 @@ class Sender:
         with urllib3.PoolManager(maxsize=count, block=True) as pool:
             yield partial(self._post, pool)
 
-    def _post(self, pool: urllib3.PoolManager, body: bytes) -> Answer:
+    def _post(self, pool: urllib3.PoolManager, body: bytes) -> SendResponse:
         now = datetime.now(UTC)
         headers = {"content-type": "application/json"}
         if self.signer:
             headers |= self.signer.sign(body, f"msg_{sha256(body).hexdigest()[:24]}", now)
         started = time.perf_counter()
         answer = pool.request("POST", self.url, body=body, headers=headers, timeout=PATIENCE_SECONDS, retries=False)
-        return Answer(answer.status, _json(answer.data), (time.perf_counter() - started) * 1000)
+        return SendResponse(answer.status, _json(answer.data), (time.perf_counter() - started) * 1000)
 
 
 def _json(text: bytes) -> dict[str, Any]:

@@ -17,9 +17,9 @@ import urllib3
 from console.pace import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
 from console.settings import ConsoleSettings
 from devtools.send import samples
-from devtools.send.client import Answer, Sender
-from devtools.send.load import Result, Volley
-from devtools.send.order import MANY, MIX, Order, Repeats
+from devtools.send.client import Sender, SendResponse
+from devtools.send.load import LoadResult, LoadRun
+from devtools.send.order import MANY, MIX, Repeats, SendPlan
 
 
 @click.command()
@@ -51,7 +51,7 @@ def send(
     if wishes["booking"] and (event == MIX or wishes["file"]):
         raise click.UsageError("--booking goes with one EVENT: a mix has bookings of its own, a file says its own")
     settings = ConsoleSettings.load()
-    order = Order(event=event, seed=Random().randrange(1_000_000) if seed is None else seed, **wishes)  # noqa: S311
+    order = SendPlan(event=event, seed=Random().randrange(1_000_000) if seed is None else seed, **wishes)  # noqa: S311
     sender = Sender(url or settings.address, settings.verifier())
     if order.is_single and not as_json:
         _send_one(order, sender, settings)
@@ -59,9 +59,9 @@ def send(
         _send_many(order, sender, rate, concurrency, as_json)
 
 
-def _send_one(order: Order, sender: Sender, settings: ConsoleSettings) -> None:
+def _send_one(order: SendPlan, sender: Sender, settings: ConsoleSettings) -> None:
     booking = order.booking or f"sample-{uuid.uuid4().hex[:8]}"
-    [body] = Order(**{**vars(order), "booking": booking}).bodies(datetime.now(UTC))
+    [body] = SendPlan(**{**vars(order), "booking": booking}).bodies(datetime.now(UTC))
     try:
         answer = sender.send(body)
     except urllib3.exceptions.HTTPError:
@@ -73,10 +73,10 @@ def _send_one(order: Order, sender: Sender, settings: ConsoleSettings) -> None:
         click.echo(f"Move or cancel it: python -m console send booking_rescheduled --booking {booking}")
 
 
-def _send_many(order: Order, sender: Sender, rate: float | None, concurrency: int, as_json: bool) -> None:
+def _send_many(order: SendPlan, sender: Sender, rate: float | None, concurrency: int, as_json: bool) -> None:
     bodies, started = order.bodies(datetime.now(UTC)), time.monotonic()
     with stop_on_interrupt() as stop, sender.lines(concurrency) as deliver, _bar(len(bodies), as_json) as advance:
-        result = Volley(deliver, Throttle(rate, stop.wait), stop, advance).fire(bodies, concurrency)
+        result = LoadRun(deliver, Throttle(rate, stop.wait), stop, advance).fire(bodies, concurrency)
         was_stopped = stop.is_set()
     show = _print_json if as_json else _print
     show(result, time.monotonic() - started, bodies, order)
@@ -89,7 +89,7 @@ def _bar(total: int, as_json: bool) -> AbstractContextManager[Any]:
     return nullcontext(lambda _count: None) if as_json else progress("sending", total)
 
 
-def _print(result: Result, seconds: float, bodies: Sequence[bytes], order: Order) -> None:
+def _print(result: LoadResult, seconds: float, bodies: Sequence[bytes], order: SendPlan) -> None:
     of_all = f" of {len(bodies)}" if result.sent < len(bodies) else ""
     click.echo(f"sent {result.sent}{of_all} in {seconds:.1f} s, {result.sent / seconds:.0f} a second")
     for status, count in sorted(result.statuses.items()):
@@ -102,7 +102,7 @@ def _print(result: Result, seconds: float, bodies: Sequence[bytes], order: Order
         click.echo(f"the same mix and order again: --seed {order.seed}")
 
 
-def _print_json(result: Result, seconds: float, bodies: Sequence[bytes], order: Order) -> None:
+def _print_json(result: LoadResult, seconds: float, bodies: Sequence[bytes], order: SendPlan) -> None:
     said = {
         "planned": len(bodies),
         "sent": result.sent,
@@ -115,7 +115,7 @@ def _print_json(result: Result, seconds: float, bodies: Sequence[bytes], order: 
     click.echo(json.dumps(said))
 
 
-def _said(answer: Answer) -> str:
+def _said(answer: SendResponse) -> str:
     if "delivery" in answer.body:
         return f"{answer.body['status']} as delivery {answer.body['delivery']}"
     return str(answer.body.get("reason", "no answer that we know"))

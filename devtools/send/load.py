@@ -10,14 +10,14 @@ from typing import Any
 from urllib3.exceptions import HTTPError
 
 from console.pace import Throttle
-from devtools.send.client import Answer
+from devtools.send.client import SendResponse
 from runtime.stop import Stop
 
 PERCENTILES = (50, 95, 99)
 
 
 @dataclass
-class Result:
+class LoadResult:
     """What was answered.
 
     Attributes:
@@ -53,7 +53,7 @@ def percentile(ranked: Sequence[float], percent: int) -> float:
     return ranked[math.ceil(len(ranked) * percent / 100) - 1]
 
 
-class Volley:
+class LoadRun:
     """Sends from several threads.
 
     Args:
@@ -64,13 +64,13 @@ class Volley:
     """
 
     def __init__(
-        self, send: Callable[[bytes], Answer], pace: Throttle, stop: Stop, advance: Callable[[int], Any]
+        self, send: Callable[[bytes], SendResponse], pace: Throttle, stop: Stop, advance: Callable[[int], Any]
     ) -> None:
-        self.result = Result()
+        self.result = LoadResult()
         self._send, self._pace, self._stop, self._advance = send, pace, stop, advance
         self._next, self._count = Lock(), Lock()
 
-    def fire(self, bodies: Iterable[bytes], threads: int) -> Result:
+    def fire(self, bodies: Iterable[bytes], threads: int) -> LoadResult:
         """Sends all, or until it is asked to stop: what is on its way then is waited for."""
         feed = iter(bodies)
         crew = [Thread(target=self._work, args=(feed,), daemon=True) for _ in range(threads)]

@@ -34,7 +34,7 @@ class Repeats(click.ParamType[float]):
 
 
 @dataclass(frozen=True)
-class Order:
+class SendPlan:
     """What is to be sent: see the options of `send`."""
 
     event: str | None

@@ -22,7 +22,7 @@ from devtools import processes
 from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples
 from devtools.send.client import Sender
-from devtools.send.load import Volley
+from devtools.send.load import LoadRun
 from models.delivery import delivery_id
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
@@ -68,7 +68,7 @@ class Incident:
         self.bodies += bodies
         raw = [json.dumps(body).encode() for body in bodies]
         with self.sender.lines(4) as send:
-            result = Volley(send, Throttle(None, Event().wait), Event(), lambda _count: None).fire(raw, 4)
+            result = LoadRun(send, Throttle(None, Event().wait), Event(), lambda _count: None).fire(raw, 4)
         assert result.is_good, result
 
     def count(self, status: str) -> int:

@@ -17,9 +17,9 @@ from console.entry import HostEntry
 from console.onboarding import Onboarding
 from devtools.processes import environment
 from devtools.sandbox.company import Plan
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.server import Sandbox, sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from meetergo.api import Meetergo
 from models.booking import Booking
 from models.platform_user import PlatformUser
@@ -198,7 +198,7 @@ def test_bad_lines_are_reported_with_their_numbers_and_can_be_retried_alone(oper
 
 def test_what_meetergo_refuses_of_one_line_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
     refusal = json.dumps({"statusCode": 400, "message": ["host-1@example.com is not good"]}).encode()
-    operator.meetergo.answer_next(CREATE, Answer(400, refusal))
+    operator.meetergo.answer_next(CREATE, InjectedAnswer(400, refusal))
     done = operator.types("users", "onboard", str(hosts(tmp_path, 2)))
     assert done.exit_code == 1
     assert "line 2: meetergo answered 400" in done.stdout
@@ -222,7 +222,9 @@ def test_a_user_whose_meeting_types_are_kept_from_us_is_the_failure_of_that_line
     operator: Operator, tmp_path: Path
 ) -> None:
     operator.meetergo.people.add_host("host-1@example.com")
-    operator.meetergo.answer_next("GET /v4/meeting-type", Answer(403, b'{"statusCode":403,"message":"Forbidden"}'))
+    operator.meetergo.answer_next(
+        "GET /v4/meeting-type", InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
+    )
     done = operator.types("users", "onboard", str(hosts(tmp_path, 3)))
     assert done.exit_code == 1
     assert "2 created, 0 adopted, 0 known before, 1 failed" in done.stdout
@@ -234,7 +236,7 @@ def test_a_user_whose_meeting_types_are_kept_from_us_is_the_failure_of_that_line
 def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
     open_operator: Callable[..., Operator], tmp_path: Path, what: str
 ) -> None:
-    trouble = Trouble(expire_key=5 if what == "key" else 0)
+    trouble = FaultPlan(expire_key=5 if what == "key" else 0)
     with sandbox(trouble, plan=Plan(users=3 if what == "plan" else None)) as meetergo:
         operator = open_operator(meetergo)
         done = operator.types("users", "onboard", str(hosts(tmp_path, 20)))
@@ -249,7 +251,7 @@ def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
 
 def test_a_provider_that_is_away_stops_the_run(operator: Operator, tmp_path: Path) -> None:
     file = str(hosts(tmp_path, 50))
-    operator.meetergo.answer_next(LIST, *[Answer(500)] * 5)
+    operator.meetergo.answer_next(LIST, *[InjectedAnswer(500)] * 5)
     done = operator.types("users", "onboard", file)
     assert done.exit_code == 1
     assert "45 are left" in done.stderr
@@ -287,10 +289,10 @@ def test_bookings_that_waited_for_a_host_are_linked(operator: Operator, desk: De
 def test_two_hundred_hosts_are_onboarded_once_through_limits_failures_and_a_crash(
     open_operator: Callable[..., Operator], tmp_path: Path
 ) -> None:
-    too_many = Answer(429, b"", {"Retry-After": "0"})
-    with sandbox(Trouble(seed=11, fail=0.02, commit_then_fail=0.1)) as meetergo:
+    too_many = InjectedAnswer(429, b"", {"Retry-After": "0"})
+    with sandbox(FaultPlan(seed=11, fail=0.02, commit_then_fail=0.1)) as meetergo:
         meetergo.answer_next(CREATE, *[None, too_many, None, "commit_then_fail", too_many, None, "fail"] * 20)
-        meetergo.answer_next(LIST, None, Answer(500), None, Answer(500))
+        meetergo.answer_next(LIST, None, InjectedAnswer(500), None, InjectedAnswer(500))
         operator, file = open_operator(meetergo), hosts(tmp_path, 200)
         crashed = _kill_at(operator, file, 90)
         assert crashed == -signal.SIGKILL

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devtools.processes import environment
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.server import Sandbox
 from models.platform_user import PlatformUser
 from tests.console.conftest import Operator
@@ -42,7 +42,7 @@ def test_check_says_who_we_are_and_not_what_the_key_is(operator: Operator) -> No
 
 
 def test_what_is_repeated_does_not_get_into_the_json(operator: Operator, tmp_path: Path) -> None:
-    operator.meetergo.answer_next("GET /v4/user/me", Answer(429, b"", {"Retry-After": "0"}))
+    operator.meetergo.answer_next("GET /v4/user/me", InjectedAnswer(429, b"", {"Retry-After": "0"}))
     env = {**environment({}), **operator.settings}
     command = [sys.executable, "-m", "console", "api", "check", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=60)
@@ -111,7 +111,7 @@ def test_an_unclear_booking_is_looked_up_and_never_made_twice(
 def test_an_unclear_booking_that_cannot_be_looked_up_is_still_said_to_be_unclear(hosting: Operator) -> None:
     start = first_slot(hosting)
     hosting.meetergo.answer_next(BOOK, "commit_then_fail")
-    hosting.meetergo.answer_next("GET /v4/appointment/paginated", Answer(403, b"{}"))
+    hosting.meetergo.answer_next("GET /v4/appointment/paginated", InjectedAnswer(403, b"{}"))
     done = hosting.types("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
     assert done.exit_code == 1
     assert "look whether it was applied before you try again" in done.stderr

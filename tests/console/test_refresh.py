@@ -11,7 +11,7 @@ from redis import Redis
 from rq import Worker
 from rq.serializers import JSONSerializer
 
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from runtime.queue import QUEUES, JobQueue
 from tests.console.keyboard import ask
 from tests.snapshot import rows_of
@@ -118,13 +118,13 @@ def test_without_a_worker_it_waits_for_one_and_says_so(asked: Provider) -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (Answer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo knows no such booking"),
-        (Answer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be had"),
-        (Answer(200, b"not json"), "cannot be had"),
+        (InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo knows no such booking"),
+        (InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be had"),
+        (InjectedAnswer(200, b"not json"), "cannot be had"),
     ],
 )
 def test_what_cannot_be_read_is_a_sentence_and_the_others_go_on(
-    asked: Provider, redis: Redis, answer: Answer, sentence: str
+    asked: Provider, redis: Redis, answer: InjectedAnswer, sentence: str
 ) -> None:
     first, second = booked(asked, 1), booked(asked, 2)
     asked.meetergo.people.cancel(second)

@@ -10,7 +10,7 @@ import pytest
 from console import patience
 from devtools.sandbox import webhooks
 from devtools.sandbox.company import Plan
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.server import Sandbox, sandbox
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 
@@ -87,7 +87,7 @@ def test_a_copy_of_another_installations_database_does_not_take_its_webhook(
 
 def test_a_list_that_cannot_be_read_in_full_is_no_reason_to_register_another(operator: Operator) -> None:
     listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
-    operator.meetergo.answer_next("GET /webhooks", Answer(200, json.dumps(listed).encode()))
+    operator.meetergo.answer_next("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))
     done = operator.types("webhook", "register")
     assert done.exit_code == 1
     assert "an item of the list has not what it should" in done.stderr
@@ -97,7 +97,7 @@ def test_a_list_that_cannot_be_read_in_full_is_no_reason_to_register_another(ope
 def test_a_move_that_the_answer_does_not_show_is_not_said_to_be_done(operator: Operator) -> None:
     operator.types("webhook", "register")
     ((id_, endpoint),) = operator.registered().items()
-    stays = Answer(200, json.dumps({"id": id_, "endpoint": endpoint}).encode())
+    stays = InjectedAnswer(200, json.dumps({"id": id_, "endpoint": endpoint}).encode())
     operator.meetergo.answer_next(CHANGE, stays, stays, stays)
     done = operator.types("webhook", "register", "--move", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
     assert done.exit_code == 1

@@ -11,9 +11,9 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.server import sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
@@ -25,7 +25,7 @@ from worker.services import build_services
 from worker.settings import WorkerSettings
 from worker.start import exit_on_bad_setting
 
-FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
+FORBIDDEN = InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_an_answer_that_does_not_say_whether_it_is_cancelled_settles_nothing(con
     booking_id = confirming.book(confirming.add_host())
     confirming.told()
     body = cancelled(confirming, booking_id)
-    confirming.meetergo.answer_next(ONE, Answer(200, json.dumps({"id": booking_id}).encode()))
+    confirming.meetergo.answer_next(ONE, InjectedAnswer(200, json.dumps({"id": booking_id}).encode()))
     confirming.desk.tell(body)
     try_again(confirming)
     assert (last(confirming).status, last(confirming).note) == ("pending", None)
@@ -189,7 +189,7 @@ def test_an_answer_that_does_not_say_whether_it_is_cancelled_settles_nothing(con
 def test_while_meetergo_is_silent_one_cancel_asks_and_the_others_wait_without(confirming: Provider) -> None:
     booked = [confirming.book(confirming.add_host(number)) for number in range(3)]
     confirming.told()
-    confirming.meetergo.trouble = Trouble(fail=1)
+    confirming.meetergo.trouble = FaultPlan(fail=1)
     confirming.desk.deliver(*(cancelled(confirming, one) for one in booked))
     confirming.desk.work_off()
     try_again(confirming)
@@ -198,8 +198,8 @@ def test_while_meetergo_is_silent_one_cancel_asks_and_the_others_wait_without(co
     assert ["a moment ago" in row.last_error for row in waiting].count(True) == 2
 
 
-@pytest.mark.parametrize("quick", [Answer(429, b""), Answer(200, b"not json")])
-def test_one_quick_refusal_keeps_no_other_cancel_waiting(confirming: Provider, quick: Answer) -> None:
+@pytest.mark.parametrize("quick", [InjectedAnswer(429, b""), InjectedAnswer(200, b"not json")])
+def test_one_quick_refusal_keeps_no_other_cancel_waiting(confirming: Provider, quick: InjectedAnswer) -> None:
     booked = [confirming.book(confirming.add_host(number)) for number in range(2)]
     confirming.told()
     confirming.meetergo.answer_next(ONE, quick)
@@ -244,7 +244,7 @@ def test_while_meetergo_does_not_answer_the_cancel_waits(confirming: Provider, a
 def test_it_waits_as_long_as_meetergo_asks(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.told()
-    confirming.meetergo.answer_next(ONE, Answer(429, b"", {"Retry-After": "1800"}))
+    confirming.meetergo.answer_next(ONE, InjectedAnswer(429, b"", {"Retry-After": "1800"}))
     confirming.desk.tell(cancelled(confirming, booking_id))
     try_again(confirming)
     assert last(confirming).due_at - datetime.now(UTC) > timedelta(minutes=29)
@@ -377,12 +377,12 @@ def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(
         confirming.meetergo.people.cancel(one)
     confirming.meetergo.people.revive(booked[0])
     true = [webhook(confirming.meetergo, confirming.meetergo.appointments[one]) for one in booked]
-    confirming.meetergo.trouble = Trouble(seed=5, fail=0.3)
+    confirming.meetergo.trouble = FaultPlan(seed=5, fail=0.3)
     for bodies in (made_up[::-1], true[::2], created, true[::-1], made_up):
         confirming.desk.deliver(*bodies)
         confirming.desk.work_off()
         try_again(confirming)
-    confirming.meetergo.trouble = Trouble()
+    confirming.meetergo.trouble = FaultPlan()
     with confirming.desk.office.database.transaction() as session:
         session.execute(update(Delivery).values(due_at=datetime.now(UTC)))
     try_again(confirming)

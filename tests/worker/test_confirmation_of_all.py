@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.server import sandbox
 from models.booking import Booking
 from models.delivery import Delivery
@@ -103,8 +103,8 @@ def test_an_id_that_meetergo_cannot_have_is_not_asked_for_and_keeps_nobody_waiti
 
 def test_a_booking_that_meetergo_shows_a_moment_later_is_applied(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
-    confirming.meetergo.answer_next(ONE, Answer(404, b'{"statusCode":404,"message":"Not found"}'))
-    confirming.meetergo.answer_next(ONE, Answer(404, b'{"statusCode":404,"message":"Not found"}'))
+    confirming.meetergo.answer_next(ONE, InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'))
+    confirming.meetergo.answer_next(ONE, InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'))
     confirming.told()
     try_again(confirming)
     assert last(confirming).status == "pending"
@@ -128,7 +128,7 @@ def test_under_429_all_are_right_in_the_end(confirming: Provider) -> None:
     host = confirming.add_host()
     ids = [confirming.book(host, number) for number in range(4)]
     for _ in range(3):
-        confirming.meetergo.answer_next(ONE, Answer(429, b"", {"Retry-After": "2"}))
+        confirming.meetergo.answer_next(ONE, InjectedAnswer(429, b"", {"Retry-After": "2"}))
     confirming.told()
     for _ in range(4):
         try_again(confirming)

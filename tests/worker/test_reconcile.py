@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from devtools.sandbox.mischief import Answer
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.trouble import FaultPlan
 from models.booking import Booking
 from models.delivery import Delivery
 from models.errors import Permanent
@@ -15,7 +15,7 @@ from models.reconciliation import ReconcileCursor, Reconciliation
 from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook
 from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY
 
-FORBIDDEN = Answer(403, b'{"statusCode":403,"message":"Forbidden"}')
+FORBIDDEN = InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
 
 def statuses(provider: Provider) -> dict[str, str]:
@@ -213,7 +213,7 @@ def test_a_host_who_always_fails_does_not_keep_the_others_from_their_turn(provid
 def test_when_meetergo_is_away_the_run_stops_and_says_so(provider: Provider) -> None:
     for number in range(1, 4):
         provider.add_host(number)
-    provider.meetergo.trouble = Trouble(fail=1)
+    provider.meetergo.trouble = FaultPlan(fail=1)
     findings = provider.reconcile()
     assert findings.stopped is not None
     assert (findings.left, findings.unread) == (3, [])

@@ -9,7 +9,7 @@ import pytest
 
 from devtools.processes import processes, wait_until_ready
 from devtools.redis_server import free_port
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from runtime.signed_address import AddressSigner
 from tests.worker.conftest import open_desk, provider
 from tests.worker.provider import Provider
@@ -51,5 +51,5 @@ def year(provider: Provider, receiver: str, hosts: dict[str, int]) -> Year:
     """What is to happen, while a tenth of the deliveries is lost, a tenth repeated and three tenths come late."""
     with provider.client(user_id=provider.meetergo.company.admin_id, local_webhooks=True) as client:
         client.create_webhook(receiver, EVENTS)
-    provider.meetergo.trouble = Trouble(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
+    provider.meetergo.trouble = FaultPlan(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
     return Year(provider.meetergo, list(hosts), BOOKINGS)

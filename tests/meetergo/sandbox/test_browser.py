@@ -18,7 +18,7 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from urllib3 import PoolManager
 
-from devtools.sandbox.furniture import furnish
+from devtools.sandbox.furniture import seed
 from devtools.sandbox.server import Sandbox
 from devtools.sandbox.timestamps import utc_now
 from tests.meetergo.sandbox.conftest import Api, Endpoint
@@ -122,7 +122,7 @@ def test_a_developer_books_moves_and_cancels_and_watches_the_platform_follow(
     start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint, browser: webdriver.Chrome
 ) -> None:
     meetergo = start(now=utc_now, platform_bookings=Platform(endpoint).bookings)
-    furnish(meetergo)
+    seed(meetergo)
     api, page = Api(meetergo, http), Page(browser)
     browser.get(meetergo.url + "/")
     page.shows("None yet. Choose a time, and book one.", "None is registered yet.")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from urllib3 import PoolManager
 
 from devtools.sandbox.command import command
-from devtools.sandbox.furniture import furnish
+from devtools.sandbox.furniture import seed
 from devtools.sandbox.server import Sandbox
 
 ROOT = Path(__file__).parents[3]
@@ -57,7 +57,7 @@ def test_every_trouble_has_an_option() -> None:
 def test_there_is_something_to_book_and_only_once(start: Callable[..., Sandbox]) -> None:
     meetergo = start()
     for _ in range(2):
-        furnish(meetergo)
+        seed(meetergo)
     assert sorted(kind["slug"] for kind in meetergo.meeting_types.values()) == [
         "30min-meeting",
         "discovery-call",

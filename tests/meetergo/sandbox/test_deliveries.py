@@ -8,7 +8,7 @@ from urllib3 import PoolManager
 
 from devtools.sandbox.courier import NotSettled
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import Api, Endpoint, Host, add_host, at, register
 
 Troubled = Callable[..., tuple[Sandbox, Host]]
@@ -18,7 +18,7 @@ Troubled = Callable[..., tuple[Sandbox, Host]]
 def troubled(start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint) -> Troubled:
     """A stand-in that goes wrong from now on, and a host."""
 
-    def made(trouble: Trouble, **options: int) -> tuple[Sandbox, Host]:
+    def made(trouble: FaultPlan, **options: int) -> tuple[Sandbox, Host]:
         meetergo = start(trouble, **options)
         host = add_host(meetergo)
         register(Api(meetergo, http), endpoint)
@@ -45,7 +45,7 @@ STORY = ["booking_created", "booking_rescheduled", "booking_cancelled"]
 
 
 def test_webhooks_of_one_booking_come_in_their_order(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble())
+    meetergo, host = troubled(FaultPlan())
     for booking_id in stories(meetergo, host, 20):
         heard = [body for body in endpoint.heard if booking_id.encode() in body]
         assert [event for event in STORY for body in heard if event.encode() in body] == STORY
@@ -54,23 +54,23 @@ def test_webhooks_of_one_booking_come_in_their_order(troubled: Troubled, endpoin
 
 
 def test_a_lost_one_is_not_sent(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble(drop=1))
+    meetergo, host = troubled(FaultPlan(drop=1))
     stories(meetergo, host, 2)
     assert endpoint.heard == []
     assert {delivery.outcome for delivery in meetergo.deliveries} == {"dropped"}
 
 
 def test_a_repeated_one_comes_twice_with_the_same_bytes(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble(repeat=1))
+    meetergo, host = troubled(FaultPlan(repeat=1))
     stories(meetergo, host, 1)
     assert endpoint.heard[0::2] == endpoint.heard[1::2]
     assert endpoint.events[0::2] == STORY
 
 
 def test_what_is_held_back_comes_after_the_next_of_its_booking(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble(reorder=1))
+    meetergo, host = troubled(FaultPlan(reorder=1))
     booked = meetergo.people.book(host.meeting_type, at(9), "g@example.com")["appointmentId"]
-    meetergo.trouble = Trouble()
+    meetergo.trouble = FaultPlan()
     meetergo.people.reschedule(booked, at(11))
     meetergo.people.cancel(booked)
     meetergo.settle()
@@ -78,7 +78,7 @@ def test_what_is_held_back_comes_after_the_next_of_its_booking(troubled: Trouble
 
 
 def test_what_is_held_back_comes_at_last(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble(reorder=1))
+    meetergo, host = troubled(FaultPlan(reorder=1))
     stories(meetergo, host, 1)
     assert sorted(endpoint.events) == sorted(STORY)
 
@@ -86,7 +86,7 @@ def test_what_is_held_back_comes_at_last(troubled: Troubled, endpoint: Endpoint)
 def test_what_is_held_back_comes_when_its_line_was_quiet_for_long_enough(
     troubled: Troubled, endpoint: Endpoint
 ) -> None:
-    meetergo, host = troubled(Trouble(reorder=1, hold=0.01))
+    meetergo, host = troubled(FaultPlan(reorder=1, hold=0.01))
     meetergo.people.book(host.meeting_type, at(9), "g@example.com")
     while not endpoint.heard:
         pass
@@ -94,7 +94,7 @@ def test_what_is_held_back_comes_when_its_line_was_quiet_for_long_enough(
 
 
 def test_the_same_seed_meets_the_same_trouble_in_any_order(troubled: Troubled, start: Callable[..., Sandbox]) -> None:
-    trouble = Trouble(seed=7, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
+    trouble = FaultPlan(seed=7, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
     seen = []
     for order in (1, -1):
         meetergo = start(trouble)
@@ -111,7 +111,7 @@ def test_the_same_seed_meets_the_same_trouble_in_any_order(troubled: Troubled, s
 
 
 def test_shares_are_what_they_say() -> None:
-    trouble = Trouble(seed=1, drop=0.1, repeat=0.1, reorder=0.3)
+    trouble = FaultPlan(seed=1, drop=0.1, repeat=0.1, reorder=0.3)
     fates = [trouble.fate("booking_created", str(number), "1", "1500") for number in range(5000)]
     assert 400 < sum(fate.is_dropped for fate in fates) < 600
     assert 400 < sum(fate.copies == 2 for fate in fates) < 600
@@ -120,7 +120,7 @@ def test_shares_are_what_they_say() -> None:
 
 
 def test_a_refused_one_is_sent_once_as_nothing_else_is_documented(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble())
+    meetergo, host = troubled(FaultPlan())
     endpoint.status = 503
     meetergo.people.book(host.meeting_type, at(9), "g@example.com")
     meetergo.settle()
@@ -129,7 +129,7 @@ def test_a_refused_one_is_sent_once_as_nothing_else_is_documented(troubled: Trou
 
 
 def test_a_refused_one_is_sent_again_if_one_wants_retries(troubled: Troubled, endpoint: Endpoint) -> None:
-    meetergo, host = troubled(Trouble(), retries=2)
+    meetergo, host = troubled(FaultPlan(), retries=2)
     endpoint.status = 503
     meetergo.people.book(host.meeting_type, at(9), "g@example.com")
     meetergo.settle()
@@ -147,7 +147,7 @@ def test_an_endpoint_that_is_not_there_is_a_failed_delivery(meetergo: Sandbox, a
 def test_an_endpoint_that_does_not_answer_is_not_waited_for_longer_than_asked(
     meetergo: Sandbox, api: Api, host: Host
 ) -> None:
-    meetergo.trouble = Trouble(delay=60)
+    meetergo.trouble = FaultPlan(delay=60)
     api("POST /webhooks", {"endpoint": "http://127.0.0.1:9/", "eventTypes": STORY})
     meetergo.people.book(host.meeting_type, at(9), "g@example.com")
     with pytest.raises(NotSettled, match="still on their way"):

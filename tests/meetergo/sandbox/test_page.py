@@ -9,7 +9,7 @@ from urllib3 import PoolManager
 
 from devtools.sandbox.rate_limit import RateLimit
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import Api, Endpoint, Host, add_host, at
 
 
@@ -40,7 +40,7 @@ def test_a_booking_url_is_the_page_with_the_host_chosen(meetergo: Sandbox, host:
 def test_guests_book_move_and_cancel_and_no_trouble_meets_them(
     meetergo: Sandbox, host: Host, http: PoolManager, listening: Endpoint
 ) -> None:
-    meetergo.trouble = Trouble(fail=1, expire_key=1)
+    meetergo.trouble = FaultPlan(fail=1, expire_key=1)
     offer = http.request("GET", f"{meetergo.url}/sandbox/slots?meetingTypeId={host.meeting_type}&first=2026-03-02")
     start = offer.json()["dates"][0]["spots"][0]["startTime"]
     guest = {"name": "The Guest", "email": "guest@example.com"}

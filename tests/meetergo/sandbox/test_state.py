@@ -8,7 +8,7 @@ from urllib3 import PoolManager
 
 from devtools.sandbox.company import UnusableState
 from devtools.sandbox.server import Sandbox, sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import Api, StandingClock, add_host, at, booking
 
 
@@ -41,4 +41,4 @@ def test_an_ambiguous_write_is_kept_too(tmp_path: Path, http: PoolManager, start
 def test_a_file_that_cannot_be_used_says_what_to_do(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(UnusableState, match=said):
-        Sandbox(Trouble(), state=tmp_path / "state.json")
+        Sandbox(FaultPlan(), state=tmp_path / "state.json")

@@ -1,4 +1,4 @@
-"""Trouble with the API: false answers, on purpose and repeatable; and the limits that are real."""
+"""FaultPlan with the API: false answers, on purpose and repeatable; and the limits that are real."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,10 +9,10 @@ import pytest
 from urllib3 import PoolManager
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from devtools.sandbox.mischief import Answer
+from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.rate_limit import RateLimit
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import MONDAY, Api, Host, StandingClock, at, booking
 
 ME = "GET /v4/user/me"
@@ -41,7 +41,7 @@ def test_requests_are_counted_by_route(meetergo: Sandbox, api: Api, host: Host) 
 
 
 def test_failed_requests_do_nothing_and_have_many_forms(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(fail=1)
+    meetergo.trouble = FaultPlan(fail=1)
     answers = [api("POST /v4/user", NEW_USER | {"email": f"{number}@example.com"}) for number in range(30)]
     assert {answer.status for answer in answers} == {500, 502, 503, 504}
     assert {answer.headers["content-type"].partition(";")[0] for answer in answers} == {"application/json", "text/html"}
@@ -49,20 +49,20 @@ def test_failed_requests_do_nothing_and_have_many_forms(meetergo: Sandbox, api: 
 
 
 def test_a_write_that_is_done_can_be_answered_with_a_failure(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(commit_then_fail=1)
+    meetergo.trouble = FaultPlan(commit_then_fail=1)
     answers = {outcome(api, "POST /v4/user", NEW_USER | {"email": f"{number}@example.com"}) for number in range(10)}
     assert answers == {0, 500}
     assert len(meetergo.users) == 11
 
 
 def test_reads_and_refusals_are_never_ambiguous(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(commit_then_fail=1)
+    meetergo.trouble = FaultPlan(commit_then_fail=1)
     assert outcome(api, ME) == 200
     assert {outcome(api, "POST /v4/user", {"email": f"{number}@example.com"}) for number in range(10)} == {400}
 
 
 def test_a_line_that_hangs_is_cut_without_an_answer(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(time_out=1, hang=0.01)
+    meetergo.trouble = FaultPlan(time_out=1, hang=0.01)
     assert outcome(api, "POST /v4/user", NEW_USER) == 0
     assert len(meetergo.users) == 1
 
@@ -74,7 +74,7 @@ def test_who_does_not_wait_so_long_sees_a_timeout(meetergo: Sandbox) -> None:
 
 
 def test_too_many_requests_say_how_long_to_wait_in_each_form_or_not_at_all(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(rate_limit=1)
+    meetergo.trouble = FaultPlan(rate_limit=1)
     answers = [api(ME) for _ in range(30)]
     expected = {"statusCode": 429, "message": "Too Many Requests", "error": "Too Many Requests"}
     assert all(answer.status == 429 and answer.body == expected for answer in answers)
@@ -86,19 +86,19 @@ def test_too_many_requests_say_how_long_to_wait_in_each_form_or_not_at_all(meete
 
 
 def test_the_form_of_retry_after_can_be_chosen(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(rate_limit=1, retry_after=("none",))
+    meetergo.trouble = FaultPlan(rate_limit=1, retry_after=("none",))
     assert all("retry-after" not in api(ME).headers for _ in range(10))
 
 
 def test_all_credentials_expire_from_a_request_on(meetergo: Sandbox, api: Api) -> None:
-    meetergo.trouble = Trouble(expire_key=3)
+    meetergo.trouble = FaultPlan(expire_key=3)
     assert [outcome(api, ME) for _ in range(4)] == [200, 200, 401, 401]
-    meetergo.trouble = Trouble()
+    meetergo.trouble = FaultPlan()
     assert outcome(api, ME) == 200
 
 
 def test_the_next_calls_of_a_route_can_be_told_what_to_do(meetergo: Sandbox, api: Api) -> None:
-    odd = Answer(200, b"<html>", {"content-type": "text/html"})
+    odd = InjectedAnswer(200, b"<html>", {"content-type": "text/html"})
     meetergo.answer_next(ME, "rate_limit", None, "hang_up", odd)
     assert [outcome(api, ME) for _ in range(2)] == [429, 200]
     assert outcome(api, "GET /webhooks") == 200
@@ -110,7 +110,7 @@ def test_the_next_calls_of_a_route_can_be_told_what_to_do(meetergo: Sandbox, api
 def test_the_same_seed_meets_the_same_trouble_in_any_number_of_threads(
     start: Callable[..., Sandbox], http: PoolManager
 ) -> None:
-    trouble = Trouble(seed=5, fail=0.2, rate_limit=0.2, commit_then_fail=0.2)
+    trouble = FaultPlan(seed=5, fail=0.2, rate_limit=0.2, commit_then_fail=0.2)
     seen = []
     for threads in (1, 4):
         api = Api(start(trouble), http)
@@ -129,7 +129,7 @@ def test_the_same_seed_meets_the_same_trouble_in_any_number_of_threads(
 
 
 def test_another_seed_meets_other_trouble() -> None:
-    acts = [[Trouble(seed=seed, fail=0.5).act("GET", str(number)) for number in range(50)] for seed in (1, 2)]
+    acts = [[FaultPlan(seed=seed, fail=0.5).act("GET", str(number)) for number in range(50)] for seed in (1, 2)]
     assert acts[0] != acts[1]
 
 
@@ -159,7 +159,7 @@ def test_each_key_has_its_own_limit(limited: Api) -> None:
 
 
 def test_a_limited_answer_says_when_the_next_is_let_through(limited: Api, clock: StandingClock) -> None:
-    limited.meetergo.trouble = Trouble(retry_after=("seconds",))
+    limited.meetergo.trouble = FaultPlan(retry_after=("seconds",))
     for _ in range(5):
         limited(ME)
     wait = int(limited(ME).headers["retry-after"])

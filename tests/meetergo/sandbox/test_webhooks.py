@@ -9,7 +9,7 @@ import pytest
 from urllib3 import PoolManager
 
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import Trouble
+from devtools.sandbox.trouble import FaultPlan
 from meetergo import events
 from tests.meetergo.sandbox.conftest import MONDAY, Api, Endpoint, Host, add_host, at, register
 
@@ -107,7 +107,7 @@ def test_the_bodies_are_those_of_the_events_page(meetergo: Sandbox, host: Host, 
 def test_our_own_receiver_reads_what_is_sent(
     start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint, wire: Any
 ) -> None:
-    meetergo = start(Trouble(wire=wire))
+    meetergo = start(FaultPlan(wire=wire))
     register(Api(meetergo, http), endpoint)
     booking_id = story(meetergo, add_host(meetergo))
     assert all(("event" in json.loads(body)) == (wire == "old") for body in endpoint.heard)
