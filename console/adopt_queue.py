@@ -4,8 +4,8 @@ import click
 
 from console.consent import confirm_or_exit
 from console.output import as_json, print_json
-from models.other_queues import adopt, left_behind
 from runtime.queue import JobQueue
+from runtime.redis.other_queues import adopt, left_behind
 from runtime.settings import StoreSettings
 
 

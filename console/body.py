@@ -11,8 +11,8 @@ from console.output import screen
 from console.rows import Json
 from console.wording import printable
 from models.delivery import Delivery
-from models.errors import Transient
 from runtime.encryption import BodyCipher
+from runtime.errors import Transient
 
 FIRST_BYTES, AND_SOME = 200, 2000
 INDENT, WIDEST = "  ", 110

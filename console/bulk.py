@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from console.pace import Throttle
 from models.delivery import Delivery
-from runtime.stop import Stop
+from runtime.stop_signal import Stop
 from worker.repair import ReplayService
 from worker.selection import PAGE, SelectedDelivery, chunks
 

@@ -24,9 +24,10 @@ from devtools.redis_server import NoRedisServer
 from devtools.send.command import send
 from models.migrate import UnusableDatabase, check_encoding
 from models.migrate import migrate as migrate_engine
-from runtime import heartbeat, queue
+from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
+from runtime.redis import heartbeat
 from runtime.settings import DatabaseSettings, StoreSettings
 
 

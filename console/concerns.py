@@ -8,8 +8,8 @@ from console.look import StatusSnapshot
 from console.sentences import MIGRATE, first_line, sentence
 from console.wording import count, duration, printable
 from models.stats import CLOCK_TOLERANCE, Stats, lacks_tables
-from runtime.heartbeat import DEATHS_COUNT_FOR
 from runtime.queue import QUEUES, QueueName
+from runtime.redis.heartbeat import DEATHS_COUNT_FOR
 from worker.scheduler import SCHEDULE
 
 NOUNS: dict[QueueName, tuple[str, str]] = {

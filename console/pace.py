@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from runtime.stop import Stop
+from runtime.stop_signal import Stop
 from worker.selection import CHUNK
 
 EXIT_INTERRUPTED = 130

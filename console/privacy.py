@@ -12,13 +12,13 @@ from console.consent import confirm_or_exit
 from console.output import as_json, print_json
 from console.provider import keeping
 from console.wording import count, printable
-from models import redis_only
 from models.erasure import Erased, Found, find, scrub
 from models.erasure import erase as erase_guest
 from models.person import Details, Person, identities, person_called
-from models.redis_client import connect
 from models.reencryption import reencrypt
 from models.retention import prune as prune_rows
+from runtime.redis import deferred_deliveries
+from runtime.redis.client import connect
 from runtime.settings import EncryptionSettings, RedisUrl, RetentionSettings, StoreSettings
 
 SHOWN = 5
@@ -146,7 +146,7 @@ def _left_in_redis(settings: ErasureSettings) -> list[str]:
         return []
     try:
         with connect(settings.redis_url, settings.prefix, settings.origin) as redis:
-            held = redis_only.read(redis)
+            held = deferred_deliveries.read(redis)
     except RedisError:
         return ["Redis does not answer, so webhooks that wait in it alone were not looked at: run it again"]
     return [f"{count(held.count, 'webhook')} in Redis alone: run it again when they are stored"] if held.count else []

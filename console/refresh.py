@@ -20,9 +20,9 @@ from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import Unreadable
 from models.delivery import Delivery, delivery_id
 from models.drift import drift
-from runtime import heartbeat
 from runtime.database import Database
 from runtime.queue import JobQueue
+from runtime.redis import heartbeat
 from worker.inbox.cancel_check import CancelCheck
 from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.synthetic_delivery import SyntheticDelivery

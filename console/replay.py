@@ -20,7 +20,7 @@ from console.operator import audited, operators_office
 from console.pace import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
 from console.wording import count
 from models.delivery import Delivery
-from runtime import heartbeat
+from runtime.redis import heartbeat
 from worker.outlook import DryRunReport
 from worker.rehearsal import dry_run
 from worker.repair import ReplayService

@@ -8,8 +8,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from console.wording import printable
-from models.redis_client import CannotServe
 from models.stats import lacks_tables
+from runtime.redis.client import CannotServe
 
 MIGRATE = "python -m console migrate"
 WANTS_PASSWORD = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")

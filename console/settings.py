@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from models.redis_client import InstallationRedis, connect
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
+from runtime.redis.client import InstallationRedis, connect
 from runtime.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
 from runtime.signed_address import AddressSigner
 

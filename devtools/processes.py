@@ -15,7 +15,7 @@ from typing import IO
 import urllib3
 from honcho.environ import parse_procfile
 
-from models.parent import dying_with_parent
+from runtime.child_processes import dying_with_parent
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = timedelta(seconds=60)

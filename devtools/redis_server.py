@@ -15,8 +15,8 @@ from urllib.parse import quote
 from redis import Redis
 from redis.exceptions import RedisError
 
-from models.parent import dying_with_parent
-from models.private_files import make_private
+from runtime.child_processes import dying_with_parent
+from runtime.private_files import make_private
 
 PATIENCE = timedelta(seconds=10)
 LONGEST_SOCKET = 100

@@ -21,11 +21,11 @@ from console.sentences import sentence
 from console.settings import ConsoleSettings
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_its_end
 from devtools.redis_server import private_redis_server
-from models.env_file import UnusableFile, read_env_file
-from models.env_file import environment as environment_of
-from models.parent import dying_with_parent
-from models.private_files import make_private
-from models.redis_client import connect
+from runtime.child_processes import dying_with_parent
+from runtime.env_file import UnusableFile, read_env_file
+from runtime.env_file import environment as environment_of
+from runtime.private_files import make_private
+from runtime.redis.client import connect
 from runtime.settings import OWN_REDIS, stop
 
 HOST = "127.0.0.1"

@@ -8,8 +8,8 @@ from redis import Redis
 from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from models.redis_client import key_of
 from runtime.database import Model, insert_into
+from runtime.redis.client import key_of
 
 REMEMBERED = timedelta(days=7)
 

@@ -1,7 +1,7 @@
 """Erasure: takes one guest out of everything that we keep, or says what it did not reach.
 
 A guest is found by what is known and by what was: the address may have changed since under the same guest id. Rows are
-found without a lock, and changed one booking at a time, in the order of locks that `models.contention` names.
+found without a lock, and changed one booking at a time, in the order of locks that `runtime.contention` names.
 """
 
 import time
@@ -19,18 +19,18 @@ from sqlalchemy.sql.elements import ColumnElement
 from meetergo.guests import Identity
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
-from models.contention import in_transaction
 from models.delivery import Delivery
 from models.employee import Employee
-from models.errors import Transient
 from models.facts import ATTENDEE
 from models.intervention import Intervention
 from models.notification import Notification
 from models.person import SHORTEST_ID, Details, Person, body_as_json, guests_in, person_called
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
+from runtime.contention import in_transaction
 from runtime.database import Database, Model
 from runtime.encryption import BodyCipher
+from runtime.errors import Transient
 
 AT_ONCE = 500
 SCRUB_WITHIN = timedelta(seconds=15)

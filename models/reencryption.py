@@ -7,11 +7,11 @@ from functools import partial
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
-from models.contention import in_transaction
 from models.delivery import Delivery
-from models.errors import Transient
+from runtime.contention import in_transaction
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.errors import Transient
 
 AT_ONCE = 500
 

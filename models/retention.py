@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Select, delete, select
 from sqlalchemy.orm import Session
 
-from models.contention import in_transaction
 from models.delivery import Delivery
 from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
+from runtime.contention import in_transaction
 from runtime.database import Database
 
 AT_ONCE = 1000

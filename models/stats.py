@@ -11,17 +11,16 @@ from sqlalchemy import DateTime, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from models import redis_only
-from models.causes import Causes
 from models.delivery import Delivery
+from models.error_groups import Causes
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
-from models.other_queues import left_behind
 from models.reconciliation import Reconciled
-from models.redis_only import RedisOnly
-from runtime import heartbeat
 from runtime.database import Database
 from runtime.queue import QUEUES, JobQueue, QueueName
+from runtime.redis import deferred_deliveries, heartbeat
+from runtime.redis.deferred_deliveries import RedisOnly
+from runtime.redis.other_queues import left_behind
 
 RATE_OVER = timedelta(minutes=5)
 """Rates are means over so long."""
@@ -167,7 +166,7 @@ def _of_redis(bell: JobQueue) -> dict[str, Any]:
     return dict(
         jobs={box: _jobs(bell, box) for box in QUEUES},
         next_runs=heartbeat.next_runs(bell.redis),
-        redis_only=redis_only.read(bell.redis),
+        redis_only=deferred_deliveries.read(bell.redis),
         left_behind=left_behind(bell.redis, bell.queue("inbox").name),
         deaths={box: deaths.get(bell.queue(box).name, 0) for box in QUEUES},
     )

@@ -1,5 +1,5 @@
 """The door: authenticate, store, ring, acknowledge."""
 
-from models.installed import check_python
+from runtime.python_check import check_python
 
 check_python()

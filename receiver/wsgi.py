@@ -2,10 +2,10 @@
 
 import gc
 
-from models.parent import stop_with_parent
 from receiver.app import create_app
 from receiver.scheduling import use_batch_scheduling
 from receiver.settings import ReceiverSettings
+from runtime.child_processes import stop_with_parent
 from runtime.logs import configure
 
 configure()

@@ -10,7 +10,7 @@ from redis import Redis
 from meetergo.api import Credential, Meetergo, RateLimiter, UnusableKey
 from meetergo.api.limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
-from models.redis_client import key_of
+from runtime.redis.client import key_of
 from runtime.settings import Settings, UnusableSetting, one_line, split_url
 
 LIMIT = "api-limit"

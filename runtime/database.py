@@ -40,8 +40,8 @@ from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from models.database_url import driver_options
-from models.private_files import create_private
+from runtime.database_url import driver_options
+from runtime.private_files import create_private
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"

@@ -11,7 +11,7 @@ from hashlib import sha256
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
-from models.errors import Transient
+from runtime.errors import Transient
 
 log = structlog.get_logger()
 

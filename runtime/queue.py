@@ -24,14 +24,15 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
-from models import endpoint, redis_only
+from models import endpoint
 from models.delivery import NewDelivery
-from models.outage import Outage
-from models.own_job import CARRY, EMPTY, TEND, OwnJob
-from models.redis_client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
 from models.retryable import Retryable
 from runtime.cooldown import Cooldown
 from runtime.encryption import EncryptedBody
+from runtime.outage import Outage
+from runtime.redis import deferred_deliveries
+from runtime.redis.allowed_jobs import CARRY, EMPTY, TEND, OwnJob
+from runtime.redis.client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
 from runtime.signed_address import ACCOUNT
 
 QueueName = Literal["inbox", "outbox"]
@@ -150,22 +151,22 @@ class JobQueue:
         with self.redis.pipeline() as pipeline:  # so that nothing is in Redis only and not counted
             args = (*packed, origin_of(self.redis))
             self._enqueue("inbox", CARRY, args, description, CARRY_TIMEOUT, job_id=job_id, pipeline=pipeline)
-            redis_only.add(self.redis, job_id, datetime.fromisoformat(received_at), pipeline)
+            deferred_deliveries.add(self.redis, job_id, datetime.fromisoformat(received_at), pipeline)
             pipeline.execute()
 
     def note_redis_only(self, job_id: str, received_at: datetime) -> None:
         """Counts a body that its job could not store yet. Never raises."""
-        self._quietly("inbox", lambda: redis_only.add(self.redis, job_id, received_at))
+        self._quietly("inbox", lambda: deferred_deliveries.add(self.redis, job_id, received_at))
 
     def note_stored(self, job_id: str) -> None:
         """Counts a body no more that its job has stored. Never raises."""
-        self._quietly("inbox", lambda: redis_only.remove(self.redis, job_id))
+        self._quietly("inbox", lambda: deferred_deliveries.remove(self.redis, job_id))
 
     def drop_gone(self) -> None:
         """Corrects the count of bodies in Redis only, should a job have been deleted by hand. Never raises."""
 
         def drop() -> None:
-            gone = redis_only.drop_gone(self.redis)
+            gone = deferred_deliveries.drop_gone(self.redis)
             if gone:
                 log.warning("redis_only.gone", jobs=gone)
 

@@ -15,13 +15,13 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
-from models import env_file
-from models.database_url import checked
-from models.env_file import UnusableFile
-from models.installation import default_prefix, origin
-from models.private_files import make_private
-from models.redis_client import InstallationRedis, connect
+from runtime import env_file
+from runtime.database_url import checked
 from runtime.encryption import BodyCipher
+from runtime.env_file import UnusableFile
+from runtime.private_files import make_private
+from runtime.redis.client import InstallationRedis, connect
+from runtime.redis.installation import default_prefix, origin
 from runtime.signed_address import ACCOUNT
 
 OUR_FOLDER = Path("data")

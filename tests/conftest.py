@@ -14,11 +14,11 @@ from sqlalchemy import text
 
 from devtools.redis_server import redis_server
 from models.migrate import migrate
-from models.redis_client import DEFAULT_PREFIX
 from models.tables import Booking
 from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
+from runtime.redis.client import DEFAULT_PREFIX
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.

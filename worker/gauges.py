@@ -11,9 +11,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from models.incident import KINDS
-from models.redis_only import RedisOnly
 from models.stats import JobStats, RowStats, Stats, collect_stats
 from runtime.metrics_server import add_build_info
+from runtime.redis.deferred_deliveries import RedisOnly
 from worker.services import Services
 
 PREFIX = "meetergo_inbox"

@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
-from models.errors import Failure, Transient
+from runtime.errors import Failure, Transient
 
 Hook = Callable[[Session, Booking, BookingChange], None]
 

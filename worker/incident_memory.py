@@ -15,8 +15,8 @@ from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from models.incident import NOTIFYING_LEASE, WORTH_NOTIFYING, Incident, IncidentKind
-from models.redis_client import key_of
 from runtime.database import insert_into
+from runtime.redis.client import key_of
 
 LASTS = WORTH_NOTIFYING * 7
 TIMES = ("began_at", "calm_since", "ended_at")

@@ -14,9 +14,9 @@ from rq import Retry, get_current_job
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.delivery import Delivery
-from models.errors import Failure
-from models.redis_client import origin_of
+from runtime.errors import Failure
 from runtime.queue import QUEUES, QueueName, unpack
+from runtime.redis.client import origin_of
 from worker.progress import DrainResult
 from worker.services import services
 

@@ -25,14 +25,14 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from models.errors import first_line
-from models.outage import STILL_EVERY, Outage
-from models.own_job import REFUSAL, OwnJob, RefusedJob
-from models.parent import stop_with_parent
-from models.redis_client import InstallationRedis, prefix_of
+from runtime.child_processes import stop_with_parent
+from runtime.errors import first_line
 from runtime.metrics_server import MetricsServer
+from runtime.outage import STILL_EVERY, Outage
 from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, queue_name
-from runtime.stop import Stop
+from runtime.redis.allowed_jobs import REFUSAL, OwnJob, RefusedJob
+from runtime.redis.client import InstallationRedis, prefix_of
+from runtime.stop_signal import Stop
 from worker import identity, recovery
 from worker.stopping import stopping
 

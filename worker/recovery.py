@@ -10,9 +10,9 @@ from redis.exceptions import RedisError
 from models.claim import Claim, Row
 from models.delivery import Delivery
 from models.incident import Incident
-from runtime import heartbeat
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
+from runtime.redis import heartbeat
 from worker.settings import WorkerSettings
 
 LEFT_OVER_AFTER = timedelta(seconds=30)

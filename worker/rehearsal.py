@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from models.booking import BookingChange
-from models.contention import retried
 from models.delivery import Delivery
 from models.notification import Notification
+from runtime.contention import retried
 from worker.inbox.handlers import HANDLERS
 from worker.inbox.processor import LONGEST_BATCH
 from worker.outlook import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import Booking
-from models.contention import in_transaction
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
+from runtime.contention import in_transaction
 from runtime.queue import QueueName
 from worker.selection import SelectedDelivery
 from worker.services import Services
@@ -175,7 +175,7 @@ class ReplayService:
 
 
 def _lock(session: Session, *those: ColumnElement[bool]) -> list[Notification]:
-    """Locks notifications, and before them their bookings, which a copy refers to: see `models.contention`."""
+    """Locks notifications, and before them their bookings, which a copy refers to: see `runtime.contention`."""
     wanted: dict[int, str] = {}
     for condition in those:
         its = select(Notification.id, Notification.booking_id).where(condition)

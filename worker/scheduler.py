@@ -11,10 +11,11 @@ from threading import Thread
 import structlog
 
 from models.retention import prune
-from runtime import heartbeat, logs
+from runtime import logs
 from runtime.database import Database
 from runtime.metrics_server import port_of
-from runtime.stop import Stop
+from runtime.redis import heartbeat
+from runtime.stop_signal import Stop
 from worker.maintenance.alerts import alerts
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep

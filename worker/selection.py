@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, Event
 from models.delivery import Delivery
-from models.errors import Failure
 from models.retryable import Status
+from runtime.errors import Failure
 from worker.inbox.processor import InboxProcessor
 
 PAGE = 500

@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from console.pace import Throttle
 from devtools.send.client import SendResponse
-from runtime.stop import Stop
+from runtime.stop_signal import Stop
 
 PERCENTILES = (50, 95, 99)
 

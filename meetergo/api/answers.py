@@ -11,7 +11,7 @@ from typing import Any
 from meetergo.api import errors
 from meetergo.api.call import Request
 from meetergo.api.discretion import redact
-from meetergo.retry_after import wait
+from runtime.retry_after import wait
 
 Json = Any
 """A value that JSON can hold."""

@@ -4,7 +4,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
-from models.errors import Permanent
+from runtime.errors import Permanent
 
 ROOMS = {"sample-type": "Room 1"}
 

@@ -8,8 +8,8 @@ from sqlalchemy import update
 from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery, delivery_id
-from models.errors import Permanent
 from models.intervention import Intervention
+from runtime.errors import Permanent
 from tests.console.keyboard import ask, ask_json
 from tests.worker.desk import AT, START, Desk, soon
 

@@ -23,9 +23,9 @@ from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import Notification
+from runtime.errors import Permanent
 from runtime.queue import JobQueue, connect
 from tests.snapshot import everything, rows_of
 from tests.worker.desk import AT, START, Desk, later, soon

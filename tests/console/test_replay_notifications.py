@@ -9,9 +9,9 @@ from redis import Redis
 
 from console.replay_notifications import replay_notifications
 from devtools.send import samples
-from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
+from runtime.errors import Permanent
 from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels import Message

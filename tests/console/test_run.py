@@ -20,8 +20,8 @@ from redis.exceptions import ConnectionError as NobodyThere
 from devtools.processes import environment, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
 from devtools.send.client import Sender
-from models.private_files import make_private
-from models.redis_client import connect
+from runtime.private_files import make_private
+from runtime.redis.client import connect
 from tests.console.terminal import terminal
 from tests.scrape import until
 

@@ -22,10 +22,10 @@ from models.delivery import Delivery, NewDelivery
 from models.incident import Incident
 from models.migrate import migrate
 from models.reconciliation import Reconciliation
-from runtime import heartbeat
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, JobQueue, connect
+from runtime.redis import heartbeat
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.stores import read_only

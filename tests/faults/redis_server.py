@@ -11,10 +11,10 @@ from redis import Redis
 from rq import Queue, Worker
 
 from devtools import redis_server
-from models.installation import default_prefix
-from models.redis_client import DEFAULT_PREFIX
 from runtime import queue
 from runtime.queue import JobQueue
+from runtime.redis.client import DEFAULT_PREFIX
+from runtime.redis.installation import default_prefix
 from tests.redis_pair import SERVICE, redis_pair, sentinel
 from tests.tcp_proxy import proxy
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from string import Template
 
 from models.notification import SEND_LEASE
-from models.redis_client import REDIS_TIMEOUT_SECONDS
 from models.retryable import FIRST_BACKOFF, OWN_JOB_GRACE
 from receiver.__main__ import CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT
 from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
 from runtime.queue import CARRY_TIMEOUT, JOB_TIMEOUT, RETRY_IF_ABANDONED
+from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
 from tests.faults.verdict import Verdict
 from worker.maintenance.sweeper import OVERDUE_AFTER

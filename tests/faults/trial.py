@@ -15,9 +15,9 @@ from devtools.redis_server import free_port
 from devtools.send import samples
 from models.migrate import migrate
 from models.platform_user import PlatformUser
-from models.redis_client import DEFAULT_PREFIX
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.redis.client import DEFAULT_PREFIX
 from runtime.signed_address import AddressSigner
 from tests.faults import house, redis_server, sinks, verdict
 from tests.faults.catalogue import Fault

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devtools.run import invent_keys
-from models.env_file import UnusableFile, environment, read_env_file
+from runtime.env_file import UnusableFile, environment, read_env_file
 
 ROOT = Path(__file__).parent.parent.parent
 HASHES = "log:#one,mailto:a@b.example"
@@ -42,7 +42,7 @@ def test_a_value_is_the_same_under_honcho_and_without_it(kind: str, tmp_path: Pa
     write(tmp_path, text)
     (tmp_path / "Procfile").write_text(f"it: {sys.executable} {tmp_path / 'it.py'}\n")
     (tmp_path / "it.py").write_text(
-        "import json\nfrom pathlib import Path\nfrom models.env_file import environment\n"
+        "import json\nfrom pathlib import Path\nfrom runtime.env_file import environment\n"
         "print(json.dumps(environment(Path('.env')).get('NOTIFY_DEFAULT')))\n"
     )
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}

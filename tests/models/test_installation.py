@@ -12,12 +12,12 @@ from rq.serializers import JSONSerializer
 
 from models import endpoint
 from models.delivery import NewDelivery
-from models.installation import default_prefix, origin
-from models.other_queues import Adopted, adopt, left_behind
-from runtime import heartbeat
 from runtime.encryption import BodyCipher
-from runtime.failed_jobs import FailedJobs
 from runtime.queue import CARRY, QUEUES, JobQueue, connect
+from runtime.redis import heartbeat
+from runtime.redis.failed_jobs import FailedJobs
+from runtime.redis.installation import default_prefix, origin
+from runtime.redis.other_queues import Adopted, adopt, left_behind
 from runtime.settings import StoreSettings
 from worker.reconcile.lock import exclusive
 

@@ -9,9 +9,9 @@ from threading import Timer
 import pytest
 
 from models.delivery import NewDelivery
-from models.redis_client import CannotServe, connect
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
+from runtime.redis.client import CannotServe, connect
 from runtime.settings import StoreSettings
 from tests.redis_pair import SERVICE, RedisPair, redis_pair, sentinel, until
 from tests.tcp_proxy import proxy

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.stop import Stop
+from runtime.stop_signal import Stop
 
 PATIENCE_SECONDS = 20
 TIMES = 1_000

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 
 from models.stats import RowStats, collect_stats
-from runtime import heartbeat, queue
+from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
+from runtime.redis import heartbeat
 from tests.worker.desk import Desk
 
 NOW = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)

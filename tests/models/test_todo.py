@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.delivery import Delivery
-from models.errors import Permanent, Transient, describe
 from models.retryable import FIRST_BACKOFF, LONGEST_BACKOFF, LONGEST_WAIT, MAX_ATTEMPTS, backoff
+from runtime.errors import Permanent, Transient, describe
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
 

@@ -3,8 +3,8 @@
 import pytest
 from cryptography.fernet import Fernet
 
-from models.errors import Transient
 from runtime.encryption import BodyCipher, EncryptedBody, name_of
+from runtime.errors import Transient
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 BODY = b'{"secret": "s3cr3t"}'

@@ -10,11 +10,11 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
-from models.redis_client import DEFAULT_PREFIX
 from models.tables import Delivery
 from receiver.app import create_app
 from receiver.settings import ReceiverSettings
 from runtime.database import Database
+from runtime.redis.client import DEFAULT_PREFIX
 from runtime.signed_address import AddressSigner
 from tests.redis_content import everything_in
 

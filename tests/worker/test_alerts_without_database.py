@@ -9,13 +9,13 @@ from redis import Redis
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
-from models import redis_only
 from models.delivery import Delivery, NewDelivery
 from models.incident import CALM_AFTER_EVENT, RESOLVE_AFTER, Incident
-from models.redis_only import RedisOnly
 from models.stats import collect_stats
 from runtime import queue
 from runtime.queue import QUEUES, JobQueue
+from runtime.redis import deferred_deliveries
+from runtime.redis.deferred_deliveries import RedisOnly
 from tests.stores import gone, read_only
 from tests.worker.desk import Desk
 from tests.worker.operators import Operators, operators
@@ -203,15 +203,15 @@ def test_a_count_that_was_left_behind_is_corrected(desk: Desk, redis: Redis) -> 
 def test_a_stored_body_counts_no_more(desk: Desk, redis: Redis) -> None:
     carry_one(desk, b"{}")
     carry_one(desk, b"[]")
-    assert redis_only.read(redis) == RedisOnly(2, NOW)
+    assert deferred_deliveries.read(redis) == RedisOnly(2, NOW)
     SimpleWorker([JobQueue(redis).queue("inbox")], connection=redis, serializer=JSONSerializer).work(burst=True)
-    assert redis_only.read(redis) == RedisOnly()
+    assert deferred_deliveries.read(redis) == RedisOnly()
     assert len(desk.all(Delivery)) == 2
 
 
 def test_a_body_that_an_earlier_version_carries_is_counted_when_it_cannot_be_stored(desk: Desk, redis: Redis) -> None:
     carry_one(desk, b"{}")
-    redis_only.remove(redis, JobQueue(redis).queue("inbox").jobs[0].id)
+    deferred_deliveries.remove(redis, JobQueue(redis).queue("inbox").jobs[0].id)
     with read_only(desk.office.database):
         SimpleWorker([JobQueue(redis).queue("inbox")], connection=redis, serializer=JSONSerializer).work(burst=True)
-    assert redis_only.read(redis) == RedisOnly(1, NOW)
+    assert deferred_deliveries.read(redis) == RedisOnly(1, NOW)

@@ -21,8 +21,9 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.incident import Incident
 from models.retryable import ENDED_ITS_WORKER
-from runtime import heartbeat, queue
+from runtime import queue
 from runtime.queue import JobQueue
+from runtime.redis import heartbeat
 from runtime.version import VERSION
 from tests.environs import environments
 from tests.scrape import free_ports, read, read_until

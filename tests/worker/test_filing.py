@@ -17,13 +17,13 @@ from sqlalchemy import delete, update
 
 from devtools.send import samples
 from models.delivery import Delivery
-from models.errors import Permanent, Transient
 from models.intervention import BY_RQ, Intervention
 from models.notification import Notification
 from models.retention import prune
 from models.search import RowSearch
 from models.stats import ROWS
 from runtime import queue
+from runtime.errors import Permanent, Transient
 from runtime.queue import QUEUES, JobQueue, QueueName
 from tests.redis_content import everything_in
 from tests.snapshot import content_of

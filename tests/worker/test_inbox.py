@@ -15,12 +15,12 @@ from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.claim import Claim
 from models.delivery import Delivery, NewDelivery
-from models.errors import Permanent
 from models.incident import Incident
 from models.migrate import migrate
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
+from runtime.errors import Permanent
 from tests.another_database import another_database
 from tests.worker.desk import AT, START, Desk, later
 from worker.inbox.context import HandlerContext

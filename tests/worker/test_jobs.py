@@ -16,11 +16,11 @@ from sqlalchemy.orm import Session
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, NewDelivery
-from models.own_job import REFUSAL
-from models.redis_client import origin_of
 from models.retryable import OWN_JOB_GRACE
 from runtime.encryption import BodyCipher
 from runtime.queue import QueueName, pack
+from runtime.redis.allowed_jobs import REFUSAL
+from runtime.redis.client import origin_of
 from tests.redis_content import everything_in
 from tests.worker.desk import AT, START, Desk
 from worker import jobs

@@ -17,8 +17,8 @@ from devtools import redis_server
 from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking
-from models.redis_client import connect
 from runtime.queue import JobQueue
+from runtime.redis.client import connect
 from tests.worker.desk import AT, START, Desk
 from tests.worker.test_crew import until
 

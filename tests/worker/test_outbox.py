@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from devtools.send import samples
-from models.errors import Permanent, Transient
 from models.notification import SEND_LEASE, Notification
 from runtime.database import Database
+from runtime.errors import Permanent, Transient
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels import Message
 from worker.channels.log import LogChannel

@@ -9,9 +9,9 @@ from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.trouble import FaultPlan
 from models.booking import Booking
 from models.delivery import Delivery
-from models.errors import Permanent
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
+from runtime.errors import Permanent
 from tests.worker.provider import GUEST, LISTS, ME, ONE, Provider, free_start, webhook
 from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY
 

@@ -8,10 +8,10 @@ from rq import SimpleWorker
 from rq.job import Job
 
 from models.notification import SEND_LEASE
-from models.redis_client import REDIS_TIMEOUT_SECONDS
 from models.retryable import OWN_JOB_GRACE
 from runtime import queue
 from runtime.queue import CARRY, CARRY_TIMEOUT, JOB_TIMEOUT, RETRY_IF_ABANDONED, JobQueue, connect
+from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.worker.desk import Desk
 from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.jobs import LONGEST_SHIFT

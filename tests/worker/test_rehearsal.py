@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.errors import Permanent
 from models.notification import Notification
 from models.search import RowSearch
 from runtime.database import Model
+from runtime.errors import Permanent
 from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
 from tests.worker.test_convergence import BOOKINGS, KINDS, MINUTES, body

@@ -10,10 +10,10 @@ import pytest
 from devtools.demo.webhook_sink import platform
 from devtools.send import samples
 from models.delivery import Delivery
-from models.errors import Permanent
 from models.intervention import Intervention
 from models.notification import Notification
 from models.search import RowSearch
+from runtime.errors import Permanent
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels.log import LogChannel
 from worker.repair import NotDead, ReplayResult, ReplayService

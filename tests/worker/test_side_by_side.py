@@ -14,16 +14,16 @@ from sqlalchemy.exc import DBAPIError
 
 from devtools.send import samples
 from models.booking import Booking, BookingChange
-from models.contention import in_transaction, retried
 from models.delivery import Delivery
 from models.erasure import erase
-from models.errors import Transient
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
+from runtime.contention import in_transaction, retried
 from runtime.database import Database
 from runtime.encryption import BodyCipher, name_of
+from runtime.errors import Transient
 from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
 from worker.maintenance.sweeper import link_new_users

@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from devtools.send import samples
 from models.claim import Claim
-from models.errors import Permanent, Transient
 from models.notification import Notification
+from runtime.errors import Permanent, Transient
 from tests.worker.desk import AT, START, Desk
 from worker import stopping as stopping_module
 from worker.channels import Message, Refused, Unresponsive

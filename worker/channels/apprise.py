@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.errors import Transient
+from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
 from worker.channels.message_text import MessageText
 from worker.channels.sanitize import one_line, unmarked, web_link

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from models.booking import NotificationKind
-from models.errors import Transient
+from runtime.errors import Transient
 
 
 @dataclass(frozen=True)

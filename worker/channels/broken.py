@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from urllib3.exceptions import HTTPError
 from urllib3.util import parse_url
 
-from models.errors import Permanent
+from runtime.errors import Permanent
 from worker.channels.base import Message
 from worker.channels.mail_headers import mailbox
 

@@ -7,7 +7,7 @@ from email.utils import getaddresses
 from typing import Any
 from urllib.parse import unquote
 
-from models.errors import Permanent
+from runtime.errors import Permanent
 from worker.channels.base import Message
 from worker.channels.calendar_invite import CalendarInvite
 from worker.channels.mail_headers import address_header, mailbox, plain_header, text_header

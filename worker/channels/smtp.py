@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from models.errors import Failure, Permanent, Transient
+from runtime.errors import Failure, Permanent, Transient
 from worker.channels.base import Unresponsive
 from worker.deadline import Deadline
 

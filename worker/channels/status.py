@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from meetergo.retry_after import wait
-from models.errors import Permanent, Transient
+from runtime.errors import Permanent, Transient
+from runtime.retry_after import wait
 
 WORTH_ANOTHER_TRY = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: the client errors that pass."""

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as Silence
 from urllib3.util import Url, parse_url
 
-from models.errors import Transient
+from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
 from worker.channels.proxy import pool_for
 from worker.channels.status import classify_status

@@ -15,9 +15,9 @@ from meetergo.api.errors import BadResponse as UnreadableAnswer
 from meetergo.api.results import Appointment
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.delivery import Source
-from models.errors import Failure, Permanent, Transient
 from runtime.api_settings import ApiSettings
 from runtime.cooldown import Cooldown
+from runtime.errors import Failure, Permanent, Transient
 from worker.reconcile.provider_appointments import HostAppointments, admin_id
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import Mode

@@ -8,8 +8,8 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from models.errors import describe
 from models.notification import Notification
+from runtime.errors import describe
 from worker.hook import Hook
 from worker.inbox.context import Change, HostLinked
 from worker.outbox.planner import NotificationPlanner

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
-from models.errors import describe
 from models.owners import HostResolver
 from models.platform_user import PlatformUser
+from runtime.errors import describe
 
 LINKED_AT_ONCE = 500
 

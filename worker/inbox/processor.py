@@ -18,11 +18,11 @@ from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
 from models.delivery import Delivery, Due, Taken
-from models.errors import Failure, Permanent, Transient, describe
 from models.incident import Incident
 from models.intervention import BY_RQ, Intervention
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.errors import Failure, Permanent, Transient, describe
 from runtime.queue import JobQueue
 from worker.identity import own_name
 from worker.inbox.batch import process_batch

@@ -12,13 +12,13 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
-from models.causes import Causes
 from models.delivery import Delivery
-from models.errors import Failure, describe
+from models.error_groups import Causes
 from models.incident import EVENTS, NOTIFYING_LEASE, Incident, IncidentKind, IncidentState
 from models.notification import Notification
 from models.stats import RowStats, Stats, collect_stats
 from runtime.database import Database
+from runtime.errors import Failure, describe
 from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
 from worker.incident_memory import IncidentMemory, alone

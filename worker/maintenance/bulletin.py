@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.causes import Causes
+from models.error_groups import Causes
 from models.incident import Incident, IncidentKind
 from models.stats import RowStats, Stats
 from runtime.queue import QUEUES, QueueName

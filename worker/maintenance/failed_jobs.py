@@ -12,8 +12,8 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.stats import ROWS
 from runtime.database import Database
-from runtime.failed_jobs import FailedJobs
 from runtime.queue import QueueName
+from runtime.redis.failed_jobs import FailedJobs
 from worker.services import Services
 
 PAGE = 1000

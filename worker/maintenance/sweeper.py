@@ -8,13 +8,13 @@ from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
-from models.contention import in_transaction
 from models.delivery import Delivery
 from models.employee import Employee
-from models.errors import describe
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Retryable
+from runtime.contention import in_transaction
+from runtime.errors import describe
 from runtime.queue import QueueName
 from worker.inbox.context import HandlerContext
 from worker.recovery import recover_left_over

@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange, NotificationKind
-from models.errors import Permanent
 from models.notification import Notification
 from models.owners import HostResolver
 from models.platform_user import PlatformUser
+from runtime.errors import Permanent
 from worker.channels import Channel, InvalidChannel, Message, UnusableChannel, open_channel
 from worker.inbox.context import HostLinked
 from worker.settings import WorkerSettings

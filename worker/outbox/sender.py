@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.claim import Claim
-from models.errors import Permanent, describe
 from models.intervention import BY_RQ, Intervention
 from models.notification import IS_OVER, IS_SUPERSEDED, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
+from runtime.errors import Permanent, describe
 from runtime.queue import JobQueue
 from worker.channels import Channel, Refused, Unresponsive
 from worker.channels.log import LogChannel

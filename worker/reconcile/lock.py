@@ -9,7 +9,7 @@ from redis import Redis
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
-from models.redis_client import key_of
+from runtime.redis.client import key_of
 
 LASTS = timedelta(seconds=30)
 RENEWED_EVERY = timedelta(seconds=10)

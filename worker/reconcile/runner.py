@@ -13,7 +13,7 @@ from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
-from runtime.stop import Stop
+from runtime.stop_signal import Stop
 from worker.reconcile.host_comparison import HostComparison, Interrupted
 from worker.reconcile.hosts import ComparedHost, and_acting, mapped_hosts, unmapped
 from worker.reconcile.local_bookings import LocalBookings

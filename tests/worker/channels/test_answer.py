@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from models.errors import Permanent, Transient
+from runtime.errors import Permanent, Transient
 from worker.channels.status import Refused, classify_status
 
 NOW = datetime(2026, 1, 10, 8, tzinfo=UTC)

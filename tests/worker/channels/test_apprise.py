@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from models.errors import Transient
 from runtime import logs
+from runtime.errors import Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.apprise import AppriseChannel
 

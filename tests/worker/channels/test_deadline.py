@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 from urllib3.util import parse_url
 
-from models.errors import Transient
+from runtime.errors import Transient
 from tests.worker.channels.dripping import dripping
 from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Unresponsive

@@ -5,7 +5,7 @@ from email.headerregistry import Address
 import pytest
 from pydantic import ValidationError
 
-from models.errors import Permanent, Transient
+from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.mail import MailChannel
 from worker.channels.smtp import MailServer, trust

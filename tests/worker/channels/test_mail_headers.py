@@ -8,7 +8,7 @@ from email.utils import getaddresses
 
 import pytest
 
-from models.errors import Permanent
+from runtime.errors import Permanent
 from worker.channels import open_channel
 from worker.channels.mail_headers import address_header, mailbox, text_header
 

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 from urllib3.util import parse_url
 
-from models.errors import Permanent, Transient
+from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.webhook import WebhookChannel
 

@@ -12,7 +12,7 @@ from redis import Redis
 from redis.client import Pipeline
 from rq.job import Job
 
-from models.redis_client import key_of
+from runtime.redis.client import key_of
 
 CHECKED_AT_ONCE = 500
 """Entries whose job is looked for in one call of `drop_gone`."""

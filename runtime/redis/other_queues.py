@@ -8,9 +8,9 @@ from redis import Redis
 from rq import Queue, Worker
 from rq.job import Job
 
-from models.own_job import CARRY, OwnJob
-from models.redis_client import origin_of
 from runtime.queue import JobQueue, open_queue
+from runtime.redis.allowed_jobs import CARRY, OwnJob
+from runtime.redis.client import origin_of
 
 NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
 """Before there were prefixes, the queue was called `inbox`."""

@@ -7,7 +7,7 @@ from typing import Any
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
-from models.errors import Failure
+from runtime.errors import Failure
 
 EMPTY, TEND, CARRY = "worker.jobs.empty", "worker.jobs.tend", "worker.jobs.carry"
 ARGUMENTS: dict[str, range] = {EMPTY: range(1, 2), TEND: range(2, 3), CARRY: range(5, 7)}

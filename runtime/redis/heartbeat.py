@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from rq import Queue, Worker
 from rq.worker import BaseWorker, WorkerStatus
 
-from models.redis_client import key_of
+from runtime.redis.client import key_of
 
 RAN = "ran"
 DEATHS_COUNT_FOR = timedelta(minutes=10)
