@@ -6,11 +6,11 @@ from typing import Any
 import click
 
 from console import output
-from console.directory import full_name
 from console.provider import calling
 from console.settings import ProviderSettings
 from console.wording import printable
 from meetergo.api import Credential
+from operations.users.directory import full_name
 
 
 @click.command()

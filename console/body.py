@@ -6,11 +6,11 @@ from typing import Any
 from rich.text import Text
 
 from console.compact import compact
-from console.masking import masked, masked_text
 from console.output import screen
-from console.rows import Json
 from console.wording import printable
 from models.delivery import Delivery
+from operations.redact import masked, masked_text
+from operations.serialize import Json
 from runtime.encryption import BodyCipher
 from runtime.errors import Transient
 

@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 
 import click
 
-from console import hosts, output
+from console import output
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
 from meetergo.api import Booked, Guest, Meetergo, Waiting
 from meetergo.api.errors import ApiError, OutcomeUnknown
+from operations import hosts
 
 WAITS_FOR = {
     "double_opt_in": "the guest's yes, for which meetergo asks by mail",

@@ -7,7 +7,7 @@ import click
 from rich.text import Text
 from sqlalchemy import and_, or_, select
 
-from console import changes, ids, output, recent, rows
+from console import changes, output, recent
 from console.filters import Moment
 from console.output import Column, as_json
 from console.page import next_page, page, paging
@@ -19,6 +19,7 @@ from models import render_timeline
 from models.booking import Booking
 from models.booking_search import BookingSearch
 from models.platform_user import PlatformUser
+from operations import lookup, serialize
 
 COLUMNS = [
     Column("booking"),
@@ -48,13 +49,13 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
     with reading() as session:
         query = BookingSearch(**chosen).bookings()
         if before:
-            query = query.where(_comes_after(ids.find_booking(session, before)))
+            query = query.where(_comes_after(lookup.find_booking(session, before)))
         found, left = page(session, query, limit)
         owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
         hosts = {host.id: host for host in session.scalars(owners)}
     if as_json:
         last = found[-1].id if left else None
-        output.print_json({"bookings": [rows.of_booking(row) for row in found], "next": last})
+        output.print_json({"bookings": [serialize.of_booking(row) for row in found], "next": last})
         return
     if not found:
         click.echo("No booking is like that.")
@@ -71,13 +72,13 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 def show(booking_id: str, as_json: bool) -> None:
     """One booking: how it is, whose it is, and all that happened to it, in order. ID may be its beginning."""
     with reading() as session:
-        known = ids.known_booking_id(session, booking_id)
+        known = lookup.known_booking_id(session, booking_id)
         booking = session.get(Booking, known)
         host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
         happened = render_timeline.of_booking(session, known)
     if as_json:
-        about = {"booking": rows.of_booking(booking) if booking else None, "host": rows.of_host(host)}
-        output.print_json({**about, "render_timeline": [rows.of_happening(happening) for happening in happened]})
+        about = {"booking": serialize.of_booking(booking) if booking else None, "host": serialize.of_host(host)}
+        output.print_json({**about, "render_timeline": [serialize.of_happening(happening) for happening in happened]})
         return
     output.show(
         Text(f"booking {printable(known)}", style="bold"),
@@ -114,7 +115,7 @@ def _line(row: Booking, host: PlatformUser | None, now: datetime) -> list[str | 
 
 def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[str, str | Text | None]:
     times = f"{moment(booking.starts_at)} to {moment(booking.ends_at)} UTC ({age(booking.starts_at, now)})"
-    others = [(name, content) for name, content in rows.of_booking(booking).items() if name not in SHOWN_ABOVE]
+    others = [(name, content) for name, content in serialize.of_booking(booking).items() if name not in SHOWN_ABOVE]
     return {
         "status": output.status(booking.status),
         "when": times if booking.starts_at else "nobody said when",

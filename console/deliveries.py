@@ -8,7 +8,7 @@ from rich.text import Text
 from sqlalchemy import and_, or_
 from sqlalchemy.orm import defer
 
-from console import dossier, ids, output, recent, rows
+from console import output, recent
 from console.errors import errors
 from console.filters import filters, search_for
 from console.ignore import ignore
@@ -17,6 +17,7 @@ from console.page import next_page, page, paging
 from console.stores import reading
 from console.wording import CONSOLE, age, moment, printable, short
 from models.delivery import Delivery
+from operations import delivery_detail, lookup, serialize
 from runtime.settings import EncryptedStoreSettings
 
 COLUMNS = [
@@ -39,20 +40,20 @@ COLUMNS = [
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """What came, newest first."""
     with reading() as session:
-        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
         query = search_for(**chosen).deliveries().options(defer(Delivery.body))
         if before:
-            query = query.where(_came_before(ids.find_delivery(session, before)))
+            query = query.where(_came_before(lookup.find_delivery(session, before)))
         found, left = page(session, query, limit)
     if as_json:
         last = found[-1].id if left else None
-        output.print_json({"deliveries": [rows.of_delivery(row) for row in found], "next": last})
+        output.print_json({"deliveries": [serialize.of_delivery(row) for row in found], "next": last})
         return
     if not found:
         click.echo("No delivery is like that.")
         return
     now = datetime.now(UTC)
-    output.show(output.listing(COLUMNS, [_line(rows.of_delivery(row), now) for row in found]))
+    output.show(output.listing(COLUMNS, [_line(serialize.of_delivery(row), now) for row in found]))
     failed = next((row for row in found if row.last_error), None)
     if failed or left:
         click.echo()
@@ -70,11 +71,11 @@ def show(delivery_id: str, as_json: bool) -> None:
     """One delivery: its body without secrets, every failed try, what it changed. ID may be its beginning."""
     vault = EncryptedStoreSettings.load().vault()
     with reading() as session:
-        found = dossier.gather(session, ids.find_delivery(session, delivery_id), vault)
+        found = delivery_detail.gather(session, lookup.find_delivery(session, delivery_id), vault)
     if as_json:
         output.print_json(found)
     else:
-        output.show(*dossier.sheet(found, datetime.now(UTC)))
+        output.show(*delivery_detail.sheet(found, datetime.now(UTC)))
 
 
 deliveries = click.Group(
@@ -87,7 +88,7 @@ def _came_before(row: Delivery) -> Any:
     return or_(Delivery.received_at < row.received_at, earlier)
 
 
-def _line(row: rows.Json, now: datetime) -> list[str | Text]:
+def _line(row: serialize.Json, now: datetime) -> list[str | Text]:
     return [
         short(row["id"]),
         moment(row["received_at"]),

@@ -9,15 +9,16 @@ import click
 from rich.text import Text
 from sqlalchemy import Row, Select, func
 
-from console import ids, output
+from console import output
 from console.filters import filters, search_for
-from console.masking import masked_text
 from console.output import Column, as_json
-from console.rows import Json
 from console.stores import reading
 from console.wording import CONSOLE, age, printable, short
 from models.delivery import Delivery
 from models.notification import Notification
+from operations import lookup
+from operations.redact import masked_text
+from operations.serialize import Json
 
 MOST = 20
 
@@ -28,7 +29,7 @@ MOST = 20
 def errors(as_json: bool, **chosen: Any) -> None:
     """Which errors the dead and the failing have, and how often, the most frequent first."""
     with reading() as session:
-        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
         rows = session.execute(_counted(search_for(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
     names = ("deliveries", "first_received_at", "last_received_at")
     _show(rows, names, as_json, "No delivery has an error.", "came", "replay --dead --dry-run")
@@ -40,7 +41,7 @@ def errors(as_json: bool, **chosen: Any) -> None:
 def notification_errors(as_json: bool, **chosen: Any) -> None:
     """Which errors the dead and the failing have, and how often, the most frequent first."""
     with reading() as session:
-        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
         query = _counted(search_for(**chosen).notifications(), Notification, Notification.created_at)
         rows = session.execute(query.where(Notification.status != "done")).all()
     names = ("notifications", "first_created_at", "last_created_at")

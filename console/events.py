@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console import output, rows
+from console import output
 from console.filters import Moment
 from console.output import as_json
 from console.pace import stop_on_interrupt
@@ -15,6 +15,7 @@ from console.tail import Tail
 from console.timeline import line
 from models.happening import TimelineEntry
 from models.stats import lacks_tables
+from operations import serialize
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
 
@@ -33,7 +34,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
 
     def tell(happening: TimelineEntry) -> None:
         if as_json:
-            output.print_json(rows.of_happening(happening), one_line=True)
+            output.print_json(serialize.of_happening(happening), one_line=True)
         else:
             output.show(line(happening))
 

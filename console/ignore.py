@@ -7,7 +7,6 @@ from typing import Any
 import click
 from sqlalchemy.orm import Session
 
-from console import ids as known_ids
 from console.consent import confirm_or_exit
 from console.filters import filters, search_for
 from console.operator import BY, operators_office
@@ -17,8 +16,9 @@ from console.wording import count
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
-from worker.repair import NotDead, ReplayResult, ReplayService
-from worker.selection import CHUNK
+from operations import lookup as known_ids
+from operations.replay.selection import CHUNK
+from operations.replay.service import NotDead, ReplayResult, ReplayService
 
 REASON = click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
 DEAD = click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")

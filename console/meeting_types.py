@@ -4,13 +4,14 @@ from typing import Any
 
 import click
 
-from console import hosts, output
+from console import output
 from console.output import Column
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
 from console.wording import printable
 from meetergo.api.meeting_types import Changes
 from meetergo.api.results import MeetingType
+from operations import hosts
 
 COLUMNS = [Column("meeting type"), Column("name", folds=True), Column("minutes"), Column("channel"), Column("slug")]
 

@@ -8,11 +8,10 @@ import click
 from rich.console import RenderableType
 from rich.text import Text
 
-from console import body, dossier, ids, output, recent, rows
+from console import body, output, recent
 from console.errors import notification_errors
 from console.filters import filters, search_for
 from console.ignore import ignore_notifications
-from console.masking import masked
 from console.output import Column, as_json
 from console.page import next_page, page, paging
 from console.replay_notifications import replay_notifications
@@ -21,6 +20,8 @@ from console.wording import CONSOLE, age, moment, printable, short
 from models.attempt import FailedAttempt
 from models.intervention import Intervention
 from models.notification import Notification
+from operations import delivery_detail, lookup, serialize
+from operations.redact import masked
 
 COLUMNS = [
     Column("id", counts=True),
@@ -44,20 +45,20 @@ COLUMNS = [
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """News, newest first."""
     with reading() as session:
-        chosen["booking_id"] = ids.booking_id(session, chosen["booking_id"])
+        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
         query = search_for(**chosen).notifications()
         if before:
-            query = query.where(Notification.id < ids.find_notification(session, before).id)
+            query = query.where(Notification.id < lookup.find_notification(session, before).id)
         found, left = page(session, query, limit)
     if as_json:
         last = found[-1].id if left else None
-        output.print_json({"notifications": [rows.of_notification(row) for row in found], "next": last})
+        output.print_json({"notifications": [serialize.of_notification(row) for row in found], "next": last})
         return
     if not found:
         click.echo("No notification is like that.")
         return
     now = datetime.now(UTC)
-    output.show(output.listing(COLUMNS, [_line(rows.of_notification(row), now) for row in found]))
+    output.show(output.listing(COLUMNS, [_line(serialize.of_notification(row), now) for row in found]))
     if any(row.last_error and row.status != "done" for row in found):
         click.echo(f"\nHow often which error: {CONSOLE} notifications errors")
     if left:
@@ -70,9 +71,13 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 def show(notification_id: str, as_json: bool) -> None:
     """One notification: what it tells whom, and every failed try. ID is its number, or msg_..."""
     with reading() as session:
-        row = ids.find_notification(session, notification_id)
+        row = lookup.find_notification(session, notification_id)
         tried, done = FailedAttempt.notification_id == row.id, Intervention.notification_id == row.id
-        found = {**rows.of_notification(row), **dossier.efforts(session, tried, done), "payload": masked(row.payload)}
+        found = {
+            **serialize.of_notification(row),
+            **delivery_detail.efforts(session, tried, done),
+            "payload": masked(row.payload),
+        }
     if as_json:
         output.print_json(found)
     else:
@@ -86,7 +91,7 @@ notifications = click.Group(
 )
 
 
-def _line(row: rows.Json, now: datetime) -> list[str | Text]:
+def _line(row: serialize.Json, now: datetime) -> list[str | Text]:
     return [
         str(row["id"]),
         moment(row["created_at"]),
@@ -101,7 +106,7 @@ def _line(row: rows.Json, now: datetime) -> list[str | Text]:
     ]
 
 
-def _sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
+def _sheet(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
     yield Text(f"notification {found['id']} ({found['message_id']})", style="bold")
     facts = {
         "news": found["kind"].replace("_", " "),
@@ -111,7 +116,7 @@ def _sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
         "owed since": f"{moment(found['created_at'])} ({age(found['created_at'], now)})",
         "delivery": found["delivery_id"] or "-",
     }
-    yield output.fields({"status": output.status(found["status"]), **dossier.ending(found, now), **facts})
-    yield from dossier.effort_sheet(found)
+    yield output.fields({"status": output.status(found["status"]), **delivery_detail.ending(found, now), **facts})
+    yield from delivery_detail.effort_sheet(found)
     yield output.title("What it tells")
     yield body.json_sheet(found["payload"])

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console import output
-from console.directory import BOOKING_ROOT, Directory
-from console.intake import ImportRun
-from console.onboarding import Onboarding
 from console.provider import calling, keeping
-from console.roster import HostFileError, HostRow, check_channels, read_roster, write_failed
 from console.settings import ProviderSettings
 from console.wording import printable
 from meetergo.api import BULK_SHARE
+from operations.users.directory import BOOKING_ROOT, Directory
+from operations.users.host_file import HostFileError, HostRow, check_channels, read_roster, write_failed
+from operations.users.import_run import ImportRun
+from operations.users.onboarding import Onboarding
 from worker.settings import WorkerSettings
 
 SHOWN = 20

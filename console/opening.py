@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from console import addresses
-from console.addresses import Address
 from console.provider import calling, keeping
-from console.registry import Registrations
 from console.settings import RegistrationSettings
+from operations.webhooks import addresses
+from operations.webhooks.addresses import Address
+from operations.webhooks.registrations import Registrations
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from operations.replay.selection import CHUNK
 from runtime.stop_signal import Stop
-from worker.selection import CHUNK
 
 EXIT_INTERRUPTED = 130
 RATE = re.compile(r"(\d{1,6})/([smh])")

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from console import changes
-from console.masking import masked, masked_text
 from console.wording import count, safe, short
-from worker.outlook import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
+from operations.redact import masked, masked_text
+from operations.replay.report import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
 
 IN_DETAIL = 10
 IN_FULL = 3

@@ -11,12 +11,12 @@ from click.shell_completion import CompletionItem
 from sqlalchemy import String, cast, select
 from sqlalchemy.orm import Session
 
-from console.ids import MESSAGE
 from console.stores import open_database
 from console.wording import SHORT, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
+from operations.lookup import MESSAGE
 from runtime.settings import DatabaseSettings
 
 MOST = 30

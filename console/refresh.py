@@ -11,15 +11,16 @@ from uuid import UUID
 import click
 from sqlalchemy import select
 
-from console import changes, ids, output, recent
+from console import changes, output, recent
 from console.output import as_json
-from console.rows import Json
 from console.sentences import StoreError, sentence
 from console.wording import printable
 from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import Unreadable
 from models.delivery import Delivery, delivery_id
 from models.drift import drift
+from operations import lookup
+from operations.serialize import Json
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
@@ -159,8 +160,8 @@ class Refresher:
 def _meant(session: Any, typed: str) -> str:
     """A booking that we know; or the whole id of one that we do not know yet."""
     try:
-        return ids.known_booking_id(session, typed)
-    except ids.NotThere:
+        return lookup.known_booking_id(session, typed)
+    except lookup.NotThere:
         if _is_uuid(typed):
             return typed.lower()
         raise

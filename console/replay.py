@@ -12,19 +12,19 @@ from sqlalchemy import Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from console import preview
-from console.bulk import ReplayRun
 from console.consent import confirm_or_exit
 from console.filters import filters, search_for
-from console.ids import delivery_ids
 from console.operator import audited, operators_office
 from console.pace import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
 from console.wording import count
 from models.delivery import Delivery
+from operations.lookup import delivery_ids
+from operations.replay.dry_run import dry_run
+from operations.replay.report import DryRunReport
+from operations.replay.run import ReplayRun
+from operations.replay.selection import SelectedDelivery, Selection, select_deliveries
+from operations.replay.service import ReplayService
 from runtime.redis import heartbeat
-from worker.outlook import DryRunReport
-from worker.rehearsal import dry_run
-from worker.repair import ReplayService
-from worker.selection import SelectedDelivery, Selection, select_deliveries
 from worker.services import Services
 
 

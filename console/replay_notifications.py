@@ -11,15 +11,15 @@ from sqlalchemy import Select, select
 
 from console.consent import confirm_or_exit
 from console.filters import filters, search_for
-from console.masking import masked_text
 from console.operator import audited, operators_office
 from console.output import print_json
 from console.replay import must_be_meant
-from console.rows import Json, of_notification
 from console.wording import count, safe
 from models.notification import Notification
-from worker.repair import ReplayService
-from worker.selection import CHUNK
+from operations.redact import masked_text
+from operations.replay.selection import CHUNK
+from operations.replay.service import ReplayService
+from operations.serialize import Json, of_notification
 from worker.services import Services
 
 SHOWN = 20

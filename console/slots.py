@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console import hosts, output
+from console import output
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
+from operations import hosts
 
 WEEK = timedelta(days=7)
 

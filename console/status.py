@@ -8,12 +8,12 @@ from rich.console import Group
 from rich.live import Live
 
 from console import output, status_sheet
-from console.concerns import concerns
-from console.look import take_snapshot
 from console.output import as_json
 from console.pace import stop_on_interrupt
 from console.settings import StatusSettings
 from console.stores import open_database
+from operations.checks import concerns
+from operations.status import take_snapshot
 from runtime.database import Database
 from runtime.queue import JobQueue
 

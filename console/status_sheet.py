@@ -8,13 +8,13 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from console import output
-from console.concerns import Finding
-from console.look import StatusSnapshot
 from console.output import Column
-from console.rows import Json
 from console.wording import NONE, age, count, moment
 from models.reconciliation import Reconciled
 from models.stats import RATE_OVER, Stats
+from operations.checks import Finding
+from operations.serialize import Json
+from operations.status import StatusSnapshot
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.alerts import CONDITIONS
 

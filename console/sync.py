@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from console import hosts, output
-from console.directory import BOOKING_ROOT, Directory
+from console import output
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
-from console.syncing import NEEDS_A_PERSON, SyncFinding, UserSync
 from console.wording import count, printable
 from meetergo.api import BULK_SHARE
+from operations import hosts
+from operations.users.directory import BOOKING_ROOT, Directory
+from operations.users.sync import NEEDS_A_PERSON, SyncFinding, UserSync
 
 
 @click.command()

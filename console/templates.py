@@ -2,12 +2,13 @@
 
 import click
 
-from console import hosts, output
+from console import output
 from console.meeting_types import as_row
 from console.provider import calling, keeping
 from console.settings import ProviderSettings
 from console.wording import printable
 from meetergo.api import BULK_SHARE
+from operations import hosts
 
 
 @click.command()

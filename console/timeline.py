@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console import changes
-from console.masking import masked, masked_text
 from console.wording import SHORT, count, moment, printable, short
 from models.happening import TimelineEntry
+from operations.redact import masked, masked_text
 
 SIGNS = {
     "received": ("→", "cyan"),

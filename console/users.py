@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from console import hosts, output
+from console import output
 from console.onboard import onboard
 from console.output import Column
 from console.provider import calling, in_a_sentence, keeping
@@ -14,6 +14,7 @@ from console.wording import printable
 from meetergo.api import embed_code
 from meetergo.api.branding import PageStyle
 from models.platform_user import PlatformUser
+from operations import hosts
 from runtime.settings import DatabaseSettings
 
 TITLES = {"de": "Termin buchen bei {}", "en": "Book an appointment with {}"}

@@ -7,15 +7,15 @@ from datetime import timedelta
 import click
 from rich.console import Console
 
-from console.addresses import Address
 from console.consent import confirm_or_exit
 from console.length import LENGTH
 from console.opening import open_registry
-from console.registration import Steps, occupants, registration, settle
-from console.registry import Registrations
-from console.rotation import Rotation
 from console.webhook_list import list_command
 from meetergo.api.errors import LimitReached
+from operations.webhooks.addresses import Address
+from operations.webhooks.registration import Steps, occupants, registration, settle
+from operations.webhooks.registrations import Registrations
+from operations.webhooks.rotation import Rotation
 
 INTERRUPTED = 130
 ELSEWHERE = click.option("--force", is_flag=True, help="Change also what posts to another host than PUBLIC_URL's.")

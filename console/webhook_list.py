@@ -8,14 +8,15 @@ import click
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console import addresses, output
-from console.addresses import Address
+from console import output
 from console.opening import open_registry
 from console.output import Column
-from console.registry import RegistrationState
 from console.wording import age
 from meetergo.api.results import Webhook
 from models.endpoint import last_came_by
+from operations.webhooks import addresses
+from operations.webhooks.addresses import Address
+from operations.webhooks.registrations import RegistrationState
 
 COLUMNS = [
     Column("webhook"),

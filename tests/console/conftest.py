@@ -10,12 +10,12 @@ from click.testing import CliRunner, Result
 from redis import Redis
 from sqlalchemy import select
 
-from console import patience
 from console.__main__ import cli
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.send import samples
 from models.endpoint import Endpoint
 from models.platform_user import PlatformUser
+from operations import consistency
 from runtime import logs
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
@@ -112,7 +112,7 @@ def open_operator(
     database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Operator]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(patience, "SETTLING", timedelta())
+    monkeypatch.setattr(consistency, "SETTLING", timedelta())
 
     def open_with(meetergo: Sandbox, **settings: str) -> Operator:
         usual = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from console.masking import masked, masked_text
+from operations.redact import masked, masked_text
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from console.directory import Directory
-from console.entry import HostEntry
-from console.onboarding import Onboarding
 from devtools.processes import environment
 from devtools.sandbox.company import Plan
 from devtools.sandbox.mischief import InjectedAnswer
@@ -23,6 +20,9 @@ from devtools.sandbox.trouble import FaultPlan
 from meetergo.api import Meetergo
 from models.booking import Booking
 from models.platform_user import PlatformUser
+from operations.users.directory import Directory
+from operations.users.host_entry import HostEntry
+from operations.users.onboarding import Onboarding
 from tests.console.conftest import Operator
 from tests.payloads import payload
 from tests.worker.desk import Desk

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from console.hours import read_hours
-from console.roster import HostFileError, read_roster, write_failed
+from operations.users.host_file import HostFileError, read_roster, write_failed
+from operations.users.opening_hours import read_hours
 
 HEAD = "id,email,first_name,last_name"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from console.roster import HostFileError, HostRow, check_channels, read_roster, write_failed
+from operations.users.host_file import HostFileError, HostRow, check_channels, read_roster, write_failed
 from worker.settings import WorkerSettings
 
 HEAD = "external_id;email;given_name;family_name;language"

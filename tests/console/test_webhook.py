@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from console import patience
 from devtools.sandbox import webhooks
 from devtools.sandbox.company import Plan
 from devtools.sandbox.mischief import InjectedAnswer
 from devtools.sandbox.server import Sandbox, sandbox
+from operations import consistency
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 
 EVENTS = ["booking_created", "booking_cancelled", "booking_rescheduled", "new_employee"]
@@ -108,14 +108,14 @@ def test_a_move_that_the_answer_does_not_show_is_not_said_to_be_done(operator: O
 def test_an_unclear_create_is_given_time_before_anybody_looks(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "SETTLING", timedelta(seconds=5))
+    monkeypatch.setattr(consistency, "SETTLING", timedelta(seconds=5))
     pauses: list[float] = []
 
     def made_late(seconds: float) -> None:
         pauses.append(seconds)
         plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
 
-    monkeypatch.setattr(patience, "sleep", made_late)
+    monkeypatch.setattr(consistency, "sleep", made_late)
     operator.meetergo.answer_next(CREATE, "fail")
     assert operator.types("webhook", "register").exit_code == 0
     assert (pauses, len(operator.registered()), operator.asked(CREATE)) == ([5.0], 1, 1)

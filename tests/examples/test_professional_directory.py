@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from console.roster import read_roster
 from devtools.processes import ROOT
 from devtools.sandbox.server import Sandbox, sandbox
+from operations.users.host_file import read_roster
 
 NAMES = {"Erstberatung": 30, "Telefonische Beratung": 15, "Ausführliche Beratung": 60, "Mandatsgespräch": 45}
 

@@ -18,14 +18,14 @@ from models.notification import IS_OVER, IS_SUPERSEDED, Notification
 from models.platform_user import PlatformUser
 from models.search import RowSearch
 from models.tables import BookingChange
+from operations.replay.selection import select_deliveries
+from operations.replay.service import ReplayService
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
 from worker.channels.mail import MailChannel
 from worker.maintenance.sweeper import sweep
 from worker.outbox.planner import to_message
-from worker.repair import ReplayService
-from worker.selection import select_deliveries
 
 Told = list[tuple[str, str]]
 """Recipient and kind, in order."""

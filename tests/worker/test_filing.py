@@ -22,6 +22,8 @@ from models.notification import Notification
 from models.retention import prune
 from models.search import RowSearch
 from models.stats import ROWS
+from operations.replay.selection import select_deliveries
+from operations.replay.service import ReplayService
 from runtime import queue
 from runtime.errors import Permanent, Transient
 from runtime.queue import QUEUES, JobQueue, QueueName
@@ -33,8 +35,6 @@ from worker.channels.log import LogChannel
 from worker.inbox.processor import InboxProcessor
 from worker.maintenance import failed_jobs
 from worker.maintenance.failed_jobs import sync_failed_jobs
-from worker.repair import ReplayService
-from worker.selection import select_deliveries
 
 CREATED = samples.created("b1", START, AT)
 SICK = {"channel": True}

@@ -10,10 +10,10 @@ from sqlalchemy import update
 from devtools.send import samples
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from operations.replay.service import ReplayService
 from tests.worker.channels.conftest import SIGNING_SECRET, Platform, post_office
 from tests.worker.channels.conftest import platform as platform
 from tests.worker.desk import AT, START, Desk
-from worker.repair import ReplayService
 
 CREATED = samples.created("b1", START, AT)
 __all__ = ["platform", "post_office"]

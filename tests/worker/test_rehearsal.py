@@ -18,16 +18,16 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
+from operations.replay import dry_run
+from operations.replay.dry_run import dry_run
+from operations.replay.report import DryRunReport
+from operations.replay.selection import chunks, select_deliveries
+from operations.replay.service import ReplayService
 from runtime.database import Model
 from runtime.errors import Permanent
 from tests.snapshot import everything
 from tests.worker.desk import AT, START, Desk, later
 from tests.worker.test_convergence import BOOKINGS, KINDS, MINUTES, body
-from worker import rehearsal
-from worker.outlook import DryRunReport
-from worker.rehearsal import dry_run
-from worker.repair import ReplayService
-from worker.selection import chunks, select_deliveries
 
 NOBODY: frozenset[str] = frozenset()
 EVERYBODY = frozenset(["b1", "b2", "b3"])
@@ -141,7 +141,7 @@ def test_an_employee_who_came_with_the_bookings_owns_them_in_every_transaction(
         for row in session.scalars(select(Delivery).where(Delivery.status == "pending")):
             row.fail(Permanent("died before it was handled"), datetime.now(UTC))
             row.event = "new_employee"
-    monkeypatch.setattr(rehearsal, "LONGEST_BATCH", timedelta(0))
+    monkeypatch.setattr(dry_run, "LONGEST_BATCH", timedelta(0))
     outlook = outlook_of(desk)
     assert [effect.after["platform_user_id"] for effect in outlook.effects] == [user.id] * 3
     assert len(outlook.verdicts) == 4
@@ -153,7 +153,7 @@ def test_bookings_that_an_employee_links_are_told_once(desk: Desk, monkeypatch: 
     desk.tell(CREATED, *(samples.created(key, START, AT, hostIds=[], hosts=[]) for key in ("b2", "b3")))
     desk.tell(EMPLOYED)
     user = desk.add_user(channels=["log:own"])
-    monkeypatch.setattr(rehearsal, "LONGEST_BATCH", timedelta(0))
+    monkeypatch.setattr(dry_run, "LONGEST_BATCH", timedelta(0))
     events = [RowSearch(event="new_employee"), RowSearch()]
     outlooks = [outlook_of(desk, search) for search in events]
     for outlook in outlooks:
@@ -224,7 +224,7 @@ def test_a_replay_does_what_its_rehearsal_said(open_desk: Callable[..., Desk], r
         search = RowSearch(status="dead" if only_dead else None)
         kept = everything(desk.office.database, redis)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rehearsal, "LONGEST_BATCH", chunk)
+            patch.setattr(dry_run, "LONGEST_BATCH", chunk)
             outlook = outlook_of(desk, search, tells_again=tells_again)
         assert everything(desk.office.database, redis) == kept
         before, heard = seen(desk), news(desk)

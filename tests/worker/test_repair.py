@@ -13,11 +13,11 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from models.search import RowSearch
+from operations.replay.selection import SelectedDelivery, chunks, select_deliveries
+from operations.replay.service import NotDead, ReplayResult, ReplayService
 from runtime.errors import Permanent
 from tests.worker.desk import AT, START, Desk, later
 from worker.channels.log import LogChannel
-from worker.repair import NotDead, ReplayResult, ReplayService
-from worker.selection import SelectedDelivery, chunks, select_deliveries
 
 CREATED = samples.created("b1", START, AT)
 CANCELLED = samples.cancelled("b1", START, later(5))

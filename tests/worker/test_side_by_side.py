@@ -20,6 +20,8 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reencryption import reencrypt
 from models.retention import prune
+from operations.replay.selection import select_deliveries
+from operations.replay.service import ReplayService
 from runtime.contention import in_transaction, retried
 from runtime.database import Database
 from runtime.encryption import BodyCipher, name_of
@@ -27,8 +29,6 @@ from runtime.errors import Transient
 from tests.scrape import until
 from tests.worker.desk import AT, START, Desk, later
 from worker.maintenance.sweeper import link_new_users
-from worker.repair import ReplayService
-from worker.selection import select_deliveries
 from worker.services import Services, build_services
 from worker.settings import WorkerSettings
 

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from console.hours import OFFICE, read_hours
 from meetergo.api import FirstMeetingType, Hours
 from models.platform_user import DEFAULT_TIMEZONE
+from operations.users.opening_hours import OFFICE, read_hours
 
 EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -86,7 +86,7 @@ class HostEntry(BaseModel):
         slug: the host's part of booking addresses.
         meeting_duration: in minutes.
         meeting_channel: such as `phone` or `zoom`.
-        hours: as `console.hours` reads them.
+        hours: as `operations.users.opening_hours` reads them.
         channels: by which the host hears of bookings; None for the default of all.
     """
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from console.masking import masked, masked_text
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -10,6 +9,7 @@ from models.happening import TimelineEntry
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from operations.redact import masked, masked_text
 
 Json = dict[str, Any]
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import click
 
-from console.addresses import Address, host_of, mark_in
-from console.patience import wait_for_consistency
-from console.registry import EVENTS, Action, Registrations, RegistrationState
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.results import Webhook
+from operations.consistency import wait_for_consistency
+from operations.webhooks.addresses import Address, host_of, mark_in
+from operations.webhooks.registrations import EVENTS, Action, Registrations, RegistrationState
 
 TRIES = 3
 

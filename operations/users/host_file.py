@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from console.entry import ALSO_CALLED, COLUMNS, NEEDED, HostEntry
+from operations.users.host_entry import ALSO_CALLED, COLUMNS, NEEDED, HostEntry
 from worker.channels import UnusableChannel, open_channel
 from worker.settings import WorkerSettings
 

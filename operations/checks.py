@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from console.look import StatusSnapshot
 from console.sentences import MIGRATE, first_line, sentence
 from console.wording import count, duration, printable
 from models.stats import CLOCK_TOLERANCE, Stats, lacks_tables
+from operations.status import StatusSnapshot
 from runtime.queue import QUEUES, QueueName
 from runtime.redis.heartbeat import DEATHS_COUNT_FOR
 from worker.scheduler import SCHEDULE

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from console.pace import Throttle
 from models.delivery import Delivery
+from operations.replay.selection import PAGE, SelectedDelivery, chunks
+from operations.replay.service import ReplayService
 from runtime.stop_signal import Stop
-from worker.repair import ReplayService
-from worker.selection import PAGE, SelectedDelivery, chunks
 
 LOOK_EVERY_SECONDS = 0.5
 

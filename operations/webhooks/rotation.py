@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console.addresses import Address
-from console.registration import addition, registration, retirement, settle
-from console.registry import Registrations
 from meetergo.api.errors import LimitReached
 from models.endpoint import last_came_by
+from operations.webhooks.addresses import Address
+from operations.webhooks.registration import addition, registration, retirement, settle
+from operations.webhooks.registrations import Registrations
 
 LOOK_EVERY = timedelta(seconds=2)
 NO_PLACE = (

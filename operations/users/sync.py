@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from console.directory import Directory, booking_url, full_name
 from meetergo.api.results import User
 from models.platform_user import PlatformUser
+from operations.users.directory import Directory, booking_url, full_name
 from runtime.database import Database
 
 Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished"]

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from models.booking import BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
+from operations.replay.report import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
+from operations.replay.selection import CHUNK, SelectedDelivery, bookings, chunks
+from operations.replay.service import ReplayService
 from runtime.contention import retried
 from worker.inbox.handlers import HANDLERS
 from worker.inbox.processor import LONGEST_BATCH
-from worker.outlook import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
-from worker.repair import ReplayService
-from worker.selection import CHUNK, SelectedDelivery, bookings, chunks
 
 
 def dry_run(

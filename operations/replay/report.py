@@ -8,7 +8,7 @@ from models.booking import BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
-from worker.selection import SelectedDelivery
+from operations.replay.selection import SelectedDelivery
 
 
 @dataclass(frozen=True)

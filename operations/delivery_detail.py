@@ -9,7 +9,7 @@ from rich.text import Text
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from console import body, changes, output, rows
+from console import body, changes, output
 from console.output import Column
 from console.wording import CONSOLE, age, moment, printable, short
 from models.attempt import FailedAttempt
@@ -17,6 +17,7 @@ from models.booking import BookingChange
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
+from operations import serialize
 from runtime.encryption import BodyCipher
 
 ATTEMPTS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", folds=True)]
@@ -24,26 +25,26 @@ NEWS = [Column("id"), Column("news"), Column("channel"), Column("status"), Colum
 ACTS = [Column("what"), Column("at (UTC)"), Column("by", folds=True), Column("reason", folds=True)]
 
 
-def gather(session: Session, delivery: Delivery, vault: BodyCipher) -> rows.Json:
+def gather(session: Session, delivery: Delivery, vault: BodyCipher) -> serialize.Json:
     """All that is known of a delivery."""
     return {
-        **rows.of_delivery(delivery),
+        **serialize.of_delivery(delivery),
         **body.read(delivery, vault),
         **efforts(session, FailedAttempt.delivery_id == delivery.id, Intervention.delivery_id == delivery.id),
-        "changes": _all(session, BookingChange, rows.of_change, BookingChange.caused_by(delivery)),
-        "notifications": _all(session, Notification, rows.of_notification, Notification.caused_by(delivery)),
+        "changes": _all(session, BookingChange, serialize.of_change, BookingChange.caused_by(delivery)),
+        "notifications": _all(session, Notification, serialize.of_notification, Notification.caused_by(delivery)),
     }
 
 
-def efforts(session: Session, tried: ColumnElement[bool], intervened: ColumnElement[bool]) -> rows.Json:
+def efforts(session: Session, tried: ColumnElement[bool], intervened: ColumnElement[bool]) -> serialize.Json:
     """What was tried in vain, and what a person did."""
     return {
-        "failed_attempts": _all(session, FailedAttempt, rows.of_attempt, tried),
-        "interventions": _all(session, Intervention, rows.of_intervention, intervened),
+        "failed_attempts": _all(session, FailedAttempt, serialize.of_attempt, tried),
+        "interventions": _all(session, Intervention, serialize.of_intervention, intervened),
     }
 
 
-def sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
+def sheet(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
     """The dossier for people."""
     yield Text(f"delivery {found['id']}", style="bold")
     came = f"{moment(found['received_at'])} ({age(found['received_at'], now)})"
@@ -71,7 +72,7 @@ def sheet(found: rows.Json, now: datetime) -> Iterator[RenderableType]:
         yield Text(f"What a replay would do: {CONSOLE} replay {short(found['id'])} --dry-run")
 
 
-def ending(found: rows.Json, now: datetime) -> dict[str, str]:
+def ending(found: serialize.Json, now: datetime) -> dict[str, str]:
     """How a row ended, or when it is tried next."""
     return {
         "tries": f"{found['attempts']} failed" if found["attempts"] else "-",
@@ -81,7 +82,7 @@ def ending(found: rows.Json, now: datetime) -> dict[str, str]:
     }
 
 
-def effort_sheet(found: rows.Json) -> Iterator[RenderableType]:
+def effort_sheet(found: serialize.Json) -> Iterator[RenderableType]:
     """What was tried in vain, and what a person did, for people."""
     if found["failed_attempts"]:
         yield output.title("Failed tries")
@@ -91,18 +92,18 @@ def effort_sheet(found: rows.Json) -> Iterator[RenderableType]:
         yield output.listing(ACTS, [_act(row) for row in found["interventions"]])
 
 
-def _attempt(row: rows.Json) -> list[str | Text]:
+def _attempt(row: serialize.Json) -> list[str | Text]:
     return [str(row["number"]), moment(row["at"]), output.status(row["outcome"]), printable(row["error"])]
 
 
-def _act(row: rows.Json) -> list[str | Text]:
+def _act(row: serialize.Json) -> list[str | Text]:
     return [row["kind"].replace("_", " "), moment(row["at"]), printable(row["by"]), printable(row["reason"] or "-")]
 
 
-def _news(row: rows.Json) -> list[str | Text]:
+def _news(row: serialize.Json) -> list[str | Text]:
     status, tries = output.status(row["status"]), str(row["attempts"] or "-")
     return [str(row["id"]), row["kind"], printable(row["channel"]), status, tries, printable(row["recipient"])]
 
 
-def _all(session: Session, kind: Any, as_row: Any, which: ColumnElement[bool]) -> list[rows.Json]:
+def _all(session: Session, kind: Any, as_row: Any, which: ColumnElement[bool]) -> list[serialize.Json]:
     return [as_row(row) for row in session.scalars(select(kind).where(which).order_by(kind.id))]

@@ -6,11 +6,11 @@ from datetime import datetime
 
 import click
 
-from console.addresses import Address, host_of, mark_in
 from meetergo.api import Meetergo
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.results import Webhook
 from models.endpoint import Endpoint
+from operations.webhooks.addresses import Address, host_of, mark_in
 from runtime.database import Database
 
 EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled", "new_employee")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.entry import HostEntry
-from console.onboarding import NotOnboarded, Outcome
 from console.provider import what_is_wrong
-from console.roster import HostRow
 from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
+from operations.users.host_entry import HostEntry
+from operations.users.host_file import HostRow
+from operations.users.onboarding import NotOnboarded, Outcome
 
 HOPELESS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
 """What would happen to every other line as well."""

@@ -12,9 +12,9 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import IS_SUPERSEDED, Notification
+from operations.replay.selection import SelectedDelivery
 from runtime.contention import in_transaction
 from runtime.queue import QueueName
-from worker.selection import SelectedDelivery
 from worker.services import Services
 
 

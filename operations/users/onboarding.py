@@ -11,13 +11,13 @@ from typing import Literal
 
 from sqlalchemy.exc import IntegrityError
 
-from console.directory import Directory, booking_url
-from console.entry import HostEntry
-from console.patience import wait_for_consistency
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
 from meetergo.api.results import MeetingType, User
 from models.platform_user import PlatformUser
+from operations.consistency import wait_for_consistency
+from operations.users.directory import Directory, booking_url
+from operations.users.host_entry import HostEntry
 from runtime.database import Database
 
 LEFT_OPEN = "meetergo left open whether it made the user and does not list it: run it again later"

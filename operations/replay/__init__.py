@@ -1,0 +1,1 @@
+"""Replay: which deliveries, what it would change, and doing it."""

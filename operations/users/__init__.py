@@ -1,0 +1,1 @@
+"""The platform's hosts as users of meetergo: import, onboarding, sync."""

@@ -1,0 +1,1 @@
+"""Webhook registrations at meetergo: addresses, registration, rotation."""
