@@ -20,7 +20,7 @@ from benchmarks.memory import Memory
 from benchmarks.rounds import Rounds
 from benchmarks.running import environment, running
 from benchmarks.stores import KINDS, Kind, Stores
-from console import wording
+from console.render import text
 from devtools.processes import wait_until_ready
 from devtools.redis_server import free_port
 from runtime.database import Database
@@ -53,7 +53,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 def _counted() -> dict[str, dict[str, tuple[int, int, int]]]:
     """Where -> what -> statements, commits, round trips to Redis, as the tests pin them."""
     door, worker = import_module("tests.receiver.test_cost"), import_module("tests.worker.test_cost")
-    news = {wording.count(number, "notification"): cost for number, cost in worker.OUTBOX_COST.items() if number}
+    news = {text.count(number, "notification"): cost for number, cost in worker.OUTBOX_COST.items() if number}
     return {"door": door.COST, "back room": worker.COST, "outbox": news}
 
 

@@ -4,22 +4,22 @@ import logging
 import sys
 from io import TextIOWrapper
 
-from console.adopt_queue import adopt_queue
-from console.api import api
-from console.book import book
-from console.bookings import bookings
-from console.commands import COMMANDS
-from console.completion import VARIABLE, completion
-from console.deliveries import deliveries
-from console.desk import RootGroup
-from console.events import events
-from console.meeting_types import meeting_types
-from console.notifications import notifications
-from console.slots import slots
-from console.status import status
-from console.templates import templates
-from console.users import users
-from console.webhook import webhook
+from console.app import RootGroup
+from console.commands.adopt_queue import adopt_queue
+from console.commands.api import api
+from console.commands.book import book
+from console.commands.bookings import bookings
+from console.commands.completion import VARIABLE, completion
+from console.commands.deliveries import deliveries
+from console.commands.events import events
+from console.commands.maintenance import COMMANDS
+from console.commands.meeting_types import meeting_types
+from console.commands.notifications import notifications
+from console.commands.slots import slots
+from console.commands.status import status
+from console.commands.templates import templates
+from console.commands.users import users
+from console.commands.webhook import webhook
 from devtools.sandbox_command import sandbox
 from runtime import logs
 

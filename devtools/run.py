@@ -17,7 +17,7 @@ from honcho.process import Popen, Process
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from console.sentences import sentence
+from console.cli.errors import sentence
 from console.settings import ConsoleSettings
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_its_end
 from devtools.redis_server import private_redis_server

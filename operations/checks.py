@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from console.sentences import MIGRATE, first_line, sentence
-from console.wording import count, duration, printable
+from console.cli.errors import MIGRATE, first_line, sentence
+from console.render.text import count, duration, printable
 from models.stats import CLOCK_TOLERANCE, Stats, lacks_tables
 from operations.status import StatusSnapshot
 from runtime.queue import QUEUES, QueueName

@@ -9,9 +9,9 @@ from rich.text import Text
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from console import body, changes, output
-from console.output import Column
-from console.wording import CONSOLE, age, moment, printable, short
+from console.render import body, changes, tables
+from console.render.tables import Column
+from console.render.text import CONSOLE, age, moment, printable, short
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
@@ -54,17 +54,17 @@ def sheet(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
         "booking": printable(found["booking_id"] or "-"),
         "note": printable(found["note"] or "-"),
     }
-    yield output.fields({"status": output.status(found["status"]), **ending(found, now), **facts})
+    yield tables.fields({"status": tables.status(found["status"]), **ending(found, now), **facts})
     yield from effort_sheet(found)
     for change in found["changes"]:
-        yield output.title(
+        yield tables.title(
             f"Booking {printable(change['booking_id'])}: {change['kind']} (revision {change['revision']})"
         )
         yield changes.table(change["before"], change["after"])
     if found["notifications"]:
-        yield output.title("Notifications that followed")
-        yield output.listing(NEWS, [_news(row) for row in found["notifications"]])
-    yield output.title("Body")
+        yield tables.title("Notifications that followed")
+        yield tables.listing(NEWS, [_news(row) for row in found["notifications"]])
+    yield tables.title("Body")
     yield body.sheet(found)
     if found["booking_id"]:
         yield Text(f"\nIts booking: {CONSOLE} bookings show {printable(found['booking_id'])}")
@@ -85,15 +85,15 @@ def ending(found: serialize.Json, now: datetime) -> dict[str, str]:
 def effort_sheet(found: serialize.Json) -> Iterator[RenderableType]:
     """What was tried in vain, and what a person did, for people."""
     if found["failed_attempts"]:
-        yield output.title("Failed tries")
-        yield output.listing(ATTEMPTS, [_attempt(row) for row in found["failed_attempts"]])
+        yield tables.title("Failed tries")
+        yield tables.listing(ATTEMPTS, [_attempt(row) for row in found["failed_attempts"]])
     if found["interventions"]:
-        yield output.title("What a person did")
-        yield output.listing(ACTS, [_act(row) for row in found["interventions"]])
+        yield tables.title("What a person did")
+        yield tables.listing(ACTS, [_act(row) for row in found["interventions"]])
 
 
 def _attempt(row: serialize.Json) -> list[str | Text]:
-    return [str(row["number"]), moment(row["at"]), output.status(row["outcome"]), printable(row["error"])]
+    return [str(row["number"]), moment(row["at"]), tables.status(row["outcome"]), printable(row["error"])]
 
 
 def _act(row: serialize.Json) -> list[str | Text]:
@@ -101,7 +101,7 @@ def _act(row: serialize.Json) -> list[str | Text]:
 
 
 def _news(row: serialize.Json) -> list[str | Text]:
-    status, tries = output.status(row["status"]), str(row["attempts"] or "-")
+    status, tries = tables.status(row["status"]), str(row["attempts"] or "-")
     return [str(row["id"]), row["kind"], printable(row["channel"]), status, tries, printable(row["recipient"])]
 
 

@@ -7,7 +7,7 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from console.wording import count, printable
+from console.render.text import count, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import exists, func, select
 
-from console.wording import short
+from console.render.text import short
 from devtools.demo.actors import HOST, Actors, Notified
 from devtools.demo.scenario import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, story
 from devtools.demo.webhook_sink import WebhookSink, platform

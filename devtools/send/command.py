@@ -14,7 +14,7 @@ from typing import Any
 import click
 import urllib3
 
-from console.pace import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
+from console.cli.progress import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
 from console.settings import ConsoleSettings
 from devtools.send import samples
 from devtools.send.client import Sender, SendResponse

@@ -9,7 +9,7 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from console.pace import Throttle
+from console.cli.progress import Throttle
 from devtools.send.client import SendResponse
 from runtime.stop_signal import Stop
 

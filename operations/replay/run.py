@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from console.pace import Throttle
+from console.cli.progress import Throttle
 from models.delivery import Delivery
 from operations.replay.selection import PAGE, SelectedDelivery, chunks
 from operations.replay.service import ReplayService

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.provider import what_is_wrong
+from console.cli.api_client import what_is_wrong
 from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
 from operations.users.host_entry import HostEntry
 from operations.users.host_file import HostRow

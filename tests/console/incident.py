@@ -17,7 +17,7 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from console.pace import Throttle
+from console.cli.progress import Throttle
 from devtools import processes
 from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples

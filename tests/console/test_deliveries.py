@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from cryptography.fernet import Fernet
 
-from console.compact import compact
+from console.render.compact_json import compact
 from devtools.send import samples
 from models.delivery import Delivery, delivery_id
 from models.intervention import Intervention

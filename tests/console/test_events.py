@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from console.events import follow_on
-from console.tail import FEW, Tail
+from console.commands.events import follow_on
 from devtools.send import samples
 from models.delivery import Delivery
 from models.happening import TimelineEntry
+from operations.tail import FEW, Tail
 from tests.console.keyboard import ON_SQLITE, ask
 from tests.console.terminal import terminal
 from tests.worker.desk import AT, START, Desk

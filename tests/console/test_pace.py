@@ -8,7 +8,7 @@ from threading import Event
 import pytest
 from click import BadParameter
 
-from console.pace import Rate, Throttle, stop_on_interrupt
+from console.cli.progress import Rate, Throttle, stop_on_interrupt
 
 
 class Clock:

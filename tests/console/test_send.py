@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from click import BadParameter
 
-from console.wording import short
+from console.render.text import short
 from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import mix

@@ -16,7 +16,7 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, update
 
-from console.sentences import sentence
+from console.cli.errors import sentence
 from devtools.send import samples
 from models.delivery import Delivery, NewDelivery
 from models.incident import Incident

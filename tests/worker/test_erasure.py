@@ -255,7 +255,7 @@ def test_the_bytes_are_gone_from_the_files_of_sqlite(desk: Desk, database: Any, 
 def test_a_file_of_sqlite_that_others_read_is_said(desk: Desk, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     if database.skips_locked:
         pytest.skip("PostgreSQL has its vacuum")
-    monkeypatch.setattr("console.privacy.scrub", lambda database: erasure.scrub(database, timedelta(0)))
+    monkeypatch.setattr("console.commands.privacy.scrub", lambda database: erasure.scrub(database, timedelta(0)))
     desk.tell(created("b1", guest()))
     with database.reading() as session:
         session.execute(text("SELECT * FROM bookings")).all()

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console.sentences import sentence
+from console.cli.errors import sentence
 from devtools import redis_server
 from devtools.processes import environment
 from devtools.send import samples

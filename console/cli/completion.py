@@ -1,0 +1,76 @@
+"""Recent ids: what a shell offers where an id is asked."""
+
+import contextlib
+import io
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import click
+from click.shell_completion import CompletionItem
+from sqlalchemy import String, cast, select
+from sqlalchemy.orm import Session
+
+from console.cli.stores import open_database
+from console.render.text import SHORT, printable
+from models.booking import Booking
+from models.delivery import Delivery
+from models.notification import Notification
+from operations.lookup import MESSAGE
+from runtime.settings import DatabaseSettings
+
+MOST = 30
+PATIENCE = timedelta(seconds=2)
+ONE_WORD = re.compile(r"[\x21-\x7e]+")
+
+Recent = Callable[[Session, str], Iterator[tuple[str, str]]]
+
+
+def _deliveries(session: Session, typed: str) -> Iterator[tuple[str, str]]:
+    query = select(Delivery.id, Delivery.status, Delivery.event).where(Delivery.id.startswith(typed, autoescape=True))
+    for found, status, event in session.execute(query.order_by(Delivery.received_at.desc()).limit(MOST)):
+        yield found[: max(SHORT, len(typed))], f"{status} {event or ''}"
+
+
+def _bookings(session: Session, typed: str) -> Iterator[tuple[str, str]]:
+    query = select(Booking.id, Booking.status, Booking.meeting_name).where(
+        Booking.id.startswith(typed, autoescape=True)
+    )
+    for found, status, name in session.execute(query.order_by(Booking.updated_at.desc()).limit(MOST)):
+        yield found, f"{status} {name or ''}"
+
+
+def _notifications(session: Session, typed: str) -> Iterator[tuple[str, str]]:
+    is_message = typed.startswith(MESSAGE)
+    column = Notification.key if is_message else cast(Notification.id, String)
+    query = select(Notification).where(column.startswith(typed.removeprefix(MESSAGE), autoescape=True))
+    for row in session.scalars(query.order_by(Notification.id.desc()).limit(MOST)):
+        yield row.message_id if is_message else str(row.id), f"{row.status} {row.kind} by {row.channel}"
+
+
+class Identifier(click.ParamType[str]):
+    """An id, or its beginning. Completion is silent, whatever goes wrong.
+
+    Args:
+        recent: yields ids that begin with what is typed, and a word on each.
+    """
+
+    name = "id"
+
+    def __init__(self, recent: Recent) -> None:
+        self._recent = recent
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        """Recent ids that begin with it."""
+        with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
+            url = DatabaseSettings.load().existing_database_url
+            with open_database(url, PATIENCE) as database, database.reading() as session:
+                return [
+                    CompletionItem(found, help=printable(about))
+                    for found, about in self._recent(session, incomplete)
+                    if ONE_WORD.fullmatch(found)
+                ]
+        return []
+
+
+DELIVERY, BOOKING, NOTIFICATION = Identifier(_deliveries), Identifier(_bookings), Identifier(_notifications)

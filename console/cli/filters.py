@@ -1,0 +1,56 @@
+"""Filters: the options by which an operator says which rows are meant. `list` and `replay` share them."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from console.cli import completion
+from models.search import RowSearch
+
+AGO = re.compile(r"(\d{1,6})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Moment(click.ParamType[datetime]):
+    """A time: ISO 8601 (UTC unless it says otherwise), or how long ago: 30s, 10m, 2h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> datetime:
+        """To aware UTC."""
+        if isinstance(value, datetime):
+            return value
+        ago = AGO.fullmatch(value)
+        if ago:
+            return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"'{value}' is no time: write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00+01:00", param, context)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+OPTIONS = [
+    click.option("--status", type=click.Choice(["pending", "done", "dead"]), help="How they ended, or that they wait."),
+    click.option("--event", metavar="NAME", help="The event, such as booking_created; of notifications, the news."),
+    click.option("--booking", "booking_id", type=completion.BOOKING, metavar="ID", help="About this booking."),
+    click.option("--user", "platform_user", metavar="ID", help="About bookings of this host (external_id)."),
+    click.option("--since", type=Moment(), metavar="TIME", help="Not older: 10m, 2h, 7d, or a date and time."),
+    click.option("--until", type=Moment(), metavar="TIME", help="Older than this."),
+    click.option("--error", metavar="TEXT", help="Whose last error contains this."),
+]
+
+
+def filters(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives a command the options; it receives them as `search_for(**chosen)` takes them."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def search_for(**chosen: Any) -> RowSearch:
+    """What the options say."""
+    return RowSearch(**chosen)

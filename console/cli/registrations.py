@@ -1,0 +1,28 @@
+"""The opening: the registry, our addresses and Redis, as the settings say."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from console.cli.api_client import calling, keeping
+from console.settings import RegistrationSettings
+from operations.webhooks import addresses
+from operations.webhooks.addresses import Address
+from operations.webhooks.registrations import Registrations
+
+
+@contextmanager
+def open_registry(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], "Redis | None"]]:
+    """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence.
+
+    Args:
+        force: whether webhooks that post to another host may be changed.
+    """
+    settings = RegistrationSettings.load()
+    ours = addresses.ours(settings)
+    redis = settings.redis()
+    with keeping(settings) as database, calling(settings) as meetergo:
+        here = None if force else addresses.host_of(ours[-1].url)
+        yield Registrations(meetergo, database, lambda: datetime.now(UTC), here), ours, redis

@@ -1,0 +1,26 @@
+"""A length of time, as an option takes it."""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from console.cli.filters import AGO, UNITS
+
+
+class Length(click.ParamType[timedelta]):
+    """A length of time: 30s, 10m, 24h, 2d."""
+
+    name = "length"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> timedelta:
+        """To a timedelta."""
+        if isinstance(value, timedelta):
+            return value
+        found = AGO.fullmatch(value)
+        if not found:
+            self.fail(f"'{value}' is no length of time: write 30s, 10m, 24h or 2d", param, context)
+        return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+LENGTH = Length()

@@ -1,0 +1,45 @@
+"""`api`: whether meetergo's API answers, to which key, and as whom it acts."""
+
+import time
+from typing import Any
+
+import click
+
+from console.cli.api_client import calling
+from console.render import tables
+from console.render.text import printable
+from console.settings import ProviderSettings
+from meetergo.api import Credential
+from operations.users.directory import full_name
+
+
+@click.command()
+@tables.as_json
+def check(as_json: bool) -> None:
+    """Ask meetergo who we are. It changes nothing."""
+    settings = ProviderSettings.load()
+    credential = Credential.read(settings.meetergo_api_key)
+    with calling(settings) as meetergo:
+        started = time.perf_counter()
+        me = meetergo.me()
+        milliseconds = round((time.perf_counter() - started) * 1000)
+    found: dict[str, Any] = {
+        "url": settings.meetergo_api_url,
+        "key": credential.masked,
+        "kind": credential.kind,
+        "acts_as": {"id": me.id, "name": full_name(me), "email": me.email, "user_type": me.user_type},
+        "company_id": me.company_id,
+        "per_minute": settings.meetergo_api_per_minute,
+        "counted_in": "Redis, by all processes together" if settings.redis_url else "this process alone",
+        "milliseconds": milliseconds,
+    }
+    if as_json:
+        tables.print_json(found)
+        return
+    acts_as = ", ".join(printable(part) for part in (full_name(me), me.email, me.user_type, me.id) if part)
+    shown = {**found, "acts_as": acts_as, "milliseconds": f"{milliseconds} ms"}
+    click.echo("meetergo answers.")
+    tables.show(tables.fields({name.replace("_", " "): value and str(value) for name, value in shown.items()}))
+
+
+api = click.Group("api", commands=[check], help="meetergo's API.")

@@ -1,0 +1,103 @@
+"""`book`: an appointment with a host, as a guest would make it."""
+
+from datetime import datetime, timedelta
+
+import click
+
+from console.cli.api_client import calling, keeping
+from console.render import tables
+from console.settings import ProviderSettings
+from meetergo.api import Booked, Guest, Meetergo, Waiting
+from meetergo.api.errors import ApiError, OutcomeUnknown
+from operations import hosts
+
+WAITS_FOR = {
+    "double_opt_in": "the guest's yes, for which meetergo asks by mail",
+    "host_confirmation": "the host's yes; it lapses after 24 hours",
+    "unknown": "somebody's yes",
+}
+
+
+class Start(click.ParamType[datetime]):
+    """A time with its offset, as `slots` prints it."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> datetime:
+        """To an aware time."""
+        try:
+            moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+        except ValueError:
+            moment = None
+        if moment is None or moment.tzinfo is None:
+            self.fail(
+                f"'{value}' is no time with an offset: write 2026-01-31T12:00+01:00, or Z for UTC", param, context
+            )
+        return moment
+
+
+@click.command()
+@hosts.HOST
+@click.option("--start", type=Start(), required=True, metavar="TIME", help="When; `slots` prints such times.")
+@click.option("--email", required=True, help="The guest's.")
+@click.option("--name", required=True, help="The guest's.")
+@click.option("--phone", help="The guest's, with the country's code.")
+@click.option("--timezone", help="The guest's, such as Europe/Berlin.")
+@click.option("--language", help="The guest's, such as en or de.")
+@click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
+@tables.as_json
+def book(
+    external_id: str,
+    start: datetime,
+    email: str,
+    name: str,
+    phone: str | None,
+    timezone: str | None,
+    language: str | None,
+    meeting_type: str | None,
+    as_json: bool,
+) -> None:
+    """Book a time with a host."""
+    guest = Guest(email, name, phone, timezone, language)
+    settings = ProviderSettings.load()
+    with keeping(settings) as database, calling(settings) as meetergo:
+        row = hosts.find(database, external_id)
+        outcome = _book(meetergo, hosts.meeting_type_id(row, meeting_type), start, guest, hosts.meetergo_id(row))
+    if isinstance(outcome, Waiting):
+        told = {
+            "status": "waiting",
+            "waits_for": outcome.kind,
+            "provisional_booking_id": outcome.provisional_booking_id,
+        }
+        words = f"Not booked yet: it waits for {WAITS_FOR[outcome.kind]}."
+    else:
+        told = {"status": "booked", "booking_id": outcome}
+        words = f"Booked: {outcome}"
+    tables.print_json(told) if as_json else click.echo(words)
+
+
+def _book(meetergo: Meetergo, what: str, start: datetime, guest: Guest, host_id: str) -> str | Waiting:
+    """The id of the booking alone: whoever has its secret can cancel it."""
+    try:
+        outcome = meetergo.book(what, start, guest, host_ids=[host_id])
+    except OutcomeUnknown as unclear:
+        try:
+            found = _find(meetergo, host_id, what, start, guest.email)
+        except ApiError:
+            raise unclear from None  # that it is to be looked up is what matters, not why we could not
+        if not found:
+            raise
+        return found
+    return outcome.appointment_id if isinstance(outcome, Booked) else outcome
+
+
+def _find(meetergo: Meetergo, host_id: str, what: str, start: datetime, email: str) -> str | None:
+    """The appointment that an unclear answer may have made. With a personal token, an admin asks for the host's."""
+    can_act = meetergo.acts_as_anybody
+    asking, of_user = (meetergo.as_user(host_id), None) if can_act else (meetergo, host_id)
+    end = start + timedelta(minutes=1)
+    for appointment in asking.appointments(start=start, end=end, meeting_type_id=what, of_user=of_user):
+        emails = {(attendee.email or "").casefold() for attendee in appointment.attendees or ()}
+        if appointment.start == start and email.casefold() in emails and not appointment.is_cancelled:
+            return appointment.id
+    return None

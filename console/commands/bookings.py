@@ -1,0 +1,131 @@
+"""`bookings`: how each is, and how it came to be so."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.text import Text
+from sqlalchemy import and_, or_, select
+
+from console.cli import completion
+from console.cli.filters import Moment
+from console.cli.page import next_page, page, paging
+from console.cli.stores import reading
+from console.commands.refresh import refresh
+from console.render import changes, tables
+from console.render.tables import Column, as_json
+from console.render.text import age, moment, printable, short, value
+from console.render.timeline import render_timeline
+from models import render_timeline
+from models.booking import Booking
+from models.booking_search import BookingSearch
+from models.platform_user import PlatformUser
+from operations import lookup, serialize
+
+COLUMNS = [
+    Column("booking"),
+    Column("starts (UTC)"),
+    Column("status"),
+    Column("meeting", folds=True),
+    Column("host", folds=True),
+    Column("guests", counts=True, is_extra=True),
+    Column("changed", is_extra=True),
+]
+NOT_THERE = {"status": "not there yet: no delivery about it could be handled"}
+SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "created_at", "updated_at", "as_of")
+
+
+@click.command("list")
+@click.option("--status", type=click.Choice(["confirmed", "cancelled"]), help="How they are.")
+@click.option("--user", "platform_user", metavar="ID", help="Of this host (external_id).")
+@click.option(
+    "--since", type=Moment(), metavar="TIME", help="That start at or after this: 2h (ago), or a date and time."
+)
+@click.option("--until", type=Moment(), metavar="TIME", help="That start before this.")
+@paging
+@as_json
+@click.pass_context
+def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
+    """Bookings, the latest start first."""
+    with reading() as session:
+        query = BookingSearch(**chosen).bookings()
+        if before:
+            query = query.where(_comes_after(lookup.find_booking(session, before)))
+        found, left = page(session, query, limit)
+        owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
+        hosts = {host.id: host for host in session.scalars(owners)}
+    if as_json:
+        last = found[-1].id if left else None
+        tables.print_json({"bookings": [serialize.of_booking(row) for row in found], "next": last})
+        return
+    if not found:
+        click.echo("No booking is like that.")
+        return
+    now = datetime.now(UTC)
+    tables.show(tables.listing(COLUMNS, [_line(row, hosts.get(row.platform_user_id), now) for row in found]))
+    if left:
+        click.echo(f"\n{left} more: {next_page(context, found[-1].id)}")
+
+
+@click.command()
+@click.argument("booking_id", metavar="ID", type=completion.BOOKING)
+@as_json
+def show(booking_id: str, as_json: bool) -> None:
+    """One booking: how it is, whose it is, and all that happened to it, in order. ID may be its beginning."""
+    with reading() as session:
+        known = lookup.known_booking_id(session, booking_id)
+        booking = session.get(Booking, known)
+        host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
+        happened = render_timeline.of_booking(session, known)
+    if as_json:
+        about = {"booking": serialize.of_booking(booking) if booking else None, "host": serialize.of_host(host)}
+        tables.print_json({**about, "render_timeline": [serialize.of_happening(happening) for happening in happened]})
+        return
+    tables.show(
+        Text(f"booking {printable(known)}", style="bold"),
+        tables.fields(_facts(booking, host, datetime.now(UTC)) if booking else NOT_THERE),
+        tables.title("Timeline (UTC)"),
+        *render_timeline(happened),
+    )
+
+
+bookings = click.Group(
+    "bookings", commands=[list_command, show, refresh], help="How bookings are, and how they came to be so."
+)
+
+
+def _comes_after(row: Booking) -> Any:
+    """In the order of the list, where a booking without a start comes last."""
+    if row.starts_at is None:
+        return and_(Booking.starts_at.is_(None), Booking.id < row.id)
+    same = and_(Booking.starts_at == row.starts_at, Booking.id < row.id)
+    return or_(Booking.starts_at < row.starts_at, same, Booking.starts_at.is_(None))
+
+
+def _line(row: Booking, host: PlatformUser | None, now: datetime) -> list[str | Text]:
+    return [
+        short(row.id),
+        moment(row.starts_at),
+        tables.status(row.status),
+        value(row.meeting_name),
+        _host(host),
+        str(len(row.attendees)),
+        age(row.updated_at, now),
+    ]
+
+
+def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[str, str | Text | None]:
+    times = f"{moment(booking.starts_at)} to {moment(booking.ends_at)} UTC ({age(booking.starts_at, now)})"
+    others = [(name, content) for name, content in serialize.of_booking(booking).items() if name not in SHOWN_ABOVE]
+    return {
+        "status": tables.status(booking.status),
+        "when": times if booking.starts_at else "nobody said when",
+        "host": _host(host),
+        **{name: changes.column(name, content) for name, content in others if content not in changes.EMPTY},
+        "as of": moment(booking.as_of),
+        "changed": f"{moment(booking.updated_at)} ({age(booking.updated_at, now)})",
+    }
+
+
+def _host(host: PlatformUser | None) -> str:
+    return f"{value(host.name)} ({value(host.external_id)})" if host else "nobody yet"

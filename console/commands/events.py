@@ -1,0 +1,78 @@
+"""`events`: what is happening now, one line each, like a log that a person wants to read."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from console.cli.errors import StoreError, sentence
+from console.cli.filters import Moment
+from console.cli.progress import stop_on_interrupt
+from console.cli.stores import open_database
+from console.render import tables
+from console.render.tables import as_json
+from console.render.timeline import line
+from models.happening import TimelineEntry
+from models.stats import lacks_tables
+from operations import serialize
+from operations.tail import Tail
+from runtime.database import Database
+from runtime.settings import DatabaseSettings
+
+EVERY = timedelta(seconds=1)
+
+
+@click.command("tail")
+@click.option("--since", type=Moment(), metavar="TIME", help="Begin earlier: 10m, 2h, or a date and time.")
+@click.option("--follow/--no-follow", default=True, help="Go on until Ctrl-C, or end when all is shown.")
+@as_json
+def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
+    """What is happening now: deliveries, changes of bookings, notifications, what people did. Times are UTC.
+
+    With --json, each line is a JSON object.
+    """
+
+    def tell(happening: TimelineEntry) -> None:
+        if as_json:
+            tables.print_json(serialize.of_happening(happening), one_line=True)
+        else:
+            tables.show(line(happening))
+
+    with open_database(DatabaseSettings.load().existing_database_url) as database:
+        if not follow:
+            _read(database, Tail(since), tell)
+            return
+        with stop_on_interrupt() as stop:  # an interrupt in the middle of a library's clean-up would be swallowed
+            follow_on(database, Tail(since), tell, lambda: stop.wait(EVERY.total_seconds()))
+
+
+events = click.Group("events", commands=[tail_command], help="What is happening now.")
+
+
+def follow_on(
+    database: Database, tail: Tail, tell: Callable[[TimelineEntry], None], wait: Callable[[], object]
+) -> None:
+    """Tells what is new, until `wait` says that it is time to end. A database that is away is waited for."""
+    is_away = False
+    while True:
+        try:
+            _read(database, tail, tell)
+        except StoreError as error:
+            if lacks_tables(error):
+                raise
+            if not is_away:
+                click.echo(f"{sentence(error)}; waiting for it ...", err=True)
+            is_away = True
+        else:
+            if is_away:
+                click.echo("the database answers again", err=True)
+            is_away = False
+        if wait():
+            return
+
+
+def _read(database: Database, tail: Tail, tell: Callable[[TimelineEntry], None]) -> None:
+    with database.reading() as session:
+        new = tail.read(session, datetime.now(UTC))
+    for happening in new:
+        tell(happening)

@@ -1,0 +1,104 @@
+"""Commands: thin words over what the other rooms do."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from alembic.util.exc import CommandError
+from redis.exceptions import RedisError
+from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
+
+from console.cli.errors import first_line
+from console.commands.privacy import erase, prune, reseal
+from console.commands.reconcile import reconcile
+from console.commands.replay import replay
+from console.render.tables import as_json, print_json
+from console.settings import ConsoleSettings
+from devtools import run
+from devtools.demo import command
+from devtools.processes import ProcessFailed
+from devtools.redis_server import NoRedisServer
+from devtools.send.command import send
+from models.migrate import UnusableDatabase, check_encoding
+from models.migrate import migrate as migrate_engine
+from runtime import queue
+from runtime.database import Database
+from runtime.queue import JobQueue
+from runtime.redis import heartbeat
+from runtime.settings import DatabaseSettings, StoreSettings
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database to the tables that this version needs."""
+    database = Database(DatabaseSettings.load().database_url)
+    try:
+        warning = check_encoding(database.engine)
+        migrate_engine(database.engine)
+    except (SQLAlchemyError, CommandError) as error:
+        raise click.ClickException(f"the database cannot be migrated: {first_line(error)}") from error
+    except UnusableDatabase as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        database.close()
+    if warning:
+        click.echo(warning, err=True)
+    click.echo("The database is up to date.")
+
+
+@click.command()
+@as_json
+def endpoint(as_json: bool) -> None:
+    """Print the address to register with meetergo. It is a secret."""
+    settings = ConsoleSettings.load()
+    if as_json:
+        print_json({"address": settings.address})
+    else:
+        click.echo(settings.address)
+    if not settings.public_url.startswith("https://"):
+        click.echo("meetergo needs an https address that it can reach: set PUBLIC_URL.", err=True)
+
+
+@click.command()
+@click.argument("process", type=click.Choice(["worker", "cron"]))
+def alive(process: str) -> None:
+    """Exit 0 if this machine's worker or schedule works (for health checks)."""
+    bell = JobQueue(StoreSettings.load().redis())
+    try:
+        runs = (
+            all(heartbeat.worker_alive(bell.queue(box)) for box in queue.QUEUES)
+            if process == "worker"
+            else heartbeat.task_alive(bell.redis, "sweep")
+        )
+    except RedisError:
+        raise click.ClickException("Redis does not answer") from None
+    if not runs:
+        raise click.ClickException(f"no sign of the {process} on this machine")
+
+
+@click.command("demo")
+def demo_command() -> None:
+    """A short story from webhook to notification, on servers of its own."""
+    with _failures_in_a_sentence():
+        sys.exit(0 if command.play(Console()) else 1)
+
+
+@click.command("run")
+def run_command() -> None:
+    """Receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset."""
+    with _failures_in_a_sentence():
+        sys.exit(run.run(Path.cwd()))
+
+
+COMMANDS = [endpoint, send, replay, reconcile, prune, erase, reseal, migrate, alive, run_command, demo_command]
+
+
+@contextmanager
+def _failures_in_a_sentence() -> Iterator[None]:
+    try:
+        yield
+    except (NoRedisServer, ProcessFailed) as error:
+        raise click.ClickException(str(error)) from error

@@ -1,0 +1,83 @@
+"""`meeting-types`: what can be booked with a host."""
+
+from typing import Any
+
+import click
+
+from console.cli.api_client import calling, keeping
+from console.render import tables
+from console.render.tables import Column
+from console.render.text import printable
+from console.settings import ProviderSettings
+from meetergo.api.meeting_types import Changes
+from meetergo.api.results import MeetingType
+from operations import hosts
+
+COLUMNS = [Column("meeting type"), Column("name", folds=True), Column("minutes"), Column("channel"), Column("slug")]
+
+minutes = click.IntRange(min=0)
+
+
+@click.command("list")
+@hosts.HOST
+@tables.as_json
+def list_command(external_id: str, as_json: bool) -> None:
+    """What can be booked with a host."""
+    settings = ProviderSettings.load()
+    with keeping(settings) as database, calling(settings) as meetergo:
+        found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types()
+    if as_json:
+        tables.print_json({"meeting_types": [as_row(item) for item in found]})
+    else:
+        tables.show(tables.listing(COLUMNS, [_line(as_row(item)) for item in found]))
+
+
+@click.command()
+@hosts.HOST
+@click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
+@click.option("--name")
+@click.option("--description")
+@click.option("--duration", type=click.IntRange(5, 480), help="In minutes.")
+@click.option("--channel", help="Such as phone, zoom or connect.")
+@click.option("--buffer-before", type=minutes, help="In minutes.")
+@click.option("--buffer-after", type=minutes, help="In minutes.")
+@click.option("--slug", help="The last part of its address. Old addresses end.")
+@click.option("--spots", type=click.IntRange(1, 100), help="Guests to one appointment.")
+@click.option("--timeslot-interval", type=click.IntRange(5, 60), help="In minutes.")
+@click.option("--booking-minimum", type=minutes, help="How long before it must be booked, in minutes.")
+@click.option("--days-into-future", type=click.IntRange(min=1), help="How far ahead it can be booked.")
+@click.option("--enabled/--disabled", default=None, help="Whether it can be booked.")
+@tables.as_json
+def update(external_id: str, meeting_type: str | None, as_json: bool, **options: Any) -> None:
+    """Change a meeting type. What is not named stays."""
+    changes: Changes = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
+    settings = ProviderSettings.load()
+    with keeping(settings) as database, calling(settings) as meetergo:
+        row = hosts.find(database, external_id)
+        host = meetergo.as_user(hosts.meetergo_id(row))
+        changed = host.update_meeting_type(hosts.meeting_type_id(row, meeting_type), **changes)
+    if as_json:
+        tables.print_json(as_row(changed))
+    else:
+        click.echo("The meeting type is changed.")
+        tables.show(tables.listing(COLUMNS, [_line(as_row(changed))]))
+
+
+meeting_types = click.Group("meeting-types", commands=[list_command, update], help="What can be booked with a host.")
+
+
+def as_row(item: MeetingType) -> dict[str, Any]:
+    """A meeting type, for a program."""
+    return {
+        "id": item.id,
+        "name": item.name,
+        "minutes": item.duration,
+        "channel": item.info.channel,
+        "slug": item.slug,
+        "enabled": item.enabled,
+        "booking_url": item.booking_url,
+    }
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    return [printable(str(row[name] or "-")) for name in ("id", "name", "minutes", "channel", "slug")]

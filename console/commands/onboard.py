@@ -1,0 +1,140 @@
+"""`users onboard`: a file of hosts becomes users of meetergo."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from console.cli.api_client import calling, keeping
+from console.render import tables
+from console.render.text import printable
+from console.settings import ProviderSettings
+from meetergo.api import BULK_SHARE
+from operations.users.directory import BOOKING_ROOT, Directory
+from operations.users.host_file import HostFileError, HostRow, check_channels, read_roster, write_failed
+from operations.users.import_run import ImportRun
+from operations.users.onboarding import Onboarding
+from worker.settings import WorkerSettings
+
+SHOWN = 20
+INTERRUPTED = 130
+INTERRUPTION = "interrupted"
+FAILED = ".failed"
+NOT_READ = "redis://127.0.0.1"
+"""Channels need settings of the worker, and no Redis."""
+
+
+class HostLines(click.ParamType[frozenset[int]]):
+    """Numbers of lines: 3,17,20-25."""
+
+    name = "lines"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> frozenset[int]:
+        """To numbers."""
+        if isinstance(value, frozenset):
+            return value
+        try:
+            parts = [part.partition("-") for part in value.split(",")]
+            return frozenset(n for first, _, last in parts for n in range(int(first), int(last or first) + 1))
+        except ValueError:
+            self.fail(f"'{value}' are no numbers of lines: write 3,17 or 3-17", param, context)
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--lines", type=HostLines(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
+@click.option("--dry-run", is_flag=True, help="Check the file, and say what would be done.")
+@BOOKING_ROOT
+@tables.as_json
+def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_root: str | None, as_json: bool) -> None:
+    """Make the hosts in FILE (CSV or JSON) users of meetergo, with hours and a first meeting type.
+
+    It may be interrupted and run again: nobody is made twice. HostLines that fail are written to FILE.failed.csv with the
+    reason; correct them there, and give it that file.
+    """
+    chosen = _read(file, lines)
+    settings = ProviderSettings.load()
+    intake = ImportRun()
+    with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
+        onboarding = Onboarding(meetergo, database, Directory(meetergo), booking_root)
+        take = onboarding.foretell if dry_run else onboarding.take
+        try:
+            with _bar("Onboarding", len(chosen)) as advance:
+                intake.run(chosen, take, advance)
+        except KeyboardInterrupt:
+            intake.stopped = INTERRUPTION
+        finally:
+            if lines is None and not dry_run:
+                _write_failed(file, intake)
+    _report(intake, file, dry_run, as_json)
+
+
+def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
+    try:
+        lines = read_roster(file)
+    except HostFileError as error:
+        raise click.ClickException(f"{file.name} cannot be used: {error}") from None
+    if numbers and (unknown := numbers - {line.number for line in lines}):
+        raise click.ClickException(f"{file.name} has nothing in line {', '.join(map(str, sorted(unknown)))}")
+    chosen = [line for line in lines if numbers is None or line.number in numbers]
+    if not any(line.entry and line.entry.channels for line in chosen):
+        return chosen
+    checked, warnings = check_channels(chosen, WorkerSettings.load(redis_url=NOT_READ))
+    for warning in warnings:
+        click.echo(f"Warning: {printable(warning)}", err=True)
+    return checked
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[], object]]:
+    """On a terminal; nothing where nobody looks."""
+    console = Console(stderr=True)
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
+
+
+def _failed_file(file: Path) -> Path:
+    """Beside the file; a file of failed lines is its own."""
+    return file.with_name(file.stem.removesuffix(FAILED) + FAILED + ".csv")
+
+
+def _write_failed(file: Path, intake: ImportRun) -> None:
+    """A run that stopped leaves there what it did not take; one that was cut off takes no line away."""
+    target = _failed_file(file)
+    if (intake.stopped or not intake.rest) and intake.stopped != INTERRUPTION:
+        write_failed(target, [*intake.failed, *((line, f"not taken: {intake.stopped}") for line in intake.rest)])
+    elif intake.failed and target != file:
+        write_failed(target, intake.failed)
+
+
+def _report(intake: ImportRun, file: Path, dry_run: bool, as_json: bool) -> None:
+    if as_json:
+        tables.print_json(intake.as_json())
+    else:
+        would = "would be " if dry_run else ""
+        found = intake.outcomes
+        click.echo(
+            f"{found['created']} {would}created, {found['adopted']} {would}adopted, "
+            f"{found['known']} known before, {len(intake.failed)} failed."
+        )
+        for line, reason in intake.failed[:SHOWN]:
+            click.echo(f"  line {line.number}: {printable(reason)}")
+        if len(intake.failed) > SHOWN:
+            click.echo(f"  and {len(intake.failed) - SHOWN} more")
+        if intake.failed and not dry_run:
+            click.echo(f"Correct them in {_failed_file(file).name}, and onboard that file.")
+        if not dry_run and found.total() > found["known"]:
+            click.echo("The sweep links bookings that waited for them, within 15 seconds while cron runs.")
+    if intake.stopped == INTERRUPTION:
+        click.echo(f"Interrupted with {intake.left} to go: run it again to go on.", err=True)
+        raise SystemExit(INTERRUPTED)
+    if intake.stopped:
+        raise click.ClickException(f"{intake.stopped}. {intake.left} are left: run it again to go on")
+    if intake.failed:
+        raise SystemExit(1)

@@ -1,0 +1,43 @@
+"""`slots`: when a host can be booked."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from console.cli.api_client import calling, keeping
+from console.render import tables
+from console.settings import ProviderSettings
+from operations import hosts
+
+WEEK = timedelta(days=7)
+
+Day = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command()
+@hosts.HOST
+@click.option("--from", "first", type=Day, metavar="DAY", help="From this day on, such as 2026-01-31 (today).")
+@click.option("--to", "last", type=Day, metavar="DAY", help="Up to this day (a week later).")
+@click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
+@tables.as_json
+def slots(
+    external_id: str, first: datetime | None, last: datetime | None, meeting_type: str | None, as_json: bool
+) -> None:
+    """The times at which a host can be booked, in the host's time zone."""
+    settings = ProviderSettings.load()
+    with keeping(settings) as database, calling(settings) as meetergo:
+        row = hosts.find(database, external_id)
+        zone = hosts.zone(row)
+        start = first.date() if first else datetime.now(UTC).astimezone(zone).date()
+        end = last.date() if last else start + WEEK
+        host_id = hosts.meetergo_id(row)
+        what = hosts.meeting_type_id(row, meeting_type)
+        found = meetergo.slots(what, start, end, host_ids=[host_id], timezone=zone.key)
+    if as_json:
+        tables.print_json({"slots": [{"start": slot.start, "spots_left": slot.spots_left} for slot in found]})
+        return
+    for slot in found:
+        left = "" if slot.spots_left is None else f"  ({slot.spots_left} left)"
+        click.echo(f"{slot.start.astimezone(zone).isoformat()}{left}")
+    if not found:
+        click.echo("No time is free.", err=True)

@@ -1,0 +1,52 @@
+"""`status`: how everything is, and what needs a person."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import click
+from rich.console import Group
+from rich.live import Live
+
+from console.cli.progress import stop_on_interrupt
+from console.cli.stores import open_database
+from console.render import status_report, tables
+from console.render.tables import as_json
+from console.settings import StatusSettings
+from operations.checks import concerns
+from operations.status import take_snapshot
+from runtime.database import Database
+from runtime.queue import JobQueue
+
+PATIENCE = timedelta(seconds=2)
+EVERY = timedelta(seconds=2)
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
+@as_json
+def status(watch: bool, as_json: bool) -> None:
+    """How everything is. Exit 1 when something needs a person, and what to type."""
+    if watch and as_json:
+        raise click.UsageError("--watch is for people, --json for scripts: choose one")
+    settings = StatusSettings.load()
+    bell = JobQueue(settings.redis())
+    with open_database(settings.existing_database_url, PATIENCE) as database:
+        if watch:
+            _watch(settings, database, bell)
+            return
+        look = take_snapshot(settings, database, bell, datetime.now(UTC))
+    found = concerns(look)
+    if as_json:
+        tables.print_json(status_report.facts(look, found))
+    else:
+        tables.show(*status_report.sheet(look, found))
+    sys.exit(1 if found else 0)
+
+
+def _watch(settings: StatusSettings, database: Database, bell: JobQueue) -> None:
+    screen = tables.screen()
+    with stop_on_interrupt() as stop, Live(console=screen, auto_refresh=False) as live:
+        while not stop.is_set():
+            look = take_snapshot(settings, database, bell, datetime.now(UTC))
+            live.update(Group(*status_report.sheet(look, concerns(look))), refresh=True)
+            stop.wait(EVERY.total_seconds())

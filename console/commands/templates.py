@@ -1,0 +1,50 @@
+"""`templates`: one meeting type for many hosts."""
+
+import click
+
+from console.cli.api_client import calling, keeping
+from console.commands.meeting_types import as_row
+from console.render import tables
+from console.render.text import printable
+from console.settings import ProviderSettings
+from meetergo.api import BULK_SHARE
+from operations import hosts
+
+
+@click.command()
+@click.option("--name", required=True, help="Shown to guests.")
+@click.option("--duration", required=True, type=click.IntRange(5, 480), help="In minutes.")
+@click.option("--description", default="", help="Shown to guests.")
+@click.option("--channel", help="Such as phone, zoom or connect.")
+@click.option("--spots", type=click.IntRange(1, 100), help="Guests to one appointment.")
+@tables.as_json
+def create(name: str, duration: int, description: str, channel: str | None, spots: int | None, as_json: bool) -> None:
+    """Make a template, and print its id."""
+    with calling(ProviderSettings.load()) as meetergo:
+        template = meetergo.create_template(name, duration, description=description, channel=channel, spots=spots)
+    if as_json:
+        tables.print_json({"id": template.id, "name": template.info.name, "minutes": template.info.duration})
+    else:
+        click.echo(template.id)
+
+
+@click.command()
+@click.argument("template_id")
+@click.argument("external_ids", metavar="EXTERNAL_ID...", nargs=-1, required=True)
+@tables.as_json
+def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> None:
+    """Give hosts a meeting type made from a template. Each time, meetergo may make another."""
+    settings, made = ProviderSettings.load(), []
+    with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
+        named = {external_id: hosts.meetergo_id(hosts.find(database, external_id)) for external_id in external_ids}
+        for external_id, user_id in named.items():
+            new = [as_row(item) for item in meetergo.assign_template(template_id, user_id)]
+            made.append({"external_id": external_id, "meeting_types": new})
+            if not as_json:
+                names = ", ".join(printable(f"{item['name']} ({item['id']})") for item in new)
+                click.echo(f"{printable(external_id)}: {names or 'no meeting type came of it'}")
+    if as_json:
+        tables.print_json({"assigned": made})
+
+
+templates = click.Group("templates", commands=[create, assign], help="One meeting type for many hosts.")

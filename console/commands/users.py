@@ -1,0 +1,90 @@
+"""`users`: the platform's hosts as users of meetergo."""
+
+from typing import Any
+
+import click
+
+from console.cli.api_client import calling, in_a_sentence, keeping
+from console.commands.onboard import onboard
+from console.commands.sync import sync
+from console.render import tables
+from console.render.tables import Column
+from console.render.text import printable
+from console.settings import ProviderSettings
+from meetergo.api import embed_code
+from meetergo.api.branding import PageStyle
+from models.platform_user import PlatformUser
+from operations import hosts
+from runtime.settings import DatabaseSettings
+
+TITLES = {"de": "Termin buchen bei {}", "en": "Book an appointment with {}"}
+COLUMNS = [
+    Column("external_id"),
+    Column("name", folds=True),
+    Column("e-mail", folds=True, is_extra=True),
+    Column("meetergo user"),
+    Column("meeting type", is_extra=True),
+    Column("booking address", folds=True),
+]
+
+
+@click.command("list")
+@tables.as_json
+def list_command(as_json: bool) -> None:
+    """All hosts, and who they are in meetergo."""
+    with keeping(DatabaseSettings.load()) as database:
+        rows = [_row(user) for user in hosts.everybody(database)]
+    if as_json:
+        tables.print_json({"users": rows})
+    elif not rows:
+        click.echo("There are no platform users yet: `users onboard` takes a file of them.")
+    else:
+        names = ("external_id", "name", "email", "meetergo_user_id", "meetergo_meeting_type_id", "booking_url")
+        tables.show(tables.listing(COLUMNS, [[printable(row[name] or "-") for name in names] for row in rows]))
+
+
+@click.command()
+@hosts.HOST
+@click.option("--title", help="What it shows, for those who cannot see it.")
+@click.option("--height", type=click.IntRange(min=100), default=700, show_default=True, help="In pixels.")
+def embed(external_id: str, title: str | None, height: int) -> None:
+    """Print the iframe with which a page of yours shows a host's booking page."""
+    with keeping(DatabaseSettings.load()) as database, in_a_sentence():
+        row = hosts.find(database, external_id)
+        if not row.booking_url:
+            raise click.ClickException(
+                "no booking address is known of this host: put it into platform_users.booking_url, "
+                "or let `users sync --booking-root` find it"
+            )
+        words = title or TITLES.get(row.language, TITLES["en"]).format(row.name or external_id)
+        click.echo(embed_code(row.booking_url, title=words, height=height))
+
+
+@click.command()
+@hosts.HOST
+@click.option("--primary-color", metavar="#RRGGBB", help="Such as '#0066cc'.")
+@click.option("--secondary-color", metavar="#RRGGBB")
+@click.option("--header-image", metavar="URL", help="An image above; '' takes it away.")
+@click.option("--description", help="Text on the page.")
+@tables.as_json
+def brand(external_id: str, as_json: bool, **look: Any) -> None:
+    """Change how a host's booking page looks. What is not named stays."""
+    wanted: PageStyle = {name: value for name, value in look.items() if value is not None}  # type: ignore[assignment]
+    if wanted.get("header_image") == "":
+        wanted["header_image"] = None
+    settings = ProviderSettings.load()
+    with keeping(settings) as database, calling(settings) as meetergo:
+        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).brand(**wanted)
+    if as_json:
+        tables.print_json(page.model_dump(exclude={"id"}))
+    else:
+        click.echo("The page is changed.")
+        tables.show(tables.fields({name: str(getattr(page, name)) for name in wanted}))
+
+
+users = click.Group("users", commands=[onboard, sync, list_command, embed, brand], help="Hosts as users of meetergo.")
+
+
+def _row(user: PlatformUser) -> dict[str, Any]:
+    names = ("meetergo_user_id", "meetergo_meeting_type_id", "booking_url", "email", "name", "timezone", "language")
+    return {"external_id": user.external_id, **{name: getattr(user, name) for name in names}, "channels": user.channels}

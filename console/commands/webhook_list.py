@@ -1,0 +1,72 @@
+"""`webhook list`: what meetergo posts to, and when something last came by our addresses."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from redis import Redis
+from redis.exceptions import RedisError
+
+from console.cli.registrations import open_registry
+from console.render import tables
+from console.render.tables import Column
+from console.render.text import age
+from meetergo.api.results import Webhook
+from models.endpoint import last_came_by
+from operations.webhooks import addresses
+from operations.webhooks.addresses import Address
+from operations.webhooks.registrations import RegistrationState
+
+COLUMNS = [
+    Column("webhook"),
+    Column("whose"),
+    Column("posts to"),
+    Column("events", folds=True),
+    Column("last delivery"),
+]
+
+
+@click.command("list")
+@tables.as_json
+def list_command(as_json: bool) -> None:
+    """All webhooks at meetergo: ours, and of others the host."""
+    with open_registry() as (registry, ours, redis):
+        seen = registry.look()
+        rows = [_row(webhook, seen, ours, redis) for webhook in seen.webhooks]
+    if as_json:
+        tables.print_json({"webhooks": rows})
+    elif not rows:
+        click.echo("meetergo has no webhook: `webhook register` makes ours.")
+    else:
+        tables.show(tables.listing(COLUMNS, [_line(row) for row in rows]))
+
+
+def _row(webhook: Webhook, seen: RegistrationState, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
+    is_newest = webhook.endpoint == ours[-1].url
+    is_ours = is_newest or webhook in seen.older(ours)
+    row = seen.known.get(webhook.id) if seen.is_ours(webhook) else None
+    mark = addresses.mark_in(webhook.endpoint) if is_ours else None
+    return {
+        "id": webhook.id,
+        "ours": is_ours,
+        "is_newest": is_newest,
+        "address": addresses.masked(webhook.endpoint) if is_ours else addresses.host_of(webhook.endpoint),
+        "events": sorted(webhook.event_types),
+        "registered_at": row and row.registered_at,
+        "last_delivery_at": _last(redis, mark),
+    }
+
+
+def _last(redis: "Redis | None", mark: str | None) -> datetime | None:
+    try:
+        return last_came_by(redis, mark) if redis and mark else None
+    except RedisError:
+        return None
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    whose = "others" if not row["ours"] else "ours" if row["is_newest"] else "ours, older"
+    last = row["last_delivery_at"]
+    when = age(last, datetime.now(UTC)) if row["ours"] else "-"
+    return [row["id"], whose, row["address"], ", ".join(row["events"]), when]

@@ -1,0 +1,60 @@
+"""Changes of a booking, column by column, as people read them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+
+from console.render.tables import fields
+from console.render.text import NONE, moment, value
+from models.booking import Booking
+
+ORDER = list(Booking.__table__.columns.keys())
+"""PostgreSQL keeps the names of a JSON object in an order of its own."""
+TIMES = ("starts_at", "ends_at", "as_of")
+TOLD = ("starts_at", "status")
+"""What one line tells of a change; the other columns it only names."""
+EMPTY: tuple[Any, ...] = (None, [], {})
+
+
+def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Table:
+    """The columns that changed, before and after; of a new row, those that are not empty."""
+    if before is None:
+        return fields({name: column(name, after[name]) for name in _names(after) if after[name] not in EMPTY})
+    return fields({name: _arrow(name, before, after) for name in _names(after)})
+
+
+def line(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
+    """The same in one line."""
+    if before is None:
+        return f"starts at {column('starts_at', after.get('starts_at'))}"
+    return ", ".join(f"{name}: {_arrow(name, before, after)}" if name in TOLD else name for name in _names(after))
+
+
+def column(name: str, content: Any) -> str:
+    """A booking's column: times as times, guests by name and e-mail."""
+    if name in TIMES and isinstance(content, str):
+        return moment(datetime.fromisoformat(content))
+    if name == "attendees" and isinstance(content, list):
+        return ", ".join(_guest(guest) for guest in content) or NONE
+    return value(content)
+
+
+def pair(name: str, before: Any, after: Any) -> tuple[str, str]:
+    """Both values of a column; in full where they look alike otherwise."""
+    short = column(name, before), column(name, after)
+    return short if short[0] != short[1] else (value(before), value(after))
+
+
+def _guest(guest: Any) -> str:
+    known = [guest[key] for key in ("fullname", "email") if guest.get(key)] if isinstance(guest, dict) else []
+    return value(" ".join(map(str, known)) if known else guest)
+
+
+def _names(after: Mapping[str, Any]) -> list[str]:
+    return [name for name in ORDER if name in after and name != "as_of"]
+
+
+def _arrow(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return " -> ".join(pair(name, before.get(name), after[name]))

@@ -1,0 +1,120 @@
+"""Output: tables on a terminal, the same without colours or cuts in a pipe, JSON if asked."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, NoReturn
+
+import click
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from console.render.text import NONE
+
+UNCUT = 10_000
+"""The width of a pipe: nobody wraps there."""
+ROOMY = 110
+"""From this width on a terminal shows all columns."""
+
+DITTO = Text("(the same)", style="dim")
+STYLES = {"dead": "bold red", "pending": "yellow", "done": "green", "confirmed": "green", "cancelled": "red"}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Screen(Console):
+    """Standard output. A reader that went away ends the command: see `console.__main__`."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Says so, instead of exiting with the code of a command that needs a person."""
+        raise BrokenPipeError
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a list.
+
+    Attributes:
+        name: its head.
+        folds: whether long values go on in the next line; ids and times do not.
+        is_extra: whether it is left out on a narrow terminal.
+        counts: whether it holds numbers.
+        dittos: whether a long value that the row above has too is not repeated on a terminal.
+    """
+
+    name: str
+    folds: bool = False
+    is_extra: bool = False
+    counts: bool = False
+    dittos: bool = False
+
+
+def screen() -> Screen:
+    """Where to print."""
+    width = None if sys.stdout.isatty() else UNCUT
+    return Screen(width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(*parts: RenderableType) -> None:
+    """Prints for people."""
+    out = screen()
+    with out.capture() as captured:
+        for part in parts:
+            out.print(part, soft_wrap=isinstance(part, Text))
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
+
+
+def print_json(content: Any, *, one_line: bool = False) -> None:
+    """Prints for scripts: times are ISO 8601 in UTC."""
+    click.echo(json.dumps(content, indent=None if one_line else 2, default=_iso))
+
+
+def listing(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """A table."""
+    chosen = [number for number, each in enumerate(columns) if screen().width >= ROOMY or not each.is_extra]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for each in (columns[number] for number in chosen):
+        side: Literal["left", "right"] = "right" if each.counts else "left"
+        table.add_column(each.name, justify=side, no_wrap=not each.folds, overflow="fold")
+    above: Sequence[str | Text] = [""] * len(columns)
+    for row in rows:
+        table.add_row(
+            *(DITTO if _repeats(columns[number], row[number], above[number]) else row[number] for number in chosen)
+        )
+        above = row
+    return table
+
+
+def _repeats(column: Column, cell: str | Text, above: str | Text) -> bool:
+    return column.dittos and screen().is_terminal and cell == above and len(cell) > len(DITTO)
+
+
+def fields(content: Mapping[str, str | Text | None]) -> Table:
+    """Names and values, one a line; what is not known is left out."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for name, item in content.items():
+        if item not in (None, NONE):
+            table.add_row(f"  {name}", item)
+    return table
+
+
+def title(text: str) -> Text:
+    """The head of a section."""
+    return Text(f"\n{text}", style="bold")
+
+
+def status(word: str) -> Text:
+    """A status in its colour."""
+    return Text(word, style=STYLES.get(word, ""))
+
+
+def _iso(content: Any) -> str:
+    if isinstance(content, datetime):
+        return content.astimezone(UTC).isoformat()
+    raise TypeError(f"{type(content).__name__} cannot be printed as JSON")
