@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from devtools.processes import ProcessFailed
+from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import FaultPlan
 from devtools.send.client import Sender
 from models.delivery import delivery_id
 

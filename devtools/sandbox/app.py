@@ -6,14 +6,14 @@ from flask import Flask, g, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import developer
-from devtools.sandbox.answers import refusal, too_many
-from devtools.sandbox.credentials import CAPABILITIES, USER_HEADER, Credentials, acting_user, expired
-from devtools.sandbox.developer import PageContext
-from devtools.sandbox.mischief import FaultInjector
-from devtools.sandbox.rate_limit import Buckets
-from devtools.sandbox.refused import ApiRejection
+from devtools.sandbox.faults.injector import FaultInjector
+from devtools.sandbox.http.auth import CAPABILITIES, USER_HEADER, Credentials, acting_user, expired
+from devtools.sandbox.http.errors import ApiRejection
+from devtools.sandbox.http.rate_limit import Buckets
+from devtools.sandbox.http.responses import refusal, too_many
 from devtools.sandbox.routes import PARTS
+from devtools.sandbox.ui import routes
+from devtools.sandbox.ui.routes import PageContext
 
 
 def create_app(bench: PageContext, credentials: Credentials, mischief: FaultInjector, buckets: Buckets | None) -> Flask:
@@ -49,7 +49,7 @@ def create_app(bench: PageContext, credentials: Credentials, mischief: FaultInje
     app.before_request(identify)
     for part in PARTS:
         app.register_blueprint(part)
-    app.register_blueprint(developer.page)
+    app.register_blueprint(routes.page)
     return app
 
 

@@ -7,12 +7,12 @@ from typing import Any, get_args
 
 import click
 
-from devtools.sandbox.company import UnusableState
-from devtools.sandbox.furniture import seed
-from devtools.sandbox.rate_limit import RateLimit
+from devtools.sandbox.faults.plan import FaultPlan, Wire
+from devtools.sandbox.http.rate_limit import RateLimit
 from devtools.sandbox.server import HOST, Sandbox
-from devtools.sandbox.trouble import FaultPlan, Wire
-from devtools.sandbox.view import PlatformBookings
+from devtools.sandbox.state.company import UnusableState
+from devtools.sandbox.state.seed import seed
+from devtools.sandbox.ui.view import PlatformBookings
 
 PORT = 8300
 HOLD_SECONDS = 3.0

@@ -11,20 +11,20 @@ from typing import Any
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from devtools.sandbox import users
 from devtools.sandbox.app import create_app
-from devtools.sandbox.company import Company, Plan, Record
-from devtools.sandbox.courier import TIMEOUT, Dispatcher
-from devtools.sandbox.credentials import Credentials
-from devtools.sandbox.deliveries import Delivery
-from devtools.sandbox.developer import PageContext
-from devtools.sandbox.front import FaultMiddleware
-from devtools.sandbox.mischief import Act, FaultInjector
-from devtools.sandbox.people import Actions
-from devtools.sandbox.rate_limit import Buckets, RateLimit
+from devtools.sandbox.faults.injector import Act, FaultInjector
+from devtools.sandbox.faults.middleware import FaultMiddleware
+from devtools.sandbox.faults.plan import FaultPlan
+from devtools.sandbox.http.auth import Credentials
+from devtools.sandbox.http.rate_limit import Buckets, RateLimit
+from devtools.sandbox.outgoing.delivery import Delivery
+from devtools.sandbox.outgoing.dispatcher import TIMEOUT, Dispatcher
+from devtools.sandbox.resources import users
+from devtools.sandbox.state.actions import Actions
+from devtools.sandbox.state.company import Company, Plan, Record
 from devtools.sandbox.timestamps import Clock, utc_now
-from devtools.sandbox.trouble import FaultPlan
-from devtools.sandbox.view import PlatformBookings
+from devtools.sandbox.ui.routes import PageContext
+from devtools.sandbox.ui.view import PlatformBookings
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.005

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Container
 from itertools import count
 
-from devtools.sandbox.company import Record
+from devtools.sandbox.state.company import Record
 
 SHORTEST = 5
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from devtools.processes import environment
-from devtools.sandbox.company import Plan
-from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
-from devtools.sandbox.trouble import FaultPlan
+from devtools.sandbox.state.company import Plan
 from meetergo.api import Meetergo
 from models.booking import Booking
 from models.platform_user import PlatformUser

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devtools.processes import environment
-from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.sandbox.server import Sandbox
 from models.platform_user import PlatformUser
 from tests.console.conftest import Operator

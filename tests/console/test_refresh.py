@@ -11,7 +11,7 @@ from redis import Redis
 from rq import Worker
 from rq.serializers import JSONSerializer
 
-from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.faults.injector import InjectedAnswer
 from runtime.queue import QUEUES, JobQueue
 from tests.console.keyboard import ask
 from tests.snapshot import rows_of

@@ -13,8 +13,8 @@ import pytest
 
 from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
-from devtools.sandbox.company import Plan
 from devtools.sandbox.server import Sandbox, sandbox
+from devtools.sandbox.state.company import Plan
 from models.delivery import Delivery
 from runtime.queue import JobQueue
 from runtime.signed_address import AddressSigner

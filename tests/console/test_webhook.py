@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from devtools.sandbox import webhooks
-from devtools.sandbox.company import Plan
-from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.resources import webhooks
 from devtools.sandbox.server import Sandbox, sandbox
+from devtools.sandbox.state.company import Plan
 from operations import consistency
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 

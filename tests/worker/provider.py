@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from devtools.processes import environment
-from devtools.sandbox import webhook_bodies
+from devtools.sandbox.outgoing import payloads
 from devtools.sandbox.server import Sandbox
 from meetergo.api import Meetergo, RateLimiter
 from models.delivery import Delivery
@@ -98,7 +98,7 @@ GUEST = "guest@example.com"
 def webhook(meetergo: Sandbox, record: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """What meetergo would post of an appointment as it is now."""
     event = "booking_cancelled" if record["isCancelled"] else "booking_created"
-    make = webhook_bodies.cancelled if record["isCancelled"] else webhook_bodies.created
+    make = payloads.cancelled if record["isCancelled"] else payloads.created
     body: dict[str, Any] = json.loads(json.dumps(make(meetergo.company, record)))
     return {"webhookType": event, **body, **changes}
 

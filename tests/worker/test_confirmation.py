@@ -11,9 +11,9 @@ from rq import SimpleWorker
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
-from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import sandbox
-from devtools.sandbox.trouble import FaultPlan
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import update
 
-from devtools.sandbox.mischief import InjectedAnswer
+from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.sandbox.server import sandbox
 from models.booking import Booking
 from models.delivery import Delivery

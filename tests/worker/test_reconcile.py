@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from devtools.sandbox.mischief import InjectedAnswer
-from devtools.sandbox.trouble import FaultPlan
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.faults.plan import FaultPlan
 from models.booking import Booking
 from models.delivery import Delivery
 from models.platform_user import PlatformUser

@@ -9,7 +9,7 @@ import pytest
 
 from devtools.processes import processes, wait_until_ready
 from devtools.redis_server import free_port
-from devtools.sandbox.trouble import FaultPlan
+from devtools.sandbox.faults.plan import FaultPlan
 from runtime.signed_address import AddressSigner
 from tests.worker.conftest import open_desk, provider
 from tests.worker.provider import Provider

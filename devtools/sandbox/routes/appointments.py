@@ -3,12 +3,12 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import appointments, listings
-from devtools.sandbox.answers import answered
-from devtools.sandbox.appointments import Cancellation, Move
-from devtools.sandbox.company import Record
-from devtools.sandbox.current import body, company, query, user_id, uuid
-from devtools.sandbox.listings import AppointmentQuery
+from devtools.sandbox.http.context import body, company, query, user_id, uuid
+from devtools.sandbox.http.responses import answered
+from devtools.sandbox.resources import appointments, listings
+from devtools.sandbox.resources.appointments import Cancellation, Move
+from devtools.sandbox.resources.listings import AppointmentQuery
+from devtools.sandbox.state.company import Record
 
 part = Blueprint("appointments", __name__)
 

@@ -3,10 +3,10 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import availabilities
-from devtools.sandbox.answers import answered
-from devtools.sandbox.availabilities import AvailabilityChange
-from devtools.sandbox.current import body, company, user_id, uuid
+from devtools.sandbox.http.context import body, company, user_id, uuid
+from devtools.sandbox.http.responses import answered
+from devtools.sandbox.resources import availabilities
+from devtools.sandbox.resources.availabilities import AvailabilityChange
 
 part = Blueprint("availabilities", __name__)
 

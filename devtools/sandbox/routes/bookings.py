@@ -3,12 +3,12 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import bookings, listings, slots
-from devtools.sandbox.answers import answered
-from devtools.sandbox.bookings import NewBooking
-from devtools.sandbox.current import body, company, query, user_id
-from devtools.sandbox.listings import ProvisionalQuery
-from devtools.sandbox.slots import SlotQuery
+from devtools.sandbox.http.context import body, company, query, user_id
+from devtools.sandbox.http.responses import answered
+from devtools.sandbox.resources import bookings, listings, slots
+from devtools.sandbox.resources.bookings import NewBooking
+from devtools.sandbox.resources.listings import ProvisionalQuery
+from devtools.sandbox.resources.slots import SlotQuery
 
 part = Blueprint("bookings", __name__)
 

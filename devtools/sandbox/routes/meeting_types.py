@@ -3,10 +3,10 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import meeting_types, users
-from devtools.sandbox.answers import answered, empty
-from devtools.sandbox.current import body, company, user_id, uuid
-from devtools.sandbox.meeting_types import MeetingTypeChange, NewMeetingType
+from devtools.sandbox.http.context import body, company, user_id, uuid
+from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.resources import meeting_types, users
+from devtools.sandbox.resources.meeting_types import MeetingTypeChange, NewMeetingType
 
 part = Blueprint("meeting_types", __name__)
 

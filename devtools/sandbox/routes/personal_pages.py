@@ -3,10 +3,10 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import personal_pages, users
-from devtools.sandbox.answers import answered
-from devtools.sandbox.current import admin_only, body, company, user_id, uuid
-from devtools.sandbox.personal_pages import PersonalPageChange
+from devtools.sandbox.http.context import admin_only, body, company, user_id, uuid
+from devtools.sandbox.http.responses import answered
+from devtools.sandbox.resources import personal_pages, users
+from devtools.sandbox.resources.personal_pages import PersonalPageChange
 
 part = Blueprint("personal_pages", __name__)
 

@@ -3,10 +3,10 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import templates
-from devtools.sandbox.answers import answered, empty
-from devtools.sandbox.current import admin_only, body, company, uuid
-from devtools.sandbox.templates import Assignment, NewTemplate, TemplateChange
+from devtools.sandbox.http.context import admin_only, body, company, uuid
+from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.resources import templates
+from devtools.sandbox.resources.templates import Assignment, NewTemplate, TemplateChange
 
 part = Blueprint("templates", __name__)
 

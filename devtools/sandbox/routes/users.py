@@ -7,11 +7,11 @@ from flask import Blueprint, request
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import users
-from devtools.sandbox.answers import answered
-from devtools.sandbox.current import admin_only, body, company, json_body, query, user_id, uuid
-from devtools.sandbox.inputs import Input, read_body
-from devtools.sandbox.users import NewUser, UserChange
+from devtools.sandbox.http.context import admin_only, body, company, json_body, query, user_id, uuid
+from devtools.sandbox.http.responses import answered
+from devtools.sandbox.http.schemas import Input, read_body
+from devtools.sandbox.resources import users
+from devtools.sandbox.resources.users import NewUser, UserChange
 
 part = Blueprint("users", __name__)
 

@@ -3,10 +3,10 @@
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import webhooks
-from devtools.sandbox.answers import answered, empty
-from devtools.sandbox.current import body, company
-from devtools.sandbox.webhooks import NewWebhook, WebhookChange
+from devtools.sandbox.http.context import body, company
+from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.resources import webhooks
+from devtools.sandbox.resources.webhooks import NewWebhook, WebhookChange
 
 part = Blueprint("webhooks", __name__)
 

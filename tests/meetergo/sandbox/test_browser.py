@@ -18,8 +18,8 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 from urllib3 import PoolManager
 
-from devtools.sandbox.furniture import seed
 from devtools.sandbox.server import Sandbox
+from devtools.sandbox.state.seed import seed
 from devtools.sandbox.timestamps import utc_now
 from tests.meetergo.sandbox.conftest import Api, Endpoint
 

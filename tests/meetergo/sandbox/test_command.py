@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from urllib3 import PoolManager
 
 from devtools.sandbox.command import command
-from devtools.sandbox.furniture import seed
 from devtools.sandbox.server import Sandbox
+from devtools.sandbox.state.seed import seed
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60

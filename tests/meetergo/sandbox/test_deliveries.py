@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from urllib3 import PoolManager
 
-from devtools.sandbox.courier import NotSettled
+from devtools.sandbox.faults.plan import FaultPlan
+from devtools.sandbox.outgoing.dispatcher import NotSettled
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import Api, Endpoint, Host, add_host, at, register
 
 Troubled = Callable[..., tuple[Sandbox, Host]]

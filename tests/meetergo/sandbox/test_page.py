@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from urllib3 import PoolManager
 
-from devtools.sandbox.rate_limit import RateLimit
+from devtools.sandbox.faults.plan import FaultPlan
+from devtools.sandbox.http.rate_limit import RateLimit
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import Api, Endpoint, Host, add_host, at
 
 

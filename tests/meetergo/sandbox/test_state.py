@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from urllib3 import PoolManager
 
-from devtools.sandbox.company import UnusableState
+from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox, sandbox
-from devtools.sandbox.trouble import FaultPlan
+from devtools.sandbox.state.company import UnusableState
 from tests.meetergo.sandbox.conftest import Api, StandingClock, add_host, at, booking
 
 

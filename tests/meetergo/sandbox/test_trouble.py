@@ -9,10 +9,10 @@ import pytest
 from urllib3 import PoolManager
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
-from devtools.sandbox.mischief import InjectedAnswer
-from devtools.sandbox.rate_limit import RateLimit
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.faults.plan import FaultPlan
+from devtools.sandbox.http.rate_limit import RateLimit
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import FaultPlan
 from tests.meetergo.sandbox.conftest import MONDAY, Api, Host, StandingClock, at, booking
 
 ME = "GET /v4/user/me"

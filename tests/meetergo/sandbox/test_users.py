@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from urllib3 import PoolManager
 
-from devtools.sandbox.company import Plan
 from devtools.sandbox.server import Sandbox
+from devtools.sandbox.state.company import Plan
 from tests.meetergo.sandbox.conftest import Api, Endpoint, Host, add_host
 
 NEW_USER = {"email": "new@example.com", "givenName": "A", "familyName": "Lawyer", "timezone": "Europe/Vienna"}

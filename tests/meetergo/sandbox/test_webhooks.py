@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from urllib3 import PoolManager
 
+from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import Sandbox
-from devtools.sandbox.trouble import FaultPlan
 from meetergo import events
 from tests.meetergo.sandbox.conftest import MONDAY, Api, Endpoint, Host, add_host, at, register
 

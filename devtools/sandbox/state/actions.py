@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from devtools.sandbox import appointments, bookings, users
-from devtools.sandbox.appointments import Cancellation, Move
-from devtools.sandbox.bookings import NewBooking
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import read_body
-from devtools.sandbox.users import NewUser
+from devtools.sandbox.http.schemas import read_body
+from devtools.sandbox.resources import appointments, bookings, users
+from devtools.sandbox.resources.appointments import Cancellation, Move
+from devtools.sandbox.resources.bookings import NewBooking
+from devtools.sandbox.resources.users import NewUser
+from devtools.sandbox.state.company import Company, Record
 
 
 class Actions:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, S
 from pydantic.alias_generators import to_camel
 from werkzeug.datastructures import MultiDict
 
-from devtools.sandbox.refused import ApiRejection
+from devtools.sandbox.http.errors import ApiRejection
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 

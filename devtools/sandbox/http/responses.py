@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from devtools.sandbox.refused import ApiRejection
+from devtools.sandbox.http.errors import ApiRejection
 
 
 def answered(content: Any, status: int = 200) -> Response:

@@ -5,11 +5,11 @@ from datetime import timedelta
 from threading import Lock
 from zlib import crc32
 
-from devtools.sandbox.company import Record, WebhookEvent
-from devtools.sandbox.deliveries import Delivery, OrderedQueue, Sender
-from devtools.sandbox.mischief import FaultInjector
+from devtools.sandbox.faults.injector import FaultInjector
+from devtools.sandbox.outgoing.delivery import Delivery, OrderedQueue, Sender
+from devtools.sandbox.outgoing.payloads import enveloped
+from devtools.sandbox.state.company import Record, WebhookEvent
 from devtools.sandbox.timestamps import Clock, utc_text
-from devtools.sandbox.webhook_bodies import enveloped
 
 TIMEOUT = timedelta(seconds=30)
 """For the answer (overview of webhooks)."""

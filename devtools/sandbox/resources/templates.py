@@ -4,11 +4,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from devtools.sandbox import meeting_types, users
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import Input
-from devtools.sandbox.meeting_types import InfoChange, NewInfo, Options, Spots
-from devtools.sandbox.refused import ApiRejection, not_found
+from devtools.sandbox.http.errors import ApiRejection, not_found
+from devtools.sandbox.http.schemas import Input
+from devtools.sandbox.resources import meeting_types, users
+from devtools.sandbox.resources.meeting_types import InfoChange, NewInfo, Options, Spots
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import next_text, utc_text
 
 

@@ -12,11 +12,11 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from devtools.sandbox.answers import refusal, too_many
-from devtools.sandbox.company import Company
-from devtools.sandbox.mischief import FaultInjector, InjectedAnswer
-from devtools.sandbox.refused import ApiRejection
-from devtools.sandbox.trouble import FAILURES, WRITES
+from devtools.sandbox.faults.injector import FaultInjector, InjectedAnswer
+from devtools.sandbox.faults.plan import FAILURES, WRITES
+from devtools.sandbox.http.errors import ApiRejection
+from devtools.sandbox.http.responses import refusal, too_many
+from devtools.sandbox.state.company import Company
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

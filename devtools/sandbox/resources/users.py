@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from devtools.sandbox import availabilities, meeting_types
-from devtools.sandbox.availabilities import NewAvailability
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import Email, Input, Name, Zone
-from devtools.sandbox.meeting_types import FirstMeetingType
-from devtools.sandbox.refused import ApiRejection, not_found, plan_limit
+from devtools.sandbox.http.errors import ApiRejection, not_found, plan_limit
+from devtools.sandbox.http.schemas import Email, Input, Name, Zone
+from devtools.sandbox.resources import availabilities, meeting_types
+from devtools.sandbox.resources.availabilities import NewAvailability
+from devtools.sandbox.resources.meeting_types import FirstMeetingType
 from devtools.sandbox.slugs import SHORTEST, free_slug, slug_of, slugs
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import next_text, utc_text
 
 UserSlug = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=SHORTEST, max_length=100)]

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
-from devtools.sandbox import meeting_types
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import Calendar, Interval
-from devtools.sandbox.inputs import Input, Zone
-from devtools.sandbox.refused import ApiRejection, not_found
+from devtools.sandbox.http.errors import ApiRejection, not_found
+from devtools.sandbox.http.schemas import Input, Zone
+from devtools.sandbox.resources import meeting_types
+from devtools.sandbox.resources.calendar import Calendar, Interval
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment
 
 

@@ -1,6 +1,6 @@
 """Furniture: what is in the company from the start, so that there is something to book."""
 
-from devtools.sandbox import meeting_types
+from devtools.sandbox.resources import meeting_types
 from devtools.sandbox.server import Sandbox
 
 GROUP_SEATS = 5

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
-from devtools.sandbox import availabilities
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.schedules import open_hours
+from devtools.sandbox.resources import availabilities
+from devtools.sandbox.resources.schedules import open_hours
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment
 
 

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from devtools.sandbox.company import Company
-from devtools.sandbox.refused import ApiRejection, forbidden
+from devtools.sandbox.http.errors import ApiRejection, forbidden
+from devtools.sandbox.state.company import Company
 
 USER_HEADER = "x-meetergo-api-user-id"
 LONGEST_LIFE = timedelta(days=90)

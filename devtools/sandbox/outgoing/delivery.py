@@ -10,7 +10,7 @@ from typing import Literal
 from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import HTTPError
 
-from devtools.sandbox.trouble import DeliveryFault
+from devtools.sandbox.faults.plan import DeliveryFault
 
 Outcome = Literal["waiting", "dropped", "answered", "failed"]
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import Flag, Input
+from devtools.sandbox.http.schemas import Flag, Input
+from devtools.sandbox.state.company import Company, Record
 
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 

@@ -10,16 +10,16 @@ from pydantic import AwareDatetime, Field
 from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
-from devtools.sandbox import slots
-from devtools.sandbox.answers import answered, empty
-from devtools.sandbox.appointments import Move
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.current import body, query
-from devtools.sandbox.deliveries import Delivery
-from devtools.sandbox.inputs import Email, Input, Name
-from devtools.sandbox.people import Actions
-from devtools.sandbox.slots import SlotQuery
-from devtools.sandbox.view import PlatformBookings, view
+from devtools.sandbox.http.context import body, query
+from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.http.schemas import Email, Input, Name
+from devtools.sandbox.outgoing.delivery import Delivery
+from devtools.sandbox.resources import slots
+from devtools.sandbox.resources.appointments import Move
+from devtools.sandbox.resources.slots import SlotQuery
+from devtools.sandbox.state.actions import Actions
+from devtools.sandbox.state.company import Company, Record
+from devtools.sandbox.ui.view import PlatformBookings, view
 
 WEEK = timedelta(days=7)
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:"

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from flask import current_app, g, request
 
-from devtools.sandbox.company import Company
-from devtools.sandbox.inputs import Input, read_body, read_query
-from devtools.sandbox.refused import ApiRejection, forbidden
+from devtools.sandbox.http.errors import ApiRejection, forbidden
+from devtools.sandbox.http.schemas import Input, read_body, read_query
+from devtools.sandbox.state.company import Company
 
 AnInput = TypeVar("AnInput", bound=Input)
 

@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field
 
-from devtools.sandbox import webhook_bodies
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import Calendar, Interval, period_of
-from devtools.sandbox.inputs import Flag, Input
-from devtools.sandbox.meeting_types import DEFAULT_INFO
-from devtools.sandbox.refused import ApiRejection, forbidden, not_found, slot_occupied
+from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found, slot_occupied
+from devtools.sandbox.http.schemas import Flag, Input
+from devtools.sandbox.outgoing import payloads
+from devtools.sandbox.resources.calendar import Calendar, Interval, period_of
+from devtools.sandbox.resources.meeting_types import DEFAULT_INFO
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import local_text, next_text, utc_text
 
 LIVE: Record = {"actionSource": None, "actionAt": None, "actionBy": None, "reason": None}
@@ -78,7 +78,7 @@ def create(
     }
     company.appointments[booking_id] = record
     _seat(company, record, attendees)
-    company.announce("booking_created", booking_id, webhook_bodies.created(company, record))
+    company.announce("booking_created", booking_id, payloads.created(company, record))
     return record
 
 
@@ -86,7 +86,7 @@ def join(company: Company, record: Record, attendees: list[Record]) -> None:
     """More guests for a group meeting."""
     _seat(company, record, attendees)
     _touch(company, record)
-    company.announce("booking_created", record["id"], webhook_bodies.created(company, record))
+    company.announce("booking_created", record["id"], payloads.created(company, record))
 
 
 def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> None:
@@ -112,7 +112,7 @@ def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> N
         record["isCancelled"] = True
         stamp = {"actionSource": by, "actionAt": record["updatedAt"], "actionBy": None, "reason": wanted.reason}
         record["cancel"] = stamp
-    company.announce("booking_cancelled", record["id"], webhook_bodies.cancelled(company, record))
+    company.announce("booking_cancelled", record["id"], payloads.cancelled(company, record))
 
 
 def reschedule(company: Company, record: Record, wanted: Move) -> str:
@@ -135,7 +135,7 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
     _touch(company, record)
     record["rescheduledAt"] = record["updatedAt"]
     record["rescheduleCount"] += 1
-    company.announce("booking_rescheduled", record["id"], webhook_bodies.rescheduled(company, record, previous))
+    company.announce("booking_rescheduled", record["id"], payloads.rescheduled(company, record, previous))
     return previous
 
 

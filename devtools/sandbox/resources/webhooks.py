@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import Input
-from devtools.sandbox.refused import ApiRejection, not_found
+from devtools.sandbox.http.errors import ApiRejection, not_found
+from devtools.sandbox.http.schemas import Input
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import utc_text
 
 FIRST_ID = 1500

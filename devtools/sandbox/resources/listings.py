@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field
 
-from devtools.sandbox import bookings
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import period_of
-from devtools.sandbox.inputs import Input
-from devtools.sandbox.refused import forbidden
+from devtools.sandbox.http.errors import forbidden
+from devtools.sandbox.http.schemas import Input
+from devtools.sandbox.resources import bookings
+from devtools.sandbox.resources.calendar import period_of
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
 
-from devtools.sandbox.trouble import WRITES, FaultPlan
+from devtools.sandbox.faults.plan import WRITES, FaultPlan
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ cancellation are not those of the REST API.
 
 import json
 
-from devtools.sandbox.company import Company, Record
+from devtools.sandbox.state.company import Company, Record
 
 SAME = ("id", "secret", "start", "end", "location", "isCancelled", "rescheduledAt", "attendees", "hostIds")
 HOST = ("id", "email", "givenName", "familyName", "fullName", "slug", "picture")

@@ -1,9 +1,9 @@
 """Availabilities: a host's named weeks."""
 
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import Input, Name, Zone
-from devtools.sandbox.refused import ApiRejection, forbidden, not_found
-from devtools.sandbox.schedules import OFFICE_HOURS, Schedule
+from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found
+from devtools.sandbox.http.schemas import Input, Name, Zone
+from devtools.sandbox.resources.schedules import OFFICE_HOURS, Schedule
+from devtools.sandbox.state.company import Company, Record
 
 
 class NewAvailability(Input):

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.inputs import Flag, Input, Name, Number
-from devtools.sandbox.refused import ApiRejection, forbidden, not_found
+from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found
+from devtools.sandbox.http.schemas import Flag, Input, Name, Number
 from devtools.sandbox.slugs import free_slug, slug_of, slugs
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import next_text, utc_text
 
 Channel = Literal[

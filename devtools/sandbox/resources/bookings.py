@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from devtools.sandbox import appointments, meeting_types
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.diary import Calendar, Interval
-from devtools.sandbox.inputs import Email, Flag, Input, Zone
-from devtools.sandbox.meeting_types import Channel, Duration
-from devtools.sandbox.refused import ApiRejection, not_found, slot_occupied
-from devtools.sandbox.slots import group_meetings
+from devtools.sandbox.http.errors import ApiRejection, not_found, slot_occupied
+from devtools.sandbox.http.schemas import Email, Flag, Input, Zone
+from devtools.sandbox.resources import appointments, meeting_types
+from devtools.sandbox.resources.calendar import Calendar, Interval
+from devtools.sandbox.resources.meeting_types import Channel, Duration
+from devtools.sandbox.resources.slots import group_meetings
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment, utc_text
 
 LAPSE = timedelta(hours=24)

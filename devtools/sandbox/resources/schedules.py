@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator
 
-from devtools.sandbox.company import Record
+from devtools.sandbox.state.company import Record
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")

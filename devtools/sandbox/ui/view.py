@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from devtools.sandbox import appointments, bookings
-from devtools.sandbox.company import Company, Record
-from devtools.sandbox.deliveries import Delivery
+from devtools.sandbox.outgoing.delivery import Delivery
+from devtools.sandbox.resources import appointments, bookings
+from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import local_text, moment
 
 PlatformBookings = Callable[[], list[dict[str, Any]]]

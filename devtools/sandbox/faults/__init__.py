@@ -1,0 +1,1 @@
+"""Faults on purpose, in deliveries and in the API."""

@@ -1,0 +1,1 @@
+"""Webhooks that the stand-in sends."""

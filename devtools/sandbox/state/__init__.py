@@ -1,0 +1,1 @@
+"""What the stand-in remembers, and what people do to it."""
