@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from redis import Redis
 
 from meetergo.api import Credential, Meetergo, RateLimiter, UnusableKey
-from meetergo.api.limit import PATIENCE, PER_MINUTE
+from meetergo.api.rate_limit import PATIENCE, PER_MINUTE
 from meetergo.api.transport import HOME
 from runtime.redis.client import key_of
 from runtime.settings import Settings, UnusableSetting, one_line, split_url

@@ -10,7 +10,7 @@ from console.render.tables import Column
 from console.render.text import printable
 from console.settings import ProviderSettings
 from meetergo.api.meeting_types import Changes
-from meetergo.api.results import MeetingType
+from meetergo.api.schemas import MeetingType
 from operations import hosts
 
 COLUMNS = [Column("meeting type"), Column("name", folds=True), Column("minutes"), Column("channel"), Column("slug")]

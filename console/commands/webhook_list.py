@@ -12,7 +12,7 @@ from console.cli.registrations import open_registry
 from console.render import tables
 from console.render.tables import Column
 from console.render.text import age
-from meetergo.api.results import Webhook
+from meetergo.api.schemas import Webhook
 from models.endpoint import last_came_by
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address

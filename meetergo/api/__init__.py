@@ -4,10 +4,10 @@ from meetergo.api.bookings import Guest
 from meetergo.api.client import Meetergo
 from meetergo.api.credential import Credential, UnusableKey
 from meetergo.api.embed import embed_code
-from meetergo.api.limit import BULK_SHARE, RateLimiter
-from meetergo.api.results import Booked, Waiting
+from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
+from meetergo.api.schedule import Hours
+from meetergo.api.schemas import Booked, Waiting
 from meetergo.api.users import FirstMeetingType
-from meetergo.api.week import Hours
 
 __all__ = [
     "BULK_SHARE",

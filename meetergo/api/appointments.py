@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from meetergo.api.call import identifier
 from meetergo.api.errors import InvalidCall
-from meetergo.api.line import PAGE_SIZE, Resource, Response, given
-from meetergo.api.results import Appointment, Provisional, Rescheduled
+from meetergo.api.request import identifier
+from meetergo.api.schemas import Appointment, Provisional, Rescheduled
+from meetergo.api.session import PAGE_SIZE, Resource, Response, given
 from meetergo.wire import Moment
 
 PATH = "/v4/appointment"

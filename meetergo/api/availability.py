@@ -5,26 +5,26 @@ from datetime import date, datetime, timedelta
 
 from pydantic import ValidationError
 
-from meetergo.api import results
-from meetergo.api.call import identifier
+from meetergo.api import schemas
 from meetergo.api.errors import InvalidCall
-from meetergo.api.line import Resource, Response, given
 from meetergo.api.meeting_types import MeetingTypes
-from meetergo.api.results import Slot, Spot
-from meetergo.api.week import Week, schedule
+from meetergo.api.request import identifier
+from meetergo.api.schedule import Week, schedule
+from meetergo.api.schemas import Slot, Spot
+from meetergo.api.session import Resource, Response, given
 
 
 class Availability(Resource):
     """Calls about times."""
 
-    def availability(self, availability_id: str) -> results.Availability:
+    def availability(self, availability_id: str) -> schemas.Availability:
         """The hours of a user, as they are set."""
         path = f"/v4/availability/{identifier(availability_id, 'availability')}"
-        return self._line.get(path).one(results.Availability)
+        return self._line.get(path).one(schemas.Availability)
 
     def update_availability(
         self, availability_id: str, *, name: str | None = None, week: Week | None = None
-    ) -> results.Availability:
+    ) -> schemas.Availability:
         """Sets the hours of a user, for all seven days: a day that the week does not name is free. It may be repeated.
 
         Returns:

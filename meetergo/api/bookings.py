@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from meetergo.api.call import identifier
 from meetergo.api.errors import InvalidCall
-from meetergo.api.line import Resource, Response, given
-from meetergo.api.results import Booked, Waiting
+from meetergo.api.request import identifier
+from meetergo.api.schemas import Booked, Waiting
+from meetergo.api.session import Resource, Response, given
 
 MOST_COMPANIONS = 5
 

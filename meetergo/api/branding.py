@@ -3,8 +3,8 @@
 from typing import Any, TypedDict, Unpack
 
 from meetergo.api.errors import InvalidCall
-from meetergo.api.line import Resource
-from meetergo.api.results import Page
+from meetergo.api.schemas import Page
+from meetergo.api.session import Resource
 
 PATH = "/v4/personal-page/me"
 

@@ -13,11 +13,11 @@ from meetergo.api.appointments import Appointments
 from meetergo.api.availability import Availability
 from meetergo.api.bookings import Bookings
 from meetergo.api.branding import Branding
-from meetergo.api.call import identifier
 from meetergo.api.credential import Credential
-from meetergo.api.limit import RateLimiter
-from meetergo.api.line import Session
 from meetergo.api.meeting_types import MeetingTypes
+from meetergo.api.rate_limit import RateLimiter
+from meetergo.api.request import identifier
+from meetergo.api.session import Session
 from meetergo.api.templates import Templates
 from meetergo.api.transport import Transport
 from meetergo.api.users import Users

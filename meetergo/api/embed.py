@@ -5,7 +5,7 @@ from html import escape
 import httpx
 
 from meetergo.api.errors import InvalidCall
-from meetergo.api.hosts import is_public_host
+from meetergo.api.network import is_public_host
 
 TALL = 700
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
 
-from meetergo.api.call import identifier
 from meetergo.api.errors import ApiError, InvalidCall, PartiallyApplied
-from meetergo.api.line import Resource, given
-from meetergo.api.results import MeetingType
+from meetergo.api.request import identifier
+from meetergo.api.schemas import MeetingType
+from meetergo.api.session import Resource, given
 
 PATH = "/v4/meeting-type"
 

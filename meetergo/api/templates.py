@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from meetergo.api.call import identifier
 from meetergo.api.errors import OutcomeUnknown
-from meetergo.api.line import Resource, Session, given
 from meetergo.api.meeting_types import MeetingTypes
-from meetergo.api.results import MeetingType, Template
+from meetergo.api.request import identifier
+from meetergo.api.schemas import MeetingType, Template
+from meetergo.api.session import Resource, Session, given
 
 PATH = "/v4/meeting-type-template"
 

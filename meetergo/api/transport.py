@@ -14,12 +14,12 @@ import httpx
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from meetergo.api.answers import TOO_MANY, Json, body_of, error_for
-from meetergo.api.call import Request
 from meetergo.api.credential import Bearer, Credential
 from meetergo.api.errors import ApiError, BadResponse, InvalidCall, OutcomeUnknown, RateLimited, Unavailable
-from meetergo.api.hosts import is_public_host
-from meetergo.api.limit import RateLimiter
+from meetergo.api.network import is_public_host
+from meetergo.api.rate_limit import RateLimiter
+from meetergo.api.request import Request
+from meetergo.api.responses import TOO_MANY, Json, body_of, error_for
 
 HOME = "https://api.meetergo.com"
 TIMEOUT = timedelta(seconds=30)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from meetergo.api.call import identifier
 from meetergo.api.errors import BadRequest, InvalidCall
-from meetergo.api.line import PAGE_SIZE, Resource, Response, given
-from meetergo.api.results import NewUser, User
-from meetergo.api.week import Hours
+from meetergo.api.request import identifier
+from meetergo.api.schedule import Hours
+from meetergo.api.schemas import NewUser, User
+from meetergo.api.session import PAGE_SIZE, Resource, Response, given
 
 SHORTEST_SLUG = 5
 WANTS_A_FORM = 415

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import httpx
 
-from meetergo.api.call import identifier
 from meetergo.api.errors import InvalidCall, NotFound
-from meetergo.api.hosts import is_public_host
-from meetergo.api.line import Resource, given
-from meetergo.api.results import Webhook
+from meetergo.api.network import is_public_host
+from meetergo.api.request import identifier
+from meetergo.api.schemas import Webhook
+from meetergo.api.session import Resource, given
 
 PATH = "/webhooks"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from meetergo.api import Meetergo
-from meetergo.api.results import MeetingType, User
+from meetergo.api.schemas import MeetingType, User
 
 BOOKING_ROOT = click.option(
     "--booking-root",

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from meetergo.api import Meetergo
 from meetergo.api.errors import AlreadyExists, Forbidden, OutcomeUnknown
-from meetergo.api.results import MeetingType, User
+from meetergo.api.schemas import MeetingType, User
 from models.platform_user import PlatformUser
 from operations.consistency import wait_for_consistency
 from operations.users.directory import Directory, booking_url

@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 
 from meetergo.api.errors import InvalidCall
-from meetergo.api.week import DAYS, schedule
+from meetergo.api.schedule import DAYS, schedule
 
 OFFICE = "mon-fri 09:00-17:00"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from meetergo.api.results import User
+from meetergo.api.schemas import User
 from models.platform_user import PlatformUser
 from operations.users.directory import Directory, booking_url, full_name
 from runtime.database import Database

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import click
 
 from meetergo.api.errors import OutcomeUnknown
-from meetergo.api.results import Webhook
+from meetergo.api.schemas import Webhook
 from operations.consistency import wait_for_consistency
 from operations.webhooks.addresses import Address, host_of, mark_in
 from operations.webhooks.registrations import EVENTS, Action, Registrations, RegistrationState

@@ -8,7 +8,7 @@ import click
 
 from meetergo.api import Meetergo
 from meetergo.api.errors import OutcomeUnknown
-from meetergo.api.results import Webhook
+from meetergo.api.schemas import Webhook
 from models.endpoint import Endpoint
 from operations.webhooks.addresses import Address, host_of, mark_in
 from runtime.database import Database

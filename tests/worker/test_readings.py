@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from devtools.send import samples
 from meetergo import events
-from meetergo.api.results import Appointment
+from meetergo.api.schemas import Appointment
 from meetergo.events import BookingEvent
 from models.booking import Booking
 from models.drift import drift

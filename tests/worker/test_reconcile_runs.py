@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from devtools.processes import processes
-from meetergo.api.results import Appointment
+from meetergo.api.schemas import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.stop_signal import Stop

@@ -12,7 +12,7 @@ from redis import Redis
 from meetergo.api import Meetergo
 from meetergo.api.errors import ApiError, InvalidCall, RateLimited, Unavailable
 from meetergo.api.errors import BadResponse as UnreadableAnswer
-from meetergo.api.results import Appointment
+from meetergo.api.schemas import Appointment
 from meetergo.events import BookingEvent, Event, Unreadable
 from models.delivery import Source
 from runtime.api_settings import ApiSettings

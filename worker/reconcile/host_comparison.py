@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
-from meetergo.api.line import PAGE_SIZE
-from meetergo.api.results import Appointment
+from meetergo.api.schemas import Appointment
+from meetergo.api.session import PAGE_SIZE
 from meetergo.events import Unreadable
 from models.drift import Drift, drift
 from worker.reconcile.hosts import ComparedHost

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from meetergo.api import Meetergo
 from meetergo.api.errors import Forbidden, NotFound, Rejected, Unauthorised, Unavailable
-from meetergo.api.results import Appointment
+from meetergo.api.schemas import Appointment
 
 
 @dataclass(frozen=True)

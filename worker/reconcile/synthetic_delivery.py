@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from meetergo import events
-from meetergo.api.results import Appointment
+from meetergo.api.schemas import Appointment
 from meetergo.events import AHEAD, SUPERSEDES, BookingEvent, Unreadable, latest_version
 from meetergo.guests import departed
 from models.booking import Booking

@@ -16,8 +16,8 @@ from meetergo.api.errors import (
     PartiallyApplied,
     SlotTaken,
 )
-from meetergo.api.results import Slot
-from meetergo.api.week import DAYS
+from meetergo.api.schedule import DAYS
+from meetergo.api.schemas import Slot
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.provider import HANGS_UP, Answer, Provider, recorded
 

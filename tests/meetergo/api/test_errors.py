@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from meetergo.api import Meetergo, errors
-from meetergo.api.discretion import redact
 from meetergo.api.errors import ApiError, BadRequest, PlanLimit
+from meetergo.api.redact import redact
 from tests.meetergo.api.conftest import PLATFORM_KEY, TOKEN
 from tests.meetergo.api.provider import Answer, Provider, recorded
 

@@ -11,9 +11,9 @@ import pytest
 from redis import Redis
 
 from devtools.redis_server import free_port
-from meetergo.api import limit as module
+from meetergo.api import rate_limit as module
 from meetergo.api.errors import RateLimited
-from meetergo.api.limit import RateLimiter
+from meetergo.api.rate_limit import RateLimiter
 from tests.meetergo.api.conftest import OpenClient
 from tests.meetergo.api.provider import Provider, recorded
 

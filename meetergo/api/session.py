@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import ValidationError
 
-from meetergo.api.answers import Json
-from meetergo.api.call import Request
 from meetergo.api.errors import ApiError
-from meetergo.api.results import Schema
+from meetergo.api.request import Request
+from meetergo.api.responses import Json
+from meetergo.api.schemas import Schema
 from meetergo.api.transport import Transport, unreadable
 
 PAGE_SIZE = 100

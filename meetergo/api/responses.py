@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from meetergo.api import errors
-from meetergo.api.call import Request
-from meetergo.api.discretion import redact
+from meetergo.api.redact import redact
+from meetergo.api.request import Request
 from runtime.retry_after import wait
 
 Json = Any

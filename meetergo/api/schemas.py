@@ -12,7 +12,7 @@ from pydantic import AliasChoices, BeforeValidator, Field, PrivateAttr, Validati
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from meetergo import wire
-from meetergo.api.week import Intervals, read_week
+from meetergo.api.schedule import Intervals, read_week
 from meetergo.wire import Identifier, Many, Moment, Text, Wire
 
 
