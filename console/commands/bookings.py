@@ -16,7 +16,7 @@ from console.render import changes, tables
 from console.render.tables import Column, as_json
 from console.render.text import age, moment, printable, short, value
 from console.render.timeline import render_timeline
-from models import render_timeline
+from models import timeline
 from models.booking import Booking
 from models.booking_search import BookingSearch
 from models.platform_user import PlatformUser
@@ -76,7 +76,7 @@ def show(booking_id: str, as_json: bool) -> None:
         known = lookup.known_booking_id(session, booking_id)
         booking = session.get(Booking, known)
         host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
-        happened = render_timeline.of_booking(session, known)
+        happened = timeline.of_booking(session, known)
     if as_json:
         about = {"booking": serialize.of_booking(booking) if booking else None, "host": serialize.of_host(host)}
         tables.print_json({**about, "render_timeline": [serialize.of_happening(happening) for happening in happened]})

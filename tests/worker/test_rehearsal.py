@@ -13,12 +13,12 @@ from redis import Redis
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+import operations.replay.dry_run as dry_run_module
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
-from operations.replay import dry_run
 from operations.replay.dry_run import dry_run
 from operations.replay.report import DryRunReport
 from operations.replay.selection import chunks, select_deliveries
@@ -141,7 +141,7 @@ def test_an_employee_who_came_with_the_bookings_owns_them_in_every_transaction(
         for row in session.scalars(select(Delivery).where(Delivery.status == "pending")):
             row.fail(Permanent("died before it was handled"), datetime.now(UTC))
             row.event = "new_employee"
-    monkeypatch.setattr(dry_run, "LONGEST_BATCH", timedelta(0))
+    monkeypatch.setattr(dry_run_module, "LONGEST_BATCH", timedelta(0))
     outlook = outlook_of(desk)
     assert [effect.after["platform_user_id"] for effect in outlook.effects] == [user.id] * 3
     assert len(outlook.verdicts) == 4
@@ -153,7 +153,7 @@ def test_bookings_that_an_employee_links_are_told_once(desk: Desk, monkeypatch: 
     desk.tell(CREATED, *(samples.created(key, START, AT, hostIds=[], hosts=[]) for key in ("b2", "b3")))
     desk.tell(EMPLOYED)
     user = desk.add_user(channels=["log:own"])
-    monkeypatch.setattr(dry_run, "LONGEST_BATCH", timedelta(0))
+    monkeypatch.setattr(dry_run_module, "LONGEST_BATCH", timedelta(0))
     events = [RowSearch(event="new_employee"), RowSearch()]
     outlooks = [outlook_of(desk, search) for search in events]
     for outlook in outlooks:
@@ -224,7 +224,7 @@ def test_a_replay_does_what_its_rehearsal_said(open_desk: Callable[..., Desk], r
         search = RowSearch(status="dead" if only_dead else None)
         kept = everything(desk.office.database, redis)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(dry_run, "LONGEST_BATCH", chunk)
+            patch.setattr(dry_run_module, "LONGEST_BATCH", chunk)
             outlook = outlook_of(desk, search, tells_again=tells_again)
         assert everything(desk.office.database, redis) == kept
         before, heard = seen(desk), news(desk)
