@@ -16,8 +16,8 @@ HOSTS = 100
 
 def bodies(run: str, count: int) -> list[bytes]:
     """So many different deliveries in the order in which they were sent; the same for the same name of a run."""
-    dice = Random(f"{SEED} {run}")  # noqa: S311
-    return [_filled(_hosted(body)) for body in mix.mix(run, count, datetime.now(UTC), dice)]
+    rng = Random(f"{SEED} {run}")  # noqa: S311
+    return [_padded(_with_host(body)) for body in mix.mix(run, count, datetime.now(UTC), rng)]
 
 
 def host_ids() -> list[str]:
@@ -27,8 +27,8 @@ def host_ids() -> list[str]:
 
 def new_bookings(run: str, count: int) -> dict[str, bytes]:
     """So many different bookings: id -> the delivery that says that it was made."""
-    made = mix.alike("booking_created", None, run, count, datetime.now(UTC))
-    return {mix.booking_id(run, number): _filled(body) for number, body in enumerate(made)}
+    made = mix.same_event("booking_created", None, run, count, datetime.now(UTC))
+    return {mix.booking_id(run, number): _padded(body) for number, body in enumerate(made)}
 
 
 def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:
@@ -38,14 +38,14 @@ def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:
         hosts: ids of bookings, each with that of its host, which stays; a booking may be there again.
         run: makes them different from those of other runs.
     """
-    now, dice = datetime.now(UTC), Random(run)  # noqa: S311
+    now, rng = datetime.now(UTC), Random(run)  # noqa: S311
     bodies = []
     for number, (booking, host) in enumerate(hosts):
         at = now + timedelta(microseconds=number)
-        start = at + timedelta(days=1, seconds=dice.randint(0, 10**6))
-        said = samples.rescheduled(booking, start, at, start - timedelta(hours=1))
-        _give(said["data"]["rescheduledAppointment"], host)
-        bodies.append(_filled(json.dumps(said).encode()))
+        start = at + timedelta(days=1, seconds=rng.randint(0, 10**6))
+        content = samples.rescheduled(booking, start, at, start - timedelta(hours=1))
+        _set_host(content["data"]["rescheduledAppointment"], host)
+        bodies.append(_padded(json.dumps(content).encode()))
     return bodies
 
 
@@ -54,19 +54,19 @@ def sizes(sample: Sequence[bytes]) -> tuple[int, int]:
     return min(map(len, sample)), max(map(len, sample))
 
 
-def _hosted(body: bytes) -> bytes:
+def _with_host(body: bytes) -> bytes:
     """With one of many hosts, always the same of a booking."""
-    said: dict[str, Any] = json.loads(body)
-    appointment = said["data"]["rescheduledAppointment"] if "data" in said else said
-    _give(appointment, f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}")
-    return json.dumps(said).encode()
+    content: dict[str, Any] = json.loads(body)
+    appointment = content["data"]["rescheduledAppointment"] if "data" in content else content
+    _set_host(appointment, f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}")
+    return json.dumps(content).encode()
 
 
-def _give(appointment: dict[str, Any], host: str) -> None:
+def _set_host(appointment: dict[str, Any], host: str) -> None:
     appointment.update(hostIds=[host], hosts=[{**appointment["hosts"][0], "id": host}])
 
 
-def _filled(body: bytes) -> bytes:
+def _padded(body: bytes) -> bytes:
     """A form's answers make up for what the samples leave out; nobody reads them."""
     missing = SMALLEST - len(body)
     if missing <= 0:

@@ -38,10 +38,10 @@ def of(part: str, results: Results) -> Sequence[Bars]:
     return CHARTS[part](results) if part in CHARTS else ()
 
 
-def _door(results: Results) -> Sequence[Bars]:
-    from benchmarks.door.contestants import BARE  # late: only who was measured is drawn
-    from benchmarks.door.measurement import SLOW
-    from benchmarks.door.verdicts import HALF, P99, RATE
+def _receiver(results: Results) -> Sequence[Bars]:
+    from benchmarks.receiver.measurement import SLOW
+    from benchmarks.receiver.setups import BARE  # late: only who was measured is drawn
+    from benchmarks.receiver.targets import HALF, P99, RATE
 
     rates = {name: each[RATE] for name, each in unpacked(results["rates"]).items() if name != BARE}
     slow = {
@@ -55,8 +55,8 @@ def _door(results: Results) -> Sequence[Bars]:
     )
 
 
-def _backroom(results: Results) -> Sequence[Bars]:
-    from benchmarks.backroom.contestants import CONTESTANTS, LOOP
+def _worker(results: Results) -> Sequence[Bars]:
+    from benchmarks.worker.setups import LOOP, SETUPS
 
     return [
         Bars(
@@ -64,7 +64,7 @@ def _backroom(results: Results) -> Sequence[Bars]:
             f"The back room on {NAMES[kind]}: deliveries worked off in full",
             "deliveries per second",
             {
-                CONTESTANTS[name].label.replace("**", ""): each["rate"]
+                SETUPS[name].label.replace("**", ""): each["rate"]
                 for name, each in unpacked(results["figures"][kind]).items()
                 if name != LOOP
             },
@@ -75,4 +75,4 @@ def _backroom(results: Results) -> Sequence[Bars]:
     ]
 
 
-CHARTS: dict[str, Callable[[Results], Sequence[Bars]]] = {"door": _door, "backroom": _backroom}
+CHARTS: dict[str, Callable[[Results], Sequence[Bars]]] = {"door": _receiver, "backroom": _worker}

@@ -10,16 +10,16 @@ from threading import Event, Thread
 from typing import Any
 
 from benchmarks import cost_report, machine, memory
-from benchmarks.backroom import ledger
-from benchmarks.backroom.contestants import CONTESTANTS, ONE, OURS
-from benchmarks.backroom.trial import Failed, Trial, enqueue, watch
 from benchmarks.bodies import bodies
-from benchmarks.hosts import inhabited
-from benchmarks.load import fire, requests
+from benchmarks.hosts import database_with_hosts
+from benchmarks.load import requests, send
 from benchmarks.memory import Memory
 from benchmarks.rounds import Rounds
 from benchmarks.running import environment, running
 from benchmarks.stores import KINDS, Kind, Stores
+from benchmarks.worker import result_check
+from benchmarks.worker.setups import ONE, OURS, SETUPS
+from benchmarks.worker.trial import RunFailed, WorkerTrial, enqueue, watch
 from console.render import text
 from devtools.processes import wait_until_ready
 from devtools.redis_server import free_port
@@ -32,7 +32,7 @@ SAMPLE_EVERY_SECONDS = 0.5
 SETTLED_AFTER_SECONDS = 3.0
 DELIVERIES, QUICK_DELIVERIES = 5_000, 200
 BACKLOG, QUICK_BACKLOG = 100_000, 1_000
-CREW = ("worker: inbox", "worker: outbox", "worker: RQ's scheduler")
+WORKER_CHILDREN = ("worker: inbox", "worker: outbox", "worker: RQ's scheduler")
 """The children of `python -m worker`, in the order in which it starts them."""
 
 Pids = dict[str, int]
@@ -44,7 +44,9 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
     """Memory does not waver like time does: each figure is taken once."""
     with machine.on(*machine.CORES), stores.on(*machine.CORES):
         return {
-            "processes": {kind: _house(stores, kind, QUICK_DELIVERIES if quick else DELIVERIES) for kind in KINDS},
+            "processes": {
+                kind: _all_processes(stores, kind, QUICK_DELIVERIES if quick else DELIVERIES) for kind in KINDS
+            },
             "backlog": {kind: _backlog(stores, kind, QUICK_BACKLOG if quick else BACKLOG) for kind in KINDS},
             "counted": _counted(),
         }
@@ -52,28 +54,31 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 
 def _counted() -> dict[str, dict[str, tuple[int, int, int]]]:
     """Where -> what -> statements, commits, round trips to Redis, as the tests pin them."""
-    door, worker = import_module("tests.receiver.test_cost"), import_module("tests.worker.test_cost")
-    news = {text.count(number, "notification"): cost for number, cost in worker.OUTBOX_COST.items() if number}
-    return {"door": door.COST, "back room": worker.COST, "outbox": news}
+    receiver, worker = import_module("tests.receiver.test_cost"), import_module("tests.worker.test_cost")
+    notifications = {text.count(number, "notification"): cost for number, cost in worker.OUTBOX_COST.items() if number}
+    return {"door": receiver.COST, "back room": worker.COST, "outbox": notifications}
 
 
-def _house(stores: Stores, kind: Kind, count: int) -> dict[str, dict[str, list[float]]]:
+def _all_processes(stores: Stores, kind: Kind, count: int) -> dict[str, dict[str, list[float]]]:
     """All processes of ours: name -> when -> PSS and RSS in MiB."""
-    sample, url = bodies("house", count), inhabited(stores, kind)
+    sample, url = bodies("house", count), database_with_hosts(stores, kind)
     stores.empty_redis()
     try:
         with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:
             with _processes(Path(name), stores, url) as (port, pids):
                 time.sleep(SETTLED_AFTER_SECONDS)
-                idle = _look(pids)
-                with _sampled(lambda: _look(pids)) as looks:
+                idle = _memory_of(pids)
+                with _sampled(lambda: _memory_of(pids)) as memory_samples:
                     _deliver(port, sample)
                     watch(database, count)
-                    looks.append(_look(pids))
+                    memory_samples.append(_memory_of(pids))
     finally:
         stores.drop(url)
     return {
-        name: {"idle": _pair(idle[name]), "peak": _pair(max((look[name] for look in looks), key=lambda each: each.pss))}
+        name: {
+            "idle": _pair(idle[name]),
+            "peak": _pair(max((sample_memory[name] for sample_memory in memory_samples), key=lambda each: each.pss)),
+        }
         for name in pids
     }
 
@@ -96,49 +101,49 @@ def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pi
         leaders = {}
         for module in ("receiver", "worker", "worker.scheduler"):
             (folder / module).mkdir()
-            words = [str(OURS), "-m", module]
-            [leaders[module]] = stack.enter_context(running(words, folder / module, env))
+            command_line = [str(OURS), "-m", module]
+            [leaders[module]] = stack.enter_context(running(command_line, folder / module, env))
         wait_until_ready(f"http://127.0.0.1:{port}", folder / "receiver" / "0.log")
-        crew = _children(leaders["worker"], len(CREW))
+        children = _children(leaders["worker"], len(WORKER_CHILDREN))
         yield (
             port,
             {
                 "receiver: main": leaders["receiver"],
                 "receiver: serving": max(machine.children(leaders["receiver"]), key=lambda pid: memory.of(pid).rss),
                 "worker: main": leaders["worker"],
-                **dict(zip(CREW, crew, strict=True)),
+                **dict(zip(WORKER_CHILDREN, children, strict=True)),
                 "cron": leaders["worker.scheduler"],
             },
         )
 
 
 def _deliver(port: int, sample: list[bytes]) -> None:
-    statuses = fire(port, requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
+    statuses = send(port, requests(sample, AddressSigner([KEY]).path("default")), LINES).statuses
     if statuses != {200: len(sample)}:
-        raise Failed(f"not every delivery was accepted: {dict(statuses)}")
+        raise RunFailed(f"not every delivery was accepted: {dict(statuses)}")
 
 
 def _backlog(stores: Stores, kind: Kind, count: int) -> dict[str, Any]:
     """The inbox worker while it works off so many deliveries that wait: [seconds, done, PSS, RSS], in MiB."""
-    sample, url, contestant = bodies("backlog", count), stores.database(kind), CONTESTANTS[ONE]
+    sample, url, setup = bodies("backlog", count), stores.database(kind), SETUPS[ONE]
     stores.empty_redis()
     try:
         with closing(Database(url)) as database, TemporaryDirectory(dir=stores.folder) as name:
-            ids, folder = ledger.fill(database, sample), Path(name)
-            trial = Trial(stores, kind, sample)
-            env = trial.environment(url, contestant)
-            enqueue(contestant, folder, env, ids)
-            with running(contestant.words(kind), folder, env) as [pid]:
+            ids, folder = result_check.fill(database, sample), Path(name)
+            trial = WorkerTrial(stores, kind, sample)
+            env = trial.environment(url, setup)
+            enqueue(setup, folder, env, ids)
+            with running(setup.command_line(kind), folder, env) as [pid]:
                 worker, began = _children(pid, 1)[0], time.perf_counter()
 
-                def look() -> list[float]:
+                def sample_memory() -> list[float]:
                     held = memory.of(worker)
-                    return [time.perf_counter() - began, ledger.done(database), held.pss, held.rss]
+                    return [time.perf_counter() - began, result_check.done(database), held.pss, held.rss]
 
-                with _sampled(look) as samples:
+                with _sampled(sample_memory) as samples:
                     watch(database, count, SAMPLE_EVERY_SECONDS)
-                    samples.append(look())
-            ledger.check(database, sample, in_order=True)
+                    samples.append(sample_memory())
+            result_check.check(database, sample, in_order=True)
     finally:
         stores.drop(url)
     return {"count": count, "samples": samples}
@@ -149,19 +154,19 @@ def _children(pid: int, count: int) -> list[int]:
     until = time.monotonic() + 30
     while len(found := machine.children(pid)) < count:
         if time.monotonic() > until:
-            raise Failed(f"process {pid} has not started {count} others")
+            raise RunFailed(f"process {pid} has not started {count} others")
         time.sleep(0.01)
     return found[:count]
 
 
 @contextmanager
-def _sampled(look: Callable[[], Any]) -> Iterator[list[Any]]:
+def _sampled(sample_memory: Callable[[], Any]) -> Iterator[list[Any]]:
     """Looks twice a second, in a thread, until the block ends."""
-    samples, over = [look()], Event()
+    samples, over = [sample_memory()], Event()
 
     def sample() -> None:
         while not over.wait(SAMPLE_EVERY_SECONDS):
-            samples.append(look())
+            samples.append(sample_memory())
 
     thread = Thread(target=sample)
     thread.start()
@@ -172,7 +177,7 @@ def _sampled(look: Callable[[], Any]) -> Iterator[list[Any]]:
         thread.join()
 
 
-def _look(pids: Mapping[str, int]) -> dict[str, Memory]:
+def _memory_of(pids: Mapping[str, int]) -> dict[str, Memory]:
     return {name: memory.of(pid) for name, pid in pids.items()}
 
 

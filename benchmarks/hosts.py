@@ -15,7 +15,7 @@ def add_hosts(database: Database) -> None:
         session.execute(insert(PlatformUser.__table__), users)
 
 
-def inhabited(stores: Stores, kind: Kind) -> str:
+def database_with_hosts(stores: Stores, kind: Kind) -> str:
     """The URL of a new database that holds nothing but them."""
     url = stores.database(kind)
     database = Database(url)

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 
 from devtools.send.load import percentile
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 RECEIVE_BYTES = 16 * 1024
 
 
 @dataclass
-class Volley:
+class LoadMeasurement:
     """What was answered.
 
     Attributes:
@@ -46,11 +46,11 @@ class Volley:
 
 
 @dataclass(eq=False)
-class _Line:
-    wire: socket.socket | None = None
+class _Connection:
+    sock: socket.socket | None = None
     is_waiting: bool = False
     sent_at: float = 0.0
-    heard: bytearray = field(default_factory=bytearray)
+    received: bytearray = field(default_factory=bytearray)
 
 
 def requests(bodies: Sequence[bytes], path: str, headers: Sequence[str] = ()) -> list[bytes]:
@@ -59,13 +59,13 @@ def requests(bodies: Sequence[bytes], path: str, headers: Sequence[str] = ()) ->
     return [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
 
 
-def fire(port: int, packed: Sequence[bytes], lines: int, rate: float = 0.0) -> Volley:
+def send(port: int, requests_to_send: Sequence[bytes], connections: int, rate: float = 0.0) -> LoadMeasurement:
     """Sends all of them.
 
     Args:
         port: of the server, on this machine.
-        packed: what `requests` made.
-        lines: how many are open at once.
+        requests_to_send: what `requests` made.
+        connections: how many are open at once.
         rate: deliveries per second of an open loop; zero for a closed one.
 
     Raises:
@@ -75,45 +75,45 @@ def fire(port: int, packed: Sequence[bytes], lines: int, rate: float = 0.0) -> V
     gc.collect()
     gc.disable()
     try:
-        return _Gun(port, packed, lines, rate).fire()
+        return _LoadGenerator(port, requests_to_send, connections, rate).send()
     finally:
         gc.enable()
 
 
-class _Gun:
-    def __init__(self, port: int, packed: Sequence[bytes], lines: int, rate: float) -> None:
-        self._port, self._feed = port, iter(packed)
-        self._left, self._rate, self._numbers = len(packed), rate, iter(range(len(packed)))
+class _LoadGenerator:
+    def __init__(self, port: int, requests_to_send: Sequence[bytes], connections: int, rate: float) -> None:
+        self._port, self._requests = port, iter(requests_to_send)
+        self._remaining, self._rate, self._numbers = len(requests_to_send), rate, iter(range(len(requests_to_send)))
         self._selector = selectors.DefaultSelector()
-        self._idle = deque(_Line() for _ in range(lines))
-        self._volley = Volley()
+        self._idle = deque(_Connection() for _ in range(connections))
+        self._measurement = LoadMeasurement()
 
-    def fire(self) -> Volley:
+    def send(self) -> LoadMeasurement:
         started = self._start = time.perf_counter()
         try:
-            self._fire()
+            self._run()
         finally:
             for key in list(self._selector.get_map().values()):
                 self._close(key.data)
             self._selector.close()
-        self._volley.seconds = time.perf_counter() - started
-        return self._volley
+        self._measurement.seconds = time.perf_counter() - started
+        return self._measurement
 
-    def _fire(self) -> None:
-        upcoming = self._next_time()
-        while self._left:
+    def _run(self) -> None:
+        next_at = self._next_time()
+        while self._remaining:
             now = time.perf_counter()
-            while self._idle and upcoming is not None and upcoming <= now:
-                self._send(self._idle.popleft(), upcoming)
-                upcoming = self._next_time()
-            wait = PATIENCE_SECONDS
-            if self._idle and upcoming is not None:
-                wait = max(0.0, upcoming - time.perf_counter())
+            while self._idle and next_at is not None and next_at <= now:
+                self._send(self._idle.popleft(), next_at)
+                next_at = self._next_time()
+            wait = TIMEOUT_SECONDS
+            if self._idle and next_at is not None:
+                wait = max(0.0, next_at - time.perf_counter())
             events = self._selector.select(wait)
-            if not events and wait == PATIENCE_SECONDS:
+            if not events and wait == TIMEOUT_SECONDS:
                 raise TimeoutError("nothing was answered for half a minute")
             for key, _ in events:
-                self._hear(key.data)
+                self._receive(key.data)
 
     def _next_time(self) -> float | None:
         number = next(self._numbers, None)
@@ -121,40 +121,40 @@ class _Gun:
             return None
         return self._start + (number / self._rate if self._rate else 0.0)
 
-    def _send(self, line: _Line, planned: float) -> None:
-        line.is_waiting, line.sent_at = True, planned if self._rate else time.perf_counter()
-        if line.wire is None:
-            line.wire = socket.create_connection(("127.0.0.1", self._port))
-            line.wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._selector.register(line.wire, selectors.EVENT_READ, line)
-        line.wire.sendall(next(self._feed))
+    def _send(self, connection: _Connection, planned: float) -> None:
+        connection.is_waiting, connection.sent_at = True, planned if self._rate else time.perf_counter()
+        if connection.sock is None:
+            connection.sock = socket.create_connection(("127.0.0.1", self._port))
+            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._selector.register(connection.sock, selectors.EVENT_READ, connection)
+        connection.sock.sendall(next(self._requests))
 
-    def _hear(self, line: _Line) -> None:
-        assert line.wire is not None  # noqa: S101 - only open lines are listened to
-        part = line.wire.recv(RECEIVE_BYTES)
+    def _receive(self, connection: _Connection) -> None:
+        assert connection.sock is not None  # noqa: S101 - only open lines are listened to
+        part = connection.sock.recv(RECEIVE_BYTES)
         if not part:
-            if line.is_waiting:
+            if connection.is_waiting:
                 raise ConnectionError("the server closed a line before its answer")
-            self._close(line)
+            self._close(connection)
             return
-        line.heard += part
-        head, found, body = line.heard.partition(b"\r\n\r\n")
+        connection.received += part
+        head, found, body = connection.received.partition(b"\r\n\r\n")
         if not found or len(body) < length(head):
             return
-        self._volley.statuses[int(head[9:12])] += 1
-        self._volley.milliseconds.append((time.perf_counter() - line.sent_at) * 1000)
-        self._left -= 1
-        line.is_waiting = False
-        line.heard.clear()
+        self._measurement.statuses[int(head[9:12])] += 1
+        self._measurement.milliseconds.append((time.perf_counter() - connection.sent_at) * 1000)
+        self._remaining -= 1
+        connection.is_waiting = False
+        connection.received.clear()
         if b"connection: close" in head.lower():
-            self._close(line)
-        self._idle.append(line)
+            self._close(connection)
+        self._idle.append(connection)
 
-    def _close(self, line: _Line) -> None:
-        if line.wire:
-            self._selector.unregister(line.wire)
-            line.wire.close()
-            line.wire = None
+    def _close(self, connection: _Connection) -> None:
+        if connection.sock:
+            self._selector.unregister(connection.sock)
+            connection.sock.close()
+            connection.sock = None
 
 
 def length(head: bytearray) -> int:

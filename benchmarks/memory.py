@@ -28,7 +28,7 @@ def of(pid: int) -> Memory:
         OSError: it has ended.
     """
     lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
-    kib = {words[0]: int(words[1]) for words in lines}
+    kib = {command_line[0]: int(command_line[1]) for command_line in lines}
     return Memory(kib["Pss:"] / KIB_PER_MIB, kib["Rss:"] / KIB_PER_MIB)
 
 

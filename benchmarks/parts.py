@@ -11,8 +11,8 @@ from typing import Any
 from benchmarks.promises import Promise
 
 PARTS = {
-    "door": "benchmarks.door",
-    "backroom": "benchmarks.backroom",
+    "door": "benchmarks.receiver",
+    "backroom": "benchmarks.worker",
     "growth": "benchmarks.growth",
     "journey": "benchmarks.journey",
     "cost": "benchmarks.cost",

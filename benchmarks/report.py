@@ -10,7 +10,7 @@ from benchmarks.promises import Promise
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 TEMPLATE = Path(__file__).parent / "performance.template.md"
-FEWEST_PROBES = 2
+MIN_PROBES = 2
 """Of which a spread can be said."""
 
 
@@ -58,16 +58,16 @@ def _machine(measured: Mapping[str, Measured]) -> list[str]:
     """One description, or more if parts were measured on different machines."""
     described: dict[str, list[str]] = {}
     for part, each in measured.items():
-        words = ", ".join(f"{key}: {value}" for key, value in each.machine.items())
-        described.setdefault(words, []).append(part)
+        command_line = ", ".join(f"{key}: {value}" for key, value in each.machine.items())
+        described.setdefault(command_line, []).append(part)
     if len(described) == 1:
         return list(described)
-    return [f"- {', '.join(names)}: {words}" for words, names in described.items()]
+    return [f"- {', '.join(names)}: {command_line}" for command_line, names in described.items()]
 
 
 def _noise(part: str, each: Measured) -> str:
-    wavered = f"{machine.noise(each.probes):.1%}" if len(each.probes) >= FEWEST_PROBES else "not known"
-    return f"| {part} | {each.on} | {each.rounds} | {each.seconds / 60:.0f} | {wavered} |"
+    noise = f"{machine.noise(each.probes):.1%}" if len(each.probes) >= MIN_PROBES else "not known"
+    return f"| {part} | {each.on} | {each.rounds} | {each.seconds / 60:.0f} | {noise} |"
 
 
 def _piece(part: str, each: Measured) -> str:

@@ -41,22 +41,23 @@ class Rounds:
     count: int
     probes: list[float] = field(default_factory=list)
 
-    def alternate(self, contestants: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, dict[str, Figure]]:
+    def alternate(self, setups: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, dict[str, Figure]]:
         """Every contestant once a round, in turn; each says its quantities by name.
 
         Returns:
             Contestant -> quantity -> figure.
         """
-        heard: dict[str, list[Mapping[str, float]]] = {name: [] for name in contestants}
+        results: dict[str, list[Mapping[str, float]]] = {name: [] for name in setups}
         for number in range(self.count):
-            names = list(contestants)
+            names = list(setups)
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 self.probes.append(machine.probe())
-                heard[name].append(contestants[name]())
-                said = ", ".join(f"{key} {value:,.1f}" for key, value in heard[name][-1].items())
-                print(f"  {name}: {said}", flush=True)
+                results[name].append(setups[name]())
+                summary = ", ".join(f"{key} {value:,.1f}" for key, value in results[name][-1].items())
+                print(f"  {name}: {summary}", flush=True)
         return {
-            name: {key: Figure(tuple(each[key] for each in turns)) for key in turns[0]} for name, turns in heard.items()
+            name: {key: Figure(tuple(each[key] for each in turns)) for key in turns[0]}
+            for name, turns in results.items()
         }
 
 

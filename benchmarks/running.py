@@ -18,14 +18,14 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def running(words: Sequence[str], folder: Path, env: Mapping[str, str], copies: int = 1) -> Iterator[list[int]]:
+def running(command_line: Sequence[str], folder: Path, env: Mapping[str, str], copies: int = 1) -> Iterator[list[int]]:
     """The same command, so often at once; yields the process ids. Each is the leader of a group that is ended whole."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(copies):
             with (folder / f"{number}.log").open("wb") as log:
                 started.append(
-                    subprocess.Popen(words, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+                    subprocess.Popen(command_line, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
                 )
         yield [process.pid for process in started]
     finally:
@@ -33,7 +33,7 @@ def running(words: Sequence[str], folder: Path, env: Mapping[str, str], copies: 
             end(process)
 
 
-def last_words(folder: Path) -> str:
+def log_tail(folder: Path) -> str:
     """The ends of the logs."""
     logs = sorted(folder.glob("*.log"))
     return "\n".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:])

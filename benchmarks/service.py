@@ -27,15 +27,15 @@ from runtime.signed_address import AddressSigner
 KEY = "a-key-of-the-benchmarks-" * 2
 PATH = AddressSigner([KEY]).path("default")
 CHANNEL = "log:"
-AT_ONCE = 5_000
+CHUNK_SIZE = 5_000
 LAST_LINES = 2_000
-PATIENCE_SECONDS = 300.0
-LOOK_EVERY_SECONDS = 0.02
-WHO_WAITS = "SELECT id FROM deliveries WHERE status = 'pending' ORDER BY due_at LIMIT 1"
+TIMEOUT_SECONDS = 300.0
+POLL_INTERVAL_SECONDS = 0.02
+PENDING_QUERY = "SELECT id FROM deliveries WHERE status = 'pending' ORDER BY due_at LIMIT 1"
 """In the order of an index: else PostgreSQL may read the whole table at each look, on the core that is measured."""
 
 
-class Lost(Exception):
+class MeasurementFailed(Exception):
     """A promise was broken while it was measured: the figure is worth nothing."""
 
 
@@ -55,23 +55,23 @@ class Service:
     logs: Mapping[str, Path]
     pids: Sequence[int]
 
-    def fire(self, bodies: Sequence[bytes], lines: int, rate: float = 0.0) -> load.Volley:
+    def send(self, bodies: Sequence[bytes], lines: int, rate: float = 0.0) -> load.LoadMeasurement:
         """Sends deliveries to the receiver; all of them are taken.
 
         Raises:
             Lost: one was not.
         """
-        volley = load.fire(self.port, load.requests(bodies, PATH), lines, rate)
-        if volley.statuses != {200: len(bodies)}:
-            raise Lost(f"not all were answered 200: {dict(volley.statuses)}; {self.last_words('web')}")
-        return volley
+        measurement = load.send(self.port, load.requests(bodies, PATH), lines, rate)
+        if measurement.statuses != {200: len(bodies)}:
+            raise MeasurementFailed(f"not all were answered 200: {dict(measurement.statuses)}; {self.log_tail('web')}")
+        return measurement
 
-    def processor_seconds(self, look: "Look") -> float:
+    def processor_seconds(self, reader: "DatabaseReader") -> float:
         """What its processes and what serves them in the database have taken of the processor until now."""
         pids = {one for pid in self.pids for one in machine.family(pid)}
-        return processor.seconds([*pids, *look.servants()])
+        return processor.seconds([*pids, *reader.backend_pids()])
 
-    def last_words(self, name: str) -> str:
+    def log_tail(self, name: str) -> str:
         """The end of what a process printed."""
         return f"{name} said: {self.logs[name].read_text()[-LAST_LINES:]}"
 
@@ -82,7 +82,7 @@ def service(
     url: str,
     redis_url: str,
     names: Sequence[str] = processes.PROCESSES,
-    instead: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[Service]:
     """Runs processes until the block ends, on the cores that are allowed now; the receiver is ready.
@@ -92,7 +92,7 @@ def service(
         url: the database, migrated.
         redis_url: the queue.
         names: which processes.
-        instead: name -> command, for those that run another than the Procfile's.
+        overrides: name -> command, for those that run another than the Procfile's.
         settings: more of them.
     """
     port = free_port()
@@ -100,13 +100,13 @@ def service(
     own = {"WEBHOOK_KEYS": KEY, "HOST": "127.0.0.1", "PORT": str(port), "NOTIFY_DEFAULT": CHANNEL}
     env = processes.environment({**stores, **own, **settings})
     before = {*machine.children(os.getpid())}
-    with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, instead) as logs:
+    with processes.processes(env, Path(mkdtemp(prefix="service-", dir=folder)), names, overrides) as logs:
         if "web" in names:
             processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
         yield Service(url, port, logs, sorted({*machine.children(os.getpid())} - before))
 
 
-class Look:
+class DatabaseReader:
     """A connection that only looks, cheaply: plain SQL, each statement by itself.
 
     Args:
@@ -115,7 +115,7 @@ class Look:
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
-        self._mark = "?" if parsed.get_backend_name() == "sqlite" else "%s"
+        self._placeholder = "?" if parsed.get_backend_name() == "sqlite" else "%s"
         self._raw: Any
         if parsed.get_backend_name() == "sqlite":
             self._raw = sqlite3.connect(str(parsed.database), isolation_level=None, check_same_thread=False)
@@ -125,7 +125,7 @@ class Look:
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """What it answers; parameters are `?`."""
-        found: list[Any] = self._raw.execute(query.replace("?", self._mark), parameters).fetchall()
+        found: list[Any] = self._raw.execute(query.replace("?", self._placeholder), parameters).fetchall()
         return found
 
     def number(self, query: str, parameters: Sequence[Any] = ()) -> int:
@@ -136,9 +136,9 @@ class Look:
         """How many wait."""
         return self.number(f"SELECT count(*) FROM {table} WHERE status = 'pending'")  # noqa: S608 - names of ours
 
-    def servants(self) -> list[int]:
+    def backend_pids(self) -> list[int]:
         """The pids of the processes that serve others in this database; none on SQLite."""
-        if self._mark == "?":
+        if self._placeholder == "?":
             return []
         ours = "datname = current_database() AND pid <> pg_backend_pid()"
         return [pid for (pid,) in self.rows(f"SELECT pid FROM pg_stat_activity WHERE {ours}")]  # noqa: S608 - no input
@@ -149,52 +149,54 @@ class Look:
 
 
 @contextmanager
-def looking(url: str) -> Iterator[Look]:
+def open_reader(url: str) -> Iterator[DatabaseReader]:
     """A look, until the block ends."""
-    with closing(Look(url)) as look:
-        yield look
+    with closing(DatabaseReader(url)) as reader:
+        yield reader
 
 
-def put(url: str, bodies: Sequence[bytes]) -> None:
+def insert_deliveries(url: str, bodies: Sequence[bytes]) -> None:
     """Deliveries as the door would have stored them one after the other, but in bulk; nobody is called."""
-    database, vault = Database(url), BodyCipher([])
-    for start in range(0, len(bodies), AT_ONCE):
-        with database.plain_transaction() as connection:
-            some = bodies[start : start + AT_ONCE]
-            Delivery.accept(connection, [NewDelivery.of(body, "default", datetime.now(UTC), vault) for body in some])
+    database, cipher = Database(url), BodyCipher([])
+    for start in range(0, len(bodies), CHUNK_SIZE):
+        with database.core_transaction() as connection:
+            some = bodies[start : start + CHUNK_SIZE]
+            Delivery.accept(
+                connection, [NewDelivery.from_body(body, "default", datetime.now(UTC), cipher) for body in some]
+            )
     database.close()
 
 
-def ring(redis_url: str) -> None:
+def trigger_drain(redis_url: str) -> None:
     """Calls the back room."""
     with queue.connect(redis_url) as redis:
-        JobQueue(redis).ring("inbox")
+        JobQueue(redis).trigger_drain("inbox")
 
 
-def wait_until_done(look: Look, service: Service) -> None:
+def wait_until_done(reader: DatabaseReader, service: Service) -> None:
     """Returns when nothing waits in the inbox.
 
     Raises:
         Lost: something waits for minutes, or died.
     """
-    until = time.monotonic() + PATIENCE_SECONDS
-    while look.rows(WHO_WAITS):
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while reader.rows(PENDING_QUERY):
         if time.monotonic() > until:
-            raise Lost(f"{look.pending()} deliveries still wait; {service.last_words('worker')}")
-        time.sleep(LOOK_EVERY_SECONDS)
+            raise MeasurementFailed(f"{reader.pending()} deliveries still wait; {service.log_tail('worker')}")
+        time.sleep(POLL_INTERVAL_SECONDS)
 
 
-def check(look: Look, bodies: Sequence[bytes]) -> None:
+def check(reader: DatabaseReader, bodies: Sequence[bytes]) -> None:
     """Each delivery is done, and each booking that it tells of is there.
 
     Raises:
         Lost: one is not.
     """
-    for start in range(0, len(bodies), AT_ONCE):
-        ids = [delivery_id(body) for body in bodies[start : start + AT_ONCE]]
+    for start in range(0, len(bodies), CHUNK_SIZE):
+        ids = [delivery_id(body) for body in bodies[start : start + CHUNK_SIZE]]
         places = ", ".join("?" * len(ids))
-        told = "LEFT JOIN bookings b ON b.id = d.booking_id"
-        query = f"SELECT count(*) FROM deliveries d {told} WHERE d.status = 'done' AND b.id IS NOT NULL AND d.id IN "  # noqa: S608 - as above
-        found = look.number(f"{query} ({places})", ids)
+        join = "LEFT JOIN bookings b ON b.id = d.booking_id"
+        query = f"SELECT count(*) FROM deliveries d {join} WHERE d.status = 'done' AND b.id IS NOT NULL AND d.id IN "  # noqa: S608 - as above
+        found = reader.number(f"{query} ({places})", ids)
         if found != len(ids):
-            raise Lost(f"of {len(ids)} deliveries only {found} are done with a booking")
+            raise MeasurementFailed(f"of {len(ids)} deliveries only {found} are done with a booking")

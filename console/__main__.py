@@ -23,8 +23,8 @@ from console.commands.webhook import webhook
 from devtools.sandbox_command import sandbox
 from runtime import logs
 
-LOOK = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
-PROVIDER = [api, webhook, users, meeting_types, templates, slots, book, sandbox]
+DATA_COMMANDS = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
+MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book, sandbox]
 
 HELP = """The operators' desk of meetergo-inbox.
 
@@ -35,9 +35,11 @@ Exit codes: 0   done
             130 interrupted (Ctrl-C; of status --watch and events tail the usual end: 0)
 """
 
-WIDEST = {"max_content_width": 120}
+CONTEXT_SETTINGS = {"max_content_width": 120}
 
-cli = RootGroup("console", commands=[*LOOK, *COMMANDS, *PROVIDER], help=HELP, context_settings=WIDEST)
+cli = RootGroup(
+    "console", commands=[*DATA_COMMANDS, *COMMANDS, *MEETERGO_COMMANDS], help=HELP, context_settings=CONTEXT_SETTINGS
+)
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from console.cli.errors import StoreError, sentence
+from console.cli.errors import StoreError, store_error_message
 
-INTERRUPTED = 130
-NOBODY_READS = 141
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 """What a shell makes of a program that wrote into a pipe without a reader."""
 
 
@@ -25,11 +25,11 @@ class RootGroup(click.Group):
         try:
             return super().invoke(ctx)
         except StoreError as error:
-            raise click.ClickException(sentence(error)) from error
+            raise click.ClickException(store_error_message(error)) from error
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(NOBODY_READS)
+            ctx.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
+            ctx.exit(EXIT_INTERRUPTED)
         except click.Abort as abort:  # at a question: Ctrl-C, or nobody there to answer
-            ctx.exit(INTERRUPTED if isinstance(abort.__context__, KeyboardInterrupt) else 1)
+            ctx.exit(EXIT_INTERRUPTED if isinstance(abort.__context__, KeyboardInterrupt) else 1)

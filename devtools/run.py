@@ -17,19 +17,19 @@ from honcho.process import Popen, Process
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from console.cli.errors import sentence
+from console.cli.errors import store_error_message
 from console.settings import ConsoleSettings
-from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_its_end
+from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
 from devtools.redis_server import private_redis_server
-from runtime.child_processes import dying_with_parent
+from runtime.child_processes import parent_death_preexec
 from runtime.env_file import UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
 from runtime.redis.client import connect
-from runtime.settings import OWN_REDIS, stop
+from runtime.settings import DEV_REDIS_SOCKET, exit_with_message
 
 HOST = "127.0.0.1"
-STOPPED_BY_CTRL_C = 130
+EXIT_INTERRUPTED = 130
 
 
 def run(folder: Path) -> int:
@@ -45,28 +45,28 @@ def run(folder: Path) -> int:
         NoRedisServer: REDIS_URL is unset, and there is no Redis to start.
         ProcessFailed: something cannot start; the message says why.
     """
-    invented = invent_keys(folder / ".env")
+    generated = generate_keys(folder / ".env")
     settings = ConsoleSettings.load()
     _check_port(settings.port)
     make_private(folder / "data")
-    given = environment_of(folder / ".env").get("REDIS_URL", "").strip()
-    if given:
-        _check_redis(given)
-    with nullcontext(given) if given else private_redis_server(folder / "data" / "redis") as redis_url:
+    redis_setting = environment_of(folder / ".env").get("REDIS_URL", "").strip()
+    if redis_setting:
+        _check_redis(redis_setting)
+    with nullcontext(redis_setting) if redis_setting else private_redis_server(folder / "data" / "redis") as redis_url:
         env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
-        run_to_its_end("release", env, folder)
-        _greet(settings, redis_url, invented)
-        code = _manage(env, folder)
-    return 0 if code == STOPPED_BY_CTRL_C else code
+        run_to_completion("release", env, folder)
+        _print_welcome(settings, redis_url, generated)
+        code = _run_processes(env, folder)
+    return 0 if code == EXIT_INTERRUPTED else code
 
 
-INVENTED: dict[str, Callable[[], str]] = {
+GENERATED: dict[str, Callable[[], str]] = {
     "WEBHOOK_KEYS": lambda: secrets.token_urlsafe(32),
     "BODY_KEYS": lambda: Fernet.generate_key().decode(),
 }
 
 
-def invent_keys(path: Path) -> list[str]:
+def generate_keys(path: Path) -> list[str]:
     """Writes keys to `.env` if nobody has set any, so that the address and the stored bodies survive a restart.
 
     Returns:
@@ -74,29 +74,29 @@ def invent_keys(path: Path) -> list[str]:
     """
     try:
         known = environment_of(path)
-        missing = [name for name in INVENTED if not known.get(name)]
+        missing = [name for name in GENERATED if not known.get(name)]
         if missing:
-            _write(path, read_env_file(path).with_values({name: INVENTED[name]() for name in missing}))
+            _write(path, read_env_file(path).with_values({name: GENERATED[name]() for name in missing}))
     except UnusableFile as error:
-        stop(f"{error} (see .env.example).")
+        exit_with_message(f"{error} (see .env.example).")
     return missing
 
 
 def _write(path: Path, content: bytes) -> None:
     """Aside first: whatever happens meanwhile, the file is whole."""
     path = path.resolve()
-    aside = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    temporary = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)
-    aside.replace(path)
+    temporary.replace(path)
 
 
-def _manage(env: dict[str, str], folder: Path) -> int:
+def _run_processes(env: dict[str, str], folder: Path) -> int:
     manager = Manager(_Screen())
     manager._process_ctor = _Child
     for name in PROCESSES:
         manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell between us
-    _stop_when_the_terminal_is_closed()
+    _stop_on_hangup()
     manager.loop()
     return int(manager.returncode or 0)
 
@@ -106,13 +106,13 @@ class _Child(Process):  # type: ignore[misc] # honcho has no types
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._ask = dying_with_parent(signal.SIGKILL)  # what watches is deaf to all others
+        self._on_parent_death = parent_death_preexec(signal.SIGKILL)  # what watches is deaf to all others
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
         """In a process of its own."""
-        if self._ask:
-            self._ask()
-        self._child_ctor = partial(Popen, preexec_fn=dying_with_parent())
+        if self._on_parent_death:
+            self._on_parent_death()
+        self._child_ctor = partial(Popen, preexec_fn=parent_death_preexec())
         super().run(events, ignore_signals)
 
 
@@ -124,7 +124,7 @@ class _Screen(Printer):  # type: ignore[misc] # honcho has no types
             super().write(message)
 
 
-def _stop_when_the_terminal_is_closed() -> None:
+def _stop_on_hangup() -> None:
     """Otherwise all three would go on, unseen, and keep the port. Under nohup they are meant to."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
@@ -147,10 +147,12 @@ def _check_redis(url: str) -> None:
     except ValueError:
         return  # the settings say it better
     except RedisError as error:
-        raise ProcessFailed(f"{sentence(error)} (REDIS_URL; `make run` starts a Redis of its own without it)") from None
+        raise ProcessFailed(
+            f"{store_error_message(error)} (REDIS_URL; `make run` starts a Redis of its own without it)"
+        ) from None
 
 
-def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> None:
+def _print_welcome(settings: ConsoleSettings, redis_url: str, generated: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("\n[bold]meetergo-inbox is running.[/bold] Ctrl-C stops everything.\n")
     console.print("  Register this address with meetergo; it is a secret:")
@@ -161,10 +163,10 @@ def _greet(settings: ConsoleSettings, redis_url: str, invented: list[str]) -> No
     console.print("  Send a sample, from another terminal:")
     console.print("    .venv/bin/python -m console send booking_created")
     console.print("  Look at everything, from there:")
-    found = OWN_REDIS.is_socket() and str(OWN_REDIS.resolve()) in redis_url
+    found = DEV_REDIS_SOCKET.is_socket() and str(DEV_REDIS_SOCKET.resolve()) in redis_url
     console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}.venv/bin/python -m console status")
-    if invented:
+    if generated:
         console.print(
-            f"  New in .env: {', '.join(invented)}. Keep that file: the address and the stored bodies need it."
+            f"  New in .env: {', '.join(generated)}. Keep that file: the address and the stored bodies need it."
         )
     console.print()

@@ -10,22 +10,22 @@ from models.booking import Booking
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
 
-NEWEST = 500
+MAX_BOOKINGS = 500
 
 
 @click.pass_context
 def _run(context: click.Context, /, **options: Any) -> None:
-    context.obj = _ours
+    context.obj = _platform_bookings
     context.forward(command)
 
 
 sandbox = click.Command("sandbox", callback=_run, params=command.params, help=command.help)
 
 
-def _ours() -> list[dict[str, Any]]:
+def _platform_bookings() -> list[dict[str, Any]]:
     settings = DatabaseSettings.load()
-    is_missing = settings.database_file is not None and not settings.database_file.exists()
-    return [] if is_missing else bookings(Database(settings.database_url))
+    has_no_file = settings.database_file is not None and not settings.database_file.exists()
+    return [] if has_no_file else bookings(Database(settings.database_url))
 
 
 def bookings(database: Database) -> list[dict[str, Any]]:
@@ -36,8 +36,8 @@ def bookings(database: Database) -> list[dict[str, Any]]:
     """
     columns = Booking.id, Booking.status, Booking.starts_at, Booking.attendees, Booking.revision
     try:
-        with database.reading() as session:
-            rows = session.execute(select(*columns).order_by(Booking.updated_at.desc()).limit(NEWEST))
+        with database.read_only() as session:
+            rows = session.execute(select(*columns).order_by(Booking.updated_at.desc()).limit(MAX_BOOKINGS))
             return [dict(row._mapping) for row in rows]
     finally:
         database.close()

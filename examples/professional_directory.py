@@ -76,7 +76,7 @@ def main() -> None:
     """Onboards one lawyer, and prints what belongs on the lawyer's page."""
     lawyer = Lawyer("lawyer@example.com", "The", "Lawyer", "the-lawyer")
     settings = ApiSettings.load()
-    with settings.provider(None) as meetergo:
+    with settings.api_client(None) as meetergo:
         admin = meetergo.as_user(settings.meetergo_api_user or meetergo.me().id)
         booking_url = LawyerDirectory(admin).onboard(lawyer)
     if booking_url:

@@ -22,29 +22,29 @@ Json = Any
 
 KIND_RANK = {"booking_created": 1, "booking_rescheduled": 2, "booking_cancelled": 3}
 AUTHORITY_RANK = 4
-LIVE = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
+NOT_CANCELLED = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
 """What an appointment of which we asked ourselves says by not being cancelled."""
-WHOLE = {"location": None, "meeting_link": None}
+NOT_SHOWN = {"location": None, "meeting_link": None}
 """What an appointment of which we asked ourselves says by not showing it."""
 SUPERSEDES = "supersedes"
 """Key in a body that we wrote after asking: the version that was known and is not true."""
-SUSPICIOUS = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
+UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
 """Without any of these a body says nothing that no database stores: see `_storable`."""
 VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
-AHEAD = timedelta(days=1)
+MAX_CLOCK_AHEAD = timedelta(days=1)
 """How far before our clock the provider's may be. A version beyond that counts as the time received."""
-MOST_NESTING = 64
+MAX_NESTING = 64
 """Objects and lists in each other, the body itself counted."""
-TOO_DEEP = f"the body nests deeper than {MOST_NESTING} levels: no booking needs that"
+TOO_DEEP = f"the body nests deeper than {MAX_NESTING} levels: no booking needs that"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NESTS = ("rescheduledAppointment", "appointment")
-NAMES_A_BOOKING = ("id", "appointmentId", *NESTS)
+NESTED_KEYS = ("rescheduledAppointment", "appointment")
+BOOKING_ID_KEYS = ("id", "appointmentId", *NESTED_KEYS)
 BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-MOST_DIGITS = 300
+MAX_DIGITS = 300
 """A longer number stays text: no database keeps it as a number."""
 
 
-class Unreadable(ValueError):
+class UnreadableBody(ValueError):
     """A body that can never become an event; the message says what is wrong and quotes nothing of it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """A fact that a delivery told. Other types than those below carry nothing that we read.
+    """A fact that a delivery states. Other types than those below carry nothing that we read.
 
     Attributes:
         type: the provider's name for it, such as `booking_created`.
@@ -91,7 +91,7 @@ class BookingEvent(Event):
         moved_from: the id beside a nested appointment, where it is another one: that booking became this one.
         is_list_of_all: whether every guest whom the body lists could be read.
         is_authoritative: whether we asked the provider ourselves.
-        received_at: when we were told (UTC).
+        received_at: when the delivery came (UTC).
     """
 
     booking_id: str
@@ -100,7 +100,7 @@ class BookingEvent(Event):
     facts: Mapping[str, Json] = field(repr=False)
     attendees: Mapping[str, Mapping[str, Json]] = field(repr=False)
     moved_from: str | None = None
-    is_list_of_all: bool = True
+    has_all_attendees: bool = True
     is_authoritative: bool = False
     received_at: datetime | None = field(default=None, compare=False)
 
@@ -123,16 +123,18 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
             cancelled say so, and may revive one that was: no webhook does.
 
     Raises:
-        Unreadable: not a JSON object, no event type, or a booking event without a booking id.
+        UnreadableBody: not a JSON object, no event type, or a booking event without a booking id.
     """
     outer, is_too_deep = _object(body)
-    event_type = next((name for name in (outer.get("webhookType"), outer.get("event")) if _is_name(name)), None)
+    event_type = next(
+        (name for name in (outer.get("webhookType"), outer.get("event")) if _is_nonempty_text(name)), None
+    )
     if event_type is None:
-        raise Unreadable("the body names no event: neither 'webhookType' nor 'event' is there")
+        raise UnreadableBody("the body names no event: neither 'webhookType' nor 'event' is there")
     event_type = event_type[:100]
     inner = _inner(outer)
     if is_too_deep:
-        raise Unreadable(TOO_DEEP, event_type, _booking_id(event_type, inner))
+        raise UnreadableBody(TOO_DEEP, event_type, _booking_id(event_type, inner))
     event = _event(event_type, inner, body, received_at, is_authoritative=is_authoritative)
     if event.company_id is None and inner is not outer:
         event = replace(event, company_id=Fields(outer, Ignored()).read(identifier, "companyId") or None)
@@ -141,7 +143,7 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
 
 def latest_version(now: datetime) -> str:
     """No version beyond this one can be true: see `AHEAD`."""
-    return f"{_microseconds(now + AHEAD):020d}~"
+    return f"{_microseconds(now + MAX_CLOCK_AHEAD):020d}~"
 
 
 def time_of(version: str) -> datetime | None:
@@ -155,13 +157,13 @@ def _inner(outer: dict[str, Json]) -> dict[str, Json]:
     data = outer.get("data")
     if not isinstance(data, dict):
         return outer
-    if not _is_name(outer.get("webhookType")):
+    if not _is_nonempty_text(outer.get("webhookType")):
         return data
-    is_flat = "start" in outer or not any(name in data for name in NAMES_A_BOOKING)
-    return outer if is_flat and any(name in outer for name in NAMES_A_BOOKING) else data
+    is_flat = "start" in outer or not any(name in data for name in BOOKING_ID_KEYS)
+    return outer if is_flat and any(name in outer for name in BOOKING_ID_KEYS) else data
 
 
-def _above(version: Json, digest: str, received_at: datetime) -> str:
+def _next_version(version: Json, digest: str, received_at: datetime) -> str:
     """The next version after one; before all others if that is none, or cannot be true."""
     known = VERSION.fullmatch(version) if isinstance(version, str) else None
     if known is None or version > latest_version(received_at):
@@ -177,7 +179,7 @@ def _event(
     if event_type == "new_employee":
         employee = Employee.read(inner)
         if employee.id is None:
-            raise Unreadable("the body names no user: 'id' is not there, or cannot be read", event_type)
+            raise UnreadableBody("the body names no user: 'id' is not there, or cannot be read", event_type)
         return EmployeeEvent(event_type, employee.company_id, employee.id, employee.email, ignored=employee.ignored)
     ignored = Ignored()
     company_id = Fields(inner, ignored).read(identifier, "companyId") or None
@@ -190,16 +192,16 @@ def _booking_event(
     try:
         appointment = Appointment.read(_appointment(inner))
     except TooManyGuests:
-        sentence = f"the booking has more than {MAX_GUESTS} guests: so many are not kept"
-        raise Unreadable(sentence, event_type, _booking_id(event_type, inner)) from None
+        message = f"the booking has more than {MAX_GUESTS} guests: so many are not kept"
+        raise UnreadableBody(message, event_type, _booking_id(event_type, inner)) from None
     if not appointment.booking_id:
-        raise Unreadable(f"the body names no booking: {_what_is_wrong(inner)}", event_type)
+        raise UnreadableBody(f"the body names no booking: {_id_problem(inner)}", event_type)
     at = appointment.version_time or received_at
-    if at > received_at + AHEAD:
+    if at > received_at + MAX_CLOCK_AHEAD:
         at = received_at
     time, digest = f"{_microseconds(at):020d}", sha256(body).hexdigest()[:16]
     if is_authoritative:
-        version = max(f"{time}-{AUTHORITY_RANK}-{digest}", _above(inner.get(SUPERSEDES), digest, received_at))
+        version = max(f"{time}-{AUTHORITY_RANK}-{digest}", _next_version(inner.get(SUPERSEDES), digest, received_at))
     else:
         version = f"{time}-{KIND_RANK['booking_cancelled' if appointment.is_cancelled else event_type]}-{digest}"
     return BookingEvent(
@@ -208,33 +210,33 @@ def _booking_event(
         booking_id=appointment.booking_id,
         at=at,
         version=version,
-        facts=_all_that_it_says(appointment) if is_authoritative else appointment.facts,
+        facts=_authoritative_facts(appointment) if is_authoritative else appointment.facts,
         attendees={guest.key: guest.details for guest in appointment.attendees or ()},
         moved_from=_moved_from(inner, appointment.booking_id) if event_type == "booking_rescheduled" else None,
-        is_list_of_all=appointment.is_list_of_all,
+        has_all_attendees=appointment.has_all_attendees,
         is_authoritative=is_authoritative,
         received_at=received_at,
         ignored=appointment.ignored,
     )
 
 
-def _all_that_it_says(appointment: Appointment) -> dict[str, Json]:
+def _authoritative_facts(appointment: Appointment) -> dict[str, Json]:
     """Of an appointment that we asked for. Only a plain `isCancelled: false` revives."""
     is_live = appointment.cancelled_flag is False and not appointment.is_cancelled
-    return {**(LIVE if is_live else {}), **WHOLE, **appointment.facts}
+    return {**(NOT_CANCELLED if is_live else {}), **NOT_SHOWN, **appointment.facts}
 
 
 def _microseconds(at: datetime) -> int:
     return max(0, round(at.timestamp() * 1_000_000))
 
 
-def _is_name(value: Json) -> bool:
+def _is_nonempty_text(value: Json) -> bool:
     return isinstance(value, str) and bool(value)
 
 
 def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
     """The booking that a nested appointment with another id takes the place of."""
-    if not any(isinstance(inner.get(name), dict) for name in NESTS):
+    if not any(isinstance(inner.get(name), dict) for name in NESTED_KEYS):
         return None
     outer = _outer_id(inner)
     return outer if outer and outer != booking_id else None
@@ -251,7 +253,7 @@ def _booking_id(event_type: str, inner: dict[str, Json]) -> str | None:
     return Fields(_appointment(inner), Ignored()).read(identifier, "appointmentId", "id") or None
 
 
-def _what_is_wrong(inner: dict[str, Json]) -> str:
+def _id_problem(inner: dict[str, Json]) -> str:
     ids = [value for name in ("appointmentId", "id") if (value := _appointment(inner).get(name)) not in (None, "")]
     if any(isinstance(value, str | int) and len(str(value)) > MAX_ID for value in ids):
         return f"its id is longer than {MAX_ID} characters"
@@ -263,7 +265,7 @@ def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
 
     Whose id counts: the nested one, then `appointmentId`, then `id`.
     """
-    for name in NESTS:
+    for name in NESTED_KEYS:
         nested = inner.get(name)
         if isinstance(nested, dict):
             merged = {**inner, **nested}
@@ -280,16 +282,16 @@ def _object(body: bytes) -> tuple[dict[str, Json], bool]:
     try:
         try:
             value = _loads(body)
-            is_too_deep = body.count(b"[") + body.count(b"{") > MOST_NESTING and _is_deeper(value, MOST_NESTING)
+            is_too_deep = body.count(b"[") + body.count(b"{") > MAX_NESTING and _is_deeper(value, MAX_NESTING)
         except RecursionError:
             is_too_deep = True
-        value = _loads(_shallow(body)) if is_too_deep else value
+        value = _loads(_truncate_nesting(body)) if is_too_deep else value
     except ValueError:
-        raise Unreadable("the body is not JSON") from None
-    if SUSPICIOUS.search(body):
+        raise UnreadableBody("the body is not JSON") from None
+    if UNSTORABLE.search(body):
         value = _storable(value)
     if not isinstance(value, dict):
-        raise Unreadable("the body is JSON, but not an object")
+        raise UnreadableBody("the body is JSON, but not an object")
     return value, is_too_deep
 
 
@@ -297,24 +299,24 @@ def _loads(body: bytes) -> Json:
     return DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
 
 
-def _shallow(body: bytes) -> bytes:
+def _truncate_nesting(body: bytes) -> bytes:
     """The body with a null in place of whatever nests too deep."""
     kept, start, depth = [], 0, 0
     for found in BRACKETS.finditer(body):
         if found[0] in b"[{":
             depth += 1
-            if depth == MOST_NESTING + 1:
+            if depth == MAX_NESTING + 1:
                 kept += [body[start : found.start()], b"null"]
         elif found[0] in b"]}":
-            if depth == MOST_NESTING + 1:
+            if depth == MAX_NESTING + 1:
                 start = found.end()
             depth -= 1
-    return b"".join([*kept, body[start:]]) if depth <= MOST_NESTING else b""
+    return b"".join([*kept, body[start:]]) if depth <= MAX_NESTING else b""
 
 
-def _is_deeper(value: Json, most: int) -> bool:
+def _is_deeper(value: Json, max_depth: int) -> bool:
     level = [value]
-    for _ in range(most):
+    for _ in range(max_depth):
         below: list[Json] = []
         for container in level:
             items = container.values() if isinstance(container, dict) else container
@@ -343,12 +345,12 @@ def _refuse_constant(name: str) -> None:
 def _finite(text: str) -> float | str:
     """A number such as 1e999 is JSON and becomes infinite here, which is none: it stays text."""
     number = float(text)
-    return number if math.isfinite(number) else text[:MOST_DIGITS]
+    return number if math.isfinite(number) else text[:MAX_DIGITS]
 
 
-def _whole(text: str) -> int | str:
-    return int(text) if len(text) <= MOST_DIGITS else text
+def _bounded_int(text: str) -> int | str:
+    return int(text) if len(text) <= MAX_DIGITS else text
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole)
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite, parse_int=_bounded_int)
 """Made once: to make it takes as long as to read a short body."""

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 Person = Mapping[str, Any]
 """What is known of a guest: `id`, `email`, `fullname`, `phone`, ..."""
 
-LONGEST_PART = 255
-MOST_LOOKED_AT = 16
+MAX_PART_LENGTH = 255
+MAX_CANDIDATES = 16
 """Candidates for one guest: a list in which more people share an address is nobody's."""
 
 
@@ -32,8 +32,8 @@ class Identity(NamedTuple):
         return cls(
             str(person.get("id") or ""),
             _address(person.get("email")),
-            _plain(name),
-            "".join(filter(str.isalnum, str(person.get("phone") or "")))[:LONGEST_PART],
+            _normalised(name),
+            "".join(filter(str.isalnum, str(person.get("phone") or "")))[:MAX_PART_LENGTH],
         )
 
     @classmethod
@@ -41,7 +41,7 @@ class Identity(NamedTuple):
         """What a key says. Keys of older versions are an id or an e-mail as it was written."""
         if "\n" in key:
             return cls(*key.split("\n")[:4])
-        return cls(email=_plain(key)) if "@" in key else cls(key)
+        return cls(email=_normalised(key)) if "@" in key else cls(key)
 
     @property
     def key(self) -> str:
@@ -64,39 +64,39 @@ def key_of(person: Person) -> str:
     return Identity.of(person).key or sha256(repr(sorted(person.items())).encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def marks(keys: Iterable[str]) -> set[str]:
-    """What a list of guests shows of them: see `links`."""
-    shown: set[str] = set()
+def listed_identifiers(keys: Iterable[str]) -> set[str]:
+    """The identifiers that a list of guests shows: see `matching_identifiers`."""
+    identifiers: set[str] = set()
     for key in keys:
         guest = Identity.parse(key)
         if guest.id:
-            shown.add(f"id {guest.id}")
+            identifiers.add(f"id {guest.id}")
             if guest.email:
-                shown.add(f"id+email {guest.email}")
+                identifiers.add(f"id+email {guest.email}")
         elif guest.email:
-            shown |= {f"email {guest.email}", f"email {guest.email}\n{guest.name}"}
+            identifiers |= {f"email {guest.email}", f"email {guest.email}\n{guest.name}"}
         elif guest.phone:
-            shown |= {f"phone {guest.phone}", f"phone {guest.phone}\n{guest.name}"}
+            identifiers |= {f"phone {guest.phone}", f"phone {guest.phone}\n{guest.name}"}
         else:
-            shown.add(f"name {guest.name}")
-    return shown
+            identifiers.add(f"name {guest.name}")
+    return identifiers
 
 
-def links(key: str) -> tuple[str, ...]:
-    """The marks of which each says that a list holds this guest, perhaps under another key."""
+def matching_identifiers(key: str) -> tuple[str, ...]:
+    """The identifiers of which each says that a list holds this guest, perhaps under another key."""
     guest = Identity.parse(key)
     if guest.id:
         return (f"id {guest.id}", f"email {guest.email}") if guest.email else (f"id {guest.id}",)
     if guest.email:
-        either = f"email {guest.email}\n" if guest.name else f"email {guest.email}"
-        return either, f"email {guest.email}\n{guest.name}", f"id+email {guest.email}"
+        any_name = f"email {guest.email}\n" if guest.name else f"email {guest.email}"
+        return any_name, f"email {guest.email}\n{guest.name}", f"id+email {guest.email}"
     if guest.phone:
-        either = f"phone {guest.phone}\n" if guest.name else f"phone {guest.phone}"
-        return either, f"phone {guest.phone}\n{guest.name}"
+        any_name = f"phone {guest.phone}\n" if guest.name else f"phone {guest.phone}"
+        return any_name, f"phone {guest.phone}\n{guest.name}"
     return (f"name {guest.name}",)
 
 
-def joined(listed: Mapping[str, Person], others: Mapping[str, Person]) -> dict[str, list[str]]:
+def match_guests(listed: Mapping[str, Person], others: Mapping[str, Person]) -> dict[str, list[str]]:
     """Which guests of other lists are guests of this one, under other keys.
 
     Args:
@@ -108,7 +108,7 @@ def joined(listed: Mapping[str, Person], others: Mapping[str, Person]) -> dict[s
     """
     by_id: dict[str, list[str]] = {}
     by_contact: dict[str, list[str]] = {}
-    known = {key: _fuller(key, person) for key, person in {**listed, **others}.items()}
+    known = {key: _merged_identity(key, person) for key, person in {**listed, **others}.items()}
     for key in listed:
         guest = known[key]
         by_id.setdefault(guest.id, []).append(key)
@@ -118,7 +118,7 @@ def joined(listed: Mapping[str, Person], others: Mapping[str, Person]) -> dict[s
         other = known[key]
         candidates = by_id.get(other.id, []) if other.id else []
         if not candidates and _contact(other):
-            contact = by_contact.get(_contact(other), [])[:MOST_LOOKED_AT]
+            contact = by_contact.get(_contact(other), [])[:MAX_CANDIDATES]
             candidates = [name for name in contact if not _differ(other, known[name], "id", "name", "email")]
         if len(candidates) == 1:
             found.setdefault(candidates[0], []).append(key)
@@ -134,9 +134,9 @@ def _contact(guest: Identity) -> str:
     return guest.email or guest.phone or guest.name
 
 
-def _fuller(key: str, person: Person) -> Identity:
-    said, known = Identity.parse(key), Identity.of(person)
-    return Identity(*(first or second for first, second in zip(said, known, strict=True)))
+def _merged_identity(key: str, person: Person) -> Identity:
+    from_key, known = Identity.parse(key), Identity.of(person)
+    return Identity(*(first or second for first, second in zip(from_key, known, strict=True)))
 
 
 def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
@@ -153,7 +153,7 @@ def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
         still_gone, matched = [], set[int]()
         for person, guest in gone:
             some = waiting.get(key(guest), []) if any(key(guest) or ("",)) else []
-            same = next((n for n, other in enumerate(some[:MOST_LOOKED_AT]) if not conflicts(guest, other)), None)
+            same = next((n for n, other in enumerate(some[:MAX_CANDIDATES]) if not conflicts(guest, other)), None)
             if same is None:
                 still_gone.append((person, guest))
             else:
@@ -162,10 +162,10 @@ def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
         gone = still_gone
         if not gone:
             break
-    for guest in here[:MOST_LOOKED_AT]:
-        unknowable = next((n for n, (_, other) in enumerate(gone) if not _shared(guest, other)), None)
-        if unknowable is not None:
-            del gone[unknowable]
+    for guest in here[:MAX_CANDIDATES]:
+        indistinguishable = next((n for n, (_, other) in enumerate(gone) if not _are_comparable(guest, other)), None)
+        if indistinguishable is not None:
+            del gone[indistinguishable]
     return [person for person, _ in gone]
 
 
@@ -175,12 +175,12 @@ def _differ(one: Identity, other: Identity, *names: str) -> bool:
     return any(mine and theirs and mine != theirs for mine, theirs in pairs)
 
 
-def _shared(one: Identity, other: Identity) -> bool:
+def _are_comparable(one: Identity, other: Identity) -> bool:
     """Whether both say anything by which they could be compared."""
     return any(mine and theirs for mine, theirs in zip(one, other, strict=True))
 
 
-def _two_people(one: Identity, other: Identity) -> bool:
+def _are_two_people(one: Identity, other: Identity) -> bool:
     """Another id and another name: two people who share an address or a phone."""
     return _differ(one, other, "id") and _differ(one, other, "name")
 
@@ -190,7 +190,7 @@ PASSES: Sequence[Pass] = (
     (lambda guest: (guest.id,), lambda _one, _other: False),
     (lambda guest: (guest.email, guest.name) if guest.email else (), lambda _one, _other: False),
     (lambda guest: (guest.email,), lambda one, other: _differ(one, other, "name")),
-    (lambda guest: (guest.email,), _two_people),
+    (lambda guest: (guest.email,), _are_two_people),
     (lambda guest: (guest.phone, guest.name) if guest.phone else (), lambda _one, _other: False),
     (lambda guest: (guest.phone,), lambda one, other: _differ(one, other, "name", "email")),
     (lambda guest: (guest.name,), lambda one, other: _differ(one, other, "id")),
@@ -198,18 +198,18 @@ PASSES: Sequence[Pass] = (
 """From the surest to the least sure sign that two are one: what they share, and what says that they are not."""
 
 
-def _plain(value: Any) -> str:
+def _normalised(value: Any) -> str:
     """A text as it is compared."""
-    return _short(_one_line(str(value or "")).casefold())
+    return _bounded(_one_line(str(value or "")).casefold())
 
 
 def _address(value: Any) -> str:
-    return _plain(value).replace(" ", "") if value else ""
+    return _normalised(value).replace(" ", "") if value else ""
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_PART else sha256(text.encode("utf-8", "replace")).hexdigest()
+def _bounded(text: str) -> str:
+    return text if len(text) <= MAX_PART_LENGTH else sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -19,15 +19,15 @@ from meetergo.guests import key_of
 MAX_ID = 255
 MAX_GUESTS = 1000
 MAX_HOSTS = 1000
-MOST_LANGUAGES = 50
+MAX_LANGUAGES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 """Times from here on, or before the earliest, are nobody's appointment, and not every database can show them."""
-MOST_NOTED = 10
+MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
 FALSE = {"false", "0", "no", "n", "off", "f"}
-GUEST_DETAILS = ("id", "email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
+ATTENDEE_FIELDS = ("id", "email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
 
 ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda _self: "ABSENT", "__bool__": lambda _self: False})()
 """What a field says that is not there, or cannot be read: nothing."""
@@ -53,8 +53,8 @@ def _utc(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        moment = datetime.fromisoformat(value)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        plausible_time = datetime.fromisoformat(value)
+        return plausible_time.replace(tzinfo=UTC) if plausible_time.tzinfo is None else plausible_time.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("it should be an ISO 8601 time with an offset") from None
 
@@ -70,7 +70,7 @@ Identifier = Annotated[str, BeforeValidator(_identifier), Field(max_length=MAX_I
 Moment = Annotated[datetime, BeforeValidator(_utc)]
 
 
-class Wire(BaseModel):
+class ApiModel(BaseModel):
     """An object of the API's that must be as it should: unknown keys are ignored, and no error quotes its content."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
@@ -93,22 +93,24 @@ def text(value: Any) -> str | None:
     return str(value)
 
 
-def words(value: Any) -> str | dict[str, str] | None:
+def localised_text(value: Any) -> str | dict[str, str] | None:
     """A text, or one for each language: `{"de": "Erstgespräch", "en": "First call"}`."""
     if not isinstance(value, dict):
         return text(value)
-    if len(value) > MOST_LANGUAGES or not all(map(LANGUAGE.fullmatch, value)):
+    if len(value) > MAX_LANGUAGES or not all(map(LANGUAGE.fullmatch, value)):
         raise ValueError
-    spoken = {language: said for language, said in value.items() if said is not None and text(said)}
-    if not all(isinstance(said, str) for said in spoken.values()):
+    translations = {
+        language: value_read for language, value_read in value.items() if value_read is not None and text(value_read)
+    }
+    if not all(isinstance(value_read, str) for value_read in translations.values()):
         raise ValueError
-    return spoken or None
+    return translations or None
 
 
-def place(value: Any) -> str | dict[str, str] | None:
+def address(value: Any) -> str | dict[str, str] | None:
     """A name, or an object or a list as JSON: an address."""
     try:
-        return words(value)
+        return localised_text(value)
     except ValueError:
         if isinstance(value, dict | list) and value:
             return json.dumps(value, ensure_ascii=False)
@@ -119,46 +121,46 @@ def identifier(value: Any) -> str | None:
     """An id as text."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError
-    told = str(value)
-    if len(told) > MAX_ID:
+    text_value = str(value)
+    if len(text_value) > MAX_ID:
         raise ValueError
-    return told if told and not told.isspace() else None
+    return text_value if text_value and not text_value.isspace() else None
 
 
-def flag(value: Any) -> bool:
+def boolean(value: Any) -> bool:
     """A yes or no, in the ways in which people write it."""
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower().removesuffix(".0") if isinstance(value, str | int | float) else ""
-    if word in TRUE or word in FALSE:
-        return word in TRUE
+    text_value = str(value).strip().lower().removesuffix(".0") if isinstance(value, str | int | float) else ""
+    if text_value in TRUE or text_value in FALSE:
+        return text_value in TRUE
     raise ValueError
 
 
-def moment(value: Any) -> datetime:
+def plausible_time(value: Any) -> datetime:
     """A time of our days: ISO 8601, or seconds or milliseconds since 1970."""
-    told = stamp(value)
-    if told >= LATEST:
+    text_value = timestamp(value)
+    if text_value >= LATEST:
         raise ValueError
-    return told
+    return text_value
 
 
-def stamp(value: Any) -> datetime:
+def timestamp(value: Any) -> datetime:
     """A time; one that is too late to be true is `LATEST`."""
     if isinstance(value, str):
-        told = datetime.fromisoformat(value)
-        told = told if told.tzinfo else told.replace(tzinfo=UTC)
-        if told.year > LATEST.year:
+        text_value = datetime.fromisoformat(value)
+        text_value = text_value if text_value.tzinfo else text_value.replace(tzinfo=UTC)
+        if text_value.year > LATEST.year:
             return LATEST
-        told = told.astimezone(UTC)
+        text_value = text_value.astimezone(UTC)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         seconds = value if abs(value) < 2e10 else value / 1000
-        told = EARLIEST + timedelta(seconds=min(seconds, LATEST.timestamp()))
+        text_value = EARLIEST + timedelta(seconds=min(seconds, LATEST.timestamp()))
     else:
         raise ValueError
-    if told < EARLIEST:
+    if text_value < EARLIEST:
         raise ValueError
-    return min(told, LATEST)
+    return min(text_value, LATEST)
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -185,8 +187,8 @@ class Ignored:
     def names(self) -> tuple[str, ...]:
         """The first few, and how many more there are."""
         names = tuple(self._names)
-        more = len(names) - MOST_NOTED
-        return (*names[:MOST_NOTED], f"{more} more") if more > 0 else names
+        more = len(names) - MAX_IGNORED_SHOWN
+        return (*names[:MAX_IGNORED_SHOWN], f"{more} more") if more > 0 else names
 
 
 class Fields:
@@ -210,7 +212,7 @@ class Fields:
 
     def read(self, convert: Convert, *names: str) -> Any:
         """The value of the first name that has one; None if a null is all that is there, else `ABSENT`."""
-        values, said = self._values, ABSENT
+        values, value_read = self._values, ABSENT
         if values is None:
             return None
         for name in names:
@@ -225,8 +227,8 @@ class Fields:
                     continue
             if value is not None:
                 return value
-            said = None
-        return said
+            value_read = None
+        return value_read
 
     def object(self, name: str) -> "Fields":
         """The fields of an object inside this one. An id in its place is no object."""
@@ -239,20 +241,20 @@ class Fields:
             return Fields(value, self._ignored, f"{self._path}{name}.")
         if value is not ABSENT:
             self.ignore(name)
-        return NOTHING
+        return NO_FIELDS
 
-    def items(self, name: str, most: int, *marks: str) -> list[Any] | None:
+    def items(self, name: str, max_length: int, *single_item_keys: str) -> list[Any] | None:
         """The items of a list; None if there is none, or too long a one.
 
-        An object with one of these marks, or an address or an id alone, is a list of one. `{"0": ..., "1": ...}` is how
+        An object with one of these keys, or an address or an id alone, is a list of one. `{"0": ..., "1": ...}` is how
         some languages write a list.
         """
         value = None if self._values is None else self._values.get(name)
         if isinstance(value, dict) and value:
-            value = [value] if any(mark in value for mark in marks) else _numbered(value)
+            value = [value] if any(key in value for key in single_item_keys) else _numbered(value)
         elif isinstance(value, str) and value and ("@" in value or name == "hostIds"):
             value = [value]
-        if isinstance(value, list) and len(value) <= most:
+        if isinstance(value, list) and len(value) <= max_length:
             return value
         if value is not None:
             self.ignore(name)
@@ -272,15 +274,15 @@ def _numbered(value: dict[str, Any]) -> Any:
     return list(value.values()) if all(map(str.isdecimal, value)) else value
 
 
-NOTHING: Final = Fields({}, Ignored())
+NO_FIELDS: Final = Fields({}, Ignored())
 
 
-def first(*said: Any) -> Any:
+def first(*value_read: Any) -> Any:
     """Of several names for one thing: the first with a value; None if a null is all that is there, else `ABSENT`."""
-    for value in said:
+    for value in value_read:
         if value is not None and value is not ABSENT:
             return value
-    return None if None in said else ABSENT
+    return None if None in value_read else ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +340,7 @@ class Appointment:
     is_cancelled: bool
     cancelled_flag: bool | None
     attendees: Sequence[Attendee] | None = field(repr=False)
-    is_list_of_all: bool
+    has_all_attendees: bool
     host_ids: list[str] | None
     facts: dict[str, Any] = field(repr=False)
     ignored: tuple[str, ...]
@@ -355,31 +357,38 @@ class Appointment:
         """
         ignored = Ignored()
         fields = Fields(body, ignored)
-        info, hosting, kind = fields.object("meetingInfo"), fields.object("hostingInfo"), fields.object("meetingType")
-        if kind.is_null and fields.read(identifier, "meetingTypeId"):
-            kind = NOTHING  # it is not shown, but there is one
+        meeting_info, hosting_info, meeting_type = (
+            fields.object("meetingInfo"),
+            fields.object("hostingInfo"),
+            fields.object("meetingType"),
+        )
+        if meeting_type.is_null and fields.read(identifier, "meetingTypeId"):
+            meeting_type = NO_FIELDS  # it is not shown, but there is one
         cancel = fields.object("cancel")
-        cancelled_flag = fields.read(flag, "isCancelled")
-        cancelled_at = cancel.read(moment, "actionAt", "cancelledAt")
+        cancelled_flag = fields.read(boolean, "isCancelled")
+        cancelled_at = cancel.read(plausible_time, "actionAt", "cancelledAt")
         is_cancelled = cancelled_flag is True or bool(cancelled_at)
-        start, end = fields.read(moment, "start"), fields.read(moment, "end")
-        attendees, is_list_of_all = _attendees(fields, ignored)
+        start, end = fields.read(plausible_time, "start"), fields.read(plausible_time, "end")
+        attendees, has_all_attendees = _attendees(fields, ignored)
         host_ids = _host_ids(fields, ignored)
-        created_at, rescheduled_at = fields.read(stamp, "createdAt"), fields.read(stamp, "rescheduledAt")
-        updated_at = fields.read(stamp, "updatedAt")
+        created_at, rescheduled_at = fields.read(timestamp, "createdAt"), fields.read(timestamp, "rescheduledAt")
+        updated_at = fields.read(timestamp, "updatedAt")
         times = [at for at in (created_at, rescheduled_at, cancelled_at) if at]
-        said = {
-            "location": fields.read(place, "location"),
-            "meeting_link": first(hosting.read(text, "meetingLink"), info.read(text, "meetingLink")),
-            "meeting_name": first(kind.object("meetingInfo").read(words, "name"), kind.read(words, "name")),
-            "settings_name": info.read(words, "name"),
-            "meeting_type_id": first(fields.read(identifier, "meetingTypeId"), kind.read(identifier, "id")),
-            "metadata": kind.read(mapping, "metadata"),
+        value_read = {
+            "location": fields.read(address, "location"),
+            "meeting_link": first(hosting_info.read(text, "meetingLink"), meeting_info.read(text, "meetingLink")),
+            "meeting_name": first(
+                meeting_type.object("meetingInfo").read(localised_text, "name"),
+                meeting_type.read(localised_text, "name"),
+            ),
+            "settings_name": meeting_info.read(localised_text, "name"),
+            "meeting_type_id": first(fields.read(identifier, "meetingTypeId"), meeting_type.read(identifier, "id")),
+            "metadata": meeting_type.read(mapping, "metadata"),
         }
         if is_cancelled:
-            said["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
-            said["cancel_reason"] = cancel.read(words, "reason")
-        facts = {name: value for name, value in said.items() if value is not ABSENT}
+            value_read["cancelled_by"] = cancel.read(text, "cancelledBy", "actionSource", "actionBy")
+            value_read["cancel_reason"] = cancel.read(localised_text, "reason")
+        facts = {name: value for name, value in value_read.items() if value is not ABSENT}
         if start:
             facts["starts_at"] = start.isoformat()
         if end:
@@ -401,7 +410,7 @@ class Appointment:
             is_cancelled=is_cancelled,
             cancelled_flag=None if cancelled_flag is ABSENT else cancelled_flag,
             attendees=attendees,
-            is_list_of_all=is_list_of_all,
+            has_all_attendees=has_all_attendees,
             host_ids=host_ids,
             facts=facts,
             ignored=ignored.names,
@@ -416,35 +425,35 @@ def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[Attendee] | None,
     """
     if fields.length("attendees") > MAX_GUESTS:
         raise TooManyGuests
-    listed = fields.items("attendees", MAX_GUESTS, *GUEST_DETAILS)
+    listed = fields.items("attendees", MAX_GUESTS, *ATTENDEE_FIELDS)
     if listed is None:
         return None, True
     guests: dict[str, dict[str, str | None]] = {}
     key_of_id: dict[str, str] = {}
-    is_list_of_all = True
+    has_all_attendees = True
     for number, item in enumerate(listed):
         if item is None:
             continue
         details = _guest(item, ignored, f"attendees.{number}")
         if details is None:
-            is_list_of_all = False
+            has_all_attendees = False
             continue
         key = key_of(details)
         if details.get("id"):
             key = key_of_id.setdefault(str(details["id"]), key)
         guests[key] = {**guests.get(key, {}), **details}
-    return [Attendee(key, details) for key, details in guests.items()], is_list_of_all
+    return [Attendee(key, details) for key, details in guests.items()], has_all_attendees
 
 
 def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | None:
     """What is said of a guest. An address or an id alone names one, too."""
     if not isinstance(item, dict):
-        details = _named(item)
+        details = _guest_from_text(item)
         if details is None:
             ignored.add(path)
         return details
     details = {}
-    for name in GUEST_DETAILS:
+    for name in ATTENDEE_FIELDS:
         value = item.get(name, ABSENT)
         if value is ABSENT:
             continue
@@ -456,16 +465,16 @@ def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | No
     return details
 
 
-def _named(item: Any) -> dict[str, str | None] | None:
+def _guest_from_text(item: Any) -> dict[str, str | None] | None:
     """The guest whom an address, with or without a name, or an id alone means."""
     try:
-        told = identifier(item)
+        text_value = identifier(item)
     except ValueError:
         return None
-    if told is None or "@" not in told:
-        return {"id": told} if told else None
-    called, address = parseaddr(told) if "<" in told else ("", told)
-    return {"email": address or told, "fullname": called} if called else {"email": address or told}
+    if text_value is None or "@" not in text_value:
+        return {"id": text_value} if text_value else None
+    name, address = parseaddr(text_value) if "<" in text_value else ("", text_value)
+    return {"email": address or text_value, "fullname": name} if name else {"email": address or text_value}
 
 
 def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
@@ -477,12 +486,12 @@ def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
             if value is None or value is ABSENT:
                 continue
             try:
-                told = identifier(value)
+                text_value = identifier(value)
             except ValueError:
                 ignored.add(f"{name}.{number}")
                 continue
-            if told:
-                ids.setdefault(told)
+            if text_value:
+                ids.setdefault(text_value)
         if ids:
             return list(ids)
     return None

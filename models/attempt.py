@@ -10,7 +10,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Model
 
-Outcome = Literal["pending", "dead"]
+AttemptOutcome = Literal["pending", "dead"]
 
 
 class FailedAttempt(Model):
@@ -32,11 +32,11 @@ class FailedAttempt(Model):
     notification_id: Mapped[int | None] = mapped_column(ForeignKey("notifications.id", ondelete="CASCADE"))
     number: Mapped[int]
     error: Mapped[str] = mapped_column(Text)
-    outcome: Mapped[Outcome] = mapped_column(String(7))
+    outcome: Mapped[AttemptOutcome] = mapped_column(String(7))
     at: Mapped[datetime]
 
     @classmethod
     def record(cls, session: Session, row: Delivery | Notification, now: datetime) -> None:
         """Keeps what `row.fail` just decided."""
-        whose = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
-        session.add(cls(**whose, number=row.attempts, error=row.last_error or "", outcome=row.status, at=now))
+        reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
+        session.add(cls(**reference, number=row.attempts, error=row.last_error or "", outcome=row.status, at=now))

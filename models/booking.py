@@ -14,12 +14,12 @@ from meetergo.guests import departed
 from models.delivery import Delivery
 from models.facts import (
     attendees,
-    in_any_order,
-    in_language,
+    hosting_since,
     join,
+    localized,
     newest,
     newest_version,
-    standing,
+    sorted_ids,
     with_hosts,
     without_future,
 )
@@ -30,12 +30,12 @@ from runtime.database import Model, partial_index
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
 NotificationKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
-TIMES = ("starts_at", "ends_at")
-LONGEST_MEETING = timedelta(days=7)
+TIME_COLUMNS = ("starts_at", "ends_at")
+MAX_MEETING_LENGTH = timedelta(days=7)
 """A meeting that began earlier is not looked for."""
 IS_LINKED = "kind = 'linked'"
 """Of a change: only the booking's owner is another."""
-HostResolverFunction = Callable[[Sequence[str], str | None], int | None]
+ResolveHost = Callable[[Sequence[str], str | None], int | None]
 
 
 class Booking(Model):
@@ -73,40 +73,42 @@ class Booking(Model):
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
     @classmethod
-    def locked(cls, session: Session, ids: Iterable[str], now: datetime) -> "dict[str, Booking]":
+    def get_for_update(cls, session: Session, ids: Iterable[str], now: datetime) -> "dict[str, Booking]":
         """The rows by id, locked for this transaction; made if nobody told us of a booking yet.
 
         They are locked in the order of ids, so that two workers cannot deadlock.
         """
-        blank = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
+        defaults = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
-        new = [dict(id=booking_id, **blank, **times) for booking_id in sorted(set(ids))]
+        new = [dict(id=booking_id, **defaults, **times) for booking_id in sorted(set(ids))]
         insert_missing(session, cls, new, "id")
         rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
 
-    def learn(self, event: BookingEvent, owner_of: HostResolverFunction, now: datetime) -> "BookingChange | None":
+    def apply(self, event: BookingEvent, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
         """Joins what an event says to what is known.
 
         Args:
             event: how the booking was at some time.
-            owner_of: finds the platform user's id from host ids and meeting type id.
+            resolve_host: finds the platform user's id from host ids and meeting type id.
             now: when we learn it.
 
         Returns:
             The change that this made of the row, or None: an older or repeated event changes nothing.
         """
-        before, listed = self.seen(), self.facts.get("attendee_ids")
-        standing = self._standing()
-        self._join(event, latest_version(max(now, event.received_at or now)))
-        self.show()
-        self.platform_user_id = self._owner(owner_of, are_as_before=standing == self._standing())
-        self._speak()
-        is_list_new = event.is_list_of_all and self.facts.get("attendee_ids") != listed
-        left = departed(before["attendees"], self.attendees) if is_list_new else ()
-        return self._changed(before, now, someone_left=bool(left))
+        before, attendee_ids_before = self.public_columns(), self.facts.get("attendee_ids")
+        hosting_since = self._hosting_since()
+        self._merge(event, latest_version(max(now, event.received_at or now)))
+        self.project()
+        self.platform_user_id = self._resolve_owner(
+            resolve_host, hosts_unchanged=hosting_since == self._hosting_since()
+        )
+        self._project_localized()
+        list_changed = event.has_all_attendees and self.facts.get("attendee_ids") != attendee_ids_before
+        departed_guests = departed(before["attendees"], self.attendees) if list_changed else ()
+        return self._change_since(before, now, attendee_left=bool(departed_guests))
 
-    def end_as_moved(self, to: str, event: BookingEvent, now: datetime) -> "BookingChange | None":
+    def cancel_as_moved(self, to: str, event: BookingEvent, now: datetime) -> "BookingChange | None":
         """Ends a booking of which an event says that another one took its place.
 
         Args:
@@ -117,23 +119,23 @@ class Booking(Model):
         Returns:
             The change that this made of the row, or None. It is news only if the booking was known before.
         """
-        is_known, before = self.revision > 0, self.seen()
+        existed, before = self.revision > 0, self.public_columns()
         ended = {"status": "cancelled", "cancel_reason": f"moved to {to}", "cancelled_by": None}
         self.facts = join(self.facts, event.version, ended)
         if event.version > self.version:
             self.version, self.as_of = event.version, event.at
-        self.show()
-        change = self._changed(before, now)
-        if change and not is_known:
-            change.news, change.kind = [], "updated"
+        self.project()
+        change = self._change_since(before, now)
+        if change and not existed:
+            change.notification_kinds, change.kind = [], "updated"
         return change
 
-    def _join(self, event: BookingEvent, limit: str) -> None:
+    def _merge(self, event: BookingEvent, limit: str) -> None:
         """What lies beyond the limit was kept before such was refused. It loses; an answer of meetergo ends it."""
-        known = without_future(self.facts, limit) if event.is_authoritative else self.facts
+        facts = without_future(self.facts, limit) if event.is_authoritative else self.facts
         if "host_ids" in event.facts:
-            known = with_hosts(known, event.version, in_any_order(event.facts["host_ids"]))
-        self.facts = join(known, event.version, event.facts, event.attendees, limit)
+            facts = with_hosts(facts, event.version, sorted_ids(event.facts["host_ids"]))
+        self.facts = join(facts, event.version, event.facts, event.attendees, limit)
         if event.version > self.version:
             self.version, self.as_of = event.version, event.at
         elif self.version > limit:
@@ -151,42 +153,42 @@ class Booking(Model):
         )
         return cast(in_list.bindparams(host=meetergo_user_id), Boolean)
 
-    def link(self, owner_of: HostResolverFunction, now: datetime) -> "BookingChange | None":
+    def link(self, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
         """Gives the booking its owner, once the platform's user is known."""
-        before = self.seen()
-        self.platform_user_id = self._owner(owner_of, are_as_before=True)
-        self._speak()
-        return self._changed(before, now)
+        before = self.public_columns()
+        self.platform_user_id = self._resolve_owner(resolve_host, hosts_unchanged=True)
+        self._project_localized()
+        return self._change_since(before, now)
 
     @classmethod
-    def is_ahead(cls, now: datetime) -> ColumnElement[bool]:
+    def is_upcoming(cls, now: datetime) -> ColumnElement[bool]:
         """Confirmed bookings that are not over, or of which nobody knows when they are."""
-        is_soon = or_(cls.starts_at.is_(None), cls.starts_at >= now - LONGEST_MEETING)
+        is_soon = or_(cls.starts_at.is_(None), cls.starts_at >= now - MAX_MEETING_LENGTH)
         ends = func.coalesce(cls.ends_at, cls.starts_at)
         return and_(cls.status == "confirmed", is_soon, or_(ends.is_(None), ends >= now))
 
-    def _owner(self, owner_of: HostResolverFunction, *, are_as_before: bool) -> int | None:
+    def _resolve_owner(self, resolve_host: ResolveHost, *, hosts_unchanged: bool) -> int | None:
         """The current owner while still among the hosts; else of those whom we know who has hosted for longest.
 
-        It follows from what was said, not from when it came: see `standing`.
+        It follows from what was said, not from when it came: see `hosting_since`.
 
         Args:
-            owner_of: see `learn`.
-            are_as_before: whether the hosts are, and how long each has been one.
+            resolve_host: see `apply`.
+            hosts_unchanged: whether the hosts are, and how long each has been one.
         """
-        hosts = self._standing()
+        hosts = self._hosting_since()
         if (
-            are_as_before
+            hosts_unchanged
             and self.platform_user_id
-            and self.platform_user_id in {owner_of([host], None) for host in hosts}
+            and self.platform_user_id in {resolve_host([host], None) for host in hosts}
         ):
             return self.platform_user_id
-        return owner_of(sorted(hosts, key=lambda host: (hosts[host], host)), self.meeting_type_id)
+        return resolve_host(sorted(hosts, key=lambda host: (hosts[host], host)), self.meeting_type_id)
 
-    def _standing(self) -> dict[str, str]:
-        return standing(self.facts, in_any_order(self.host_ids))
+    def _hosting_since(self) -> dict[str, str]:
+        return hosting_since(self.facts, sorted_ids(self.host_ids))
 
-    def seen(self) -> dict[str, Any]:
+    def public_columns(self) -> dict[str, Any]:
         """The contract's columns as JSON; the bookkeeping ones aside."""
         return {
             "platform_user_id": self.platform_user_id,
@@ -198,35 +200,35 @@ class Booking(Model):
             "meeting_link": self.meeting_link,
             "location": self.location,
             "attendees": self.attendees,
-            "host_ids": in_any_order(self.host_ids),
+            "host_ids": sorted_ids(self.host_ids),
             "metadata": self.metadata_,
             "cancel_reason": self.cancel_reason,
             "cancelled_by": self.cancelled_by,
             "as_of": _iso(self.as_of),
         }
 
-    def show(self) -> None:
+    def project(self) -> None:
         """Sets the columns to what is known."""
-        known = self.facts
-        self.status = newest(known, "status") or "confirmed"
-        self.starts_at = _moment(newest(known, "starts_at"))
-        self.ends_at = _moment(newest(known, "ends_at"))
-        self.meeting_type_id = newest(known, "meeting_type_id")
-        self.meeting_link = newest(known, "meeting_link")
-        self.attendees = attendees(known)
-        self.host_ids = in_any_order(newest(known, "host_ids"))
-        self.metadata_ = newest(known, "metadata") or {}
-        self.cancelled_by = newest(known, "cancelled_by")
-        self._speak()
+        facts = self.facts
+        self.status = newest(facts, "status") or "confirmed"
+        self.starts_at = _parse_time(newest(facts, "starts_at"))
+        self.ends_at = _parse_time(newest(facts, "ends_at"))
+        self.meeting_type_id = newest(facts, "meeting_type_id")
+        self.meeting_link = newest(facts, "meeting_link")
+        self.attendees = attendees(facts)
+        self.host_ids = sorted_ids(newest(facts, "host_ids"))
+        self.metadata_ = newest(facts, "metadata") or {}
+        self.cancelled_by = newest(facts, "cancelled_by")
+        self._project_localized()
 
-    def _speak(self) -> None:
+    def _project_localized(self) -> None:
         """Sets the columns of which meetergo may give the words in several languages: those of the host's count."""
-        known = self.facts
-        name = newest(known, "meeting_name") or newest(known, "settings_name")
-        location, reason = newest(known, "location"), newest(known, "cancel_reason")
-        if any(isinstance(words, dict) for words in (name, location, reason)):
+        facts = self.facts
+        name = newest(facts, "meeting_name") or newest(facts, "settings_name")
+        location, reason = newest(facts, "location"), newest(facts, "cancel_reason")
+        if any(isinstance(value, dict) for value in (name, location, reason)):
             language = self._host_language
-            name, location, reason = (in_language(words, language) for words in (name, location, reason))
+            name, location, reason = (localized(value, language) for value in (name, location, reason))
         self.meeting_name, self.location, self.cancel_reason = name, location, reason
 
     @property
@@ -235,45 +237,51 @@ class Booking(Model):
         owner = session.get(PlatformUser, self.platform_user_id) if session and self.platform_user_id else None
         return owner.language if owner else None
 
-    def _changed(
-        self, before: Mapping[str, Any], now: datetime, *, someone_left: bool = False
+    def _change_since(
+        self, before: Mapping[str, Any], now: datetime, *, attendee_left: bool = False
     ) -> "BookingChange | None":
-        is_new, after = self.revision == 0, self.seen()
+        is_new, after = self.revision == 0, self.public_columns()
         names = [name for name in after if is_new or after[name] != before[name]]
         if not names:
             return None
         self.revision += 1
         self.updated_at = now
-        news = _news(None if is_new else before, after, someone_left)
+        notification_kinds = _notification_kinds(None if is_new else before, after, attendee_left)
         return BookingChange(
             booking=self,
             booking_id=self.id,
             revision=self.revision,
-            kind=news[0] if news else "linked" if names == ["platform_user_id"] else "updated",
+            kind=notification_kinds[0]
+            if notification_kinds
+            else "linked"
+            if names == ["platform_user_id"]
+            else "updated",
             before=None if is_new else {name: before[name] for name in names},
             after={name: after[name] for name in names},
-            news=news,
+            notification_kinds=notification_kinds,
             at=now,
         )
 
 
-def _news(before: Mapping[str, Any] | None, after: Mapping[str, Any], someone_left: bool) -> list[NotificationKind]:
+def _notification_kinds(
+    before: Mapping[str, Any] | None, after: Mapping[str, Any], attendee_left: bool
+) -> list[NotificationKind]:
     """What is worth telling about a change: it follows from the row, not from an event's name."""
     if before is None or before["status"] != after["status"]:
         return ["cancelled" if after["status"] == "cancelled" else "created"]
     if after["status"] == "cancelled":
         return []
     different = {name for name in after if before[name] != after[name]}
-    news: list[NotificationKind] = ["rescheduled"] if different & {*TIMES} else []
-    if someone_left:
-        return [*news, "attendee_left"]
-    return news or (["updated"] if "host_ids" in different else [])
+    notification_kinds: list[NotificationKind] = ["rescheduled"] if different & {*TIME_COLUMNS} else []
+    if attendee_left:
+        return [*notification_kinds, "attendee_left"]
+    return notification_kinds or (["updated"] if "host_ids" in different else [])
 
 
 class BookingChange(Model):
     """One change of one booking: what it was, what it became, which delivery caused it, when.
 
-    `before` is null where the row is new; `news` names what was owed to its readers. The changes of a booking,
+    `before` is null where the row is new; `notification_kinds` names the notifications that it caused. The changes of a booking,
     in order, replay to its row. `delivery_id` names what made it; that may be pruned earlier.
 
     Attributes:
@@ -295,7 +303,7 @@ class BookingChange(Model):
     kind: Mapped[ChangeKind] = mapped_column(String(13))
     before: Mapped[dict[str, Any] | None]
     after: Mapped[dict[str, Any]]
-    news: Mapped[list[Any]] = mapped_column(default=list)
+    notification_kinds: Mapped[list[Any]] = mapped_column("news", default=list)
     delivery_id: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime]
     booking: Mapped[Booking] = relationship()
@@ -307,14 +315,14 @@ class BookingChange(Model):
         return and_(its, cls.delivery_id == delivery.id)
 
     @property
-    def was(self) -> dict[str, Any] | None:
-        """The booking as it was, in the words of `Booking.seen`, while it is as this change made it; None if new."""
-        return None if self.before is None else {**self.booking.seen(), **self.before}
+    def previous(self) -> dict[str, Any] | None:
+        """The booking as it was, in the words of `Booking.public_columns`, while it is as this change made it; None if new."""
+        return None if self.before is None else {**self.booking.public_columns(), **self.before}
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None
+def _iso(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
 
 
-def _moment(iso: str | None) -> datetime | None:
+def _parse_time(iso: str | None) -> datetime | None:
     return datetime.fromisoformat(iso) if iso else None

@@ -17,13 +17,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
 from models.notification import Notification
-from runtime.database import Database, Model, clock, insert_into, table_of
+from runtime.database import Database, Model, database_now, insert_into, table_of
 
 Queue = Literal["inbox", "outbox"]
 Row = Delivery | Notification
-ROWS: dict[str, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
+MODELS: dict[str, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
-WITHOUT_WAITING_FOR_THE_DISK = text(
+INSERT_WITHOUT_FSYNC = text(
     "INSERT INTO claims (worker, queue, row_ids, claimed_at)"
     " SELECT :worker, :queue, CAST(:row_ids AS jsonb), clock_timestamp()"
     " WHERE set_config('synchronous_commit', 'off', true) = 'off'"
@@ -60,9 +60,9 @@ class Claim(Model):
             SQLAlchemyError: the database is away.
         """
         values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=now)
-        if database.skips_locked:
+        if database.supports_skip_locked:
             with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(WITHOUT_WAITING_FOR_THE_DISK, values | {"row_ids": json.dumps(values["row_ids"])})
+                connection.execute(INSERT_WITHOUT_FSYNC, values | {"row_ids": json.dumps(values["row_ids"])})
             return
         with database.engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
@@ -81,10 +81,10 @@ class Claim(Model):
         session.execute(delete(table_of(cls)).where(cls.worker == worker))
 
     @classmethod
-    def drop(cls, database: Database, worker: str) -> None:
+    def discard(cls, database: Database, worker: str) -> None:
         """The same when processing failed and its worker lives. Never raises: the worker's next claim replaces it."""
         try:
-            with database.plain_transaction() as connection:
+            with database.core_transaction() as connection:
                 connection.execute(delete(table_of(cls)).where(cls.worker == worker))
         except SQLAlchemyError:
             return
@@ -93,7 +93,7 @@ class Claim(Model):
     def recover(cls, session: Session, worker: str, now: datetime) -> Sequence[Row]:
         """After the death of a worker: what it had claimed is tried row by row from now on.
 
-        A row that was alone counts the death. See `Todo.isolate` and `Todo.crash`. What a dead sender had leased is
+        A row that was alone counts the death. See `Retryable.isolate` and `Retryable.record_crash`. What a dead sender had leased is
         free again.
 
         Args:
@@ -104,10 +104,10 @@ class Claim(Model):
         Returns:
             The rows that it had claimed and that have not ended otherwise.
         """
-        freed = Notification.__table__.update().where(  # type: ignore[attr-defined] # a table
+        release_leases = Notification.__table__.update().where(  # type: ignore[attr-defined] # a table
             Notification.claimed_by == worker, Notification.has_status("pending")
         )
-        session.execute(freed.values(due_at=now, claimed_by=None))
+        session.execute(release_leases.values(due_at=now, claimed_by=None))
         claim = session.get(cls, worker, with_for_update=True)
         return claim._recover(session, claim._rows(session), now) if claim else ()
 
@@ -124,7 +124,8 @@ class Claim(Model):
             now: the time, UTC.
         """
         is_stale = or_(  # a clock may have been set back since
-            cls.claimed_at < clock(session, now, -older_than), cls.claimed_at > clock(session, now, older_than)
+            cls.claimed_at < database_now(session, now, -older_than),
+            cls.claimed_at > database_now(session, now, older_than),
         )
         stale = select(cls).where(is_stale).order_by(cls.worker)
         found: list[Row] = []
@@ -138,7 +139,7 @@ class Claim(Model):
         for row in rows:
             row.isolate()
             if len(self.row_ids) == 1:
-                row.crash(now)
+                row.record_crash(now)
             if row.status == "dead":
                 FailedAttempt.record(session, row, now)
             elif isinstance(row, Notification):
@@ -149,17 +150,17 @@ class Claim(Model):
 
     def _free_rows(self, session: Session, now: datetime) -> Sequence[Row] | None:
         """Its pending rows, locked; None if somebody holds one."""
-        kind = ROWS[self.queue]
-        pending = select(func.count()).select_from(kind).where(kind.id.in_(self.row_ids), kind.has_status("pending"))
-        if kind is Notification:
-            held = pending.where(Notification.due_at > clock(session, now))
-            return None if session.scalar(held) else self._rows(session, skip_locked=True)
-        there = session.scalar(pending)
+        model = MODELS[self.queue]
+        pending = select(func.count()).select_from(model).where(model.id.in_(self.row_ids), model.has_status("pending"))
+        if model is Notification:
+            leased = pending.where(Notification.due_at > database_now(session, now))
+            return None if session.scalar(leased) else self._rows(session, skip_locked=True)
+        pending_count = session.scalar(pending)
         rows = self._rows(session, skip_locked=True)
-        return rows if len(rows) == there else None
+        return rows if len(rows) == pending_count else None
 
     def _rows(self, session: Session, *, skip_locked: bool = False) -> Sequence[Row]:
-        kind: Any = ROWS[self.queue]
-        query = select(kind).where(kind.id.in_(self.row_ids), kind.has_status("pending")).order_by(kind.id)
+        model: Any = MODELS[self.queue]
+        query = select(model).where(model.id.in_(self.row_ids), model.has_status("pending")).order_by(model.id)
         rows: Sequence[Row] = session.scalars(query.with_for_update(skip_locked=skip_locked)).all()
         return rows

@@ -12,24 +12,24 @@ from sqlalchemy.exc import DataError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from meetergo.events import BookingEvent, Event, Unreadable
-from models.retryable import MAX_CRASHES, OWN_JOB_GRACE, Retryable, indexes
+from meetergo.events import BookingEvent, Event, UnreadableBody
+from models.retryable import MAX_CRASHES, RETRY_JOB_GRACE, Retryable, retryable_indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
 
 Source = Literal["webhook", "reconcile"]
-LATE = timedelta(minutes=10)
+LATE_AFTER = timedelta(minutes=10)
 """What is handled, or sent, later than this is old news: only the latest of it is worth telling."""
 
-Due = Literal["new", "failed", "isolated"]
+DueKind = Literal["new", "failed", "isolated"]
 """Never tried; tried, and left behind by its own job; and to be tried alone, see `Retryable.isolate`."""
-DUES: tuple[Due, ...] = get_args(Due)
+DUE_KINDS: tuple[DueKind, ...] = get_args(DueKind)
 
 IS_ISOLATED = text("deliveries.is_isolated")
 """As the index says it: SQLite compares words."""
 
 
-class Taken(NamedTuple):
+class DueRow(NamedTuple):
     """A row that was taken: how large its body is, in bytes as it is stored."""
 
     id: str
@@ -50,16 +50,16 @@ class NewDelivery:
 
     id: str
     account: str
-    sealed: EncryptedBody
+    encrypted_body: EncryptedBody
     received_at: datetime
     source: Source = "webhook"
 
     @classmethod
-    def of(
-        cls, body: bytes, account: str, received_at: datetime, vault: BodyCipher, source: Source = "webhook"
+    def from_body(
+        cls, body: bytes, account: str, received_at: datetime, cipher: BodyCipher, source: Source = "webhook"
     ) -> "NewDelivery":
         """A body, named and sealed."""
-        return cls(delivery_id(body), account, vault.seal(body), received_at, source)
+        return cls(delivery_id(body), account, cipher.encrypt(body), received_at, source)
 
 
 def delivery_id(body: bytes) -> str:
@@ -74,12 +74,12 @@ class Delivery(Retryable, Model):
     `replayed_for`: which of its news somebody wants who replayed it, the latest only or all; null if nobody did.
     """
 
-    HANDLED = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
+    HANDLING_COLUMNS = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
     """What handling may change."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        *indexes("deliveries", "attempts", "due_at", "received_at", "id"),
+        *retryable_indexes("deliveries", "attempts", "due_at", "received_at", "id"),
         partial_index("ix_deliveries_booking_id", "booking_id", where="booking_id IS NOT NULL"),
         Index("ix_deliveries_received_at", "received_at"),
     )
@@ -96,39 +96,39 @@ class Delivery(Retryable, Model):
     replayed_for: Mapped[Literal["latest", "all"] | None] = mapped_column(String(6))
 
     @classmethod
-    def accept(cls, connection: Connection | Session, letters: Iterable[NewDelivery]) -> None:
+    def accept(cls, connection: Connection | Session, new_deliveries: Iterable[NewDelivery]) -> None:
         """Keeps what came; a repeat changes nothing. In the order of ids, so that two receivers cannot deadlock."""
         rows = [
             dict(
-                id=letter.id,
-                account=letter.account,
-                source=letter.source,
-                body=letter.sealed.content,
-                sealed_with=letter.sealed.key,
-                received_at=letter.received_at,
-                due_at=letter.received_at,
+                id=new_delivery.id,
+                account=new_delivery.account,
+                source=new_delivery.source,
+                body=new_delivery.encrypted_body.content,
+                sealed_with=new_delivery.encrypted_body.key,
+                received_at=new_delivery.received_at,
+                due_at=new_delivery.received_at,
                 status="pending",
                 attempts=0,
             )
-            for letter in sorted(letters, key=_id)
+            for new_delivery in sorted(new_deliveries, key=_by_id)
         ]
         connection.execute(insert_new(connection, cls, "id"), rows)
 
     @property
-    def sealed(self) -> EncryptedBody:
+    def encrypted_body(self) -> EncryptedBody:
         """The body as it is stored: see `BodyCipher.open`."""
         return EncryptedBody(self.body, self.sealed_with)
 
     @classmethod
-    def due(cls, session: Session, now: datetime) -> Sequence[Due]:
+    def due(cls, session: Session, now: datetime) -> Sequence[DueKind]:
         """Which kinds of deliveries anybody may handle now. It locks nothing."""
-        found = session.execute(select(*(exists().where(*cls._is_due(kind, now)) for kind in DUES))).one()
-        return [kind for kind, is_there in zip(DUES, found, strict=True) if is_there]
+        found = session.execute(select(*(exists().where(*cls._is_due(kind, now)) for kind in DUE_KINDS))).one()
+        return [kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there]
 
     @classmethod
-    def take_due(
-        cls, session: Session, kind: Due, now: datetime, most: int, among: Collection[str] | None = None
-    ) -> Sequence[Taken]:
+    def claim_due(
+        cls, session: Session, kind: DueKind, now: datetime, limit: int, only: Collection[str] | None = None
+    ) -> Sequence[DueRow]:
         """Deliveries that anybody may handle now, locked; those that another worker holds are passed over.
 
         What became due together, such as by a replay, is taken in the order in which it came.
@@ -137,14 +137,14 @@ class Delivery(Retryable, Model):
             session: of the transaction.
             kind: which ones.
             now: the time, UTC.
-            most: how many.
-            among: take only of these; None for any.
+            limit: how many.
+            only: take only of these; None for any.
         """
         query = select(cls.id, func.length(cls.body)).where(*cls._is_due(kind, now)).order_by(*cls._order(kind))
-        if among is not None:
-            query = query.where(cls.id.in_(among))
-        rows = session.execute(query.limit(most).with_for_update(skip_locked=True))
-        return [Taken(*row) for row in rows]
+        if only is not None:
+            query = query.where(cls.id.in_(only))
+        rows = session.execute(query.limit(limit).with_for_update(skip_locked=True))
+        return [DueRow(*row) for row in rows]
 
     @classmethod
     def load(cls, session: Session, ids: Sequence[str]) -> Sequence["Delivery"]:
@@ -153,28 +153,28 @@ class Delivery(Retryable, Model):
         return [rows[key] for key in ids if key in rows]
 
     @classmethod
-    def bury(cls, session: Session, delivery_id: str, reason: str, now: datetime) -> "Delivery":
+    def mark_unloadable_dead(cls, session: Session, delivery_id: str, reason: str, now: datetime) -> "Delivery":
         """Ends a row that cannot be loaded, as with a time that no calendar knows, and makes it one that can be."""
         times = dict(due_at=now, ended_at=now)
         ended = dict(status="dead", attempts=cls.attempts + 1, last_error=reason, **times)
-        one = update(cls).where(cls.id == delivery_id).execution_options(synchronize_session=False)
-        session.execute(one.values(ended))
+        statement = update(cls).where(cls.id == delivery_id).execution_options(synchronize_session=False)
+        session.execute(statement.values(ended))
         try:
             return session.get_one(cls, delivery_id, populate_existing=True)
         except (ValueError, OverflowError, DataError):
-            session.execute(one.values(received_at=now))
+            session.execute(statement.values(received_at=now))
             return session.get_one(cls, delivery_id, populate_existing=True)
 
     @classmethod
     def isolate_all(cls, session: Session, ids: Collection[str]) -> None:
         """Something went wrong with one of these rows, and nobody knows with which: see `Retryable.isolate`."""
-        those = update(cls).where(cls.id.in_(ids), cls.has_status("pending"))
-        session.execute(those.values(is_isolated=True), execution_options={"synchronize_session": False})
+        query = update(cls).where(cls.id.in_(ids), cls.has_status("pending"))
+        session.execute(query.values(is_isolated=True), execution_options={"synchronize_session": False})
 
     @classmethod
     def is_due(cls, now: datetime) -> ColumnElement[bool]:
         """Rows that the bell's job takes. Those that were never tried are due whatever a clock made of `due_at`."""
-        was_tried = and_(cls.attempts > 0, cls.due_at <= now - OWN_JOB_GRACE)
+        was_tried = and_(cls.attempts > 0, cls.due_at <= now - RETRY_JOB_GRACE)
         return and_(cls.has_status("pending"), or_(cls.attempts == 0, was_tried))
 
     @classmethod
@@ -183,28 +183,28 @@ class Delivery(Retryable, Model):
         return and_(cls.is_due(now - after), or_(cls.due_at <= now - after, cls.due_at > now + after))
 
     @classmethod
-    def _is_due(cls, kind: Due, now: datetime) -> tuple[Any, ...]:
+    def _is_due(cls, kind: DueKind, now: datetime) -> tuple[Any, ...]:
         if kind == "new":
             return cls.has_status("pending"), cls.attempts == 0, cls.is_isolated.is_(False)
         if kind == "failed":
-            late = cls.due_at <= now - OWN_JOB_GRACE
-            return cls.has_status("pending"), cls.attempts > 0, late, cls.is_isolated.is_(False)
+            is_past_grace = cls.due_at <= now - RETRY_JOB_GRACE
+            return cls.has_status("pending"), cls.attempts > 0, is_past_grace, cls.is_isolated.is_(False)
         return cls.is_due(now), cls.crashes < MAX_CRASHES, IS_ISOLATED
 
     @classmethod
-    def _order(cls, kind: Due) -> tuple[Any, ...]:
+    def _order(cls, kind: DueKind) -> tuple[Any, ...]:
         if kind == "isolated":
             return cls.crashes, cls.due_at, cls.id
         return cls.attempts, cls.due_at, cls.received_at, cls.id
 
     @classmethod
-    def locked(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:
+    def get_for_update(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:
         """Those rows as they are now, locked; always in the same order, so that two operators cannot deadlock."""
         return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
 
-    def tell_of(self, event: Event | Unreadable) -> None:
+    def set_event(self, event: Event | UnreadableBody) -> None:
         """Keeps what operators search by; of a body that cannot be read, as far as it says."""
-        if isinstance(event, Unreadable):
+        if isinstance(event, UnreadableBody):
             self.event, self.booking_id = event.event, event.booking_id
         else:
             self.event, self.booking_id = event.type, event.booking_id if isinstance(event, BookingEvent) else None
@@ -221,7 +221,7 @@ class Delivery(Retryable, Model):
 
     def is_late(self, now: datetime) -> bool:
         """Whether what it says is old news, because it was replayed or has waited for long."""
-        return self.replayed_for == "latest" or (self.replayed_for is None and now - self.received_at > LATE)
+        return self.replayed_for == "latest" or (self.replayed_for is None and now - self.received_at > LATE_AFTER)
 
     def ignore(self, reason: str, now: datetime) -> None:
         """Nobody is to try it any more: it will never work."""
@@ -229,5 +229,5 @@ class Delivery(Retryable, Model):
         self.note = f"ignored: {reason}"
 
 
-def _id(letter: NewDelivery) -> str:
-    return letter.id
+def _by_id(new_delivery: NewDelivery) -> str:
+    return new_delivery.id

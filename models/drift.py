@@ -13,10 +13,10 @@ from models.booking import Booking
 
 DriftKind = Literal["missed", "changed", "cancelled", "revived"]
 
-UNORDERED = {"attendees", "host_ids"}
+UNORDERED_COLUMNS = {"attendees", "host_ids"}
 """meetergo lists them in any order."""
-IN_LANGUAGES = ("meeting_name", "location", "cancel_reason")
-NO_DRIFT = {"as_of"}
+LOCALIZED_COLUMNS = ("meeting_name", "location", "cancel_reason")
+IGNORED_COLUMNS = {"as_of"}
 """Also moves when meetergo touched a booking in a way that nobody is told of."""
 
 
@@ -35,31 +35,32 @@ class Drift:
     columns: Mapping[str, tuple[Any, Any]] = field(repr=False)
 
 
-def drift(known: Booking | None, event: BookingEvent) -> Drift | None:
+def drift(current: Booking | None, event: BookingEvent) -> Drift | None:
     """How our row differs from an event; None if learning it would change nothing.
 
     Args:
-        known: our row, which stays as it is; None if there is none.
+        current: our row, which stays as it is; None if there is none.
         event: what is told of this booking.
     """
-    before, after = known.seen() if known else {}, _taught(known, event).seen()
+    before, after = current.public_columns() if current else {}, _after_applying(current, event).public_columns()
     columns = {
         name: (before.get(name), after[name])
         for name in after
-        if name not in NO_DRIFT and (known is None or _said(name, before[name]) != _said(name, after[name]))
+        if name not in IGNORED_COLUMNS
+        and (current is None or _normalised(name, before[name]) != _normalised(name, after[name]))
     }
-    return Drift(event.booking_id, _kind(known, after), columns) if columns else None
+    return Drift(event.booking_id, _kind(current, after), columns) if columns else None
 
 
-def known_bookings(session: Session, ids: Sequence[str]) -> dict[str, Booking]:
+def bookings_by_id(session: Session, ids: Sequence[str]) -> dict[str, Booking]:
     """Id -> booking, for those that we know."""
     return {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
 
 
-def _taught(known: Booking | None, event: BookingEvent) -> Booking:
+def _after_applying(current: Booking | None, event: BookingEvent) -> Booking:
     """A copy that no session knows, after the event. Whose booking it is does not follow from the event alone."""
-    if known:
-        copy = Booking(**{column.key: getattr(known, column.key) for column in inspect(Booking).column_attrs})
+    if current:
+        copy = Booking(**{column.key: getattr(current, column.key) for column in inspect(Booking).column_attrs})
     else:
         copy = Booking(
             id=event.booking_id,
@@ -72,26 +73,26 @@ def _taught(known: Booking | None, event: BookingEvent) -> Booking:
             revision=0,
             as_of=event.at,
         )
-    copy.learn(event, lambda *_: copy.platform_user_id, event.received_at or event.at)
-    for name in IN_LANGUAGES if known else ():
-        _keep_language(copy, name, getattr(known, name))
+    copy.apply(event, lambda *_: copy.platform_user_id, event.received_at or event.at)
+    for name in LOCALIZED_COLUMNS if current else ():
+        _keep_translation(copy, name, getattr(current, name))
     return copy
 
 
-def _keep_language(copy: Booking, name: str, known: str | None) -> None:
+def _keep_translation(copy: Booking, name: str, current: str | None) -> None:
     """Nobody looks up the host of a copy: of a text in several languages, the known one is as good."""
-    if any(known in register[1].values() for register in copy.facts.values() if isinstance(register[1], dict)):
-        setattr(copy, name, known)
+    if any(current in register[1].values() for register in copy.facts.values() if isinstance(register[1], dict)):
+        setattr(copy, name, current)
 
 
-def _kind(known: Booking | None, after: Mapping[str, Any]) -> DriftKind:
-    if known is None:
+def _kind(current: Booking | None, after: Mapping[str, Any]) -> DriftKind:
+    if current is None:
         return "missed"
-    if known.status != after["status"]:
+    if current.status != after["status"]:
         return "cancelled" if after["status"] == "cancelled" else "revived"
     return "changed"
 
 
-def _said(name: str, value: Any) -> Any:
+def _normalised(name: str, value: Any) -> Any:
     """PostgreSQL keeps the keys of an object in an order of its own."""
-    return sorted(json.dumps(item, sort_keys=True) for item in value) if name in UNORDERED else value
+    return sorted(json.dumps(item, sort_keys=True) for item in value) if name in UNORDERED_COLUMNS else value

@@ -10,7 +10,7 @@ from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
 from runtime.database import Model
 
-LINKED_AT_ONCE = 100
+LINK_BATCH_SIZE = 100
 
 
 class Employee(Model):
@@ -23,40 +23,42 @@ class Employee(Model):
     created_at: Mapped[datetime]
 
     @classmethod
-    def remember(cls, session: Session, meetergo_user_id: str, email: str, now: datetime) -> None:
+    def insert_new(cls, session: Session, meetergo_user_id: str, email: str, now: datetime) -> None:
         """Keeps it; what is known already stays as it is."""
-        row = dict(email=normalized(email), meetergo_user_id=meetergo_user_id, created_at=now)
+        row = dict(email=normalize_email(email), meetergo_user_id=meetergo_user_id, created_at=now)
         insert_missing(session, cls, [row], "email", "meetergo_user_id")
 
     @classmethod
-    def has_namesake(cls, session: Session, meetergo_user_id: str, email: str) -> bool:
+    def is_email_shared(cls, session: Session, meetergo_user_id: str, email: str) -> bool:
         """Whether another employee has the same e-mail address, so that nobody knows who is meant."""
-        others = exists().where(cls.email == normalized(email), cls.meetergo_user_id != meetergo_user_id)
-        return bool(session.scalar(select(others)))
+        same_email_employees = exists().where(
+            cls.email == normalize_email(email), cls.meetergo_user_id != meetergo_user_id
+        )
+        return bool(session.scalar(select(same_email_employees)))
 
     @classmethod
-    def awaited(cls, session: Session) -> Sequence[tuple[int, str]]:
+    def linkable_users(cls, session: Session) -> Sequence[tuple[int, str]]:
         """Platform users who wait for a meetergo id, and the id of the only employee with their e-mail address."""
-        namesake, rival, mapped = aliased(cls), aliased(PlatformUser), aliased(PlatformUser)
+        same_email, other_user, mapped_user = aliased(cls), aliased(PlatformUser), aliased(PlatformUser)
         query = (
             select(PlatformUser.id, cls.meetergo_user_id)
             .join(PlatformUser, func.lower(PlatformUser.email) == cls.email)
             .where(
                 PlatformUser.meetergo_user_id.is_(None),
-                ~exists().where(mapped.meetergo_user_id == cls.meetergo_user_id),
-                ~exists().where(namesake.email == cls.email, namesake.meetergo_user_id != cls.meetergo_user_id),
+                ~exists().where(mapped_user.meetergo_user_id == cls.meetergo_user_id),
+                ~exists().where(same_email.email == cls.email, same_email.meetergo_user_id != cls.meetergo_user_id),
                 ~exists().where(
-                    func.lower(rival.email) == cls.email,
-                    rival.meetergo_user_id.is_(None),
-                    rival.id != PlatformUser.id,
+                    func.lower(other_user.email) == cls.email,
+                    other_user.meetergo_user_id.is_(None),
+                    other_user.id != PlatformUser.id,
                 ),
             )
             .order_by(PlatformUser.id)
-            .limit(LINKED_AT_ONCE)
+            .limit(LINK_BATCH_SIZE)
         )
         return [(user_id, meetergo_id) for user_id, meetergo_id in session.execute(query)]
 
 
-def normalized(email: str) -> str:
+def normalize_email(email: str) -> str:
     """The address as it is compared."""
     return email.strip().lower()[:320]

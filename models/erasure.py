@@ -24,7 +24,7 @@ from models.employee import Employee
 from models.facts import ATTENDEE
 from models.intervention import Intervention
 from models.notification import Notification
-from models.person import SHORTEST_ID, Details, Person, body_as_json, guests_in, person_called
+from models.person import MIN_ID_LENGTH, Details, Person, body_as_json, find_guests, person_from
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
 from runtime.contention import in_transaction
@@ -32,10 +32,10 @@ from runtime.database import Database, Model
 from runtime.encryption import BodyCipher
 from runtime.errors import Transient
 
-AT_ONCE = 500
-SCRUB_WITHIN = timedelta(seconds=15)
+BATCH_SIZE = 500
+VACUUM_TIMEOUT = timedelta(seconds=15)
 
-TEXTS: dict[type[Model], tuple[str, ...]] = {
+TEXT_COLUMNS: dict[type[Model], tuple[str, ...]] = {
     Delivery: ("last_error", "note"),
     Notification: ("last_error",),
     FailedAttempt: ("error",),
@@ -46,7 +46,7 @@ TEXTS: dict[type[Model], tuple[str, ...]] = {
 
 
 @dataclass
-class Found:
+class PersonMatches:
     """Where a person is.
 
     Attributes:
@@ -68,11 +68,11 @@ class Found:
     skipped: list[str] = field(default_factory=list)
 
     @property
-    def is_anybody(self) -> bool:
+    def has_matches(self) -> bool:
         """Whether there is anything to erase."""
         return bool(self.keys or self.bodies or self.texts)
 
-    def note(self, booking_id: str, person: Person, details: Details, key: str | None) -> None:
+    def add_guest(self, booking_id: str, person: Person, details: Details, key: str | None) -> None:
         """One attendee of one booking who is the person."""
         self.keys.setdefault(booking_id, set())
         if key:
@@ -82,7 +82,7 @@ class Found:
 
 
 @dataclass
-class Erased:
+class ErasureResult:
     """What an erasure did: how many rows of each kind.
 
     `waiting` are deliveries that are not handled yet, and `unopened` those that no key opens: neither is touched.
@@ -100,43 +100,43 @@ class Erased:
     hosts: int = 0
     skipped: list[str] = field(default_factory=list)
 
-    def add(self, other: "Erased") -> None:
+    def add(self, other: "ErasureResult") -> None:
         """What another transaction did."""
         for name in ("bookings", "changes", "notifications", "deliveries", "waiting", "texts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-def find(database: Database, vault: BodyCipher, person: Person) -> Found:
+def find(database: Database, cipher: BodyCipher, person: Person) -> PersonMatches:
     """Looks everywhere. It locks nothing, and one row that cannot be read does not hide the others."""
-    found = Found()
+    found = PersonMatches()
     _find_in_rows(database, person, found)
-    _find_in_bodies(database, vault, person, found)
+    _find_in_bodies(database, cipher, person, found)
     ids = frozenset(key for keys in found.keys.values() for key in keys if _is_provider_id(key))
     if ids:
         _find_in_rows(database, Person(keys=ids), found)
-    for rows, columns in TEXTS.items():
-        for row in _pages(database, rows, ("id", *columns), found.skipped):
-            if any(person.is_in(text) for text in row[1:]):
-                found.texts.append((rows, row[0]))
+    for model, columns in TEXT_COLUMNS.items():
+        for row in _pages(database, model, ("id", *columns), found.skipped):
+            if any(person.is_mentioned_in(text) for text in row[1:]):
+                found.texts.append((model, row[0]))
     for row in _pages(database, PlatformUser, ("id", "email"), found.skipped):
-        if person.emails and row[1] and person.is_guest({"email": row[1]}):
+        if person.emails and row[1] and person.matches_guest({"email": row[1]}):
             found.hosts.append(row[0])
-    with database.reading() as session:
-        told = session.scalars(select(Employee.email)).all()
-    found.hosts += [0 for email in told if person.emails and person.is_guest({"email": email})]
+    with database.read_only() as session:
+        emails = session.scalars(select(Employee.email)).all()
+    found.hosts += [0 for email in emails if person.emails and person.matches_guest({"email": email})]
     return found
 
 
 def erase(
-    database: Database, vault: BodyCipher, who: str | Person, now: datetime, found: Found | None = None
-) -> Erased:
+    database: Database, cipher: BodyCipher, who: str | Person, now: datetime, found: PersonMatches | None = None
+) -> ErasureResult:
     """Takes a guest out of bookings, changes, notifications and deliveries, one booking at a time.
 
     A delivery that names the guest loses its whole body, and so cannot be replayed any more.
 
     Args:
         database: where the rows are.
-        vault: opens bodies.
+        cipher: opens bodies.
         who: an e-mail address, or a person.
         now: the time, UTC.
         found: what `find` said, if it was asked.
@@ -144,42 +144,42 @@ def erase(
     Returns:
         What it did. A second time it finds nothing.
     """
-    person = person_called(who) if isinstance(who, str) else who
-    found = found or find(database, vault, person)
-    erased = Erased(unopened=len(found.unopened), hosts=len(found.hosts), skipped=[*found.skipped])
+    person = person_from(who) if isinstance(who, str) else who
+    found = found or find(database, cipher, person)
+    erased = ErasureResult(unopened=len(found.unopened), hosts=len(found.hosts), skipped=[*found.skipped])
     unreadable = set(found.unopened)
     for booking_id in sorted(found.keys):
-        known = replace(person, keys=frozenset(found.keys[booking_id]))
+        booking_person = replace(person, keys=frozenset(found.keys[booking_id]))
         try:
-            work = partial(_erase_from_booking, vault=vault, booking_id=booking_id, person=known, now=now)
-            done, emptied = in_transaction(database, work)
+            work = partial(_erase_from_booking, cipher=cipher, booking_id=booking_id, person=booking_person, now=now)
+            result, emptied = in_transaction(database, work)
         except Exception as error:
             erased.skipped.append(f"booking {booking_id}: {type(error).__name__}")
             continue
-        erased.add(done)
+        erased.add(result)
         erased.unopened -= len(unreadable & emptied)
-        database.give_way()
-    for start in range(0, len(found.bodies), AT_ONCE):
-        ids = found.bodies[start : start + AT_ONCE]
+        database.yield_lock()
+    for start in range(0, len(found.bodies), BATCH_SIZE):
+        ids = found.bodies[start : start + BATCH_SIZE]
         erased.add(in_transaction(database, partial(_erase_bodies, ids=ids, person=person, now=now)))
-        database.give_way()
-    for rows, key in found.texts:
+        database.yield_lock()
+    for model, key in found.texts:
         try:
-            erased.texts += in_transaction(database, partial(_erase_texts, rows=rows, key=key, person=person))
+            erased.texts += in_transaction(database, partial(_erase_texts, model=model, key=key, person=person))
         except Exception as error:
-            erased.skipped.append(f"{rows.__tablename__} {key}: {type(error).__name__}")
+            erased.skipped.append(f"{model.__tablename__} {key}: {type(error).__name__}")
     return erased
 
 
-def scrub(database: Database, within: timedelta = SCRUB_WITHIN) -> bool:
+def vacuum(database: Database, timeout: timedelta = VACUUM_TIMEOUT) -> bool:
     """Lets SQLite write its file anew and empty its log: both keep what was overwritten. PostgreSQL has its vacuum.
 
     Returns:
         Whether it could; not while other processes read for longer than `within`.
     """
-    if database.skips_locked:
+    if database.supports_skip_locked:
         return True
-    until = time.monotonic() + within.total_seconds()
+    deadline = time.monotonic() + timeout.total_seconds()
     while True:
         connection = database.engine.raw_connection()
         try:
@@ -192,46 +192,46 @@ def scrub(database: Database, within: timedelta = SCRUB_WITHIN) -> bool:
             pass
         finally:
             connection.close()
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.1)
 
 
 def _is_provider_id(key: str) -> bool:
-    return len(key) >= SHORTEST_ID and "@" not in key
+    return len(key) >= MIN_ID_LENGTH and "@" not in key
 
 
-def _find_in_rows(database: Database, person: Person, found: Found) -> None:
+def _find_in_rows(database: Database, person: Person, found: PersonMatches) -> None:
     """In bookings, in what they were, and in what was told of them."""
     booking = ("id", "facts", "attendees", "metadata_", "cancel_reason", "cancelled_by", "location", "meeting_name")
     for key, facts, *rest in _pages(database, Booking, booking, found.skipped):
-        _look(found, person, key, [*rest, facts], [*_attendees_of(facts), *guests_in(rest[0], ATTENDEE)])
+        _match(found, person, key, [*rest, facts], [*_attendees_of(facts), *find_guests(rest[0], ATTENDEE)])
     for _, key, *rest in _pages(database, BookingChange, ("id", "booking_id", "before", "after"), found.skipped):
-        _look(found, person, key, rest, [*guests_in(rest)])
+        _match(found, person, key, rest, [*find_guests(rest)])
     for _, key, payload in _pages(database, Notification, ("id", "booking_id", "payload"), found.skipped):
-        _look(found, person, key, payload, [*guests_in(payload)])
+        _match(found, person, key, payload, [*find_guests(payload)])
 
 
-def _look(found: Found, person: Person, booking_id: str, value: Any, guests: Sequence[Details]) -> None:
+def _match(found: PersonMatches, person: Person, booking_id: str, value: Any, guests: Sequence[Details]) -> None:
     for details in guests:
         key = str(details["id"]) if details.get("id") else None
-        if person.is_guest(details) or key in person.keys:
-            found.note(booking_id, person, {n: v for n, v in details.items() if n != "id"}, key)
-    if booking_id not in found.keys and person.is_in(value):
+        if person.matches_guest(details) or key in person.keys:
+            found.add_guest(booking_id, person, {n: v for n, v in details.items() if n != "id"}, key)
+    if booking_id not in found.keys and person.is_mentioned_in(value):
         found.keys[booking_id] = set()
 
 
-def _find_in_bodies(database: Database, vault: BodyCipher, person: Person, found: Found) -> None:
+def _find_in_bodies(database: Database, cipher: BodyCipher, person: Person, found: PersonMatches) -> None:
     columns = ("id", "booking_id", "body", "sealed_with")
     for row in _pages(database, Delivery, columns, found.skipped, Delivery.body != b""):
         delivery = Delivery(id=row[0], body=row[2], sealed_with=row[3])
         try:
-            value = body_as_json(vault.open(delivery.sealed))
+            value = body_as_json(cipher.decrypt(delivery.encrypted_body))
         except Transient:
             found.unopened.append(delivery.id)
             continue
-        guests = [details for details in guests_in(value) if person.is_guest(details)]
-        if not guests and not person.is_in(value):
+        guests = [details for details in find_guests(value) if person.matches_guest(details)]
+        if not guests and not person.is_mentioned_in(value):
             continue
         if row[1] is None:
             found.bodies.append(delivery.id)
@@ -240,51 +240,55 @@ def _find_in_bodies(database: Database, vault: BodyCipher, person: Person, found
         found.keys.setdefault(row[1], set())
         for details in guests:
             key = str(details["id"]) if details.get("id") else None
-            found.note(row[1], person, {n: v for n, v in details.items() if n != "id"}, key)
+            found.add_guest(row[1], person, {n: v for n, v in details.items() if n != "id"}, key)
 
 
 def _erase_from_booking(
-    session: Session, vault: BodyCipher, booking_id: str, person: Person, now: datetime
-) -> tuple[Erased, set[str]]:
+    session: Session, cipher: BodyCipher, booking_id: str, person: Person, now: datetime
+) -> tuple[ErasureResult, set[str]]:
     """One booking, and all that belongs to it; with the ids of the deliveries that lost their bodies."""
-    done = Erased()
-    its_bodies = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
-    deliveries = session.scalars(its_bodies.order_by(Delivery.id).with_for_update()).all()
+    result = ErasureResult()
+    query = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
+    deliveries = session.scalars(query.order_by(Delivery.id).with_for_update()).all()
     booking = session.get(Booking, booking_id, with_for_update=True)
-    its = BookingChange.booking_id == booking_id
-    changes = session.scalars(select(BookingChange).where(its).order_by(BookingChange.id).with_for_update()).all()
-    theirs = Notification.booking_id == booking_id
-    told = session.scalars(select(Notification).where(theirs).order_by(Notification.id).with_for_update()).all()
-    said: list[Any] = [[change.before, change.after] for change in changes]
-    said += [notification.payload for notification in told]
-    said += [_body(vault, delivery) for delivery in deliveries]
+    changes_of_booking = BookingChange.booking_id == booking_id
+    changes = session.scalars(
+        select(BookingChange).where(changes_of_booking).order_by(BookingChange.id).with_for_update()
+    ).all()
+    notifications_of_booking = Notification.booking_id == booking_id
+    notifications = session.scalars(
+        select(Notification).where(notifications_of_booking).order_by(Notification.id).with_for_update()
+    ).all()
+    values: list[Any] = [[change.before, change.after] for change in changes]
+    values += [notification.payload for notification in notifications]
+    values += [_read_body(cipher, delivery) for delivery in deliveries]
     if booking:
-        said.append({"attendees": _attendees_of(booking.facts)})
-    person = person.knowing(list(guests_in(said)))
+        values.append({"attendees": _attendees_of(booking.facts)})
+    person = person.with_identities_of(list(find_guests(values)))
     if booking:
         _erase_facts(booking, person, now)
-        done.bookings += 1
+        result.bookings += 1
     for change in changes:
-        change.before, change.after = person.take_out(change.before), person.take_out(change.after)
-        done.changes += 1
-    for notification in told:
-        notification.payload = person.take_out(notification.payload)
-        notification.last_error = person.take_out(notification.last_error)
+        change.before, change.after = person.redact(change.before), person.redact(change.after)
+        result.changes += 1
+    for notification in notifications:
+        notification.payload = person.redact(notification.payload)
+        notification.last_error = person.redact(notification.last_error)
         _erase_errors(session, person, FailedAttempt.notification_id == notification.id)
-        done.notifications += 1
-    for act in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
-        act.reason = person.take_out(act.reason)
-    emptied = {delivery.id for delivery in deliveries if _empty(session, delivery, person, now, done)}
-    return done, emptied
+        result.notifications += 1
+    for intervention in session.scalars(select(Intervention).where(Intervention.booking_id == booking_id)):
+        intervention.reason = person.redact(intervention.reason)
+    emptied = {delivery.id for delivery in deliveries if _erase_body(session, delivery, person, now, result)}
+    return result, emptied
 
 
 def _erase_facts(booking: Booking, person: Person, now: datetime) -> None:
     booking.facts = {
-        name: [version, person.take_out(value, name)]
+        name: [version, person.redact(value, name)]
         for name, (version, value) in booking.facts.items()
-        if not (name.startswith(f"{ATTENDEE}/") and person.is_key(name.split("/", 2)[-1]))
+        if not (name.startswith(f"{ATTENDEE}/") and person.matches_key(name.split("/", 2)[-1]))
     }
-    booking.show()
+    booking.project()
     booking.updated_at = now
 
 
@@ -300,81 +304,81 @@ def _attendees_of(facts: Any) -> list[Details]:
     return [{**details, "id": Identity.parse(key).id or key} for key, details in guests.items()]
 
 
-def _body(vault: BodyCipher, delivery: Delivery) -> Any:
+def _read_body(cipher: BodyCipher, delivery: Delivery) -> Any:
     try:
-        return body_as_json(vault.open(delivery.sealed))
+        return body_as_json(cipher.decrypt(delivery.encrypted_body))
     except Transient:
         return None
 
 
-def _erase_bodies(session: Session, ids: Sequence[str], person: Person, now: datetime) -> Erased:
-    done = Erased()
+def _erase_bodies(session: Session, ids: Sequence[str], person: Person, now: datetime) -> ErasureResult:
+    result = ErasureResult()
     query = select(Delivery).where(Delivery.id.in_(ids), Delivery.body != b"")
     for delivery in session.scalars(query.order_by(Delivery.id).with_for_update()):
-        _empty(session, delivery, person, now, done)
-    return done
+        _erase_body(session, delivery, person, now, result)
+    return result
 
 
-def _empty(session: Session, delivery: Delivery, person: Person, now: datetime, done: Erased) -> bool:
+def _erase_body(session: Session, delivery: Delivery, person: Person, now: datetime, result: ErasureResult) -> bool:
     """Not before it is handled: what it says of the booking would be lost with it."""
     if delivery.status == "pending":
-        done.waiting += 1
+        result.waiting += 1
         return False
     delivery.body, delivery.sealed_with, delivery.note = b"", None, "the body was erased on request"
     if delivery.status == "dead":
         delivery.finish(now)
-    delivery.last_error = person.take_out(delivery.last_error)
+    delivery.last_error = person.redact(delivery.last_error)
     _erase_errors(session, person, FailedAttempt.delivery_id == delivery.id)
-    for act in session.scalars(select(Intervention).where(Intervention.delivery_id == delivery.id)):
-        act.reason = person.take_out(act.reason)
-    done.deliveries += 1
+    for intervention in session.scalars(select(Intervention).where(Intervention.delivery_id == delivery.id)):
+        intervention.reason = person.redact(intervention.reason)
+    result.deliveries += 1
     return True
 
 
-def _erase_errors(session: Session, person: Person, whose: ColumnElement[bool]) -> None:
+def _erase_errors(session: Session, person: Person, condition: ColumnElement[bool]) -> None:
     """An error may quote what it failed at."""
-    for attempt in session.scalars(select(FailedAttempt).where(whose).order_by(FailedAttempt.id)):
-        attempt.error = person.take_out(attempt.error)
+    for attempt in session.scalars(select(FailedAttempt).where(condition).order_by(FailedAttempt.id)):
+        attempt.error = person.redact(attempt.error)
 
 
-def _erase_texts(session: Session, rows: type[Any], key: Any, person: Person) -> int:
-    row = session.get(rows, key, with_for_update=True)
-    before = [getattr(row, name) for name in TEXTS[rows]] if row else []
-    after = [person.take_out(text) for text in before]
-    for name, text in zip(TEXTS[rows], after, strict=False):
+def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -> int:
+    row = session.get(model, key, with_for_update=True)
+    before = [getattr(row, name) for name in TEXT_COLUMNS[model]] if row else []
+    after = [person.redact(text) for text in before]
+    for name, text in zip(TEXT_COLUMNS[model], after, strict=False):
         setattr(row, name, text)
     return int(after != before)
 
 
 def _pages(
-    database: Database, rows: type[Any], names: Sequence[str], skipped: list[str], *where: ColumnElement[bool]
+    database: Database, model: type[Any], names: Sequence[str], skipped: list[str], *where: ColumnElement[bool]
 ) -> Iterator[Sequence[Any]]:
     """These columns of all rows, the key first. A page that cannot be read is read row by row."""
-    columns, after = [getattr(rows, name) for name in names], None
+    columns, after = [getattr(model, name) for name in names], None
     while True:
-        with database.reading() as session:
-            query = select(rows.id).where(*where, *(() if after is None else (rows.id > after,)))
-            ids = session.scalars(query.order_by(rows.id).limit(AT_ONCE)).all()
-            wanted = select(*columns).where(rows.id.in_(ids)).order_by(rows.id)
+        with database.read_only() as session:
+            query = select(model.id).where(*where, *(() if after is None else (model.id > after,)))
+            ids = session.scalars(query.order_by(model.id).limit(BATCH_SIZE)).all()
+            page_query = select(*columns).where(model.id.in_(ids)).order_by(model.id)
             try:
-                page: Sequence[Any] = session.execute(wanted).all() if ids else ()
+                page: Sequence[Any] = session.execute(page_query).all() if ids else ()
             except OperationalError:
                 raise
             except (DBAPIError, ValueError, TypeError, OverflowError):
                 session.rollback()
-                page = list(_one_by_one(session, rows, columns, ids, skipped))
+                page = list(_one_by_one(session, model, columns, ids, skipped))
         yield from page
-        if len(ids) < AT_ONCE:
+        if len(ids) < BATCH_SIZE:
             return
         after = ids[-1]
 
 
 def _one_by_one(
-    session: Session, rows: type[Any], columns: Sequence[Any], ids: Sequence[Any], skipped: list[str]
+    session: Session, model: type[Any], columns: Sequence[Any], ids: Sequence[Any], skipped: list[str]
 ) -> Iterator[Any]:
     for key in ids:
         try:
-            yield from session.execute(select(*columns).where(rows.id == key)).all()
+            yield from session.execute(select(*columns).where(model.id == key)).all()
         except (DBAPIError, ValueError, TypeError, OverflowError) as error:
             session.rollback()
-            skipped.append(f"{rows.__tablename__} {key}: {type(error).__name__}")
+            skipped.append(f"{model.__tablename__} {key}: {type(error).__name__}")

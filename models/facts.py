@@ -6,7 +6,7 @@ is commutative, associative and idempotent, so neither order nor repetition of d
 A value of None was said too: there is none. A version beyond a limit, of a time that has not come yet, was stored
 before such times were refused: it loses against any other.
 
-What is known of a guest is kept for as long as each list of guests holds that person. Of the newest list, `SINCE`
+What is known of a guest is kept for as long as each list of guests holds that person. Of the newest list, `ATTENDEES_SINCE`
 remembers which list was the last without a guest: what older ones say of this guest is dropped, whenever it comes.
 """
 
@@ -14,214 +14,222 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from meetergo.guests import joined, links, marks
+from meetergo.guests import listed_identifiers, match_guests, matching_identifiers
 
 Facts = dict[str, Any]
 """Name -> [version, value]."""
 
 ATTENDEE = "attendee"
-LIST = "attendee_ids"
-SINCE = "attendees_since"
-FEWEST_OTHERS = 16
+ATTENDEE_IDS = "attendee_ids"
+ATTENDEES_SINCE = "attendees_since"
+MIN_FORMER_KEYS = 16
 """As many keys under which the guests were listed before are kept, or as many as there are guests."""
 NO_LIMIT = ":"
 """After every digit: no version is beyond it."""
-HOSTS_AT = "hosts_at/"
+HOSTS_AT_PREFIX = "hosts_at/"
 """Before a version: who hosted then. That is said once, so it is true for good, in whatever order it comes."""
-MOST_HOSTS_AT = 64
+MAX_HOST_VERSIONS = 64
 
 
 def join(
-    known: Facts,
+    current: Facts,
     version: str,
-    said: Mapping[str, Any],
+    values: Mapping[str, Any],
     guests: Mapping[str, Mapping[str, Any]] | None = None,
     limit: str = NO_LIMIT,
 ) -> Facts:
-    """What is known once this has been said too; `known` itself if that adds nothing.
+    """What is known once this has been said too; `current` itself if that adds nothing.
 
     Args:
-        known: the facts.
+        current: the facts.
         version: of what is said.
-        said: name -> value. `attendee_ids` are the keys of the guests, all of them.
+        values: name -> value. `attendee_ids` are the keys of the guests, all of them.
         guests: key -> detail -> value, of those in the list.
         limit: a version beyond it is not true.
     """
-    keys = said.get(LIST)
-    told = said if keys is None else {**said, **_about(guests or {})}
+    keys = values.get(ATTENDEE_IDS)
+    stated = values if keys is None else {**values, **_guest_facts(guests or {})}
     newer = {
         name: [version, value]
-        for name, value in told.items()
-        if name not in known or version > known[name][0] or known[name][0] > limit >= version
+        for name, value in stated.items()
+        if name not in current or version > current[name][0] or current[name][0] > limit >= version
     }
-    listed = known.get(LIST)
-    if keys is None or listed is None or (listed[1] == keys and (LIST in newer or SINCE not in known)):
-        return known | newer if newer else known
-    facts = _with_list(known, newer, version, keys, limit)
-    return known if facts == known else facts
+    listed = current.get(ATTENDEE_IDS)
+    if (
+        keys is None
+        or listed is None
+        or (listed[1] == keys and (ATTENDEE_IDS in newer or ATTENDEES_SINCE not in current))
+    ):
+        return current | newer if newer else current
+    facts = _with_attendee_list(current, newer, version, keys, limit)
+    return current if facts == current else facts
 
 
-def newest(known: Facts, name: str) -> Any:
+def newest(current: Facts, name: str) -> Any:
     """The newest value that was said, or None."""
-    register = known.get(name)
+    register = current.get(name)
     return register and register[1]
 
 
-def newest_version(known: Facts, limit: str) -> str:
+def newest_version(current: Facts, limit: str) -> str:
     """The highest version that is not beyond a limit; empty if there is none."""
-    return max((version for version, _ in known.values() if version <= limit), default="")
+    return max((version for version, _ in current.values() if version <= limit), default="")
 
 
-def without_future(known: Facts, limit: str) -> Facts:
+def without_future(current: Facts, limit: str) -> Facts:
     """The facts without those beyond a limit."""
-    return {name: register for name, register in known.items() if register[0] <= limit}
+    return {name: register for name, register in current.items() if register[0] <= limit}
 
 
-def in_language(words: Any, language: str | None) -> Any:
+def localized(text: Any, language: str | None) -> Any:
     """A text of which there may be one for each language: in this one, else English, else German, else the first."""
-    if not isinstance(words, dict):
-        return words
-    spoken = {name.replace("_", "-").lower(): said for name, said in sorted(words.items())}
+    if not isinstance(text, dict):
+        return text
+    by_language = {name.replace("_", "-").lower(): translation for name, translation in sorted(text.items())}
     wanted = (language or "").replace("_", "-").lower()
-    for name in (wanted, wanted.partition("-")[0], "en", "de", next(iter(spoken), "")):
-        same = [said for tag, said in spoken.items() if name and (tag == name or tag.partition("-")[0] == name)]
-        if same:
-            return same[0]
+    for name in (wanted, wanted.partition("-")[0], "en", "de", next(iter(by_language), "")):
+        matching = [
+            translation
+            for tag, translation in by_language.items()
+            if name and (tag == name or tag.partition("-")[0] == name)
+        ]
+        if matching:
+            return matching[0]
     return None
 
 
-def attendees(known: Facts) -> list[dict[str, Any]]:
+def attendees(current: Facts) -> list[dict[str, Any]]:
     """The people who attend now, with all that is known of them."""
-    told = _by_guest(known)
-    listed = {key: told.pop(key, {}) for key in newest(known, LIST) or ()}
-    if told:
-        shown = {key: _shown(details) for key, details in listed.items()}
-        others = joined(shown, {key: _shown(details) for key, details in told.items()})
-        for key, same in others.items():
-            for other in sorted(same):
-                listed[key] = _newer_of(listed[key], told[other])
-    return [dict(sorted(_shown(details).items())) for details in listed.values()]
+    by_guest = _registers_by_guest(current)
+    listed = {key: by_guest.pop(key, {}) for key in newest(current, ATTENDEE_IDS) or ()}
+    if by_guest:
+        values_by_guest = {key: _values_of(details) for key, details in listed.items()}
+        others = match_guests(values_by_guest, {key: _values_of(details) for key, details in by_guest.items()})
+        for key, matching in others.items():
+            for other in sorted(matching):
+                listed[key] = _merge_newer(listed[key], by_guest[other])
+    return [dict(sorted(_values_of(details).items())) for details in listed.values()]
 
 
-def _with_list(known: Facts, newer: Facts, version: str, keys: Sequence[str], limit: str) -> Facts:
+def _with_attendee_list(current: Facts, newer: Facts, version: str, keys: Sequence[str], limit: str) -> Facts:
     """After another list of guests than the newest was told: who was in neither is dropped."""
-    before = known.get(LIST)
+    before = current.get(ATTENDEE_IDS)
     if before and before[0] > limit:
         before = None
     is_newest = before is None or version > before[0]
-    there, here = marks(before[1] if before else ()), marks(keys)
+    old_marks, new_marks = listed_identifiers(before[1] if before else ()), listed_identifiers(keys)
     if before is None:
         since: dict[str, str] = {}
     elif is_newest:
-        was = newest(known, SINCE)
-        stayed = {_hidden(mark) for mark in here & there} if was else ()
-        since = {mark: was[mark] for mark in stayed if mark in was}
-        since |= {_hidden(mark): before[0] for mark in here - there}
+        removed_since = newest(current, ATTENDEES_SINCE)
+        remaining = {_hash_mark(mark) for mark in new_marks & old_marks} if removed_since else ()
+        since = {mark: removed_since[mark] for mark in remaining if mark in removed_since}
+        since |= {_hash_mark(mark): before[0] for mark in new_marks - old_marks}
     else:
-        since = dict(newest(known, SINCE) or {})
-        since |= {_hidden(mark): max(version, since.get(_hidden(mark), "")) for mark in there - here}
-    facts = known | newer
+        since = dict(newest(current, ATTENDEES_SINCE) or {})
+        since |= {_hash_mark(mark): max(version, since.get(_hash_mark(mark), "")) for mark in old_marks - new_marks}
+    facts = current | newer
     listed = keys if is_newest else before[1] if before else ()
-    return _pruned({**facts, SINCE: ["", since]}, listed, here if is_newest else there)
+    return _pruned({**facts, ATTENDEES_SINCE: ["", since]}, listed, new_marks if is_newest else old_marks)
 
 
-def _pruned(facts: Facts, listed: Sequence[str], shown: set[str]) -> Facts:
+def _pruned(facts: Facts, listed: Sequence[str], listed_marks: set[str]) -> Facts:
     """Without what was said of guests before a list that did not hold them."""
-    since = facts[SINCE][1]
-    lasting: dict[str, str | None] = {}
+    since = facts[ATTENDEES_SINCE][1]
+    cutoffs: dict[str, str | None] = {}
     others: dict[str, str] = {}
     kept: Facts = {}
-    own = set(listed)
+    current_keys = set(listed)
     for name, register in facts.items():
-        key = _guest(name)
+        key = _guest_key(name)
         if key is not None:
-            if key not in lasting:
-                linked = [mark for mark in links(key) if mark in shown]
-                lasting[key] = min((since.get(_hidden(mark), "") if since else "" for mark in linked), default=None)
-            lost_until = lasting[key]
-            if lost_until is None or register[0] < lost_until:
+            if key not in cutoffs:
+                linked = [mark for mark in matching_identifiers(key) if mark in listed_marks]
+                cutoffs[key] = min((since.get(_hash_mark(mark), "") if since else "" for mark in linked), default=None)
+            cutoff = cutoffs[key]
+            if cutoff is None or register[0] < cutoff:
                 continue
-            if key not in own:
+            if key not in current_keys:
                 others[key] = max(register[0], others.get(key, ""))
         kept[name] = register
     if not since:
-        del kept[SINCE]
-    most = max(FEWEST_OTHERS, len(listed))
-    if len(others) <= most:
+        del kept[ATTENDEES_SINCE]
+    max_former = max(MIN_FORMER_KEYS, len(listed))
+    if len(others) <= max_former:
         return kept
-    surplus = set(sorted(others, key=lambda key: (others[key], key))[:-most])
-    return {name: register for name, register in kept.items() if _guest(name) not in surplus}
+    surplus = set(sorted(others, key=lambda key: (others[key], key))[:-max_former])
+    return {name: register for name, register in kept.items() if _guest_key(name) not in surplus}
 
 
-def _about(guests: Mapping[str, Mapping[str, Any]]) -> Facts:
+def _guest_facts(guests: Mapping[str, Mapping[str, Any]]) -> Facts:
     """Each detail of each guest as a fact of its own: a later body that names only ids takes no name away."""
     return {f"{ATTENDEE}/{name}/{key}": detail for key, details in guests.items() for name, detail in details.items()}
 
 
-def _by_guest(known: Facts) -> dict[str, Facts]:
+def _registers_by_guest(current: Facts) -> dict[str, Facts]:
     """Key -> detail -> register."""
     guests: dict[str, Facts] = {}
-    for name, register in known.items():
+    for name, register in current.items():
         if name.startswith("attendee/"):
             _, detail, key = name.split("/", 2)
             guests.setdefault(key, {})[detail] = register
     return guests
 
 
-def _guest(name: str) -> str | None:
+def _guest_key(name: str) -> str | None:
     """Whose detail a fact is."""
     return name.split("/", 2)[2] if name.startswith("attendee/") else None
 
 
-def _newer_of(one: Facts, other: Facts) -> Facts:
-    newer = {name: told for name, told in other.items() if name not in one or told[0] > one[name][0]}
+def _merge_newer(one: Facts, other: Facts) -> Facts:
+    newer = {name: register for name, register in other.items() if name not in one or register[0] > one[name][0]}
     return one | newer
 
 
-def _shown(details: Facts) -> dict[str, Any]:
+def _values_of(details: Facts) -> dict[str, Any]:
     return {name: value for name, (_, value) in details.items() if value is not None}
 
 
-def _hidden(mark: str) -> str:
+def _hash_mark(mark: str) -> str:
     """A mark that gives nobody away, so that nothing of a guest stays who is erased."""
     return sha256(mark.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def in_any_order(ids: Any) -> list[str]:
+def sorted_ids(ids: Any) -> list[str]:
     """Ids as a set that JSON can hold: their order means nothing, so it is always the same."""
     return sorted({each for each in ids if isinstance(each, str)}) if isinstance(ids, list) else []
 
 
-def with_hosts(known: Facts, version: str, hosts: Sequence[str]) -> Facts:
+def with_hosts(current: Facts, version: str, hosts: Sequence[str]) -> Facts:
     """What is known once somebody said who hosted at some version; to be called before that is joined.
 
-    Of versions in a row that name the same hosts the first and the last are kept: what `standing` compares is the same
+    Of versions in a row that name the same hosts the first and the last are kept: what `hosting_since` compares is the same
     without those between. Of a booking whose hosts changed very often the oldest are dropped.
     """
-    said = [register] if (register := known.get("host_ids")) else []
-    earlier = {f"{HOSTS_AT}{at}": in_any_order(ids) for at, ids in said}  # by rows that are older than this
-    lists = {**earlier, **_hosts_at(known), f"{HOSTS_AT}{version}": list(hosts)}
+    registers = [register] if (register := current.get("host_ids")) else []
+    earlier = {f"{HOSTS_AT_PREFIX}{at}": sorted_ids(ids) for at, ids in registers}  # by rows that are older than this
+    lists = {**earlier, **_hosts_by_version(current), f"{HOSTS_AT_PREFIX}{version}": list(hosts)}
     names = sorted(lists)
-    needless = [
+    redundant = [
         each
         for before, each, after in zip(names, names[1:], names[2:], strict=False)
         if lists[before] == lists[each] == lists[after]
     ]
-    kept = [each for each in names if each not in needless][-MOST_HOSTS_AT:]
-    others = {each: register for each, register in known.items() if not each.startswith(HOSTS_AT)}
-    return others | {each: [each.removeprefix(HOSTS_AT), lists[each]] for each in kept}
+    kept = [each for each in names if each not in redundant][-MAX_HOST_VERSIONS:]
+    others = {each: register for each, register in current.items() if not each.startswith(HOSTS_AT_PREFIX)}
+    return others | {each: [each.removeprefix(HOSTS_AT_PREFIX), lists[each]] for each in kept}
 
 
-def standing(known: Facts, hosts: Sequence[str]) -> dict[str, str]:
+def hosting_since(current: Facts, hosts: Sequence[str]) -> dict[str, str]:
     """Since which version each of the hosts has been one without a break."""
-    lists = _hosts_at(known)
+    lists = _hosts_by_version(current)
     since = dict.fromkeys(hosts, "")
-    unbroken = {*hosts}
+    continuous = {*hosts}
     for name in sorted(lists, reverse=True):
-        unbroken &= {*lists[name]}
-        since |= dict.fromkeys(unbroken, name.removeprefix(HOSTS_AT))
+        continuous &= {*lists[name]}
+        since |= dict.fromkeys(continuous, name.removeprefix(HOSTS_AT_PREFIX))
     return since
 
 
-def _hosts_at(known: Facts) -> dict[str, list[str]]:
-    return {name: register[1] for name, register in known.items() if name.startswith(HOSTS_AT)}
+def _hosts_by_version(current: Facts) -> dict[str, list[str]]:
+    return {name: register[1] for name, register in current.items() if name.startswith(HOSTS_AT_PREFIX)}

@@ -1,4 +1,4 @@
-"""A happening: one thing that happened to a delivery, a booking or a notification, without words."""
+"""An entry of the timeline: one thing that happened to a delivery, a booking or a notification, without words."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -25,14 +25,14 @@ IncidentKind = Literal[
     "reconcile_stopped",
 ]
 KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
-EVENTS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck"})
+EVENT_KINDS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck"})
 """Opened by the process that notices, each time that it happens; nothing shows that such a thing is over but calm."""
 IncidentState = Literal["nothing", "began", "over"]
 
 RESOLVE_AFTER = timedelta(minutes=1)
 """What is back sooner was not over."""
-CALM_AFTER_EVENT = timedelta(minutes=10)
-"""The same for `EVENTS`: what happens again within this is the same incident."""
+RESOLVE_EVENT_AFTER = timedelta(minutes=10)
+"""The same for `EVENT_KINDS`: what happens again within this is the same incident."""
 NOTIFYING_LEASE = timedelta(seconds=60)
 """How long a teller has before another may tell the same; longer than any channel's timeout."""
 WORTH_NOTIFYING = timedelta(days=1)
@@ -42,7 +42,7 @@ WORTH_NOTIFYING = timedelta(days=1)
 class Incident(Model):
     """One incident; at any time at most one of a kind is open.
 
-    `told` maps the fingerprint of each operator channel to what it heard last. `calm_since` is when it seemed to be
+    `notified` maps the fingerprint of each operator channel to what it heard last. `quiet_since` is when it seemed to be
     over, and becomes its end unless it comes back soon. `claimed_until` keeps others from telling the same.
     """
 
@@ -61,24 +61,26 @@ class Incident(Model):
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[IncidentKind] = mapped_column(String(32))
     began_at: Mapped[datetime]
-    calm_since: Mapped[datetime | None]
+    quiet_since: Mapped[datetime | None] = mapped_column("calm_since")
     ended_at: Mapped[datetime | None]
-    told: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    notified: Mapped[dict[str, Any]] = mapped_column("told", default=dict)
     claimed_until: Mapped[datetime | None]
 
     @classmethod
-    def open_ones(cls, session: Session) -> Mapping[IncidentKind, datetime]:
+    def open_kinds(cls, session: Session) -> Mapping[IncidentKind, datetime]:
         """Kind -> when it began."""
         return dict(session.execute(select(cls.kind, cls.began_at).where(cls.ended_at.is_(None))).all())
 
     @classmethod
-    def note(cls, session: Session, kind: IncidentKind, holds: bool, channels: Collection[str], now: datetime) -> None:
+    def record_state(
+        cls, session: Session, kind: IncidentKind, is_active: bool, channels: Collection[str], now: datetime
+    ) -> None:
         """Keeps whether there is something to look at: begins an incident, ends it, or neither.
 
         Args:
             session: of the transaction.
             kind: of what.
-            holds: whether it is so now.
+            is_active: whether it is so now.
             channels: fingerprints of who is to hear of it.
             now: the time, UTC.
         """
@@ -86,8 +88,8 @@ class Incident(Model):
             select(cls).where(cls.kind == kind, cls.ended_at.is_(None)).with_for_update()
         ).one_or_none()
         if incident:
-            incident.go_on(holds, channels, now)
-        elif holds:
+            incident.continue_or_end(is_active, channels, now)
+        elif is_active:
             row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"))
             session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
 
@@ -99,28 +101,28 @@ class Incident(Model):
         query = select(cls).where(is_fresh, is_free).order_by(cls.id).with_for_update(skip_locked=True)
         for incident in session.scalars(query):
             for channel in channels:
-                if incident.news_for(channel):
+                if incident.pending_state_for(channel):
                     incident.claimed_until = now + NOTIFYING_LEASE
                     return incident, channel
         return None
 
-    def news_for(self, channel: str) -> IncidentState | None:
+    def pending_state_for(self, channel: str) -> IncidentState | None:
         """What a channel has to hear; None if it knows all, or came too late to be told."""
-        heard, state = self.told.get(channel), "over" if self.ended_at else "began"
-        return None if heard in (None, state) else state  # type: ignore[return-value] # both are
+        last_state, state = self.notified.get(channel), "over" if self.ended_at else "began"
+        return None if last_state in (None, state) else state  # type: ignore[return-value] # both are
 
-    def settle(self, channel: str, heard: IncidentState | None) -> None:
+    def release(self, channel: str, last_state: IncidentState | None) -> None:
         """After a try to tell: what was heard, or None if it could not be told."""
         self.claimed_until = None
-        if heard:
-            self.told = {**self.told, channel: heard}
+        if last_state:
+            self.notified = {**self.notified, channel: last_state}
 
-    def go_on(self, holds: bool, channels: Collection[str], now: datetime) -> None:
+    def continue_or_end(self, is_active: bool, channels: Collection[str], now: datetime) -> None:
         """Keeps whether it is still so: it is over when it has not been for a while."""
-        self.told = {**dict.fromkeys(channels, "nothing"), **self.told}
-        if holds:
-            self.calm_since = None
-        elif self.calm_since is None:
-            self.calm_since = now
-        elif now - self.calm_since >= (CALM_AFTER_EVENT if self.kind in EVENTS else RESOLVE_AFTER):
-            self.ended_at = self.calm_since
+        self.notified = {**dict.fromkeys(channels, "nothing"), **self.notified}
+        if is_active:
+            self.quiet_since = None
+        elif self.quiet_since is None:
+            self.quiet_since = now
+        elif now - self.quiet_since >= (RESOLVE_EVENT_AFTER if self.kind in EVENT_KINDS else RESOLVE_AFTER):
+            self.ended_at = self.quiet_since

@@ -52,5 +52,5 @@ class Intervention(Model):
         reason: str = "",
     ) -> None:
         """Keeps who did it, in the transaction in which it was done."""
-        whose = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
-        session.add(cls(kind=kind, **whose, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))
+        reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
+        session.add(cls(kind=kind, **reference, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))

@@ -52,23 +52,23 @@ def check_encoding(engine: Engine) -> str | None:
 def migrate(engine: Engine, version: str = "head") -> None:
     """Applies what is missing, in one transaction. On a database that is up to date it does nothing."""
     config = _config()
-    with open_for_change(engine) as connection:
+    with schema_transaction(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, version)
 
 
 @contextmanager
-def open_for_change(engine: Engine) -> Iterator[Connection]:
+def schema_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction that may change tables.
 
     SQLite changes a table by making it again, and so removes the old one: what refers to it must not go with it.
     """
-    with engine.connect() as connection, _unguarded(connection), connection.begin():
+    with engine.connect() as connection, _without_foreign_keys(connection), connection.begin():
         yield connection
 
 
 @contextmanager
-def _unguarded(connection: Connection) -> Iterator[None]:
+def _without_foreign_keys(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return

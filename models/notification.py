@@ -11,8 +11,8 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import BookingChange, NotificationKind
-from models.delivery import LATE, Delivery
-from models.retryable import Retryable, indexes
+from models.delivery import LATE_AFTER, Delivery
+from models.retryable import Retryable, retryable_indexes
 from runtime.bulk import insert_missing
 from runtime.database import Model
 
@@ -28,9 +28,9 @@ RESEND_COLUMNS = (
 )
 """What a copy says as the first one did."""
 KEY_BYTES = 32
-ENDED_AT_ONCE = 500
-IS_OVER = "not sent: the meeting is over"
-IS_SUPERSEDED = "not sent: a later message says more"
+END_BATCH_SIZE = 500
+MEETING_OVER = "not sent: the meeting is over"
+SUPERSEDED = "not sent: a later message says more"
 SEND_LEASE = timedelta(seconds=60)
 """How long a sender has before another may send the same: longer than any channel's deadline, and renewed."""
 
@@ -46,7 +46,7 @@ class Notification(Retryable, Model):
 
     __tablename__ = "notifications"
     __table_args__ = (
-        *indexes("notifications", "due_at", "id"),
+        *retryable_indexes("notifications", "due_at", "id"),
         Index("ix_notifications_booking_id_key", "booking_id", "key", unique=True),
         Index("ix_notifications_created_at", "created_at"),
     )
@@ -71,9 +71,9 @@ class Notification(Retryable, Model):
         changed = select(BookingChange.booking_id).where(BookingChange.caused_by(delivery))
         return and_(cls.booking_id.in_(changed), cls.delivery_id == delivery.id)
 
-    def is_over(self, now: datetime) -> bool:
+    def is_meeting_over(self, now: datetime) -> bool:
         """Whether its meeting has ended, so that it is not worth sending any more."""
-        return _is_over(self.payload, now)
+        return _is_meeting_over(self.payload, now)
 
     @property
     def message_id(self) -> str:
@@ -81,8 +81,8 @@ class Notification(Retryable, Model):
         return f"msg_{self.key[:32]}"
 
     @classmethod
-    def owed(cls, *, version: str, now: datetime, **columns: Any) -> dict[str, Any]:
-        """The row of one piece of news, for `owe`; named after what is told to whom, so that it is owed once.
+    def row_for(cls, *, version: str, now: datetime, **columns: Any) -> dict[str, Any]:
+        """The row of one piece of news, for `insert_new`; named after what is told to whom, so that it is owed once.
 
         Args:
             version: names the change, such as the booking's revision: each change makes a new one, and no repeat does.
@@ -98,88 +98,96 @@ class Notification(Retryable, Model):
         )
         key = sha256("\n".join(identity).encode()).hexdigest()
         row = dict(key=key, status="pending", attempts=0, due_at=now, last_error=None, ended_at=None, created_at=now)
-        over = dict(status="done", ended_at=now, last_error=IS_OVER) if _is_over(columns["payload"], now) else {}
-        return {**row, "is_late": False, **columns, **over}
+        ended_columns = (
+            dict(status="done", ended_at=now, last_error=MEETING_OVER)
+            if _is_meeting_over(columns["payload"], now)
+            else {}
+        )
+        return {**row, "is_late": False, **columns, **ended_columns}
 
     @classmethod
-    def owe(cls, session: Session, rows: Sequence[dict[str, Any]]) -> int:
+    def insert_new(cls, session: Session, rows: Sequence[dict[str, Any]]) -> int:
         """Writes what is not owed already, and was not told. Of what comes late only the last of each reader goes out.
 
         Returns:
             How many are new.
         """
-        last = {_reader(row): row["key"] for row in rows if row["is_late"] and row["status"] == "pending"}
-        if last:
-            cls._supersede(session, last.keys(), rows[0]["created_at"])
-        ended = dict(status="done", last_error=IS_SUPERSEDED)
-        written = [
+        last_keys = {_recipient_of(row): row["key"] for row in rows if row["is_late"] and row["status"] == "pending"}
+        if last_keys:
+            cls._supersede(session, last_keys.keys(), rows[0]["created_at"])
+        ended = dict(status="done", last_error=SUPERSEDED)
+        rows_to_insert = [
             row
-            if not row["is_late"] or row["status"] != "pending" or last[_reader(row)] == row["key"]
+            if not row["is_late"] or row["status"] != "pending" or last_keys[_recipient_of(row)] == row["key"]
             else {**row, **ended, "ended_at": row["created_at"]}
             for row in rows
         ]
-        return insert_missing(session, cls, written, "booking_id", "key")
+        return insert_missing(session, cls, rows_to_insert, "booking_id", "key")
 
     @classmethod
-    def superseded(cls, session: Session, now: datetime) -> Sequence[int]:
+    def superseded_ids(cls, session: Session, now: datetime) -> Sequence[int]:
         """Ids of what has waited for long and says less than what waits behind it: a channel was down."""
         later = aliased(cls)
-        its = (later.booking_id == cls.booking_id, later.fingerprint == cls.fingerprint, later.id > cls.id)
-        follows = exists().where(*its, later.recipient == cls.recipient, later.status.not_in(["done", "dead"]))
-        has_waited = and_(cls.has_status("pending"), cls.created_at < now - LATE, cls.due_at <= now, follows)
-        return session.scalars(select(cls.id).where(has_waited).order_by(cls.id).limit(ENDED_AT_ONCE)).all()
+        conditions = (later.booking_id == cls.booking_id, later.fingerprint == cls.fingerprint, later.id > cls.id)
+        has_successor = exists().where(
+            *conditions, later.recipient == cls.recipient, later.status.not_in(["done", "dead"])
+        )
+        has_waited = and_(
+            cls.has_status("pending"), cls.created_at < now - LATE_AFTER, cls.due_at <= now, has_successor
+        )
+        return session.scalars(select(cls.id).where(has_waited).order_by(cls.id).limit(END_BATCH_SIZE)).all()
 
     @classmethod
     def end_superseded(cls, session: Session, ids: Collection[int], now: datetime) -> None:
         """Ends those that still wait."""
-        for row in cls.locked(session, ids).values():
+        for row in cls.get_for_update(session, ids).values():
             if row.status == "pending":
-                row.end_unsent(IS_SUPERSEDED, now)
+                row.end_without_sending(SUPERSEDED, now)
 
     @classmethod
-    def _supersede(cls, session: Session, readers: Iterable[tuple[str, str, str]], now: datetime) -> None:
+    def _supersede(cls, session: Session, recipients: Iterable[tuple[str, str, str]], now: datetime) -> None:
         """Ends what came late, too, and still waits for these readers."""
-        its = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*readers])
-        ended = update(cls).where(cls.has_status("pending"), cls.is_late, its)
-        values = dict(status="done", ended_at=now, last_error=IS_SUPERSEDED)
+        conditions = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*recipients])
+        ended = update(cls).where(cls.has_status("pending"), cls.is_late, conditions)
+        values = dict(status="done", ended_at=now, last_error=SUPERSEDED)
         session.execute(ended.values(values), execution_options={"synchronize_session": False})
 
     def is_superseded(self, session: Session) -> bool:
         """Whether there is something newer of the same booking for its reader, told or still to be."""
-        its_reader = select(Notification).where(
+        same_recipient = select(Notification).where(
             Notification.booking_id == self.booking_id,
             Notification.fingerprint == self.fingerprint,
             Notification.recipient == self.recipient,
         )
-        others = (row for row in session.scalars(its_reader) if not (row.status == "done" and row.last_error))
+        others = (row for row in session.scalars(same_recipient) if not (row.status == "done" and row.last_error))
         return any(row.revision > self.revision for row in others)
 
-    def send_again(self, session: Session, now: datetime, *, is_late: bool = False) -> "Notification":
+    def resend(self, session: Session, now: datetime, *, is_late: bool = False) -> "Notification":
         """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.
 
         `is_late`: whether it is only worth sending while nothing newer is there.
 
         Whoever calls this records who wanted it: see `Intervention`.
         """
-        said = {name: getattr(self, name) for name in RESEND_COLUMNS}
+        columns = {name: getattr(self, name) for name in RESEND_COLUMNS}
         new = dict(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, is_late=is_late)
-        copy = Notification(**new, **said)
+        copy = Notification(**new, **columns)
         session.add(copy)
         session.flush()
         return copy
 
-    def is_waiting(self, session: Session) -> bool:
+    def is_pending(self, session: Session) -> bool:
         """Whether this, or a copy of it, is still to go out."""
-        its_like = select(Notification).where(
+        similar = select(Notification).where(
             Notification.booking_id == self.booking_id,
             Notification.status == "pending",
             Notification.fingerprint == self.fingerprint,
             Notification.recipient == self.recipient,
         )
-        return any(row.news == self.news for row in session.scalars(its_like))
+        return any(row.identity == self.identity for row in session.scalars(similar))
 
     @property
-    def news(self) -> tuple[str, str, str, str, int]:
+    def identity(self) -> tuple[str, str, str, str, int]:
         """What is told to whom by what: the same for a notification and its copies."""
         return self.booking_id, self.kind, self.fingerprint, self.recipient, self.revision
 
@@ -188,19 +196,19 @@ class Notification(Retryable, Model):
         """Of the booking, when this was news."""
         return int(self.payload["booking"].get("revision", 0))
 
-    def fingerprints_of_news(self, session: Session) -> set[str]:
+    def notified_fingerprints(self, session: Session) -> set[str]:
         """The channels by which this was told, or is still to be told."""
-        its = (Notification.booking_id == self.booking_id, Notification.kind == self.kind)
-        rows = session.scalars(select(Notification).where(*its, Notification.status != "dead"))
+        conditions = (Notification.booking_id == self.booking_id, Notification.kind == self.kind)
+        rows = session.scalars(select(Notification).where(*conditions, Notification.status != "dead"))
         return {row.fingerprint for row in rows if row.revision == self.revision}
 
-    def address(self, *, fingerprint: str, channel: str, recipient: str) -> None:
+    def redirect(self, *, fingerprint: str, channel: str, recipient: str) -> None:
         """From now on it goes by this channel. Its id stays: nobody has heard it yet."""
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
 
     @classmethod
     def claim(
-        cls, session: Session, now: datetime, most: int, worker: str, *, without: Collection[str] = ()
+        cls, session: Session, now: datetime, limit: int, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
         """The next ones to send, as they were, and kept from other senders for a while: see `lease`.
 
@@ -209,32 +217,32 @@ class Notification(Retryable, Model):
         Args:
             session: of a transaction.
             now: the time, UTC.
-            most: how many.
+            limit: how many.
             worker: who claims them.
-            without: fingerprints of channels that are not to be used now.
+            excluding: fingerprints of channels that are not to be used now.
         """
-        query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._follows_another())
-        return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(most), now, worker, without)
+        query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
+        return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
 
     @classmethod
     def claim_isolated(
-        cls, session: Session, now: datetime, worker: str, *, without: Collection[str] = ()
+        cls, session: Session, now: datetime, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
         """The same for one that has to be sent alone, since a worker died at it or at others of its batch."""
         query = cls._isolated(now).order_by(cls.crashes, cls.due_at, cls.id).limit(1)
-        return cls._claim(session, query, now, worker, without)
+        return cls._claim(session, query, now, worker, excluding)
 
     @classmethod
-    def has_isolated(cls, session: Session, now: datetime, *, without: Collection[str] = ()) -> bool:
+    def has_isolated(cls, session: Session, now: datetime, *, excluding: Collection[str] = ()) -> bool:
         """Whether `claim_isolated` would find one."""
         query = cls._isolated(now)
-        if without:
-            query = query.where(cls.fingerprint.not_in(without))
+        if excluding:
+            query = query.where(cls.fingerprint.not_in(excluding))
         return bool(session.scalar(select(query.exists())))
 
     @classmethod
     def _isolated(cls, now: datetime) -> "Select[Notification]":
-        return select(cls).where(cls.is_due(now), cls.is_isolated, ~cls._follows_another())
+        return select(cls).where(cls.is_due(now), cls.is_isolated, ~cls._has_earlier_unsent())
 
     @classmethod
     def _claim(
@@ -243,10 +251,10 @@ class Notification(Retryable, Model):
         query: "Select[Notification]",
         now: datetime,
         worker: str,
-        without: Collection[str],
+        excluding: Collection[str],
     ) -> "Sequence[Notification]":
-        if without:
-            query = query.where(cls.fingerprint.not_in(without))
+        if excluding:
+            query = query.where(cls.fingerprint.not_in(excluding))
         rows = session.scalars(query.with_for_update(skip_locked=True)).all()
         if rows:
             lease = update(cls).where(cls.id.in_([row.id for row in rows]))
@@ -255,32 +263,32 @@ class Notification(Retryable, Model):
         return rows
 
     @classmethod
-    def give_back(
+    def release(
         cls, session: Session, claimed: "Iterable[Notification]", worker: str, until: datetime | None = None
     ) -> None:
         """What was claimed is due again: as it was, or not before a time. Nothing failed, so no attempt is counted."""
-        was_due = {row.id: row.due_at for row in claimed}
-        for row in cls.held(session, was_due, worker).values():
-            row.due_at, row.claimed_by = max(was_due[row.id], until or was_due[row.id]), None
+        due_before = {row.id: row.due_at for row in claimed}
+        for row in cls.get_claimed(session, due_before, worker).values():
+            row.due_at, row.claimed_by = max(due_before[row.id], until or due_before[row.id]), None
 
     @classmethod
-    def locked(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
+    def get_for_update(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
         """Those rows by id, locked for this transaction."""
         rows = session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update())
         return {row.id: row for row in rows}
 
     @classmethod
-    def held(cls, session: Session, ids: Collection[int], worker: str) -> "dict[int, Notification]":
+    def get_claimed(cls, session: Session, ids: Collection[int], worker: str) -> "dict[int, Notification]":
         """Those rows by id that a worker still has the lease of, locked for this transaction."""
-        query = select(cls).where(cls.id.in_(ids), *cls._is_held(worker)).order_by(cls.id)
+        query = select(cls).where(cls.id.in_(ids), *cls._is_claimed_by(worker)).order_by(cls.id)
         rows = session.scalars(query.with_for_update())
         return {row.id: row for row in rows}
 
     @classmethod
-    def renew(cls, session: Session, ids: Collection[int], worker: str, now: datetime) -> None:
+    def renew_lease(cls, session: Session, ids: Collection[int], worker: str, now: datetime) -> None:
         """Prolongs the lease of what is still being sent."""
-        longer = update(cls).where(cls.id.in_(ids), *cls._is_held(worker)).values(due_at=now + SEND_LEASE)
-        session.execute(longer, execution_options={"synchronize_session": False})
+        statement = update(cls).where(cls.id.in_(ids), *cls._is_claimed_by(worker)).values(due_at=now + SEND_LEASE)
+        session.execute(statement, execution_options={"synchronize_session": False})
 
     @classmethod
     def finish_all(cls, session: Session, sent: "Sequence[Notification]", worker: str, now: datetime) -> int:
@@ -293,27 +301,27 @@ class Notification(Retryable, Model):
             row.finish(now)
         if not sent:
             return 0
-        done = update(cls).where(cls.id.in_([row.id for row in sent]), *cls._is_held(worker))
-        its = dict(status="done", ended_at=now, last_error=None, claimed_by=None)
-        result = session.execute(done.values(its), execution_options={"synchronize_session": False})
+        done = update(cls).where(cls.id.in_([row.id for row in sent]), *cls._is_claimed_by(worker))
+        values = dict(status="done", ended_at=now, last_error=None, claimed_by=None)
+        result = session.execute(done.values(values), execution_options={"synchronize_session": False})
         return int(result.rowcount)  # type: ignore[attr-defined]
 
     @classmethod
-    def first_failure(cls, session: Session, notification: "Notification") -> datetime | None:
+    def first_failed_at(cls, session: Session, notification: "Notification") -> datetime | None:
         """When it failed first since it started over; None if it did not."""
         from models.attempt import FailedAttempt  # late: it imports this
 
-        of_it = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
-        return session.scalar(select(func.max(FailedAttempt.at)).where(*of_it)) if notification.attempts else None
+        conditions = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
+        return session.scalar(select(func.max(FailedAttempt.at)).where(*conditions)) if notification.attempts else None
 
-    def end_unsent(self, reason: str, now: datetime) -> None:
+    def end_without_sending(self, reason: str, now: datetime) -> None:
         """It is not worth sending any more."""
         self.finish(now)
         self.claimed_by, self.last_error = None, reason
 
     def ignore(self, reason: str, now: datetime) -> None:
         """Nobody is to try it any more: it will never work."""
-        self.end_unsent(f"ignored: {reason}", now)
+        self.end_without_sending(f"ignored: {reason}", now)
 
     def replay(self, now: datetime) -> None:
         """Start over; nobody has the lease of it."""
@@ -325,11 +333,11 @@ class Notification(Retryable, Model):
         self.due_at, self.claimed_by = now + SEND_LEASE, worker
 
     @classmethod
-    def _is_held(cls, worker: str) -> tuple[ColumnElement[bool], ...]:
+    def _is_claimed_by(cls, worker: str) -> tuple[ColumnElement[bool], ...]:
         return cls.has_status("pending"), cls.claimed_by == worker
 
     @classmethod
-    def _follows_another(cls) -> Any:
+    def _has_earlier_unsent(cls) -> Any:
         """Whether earlier news of the same stream still has to go out.
 
         It asks for what has not ended, not for what is pending: a planner that expects few such rows would read all
@@ -345,11 +353,11 @@ class Notification(Retryable, Model):
         )
 
 
-def _reader(row: dict[str, Any]) -> tuple[str, str, str]:
+def _recipient_of(row: dict[str, Any]) -> tuple[str, str, str]:
     return row["booking_id"], row["fingerprint"], row["recipient"]
 
 
-def _is_over(payload: dict[str, Any], now: datetime) -> bool:
+def _is_meeting_over(payload: dict[str, Any], now: datetime) -> bool:
     """Of a meeting that was moved into the past, the time before counts too: its host still waits for it."""
     booking, before = payload.get("booking") or {}, payload.get("before") or {}
     meetings = [booking, booking | before, *payload.get("bookings", ())]

@@ -13,20 +13,20 @@ from urllib.parse import unquote
 from meetergo.guests import Identity
 
 ERASED = "(erased)"
-SHORTEST_ID = 8
+MIN_ID_LENGTH = 8
 """Characters of an id that is taken for the same person's in other bookings too."""
-SHORTEST_NUMBER = 6
+MIN_PHONE_DIGITS = 6
 """Digits."""
-ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
-NUMBER = re.compile(r"\+?\(?\d[\d\s()/.\-\u2010-\u2015]{4,30}\d")
-LOCAL = r"(?<![\w.+%\-])"
+JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+PHONE_NUMBER = re.compile(r"\+?\(?\d[\d\s()/.\-\u2010-\u2015]{4,30}\d")
+NOT_INSIDE_ADDRESS = r"(?<![\w.+%\-])"
 """What comes before an address is no part of another one."""
-DOMAIN = r"(?![\w\-])(?!\.[\w])"
+NOT_BEFORE_DOMAIN = r"(?![\w\-])(?!\.[\w])"
 
 Details = Mapping[str, Any]
 Identities = tuple[frozenset[str], frozenset[str], frozenset[str]]
 """E-mails, telephone numbers and full names."""
-NOTHING: Identities = (frozenset(), frozenset(), frozenset())
+NO_IDENTITIES: Identities = (frozenset(), frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Person:
     """Whom to look for.
 
     Attributes:
-        emails: as `fold` writes them.
+        emails: as `normalize_text` writes them.
         phones: their digits.
-        names: in full, as `fold` writes them.
+        names: in full, as `normalize_text` writes them.
         keys: the ids by which bookings know this person.
-        also: further addresses, numbers and names of the person. They are looked for in texts; no guest is taken for
+        other_identities: further addresses, numbers and names of the person. They are looked for in texts; no guest is taken for
             the person because of them.
     """
 
@@ -46,91 +46,95 @@ class Person:
     phones: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     keys: frozenset[str] = frozenset()
-    also: "Identities" = field(default_factory=lambda: NOTHING)
-    _texts: "re.Pattern[str] | None" = field(init=False, repr=False, compare=False, default=None)
+    other_identities: "Identities" = field(default_factory=lambda: NO_IDENTITIES)
+    _pattern: "re.Pattern[str] | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Compiles once what is looked for in many texts."""
-        emails, names = self.emails | self.also[0], self.names | self.also[2]
-        parts = [f"{LOCAL}{re.escape(each)}{DOMAIN}" for email in emails for each in spellings(email)]
+        emails, names = self.emails | self.other_identities[0], self.names | self.other_identities[2]
+        parts = [
+            f"{NOT_INSIDE_ADDRESS}{re.escape(each)}{NOT_BEFORE_DOMAIN}"
+            for email in emails
+            for each in domain_variants(email)
+        ]
         parts += [rf"(?<!\w){re.escape(name)}(?!\w)" for name in names]
-        object.__setattr__(self, "_texts", re.compile("|".join(parts)) if parts else None)
+        object.__setattr__(self, "_pattern", re.compile("|".join(parts)) if parts else None)
 
-    def is_guest(self, details: Details) -> bool:
+    def matches_guest(self, details: Details) -> bool:
         """Whether an attendee is this person: by address or number, and by name if nothing else is known of either."""
         emails, phones, names = identities(details)
-        if emails & self.emails or any(_is_same(a, b) for a in phones for b in self.phones):
+        if emails & self.emails or any(_is_same_number(a, b) for a in phones for b in self.phones):
             return True
         return not (self.emails or self.phones) and bool(names & self.names)
 
-    def is_in(self, value: Any) -> bool:
+    def is_mentioned_in(self, value: Any) -> bool:
         """Whether a value of JSON mentions this person anywhere, names of its members included."""
         if isinstance(value, dict):
-            return any(self.is_in(name) or self.is_in(item) for name, item in value.items())
+            return any(self.is_mentioned_in(name) or self.is_mentioned_in(item) for name, item in value.items())
         if isinstance(value, list):
-            return any(map(self.is_in, value))
+            return any(map(self.is_mentioned_in, value))
         if isinstance(value, str):
             return self._is_in_text(value)
         return isinstance(value, int) and not isinstance(value, bool) and self._is_number(str(value))
 
-    def knowing(self, guests: Sequence[Details]) -> "Person":
+    def with_identities_of(self, guests: Sequence[Details]) -> "Person":
         """The person with every id, address, number and name that these guests have who are the person.
 
         What another guest has as well is left out: a family may share a telephone, and who is not meant stays.
         """
         person = self
         while True:
-            found = {str(each["id"]) for each in guests if each.get("id") and person._is_known(each)}
+            found = {str(each["id"]) for each in guests if each.get("id") and person._is_same_guest(each)}
             if found <= person.keys:
                 break
             person = replace(person, keys=person.keys | found)
         own, others = (
-            [identities(each) for each in guests if person._is_known(each) is whether] for whether in (True, False)
+            [identities(each) for each in guests if person._is_same_guest(each) is is_own] for is_own in (True, False)
         )
-        also = [
+        other_identities = [
             frozenset().union(*(each[kind] for each in own)).difference(*(each[kind] for each in others))
             for kind in range(3)
         ]
-        return replace(person, also=(also[0], also[1], also[2]))
+        return replace(person, other_identities=(other_identities[0], other_identities[1], other_identities[2]))
 
-    def _is_known(self, details: Details) -> bool:
-        return str(details.get("id")) in self.keys or self.is_guest(details)
+    def _is_same_guest(self, details: Details) -> bool:
+        return str(details.get("id")) in self.keys or self.matches_guest(details)
 
-    def take_out(self, value: Any, name: str = "") -> Any:
+    def redact(self, value: Any, name: str = "") -> Any:
         """The value of JSON without this person: attendees are dropped, and so is what is named after the person; other
         texts that mention the person are blackened as a whole.
         """
         if isinstance(value, list):
-            return [self.take_out(item, name) for item in value if not self._is_this(item, name)]
+            return [self.redact(item, name) for item in value if not self._is_person(item, name)]
         if isinstance(value, dict):
-            if self._is_this(value, name):
+            if self._is_person(value, name):
                 return ERASED
-            return {each: self.take_out(item, each) for each, item in value.items() if not self.is_in(each)}
-        return ERASED if self.is_in(value) else value
+            return {each: self.redact(item, each) for each, item in value.items() if not self.is_mentioned_in(each)}
+        return ERASED if self.is_mentioned_in(value) else value
 
-    def _is_this(self, item: Any, name: str) -> bool:
+    def _is_person(self, item: Any, name: str) -> bool:
         is_of_attendees = "attendee" in name.lower()
         if isinstance(item, dict):
-            return (is_of_attendees and str(item.get("id")) in self.keys) or self.is_guest(item)
-        return isinstance(item, str) and is_of_attendees and self.is_key(item)
+            return (is_of_attendees and str(item.get("id")) in self.keys) or self.matches_guest(item)
+        return isinstance(item, str) and is_of_attendees and self.matches_key(item)
 
-    def is_key(self, key: str) -> bool:
+    def matches_key(self, key: str) -> bool:
         """Whether a booking's facts know this person by this key: see `meetergo.guests`."""
-        return key in self.keys or Identity.parse(key).id in self.keys or self.is_in(key)
+        return key in self.keys or Identity.parse(key).id in self.keys or self.is_mentioned_in(key)
 
     def _is_in_text(self, text: str) -> bool:
-        for each in _readings(text):
-            if self._texts and self._texts.search(each):
+        for each in _decodings(text):
+            if self._pattern and self._pattern.search(each):
                 return True
-            if (self.phones or self.also[1]) and any(map(self._is_number, NUMBER.findall(each))):
+            if (self.phones or self.other_identities[1]) and any(map(self._is_number, PHONE_NUMBER.findall(each))):
                 return True
         return False
 
     def _is_number(self, text: str) -> bool:
-        return any(_is_same(digits(text), phone) for phone in self.phones | self.also[1])
+        return any(_is_same_number(normalize_phone(text), phone) for phone in self.phones | self.other_identities[1])
 
 
-def person_called(email: str = "", phone: str = "", name: str = "") -> Person:
+def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
     """Whom an operator means.
 
     Args:
@@ -141,40 +145,40 @@ def person_called(email: str = "", phone: str = "", name: str = "") -> Person:
     Raises:
         ValueError: one of them is none.
     """
-    addresses = {address_of(email)} if email.strip() else set()
+    addresses = {normalize_address(email)} if email.strip() else set()
     if any(not re.fullmatch(r"[^@\s]+@[^@\s]+", each) for each in addresses):
         raise ValueError(f"'{email}' is no e-mail address: a guest without one is named by --phone or --name")
-    numbers = {digits(phone)} if phone.strip() else set()
-    if any(len(each) < SHORTEST_NUMBER for each in numbers):
+    numbers = {normalize_phone(phone)} if phone.strip() else set()
+    if any(len(each) < MIN_PHONE_DIGITS for each in numbers):
         raise ValueError(f"'{phone}' is no telephone number")
-    return Person(frozenset(addresses), frozenset(numbers), frozenset(filter(None, [fold(name)])))
+    return Person(frozenset(addresses), frozenset(numbers), frozenset(filter(None, [normalize_text(name)])))
 
 
-def fold(text: str) -> str:
+def normalize_text(text: str) -> str:
     """The text as it is compared: case, width and how letters are composed mean nothing."""
     return " ".join(normalize("NFKC", text).casefold().split())
 
 
-def address_of(text: str) -> str:
+def normalize_address(text: str) -> str:
     """The address in what a person may have typed, as it is compared: its domain is in ASCII."""
     text = text.strip().removeprefix("mailto:")
-    address = fold((parseaddr(text)[1] or text) if "<" in text else text)
+    address = normalize_text((parseaddr(text)[1] or text) if "<" in text else text)
     local, at, domain = address.rpartition("@")
     with suppress(UnicodeError):
         domain = domain.encode("idna").decode("ascii")
     return f"{local}{at}{domain}"
 
 
-def spellings(email: str) -> set[str]:
+def domain_variants(email: str) -> set[str]:
     """An address with its domain in letters of any script, and in ASCII."""
     local, _, domain = email.rpartition("@")
     found = {email}
     with suppress(UnicodeError):
-        found.add(f"{local}@{fold(domain.encode('ascii').decode('idna'))}")
+        found.add(f"{local}@{normalize_text(domain.encode('ascii').decode('idna'))}")
     return found
 
 
-def digits(text: str) -> str:
+def normalize_phone(text: str) -> str:
     """A telephone number without all that is not a digit; a leading 00 is a plus."""
     return re.sub(r"\D", "", text).removeprefix("00")
 
@@ -182,28 +186,28 @@ def digits(text: str) -> str:
 def identities(details: Details) -> Identities:
     """E-mails, numbers and full names in what is known of an attendee."""
     text = {name.lower(): str(value) for name, value in details.items() if isinstance(value, str | int) and value}
-    emails = {address_of(value) for name, value in text.items() if "mail" in name and "@" in value}
-    phones = {digits(value) for name, value in text.items() if "phone" in name}
-    names = {fold(text[each]) for each in ("fullname", "name") if each in text}
+    emails = {normalize_address(value) for name, value in text.items() if "mail" in name and "@" in value}
+    phones = {normalize_phone(value) for name, value in text.items() if "phone" in name}
+    names = {normalize_text(text[each]) for each in ("fullname", "name") if each in text}
     if {"firstname", "lastname"} <= text.keys():
-        names.add(fold(f"{text['firstname']} {text['lastname']}"))
+        names.add(normalize_text(f"{text['firstname']} {text['lastname']}"))
     return (
         frozenset(emails),
-        frozenset(each for each in phones if len(each) >= SHORTEST_NUMBER),
+        frozenset(each for each in phones if len(each) >= MIN_PHONE_DIGITS),
         frozenset(each for each in names if " " in each),
     )
 
 
-def guests_in(value: Any, name: str = "") -> Iterator[Details]:
+def find_guests(value: Any, name: str = "") -> Iterator[Details]:
     """What a value of JSON tells of attendees: objects in lists, or under names, of attendees."""
     if isinstance(value, dict):
         if "attendee" in name.lower():
             yield value
         for each, item in value.items():
-            yield from guests_in(item, each)
+            yield from find_guests(item, each)
     elif isinstance(value, list):
         for item in value:
-            yield from guests_in(item, name)
+            yield from find_guests(item, name)
 
 
 def body_as_json(body: bytes) -> Any:
@@ -214,20 +218,20 @@ def body_as_json(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
-def _is_same(one: str, other: str) -> bool:
+def _is_same_number(one: str, other: str) -> bool:
     """Whether two numbers are the same; one of them may be written as inside its country."""
     if one == other:
         return True
     national, international = sorted((one, other), key=len)
     rest = national[1:]
-    return national.startswith("0") and len(rest) >= SHORTEST_NUMBER and international.endswith(rest)
+    return national.startswith("0") and len(rest) >= MIN_PHONE_DIGITS and international.endswith(rest)
 
 
-def _readings(text: str) -> Iterator[str]:
+def _decodings(text: str) -> Iterator[str]:
     """The text as it is, and as JSON or a URL in it would be read."""
-    plain = fold(text)
-    yield plain
+    normalized = normalize_text(text)
+    yield normalized
     if "\\u" in text:
-        yield fold(ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
+        yield normalize_text(JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text))
     if "%" in text:
-        yield fold(unquote(text, errors="replace"))
+        yield normalize_text(unquote(text, errors="replace"))

@@ -10,11 +10,11 @@ from sqlalchemy.sql.elements import ColumnElement
 from runtime.database import JSON_VALUE, Model
 
 DEFAULT_TIMEZONE = "Europe/Berlin"
-UNMAPPED = "/"
-LINKED_AT_ONCE = 100
+NO_MAPPING = "/"
+LINK_BATCH_SIZE = 100
 
 
-class Channels(TypeDecorator[Any]):
+class TolerantJson(TypeDecorator[Any]):
     """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
 
     impl = JSON_VALUE
@@ -24,13 +24,13 @@ class Channels(TypeDecorator[Any]):
         """Reads without failing: one row must not keep others from being read."""
         read = super().result_processor(dialect, coltype)
 
-        def tolerant(value: Any) -> Any:
+        def parse(value: Any) -> Any:
             try:
                 return read(value) if read else value
             except (ValueError, TypeError, RecursionError):
                 return "unreadable"
 
-        return tolerant
+        return parse
 
 
 class PlatformUser(Model):
@@ -54,48 +54,48 @@ class PlatformUser(Model):
     name: Mapped[str | None] = mapped_column(Text)
     timezone: Mapped[str] = mapped_column(String(64), default=DEFAULT_TIMEZONE, server_default=DEFAULT_TIMEZONE)
     language: Mapped[str] = mapped_column(String(16), default="en", server_default="en")
-    channels: Mapped[Any | None] = mapped_column(Channels)
+    channels: Mapped[Any | None] = mapped_column(TolerantJson)
     linked_as: Mapped[str | None] = mapped_column(String(511))
 
     @classmethod
-    def known_as(cls, session: Session, external_id: str, *, locked: bool = False) -> "PlatformUser | None":
+    def by_external_id(cls, session: Session, external_id: str, *, locked: bool = False) -> "PlatformUser | None":
         """The one whom the platform calls so."""
         query = select(cls).where(cls.external_id == external_id)
         return session.scalars(query.with_for_update() if locked else query).one_or_none()
 
     @classmethod
-    def among(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
+    def by_ids(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
         """Those who are there, by id."""
         wanted = {each for each in ids if each is not None}
         return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(wanted)))} if wanted else {}
 
     @classmethod
-    def mapped_to(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":
+    def by_meetergo_user_id(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":
         """The one who is this user of meetergo."""
         return session.scalars(select(cls).where(cls.meetergo_user_id == meetergo_user_id)).one_or_none()
 
     @classmethod
-    def waiting_for(cls, session: Session, email: str) -> "PlatformUser | None":
+    def unmapped_by_email(cls, session: Session, email: str) -> "PlatformUser | None":
         """The one user with this e-mail, in any case, who has no meetergo id yet; None if there are several."""
-        is_waiting = cls.meetergo_user_id.is_(None)
+        is_unmapped = cls.meetergo_user_id.is_(None)
         if email.isascii():
-            return cls.only(session, func.lower(cls.email) == email.lower(), is_waiting)
+            return cls.get_unique(session, func.lower(cls.email) == email.lower(), is_unmapped)
         # SQLite's lower() knows ASCII only.
-        like_it = select(cls).where(func.length(cls.email) == len(email), is_waiting)
-        found = [user for user in session.scalars(like_it) if str(user.email).lower() == email.lower()]
+        candidates = select(cls).where(func.length(cls.email) == len(email), is_unmapped)
+        found = [user for user in session.scalars(candidates) if str(user.email).lower() == email.lower()]
         return found[0] if len(found) == 1 else None
 
     @classmethod
     def newly_mapped(cls, session: Session) -> Sequence[int]:
         """Ids of users whose mapping to meetergo is new since their waiting bookings were last linked."""
-        is_new = func.coalesce(cls.linked_as, UNMAPPED) != cls._mapping()
-        return session.scalars(select(cls.id).where(is_new).order_by(cls.id).limit(LINKED_AT_ONCE)).all()
+        is_new = func.coalesce(cls.linked_as, NO_MAPPING) != cls._mapping()
+        return session.scalars(select(cls.id).where(is_new).order_by(cls.id).limit(LINK_BATCH_SIZE)).all()
 
     @classmethod
-    def give_up_linking(cls, session: Session, user_id: int) -> None:
+    def skip_linking(cls, session: Session, user_id: int) -> None:
         """A row that cannot be read is not looked at again until its mapping changes."""
-        given_up = update(cls).where(cls.id == user_id).values(linked_as=cls._mapping())
-        session.execute(given_up, execution_options={"synchronize_session": False})
+        statement = update(cls).where(cls.id == user_id).values(linked_as=cls._mapping())
+        session.execute(statement, execution_options={"synchronize_session": False})
 
     @classmethod
     def _mapping(cls) -> ColumnElement[str]:
@@ -109,18 +109,18 @@ class PlatformUser(Model):
     @property
     def linked_host(self) -> str:
         """Who this user was in meetergo when waiting bookings were last linked; empty if nobody."""
-        kept = f"/{self.meetergo_meeting_type_id or ''}"
-        linked = self.linked_as or UNMAPPED
-        return linked.removesuffix(kept) if linked.endswith(kept) else linked.rpartition("/")[0]
+        suffix = f"/{self.meetergo_meeting_type_id or ''}"
+        linked = self.linked_as or NO_MAPPING
+        return linked.removesuffix(suffix) if linked.endswith(suffix) else linked.rpartition("/")[0]
 
     @classmethod
-    def only(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
+    def get_unique(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
         """The one user of whom this is true; None if there are several."""
         found = session.scalars(select(cls).where(*conditions).limit(2)).all()
         return found[0] if len(found) == 1 else None
 
-    def describe(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Who is told, as it stands in the news."""
-        said = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
+        details = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
         # The platform writes these rows, and SQLite takes anything.
-        return {"id": self.id, **{name: value if value is None else str(value) for name, value in said.items()}}
+        return {"id": self.id, **{name: value if value is None else str(value) for name, value in details.items()}}

@@ -8,9 +8,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from runtime.database import Model, insert_into
 
-LONGEST = timedelta(hours=1)
+MAX_RUN_TIME = timedelta(hours=1)
 """A run that has not ended by then hangs, or was killed and no other came to its end since."""
-REMEMBERED = timedelta(days=1)
+INACTIVE_AFTER = timedelta(days=1)
 """Whoever did not begin a run for so long does not reconcile any more, and misses nothing."""
 
 
@@ -29,17 +29,17 @@ class ReconcileCursor(Model):
     tried_at: Mapped[datetime | None]
 
     @classmethod
-    def begin(cls, session: Session, host_id: str, tried_at: datetime | None) -> None:
+    def record_attempt(cls, session: Session, host_id: str, tried_at: datetime | None) -> None:
         """Notes that a host had its turn."""
-        cls._keep(session, host_id, tried_at=tried_at)
+        cls._upsert(session, host_id, tried_at=tried_at)
 
     @classmethod
-    def move(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
+    def advance(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
         """Notes how far we are with a host."""
-        cls._keep(session, host_id, created_until=created_until, swept_at=swept_at)
+        cls._upsert(session, host_id, created_until=created_until, swept_at=swept_at)
 
     @classmethod
-    def _keep(cls, session: Session, host_id: str, **values: datetime | None) -> None:
+    def _upsert(cls, session: Session, host_id: str, **values: datetime | None) -> None:
         insert = insert_into(session, cls).values(meetergo_user_id=host_id, **values)
         session.execute(insert.on_conflict_do_update(index_elements=["meetergo_user_id"], set_=values))
 
@@ -68,7 +68,7 @@ class Reconciliation(Model):
 
 
 @dataclass(frozen=True)
-class Reconciled:
+class ReconcileStatus:
     """How reconciling goes.
 
     Attributes:
@@ -82,22 +82,22 @@ class Reconciled:
     unended_since: datetime | None
 
     @classmethod
-    def of(cls, session: Session) -> "Reconciled | None":
+    def load(cls, session: Session) -> "ReconcileStatus | None":
         """As it is now; None if nobody reconciles."""
         began_at = session.scalar(select(Reconciliation.started_at).order_by(Reconciliation.started_at.desc()).limit(1))
         if began_at is None:
             return None
         is_ended, newest = Reconciliation.ended_at.is_not(None), Reconciliation.started_at.desc()
         last = session.scalars(select(Reconciliation).where(is_ended).order_by(newest).limit(1)).one_or_none()
-        unended = select(func.min(Reconciliation.started_at)).where(~is_ended)
+        unended_query = select(func.min(Reconciliation.started_at)).where(~is_ended)
         if last:
-            unended = unended.where(Reconciliation.started_at > last.started_at)
-        return cls(last, began_at, session.scalar(unended))
+            unended_query = unended_query.where(Reconciliation.started_at > last.started_at)
+        return cls(last, began_at, session.scalar(unended_query))
 
     def error(self, now: datetime) -> str | None:
         """What needs a person, in words that name nobody."""
-        if now - self.began_at > REMEMBERED:
+        if now - self.began_at > INACTIVE_AFTER:
             return None
-        if self.unended_since and now - self.unended_since > LONGEST:
+        if self.unended_since and now - self.unended_since > MAX_RUN_TIME:
             return f"no run has ended since {self.unended_since:%Y-%m-%d %H:%M} UTC"
         return self.last.error if self.last else None

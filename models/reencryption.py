@@ -13,11 +13,11 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.errors import Transient
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 
 
 @dataclass
-class Reencrypted:
+class ReencryptResult:
     """What became of the bodies.
 
     Attributes:
@@ -29,33 +29,33 @@ class Reencrypted:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-def reencrypt(database: Database, vault: BodyCipher) -> Reencrypted:
+def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
     """Encrypts all bodies that do not have the newest key yet. One that cannot be opened does not stop the others."""
-    result, after = Reencrypted(), ""
-    is_old = and_(Delivery.sealed_with.is_distinct_from(vault.newest), Delivery.body != b"")
+    result, after = ReencryptResult(), ""
+    is_old = and_(Delivery.sealed_with.is_distinct_from(cipher.newest_key), Delivery.body != b"")
     while True:
-        with database.reading() as session:
+        with database.read_only() as session:
             query = select(Delivery.id).where(is_old, Delivery.id > after)
-            ids = session.scalars(query.order_by(Delivery.id).limit(AT_ONCE)).all()
+            ids = session.scalars(query.order_by(Delivery.id).limit(BATCH_SIZE)).all()
         if not ids:
             return result
-        page = in_transaction(database, partial(_reencrypt, vault=vault, ids=ids))
+        page = in_transaction(database, partial(_reencrypt, cipher=cipher, ids=ids))
         result.done += page.done
         result.failed |= page.failed
         after = ids[-1]
-        database.give_way()
+        database.yield_lock()
 
 
-def _reencrypt(session: Session, vault: BodyCipher, ids: Sequence[str]) -> Reencrypted:
-    page = Reencrypted()
-    for row in Delivery.locked(session, ids):
-        if not row.body or row.sealed_with == vault.newest:
+def _reencrypt(session: Session, cipher: BodyCipher, ids: Sequence[str]) -> ReencryptResult:
+    page = ReencryptResult()
+    for row in Delivery.get_for_update(session, ids):
+        if not row.body or row.sealed_with == cipher.newest_key:
             continue
         try:
-            sealed = vault.seal(vault.open(row.sealed))
+            encrypted = cipher.encrypt(cipher.decrypt(row.encrypted_body))
         except Transient as error:
             page.failed[row.id] = str(error)
             continue
-        row.body, row.sealed_with = sealed.content, sealed.key
+        row.body, row.sealed_with = encrypted.content, encrypted.key
         page.done += 1
     return page

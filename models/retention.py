@@ -19,9 +19,9 @@ from models.reconciliation import Reconciliation
 from runtime.contention import in_transaction
 from runtime.database import Database
 
-AT_ONCE = 1000
+BATCH_SIZE = 1000
 """Rows of one transaction: few enough that nobody waits for it."""
-AT_ONCE_ALONE = 250
+SQLITE_BATCH_SIZE = 250
 """The same on SQLite, where nobody else can write meanwhile."""
 
 
@@ -37,37 +37,37 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
         Table -> how many rows went.
     """
     ended = {
-        rows.__tablename__: sum(_prune_ended(database, rows, status, now - age) for status, age in keep.items())
-        for rows in (Delivery, Notification)
+        model.__tablename__: sum(_prune_ended(database, model, status, now - age) for status, age in keep.items())
+        for model in (Delivery, Notification)
     }
-    acts = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
-    over = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
-    begun = Reconciliation.started_at
-    runs = select(Reconciliation.id).where(begun < now - keep["done"]).order_by(begun)
+    interventions = select(Intervention.id).where(Intervention.at < now - keep["dead"]).order_by(Intervention.at)
+    incidents = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
+    started_at = Reconciliation.started_at
+    runs = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
     return {
         **ended,
-        Intervention.__tablename__: _prune(database, Intervention, acts),
-        Incident.__tablename__: _prune(database, Incident, over),
+        Intervention.__tablename__: _prune(database, Intervention, interventions),
+        Incident.__tablename__: _prune(database, Incident, incidents),
         Reconciliation.__tablename__: _prune(database, Reconciliation, runs),
     }
 
 
-def _prune_ended(database: Database, rows: Any, status: str, before: datetime) -> int:
-    old = select(rows.id).where(rows.ended_at < before, rows.status == status).order_by(rows.ended_at)
-    return _prune(database, rows, old)
+def _prune_ended(database: Database, model: Any, status: str, before: datetime) -> int:
+    old = select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
+    return _prune(database, model, old)
 
 
-def _prune(database: Database, rows: Any, old: Select[Any]) -> int:
-    gone, most = 0, AT_ONCE if database.skips_locked else AT_ONCE_ALONE
+def _prune(database: Database, model: Any, old: Select[Any]) -> int:
+    removed, limit = 0, BATCH_SIZE if database.supports_skip_locked else SQLITE_BATCH_SIZE
     while True:
-        number = in_transaction(database, partial(_prune_some, rows=rows, old=old.limit(most)))
-        gone += number
-        if number < most:
-            return gone
-        database.give_way()
+        count = in_transaction(database, partial(_prune_some, model=model, old=old.limit(limit)))
+        removed += count
+        if count < limit:
+            return removed
+        database.yield_lock()
 
 
-def _prune_some(session: Session, rows: Any, old: Select[Any]) -> int:
+def _prune_some(session: Session, model: Any, old: Select[Any]) -> int:
     ids = session.scalars(old.with_for_update(skip_locked=True)).all()
-    session.execute(delete(rows).where(rows.id.in_(ids)))
+    session.execute(delete(model).where(model.id.in_(ids)))
     return len(ids)

@@ -8,25 +8,25 @@ from sqlalchemy import Index, String, Text, and_, false, literal, or_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
-from runtime.database import clock, partial_index
+from runtime.database import database_now, partial_index
 from runtime.errors import Permanent, Transient, describe
-from runtime.retry_after import LONGEST_RETRY_AFTER
+from runtime.retry_after import MAX_RETRY_AFTER
 
 Status = Literal["pending", "done", "dead"]
 
 MAX_ATTEMPTS = 24
-FIRST_BACKOFF = timedelta(seconds=5)
-LONGEST_BACKOFF = timedelta(hours=1)
+INITIAL_BACKOFF = timedelta(seconds=5)
+MAX_BACKOFF = timedelta(hours=1)
 MAX_CRASHES = 3
 """An operator may kill a worker, and so may a lack of memory: that is not the row's fault yet."""
-ENDED_ITS_WORKER = "its processing ended the worker"
-LONGEST_WAIT = LONGEST_RETRY_AFTER + LONGEST_BACKOFF
+WORKER_DIED = "its processing ended the worker"
+MAX_WAIT = MAX_RETRY_AFTER + MAX_BACKOFF
 """Nothing that failed is due later than this from now: what seems to be was written by a clock that was wrong."""
-OWN_JOB_GRACE = timedelta(seconds=30)
+RETRY_JOB_GRACE = timedelta(seconds=30)
 """How long past its time a failed row is left to its own job, before anyone may take it."""
 
 
-def indexes(table: str, *order: str) -> tuple[Index, ...]:
+def retryable_indexes(table: str, *order: str) -> tuple[Index, ...]:
     """What is waiting, isolated, dead and over, each in an index that holds nothing else, and so stays small.
 
     Args:
@@ -64,14 +64,14 @@ class Retryable:
     def fail(self, error: Exception, now: datetime) -> None:
         """It did not work: decides between another try, and when, and death."""
         self.attempts += 1
-        self.last_error, self._failure = explain(error), error
+        self.last_error, self._failure = stored_error(error), error
         if isinstance(error, Permanent) or self.attempts >= MAX_ATTEMPTS:
             self.status, self.ended_at = "dead", now
         else:
             self.due_at = now + backoff(self.attempts, error)
 
     @property
-    def last_words(self) -> str:
+    def failure_summary(self) -> str:
         """Why it failed, safe to log: see `describe`. Of a row that was loaded, what it says before it may quote."""
         failure = getattr(self, "_failure", None)
         return describe(failure) if failure else (self.last_error or "").partition(":")[0]
@@ -81,56 +81,56 @@ class Retryable:
         self.status, self.attempts, self.due_at, self.ended_at = "pending", 0, now, None
         self.is_isolated, self.crashes = False, 0
 
-    def waits(self, now: datetime) -> bool:
+    def is_scheduled(self, now: datetime) -> bool:
         """Whether it is pending and is to be tried later: it failed, or a clock was wrong."""
-        return self.status == "pending" and self.due_at > self._at_once(now)
+        return self.status == "pending" and self.due_at > self._due_at_for_drain(now)
 
     def retry_now(self, now: datetime) -> None:
         """Do not wait any longer. It keeps its attempts. Of a row that does not wait, nothing changes."""
-        if self.waits(now):
-            self.due_at = self._at_once(now)
+        if self.is_scheduled(now):
+            self.due_at = self._due_at_for_drain(now)
 
-    def _at_once(self, now: datetime) -> datetime:
+    def _due_at_for_drain(self, now: datetime) -> datetime:
         """So long ago that a drain takes a row that failed, and does not leave it to its own job."""
-        return now - OWN_JOB_GRACE if self.attempts else now
+        return now - RETRY_JOB_GRACE if self.attempts else now
 
     def isolate(self) -> None:
         """A worker died at it, or at a row of the same batch: from now on it is tried alone."""
         self.is_isolated = True
 
-    def crash(self, now: datetime) -> None:
+    def record_crash(self, now: datetime) -> None:
         """A worker died at it, and at nothing else: decides between another try and death."""
         self.crashes += 1
-        self.last_error = ENDED_ITS_WORKER
+        self.last_error = WORKER_DIED
         if self.crashes >= MAX_CRASHES:
-            self.fail(Permanent(ENDED_ITS_WORKER), now)
+            self.fail(Permanent(WORKER_DIED), now)
 
-    def hand_over(self, now: datetime) -> None:
+    def defer(self, now: datetime) -> None:
         """Leaves it to its own job, at once. Nothing failed: it needs more than the others do."""
         self.attempts, self.due_at = max(1, self.attempts), now
 
-    def is_up(self, now: datetime) -> bool:
-        """Whether `wants_another_try` would say yes. Changes nothing."""
-        return self.status == "dead" or (self.status == "pending" and self._is_time(now))
+    def is_retry_due(self, now: datetime) -> bool:
+        """Whether `begin_retry` would say yes. Changes nothing."""
+        return self.status == "dead" or (self.status == "pending" and self._is_due_now(now))
 
-    def wants_another_try(self, now: datetime) -> bool:
+    def begin_retry(self, now: datetime) -> bool:
         """Whether the row's own job should try it now. A dead one starts over: it was asked for."""
         if self.status == "dead":
             self.replay(now)
-        return self.status == "pending" and self._is_time(now)
+        return self.status == "pending" and self._is_due_now(now)
 
-    def _is_time(self, now: datetime) -> bool:
-        return self.due_at <= now or self.due_at > now + LONGEST_WAIT
+    def _is_due_now(self, now: datetime) -> bool:
+        return self.due_at <= now or self.due_at > now + MAX_WAIT
 
     @classmethod
     def has_status(cls, status: Status) -> ColumnElement[bool]:
-        """Rows with this status. The statement itself names it: only so a planner sees that `indexes` holds them."""
+        """Rows with this status. The statement itself names it: only so a planner sees that `retryable_indexes` hold them."""
         return cls.status == literal(status, literal_execute=True)
 
     @classmethod
-    def is_waiting_for_its_time(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows of which `waits` is true."""
-        was_tried = and_(cls.attempts > 0, cls.due_at > now - OWN_JOB_GRACE)
+    def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:
+        """Rows of which `is_scheduled` is true."""
+        was_tried = and_(cls.attempts > 0, cls.due_at > now - RETRY_JOB_GRACE)
         return and_(cls.has_status("pending"), or_(was_tried, cls.due_at > now))
 
     @classmethod
@@ -139,7 +139,7 @@ class Retryable:
         return and_(
             cls.has_status("pending"),
             cls.due_at <= now,
-            or_(cls.attempts == 0, cls.due_at <= now - OWN_JOB_GRACE),
+            or_(cls.attempts == 0, cls.due_at <= now - RETRY_JOB_GRACE),
         )
 
     @classmethod
@@ -148,26 +148,26 @@ class Retryable:
         return cls.is_due(now - after)
 
     @classmethod
-    def pull_in(cls, session: Session, now: datetime) -> int:
+    def correct_due_times(cls, session: Session, now: datetime) -> int:
         """Makes those rows due that wait for a time that only a wrong clock can have meant.
 
         Returns:
             How many.
         """
-        is_far = and_(cls.has_status("pending"), cls.attempts > 0, cls.due_at > clock(session, now, LONGEST_WAIT))
-        pulled = update(cls).where(is_far).values(due_at=now).execution_options(synchronize_session=False)
-        return int(session.execute(pulled).rowcount)  # type: ignore[attr-defined]
+        is_far = and_(cls.has_status("pending"), cls.attempts > 0, cls.due_at > database_now(session, now, MAX_WAIT))
+        statement = update(cls).where(is_far).values(due_at=now).execution_options(synchronize_session=False)
+        return int(session.execute(statement).rowcount)  # type: ignore[attr-defined]
 
 
 def backoff(attempts: int, error: Exception) -> timedelta:
     """How long to wait after so many attempts: doubling, with jitter, and as long as we were asked to."""
-    longest = min(FIRST_BACKOFF * 2.0 ** (attempts - 1), LONGEST_BACKOFF)
-    jittered: timedelta = longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-    asked = error.retry_after if isinstance(error, Transient) else None
-    return max(jittered, min(asked, LONGEST_RETRY_AFTER)) if asked else jittered
+    max_wait = min(INITIAL_BACKOFF * 2.0 ** (attempts - 1), MAX_BACKOFF)
+    jittered: timedelta = max_wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    retry_after = error.retry_after if isinstance(error, Transient) else None
+    return max(jittered, min(retry_after, MAX_RETRY_AFTER)) if retry_after else jittered
 
 
-def explain(error: Exception) -> str:
+def stored_error(error: Exception) -> str:
     """What the row remembers of an error: it may quote the row's own data, so it stays in the database."""
-    said = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
-    return said.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # what any database can keep
+    text_ = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
+    return text_.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # what any database can keep

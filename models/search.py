@@ -39,25 +39,25 @@ class RowSearch:
 
     def deliveries(self) -> Select[tuple[Delivery]]:
         """Those deliveries, newest first."""
-        query = self._narrow(select(Delivery), Delivery, Delivery.event, Delivery.received_at)
+        query = self._filter(select(Delivery), Delivery, Delivery.event, Delivery.received_at)
         return query.order_by(Delivery.received_at.desc(), Delivery.id.desc())
 
     def notifications(self) -> Select[tuple[Notification]]:
         """Those notifications, newest first."""
-        query = self._narrow(select(Notification), Notification, Notification.kind, Notification.created_at)
+        query = self._filter(select(Notification), Notification, Notification.kind, Notification.created_at)
         return query.order_by(Notification.id.desc())
 
-    def _narrow(self, query: Select[Any], rows: Any, event: Any, came: Any) -> Select[Any]:
+    def _filter(self, query: Select[Any], model: Any, event: Any, received_at: Any) -> Select[Any]:
         conditions: dict[str, Callable[[], ColumnElement[bool]]] = {
-            "status": lambda: rows.has_status(self.status),
+            "status": lambda: model.has_status(self.status),
             "event": lambda: event == self.event,
-            "booking_id": lambda: rows.booking_id == self.booking_id,
-            "platform_user": lambda: rows.booking_id.in_(_bookings_of(self.platform_user)),
-            "since": lambda: came >= self.since,
-            "until": lambda: came < self.until,
-            "error": lambda: func.lower(rows.last_error).contains(str(self.error).lower(), autoescape=True),
+            "booking_id": lambda: model.booking_id == self.booking_id,
+            "platform_user": lambda: model.booking_id.in_(_bookings_of(self.platform_user)),
+            "since": lambda: received_at >= self.since,
+            "until": lambda: received_at < self.until,
+            "error": lambda: func.lower(model.last_error).contains(str(self.error).lower(), autoescape=True),
         }
-        return query.where(*(made() for name, made in conditions.items() if getattr(self, name) is not None))
+        return query.where(*(condition() for name, condition in conditions.items() if getattr(self, name) is not None))
 
 
 def _bookings_of(external_id: str | None) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""The collect_stats: how everything is just now, in numbers. The console, the metrics and the alerts read it."""
+"""Statistics of both stores: row counts, job counts, rates and open incidents, for the console, metrics and alerts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,25 +12,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
-from models.error_groups import Causes
+from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.notification import Notification
-from models.reconciliation import Reconciled
+from models.reconciliation import ReconcileStatus
 from runtime.database import Database
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import deferred_deliveries, heartbeat
 from runtime.redis.deferred_deliveries import RedisOnly
-from runtime.redis.other_queues import left_behind
+from runtime.redis.other_queues import orphaned_queues
 
-RATE_OVER = timedelta(minutes=5)
+RATE_WINDOW = timedelta(minutes=5)
 """Rates are means over so long."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
 """Clocks of several machines may differ by this before a person has to look."""
-FUTURE_MATTERS_FOR = timedelta(days=1)
+FUTURE_WINDOW = timedelta(days=1)
 
-BEGINNINGS = {Delivery: Delivery.received_at, Notification: Notification.created_at}
-ROWS: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
+RECEIVED_AT = {Delivery: Delivery.received_at, Notification: Notification.created_at}
+MODELS_BY_QUEUE: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Stats:
         next_runs: task of the schedule -> when it runs next; one that did not run lately is not there.
         accepted_per_minute: how many deliveries came of late.
         incidents: kind of each open incident -> when it began; of a schedule that does not run, as it left them.
-        faults: why a store did not answer.
-        reconciled: how reconciling goes; None if nobody does it.
-        write_fault: why a database that answers cannot be written; None if it can, or if it does not answer.
+        errors: why a store did not answer.
+        reconcile_status: how reconciling goes; None if nobody does it.
+        write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
         left_behind: webhooks in queues of other names that no worker works at; see `other_queues`.
         deaths: by box, how many workers died within `heartbeat.DEATHS_COUNT_FOR`.
@@ -97,25 +97,25 @@ class Stats:
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     accepted_per_minute: float = 0.0
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
-    faults: tuple[Exception, ...] = ()
-    reconciled: Reconciled | None = None
-    write_fault: SQLAlchemyError | None = None
+    errors: tuple[Exception, ...] = ()
+    reconcile_status: ReconcileStatus | None = None
+    write_error: SQLAlchemyError | None = None
     redis_only: RedisOnly | None = None
-    left_behind: Mapping[str, int] = field(default_factory=dict)
+    orphaned_queues: Mapping[str, int] = field(default_factory=dict)
     deaths: Mapping[QueueName, int] = field(default_factory=dict)
-    failing: Causes = field(default_factory=Causes)
+    failing: ErrorGroups = field(default_factory=ErrorGroups)
     from_future: int = 0
     clock_lead: timedelta = timedelta(0)
 
     @property
-    def lacks_tables(self) -> bool:
+    def is_schema_outdated(self) -> bool:
         """Whether the database answers, but not as this version needs it."""
-        return any(lacks_tables(fault) for fault in self.faults)
+        return any(is_schema_outdated(error) for error in self.errors)
 
     @property
     def is_database_down(self) -> bool:
         """Whether the database does not answer at all."""
-        return self.rows is None and not self.lacks_tables
+        return self.rows is None and not self.is_schema_outdated
 
     @property
     def is_clock_wrong(self) -> bool:
@@ -123,56 +123,58 @@ class Stats:
         return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
-def collect_stats(database: Database, bell: JobQueue, now: datetime) -> Stats:
+def collect_stats(database: Database, job_queue: JobQueue, now: datetime) -> Stats:
     """Asks both stores, and tries to write. One that is away leaves its part out; never raises for that."""
-    seen: dict[str, Any] = {"rows": None, "jobs": None}
-    faults: list[Exception] = []
+    fields: dict[str, Any] = {"rows": None, "jobs": None}
+    errors: list[Exception] = []
     try:
-        seen |= _of_database(database, now)
+        fields |= _database_stats(database, now)
     except SQLAlchemyError as error:
-        faults.append(error)
+        errors.append(error)
     else:
-        seen["write_fault"] = _write_fault(database)
+        fields["write_error"] = _find_write_error(database)
     try:
-        seen |= _of_redis(bell)
+        fields |= _redis_stats(job_queue)
     except RedisError as error:
-        faults.append(error)
-    return Stats(at=now, faults=tuple(faults), **seen)
+        errors.append(error)
+    return Stats(at=now, errors=tuple(errors), **fields)
 
 
-def lacks_tables(error: Exception) -> bool:
+def is_schema_outdated(error: Exception) -> bool:
     """Whether an error says that the database is there, but not as this version needs it."""
     cause = getattr(error, "orig", None)
-    words = str(cause).startswith(("no such table", "no such column"))
-    return isinstance(cause, UndefinedTable | UndefinedColumn) or (isinstance(error, SQLAlchemyError) and words)
-
-
-def _of_database(database: Database, now: datetime) -> dict[str, Any]:
-    with database.reading() as session:
-        time = _clock(session)
-        return dict(
-            rows={box: _rows(session, kind, now) for box, kind in ROWS.items()},
-            accepted_per_minute=_per_minute(session, Delivery.received_at, now),
-            incidents=Incident.open_ones(session),
-            reconciled=Reconciled.of(session),
-            failing=Causes.of_failing_again(session, Delivery),
-            from_future=_from_future(session, time),
-            clock_lead=datetime.now(UTC) - time,
-        )
-
-
-def _of_redis(bell: JobQueue) -> dict[str, Any]:
-    deaths = heartbeat.deaths(bell.redis)
-    return dict(
-        jobs={box: _jobs(bell, box) for box in QUEUES},
-        next_runs=heartbeat.next_runs(bell.redis),
-        redis_only=deferred_deliveries.read(bell.redis),
-        left_behind=left_behind(bell.redis, bell.queue("inbox").name),
-        deaths={box: deaths.get(bell.queue(box).name, 0) for box in QUEUES},
+    is_sqlite_error = str(cause).startswith(("no such table", "no such column"))
+    return isinstance(cause, UndefinedTable | UndefinedColumn) or (
+        isinstance(error, SQLAlchemyError) and is_sqlite_error
     )
 
 
-def _write_fault(database: Database) -> SQLAlchemyError | None:
+def _database_stats(database: Database, now: datetime) -> dict[str, Any]:
+    with database.read_only() as session:
+        database_now = _database_clock(session)
+        return dict(
+            rows={name: _row_stats(session, model, now) for name, model in MODELS_BY_QUEUE.items()},
+            accepted_per_minute=_per_minute(session, Delivery.received_at, now),
+            incidents=Incident.open_kinds(session),
+            reconcile_status=ReconcileStatus.load(session),
+            failing=ErrorGroups.of_repeated_failures(session, Delivery),
+            from_future=_from_future(session, database_now),
+            clock_lead=datetime.now(UTC) - database_now,
+        )
+
+
+def _redis_stats(job_queue: JobQueue) -> dict[str, Any]:
+    deaths = heartbeat.deaths(job_queue.redis)
+    return dict(
+        jobs={name: _job_stats(job_queue, name) for name in QUEUES},
+        next_runs=heartbeat.next_runs(job_queue.redis),
+        redis_only=deferred_deliveries.read(job_queue.redis),
+        orphaned_queues=orphaned_queues(job_queue.redis, job_queue.queue("inbox").name),
+        deaths={name: deaths.get(job_queue.queue(name).name, 0) for name in QUEUES},
+    )
+
+
+def _find_write_error(database: Database) -> SQLAlchemyError | None:
     try:
         database.probe_write()
     except SQLAlchemyError as error:
@@ -180,45 +182,49 @@ def _write_fault(database: Database) -> SQLAlchemyError | None:
     return None
 
 
-def _clock(session: Session) -> datetime:
+def _database_clock(session: Session) -> datetime:
     """What time it is for the database. SQLite's clock is this machine's."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
     return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
 
 
-def _from_future(session: Session, time: datetime) -> int:
+def _from_future(session: Session, database_now: datetime) -> int:
     """What ended long ago is nobody's concern any more, whenever it says that it came."""
-    matters = or_(Delivery.ended_at.is_(None), Delivery.ended_at > time - FUTURE_MATTERS_FOR)
-    future = select(func.count()).select_from(Delivery).where(Delivery.received_at > time + CLOCK_TOLERANCE, matters)
-    return session.scalar(future) or 0
+    is_recent = or_(Delivery.ended_at.is_(None), Delivery.ended_at > database_now - FUTURE_WINDOW)
+    query = (
+        select(func.count())
+        .select_from(Delivery)
+        .where(Delivery.received_at > database_now + CLOCK_TOLERANCE, is_recent)
+    )
+    return session.scalar(query) or 0
 
 
-def _rows(session: Session, kind: type[Delivery] | type[Notification], now: datetime) -> RowStats:
-    number = select(func.count()).select_from(kind)
-    sorts = (kind.has_status("pending"), kind.has_status("dead"), kind.ended_at.is_not(None))
-    waits, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in sorts))).one()
-    waiting = select(BEGINNINGS[kind].label("came")).where(kind.has_status("pending")).offset(0).subquery()
+def _row_stats(session: Session, model: type[Delivery] | type[Notification], now: datetime) -> RowStats:
+    number = select(func.count()).select_from(model)
+    conditions = (model.has_status("pending"), model.has_status("dead"), model.ended_at.is_not(None))
+    pending, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in conditions))).one()
+    waiting = select(RECEIVED_AT[model].label("came")).where(model.has_status("pending")).offset(0).subquery()
     oldest = session.scalar(select(func.min(waiting.c.came)))  # PostgreSQL would walk the index on time to its end
     return RowStats(
-        waiting=waits,
+        waiting=pending,
         done=ended - dead,
         dead=dead,
         oldest_waiting=oldest,
-        per_minute=_per_minute(session, kind.ended_at, now),
+        per_minute=_per_minute(session, model.ended_at, now),
     )
 
 
-def _per_minute(session: Session, moment: Any, now: datetime) -> float:
-    late = session.scalar(select(func.count()).where(moment > now - RATE_OVER, moment <= now))
-    return (late or 0) / (RATE_OVER / timedelta(minutes=1))
+def _per_minute(session: Session, column: Any, now: datetime) -> float:
+    count = session.scalar(select(func.count()).where(column > now - RATE_WINDOW, column <= now))
+    return (count or 0) / (RATE_WINDOW / timedelta(minutes=1))
 
 
-def _jobs(bell: JobQueue, box: QueueName) -> JobStats:
-    queue = bell.queue(box)
+def _job_stats(job_queue: JobQueue, name: QueueName) -> JobStats:
+    queue = job_queue.queue(name)
     return JobStats(
         queued=queue.count,
         scheduled=queue.scheduled_job_registry.count,
         failed=queue.failed_job_registry.count,
-        workers=len(heartbeat.living_workers(queue)),
+        workers=len(heartbeat.live_workers(queue)),
     )

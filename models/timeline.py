@@ -1,4 +1,4 @@
-"""History: what happened, read from the rows that remember it. The timeline of a booking and the tail are both this."""
+"""Timeline: what happened, read from the rows that remember it. The timeline of a booking and the tail are both this."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,60 +18,62 @@ from models.notification import Notification
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where one sort of happening is read.
+class TimelineSource:
+    """Where one kind of entry is read.
 
     Attributes:
         query: yields the columns of a `TimelineEntry`.
         order: its time, and what decides between equal times.
-        about: what makes it one booking's.
+        matches_booking: what makes it one booking's.
     """
 
     query: Select[*tuple[Any, ...]]
     order: tuple[Any, Any]
-    about: Callable[[str], ColumnElement[bool]]
+    matches_booking: Callable[[str], ColumnElement[bool]]
 
 
-def of_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
+def for_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
     """All that happened to one booking and to whatever was about it, in order."""
-    return _in_order(_read(session, source.query.where(source.about(booking_id)), source) for source in SOURCES)
+    return _merge_by_time(
+        _read(session, source.query.where(source.matches_booking(booking_id)), source) for source in SOURCES
+    )
 
 
-def since(session: Session, moment: datetime) -> list[TimelineEntry]:
+def since(session: Session, time: datetime) -> list[TimelineEntry]:
     """All that happened at a moment or later, in order."""
-    return _in_order(_read(session, source.query.where(source.order[0] >= moment), source) for source in SOURCES)
+    return _merge_by_time(_read(session, source.query.where(source.order[0] >= time), source) for source in SOURCES)
 
 
 def latest(session: Session, count: int) -> list[TimelineEntry]:
     """What happened last, in order."""
     newest = (source.query.order_by(*(key.desc() for key in source.order)).limit(count) for source in SOURCES)
     rows = ([TimelineEntry(**row) for row in session.execute(query).mappings()][::-1] for query in newest)
-    return _in_order(rows)[-count:]
+    return _merge_by_time(rows)[-count:]
 
 
-def _read(session: Session, query: Select[*tuple[Any, ...]], source: Source) -> list[TimelineEntry]:
+def _read(session: Session, query: Select[*tuple[Any, ...]], source: TimelineSource) -> list[TimelineEntry]:
     return [TimelineEntry(**row) for row in session.execute(query.order_by(*source.order)).mappings()]
 
 
-def _in_order(parts: Iterable[Sequence[TimelineEntry]]) -> list[TimelineEntry]:
+def _merge_by_time(parts: Iterable[Sequence[TimelineEntry]]) -> list[TimelineEntry]:
     """By time. What one transaction did has one time: there the order of the sources counts."""
-    return sorted((happening for part in parts for happening in part), key=lambda happening: happening.at)
+    return sorted((entry for part in parts for entry in part), key=lambda entry: entry.at)
 
 
 def _deliveries_of(booking_id: str) -> CompoundSelect[str]:
     """Those that are about it, and those that changed it all the same, such as a `new_employee`."""
-    caused = select(BookingChange.delivery_id).where(
+    caused_by_change = select(BookingChange.delivery_id).where(
         BookingChange.booking_id == booking_id, BookingChange.delivery_id.is_not(None)
     )
-    return select(Delivery.id).where(Delivery.booking_id == booking_id).union(caused)
+    return select(Delivery.id).where(Delivery.booking_id == booking_id).union(caused_by_change)
 
 
-def _kind_of_failure(subject: str) -> Any:
+def _failure_kind(subject: str) -> Any:
     return case((FailedAttempt.outcome == "dead", f"{subject}.dead"), else_=f"{subject}.retrying").label("kind")
 
 
-DELIVERY = (Delivery.id.label("delivery_id"), Delivery.booking_id, Delivery.event)
-NOTIFICATION = (
+DELIVERY_COLUMNS = (Delivery.id.label("delivery_id"), Delivery.booking_id, Delivery.event)
+NOTIFICATION_COLUMNS = (
     Notification.id.label("notification_id"),
     Notification.booking_id,
     Notification.delivery_id,
@@ -79,14 +81,14 @@ NOTIFICATION = (
     Notification.channel,
     Notification.recipient,
 )
-FAILURE = (FailedAttempt.at, FailedAttempt.number.label("attempts"), FailedAttempt.error)
+FAILURE_COLUMNS = (FailedAttempt.at, FailedAttempt.number.label("attempts"), FailedAttempt.error)
 
-RECEIVED = Source(
-    select(Delivery.received_at.label("at"), literal("delivery.received").label("kind"), *DELIVERY),
+DELIVERY_RECEIVED = TimelineSource(
+    select(Delivery.received_at.label("at"), literal("delivery.received").label("kind"), *DELIVERY_COLUMNS),
     (Delivery.received_at, Delivery.id),
     lambda booking_id: Delivery.id.in_(_deliveries_of(booking_id)),
 )
-INTERVENED = Source(
+INTERVENTION = TimelineSource(
     select(
         Intervention.at,
         case(
@@ -104,12 +106,14 @@ INTERVENED = Source(
         Intervention.booking_id == booking_id, Intervention.delivery_id.in_(_deliveries_of(booking_id))
     ),
 )
-DELIVERY_FAILED = Source(
-    select(_kind_of_failure("delivery"), *FAILURE, *DELIVERY).join(Delivery, Delivery.id == FailedAttempt.delivery_id),
+DELIVERY_FAILED = TimelineSource(
+    select(_failure_kind("delivery"), *FAILURE_COLUMNS, *DELIVERY_COLUMNS).join(
+        Delivery, Delivery.id == FailedAttempt.delivery_id
+    ),
     (FailedAttempt.at, FailedAttempt.id),
     lambda booking_id: FailedAttempt.delivery_id.in_(_deliveries_of(booking_id)),
 )
-CHANGED = Source(
+BOOKING_CHANGED = TimelineSource(
     select(
         BookingChange.at,
         (literal("booking.") + BookingChange.kind).label("kind"),
@@ -121,34 +125,34 @@ CHANGED = Source(
     (BookingChange.at, BookingChange.id),
     lambda booking_id: BookingChange.booking_id == booking_id,
 )
-OWED = Source(
-    select(Notification.created_at.label("at"), literal("notification.owed").label("kind"), *NOTIFICATION),
+NOTIFICATION_CREATED = TimelineSource(
+    select(Notification.created_at.label("at"), literal("notification.owed").label("kind"), *NOTIFICATION_COLUMNS),
     (Notification.created_at, Notification.id),
     lambda booking_id: Notification.booking_id == booking_id,
 )
-DELIVERY_DONE = Source(
+DELIVERY_DONE = TimelineSource(
     select(
         Delivery.ended_at.label("at"),
         literal("delivery.done").label("kind"),
-        *DELIVERY,
+        *DELIVERY_COLUMNS,
         Delivery.attempts,
         Delivery.note,
     ).where(Delivery.status == "done"),
     (Delivery.ended_at, Delivery.id),
     lambda booking_id: Delivery.id.in_(_deliveries_of(booking_id)),
 )
-NOTIFICATION_FAILED = Source(
-    select(_kind_of_failure("notification"), *FAILURE, *NOTIFICATION).join(
+NOTIFICATION_FAILED = TimelineSource(
+    select(_failure_kind("notification"), *FAILURE_COLUMNS, *NOTIFICATION_COLUMNS).join(
         Notification, Notification.id == FailedAttempt.notification_id
     ),
     (FailedAttempt.at, FailedAttempt.id),
     lambda booking_id: Notification.booking_id == booking_id,
 )
-NOTIFICATION_DONE = Source(
+NOTIFICATION_DONE = TimelineSource(
     select(
         Notification.ended_at.label("at"),
         literal("notification.done").label("kind"),
-        *NOTIFICATION,
+        *NOTIFICATION_COLUMNS,
         Notification.attempts,
     ).where(Notification.status == "done"),
     (Notification.ended_at, Notification.id),
@@ -156,11 +160,11 @@ NOTIFICATION_DONE = Source(
 )
 
 SOURCES = (
-    RECEIVED,
-    INTERVENED,
+    DELIVERY_RECEIVED,
+    INTERVENTION,
     DELIVERY_FAILED,
-    CHANGED,
-    OWED,
+    BOOKING_CHANGED,
+    NOTIFICATION_CREATED,
     DELIVERY_DONE,
     NOTIFICATION_FAILED,
     NOTIFICATION_DONE,

@@ -3,10 +3,10 @@
 from datetime import timedelta
 from time import sleep
 
-SETTLING = timedelta(seconds=5)
+READ_AFTER_WRITE_DELAY = timedelta(seconds=5)
 """An answer may be lost before the write is done: who looks at once does not see it."""
 
 
 def wait_for_consistency() -> None:
     """Waits so long."""
-    sleep(SETTLING.total_seconds())
+    sleep(READ_AFTER_WRITE_DELAY.total_seconds())

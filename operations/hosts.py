@@ -9,7 +9,7 @@ from sqlalchemy import select
 from models.platform_user import PlatformUser
 from runtime.database import Database
 
-HOST = click.argument("external_id", metavar="EXTERNAL_ID")
+HOST_ARGUMENT = click.argument("external_id", metavar="EXTERNAL_ID")
 
 
 def find(database: Database, external_id: str) -> PlatformUser:
@@ -18,16 +18,16 @@ def find(database: Database, external_id: str) -> PlatformUser:
     Raises:
         ClickException: there is none.
     """
-    with database.reading() as session:
-        row = PlatformUser.known_as(session, external_id)
+    with database.read_only() as session:
+        row = PlatformUser.by_external_id(session, external_id)
     if row is None:
         raise click.ClickException(f"there is no platform user '{external_id}': `users list` shows all")
     return row
 
 
-def everybody(database: Database) -> Sequence[PlatformUser]:
+def all_hosts(database: Database) -> Sequence[PlatformUser]:
     """All of them, in the order in which they came."""
-    with database.reading() as session:
+    with database.read_only() as session:
         return session.scalars(select(PlatformUser).order_by(PlatformUser.id)).all()
 
 
@@ -54,13 +54,13 @@ def zone(row: PlatformUser) -> ZoneInfo:
         raise click.ClickException(f"the timezone of '{row.external_id}' is none, such as Europe/Berlin") from None
 
 
-def meeting_type_id(row: PlatformUser, named: str | None) -> str:
+def meeting_type_id(row: PlatformUser, requested: str | None) -> str:
     """What is meant: the meeting type that was named, else the host's first.
 
     Raises:
         ClickException: none was named, and none is known.
     """
-    found = named or row.meetergo_meeting_type_id
+    found = requested or row.meetergo_meeting_type_id
     if not found:
         raise click.ClickException("no meeting type of this host is known: name one with --meeting-type")
     return found

@@ -12,14 +12,14 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
 
-FEWEST = 4
+MIN_PREFIX_LENGTH = 4
 """A shorter beginning says too little."""
-MESSAGE = "msg_"
-LARGEST = 2**31
-MANY = 30
+MESSAGE_PREFIX = "msg_"
+MAX_ROW_ID = 2**31
+MAX_MATCHES = 30
 
 
-class NotThere(click.ClickException):
+class IdNotFound(click.ClickException):
     """No id is what was typed, or begins with it."""
 
 
@@ -29,7 +29,7 @@ def find_delivery(session: Session, typed: str) -> Delivery:
     Raises:
         ClickException: there is none, or more than one.
     """
-    return session.get_one(Delivery, _whole(session, Delivery.id, typed.lower(), "delivery", "deliveries"))
+    return session.get_one(Delivery, _resolve_id(session, Delivery.id, typed.lower(), "delivery", "deliveries"))
 
 
 def find_booking(session: Session, typed: str) -> Booking:
@@ -38,19 +38,19 @@ def find_booking(session: Session, typed: str) -> Booking:
     Raises:
         ClickException: there is none, or more than one.
     """
-    return session.get_one(Booking, _whole(session, Booking.id, typed, "booking", "bookings"))
+    return session.get_one(Booking, _resolve_id(session, Booking.id, typed, "booking", "bookings"))
 
 
-def known_booking_id(session: Session, typed: str) -> str:
+def find_booking_id(session: Session, typed: str) -> str:
     """The id of a booking, also of one that is not there yet, since no delivery about it could be handled.
 
     Raises:
         ClickException: nothing is known of it, or more than one is meant.
     """
     try:
-        return _whole(session, Booking.id, typed, "booking", "bookings")
-    except NotThere:
-        return _whole(session, Delivery.booking_id, typed, "booking", "bookings")
+        return _resolve_id(session, Booking.id, typed, "booking", "bookings")
+    except IdNotFound:
+        return _resolve_id(session, Delivery.booking_id, typed, "booking", "bookings")
 
 
 def find_notification(session: Session, typed: str) -> Notification:
@@ -59,13 +59,17 @@ def find_notification(session: Session, typed: str) -> Notification:
     Raises:
         ClickException: there is none, or more than one.
     """
-    if typed.startswith(MESSAGE):
-        key = _whole(session, Notification.key, typed.removeprefix(MESSAGE).lower(), "notification", "notifications")
+    if typed.startswith(MESSAGE_PREFIX):
+        key = _resolve_id(
+            session, Notification.key, typed.removeprefix(MESSAGE_PREFIX).lower(), "notification", "notifications"
+        )
         row_id = select(Notification.id).where(Notification.key == key)  # in SQLite the index holds it
         return session.get_one(Notification, session.scalars(row_id).one())
-    row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < LARGEST else None
+    row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < MAX_ROW_ID else None
     if row is None:
-        raise click.ClickException(f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE}...")
+        raise click.ClickException(
+            f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE_PREFIX}..."
+        )
     return row
 
 
@@ -78,29 +82,31 @@ def delivery_ids(session: Session, typed: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(find_delivery(session, each).id for each in typed))
 
 
-def booking_id(session: Session, typed: str | None) -> str | None:
+def resolve_booking_id(session: Session, typed: str | None) -> str | None:
     """The whole id of a booking, for a filter; as it was typed where there is no such booking (yet)."""
-    if typed is None or len(typed) < FEWEST or session.get(Booking, typed) is not None:
+    if typed is None or len(typed) < MIN_PREFIX_LENGTH or session.get(Booking, typed) is not None:
         return typed
-    found = _beginning_with(session, Booking.id, typed)
+    found = _ids_starting_with(session, Booking.id, typed)
     return found[0] if len(found) == 1 else typed
 
 
-def _whole(session: Session, column: Any, typed: str, singular: str, plural: str) -> str:
+def _resolve_id(session: Session, column: Any, typed: str, singular: str, plural: str) -> str:
     if session.scalar(select(column).where(column == typed).limit(1)):
         return typed
-    if len(typed) < FEWEST:
-        raise click.ClickException(f"write at least {FEWEST} characters of the {singular}'s id")
-    found = _beginning_with(session, column, typed)
+    if len(typed) < MIN_PREFIX_LENGTH:
+        raise click.ClickException(f"write at least {MIN_PREFIX_LENGTH} characters of the {singular}'s id")
+    found = _ids_starting_with(session, column, typed)
     if not found:
-        raise NotThere(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
+        raise IdNotFound(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
     if len(found) > 1:
-        several = count(len(found), singular, plural) if len(found) < MANY else f"many {plural}"
-        longer = ", ".join(printable(each[: len(typed) + 4]) for each in found[:3])
-        raise click.ClickException(f"{several} begin with {printable(typed)}: write more of the id ({longer} ...)")
+        matches = count(len(found), singular, plural) if len(found) < MAX_MATCHES else f"many {plural}"
+        examples = ", ".join(printable(each[: len(typed) + 4]) for each in found[:3])
+        raise click.ClickException(f"{matches} begin with {printable(typed)}: write more of the id ({examples} ...)")
     return found[0]
 
 
-def _beginning_with(session: Session, column: Any, typed: str) -> Sequence[str]:
-    query = select(column).where(column.startswith(typed, autoescape=True)).distinct().order_by(column).limit(MANY)
+def _ids_starting_with(session: Session, column: Any, typed: str) -> Sequence[str]:
+    query = (
+        select(column).where(column.startswith(typed, autoescape=True)).distinct().order_by(column).limit(MAX_MATCHES)
+    )
     return [found for found in session.scalars(query) if found.startswith(typed)]

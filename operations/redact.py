@@ -5,12 +5,12 @@ from typing import Any
 
 MASK = "***"
 
-NAME = re.compile(
+SECRET_NAME = re.compile(
     r"secret|token|passw(?:or)?d|passphrase|pwd|api[-_]?key|private[-_]?key|credential|authorization", re.IGNORECASE
 )
 """Part of a name whose value is none of ours to show. `pwd` is how the links of video calls carry theirs."""
 
-VALUES = (
+VALUE_PATTERNS = (
     r'"(?:[^"\\]|\\.)*"?',
     r'\\"(?:[^"\\]|\\[^"])*(?:\\")?',
     r"'[^']*'?",
@@ -18,26 +18,26 @@ VALUES = (
     r"[\[{].*",
     r"(?:(?:bearer|basic)\s+)?[^\s\"'&,;#}\]]+",
 )
-IN_TEXT = re.compile(
-    rf"""(?P<name>(?:{NAME.pattern})[\w-]{{0,40}}(?:\\?["']|%22)?\s{{0,8}}(?:[:=]|%3A|%3D)\s{{0,8}})(?:{"|".join(VALUES)})""",
+SECRET_IN_TEXT = re.compile(
+    rf"""(?P<name>(?:{SECRET_NAME.pattern})[\w-]{{0,40}}(?:\\?["']|%22)?\s{{0,8}}(?:[:=]|%3A|%3D)\s{{0,8}})(?:{"|".join(VALUE_PATTERNS)})""",
     re.IGNORECASE | re.DOTALL,
 )
 """A name and its value, quoted in one way or another. Bounded, since anybody may have written the text."""
 
 
-def masked(content: Any) -> Any:
+def redact(content: Any) -> Any:
     """A JSON value with every secret in it replaced, at any depth."""
     if isinstance(content, dict):
-        return {name: MASK if _is_secret(name, item) else masked(item) for name, item in content.items()}
+        return {name: MASK if _is_secret(name, item) else redact(item) for name, item in content.items()}
     if isinstance(content, list):
-        return [masked(item) for item in content]
-    return masked_text(content) if isinstance(content, str) else content
+        return [redact(item) for item in content]
+    return redact_text(content) if isinstance(content, str) else content
 
 
-def masked_text(text: str) -> str:
+def redact_text(text: str) -> str:
     """Text in which `token=...`, `"secret": "..."` and the like are replaced, as in a URL or in broken JSON."""
-    return IN_TEXT.sub(lambda found: found["name"] + MASK, text)
+    return SECRET_IN_TEXT.sub(lambda found: found["name"] + MASK, text)
 
 
 def _is_secret(name: str, content: Any) -> bool:
-    return content not in (None, "") and bool(NAME.search(name))
+    return content not in (None, "") and bool(SECRET_NAME.search(name))

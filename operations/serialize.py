@@ -9,12 +9,12 @@ from models.happening import TimelineEntry
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from operations.redact import masked, masked_text
+from operations.redact import redact, redact_text
 
 Json = dict[str, Any]
 
 
-def of_delivery(row: Delivery) -> Json:
+def delivery_to_json(row: Delivery) -> Json:
     """A delivery without its body."""
     return {
         "id": row.id,
@@ -25,11 +25,11 @@ def of_delivery(row: Delivery) -> Json:
         "source": row.source,
         "account": row.account,
         "note": row.note,
-        **_of_todo(row),
+        **_retry_fields(row),
     }
 
 
-def of_notification(row: Notification) -> Json:
+def notification_to_json(row: Notification) -> Json:
     """A notification without its payload."""
     return {
         "id": row.id,
@@ -42,55 +42,55 @@ def of_notification(row: Notification) -> Json:
         "channel": row.channel,
         "recipient": row.recipient,
         "created_at": row.created_at,
-        **_of_todo(row),
+        **_retry_fields(row),
     }
 
 
-def of_booking(row: Booking) -> Json:
+def booking_to_json(row: Booking) -> Json:
     """A booking, with the columns of the contract."""
     times = {"as_of": row.as_of, "created_at": row.created_at, "updated_at": row.updated_at}
     starts = {"starts_at": row.starts_at, "ends_at": row.ends_at}
-    return {"id": row.id, **masked(row.seen()), **starts, **times, "revision": row.revision}
+    return {"id": row.id, **redact(row.public_columns()), **starts, **times, "revision": row.revision}
 
 
-def of_host(row: PlatformUser | None) -> Json | None:
+def host_to_json(row: PlatformUser | None) -> Json | None:
     """Whose booking it is."""
-    return row.describe() if row else None
+    return row.to_dict() if row else None
 
 
-def of_change(row: BookingChange) -> Json:
+def change_to_json(row: BookingChange) -> Json:
     """A change of a booking."""
     return {
         "booking_id": row.booking_id,
         "revision": row.revision,
         "kind": row.kind,
-        "before": masked(row.before),
-        "after": masked(row.after),
-        "news": row.news,
+        "before": redact(row.before),
+        "after": redact(row.after),
+        "news": row.notification_kinds,
         "at": row.at,
     }
 
 
-def of_attempt(row: FailedAttempt) -> Json:
+def attempt_to_json(row: FailedAttempt) -> Json:
     """A try that failed."""
-    return {"number": row.number, "at": row.at, "outcome": row.outcome, "error": masked_text(row.error)}
+    return {"number": row.number, "at": row.at, "outcome": row.outcome, "error": redact_text(row.error)}
 
 
-def of_intervention(row: Intervention) -> Json:
+def intervention_to_json(row: Intervention) -> Json:
     """What a person did."""
     return {"kind": row.kind, "at": row.at, "by": row.by, "reason": row.reason}
 
 
-def of_happening(happening: TimelineEntry) -> Json:
+def entry_to_json(entry: TimelineEntry) -> Json:
     """What happened; all keys, whatever its kind."""
-    error = happening.error and masked_text(happening.error)
-    return {**vars(happening), "error": error, "before": masked(happening.before), "after": masked(happening.after)}
+    error = entry.error and redact_text(entry.error)
+    return {**vars(entry), "error": error, "before": redact(entry.before), "after": redact(entry.after)}
 
 
-def _of_todo(row: Delivery | Notification) -> Json:
+def _retry_fields(row: Delivery | Notification) -> Json:
     return {
         "attempts": row.attempts,
         "due_at": row.due_at if row.status == "pending" else None,
         "ended_at": row.ended_at,
-        "last_error": row.last_error and masked_text(row.last_error),
+        "last_error": row.last_error and redact_text(row.last_error),
     }

@@ -1,4 +1,4 @@
-"""A look at everything: the collect_stats, and what else `status` has to know."""
+"""A snapshot of the system for `status`: statistics, tables, the API key's expiry."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,33 +17,33 @@ class StatusSnapshot:
     """One look.
 
     Attributes:
-        seen: the numbers.
+        stats: the numbers.
         lacks_tables: whether the database answers, but not as this version needs it.
         longest_wait: how long a row may wait.
         key_days_left: until the API key ends, if that is known.
     """
 
-    seen: Stats
-    lacks_tables: bool
+    stats: Stats
+    is_schema_outdated: bool
     longest_wait: timedelta
     key_days_left: int | None
 
 
-def take_snapshot(settings: StatusSettings, database: Database, bell: JobQueue, now: datetime) -> StatusSnapshot:
+def take_snapshot(settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime) -> StatusSnapshot:
     """Asks both stores. Never raises because one is away."""
-    seen = collect_stats(database, bell, now)
+    stats = collect_stats(database, job_queue, now)
     expires = settings.meetergo_api_key_expires
     return StatusSnapshot(
-        seen,
-        _lacks_tables(database, seen),
+        stats,
+        _lacks_tables(database, stats),
         timedelta(seconds=settings.alert_waiting_seconds),
         (expires - now.date()).days if expires else None,
     )
 
 
-def _lacks_tables(database: Database, seen: Stats) -> bool:
-    if seen.rows is None:
-        return seen.lacks_tables
+def _lacks_tables(database: Database, stats: Stats) -> bool:
+    if stats.rows is None:
+        return stats.is_schema_outdated
     try:
         return not is_up_to_date(database.engine)
     except SQLAlchemyError:

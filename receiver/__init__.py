@@ -1,4 +1,4 @@
-"""The door: authenticate, store, ring, acknowledge."""
+"""The HTTP receiver: authenticate, persist, trigger a worker, acknowledge."""
 
 from runtime.python_check import check_python
 

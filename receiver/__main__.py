@@ -10,19 +10,19 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
-from receiver.process import LONGEST_STOP
+from receiver.process import STOP_TIMEOUT
 from receiver.settings import ReceiverSettings
 from runtime import logs
-from runtime.belongings import leave_behind
-from runtime.metrics_server import exposition
+from runtime.metrics_server import open_metrics_server
+from runtime.reexec import reexec_without
 
-CONNECTIONS = 4096
-"""Open to one server process, busy or not; one beyond it is not heard before another ends."""
-OTHER_FILES = 256
+MAX_CONNECTIONS = 4096
+"""Open to one server process, busy or not; one beyond it waits until another ends."""
+RESERVED_FILES = 256
 """Open files of a process beside its connections."""
-HEAD_DEADLINE = timedelta(seconds=10)
+HEADER_TIMEOUT = timedelta(seconds=10)
 """For a request's head, from the moment at which one may come: so also how long a connection may say nothing."""
-MOST_HEAD = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 """Bytes that are kept of a request's head, and read of its body at once."""
 
 log = structlog.get_logger()
@@ -30,12 +30,15 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
-    leave_behind("MEETERGO_API_KEY")  # Procfile runners give all of .env to each process
+    reexec_without("MEETERGO_API_KEY")  # Procfile runners give all of .env to each process
     settings = ReceiverSettings.load()
     settings.check_port()
     logs.configure()
-    settings.vault().warn_if_it_seals_nothing()
-    with exposition(settings, "web") as exposed, exposed.served() if exposed else nullcontext():
+    settings.cipher().warn_if_unencrypted()
+    with (
+        open_metrics_server(settings, "web") as metrics_server,
+        metrics_server.serving() if metrics_server else nullcontext(),
+    ):
         log.info("receiver.listening", host=settings.host, port=settings.port)
         _serve(settings)
 
@@ -50,12 +53,12 @@ def _serve(settings: ReceiverSettings) -> None:
         websockets=False,
         workers=settings.web_processes,
         backpressure=_connections(),
-        backlog=CONNECTIONS,
+        backlog=MAX_CONNECTIONS,
         http1_settings=HTTP1Settings(
-            header_read_timeout=int(HEAD_DEADLINE.total_seconds() * 1000), max_buffer_size=MOST_HEAD
+            header_read_timeout=int(HEADER_TIMEOUT.total_seconds() * 1000), max_buffer_size=MAX_HEADER_BYTES
         ),
         respawn_failed_workers=True,
-        workers_kill_timeout=int(LONGEST_STOP.total_seconds()),
+        workers_kill_timeout=int(STOP_TIMEOUT.total_seconds()),
         log_level=LogLevels.error,
         log_access=False,  # an access log would hold the secret address
     ).serve()
@@ -64,11 +67,11 @@ def _serve(settings: ReceiverSettings) -> None:
 def _connections() -> int:
     """As many as there may be files, after asking for as many as are needed: one too many would starve the stores."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + OTHER_FILES
+    wanted = MAX_CONNECTIONS + RESERVED_FILES
     if 0 <= soft < wanted:  # below 0 is unlimited
         soft = wanted if hard < 0 else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return CONNECTIONS if soft < 0 else max(1, min(CONNECTIONS, soft - OTHER_FILES))
+    return MAX_CONNECTIONS if soft < 0 else max(1, min(MAX_CONNECTIONS, soft - RESERVED_FILES))
 
 
 if __name__ == "__main__":

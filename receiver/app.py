@@ -1,4 +1,4 @@
-"""The app factory: Flask behind the gate and the reception."""
+"""The app factory: Flask behind the authentication and the webhook view."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,12 +7,12 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from receiver import health, routes
-from receiver.async_front import AsyncFront
+from receiver.async_app import AsyncApp
 from receiver.auth import WebhookAuth
-from receiver.breakage import log_unhandled_exception
+from receiver.error_log import log_unhandled_exception
 from receiver.health import Readiness
 from receiver.ingest import Ingest
-from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, rejection, response
+from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, rejection, to_flask_response
 from receiver.settings import ReceiverSettings
 from receiver.webhook import WebhookView
 from runtime.database import Database
@@ -20,12 +20,12 @@ from runtime.queue import JobQueue
 from runtime.signed_address import AddressSigner
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
-CONNECTIONS = 5
+POOL_SIZE = 5
 """To the database: one stores the group that goes now, the others are for `/readyz`."""
 
 
 class Receiver(Flask):
-    """A Flask app that keeps the secret address out of the log when something breaks."""
+    """A Flask app that keeps the secret address out of the log of an exception."""
 
     def log_exception(self, exc_info: Any) -> None:
         """Logs it our way; Flask's own line would hold the path."""
@@ -35,16 +35,16 @@ class Receiver(Flask):
 def create_app(settings: ReceiverSettings) -> Flask:
     """A receiver for one account."""
     app = Receiver(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # no redirects: the gate and the door must mean the same paths
-    database = Database(settings.database_url, CONNECTIONS, STATEMENT_TIMEOUT, pre_ping=False)
-    door = app.extensions["door"] = Ingest(database, JobQueue(settings.redis()), settings.vault())
-    app.extensions["readiness"] = Readiness(database.probe_write, door.bell.redis.ping)
+    app.url_map.merge_slashes = False  # no redirects: the authentication and Flask must mean the same paths
+    database = Database(settings.database_url, POOL_SIZE, STATEMENT_TIMEOUT, pre_ping=False)
+    ingest = app.extensions["ingest"] = Ingest(database, JobQueue(settings.redis()), settings.cipher())
+    app.extensions["readiness"] = Readiness(database.probe_write, ingest.job_queue.redis.ping)
     app.register_blueprint(routes.blueprint)
     app.register_blueprint(health.blueprint)
-    app.register_error_handler(HTTPException, _refuse)
-    reception = app.extensions["reception"] = WebhookView(app.wsgi_app, door)
-    app.wsgi_app = app.extensions["gate"] = WebhookAuth(  # type: ignore[method-assign] # Flask's way to add middleware
-        reception,
+    app.register_error_handler(HTTPException, _reject)
+    webhook_view = app.extensions["webhook_view"] = WebhookView(app.wsgi_app, ingest)
+    app.wsgi_app = app.extensions["auth"] = WebhookAuth(  # type: ignore[method-assign] # Flask's way to add middleware
+        webhook_view,
         AddressSigner(settings.webhook_keys),
         settings.webhook_account,
         settings.verifier(),
@@ -59,7 +59,7 @@ def create_app(settings: ReceiverSettings) -> Flask:
     return app
 
 
-def async_front(app: Flask, threads: int) -> AsyncFront:
+def create_async_app(app: Flask, threads: int) -> AsyncApp:
     """What serves this app: the same parts behind an event loop.
 
     Args:
@@ -67,22 +67,22 @@ def async_front(app: Flask, threads: int) -> AsyncFront:
         threads: that wait for the stores.
     """
     parts = app.extensions
-    counting = {"count": parts["count"]} if "count" in parts else {}
-    return AsyncFront(
+    options = {"count": parts["count"]} if "count" in parts else {}
+    return AsyncApp(
         app.wsgi_app,
-        parts["gate"],
-        parts["reception"],
+        parts["auth"],
+        parts["webhook_view"],
         parts["readiness"],
         threads,
-        close=parts["door"].close,
-        **counting,
+        close=parts["ingest"].close,
+        **options,
     )
 
 
-def _refuse(error: HTTPException) -> Response:
+def _reject(error: HTTPException) -> Response:
     allowed = getattr(error, "valid_methods", None)
     reason = INTERNAL_ERROR if isinstance(error, InternalServerError) else (error.name or "refused").lower()
     headers = dict(CLOSE_CONNECTION)
     if allowed:
         headers["Allow"] = ", ".join(sorted(allowed))
-    return response(rejection(error.code or 500, reason, headers))
+    return to_flask_response(rejection(error.code or 500, reason, headers))

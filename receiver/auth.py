@@ -1,4 +1,4 @@
-"""The gate: WSGI middleware that lets only authenticated bodies through to the door.
+"""Authentication: WSGI middleware that lets only authenticated bodies through.
 
 Cheap checks first, all of the head: the stated size, the address, that there is a signature where one is asked
 for, and that the body is written as we read it. Only then is the body read, once and raw. So who does not know the
@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from email.message import Message
 from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-from receiver.responses import CLOSE_CONNECTION, Answer, rejection, send
+from receiver.responses import CLOSE_CONNECTION, RawResponse, rejection, send
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
-AUTHENTICATED_REQUEST = "meetergo_inbox.admitted"
-ENCODING_REFUSAL = "send the body without content-encoding, and JSON in UTF-8"
+AUTHENTICATED_REQUEST = "meetergo_inbox.authenticated_request"
+ENCODING_REJECTION = "send the body without content-encoding, and JSON in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,24 @@ class AuthenticatedRequest:
     Attributes:
         account: whose inbox it is for.
         body: the bytes as they came.
-        mark: of the signed address that it came by; None if only a signature vouched for it.
+        fingerprint: of the signed address that it came by; None if only a signature vouched for it.
     """
 
     account: str
     body: bytes = field(repr=False)
-    mark: str | None = None
+    fingerprint: str | None = None
 
 
 class Rejected(Exception):
-    """The gate stays shut.
+    """The request is not authenticated, or cannot be read.
 
     Attributes:
-        answer: what to say.
+        response: what to answer.
     """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
-        self.answer: Answer = rejection(status, reason, CLOSE_CONNECTION)
+        self.response: RawResponse = rejection(status, reason, CLOSE_CONNECTION)
 
 
 class WebhookAuth:
@@ -53,7 +53,7 @@ class WebhookAuth:
 
     Args:
         app: what is behind.
-        addresses: reads the tokens of signed addresses.
+        signer: reads the tokens of signed addresses.
         account: whose inbox this is.
         verifier: verifies the signature header, if one is configured.
         max_body: largest body, in bytes.
@@ -63,14 +63,14 @@ class WebhookAuth:
     def __init__(
         self,
         app: WSGIApplication,
-        addresses: AddressSigner,
+        signer: AddressSigner,
         account: str,
         verifier: Verifier | None,
         max_body: int,
         address_optional: bool = False,
     ) -> None:
         self._app = app
-        self._addresses = addresses
+        self._signer = signer
         self._account = account
         self._verifier = verifier
         self._address_optional = address_optional
@@ -80,69 +80,69 @@ class WebhookAuth:
         """Lets a request through, or answers it."""
         if is_webhook_post(environ):
             try:
-                environ[AUTHENTICATED_REQUEST] = self.admit(environ, self.check_head(environ))
-            except Rejected as refused:
-                return send(refused.answer, start_response)
+                environ[AUTHENTICATED_REQUEST] = self.authenticate(environ, self.check_headers(environ))
+            except Rejected as rejected:
+                return send(rejected.response, start_response)
         return self._app(environ, start_response)
 
-    def admit(self, environ: WSGIEnvironment, mark: str | None) -> AuthenticatedRequest:
+    def authenticate(self, environ: WSGIEnvironment, fingerprint: str | None) -> AuthenticatedRequest:
         """Reads the body and checks it, and the signature over it.
 
         Args:
             environ: of a request whose head was checked.
-            mark: what `check_head` returned.
+            fingerprint: what `check_headers` returned.
 
         Raises:
             Rejected: the body is not whole, too large, too slow, or not vouched for.
         """
-        body = self._read(environ, stated_length(environ))
+        body = self._read(environ, content_length(environ))
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
             raise Rejected(401, "bad signature")
-        return AuthenticatedRequest(self._account, body, mark)
+        return AuthenticatedRequest(self._account, body, fingerprint)
 
-    def check_head(self, environ: WSGIEnvironment) -> str | None:
+    def check_headers(self, environ: WSGIEnvironment) -> str | None:
         """Checks all that can be checked before a byte of the body is read.
 
         Returns:
-            The mark of the address, if it came by one.
+            The fingerprint of the address, if it came by one.
 
         Raises:
             Rejected: with what to answer.
         """
-        stated = stated_length(environ)
-        if stated is not None and stated > self.max_body:
+        length = content_length(environ)
+        if length is not None and length > self.max_body:
             raise Rejected(413, "body too large")
-        mark = self._check_address(environ)
+        fingerprint = self._check_address(environ)
         if self._verifier and not self._verifier.could_verify(_headers(environ), datetime.now(UTC)):
             raise Rejected(401, "bad signature")
-        if not (_is_identity(environ) and _is_utf8(environ)):
-            raise Rejected(415, ENCODING_REFUSAL)
-        if stated is None and not environ.get("wsgi.input_terminated"):
+        if not (_is_uncompressed(environ) and _is_utf8(environ)):
+            raise Rejected(415, ENCODING_REJECTION)
+        if length is None and not environ.get("wsgi.input_terminated"):
             raise Rejected(411, "length required")
-        return mark
+        return fingerprint
 
     def _check_address(self, environ: WSGIEnvironment) -> str | None:
         path = _path(environ)
         rest = path.removeprefix(WEBHOOK_PATH)
         if not rest and self._verifier and self._address_optional:
             return None
-        if self._addresses.account(rest.removeprefix("/")) != self._account:
+        if self._signer.account(rest.removeprefix("/")) != self._account:
             raise Rejected(404, "not found")
         return fingerprint_of(path)
 
-    def _read(self, environ: WSGIEnvironment, stated: int | None) -> bytes:
-        limit = self.max_body if stated is None else stated
+    def _read(self, environ: WSGIEnvironment, length: int | None) -> bytes:
+        limit = self.max_body if length is None else length
         try:
-            body = _read_up_to(environ["wsgi.input"], limit + (stated is None))
+            body = _read_up_to(environ["wsgi.input"], limit + (length is None))
         except TimeoutError:
             raise Rejected(408, "body too slow") from None
         except OSError:
             raise Rejected(400, "body incomplete") from None
         if len(body) > self.max_body:
             raise Rejected(413, "body too large")
-        if not body or (stated is not None and len(body) < stated):
+        if not body or (length is not None and len(body) < length):
             raise Rejected(400, "body empty or incomplete")
-        if stated is None and not _is_whole(body):
+        if length is None and not _is_complete_json(body):
             raise Rejected(400, "body empty or incomplete")
         return body
 
@@ -158,7 +158,7 @@ def _path(environ: WSGIEnvironment) -> str:
     return path if isinstance(path, str) else ""
 
 
-def stated_length(environ: WSGIEnvironment) -> int | None:
+def content_length(environ: WSGIEnvironment) -> int | None:
     """How long the body is said to be, in bytes; None if that is not said.
 
     Raises:
@@ -172,9 +172,9 @@ def stated_length(environ: WSGIEnvironment) -> int | None:
     return int(text)
 
 
-def _is_identity(environ: WSGIEnvironment) -> bool:
-    codings = environ.get("HTTP_CONTENT_ENCODING", "").split(",")
-    return all(coding.strip().lower() in ("", "identity") for coding in codings)
+def _is_uncompressed(environ: WSGIEnvironment) -> bool:
+    encodings = environ.get("HTTP_CONTENT_ENCODING", "").split(",")
+    return all(encoding.strip().lower() in ("", "identity") for encoding in encodings)
 
 
 def _is_utf8(environ: WSGIEnvironment) -> bool:
@@ -199,7 +199,7 @@ def _read_up_to(stream: InputStream, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _is_whole(body: bytes) -> bool:
+def _is_complete_json(body: bytes) -> bool:
     """Whether chunks make a whole: a server may end a broken stream like a finished one. Half an object is no JSON."""
     try:
         json.loads(body)

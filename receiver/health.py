@@ -9,15 +9,15 @@ from threading import Lock
 
 from flask import Blueprint, Response, current_app, request
 
-from receiver.responses import json_response, response
+from receiver.responses import json_response, to_flask_response
 
 READYZ = "/readyz"
 STORES = "meetergo_inbox.stores"
 OK, FAILING = "ok", "failing"
-FRESH = timedelta(seconds=1)
-"""So long an json_response of a store is repeated to whoever asks."""
-PATIENCE = timedelta(milliseconds=700)
-"""For a store's json_response; health checks are to be answered within a second."""
+CACHE_TTL = timedelta(seconds=1)
+"""How long the result of a probe is served again."""
+PROBE_TIMEOUT = timedelta(milliseconds=700)
+"""For one probe; health checks are to be answered within a second."""
 
 blueprint = Blueprint("health", __name__)
 
@@ -35,26 +35,26 @@ class Readiness:
 
     def states(self) -> dict[str, str]:
         """Each store, `ok` or `failing`; a store that is silent is failing."""
-        asked = [probe.ask() for probe in self._probes.values()]
-        wait(asked, self._patience())
-        return self._states(asked)
+        futures = [probe.current() for probe in self._probes.values()]
+        wait(futures, self._time_left())
+        return self._states(futures)
 
-    async def settled(self) -> dict[str, str]:
+    async def states_async(self) -> dict[str, str]:
         """The same, without a thread that waits."""
-        asked = [probe.ask() for probe in self._probes.values()]
-        await asyncio.wait(map(asyncio.wrap_future, asked), timeout=self._patience())
-        return self._states(asked)
+        futures = [probe.current() for probe in self._probes.values()]
+        await asyncio.wait(map(asyncio.wrap_future, futures), timeout=self._time_left())
+        return self._states(futures)
 
-    def _patience(self) -> float:
-        return max(probe.patience() for probe in self._probes.values())
+    def _time_left(self) -> float:
+        return max(probe.time_left() for probe in self._probes.values())
 
-    def _states(self, asked: "Sequence[Future[str]]") -> dict[str, str]:
-        states = [each.result() if each.done() else FAILING for each in asked]
+    def _states(self, futures: "Sequence[Future[str]]") -> dict[str, str]:
+        states = [future.result() if future.done() else FAILING for future in futures]
         return dict(zip(self._probes, states, strict=True))
 
 
 class Probe:
-    """Asks one store, one asker at a time; whoever else comes waits for the same json_response.
+    """Asks one store, one asker at a time; whoever else comes waits for the same result.
 
     Args:
         check: raises if the store cannot keep a delivery.
@@ -64,35 +64,35 @@ class Probe:
         self._check = check
         self._thread = ThreadPoolExecutor(1, "probe")
         self._lock = Lock()
-        self._asked: Future[str] | None = None
-        self._asked_at = self._answered_at = 0.0
+        self._future: Future[str] | None = None
+        self._started_at = self._finished_at = 0.0
 
-    def ask(self) -> "Future[str]":
-        """The json_response that is awaited now, or was just given, or will be given to a new question."""
+    def current(self) -> "Future[str]":
+        """The probe that runs now, or has just ended, or a new one."""
         with self._lock:
             now = time.monotonic()
-            if self._asked is None or (self._asked.done() and now - self._answered_at > FRESH.total_seconds()):
-                self._asked, self._asked_at = self._thread.submit(self._answer), now
-            return self._asked
+            if self._future is None or (self._future.done() and now - self._finished_at > CACHE_TTL.total_seconds()):
+                self._future, self._started_at = self._thread.submit(self._run_check), now
+            return self._future
 
-    def patience(self) -> float:
-        """How long the last question may still take, in seconds."""
-        return max(0.0, self._asked_at + PATIENCE.total_seconds() - time.monotonic())
+    def time_left(self) -> float:
+        """How long the current probe may still take, in seconds."""
+        return max(0.0, self._started_at + PROBE_TIMEOUT.total_seconds() - time.monotonic())
 
-    def _answer(self) -> str:
+    def _run_check(self) -> str:
         try:
             self._check()
         except Exception:  # whatever it is, no delivery can be kept
             return FAILING
         finally:
-            self._answered_at = time.monotonic()
+            self._finished_at = time.monotonic()
         return OK
 
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """The process lives."""
-    return response(json_response(200, {"status": "ok"}))
+    return to_flask_response(json_response(200, {"status": "ok"}))
 
 
 @blueprint.get(READYZ)
@@ -100,5 +100,7 @@ def readyz() -> Response:
     """Each store, ok or failing. Either one is enough to keep a delivery."""
     readiness: Readiness = current_app.extensions["readiness"]
     stores = request.environ.get(STORES) or readiness.states()
-    can_keep = OK in stores.values()
-    return response(json_response(200 if can_keep else 503, {"status": "ready" if can_keep else "not ready", **stores}))
+    is_ready = OK in stores.values()
+    return to_flask_response(
+        json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **stores})
+    )

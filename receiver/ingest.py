@@ -1,4 +1,4 @@
-"""The door: store what the gate admitted, and ring. It judges the carrier, not the letter."""
+"""Ingest: persist an authenticated body, then trigger a worker. The body itself is not looked at."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,34 +7,34 @@ import structlog
 
 from models.delivery import Delivery, NewDelivery
 from receiver.auth import AuthenticatedRequest
+from receiver.debounced_trigger import DebouncedTrigger
 from receiver.group_commit import GroupCommit
-from receiver.ringer import DebouncedTrigger
-from receiver.threads import Threads
+from receiver.thread_pool import ThreadPool
 from runtime.cooldown import Cooldown
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 
-NOTED_EVERY = timedelta(minutes=1)
+SEEN_INTERVAL = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 log = structlog.get_logger()
 
 
 class Ingest:
-    """What the door needs: the database, the bell, and the vault that seals what is kept."""
+    """Persists deliveries, with the database, the job queue, and the cipher that encrypts bodies."""
 
-    def __init__(self, database: Database, bell: JobQueue, vault: BodyCipher) -> None:
+    def __init__(self, database: Database, job_queue: JobQueue, cipher: BodyCipher) -> None:
         self.database = database
-        self.bell = bell
-        self._vault = vault
-        self._group = GroupCommit(self._store)
-        self._ringer = DebouncedTrigger(bell, "inbox")
-        self._respite = Cooldown()
-        self._noted: dict[str, datetime] = {}
+        self.job_queue = job_queue
+        self._cipher = cipher
+        self._group_commit = GroupCommit(self._persist)
+        self._trigger = DebouncedTrigger(job_queue, "inbox")
+        self._cooldown = Cooldown()
+        self._last_recorded: dict[str, datetime] = {}
 
-    def accept(self, admitted: AuthenticatedRequest, now: datetime) -> str:
-        """Keeps a body, in the database or else in the queue.
+    def accept(self, request: AuthenticatedRequest, now: datetime) -> str:
+        """Persists a body, in the database or else in the queue.
 
         Returns:
             The delivery's id.
@@ -42,54 +42,54 @@ class Ingest:
         Raises:
             RedisError: nothing can keep it.
         """
-        letter = NewDelivery.of(admitted.body, admitted.account, now, self._vault)
-        self._finish(letter, self._group.keep(letter), admitted.mark, now)
-        return letter.id
+        new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
+        self._complete(new_delivery, self._group_commit.commit(new_delivery), request.fingerprint, now)
+        return new_delivery.id
 
-    async def accept_in(self, threads: Threads, admitted: AuthenticatedRequest, now: datetime) -> str:
+    async def accept_async(self, threads: ThreadPool, request: AuthenticatedRequest, now: datetime) -> str:
         """The same from an event loop: the stores are waited for in these threads."""
-        letter = NewDelivery.of(admitted.body, admitted.account, now, self._vault)
-        is_kept = await self._group.keep_in(threads, letter)
-        if not is_kept or self._is_to_be_noted(admitted.mark, now):
-            await threads.run(self._finish, letter, is_kept, admitted.mark, now)
-        return letter.id
+        new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
+        is_stored = await self._group_commit.commit_async(threads, new_delivery)
+        if not is_stored or self._is_seen_due(request.fingerprint, now):
+            await threads.run(self._complete, new_delivery, is_stored, request.fingerprint, now)
+        return new_delivery.id
 
     def close(self) -> None:
-        """Rings if that is still owed, and closes what it holds."""
-        self._ringer.settle()
+        """Sends a pending trigger, and closes the connections."""
+        self._trigger.flush()
         self.database.close()
-        self.bell.redis.close()
+        self.job_queue.redis.close()
 
-    def _finish(self, letter: NewDelivery, is_kept: bool, mark: str | None, now: datetime) -> None:
-        if not is_kept:
-            self.bell.carry(letter)
-            log.warning("delivery.carried", delivery_id=letter.id)
-        if mark and self._is_to_be_noted(mark, now):
-            self._noted[mark] = now
-            self.bell.note_arrival(mark, now)
+    def _complete(self, new_delivery: NewDelivery, is_stored: bool, fingerprint: str | None, now: datetime) -> None:
+        if not is_stored:
+            self.job_queue.enqueue_store(new_delivery)
+            log.warning("delivery.deferred", delivery_id=new_delivery.id)
+        if fingerprint and self._is_seen_due(fingerprint, now):
+            self._last_recorded[fingerprint] = now
+            self.job_queue.record_seen(fingerprint, now)
 
-    def _is_to_be_noted(self, mark: str | None, now: datetime) -> bool:
-        return mark is not None and now - self._noted.get(mark, NEVER) >= NOTED_EVERY
+    def _is_seen_due(self, fingerprint: str | None, now: datetime) -> bool:
+        return fingerprint is not None and now - self._last_recorded.get(fingerprint, NEVER) >= SEEN_INTERVAL
 
-    def _store(self, letters: Sequence[NewDelivery]) -> bool:
-        """Commit first, ring after."""
-        if self._commit(letters):
-            self._ringer.ring()
+    def _persist(self, new_deliveries: Sequence[NewDelivery]) -> bool:
+        """Commit first, trigger after."""
+        if self._commit(new_deliveries):
+            self._trigger.trigger_drain()
             return True
         return False
 
-    def _commit(self, letters: Sequence[NewDelivery]) -> bool:
+    def _commit(self, new_deliveries: Sequence[NewDelivery]) -> bool:
         """The first try may meet a connection that died since; a second one opens a new one."""
-        if self._respite.is_on:
+        if self._cooldown.active:
             return False
         for attempt in (1, 2):
             try:
-                with self.database.plain_transaction() as connection:
-                    Delivery.accept(connection, letters)
+                with self.database.core_transaction() as connection:
+                    Delivery.accept(connection, new_deliveries)
                 return True
             except Exception as error:  # whatever it is, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
-                    log.error("database.away", error=type(error).__name__)
-                    self._respite.begin()
+                    log.error("database.unavailable", error=type(error).__name__)
+                    self._cooldown.start()
                     return False
         return False

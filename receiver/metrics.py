@@ -1,4 +1,4 @@
-"""The meter: WSGI middleware around everything, that counts what becomes of webhooks and how long the answer takes."""
+"""Metrics: WSGI middleware around everything that counts the responses to webhooks and measures their latency."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from receiver.auth import is_webhook_post
 
 ACCEPTED = Counter("meetergo_inbox_deliveries_accepted", "Webhooks that were kept and answered with 200.")
-REFUSED = Counter("meetergo_inbox_deliveries_refused", "Webhooks that were not kept, by reason.", ["reason"])
+REJECTED = Counter("meetergo_inbox_deliveries_refused", "Webhooks that were not kept, by reason.", ["reason"])
 ACK_DURATION = Histogram(
     "meetergo_inbox_ack_duration_seconds",
     "How long it took to keep a webhook, or to find out that nothing can: answers 200 and 5xx.",
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 
 
 class MetricsMiddleware:
-    """Stands before the gate.
+    """Stands before the authentication.
 
     Args:
         app: what is behind.
@@ -44,7 +44,7 @@ class MetricsMiddleware:
     def __init__(self, app: WSGIApplication) -> None:
         self._app = app
         for reason in (*REASONS.values(), OTHER):
-            REFUSED.labels(reason)
+            REJECTED.labels(reason)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Lets every request through as it is."""
@@ -52,13 +52,13 @@ class MetricsMiddleware:
             return self._app(environ, start_response)
         status, started = 500, time.perf_counter()
 
-        def listening(line: str, *rest: Any) -> Callable[[bytes], object]:
+        def record_status(status_line: str, *rest: Any) -> Callable[[bytes], object]:
             nonlocal status
-            status = int(line[:3])
-            return start_response(line, *rest)
+            status = int(status_line[:3])
+            return start_response(status_line, *rest)
 
         try:
-            return self._app(environ, listening)
+            return self._app(environ, record_status)
         finally:
             count(status, time.perf_counter() - started)
 
@@ -74,7 +74,7 @@ def count(status: int, seconds: float) -> None:
         if status == 200:
             ACCEPTED.inc()
         else:
-            REFUSED.labels(REASONS.get(status, OTHER)).inc()
+            REJECTED.labels(REASONS.get(status, OTHER)).inc()
         if status == 200 or status >= 500:
             ACK_DURATION.observe(seconds)
     except OSError as error:  # the folder is gone, or its disk full: no reason to refuse a webhook

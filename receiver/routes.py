@@ -10,5 +10,5 @@ blueprint = Blueprint("webhook", __name__)
 @blueprint.post(WEBHOOK_PATH, provide_automatic_options=False)
 @blueprint.post(f"{WEBHOOK_PATH}/<token>", provide_automatic_options=False)
 def webhook(token: str = "") -> Response:
-    """Not what the gate takes for a webhook: Flask forgives a second leading slash."""
+    """Not what the authentication takes for a webhook: Flask forgives a second leading slash."""
     abort(404)

@@ -1,7 +1,7 @@
 """What the server loads: `receiver.rsgi:app`."""
 
-from receiver.app import async_front
+from receiver.app import create_async_app
 from receiver.settings import ReceiverSettings
 from receiver.wsgi import app as wsgi_app
 
-app = async_front(wsgi_app, ReceiverSettings.load().web_threads)
+app = create_async_app(wsgi_app, ReceiverSettings.load().web_threads)

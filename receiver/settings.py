@@ -9,22 +9,22 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from runtime.settings import (
-    LONGEST_SECONDS,
+    MAX_SECONDS,
     AddressSettings,
     CommaSeparated,
     EncryptionSettings,
+    ListenHost,
     MetricsSettings,
-    Place,
     StoreSettings,
-    stop,
+    exit_with_message,
 )
 from runtime.signatures import MalformedSecret, Verifier
 
 DEFAULT_MAX_BODY = 256 * 1024
-LARGEST_BODY = 64 * 1024 * 1024
+MAX_BODY = 64 * 1024 * 1024
 DEFAULT_THREADS = 64
-MOST_PROCESSES = 256
-MOST_THREADS = 1024
+MAX_PROCESSES = 256
+MAX_THREADS = 1024
 HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -40,7 +40,7 @@ class SignedAddressSettings(AddressSettings):
     webhook_signature_scheme: Literal["", "standard", "timestamped", "hex", "base64"] = ""
     webhook_signature_secrets: CommaSeparated = Field([], repr=False)
     webhook_signature_header: Annotated[str, AfterValidator(_header)] = ""
-    webhook_signature_tolerance: int = Field(300, ge=0, le=LONGEST_SECONDS)
+    webhook_signature_tolerance: int = Field(300, ge=0, le=MAX_SECONDS)
     webhook_address_optional: bool = False
 
     def verifier(self) -> Verifier | None:
@@ -72,11 +72,11 @@ class SignedAddressSettings(AddressSettings):
 class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings, MetricsSettings):
     """What the receiver reads. Sizes in bytes."""
 
-    webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1, le=LARGEST_BODY)
-    host: Place = "0.0.0.0"  # noqa: S104 - a container or a platform's router has to reach it
+    webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1, le=MAX_BODY)
+    host: ListenHost = "0.0.0.0"  # noqa: S104 - a container or a platform's router has to reach it
     port: int = Field(8000, ge=0, le=65535)
-    web_processes: int = Field(1, ge=1, le=MOST_PROCESSES)
-    web_threads: int = Field(DEFAULT_THREADS, ge=1, le=MOST_THREADS)
+    web_processes: int = Field(1, ge=1, le=MAX_PROCESSES)
+    web_threads: int = Field(DEFAULT_THREADS, ge=1, le=MAX_THREADS)
 
     def check_port(self) -> None:
         """Looks whether the port is free, once, before anything is served.
@@ -90,5 +90,7 @@ class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings,
             try:
                 probe.bind((self.host, self.port))
             except OSError as error:
-                reason = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
-                stop(f"PORT cannot be used: port {self.port} of {self.host}: {reason} (see .env.example).")
+                problem = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+                exit_with_message(
+                    f"PORT cannot be used: port {self.port} of {self.host}: {problem} (see .env.example)."
+                )

@@ -1,4 +1,4 @@
-"""The provider: how this process reaches meetergo's API, if it does."""
+"""Settings of the API client: how this process reaches meetergo's API, if it does."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -8,16 +8,16 @@ from pydantic import AfterValidator, Field
 from redis import Redis
 
 from meetergo.api import Credential, Meetergo, RateLimiter, UnusableKey
-from meetergo.api.rate_limit import PATIENCE, PER_MINUTE
-from meetergo.api.transport import HOME
+from meetergo.api.rate_limit import MAX_WAIT, PER_MINUTE
+from meetergo.api.transport import API_URL
 from runtime.redis.client import key_of
 from runtime.settings import Settings, UnusableSetting, one_line, split_url
 
-LIMIT = "api-limit"
+RATE_LIMIT_KEY = "api-limit"
 
-HERE = ("127.0.0.1", "localhost", "::1")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 PROXIES = ("http", "https")
-MOST_PER_MINUTE = 1_000_000
+MAX_PER_MINUTE = 1_000_000
 
 
 def _key(key: str) -> str:
@@ -29,11 +29,11 @@ def _key(key: str) -> str:
     return key
 
 
-def _root(url: str) -> str:
+def _api_url(url: str) -> str:
     parts = split_url(url)
     if parts.query or parts.fragment or not parts.hostname:
-        raise ValueError(f"it should look like '{HOME}'")
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in HERE):
+        raise ValueError(f"it should look like '{API_URL}'")
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
         raise ValueError("it should start with https://; only a stand-in on this machine may do without")
     return url.rstrip("/")
 
@@ -48,16 +48,16 @@ def _check_proxy(name: str, url: str) -> None:
 
 
 ApiKey = Annotated[str, AfterValidator(_key)]
-ApiRoot = Annotated[str, AfterValidator(_root)]
+ApiUrl = Annotated[str, AfterValidator(_api_url)]
 
 
 class ApiSettings(Settings):
     """What calls meetergo's API. Only processes that call it read these."""
 
     meetergo_api_key: ApiKey = Field("", repr=False)
-    meetergo_api_url: ApiRoot = HOME
+    meetergo_api_url: ApiUrl = API_URL
     meetergo_api_user: Annotated[str, AfterValidator(one_line)] = ""
-    meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1, le=MOST_PER_MINUTE)
+    meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1, le=MAX_PER_MINUTE)
 
     def model_post_init(self, context: Any) -> None:
         """Looks at the proxies that the environment names: a malformed one is found at the first call only."""
@@ -67,20 +67,20 @@ class ApiSettings(Settings):
                 _check_proxy(f"{kind.upper()}_PROXY", url)
 
     @property
-    def has_stand_in(self) -> bool:
-        """Whether the API is that of a stand-in on this machine."""
+    def uses_sandbox(self) -> bool:
+        """Whether the API is that of the sandbox on this machine."""
         return self.meetergo_api_url.startswith("http://")
 
-    def provider(
-        self, redis: "Redis | None", share: float = 1.0, *, patience: timedelta = PATIENCE, **more: Any
+    def api_client(
+        self, redis: "Redis | None", share: float = 1.0, *, max_wait: timedelta = MAX_WAIT, **options: Any
     ) -> Meetergo:
         """A client. The limit is shared by all processes through Redis.
 
         Args:
             redis: where they count their requests.
             share: how full the minute may be for this caller; see `RateLimiter`.
-            patience: how long a request may wait for its turn.
-            more: other arguments of the client, such as its timeout.
+            max_wait: how long a request may wait for its turn.
+            options: other arguments of the client, such as its timeout.
 
         Raises:
             UnusableKey: there is no key.
@@ -88,14 +88,14 @@ class ApiSettings(Settings):
         return Meetergo(
             self.meetergo_api_key,
             user_id=self.meetergo_api_user or None,
-            limit=RateLimiter(
+            rate_limiter=RateLimiter(
                 pool=redis.connection_pool if redis else None,
-                key_prefix=key_of(redis, LIMIT) if redis else LIMIT,
+                key_prefix=key_of(redis, RATE_LIMIT_KEY) if redis else RATE_LIMIT_KEY,
                 per_minute=self.meetergo_api_per_minute,
                 share=share,
-                patience=patience,
+                max_wait=max_wait,
             ),
-            home=self.meetergo_api_url,
-            local_webhooks=self.has_stand_in,
-            **more,
+            base_url=self.meetergo_api_url,
+            local_webhooks=self.uses_sandbox,
+            **options,
         )

@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 
 from runtime.database import Model, insert_new, table_of
 
-KEY = "key_of_row"
+ROW_KEY = "key_of_row"
 """Of an UPDATE's parameters: SQLAlchemy keeps the columns' own names for what is set."""
 
-COUNTED = {"preserve_rowcount": True}
+WITH_ROWCOUNT = {"preserve_rowcount": True}
 
 Row = TypeVar("Row", bound=Model)
 Values = Mapping[str, Any]
@@ -31,13 +31,13 @@ def unflushed(session: Session) -> Iterator[Session]:
     """A session in the same transaction that writes nothing by itself: what changed in its rows is for `update_all`."""
     with Session(
         session.connection(), autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
-    ) as page:
-        yield page
+    ) as new_session:
+        yield new_session
 
 
-def modified(page: Session, model: type[Row]) -> list[Row]:
+def modified(new_session: Session, model: type[Row]) -> list[Row]:
     """Those rows of an unflushed session that are not any more as they were read, whether or not anybody sees it."""
-    return [row for row in page.dirty if isinstance(row, model) and page.is_modified(row)]
+    return [row for row in new_session.dirty if isinstance(row, model) and new_session.is_modified(row)]
 
 
 def insert_all(session: Session, rows: Sequence[Any]) -> None:
@@ -47,7 +47,7 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     model = type(rows[0])
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
-    if _takes_json(session):
+    if _is_postgresql(session):
         _execute_for_all(session, _insert(model, values), values)
     else:
         session.execute(insert(table_of(model)), values)
@@ -61,9 +61,9 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     """
     if not values:
         return 0
-    if _takes_json(session):
+    if _is_postgresql(session):
         return _execute_for_all(session, f"{_insert(model, values)} ON CONFLICT ({', '.join(key)}) DO NOTHING", values)
-    result = session.execute(insert_new(session, model, *key), values, execution_options=COUNTED)
+    result = session.execute(insert_new(session, model, *key), values, execution_options=WITH_ROWCOUNT)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 
@@ -81,31 +81,33 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     if only:
         columns = {column: name for column, name in columns.items() if name in only}
     table = table_of(model)
-    if _takes_json(session):
+    if _is_postgresql(session):
         sets = ", ".join(f"{name} = given.{name}" for name in columns)
-        statement = f"UPDATE {table.name} SET {sets} FROM {_given(model)} WHERE {table.name}.id = given.id"  # noqa: S608 - names of ours
+        statement = f"UPDATE {table.name} SET {sets} FROM {_rows_as_table(model)} WHERE {table.name}.id = given.id"  # noqa: S608 - names of ours
         _execute_for_all(session, statement, [{"id": row.id, **_values(row, columns)} for row in rows])
     else:
-        one = update(table).where(table.c.id == bindparam(KEY)).values({name: bindparam(name) for name in columns})
-        session.execute(one, [{KEY: row.id, **_values(row, columns)} for row in rows])
+        row_update = (
+            update(table).where(table.c.id == bindparam(ROW_KEY)).values({name: bindparam(name) for name in columns})
+        )
+        session.execute(row_update, [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
 
 
-def _takes_json(session: Session) -> bool:
+def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
 def _insert(model: type[Model], values: Sequence[Values]) -> str:
     names = ", ".join(values[0])
-    return f"INSERT INTO {table_of(model).name} ({names}) SELECT {names} FROM {_given(model)}"  # noqa: S608 - as above
+    return f"INSERT INTO {table_of(model).name} ({names}) SELECT {names} FROM {_rows_as_table(model)}"  # noqa: S608 - as above
 
 
-def _given(model: type[Model]) -> str:
+def _rows_as_table(model: type[Model]) -> str:
     """The rows that are sent, as a table like the one that they are for."""
     return f"json_populate_recordset(NULL::{table_of(model).name}, CAST(:rows AS json)) AS given"
 
 
 def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:
-    result = session.execute(_prepared(statement), {"rows": _as_json(values)}, execution_options=COUNTED)
+    result = session.execute(_prepared(statement), {"rows": _as_json(values)}, execution_options=WITH_ROWCOUNT)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
 

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from threading import Thread, current_thread, main_thread
 
-LOOK_EVERY = timedelta(seconds=1)
+POLL_INTERVAL = timedelta(seconds=1)
 SET_PARENT_DEATH_SIGNAL = 1
 """PR_SET_PDEATHSIG of Linux."""
 
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def dying_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
+def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[], None] | None:
     """What a new process has to call, as `preexec_fn`, to get a signal when this one ends; None where it cannot be.
 
     The kernel sends it when the thread ends that started the child: so only the main thread may ask for it.
@@ -25,12 +25,12 @@ def dying_with_parent(number: signal.Signals = signal.SIGTERM) -> Callable[[], N
         return None
     parent = os.getpid()
 
-    def ask() -> None:
+    def request_signal() -> None:
         _libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number))
         if os.getppid() != parent:  # it ended meanwhile
             os.kill(os.getpid(), number)
 
-    return ask
+    return request_signal
 
 
 def stop_with_parent() -> None:
@@ -44,5 +44,5 @@ def stop_with_parent() -> None:
 
 def _watch(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(LOOK_EVERY.total_seconds())
+        time.sleep(POLL_INTERVAL.total_seconds())
     os.kill(os.getpid(), signal.SIGTERM)

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from runtime.database import Database
 
-RETRIED = {"40P01", "40001", "55P03"}
+RETRYABLE_SQLSTATES = {"40P01", "40001", "55P03"}
 """SQLSTATEs: a deadlock, a serialisation failure, a lock that was not free in time."""
-BUSY = {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
-ATTEMPTS = 8
-FIRST_PAUSE = 0.05
+RETRYABLE_SQLITE_ERRORS = {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
+MAX_ATTEMPTS = 8
+INITIAL_BACKOFF = 0.05
 """Seconds; it doubles."""
 
 Result = TypeVar("Result")
@@ -28,7 +28,10 @@ Result = TypeVar("Result")
 def is_contention(error: BaseException) -> bool:
     """Whether a transaction failed only because of another one, and may be done again."""
     cause = getattr(error, "orig", None)
-    return getattr(cause, "sqlstate", None) in RETRIED or getattr(cause, "sqlite_errorname", None) in BUSY
+    return (
+        getattr(cause, "sqlstate", None) in RETRYABLE_SQLSTATES
+        or getattr(cause, "sqlite_errorname", None) in RETRYABLE_SQLITE_ERRORS
+    )
 
 
 def in_transaction(database: Database, work: Callable[[Session], Result]) -> Result:
@@ -46,20 +49,20 @@ def in_transaction(database: Database, work: Callable[[Session], Result]) -> Res
         with database.transaction() as session:
             return work(session)
 
-    return retried(attempt)
+    return with_retry(attempt)
 
 
-def retried(work: Callable[[], Result]) -> Result:
+def with_retry(work: Callable[[], Result]) -> Result:
     """Does some work that is one transaction; all of it again, a few times, if another transaction was in its way.
 
     Raises:
         OperationalError: another transaction was in the way each time.
     """
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         try:
             return work()
         except OperationalError as error:
-            if not is_contention(error) or attempt == ATTEMPTS - 1:
+            if not is_contention(error) or attempt == MAX_ATTEMPTS - 1:
                 raise
-        time.sleep(FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
+        time.sleep(INITIAL_BACKOFF * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
     raise AssertionError("unreachable")

@@ -1,27 +1,27 @@
-"""A respite: who did not answer is left alone for a moment, so that not everybody waits for the same silence."""
+"""A cool-down: a store that did not answer is not asked again for a moment, so that not every caller waits for it."""
 
 import time
 from datetime import timedelta
 
-RESPITE = timedelta(seconds=1)
+COOLDOWN = timedelta(seconds=1)
 
 
 class Cooldown:
-    """Begins when somebody did not answer, and ends by itself.
+    """Starts after a failure, and ends by itself.
 
     Args:
-        length: how long it lasts.
+        duration: how long it lasts.
     """
 
-    def __init__(self, length: timedelta = RESPITE) -> None:
-        self._length = length
+    def __init__(self, duration: timedelta = COOLDOWN) -> None:
+        self._duration = duration
         self._until = 0.0
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """From now on, for a moment."""
-        self._until = time.monotonic() + self._length.total_seconds()
+        self._until = time.monotonic() + self._duration.total_seconds()
 
     @property
-    def is_on(self) -> bool:
+    def active(self) -> bool:
         """Whether not to ask just now."""
         return time.monotonic() < self._until

@@ -59,7 +59,7 @@ POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
 """How much longer than a statement its answer may take."""
 WAIT_INTERVAL_SECONDS = 0.1
-SESSION = {
+SESSION_SETTINGS = {
     "timezone": "UTC",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
@@ -75,7 +75,7 @@ POLL_INTERVAL = timedelta(milliseconds=2)
 YIELD = 5 * POLL_INTERVAL
 """Between two transactions on SQLite, so that others come in between."""
 
-CANNOT_WRITE = {
+NOT_WRITABLE_SQLSTATES = {
     "25006",  # read_only_sql_transaction: a standby, a demoted primary, a hoster's full disk
     "25P03",  # idle_in_transaction_session_timeout
     "57P01",  # admin_shutdown
@@ -83,7 +83,7 @@ CANNOT_WRITE = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
 }
-SQLITE_CANNOT_WRITE = {
+NOT_WRITABLE_SQLITE_CODES = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CORRUPT,
@@ -91,14 +91,14 @@ SQLITE_CANNOT_WRITE = {
     sqlite3.SQLITE_NOTADB,
 }
 PROBE_BYTES = 16 * 1024
-PROBED = table(
+PROBE_TABLE = table(
     "deliveries",
     *(column(name) for name in ("id", "account", "source", "body", "status", "attempts")),
     *(column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")),
 )
 """The columns of a delivery that must be given: models/delivery.py needs this module."""
 
-NAMES = {
+NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -118,7 +118,7 @@ class Utc(TypeDecorator[datetime]):
         return value and _in_range(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware again, and in a range where every time zone and every sum can be told."""
+        """Aware again, and in a range where every time zone and every sum can be computed."""
         return value and _in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
 
 
@@ -148,7 +148,7 @@ JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "pos
 class Model(DeclarativeBase):
     """A row that we remember."""
 
-    metadata = MetaData(naming_convention=NAMES)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: Utc(),
         dict[str, Any]: JSON_VALUE,
@@ -183,13 +183,13 @@ class Database:
             yield session
 
     @contextmanager
-    def plain_transaction(self) -> Iterator[Connection]:
+    def core_transaction(self) -> Iterator[Connection]:
         """The same without the ORM, where every microsecond counts."""
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def rehearsal(self) -> Iterator[Session]:
+    def rolled_back(self) -> Iterator[Session]:
         """A transaction of which nothing stays, not even what somebody commits in it."""
         with self.engine.connect() as connection:
             outer = connection.begin()
@@ -200,7 +200,7 @@ class Database:
                 outer.rollback()
 
     @contextmanager
-    def reading(self) -> Iterator[Session]:
+    def read_only(self) -> Iterator[Session]:
         """A session that only reads, and so waits for no writer."""
         reader = self.engine.execution_options(sqlite_begin="DEFERRED")
         with Session(reader, expire_on_commit=False) as session:
@@ -218,18 +218,18 @@ class Database:
         with self.engine.connect() as connection, connection.begin() as transaction:
             try:
                 with _small_cache(connection):
-                    connection.execute(insert(PROBED), _probe())
+                    connection.execute(insert(PROBE_TABLE), _probe_row())
             finally:
                 transaction.rollback()
 
     @property
-    def skips_locked(self) -> bool:
+    def supports_skip_locked(self) -> bool:
         """Whether two workers can work at the same table at once."""
         return self.engine.dialect.name == "postgresql"
 
-    def give_way(self) -> None:
+    def yield_lock(self) -> None:
         """Between two of many transactions: lets those in who wait for the only lock of SQLite."""
-        if not self.skips_locked:
+        if not self.supports_skip_locked:
             time.sleep(YIELD.total_seconds())
 
     def close(self) -> None:
@@ -237,7 +237,7 @@ class Database:
         self.engine.dispose()
 
 
-def _probe() -> dict[str, Any]:
+def _probe_row() -> dict[str, Any]:
     """A row whose id no delivery and no other probe has, larger than the cache of `_small_cache`."""
     now = datetime.now(UTC)
     return dict(
@@ -266,7 +266,7 @@ def _small_cache(connection: Connection) -> Iterator[None]:
             connection.exec_driver_sql(f"PRAGMA {SQLITE_CACHE}")
 
 
-def clock(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
+def database_now(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
     """The time where two machines meet, in a statement: the database's. SQLite is on one machine, and has that one's.
 
     Args:
@@ -333,66 +333,72 @@ def open_engine(
         event.listen(engine, "do_connect", _create_sqlite)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
-        event.listen(engine, "handle_error", _discard_what_cannot_write)
+        event.listen(engine, "handle_error", _discard_unwritable)
         return engine
     engine = create_engine(
         url, connect_args=_connect_arguments(url, statement_timeout), pool_pre_ping=pre_ping, **options
     )
-    event.listen(engine, "connect", _read_all_times)
-    event.listen(engine, "handle_error", _discard_what_cannot_write)
+    event.listen(engine, "connect", _register_tolerant_timestamps)
+    event.listen(engine, "handle_error", _discard_unwritable)
     if statement_timeout:
-        patience = (statement_timeout + ROUND_TRIP).total_seconds()
-        event.listen(engine, "do_connect", lambda _d, _r, args, kwargs: _prompt(patience).connect(*args, **kwargs))
+        client_timeout = (statement_timeout + ROUND_TRIP).total_seconds()
+        event.listen(
+            engine,
+            "do_connect",
+            lambda _d, _r, args, kwargs: _with_client_timeout(client_timeout).connect(*args, **kwargs),
+        )
     return engine
 
 
 def _connect_arguments(url: str, statement_timeout: timedelta) -> dict[str, Any]:
-    given = make_url(url).query
-    settings = SESSION | {
+    url_options = make_url(url).query
+    settings = SESSION_SETTINGS | {
         "lock_timeout": str(POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS),
         "statement_timeout": str(int(statement_timeout.total_seconds() * 1000)),
     }
-    ours: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "connect_timeout": POSTGRESQL_CONNECT_TIMEOUT_SECONDS,
         "tcp_user_timeout": POSTGRESQL_TCP_TIMEOUT_MILLISECONDS,
         "client_encoding": "UTF8",
     }
-    arguments = {name: value for name, value in ours.items() if name not in given}
-    theirs = given.get("options", "")
-    words = [f"-c {name}={value}" for name, value in settings.items()]
-    arguments["options"] = " ".join([*words, *([theirs] if isinstance(theirs, str) else theirs)]).strip()
+    arguments = {name: value for name, value in defaults.items() if name not in url_options}
+    custom_options = url_options.get("options", "")
+    flags = [f"-c {name}={value}" for name, value in settings.items()]
+    arguments["options"] = " ".join(
+        [*flags, *([custom_options] if isinstance(custom_options, str) else custom_options)]
+    ).strip()
     return arguments | driver_options(make_url(url))
 
 
-def _read_all_times(connection: Any, _record: Any) -> None:
+def _register_tolerant_timestamps(connection: Any, _record: Any) -> None:
     connection.adapters.register_loader("timestamptz", TolerantTimestamp)
 
 
-def _discard_what_cannot_write(context: ExceptionContext) -> None:
+def _discard_unwritable(context: ExceptionContext) -> None:
     """Do not keep a connection to a server that was demoted: it would answer reads and refuse writes for ever."""
-    if _cannot_write(context.original_exception):
+    if _is_unwritable(context.original_exception):
         context.is_disconnect = True
 
 
-def _cannot_write(error: BaseException | None) -> bool:
+def _is_unwritable(error: BaseException | None) -> bool:
     if isinstance(error, psycopg.Error):
-        return (error.sqlstate or "") in CANNOT_WRITE or "recovery" in str(error)
+        return (error.sqlstate or "") in NOT_WRITABLE_SQLSTATES or "recovery" in str(error)
     code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in SQLITE_CANNOT_WRITE
+    return code is not None and code & 0xFF in NOT_WRITABLE_SQLITE_CODES
 
 
-def _prompt(patience: float) -> type[psycopg.Connection[Any]]:
+def _with_client_timeout(client_timeout: float) -> type[psycopg.Connection[Any]]:
     """Connections that give up on a server that is there and never answers: its own timeouts need it to be awake."""
 
-    class Prompt(psycopg.Connection[Any]):
+    class ClientTimeoutConnection(psycopg.Connection[Any]):
         def wait(self, gen: Any, interval: float = WAIT_INTERVAL_SECONDS, timeout: float | None = None) -> Any:
             try:
-                return super().wait(gen, interval, timeout or patience)
+                return super().wait(gen, interval, timeout or client_timeout)
             except _WaitTimeout:
                 self.close()  # in the middle of an answer: nobody can use it any more
                 raise psycopg.OperationalError("the server did not answer in time") from None
 
-    return Prompt
+    return ClientTimeoutConnection
 
 
 def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:

@@ -8,12 +8,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-FORMS = "it should look like 'sqlite:///file' or 'postgresql://user:password@host:5432/database'"
+EXAMPLES = "it should look like 'sqlite:///file' or 'postgresql://user:password@host:5432/database'"
 ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, '%' as %25"
 POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
 
 
-def _never_or(text: str) -> int | None:
+def _prepare_threshold(text: str) -> int | None:
     """How often a statement is sent before it is prepared; None for never, as behind PgBouncer."""
     if text.lower() in ("none", "never"):
         return None
@@ -23,11 +23,11 @@ def _never_or(text: str) -> int | None:
     return number
 
 
-OPTIONS: Mapping[str, Callable[[str], Any]] = {"prepare_threshold": _never_or}
+OPTIONS: Mapping[str, Callable[[str], Any]] = {"prepare_threshold": _prepare_threshold}
 """Options of the driver that libpq does not know -> how their text is read."""
 
 
-def checked(url: str) -> str:
+def check_database_url(url: str) -> str:
     """The URL with our driver, every option looked at.
 
     Raises:
@@ -41,13 +41,13 @@ def checked(url: str) -> str:
     try:
         parts = make_url(url)
     except (ArgumentError, ValueError, TypeError):
-        raise ValueError(f"{FORMS}; {ESCAPES}") from None
+        raise ValueError(f"{EXAMPLES}; {ESCAPES}") from None
     if parts.drivername == SQLITE:
         _check_sqlite(parts)
     elif parts.drivername == POSTGRESQL:
         _check_postgresql(parts)
     else:
-        raise ValueError(FORMS)
+        raise ValueError(EXAMPLES)
     return url
 
 
@@ -65,7 +65,7 @@ def _check_sqlite(parts: URL) -> None:
 
 def _check_postgresql(parts: URL) -> None:
     if "@" in (parts.host or ""):
-        raise ValueError(f"{FORMS}; {ESCAPES}")
+        raise ValueError(f"{EXAMPLES}; {ESCAPES}")
     if parts.port is not None and not 0 < parts.port < 65536:
         raise ValueError("its port should be a number from 1 to 65535")
     try:
@@ -77,7 +77,7 @@ def _check_postgresql(parts: URL) -> None:
     except (ValueError, OverflowError):
         raise ValueError("its option prepare_threshold should be a number, or none to prepare nothing") from None
     for name, value in parts.query.items():
-        if isinstance(value, tuple) and name not in SEVERAL:
+        if isinstance(value, tuple) and name not in REPEATABLE:
             raise ValueError(f"its option {name} is there twice")
         if name not in OPTIONS:
             _check_option(name, ",".join(value) if isinstance(value, tuple) else value)
@@ -89,21 +89,21 @@ def _check_option(name: str, value: str) -> None:
         conninfo_to_dict(make_conninfo(**{name: value}))
     except psycopg.Error:
         raise ValueError(f"it has an option that PostgreSQL's driver does not know: {name[:40]}") from None
-    if name in NUMBERS and not value.strip().lstrip("+-").isdigit():
+    if name in NUMERIC and not value.strip().lstrip("+-").isdigit():
         raise ValueError(f"its option {name} should be a number")
-    if name in WORDS and value not in WORDS[name]:
-        raise ValueError(f"its option {name} should be one of: {', '.join(WORDS[name])}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"its option {name} should be one of: {', '.join(CHOICES[name])}")
 
 
-SEVERAL = {"host", "port"}
+REPEATABLE = {"host", "port"}
 """Options that may be there several times: a server and its standbys."""
-WORDS = {
+CHOICES = {
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
 }
-NUMBERS = {
+NUMERIC = {
     "connect_timeout",
     "keepalives",
     "keepalives_count",

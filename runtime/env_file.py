@@ -19,11 +19,11 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 from honcho.environ import parse as read_as_honcho
 
-LARGEST = 1024 * 1024
+MAX_BYTES = 1024 * 1024
 """Bytes. What is larger is no list of settings."""
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
-MODULES = "PYTHONPATH"
+PYTHONPATH = "PYTHONPATH"
 
 
 class UnusableFile(ValueError):
@@ -46,9 +46,9 @@ class EnvFile:
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
 
-    def is_reading(self, name: str, value: str) -> bool:
+    def may_stem_from_file(self, name: str, value: str) -> bool:
         """Whether a value is what another program makes of the file's line: honcho, Docker's or systemd's reader."""
-        return any(value in _readings(name, line) for line in self.lines.get(name, ()))
+        return any(value in _foreign_readings(name, line) for line in self.lines.get(name, ()))
 
     def with_values(self, values: Mapping[str, str]) -> bytes:
         """The file's new content: each value in the place of an empty one of that name, or else at the end."""
@@ -69,19 +69,19 @@ def read_env_file(path: Path) -> EnvFile:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         return EnvFile()
     except OSError as error:
         raise UnusableFile(f"{path} cannot be read: {error.strerror}") from None
-    if len(content) > LARGEST:
-        raise UnusableFile(f"{path} cannot be read: it is larger than {LARGEST // 1024} KiB")
+    if len(content) > MAX_BYTES:
+        raise UnusableFile(f"{path} cannot be read: it is larger than {MAX_BYTES // 1024} KiB")
     text, encoding = _decoded(content, path)
     values: dict[str, str] = {}
     lines: dict[str, list[str]] = {}
     for binding in parse_stream(StringIO(text, newline="")):
         if binding.error:
-            raise UnusableFile(f"{_place(path, binding)} cannot be read: write NAME=value, and close every quote")
+            raise UnusableFile(f"{_location(path, binding)} cannot be read: write NAME=value, and close every quote")
         if binding.key and binding.value is not None:
             _check(path, binding)
             values[binding.key] = binding.value
@@ -96,30 +96,30 @@ def environment(path: Path | None) -> dict[str, str]:
         UnusableFile: the file cannot be read.
     """
     file = read_env_file(path) if path else EnvFile()
-    given = {name: value for name, value in os.environ.items() if not file.is_reading(name, value)}
+    given = {name: value for name, value in os.environ.items() if not file.may_stem_from_file(name, value)}
     return {**file.values, **given}
 
 
-def export(path: Path, ours: frozenset[str]) -> None:
+def export(path: Path, setting_names: frozenset[str]) -> None:
     """Gives this process what the file says for others: proxies, certificates, the settings of the platform's hook.
 
     Args:
         path: the file.
-        ours: names of settings of ours. They stay in the file, so that no child process inherits a secret.
+        setting_names: names of settings of ours. They stay in the file, so that no child process inherits a secret.
 
     Raises:
         UnusableFile: the file cannot be read.
     """
     file = read_env_file(path)
     for name, value in file.values.items():
-        if name not in ours and (name not in os.environ or file.is_reading(name, os.environ[name])):
+        if name not in setting_names and (name not in os.environ or file.may_stem_from_file(name, os.environ[name])):
             os.environ[name] = value
-    for folder in filter(None, reversed(file.values.get(MODULES, "").split(os.pathsep))):
+    for folder in filter(None, reversed(file.values.get(PYTHONPATH, "").split(os.pathsep))):
         if folder not in sys.path:
             sys.path.insert(1, folder)
 
 
-def _readings(name: str, line: str) -> Iterator[str | None]:
+def _foreign_readings(name: str, line: str) -> Iterator[str | None]:
     yield line.partition("=")[2].strip()
     with suppress(ValueError):  # a quote that is never closed
         yield read_as_honcho(line).get(name)
@@ -127,7 +127,7 @@ def _readings(name: str, line: str) -> Iterator[str | None]:
 
 def _decoded(content: bytes, path: Path) -> tuple[str, str]:
     """UTF-8, or UTF-16 as a shell of Windows writes it."""
-    encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), None)
+    encoding = next((name for bom, name in ENCODINGS.items() if content.startswith(bom)), None)
     if encoding is None and b"\x00" in content[:2]:
         encoding = "utf-16-be" if content[:1] == b"\x00" else "utf-16-le"
     try:
@@ -141,12 +141,12 @@ def _decoded(content: bytes, path: Path) -> tuple[str, str]:
 def _check(path: Path, binding: Binding) -> None:
     value = binding.value or ""
     if "\x00" in value:
-        raise UnusableFile(f"{_place(path, binding)} cannot be used: it holds a NUL character")
-    if not value.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise UnusableFile(f"{_place(path, binding)} cannot be used: it is not UTF-8; save the file as UTF-8")
+        raise UnusableFile(f"{_location(path, binding)} cannot be used: it holds a NUL character")
+    if not value.isprintable() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise UnusableFile(f"{_location(path, binding)} cannot be used: it is not UTF-8; save the file as UTF-8")
 
 
-def _place(path: Path, binding: Binding) -> str:
+def _location(path: Path, binding: Binding) -> str:
     """Line and name. The parser counts the blank lines before a binding to it."""
     text = binding.original.string
     line = binding.original.line + len(re.findall(r"\r\n|\n|\r", text[: len(text) - len(text.lstrip())]))

@@ -13,16 +13,16 @@ from structlog.typing import Processor
 NOISY_LIBRARIES = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine", "psycopg")
 """Libraries that log URLs, which may hold secrets, or rows, which hold people."""
 
-DRIVES_A_TERMINAL = re.compile(
+CONTROL_CHARACTERS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
 """Escapes, ends of lines, and what turns the direction of writing: ids come from whoever knows the address."""
-CODE = ("traceback", "exception", "stack")
+MULTILINE_FIELDS = ("traceback", "exception", "stack")
 """Our own code's, in lines."""
 
 
-class Lines:
-    """Writes our own lines to stderr. One that cannot be written is lost: what it tells of is done."""
+class StderrLogger:
+    """Writes our own lines to stderr. One that cannot be written is lost."""
 
     def msg(self, line: str) -> None:
         """One line."""
@@ -35,7 +35,7 @@ class Lines:
 def configure() -> None:
     """JSON lines, or friendly ones on a terminal; what libraries log looks the same.
 
-    Our own lines do not travel through `logging`, which takes time: the door writes one for each delivery.
+    Our own lines do not travel through `logging`, which takes time: the receiver writes one for each delivery.
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     terminal = sys.stderr.isatty()
@@ -46,7 +46,7 @@ def configure() -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=lambda *_: Lines(),
+        logger_factory=lambda *_: StderrLogger(),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
@@ -60,8 +60,8 @@ def configure() -> None:
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Makes what would drive a terminal visible."""
     for name, value in event.items():
-        if isinstance(value, str) and name not in CODE:
-            event[name] = DRIVES_A_TERMINAL.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
+        if isinstance(value, str) and name not in MULTILINE_FIELDS:
+            event[name] = CONTROL_CHARACTERS.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
     return event
 
 

@@ -1,4 +1,4 @@
-"""The exposition: serves what the processes of one kind have counted to Prometheus, from a process of its own.
+"""The metrics server: serves what the processes of one kind have counted to Prometheus, from a process of its own.
 
 Each process counts in files of a folder; whoever serves adds them up. So counts survive the process that made them.
 prometheus_client reads the folder's name at its first import and then stays with it. That is why it is imported
@@ -26,13 +26,13 @@ from runtime.version import VERSION
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-Kind = Literal["web", "worker", "cron"]
+ProcessKind = Literal["web", "worker", "cron"]
 
-PORTS: dict[Kind, int] = {"web": 0, "worker": 1, "cron": 2}
+PORT_OFFSETS: dict[ProcessKind, int] = {"web": 0, "worker": 1, "cron": 2}
 """How far from METRICS_PORT each listens, so that all can run on one machine with the same settings."""
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-LOOK_FOR_OWNER_EVERY = timedelta(seconds=1)
+MULTIPROC_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+OWNER_CHECK_INTERVAL = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ class MetricsServer:
         owner: the process that started all of them; the numbers are served as long as it lives.
     """
 
-    kind: Kind
+    kind: ProcessKind
     host: str
     port: int
     folder: Path
     owner: int = field(default_factory=os.getpid)
 
     @contextmanager
-    def served(self) -> Iterator[None]:
+    def serving(self) -> Iterator[None]:
         """Serves from a child of this process until the block ends."""
         process = multiprocessing.get_context("fork").Process(target=self.serve)
         process.start()
@@ -76,12 +76,12 @@ class MetricsServer:
         add_build_info(registry, self.kind)
         start_http_server(self.port, self.host, registry)
         while os.getppid() == self.owner:
-            time.sleep(LOOK_FOR_OWNER_EVERY.total_seconds())
+            time.sleep(OWNER_CHECK_INTERVAL.total_seconds())
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
-def exposition(settings: MetricsSettings, kind: Kind) -> Iterator[MetricsServer | None]:
+def open_metrics_server(settings: MetricsSettings, kind: ProcessKind) -> Iterator[MetricsServer | None]:
     """Lets this process and its children count; None if nobody asked for numbers.
 
     Raises:
@@ -92,11 +92,11 @@ def exposition(settings: MetricsSettings, kind: Kind) -> Iterator[MetricsServer 
         yield None
         return
     with TemporaryDirectory(prefix="meetergo-inbox-") as folder:
-        os.environ[FOLDER] = folder
+        os.environ[MULTIPROC_FOLDER_VARIABLE] = folder
         yield MetricsServer(kind, settings.metrics_host, port, Path(folder))
 
 
-def port_of(settings: MetricsSettings, kind: Kind) -> int | None:
+def port_of(settings: MetricsSettings, kind: ProcessKind) -> int | None:
     """Where a kind of process listens; None if nobody asked for numbers.
 
     Raises:
@@ -104,7 +104,7 @@ def port_of(settings: MetricsSettings, kind: Kind) -> int | None:
     """
     if settings.metrics_port is None:
         return None
-    port = settings.metrics_port + PORTS[kind]
+    port = settings.metrics_port + PORT_OFFSETS[kind]
     try:
         family, _, _, _, address = socket.getaddrinfo(settings.metrics_host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family) as probe:
@@ -120,7 +120,7 @@ def port_of(settings: MetricsSettings, kind: Kind) -> int | None:
     return port
 
 
-def add_build_info(registry: "CollectorRegistry", kind: Kind) -> None:
+def add_build_info(registry: "CollectorRegistry", kind: ProcessKind) -> None:
     """Adds which version of what is running."""
     from prometheus_client import Info
 

@@ -6,7 +6,7 @@ from threading import Lock
 
 import structlog
 
-STILL_EVERY = timedelta(seconds=30)
+LOG_INTERVAL = timedelta(seconds=30)
 
 log = structlog.get_logger()
 
@@ -23,25 +23,25 @@ class Outage:
         self._lock = Lock()
         self._began: float | None = None
         self._logged = 0.0
-        self._times = 0
+        self._failures = 0
 
-    def notice(self, error: BaseException, **more: object) -> None:
+    def record_failure(self, error: BaseException, **fields: object) -> None:
         """It went wrong once more."""
         with self._lock:
             now = time.monotonic()
-            is_new, self._times = self._began is None, self._times + 1
-            if not is_new and now - self._logged < STILL_EVERY.total_seconds():
+            is_new, self._failures = self._began is None, self._failures + 1
+            if not is_new and now - self._logged < LOG_INTERVAL.total_seconds():
                 return
             self._began = now if self._began is None else self._began
-            self._logged, lasted, times = now, int(now - self._began), self._times
-        since = {} if is_new else {"for_seconds": lasted, "times": times}
-        log.warning(self._event, error=type(error).__name__, **more, **since)
+            self._logged, duration, failures = now, int(now - self._began), self._failures
+        since = {} if is_new else {"for_seconds": duration, "times": failures}
+        log.warning(self._event, error=type(error).__name__, **fields, **since)
 
-    def end(self) -> None:
+    def record_recovery(self) -> None:
         """It went right."""
         if self._began is None:
             return
         with self._lock:
-            began, self._began, times, self._times = self._began, None, self._times, 0
+            began, self._began, failures, self._failures = self._began, None, self._failures, 0
         if began is not None:
-            log.info(f"{self._event}_over", after_seconds=int(time.monotonic() - began), times=times)
+            log.info(f"{self._event}_over", after_seconds=int(time.monotonic() - began), failures=failures)

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-OTHERS = 0o077
-MOST_FILES = 10_000
+GROUP_AND_OTHERS = 0o077
+MAX_FILES = 10_000
 
 
 def make_private(folder: Path) -> None:
@@ -16,25 +16,25 @@ def make_private(folder: Path) -> None:
         OSError: it cannot be made.
     """
     folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    _shut(folder, FOLDER_MODE)
+    _restrict(folder, FOLDER_MODE)
     for number, path in enumerate(folder.rglob("*")):
-        if number >= MOST_FILES:
+        if number >= MAX_FILES:
             break
         if path.is_dir() and not path.is_symlink():
-            _shut(path, FOLDER_MODE)
+            _restrict(path, FOLDER_MODE)
         elif path.is_file() and not path.is_symlink():
-            _shut(path, FILE_MODE)
+            _restrict(path, FILE_MODE)
 
 
 def create_private(path: Path) -> None:
-    """Makes an empty file for us alone, unless it is there. What cannot be made is told by who opens it."""
+    """Makes an empty file for us alone, unless it is there. Whoever opens it reports an error."""
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 
 
-def _shut(path: Path, mode: int) -> None:
+def _restrict(path: Path, mode: int) -> None:
     """Only what is ours, and only if it is open to others: who set less keeps it."""
     with suppress(OSError):
         found = path.stat()
-        if found.st_uid == os.getuid() and found.st_mode & OTHERS:
+        if found.st_uid == os.getuid() and found.st_mode & GROUP_AND_OTHERS:
             path.chmod(found.st_mode & mode)

@@ -1,10 +1,10 @@
-"""Installed: what a Python without our requirements is told. It imports nothing that may be missing."""
+"""What a Python without our requirements prints at start. It imports nothing that may be missing."""
 
 import sys
 from importlib.util import find_spec
 
-OLDEST = (3, 11)
-NEEDED = ("cryptography", "psycopg", "pydantic_settings", "redis", "rq", "sqlalchemy", "structlog")
+MIN_PYTHON = (3, 11)
+REQUIRED = ("cryptography", "psycopg", "pydantic_settings", "redis", "rq", "sqlalchemy", "structlog")
 """A Python that has these has the rest, since they are installed together."""
 
 
@@ -14,8 +14,8 @@ def check_python(*more: str) -> None:
     Args:
         more: other libraries that are needed.
     """
-    missing = [name for name in (*NEEDED, *more) if find_spec(name) is None]
-    if missing or sys.version_info < OLDEST:
+    missing = [name for name in (*REQUIRED, *more) if find_spec(name) is None]
+    if missing or sys.version_info < MIN_PYTHON:
         what = f"{missing[0]} is not installed" if missing else "it is older than 3.11"
         print(
             f"{sys.executable} cannot run this: {what}. Run `make install`, and use bin/inbox or .venv/bin/python "

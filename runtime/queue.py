@@ -1,8 +1,8 @@
-"""The queue's door: the bell that says there is mail, and a job of its own for each row that failed.
+"""The job queue: one drain job for all rows that are due, and a job of its own for each row that failed.
 
-Healthy rows travel together: `ring` enqueues one job, which works off all that is due. A row that failed
-gets an RQ job named after it, so that RQ's own tools show what is sick. Nothing of people is in Redis,
-with one exception: while the database is away, `carry` holds the body until a worker can store it.
+Healthy rows share a job: `trigger_drain` enqueues one, which processes all that is due. A row that failed
+gets an RQ job named after it, so that RQ's own tools show what failed. Nothing of people is in Redis,
+with one exception: while the database is away, `enqueue_store` holds the body until a worker can store it.
 """
 
 import base64
@@ -15,9 +15,9 @@ from uuid import uuid4
 import structlog
 from redis import Redis
 from redis.client import Pipeline
-from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ConnectionError as RedisUnavailable
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisSilent
+from redis.exceptions import TimeoutError as RedisTimeout
 from rq import Queue
 from rq import Retry as RetryJob
 from rq.job import Job, JobStatus
@@ -31,8 +31,8 @@ from runtime.cooldown import Cooldown
 from runtime.encryption import EncryptedBody
 from runtime.outage import Outage
 from runtime.redis import deferred_deliveries
-from runtime.redis.allowed_jobs import CARRY, EMPTY, TEND, OwnJob
-from runtime.redis.client import REDIS_TIMEOUT_SECONDS, CannotServe, connect, key_of, origin_of, prefix_of
+from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob
+from runtime.redis.client import REDIS_TIMEOUT_SECONDS, NotWritable, connect, key_of, origin_of, prefix_of
 from runtime.signed_address import ACCOUNT
 
 QueueName = Literal["inbox", "outbox"]
@@ -41,9 +41,9 @@ QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 ID = re.compile("[0-9a-f]{64}")
 KEY = re.compile("[0-9a-f]{0,12}")
 TRIGGER_TTL = timedelta(hours=1)
-"""How long a bell stays rung if its job was lost; the sweep notices much earlier."""
+"""How long the trigger stays set if its job was lost; the sweeper notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
-CARRY_TIMEOUT = timedelta(seconds=20)
+STORE_DEFERRED_TIMEOUT = timedelta(seconds=20)
 """Its one insert ends much earlier; a body whose worker was killed is free again after this."""
 
 RETRY_IF_ABANDONED = RetryJob(max=1000)
@@ -52,95 +52,106 @@ RETRY_IF_ABANDONED = RetryJob(max=1000)
 log = structlog.get_logger()
 
 
-__all__ = ["CARRY", "EMPTY", "QUEUES", "REDIS_TIMEOUT_SECONDS", "TEND", "JobQueue", "QueueName", "connect"]
+__all__ = [
+    "DRAIN",
+    "QUEUES",
+    "REDIS_TIMEOUT_SECONDS",
+    "RETRY_ONE",
+    "STORE_DEFERRED",
+    "JobQueue",
+    "QueueName",
+    "connect",
+]
 
 
 class JobQueue:
     """Wakes the workers.
 
     Args:
-        redis: the connection to ring through; it knows what our queues and keys are called.
+        redis: the connection; it knows what our queues and keys are called.
     """
 
     def __init__(self, redis: "Redis") -> None:
         self.redis = redis
-        self._respite, self._outage = Cooldown(), Outage("bell.unheard")
-        self._queues = {box: open_queue(redis, queue_name(redis, box)) for box in QUEUES}
+        self._cooldown, self._outage = Cooldown(), Outage("queue.unavailable")
+        self._queues = {queue_name: open_queue(redis, rq_queue_name(redis, queue_name)) for queue_name in QUEUES}
 
-    def queue(self, box: QueueName) -> Queue:
-        """The RQ queue behind a box."""
-        return self._queues[box]
+    def queue(self, queue_name: QueueName) -> Queue:
+        """The RQ queue of this name."""
+        return self._queues[queue_name]
 
-    def job_id(self, box: QueueName, key: str) -> str:
+    def job_id(self, queue_name: QueueName, key: str) -> str:
         """What a row's own job is called."""
-        return f"{self.queue(box).name}-{key}"
+        return f"{self.queue(queue_name).name}-{key}"
 
-    def ring(self, box: QueueName) -> bool:
-        """Says that there is something to do; only who rings first enqueues a job.
+    def trigger_drain(self, queue_name: QueueName) -> bool:
+        """Enqueues one drain job, unless one is pending.
 
-        Never raises: if Redis is away, the sweep will ring when it is back.
+        Never raises: if Redis is down, the sweeper triggers when it is back.
 
         Returns:
-            Whether Redis heard it.
+            Whether Redis was reached.
         """
-        return self._quietly(box, lambda: self._ring(box))
+        return self._suppress_redis_errors(queue_name, lambda: self._trigger_drain(queue_name))
 
-    def ring_again(self, box: QueueName) -> None:
-        """Rings even if the bell is rung, in case its job was lost; not while any job is waiting. Never raises."""
-        self._quietly(box, lambda: None if self.queue(box).count else self.redis.delete(self._flag(box)))
-        self.ring(box)
+    def force_drain(self, queue_name: QueueName) -> None:
+        """Triggers even if one is pending, in case its job was lost; not while any job is waiting. Never raises."""
+        self._suppress_redis_errors(
+            queue_name, lambda: None if self.queue(queue_name).count else self.redis.delete(self._flag(queue_name))
+        )
+        self.trigger_drain(queue_name)
 
-    def answer(self, box: QueueName) -> None:
-        """Takes the bell down. Do it before reading what is due, and no wake-up can be lost. Never raises."""
-        self._quietly(box, lambda: self.redis.delete(self._flag(box)))
+    def drain_started(self, queue_name: QueueName) -> None:
+        """Clears the trigger. Do it before reading what is due, and no wake-up can be lost. Never raises."""
+        self._suppress_redis_errors(queue_name, lambda: self.redis.delete(self._flag(queue_name)))
 
-    def tend(self, box: QueueName, key: str, row: Retryable) -> None:
+    def schedule_retry(self, queue_name: QueueName, key: str, row: Retryable) -> None:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
-        self._quietly(box, lambda: self._tend(box, key, row))
+        self._suppress_redis_errors(queue_name, lambda: self._schedule_retry(queue_name, key, row))
 
-    def revive(self, box: QueueName) -> None:
-        """Enqueues again the jobs whose worker was killed: a carried body is nowhere else. Never raises."""
-        self._quietly(box, lambda: self.queue(box).started_job_registry.cleanup())
+    def requeue_abandoned(self, queue_name: QueueName) -> None:
+        """Enqueues again the jobs whose worker was killed: a deferred body is nowhere else. Never raises."""
+        self._suppress_redis_errors(queue_name, lambda: self.queue(queue_name).started_job_registry.cleanup())
 
-    def forget(self, box: QueueName, *keys: str) -> bool:
+    def discard(self, queue_name: QueueName, *keys: str) -> bool:
         """Takes rows' own jobs away, wherever they are: the rows start over, or are closed. Never raises.
 
         Returns:
-            Whether Redis heard it.
+            Whether Redis was reached.
         """
-        return self._quietly(box, lambda: self._forget(box, keys))
+        return self._suppress_redis_errors(queue_name, lambda: self._discard(queue_name, keys))
 
-    def file(self, box: QueueName, key: str, reason: str) -> None:
+    def mark_failed(self, queue_name: QueueName, key: str, reason: str) -> None:
         """Puts a dead row's own job into RQ's failed registry, and nowhere else.
 
         Args:
-            box: whose row it is.
+            queue_name: whose row it is.
             key: the row's id.
             reason: why it died, safe to log.
 
         Raises:
             RedisError: Redis is away.
         """
-        queue, job = self.queue(box), self._own_job(box, key)
+        queue, job = self.queue(queue_name), self._row_job(queue_name, key)
         queue.remove(job.id)
         queue.scheduled_job_registry.remove(job.id)
         with job.connection.pipeline() as pipeline:
             record_job_failure(job, reason, pipeline)
             pipeline.execute()
 
-    def note_arrival(self, mark: str, now: datetime) -> None:
+    def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Says that a delivery came by this address, so that a rotation knows. Never raises."""
-        self._quietly("inbox", lambda: endpoint.record_seen(self.redis, mark, now))
+        self._suppress_redis_errors("inbox", lambda: endpoint.record_seen(self.redis, fingerprint, now))
 
-    def carry(self, letter: NewDelivery) -> None:
+    def enqueue_store(self, new_delivery: NewDelivery) -> None:
         """Holds what the database cannot take now.
 
         Raises:
             RedisError: Redis is away too.
         """
-        self._ask(lambda: self.store_later(pack(letter)))
+        self._call(lambda: self.enqueue_packed(pack(new_delivery)))
 
-    def store_later(self, packed: Sequence[str]) -> None:
+    def enqueue_packed(self, packed: Sequence[str]) -> None:
         """Enqueue a packed body, to be stored by a worker of this installation.
 
         Raises:
@@ -150,61 +161,63 @@ class JobQueue:
         job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is away"
         with self.redis.pipeline() as pipeline:  # so that nothing is in Redis only and not counted
             args = (*packed, origin_of(self.redis))
-            self._enqueue("inbox", CARRY, args, description, CARRY_TIMEOUT, job_id=job_id, pipeline=pipeline)
+            self._enqueue(
+                "inbox", STORE_DEFERRED, args, description, STORE_DEFERRED_TIMEOUT, job_id=job_id, pipeline=pipeline
+            )
             deferred_deliveries.add(self.redis, job_id, datetime.fromisoformat(received_at), pipeline)
             pipeline.execute()
 
-    def note_redis_only(self, job_id: str, received_at: datetime) -> None:
+    def add_redis_only(self, job_id: str, received_at: datetime) -> None:
         """Counts a body that its job could not store yet. Never raises."""
-        self._quietly("inbox", lambda: deferred_deliveries.add(self.redis, job_id, received_at))
+        self._suppress_redis_errors("inbox", lambda: deferred_deliveries.add(self.redis, job_id, received_at))
 
-    def note_stored(self, job_id: str) -> None:
+    def remove_redis_only(self, job_id: str) -> None:
         """Counts a body no more that its job has stored. Never raises."""
-        self._quietly("inbox", lambda: deferred_deliveries.remove(self.redis, job_id))
+        self._suppress_redis_errors("inbox", lambda: deferred_deliveries.remove(self.redis, job_id))
 
-    def drop_gone(self) -> None:
+    def prune_redis_only(self) -> None:
         """Corrects the count of bodies in Redis only, should a job have been deleted by hand. Never raises."""
 
         def drop() -> None:
-            gone = deferred_deliveries.drop_gone(self.redis)
+            gone = deferred_deliveries.prune_missing(self.redis)
             if gone:
-                log.warning("redis_only.gone", jobs=gone)
+                log.warning("redis_only.pruned", jobs=gone)
 
-        self._quietly("inbox", drop)
+        self._suppress_redis_errors("inbox", drop)
 
-    def _quietly(self, box: QueueName, action: Callable[[], object]) -> bool:
+    def _suppress_redis_errors(self, queue_name: QueueName, action: Callable[[], object]) -> bool:
         try:
-            self._ask(action)
+            self._call(action)
         except RedisError as error:
-            self._outage.notice(error, box=box)
+            self._outage.record_failure(error, queue_name=queue_name)
             return False
-        self._outage.end()
+        self._outage.record_recovery()
         return True
 
-    def _ask(self, action: Callable[[], object]) -> None:
-        if self._respite.is_on:
-            raise RedisAway("it did not answer just now")
+    def _call(self, action: Callable[[], object]) -> None:
+        if self._cooldown.active:
+            raise RedisUnavailable("it did not answer just now")
         try:
-            self._ask_twice(action)
-        except (RedisAway, RedisSilent):
-            self._respite.begin()
+            self._call_with_retry(action)
+        except (RedisUnavailable, RedisTimeout):
+            self._cooldown.start()
             raise
 
-    def _ask_twice(self, action: Callable[[], object]) -> None:
+    def _call_with_retry(self, action: Callable[[], object]) -> None:
         """After a failover, the pooled connections lead to a server that was demoted; a new one to its successor."""
         try:
             action()
-        except CannotServe:
+        except NotWritable:
             self.redis.connection_pool.disconnect(inuse_connections=False)
             action()
 
-    def _ring(self, box: QueueName) -> None:
-        if self.redis.set(self._flag(box), 1, nx=True, ex=TRIGGER_TTL):
-            self._enqueue(box, EMPTY, (box,), f"empty the {box}")
+    def _trigger_drain(self, queue_name: QueueName) -> None:
+        if self.redis.set(self._flag(queue_name), 1, nx=True, ex=TRIGGER_TTL):
+            self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}")
 
     def _enqueue(
         self,
-        box: QueueName,
+        queue_name: QueueName,
         job: str,
         args: tuple[str, ...],
         description: str,
@@ -212,42 +225,42 @@ class JobQueue:
         job_id: str | None = None,
         pipeline: Pipeline | None = None,
     ) -> None:
-        self.queue(box).enqueue(
+        self.queue(queue_name).enqueue(
             job,
             args=args,
             description=description,
             job_timeout=_seconds(timeout),
             result_ttl=0,
             retry=RETRY_IF_ABANDONED,
-            job_id=job_id or self.job_id(box, uuid4().hex),
+            job_id=job_id or self.job_id(queue_name, uuid4().hex),
             pipeline=pipeline,
         )
 
-    def _tend(self, box: QueueName, key: str, row: Retryable) -> None:
+    def _schedule_retry(self, queue_name: QueueName, key: str, row: Retryable) -> None:
         if row.status == "dead":
-            self.file(box, key, row.last_words)
+            self.mark_failed(queue_name, key, row.failure_summary)
         else:
-            queue, job = self.queue(box), self._own_job(box, key)
+            queue, job = self.queue(queue_name), self._row_job(queue_name, key)
             queue.failed_job_registry.remove(job.id)
             queue.schedule_job(job, row.due_at)
 
-    def _forget(self, box: QueueName, keys: Sequence[str]) -> None:
-        ids = [self.job_id(box, key) for key in keys]
-        queue = self.queue(box)
+    def _discard(self, queue_name: QueueName, keys: Sequence[str]) -> None:
+        ids = [self.job_id(queue_name, key) for key in keys]
+        queue = self.queue(queue_name)
         for name, job in zip(ids, OwnJob.fetch_many(ids, queue.connection, queue.serializer), strict=True):
             if job:
                 job.delete()
             queue.failed_job_registry.remove(name)
 
-    def _flag(self, box: QueueName) -> str:
-        return key_of(self.redis, "bell", box)
+    def _flag(self, queue_name: QueueName) -> str:
+        return key_of(self.redis, "bell", queue_name)
 
-    def _own_job(self, box: QueueName, key: str) -> Job:
-        return self.queue(box).create_job(
-            TEND,
-            args=(box, key),
-            job_id=self.job_id(box, key),
-            description=f"{box} {key}",
+    def _row_job(self, queue_name: QueueName, key: str) -> Job:
+        return self.queue(queue_name).create_job(
+            RETRY_ONE,
+            args=(queue_name, key),
+            job_id=self.job_id(queue_name, key),
+            description=f"{queue_name} {key}",
             timeout=_seconds(JOB_TIMEOUT),
             result_ttl=0,
             retry=RETRY_IF_ABANDONED,
@@ -255,9 +268,9 @@ class JobQueue:
         )
 
 
-def queue_name(redis: "Redis", box: QueueName) -> str:
-    """What RQ calls a box: `rq info` shows it so."""
-    return f"{prefix_of(redis)}-{box}"
+def rq_queue_name(redis: "Redis", queue_name: QueueName) -> str:
+    """The name of a queue in RQ: `rq info` shows it so."""
+    return f"{prefix_of(redis)}-{queue_name}"
 
 
 def open_queue(redis: "Redis", name: str) -> Queue:
@@ -265,22 +278,30 @@ def open_queue(redis: "Redis", name: str) -> Queue:
     return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
 
 
-def pack(letter: NewDelivery) -> tuple[str, ...]:
-    """A letter as JSON can carry it."""
-    content = base64.b64encode(letter.sealed.content).decode()
-    return letter.id, letter.account, content, letter.sealed.key or "", letter.received_at.isoformat()
+def pack(new_delivery: NewDelivery) -> tuple[str, ...]:
+    """A new delivery as JSON can hold it."""
+    content = base64.b64encode(new_delivery.encrypted_body.content).decode()
+    return (
+        new_delivery.id,
+        new_delivery.account,
+        content,
+        new_delivery.encrypted_body.key or "",
+        new_delivery.received_at.isoformat(),
+    )
 
 
-def unpack(letter_id: str, account: str, content: str, key: str, received_at: str) -> NewDelivery:
-    """The letter again.
+def unpack(delivery_id: str, account: str, content: str, key: str, received_at: str) -> NewDelivery:
+    """The new delivery again.
 
     Raises:
         ValueError: that is none that we packed.
     """
     moment = datetime.fromisoformat(received_at)
-    if not ID.fullmatch(letter_id) or not ACCOUNT.fullmatch(account) or not KEY.fullmatch(key) or not moment.tzinfo:
-        raise ValueError("not a letter of ours")
-    return NewDelivery(letter_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment)
+    if not ID.fullmatch(delivery_id) or not ACCOUNT.fullmatch(account) or not KEY.fullmatch(key) or not moment.tzinfo:
+        raise ValueError("not a delivery of ours")
+    return NewDelivery(
+        delivery_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment
+    )
 
 
 def _seconds(duration: timedelta) -> int:

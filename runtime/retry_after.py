@@ -4,22 +4,22 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-LONGEST_RETRY_AFTER = timedelta(days=1)
+MAX_RETRY_AFTER = timedelta(days=1)
 SECONDS = re.compile(r"[0-9]+")
 
 
-def wait(retry_after: str | None, now: datetime) -> timedelta | None:
+def parse_retry_after(retry_after: str | None, now: datetime) -> timedelta | None:
     """Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None if it is neither.
 
     Returns:
         Between zero and a day, whatever was asked.
     """
-    asked = (retry_after or "").strip()
-    if SECONDS.fullmatch(asked):
-        return min(timedelta(seconds=int(asked[:9])), LONGEST_RETRY_AFTER)
+    value = (retry_after or "").strip()
+    if SECONDS.fullmatch(value):
+        return min(timedelta(seconds=int(value[:9])), MAX_RETRY_AFTER)
     try:
-        date = parsedate_to_datetime(asked)
+        date = parsedate_to_datetime(value)
         until = date.replace(tzinfo=date.tzinfo or UTC)
-        return min(max(until - now, timedelta()), LONGEST_RETRY_AFTER)
+        return min(max(until - now, timedelta()), MAX_RETRY_AFTER)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

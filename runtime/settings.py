@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
 from runtime import env_file
-from runtime.database_url import checked
+from runtime.database_url import check_database_url
 from runtime.encryption import BodyCipher
 from runtime.env_file import UnusableFile
 from runtime.private_files import make_private
@@ -24,17 +24,17 @@ from runtime.redis.client import InstallationRedis, connect
 from runtime.redis.installation import default_prefix, origin
 from runtime.signed_address import ACCOUNT
 
-OUR_FOLDER = Path("data")
-OWN_REDIS = OUR_FOLDER / "redis" / "redis.sock"
+DATA_FOLDER = Path("data")
+DEV_REDIS_SOCKET = DATA_FOLDER / "redis" / "redis.sock"
 """Where `make run` puts a Redis of its own."""
-DEFAULT_DATABASE_URL = f"sqlite:///{OUR_FOLDER}/inbox.db"
+DEFAULT_DATABASE_URL = f"sqlite:///{DATA_FOLDER}/inbox.db"
 EXIT_BAD_SETTING = 2
-SHORTEST_KEY = 32
+MIN_KEY_LENGTH = 32
 PREFIX = re.compile(r"[A-Za-z0-9_-]{1,32}")
-LONGEST_DAYS = 36_500
-LONGEST_SENTENCE = 400
-LONGEST_SECONDS = 366 * 24 * 3600
-OURS = frozenset(
+MAX_DAYS = 36_500
+MAX_MESSAGE_LENGTH = 400
+MAX_SECONDS = 366 * 24 * 3600
+SETTING_NAMES = frozenset(
     """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_URL HOST KEEP_DEAD_DAYS
     KEEP_DONE_DAYS MAIL_FROM MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL
     MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET
@@ -86,7 +86,7 @@ def split_url(url: str) -> SplitResult:
     Raises:
         ValueError: they are not.
     """
-    if any(letter.isspace() or not letter.isprintable() for letter in url):
+    if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError("it holds a blank or a control character")
     try:
         parts = urlsplit(url)
@@ -99,7 +99,7 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
-def place(name: str) -> str:
+def listen_host(name: str) -> str:
     """A host to listen on, as an address that a socket takes.
 
     Raises:
@@ -120,11 +120,11 @@ def place(name: str) -> str:
 
 def _long_enough(keys: list[str]) -> list[str]:
     if not keys:
-        raise ValueError(f"it needs at least one key, of at least {SHORTEST_KEY} characters")
+        raise ValueError(f"it needs at least one key, of at least {MIN_KEY_LENGTH} characters")
     for number, key in enumerate(keys, 1):
-        if len(key) < SHORTEST_KEY:
+        if len(key) < MIN_KEY_LENGTH:
             raise ValueError(
-                f"key {number} has {len(key)} characters, and a key needs at least {SHORTEST_KEY} characters"
+                f"key {number} has {len(key)} characters, and a key needs at least {MIN_KEY_LENGTH} characters"
             )
     return keys
 
@@ -145,18 +145,18 @@ def _account(name: str) -> str:
 
 def _is_plain(text: str) -> bool:
     """Whether there are neither control characters nor what is not UTF-8 in it."""
-    return not any(letter < " " or letter == "\x7f" or "\ud800" <= letter <= "\udfff" for letter in text)
+    return not any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-DatabaseUrl = Annotated[str, AfterValidator(checked)]
+DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
 BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
-Place = Annotated[str, AfterValidator(place)]
-Days = Annotated[int, Field(ge=1, le=LONGEST_DAYS)]
+ListenHost = Annotated[str, AfterValidator(listen_host)]
+Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
 class UnusableSetting(Exception):
@@ -177,11 +177,13 @@ class _Source(EnvSettingsSource):
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         given = env_file.environment(self._file)
-        capital = {name: value for name, value in given.items() if name.isupper()}
+        uppercase = {name: value for name, value in given.items() if name.isupper()}
         names = {name.upper() for name in self.settings_cls.model_fields}
-        values = {name.upper(): value.strip() for name, value in {**given, **capital}.items() if name.upper() in names}
+        values = {
+            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in names
+        }
         for name, value in values.items():
-            if not _is_plain(value.translate(LINES)):
+            if not _is_plain(value.translate(LINE_BREAKS)):
                 raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
         return {name.lower(): value for name, value in values.items() if value}
 
@@ -189,7 +191,7 @@ class _Source(EnvSettingsSource):
 ENV_FILE = Path(".env")
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
 """Where the file is that is read now; None where settings are made from given values."""
-LINES = dict.fromkeys(map(ord, "\r\n\t"))
+LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\t"))
 """Between the parts of a list there may be lines: each part is looked at alone."""
 
 
@@ -218,25 +220,27 @@ class Settings(BaseSettings):
         reading = _file.set(ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(ENV_FILE, OURS)
+            env_file.export(ENV_FILE, SETTING_NAMES)
         except ValidationError as error:
-            stop(*[_sentence(fault) for fault in error.errors(include_input=False, include_context=False)])
+            exit_with_message(
+                *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]
+            )
         except (UnusableSetting, UnusableFile) as error:
-            stop(f"{error} (see .env.example).")
+            exit_with_message(f"{error} (see .env.example).")
         finally:
             _file.reset(reading)
         return settings
 
 
-def stop(*sentences: str) -> NoReturn:
+def exit_with_message(*messages: str) -> NoReturn:
     """Ends the process, since a setting cannot be used."""
-    print(*(shorten(each) for each in dict.fromkeys(sentences)), sep="\n", file=sys.stderr)
+    print(*(shorten(each) for each in dict.fromkeys(messages)), sep="\n", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)
 
 
-def shorten(sentence: str) -> str:
+def shorten(message: str) -> str:
     """A sentence that may quote a name or a path, with the middle left out if that is very long."""
-    return sentence if len(sentence) <= LONGEST_SENTENCE else f"{sentence[:200]} ... {sentence[-100:]}"
+    return message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[:200]} ... {message[-100:]}"
 
 
 def one_line(text: str) -> str:
@@ -270,7 +274,9 @@ class DatabaseSettings(Settings):
         """
         file = self.database_file
         if file and not file.exists():
-            stop(f"DATABASE_URL names the file {file}, which does not exist: python -m console migrate makes it.")
+            exit_with_message(
+                f"DATABASE_URL names the file {file}, which does not exist: python -m console migrate makes it."
+            )
         return self.database_url
 
     def model_post_init(self, context: Any) -> None:
@@ -280,7 +286,7 @@ class DatabaseSettings(Settings):
         if file is None:
             return
         try:
-            _make(file.parent)
+            _make_folder(file.parent)
             is_folder = file.is_dir()
         except (OSError, ValueError):
             raise UnusableSetting(f"DATABASE_URL cannot be used: the folder {file.parent} cannot be made") from None
@@ -304,9 +310,9 @@ class PrefixSettings(DatabaseSettings):
         return origin(self.prefix, self.database_url)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """Our own folder is private. Another that is there is left as it is: others may have a share in it."""
-    if folder == OUR_FOLDER or not folder.exists():
+    if folder == DATA_FOLDER or not folder.exists():
         make_private(folder)
 
 
@@ -319,8 +325,8 @@ class StoreSettings(PrefixSettings):
     @classmethod
     def _redis_of_make_run(cls, values: Any) -> Any:
         """Beside a running `make run`, the console finds its Redis."""
-        if isinstance(values, dict) and not values.get("redis_url") and OWN_REDIS.is_socket():
-            return {**values, "redis_url": f"unix://{quote(str(OWN_REDIS.resolve()))}?db=0"}
+        if isinstance(values, dict) and not values.get("redis_url") and DEV_REDIS_SOCKET.is_socket():
+            return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
         return values
 
     def redis(self) -> InstallationRedis:
@@ -332,21 +338,21 @@ class MetricsSettings(Settings):
     """Where the numbers for Prometheus are served; without a port they are not even taken."""
 
     metrics_port: int | None = Field(None, ge=1, le=65533)
-    metrics_host: Place = "127.0.0.1"
+    metrics_host: ListenHost = "127.0.0.1"
 
 
 class EncryptionSettings(Settings):
-    """What seals the bodies at rest."""
+    """What encrypts the bodies at rest."""
 
     body_keys: BodyKeys = Field([], repr=False)
 
-    def vault(self) -> BodyCipher:
-        """The vault with these keys."""
+    def cipher(self) -> BodyCipher:
+        """The cipher with these keys."""
         return BodyCipher(self.body_keys)
 
 
 class EncryptedStoreSettings(DatabaseSettings, EncryptionSettings):
-    """What opens the bodies in the database."""
+    """What decrypts the bodies in the database."""
 
 
 class RetentionSettings(DatabaseSettings):
@@ -356,7 +362,7 @@ class RetentionSettings(DatabaseSettings):
     keep_dead_days: Days = 90
 
     @property
-    def keep(self) -> dict[str, timedelta]:
+    def keep_for(self) -> dict[str, timedelta]:
         """Status -> how long rows stay."""
         return {"done": timedelta(days=self.keep_done_days), "dead": timedelta(days=self.keep_dead_days)}
 
@@ -364,7 +370,7 @@ class RetentionSettings(DatabaseSettings):
 class WaitingSettings(Settings):
     """How long a row may wait before a person should look, in seconds."""
 
-    alert_waiting_seconds: int = Field(300, ge=1, le=LONGEST_SECONDS)
+    alert_waiting_seconds: int = Field(300, ge=1, le=MAX_SECONDS)
 
 
 class AddressSettings(Settings):
@@ -374,7 +380,7 @@ class AddressSettings(Settings):
     webhook_account: Account = "default"
 
 
-def _sentence(fault: Any) -> str:
+def _error_message(fault: Any) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:
         return f"{message} (see .env.example)."

@@ -95,10 +95,10 @@ class Verifier:
         return abs(now.timestamp() - int(timestamp)) <= self._tolerance
 
 
-Fresh = Callable[[str], bool]
+IsFresh = Callable[[str], bool]
 
 
-def _standard(header: str, headers: Headers, body: bytes, fresh: Fresh) -> SignedParts | None:
+def _standard(header: str, headers: Headers, body: bytes, fresh: IsFresh) -> SignedParts | None:
     prefix = _prefix(header)
     message_id, timestamp = headers.get(prefix + "id", ""), headers.get(prefix + "timestamp", "")
     if not message_id or not fresh(timestamp):
@@ -112,7 +112,7 @@ def _prefix(header: str) -> str:
     return header.removesuffix("signature") if header.endswith("signature") else "webhook-"
 
 
-def _timestamped(header: str, headers: Headers, body: bytes, fresh: Fresh) -> SignedParts | None:
+def _timestamped(header: str, headers: Headers, body: bytes, fresh: IsFresh) -> SignedParts | None:
     fields = [item.strip().partition("=") for item in headers.get(header, "").split(",")]
     timestamps = [value for name, _, value in fields if name == "t"]
     if len(timestamps) != 1 or not fresh(timestamps[0]):
@@ -121,8 +121,8 @@ def _timestamped(header: str, headers: Headers, body: bytes, fresh: Fresh) -> Si
     return _joined(timestamps[0], body), list(_decoded(candidates, _hex))
 
 
-def _plain(decode: Callable[[str], bytes]) -> Callable[[str, Headers, bytes, Fresh], SignedParts | None]:
-    def parts(header: str, headers: Headers, body: bytes, fresh: Fresh) -> SignedParts | None:
+def _plain(decode: Callable[[str], bytes]) -> Callable[[str, Headers, bytes, IsFresh], SignedParts | None]:
+    def parts(header: str, headers: Headers, body: bytes, fresh: IsFresh) -> SignedParts | None:
         candidate = headers.get(header, "").strip().removeprefix("sha256=")
         return body, list(_decoded([candidate], decode))
 

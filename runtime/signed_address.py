@@ -33,8 +33,8 @@ class AddressSigner:
             raise ValueError("an account is 1 to 64 letters, digits, '-' or '_'")
         return f"{WEBHOOK_PATH}/{self._signer.sign(account).decode('ascii')}"
 
-    def marks(self, account: str) -> list[str]:
-        """The marks of this account's addresses, one for each key, oldest to newest: see `fingerprint_of`."""
+    def fingerprints(self, account: str) -> list[str]:
+        """The fingerprints of this account's addresses, one for each key, oldest to newest: see `fingerprint_of`."""
         return [fingerprint_of(path) for path in self.paths(account)]
 
     def paths(self, account: str) -> list[str]:
@@ -56,5 +56,5 @@ class AddressSigner:
 
 
 def fingerprint_of(path: str) -> str:
-    """Tells addresses apart without giving them away: 12 hexadecimal digits."""
+    """Identifies an address without revealing it: 12 hexadecimal digits."""
     return sha256(path.encode("utf-8", "replace")).hexdigest()[:12]

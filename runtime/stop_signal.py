@@ -6,11 +6,11 @@ import select
 import time
 from contextlib import suppress
 
-LONGEST_DEAF_SECONDS = 0.25
+MAX_SIGNAL_DELAY_SECONDS = 0.25
 """A signal that comes just before its thread falls asleep is handled when that wakes up."""
 
 
-class Stop:
+class StopEvent:
     """What `threading.Event` is, but a signal's handler may set it wherever it interrupted its own thread.
 
     An Event is deaf then: its lock is held by the `wait` that was interrupted, which goes on when the handler returns,
@@ -18,13 +18,13 @@ class Stop:
     """
 
     def __init__(self) -> None:
-        self._ear, self._mouth = os.pipe()
-        os.set_blocking(self._mouth, False)
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
 
     def set(self) -> None:
         """Asks, for good; once or often."""
         with suppress(BlockingIOError):  # it was asked so often that the pipe is full
-            os.write(self._mouth, b"!")
+            os.write(self._write_end, b"!")
 
     def is_set(self) -> bool:
         """Whether somebody asked."""
@@ -32,14 +32,14 @@ class Stop:
 
     def wait(self, seconds: float = math.inf) -> bool:
         """Waits until somebody asks, or so long; whether somebody did."""
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while True:
-            left = max(0.0, until - time.monotonic())
-            if select.select([self._ear], [], [], min(left, LONGEST_DEAF_SECONDS))[0]:
+            remaining = max(0.0, deadline - time.monotonic())
+            if select.select([self._read_end], [], [], min(remaining, MAX_SIGNAL_DELAY_SECONDS))[0]:
                 return True
-            if left == 0:
+            if remaining == 0:
                 return False
 
     def __del__(self) -> None:
-        for end in (self._ear, self._mouth):
+        for end in (self._read_end, self._write_end):
             os.close(end)

@@ -47,7 +47,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def bell(redis: Redis) -> JobQueue:
+def job_queue(redis: Redis) -> JobQueue:
     return JobQueue(redis)
 
 

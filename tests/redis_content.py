@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from redis import Redis
 
 
-def everything_in(redis: Redis) -> bytes:
+def redis_dump(redis: Redis) -> bytes:
     """All keys and values."""
-    return b"\n".join(key + b" " + b" ".join(map(_unpacked, _values(redis, key))) for key in redis.scan_iter())
+    return b"\n".join(key + b" " + b" ".join(map(_with_decompressed, _values(redis, key))) for key in redis.scan_iter())
 
 
 def _values(redis: Redis, key: bytes) -> list[bytes]:
@@ -31,11 +31,11 @@ def _fields(redis: Redis, key: bytes) -> Iterator[bytes]:
             yield from pair
 
 
-def _unpacked(value: bytes) -> bytes:
+def _with_decompressed(value: bytes) -> bytes:
     """Jobs are compressed; what a failed one said, in base64 too. Either form counts."""
-    for unpack in (zlib.decompress, lambda text: zlib.decompress(base64.b64decode(text, validate=True))):
+    for decompress in (zlib.decompress, lambda text: zlib.decompress(base64.b64decode(text, validate=True))):
         try:
-            return value + b" " + unpack(value)
+            return value + b" " + decompress(value)
         except (zlib.error, ValueError):
             continue
     return value

@@ -10,10 +10,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from devtools import redis_server
-from devtools.redis_server import binary, free_port
+from devtools.redis_server import find_binary, free_port
 
-SERVICE = "bookings"
-PATIENCE_SECONDS = 60
+SERVICE_NAME = "bookings"
+TIMEOUT_SECONDS = 60
 SENTINEL = """port {port}
 bind 127.0.0.1
 dir {folder}
@@ -37,7 +37,7 @@ class RedisPair:
             self._processes.append(redis_server.start(folder / str(number), port))
         self.clients = [Redis(port=port, socket_timeout=5) for port in self.ports]
         self.clients[1].replicaof("127.0.0.1", str(self.ports[0]))
-        until(lambda: self.clients[1].info("replication")["master_link_status"] == "up")  # type: ignore[index]
+        wait_until(lambda: self.clients[1].info("replication")["master_link_status"] == "up")  # type: ignore[index]
 
     def fail_over(self) -> None:
         """The replica becomes the master, and the master its replica, as a manager of Redis does it."""
@@ -74,13 +74,13 @@ def sentinel(folder: Path, master: int, password: str = "") -> Iterator[int]:
     """A real Sentinel for the service `SERVICE`; yields its port."""
     folder.mkdir(parents=True)
     port, config = free_port(), folder / "sentinel.conf"
-    words = SENTINEL.format(port=port, folder=folder, service=SERVICE, master=master)
-    config.write_text(words + (f"requirepass {password}\n" if password else ""))
-    command = [str(binary()), str(config), "--sentinel"]
+    text = SENTINEL.format(port=port, folder=folder, service=SERVICE_NAME, master=master)
+    config.write_text(text + (f"requirepass {password}\n" if password else ""))
+    command = [str(find_binary()), str(config), "--sentinel"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         with Redis(port=port, socket_timeout=1, password=password or None) as client:
-            until(lambda: _replicas(client) == 1)
+            wait_until(lambda: _replicas(client) == 1)
         yield port
     finally:
         process.terminate()
@@ -89,14 +89,14 @@ def sentinel(folder: Path, master: int, password: str = "") -> Iterator[int]:
 
 def _replicas(client: "Redis") -> int:
     with suppress(RedisError):
-        state = client.sentinel_masters()[SERVICE]  # type: ignore[index]
+        state = client.sentinel_masters()[SERVICE_NAME]  # type: ignore[index]
         return int(state["num-slaves"])
     return 0
 
 
-def until(holds: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Returns when something holds."""
-    ends = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < ends, "it did not happen"
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -39,19 +39,19 @@ def read(*ports: int) -> Scrape:
     return Scrape("".join(texts), samples)
 
 
-def read_until(holds: Callable[[Scrape], object], *ports: int) -> Scrape:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def read_until(condition: Callable[[Scrape], object], *ports: int) -> Scrape:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         scrape = read(*ports)
-        if holds(scrape):
+        if condition(scrape):
             return scrape
         assert time.monotonic() < deadline, scrape.text
         time.sleep(0.1)
 
 
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
 

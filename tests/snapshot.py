@@ -8,20 +8,20 @@ from sqlalchemy import select
 from runtime.database import Database, Model
 
 
-def everything(database: Database, redis: Redis) -> tuple[dict[str, list[Any]], dict[bytes, Any]]:
+def snapshot(database: Database, redis: Redis) -> tuple[dict[str, list[Any]], dict[bytes, Any]]:
     """All rows of all tables, and all of Redis."""
-    return rows_of(database), content_of(redis)
+    return snapshot_rows(database), snapshot_redis(redis)
 
 
-def rows_of(database: Database) -> dict[str, list[Any]]:
-    with database.reading() as session:
+def snapshot_rows(database: Database) -> dict[str, list[Any]]:
+    with database.read_only() as session:
         return {
             name: sorted(map(repr, session.execute(select(table)).all()))
             for name, table in Model.metadata.tables.items()
         }
 
 
-def content_of(redis: Redis) -> dict[bytes, Any]:
+def snapshot_redis(redis: Redis) -> dict[bytes, Any]:
     return {key: READERS[redis.type(key)](redis, key) for key in redis.scan_iter()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
-End = int | str
+Address = int | str
 
 
 class Proxy:
@@ -15,7 +15,7 @@ class Proxy:
         target: a port of this machine, or the path of a socket; it may be changed, for new connections.
     """
 
-    def __init__(self, target: End) -> None:
+    def __init__(self, target: Address) -> None:
         self.target = target
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -26,9 +26,9 @@ class Proxy:
         """Ends all connections; new ones are taken."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
-            for end in pair:
+            for connection in pair:
                 with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """For good."""
@@ -40,44 +40,44 @@ class Proxy:
     def _accept(self) -> None:
         while True:
             try:
-                near, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
             try:
-                far = _connect(self.target)
+                server = _connect(self.target)
             except OSError:
-                near.close()
+                client.close()
                 continue
-            self._pairs.append((near, far))
-            for source, sink in ((near, far), (far, near)):
-                Thread(target=_pump, args=(source, sink), daemon=True).start()
+            self._pairs.append((client, server))
+            for source, sink in ((client, server), (server, client)):
+                Thread(target=forward, args=(source, sink), daemon=True).start()
 
 
-def _connect(target: End) -> socket.socket:
+def _connect(target: Address) -> socket.socket:
     if isinstance(target, int):
-        end = socket.create_connection(("127.0.0.1", target), 3)
+        connection = socket.create_connection(("127.0.0.1", target), 3)
     else:
-        end = socket.socket(socket.AF_UNIX)
-        end.connect(target)
-    end.settimeout(None)
-    return end
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(target)
+    connection.settimeout(None)
+    return connection
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def forward(source: socket.socket, sink: socket.socket) -> None:
     with suppress(OSError):
         while data := source.recv(65536):
             sink.sendall(data)
-    for end in (source, sink):
+    for connection in (source, sink):
         with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_RDWR)
     source.close()
 
 
 @contextmanager
-def proxy(target: End) -> Iterator[Proxy]:
+def proxy(target: Address) -> Iterator[Proxy]:
     """One, until the block ends."""
-    line = Proxy(target)
+    running_proxy = Proxy(target)
     try:
-        yield line
+        yield running_proxy
     finally:
-        line.close()
+        running_proxy.close()

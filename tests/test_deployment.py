@@ -17,8 +17,8 @@ from worker.settings import ScheduleSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [ReceiverSettings, WorkerSettings, ScheduleSettings, ConsoleSettings, RegistrationSettings, StatusSettings]
-NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
-SAID = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
+SETTING_ENV_NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
+SETTING_LINE = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def compose() -> dict[str, Any]:
@@ -31,14 +31,14 @@ def test_the_procfile_names_the_four_processes() -> None:
 
 
 def test_the_example_explains_every_setting_and_no_other() -> None:
-    said = {name for name, _ in SAID.findall((ROOT / ".env.example").read_text())}
-    assert said - {"POSTGRES_PASSWORD", "REDIS_PASSWORD"} == NAMES
+    settings_in_example = {name for name, _ in SETTING_LINE.findall((ROOT / ".env.example").read_text())}
+    assert settings_in_example - {"POSTGRES_PASSWORD", "REDIS_PASSWORD"} == SETTING_ENV_NAMES
 
 
 def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
-    said = dict(SAID.findall((ROOT / ".env.example").read_text()))
+    settings_in_example = dict(SETTING_LINE.findall((ROOT / ".env.example").read_text()))
     fields = {name.upper(): field for settings in SETTINGS for name, field in settings.model_fields.items()}
-    for name, text in said.items():
+    for name, text in settings_in_example.items():
         if text:
             default = fields[name].default
             assert text == (",".join(default) if isinstance(default, list) else str(default))
@@ -46,7 +46,7 @@ def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
 
 def test_the_readme_names_every_setting() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert not [name for name in NAMES if f"`{name}`" not in readme]
+    assert not [name for name in SETTING_ENV_NAMES if f"`{name}`" not in readme]
 
 
 @pytest.mark.parametrize(("service", "process"), [("migrate", "release"), ("worker", "worker"), ("cron", "cron")])
@@ -75,16 +75,16 @@ def test_the_stores_of_compose_lose_nothing() -> None:
     [("receiver", [ReceiverSettings]), ("worker", [WorkerSettings, ApiSettings]), ("cron", [ScheduleSettings])],
 )
 def test_each_process_is_given_only_what_it_reads(service: str, settings: list[Any]) -> None:
-    given = set(compose()[service]["environment"])
+    given_variables = set(compose()[service]["environment"])
     read = {name.upper() for kind in settings for name in kind.model_fields}
-    assert given <= read
-    assert read - given <= {"HOST"}
+    assert given_variables <= read
+    assert read - given_variables <= {"HOST"}
 
 
-def test_the_worker_is_given_the_key_and_leaves_it_behind_unless_it_confirms() -> None:
+def test_the_worker_is_given_the_api_key_and_drops_it_unless_it_verifies_cancels() -> None:
     """See `test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms`."""
-    given = compose()["worker"]["environment"]
-    assert {given[name.upper()] for name in ApiSettings.model_fields} == {
+    given_variables = compose()["worker"]["environment"]
+    assert {given_variables[name.upper()] for name in ApiSettings.model_fields} == {
         f"${{{name.upper()}:-}}" for name in ApiSettings.model_fields
     }
 

@@ -17,7 +17,7 @@ from aiosmtpd.handlers import Message as MessageHandler
 from redis import Redis
 from sqlalchemy import select
 
-from devtools.demo.webhook_sink import WebhookSink, platform
+from devtools.demo.webhook_sink import WebhookSink, open_webhook_sink
 from devtools.processes import environment, processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
@@ -30,7 +30,7 @@ from runtime.database import Database
 from runtime.signed_address import AddressSigner
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
-PATIENCE = timedelta(seconds=30)
+TIMEOUT = timedelta(seconds=30)
 
 
 class Mailbox(MessageHandler):
@@ -50,22 +50,22 @@ class Mailbox(MessageHandler):
 
 @pytest.fixture
 def mailbox() -> Iterator[tuple[Mailbox, str]]:
-    box, port = Mailbox(), free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
+    mail_handler, port = Mailbox(), free_port()
+    controller = Controller(mail_handler, hostname="127.0.0.1", port=port)
     controller.start()
-    yield box, f"smtp://127.0.0.1:{port}"
+    yield mail_handler, f"smtp://127.0.0.1:{port}"
     controller.stop()
 
 
 @pytest.fixture
-def listener() -> Iterator[WebhookSink]:
-    with platform(SECRET) as listening:
-        yield listening
+def webhook_sink() -> Iterator[WebhookSink]:
+    with open_webhook_sink(SECRET) as sink:
+        yield sink
 
 
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    while not holds():
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
 
@@ -76,10 +76,10 @@ def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(
     redis: Redis,
     redis_url: str,
     mailbox: tuple[Mailbox, str],
-    listener: WebhookSink,
+    webhook_sink: WebhookSink,
     tmp_path: Path,
 ) -> None:
-    box, smtp_url = mailbox
+    mail_handler, smtp_url = mailbox
     keys, port = secrets.token_urlsafe(32), free_port()
     env = environment(
         {
@@ -90,7 +90,7 @@ def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(
             "PORT": str(port),
             "SMTP_URL": smtp_url,
             "MAIL_FROM": "bookings@platform.example",
-            "NOTIFY_DEFAULT": f"mailto:,log:,{listener.url}",
+            "NOTIFY_DEFAULT": f"mailto:,log:,{webhook_sink.url}",
             "NOTIFY_SIGNING_SECRET": SECRET,
         }
     )
@@ -100,40 +100,40 @@ def test_a_webhook_becomes_a_booking_a_mail_and_a_signed_post(
     address = AddressSigner([keys]).path("default")
     sender = Sender(f"http://127.0.0.1:{port}{address}")
     now = datetime.now(UTC).replace(microsecond=0)
-    start, move = now + timedelta(days=1), samples.rescheduled
+    start, rescheduled = now + timedelta(days=1), samples.rescheduled
     bodies = [
         samples.created("b1", start, now),
-        move("b1", start + timedelta(hours=1), now + timedelta(minutes=1), start),
+        rescheduled("b1", start + timedelta(hours=1), now + timedelta(minutes=1), start),
         samples.cancelled("b1", start + timedelta(hours=1), now + timedelta(minutes=2)),
     ]
     with processes(env, tmp_path) as logs:
         wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
         for body in bodies:
-            answer = sender.send(json.dumps(body).encode())
-            assert (answer.status, answer.body["status"]) == (200, "accepted")
-            with database.reading() as session:
-                assert session.get(Delivery, answer.body["delivery"])
-            seen = len(box.mails)
-            until(lambda: len(box.mails) > seen and len(listener.received) > seen)  # noqa: B023 - called at once
+            response = sender.send(json.dumps(body).encode())
+            assert (response.status, response.body["status"]) == (200, "accepted")
+            with database.read_only() as session:
+                assert session.get(Delivery, response.body["delivery"])
+            mails_before = len(mail_handler.mails)
+            wait_until(lambda: len(mail_handler.mails) > mails_before and len(webhook_sink.received) > mails_before)  # noqa: B023 - called at once
 
         def all_done() -> bool:
-            with database.reading() as session:
+            with database.read_only() as session:
                 return {*session.scalars(select(Notification.status)), *session.scalars(select(Delivery.status))} == {
                     "done"
                 }
 
-        until(all_done)
-    with database.reading() as session:
+        wait_until(all_done)
+    with database.read_only() as session:
         booking = session.get_one(Booking, "b1")
     assert (booking.status, booking.starts_at) == ("cancelled", start + timedelta(hours=1))
     assert booking.platform_user_id == host.id
-    assert sorted(listener.received.values()) == ["booking.cancelled", "booking.created", "booking.rescheduled"]
-    assert [mail["to"] for mail in box.mails] == ["host@example.com"] * 3
-    assert len({mail["message-id"] for mail in box.mails}) == 3
-    calendar = [part for part in box.mails[-1].walk() if part.get_content_type() == "text/calendar"]
+    assert sorted(webhook_sink.received.values()) == ["booking.cancelled", "booking.created", "booking.rescheduled"]
+    assert [mail["to"] for mail in mail_handler.mails] == ["host@example.com"] * 3
+    assert len({mail["message-id"] for mail in mail_handler.mails}) == 3
+    calendar = [part for part in mail_handler.mails[-1].walk() if part.get_content_type() == "text/calendar"]
     assert "METHOD:CANCEL" in calendar[0].get_content()
-    printed = "".join(log.read_text() for log in logs.values())
+    logged = "".join(log.read_text() for log in logs.values())
     for secret in (keys, address.rpartition("/")[2], SECRET, "host@example.com", "guest-1@example.com", "Guest 1"):
-        assert secret not in printed
+        assert secret not in logged
     in_redis = b"".join(bytes(redis.dump(key) or b"") for key in redis.scan_iter("*"))
     assert b"example.com" not in in_redis

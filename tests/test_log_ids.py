@@ -8,11 +8,11 @@ from typing import Any
 import urllib3
 from redis import Redis
 
-from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
+from devtools.processes import environment, processes, run_to_completion, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import samples
 from runtime.signed_address import AddressSigner
-from tests.scrape import until
+from tests.scrape import wait_until
 
 KEYS = "k" * 32
 
@@ -27,10 +27,10 @@ def test_the_answer_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redis,
     stores = {"DATABASE_URL": f"sqlite:///{tmp_path / 'inbox.db'}", "REDIS_URL": redis_url}
     env = environment({**stores, "WEBHOOK_KEYS": KEYS, "HOST": "127.0.0.1", "PORT": str(port)})
     now = datetime.now(UTC)
-    run_to_its_end("release", env, tmp_path)
+    run_to_completion("release", env, tmp_path)
     with processes(env, tmp_path, names=["web", "worker"]) as logs, urllib3.PoolManager() as pool:
         wait_until_ready(url, logs["web"])
-        answers = [
+        responses = [
             pool.request("POST", url + path, body=json.dumps(body).encode(), retries=False)
             for path, body in (
                 (address, samples.created("b1", now + timedelta(days=1), now)),
@@ -38,14 +38,14 @@ def test_the_answer_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redis,
                 (f"{address}x", {"webhookType": "booking_created"}),
             )
         ]
-        assert [answer.status for answer in answers] == [200, 200, 404]
-        first = answers[0].headers["X-Delivery-Id"]
-        assert first == answers[0].json()["delivery"] != answers[1].headers["X-Delivery-Id"]
-        assert "X-Delivery-Id" not in answers[2].headers
-        until(lambda: len(lines_about(first, logs["worker"])) == 2)
+        assert [response.status for response in responses] == [200, 200, 404]
+        first = responses[0].headers["X-Delivery-Id"]
+        assert first == responses[0].json()["delivery"] != responses[1].headers["X-Delivery-Id"]
+        assert "X-Delivery-Id" not in responses[2].headers
+        wait_until(lambda: len(lines_about(first, logs["worker"])) == 2)
         assert [line["event"] for line in lines_about(first, logs["web"])] == ["delivery.accepted"]
-        told = lines_about(first, logs["worker"])
-    assert {(line["event"], line["booking_id"]) for line in told} == {
+        worker_lines = lines_about(first, logs["worker"])
+    assert {(line["event"], line["booking_id"]) for line in worker_lines} == {
         ("delivery.done", "b1"),
         ("notification.done", "b1"),
     }

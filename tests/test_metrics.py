@@ -17,14 +17,14 @@ import urllib3
 import yaml
 from rq import Worker
 
-from devtools.processes import environment, processes, run_to_its_end, wait_until_ready
+from devtools.processes import environment, processes, run_to_completion, wait_until_ready
 from devtools.redis_server import free_port, redis_server
 from devtools.send import samples
 from devtools.send.client import Sender
 from runtime import queue
 from runtime.queue import JobQueue
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
-from tests.scrape import Scrape, free_ports, read, read_until, until
+from tests.scrape import Scrape, free_ports, read, read_until, wait_until
 
 OPERATIONS = Path(__file__).parent.parent / "docs" / "operations"
 KEYS = "k" * 32
@@ -36,7 +36,7 @@ needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not on the
 
 
 @dataclass
-class House:
+class Service:
     """Receiver with two server processes, worker and schedule."""
 
     url: str
@@ -57,7 +57,7 @@ def body(number: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder, port, metrics = tmp_path_factory.mktemp("house"), free_port(), free_ports(3)
     with redis_server(folder / "redis") as redis_url:
         env = environment(
@@ -73,32 +73,32 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 "TMPDIR": str(folder),
             }
         )
-        run_to_its_end("release", env, folder)
+        run_to_completion("release", env, folder)
         with processes(env, folder) as logs:
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, logs["web"])
-            yield House(url, metrics, redis_url, logs)
+            yield Service(url, metrics, redis_url, logs)
         assert list(folder.glob("meetergo-inbox-*")) == []
     assert "Traceback" not in "".join(log.read_text() for log in logs.values())
 
 
 @pytest.fixture(scope="module")
-def after_traffic(house: House) -> Scrape:
+def after_traffic(service: Service) -> Scrape:
     """What is read after some of everything, when all of it was worked off and the schedule's numbers are fresh."""
-    statuses = [house.send(body(number)) for number in (1, 2, 3, 3)]
-    statuses += [house.send(b"not json"), house.send(b'{"webhookType":"made_up_by_a_stranger"}')]
-    statuses += [house.send(b"{}", f"{WEBHOOK_PATH}/guess{number}") for number in range(2)]
-    statuses += [house.send(b" " * (MAX_BODY + 1)), house.send(b"")]
+    statuses = [service.send(body(number)) for number in (1, 2, 3, 3)]
+    statuses += [service.send(b"not json"), service.send(b'{"webhookType":"made_up_by_a_stranger"}')]
+    statuses += [service.send(b"{}", f"{WEBHOOK_PATH}/guess{number}") for number in range(2)]
+    statuses += [service.send(b" " * (MAX_BODY + 1)), service.send(b"")]
     assert statuses == [200] * 6 + [404, 404, 413, 400]
 
-    def worked_off(scrape: Scrape) -> bool:
-        told = scrape.value("notifications_total", channel="log", outcome="done")
-        return told == 3 and scrape.value("rows_done", box="outbox") == 3
+    def is_drained(scrape: Scrape) -> bool:
+        sent_total = scrape.value("notifications_total", channel="log", outcome="done")
+        return sent_total == 3 and scrape.value("rows_done", box="outbox") == 3
 
-    return read_until(worked_off, *house.targets)
+    return read_until(is_drained, *service.targets)
 
 
-def test_the_door_counts_what_it_keeps_and_what_it_refuses_in_all_its_processes(after_traffic: Scrape) -> None:
+def test_the_receiver_counts_accepted_and_rejected_requests_of_all_its_processes(after_traffic: Scrape) -> None:
     assert after_traffic.value("deliveries_accepted_total") == 6
     refused = {
         reason: after_traffic.value("deliveries_refused_total", reason=reason)
@@ -109,7 +109,7 @@ def test_the_door_counts_what_it_keeps_and_what_it_refuses_in_all_its_processes(
     assert after_traffic.value("ack_duration_seconds_bucket", le="+Inf") == 6
 
 
-def test_the_workers_count_what_came_of_each_try(after_traffic: Scrape) -> None:
+def test_the_workers_count_the_outcome_of_each_attempt(after_traffic: Scrape) -> None:
     value = after_traffic.value
     assert [value("attempts_total", box="inbox", outcome=outcome) for outcome in ("done", "retrying", "dead")] == [
         4,
@@ -123,7 +123,7 @@ def test_the_workers_count_what_came_of_each_try(after_traffic: Scrape) -> None:
     assert value("attempts_total", box="outbox", outcome="done") == 3
 
 
-def test_the_schedule_shows_how_everything_is(after_traffic: Scrape) -> None:
+def test_the_scheduler_exports_the_state_of_queues_and_stores(after_traffic: Scrape) -> None:
     value = after_traffic.value
     assert {name: value(f"rows_{name}", box="inbox") for name in ("waiting", "done", "dead")} == {
         "waiting": 0,
@@ -138,33 +138,33 @@ def test_the_schedule_shows_how_everything_is(after_traffic: Scrape) -> None:
     assert value("incident_open", kind="deliveries_dead") is not None
 
 
-def test_a_stranger_cannot_choose_a_label(after_traffic: Scrape) -> None:
+def test_a_sender_cannot_choose_a_label(after_traffic: Scrape) -> None:
     assert "stranger" not in after_traffic.text
     assert "guess" not in after_traffic.text
 
 
-def test_the_public_door_shows_no_numbers(house: House) -> None:
+def test_the_receiver_port_serves_no_metrics(service: Service) -> None:
     with urllib3.PoolManager() as pool:
-        answer = pool.request("GET", f"{house.url}/metrics")
+        answer = pool.request("GET", f"{service.url}/metrics")
     assert answer.status == 404
     assert b"meetergo_inbox" not in answer.data
 
 
-def test_what_a_worker_counted_outlives_it(house: House, after_traffic: Scrape) -> None:
-    with queue.connect(house.redis_url) as redis:
+def test_the_counters_of_a_worker_survive_its_death(service: Service, after_traffic: Scrape) -> None:
+    with queue.connect(service.redis_url) as redis:
         [first] = Worker.all(queue=JobQueue(redis).queue("inbox"))
         os.kill(first.pid or 0, signal.SIGKILL)
-        until(lambda: {worker.pid for worker in Worker.all(queue=JobQueue(redis).queue("inbox"))} - {first.pid})
+        wait_until(lambda: {worker.pid for worker in Worker.all(queue=JobQueue(redis).queue("inbox"))} - {first.pid})
     before = after_traffic.value("deliveries_handled_total", event="booking_created", outcome="done") or 0
-    assert house.send(body(4)) == 200
+    assert service.send(body(4)) == 200
 
     def is_done(scrape: Scrape) -> bool:
         return scrape.value("deliveries_handled_total", event="booking_created", outcome="done") == before + 1
 
-    read_until(is_done, *house.targets)
+    read_until(is_done, *service.targets)
 
 
-def used_names(expressions: list[str]) -> set[str]:
+def metric_names(expressions: list[str]) -> set[str]:
     return {name for expression in expressions for name in NAME.findall(expression)}
 
 
@@ -183,26 +183,26 @@ def expressions() -> list[str]:
 
 
 def test_every_metric_of_the_dashboard_and_of_the_rules_is_one_that_we_show(after_traffic: Scrape) -> None:
-    used = used_names([*expressions(), *(rule["expr"] for rule in rules())])
+    used = metric_names([*expressions(), *(rule["expr"] for rule in rules())])
     assert len(used) > 15
     assert used - after_traffic.names == set()
 
 
 def test_every_metric_that_we_show_is_on_the_dashboard(after_traffic: Scrape) -> None:
-    shown = {re.sub("_(bucket|sum|count)$", "", name) for name in after_traffic.names}
-    assert shown - {re.sub("_(bucket|sum|count)$", "", name) for name in used_names(expressions())} == set()
+    exposed = {re.sub("_(bucket|sum|count)$", "", name) for name in after_traffic.names}
+    assert exposed - {re.sub("_(bucket|sum|count)$", "", name) for name in metric_names(expressions())} == set()
 
 
 def test_each_panel_has_a_unit_a_place_and_the_chosen_source() -> None:
-    everything = json.loads((OPERATIONS / "grafana.json").read_text())
-    assert [variable["type"] for variable in everything["templating"]["list"]] == ["datasource"]
-    assert len({panel["id"] for panel in everything["panels"]}) == len(everything["panels"])
-    places = [tuple(panel["gridPos"][side] for side in "xywh") for panel in everything["panels"]]
+    dashboard = json.loads((OPERATIONS / "grafana.json").read_text())
+    assert [variable["type"] for variable in dashboard["templating"]["list"]] == ["datasource"]
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+    places = [tuple(panel["gridPos"][side] for side in "xywh") for panel in dashboard["panels"]]
     assert len(set(places)) == len(places)
     for panel in panels():
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
-        for asking in (panel, *panel["targets"]):
-            assert asking["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        for panel_or_target in (panel, *panel["targets"]):
+            assert panel_or_target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
 def test_each_rule_waits_a_while_and_says_what_to_type_and_where_to_read_on() -> None:
@@ -220,9 +220,9 @@ def test_the_section_that_a_rule_names_is_there() -> None:
     assert named <= headings
 
 
-def promtool(*words: str, given: str = "") -> None:
+def promtool(*words: str, stdin: str = "") -> None:
     assert PROMTOOL
-    done = subprocess.run([PROMTOOL, *words], cwd=OPERATIONS, input=given, capture_output=True, text=True, check=False)
+    done = subprocess.run([PROMTOOL, *words], cwd=OPERATIONS, input=stdin, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -244,6 +244,6 @@ def test_promtool_can_read_every_expression_of_the_dashboard(tmp_path: Path) -> 
 
 
 @needs_promtool
-def test_promtool_finds_no_fault_with_names_and_units(house: House) -> None:
-    for port in house.targets:
-        promtool("check", "metrics", given=read(port).text)
+def test_promtool_finds_no_fault_with_names_and_units(service: Service) -> None:
+    for port in service.targets:
+        promtool("check", "metrics", stdin=read(port).text)

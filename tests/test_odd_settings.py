@@ -9,8 +9,8 @@ from console.settings import ConsoleSettings, RegistrationSettings, StatusSettin
 from receiver.settings import ReceiverSettings
 from runtime import queue
 from runtime.database import Database
-from runtime.settings import OURS, EncryptedStoreSettings, RetentionSettings, Settings
-from tests.test_deployment import NAMES
+from runtime.settings import SETTING_NAMES, EncryptedStoreSettings, RetentionSettings, Settings
+from tests.test_deployment import SETTING_ENV_NAMES
 from worker.maintenance.alerts import open_alerts
 from worker.services import build_services
 from worker.settings import ReconcileSettings, ScheduleSettings, WorkerSettings
@@ -18,9 +18,9 @@ from worker.start import exit_on_bad_setting
 
 KEY = "0123456789" * 4
 PERSONAL = "rgo-" + "x" * 40
-USUAL = {"WEBHOOK_KEYS": KEY, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "0"}
+DEFAULTS = {"WEBHOOK_KEYS": KEY, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "0"}
 
-ANYWHERE = [
+ODD_VALUES = [
     *(
         "'",
         '""',
@@ -76,7 +76,7 @@ DATABASES = [
         "target_session_attrs=read-write", "target_session_attrs=x", "port=1&port=2", "user=a&user=b",
     ))),
 ]  # fmt: skip
-OTHERS = {
+ODD_VALUES_BY_NAME = {
     "HOST": HOSTS,
     "METRICS_HOST": HOSTS,
     "REDIS_URL": REDIS,
@@ -97,7 +97,7 @@ def _receiver() -> None:
     settings = ReceiverSettings.load()
     settings.check_port()
     settings.verifier()
-    settings.vault()
+    settings.cipher()
     Database(settings.database_url).close()
     queue.connect(settings.redis_url).close()
 
@@ -121,10 +121,10 @@ def _console() -> None:
 
 def _registration() -> None:
     settings = RegistrationSettings.load()
-    exit_on_bad_setting(lambda: settings.provider(None).close())
+    exit_on_bad_setting(lambda: settings.api_client(None).close())
 
 
-READ_BY: dict[Callable[[], None], list[type[Settings]]] = {
+SETTINGS_OF_PROCESS: dict[Callable[[], None], list[type[Settings]]] = {
     _receiver: [ReceiverSettings],
     _worker: [WorkerSettings],
     _schedule: [ScheduleSettings],
@@ -133,31 +133,31 @@ READ_BY: dict[Callable[[], None], list[type[Settings]]] = {
 }
 PAIRS = [
     (name, process)
-    for process, settings in READ_BY.items()
+    for process, settings in SETTINGS_OF_PROCESS.items()
     for name in sorted({each.upper() for kind in settings for each in kind.model_fields})
 ] + [("HTTPS_PROXY", _registration), ("HTTPS_PROXY", _schedule)]
 
 
 @pytest.fixture(autouse=True)
-def nothing_else_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
-    for name in NAMES:
+    for name in SETTING_ENV_NAMES:
         monkeypatch.delenv(name, raising=False)
 
 
 def test_every_setting_is_known_by_name() -> None:
-    assert NAMES <= OURS
+    assert SETTING_ENV_NAMES <= SETTING_NAMES
 
 
 @pytest.mark.parametrize(("name", "process"), PAIRS)
 def test_an_odd_value_works_or_is_a_sentence(
     name: str, process: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    usual = USUAL | ({"MEETERGO_API_KEY": PERSONAL} if process is _registration else {})
-    for value in [*ANYWHERE, *OTHERS.get(name, [])]:
-        for each, its in {**usual, name: value}.items():
-            monkeypatch.setenv(each, its)
+    defaults = DEFAULTS | ({"MEETERGO_API_KEY": PERSONAL} if process is _registration else {})
+    for value in [*ODD_VALUES, *ODD_VALUES_BY_NAME.get(name, [])]:
+        for each, variable_value in {**defaults, name: value}.items():
+            monkeypatch.setenv(each, variable_value)
         end: SystemExit | None = None
         try:
             process()
@@ -165,6 +165,6 @@ def test_an_odd_value_works_or_is_a_sentence(
             end = error
         except Exception as error:
             pytest.fail(f"{name}={value[:60]!r} ends in {type(error).__name__}: {error}")
-        said = capsys.readouterr().err.strip()
+        stderr = capsys.readouterr().err.strip()
         if end:
-            assert (end.code, name in said, len(said) < 500) == (2, True, True), f"{value[:60]!r}: {said}"
+            assert (end.code, name in stderr, len(stderr) < 500) == (2, True, True), f"{value[:60]!r}: {stderr}"

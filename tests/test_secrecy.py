@@ -26,19 +26,19 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from runtime import queue
-from runtime.cooldown import RESPITE
+from runtime.cooldown import COOLDOWN
 from runtime.database import Database
 from runtime.queue import QUEUES, JobQueue
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
-from tests.redis_content import everything_in
+from tests.redis_content import redis_dump
 from tests.secrecy import bodies
+from tests.secrecy.external_services import ExternalServices, open_external_services
 from tests.secrecy.markers import Markers
-from tests.secrecy.world import World, open_world
 
-PATIENCE = timedelta(seconds=40)
+TIMEOUT = timedelta(seconds=40)
 MAX_BODY = 20_000
-LOUD = ROOT / "tests" / "secrecy" / "loud"
+DEBUG_LOGGING = ROOT / "tests" / "secrecy" / "loud"
 
 
 @dataclass
@@ -46,13 +46,13 @@ class Scene:
     """All that a test of secrecy works with. `ours` ends our processes."""
 
     mark: Markers
-    world: World
+    services_outside: ExternalServices
     database: Database
     redis: Redis
     url: str
     address: str
     logs: dict[str, Path]
-    ours: ExitStack
+    processes_stack: ExitStack
     accepted: list[str] = field(default_factory=list)
 
     def sender(self, signer: bool = True) -> Sender:
@@ -71,28 +71,28 @@ class Scene:
         return ids
 
     def count(self, *criteria: object) -> int:
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             return session.scalar(select(func.count()).where(*criteria)) or 0  # type: ignore[arg-type]
 
-    def settled(self) -> bool:
+    def is_drained(self) -> bool:
         """All deliveries ended, and all news was tried."""
         return not self.count(Delivery.status == "pending") and not self.count(
             Notification.status == "pending", Notification.attempts == 0
         )
 
-    def printed(self) -> str:
+    def logged(self) -> str:
         return "".join(log.read_text() for log in self.logs.values())
 
 
-def settings(mark: Markers, world: World, database_url: str, redis_url: str) -> dict[str, str]:
+def settings(mark: Markers, services_outside: ExternalServices, database_url: str, redis_url: str) -> dict[str, str]:
     """Every secret setting is a marker."""
     channels = [
         "log:",
         "mailto:",
         f"mailto:{mark('opsmail')}@example.com",
-        f"http://{mark('postuser')}:{mark('postpassword')}@127.0.0.1:{world.http}/{mark('postpath')}?k={mark('postquery')}",
-        f"mmost://127.0.0.1:{world.http}/{mark.plant('apprisetoken', mark('chat')[-26:])}",
-        f"json://{mark('jsonuser')}:{mark('jsonpassword')}@127.0.0.1:{world.http}/{mark('jsonpath')}",
+        f"http://{mark('postuser')}:{mark('postpassword')}@127.0.0.1:{services_outside.http}/{mark('postpath')}?k={mark('postquery')}",
+        f"mmost://127.0.0.1:{services_outside.http}/{mark.plant('apprisetoken', mark('chat')[-26:])}",
+        f"json://{mark('jsonuser')}:{mark('jsonpassword')}@127.0.0.1:{services_outside.http}/{mark('jsonpath')}",
     ]
     return {
         "DATABASE_URL": database_url,
@@ -102,11 +102,11 @@ def settings(mark: Markers, world: World, database_url: str, redis_url: str) -> 
         "WEBHOOK_SIGNATURE_SECRETS": f"whsec_{mark('signaturesecret')}",
         "WEBHOOK_MAX_BODY": str(MAX_BODY),
         "BODY_KEYS": f"{mark('oldbodykey')}AAA=,{mark('bodykey')}AAA=",
-        "SMTP_URL": f"smtp://{mark('smtpuser')}:{mark('smtppassword')}@127.0.0.1:{world.smtp}",
+        "SMTP_URL": f"smtp://{mark('smtpuser')}:{mark('smtppassword')}@127.0.0.1:{services_outside.smtp}",
         "MAIL_FROM": "bookings@platform.example",
         "NOTIFY_DEFAULT": ",".join(channels),
         "NOTIFY_SIGNING_SECRET": f"whsec_{mark('postsecret')}",
-        "ALERT_CHANNELS": f"json://{mark('alertuser')}:{mark('alertpassword')}@127.0.0.1:{world.http}/{mark('alertpath')}",
+        "ALERT_CHANNELS": f"json://{mark('alertuser')}:{mark('alertpassword')}@127.0.0.1:{services_outside.http}/{mark('alertpath')}",
         "PLATFORM_HOOK": "tests.secrecy.hook:changed",
         "HOST": "127.0.0.1",
     }
@@ -115,24 +115,24 @@ def settings(mark: Markers, world: World, database_url: str, redis_url: str) -> 
 @pytest.fixture
 def scene(database: Database, database_url: str, tmp_path: Path) -> Iterator[Scene]:
     mark, port = Markers(), free_port()
-    with open_world() as world, redis_server(tmp_path / "redis") as open_redis_url:
-        redis_url = locked(open_redis_url, mark("redispassword"))
+    with open_external_services() as services_outside, redis_server(tmp_path / "redis") as open_redis_url:
+        redis_url = with_password(open_redis_url, mark("redispassword"))
         if database_url.startswith("postgresql"):
             url = make_url(database_url).set(password=mark("databasepassword"))
             database_url = url.render_as_string(hide_password=False)
-        given = settings(mark, world, database_url, redis_url)
-        address = AddressSigner(given["WEBHOOK_KEYS"].split(",")).path("default")
+        env_settings = settings(mark, services_outside, database_url, redis_url)
+        address = AddressSigner(env_settings["WEBHOOK_KEYS"].split(",")).path("default")
         mark.plant("addresstoken", address.rpartition(".")[2])
         add_hosts(database, mark)
-        env = environment({**given, "PORT": str(port), "PYTHONPATH": f"{LOUD}:{ROOT}"})
+        env = environment({**env_settings, "PORT": str(port), "PYTHONPATH": f"{DEBUG_LOGGING}:{ROOT}"})
         url = f"http://127.0.0.1:{port}"
-        with queue.connect(redis_url) as redis, ExitStack() as ours:
-            logs = ours.enter_context(processes(env, tmp_path))
+        with queue.connect(redis_url) as redis, ExitStack() as processes_stack:
+            logs = processes_stack.enter_context(processes(env, tmp_path))
             wait_until_ready(url, logs["web"])
-            yield Scene(mark, world, database, redis, url, address, logs, ours)
+            yield Scene(mark, services_outside, database, redis, url, address, logs, processes_stack)
 
 
-def locked(redis_url: str, password: str) -> str:
+def with_password(redis_url: str, password: str) -> str:
     """The URL of the same Redis, which asks for a password from now on."""
     with Redis.from_url(redis_url) as redis:
         redis.config_set("requirepass", password)
@@ -159,39 +159,39 @@ def add_hosts(database: Database, mark: Markers) -> None:
             session.add(user)
 
 
-def until(holds: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE.total_seconds()
-    while not holds():
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
 
 
 def test_no_log_and_no_redis_holds_a_secret_or_a_person(scene: Scene) -> None:
-    all_goes_well(scene)
-    strangers_knock(scene)
-    scene.world.is_hostile = True
-    doomed = bodies_are_bad_and_the_hook_fails(scene)
-    channels_fail(scene)
-    the_database_is_away(scene)
-    redis_is_away(scene)
-    until(lambda: scene.count(Delivery.id != "") == len(scene.accepted))
-    until(lambda: scene.count(Delivery.id.in_(doomed), Delivery.status == "dead") == len(doomed))
-    until(scene.settled)
-    scene.ours.close()
+    send_valid_deliveries(scene)
+    send_forged_requests(scene)
+    scene.services_outside.is_hostile = True
+    dying = send_failing_deliveries(scene)
+    make_channels_fail(scene)
+    lock_the_database(scene)
+    pause_redis(scene)
+    wait_until(lambda: scene.count(Delivery.id != "") == len(scene.accepted))
+    wait_until(lambda: scene.count(Delivery.id.in_(dying), Delivery.status == "dead") == len(dying))
+    wait_until(scene.is_drained)
+    scene.processes_stack.close()
     assert_nothing_leaked(scene)
 
 
-def all_goes_well(scene: Scene) -> None:
+def send_valid_deliveries(scene: Scene) -> None:
     scene.send(*(make("b1", scene.mark) for make in (bodies.created, bodies.rescheduled, bodies.cancelled)))
     scene.send({"webhookType": "new_employee", "id": "e1", "email": f"{scene.mark('employee')}@example.com"})
     scene.send({**bodies.created("b1", scene.mark), "webhookType": "form_submission"})
-    until(lambda: scene.count(Notification.status == "done") >= 6)
-    until(scene.settled)
+    wait_until(lambda: scene.count(Notification.status == "done") >= 6)
+    wait_until(scene.is_drained)
     assert not scene.count(Delivery.status == "dead")
-    assert scene.world.told
+    assert scene.services_outside.calls
 
 
-def strangers_knock(scene: Scene) -> None:
+def send_forged_requests(scene: Scene) -> None:
     body = json.dumps(bodies.created("stranger", scene.mark)).encode()
     token = scene.address.rpartition("/")[2]
     before = scene.count(Delivery.id != "")
@@ -215,62 +215,66 @@ def strangers_knock(scene: Scene) -> None:
     assert scene.count(Delivery.id != "") == before
 
 
-def bodies_are_bad_and_the_hook_fails(scene: Scene) -> list[str]:
+def send_failing_deliveries(scene: Scene) -> list[str]:
     """The ids of deliveries that are to die: of each that the hook fails, the next try is the last."""
     unreadable = scene.send(*bodies.unreadable(scene.mark))
-    hooked = scene.send(*(bodies.created(f"{name}-1", scene.mark) for name in ("hook", "sql", "exit")))
-    until(lambda: scene.count(Delivery.id.in_(hooked), Delivery.attempts == 1) == len(hooked))
+    failed_by_hook = scene.send(*(bodies.created(f"{name}-1", scene.mark) for name in ("hook", "sql", "exit")))
+    wait_until(lambda: scene.count(Delivery.id.in_(failed_by_hook), Delivery.attempts == 1) == len(failed_by_hook))
     with scene.database.transaction() as session:
-        session.execute(update(Delivery).where(Delivery.id.in_(hooked)).values(attempts=MAX_ATTEMPTS - 1))
-    return [*unreadable, *hooked]
+        session.execute(update(Delivery).where(Delivery.id.in_(failed_by_hook)).values(attempts=MAX_ATTEMPTS - 1))
+    return [*unreadable, *failed_by_hook]
 
 
-def channels_fail(scene: Scene) -> None:
+def make_channels_fail(scene: Scene) -> None:
     own = {"hostIds": ["own-host"], "hosts": []}
     b2 = Notification.booking_id == "b2"
     scene.send(bodies.created("b2", scene.mark))
-    until(lambda: scene.count(b2) and not scene.count(b2, Notification.status == "pending", Notification.attempts == 0))
+    wait_until(
+        lambda: scene.count(b2) and not scene.count(b2, Notification.status == "pending", Notification.attempts == 0)
+    )
     assert scene.count(b2, Notification.status == "dead", Notification.channel == "mailto") == 2
     assert scene.count(b2, Notification.status == "pending", Notification.channel == "http") == 1
-    scene.world.mail.stop()
+    scene.services_outside.mail.stop()
     scene.send(bodies.created("b3", scene.mark), {**bodies.created("b4", scene.mark), **own})
-    until(lambda: scene.count(Notification.booking_id == "b4", Notification.attempts > 0) >= 2)
-    until(lambda: scene.count(Notification.last_error.contains("the conversation with the mail server failed")) > 0)
+    wait_until(lambda: scene.count(Notification.booking_id == "b4", Notification.attempts > 0) >= 2)
+    wait_until(
+        lambda: scene.count(Notification.last_error.contains("the conversation with the mail server failed")) > 0
+    )
 
 
-def the_database_is_away(scene: Scene) -> None:
+def lock_the_database(scene: Scene) -> None:
     with scene.database.engine.begin() as connection:  # on SQLite, this alone holds the write lock
-        if scene.database.skips_locked:
+        if scene.database.supports_skip_locked:
             connection.execute(text("LOCK TABLE deliveries IN EXCLUSIVE MODE"))
         scene.send(bodies.created("b5", scene.mark))
-        until(lambda: "database.away" in scene.logs["worker"].read_text())
-        in_redis = everything_in(scene.redis)
-        assert b"worker.jobs.carry" in in_redis
+        wait_until(lambda: "database.unavailable" in scene.logs["worker"].read_text())
+        in_redis = redis_dump(scene.redis)
+        assert b"worker.jobs.store_deferred" in in_redis
         assert not scene.mark.found_in(in_redis)
 
 
-def redis_is_away(scene: Scene) -> None:
-    time.sleep(RESPITE.total_seconds())  # until the receiver asks the database again
+def pause_redis(scene: Scene) -> None:
+    time.sleep(COOLDOWN.total_seconds())  # until the receiver asks the database again
     scene.redis.client_pause(1500)
     scene.send(bodies.created("b6", scene.mark))
-    assert "bell.unheard" in scene.logs["web"].read_text()
+    assert "queue.unavailable" in scene.logs["web"].read_text()
     time.sleep(1.5)
     scene.redis.client_kill_filter(_type="normal", skipme=True)
-    JobQueue(scene.redis).ring("inbox")
+    JobQueue(scene.redis).trigger_drain("inbox")
 
 
 def assert_nothing_leaked(scene: Scene) -> None:
-    printed, in_redis = scene.printed(), everything_in(scene.redis)
-    assert not scene.mark.found_in(printed)
+    logged, in_redis = scene.logged(), redis_dump(scene.redis)
+    assert not scene.mark.found_in(logged)
     assert not scene.mark.found_in(in_redis)
-    failed = last_words(scene.redis)
+    failed = failed_job_errors(scene.redis)
     assert len(failed) >= scene.count(Delivery.status == "dead")
-    assert not [scene.mark.found_in(words) for words in failed if scene.mark.found_in(words)]
-    assert not [delivery_id for delivery_id in scene.accepted if delivery_id not in printed]
-    assert "performing job" in printed, "the logs are not at DEBUG"
+    assert not [scene.mark.found_in(error_text) for error_text in failed if scene.mark.found_in(error_text)]
+    assert not [delivery_id for delivery_id in scene.accepted if delivery_id not in logged]
+    assert "performing job" in logged, "the logs are not at DEBUG"
 
 
-def last_words(redis: Redis) -> list[str]:
+def failed_job_errors(redis: Redis) -> list[str]:
     """Why the failed jobs of both boxes failed, as RQ's own tools show it."""
     ids = [job_id for box in QUEUES for job_id in JobQueue(redis).queue(box).failed_job_registry.get_job_ids()]
     results = [Job.fetch(job_id, redis, serializer=JSONSerializer).latest_result() for job_id in ids]

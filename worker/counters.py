@@ -1,4 +1,4 @@
-"""The counters: a tally that Prometheus can read. Import it late: see runtime/metrics_server.py."""
+"""The counters: metrics that Prometheus can read. Import it late: see runtime/metrics_server.py."""
 
 from datetime import datetime
 
@@ -28,7 +28,7 @@ NOTIFICATIONS = Counter(
 )
 
 OUTCOMES: dict[Status, str] = {"done": "done", "pending": "retrying", "dead": "dead"}
-OTHER = "other"
+OTHER_EVENT = "other"
 """Every event that we do not handle: whoever can deliver chooses its name."""
 
 log = structlog.get_logger()
@@ -39,23 +39,23 @@ class PrometheusMetrics:
 
     def __init__(self) -> None:
         for outcome in OUTCOMES.values():
-            for box in QUEUES:
-                ATTEMPTS.labels(box, outcome)
-            for event in (*HANDLERS, OTHER):
+            for queue in QUEUES:
+                ATTEMPTS.labels(queue, outcome)
+            for event in (*HANDLERS, OTHER_EVENT):
                 HANDLED.labels(event, outcome)
             for channel in OPENERS:
                 NOTIFICATIONS.labels(channel, outcome)
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:
         """One try; if it worked, how long that took since the receipt."""
-        event, outcome = delivery.event if delivery.event in HANDLERS else OTHER, OUTCOMES[delivery.status]
+        event, outcome = delivery.event if delivery.event in HANDLERS else OTHER_EVENT, OUTCOMES[delivery.status]
         try:
             ATTEMPTS.labels("inbox", outcome).inc()
             HANDLED.labels(event, outcome).inc()
             if delivery.status == "done":
                 PROCESSING.observe(max(0.0, (now - delivery.received_at).total_seconds()))
         except OSError as error:
-            _complain(error)
+            _log_failure(error)
 
     def notification(self, notification: Notification) -> None:
         """One try."""
@@ -64,9 +64,9 @@ class PrometheusMetrics:
             ATTEMPTS.labels("outbox", outcome).inc()
             NOTIFICATIONS.labels(notification.channel, outcome).inc()
         except OSError as error:
-            _complain(error)
+            _log_failure(error)
 
 
-def _complain(error: OSError) -> None:
+def _log_failure(error: OSError) -> None:
     """The folder is gone, or its disk is full."""
     log.warning("metrics.failed", error=type(error).__name__)

@@ -21,7 +21,7 @@ _current: ContextVar["Deadline | None"] = ContextVar("deadline", default=None)
 class Deadline:
     """Ends every connection that was opened in its block and context, when its time is up.
 
-    Whoever waits on such a connection then gets an error or the end of the stream; see `is_over`. A connection that
+    Whoever waits on such a connection then gets an error or the end of the stream; see `expired`. A connection that
     would be opened later is refused with TimeoutError: a name server that answers late cannot have anything sent late.
 
     Args:
@@ -29,18 +29,18 @@ class Deadline:
     """
 
     def __init__(self, length: timedelta) -> None:
-        self._was_ended = False
+        self._aborted = False
         self._length = length.total_seconds()
         self._ends_at = monotonic() + self._length
         self._lock = Lock()
         self._connections: list[socket.socket] = []
-        self._timer = Timer(self._length, self.end)
+        self._timer = Timer(self._length, self.abort)
         self._timer.daemon = True
         self._token: Token[Deadline | None] | None = None
 
     def __enter__(self) -> Self:
         """The time begins."""
-        _watch_connections()
+        _install_audit_hook()
         self._ends_at = monotonic() + self._length
         self._token = _current.set(self)
         self._timer.start()
@@ -56,25 +56,25 @@ class Deadline:
         if self._token:
             _current.reset(self._token)
         with self._lock:
-            self._let_go()
+            self._close_connections()
 
     @property
-    def is_over(self) -> bool:
+    def expired(self) -> bool:
         """Whether the time was up."""
-        return self._was_ended or monotonic() >= self._ends_at
+        return self._aborted or monotonic() >= self._ends_at
 
-    def end(self) -> None:
+    def abort(self) -> None:
         """Ends the exchange now."""
         with self._lock:
-            self._was_ended = True
+            self._aborted = True
             for connection in self._connections:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # it is not connected yet, or not any more: see `include`
-            self._let_go()
+                    continue  # it is not connected yet, or not any more: see `watch`
+            self._close_connections()
 
-    def include(self, connection: socket.socket) -> None:
+    def watch(self, connection: socket.socket) -> None:
         """Ends this connection with the exchange. It must not be connected yet.
 
         Raises:
@@ -82,36 +82,36 @@ class Deadline:
         """
         with self._lock:
             left = self._ends_at - monotonic()
-            if self.is_over:
+            if self.expired:
                 raise TimeoutError("the time for this exchange is up")
-            patience = connection.gettimeout()
-            if patience is None or patience > left:
+            timeout = connection.gettimeout()
+            if timeout is None or timeout > left:
                 connection.settimeout(left)
             # A second descriptor of the same connection: the first one moves on when it is wrapped for TLS.
             self._connections.append(socket.socket(fileno=dup(connection.fileno())))
 
-    def _let_go(self) -> None:
+    def _close_connections(self) -> None:
         for connection in self._connections:
             connection.close()
         self._connections = []
 
 
-def end_all() -> None:
+def abort_all() -> None:
     """Ends every exchange of this process now."""
     for deadline in list(_active):
-        deadline.end()
+        deadline.abort()
 
 
 @cache
-def _watch_connections() -> None:
+def _install_audit_hook() -> None:
     """Python tells of each `connect`, whichever library calls it: of urllib3, smtplib, and all that Apprise uses."""
-    sys.addaudithook(_on_event)
+    sys.addaudithook(_on_audit_event)
 
 
-def _on_event(event: str, arguments: tuple[Any, ...]) -> None:
+def _on_audit_event(event: str, arguments: tuple[Any, ...]) -> None:
     if event != "socket.connect":
         return
     deadline = _current.get()
     connection = arguments[0]
     if deadline and connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM:
-        deadline.include(connection)
+        deadline.watch(connection)

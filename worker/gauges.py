@@ -17,13 +17,13 @@ from runtime.redis.deferred_deliveries import RedisOnly
 from worker.services import Services
 
 PREFIX = "meetergo_inbox"
-FRESH_FOR = timedelta(seconds=5)
+CACHE_TTL = timedelta(seconds=5)
 """However many ask, the stores are counted through no more often than this."""
 
-ROWS: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
-    "rows_waiting": ("RowStats to be done, or to be tried again.", lambda rows, now: rows.waiting),
-    "rows_done": ("RowStats that are done, and not pruned yet.", lambda rows, now: rows.done),
-    "rows_dead": ("RowStats that need a person.", lambda rows, now: rows.dead),
+MODELS_BY_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
+    "rows_waiting": ("Rows to be done, or to be tried again.", lambda rows, now: rows.waiting),
+    "rows_done": ("Rows that are done, and not pruned yet.", lambda rows, now: rows.done),
+    "rows_dead": ("Rows that need a person.", lambda rows, now: rows.dead),
     "oldest_waiting_age_seconds": (
         "Age of the oldest row that waits; 0 if none does.",
         lambda rows, now: (now - rows.oldest_waiting).total_seconds() if rows.oldest_waiting else 0,
@@ -39,55 +39,59 @@ JOBS: dict[str, Callable[[JobStats], int]] = {
 class StatsCollector(Collector):
     """Asks the stores when Prometheus asks us. What a store that is away would say is left out."""
 
-    def __init__(self, office: Services) -> None:
-        self._office = office
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._lock = Lock()
-        self._seen: tuple[float, Stats] | None = None
+        self._cached: tuple[float, Stats] | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All of them."""
-        seen = self._look()
-        yield from _stores(seen)
-        if seen.rows is not None:
-            for name, (text, value) in ROWS.items():
-                yield _family(name, text, ["box"], {(box,): value(rows, seen.at) for box, rows in seen.rows.items()})
-            yield _family("database_writable", "1 if the database can be written.", [], {(): int(not seen.write_fault)})
-            failing = {(): seen.failing.rows}
+        stats = self._stats()
+        yield from _store_gauges(stats)
+        if stats.rows is not None:
+            for name, (text, value) in MODELS_BY_QUEUE.items():
+                yield _family(
+                    name, text, ["box"], {(queue,): value(rows, stats.at) for queue, rows in stats.rows.items()}
+                )
+            yield _family(
+                "database_writable", "1 if the database can be written.", [], {(): int(not stats.write_error)}
+            )
+            failing = {(): stats.failing.rows}
             yield _family("deliveries_failing_again", "Deliveries that fail again and again.", [], failing)
-            is_open = {(kind,): int(kind in seen.incidents) for kind in KINDS}
+            is_open = {(kind,): int(kind in stats.incidents) for kind in KINDS}
             yield _family("incident_open", "1 while a person has to look at this.", ["kind"], is_open)
-        if seen.jobs is not None:
-            jobs = {(box, state): count(of) for box, of in seen.jobs.items() for state, count in JOBS.items()}
-            yield _family("queue_jobs", "JobStats that RQ has.", ["box", "state"], jobs)
-            held = seen.redis_only or RedisOnly()
-            age = (seen.at - held.oldest).total_seconds() if held.oldest else 0
-            yield _family("redis_only", "Webhooks that are in Redis only.", [], {(): held.count})
+        if stats.jobs is not None:
+            jobs = {(queue, state): count(of) for queue, of in stats.jobs.items() for state, count in JOBS.items()}
+            yield _family("queue_jobs", "Jobs that RQ has.", ["box", "state"], jobs)
+            deferred = stats.redis_only or RedisOnly()
+            age = (stats.at - deferred.oldest).total_seconds() if deferred.oldest else 0
+            yield _family("redis_only", "Webhooks that are in Redis only.", [], {(): deferred.count})
             yield _family("redis_only_oldest_age_seconds", "Age of the oldest of them; 0 if none.", [], {(): age})
-            deaths = {(box,): number for box, number in seen.deaths.items()}
+            deaths = {(queue,): number for queue, number in stats.deaths.items()}
             yield _family("worker_deaths", "Workers that died in the last 10 minutes.", ["box"], deaths)
-            workers = {(box,): of.workers for box, of in seen.jobs.items()}
+            workers = {(queue,): of.workers for queue, of in stats.jobs.items()}
             yield _family("workers", "Worker processes that live, on all machines.", ["box"], workers)
-            runs = {(task,): moment.timestamp() for task, moment in seen.next_runs.items()}
+            runs = {(task,): moment.timestamp() for task, moment in stats.next_runs.items()}
             yield _family("schedule_next_run_timestamp_seconds", "When a task runs next.", ["task"], runs)
 
-    def _look(self) -> Stats:
+    def _stats(self) -> Stats:
         with self._lock:
-            if self._seen is None or time.monotonic() - self._seen[0] > FRESH_FOR.total_seconds():
-                seen = collect_stats(self._office.database, self._office.bell, datetime.now(UTC))
-                self._seen = time.monotonic(), seen
-            return self._seen[1]
+            if self._cached is None or time.monotonic() - self._cached[0] > CACHE_TTL.total_seconds():
+                stats = collect_stats(self._services.database, self._services.job_queue, datetime.now(UTC))
+                self._cached = time.monotonic(), stats
+            return self._cached[1]
 
 
-def show(office: Services, host: str, port: int) -> None:
+def serve_stats(services: Services, host: str, port: int) -> None:
     """Serves them from threads of this process."""
     registry = CollectorRegistry()
-    registry.register(StatsCollector(office))
+    registry.register(StatsCollector(services))
     add_build_info(registry, "cron")
     start_http_server(port, host, registry)
 
 
-def _stores(seen: Stats) -> Iterator[GaugeMetricFamily]:
-    up = {("database",): int(seen.rows is not None), ("redis",): int(seen.jobs is not None)}
+def _store_gauges(stats: Stats) -> Iterator[GaugeMetricFamily]:
+    up = {("database",): int(stats.rows is not None), ("redis",): int(stats.jobs is not None)}
     yield _family("store_up", "1 if a store answers the schedule.", ["store"], up)
 
 

@@ -21,11 +21,11 @@ from runtime.errors import Failure, Transient
 
 Hook = Callable[[Session, Booking, BookingChange], None]
 
-WORKERS_OWN = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
+FORBIDDEN_METHODS = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
 """What ends the transaction, or takes objects out of the session, that other deliveries share."""
-LIBRARIES = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
-LONGEST_NAME = 255
-LONGEST_PATH = 8
+LIBRARY_PATHS = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
+MAX_NAME_LENGTH = 255
+MAX_FRAMES = 8
 """Frames of an error in the log."""
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ def load(path: str) -> Hook | None:
     """
     if not path:
         return None
-    if len(path) > LONGEST_NAME:
+    if len(path) > MAX_NAME_LENGTH:
         raise UnusableHook(f"PLATFORM_HOOK={path[:40]}... cannot be imported: it is too long")
     module_name, _, function_name = path.partition(":")
     try:
@@ -56,16 +56,16 @@ def load(path: str) -> Hook | None:
         raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {error}") from error
     except (Exception, SystemExit) as error:
         raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {_summary(error)}") from error
-    _check(path, function)
-    return _contained(function)
+    _validate(path, function)
+    return _wrapped(function)
 
 
-def _check(path: str, function: Any) -> None:
+def _validate(path: str, function: Any) -> None:
     if not callable(function):
         raise UnusableHook(f"PLATFORM_HOOK={path} is not a function")
-    called = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
-    plain = function.func if isinstance(function, functools.partial) else called
-    if any(is_late(each) for each in (function, called, plain) for is_late in LATE):
+    callee = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    plain = function.func if isinstance(function, functools.partial) else callee
+    if any(is_deferred(each) for each in (function, callee, plain) for is_deferred in DEFERRED_KINDS):
         raise UnusableHook(f"PLATFORM_HOOK={path} is async or a generator: it would never run; write a plain function")
     try:
         signature = inspect.signature(function)
@@ -79,11 +79,11 @@ def _check(path: str, function: Any) -> None:
         ) from None
 
 
-LATE = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+DEFERRED_KINDS = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
 """Calling one of these runs nothing of it."""
 
 
-def _contained(function: Callable[..., Any]) -> Hook:
+def _wrapped(function: Callable[..., Any]) -> Hook:
     """The same function; whatever it does to its session or to the process is a failure of its own delivery."""
 
     def hook(session: Session, booking: Booking, change: BookingChange) -> None:
@@ -91,13 +91,13 @@ def _contained(function: Callable[..., Any]) -> Hook:
         try:
             with _guarded(session):
                 result = function(session, booking, change)
-            _refuse_late(result)
+            _reject_deferred_result(result)
             _check_transaction(session, transaction)
             session.flush()  # what it added fails here, and not as something of ours
         except Failure:
             raise
         except (Exception, SystemExit) as error:
-            path = [_place(frame) for frame in _frames(error)][-LONGEST_PATH:]
+            path = [_location(frame) for frame in _frames(error)][-MAX_FRAMES:]
             log.warning("hook.failed", delivery_id=change.delivery_id, error=type(error).__name__, at=path)
             raise HookFailed(_summary(error)) from error
 
@@ -108,22 +108,22 @@ def _contained(function: Callable[..., Any]) -> Hook:
 def _guarded(session: Session) -> Iterator[None]:
     """The transaction is the worker's: it holds other deliveries too."""
 
-    def refuse(name: str) -> Callable[..., Any]:
+    def forbid(name: str) -> Callable[..., Any]:
         def call(*_: Any, **__: Any) -> None:
             raise HookFailed(f"the hook calls session.{name}(): leave that to the worker, which commits all or nothing")
 
         return call
 
-    for name in WORKERS_OWN:
-        setattr(session, name, refuse(name))
+    for name in FORBIDDEN_METHODS:
+        setattr(session, name, forbid(name))
     try:
         yield
     finally:
-        for name in WORKERS_OWN:
+        for name in FORBIDDEN_METHODS:
             delattr(session, name)
 
 
-def _refuse_late(result: Any) -> None:
+def _reject_deferred_result(result: Any) -> None:
     if inspect.iscoroutine(result) or inspect.isgenerator(result):
         result.close()
     if inspect.isawaitable(result) or inspect.isasyncgen(result) or inspect.isgenerator(result):
@@ -143,24 +143,24 @@ def _check_transaction(session: Session, transaction: Any) -> None:
 def _summary(error: BaseException) -> str:
     """The kind of an error and where it happened: the last place in the platform's own code."""
     frames = list(_frames(error))
-    own = [frame for frame in frames if not frame.filename.startswith(LIBRARIES)]
+    own = [frame for frame in frames if not frame.filename.startswith(LIBRARY_PATHS)]
     kind = "the hook asked Python to exit" if isinstance(error, SystemExit) else type(error).__name__
-    return f"{kind} at {_place((own or frames)[-1])}" if frames else kind
+    return f"{kind} at {_location((own or frames)[-1])}" if frames else kind
 
 
 def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
     """Those below this module. Their lines and variables are not read."""
-    for frame, line in traceback.walk_tb(_below(error.__traceback__)):
+    for frame, line in traceback.walk_tb(_below_this_module(error.__traceback__)):
         yield traceback.FrameSummary(frame.f_code.co_filename, line, frame.f_code.co_name, lookup_line=False)
 
 
-def _below(tb: TracebackType | None) -> TracebackType | None:
+def _below_this_module(tb: TracebackType | None) -> TracebackType | None:
     while tb and (tb.tb_frame.f_code.co_filename == __file__ or "importlib" in tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     return tb
 
 
-def _place(frame: traceback.FrameSummary) -> str:
+def _location(frame: traceback.FrameSummary) -> str:
     path = Path(frame.filename)
     roots = sorted((Path(root or ".").absolute() for root in sys.path), key=lambda root: -len(root.parts))
     root = next((root for root in roots if path.is_relative_to(root)), path.parent)

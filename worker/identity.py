@@ -4,22 +4,22 @@ import os
 import socket
 from secrets import token_hex
 
-LONGEST_HOST_NAME = 64
+MAX_HOST_NAME_LENGTH = 64
 
-_given: dict[int, str] = {}
+_names: dict[int, str] = {}
 """Process id -> its name. A child that was forked is another process."""
 
 
 def new_name() -> str:
     """A name that no other process ever has, on any machine."""
-    return f"{socket.gethostname()[:LONGEST_HOST_NAME]}-{os.getpid()}-{token_hex(4)}"
+    return f"{socket.gethostname()[:MAX_HOST_NAME_LENGTH]}-{os.getpid()}-{token_hex(4)}"
 
 
-def be(name: str) -> None:
-    """Gives this process its name: that by which the crew knows it after its death."""
-    _given[os.getpid()] = name
+def set_name(name: str) -> None:
+    """Gives this process its name: that by which the pool knows it after its death."""
+    _names[os.getpid()] = name
 
 
 def own_name() -> str:
     """The name of this process."""
-    return _given.setdefault(os.getpid(), new_name())
+    return _names.setdefault(os.getpid(), new_name())

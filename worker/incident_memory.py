@@ -18,8 +18,9 @@ from models.incident import NOTIFYING_LEASE, WORTH_NOTIFYING, Incident, Incident
 from runtime.database import insert_into
 from runtime.redis.client import key_of
 
-LASTS = WORTH_NOTIFYING * 7
-TIMES = ("began_at", "calm_since", "ended_at")
+TTL = WORTH_NOTIFYING * 7
+TIMES = {"began_at": "began_at", "calm_since": "quiet_since", "ended_at": "ended_at"}
+"""Column -> attribute."""
 
 
 class IncidentMemory:
@@ -27,95 +28,98 @@ class IncidentMemory:
 
     def __init__(self) -> None:
         self._incidents: list[Incident] = []
-        self._holds_more_than_the_table = False
-        self._saves = 0
+        self._is_ahead_of_table = False
+        self._version = 0
 
-    def remember(self, incidents: Iterable[Incident]) -> None:
+    def load_open(self, incidents: Iterable[Incident]) -> None:
         """Keeps what is open in the table, so that it goes on from there when the database is gone."""
         self._incidents = list(incidents)
 
     def load(self, redis: "Redis") -> None:
         """Goes on with what another schedule, or this one before its restart, has told. Never raises."""
         try:
-            written = cast("bytes | None", redis.get(_key(redis)))
+            stored = cast("bytes | None", redis.get(_key(redis)))
         except RedisError:
             return
-        saved: dict[str, Any] = json.loads(written) if written else {"saves": 0}
-        if saved["saves"] > self._saves:
-            self._saves, self._holds_more_than_the_table = saved["saves"], True
+        saved: dict[str, Any] = json.loads(stored) if stored else {"saves": 0}
+        if saved["saves"] > self._version:
+            self._version, self._is_ahead_of_table = saved["saves"], True
             self._incidents = [_from_json(fields) for fields in saved["incidents"]]
 
     def save(self, redis: "Redis") -> None:
         """For the next who looks. Never raises: without Redis, this process remembers it alone."""
-        self._holds_more_than_the_table = True
-        self._saves += 1
-        saved = {"saves": self._saves, "incidents": [_as_json(incident) for incident in self._incidents]}
+        self._is_ahead_of_table = True
+        self._version += 1
+        saved = {"saves": self._version, "incidents": [_as_json(incident) for incident in self._incidents]}
         with suppress(RedisError):
-            redis.set(_key(redis), json.dumps(saved), ex=LASTS)
+            redis.set(_key(redis), json.dumps(saved), ex=TTL)
 
     def note(self, kind: IncidentKind, holds: bool, channels: Collection[str], now: datetime) -> None:
-        """As `Incident.note`, for one process at a time."""
-        is_open = [incident for incident in self._incidents if incident.kind == kind and incident.ended_at is None]
-        for incident in is_open:
-            incident.go_on(holds, channels, now)
-        if holds and not is_open:
-            self._incidents.append(Incident(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing")))
+        """As `Incident.record_state`, for one process at a time."""
+        open_incidents = [
+            incident for incident in self._incidents if incident.kind == kind and incident.ended_at is None
+        ]
+        for incident in open_incidents:
+            incident.continue_or_end(holds, channels, now)
+        if holds and not open_incidents:
+            self._incidents.append(Incident(kind=kind, began_at=now, notified=dict.fromkeys(channels, "nothing")))
 
-    def untold(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
+    def unnotified(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
         """Which channel has to hear of which incident."""
         for incident in self._incidents:
             if incident.ended_at is None or incident.ended_at > now - WORTH_NOTIFYING:
-                yield from ((incident, channel) for channel in channels if incident.news_for(channel))
+                yield from ((incident, channel) for channel in channels if incident.pending_state_for(channel))
 
-    def move_into(self, session: Session, redis: "Redis") -> None:
-        """Hands everything over to the table. Forget it after the commit: see `forget`."""
+    def flush_to(self, session: Session, redis: "Redis") -> None:
+        """Hands everything over to the table. Forget it after the commit: see `clear`."""
         self.load(redis)
-        if not self._holds_more_than_the_table:
+        if not self._is_ahead_of_table:
             return
         rows = session.scalars(select(Incident).where(Incident.ended_at.is_(None)).with_for_update())
         in_table = {row.kind: row for row in rows}
         for incident in self._incidents:
             row = in_table.get(incident.kind)
             if row and row.began_at <= (incident.ended_at or row.began_at):
-                row.told = {**row.told, **incident.told}
-                row.calm_since, row.ended_at = incident.calm_since, incident.ended_at
+                row.notified = {**row.notified, **incident.notified}
+                row.quiet_since, row.ended_at = incident.quiet_since, incident.ended_at
                 session.flush()
                 if row.ended_at:
                     del in_table[incident.kind]
-            elif not _is_known(session, incident):
+            elif not _is_in_table(session, incident):
                 session.execute(insert_into(session, Incident).values(_columns(incident)).on_conflict_do_nothing())
 
-    def forget(self, redis: "Redis") -> None:
+    def clear(self, redis: "Redis") -> None:
         """After the table has everything. Never raises."""
-        self._holds_more_than_the_table, self._saves = False, 0
+        self._is_ahead_of_table, self._version = False, 0
         with suppress(RedisError):
             redis.delete(_key(redis))
 
 
 @contextmanager
-def alone(redis: "Redis") -> Iterator[bool]:
+def notifier_lock(redis: "Redis") -> Iterator[bool]:
     """Whether nobody else tells just now; without Redis, nobody can know, and each tells."""
     try:
-        is_alone = bool(redis.set(_lock(redis), 1, nx=True, ex=NOTIFYING_LEASE))
+        is_held = bool(redis.set(_lock(redis), 1, nx=True, ex=NOTIFYING_LEASE))
     except RedisError:
         yield True
         return
     try:
-        yield is_alone
+        yield is_held
     finally:
-        if is_alone:
+        if is_held:
             with suppress(RedisError):
                 redis.delete(_lock(redis))
 
 
-def _is_known(session: Session, incident: Incident) -> bool:
+def _is_in_table(session: Session, incident: Incident) -> bool:
     """Whether the table has it: it was moved before, and Redis did not hear that."""
     same = (Incident.kind == incident.kind, Incident.began_at == incident.began_at)
     return bool(session.scalar(select(exists().where(*same))))
 
 
 def _columns(incident: Incident) -> dict[str, Any]:
-    return {name: getattr(incident, name) for name in ("kind", "told", *TIMES)}
+    times = {column: getattr(incident, attribute) for column, attribute in TIMES.items()}
+    return {"kind": incident.kind, "told": incident.notified, **times}
 
 
 def _as_json(incident: Incident) -> dict[str, Any]:
@@ -124,8 +128,11 @@ def _as_json(incident: Incident) -> dict[str, Any]:
 
 
 def _from_json(fields: Mapping[str, Any]) -> Incident:
-    times = {name: datetime.fromisoformat(fields[name]) if fields[name] else None for name in TIMES}
-    return Incident(kind=fields["kind"], told=fields["told"], **times)
+    times = {
+        attribute: datetime.fromisoformat(fields[column]) if fields[column] else None
+        for column, attribute in TIMES.items()
+    }
+    return Incident(kind=fields["kind"], notified=fields["told"], **times)
 
 
 def _key(redis: "Redis") -> str:

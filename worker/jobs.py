@@ -20,15 +20,15 @@ from runtime.redis.client import origin_of
 from worker.progress import DrainResult
 from worker.services import services
 
-LONGEST_SHIFT = timedelta(seconds=3)
+MAX_DRAIN_TIME = timedelta(seconds=3)
 """A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
-RESTS: dict[QueueName, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
+RECHECK_DELAY: dict[QueueName, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
 """Whoever found something looks once more after it: while much comes, that costs far less than a job for each ring."""
-LATER = Retry(max=100_000, interval=5)
-FOR_EVER = 1_000_000_000
+RETRY_SOON = Retry(max=100_000, interval=5)
+UNLIMITED = 1_000_000_000
 """The row counts its tries, so RQ must not."""
 
-FOREIGN = (
+FROM_ANOTHER_DATABASE = (
     "this webhook was accepted for another database, so it was not stored in this one;"
     " if it belongs here: python -m console adopt-queue"
 )
@@ -36,108 +36,111 @@ FOREIGN = (
 log = structlog.get_logger()
 
 
-class Dead(Failure):
+class DeadRow(Failure):
     """A row will not be tried again; this puts its job into RQ's failed registry, where it can be requeued."""
 
 
-class Invalid(Dead):
+class InvalidJob(DeadRow):
     """A job that is none of ours: whoever can write to Redis can enqueue anything."""
 
 
-def empty(*given: object) -> Retry | None:
-    """Works off all that is due in a box. Takes the bell down first: what comes after that rings again.
+def drain(*args: object) -> Retry | None:
+    """Works off all that is due in a queue. Takes the trigger down first: what comes after that triggers again.
 
     Args:
-        given: the box.
+        args: the queue.
     """
-    (box,) = _checked(given, _is_box)
-    return _or_later(box, lambda: _empty(box))
+    (queue,) = _validated(args, _is_queue)
+    return _retry_on_error(queue, lambda: _drain(queue))
 
 
-def tend(*given: object) -> Retry | None:
+def retry_one(*args: object) -> Retry | None:
     """Tries one row that failed, when its time has come, until it is done or dead.
 
     Args:
-        given: the box, and the id of the row.
+        args: the queue, and the id of the row.
     """
-    box, key = _checked(given, _is_box, lambda key: KEYS[given[0]].fullmatch(key))
-    return _or_later(box, lambda: _tend(box, key))
+    queue, row_id = _validated(args, _is_queue, lambda row_id: ROW_ID_PATTERNS[args[0]].fullmatch(row_id))
+    return _retry_on_error(queue, lambda: _retry_one(queue, row_id))
 
 
-def carry(*given: object) -> Retry | None:
+def store_deferred(*args: object) -> Retry | None:
     """Stores a body that the receiver could not store, once the database is back.
 
     Args:
-        given: what `runtime.queue.pack` made of it.
+        args: what `runtime.queue.pack` made of it.
     """
-    packed = _checked(given, *[_is_anything] * len(given))  # it is looked at where it is unpacked
-    return _or_later("inbox", lambda: _carry(packed))
+    packed = _validated(args, *[_accept_any] * len(args))  # it is looked at where it is unpacked
+    return _retry_on_error("inbox", lambda: _store_deferred(packed))
 
 
-def _checked(given: Sequence[Any], *checks: Callable[[str], object]) -> Any:
+def _validated(args: Sequence[Any], *checks: Callable[[str], object]) -> Any:
     """The arguments of a job, if they are such as we give.
 
     Raises:
         Invalid: they are not.
     """
-    if len(given) == len(checks) and all(isinstance(value, str) for value in given):
+    if len(args) == len(checks) and all(isinstance(value, str) for value in args):
         with suppress(ValueError):
-            if all(check(value) for check, value in zip(checks, given, strict=True)):
-                return given
+            if all(check(value) for check, value in zip(checks, args, strict=True)):
+                return args
     _do_not_retry()
-    raise Invalid("the arguments of this job are not such as this service gives: it was enqueued by something else")
+    raise InvalidJob("the arguments of this job are not such as this service gives: it was enqueued by something else")
 
 
-def _is_box(box: str) -> bool:
-    return box in QUEUES
+def _is_queue(queue: str) -> bool:
+    return queue in QUEUES
 
 
-def _is_anything(_value: str) -> bool:
+def _accept_any(_value: str) -> bool:
     return True
 
 
-KEYS: dict[Any, re.Pattern[str]] = {"inbox": re.compile(r"[0-9A-Za-z-]{1,64}"), "outbox": re.compile(r"[0-9]{1,9}")}
+ROW_ID_PATTERNS: dict[Any, re.Pattern[str]] = {
+    "inbox": re.compile(r"[0-9A-Za-z-]{1,64}"),
+    "outbox": re.compile(r"[0-9]{1,9}"),
+}
 
 
-def _or_later(box: QueueName, work: Callable[[], Retry | None]) -> Retry | None:
+def _retry_on_error(queue: QueueName, work: Callable[[], Retry | None]) -> Retry | None:
     """What cannot be done now is done later. Only a dead row fails its job, and says no more than we may log."""
     try:
         return work()
-    except Dead:
+    except DeadRow:
         raise
     except SQLAlchemyError as error:
-        log.error("database.away", box=box, error=type(error).__name__)
+        log.error("database.unavailable", queue=queue, error=type(error).__name__)
     except Exception as error:
-        where = traceback.format_tb(error.__traceback__)
-        log.error("job.failed", box=box, error=type(error).__name__, traceback="".join(where))
-    return LATER
+        frames = traceback.format_tb(error.__traceback__)
+        log.error("job.failed", queue=queue, error=type(error).__name__, traceback="".join(frames))
+    return RETRY_SOON
 
 
-def _empty(box: QueueName) -> None:
-    bell, desk = services().bell, services().desk(box)
-    stop = time.monotonic() + LONGEST_SHIFT.total_seconds()
-    bell.answer(box)
-    while found := desk.work_off():
-        if time.monotonic() > stop:
-            if found is DrainResult.PART:
-                bell.ring(box)
+def _drain(queue: QueueName) -> None:
+    job_queue, processor = services().job_queue, services().processor(queue)
+    deadline = time.monotonic() + MAX_DRAIN_TIME.total_seconds()
+    job_queue.drain_started(queue)
+    while result := processor.process_due():
+        if time.monotonic() > deadline:
+            if result is DrainResult.MORE:
+                job_queue.trigger_drain(queue)
             break
-        if found is DrainResult.ALL:
-            time.sleep(RESTS[box].total_seconds())
+        if result is DrainResult.DRAINED:
+            time.sleep(RECHECK_DELAY[queue].total_seconds())
 
 
-def _tend(box: QueueName, key: str) -> Retry | None:
+def _retry_one(queue: QueueName, row_id: str) -> Retry | None:
     """Healthy rows first: a job for each of many failing ones may be before the one that works off the others."""
-    if box == "inbox":
-        services().inbox.work_off()
-    row = services().desk(box).retry(key)
+    if queue == "inbox":
+        services().inbox.process_due()
+    row = services().processor(queue).retry(row_id)
     if row is None or row.status == "done":
         return None
     if row.status == "dead":
         _do_not_retry()
-        raise Dead(row.last_words)
+        raise DeadRow(row.failure_summary)
     wait = (row.due_at - datetime.now(UTC)).total_seconds()
-    return Retry(max=FOR_EVER, interval=max(1, math.ceil(wait)))
+    return Retry(max=UNLIMITED, interval=max(1, math.ceil(wait)))
 
 
 def _do_not_retry() -> None:
@@ -147,25 +150,29 @@ def _do_not_retry() -> None:
         job.retries_left = 0
 
 
-def _carry(packed: tuple[str, ...]) -> None:
+def _store_deferred(packed: tuple[str, ...]) -> None:
     """A body of another installation on this Redis is not stored: it would become a booking of the wrong platform."""
-    letter_parts, came_from = packed[:5], packed[5:]
-    if came_from != (origin_of(services().bell.redis),):
+    delivery_parts, origin = packed[:5], packed[5:]
+    if origin != (origin_of(services().job_queue.redis),):
         _do_not_retry()
-        raise Dead(FOREIGN)
+        raise DeadRow(FROM_ANOTHER_DATABASE)
     try:
-        letter = unpack(*letter_parts)
+        new_delivery = unpack(*delivery_parts)
     except ValueError:
         _do_not_retry()
-        raise Dead("this webhook cannot be read: it was not written by meetergo-inbox") from None
-    job, bell = get_current_job(), services().bell
+        raise DeadRow("this webhook cannot be read: it was not written by meetergo-inbox") from None
+    job, job_queue = get_current_job(), services().job_queue
     try:
         with services().database.transaction() as session:
-            Delivery.accept(session, [letter])
+            Delivery.accept(session, [new_delivery])
     except SQLAlchemyError:
         if job:
-            bell.note_redis_only(job.id, letter.received_at)
+            job_queue.add_redis_only(job.id, new_delivery.received_at)
         raise
     if job:
-        bell.note_stored(job.id)
-    bell.ring("inbox")
+        job_queue.remove_redis_only(job.id)
+    job_queue.trigger_drain("inbox")
+
+
+empty, tend, carry = drain, retry_one, store_deferred
+"""What the previous version called them: its jobs wait in Redis while one upgrades."""

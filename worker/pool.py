@@ -1,4 +1,4 @@
-"""The crew: the processes of one machine that work at the boxes, started together and kept alive."""
+"""The worker pool: the processes of one machine that work on the queues, started together and kept alive."""
 
 import gc
 import logging
@@ -28,19 +28,19 @@ from rq.serializers import JSONSerializer
 from runtime.child_processes import stop_with_parent
 from runtime.errors import first_line
 from runtime.metrics_server import MetricsServer
-from runtime.outage import STILL_EVERY, Outage
-from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, queue_name
-from runtime.redis.allowed_jobs import REFUSAL, OwnJob, RefusedJob
+from runtime.outage import LOG_INTERVAL, Outage
+from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, rq_queue_name
+from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
 from runtime.redis.client import InstallationRedis, prefix_of
-from runtime.stop_signal import Stop
+from runtime.stop_signal import StopEvent
 from worker import identity, recovery
 from worker.stopping import stopping
 
-REST_BEFORE_RESTART = timedelta(seconds=1)
-MOST_TEMPLATES = 1000
-SHORTEST_PAUSE, LONGEST_PAUSE = timedelta(seconds=1), timedelta(seconds=15)
+RESTART_DELAY = timedelta(seconds=1)
+MAX_TEMPLATES = 1000
+MIN_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=1), timedelta(seconds=15)
 """Between two tries to work while Redis fails us."""
-MAINTENANCE_EVERY = timedelta(seconds=60)
+MAINTENANCE_INTERVAL = timedelta(seconds=60)
 """RQ looks for jobs whose worker was killed this often; its own default is ten minutes."""
 WORKER_TTL = timedelta(seconds=60)
 """An idle worker shows itself more often than this; its registration outlives it by another minute."""
@@ -50,22 +50,22 @@ ABANDONED_AFTER = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-class Death(NamedTuple):
+class ExitedProcess(NamedTuple):
     """That of a process: its name and number, and whether it did not end by itself."""
 
     name: str
-    was_violent: bool
+    crashed: bool
     pid: int | None = None
 
 
-NOBODY_KNOWN = Death("", was_violent=False)
-"""A crew that starts does not know who died before it."""
+UNKNOWN_PROCESS = ExitedProcess("", crashed=False)
+"""A pool that starts does not know who died before it."""
 
 
 class QueueWorker(SimpleWorker):
     """An RQ worker on one queue, so that a job cannot be lost between two lists.
 
-    It does not fork for each job: a job empties a whole box, and what a handler breaks stays in a savepoint.
+    It does not fork for each job: a job drains a whole queue, and what a handler breaks stays in a savepoint.
     """
 
     job_class = OwnJob
@@ -76,7 +76,7 @@ class QueueWorker(SimpleWorker):
         """Hears no commands of RQ: signals stop it, it has no child to kill, and it needs no right to channels."""
 
     @property
-    def was_asked_to_stop(self) -> bool:
+    def stop_requested(self) -> bool:
         """Whether it ended by a signal, and not since Redis failed it."""
         return self._shutdown_requested_date is not None
 
@@ -89,17 +89,17 @@ class QueueWorker(SimpleWorker):
         self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = "", execution: Any = None
     ) -> None:
         """Files a job that failed: one that was refused with a sentence only, and for good."""
-        if REFUSAL in exc_string:
+        if REJECTION in exc_string:
             job.retries_left = 0
-        reason = REFUSAL if REFUSAL in exc_string else exc_string
+        reason = REJECTION if REJECTION in exc_string else exc_string
         super().handle_job_failure(job, queue, started_job_registry, reason, execution)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """Logs a job that failed in one line; the failed registry says why."""
-        if isinstance(exc_info[1], RefusedJob):
+        if isinstance(exc_info[1], RejectedJob):
             log.error("job.refused", queue=job.origin, job_id=job.id)
         else:
-            log.warning("job.ended_dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
+            log.warning("job.dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Shows that it lives, and who it is: a Redis that was emptied has forgotten that."""
@@ -138,109 +138,111 @@ class QueueWorker(SimpleWorker):
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """So many workers for each box, and one scheduler.
+    """N workers for each queue, and one scheduler.
 
-    Each box has workers of its own, so that a slow channel holds up no booking. The scheduler is not a child of
+    Each queue has workers of its own, so that a slow channel holds up no booking. The scheduler is not a child of
     a worker, as RQ would have it: that child outlives a killed worker with its connection, and swallows the next job.
 
     Attributes:
         redis: opens a connection, in the process that will use it.
-        boxes: what to work at.
-        processes: how many for each box.
-        exposition: shows what they counted, if somebody asked for numbers.
+        queues: what to work at.
+        processes: how many for each queue.
+        metrics_server: shows what they counted, if somebody asked for numbers.
     """
 
     redis: Callable[[], InstallationRedis]
-    boxes: tuple[QueueName, ...]
+    queues: tuple[QueueName, ...]
     processes: int
-    exposition: MetricsServer | None = None
+    metrics_server: MetricsServer | None = None
 
     def work(self) -> None:
         """Starts all, restarts who dies, and ends when asked to: each finishes its job first."""
-        stop = Stop()
-        for request in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(request, lambda *_: stop.set())
+        stop = StopEvent()
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: stop.set())
         gc.freeze()  # what was imported stays: the collector need not look at it again and again
-        duties = self._duties()
-        crew = {duties[0]: _start(duties[0], after=NOBODY_KNOWN)} | {duty: _start(duty) for duty in duties[1:]}
-        log.info("worker.started", boxes=self.boxes, processes=self.processes)
-        while not stop.wait(REST_BEFORE_RESTART.total_seconds()):
-            for duty, process in crew.items():
+        targets = self._targets()
+        running = {targets[0]: _start(targets[0], replaces=UNKNOWN_PROCESS)} | {
+            target: _start(target) for target in targets[1:]
+        }
+        log.info("worker.started", queues=self.queues, processes=self.processes)
+        while not stop.wait(RESTART_DELAY.total_seconds()):
+            for target, process in running.items():
                 if not process.is_alive():
                     log.warning("worker.died", pid=process.pid, exit_code=process.exitcode)
-                    death = Death(process.name, process.exitcode != 0, process.pid)
-                    crew[duty] = _start(duty, after=death)
-        for process in crew.values():
+                    exited = ExitedProcess(process.name, process.exitcode != 0, process.pid)
+                    running[target] = _start(target, replaces=exited)
+        for process in running.values():
             process.terminate()
-        for process in crew.values():
+        for process in running.values():
             process.join()
 
-    def _duties(self) -> list[Callable[[], None]]:
+    def _targets(self) -> list[Callable[[], None]]:
         """The scheduler's name stays when it is restarted: so it takes its own lock over at once."""
         name = f"{socket.gethostname()}-{os.getpid()}"
-        workers = [partial(run_worker, self.redis, box) for box in self.boxes for _ in range(self.processes)]
-        show = [self.exposition.serve] if self.exposition else []
-        return [*workers, partial(schedule_for, self.redis, self.boxes, name), *show]
+        workers = [partial(run_worker, self.redis, queue) for queue in self.queues for _ in range(self.processes)]
+        metrics = [self.metrics_server.serve] if self.metrics_server else []
+        return [*workers, partial(run_rq_scheduler, self.redis, self.queues, name), *metrics]
 
 
-def _start(duty: Callable[[], None], after: Death | None = None) -> BaseProcess:
+def _start(target: Callable[[], None], replaces: ExitedProcess | None = None) -> BaseProcess:
     name = identity.new_name()
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(duty, name, after), name=name)
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(target, name, replaces), name=name)
     process.start()
     return process
 
 
-def _run(duty: Callable[[], None], name: str, after: Death | None) -> None:
-    """What the dead one had claimed is freed here, and not by the crew: that must survive whatever the stores do."""
-    identity.be(name)
-    if after:
-        for request in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(request, signal.SIG_DFL)  # the crew's own handlers came along with the fork
-        recovery.after_a_death(after.name, was_violent=after.was_violent, pid=after.pid)
-    duty()
+def _run(target: Callable[[], None], name: str, replaces: ExitedProcess | None) -> None:
+    """What the dead one had claimed is freed here, and not by the pool: that must survive whatever the stores do."""
+    identity.set_name(name)
+    if replaces:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, signal.SIG_DFL)  # the pool's own handlers came along with the fork
+        recovery.recover_from_exit(replaces.name, crashed=replaces.crashed, pid=replaces.pid)
+    target()
 
 
-def run_worker(redis: Callable[[], InstallationRedis], box: QueueName) -> None:
+def run_worker(redis: Callable[[], InstallationRedis], queue: QueueName) -> None:
     """One worker, until it is asked to stop. While Redis fails it, it tries again, less and less often."""
-    _stop_at_once_until_told_otherwise()
-    _keep_rq_brief()
+    _exit_on_signal_or_parent_death()
+    _shorten_rq_logs()
     try:
-        _until_asked_to_stop(box, lambda: _work(redis(), box))
+        _retry_until_stopped(queue, lambda: _run_rq_worker(redis(), queue))
     finally:
         stopping.wait()
 
 
-def _work(redis: InstallationRedis, box: QueueName) -> bool:
+def _run_rq_worker(redis: InstallationRedis, queue: QueueName) -> bool:
     """Until it is asked to stop, or Redis fails it.
 
     Returns:
         Whether it was asked.
     """
     with redis:
-        worker = _worker(redis, box)
+        worker = _build_rq_worker(redis, queue)
         try:
             worker.work(logging_level="WARNING")
         except SystemExit:
             worker.register_death()  # type: ignore[no-untyped-call] # RQ has types, but not here
             raise
         except RedisError:
-            if not worker.was_asked_to_stop:  # else it could not say good-bye
+            if not worker.stop_requested:  # else it could not say good-bye
                 raise
-        return worker.was_asked_to_stop
+        return worker.stop_requested
 
 
-def schedule_for(redis: Callable[[], InstallationRedis], boxes: tuple[QueueName, ...], name: str) -> None:
+def run_rq_scheduler(redis: Callable[[], InstallationRedis], queues: tuple[QueueName, ...], name: str) -> None:
     """RQ's scheduler: enqueues the jobs of failed rows when their time has come, until it is asked to stop."""
-    _stop_at_once_until_told_otherwise()
-    _keep_rq_brief()
-    _until_asked_to_stop("scheduler", lambda: _schedule(redis(), boxes, name))
+    _exit_on_signal_or_parent_death()
+    _shorten_rq_logs()
+    _retry_until_stopped("scheduler", lambda: _run_rq_scheduler(redis(), queues, name))
 
 
-def _schedule(redis: InstallationRedis, boxes: tuple[QueueName, ...], name: str) -> bool:
+def _run_rq_scheduler(redis: InstallationRedis, queues: tuple[QueueName, ...], name: str) -> bool:
     with redis:
-        queues = [queue_name(redis, box) for box in boxes]
+        rq_queues = [rq_queue_name(redis, queue) for queue in queues]
         scheduler = RQScheduler(
-            queues, redis, logging_level="WARNING", serializer=JSONSerializer, name=f"{prefix_of(redis)}-{name}"
+            rq_queues, redis, logging_level="WARNING", serializer=JSONSerializer, name=f"{prefix_of(redis)}-{name}"
         )
         try:
             scheduler.acquire_locks()
@@ -251,69 +253,69 @@ def _schedule(redis: InstallationRedis, boxes: tuple[QueueName, ...], name: str)
         return True
 
 
-def _until_asked_to_stop(place: str, work: Callable[[], bool]) -> None:
-    outage, pause = Outage("redis.away"), SHORTEST_PAUSE
+def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
+    outage, delay = Outage("redis.down"), MIN_RETRY_DELAY
     while True:
         began = time.monotonic()
         try:
             if work():
                 return
         except (RedisError, ValueError, TypeError) as error:  # the latter two: what Redis holds is not RQ's
-            outage.notice(error, box=place, reason=first_line(error))
-        if time.monotonic() - began > LONGEST_PAUSE.total_seconds():
-            outage.end()
-            pause = SHORTEST_PAUSE
-        _stop_at_once()  # RQ's handlers would tell who is not at work any more
-        time.sleep(pause.total_seconds())
-        pause = min(2 * pause, LONGEST_PAUSE)
+            outage.record_failure(error, queue=source, reason=first_line(error))
+        if time.monotonic() - began > MAX_RETRY_DELAY.total_seconds():
+            outage.record_recovery()
+            delay = MIN_RETRY_DELAY
+        _exit_on_signal()  # RQ's handlers would tell who is not at work any more
+        time.sleep(delay.total_seconds())
+        delay = min(2 * delay, MAX_RETRY_DELAY)
 
 
-def _worker(redis: InstallationRedis, box: QueueName) -> QueueWorker:
+def _build_rq_worker(redis: InstallationRedis, queue: QueueName) -> QueueWorker:
     return QueueWorker(
-        [JobQueue(redis).queue(box)],
+        [JobQueue(redis).queue(queue)],
         name=f"{prefix_of(redis)}-{uuid4().hex}",
         connection=redis,
         serializer=JSONSerializer,
         worker_ttl=int(WORKER_TTL.total_seconds()),
-        maintenance_interval=int(MAINTENANCE_EVERY.total_seconds()),
+        maintenance_interval=int(MAINTENANCE_INTERVAL.total_seconds()),
         log_job_description=False,
     )
 
 
-def _keep_rq_brief() -> None:
+def _shorten_rq_logs() -> None:
     """For the loggers of RQ: one line for an error, and not the same every second."""
     for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry"):
-        logging.getLogger(name).addFilter(Brief())
+        logging.getLogger(name).addFilter(BriefLogFilter())
 
 
-class Brief(logging.Filter):
+class BriefLogFilter(logging.Filter):
     """Cuts tracebacks off, and drops what was said within half a minute."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[str, float] = {}
+        self._last_logged: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is to be written; it may be shortened."""
         now, template = time.monotonic(), str(record.msg)
-        if now - self._said.get(template, -STILL_EVERY.total_seconds()) < STILL_EVERY.total_seconds():
+        if now - self._last_logged.get(template, -LOG_INTERVAL.total_seconds()) < LOG_INTERVAL.total_seconds():
             return False
-        if len(self._said) > MOST_TEMPLATES:
-            self._said.clear()
-        self._said[template] = now
-        words = record.getMessage().partition("\n")[0]
+        if len(self._last_logged) > MAX_TEMPLATES:
+            self._last_logged.clear()
+        self._last_logged[template] = now
+        text = record.getMessage().partition("\n")[0]
         if record.exc_info and record.exc_info[1]:
-            words = f"{words} ({type(record.exc_info[1]).__name__}: {first_line(record.exc_info[1])})"
-        record.msg, record.args, record.exc_info = words, (), None
+            text = f"{text} ({type(record.exc_info[1]).__name__}: {first_line(record.exc_info[1])})"
+        record.msg, record.args, record.exc_info = text, (), None
         return True
 
 
-def _stop_at_once_until_told_otherwise() -> None:
-    """The crew's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
-    _stop_at_once()
+def _exit_on_signal_or_parent_death() -> None:
+    """The pool's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
+    _exit_on_signal()
     stop_with_parent()
 
 
-def _stop_at_once() -> None:
-    for request in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(request, lambda *_: sys.exit())
+def _exit_on_signal() -> None:
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: sys.exit())

@@ -1,4 +1,4 @@
-"""DrainResult: what became of one look into a box."""
+"""DrainResult: what became of one step of a drain."""
 
 from enum import IntEnum
 
@@ -6,6 +6,6 @@ from enum import IntEnum
 class DrainResult(IntEnum):
     """Whether anything was due, and whether all of it was handled."""
 
-    NOTHING = 0
-    ALL = 1
-    PART = 2
+    IDLE = 0
+    DRAINED = 1
+    MORE = 2

@@ -10,10 +10,10 @@ from worker import hook
 from worker.inbox.cancel_check import CancelCheck
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.processor import InboxProcessor
+from worker.metrics import Metrics, NoMetrics
 from worker.outbox.planner import NotificationPlanner
 from worker.outbox.sender import OutboxSender
 from worker.settings import WorkerSettings
-from worker.tally import Metrics, NoMetrics
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,15 @@ class Services:
     """Everything, put together."""
 
     database: Database
-    bell: JobQueue
+    job_queue: JobQueue
     recorder: ChangeRecorder
     inbox: InboxProcessor
     outbox: OutboxSender
-    keep: dict[str, timedelta]
+    retention: dict[str, timedelta]
 
-    def desk(self, box: QueueName) -> InboxProcessor | OutboxSender:
-        """Who works off a box."""
-        return self.inbox if box == "inbox" else self.outbox
+    def processor(self, queue: QueueName) -> InboxProcessor | OutboxSender:
+        """The processor of a queue."""
+        return self.inbox if queue == "inbox" else self.outbox
 
 
 @cache
@@ -39,35 +39,35 @@ def services() -> Services:
 
 
 def build_services(settings: WorkerSettings) -> Services:
-    """An services on these settings.
+    """The services on these settings.
 
     Raises:
         UnusableHook: PLATFORM_HOOK names no function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
-    database, bell = Database(settings.database_url), JobQueue(settings.redis())
-    announcer = NotificationPlanner(settings)
-    recorder, tally = ChangeRecorder(announcer, hook.load(settings.platform_hook)), _tally(settings)
+    database, job_queue = Database(settings.database_url), JobQueue(settings.redis())
+    planner = NotificationPlanner(settings)
+    recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)
     return Services(
         database,
-        bell,
+        job_queue,
         recorder,
         InboxProcessor(
             database,
-            bell,
+            job_queue,
             recorder,
-            settings.vault(),
+            settings.cipher(),
             settings.meetergo_company_id,
             _now,
-            tally,
-            CancelCheck.open(settings.redis(), settings.confirms) if settings.confirms else None,
+            metrics,
+            CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
-        OutboxSender(database, bell, announcer, _now, tally),
-        settings.keep,
+        OutboxSender(database, job_queue, planner, _now, metrics),
+        settings.keep_for,
     )
 
 
-def _tally(settings: WorkerSettings) -> Metrics:
+def _metrics(settings: WorkerSettings) -> Metrics:
     if not settings.metrics_port:
         return NoMetrics()
     from worker.counters import PrometheusMetrics  # late: see runtime/metrics_server.py

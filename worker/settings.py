@@ -19,7 +19,7 @@ from runtime.settings import (
 )
 
 OneLine = Annotated[str, AfterValidator(one_line)]
-Mode = Literal["cancels", "all"]
+ConfirmationMode = Literal["cancels", "all"]
 
 
 def _smtp_url(url: str) -> str:
@@ -35,7 +35,7 @@ def _smtp_url(url: str) -> str:
     return url
 
 
-def _mode(mode: object) -> object:
+def _validate_mode(mode: object) -> object:
     if isinstance(mode, str) and mode.strip().lower() not in ("", "cancels", "all"):
         raise ValueError("it is 'cancels' or 'all', or empty for none")
     return mode.strip().lower() if isinstance(mode, str) else mode
@@ -50,18 +50,18 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
     notify_signing_secret: OneLine = Field("", repr=False)
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
     mail_from: OneLine = ""
-    confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_mode)] = ""
+    confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_validate_mode)] = ""
     confirm_cancels: bool = False
 
     @model_validator(mode="after")
-    def _confirms_with_a_key(self) -> Self:
-        if self.confirms and not ApiSettings.load().meetergo_api_key:
+    def _require_key_for_confirmation(self) -> Self:
+        if self.confirmation_mode and not ApiSettings.load().meetergo_api_key:
             setting = "CONFIRM" if self.confirm else "CONFIRM_CANCELS"
             raise ValueError(f"MEETERGO_API_KEY is not set, and {setting} asks for it")
         return self
 
     @property
-    def confirms(self) -> Mode | None:
+    def confirmation_mode(self) -> ConfirmationMode | None:
         """Which webhooks meetergo has to confirm; None for none. CONFIRM_CANCELS is what CONFIRM=cancels was called."""
         return self.confirm or ("cancels" if self.confirm_cancels else None)
 

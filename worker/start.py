@@ -13,10 +13,10 @@ from worker.maintenance.alerts import UnusableAlert
 Opened = TypeVar("Opened")
 
 
-def exit_on_bad_setting(open_it: Callable[[], Opened]) -> Opened:
+def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:
     """What it opens; or the end of the process, if a setting cannot be used."""
     try:
-        return open_it()
+        return build()
     except UnusableChannel as error:
         print(f"NOTIFY_DEFAULT: {error} (see .env.example).", file=sys.stderr)
     except UnusableAlert as error:

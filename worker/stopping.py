@@ -12,9 +12,9 @@ from worker import deadline
 
 GRACE = timedelta(seconds=8)
 """For exchanges that are under way; then they are ended."""
-LAST_WORDS = timedelta(seconds=4)
+RECORDING_TIME = timedelta(seconds=4)
 """For what was ended to be written down."""
-LOOK = 0.05
+POLL_INTERVAL = 0.05
 """Seconds between two looks whether all has ended."""
 
 
@@ -22,28 +22,28 @@ class Stopping:
     """Whether this process was asked to stop, and its threads that have to end first."""
 
     def __init__(self) -> None:
-        self._asked_at: float | None = None
+        self._requested_at: float | None = None
         self._threads: set[Thread] = set()
 
     def request(self) -> None:
         """Asks. A signal's handler may do it: it takes no lock."""
-        if self._asked_at is None:
-            self._asked_at = time.monotonic()
+        if self._requested_at is None:
+            self._requested_at = time.monotonic()
 
     @property
     def is_requested(self) -> bool:
         """Whether somebody asked."""
-        return self._asked_at is not None
+        return self._requested_at is not None
 
-    def end_late_exchanges(self) -> bool:
+    def abort_late_exchanges(self) -> bool:
         """Ends what is still under way after the grace.
 
         Returns:
             Whether the time for it has come.
         """
-        is_late = self._asked_at is not None and time.monotonic() > self._asked_at + GRACE.total_seconds()
+        is_late = self._requested_at is not None and time.monotonic() > self._requested_at + GRACE.total_seconds()
         if is_late:
-            deadline.end_all()
+            deadline.abort_all()
         return is_late
 
     def start(self, work: Callable[..., object], *arguments: Any) -> None:
@@ -67,10 +67,10 @@ class Stopping:
     def wait(self) -> None:
         """Returns when all threads have ended, or when they had their time."""
         self.request()
-        until = time.monotonic() + (GRACE + LAST_WORDS).total_seconds()
+        until = time.monotonic() + (GRACE + RECORDING_TIME).total_seconds()
         while self._threads and time.monotonic() < until:
-            self.end_late_exchanges()
-            time.sleep(LOOK)
+            self.abort_late_exchanges()
+            time.sleep(POLL_INTERVAL)
 
 
 stopping = Stopping()

@@ -11,12 +11,12 @@ from benchmarks.promises import Promise
 from benchmarks.rounds import Rounds, unpacked
 from benchmarks.stores import KINDS, Stores
 
-FEW, MANY, MANY_IN_A_HURRY = 1_000, 1_000_000, 20_000
+FEW, MANY, MANY_QUICK = 1_000, 1_000_000, 20_000
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
     """Everything, on each database: first both sizes side by side, then the larger one is pruned."""
-    sizes: dict[Size, int] = {"few": FEW, "many": MANY_IN_A_HURRY if quick else MANY}
+    sizes: dict[Size, int] = {"few": FEW, "many": MANY_QUICK if quick else MANY}
     results: dict[str, Any] = {"sizes": sizes}
     for kind in KINDS:
         with machine.on(machine.LOAD), open_sides(stores, kind, sizes) as sides:

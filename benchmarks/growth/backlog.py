@@ -6,9 +6,17 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.bodies import bodies
 from benchmarks.growth.sides import INBOX
-from benchmarks.hosts import inhabited
+from benchmarks.hosts import database_with_hosts
 from benchmarks.rounds import Rounds, packed
-from benchmarks.service import Look, check, looking, put, ring, service, wait_until_done
+from benchmarks.service import (
+    DatabaseReader,
+    check,
+    insert_deliveries,
+    open_reader,
+    service,
+    trigger_drain,
+    wait_until_done,
+)
 from benchmarks.stores import Kind, Stores
 
 WARM_UP, WAITING, QUICK = 10_000, 100_000, 1_000
@@ -29,33 +37,33 @@ def backlog(stores: Stores, kind: Kind, rate: float, rounds: Rounds, *, quick: b
     """
     few = Rounds(min(rounds.count, ROUNDS), rounds.probes)
     waiting = QUICK if quick else min(WAITING, round(rate * LONGEST_SECONDS))
-    return {"waiting": waiting, **packed(few.alternate({"backlog": lambda: _work_off(stores, kind, waiting)}))}
+    return {"waiting": waiting, **packed(few.alternate({"backlog": lambda: _process_backlog(stores, kind, waiting)}))}
 
 
-def _work_off(stores: Stores, kind: Kind, waiting: int) -> dict[str, float]:
-    url = inhabited(stores, kind)
+def _process_backlog(stores: Stores, kind: Kind, waiting: int) -> dict[str, float]:
+    url = database_with_hosts(stores, kind)
     stores.empty_redis()
     try:
         with machine.on(machine.SERVER):
             running = service(stores.folder, url, stores.redis_url, ("worker",), INBOX)
-        with looking(url) as look, running as room:
-            for name, much in (("before", WARM_UP), ("backlog", waiting)):
-                sent = bodies(f"{name} {url}", much)
-                put(url, sent)
-                ring(stores.redis_url)
-                wait_until_done(look, room)
-            check(look, sent)
+        with open_reader(url) as reader, running as worker:
+            for name, amount in (("before", WARM_UP), ("backlog", waiting)):
+                sent = bodies(f"{name} {url}", amount)
+                insert_deliveries(url, sent)
+                trigger_drain(stores.redis_url)
+                wait_until_done(reader, worker)
+            check(reader, sent)
             tenth = waiting // 10
-            first = _when(look, WARM_UP), _when(look, WARM_UP + tenth)
-            last = _when(look, WARM_UP + waiting - 1 - tenth), _when(look, WARM_UP + waiting - 1)
+            first = _when(reader, WARM_UP), _when(reader, WARM_UP + tenth)
+            last = _when(reader, WARM_UP + waiting - 1 - tenth), _when(reader, WARM_UP + waiting - 1)
             return {"first": tenth / _between(*first), "last": tenth / _between(*last)}
     finally:
         stores.drop(url)
 
 
-def _when(look: Look, number: int) -> datetime:
+def _when(reader: DatabaseReader, number: int) -> datetime:
     """The moment at which the delivery of this number was done."""
-    ((moment,),) = look.rows("SELECT ended_at FROM deliveries ORDER BY ended_at LIMIT 1 OFFSET ?", [number])
+    ((moment,),) = reader.rows("SELECT ended_at FROM deliveries ORDER BY ended_at LIMIT 1 OFFSET ?", [number])
     return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
 
 

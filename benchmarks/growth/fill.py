@@ -18,11 +18,11 @@ MONTH = timedelta(days=30)
 AGE = timedelta(days=2)
 """How long ago the newest of them came: `prune` can be told to keep none of them."""
 USERS = 2_000
-AT_ONCE = 5_000
-WAVE = 900
+CHUNK_SIZE = 5_000
+SIZE_VARIATION = 900
 """Bodies are up to so many bytes longer than the shortest."""
 CHANNEL = "log"
-PLACE = "(the booking)"
+PLACEHOLDER_ID = "(the booking)"
 
 Row = Mapping[str, Any]
 """Column -> text, integer or None."""
@@ -44,16 +44,16 @@ def fill(database: Database, count: int, now: datetime) -> None:
     write = _copy if database.engine.dialect.name == "postgresql" else _insert
     for table, row in tables.items():
         write(database, table, (row(number) for number in range(USERS if row is _user else count)))
-    settle(database)
+    analyze_and_flush(database)
 
 
-def settle(database: Database) -> None:
+def analyze_and_flush(database: Database) -> None:
     """Brings the planner up to date, and everything to disk."""
     postgresql = ("VACUUM (ANALYZE)", "CHECKPOINT")
     sqlite = ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)")
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         raw = connection.connection.dbapi_connection
-        for statement in postgresql if database.skips_locked else sqlite:
+        for statement in postgresql if database.supports_skip_locked else sqlite:
             raw.execute(statement)  # type: ignore[union-attr] # both drivers have it
 
 
@@ -74,23 +74,23 @@ class _Template:
     def __init__(self, now: datetime, count: int) -> None:
         self._first, self._step = now - AGE - MONTH, MONTH / count
         created = self._first - timedelta(days=1)
-        said = samples.created(PLACE, now + timedelta(days=30), created)
+        said = samples.created(PLACEHOLDER_ID, now + timedelta(days=30), created)
         self._body = json.dumps(said)
         self._filling = max(0, SMALLEST - len(self._body))
         event = events.read(self._body.encode(), created)
         assert isinstance(event, events.BookingEvent)  # noqa: S101 - tells mypy
-        booking = Booking(id=PLACE, facts={}, attendees=[], host_ids=[], metadata_={}, version="", revision=0)
+        booking = Booking(id=PLACEHOLDER_ID, facts={}, attendees=[], host_ids=[], metadata_={}, version="", revision=0)
         booking.status, booking.as_of = "confirmed", created
-        change = booking.learn(event, lambda _hosts, _kind: None, created)
+        change = booking.apply(event, lambda _hosts, _kind: None, created)
         assert change is not None  # noqa: S101 - as above
         self._booking, self._change = booking, change
         self._json = {name: json.dumps(getattr(booking, name)) for name in ("attendees", "host_ids", "facts")}
         self._after = json.dumps(change.after)
-        seen = {"id": PLACE, **booking.seen(), "revision": 1}
+        seen = {"id": PLACEHOLDER_ID, **booking.public_columns(), "revision": 1}
         self._payload = json.dumps({"booking": seen, "before": None, "host": None})
 
     def delivery(self, number: int) -> Row:
-        at, filling = self._at(number), "x" * (self._filling + number * 37 % WAVE)
+        at, filling = self._at(number), "x" * (self._filling + number * 37 % SIZE_VARIATION)
         return {
             "id": _digest(number),
             "status": "done",
@@ -102,7 +102,7 @@ class _Template:
             "source": "webhook",
             "event": "booking_created",
             "booking_id": booking_id(number),
-            "body": self._body.replace(PLACE, booking_id(number))[:-1] + f', "formAnswers": "{filling}"}}',
+            "body": self._body.replace(PLACEHOLDER_ID, booking_id(number))[:-1] + f', "formAnswers": "{filling}"}}',
         }
 
     def booking(self, number: int) -> Row:
@@ -131,7 +131,7 @@ class _Template:
             "revision": 1,
             "kind": self._change.kind,
             "after": self._after,
-            "news": json.dumps(self._change.news),
+            "news": json.dumps(self._change.notification_kinds),
             "delivery_id": _digest(number),
             "at": self._at(number),
         }
@@ -152,7 +152,7 @@ class _Template:
             "channel": CHANNEL,
             "recipient": CHANNEL,
             "fingerprint": sha256(f"{CHANNEL}:".encode()).hexdigest(),
-            "payload": self._payload.replace(PLACE, booking_id(number)),
+            "payload": self._payload.replace(PLACEHOLDER_ID, booking_id(number)),
         }
 
     def _at(self, number: int) -> str:
@@ -181,8 +181,8 @@ def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
         with cursor.copy(f"COPY {table} ({', '.join(first)}) FROM STDIN") as copy:
-            for some in _batches(first, rows):
-                copy.write("".join("\t".join(map(_in_copy, row.values())) + "\n" for row in some))
+            for batch_rows in _batches(first, rows):
+                copy.write("".join("\t".join(map(_in_copy, row.values())) + "\n" for row in batch_rows))
 
 
 def _in_copy(value: Any) -> str:
@@ -201,8 +201,8 @@ def _insert(database: Database, table: str, rows: Iterator[Row]) -> None:
             raw.execute(f"PRAGMA {pragma}")
         raw.execute("BEGIN")
         insert = f"INSERT INTO {table} ({', '.join(first)}) VALUES ({places})"  # noqa: S608 - names of ours
-        for some in _batches(first, rows):
-            raw.executemany(insert, [tuple(row.values()) for row in some])
+        for batch_rows in _batches(first, rows):
+            raw.executemany(insert, [tuple(row.values()) for row in batch_rows])
         raw.execute("COMMIT")
         raw.execute("PRAGMA journal_mode=WAL")
         raw.invalidate()  # the next one that connects has the settings of the house
@@ -215,4 +215,4 @@ def _batches(first: Row, rest: Iterable[Row]) -> Iterator[list[Row]]:
     batch = [first]
     while batch:
         yield batch
-        batch = list(islice(rows, AT_ONCE))
+        batch = list(islice(rows, CHUNK_SIZE))

@@ -7,8 +7,8 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.growth.sides import INBOX, Side
-from benchmarks.load import Volley
-from benchmarks.service import Lost, Service, check, service, wait_until_done
+from benchmarks.load import LoadMeasurement
+from benchmarks.service import MeasurementFailed, Service, check, service, wait_until_done
 from benchmarks.stores import Stores
 from devtools import processes
 
@@ -26,18 +26,20 @@ def pruning(stores: Stores, side: Side, *, quick: bool) -> dict[str, Any]:
         running = service(stores.folder, side.url, side.redis_url, ("web", "worker"), INBOX)
     with running as receiving:
         _send(receiving, side, 1)
-        wait_until_done(side.look, receiving)
+        wait_until_done(side.reader, receiving)
         before = _send(receiving, side, QUICK_SECONDS if quick else BEFORE_SECONDS)
         old = _old(side)
         during, seconds, is_over = _send_while_pruning(stores, side, receiving, quick=quick)
-        wait_until_done(side.look, receiving)
+        wait_until_done(side.reader, receiving)
     removed = old - _old(side)
-    felt = {"before": _felt(before), "during": _felt(during)}
-    return {**felt, "old": old, "removed": removed, "seconds": seconds, "is_over": is_over}
+    latencies = {"before": _latencies(before), "during": _latencies(during)}
+    return {**latencies, "old": old, "removed": removed, "seconds": seconds, "is_over": is_over}
 
 
-def _send_while_pruning(stores: Stores, side: Side, receiving: Service, *, quick: bool) -> tuple[Volley, float, bool]:
-    heard, started = Volley(), time.monotonic()
+def _send_while_pruning(
+    stores: Stores, side: Side, receiving: Service, *, quick: bool
+) -> tuple[LoadMeasurement, float, bool]:
+    heard, started = LoadMeasurement(), time.monotonic()
     until = started + (LONGEST_QUICK_SECONDS if quick else LONGEST_SECONDS)
     env = processes.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
     with (stores.folder / "prune.log").open("wb") as out, machine.on(machine.SERVER):
@@ -52,23 +54,23 @@ def _send_while_pruning(stores: Stores, side: Side, receiving: Service, *, quick
         process.terminate()
         process.wait()
     if code:
-        raise Lost(f"the pruning failed: {(stores.folder / 'prune.log').read_text()[-2000:]}")
+        raise MeasurementFailed(f"the pruning failed: {(stores.folder / 'prune.log').read_text()[-2000:]}")
     return heard, seconds, code == 0
 
 
-def _send(receiving: Service, side: Side, seconds: int) -> Volley:
+def _send(receiving: Service, side: Side, seconds: int) -> LoadMeasurement:
     sent = side.deliveries(RATE * seconds)
-    volley = receiving.fire(sent, LINES, RATE)
-    wait_until_done(side.look, receiving)
-    check(side.look, sent)
-    return volley
+    measurement = receiving.send(sent, LINES, RATE)
+    wait_until_done(side.reader, receiving)
+    check(side.reader, sent)
+    return measurement
 
 
 def _old(side: Side) -> int:
     """How many rows of the fill are there still."""
     filled = "SELECT count(*) FROM {} WHERE ended_at < (SELECT max(at) FROM booking_changes WHERE id <= ?)"
-    return sum(side.look.number(filled.format(table), [side.rows]) for table in ("deliveries", "notifications"))
+    return sum(side.reader.number(filled.format(table), [side.rows]) for table in ("deliveries", "notifications"))
 
 
-def _felt(volley: Volley) -> dict[str, float]:
-    return {"p50": volley.latency(50), "p99": volley.latency(99), "max": max(volley.milliseconds)}
+def _latencies(measurement: LoadMeasurement) -> dict[str, float]:
+    return {"p50": measurement.latency(50), "p99": measurement.latency(99), "max": max(measurement.milliseconds)}

@@ -88,14 +88,14 @@ def promises(results: Mapping[str, Any]) -> list[Promise]:
     return [*grown, *slowest]
 
 
-def growth(of: Mapping[str, Any], place: str) -> Figure:
+def growth(results: Mapping[str, Any], place: str) -> Figure:
     """How many times as much a delivery costs with many rows, round by round."""
-    sides = unpacked(of[place])
+    sides = unpacked(results[place])
     return sides["few"]["rate"].over(sides["many"]["rate"])
 
 
-def _row(of: Mapping[str, Any], kind: str, place: str) -> str:
-    sides, grown = unpacked(of[place]), growth(of, place)
+def _row(results: Mapping[str, Any], kind: str, place: str) -> str:
+    sides, grown = unpacked(results[place]), growth(results, place)
     rates = [f"{sides[name]['rate'].median:,.0f}" for name in ("few", "many")]
     few, many = (sides[name]["processor"] for name in ("few", "many"))
     spread = f"{min(grown.values):.2f} to {max(grown.values):.2f}"
@@ -105,28 +105,28 @@ def _row(of: Mapping[str, Any], kind: str, place: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _growth_verdict(of: Mapping[str, Any], kind: str, place: str) -> str:
-    grown = growth(of, place).median
+def _growth_verdict(results: Mapping[str, Any], kind: str, place: str) -> str:
+    grown = growth(results, place).median
     said = f"measured {grown:.2f} times"
     verdict = f"kept ({said})" if grown <= MOST_GROWTH else f"**missed**: {said}, promised {MOST_GROWTH} times"
     return f"{NAMES[kind]}, {PLACES[place]}: {verdict}"  # type: ignore[index]
 
 
-def _backlog_row(of: Mapping[str, Any], kind: str) -> str:
-    waiting, figures = of["backlog"]["waiting"], unpacked({"backlog": of["backlog"]["backlog"]})["backlog"]
+def _backlog_row(results: Mapping[str, Any], kind: str) -> str:
+    waiting, figures = results["backlog"]["waiting"], unpacked({"backlog": results["backlog"]["backlog"]})["backlog"]
     first, last = figures["first"], figures["last"]
     grown = first.over(last).median
     return f"| {NAMES[kind]} | {waiting:,} | {first.median:,.0f} | {last.median:,.0f} | {grown:.2f} times |"  # type: ignore[index]
 
 
-def _pruning_row(of: Mapping[str, Any], kind: str) -> str:
-    felt = [f"{of[when][what]:.1f} ms" for when in ("before", "during") for what in ("p50", "p99", "max")]
-    a_second = f"{of['removed'] / of['seconds']:,.0f}"
-    whole = f"{of['removed']:,}" if of["is_over"] else f"{of['removed']:,} of {of['old']:,}"
-    return f"| {' | '.join([NAMES[kind], *felt, whole, a_second])} |"  # type: ignore[index]
+def _pruning_row(results: Mapping[str, Any], kind: str) -> str:
+    latencies = [f"{results[when][what]:.1f} ms" for when in ("before", "during") for what in ("p50", "p99", "max")]
+    a_second = f"{results['removed'] / results['seconds']:,.0f}"
+    whole = f"{results['removed']:,}" if results["is_over"] else f"{results['removed']:,} of {results['old']:,}"
+    return f"| {' | '.join([NAMES[kind], *latencies, whole, a_second])} |"  # type: ignore[index]
 
 
-def _pruning_verdict(of: Mapping[str, Any], kind: str) -> str:
-    longest = of["during"]["max"]
+def _pruning_verdict(results: Mapping[str, Any], kind: str) -> str:
+    longest = results["during"]["max"]
     said = f"all were answered 200, the slowest after {longest:,.0f} ms"
     return f"{NAMES[kind]}: {'kept' if longest < LONGEST_ANSWER_MS else '**missed**'}, {said}"  # type: ignore[index]

@@ -16,7 +16,17 @@ from benchmarks.bodies import bodies, moved_bookings
 from benchmarks.growth.fill import booking_id, fill, host_id
 from benchmarks.growth.warm import warm
 from benchmarks.rounds import Rounds, packed
-from benchmarks.service import Look, Lost, Service, check, looking, put, ring, service, wait_until_done
+from benchmarks.service import (
+    DatabaseReader,
+    MeasurementFailed,
+    Service,
+    check,
+    insert_deliveries,
+    open_reader,
+    service,
+    trigger_drain,
+    wait_until_done,
+)
 from benchmarks.stores import Kind, Stores, checkpoint
 from runtime.database import Database
 
@@ -24,7 +34,7 @@ Size = Literal["few", "many"]
 LINES = 16
 INBOX = {"worker": "python -m worker inbox"}
 ROWS = "SELECT count(*) FROM deliveries"
-AT_THE_DOOR, IN_THE_ROOM, QUICK = 10_000, 5_000, 200
+RECEIVER_COUNT, WORKER_COUNT, QUICK = 10_000, 5_000, 200
 WARM_UP = {"door": 30_000, "room": 5_000}
 """It is long, as what is touched for the first time after a checkpoint costs more, and few rows soon all are. In the
 room it is longer than it seems: what the door left there comes first."""
@@ -39,7 +49,7 @@ class Side:
         rows: how many it was filled with.
         url: where it is.
         redis_url: the queue.
-        look: looks at it.
+        reader: looks at it.
         folder: where its processes print.
     """
 
@@ -47,7 +57,7 @@ class Side:
     rows: int
     url: str
     redis_url: str
-    look: Look
+    reader: DatabaseReader
     folder: Path
     _numbers: "count[int]"
 
@@ -63,12 +73,12 @@ class Side:
         database.close()
         return time.monotonic() - started
 
-    def deliveries(self, much: int) -> list[bytes]:
+    def deliveries(self, amount: int) -> list[bytes]:
         """One half is about new bookings, the other about any of those that are there."""
         run = f"{self.name} {next(self._numbers)}"
         dice = Random(run)  # noqa: S311
-        known = [(booking_id(number), host_id(number)) for number in dice.choices(range(self.rows), k=much // 2)]
-        return [*bodies(run, much - len(known)), *moved_bookings(known, run)]
+        known = [(booking_id(number), host_id(number)) for number in dice.choices(range(self.rows), k=amount // 2)]
+        return [*bodies(run, amount - len(known)), *moved_bookings(known, run)]
 
 
 @contextmanager
@@ -79,9 +89,9 @@ def open_sides(stores: Stores, kind: Kind, sizes: Mapping[Size, int]) -> Iterato
         for number, (name, rows) in enumerate(sizes.items()):
             url = stores.database(kind)
             stack.callback(stores.drop, url)
-            look = stack.enter_context(looking(url))
+            reader = stack.enter_context(open_reader(url))
             sides[name] = Side(
-                name, rows, url, f"{stores.redis_url.rpartition('/')[0]}/{number}", look, stores.folder, count()
+                name, rows, url, f"{stores.redis_url.rpartition('/')[0]}/{number}", reader, stores.folder, count()
             )
         stores.empty_redis()
         yield sides
@@ -94,7 +104,7 @@ def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) ->
         Place -> side -> quantity -> a value of each round.
     """
     results = {}
-    for place, names, much in (("door", ("web",), AT_THE_DOOR), ("room", ("worker",), IN_THE_ROOM)):
+    for place, names, amount in (("door", ("web",), RECEIVER_COUNT), ("room", ("worker",), WORKER_COUNT)):
         with ExitStack() as stack:
             turns = {}
             checkpoint(sides["many"].url)
@@ -103,42 +113,42 @@ def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) ->
                     running = stack.enter_context(service(side.folder, side.url, side.redis_url, names, INBOX))
                 turn = TURNS[place]
                 turn(side, running, QUICK if quick else WARM_UP[place])
-                turns[name] = partial(turn, side, running, QUICK if quick else much)
+                turns[name] = partial(turn, side, running, QUICK if quick else amount)
             results[place] = packed(rounds.alternate(turns))
     return results
 
 
-def at_the_door(side: Side, running: Service, much: int) -> dict[str, float]:
+def measure_receiver(side: Side, running: Service, amount: int) -> dict[str, float]:
     """As many as the receiver takes."""
-    sent = side.deliveries(much)
-    warm(side.look, side.url)
-    before, there = running.processor_seconds(side.look), side.look.number(ROWS)
-    rate = running.fire(sent, LINES).rate
-    spent = running.processor_seconds(side.look) - before
-    if side.look.number(ROWS) - there != len(sent):
-        raise Lost("not each 200 is a row")
+    sent = side.deliveries(amount)
+    warm(side.reader, side.url)
+    before, there = running.processor_seconds(side.reader), side.reader.number(ROWS)
+    rate = running.send(sent, LINES).rate
+    spent = running.processor_seconds(side.reader) - before
+    if side.reader.number(ROWS) - there != len(sent):
+        raise MeasurementFailed("not each 200 is a row")
     return {"rate": rate, "processor": spent / len(sent) * 1000, "rows": there}
 
 
-def in_the_room(side: Side, running: Service, much: int) -> dict[str, float]:
+def measure_worker(side: Side, running: Service, amount: int) -> dict[str, float]:
     """As many as the worker works off; what the door left there comes first."""
-    work_off(side, running)
-    waiting, there = side.deliveries(much), side.look.number(ROWS)
-    put(side.url, waiting)
-    warm(side.look, side.url)
-    before = running.processor_seconds(side.look)
-    seconds = work_off(side, running)
-    spent = running.processor_seconds(side.look) - before
-    check(side.look, waiting)
+    process_pending(side, running)
+    waiting, there = side.deliveries(amount), side.reader.number(ROWS)
+    insert_deliveries(side.url, waiting)
+    warm(side.reader, side.url)
+    before = running.processor_seconds(side.reader)
+    seconds = process_pending(side, running)
+    spent = running.processor_seconds(side.reader) - before
+    check(side.reader, waiting)
     return {"rate": len(waiting) / seconds, "processor": spent / len(waiting) * 1000, "rows": there}
 
 
-def work_off(side: Side, running: Service) -> float:
+def process_pending(side: Side, running: Service) -> float:
     """Everything that waits; in so many seconds."""
     started = time.perf_counter()
-    ring(side.redis_url)
-    wait_until_done(side.look, running)
+    trigger_drain(side.redis_url)
+    wait_until_done(side.reader, running)
     return time.perf_counter() - started
 
 
-TURNS = {"door": at_the_door, "room": in_the_room}
+TURNS = {"door": measure_receiver, "room": measure_worker}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from benchmarks.service import Look
+from benchmarks.service import DatabaseReader
 
 READ = """
 import sys
@@ -23,30 +23,30 @@ for path in sys.argv[1:]:
 """
 """For a process of its own: one that closes a file of SQLite gives up all its locks on it, and so would `look`."""
 LONGEST_SECONDS = 60.0
-LOOK_EVERY_SECONDS = 0.1
+POLL_INTERVAL_SECONDS = 0.1
 VACUUMS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
 FOLDER = """
 SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database WHERE datname = current_database()
 """
 
 
-def warm(look: Look, url: str) -> None:
+def warm(reader: DatabaseReader, url: str) -> None:
     """Reads all files once; then waits until PostgreSQL vacuums no table, of this database or of another one.
 
     Args:
-        look: at the database.
+        reader: at the database.
         url: where it is.
     """
-    subprocess.run([sys.executable, "-c", READ, *_files(look, url)], check=True)
+    subprocess.run([sys.executable, "-c", READ, *_files(reader, url)], check=True)
     if url.startswith("postgresql"):
         until = time.monotonic() + LONGEST_SECONDS
-        while look.number(VACUUMS) and time.monotonic() < until:
-            time.sleep(LOOK_EVERY_SECONDS)
+        while reader.number(VACUUMS) and time.monotonic() < until:
+            time.sleep(POLL_INTERVAL_SECONDS)
 
 
-def _files(look: Look, url: str) -> Iterator[Path]:
+def _files(reader: DatabaseReader, url: str) -> Iterator[Path]:
     if url.startswith("postgresql"):
-        ((folder,),) = look.rows(FOLDER)
+        ((folder,),) = reader.rows(FOLDER)
         return Path(folder).iterdir()
     path = Path(str(make_url(url).database))
     return path.parent.glob(f"{path.name}*")

@@ -10,9 +10,9 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.bodies import new_bookings
-from benchmarks.hosts import inhabited
+from benchmarks.hosts import database_with_hosts
 from benchmarks.rounds import Rounds, packed
-from benchmarks.service import PATH, Look, Lost, check, looking, service
+from benchmarks.service import PATH, DatabaseReader, MeasurementFailed, check, open_reader, service
 from benchmarks.stores import Kind, Stores
 from devtools.send.load import percentile
 
@@ -20,8 +20,8 @@ RATE = 5.0
 DELIVERIES = 300
 """In all rounds together, but at least so many in each: """
 AT_LEAST, WARM_UP, QUICK = 60, 20, 10
-LOOK_EVERY_SECONDS = 0.001
-PATIENCE_SECONDS = 10.0
+POLL_INTERVAL_SECONDS = 0.001
+TIMEOUT_SECONDS = 10.0
 
 
 def latency(stores: Stores, kind: Kind, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
@@ -30,17 +30,17 @@ def latency(stores: Stores, kind: Kind, rounds: Rounds, *, quick: bool) -> dict[
     Returns:
         Quantity -> a value of each round; and `milliseconds`, of all.
     """
-    url, milliseconds = inhabited(stores, kind), list[float]()
+    url, milliseconds = database_with_hosts(stores, kind), list[float]()
     stores.empty_redis()
-    much = QUICK if quick else max(AT_LEAST, DELIVERIES // rounds.count)
+    amount = QUICK if quick else max(AT_LEAST, DELIVERIES // rounds.count)
     numbers = iter(range(rounds.count))
-    with service(stores.folder, url, stores.redis_url) as running, looking(url) as look:
-        _Watch(running.port, look, new_bookings("warm", QUICK if quick else WARM_UP)).watch()
+    with service(stores.folder, url, stores.redis_url) as running, open_reader(url) as reader:
+        _Watch(running.port, reader, new_bookings("warm", QUICK if quick else WARM_UP)).watch()
 
         def turn() -> dict[str, float]:
-            sent = new_bookings(f"journey {next(numbers)}", much)
-            seen = sorted(_Watch(running.port, look, sent).watch())
-            check(look, list(sent.values()))
+            sent = new_bookings(f"journey {next(numbers)}", amount)
+            seen = sorted(_Watch(running.port, reader, sent).watch())
+            check(reader, list(sent.values()))
             milliseconds.extend(seen)
             return {"p50": percentile(seen, 50), "p99": percentile(seen, 99), "max": seen[-1]}
 
@@ -54,11 +54,11 @@ class _Watch:
     """One thread that sends at fixed times over one line and looks in between, so that neither waits for the other."""
 
     port: int
-    look: Look
+    reader: DatabaseReader
     bodies: Mapping[str, bytes]
-    _left_at: dict[str, float] = field(default_factory=dict)
+    _sent_at: dict[str, float] = field(default_factory=dict)
     _unanswered: int = 0
-    _heard: bytearray = field(default_factory=bytearray)
+    _buffer: bytearray = field(default_factory=bytearray)
 
     def watch(self) -> list[float]:
         """Milliseconds of each, in the order in which they were seen.
@@ -70,41 +70,41 @@ class _Watch:
         seen, number, started = list[float](), 0, time.perf_counter()
         with socket.create_connection(("127.0.0.1", self.port)) as line:
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            while waiting or self._left_at or self._unanswered:
+            while waiting or self._sent_at or self._unanswered:
                 due = started + number / RATE
                 if waiting and time.perf_counter() >= due:
                     booking, request = waiting.popleft()
                     line.sendall(request)
-                    self._left_at[booking] = due
+                    self._sent_at[booking] = due
                     self._unanswered += 1
                     number += 1
                 seen += self._look()
-                pause = LOOK_EVERY_SECONDS if self._left_at or not waiting else max(0.0, due - time.perf_counter())
+                pause = POLL_INTERVAL_SECONDS if self._sent_at or not waiting else max(0.0, due - time.perf_counter())
                 if select.select([line], [], [], pause)[0]:
-                    self._hear(line.recv(load.RECEIVE_BYTES))
+                    self._receive(line.recv(load.RECEIVE_BYTES))
         return seen
 
     def _look(self) -> list[float]:
-        if not self._left_at:
+        if not self._sent_at:
             return []
-        places = ", ".join("?" * len(self._left_at))
-        found = self.look.rows(f"SELECT id FROM bookings WHERE id IN ({places})", list(self._left_at))  # noqa: S608
+        places = ", ".join("?" * len(self._sent_at))
+        found = self.reader.rows(f"SELECT id FROM bookings WHERE id IN ({places})", list(self._sent_at))  # noqa: S608
         now = time.perf_counter()
-        if now - min(self._left_at.values()) > PATIENCE_SECONDS:
-            raise Lost(f"a booking is not visible after {PATIENCE_SECONDS:.0f} s")
-        return [(now - self._left_at.pop(booking)) * 1000 for (booking,) in found]
+        if now - min(self._sent_at.values()) > TIMEOUT_SECONDS:
+            raise MeasurementFailed(f"a booking is not visible after {TIMEOUT_SECONDS:.0f} s")
+        return [(now - self._sent_at.pop(booking)) * 1000 for (booking,) in found]
 
-    def _hear(self, part: bytes) -> None:
+    def _receive(self, part: bytes) -> None:
         """One line: answers come in the order of what was sent."""
         if not part:
-            raise Lost("the receiver closed the line")
-        self._heard += part
+            raise MeasurementFailed("the receiver closed the line")
+        self._buffer += part
         while True:
-            head, found, body = self._heard.partition(b"\r\n\r\n")
+            head, found, body = self._buffer.partition(b"\r\n\r\n")
             length = load.length(head)
             if not found or len(body) < length:
                 return
             if head[9:12] != b"200":
-                raise Lost(f"the receiver answered {head[9:12].decode()}")
-            self._heard = bytearray(body[length:])
+                raise MeasurementFailed(f"the receiver answered {head[9:12].decode()}")
+            self._buffer = bytearray(body[length:])
             self._unanswered -= 1

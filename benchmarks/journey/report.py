@@ -68,36 +68,36 @@ def promises(results: Mapping[str, Any]) -> list[Promise]:
     return [promise for kind in KINDS for promise in _promises(results[kind], kind)]
 
 
-def _promises(of: Mapping[str, Any], kind: Kind) -> Iterator[Promise]:
+def _promises(results: Mapping[str, Any], kind: Kind) -> Iterator[Promise]:
     for name, most in (("p50", MOST_P50), ("p99", MOST_P99)):
         what = f"From the webhook to a visible booking on {NAMES[kind]}, {name}"
-        yield Promise.at_most(what, most, Figure(tuple(of["latency"][name])), "{:.1f} ms")
-    whole = of["sustained"]["whole"]
-    share = Figure((of["sustained"]["highest"] / whole["rate"],))
+        yield Promise.at_most(what, most, Figure(tuple(results["latency"][name])), "{:.1f} ms")
+    whole = results["sustained"]["whole"]
+    share = Figure((results["sustained"]["highest"] / whole["rate"],))
     what = f"Load that holds on {NAMES[kind]}, of the lower of the two limits"
     yield Promise.at_least(what, 1.0, share, "{:.0%}")
 
 
-def _latency_row(of: Mapping[str, Any], kind: str) -> str:
-    seen = sorted(of["milliseconds"])
+def _latency_row(results: Mapping[str, Any], kind: str) -> str:
+    seen = sorted(results["milliseconds"])
     felt = [f"{each:.1f} ms" for each in (percentile(seen, 50), percentile(seen, 99), seen[-1])]
-    spread = [f"{min(of[name]):.1f} to {max(of[name]):.1f} ms" for name in ("p50", "p99")]
+    spread = [f"{min(results[name]):.1f} to {max(results[name]):.1f} ms" for name in ("p50", "p99")]
     return f"| {' | '.join([NAMES[kind], str(len(seen)), *felt, *spread])} |"  # type: ignore[index]
 
 
-def _latency_verdict(of: Mapping[str, Any], kind: str) -> str:
-    seen = sorted(of["milliseconds"])
+def _latency_verdict(results: Mapping[str, Any], kind: str) -> str:
+    seen = sorted(results["milliseconds"])
     p50, p99 = percentile(seen, 50), percentile(seen, 99)
     kept = p50 < MOST_P50 and p99 < MOST_P99
     said = f"measured {p50:.1f} and {p99:.1f} ms"
     return f"{NAMES[kind]}: kept, {said}" if kept else f"{NAMES[kind]}: **missed**, {said}"  # type: ignore[index]
 
 
-def _load_row(of: Mapping[str, Any], kind: str) -> str:
-    whole = of["whole"]
+def _load_row(results: Mapping[str, Any], kind: str) -> str:
+    whole = results["whole"]
     cells = [
         NAMES[kind],  # type: ignore[index]
-        *(f"{of['limits'][half]:,.0f}/s" for half in ("door", "room")),
+        *(f"{results['limits'][half]:,.0f}/s" for half in ("door", "room")),
         f"{whole['rate']:,.0f}/s",
         f"{whole['seconds']} s",
         f"{whole['slope']:+,.1f}/s",
@@ -105,17 +105,17 @@ def _load_row(of: Mapping[str, Any], kind: str) -> str:
         f"{whole['drained']:.1f} s",
         f"{whole['news']:+,.1f}/s",
         f"{whole['p99']:,.0f} ms",
-        "yes" if whole["holds"] else f"no; {of['highest']:,.0f}/s does",
+        "yes" if whole["holds"] else f"no; {results['highest']:,.0f}/s does",
     ]
     return f"| {' | '.join(cells)} |"
 
 
-def _load_verdict(of: Mapping[str, Any], kind: str) -> str:
-    whole, name = of["whole"], NAMES[kind]  # type: ignore[index]
+def _load_verdict(results: Mapping[str, Any], kind: str) -> str:
+    whole, name = results["whole"], NAMES[kind]  # type: ignore[index]
     if whole["holds"]:
         return f"{name}: kept at {whole['rate']:,.0f} a second"
-    share = of["highest"] / whole["rate"]
+    share = results["highest"] / whole["rate"]
     return (
         f"{name}: **missed** at {whole['rate']:,.0f} a second, with all of it on the cores of one machine; the highest "
-        f"load that held for {of['trials'][0]['seconds']} s was {of['highest']:,.0f} a second ({share:.0%})"
+        f"load that held for {results['trials'][0]['seconds']} s was {results['highest']:,.0f} a second ({share:.0%})"
     )

@@ -11,14 +11,23 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.bodies import bodies
 from benchmarks.growth.fill import fill
-from benchmarks.service import Look, Service, check, looking, put, ring, service, wait_until_done
+from benchmarks.service import (
+    DatabaseReader,
+    Service,
+    check,
+    insert_deliveries,
+    open_reader,
+    service,
+    trigger_drain,
+    wait_until_done,
+)
 from benchmarks.stores import Kind, Stores
 from devtools import processes
 from runtime.database import Database
 
 LINES, OPEN_LINES = 16, 64
 ROWS = 20_000
-WARM_UP, AT_THE_DOOR, IN_THE_ROOM, QUICK = 300, 4_000, 4_000, 200
+WARM_UP, RECEIVER_COUNT, WORKER_COUNT, QUICK = 300, 4_000, 4_000, 200
 SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 30, 3
 START_SECONDS = 5.0
 """Until then what waits grows in any case: from nothing to what a job finds when it looks again."""
@@ -30,7 +39,7 @@ LATE_SECONDS = 1.0
 LONGEST_QUIET_SECONDS = 60.0
 INBOX = {"worker": "python -m worker inbox"}
 
-Trial = dict[str, Any]
+LoadTrial = dict[str, Any]
 
 
 def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
@@ -38,41 +47,41 @@ def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
 
     Where that does not hold, the highest load that does is looked for.
     """
-    limits = {"door": _door(stores, kind, quick=quick), "room": _room(stores, kind, quick=quick)}
+    limits = {"door": _receiver_rate(stores, kind, quick=quick), "room": _worker_rate(stores, kind, quick=quick)}
     print(f"  {kind}: {limits}")
     lower = min(limits.values())
-    with _running(stores, kind) as (running, look):
-        _load(running, look, "warm", min(lower, 50.0), 2)
-        whole = _load(running, look, "whole", lower, QUICK_SECONDS if quick else SECONDS)
+    with _running(stores, kind) as (running, reader):
+        _load(running, reader, "warm", min(lower, 50.0), 2)
+        whole = _load(running, reader, "whole", lower, QUICK_SECONDS if quick else SECONDS)
         print(f"  {kind}: {whole}")
-        trials = [] if whole["holds"] else _bisect(running, look, lower, quick=quick)
+        trials = [] if whole["holds"] else _bisect(running, reader, lower, quick=quick)
     holding = [trial["rate"] for trial in [whole, *trials] if trial["holds"]]
     return {"limits": limits, "whole": whole, "trials": trials, "highest": max(holding, default=0.0)}
 
 
-def _bisect(running: Service, look: Look, too_much: float, *, quick: bool) -> list[Trial]:
-    low, high, trials = 0.0, too_much, list[Trial]()
+def _bisect(running: Service, reader: DatabaseReader, too_much: float, *, quick: bool) -> list[LoadTrial]:
+    low, high, trials = 0.0, too_much, list[LoadTrial]()
     for number in range(1 if quick else TRIALS):
         rate = (low + high) / 2
-        trials.append(_load(running, look, f"trial {number}", rate, QUICK_SECONDS if quick else TRIAL_SECONDS))
+        trials.append(_load(running, reader, f"trial {number}", rate, QUICK_SECONDS if quick else TRIAL_SECONDS))
         print(f"  {trials[-1]}")
         low, high = (rate, high) if trials[-1]["holds"] else (low, rate)
     return trials
 
 
-def _load(running: Service, look: Look, run: str, rate: float, seconds: int) -> Trial:
+def _load(running: Service, reader: DatabaseReader, run: str, rate: float, seconds: int) -> LoadTrial:
     """Deliveries at this rate for so long; what waits is counted every second. All are worked off when it returns."""
     sent = bodies(f"{run} {rate} {time.time()}", round(rate * seconds))
-    with _sampled(look) as samples:
-        volley = running.fire(sent, OPEN_LINES, rate)
-    ended, left = time.monotonic(), look.pending()
-    wait_until_done(look, running)
+    with _sampled(reader) as samples:
+        measurement = running.send(sent, OPEN_LINES, rate)
+    ended, left = time.monotonic(), reader.pending()
+    wait_until_done(reader, running)
     drained = time.monotonic() - ended
-    check(look, sent)
+    check(reader, sent)
     steady = [sample for sample in samples if sample[0] > START_SECONDS]
-    slope, news = (_slope([(sample[0], sample[column]) for sample in steady]) for column in (1, 2))
-    _wait_for_news(look)
-    late = volley.seconds - (len(sent) - 1) / rate
+    slope, notification_slope = (_slope([(sample[0], sample[column]) for sample in steady]) for column in (1, 2))
+    _wait_for_notifications(reader)
+    late = measurement.seconds - (len(sent) - 1) / rate
     holds = slope <= MOST_BEHIND * rate and late <= LATE_SECONDS and drained <= LATE_SECONDS
     return {
         "rate": rate,
@@ -83,9 +92,9 @@ def _load(running: Service, look: Look, run: str, rate: float, seconds: int) -> 
         "left": left,
         "drained": drained,
         "most": max((sample[1] for sample in samples), default=left),
-        "news": news,
-        "p50": volley.latency(50),
-        "p99": volley.latency(99),
+        "news": notification_slope,
+        "p50": measurement.latency(50),
+        "p99": measurement.latency(99),
         "samples": samples,
     }
 
@@ -95,21 +104,21 @@ def _slope(points: Sequence[tuple[float, int]]) -> float:
     return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else 0.0
 
 
-def _wait_for_news(look: Look) -> None:
+def _wait_for_notifications(reader: DatabaseReader) -> None:
     """The next trial starts in a quiet house; but it starts."""
     until = time.monotonic() + LONGEST_QUIET_SECONDS
-    while look.pending("notifications") and time.monotonic() < until:
+    while reader.pending("notifications") and time.monotonic() < until:
         time.sleep(0.1)
 
 
 @contextmanager
-def _sampled(look: Look) -> Iterator[list[tuple[float, int, int]]]:
+def _sampled(reader: DatabaseReader) -> Iterator[list[tuple[float, int, int]]]:
     """What waits, each second: seconds from the start, how many deliveries, how much news."""
     samples, stop, started = list[tuple[float, int, int]](), Event(), time.monotonic()
 
     def sample() -> None:
         while not stop.wait(1.0):
-            samples.append((time.monotonic() - started, look.pending(), look.pending("notifications")))
+            samples.append((time.monotonic() - started, reader.pending(), reader.pending("notifications")))
 
     thread = Thread(target=sample)
     thread.start()
@@ -120,28 +129,28 @@ def _sampled(look: Look) -> Iterator[list[tuple[float, int, int]]]:
         thread.join()
 
 
-def _door(stores: Stores, kind: Kind, *, quick: bool) -> float:
+def _receiver_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
     """Deliveries a second, from a sender that never rests."""
     with _running(stores, kind, "web") as (running, _):
-        running.fire(bodies("warm", WARM_UP), LINES)
-        return running.fire(bodies("door", QUICK if quick else AT_THE_DOOR), LINES).rate
+        running.send(bodies("warm", WARM_UP), LINES)
+        return running.send(bodies("door", QUICK if quick else RECEIVER_COUNT), LINES).rate
 
 
-def _room(stores: Stores, kind: Kind, *, quick: bool) -> float:
+def _worker_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
     """Deliveries a second, of those that wait."""
-    with _running(stores, kind, "worker") as (running, look):
-        _work_off(stores, look, running, bodies("warm", WARM_UP))
-        much = QUICK if quick else IN_THE_ROOM
-        return much / _work_off(stores, look, running, bodies("room", much))
+    with _running(stores, kind, "worker") as (running, reader):
+        _process_all(stores, reader, running, bodies("warm", WARM_UP))
+        amount = QUICK if quick else WORKER_COUNT
+        return amount / _process_all(stores, reader, running, bodies("room", amount))
 
 
-def _work_off(stores: Stores, look: Look, running: Service, waiting: Sequence[bytes]) -> float:
-    put(running.url, waiting)
+def _process_all(stores: Stores, reader: DatabaseReader, running: Service, waiting: Sequence[bytes]) -> float:
+    insert_deliveries(running.url, waiting)
     started = time.perf_counter()
-    ring(stores.redis_url)
-    wait_until_done(look, running)
+    trigger_drain(stores.redis_url)
+    wait_until_done(reader, running)
     seconds = time.perf_counter() - started
-    check(look, waiting)
+    check(reader, waiting)
     return seconds
 
 
@@ -155,7 +164,7 @@ def _in_use(stores: Stores, kind: Kind) -> str:
 
 
 @contextmanager
-def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, Look]]:
+def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, DatabaseReader]]:
     """One half of the house on one core, in which nobody sends what it owes; or all of it on all cores."""
     url = _in_use(stores, kind)
     stores.empty_redis()
@@ -167,4 +176,4 @@ def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service,
         with machine.on(*cores):
             running = stack.enter_context(service(stores.folder, url, stores.redis_url, which, instead))
         stack.enter_context(machine.on(*others))
-        yield running, stack.enter_context(looking(url))
+        yield running, stack.enter_context(open_reader(url))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from console.cli.errors import StoreError, sentence
+from console.cli.errors import StoreError, store_error_message
 from console.settings import ProviderSettings
 from meetergo.api import Credential, Meetergo
 from meetergo.api.errors import ApiError, Unauthorised
@@ -14,40 +14,40 @@ from runtime.settings import DatabaseSettings
 
 
 @contextmanager
-def calling(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meetergo]:
+def api_client(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meetergo]:
     """A client that acts as MEETERGO_API_USER, or else as whom the key belongs to; what goes wrong is a sentence.
 
     Args:
         settings: the key, and where the API is.
         share: how full the minute may be for this command; see `Limit`.
     """
-    with in_a_sentence(), settings.provider(settings.redis(), share) as meetergo:
+    with report_errors(), settings.api_client(settings.redis(), share) as meetergo:
         yield as_admin(meetergo, settings)
 
 
 @contextmanager
-def keeping(settings: DatabaseSettings) -> Iterator[Database]:
+def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
     """The database; what goes wrong is a sentence."""
     database = Database(settings.existing_database_url)
     try:
-        with in_a_sentence():
+        with report_errors():
             yield database
     finally:
         database.close()
 
 
 @contextmanager
-def in_a_sentence() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Ends the command with one sentence when meetergo or a store does not do what it should."""
     try:
         yield
     except ApiError as error:
-        raise click.ClickException(what_is_wrong(error)) from error
+        raise click.ClickException(api_error_message(error)) from error
     except StoreError as error:
-        raise click.ClickException(sentence(error)) from error
+        raise click.ClickException(store_error_message(error)) from error
 
 
-def what_is_wrong(error: ApiError) -> str:
+def api_error_message(error: ApiError) -> str:
     """One sentence, which names the setting where one is to blame."""
     return f"MEETERGO_API_KEY: {error}" if isinstance(error, Unauthorised) else str(error)
 

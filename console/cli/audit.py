@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from console.cli.errors import StoreError, sentence
+from console.cli.errors import StoreError, store_error_message
 from runtime import logs
 from worker.services import Services, build_services
 from worker.settings import WorkerSettings
@@ -22,26 +22,26 @@ def login_name() -> str:
         return "unknown"
 
 
-BY = click.option("--by", default=login_name, metavar="NAME", help="Who does it (the login name).")
-REASON = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept, and shown in the timeline.")
+BY_OPTION = click.option("--by", default=login_name, metavar="NAME", help="Who does it (the login name).")
+REASON_OPTION = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept, and shown in the timeline.")
 
 
 def audited(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options by which its acts are audited: `reason` and `by`."""
-    return REASON(BY(command))
+    return REASON_OPTION(BY_OPTION(command))
 
 
 @contextmanager
-def operators_office() -> Iterator[Services]:
+def worker_services() -> Iterator[Services]:
     """The worker's office, for one command. What goes wrong with a store is a sentence."""
     logs.configure()
     logs.silence()  # what there is to say, the command prints
     settings = WorkerSettings.load()
     _ = settings.existing_database_url
-    office = exit_on_bad_setting(lambda: build_services(settings))
+    services = exit_on_bad_setting(lambda: build_services(settings))
     try:
-        yield office
+        yield services
     except StoreError as error:
-        raise click.ClickException(sentence(error)) from error
+        raise click.ClickException(store_error_message(error)) from error
     finally:
-        office.database.close()
+        services.database.close()

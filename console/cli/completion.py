@@ -12,15 +12,15 @@ from sqlalchemy import String, cast, select
 from sqlalchemy.orm import Session
 
 from console.cli.stores import open_database
-from console.render.text import SHORT, printable
+from console.render.text import SHORT_ID_LENGTH, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
-from operations.lookup import MESSAGE
+from operations.lookup import MESSAGE_PREFIX
 from runtime.settings import DatabaseSettings
 
-MOST = 30
-PATIENCE = timedelta(seconds=2)
+MAX_SUGGESTIONS = 30
+TIMEOUT = timedelta(seconds=2)
 ONE_WORD = re.compile(r"[\x21-\x7e]+")
 
 Recent = Callable[[Session, str], Iterator[tuple[str, str]]]
@@ -28,23 +28,23 @@ Recent = Callable[[Session, str], Iterator[tuple[str, str]]]
 
 def _deliveries(session: Session, typed: str) -> Iterator[tuple[str, str]]:
     query = select(Delivery.id, Delivery.status, Delivery.event).where(Delivery.id.startswith(typed, autoescape=True))
-    for found, status, event in session.execute(query.order_by(Delivery.received_at.desc()).limit(MOST)):
-        yield found[: max(SHORT, len(typed))], f"{status} {event or ''}"
+    for found, status, event in session.execute(query.order_by(Delivery.received_at.desc()).limit(MAX_SUGGESTIONS)):
+        yield found[: max(SHORT_ID_LENGTH, len(typed))], f"{status} {event or ''}"
 
 
 def _bookings(session: Session, typed: str) -> Iterator[tuple[str, str]]:
     query = select(Booking.id, Booking.status, Booking.meeting_name).where(
         Booking.id.startswith(typed, autoescape=True)
     )
-    for found, status, name in session.execute(query.order_by(Booking.updated_at.desc()).limit(MOST)):
+    for found, status, name in session.execute(query.order_by(Booking.updated_at.desc()).limit(MAX_SUGGESTIONS)):
         yield found, f"{status} {name or ''}"
 
 
 def _notifications(session: Session, typed: str) -> Iterator[tuple[str, str]]:
-    is_message = typed.startswith(MESSAGE)
+    is_message = typed.startswith(MESSAGE_PREFIX)
     column = Notification.key if is_message else cast(Notification.id, String)
-    query = select(Notification).where(column.startswith(typed.removeprefix(MESSAGE), autoescape=True))
-    for row in session.scalars(query.order_by(Notification.id.desc()).limit(MOST)):
+    query = select(Notification).where(column.startswith(typed.removeprefix(MESSAGE_PREFIX), autoescape=True))
+    for row in session.scalars(query.order_by(Notification.id.desc()).limit(MAX_SUGGESTIONS)):
         yield row.message_id if is_message else str(row.id), f"{row.status} {row.kind} by {row.channel}"
 
 
@@ -64,10 +64,10 @@ class Identifier(click.ParamType[str]):
         """Recent ids that begin with it."""
         with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
             url = DatabaseSettings.load().existing_database_url
-            with open_database(url, PATIENCE) as database, database.reading() as session:
+            with open_database(url, TIMEOUT) as database, database.read_only() as session:
                 return [
-                    CompletionItem(found, help=printable(about))
-                    for found, about in self._recent(session, incomplete)
+                    CompletionItem(found, help=printable(description))
+                    for found, description in self._recent(session, incomplete)
                     if ONE_WORD.fullmatch(found)
                 ]
         return []

@@ -8,51 +8,51 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from console.render.text import printable
-from models.stats import lacks_tables
-from runtime.redis.client import CannotServe
+from models.stats import is_schema_outdated
+from runtime.redis.client import NotWritable
 
-MIGRATE = "python -m console migrate"
-WANTS_PASSWORD = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
-NO_TABLES = f"the database does not have the tables of this version: {MIGRATE}"
+MIGRATE_COMMAND = "python -m console migrate"
+PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
+TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 
 StoreError = (DBAPIError, NoConnectionFree, RedisError)
 """What a store's trouble raises; any other error of SQLAlchemy is a fault of ours."""
 
 
-def sentence(error: Exception) -> str:
+def store_error_message(error: Exception) -> str:
     """What is wrong, with the driver's own first line: it names the server or the file, not what is in it."""
     if isinstance(error, RedisError):
-        return _of_redis(error)
-    if lacks_tables(error):
-        return NO_TABLES
-    cause, words = getattr(error, "orig", None), first_line(error)
+        return _redis_error_message(error)
+    if is_schema_outdated(error):
+        return TABLES_MISSING
+    cause, message = getattr(error, "orig", None), first_line(error)
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if isinstance(cause, ReadOnlySqlTransaction) or code == sqlite3.SQLITE_READONLY:
-        return f"the database can be read, and not written: {words}"
+        return f"the database can be read, and not written: {message}"
     if isinstance(cause, DiskFull) or code == sqlite3.SQLITE_FULL:
-        return f"the disk of the database is full: {words}"
+        return f"the disk of the database is full: {message}"
     if isinstance(cause, InsufficientPrivilege):
-        return f"the database lets the user of DATABASE_URL not do that: {words}"
+        return f"the database lets the user of DATABASE_URL not do that: {message}"
     if isinstance(error, OperationalError | InterfaceError | NoConnectionFree):
         return f"the database does not answer: {first_line(error)}"
     return f"the database refuses: {first_line(error)}"
 
 
-def _of_redis(error: RedisError) -> str:
-    words = first_line(error)
-    if any(sign in words for sign in WANTS_PASSWORD):
+def _redis_error_message(error: RedisError) -> str:
+    message = first_line(error)
+    if any(marker in message for marker in PASSWORD_REQUIRED):
         return "Redis wants a password: put it into REDIS_URL (redis://:password@host:6379/0)"
     if isinstance(error, AuthenticationError):
-        return f"Redis refuses the user or the password in REDIS_URL: {words}"
+        return f"Redis refuses the user or the password in REDIS_URL: {message}"
     if isinstance(error, NoPermissionError):
-        return f"Redis lets the user in REDIS_URL not do that: {words}"
-    if "WRONGTYPE" in words:
-        return f"Redis holds something else under a name of ours (see REDIS_PREFIX): {words}"
-    if isinstance(error, CannotServe):
-        return f"Redis cannot be written: {words}"
+        return f"Redis lets the user in REDIS_URL not do that: {message}"
+    if "WRONGTYPE" in message:
+        return f"Redis holds something else under a name of ours (see REDIS_PREFIX): {message}"
+    if isinstance(error, NotWritable):
+        return f"Redis cannot be written: {message}"
     if isinstance(error, ResponseError):
-        return f"Redis refuses: {words}"
-    return f"Redis does not answer: {words}"
+        return f"Redis refuses: {message}"
+    return f"Redis does not answer: {message}"
 
 
 def first_line(error: Exception) -> str:

@@ -10,11 +10,11 @@ import click
 from console.cli import completion
 from models.search import RowSearch
 
-AGO = re.compile(r"(\d{1,6})([smhd])")
+AGE = re.compile(r"(\d{1,6})([smhd])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
-class Moment(click.ParamType[datetime]):
+class TimestampParam(click.ParamType[datetime]):
     """A time: ISO 8601 (UTC unless it says otherwise), or how long ago: 30s, 10m, 2h, 7d."""
 
     name = "time"
@@ -23,9 +23,9 @@ class Moment(click.ParamType[datetime]):
         """To aware UTC."""
         if isinstance(value, datetime):
             return value
-        ago = AGO.fullmatch(value)
-        if ago:
-            return datetime.now(UTC) - timedelta(**{UNITS[ago[2]]: int(ago[1])})
+        age = AGE.fullmatch(value)
+        if age:
+            return datetime.now(UTC) - timedelta(**{UNITS[age[2]]: int(age[1])})
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -33,24 +33,24 @@ class Moment(click.ParamType[datetime]):
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
-OPTIONS = [
+FILTER_OPTIONS = [
     click.option("--status", type=click.Choice(["pending", "done", "dead"]), help="How they ended, or that they wait."),
     click.option("--event", metavar="NAME", help="The event, such as booking_created; of notifications, the news."),
     click.option("--booking", "booking_id", type=completion.BOOKING, metavar="ID", help="About this booking."),
     click.option("--user", "platform_user", metavar="ID", help="About bookings of this host (external_id)."),
-    click.option("--since", type=Moment(), metavar="TIME", help="Not older: 10m, 2h, 7d, or a date and time."),
-    click.option("--until", type=Moment(), metavar="TIME", help="Older than this."),
+    click.option("--since", type=TimestampParam(), metavar="TIME", help="Not older: 10m, 2h, 7d, or a date and time."),
+    click.option("--until", type=TimestampParam(), metavar="TIME", help="Older than this."),
     click.option("--error", metavar="TEXT", help="Whose last error contains this."),
 ]
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options; it receives them as `search_for(**chosen)` takes them."""
-    for option in reversed(OPTIONS):
+    for option in reversed(FILTER_OPTIONS):
         command = option(command)
     return command
 
 
-def search_for(**chosen: Any) -> RowSearch:
+def row_search(**chosen: Any) -> RowSearch:
     """What the options say."""
     return RowSearch(**chosen)

@@ -11,14 +11,14 @@ from sqlalchemy import Select, func
 from sqlalchemy.orm import Session
 
 
-def paging(command: Callable[..., Any]) -> Callable[..., Any]:
+def paging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a list the options of a page."""
     limit = click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many rows.")
     before = click.option("--before", metavar="ID", help="Go on after this row of an earlier page.")
     return limit(before(command))
 
 
-def page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], int]:
+def fetch_page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], int]:
     """The first rows, and how many more there are."""
     rows = session.scalars(query.limit(limit + 1)).all()
     if len(rows) <= limit:
@@ -27,17 +27,17 @@ def page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any
     return rows[:limit], max(1, (session.scalar(count) or 0) - limit)
 
 
-def next_page(context: click.Context, last: str) -> str:
+def next_page_command(context: click.Context, last: str) -> str:
     """The command that was typed, as it goes on after a row."""
-    words: list[str] = []
+    arguments: list[str] = []
     for option in context.command.params:
         name = option.name or ""
         is_typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if is_typed and name not in ("before", "as_json"):
-            words += [option.opts[0], _as_typed(context.params[name])]
-    return f"{context.command_path} {shlex.join([*words, '--before', last])}"
+            arguments += [option.opts[0], _option_text(context.params[name])]
+    return f"{context.command_path} {shlex.join([*arguments, '--before', last])}"
 
 
-def _as_typed(value: Any) -> str:
+def _option_text(value: Any) -> str:
     """A time that was given as an age has to stay where it was."""
     return value.isoformat() if isinstance(value, datetime) else str(value)

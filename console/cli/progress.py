@@ -11,15 +11,15 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from operations.replay.selection import CHUNK
-from runtime.stop_signal import Stop
+from operations.replay.selection import CHUNK_SIZE
+from runtime.stop_signal import StopEvent
 
 EXIT_INTERRUPTED = 130
 RATE = re.compile(r"(\d{1,6})/([smh])")
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
-class Rate(click.ParamType[float]):
+class RateParam(click.ParamType[float]):
     """So many in a time: 50/s, 100/m, 1000/h."""
 
     name = "rate"
@@ -47,41 +47,41 @@ class Throttle:
         self, per_second: float | None, sleep: Callable[[float], object], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._per_second, self._sleep, self._clock = per_second, sleep, clock
-        self._free_at = clock()
+        self._next_at = clock()
 
     @property
-    def chunk(self) -> int:
+    def chunk_size(self) -> int:
         """How many rows to let go at once: about as many as a second has room for."""
-        return CHUNK if self._per_second is None else max(1, min(CHUNK, int(self._per_second)))
+        return CHUNK_SIZE if self._per_second is None else max(1, min(CHUNK_SIZE, int(self._per_second)))
 
     def wait_for(self, count: int) -> None:
         """Waits until so many rows may go."""
         if self._per_second is None:
             return
         now = self._clock()
-        if now < self._free_at:
-            self._sleep(self._free_at - now)
-        self._free_at = max(now, self._free_at) + count / self._per_second
+        if now < self._next_at:
+            self._sleep(self._next_at - now)
+        self._next_at = max(now, self._next_at) + count / self._per_second
 
 
 @contextmanager
-def stop_on_interrupt() -> Iterator[Stop]:
+def stop_on_interrupt() -> Iterator[StopEvent]:
     """Ctrl-C sets it, so that what is begun can be ended; a second one interrupts."""
-    stop = Stop()
+    stop = StopEvent()
 
-    def ask(*_: Any) -> None:
+    def request_stop(*_: Any) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
 
-    before = signal.signal(signal.SIGINT, ask)
+    previous_handler = signal.signal(signal.SIGINT, request_stop)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous_handler)
 
 
 @contextmanager
-def progress(title: str, total: int) -> Iterator[Callable[[int], object]]:
+def progress_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
     """A bar on the terminal, gone when it is done; nothing where nobody looks.
 
     Yields:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from redis import Redis
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.settings import RegistrationSettings
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
@@ -14,15 +14,15 @@ from operations.webhooks.registrations import Registrations
 
 
 @contextmanager
-def open_registry(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], "Redis | None"]]:
+def open_registrations(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], "Redis | None"]]:
     """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence.
 
     Args:
         force: whether webhooks that post to another host may be changed.
     """
     settings = RegistrationSettings.load()
-    ours = addresses.ours(settings)
+    ours = addresses.our_addresses(settings)
     redis = settings.redis()
-    with keeping(settings) as database, calling(settings) as meetergo:
-        here = None if force else addresses.host_of(ours[-1].url)
-        yield Registrations(meetergo, database, lambda: datetime.now(UTC), here), ours, redis
+    with open_configured_database(settings) as database, api_client(settings) as meetergo:
+        host = None if force else addresses.host_of(ours[-1].url)
+        yield Registrations(meetergo, database, lambda: datetime.now(UTC), host), ours, redis

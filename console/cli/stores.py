@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
 
-PATIENCE = timedelta(seconds=20)
+STATEMENT_TIMEOUT = timedelta(seconds=20)
 """A search for the text of an error may have to read a whole table."""
 
 
 @contextmanager
-def open_database(url: str, patience: timedelta = PATIENCE) -> Iterator[Database]:
+def open_database(url: str, statement_timeout: timedelta = STATEMENT_TIMEOUT) -> Iterator[Database]:
     """A database, closed at the end; a statement that takes longer than `patience` fails."""
-    database = Database(url, pool_size=1, statement_timeout=patience)
+    database = Database(url, pool_size=1, statement_timeout=statement_timeout)
     try:
         yield database
     finally:
@@ -24,7 +24,7 @@ def open_database(url: str, patience: timedelta = PATIENCE) -> Iterator[Database
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
+def read_only_session() -> Iterator[Session]:
     """A session on the database that the settings name, for reading only."""
-    with open_database(DatabaseSettings.load().existing_database_url) as database, database.reading() as session:
+    with open_database(DatabaseSettings.load().existing_database_url) as database, database.read_only() as session:
         yield session

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from console.cli.filters import AGO, UNITS
+from console.cli.filters import AGE, UNITS
 
 
-class Length(click.ParamType[timedelta]):
+class DurationParam(click.ParamType[timedelta]):
     """A length of time: 30s, 10m, 24h, 2d."""
 
     name = "length"
@@ -17,10 +17,10 @@ class Length(click.ParamType[timedelta]):
         """To a timedelta."""
         if isinstance(value, timedelta):
             return value
-        found = AGO.fullmatch(value)
+        found = AGE.fullmatch(value)
         if not found:
             self.fail(f"'{value}' is no length of time: write 30s, 10m, 24h or 2d", param, context)
         return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-LENGTH = Length()
+DURATION = DurationParam()

@@ -5,28 +5,28 @@ import click
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
 from runtime.queue import JobQueue
-from runtime.redis.other_queues import adopt, left_behind
+from runtime.redis.other_queues import adopt, orphaned_queues
 from runtime.settings import StoreSettings
 
 
 @click.command("adopt-queue")
 @click.argument("name", required=False, metavar="[QUEUE]")
 @click.option("--all", "everything", is_flag=True, help="Also what was accepted for a database of another name.")
-@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Store webhooks that rest in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list those.
 
     They were accepted while the database was down. Take only a queue of this platform: they become its bookings.
     """
-    bell = JobQueue(StoreSettings.load().redis())
+    job_queue = JobQueue(StoreSettings.load().redis())
     if name is None:
-        _list(left_behind(bell.redis, bell.queue("inbox").name), as_json)
+        _list(orphaned_queues(job_queue.redis, job_queue.queue("inbox").name), as_json)
         return
     if not yes:
         confirm_or_exit(f"Store the webhooks of {name} in this database?")
-    done = adopt(bell, name, foreign=everything)
-    bell.ring("inbox")
+    done = adopt(job_queue, name, foreign=everything)
+    job_queue.trigger_drain("inbox")
     if as_json:
         print_json({"queue": name, "taken": done.taken, "left": done.left})
     else:
@@ -40,7 +40,7 @@ def _list(found: dict[str, int], as_json: bool) -> None:
     if as_json:
         print_json({"queues": found})
         return
-    for queue, resting in found.items():
-        click.echo(f"{resting} webhooks rest in {queue}, and no worker works at it.")
+    for queue, waiting in found.items():
+        click.echo(f"{waiting} webhooks rest in {queue}, and no worker works at it.")
     if not found:
         click.echo("No webhook rests in a queue without a worker.")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from console.cli.api_client import calling
+from console.cli.api_client import api_client
 from console.render import tables
 from console.render.text import printable
 from console.settings import ProviderSettings
@@ -19,7 +19,7 @@ def check(as_json: bool) -> None:
     """Ask meetergo who we are. It changes nothing."""
     settings = ProviderSettings.load()
     credential = Credential.read(settings.meetergo_api_key)
-    with calling(settings) as meetergo:
+    with api_client(settings) as meetergo:
         started = time.perf_counter()
         me = meetergo.me()
         milliseconds = round((time.perf_counter() - started) * 1000)

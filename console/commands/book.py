@@ -4,21 +4,21 @@ from datetime import datetime, timedelta
 
 import click
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.render import tables
 from console.settings import ProviderSettings
-from meetergo.api import Booked, Guest, Meetergo, Waiting
+from meetergo.api import AwaitingConfirmation, Booked, Guest, Meetergo
 from meetergo.api.errors import ApiError, OutcomeUnknown
 from operations import hosts
 
-WAITS_FOR = {
+AWAITED_CONFIRMATION = {
     "double_opt_in": "the guest's yes, for which meetergo asks by mail",
     "host_confirmation": "the host's yes; it lapses after 24 hours",
     "unknown": "somebody's yes",
 }
 
 
-class Start(click.ParamType[datetime]):
+class StartTimeParam(click.ParamType[datetime]):
     """A time with its offset, as `slots` prints it."""
 
     name = "time"
@@ -37,8 +37,8 @@ class Start(click.ParamType[datetime]):
 
 
 @click.command()
-@hosts.HOST
-@click.option("--start", type=Start(), required=True, metavar="TIME", help="When; `slots` prints such times.")
+@hosts.HOST_ARGUMENT
+@click.option("--start", type=StartTimeParam(), required=True, metavar="TIME", help="When; `slots` prints such times.")
 @click.option("--email", required=True, help="The guest's.")
 @click.option("--name", required=True, help="The guest's.")
 @click.option("--phone", help="The guest's, with the country's code.")
@@ -60,29 +60,31 @@ def book(
     """Book a time with a host."""
     guest = Guest(email, name, phone, timezone, language)
     settings = ProviderSettings.load()
-    with keeping(settings) as database, calling(settings) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings) as meetergo:
         row = hosts.find(database, external_id)
         outcome = _book(meetergo, hosts.meeting_type_id(row, meeting_type), start, guest, hosts.meetergo_id(row))
-    if isinstance(outcome, Waiting):
-        told = {
+    if isinstance(outcome, AwaitingConfirmation):
+        result = {
             "status": "waiting",
             "waits_for": outcome.kind,
             "provisional_booking_id": outcome.provisional_booking_id,
         }
-        words = f"Not booked yet: it waits for {WAITS_FOR[outcome.kind]}."
+        message = f"Not booked yet: it waits for {AWAITED_CONFIRMATION[outcome.kind]}."
     else:
-        told = {"status": "booked", "booking_id": outcome}
-        words = f"Booked: {outcome}"
-    tables.print_json(told) if as_json else click.echo(words)
+        result = {"status": "booked", "booking_id": outcome}
+        message = f"Booked: {outcome}"
+    tables.print_json(result) if as_json else click.echo(message)
 
 
-def _book(meetergo: Meetergo, what: str, start: datetime, guest: Guest, host_id: str) -> str | Waiting:
+def _book(
+    meetergo: Meetergo, meeting_type_id: str, start: datetime, guest: Guest, host_id: str
+) -> str | AwaitingConfirmation:
     """The id of the booking alone: whoever has its secret can cancel it."""
     try:
-        outcome = meetergo.book(what, start, guest, host_ids=[host_id])
+        outcome = meetergo.book(meeting_type_id, start, guest, host_ids=[host_id])
     except OutcomeUnknown as unclear:
         try:
-            found = _find(meetergo, host_id, what, start, guest.email)
+            found = _find(meetergo, host_id, meeting_type_id, start, guest.email)
         except ApiError:
             raise unclear from None  # that it is to be looked up is what matters, not why we could not
         if not found:
@@ -91,12 +93,12 @@ def _book(meetergo: Meetergo, what: str, start: datetime, guest: Guest, host_id:
     return outcome.appointment_id if isinstance(outcome, Booked) else outcome
 
 
-def _find(meetergo: Meetergo, host_id: str, what: str, start: datetime, email: str) -> str | None:
+def _find(meetergo: Meetergo, host_id: str, meeting_type_id: str, start: datetime, email: str) -> str | None:
     """The appointment that an unclear answer may have made. With a personal token, an admin asks for the host's."""
-    can_act = meetergo.acts_as_anybody
-    asking, of_user = (meetergo.as_user(host_id), None) if can_act else (meetergo, host_id)
+    can_impersonate = meetergo.can_impersonate
+    client, of_user = (meetergo.as_user(host_id), None) if can_impersonate else (meetergo, host_id)
     end = start + timedelta(minutes=1)
-    for appointment in asking.appointments(start=start, end=end, meeting_type_id=what, of_user=of_user):
+    for appointment in client.appointments(start=start, end=end, meeting_type_id=meeting_type_id, of_user=of_user):
         emails = {(attendee.email or "").casefold() for attendee in appointment.attendees or ()}
         if appointment.start == start and email.casefold() in emails and not appointment.is_cancelled:
             return appointment.id

@@ -8,9 +8,9 @@ from rich.text import Text
 from sqlalchemy import and_, or_, select
 
 from console.cli import completion
-from console.cli.filters import Moment
-from console.cli.page import next_page, page, paging
-from console.cli.stores import reading
+from console.cli.filters import TimestampParam
+from console.cli.page import fetch_page, next_page_command, paging_options
+from console.cli.stores import read_only_session
 from console.commands.refresh import refresh
 from console.render import changes, tables
 from console.render.tables import Column, as_json
@@ -26,12 +26,12 @@ COLUMNS = [
     Column("booking"),
     Column("starts (UTC)"),
     Column("status"),
-    Column("meeting", folds=True),
-    Column("host", folds=True),
-    Column("guests", counts=True, is_extra=True),
+    Column("meeting", wraps=True),
+    Column("host", wraps=True),
+    Column("guests", is_number=True, is_extra=True),
     Column("changed", is_extra=True),
 ]
-NOT_THERE = {"status": "not there yet: no delivery about it could be handled"}
+NOT_STORED = {"status": "not there yet: no delivery about it could be handled"}
 SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "created_at", "updated_at", "as_of")
 
 
@@ -39,32 +39,32 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
 @click.option("--status", type=click.Choice(["confirmed", "cancelled"]), help="How they are.")
 @click.option("--user", "platform_user", metavar="ID", help="Of this host (external_id).")
 @click.option(
-    "--since", type=Moment(), metavar="TIME", help="That start at or after this: 2h (ago), or a date and time."
+    "--since", type=TimestampParam(), metavar="TIME", help="That start at or after this: 2h (ago), or a date and time."
 )
-@click.option("--until", type=Moment(), metavar="TIME", help="That start before this.")
-@paging
+@click.option("--until", type=TimestampParam(), metavar="TIME", help="That start before this.")
+@paging_options
 @as_json
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """Bookings, the latest start first."""
-    with reading() as session:
+    with read_only_session() as session:
         query = BookingSearch(**chosen).bookings()
         if before:
             query = query.where(_comes_after(lookup.find_booking(session, before)))
-        found, left = page(session, query, limit)
+        found, remaining = fetch_page(session, query, limit)
         owners = select(PlatformUser).where(PlatformUser.id.in_({row.platform_user_id for row in found}))
         hosts = {host.id: host for host in session.scalars(owners)}
     if as_json:
-        last = found[-1].id if left else None
-        tables.print_json({"bookings": [serialize.of_booking(row) for row in found], "next": last})
+        last = found[-1].id if remaining else None
+        tables.print_json({"bookings": [serialize.booking_to_json(row) for row in found], "next": last})
         return
     if not found:
         click.echo("No booking is like that.")
         return
     now = datetime.now(UTC)
     tables.show(tables.listing(COLUMNS, [_line(row, hosts.get(row.platform_user_id), now) for row in found]))
-    if left:
-        click.echo(f"\n{left} more: {next_page(context, found[-1].id)}")
+    if remaining:
+        click.echo(f"\n{remaining} more: {next_page_command(context, found[-1].id)}")
 
 
 @click.command()
@@ -72,20 +72,23 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(booking_id: str, as_json: bool) -> None:
     """One booking: how it is, whose it is, and all that happened to it, in order. ID may be its beginning."""
-    with reading() as session:
-        known = lookup.known_booking_id(session, booking_id)
+    with read_only_session() as session:
+        known = lookup.find_booking_id(session, booking_id)
         booking = session.get(Booking, known)
         host = session.get(PlatformUser, booking.platform_user_id or 0) if booking else None
-        happened = timeline.of_booking(session, known)
+        entries = timeline.for_booking(session, known)
     if as_json:
-        about = {"booking": serialize.of_booking(booking) if booking else None, "host": serialize.of_host(host)}
-        tables.print_json({**about, "render_timeline": [serialize.of_happening(happening) for happening in happened]})
+        about = {
+            "booking": serialize.booking_to_json(booking) if booking else None,
+            "host": serialize.host_to_json(host),
+        }
+        tables.print_json({**about, "timeline": [serialize.entry_to_json(entry) for entry in entries]})
         return
     tables.show(
         Text(f"booking {printable(known)}", style="bold"),
-        tables.fields(_facts(booking, host, datetime.now(UTC)) if booking else NOT_THERE),
+        tables.fields(_facts(booking, host, datetime.now(UTC)) if booking else NOT_STORED),
         tables.title("Timeline (UTC)"),
-        *render_timeline(happened),
+        *render_timeline(entries),
     )
 
 
@@ -116,7 +119,9 @@ def _line(row: Booking, host: PlatformUser | None, now: datetime) -> list[str | 
 
 def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[str, str | Text | None]:
     times = f"{moment(booking.starts_at)} to {moment(booking.ends_at)} UTC ({age(booking.starts_at, now)})"
-    others = [(name, content) for name, content in serialize.of_booking(booking).items() if name not in SHOWN_ABOVE]
+    others = [
+        (name, content) for name, content in serialize.booking_to_json(booking).items() if name not in SHOWN_ABOVE
+    ]
     return {
         "status": tables.status(booking.status),
         "when": times if booking.starts_at else "nobody said when",

@@ -9,14 +9,14 @@ from sqlalchemy import and_, or_
 from sqlalchemy.orm import defer
 
 from console.cli import completion
-from console.cli.filters import filters, search_for
-from console.cli.page import next_page, page, paging
-from console.cli.stores import reading
+from console.cli.filters import filters, row_search
+from console.cli.page import fetch_page, next_page_command, paging_options
+from console.cli.stores import read_only_session
 from console.commands.error_groups import errors
 from console.commands.ignore import ignore
 from console.render import tables
 from console.render.tables import Column, as_json
-from console.render.text import CONSOLE, age, moment, printable, short
+from console.render.text import CONSOLE_COMMAND, age, moment, printable, short
 from models.delivery import Delivery
 from operations import delivery_detail, lookup, serialize
 from runtime.settings import EncryptedStoreSettings
@@ -28,41 +28,41 @@ COLUMNS = [
     Column("event"),
     Column("booking"),
     Column("status"),
-    Column("tries", counts=True, is_extra=True),
-    Column("error or note", folds=True, dittos=True),
+    Column("tries", is_number=True, is_extra=True),
+    Column("error or note", wraps=True, collapses_repeats=True),
 ]
 
 
 @click.command("list")
 @filters
-@paging
+@paging_options
 @as_json
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
     """What came, newest first."""
-    with reading() as session:
-        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
-        query = search_for(**chosen).deliveries().options(defer(Delivery.body))
+    with read_only_session() as session:
+        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
+        query = row_search(**chosen).deliveries().options(defer(Delivery.body))
         if before:
-            query = query.where(_came_before(lookup.find_delivery(session, before)))
-        found, left = page(session, query, limit)
+            query = query.where(_received_before(lookup.find_delivery(session, before)))
+        found, remaining = fetch_page(session, query, limit)
     if as_json:
-        last = found[-1].id if left else None
-        tables.print_json({"deliveries": [serialize.of_delivery(row) for row in found], "next": last})
+        last = found[-1].id if remaining else None
+        tables.print_json({"deliveries": [serialize.delivery_to_json(row) for row in found], "next": last})
         return
     if not found:
         click.echo("No delivery is like that.")
         return
     now = datetime.now(UTC)
-    tables.show(tables.listing(COLUMNS, [_line(serialize.of_delivery(row), now) for row in found]))
+    tables.show(tables.listing(COLUMNS, [_line(serialize.delivery_to_json(row), now) for row in found]))
     failed = next((row for row in found if row.last_error), None)
-    if failed or left:
+    if failed or remaining:
         click.echo()
     if failed:
-        click.echo(f"One of them: {CONSOLE} deliveries show {short(failed.id)}")
-        click.echo(f"How often which error: {CONSOLE} deliveries errors")
-    if left:
-        click.echo(f"{left} more: {next_page(context, short(found[-1].id))}")
+        click.echo(f"One of them: {CONSOLE_COMMAND} deliveries show {short(failed.id)}")
+        click.echo(f"How often which error: {CONSOLE_COMMAND} deliveries errors")
+    if remaining:
+        click.echo(f"{remaining} more: {next_page_command(context, short(found[-1].id))}")
 
 
 @click.command()
@@ -70,13 +70,13 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
     """One delivery: its body without secrets, every failed try, what it changed. ID may be its beginning."""
-    vault = EncryptedStoreSettings.load().vault()
-    with reading() as session:
-        found = delivery_detail.gather(session, lookup.find_delivery(session, delivery_id), vault)
+    cipher = EncryptedStoreSettings.load().cipher()
+    with read_only_session() as session:
+        found = delivery_detail.collect(session, lookup.find_delivery(session, delivery_id), cipher)
     if as_json:
         tables.print_json(found)
     else:
-        tables.show(*delivery_detail.sheet(found, datetime.now(UTC)))
+        tables.show(*delivery_detail.render(found, datetime.now(UTC)))
 
 
 deliveries = click.Group(
@@ -84,7 +84,7 @@ deliveries = click.Group(
 )
 
 
-def _came_before(row: Delivery) -> Any:
+def _received_before(row: Delivery) -> Any:
     earlier = and_(Delivery.received_at == row.received_at, Delivery.id < row.id)
     return or_(Delivery.received_at < row.received_at, earlier)
 

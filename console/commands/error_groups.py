@@ -9,18 +9,18 @@ import click
 from rich.text import Text
 from sqlalchemy import Row, Select, func
 
-from console.cli.filters import filters, search_for
-from console.cli.stores import reading
+from console.cli.filters import filters, row_search
+from console.cli.stores import read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
-from console.render.text import CONSOLE, age, printable, short
+from console.render.text import CONSOLE_COMMAND, age, printable, short
 from models.delivery import Delivery
 from models.notification import Notification
 from operations import lookup
-from operations.redact import masked_text
+from operations.redact import redact_text
 from operations.serialize import Json
 
-MOST = 20
+MAX_ROWS = 20
 
 
 @click.command()
@@ -28,9 +28,9 @@ MOST = 20
 @as_json
 def errors(as_json: bool, **chosen: Any) -> None:
     """Which errors the dead and the failing have, and how often, the most frequent first."""
-    with reading() as session:
-        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
-        rows = session.execute(_counted(search_for(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
+    with read_only_session() as session:
+        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
+        rows = session.execute(_count_errors(row_search(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
     names = ("deliveries", "first_received_at", "last_received_at")
     _show(rows, names, as_json, "No delivery has an error.", "came", "replay --dead --dry-run")
 
@@ -40,42 +40,44 @@ def errors(as_json: bool, **chosen: Any) -> None:
 @as_json
 def notification_errors(as_json: bool, **chosen: Any) -> None:
     """Which errors the dead and the failing have, and how often, the most frequent first."""
-    with reading() as session:
-        chosen["booking_id"] = lookup.booking_id(session, chosen["booking_id"])
-        query = _counted(search_for(**chosen).notifications(), Notification, Notification.created_at)
+    with read_only_session() as session:
+        chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
+        query = _count_errors(row_search(**chosen).notifications(), Notification, Notification.created_at)
         rows = session.execute(query.where(Notification.status != "done")).all()
     names = ("notifications", "first_created_at", "last_created_at")
-    hint = "notifications replay --dead --dry-run"
-    _show(rows, names, as_json, "No notification has an error.", "owed", hint)
+    replay_command = "notifications replay --dead --dry-run"
+    _show(rows, names, as_json, "No notification has an error.", "owed", replay_command)
 
 
-def _counted(query: Select[Any], of: Any, came: Any) -> Select[Any]:
-    counted = query.where(of.last_error.is_not(None)).order_by(None).group_by(of.last_error, of.status)
-    columns = (func.count(), of.status, of.last_error, func.min(came), func.max(came), func.min(of.id))
-    return counted.with_only_columns(*columns).order_by(func.count().desc())
+def _count_errors(query: Select[Any], model: Any, received: Any) -> Select[Any]:
+    grouped = query.where(model.last_error.is_not(None)).order_by(None).group_by(model.last_error, model.status)
+    columns = (func.count(), model.status, model.last_error, func.min(received), func.max(received), func.min(model.id))
+    return grouped.with_only_columns(*columns).order_by(func.count().desc())
 
 
-def _show(rows: Any, names: tuple[str, str, str], as_json: bool, none: str, came: str, hint: str) -> None:
+def _show(
+    rows: Any, names: tuple[str, str, str], as_json: bool, empty_message: str, received: str, replay_command: str
+) -> None:
     if as_json:
         tables.print_json({"errors": [_as_json(row, names) for row in rows]})
         return
     if not rows:
-        click.echo(none)
+        click.echo(empty_message)
         return
     now = datetime.now(UTC)
     columns = [
-        Column(names[0], counts=True),
+        Column(names[0], is_number=True),
         Column("status"),
-        Column(f"first {came}"),
-        Column(f"last {came}"),
+        Column(f"first {received}"),
+        Column(f"last {received}"),
         Column("for example"),
-        Column("error", folds=True),
+        Column("error", wraps=True),
     ]
-    tables.show(tables.listing(columns, [_line(row, now) for row in rows[:MOST]]))
-    if len(rows) > MOST:
-        click.echo(f"\n{len(rows) - MOST} more errors: add --json, or a filter such as --since 1h.")
+    tables.show(tables.listing(columns, [_line(row, now) for row in rows[:MAX_ROWS]]))
+    if len(rows) > MAX_ROWS:
+        click.echo(f"\n{len(rows) - MAX_ROWS} more errors: add --json, or a filter such as --since 1h.")
     if any(row[1] == "dead" for row in rows):
-        click.echo(f"\nWhat a replay would do now: {CONSOLE} {hint}")
+        click.echo(f"\nWhat a replay would do now: {CONSOLE_COMMAND} {replay_command}")
 
 
 def _as_json(row: Row[*tuple[Any, ...]], names: tuple[str, str, str]) -> Json:
@@ -83,7 +85,7 @@ def _as_json(row: Row[*tuple[Any, ...]], names: tuple[str, str, str]) -> Json:
     return {
         names[0]: count,
         "status": status,
-        "error": masked_text(error),
+        "error": redact_text(error),
         names[1]: first,
         names[2]: last,
         "example": example,
@@ -98,5 +100,5 @@ def _line(row: Row[*tuple[Any, ...]], now: datetime) -> list[str | Text]:
         age(first, now),
         age(last, now),
         short(str(example)),
-        printable(masked_text(error)),
+        printable(redact_text(error)),
     ]

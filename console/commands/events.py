@@ -5,25 +5,25 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console.cli.errors import StoreError, sentence
-from console.cli.filters import Moment
+from console.cli.errors import StoreError, store_error_message
+from console.cli.filters import TimestampParam
 from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
 from console.render import tables
 from console.render.tables import as_json
 from console.render.timeline import line
 from models.happening import TimelineEntry
-from models.stats import lacks_tables
+from models.stats import is_schema_outdated
 from operations import serialize
 from operations.tail import Tail
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
 
-EVERY = timedelta(seconds=1)
+POLL_INTERVAL = timedelta(seconds=1)
 
 
 @click.command("tail")
-@click.option("--since", type=Moment(), metavar="TIME", help="Begin earlier: 10m, 2h, or a date and time.")
+@click.option("--since", type=TimestampParam(), metavar="TIME", help="Begin earlier: 10m, 2h, or a date and time.")
 @click.option("--follow/--no-follow", default=True, help="Go on until Ctrl-C, or end when all is shown.")
 @as_json
 def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
@@ -32,47 +32,47 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
     With --json, each line is a JSON object.
     """
 
-    def tell(happening: TimelineEntry) -> None:
+    def show_entry(entry: TimelineEntry) -> None:
         if as_json:
-            tables.print_json(serialize.of_happening(happening), one_line=True)
+            tables.print_json(serialize.entry_to_json(entry), one_line=True)
         else:
-            tables.show(line(happening))
+            tables.show(line(entry))
 
     with open_database(DatabaseSettings.load().existing_database_url) as database:
         if not follow:
-            _read(database, Tail(since), tell)
+            _read(database, Tail(since), show_entry)
             return
         with stop_on_interrupt() as stop:  # an interrupt in the middle of a library's clean-up would be swallowed
-            follow_on(database, Tail(since), tell, lambda: stop.wait(EVERY.total_seconds()))
+            follow_events(database, Tail(since), show_entry, lambda: stop.wait(POLL_INTERVAL.total_seconds()))
 
 
 events = click.Group("events", commands=[tail_command], help="What is happening now.")
 
 
-def follow_on(
-    database: Database, tail: Tail, tell: Callable[[TimelineEntry], None], wait: Callable[[], object]
+def follow_events(
+    database: Database, tail: Tail, show_entry: Callable[[TimelineEntry], None], wait: Callable[[], object]
 ) -> None:
     """Tells what is new, until `wait` says that it is time to end. A database that is away is waited for."""
-    is_away = False
+    is_down = False
     while True:
         try:
-            _read(database, tail, tell)
+            _read(database, tail, show_entry)
         except StoreError as error:
-            if lacks_tables(error):
+            if is_schema_outdated(error):
                 raise
-            if not is_away:
-                click.echo(f"{sentence(error)}; waiting for it ...", err=True)
-            is_away = True
+            if not is_down:
+                click.echo(f"{store_error_message(error)}; waiting for it ...", err=True)
+            is_down = True
         else:
-            if is_away:
+            if is_down:
                 click.echo("the database answers again", err=True)
-            is_away = False
+            is_down = False
         if wait():
             return
 
 
-def _read(database: Database, tail: Tail, tell: Callable[[TimelineEntry], None]) -> None:
-    with database.reading() as session:
+def _read(database: Database, tail: Tail, show_entry: Callable[[TimelineEntry], None]) -> None:
+    with database.read_only() as session:
         new = tail.read(session, datetime.now(UTC))
-    for happening in new:
-        tell(happening)
+    for entry in new:
+        show_entry(entry)

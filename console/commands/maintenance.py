@@ -66,30 +66,30 @@ def endpoint(as_json: bool) -> None:
 @click.argument("process", type=click.Choice(["worker", "cron"]))
 def alive(process: str) -> None:
     """Exit 0 if this machine's worker or schedule works (for health checks)."""
-    bell = JobQueue(StoreSettings.load().redis())
+    job_queue = JobQueue(StoreSettings.load().redis())
     try:
-        runs = (
-            all(heartbeat.worker_alive(bell.queue(box)) for box in queue.QUEUES)
+        is_alive = (
+            all(heartbeat.worker_alive(job_queue.queue(queue_name)) for queue_name in queue.QUEUES)
             if process == "worker"
-            else heartbeat.task_alive(bell.redis, "sweep")
+            else heartbeat.task_alive(job_queue.redis, "sweep")
         )
     except RedisError:
         raise click.ClickException("Redis does not answer") from None
-    if not runs:
+    if not is_alive:
         raise click.ClickException(f"no sign of the {process} on this machine")
 
 
 @click.command("demo")
 def demo_command() -> None:
     """A short story from webhook to notification, on servers of its own."""
-    with _failures_in_a_sentence():
-        sys.exit(0 if command.play(Console()) else 1)
+    with _report_errors():
+        sys.exit(0 if command.run_demo(Console()) else 1)
 
 
 @click.command("run")
 def run_command() -> None:
     """Receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset."""
-    with _failures_in_a_sentence():
+    with _report_errors():
         sys.exit(run.run(Path.cwd()))
 
 
@@ -97,7 +97,7 @@ COMMANDS = [endpoint, send, replay, reconcile, prune, erase, reseal, migrate, al
 
 
 @contextmanager
-def _failures_in_a_sentence() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     try:
         yield
     except (NoRedisServer, ProcessFailed) as error:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.render import tables
 from console.render.tables import Column
 from console.render.text import printable
@@ -13,18 +13,18 @@ from meetergo.api.meeting_types import Changes
 from meetergo.api.schemas import MeetingType
 from operations import hosts
 
-COLUMNS = [Column("meeting type"), Column("name", folds=True), Column("minutes"), Column("channel"), Column("slug")]
+COLUMNS = [Column("meeting type"), Column("name", wraps=True), Column("minutes"), Column("channel"), Column("slug")]
 
 minutes = click.IntRange(min=0)
 
 
 @click.command("list")
-@hosts.HOST
+@hosts.HOST_ARGUMENT
 @tables.as_json
 def list_command(external_id: str, as_json: bool) -> None:
     """What can be booked with a host."""
     settings = ProviderSettings.load()
-    with keeping(settings) as database, calling(settings) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings) as meetergo:
         found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types()
     if as_json:
         tables.print_json({"meeting_types": [as_row(item) for item in found]})
@@ -33,7 +33,7 @@ def list_command(external_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@hosts.HOST
+@hosts.HOST_ARGUMENT
 @click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
 @click.option("--name")
 @click.option("--description")
@@ -52,7 +52,7 @@ def update(external_id: str, meeting_type: str | None, as_json: bool, **options:
     """Change a meeting type. What is not named stays."""
     changes: Changes = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     settings = ProviderSettings.load()
-    with keeping(settings) as database, calling(settings) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings) as meetergo:
         row = hosts.find(database, external_id)
         host = meetergo.as_user(hosts.meetergo_id(row))
         changed = host.update_meeting_type(hosts.meeting_type_id(row, meeting_type), **changes)

@@ -9,26 +9,26 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.render import tables
 from console.render.text import printable
 from console.settings import ProviderSettings
 from meetergo.api import BULK_SHARE
-from operations.users.directory import BOOKING_ROOT, Directory
-from operations.users.host_file import HostFileError, HostRow, check_channels, read_roster, write_failed
+from operations.users.directory import BOOKING_ROOT_OPTION, Directory
+from operations.users.host_file import HostFileError, HostRow, check_channels, read_host_file, write_failed
 from operations.users.import_run import ImportRun
 from operations.users.onboarding import Onboarding
 from worker.settings import WorkerSettings
 
-SHOWN = 20
-INTERRUPTED = 130
-INTERRUPTION = "interrupted"
-FAILED = ".failed"
-NOT_READ = "redis://127.0.0.1"
+MAX_SHOWN = 20
+EXIT_INTERRUPTED = 130
+INTERRUPTED = "interrupted"
+FAILED_SUFFIX = ".failed"
+UNUSED_REDIS_URL = "redis://127.0.0.1"
 """Channels need settings of the worker, and no Redis."""
 
 
-class HostLines(click.ParamType[frozenset[int]]):
+class LineNumbersParam(click.ParamType[frozenset[int]]):
     """Numbers of lines: 3,17,20-25."""
 
     name = "lines"
@@ -46,36 +46,36 @@ class HostLines(click.ParamType[frozenset[int]]):
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--lines", type=HostLines(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
+@click.option("--lines", type=LineNumbersParam(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
 @click.option("--dry-run", is_flag=True, help="Check the file, and say what would be done.")
-@BOOKING_ROOT
+@BOOKING_ROOT_OPTION
 @tables.as_json
 def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_root: str | None, as_json: bool) -> None:
     """Make the hosts in FILE (CSV or JSON) users of meetergo, with hours and a first meeting type.
 
-    It may be interrupted and run again: nobody is made twice. HostLines that fail are written to FILE.failed.csv with the
+    It may be interrupted and run again: nobody is made twice. Lines that fail are written to FILE.failed.csv with the
     reason; correct them there, and give it that file.
     """
     chosen = _read(file, lines)
     settings = ProviderSettings.load()
-    intake = ImportRun()
-    with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
+    import_run = ImportRun()
+    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         onboarding = Onboarding(meetergo, database, Directory(meetergo), booking_root)
-        take = onboarding.foretell if dry_run else onboarding.take
+        onboard_host = onboarding.plan if dry_run else onboarding.apply
         try:
-            with _bar("Onboarding", len(chosen)) as advance:
-                intake.run(chosen, take, advance)
+            with _progress_bar("Onboarding", len(chosen)) as advance:
+                import_run.run(chosen, onboard_host, advance)
         except KeyboardInterrupt:
-            intake.stopped = INTERRUPTION
+            import_run.stopped = INTERRUPTED
         finally:
             if lines is None and not dry_run:
-                _write_failed(file, intake)
-    _report(intake, file, dry_run, as_json)
+                _write_failed(file, import_run)
+    _report(import_run, file, dry_run, as_json)
 
 
 def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
     try:
-        lines = read_roster(file)
+        lines = read_host_file(file)
     except HostFileError as error:
         raise click.ClickException(f"{file.name} cannot be used: {error}") from None
     if numbers and (unknown := numbers - {line.number for line in lines}):
@@ -83,14 +83,14 @@ def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
     chosen = [line for line in lines if numbers is None or line.number in numbers]
     if not any(line.entry and line.entry.channels for line in chosen):
         return chosen
-    checked, warnings = check_channels(chosen, WorkerSettings.load(redis_url=NOT_READ))
+    checked, warnings = check_channels(chosen, WorkerSettings.load(redis_url=UNUSED_REDIS_URL))
     for warning in warnings:
         click.echo(f"Warning: {printable(warning)}", err=True)
     return checked
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[], object]]:
+def _progress_bar(title: str, total: int) -> Iterator[Callable[[], object]]:
     """On a terminal; nothing where nobody looks."""
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -101,40 +101,44 @@ def _bar(title: str, total: int) -> Iterator[Callable[[], object]]:
 
 def _failed_file(file: Path) -> Path:
     """Beside the file; a file of failed lines is its own."""
-    return file.with_name(file.stem.removesuffix(FAILED) + FAILED + ".csv")
+    return file.with_name(file.stem.removesuffix(FAILED_SUFFIX) + FAILED_SUFFIX + ".csv")
 
 
-def _write_failed(file: Path, intake: ImportRun) -> None:
+def _write_failed(file: Path, import_run: ImportRun) -> None:
     """A run that stopped leaves there what it did not take; one that was cut off takes no line away."""
     target = _failed_file(file)
-    if (intake.stopped or not intake.rest) and intake.stopped != INTERRUPTION:
-        write_failed(target, [*intake.failed, *((line, f"not taken: {intake.stopped}") for line in intake.rest)])
-    elif intake.failed and target != file:
-        write_failed(target, intake.failed)
+    if (import_run.stopped or not import_run.remaining) and import_run.stopped != INTERRUPTED:
+        write_failed(
+            target, [*import_run.failed, *((line, f"not taken: {import_run.stopped}") for line in import_run.remaining)]
+        )
+    elif import_run.failed and target != file:
+        write_failed(target, import_run.failed)
 
 
-def _report(intake: ImportRun, file: Path, dry_run: bool, as_json: bool) -> None:
+def _report(import_run: ImportRun, file: Path, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        tables.print_json(intake.as_json())
+        tables.print_json(import_run.as_json())
     else:
         would = "would be " if dry_run else ""
-        found = intake.outcomes
+        found = import_run.outcomes
         click.echo(
             f"{found['created']} {would}created, {found['adopted']} {would}adopted, "
-            f"{found['known']} known before, {len(intake.failed)} failed."
+            f"{found['known']} known before, {len(import_run.failed)} failed."
         )
-        for line, reason in intake.failed[:SHOWN]:
+        for line, reason in import_run.failed[:MAX_SHOWN]:
             click.echo(f"  line {line.number}: {printable(reason)}")
-        if len(intake.failed) > SHOWN:
-            click.echo(f"  and {len(intake.failed) - SHOWN} more")
-        if intake.failed and not dry_run:
+        if len(import_run.failed) > MAX_SHOWN:
+            click.echo(f"  and {len(import_run.failed) - MAX_SHOWN} more")
+        if import_run.failed and not dry_run:
             click.echo(f"Correct them in {_failed_file(file).name}, and onboard that file.")
         if not dry_run and found.total() > found["known"]:
             click.echo("The sweep links bookings that waited for them, within 15 seconds while cron runs.")
-    if intake.stopped == INTERRUPTION:
-        click.echo(f"Interrupted with {intake.left} to go: run it again to go on.", err=True)
-        raise SystemExit(INTERRUPTED)
-    if intake.stopped:
-        raise click.ClickException(f"{intake.stopped}. {intake.left} are left: run it again to go on")
-    if intake.failed:
+    if import_run.stopped == INTERRUPTED:
+        click.echo(f"Interrupted with {import_run.remaining_count} to go: run it again to go on.", err=True)
+        raise SystemExit(EXIT_INTERRUPTED)
+    if import_run.stopped:
+        raise click.ClickException(
+            f"{import_run.stopped}. {import_run.remaining_count} are left: run it again to go on"
+        )
+    if import_run.failed:
         raise SystemExit(1)

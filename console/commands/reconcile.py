@@ -26,12 +26,12 @@ from worker.reconcile.report import ReconcileReport
 from worker.reconcile.runner import open_reconciler
 from worker.settings import ReconcileSettings
 
-SHOWN = {"status", "starts_at", "ends_at"}
+SHOWN_COLUMNS = {"status", "starts_at", "ends_at"}
 """Columns of which the values may be shown: they name nobody."""
-MOST_SHOWN = 200
-LONGEST_ID = 36
+MAX_SHOWN = 200
+ID_WIDTH = 36
 
-Told = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 @click.command("reconcile")
@@ -43,29 +43,29 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
-    with _failures_in_a_sentence():
-        findings = _run(settings, is_dry, user)
+    with _report_errors():
+        report = _run(settings, is_dry, user)
     if as_json:
-        click.echo(json.dumps(_as_json(findings), indent=2))
+        click.echo(json.dumps(_as_json(report), indent=2))
     else:
-        _show(findings, is_dry, Console())
-    sys.exit(0 if findings.is_clean else 1)
+        _show(report, is_dry, Console())
+    sys.exit(0 if report.is_clean else 1)
 
 
 def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> ReconcileReport:
-    database, bell = Database(settings.existing_database_url), JobQueue(settings.redis())
+    database, job_queue = Database(settings.existing_database_url), JobQueue(settings.redis())
     try:
         if user is not None:
             _check_host(database, user)
-        with settings.provider(settings.redis(), share=BULK_SHARE) as client, _progress() as told:
-            reconciler = open_reconciler(settings, database, bell, settings.vault(), client)
-            return reconciler.run(only=user, is_dry=is_dry, progress=told)
+        with settings.api_client(settings.redis(), share=BULK_SHARE) as client, _progress() as report_progress:
+            reconciler = open_reconciler(settings, database, job_queue, settings.cipher(), client)
+            return reconciler.run(only=user, is_dry=is_dry, progress=report_progress)
     finally:
         database.close()
 
 
 def _check_host(database: Database, external_id: str) -> None:
-    with database.reading() as session:
+    with database.read_only() as session:
         found = session.scalars(select(PlatformUser).where(PlatformUser.external_id == external_id)).first()
     if found is None:
         raise click.UsageError(f"there is no platform user with the external_id {external_id}")
@@ -74,7 +74,7 @@ def _check_host(database: Database, external_id: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Told]:
+def _progress() -> Iterator[ProgressCallback]:
     """A bar on a terminal, nothing elsewhere; beside what is printed, so that JSON stays JSON."""
     terminal = Console(stderr=True)
     columns = (TextColumn("hosts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -84,7 +84,7 @@ def _progress() -> Iterator[Told]:
 
 
 @contextmanager
-def _failures_in_a_sentence() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     try:
         yield
     except AlreadyRunning:
@@ -97,24 +97,24 @@ def _failures_in_a_sentence() -> Iterator[None]:
         raise click.ClickException(f"the database does not answer ({type(error).__name__})") from None
 
 
-def _show(findings: ReconcileReport, is_dry: bool, terminal: Console) -> None:
-    if findings.drifts:
-        terminal.print(_table(findings.drifts[:MOST_SHOWN]))
-    if len(findings.drifts) > MOST_SHOWN:
-        terminal.print(f"... and {len(findings.drifts) - MOST_SHOWN} more")
-    for booking_id in findings.unknown:
+def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:
+    if report.drifts:
+        terminal.print(_table(report.drifts[:MAX_SHOWN]))
+    if len(report.drifts) > MAX_SHOWN:
+        terminal.print(f"... and {len(report.drifts) - MAX_SHOWN} more")
+    for booking_id in report.unknown:
         terminal.print(f"unknown to meetergo, left as it is: booking {booking_id}", markup=False)
-    for unread in findings.unread:
+    for unread in report.read_errors:
         terminal.print(f"not read: {unread.what}: {unread.reason}", markup=False)
-    if findings.unmapped:
-        terminal.print(f"{findings.unmapped} platform users have no meetergo id yet.")
-    if findings.stopped:
-        terminal.print(f"Stopped: {findings.stopped}", markup=False)
-    terminal.print(_summary(findings, is_dry))
+    if report.unmapped:
+        terminal.print(f"{report.unmapped} platform users have no meetergo id yet.")
+    if report.stopped:
+        terminal.print(f"Stopped: {report.stopped}", markup=False)
+    terminal.print(_summary(report, is_dry))
 
 
 def _table(drifts: list[Drift]) -> Table:
-    table = Table(Column("booking", min_width=LONGEST_ID), "drift", "what differs")
+    table = Table(Column("booking", min_width=ID_WIDTH), "drift", "what differs")
     for drift in drifts:
         table.add_row(drift.booking_id, drift.kind, _differences(drift))
     return table
@@ -123,43 +123,43 @@ def _table(drifts: list[Drift]) -> Table:
 def _differences(drift: Drift) -> str:
     """Names of columns, and values only where they name nobody."""
     if drift.kind == "missed":
-        return f"starts_at {_told(drift.columns['starts_at'][1])}"
+        return f"starts_at {_format_value(drift.columns['starts_at'][1])}"
     return ", ".join(
-        f"{name} {_told(before)} -> {_told(after)}" if name in SHOWN else name
+        f"{name} {_format_value(before)} -> {_format_value(after)}" if name in SHOWN_COLUMNS else name
         for name, (before, after) in drift.columns.items()
     )
 
 
-def _told(value: Any) -> str:
+def _format_value(value: Any) -> str:
     try:
         return f"{datetime.fromisoformat(value):%Y-%m-%d %H:%M}"
     except (TypeError, ValueError):
         return str(value)
 
 
-def _summary(findings: ReconcileReport, is_dry: bool) -> str:
-    read = f"{findings.appointments} appointments of {findings.hosts} hosts read"
-    if not findings.drifts:
+def _summary(report: ReconcileReport, is_dry: bool) -> str:
+    read = f"{report.appointments} appointments of {report.hosts} hosts read"
+    if not report.drifts:
         return f"{read}: nothing differs."
-    repair = "would be repaired" if is_dry else "handed to the worker"
-    return f"{read}: {len(findings.drifts)} differ and {repair}."
+    outcome = "would be repaired" if is_dry else "handed to the worker"
+    return f"{read}: {len(report.drifts)} differ and {outcome}."
 
 
-def _as_json(findings: ReconcileReport) -> dict[str, Any]:
+def _as_json(report: ReconcileReport) -> dict[str, Any]:
     return {
-        **findings.summary(),
-        "stopped": findings.stopped,
-        "unread_reasons": [f"{unread.what}: {unread.reason}" for unread in findings.unread],
-        "unknown_bookings": findings.unknown,
+        **report.summary(),
+        "stopped": report.stopped,
+        "unread_reasons": [f"{unread.what}: {unread.reason}" for unread in report.read_errors],
+        "unknown_bookings": report.unknown,
         "drift": [
             {
                 "booking_id": drift.booking_id,
                 "kind": drift.kind,
                 "columns": {
-                    name: {"ours": before, "meetergo": after} if name in SHOWN else None
+                    name: {"ours": before, "meetergo": after} if name in SHOWN_COLUMNS else None
                     for name, (before, after) in drift.columns.items()
                 },
             }
-            for drift in findings.drifts
+            for drift in report.drifts
         ],
     }

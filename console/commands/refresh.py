@@ -12,12 +12,12 @@ import click
 from sqlalchemy import select
 
 from console.cli import completion
-from console.cli.errors import StoreError, sentence
+from console.cli.errors import StoreError, store_error_message
 from console.render import changes, tables
 from console.render.tables import as_json
 from console.render.text import printable
 from meetergo.api.errors import ApiError, Unauthorised
-from meetergo.events import Unreadable
+from meetergo.events import UnreadableBody
 from models.delivery import Delivery, delivery_id
 from models.drift import drift
 from operations import lookup
@@ -30,15 +30,15 @@ from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ReconcileSettings
 
-PATIENCE = timedelta(seconds=30)
-LOOK_EVERY_SECONDS = 0.2
-UNKNOWN = "meetergo knows no such booking: it is left as it is"
+TIMEOUT = timedelta(seconds=30)
+POLL_INTERVAL_SECONDS = 0.2
+UNKNOWN_BOOKING = "meetergo knows no such booking: it is left as it is"
 
 Columns = Mapping[str, tuple[Any, Any]]
 
 
 @dataclass
-class Refreshed:
+class RefreshResult:
     """What came of one booking.
 
     Attributes:
@@ -71,7 +71,7 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
-    with _failures_in_a_sentence(), _opened(settings) as refresher:
+    with _report_errors(), _open_refresher(settings) as refresher:
         found = refresher.run(booking_ids, is_dry)
     if as_json:
         tables.print_json({"dry_run": is_dry, "bookings": [each.as_json() for each in found]})
@@ -86,18 +86,18 @@ class Refresher:
     """Asks, feeds and waits.
 
     Attributes:
-        books: our side.
-        confirmation: knows whom to ask at meetergo.
+        local_bookings: our side.
+        cancel_check: knows whom to ask at meetergo.
         clock: tells the time, UTC.
-        patience: how long the worker has.
+        timeout: how long the worker has.
     """
 
-    books: LocalBookings
-    confirmation: CancelCheck
+    local_bookings: LocalBookings
+    cancel_check: CancelCheck
     clock: Callable[[], datetime]
-    patience: timedelta = PATIENCE
+    timeout: timedelta = TIMEOUT
 
-    def run(self, typed: Sequence[str], is_dry: bool) -> list[Refreshed]:
+    def run(self, typed: Sequence[str], is_dry: bool) -> list[RefreshResult]:
         """All of them; one that cannot be read is no reason to leave out the others.
 
         Raises:
@@ -105,51 +105,51 @@ class Refresher:
             Unauthorised: the key is refused.
             SQLAlchemyError, RedisError: a store is down.
         """
-        with self.books.database.reading() as session:
-            wanted = list(dict.fromkeys(_meant(session, each) for each in typed))
-        before = {key: row.seen() for key, row in self.books.known(wanted).items()}
-        found = [self._ask(booking_id, is_dry) for booking_id in wanted]
+        with self.local_bookings.database.read_only() as session:
+            wanted = list(dict.fromkeys(_resolve_id(session, each) for each in typed))
+        before = {key: row.public_columns() for key, row in self.local_bookings.known(wanted).items()}
+        found = [self._fetch(booking_id, is_dry) for booking_id in wanted]
         if not is_dry:
-            self._wait(found)
-            after = {key: row.seen() for key, row in self.books.known(wanted).items()}
+            self._wait_for_worker(found)
+            after = {key: row.public_columns() for key, row in self.local_bookings.known(wanted).items()}
             for each in found:
                 each.columns = _differences(before.get(each.booking_id, {}), after.get(each.booking_id, {}))
         return found
 
-    def _ask(self, booking_id: str, is_dry: bool) -> Refreshed:
-        known, asked_at = self.books.known([booking_id]).get(booking_id), self.clock()
+    def _fetch(self, booking_id: str, is_dry: bool) -> RefreshResult:
+        known, asked_at = self.local_bookings.known([booking_id]).get(booking_id), self.clock()
         try:
-            appointment = self.confirmation.diary(known.host_ids if known else ()).one(booking_id)
+            appointment = self.cancel_check.appointments_for(known.host_ids if known else ()).get(booking_id)
             if appointment is None:
-                return Refreshed(booking_id, problem=UNKNOWN)
-            reading = SyntheticDelivery(appointment, asked_at, known, settled=timedelta(0))
-            differs = drift(known, reading.event)
+                return RefreshResult(booking_id, problem=UNKNOWN_BOOKING)
+            delivery = SyntheticDelivery(appointment, asked_at, known, consistency_delay=timedelta(0))
+            differs = drift(known, delivery.event)
         except Unauthorised:
             raise
-        except (ApiError, Unreadable) as error:
-            return Refreshed(booking_id, problem=f"meetergo's answer cannot be had: {error}")
+        except (ApiError, UnreadableBody) as error:
+            return RefreshResult(booking_id, problem=f"meetergo's answer cannot be had: {error}")
         if is_dry:
-            return Refreshed(booking_id, differs.columns if differs else {})
-        self.books.feed([reading])
-        return Refreshed(booking_id, delivery_id=delivery_id(reading.body))
+            return RefreshResult(booking_id, differs.columns if differs else {})
+        self.local_bookings.ingest([delivery])
+        return RefreshResult(booking_id, delivery_id=delivery_id(delivery.body))
 
-    def _wait(self, found: Sequence[Refreshed]) -> None:
+    def _wait_for_worker(self, found: Sequence[RefreshResult]) -> None:
         """Until the worker has handled all, or the time is up."""
-        until = time.monotonic() + self.patience.total_seconds()
+        deadline = time.monotonic() + self.timeout.total_seconds()
         waiting = [each for each in found if each.delivery_id]
-        if waiting and not heartbeat.living_workers(self.books.bell.queue("inbox")):
-            until = 0.0
+        if waiting and not heartbeat.live_workers(self.local_bookings.job_queue.queue("inbox")):
+            deadline = 0.0
         while waiting:
-            waiting = [each for each in waiting if not self._is_at_rest(each)]
-            if waiting and time.monotonic() > until:
+            waiting = [each for each in waiting if not self._is_finished(each)]
+            if waiting and time.monotonic() > deadline:
                 for each in waiting:
                     each.problem = "no worker has handled it yet: python -m console status"
                 return
             if waiting:
-                time.sleep(LOOK_EVERY_SECONDS)
+                time.sleep(POLL_INTERVAL_SECONDS)
 
-    def _is_at_rest(self, each: Refreshed) -> bool:
-        with self.books.database.reading() as session:
+    def _is_finished(self, each: RefreshResult) -> bool:
+        with self.local_bookings.database.read_only() as session:
             query = select(Delivery.status, Delivery.last_error).where(Delivery.id == each.delivery_id)
             status, error = session.execute(query).one()
         if error:
@@ -158,11 +158,11 @@ class Refresher:
         return status != "pending" or bool(error)
 
 
-def _meant(session: Any, typed: str) -> str:
+def _resolve_id(session: Any, typed: str) -> str:
     """A booking that we know; or the whole id of one that we do not know yet."""
     try:
-        return lookup.known_booking_id(session, typed)
-    except lookup.NotThere:
+        return lookup.find_booking_id(session, typed)
+    except lookup.IdNotFound:
         if _is_uuid(typed):
             return typed.lower()
         raise
@@ -180,29 +180,29 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Columns
 
 
 @contextmanager
-def _opened(settings: ReconcileSettings) -> Iterator[Refresher]:
+def _open_refresher(settings: ReconcileSettings) -> Iterator[Refresher]:
     database, redis = Database(settings.database_url), settings.redis()
-    bell = JobQueue(redis)
+    job_queue = JobQueue(redis)
     try:
-        with settings.provider(redis) as client:
-            confirmation = CancelCheck(client, settings.meetergo_api_user)
-            books = LocalBookings(database, bell, settings.vault(), settings.webhook_account)
-            yield Refresher(books, confirmation, lambda: datetime.now(UTC))
+        with settings.api_client(redis) as client:
+            cancel_check = CancelCheck(client, settings.meetergo_api_user)
+            local_bookings = LocalBookings(database, job_queue, settings.cipher(), settings.webhook_account)
+            yield Refresher(local_bookings, cancel_check, lambda: datetime.now(UTC))
     finally:
         database.close()
 
 
 @contextmanager
-def _failures_in_a_sentence() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
         raise click.ClickException(str(error)) from None
     except StoreError as error:
-        raise click.ClickException(sentence(error)) from None
+        raise click.ClickException(store_error_message(error)) from None
 
 
-def _show(each: Refreshed, is_dry: bool) -> None:
+def _show(each: RefreshResult, is_dry: bool) -> None:
     booking = f"booking {printable(each.booking_id)}"
     if each.problem:
         click.echo(f"{booking}: {each.problem}")

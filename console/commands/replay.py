@@ -11,10 +11,10 @@ from rich.console import Console
 from sqlalchemy import Select, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from console.cli.audit import audited, operators_office
+from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
-from console.cli.filters import filters, search_for
-from console.cli.progress import EXIT_INTERRUPTED, Rate, Throttle, progress, stop_on_interrupt
+from console.cli.filters import filters, row_search
+from console.cli.progress import EXIT_INTERRUPTED, RateParam, Throttle, progress_bar, stop_on_interrupt
 from console.render import replay_preview
 from console.render.text import count
 from models.delivery import Delivery
@@ -36,8 +36,8 @@ from worker.services import Services
 @click.option("--notify", is_flag=True, help="Tell once more what they told; otherwise nobody is told twice.")
 @click.option("--superseded", is_flag=True, help="Tell all of it, also what is not the latest any more.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
-@click.option("--rate", type=Rate(), metavar="RATE", help="No faster than 50/s, or 100/m.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--rate", type=RateParam(), metavar="RATE", help="No faster than 50/s, or 100/m.")
 @click.option("--wait", is_flag=True, help="Wait until they are done or dead; exit 1 if some are dead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 @audited
@@ -62,29 +62,29 @@ def replay(
 
     Name them by ID (the first characters will do), by filters, or with --dead. What would happen is shown first.
     """
-    must_be_meant(ids, dead, chosen)
+    require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
-        raise click.UsageError("--json cannot confirm_or_exit: add --yes or --dry-run")
+        raise click.UsageError("--json cannot ask: add --yes or --dry-run")
     console, exit_code = Console(quiet=as_json, highlight=False), 0
-    with operators_office() as office:
-        repair = ReplayService(office, by, reason, tells_again=notify, superseded=superseded)
-        selection = _selection(office, ids, chosen | ({"status": "dead"} if dead else {}), limit)
-        outlook = _rehearsed(repair, selection.chosen)
-        _show(console, selection, outlook)
-        found = {"waiting": selection.waiting, "erased": selection.erased, **replay_preview.as_json(outlook)}
+    with worker_services() as services:
+        replay_service = ReplayService(services, by, reason, resend=notify, superseded=superseded)
+        selection = _selection(services, ids, chosen | ({"status": "dead"} if dead else {}), limit)
+        report = _preview(replay_service, selection.chosen)
+        _show(console, selection, report)
+        found = {"waiting": selection.waiting, "erased": selection.erased, **replay_preview.as_json(report)}
         if selection.chosen and dry_run:
             console.print("\nThis was a dry run: nothing is changed. To do it, leave --dry-run out and add --reason.")
         elif selection.chosen:
             if not yes:
                 confirm_or_exit(f"\nReplay {_deliveries(len(selection.chosen))}?")
-            done, exit_code = _carry_out(console, repair, selection.chosen, rate, wait)
+            done, exit_code = _run_replay(console, replay_service, selection.chosen, rate, wait)
             found |= done
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     raise SystemExit(exit_code)
 
 
-def must_be_meant(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> None:
+def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> None:
     """Nothing said is never everything.
 
     Raises:
@@ -99,83 +99,83 @@ def must_be_meant(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> Non
         raise click.UsageError(f"--dead and --status {chosen['status']} exclude each other")
 
 
-def _selection(office: Services, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:
-    query: Select[Any] = search_for(**chosen).deliveries()
+def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], limit: int | None) -> Selection:
+    query: Select[Any] = row_search(**chosen).deliveries()
     if ids:
-        with office.database.reading() as session:
+        with services.database.read_only() as session:
             query = select(Delivery).where(Delivery.id.in_(delivery_ids(session, ids)))
-    return select_deliveries(office.inbox, query, limit)
+    return select_deliveries(services.inbox, query, limit)
 
 
-def _rehearsed(repair: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:
+def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:
     try:
-        with progress("Rehearsing", len(chosen)) as advance:
-            return dry_run(repair, chosen, advance)
+        with progress_bar("Rehearsing", len(chosen)) as advance:
+            return dry_run(replay_service, chosen, advance)
     except KeyboardInterrupt:
         click.echo("Stopped. Nothing was replayed.", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 
-def _show(console: Console, selection: Selection, outlook: DryRunReport) -> None:
+def _show(console: Console, selection: Selection, report: DryRunReport) -> None:
     if selection.waiting:
         console.print(f"{_deliveries(selection.waiting)} left alone: pending and due, so a worker handles them anyway.")
     if selection.erased:
         console.print(f"{_deliveries(selection.erased)} left out: the body was erased, so there is nothing to handle.")
     if selection.chosen:
-        replay_preview.show(console, outlook)
+        replay_preview.show(console, report)
     else:
         console.print("There is nothing to replay.")
 
 
-def _carry_out(
-    console: Console, repair: ReplayService, chosen: Sequence[SelectedDelivery], rate: float | None, wait: bool
+def _run_replay(
+    console: Console, replay_service: ReplayService, chosen: Sequence[SelectedDelivery], rate: float | None, wait: bool
 ) -> tuple[dict[str, Any], int]:
     """Replays, waits if that is wanted, and says what came of it; with the exit code."""
-    ends: Counter[str] = Counter()
+    final_statuses: Counter[str] = Counter()
     with stop_on_interrupt() as stop:
-        bulk = ReplayRun(repair, Throttle(rate, stop.wait), stop)
+        run = ReplayRun(replay_service, Throttle(rate, stop.wait), stop)
         try:
-            with progress("Replaying", len(chosen)) as advance:
-                bulk.replay(chosen, advance)
+            with progress_bar("Replaying", len(chosen)) as advance:
+                run.replay(chosen, advance)
         except SQLAlchemyError:
-            click.echo(f"{len(bulk.replayed)} of {_deliveries(len(chosen))} were replayed before this.", err=True)
+            click.echo(f"{len(run.replayed)} of {_deliveries(len(chosen))} were replayed before this.", err=True)
             raise
-        _say_replayed(console, bulk, len(chosen))
+        _print_result(console, run, len(chosen))
         if wait and not stop.is_set():
-            with progress("Waiting for the workers", len(bulk.replayed)) as advance:
-                ends = bulk.settle(advance)
-            console.print(_rest(ends))
-    exit_code = EXIT_INTERRUPTED if stop.is_set() else int(bool(ends["dead"]))
-    return {**bulk.as_json(), "interrupted": stop.is_set(), "ends": ends}, exit_code
+            with progress_bar("Waiting for the workers", len(run.replayed)) as advance:
+                final_statuses = run.wait(advance)
+            console.print(_describe_final(final_statuses))
+    exit_code = EXIT_INTERRUPTED if stop.is_set() else int(bool(final_statuses["dead"]))
+    return {**run.as_json(), "interrupted": stop.is_set(), "ends": final_statuses}, exit_code
 
 
-def _say_replayed(console: Console, bulk: ReplayRun, wanted: int) -> None:
-    number = len(bulk.replayed)
-    if bulk.stop.is_set():
-        again = "Run it again without --notify" if bulk.repair.tells_again else "Run the same command again"
-        console.print(f"Stopped: {number} of {_deliveries(wanted)} replayed. {again} for the rest.")
+def _print_result(console: Console, run: ReplayRun, total: int) -> None:
+    number = len(run.replayed)
+    if run.stop.is_set():
+        again = "Run it again without --notify" if run.replay_service.resend else "Run the same command again"
+        console.print(f"Stopped: {number} of {_deliveries(total)} replayed. {again} for the rest.")
     else:
         console.print(f"{_deliveries(number)} replayed: pending again, and a worker takes them next.")
-    if bulk.told_again:
-        console.print(f"{count(bulk.told_again, 'notification')} to go out once more.")
-    if bulk.left:
-        console.print(f"{_deliveries(bulk.left)} left alone: somebody else replayed them meanwhile.")
-    if bulk.heard and number and not _somebody_works(bulk.repair.office):
+    if run.resent:
+        console.print(f"{count(run.resent, 'notification')} to go out once more.")
+    if run.left_alone:
+        console.print(f"{_deliveries(run.left_alone)} left alone: somebody else replayed them meanwhile.")
+    if run.queue_reached and number and not _has_workers(run.replay_service.services):
         console.print("But no worker works at the inbox; they wait for one: python -m worker")
-    if not bulk.heard:
+    if not run.queue_reached:
         console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")
 
 
-def _somebody_works(office: Services) -> bool:
+def _has_workers(services: Services) -> bool:
     try:
-        return bool(heartbeat.living_workers(office.bell.queue("inbox")))
+        return bool(heartbeat.live_workers(services.job_queue.queue("inbox")))
     except RedisError:
         return False
 
 
-def _rest(ends: Counter[str]) -> str:
-    parts = ", ".join(f"{number} {status}" for status, number in ends.most_common())
-    advice = "; see `deliveries list --status dead`" if ends["dead"] else ""
+def _describe_final(final_statuses: Counter[str]) -> str:
+    parts = ", ".join(f"{number} {status}" for status, number in final_statuses.most_common())
+    advice = "; see `deliveries list --status dead`" if final_statuses["dead"] else ""
     return f"Now {parts or 'nothing waits'}{advice}."
 
 

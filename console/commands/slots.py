@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.render import tables
 from console.settings import ProviderSettings
 from operations import hosts
@@ -15,7 +15,7 @@ Day = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@hosts.HOST
+@hosts.HOST_ARGUMENT
 @click.option("--from", "first", type=Day, metavar="DAY", help="From this day on, such as 2026-01-31 (today).")
 @click.option("--to", "last", type=Day, metavar="DAY", help="Up to this day (a week later).")
 @click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
@@ -25,14 +25,14 @@ def slots(
 ) -> None:
     """The times at which a host can be booked, in the host's time zone."""
     settings = ProviderSettings.load()
-    with keeping(settings) as database, calling(settings) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings) as meetergo:
         row = hosts.find(database, external_id)
         zone = hosts.zone(row)
         start = first.date() if first else datetime.now(UTC).astimezone(zone).date()
         end = last.date() if last else start + WEEK
         host_id = hosts.meetergo_id(row)
-        what = hosts.meeting_type_id(row, meeting_type)
-        found = meetergo.slots(what, start, end, host_ids=[host_id], timezone=zone.key)
+        meeting_type_id = hosts.meeting_type_id(row, meeting_type)
+        found = meetergo.slots(meeting_type_id, start, end, host_ids=[host_id], timezone=zone.key)
     if as_json:
         tables.print_json({"slots": [{"start": slot.start, "spots_left": slot.spots_left} for slot in found]})
         return

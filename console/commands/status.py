@@ -12,13 +12,13 @@ from console.cli.stores import open_database
 from console.render import status_report, tables
 from console.render.tables import as_json
 from console.settings import StatusSettings
-from operations.checks import concerns
+from operations.checks import run_checks
 from operations.status import take_snapshot
 from runtime.database import Database
 from runtime.queue import JobQueue
 
-PATIENCE = timedelta(seconds=2)
-EVERY = timedelta(seconds=2)
+TIMEOUT = timedelta(seconds=2)
+REFRESH_INTERVAL = timedelta(seconds=2)
 
 
 @click.command()
@@ -29,24 +29,24 @@ def status(watch: bool, as_json: bool) -> None:
     if watch and as_json:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()
-    bell = JobQueue(settings.redis())
-    with open_database(settings.existing_database_url, PATIENCE) as database:
+    job_queue = JobQueue(settings.redis())
+    with open_database(settings.existing_database_url, TIMEOUT) as database:
         if watch:
-            _watch(settings, database, bell)
+            _watch(settings, database, job_queue)
             return
-        look = take_snapshot(settings, database, bell, datetime.now(UTC))
-    found = concerns(look)
+        snapshot = take_snapshot(settings, database, job_queue, datetime.now(UTC))
+    findings = run_checks(snapshot)
     if as_json:
-        tables.print_json(status_report.facts(look, found))
+        tables.print_json(status_report.to_json(snapshot, findings))
     else:
-        tables.show(*status_report.sheet(look, found))
-    sys.exit(1 if found else 0)
+        tables.show(*status_report.render(snapshot, findings))
+    sys.exit(1 if findings else 0)
 
 
-def _watch(settings: StatusSettings, database: Database, bell: JobQueue) -> None:
+def _watch(settings: StatusSettings, database: Database, job_queue: JobQueue) -> None:
     screen = tables.screen()
     with stop_on_interrupt() as stop, Live(console=screen, auto_refresh=False) as live:
         while not stop.is_set():
-            look = take_snapshot(settings, database, bell, datetime.now(UTC))
-            live.update(Group(*status_report.sheet(look, concerns(look))), refresh=True)
-            stop.wait(EVERY.total_seconds())
+            snapshot = take_snapshot(settings, database, job_queue, datetime.now(UTC))
+            live.update(Group(*status_report.render(snapshot, run_checks(snapshot))), refresh=True)
+            stop.wait(REFRESH_INTERVAL.total_seconds())

@@ -6,54 +6,54 @@ from typing import Any
 
 import click
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.render import tables
 from console.render.text import count, printable
 from console.settings import ProviderSettings
 from meetergo.api import BULK_SHARE
 from operations import hosts
-from operations.users.directory import BOOKING_ROOT, Directory
-from operations.users.sync import NEEDS_A_PERSON, SyncFinding, UserSync
+from operations.users.directory import BOOKING_ROOT_OPTION, Directory
+from operations.users.sync import NEEDS_ATTENTION, SyncFinding, UserSync
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
 @click.option("--names", is_flag=True, help="Take over names that are different in meetergo.")
-@BOOKING_ROOT
+@BOOKING_ROOT_OPTION
 @tables.as_json
 def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) -> None:
     """Bring platform users up to date from meetergo's list of users, by e-mail."""
     settings = ProviderSettings.load()
-    with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
-        syncing = UserSync(Directory(meetergo), hosts.everybody(database), names, booking_root)
+    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
+        user_sync = UserSync(Directory(meetergo), hosts.all_hosts(database), names, booking_root)
         findings = []
-        for finding in syncing.findings():
+        for finding in user_sync.findings():
             if not dry_run:
                 finding.apply(database)
             findings.append(finding)
-        strangers = syncing.strangers()
+        unmatched = user_sync.unmatched()
     if as_json:
-        tables.print_json(_as_json(findings, [user.id for user in strangers]))
+        tables.print_json(_as_json(findings, [user.id for user in unmatched]))
     else:
-        _tell(findings, len(strangers), dry_run)
-    if any(finding.kind in NEEDS_A_PERSON for finding in findings):
+        _print_findings(findings, len(unmatched), dry_run)
+    if any(finding.kind in NEEDS_ATTENTION for finding in findings):
         raise SystemExit(1)
 
 
-def _as_json(findings: Sequence[SyncFinding], strangers: Sequence[str]) -> dict[str, Any]:
+def _as_json(findings: Sequence[SyncFinding], unmatched: Sequence[str]) -> dict[str, Any]:
     found = [
         {"kind": finding.kind, "external_id": finding.external_id, "changes": finding.changes} for finding in findings
     ]
-    return {"findings": found, "strangers": strangers}
+    return {"findings": found, "strangers": unmatched}
 
 
-def _tell(findings: Sequence[SyncFinding], strangers: int, dry_run: bool) -> None:
+def _print_findings(findings: Sequence[SyncFinding], unmatched: int, dry_run: bool) -> None:
     for finding in findings:
-        click.echo(f"{finding.kind:9}  {printable(finding.external_id)}: {finding.words}")
+        click.echo(f"{finding.kind:9}  {printable(finding.external_id)}: {finding.message}")
     kinds = Counter(finding.kind for finding in findings)
     click.echo(", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "All platform users are up to date.")
-    if strangers:
-        click.echo(f"{count(strangers, 'user', 'users')} of meetergo no platform user is.")
+    if unmatched:
+        click.echo(f"{count(unmatched, 'user', 'users')} of meetergo no platform user is.")
     if dry_run:
         click.echo("Nothing was changed.")
     elif kinds["mapped"] or kinds["moved"]:

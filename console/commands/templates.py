@@ -2,7 +2,7 @@
 
 import click
 
-from console.cli.api_client import calling, keeping
+from console.cli.api_client import api_client, open_configured_database
 from console.commands.meeting_types import as_row
 from console.render import tables
 from console.render.text import printable
@@ -20,7 +20,7 @@ from operations import hosts
 @tables.as_json
 def create(name: str, duration: int, description: str, channel: str | None, spots: int | None, as_json: bool) -> None:
     """Make a template, and print its id."""
-    with calling(ProviderSettings.load()) as meetergo:
+    with api_client(ProviderSettings.load()) as meetergo:
         template = meetergo.create_template(name, duration, description=description, channel=channel, spots=spots)
     if as_json:
         tables.print_json({"id": template.id, "name": template.info.name, "minutes": template.info.duration})
@@ -35,7 +35,7 @@ def create(name: str, duration: int, description: str, channel: str | None, spot
 def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> None:
     """Give hosts a meeting type made from a template. Each time, meetergo may make another."""
     settings, made = ProviderSettings.load(), []
-    with keeping(settings) as database, calling(settings, BULK_SHARE) as meetergo:
+    with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         named = {external_id: hosts.meetergo_id(hosts.find(database, external_id)) for external_id in external_ids}
         for external_id, user_id in named.items():
             new = [as_row(item) for item in meetergo.assign_template(template_id, user_id)]

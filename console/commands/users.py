@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from console.cli.api_client import calling, in_a_sentence, keeping
+from console.cli.api_client import api_client, open_configured_database, report_errors
 from console.commands.onboard import onboard
 from console.commands.sync import sync
 from console.render import tables
@@ -20,11 +20,11 @@ from runtime.settings import DatabaseSettings
 TITLES = {"de": "Termin buchen bei {}", "en": "Book an appointment with {}"}
 COLUMNS = [
     Column("external_id"),
-    Column("name", folds=True),
-    Column("e-mail", folds=True, is_extra=True),
+    Column("name", wraps=True),
+    Column("e-mail", wraps=True, is_extra=True),
     Column("meetergo user"),
     Column("meeting type", is_extra=True),
-    Column("booking address", folds=True),
+    Column("booking address", wraps=True),
 ]
 
 
@@ -32,8 +32,8 @@ COLUMNS = [
 @tables.as_json
 def list_command(as_json: bool) -> None:
     """All hosts, and who they are in meetergo."""
-    with keeping(DatabaseSettings.load()) as database:
-        rows = [_row(user) for user in hosts.everybody(database)]
+    with open_configured_database(DatabaseSettings.load()) as database:
+        rows = [_row(user) for user in hosts.all_hosts(database)]
     if as_json:
         tables.print_json({"users": rows})
     elif not rows:
@@ -44,37 +44,37 @@ def list_command(as_json: bool) -> None:
 
 
 @click.command()
-@hosts.HOST
+@hosts.HOST_ARGUMENT
 @click.option("--title", help="What it shows, for those who cannot see it.")
 @click.option("--height", type=click.IntRange(min=100), default=700, show_default=True, help="In pixels.")
 def embed(external_id: str, title: str | None, height: int) -> None:
     """Print the iframe with which a page of yours shows a host's booking page."""
-    with keeping(DatabaseSettings.load()) as database, in_a_sentence():
+    with open_configured_database(DatabaseSettings.load()) as database, report_errors():
         row = hosts.find(database, external_id)
         if not row.booking_url:
             raise click.ClickException(
                 "no booking address is known of this host: put it into platform_users.booking_url, "
                 "or let `users sync --booking-root` find it"
             )
-        words = title or TITLES.get(row.language, TITLES["en"]).format(row.name or external_id)
-        click.echo(embed_code(row.booking_url, title=words, height=height))
+        page_title = title or TITLES.get(row.language, TITLES["en"]).format(row.name or external_id)
+        click.echo(embed_code(row.booking_url, title=page_title, height=height))
 
 
 @click.command()
-@hosts.HOST
+@hosts.HOST_ARGUMENT
 @click.option("--primary-color", metavar="#RRGGBB", help="Such as '#0066cc'.")
 @click.option("--secondary-color", metavar="#RRGGBB")
 @click.option("--header-image", metavar="URL", help="An image above; '' takes it away.")
 @click.option("--description", help="Text on the page.")
 @tables.as_json
-def brand(external_id: str, as_json: bool, **look: Any) -> None:
+def brand(external_id: str, as_json: bool, **options: Any) -> None:
     """Change how a host's booking page looks. What is not named stays."""
-    wanted: PageStyle = {name: value for name, value in look.items() if value is not None}  # type: ignore[assignment]
+    wanted: PageStyle = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     if wanted.get("header_image") == "":
         wanted["header_image"] = None
     settings = ProviderSettings.load()
-    with keeping(settings) as database, calling(settings) as meetergo:
-        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).brand(**wanted)
+    with open_configured_database(settings) as database, api_client(settings) as meetergo:
+        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).update_page_style(**wanted)
     if as_json:
         tables.print_json(page.model_dump(exclude={"id"}))
     else:

@@ -8,52 +8,52 @@ import click
 from rich.console import Console
 
 from console.cli.confirm import confirm_or_exit
-from console.cli.registrations import open_registry
-from console.cli.types import LENGTH
+from console.cli.registrations import open_registrations
+from console.cli.types import DURATION
 from console.commands.webhook_list import list_command
 from meetergo.api.errors import LimitReached
 from operations.webhooks.addresses import Address
-from operations.webhooks.registration import Steps, occupants, registration, settle
+from operations.webhooks.registration import Plan, apply, describe_slots, plan_register
 from operations.webhooks.registrations import Registrations
 from operations.webhooks.rotation import Rotation
 
-INTERRUPTED = 130
-ELSEWHERE = click.option("--force", is_flag=True, help="Change also what posts to another host than PUBLIC_URL's.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
+EXIT_INTERRUPTED = 130
+FORCE_OPTION = click.option("--force", is_flag=True, help="Change also what posts to another host than PUBLIC_URL's.")
+DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
 
 
 @click.command()
 @click.option("--move", is_flag=True, help="Move from an older key's address at once: the receiver has the newest key.")
-@ELSEWHERE
-@DRY_RUN
+@FORCE_OPTION
+@DRY_RUN_OPTION
 def register(move: bool, force: bool, dry_run: bool) -> None:
     """Make meetergo post to our address, once. Running it again changes nothing."""
-    with open_registry(force) as (registry, ours, _):
-        _settle(registry, registration(registry, ours, move=move), dry_run)
-        if not dry_run and (older := registry.look().older(ours)):
+    with open_registrations(force) as (registrations, ours, _):
+        _apply(registrations, plan_register(registrations, ours, move=move), dry_run)
+        if not dry_run and (older := registrations.fetch().older(ours)):
             click.echo(f"{len(older)} more at older addresses of ours: `webhook rotate` removes them.")
 
 
 @click.command()
-@click.option("--timeout", type=LENGTH, default="24h", show_default=True, help="How long to wait for a delivery.")
+@click.option("--timeout", type=DURATION, default="24h", show_default=True, help="How long to wait for a delivery.")
 @click.option("--no-wait", is_flag=True, help="Look once whether a delivery came, and do not wait.")
 @click.option(
     "--force",
     is_flag=True,
     help="Remove the older addresses even if no delivery came by the newest, or they are elsewhere.",
 )
-@DRY_RUN
+@DRY_RUN_OPTION
 def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> None:
     """Move from the older of WEBHOOK_KEYS to the newest without losing a delivery.
 
     Append the new key to WEBHOOK_KEYS and restart the receiver first. It may be interrupted and run again.
     """
-    with _interruptible(), open_registry(force) as (registry, ours, redis):
+    with _interruptible(), open_registrations(force) as (registrations, ours, redis):
         if dry_run:
-            return _foretell(registry, ours)
-        rotation = Rotation(registry, ours, redis, _tell)
-        with _full(registry):
-            has_older = rotation.begin()
+            return _print_plan(registrations, ours)
+        rotation = Rotation(registrations, ours, redis, _print_action)
+        with _report_full(registrations):
+            has_older = rotation.start()
         if not has_older:
             return click.echo("There is nothing more to do: only the address of the newest key is registered.")
         if redis is None and not (no_wait or force):
@@ -63,78 +63,82 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
                 "no delivery came by the new address yet, so both stay registered: run it again later, "
                 "or with --force if you know that the receiver has the new key"
             )
-        rotation.end()
+        rotation.finish()
         click.echo("Done: only the address of the newest key is registered. Take the older keys out of WEBHOOK_KEYS.")
     return None
 
 
 @click.command()
 @click.argument("webhook_id", metavar="[ID]", required=False)
-@click.option("--yes", is_flag=True, help="Do not confirm_or_exit.")
-@ELSEWHERE
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@FORCE_OPTION
 def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
     """Remove our webhooks, or one of them. meetergo tells us nothing any more then."""
-    with open_registry(force) as (registry, _, _):
-        seen = registry.look()
-        chosen = [webhook for webhook in seen.ours() if webhook_id in (None, webhook.id)]
-        if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in seen.webhooks):
+    with open_registrations(force) as (registrations, _, _):
+        state = registrations.fetch()
+        chosen = [webhook for webhook in state.ours() if webhook_id in (None, webhook.id)]
+        if webhook_id and not chosen and any(webhook.id == webhook_id for webhook in state.webhooks):
             raise click.ClickException(
                 f"webhook {webhook_id} is not known as ours, so it stays: id and address must be as we registered "
                 "them (`webhook register` adopts one that posts to our address)"
             )
         for webhook in chosen:
-            registry.check_host(webhook)
+            registrations.check_host(webhook)
         if not chosen:
             click.echo("No such webhook of ours is registered.")
         elif not yes:
             confirm_or_exit(f"This removes {', '.join(webhook.id for webhook in chosen)}. Go on?")
         ids = {webhook.id for webhook in chosen}
-        settle(registry, lambda now: map(registry.remove, [hook for hook in now.ours() if hook.id in ids]), _tell)
-        settle(registry, lambda now: map(registry.forget, now.gone()), lambda _: None)
+        apply(
+            registrations,
+            lambda now: map(registrations.remove, [hook for hook in now.ours() if hook.id in ids]),
+            _print_action,
+        )
+        apply(registrations, lambda now: map(registrations.forget, now.missing()), lambda _: None)
 
 
 webhook = click.Group("webhook", commands=[register, rotate, list_command, remove], help="Our address at meetergo.")
 
 
-def _settle(registry: Registrations, steps: Steps, dry_run: bool) -> None:
+def _apply(registrations: Registrations, plan: Plan, dry_run: bool) -> None:
     if dry_run:
-        todo = [f"It would have {step.did}." for step in steps(registry.look())]
-        click.echo("\n".join(todo) or "There is nothing to do.")
+        planned = [f"It would have {action.description}." for action in plan(registrations.fetch())]
+        click.echo("\n".join(planned) or "There is nothing to do.")
         return
     done: list[str] = []
-    with _full(registry):
-        settle(registry, steps, done.append)
-    for did in done or ["nothing to do: meetergo posts to our address already"]:
-        _tell(did)
+    with _report_full(registrations):
+        apply(registrations, plan, done.append)
+    for description in done or ["nothing to do: meetergo posts to our address already"]:
+        _print_action(description)
 
 
-def _foretell(registry: Registrations, ours: Sequence[Address]) -> None:
-    seen = registry.look()
-    older = [webhook.id for webhook in seen.older(ours)]
-    if not seen.at(ours[-1]):
+def _print_plan(registrations: Registrations, ours: Sequence[Address]) -> None:
+    state = registrations.fetch()
+    older = [webhook.id for webhook in state.older(ours)]
+    if not state.for_address(ours[-1]):
         click.echo("It would register the address of the newest key.")
     if older:
         click.echo(f"It would wait for a delivery by that address, and remove {', '.join(older)}.")
-    elif seen.at(ours[-1]):
+    elif state.for_address(ours[-1]):
         click.echo("There is nothing to do.")
 
 
 @contextmanager
-def _full(registry: Registrations) -> Iterator[None]:
+def _report_full(registrations: Registrations) -> Iterator[None]:
     try:
         yield
     except LimitReached as error:
-        there = occupants(registry.look())
+        slots = describe_slots(registrations.fetch())
         raise click.ClickException(
-            f"the company has as many webhooks as meetergo allows: {there}. Remove one that is not needed in meetergo, "
+            f"the company has as many webhooks as meetergo allows: {slots}. Remove one that is not needed in meetergo, "
             "then run this again"
         ) from error
 
 
 def _wait(rotation: Rotation, timeout: timedelta) -> bool:
     """On a terminal, something moves meanwhile."""
-    if not timeout or rotation.came():
-        return rotation.came()
+    if not timeout or rotation.has_received():
+        return rotation.has_received()
     click.echo("Both addresses are registered. Waiting for a delivery by the new one; Ctrl-C is safe.")
     console = Console(stderr=True)
     with console.status("") if console.is_terminal else nullcontext():
@@ -147,8 +151,8 @@ def _interruptible() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         click.echo("Interrupted: what is registered stays so. Run it again to go on.", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(EXIT_INTERRUPTED) from None
 
 
-def _tell(did: str) -> None:
-    click.echo(f"{did[:1].upper()}{did[1:]}.")
+def _print_action(description: str) -> None:
+    click.echo(f"{description[:1].upper()}{description[1:]}.")

@@ -8,12 +8,12 @@ import click
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console.cli.registrations import open_registry
+from console.cli.registrations import open_registrations
 from console.render import tables
 from console.render.tables import Column
 from console.render.text import age
 from meetergo.api.schemas import Webhook
-from models.endpoint import last_came_by
+from models.endpoint import last_seen
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import RegistrationState
@@ -22,7 +22,7 @@ COLUMNS = [
     Column("webhook"),
     Column("whose"),
     Column("posts to"),
-    Column("events", folds=True),
+    Column("events", wraps=True),
     Column("last delivery"),
 ]
 
@@ -31,9 +31,9 @@ COLUMNS = [
 @tables.as_json
 def list_command(as_json: bool) -> None:
     """All webhooks at meetergo: ours, and of others the host."""
-    with open_registry() as (registry, ours, redis):
-        seen = registry.look()
-        rows = [_row(webhook, seen, ours, redis) for webhook in seen.webhooks]
+    with open_registrations() as (registrations, ours, redis):
+        state = registrations.fetch()
+        rows = [_row(webhook, state, ours, redis) for webhook in state.webhooks]
     if as_json:
         tables.print_json({"webhooks": rows})
     elif not rows:
@@ -42,25 +42,25 @@ def list_command(as_json: bool) -> None:
         tables.show(tables.listing(COLUMNS, [_line(row) for row in rows]))
 
 
-def _row(webhook: Webhook, seen: RegistrationState, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
+def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], redis: "Redis | None") -> dict[str, Any]:
     is_newest = webhook.endpoint == ours[-1].url
-    is_ours = is_newest or webhook in seen.older(ours)
-    row = seen.known.get(webhook.id) if seen.is_ours(webhook) else None
-    mark = addresses.mark_in(webhook.endpoint) if is_ours else None
+    is_ours = is_newest or webhook in state.older(ours)
+    row = state.known.get(webhook.id) if state.is_ours(webhook) else None
+    fingerprint = addresses.fingerprint_in(webhook.endpoint) if is_ours else None
     return {
         "id": webhook.id,
         "ours": is_ours,
         "is_newest": is_newest,
-        "address": addresses.masked(webhook.endpoint) if is_ours else addresses.host_of(webhook.endpoint),
+        "address": addresses.redacted_url(webhook.endpoint) if is_ours else addresses.host_of(webhook.endpoint),
         "events": sorted(webhook.event_types),
         "registered_at": row and row.registered_at,
-        "last_delivery_at": _last(redis, mark),
+        "last_delivery_at": _last_delivery_at(redis, fingerprint),
     }
 
 
-def _last(redis: "Redis | None", mark: str | None) -> datetime | None:
+def _last_delivery_at(redis: "Redis | None", fingerprint: str | None) -> datetime | None:
     try:
-        return last_came_by(redis, mark) if redis and mark else None
+        return last_seen(redis, fingerprint) if redis and fingerprint else None
     except RedisError:
         return None
 

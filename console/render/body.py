@@ -9,43 +9,43 @@ from console.render.compact_json import compact
 from console.render.tables import screen
 from console.render.text import printable
 from models.delivery import Delivery
-from operations.redact import masked, masked_text
+from operations.redact import redact, redact_text
 from operations.serialize import Json
 from runtime.encryption import BodyCipher
 from runtime.errors import Transient
 
-FIRST_BYTES, AND_SOME = 200, 2000
-INDENT, WIDEST = "  ", 110
+SHOWN_BYTES, REDACTED_BYTES = 200, 2000
+INDENT, MAX_WIDTH = "  ", 110
 
 
-def read(delivery: Delivery, vault: BodyCipher) -> Json:
+def decrypted_body(delivery: Delivery, cipher: BodyCipher) -> Json:
     """The body, or why there is none to show. One that is no JSON is shown by its beginning."""
-    blank: Json = {"body": None, "body_begins": None, "body_is_missing": None}
+    empty: Json = {"body": None, "body_begins": None, "body_is_missing": None}
     if not delivery.body:
-        return {**blank, "body_is_missing": "it was erased"}
+        return {**empty, "body_is_missing": "it was erased"}
     try:
-        body = vault.open(delivery.sealed)
+        body = cipher.decrypt(delivery.encrypted_body)
     except Transient as error:
-        return {**blank, "body_is_missing": str(error)}
+        return {**empty, "body_is_missing": str(error)}
     try:
-        return {**blank, "body": masked(json.loads(body))}
+        return {**empty, "body": redact(json.loads(body))}
     except (ValueError, RecursionError):
-        beginning = masked_text(body[:AND_SOME].decode("latin-1")).encode("latin-1")[:FIRST_BYTES]
-        return {**blank, "body_begins": repr(beginning)[2:-1]}
+        beginning = redact_text(body[:REDACTED_BYTES].decode("latin-1")).encode("latin-1")[:SHOWN_BYTES]
+        return {**empty, "body_begins": repr(beginning)[2:-1]}
 
 
-def sheet(found: Json) -> Text:
+def render(found: Json) -> Text:
     """The same for people."""
     if found["body_is_missing"]:
         return _indented(found["body_is_missing"])
     if found["body_begins"] is not None:
         return _indented(f"not JSON; it begins with: {found['body_begins']}")
-    return json_sheet(found["body"])
+    return render_json(found["body"])
 
 
-def json_sheet(content: Any) -> Text:
+def render_json(content: Any) -> Text:
     """JSON for people."""
-    return _indented(compact(content, min(screen().width, WIDEST) - len(INDENT)))
+    return _indented(compact(content, min(screen().width, MAX_WIDTH) - len(INDENT)))
 
 
 def _indented(text: str) -> Text:

@@ -7,13 +7,13 @@ from typing import Any
 from rich.table import Table
 
 from console.render.tables import fields
-from console.render.text import NONE, moment, value
+from console.render.text import NO_VALUE, moment, value
 from models.booking import Booking
 
-ORDER = list(Booking.__table__.columns.keys())
+COLUMN_ORDER = list(Booking.__table__.columns.keys())
 """PostgreSQL keeps the names of a JSON object in an order of its own."""
 TIMES = ("starts_at", "ends_at", "as_of")
-TOLD = ("starts_at", "status")
+SUMMARY_COLUMNS = ("starts_at", "status")
 """What one line tells of a change; the other columns it only names."""
 EMPTY: tuple[Any, ...] = (None, [], {})
 
@@ -29,7 +29,9 @@ def line(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
     """The same in one line."""
     if before is None:
         return f"starts at {column('starts_at', after.get('starts_at'))}"
-    return ", ".join(f"{name}: {_arrow(name, before, after)}" if name in TOLD else name for name in _names(after))
+    return ", ".join(
+        f"{name}: {_arrow(name, before, after)}" if name in SUMMARY_COLUMNS else name for name in _names(after)
+    )
 
 
 def column(name: str, content: Any) -> str:
@@ -37,7 +39,7 @@ def column(name: str, content: Any) -> str:
     if name in TIMES and isinstance(content, str):
         return moment(datetime.fromisoformat(content))
     if name == "attendees" and isinstance(content, list):
-        return ", ".join(_guest(guest) for guest in content) or NONE
+        return ", ".join(_guest(guest) for guest in content) or NO_VALUE
     return value(content)
 
 
@@ -53,7 +55,7 @@ def _guest(guest: Any) -> str:
 
 
 def _names(after: Mapping[str, Any]) -> list[str]:
-    return [name for name in ORDER if name in after and name != "as_of"]
+    return [name for name in COLUMN_ORDER if name in after and name != "as_of"]
 
 
 def _arrow(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

@@ -10,158 +10,170 @@ from rich.markup import escape
 from rich.table import Table
 
 from console.render import changes
-from console.render.text import count, safe, short
-from operations.redact import masked, masked_text
+from console.render.text import count, escape_markup, short
+from operations.redact import redact, redact_text
 from operations.replay.report import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
 
-IN_DETAIL = 10
-IN_FULL = 3
+MAX_LISTED = 10
+MAX_DETAILED = 3
 """Up to so many bookings are shown with all of their columns, more in a line each, with what tells most of them."""
-TELLING = ("status", "starts_at", "meeting_name")
-ERRORS_SHOWN = 8
-ID_SHOWN = 8
-NOTHING_NEW = "what it says is known already"
+SUMMARY_COLUMNS = ("status", "starts_at", "meeting_name")
+MAX_ERRORS = 8
+ID_LENGTH = 8
+ALREADY_KNOWN = "what it says is known already"
 
 
-def show(console: Console, outlook: DryRunReport) -> None:
+def show(console: Console, report: DryRunReport) -> None:
     """Prints the first bookings, then, where it is seen last, the totals and why some would fail again."""
-    effects = {effect.booking_id: effect for effect in outlook.effects}
-    bookings = list(dict.fromkeys([*effects, *(told.booking_id for told in outlook.news)]))
-    if len(bookings) <= IN_FULL:
+    booking_diffs = {diff.booking_id: diff for diff in report.booking_diffs}
+    bookings = list(
+        dict.fromkeys([*booking_diffs, *(notification.booking_id for notification in report.notifications)])
+    )
+    if len(bookings) <= MAX_DETAILED:
         for booking_id in bookings:
-            console.print(_title(booking_id, effects.get(booking_id), outlook.verdicts))
-            console.print(_detail(effects.get(booking_id), _of(booking_id, outlook.news)))
+            console.print(_title(booking_id, booking_diffs.get(booking_id), report.outcomes))
+            console.print(_detail(booking_diffs.get(booking_id), _notifications_of(booking_id, report.notifications)))
     else:
-        console.print(_lines(bookings[:IN_DETAIL], effects, outlook))
-    if len(bookings) > IN_DETAIL:
-        console.print(f"... and {count(len(bookings) - IN_DETAIL, 'more booking')}: --json shows all.")
+        console.print(_lines(bookings[:MAX_LISTED], booking_diffs, report))
+    if len(bookings) > MAX_LISTED:
+        console.print(f"... and {count(len(bookings) - MAX_LISTED, 'more booking')}: --json shows all.")
     if bookings:
         console.print()
-    console.print(f"If {count(len(outlook.verdicts), 'delivery is', 'deliveries are')} replayed now (times are UTC):")
-    console.print(_totals(outlook))
+    console.print(f"If {count(len(report.outcomes), 'delivery is', 'deliveries are')} replayed now (times are UTC):")
+    console.print(_totals(report))
 
 
-def as_json(outlook: DryRunReport) -> dict[str, Any]:
+def as_json(report: DryRunReport) -> dict[str, Any]:
     """Everything, with times in ISO 8601."""
     return {
-        "deliveries": [_verdict(verdict) for verdict in outlook.verdicts],
-        "bookings": [masked(asdict(effect)) for effect in outlook.effects],
-        "notifications": [asdict(told) for told in outlook.news],
+        "deliveries": [_outcome_to_json(outcome) for outcome in report.outcomes],
+        "bookings": [redact(asdict(diff)) for diff in report.booking_diffs],
+        "notifications": [asdict(notification) for notification in report.notifications],
     }
 
 
-def _totals(outlook: DryRunReport) -> Table:
+def _totals(report: DryRunReport) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", min_width=5)
     table.add_column(overflow="fold")
-    done = [verdict for verdict in outlook.verdicts if verdict.status == "done"]
-    changing = sum(verdict.changes for verdict in done)
+    done = [outcome for outcome in report.outcomes if outcome.status == "done"]
+    changing = sum(outcome.changes for outcome in done)
     if changing:
         table.add_row(str(changing), "[green]done[/], and a booking changes")
-    for note, number in Counter(verdict.note for verdict in done if not verdict.changes).most_common():
-        table.add_row(str(number), f"[green]done[/], and nothing changes: {safe(note or NOTHING_NEW)}")
-    for row in _failing([verdict for verdict in outlook.verdicts if verdict.status != "done"]):
+    for note, number in Counter(outcome.note for outcome in done if not outcome.changes).most_common():
+        table.add_row(str(number), f"[green]done[/], and nothing changes: {escape_markup(note or ALREADY_KNOWN)}")
+    for row in _failing([outcome for outcome in report.outcomes if outcome.status != "done"]):
         table.add_row(*row)
-    for (kind, channel, again), number in Counter((n.kind, n.channel, n.again) for n in outlook.news).most_common():
+    for (kind, channel, again), number in Counter(
+        (n.kind, n.channel, n.again) for n in report.notifications
+    ).most_common():
         word = "notification" if number == 1 else "notifications"
-        table.add_row(str(number), f"{word} '{kind}' by {safe(channel)}{_again(again)}")
-    if not outlook.news:
+        table.add_row(str(number), f"{word} '{kind}' by {escape_markup(channel)}{_resent_suffix(again)}")
+    if not report.notifications:
         table.add_row("0", "notifications")
     return table
 
 
-def _failing(verdicts: Sequence[DeliveryOutcome]) -> Iterator[tuple[str, str]]:
+def _failing(outcomes: Sequence[DeliveryOutcome]) -> Iterator[tuple[str, str]]:
     """Each error with its number, and the first delivery that has it."""
     ways: dict[tuple[str, str], list[DeliveryOutcome]] = {}
-    for verdict in verdicts:
-        ways.setdefault((verdict.status, verdict.error or ""), []).append(verdict)
+    for outcome in outcomes:
+        ways.setdefault((outcome.status, outcome.error or ""), []).append(outcome)
     by_number = sorted(ways.items(), key=lambda way: -len(way[1]))
-    for (status, error), alike in by_number[:ERRORS_SHOWN]:
+    for (status, error), group in by_number[:MAX_ERRORS]:
         end = "[red]dead again[/]" if status == "dead" else "[yellow]failing[/], and tried again later"
-        which = alike[0].delivery.id[:ID_SHOWN]
-        yield str(len(alike)), f"{end}: {safe(masked_text(error))} ({which}{', ...' if len(alike) > 1 else ''})"
-    others = sum(len(alike) for _, alike in by_number[ERRORS_SHOWN:])
+        which = group[0].delivery.id[:ID_LENGTH]
+        yield (
+            str(len(group)),
+            f"{end}: {escape_markup(redact_text(error))} ({which}{', ...' if len(group) > 1 else ''})",
+        )
+    others = sum(len(group) for _, group in by_number[MAX_ERRORS:])
     if others:
         yield str(others), "failing for other reasons: --json shows all"
 
 
-def _title(booking_id: str, effect: BookingDiff | None, verdicts: Sequence[DeliveryOutcome]) -> str:
-    number = sum(verdict.delivery.booking_id == booking_id for verdict in verdicts)
-    marks = ["new"] if effect and effect.is_new else []
+def _title(booking_id: str, diff: BookingDiff | None, outcomes: Sequence[DeliveryOutcome]) -> str:
+    number = sum(outcome.delivery.booking_id == booking_id for outcome in outcomes)
+    marks = ["new"] if diff and diff.is_new else []
     marks += [f"{number} deliveries"] if number > 1 else []
     aside = f" ({', '.join(marks)})" if marks else ""
-    return f"[bold]{safe(booking_id)}[/]{aside}"
+    return f"[bold]{escape_markup(booking_id)}[/]{aside}"
 
 
-def _detail(effect: BookingDiff | None, news: Sequence[NotificationPreview]) -> Table:
+def _detail(diff: BookingDiff | None, notifications: Sequence[NotificationPreview]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(min_width=20)
     table.add_column(overflow="fold")
-    for name, change in _changes(effect) if effect else ():
+    for name, change in _changes(diff) if diff else ():
         table.add_row(f"  {name}", change)
-    for kind, ways in _told(news).items():
+    for kind, ways in _channels_by_kind(notifications).items():
         table.add_row("  tells", f"{kind}: {', '.join(ways)}")
     return table
 
 
-def _changes(effect: BookingDiff) -> Iterator[tuple[str, str]]:
-    for name, after in effect.after.items():
-        if not effect.is_new:
-            pair = changes.pair(name, masked(effect.before[name]), masked(after))
+def _changes(diff: BookingDiff) -> Iterator[tuple[str, str]]:
+    for name, after in diff.after.items():
+        if not diff.is_new:
+            pair = changes.pair(name, redact(diff.before[name]), redact(after))
             yield name, " -> ".join(map(escape, pair))
         elif after not in (None, "", [], {}):
-            yield name, escape(changes.column(name, masked(after)))
+            yield name, escape(changes.column(name, redact(after)))
 
 
-def _lines(bookings: Sequence[str], effects: Mapping[str, BookingDiff], outlook: DryRunReport) -> Table:
+def _lines(bookings: Sequence[str], booking_diffs: Mapping[str, BookingDiff], report: DryRunReport) -> Table:
     """One booking a line."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    for folds in (False, False, True, True):
-        table.add_column(no_wrap=not folds, overflow="fold")
+    for wraps in (False, False, True, True):
+        table.add_column(no_wrap=not wraps, overflow="fold")
     table.add_row("[dim]booking", "", "[dim]would be", "[dim]tells")
     for booking_id in bookings:
-        effect, news = effects.get(booking_id), _told(_of(booking_id, outlook.news))
-        is_new = "new" if effect and effect.is_new else ""
-        would_be = escape(_in_a_line(effect)) if effect else "stays as it is"
-        table.add_row(f"[bold]{escape(short(booking_id))}[/]", is_new, would_be, ", ".join(news) or "nobody")
+        diff, notifications = (
+            booking_diffs.get(booking_id),
+            _channels_by_kind(_notifications_of(booking_id, report.notifications)),
+        )
+        is_new = "new" if diff and diff.is_new else ""
+        would_be = escape(_one_line(diff)) if diff else "stays as it is"
+        table.add_row(f"[bold]{escape(short(booking_id))}[/]", is_new, would_be, ", ".join(notifications) or "nobody")
     return table
 
 
-def _in_a_line(effect: BookingDiff) -> str:
-    if effect.is_new:
-        known = {name: changes.column(name, masked(effect.after[name])) for name in TELLING if effect.after.get(name)}
+def _one_line(diff: BookingDiff) -> str:
+    if diff.is_new:
+        known = {
+            name: changes.column(name, redact(diff.after[name])) for name in SUMMARY_COLUMNS if diff.after.get(name)
+        }
         return ", ".join(words.removesuffix(":00") if name == "starts_at" else words for name, words in known.items())
-    follows = {"ends_at"} if "starts_at" in effect.after else set()
+    follows = {"ends_at"} if "starts_at" in diff.after else set()
     return changes.line(
-        masked(effect.before), {name: masked(after) for name, after in effect.after.items() if name not in follows}
+        redact(diff.before), {name: redact(after) for name, after in diff.after.items() if name not in follows}
     )
 
 
-def _of(booking_id: str, news: Sequence[NotificationPreview]) -> list[NotificationPreview]:
-    return [told for told in news if told.booking_id == booking_id]
+def _notifications_of(booking_id: str, notifications: Sequence[NotificationPreview]) -> list[NotificationPreview]:
+    return [notification for notification in notifications if notification.booking_id == booking_id]
 
 
-def _told(news: Sequence[NotificationPreview]) -> Mapping[str, list[str]]:
-    told: dict[str, list[str]] = {}
-    for each in news:
+def _channels_by_kind(notifications: Sequence[NotificationPreview]) -> Mapping[str, list[str]]:
+    channels: dict[str, list[str]] = {}
+    for each in notifications:
         way = each.channel if each.recipient == each.channel else f"{each.channel} to {each.recipient}"
-        told.setdefault(each.kind, []).append(safe(way) + _again(each.again))
-    return told
+        channels.setdefault(each.kind, []).append(escape_markup(way) + _resent_suffix(each.again))
+    return channels
 
 
-def _again(again: bool) -> str:
+def _resent_suffix(again: bool) -> str:
     return " (once more)" if again else ""
 
 
-def _verdict(verdict: DeliveryOutcome) -> dict[str, Any]:
-    chosen = verdict.delivery
+def _outcome_to_json(outcome: DeliveryOutcome) -> dict[str, Any]:
+    delivery = outcome.delivery
     return {
-        "id": chosen.id,
-        "event": chosen.event,
-        "booking_id": chosen.booking_id or None,
-        "received_at": chosen.received_at.isoformat(),
-        "status": verdict.status,
-        "error": verdict.error and masked_text(verdict.error),
-        "note": verdict.note,
-        "changes": verdict.changes,
+        "id": delivery.id,
+        "event": delivery.event,
+        "booking_id": delivery.booking_id or None,
+        "received_at": delivery.received_at.isoformat(),
+        "status": outcome.status,
+        "error": outcome.error and redact_text(outcome.error),
+        "note": outcome.note,
+        "changes": outcome.changes,
     }

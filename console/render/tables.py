@@ -13,14 +13,14 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console.render.text import NONE
+from console.render.text import NO_VALUE
 
-UNCUT = 10_000
+PIPE_WIDTH = 10_000
 """The width of a pipe: nobody wraps there."""
-ROOMY = 110
+WIDE_TERMINAL = 110
 """From this width on a terminal shows all columns."""
 
-DITTO = Text("(the same)", style="dim")
+SAME_AS_ABOVE = Text("(the same)", style="dim")
 STYLES = {"dead": "bold red", "pending": "yellow", "done": "green", "confirmed": "green", "cancelled": "red"}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -40,31 +40,31 @@ class Column:
 
     Attributes:
         name: its head.
-        folds: whether long values go on in the next line; ids and times do not.
+        wraps: whether long values go on in the next line; ids and times do not.
         is_extra: whether it is left out on a narrow terminal.
-        counts: whether it holds numbers.
-        dittos: whether a long value that the row above has too is not repeated on a terminal.
+        is_number: whether it holds numbers.
+        collapses_repeats: whether a long value that the row above has too is not repeated on a terminal.
     """
 
     name: str
-    folds: bool = False
+    wraps: bool = False
     is_extra: bool = False
-    counts: bool = False
-    dittos: bool = False
+    is_number: bool = False
+    collapses_repeats: bool = False
 
 
 def screen() -> Screen:
     """Where to print."""
-    width = None if sys.stdout.isatty() else UNCUT
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Screen(width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(*parts: RenderableType) -> None:
     """Prints for people."""
-    out = screen()
-    with out.capture() as captured:
+    console = screen()
+    with console.capture() as captured:
         for part in parts:
-            out.print(part, soft_wrap=isinstance(part, Text))
+            console.print(part, soft_wrap=isinstance(part, Text))
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
 
 
@@ -75,22 +75,25 @@ def print_json(content: Any, *, one_line: bool = False) -> None:
 
 def listing(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> Table:
     """A table."""
-    chosen = [number for number, each in enumerate(columns) if screen().width >= ROOMY or not each.is_extra]
+    chosen = [number for number, each in enumerate(columns) if screen().width >= WIDE_TERMINAL or not each.is_extra]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for each in (columns[number] for number in chosen):
-        side: Literal["left", "right"] = "right" if each.counts else "left"
-        table.add_column(each.name, justify=side, no_wrap=not each.folds, overflow="fold")
+        side: Literal["left", "right"] = "right" if each.is_number else "left"
+        table.add_column(each.name, justify=side, no_wrap=not each.wraps, overflow="fold")
     above: Sequence[str | Text] = [""] * len(columns)
     for row in rows:
         table.add_row(
-            *(DITTO if _repeats(columns[number], row[number], above[number]) else row[number] for number in chosen)
+            *(
+                SAME_AS_ABOVE if _repeats(columns[number], row[number], above[number]) else row[number]
+                for number in chosen
+            )
         )
         above = row
     return table
 
 
 def _repeats(column: Column, cell: str | Text, above: str | Text) -> bool:
-    return column.dittos and screen().is_terminal and cell == above and len(cell) > len(DITTO)
+    return column.collapses_repeats and screen().is_terminal and cell == above and len(cell) > len(SAME_AS_ABOVE)
 
 
 def fields(content: Mapping[str, str | Text | None]) -> Table:
@@ -99,7 +102,7 @@ def fields(content: Mapping[str, str | Text | None]) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for name, item in content.items():
-        if item not in (None, NONE):
+        if item not in (None, NO_VALUE):
             table.add_row(f"  {name}", item)
     return table
 

@@ -6,15 +6,15 @@ from typing import Any
 
 from rich.markup import escape
 
-CONSOLE = "python -m console"
-NONE = "-"
-SHORT = 12
+CONSOLE_COMMAND = "python -m console"
+NO_VALUE = "-"
+SHORT_ID_LENGTH = 12
 UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))
 
 
 def moment(at: datetime | None) -> str:
     """A time in UTC, to the second."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else NONE
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}" if at else NO_VALUE
 
 
 def duration(length: timedelta) -> str:
@@ -29,13 +29,13 @@ def duration(length: timedelta) -> str:
 def age(at: datetime | None, now: datetime) -> str:
     """How long ago, or how long until."""
     if at is None:
-        return NONE
+        return NO_VALUE
     return f"{duration(now - at)} ago" if at <= now else f"in {duration(at - now)}"
 
 
 def short(identifier: str | int | None) -> str:
     """The beginning of an id: enough to tell it, and to type it."""
-    return NONE if identifier is None else printable(str(identifier)[:SHORT])
+    return NO_VALUE if identifier is None else printable(str(identifier)[:SHORT_ID_LENGTH])
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
@@ -45,10 +45,12 @@ def count(number: int, singular: str, plural: str = "") -> str:
 
 def printable(text: str) -> str:
     """Text of others, on one line: what could move a terminal's cursor or colour it is escaped."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
-def safe(text: str) -> str:
+def escape_markup(text: str) -> str:
     """The same where rich reads markup."""
     return escape(printable(text))
 
@@ -56,5 +58,5 @@ def safe(text: str) -> str:
 def value(content: Any) -> str:
     """A column's value: text as it is, nothing as a dash, all else as JSON."""
     if content is None:
-        return NONE
+        return NO_VALUE
     return printable(content if isinstance(content, str) else json.dumps(content, ensure_ascii=False))

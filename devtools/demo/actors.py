@@ -19,10 +19,10 @@ SATURDAY = 5
 
 
 @dataclass(frozen=True)
-class Notified:
+class ActionResult:
     """What came of an act: what was answered, and the delivery that it made, if any."""
 
-    answer: str
+    response: str
     delivery_id: str | None = None
 
 
@@ -51,56 +51,58 @@ class Actors:
         (host_id,) = (key for key, user in self.meetergo.users.items() if user["email"] == HOST)
         return host_id
 
-    def guest_books(self, day: int) -> Notified:
+    def guest_books(self, day: int) -> ActionResult:
         """On the host's public page."""
-        (kind,) = (kind for kind, said in self.meetergo.meeting_types.items() if said["userId"] == self.host_id)
-        booked = self.meetergo.people.book(kind, working_day(day), GUEST, fullname="Guest 1")
+        (kind,) = (kind for kind, text in self.meetergo.meeting_types.items() if text["userId"] == self.host_id)
+        booked = self.meetergo.actions.book(kind, working_day(day), GUEST, fullname="Guest 1")
         self._booked.append(booked["appointmentId"])
-        return self._what_meetergo_sent()
+        return self._last_delivery_result()
 
-    def guest_books_unheard(self, day: int) -> Notified:
+    def guest_books_undelivered(self, day: int) -> ActionResult:
         """The same, and meetergo's webhook does not arrive."""
-        self.meetergo.trouble = FaultPlan(drop=1.0)
+        self.meetergo.faults = FaultPlan(drop=1.0)
         return self.guest_books(day)
 
-    def guest_moves(self, day: int) -> Notified:
+    def guest_moves(self, day: int) -> ActionResult:
         """To a later hour."""
-        self.meetergo.people.reschedule(self._booked[-1], working_day(day) + timedelta(hours=3))
-        return self._what_meetergo_sent()
+        self.meetergo.actions.reschedule(self._booked[-1], working_day(day) + timedelta(hours=3))
+        return self._last_delivery_result()
 
-    def guest_cancels(self) -> Notified:
+    def guest_cancels(self) -> ActionResult:
         """For all."""
-        self.meetergo.people.cancel(self._booked[-1], "Schedule conflict")
-        return self._what_meetergo_sent()
+        self.meetergo.actions.cancel(self._booked[-1], "Schedule conflict")
+        return self._last_delivery_result()
 
-    def meetergo_repeats(self) -> Notified:
+    def meetergo_repeats(self) -> ActionResult:
         """What it sent last, byte for byte."""
         return self.post(self.meetergo.deliveries[-1].body)
 
-    def post(self, body: bytes, *, forged: bool = False) -> Notified:
+    def post(self, body: bytes, *, forged: bool = False) -> ActionResult:
         """Somebody posts this to our address, or to another."""
-        answer = Sender(self.forged if forged else self.address).send(body)
-        said = answer.body.get("reason") or answer.body.get("status", "")
-        return Notified(f"{answer.status} {said}", delivery_id(body) if answer.status == 200 else None)
+        response = Sender(self.forged if forged else self.address).send(body)
+        text = response.body.get("reason") or response.body.get("status", "")
+        return ActionResult(f"{response.status} {text}", delivery_id(body) if response.status == 200 else None)
 
-    def types(self, *words: str, when_done: Callable[[], str | None] = lambda: None) -> Notified:
+    def run_command(self, *arguments: str, when_done: Callable[[], str | None] = lambda: None) -> ActionResult:
         """The operator types a command.
 
         Raises:
             ProcessFailed: it fails.
         """
-        command = [sys.executable, "-m", "console", *words]
+        command = [sys.executable, "-m", "console", *arguments]
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise ProcessFailed(f"console {' '.join(words)} failed: {done.stderr.strip()[-1000:]}")
-        return Notified(done.stdout.strip().splitlines()[0].strip(), when_done())
+            raise ProcessFailed(f"console {' '.join(arguments)} failed: {done.stderr.strip()[-1000:]}")
+        return ActionResult(done.stdout.strip().splitlines()[0].strip(), when_done())
 
-    def _what_meetergo_sent(self) -> Notified:
-        self.meetergo.settle()
+    def _last_delivery_result(self) -> ActionResult:
+        self.meetergo.drain()
         sent = self.meetergo.deliveries[-1]
         if sent.outcome == "dropped":
-            return Notified(LOST)
-        return Notified(f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", delivery_id(sent.body))
+            return ActionResult(LOST)
+        return ActionResult(
+            f"{sent.status} accepted" if sent.status == 200 else f"{sent.status}", delivery_id(sent.body)
+        )
 
 
 def working_day(number: int) -> datetime:

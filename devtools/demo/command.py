@@ -15,10 +15,10 @@ from rich.table import Table
 from sqlalchemy import exists, func, select
 
 from console.render.text import short
-from devtools.demo.actors import HOST, Actors, Notified
-from devtools.demo.scenario import BOOKINGS, NEWS, NOTHING_NEW, NOTHING_STORED, story
-from devtools.demo.webhook_sink import WebhookSink, platform
-from devtools.processes import ProcessFailed, environment, processes, run_to_its_end, wait_until_ready
+from devtools.demo.actors import HOST, ActionResult, Actors
+from devtools.demo.scenario import BOOKINGS, NOTHING_NEW, NOTHING_STORED, NOTIFICATIONS, scenario
+from devtools.demo.webhook_sink import WebhookSink, open_webhook_sink
+from devtools.processes import ProcessFailed, environment, processes, run_to_completion, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
 from devtools.sandbox.server import Sandbox, sandbox
 from models.booking import Booking, BookingChange
@@ -29,12 +29,12 @@ from receiver.settings import DEFAULT_MAX_BODY
 from runtime.database import Database
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 
-PATIENCE = timedelta(seconds=60)
-WORKED_OFF = (Delivery, Notification)
+TIMEOUT = timedelta(seconds=60)
+PROCESSED_TABLES = (Delivery, Notification)
 HOSTS = f"external_id,email,given_name,family_name\n4711,{HOST},The,Host\n"
 
 
-def play(console: Console) -> bool:
+def run_demo(console: Console) -> bool:
     """Plays the story on stores of its own and shows it.
 
     Returns:
@@ -50,7 +50,7 @@ def play(console: Console) -> bool:
     with (
         tempfile.TemporaryDirectory(prefix="meetergo-inbox-") as name,
         private_redis_server(Path(name) / "redis") as redis_url,
-        platform(secret) as listener,
+        open_webhook_sink(secret) as sink,
         sandbox() as meetergo,
     ):
         folder, port = Path(name), free_port()
@@ -59,7 +59,7 @@ def play(console: Console) -> bool:
             "REDIS_URL": redis_url,
             "WEBHOOK_KEYS": secrets.token_urlsafe(32),
             "BODY_KEYS": Fernet.generate_key().decode(),
-            "NOTIFY_DEFAULT": f"log:,{listener.url}",
+            "NOTIFY_DEFAULT": f"log:,{sink.url}",
             "NOTIFY_SIGNING_SECRET": secret,
             "HOST": "127.0.0.1",
             "PORT": str(port),
@@ -69,64 +69,66 @@ def play(console: Console) -> bool:
             "METRICS_PORT": "",  # what .env asks for is for what runs all day
             "ALERT_CHANNELS": "",
         }
-        kept = _on_stage(console, settings, folder, meetergo, listener)
-    console.print(f"\n{'[green]All as promised' if kept else '[red]NOT as promised'}[/], in {_since(started)}.\n")
-    return kept
+        as_expected = _run_processes(console, settings, folder, meetergo, sink)
+    console.print(
+        f"\n{'[green]All as promised' if as_expected else '[red]NOT as promised'}[/], in {_since(started)}.\n"
+    )
+    return as_expected
 
 
-def _on_stage(
-    console: Console, settings: Mapping[str, str], folder: Path, meetergo: Sandbox, listener: WebhookSink
+def _run_processes(
+    console: Console, settings: Mapping[str, str], folder: Path, meetergo: Sandbox, sink: WebhookSink
 ) -> bool:
     env, url = environment(settings), settings["PUBLIC_URL"]
-    run_to_its_end("release", env, folder)
+    run_to_completion("release", env, folder)
     database = Database(settings["DATABASE_URL"])
     address = url + AddressSigner([settings["WEBHOOK_KEYS"]]).path("default")
-    cast = Actors(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
+    actors = Actors(meetergo, address, f"{url}{WEBHOOK_PATH}/default.{'A' * 43}", env, folder)
     with processes(env, folder) as logs:
         wait_until_ready(url, logs["web"])
-        _set_up(console, cast)
-        deliveries = _play_scenes(console, database, cast)
-    endings = [deliveries, _show_bookings(console, database), _show_news(console, database, listener)]
+        _set_up(console, actors)
+        deliveries = _run_steps(console, database, actors)
+    results = [deliveries, _show_bookings(console, database), _show_notifications(console, database, sink)]
     database.close()
-    return all(endings)
+    return all(results)
 
 
-def _set_up(console: Console, cast: Actors) -> None:
+def _set_up(console: Console, actors: Actors) -> None:
     """As the README tells a platform to: its hosts, then our address."""
-    (cast.folder / "hosts.csv").write_text(HOSTS)
+    (actors.folder / "hosts.csv").write_text(HOSTS)
     table = _table("What the operator typed", "python -m console ...", "it said")
     for words in (("users", "onboard", "hosts.csv"), ("webhook", "register")):
-        table.add_row(" ".join(words), cast.types(*words).answer)
+        table.add_row(" ".join(words), actors.run_command(*words).response)
     console.print(table)
 
 
-def _play_scenes(console: Console, database: Database, cast: Actors) -> bool:
+def _run_steps(console: Console, database: Database, actors: Actors) -> bool:
     table = _table("What happened", "", "the receiver's answer", "what came of it", "")
-    all_kept = True
+    all_as_expected = True
     now = datetime.now(UTC).replace(microsecond=0)
-    for scene in story(now, DEFAULT_MAX_BODY, lambda cast: _reconcile(cast, database)):
+    for step in scenario(now, DEFAULT_MAX_BODY, lambda actors: _reconcile(actors, database)):
         before = _count(database)
-        told = scene.play(cast)
+        result = step.run(actors)
         _wait_until_at_rest(database)
-        became = _what_became(database, told.delivery_id, before)
-        kept = became == scene.becomes and scene.answer in (None, told.answer)
-        table.add_row(scene.title, told.answer, became, _mark(kept))
-        all_kept = all_kept and kept
+        outcome = _outcome_of(database, result.delivery_id, before)
+        as_expected = outcome == step.expected and step.response in (None, result.response)
+        table.add_row(step.title, result.response, outcome, _mark(as_expected))
+        all_as_expected = all_as_expected and as_expected
     console.print(table)
-    return all_kept
+    return all_as_expected
 
 
-def _reconcile(cast: Actors, database: Database) -> Notified:
-    def fed_in() -> str | None:
-        with database.reading() as session:
+def _reconcile(actors: Actors, database: Database) -> ActionResult:
+    def synthetic_delivery_id() -> str | None:
+        with database.read_only() as session:
             return session.scalar(select(Delivery.id).where(Delivery.source == "reconcile"))
 
-    told = cast.types("reconcile", when_done=fed_in)
-    return Notified("finds it", told.delivery_id)
+    result = actors.run_command("reconcile", when_done=synthetic_delivery_id)
+    return ActionResult("finds it", result.delivery_id)
 
 
-def _what_became(database: Database, delivery_id: str | None, before: tuple[int, int]) -> str:
-    with database.reading() as session:
+def _outcome_of(database: Database, delivery_id: str | None, before: tuple[int, int]) -> str:
+    with database.read_only() as session:
         delivery = session.get(Delivery, delivery_id or "")
         if delivery is None:
             return NOTHING_STORED
@@ -144,7 +146,7 @@ def _what_became(database: Database, delivery_id: str | None, before: tuple[int,
 
 def _show_bookings(console: Console, database: Database) -> bool:
     table = _table("The bookings", "booking", "status", "starts (UTC)", "host", "attendees")
-    with database.reading() as session:
+    with database.read_only() as session:
         bookings = session.scalars(select(Booking).order_by(Booking.created_at)).all()
         hosts = {user.id: user.name for user in session.scalars(select(PlatformUser))}
     for booking in bookings:
@@ -155,25 +157,33 @@ def _show_bookings(console: Console, database: Database) -> bool:
     return [booking.status for booking in bookings] == BOOKINGS
 
 
-def _show_news(console: Console, database: Database, listener: WebhookSink) -> bool:
+def _show_notifications(console: Console, database: Database, sink: WebhookSink) -> bool:
     table = _table("The notifications", "news", "booking", "channel", "status", "")
-    with database.reading() as session:
+    with database.read_only() as session:
         sent = session.scalars(select(Notification).order_by(Notification.id)).all()
-    for news in sent:
-        arrived = listener.received.get(news.message_id) == f"booking.{news.kind}"
-        kept = news.status == "done" and (news.channel == "log" or arrived)
+    for notification in sent:
+        arrived = sink.received.get(notification.message_id) == f"booking.{notification.kind}"
+        as_expected = notification.status == "done" and (notification.channel == "log" or arrived)
         verified = "signature verified" if arrived else ""
-        table.add_row(news.kind, short(news.booking_id), news.channel, news.status, verified or _mark(kept))
+        table.add_row(
+            notification.kind,
+            short(notification.booking_id),
+            notification.channel,
+            notification.status,
+            verified or _mark(as_expected),
+        )
     console.print(table)
-    by_channel = [[news.kind for news in sent if news.channel == channel] for channel in ("log", "http")]
-    return by_channel == [NEWS, NEWS] and len(listener.received) == len(NEWS)
+    by_channel = [
+        [notification.kind for notification in sent if notification.channel == channel] for channel in ("log", "http")
+    ]
+    return by_channel == [NOTIFICATIONS, NOTIFICATIONS] and len(sink.received) == len(NOTIFICATIONS)
 
 
 def _wait_until_at_rest(database: Database) -> None:
-    until = time.monotonic() + PATIENCE.total_seconds()
-    while time.monotonic() < until:
-        with database.reading() as session:
-            waiting = [session.scalar(select(exists().where(rows.has_status("pending")))) for rows in WORKED_OFF]
+    deadline = time.monotonic() + TIMEOUT.total_seconds()
+    while time.monotonic() < deadline:
+        with database.read_only() as session:
+            waiting = [session.scalar(select(exists().where(rows.has_status("pending")))) for rows in PROCESSED_TABLES]
         if not any(waiting):
             return
         time.sleep(0.02)
@@ -181,17 +191,19 @@ def _wait_until_at_rest(database: Database) -> None:
 
 
 def _count(database: Database) -> tuple[int, int]:
-    with database.reading() as session:
-        deliveries, news = (session.scalar(select(func.count()).select_from(rows)) or 0 for rows in WORKED_OFF)
-    return deliveries, news
+    with database.read_only() as session:
+        deliveries, notifications = (
+            session.scalar(select(func.count()).select_from(rows)) or 0 for rows in PROCESSED_TABLES
+        )
+    return deliveries, notifications
 
 
 def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
 
 
-def _mark(kept: bool) -> str:
-    return "[green]ok[/]" if kept else "[red]NOT as promised[/]"
+def _mark(as_expected: bool) -> str:
+    return "[green]ok[/]" if as_expected else "[red]NOT as promised[/]"
 
 
 def _since(started: float) -> str:

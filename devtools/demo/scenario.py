@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from devtools.demo.actors import LOST, Actors, Notified
+from devtools.demo.actors import LOST, ActionResult, Actors
 from devtools.send import samples
 
 NOTHING_STORED = "nothing stored"
@@ -20,18 +20,18 @@ class Step:
 
     Attributes:
         title: what.
-        play: lets it happen.
-        becomes: what is promised to come of it.
-        answer: what the receiver is promised to answer; None for whatever a command prints.
+        run: lets it happen.
+        expected: what is promised to come of it.
+        response: what the receiver is promised to answer; None for whatever a command prints.
     """
 
     title: str
-    play: Callable[[Actors], Notified]
-    becomes: str
-    answer: str | None = ACCEPTED
+    run: Callable[[Actors], ActionResult]
+    expected: str
+    response: str | None = ACCEPTED
 
 
-def story(now: datetime, max_body: int, reconcile: Callable[[Actors], Notified]) -> Iterator[Step]:
+def scenario(now: datetime, max_body: int, reconcile: Callable[[Actors], ActionResult]) -> Iterator[Step]:
     """The scenes.
 
     Args:
@@ -39,12 +39,12 @@ def story(now: datetime, max_body: int, reconcile: Callable[[Actors], Notified])
         max_body: the receiver's limit, in bytes.
         reconcile: lets the operator compare our bookings with meetergo's.
     """
-    yield Step("a guest books", lambda cast: cast.guest_books(1), "booking created")
-    yield Step("meetergo repeats it", lambda cast: cast.meetergo_repeats(), NOTHING_NEW)
-    yield Step("the guest moves it", lambda cast: cast.guest_moves(1), "booking rescheduled")
-    yield Step("the guest cancels it", lambda cast: cast.guest_cancels(), "booking cancelled")
+    yield Step("a guest books", lambda actors: actors.guest_books(1), "booking created")
+    yield Step("meetergo repeats it", lambda actors: actors.meetergo_repeats(), NOTHING_NEW)
+    yield Step("the guest moves it", lambda actors: actors.guest_moves(1), "booking rescheduled")
+    yield Step("the guest cancels it", lambda actors: actors.guest_cancels(), "booking cancelled")
     yield from _bodies(now, max_body)
-    yield Step("one more, unheard", lambda cast: cast.guest_books_unheard(2), NOTHING_STORED, LOST)
+    yield Step("one more, unheard", lambda actors: actors.guest_books_undelivered(2), NOTHING_STORED, LOST)
     yield Step("console reconcile", reconcile, "booking created", None)
 
 
@@ -53,9 +53,9 @@ def _bodies(now: datetime, max_body: int) -> Iterator[Step]:
     second, group, later = now + timedelta(days=2), now + timedelta(days=3), now + timedelta(minutes=1)
     guests = [samples.guest(1), samples.guest(2)]
 
-    def posted(title: str, body: dict[str, Any] | bytes, becomes: str, answer: str = ACCEPTED) -> Step:
-        said = body if isinstance(body, bytes) else _json(body)
-        return Step(title, lambda cast: cast.post(said, forged=answer.startswith("404")), becomes, answer)
+    def posted(title: str, body: dict[str, Any] | bytes, expected: str, response: str = ACCEPTED) -> Step:
+        content = body if isinstance(body, bytes) else _json(body)
+        return Step(title, lambda actors: actors.post(content, forged=response.startswith("404")), expected, response)
 
     yield posted("a cancel out of order", samples.cancelled("demo-2", second, later), "booking cancelled")
     yield posted("its create, too late", samples.created("demo-2", second, now), NOTHING_NEW)
@@ -70,7 +70,7 @@ def _bodies(now: datetime, max_body: int) -> Iterator[Step]:
 BOOKINGS = ["cancelled", "cancelled", "confirmed", "confirmed"]
 """How the story ends, in the order in which the bookings became known."""
 
-NEWS = ["created", "rescheduled", "cancelled", "cancelled", "created", "attendee_left", "created"]
+NOTIFICATIONS = ["created", "rescheduled", "cancelled", "cancelled", "created", "attendee_left", "created"]
 """What the host is told, in order, once by each channel."""
 
 

@@ -23,15 +23,15 @@ class WebhookSink:
 
 
 @contextmanager
-def platform(secret: str) -> Iterator[WebhookSink]:
+def open_webhook_sink(secret: str) -> Iterator[WebhookSink]:
     """Listens on a free port of this machine until the block ends."""
-    listening: list[WebhookSink] = []
+    sinks: list[WebhookSink] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             Webhook(secret).verify(body, dict(self.headers))
-            listening[0].received[self.headers["webhook-id"]] = json.loads(body)["type"]
+            sinks[0].received[self.headers["webhook-id"]] = json.loads(body)["type"]
             self.send_response(204)
             self.end_headers()
 
@@ -39,7 +39,7 @@ def platform(secret: str) -> Iterator[WebhookSink]:
             """Nothing: the demo prints what was received."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        listening.append(WebhookSink(f"http://127.0.0.1:{server.server_port}/bookings"))
+        sinks.append(WebhookSink(f"http://127.0.0.1:{server.server_port}/bookings"))
         Thread(target=server.serve_forever, daemon=True).start()
-        yield listening[0]
+        yield sinks[0]
         server.shutdown()

@@ -9,53 +9,55 @@ from werkzeug.wrappers import Response
 from devtools.sandbox.faults.injector import FaultInjector
 from devtools.sandbox.http.auth import CAPABILITIES, USER_HEADER, Credentials, acting_user, expired
 from devtools.sandbox.http.errors import ApiRejection
-from devtools.sandbox.http.rate_limit import Buckets
-from devtools.sandbox.http.responses import refusal, too_many
-from devtools.sandbox.routes import PARTS
+from devtools.sandbox.http.rate_limit import TokenBuckets
+from devtools.sandbox.http.responses import error_response, too_many_requests
+from devtools.sandbox.routes import BLUEPRINTS
 from devtools.sandbox.ui import routes
 from devtools.sandbox.ui.routes import PageContext
 
 
-def create_app(bench: PageContext, credentials: Credentials, mischief: FaultInjector, buckets: Buckets | None) -> Flask:
+def create_app(
+    page_context: PageContext, credentials: Credentials, fault_injector: FaultInjector, buckets: TokenBuckets | None
+) -> Flask:
     """Answers truly about a company.
 
     Args:
-        bench: the company, and what the page needs.
+        page_context: the company, and what the page needs.
         credentials: who may ask.
-        mischief: knows whether all credentials are expired, and in which form a 429 says how long to wait.
+        fault_injector: knows whether all credentials are expired, and in which form a 429 says how long to wait.
         buckets: the rate limit, if there is one.
     """
     app = Flask(__name__, static_folder=None)
-    company = bench.company
-    app.extensions |= {"company": company, "bench": bench}
-    app.register_error_handler(ApiRejection, refusal)
-    app.register_error_handler(HTTPException, _refuse)
+    company = page_context.company
+    app.extensions |= {"company": company, "page_context": page_context}
+    app.register_error_handler(ApiRejection, error_response)
+    app.register_error_handler(HTTPException, _http_error)
 
     def identify() -> Response | None:
-        part = request.blueprint or ""
-        if part not in CAPABILITIES:
+        blueprint = request.blueprint or ""
+        if blueprint not in CAPABILITIES:
             return None
-        credential = credentials.of(request.headers.get("authorization", ""))
-        if mischief.keys_are_expired:
+        credential = credentials.authenticate(request.headers.get("authorization", ""))
+        if fault_injector.keys_are_expired:
             raise expired()
         route = request.environ["sandbox.route"]
-        wait = buckets.wait(request.headers["authorization"], company.now()) if buckets else 0
+        wait = buckets.take(request.headers["authorization"], company.now()) if buckets else 0
         if wait:
-            form = mischief.choice("retry-after", mischief.trouble.retry_after, route)
-            return too_many(timedelta(seconds=wait), form, company.now())
-        g.user_id = acting_user(company, credential, request.headers.get(USER_HEADER), route, part)
+            form = fault_injector.choice("retry-after", fault_injector.faults.retry_after, route)
+            return too_many_requests(timedelta(seconds=wait), form, company.now())
+        g.user_id = acting_user(company, credential, request.headers.get(USER_HEADER), route, blueprint)
         return None
 
     app.before_request(identify)
-    for part in PARTS:
-        app.register_blueprint(part)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
     app.register_blueprint(routes.page)
     return app
 
 
-def _refuse(error: HTTPException) -> Response:
+def _http_error(error: HTTPException) -> Response:
     """What is no route is a 404, and so is a wrong method."""
     status = error.code or 500
     if status in (404, 405):
-        return refusal(ApiRejection(404, f"Cannot {request.method} {request.path}"))
-    return refusal(ApiRejection(status, "Internal server error" if status == 500 else error.name))
+        return error_response(ApiRejection(404, f"Cannot {request.method} {request.path}"))
+    return error_response(ApiRejection(status, "Internal server error" if status == 500 else error.name))

@@ -61,18 +61,18 @@ def command(
     state: Path | None,
     retries: int,
     limit: bool,
-    **trouble: Any,
+    **faults: Any,
 ) -> None:
     """Runs it. The context's object, if there is one, reads what the platform knows."""
-    rules = RateLimit() if limit else None
+    rate_limit = RateLimit() if limit else None
     try:
         meetergo = Sandbox(
-            FaultPlan(**trouble),
+            FaultPlan(**faults),
             host=host,
             port=port,
             state=state,
             retries=retries,
-            rate_limit=rules,
+            rate_limit=rate_limit,
             platform_bookings=platform_bookings,
         )
     except OSError as error:
@@ -82,18 +82,20 @@ def command(
     serve(meetergo)
 
 
-def _option(kind: "Field[Any]") -> click.Option:
-    default = HOLD_SECONDS if kind.name == "hold" else kind.default
+def _option(fault_field: "Field[Any]") -> click.Option:
+    default = HOLD_SECONDS if fault_field.name == "hold" else fault_field.default
     types: dict[str, Any] = {"float": click.FloatRange(0), "int": int}
-    choices = click.Choice(get_args(Wire)) if kind.name == "wire" else types[type(default).__name__]
-    if kind.metadata["help"].startswith("share"):
+    choices = click.Choice(get_args(Wire)) if fault_field.name == "wire" else types[type(default).__name__]
+    if fault_field.metadata["help"].startswith("share"):
         choices = click.FloatRange(0, 1)
-    name = "--" + kind.name.replace("_", "-")
-    return click.Option([name], type=choices, default=default, show_default=True, help=_sentence(kind.metadata["help"]))
+    name = "--" + fault_field.name.replace("_", "-")
+    return click.Option(
+        [name], type=choices, default=default, show_default=True, help=_help_text(fault_field.metadata["help"])
+    )
 
 
-def _sentence(text: str) -> str:
+def _help_text(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-command.params += [_option(kind) for kind in fields(FaultPlan) if "help" in kind.metadata]
+command.params += [_option(fault_field) for fault_field in fields(FaultPlan) if "help" in fault_field.metadata]

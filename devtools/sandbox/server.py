@@ -12,11 +12,11 @@ from typing import Any
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from devtools.sandbox.app import create_app
-from devtools.sandbox.faults.injector import Act, FaultInjector
+from devtools.sandbox.faults.injector import Fault, FaultInjector
 from devtools.sandbox.faults.middleware import FaultMiddleware
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.http.auth import Credentials
-from devtools.sandbox.http.rate_limit import Buckets, RateLimit
+from devtools.sandbox.http.rate_limit import RateLimit, TokenBuckets
 from devtools.sandbox.outgoing.delivery import Delivery
 from devtools.sandbox.outgoing.dispatcher import TIMEOUT, Dispatcher
 from devtools.sandbox.resources import users
@@ -28,21 +28,21 @@ from devtools.sandbox.ui.view import PlatformBookings
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.005
-PATIENCE = timedelta(seconds=60)
+DRAIN_TIMEOUT = timedelta(seconds=60)
 
 
-class _Quietly(WSGIRequestHandler):
+class _SilentRequestHandler(WSGIRequestHandler):
     """Logs nothing: a webhook's address may be a secret."""
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name that it overrides
         """Nothing."""
 
 
-def _listening(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer:
+def _create_server(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer:
     """A server on a socket of ours: werkzeug would end the process if the port is taken."""
-    with socket.create_server((host, port)) as line:
-        port = line.getsockname()[1]
-        return make_server(host, port, app, threaded=True, request_handler=_Quietly, fd=line.fileno())
+    with socket.create_server((host, port)) as listener:
+        port = listener.getsockname()[1]
+        return make_server(host, port, app, threaded=True, request_handler=_SilentRequestHandler, fd=listener.fileno())
 
 
 class Sandbox:
@@ -51,7 +51,7 @@ class Sandbox:
     The collections are the company's own: read them when nothing is on its way, change them to make a mess.
 
     Args:
-        trouble: what goes wrong.
+        faults: what goes wrong.
         now: the clock of everything but `trouble`'s pauses.
         rate_limit: for each key; None for none.
         plan: what the company has bought.
@@ -70,12 +70,12 @@ class Sandbox:
         url: where it listens.
         key: a platform API key.
         token: a personal access token of the company's owner.
-        people: does what hosts and guests do on meetergo's own pages.
+        actions: does what hosts and guests do on meetergo's own pages.
     """
 
     def __init__(
         self,
-        trouble: FaultPlan,
+        faults: FaultPlan,
         *,
         now: Clock = utc_now,
         rate_limit: RateLimit | None = None,
@@ -87,20 +87,20 @@ class Sandbox:
         host: str = HOST,
         port: int = 0,
     ) -> None:
-        self._mischief = FaultInjector(trouble)
-        self._courier = Dispatcher(self._mischief, now, timeout, retries)
-        self.company = Company(trouble.seed, now, plan or Plan(), self._courier.announce)
-        self.people = Actions(self.company)
+        self._fault_injector = FaultInjector(faults)
+        self._dispatcher = Dispatcher(self._fault_injector, now, timeout, retries)
+        self.company = Company(faults.seed, now, plan or Plan(), self._dispatcher.emit)
+        self.actions = Actions(self.company)
         self._open(state)
         self._credentials = Credentials(self.company)
         self.key = self._credentials.new_key()
         self.token = self._credentials.new_token(self.company.admin_id)
         self._stop = Event()
-        buckets = Buckets(rate_limit) if rate_limit else None
-        bench = PageContext(self.company, self.people, self.deliveries, platform_bookings, self.key)
-        app = create_app(bench, self._credentials, self._mischief, buckets)
-        front = FaultMiddleware(app, self.company, self._mischief, self._stop, state)
-        self._server = _listening(host, port, front)
+        buckets = TokenBuckets(rate_limit) if rate_limit else None
+        page_context = PageContext(self.company, self.actions, self.deliveries, platform_bookings, self.key)
+        app = create_app(page_context, self._credentials, self._fault_injector, buckets)
+        middleware = FaultMiddleware(app, self.company, self._fault_injector, self._stop, state)
+        self._server = _create_server(host, port, middleware)
         self.url = f"http://{host}:{self._server.port}"
 
     def _open(self, state: Path | None) -> None:
@@ -118,9 +118,9 @@ class Sandbox:
         self._server.shutdown()
 
     def close(self) -> None:
-        """Ends the rest; what was not sent is not sent any more: see `settle`."""
+        """Ends the rest; what was not sent is not sent any more: see `drain`."""
         self._stop.set()
-        self._courier.close()
+        self._dispatcher.close()
 
     @property
     def users(self) -> dict[str, Record]:
@@ -150,39 +150,39 @@ class Sandbox:
     @property
     def deliveries(self) -> list[Delivery]:
         """Every webhook that was due, whatever became of it."""
-        return self._courier.deliveries
+        return self._dispatcher.deliveries
 
     @property
     def requests(self) -> Counter[str]:
         """`GET /v4/meeting-type/{id}` -> how often it was called."""
-        return self._mischief.requests
+        return self._fault_injector.requests
 
     @property
-    def trouble(self) -> FaultPlan:
+    def faults(self) -> FaultPlan:
         """What goes wrong. Exchange it at any time; the seed of ids stays that of the first."""
-        return self._mischief.trouble
+        return self._fault_injector.faults
 
-    @trouble.setter
-    def trouble(self, trouble: FaultPlan) -> None:
-        self._mischief.trouble = trouble
+    @faults.setter
+    def faults(self, faults: FaultPlan) -> None:
+        self._fault_injector.faults = faults
 
-    def answer_next(self, route: str, *acts: Act | None) -> None:
+    def inject_faults(self, route: str, *faults: Fault | None) -> None:
         """The next calls of a route get these answers.
 
         Args:
             route: as in `requests`.
-            acts: for each call an `Answer`; or `fail`, `time_out`, `hang_up`, `rate_limit`, `commit_then_fail` or
-                `commit_then_hang_up`; or None for the true answer.
+            faults: for each call an `InjectedAnswer`; or `fail`, `time_out`, `drop_connection`, `rate_limit`, `commit_then_fail` or
+                `commit_then_drop`; or None for the true answer.
         """
-        self._mischief.tell(route, *acts)
+        self._fault_injector.enqueue(route, *faults)
 
-    def settle(self, limit: timedelta = PATIENCE) -> None:
+    def drain(self, limit: timedelta = DRAIN_TIMEOUT) -> None:
         """Waits until all webhooks that are due were sent, also those that trouble holds back.
 
         Raises:
             NotSettled: not within the limit.
         """
-        self._courier.settle(limit)
+        self._dispatcher.drain(limit)
 
     def new_key(self) -> str:
         """One more platform API key."""
@@ -198,14 +198,14 @@ class Sandbox:
 
 
 @contextmanager
-def sandbox(trouble: FaultPlan | None = None, **options: Any) -> Iterator[Sandbox]:
+def sandbox(faults: FaultPlan | None = None, **options: Any) -> Iterator[Sandbox]:
     """Runs a stand-in in this process until the block ends; by default without a rate limit.
 
     Args:
-        trouble: what goes wrong; None for nothing.
+        faults: what goes wrong; None for nothing.
         options: of `Sandbox`.
     """
-    meetergo = Sandbox(trouble or FaultPlan(), **options)
+    meetergo = Sandbox(faults or FaultPlan(), **options)
     thread = Thread(target=meetergo.serve, args=(POLL_SECONDS,), name="sandbox", daemon=True)
     thread.start()
     try:

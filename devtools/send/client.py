@@ -14,7 +14,7 @@ import urllib3
 
 from runtime.signatures import Verifier
 
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 """meetergo waits this long for an answer."""
 
 
@@ -45,11 +45,11 @@ class Sender:
         Raises:
             urllib3.exceptions.HTTPError: nobody answers there.
         """
-        with self.lines(1) as deliver:
+        with self.open_connections(1) as deliver:
             return deliver(body)
 
     @contextmanager
-    def lines(self, count: int) -> Iterator[Callable[[bytes], SendResponse]]:
+    def open_connections(self, count: int) -> Iterator[Callable[[bytes], SendResponse]]:
         """Keeps so many lines open: for so many threads that deliver one body after the other.
 
         Yields:
@@ -64,8 +64,8 @@ class Sender:
         if self.signer:
             headers |= self.signer.sign(body, f"msg_{sha256(body).hexdigest()[:24]}", now)
         started = time.perf_counter()
-        answer = pool.request("POST", self.url, body=body, headers=headers, timeout=PATIENCE_SECONDS, retries=False)
-        return SendResponse(answer.status, _json(answer.data), (time.perf_counter() - started) * 1000)
+        response = pool.request("POST", self.url, body=body, headers=headers, timeout=TIMEOUT_SECONDS, retries=False)
+        return SendResponse(response.status, _json(response.data), (time.perf_counter() - started) * 1000)
 
 
 def _json(text: bytes) -> dict[str, Any]:

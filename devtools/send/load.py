@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from console.cli.progress import Throttle
 from devtools.send.client import SendResponse
-from runtime.stop_signal import Stop
+from runtime.stop_signal import StopEvent
 
 PERCENTILES = (50, 95, 99)
 
@@ -58,33 +58,33 @@ class LoadRun:
 
     Args:
         send: delivers one body.
-        pace: how fast.
+        throttle: how fast.
         stop: whether somebody asked to end it.
         advance: hears of each that is done.
     """
 
     def __init__(
-        self, send: Callable[[bytes], SendResponse], pace: Throttle, stop: Stop, advance: Callable[[int], Any]
+        self, send: Callable[[bytes], SendResponse], throttle: Throttle, stop: StopEvent, advance: Callable[[int], Any]
     ) -> None:
         self.result = LoadResult()
-        self._send, self._pace, self._stop, self._advance = send, pace, stop, advance
+        self._send, self._throttle, self._stop, self._advance = send, throttle, stop, advance
         self._next, self._count = Lock(), Lock()
 
-    def fire(self, bodies: Iterable[bytes], threads: int) -> LoadResult:
+    def run(self, bodies: Iterable[bytes], threads: int) -> LoadResult:
         """Sends all, or until it is asked to stop: what is on its way then is waited for."""
-        feed = iter(bodies)
-        crew = [Thread(target=self._work, args=(feed,), daemon=True) for _ in range(threads)]
-        for thread in crew:
+        remaining = iter(bodies)
+        workers = [Thread(target=self._work, args=(remaining,), daemon=True) for _ in range(threads)]
+        for thread in workers:
             thread.start()
-        for thread in crew:
+        for thread in workers:
             thread.join()
         return self.result
 
-    def _work(self, feed: Any) -> None:
+    def _work(self, remaining: Any) -> None:
         while True:
             with self._next:
-                self._pace.wait_for(1)
-                body = None if self._stop.is_set() else next(feed, None)
+                self._throttle.wait_for(1)
+                body = None if self._stop.is_set() else next(remaining, None)
             if body is None:
                 return
             self._deliver(body)
@@ -92,11 +92,11 @@ class LoadRun:
 
     def _deliver(self, body: bytes) -> None:
         try:
-            answer = self._send(body)
+            response = self._send(body)
         except HTTPError:
             with self._count:
                 self.result.unanswered += 1
             return
         with self._count:
-            self.result.statuses[answer.status] += 1
-            self.result.milliseconds.append(answer.milliseconds)
+            self.result.statuses[response.status] += 1
+            self.result.milliseconds.append(response.milliseconds)

@@ -10,13 +10,13 @@ from typing import Any
 from devtools.send import samples
 
 Body = dict[str, Any]
-Life = Callable[[str, datetime, datetime], list[Body]]
+Lifecycle = Callable[[str, datetime, datetime], list[Body]]
 
-BETWEEN = timedelta(minutes=1)
+EVENT_INTERVAL = timedelta(minutes=1)
 """From one event of a booking to the next; all of them are over now."""
 
 
-def alike(event: str, booking: str | None, run: str, count: int, now: datetime) -> list[bytes]:
+def same_event(event: str, booking: str | None, run: str, count: int, now: datetime) -> list[bytes]:
     """So many samples of one event, no two of the same bytes.
 
     Args:
@@ -26,32 +26,32 @@ def alike(event: str, booking: str | None, run: str, count: int, now: datetime) 
         count: how many.
         now: the time, UTC.
     """
-    made = (
+    bodies = (
         samples.sample(event, booking or booking_id(run, number), now - timedelta(milliseconds=count - number))
         for number in range(count)
     )
-    return [_packed(body) for body in made]
+    return [_encode(body) for body in bodies]
 
 
-def mix(run: str, count: int, now: datetime, dice: Random) -> list[bytes]:
+def mix(run: str, count: int, now: datetime, rng: Random) -> list[bytes]:
     """So many deliveries about bookings that are created and then moved, cancelled, or left by a guest, in order."""
     bodies: list[bytes] = []
     for number in range(count):
-        life, start = dice.choice(LIVES), now + timedelta(days=dice.randint(1, 30))
-        events = life(booking_id(run, number), start.replace(minute=0, second=0, microsecond=0), now)
-        bodies += [_packed(body) for body in events]
+        lifecycle, start = rng.choice(LIFECYCLES), now + timedelta(days=rng.randint(1, 30))
+        events = lifecycle(booking_id(run, number), start.replace(minute=0, second=0, microsecond=0), now)
+        bodies += [_encode(body) for body in events]
         if len(bodies) >= count:
             break
     return bodies[:count]
 
 
-def repeated(bodies: Sequence[bytes], share: float, dice: Random) -> list[bytes]:
+def repeated(bodies: Sequence[bytes], share: float, rng: Random) -> list[bytes]:
     """The same, some of them twice: a number of repeats, or a share of all; each repeat follows its first."""
     count = share if isinstance(share, int) else round(share * len(bodies))
     times = [1 + count // len(bodies)] * len(bodies)
-    for number in dice.sample(range(len(bodies)), count % len(bodies)):
+    for number in rng.sample(range(len(bodies)), count % len(bodies)):
         times[number] += 1
-    return [body for body, often in zip(bodies, times, strict=True) for _ in range(often)]
+    return [body for body, times_sent in zip(bodies, times, strict=True) for _ in range(times_sent)]
 
 
 def booking_id(run: str, number: int) -> str:
@@ -62,34 +62,45 @@ def booking_id(run: str, number: int) -> str:
 def _moved(booking: str, start: datetime, now: datetime) -> list[Body]:
     later = start + timedelta(hours=2)
     return [
-        samples.created(booking, start, now - 3 * BETWEEN),
-        samples.rescheduled(booking, later, now - 2 * BETWEEN, start),
+        samples.created(booking, start, now - 3 * EVENT_INTERVAL),
+        samples.rescheduled(booking, later, now - 2 * EVENT_INTERVAL, start),
     ]
 
 
 def _cancelled(booking: str, start: datetime, now: datetime) -> list[Body]:
-    return [samples.created(booking, start, now - 3 * BETWEEN), samples.cancelled(booking, start, now - BETWEEN)]
+    return [
+        samples.created(booking, start, now - 3 * EVENT_INTERVAL),
+        samples.cancelled(booking, start, now - EVENT_INTERVAL),
+    ]
 
 
 def _moved_and_cancelled(booking: str, start: datetime, now: datetime) -> list[Body]:
-    return [*_moved(booking, start, now), samples.cancelled(booking, start + timedelta(hours=2), now - BETWEEN)]
+    return [*_moved(booking, start, now), samples.cancelled(booking, start + timedelta(hours=2), now - EVENT_INTERVAL)]
 
 
 def _left_by_a_guest(booking: str, start: datetime, now: datetime) -> list[Body]:
     guests = [samples.guest(1), samples.guest(2)]
     return [
-        samples.created(booking, start, now - 3 * BETWEEN, attendees=guests),
-        samples.attendee_left(booking, start, now - BETWEEN),
+        samples.created(booking, start, now - 3 * EVENT_INTERVAL, attendees=guests),
+        samples.attendee_left(booking, start, now - EVENT_INTERVAL),
     ]
 
 
-def _kept(booking: str, start: datetime, now: datetime) -> list[Body]:
-    return [samples.created(booking, start, now - 3 * BETWEEN)]
+def _created_only(booking: str, start: datetime, now: datetime) -> list[Body]:
+    return [samples.created(booking, start, now - 3 * EVENT_INTERVAL)]
 
 
-LIVES: tuple[Life, ...] = (_kept, _kept, _moved, _moved, _cancelled, _moved_and_cancelled, _left_by_a_guest)
+LIFECYCLES: tuple[Lifecycle, ...] = (
+    _created_only,
+    _created_only,
+    _moved,
+    _moved,
+    _cancelled,
+    _moved_and_cancelled,
+    _left_by_a_guest,
+)
 """What can become of a booking, as often as it is named."""
 
 
-def _packed(body: Body) -> bytes:
+def _encode(body: Body) -> bytes:
     return json.dumps(body).encode()

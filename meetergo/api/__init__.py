@@ -6,11 +6,12 @@ from meetergo.api.credential import Credential, UnusableKey
 from meetergo.api.embed import embed_code
 from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
 from meetergo.api.schedule import Hours
-from meetergo.api.schemas import Booked, Waiting
+from meetergo.api.schemas import AwaitingConfirmation, Booked
 from meetergo.api.users import FirstMeetingType
 
 __all__ = [
     "BULK_SHARE",
+    "AwaitingConfirmation",
     "Booked",
     "Credential",
     "FirstMeetingType",
@@ -19,6 +20,5 @@ __all__ = [
     "Meetergo",
     "RateLimiter",
     "UnusableKey",
-    "Waiting",
     "embed_code",
 ]

@@ -9,12 +9,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from meetergo.api.errors import InvalidCall
 from meetergo.api.request import identifier
-from meetergo.api.schemas import Appointment, Provisional, Rescheduled
-from meetergo.api.session import PAGE_SIZE, Resource, Response, given
+from meetergo.api.schemas import Appointment, ProvisionalBooking, Rescheduled
+from meetergo.api.session import PAGE_SIZE, Resource, Response, without_none
 from meetergo.wire import Moment
 
 PATH = "/v4/appointment"
-LONGEST_REASON = 500
+MAX_REASON_LENGTH = 500
 
 SortBy = Literal["appointment.start", "appointment.createdAt"]
 
@@ -30,7 +30,7 @@ class Appointments(Resource):
         Raises:
             NotFound: there is none, or the acting user may not see it.
         """
-        return self._line.get(_path(appointment_id)).one(Appointment)
+        return self._session.get(_path(appointment_id)).one(Appointment)
 
     def appointments(
         self,
@@ -54,7 +54,7 @@ class Appointments(Resource):
             newest_first: the other way round.
             page_size: 1 to 100.
         """
-        query = given(
+        query = without_none(
             pageSize=page_size,
             start=start and _iso(start),
             end=end and _iso(end),
@@ -64,7 +64,7 @@ class Appointments(Resource):
             sortDirection="DESC" if newest_first else "ASC",
         )
         page = partial(self._page, f"{PATH}/paginated", query)
-        return self._line.pages(Appointment, "appointments", page_size, page)
+        return self._session.pages(Appointment, "appointments", page_size, page)
 
     def cancel(
         self,
@@ -90,18 +90,18 @@ class Appointments(Resource):
         Raises:
             InvalidCall: a reason that is too long, or both a guest and everybody.
         """
-        if reason and len(reason) > LONGEST_REASON:
-            raise InvalidCall(f"a reason has at most {LONGEST_REASON} characters")
+        if reason and len(reason) > MAX_REASON_LENGTH:
+            raise InvalidCall(f"a reason has at most {MAX_REASON_LENGTH} characters")
         if attendee_id and everybody:
             raise InvalidCall("say either which guest leaves or that it is cancelled for everybody")
-        body = given(
+        body = without_none(
             reason=reason,
             attendeeId=attendee_id and identifier(attendee_id, "guest"),
             cancelAll=everybody or None,
             cancelEntireSeries=entire_series,
         )
-        reply = self._line.post(f"{_path(appointment_id)}/cancel", body)
-        return self.appointment(appointment_id) if reply.is_empty else _inner(reply).one(Appointment)
+        response = self._session.post(f"{_path(appointment_id)}/cancel", body)
+        return self.appointment(appointment_id) if response.is_empty else _inner(response).one(Appointment)
 
     def reschedule(
         self, appointment_id: str, start: datetime, *, ignore_availability: bool | None = None
@@ -111,29 +111,29 @@ class Appointments(Resource):
         Raises:
             SlotTaken: the time is not free.
         """
-        body = given(start=_iso(start), ignoreAvailability=ignore_availability)
-        reply = self._line.post(f"{_path(appointment_id)}/reschedule", body, takes_a_slot=True)
-        if reply.is_empty:
+        body = without_none(start=_iso(start), ignoreAvailability=ignore_availability)
+        response = self._session.post(f"{_path(appointment_id)}/reschedule", body, takes_a_slot=True)
+        if response.is_empty:
             return Rescheduled(self.appointment(appointment_id), None)
-        return Rescheduled(_inner(reply).one(Appointment), _moment(reply.body.get("previousStart")))
+        return Rescheduled(_inner(response).one(Appointment), _moment(response.body.get("previousStart")))
 
-    def provisional_bookings(self, *, page_size: int = PAGE_SIZE) -> Iterator[Provisional]:
+    def provisional_bookings(self, *, page_size: int = PAGE_SIZE) -> Iterator[ProvisionalBooking]:
         """What waits for a guest's or host's word. No document shows its paging in full: it is read as above."""
         page = partial(self._page, "/v4/provisional-booking/paginated", {"pageSize": page_size})
-        return self._line.pages(Provisional, "provisionalBookings", page_size, page)
+        return self._session.pages(ProvisionalBooking, "provisionalBookings", page_size, page)
 
     def _page(self, path: str, query: dict[str, Any], number: int) -> Response:
-        return self._line.get(path, {"page": number, **query})
+        return self._session.get(path, {"page": number, **query})
 
 
 def _path(appointment_id: str) -> str:
     return f"{PATH}/{identifier(appointment_id, 'booking')}"
 
 
-def _inner(reply: Response) -> Response:
+def _inner(response: Response) -> Response:
     """An answer may be the appointment, or hold it."""
-    inner = reply.body.get("appointment") if isinstance(reply.body, dict) else None
-    return Response(reply.call, inner) if isinstance(inner, dict) else reply
+    inner = response.body.get("appointment") if isinstance(response.body, dict) else None
+    return Response(response.request, inner) if isinstance(inner, dict) else response
 
 
 def _moment(value: Any) -> datetime | None:

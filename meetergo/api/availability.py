@@ -11,7 +11,7 @@ from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.request import identifier
 from meetergo.api.schedule import Week, schedule
 from meetergo.api.schemas import Slot, Spot
-from meetergo.api.session import Resource, Response, given
+from meetergo.api.session import Resource, Response, without_none
 
 
 class Availability(Resource):
@@ -20,7 +20,7 @@ class Availability(Resource):
     def availability(self, availability_id: str) -> schemas.Availability:
         """The hours of a user, as they are set."""
         path = f"/v4/availability/{identifier(availability_id, 'availability')}"
-        return self._line.get(path).one(schemas.Availability)
+        return self._session.get(path).one(schemas.Availability)
 
     def update_availability(
         self, availability_id: str, *, name: str | None = None, week: Week | None = None
@@ -33,10 +33,10 @@ class Availability(Resource):
         Raises:
             InvalidCall: nothing to change, or a day or time that is none.
         """
-        changes = given(name=name, schedule=None if week is None else schedule(week))
+        changes = without_none(name=name, schedule=None if week is None else schedule(week))
         if not changes:
             raise InvalidCall("nothing to change: give a name or a week")
-        self._line.patch(f"/v4/availability/{identifier(availability_id, 'availability')}", changes)
+        self._session.patch(f"/v4/availability/{identifier(availability_id, 'availability')}", changes)
         return self.availability(availability_id)
 
     def slots(
@@ -68,7 +68,7 @@ class Availability(Resource):
         """
         meeting_type_id = identifier(meeting_type_id, "meeting type")
         first, last = _bounds(start, end)
-        query = given(
+        query = without_none(
             meetingTypeId=meeting_type_id,
             start=first,
             end=last,
@@ -76,10 +76,14 @@ class Availability(Resource):
             timezone=timezone,
             refreshCache="true" if refresh else None,
         )
-        whom = self._whom(meeting_type_id, host_ids, queue_id)
-        return _slots(self._line.get("/v4/booking-availability", {**query, **whom}, acting="anybody"))
+        hosts_or_queue = self._hosts_or_queue(meeting_type_id, host_ids, queue_id)
+        return _slots(
+            self._session.get("/v4/booking-availability", {**query, **hosts_or_queue}, impersonation="optional")
+        )
 
-    def _whom(self, meeting_type_id: str, host_ids: Sequence[str], queue_id: str | None) -> dict[str, str | list[str]]:
+    def _hosts_or_queue(
+        self, meeting_type_id: str, host_ids: Sequence[str], queue_id: str | None
+    ) -> dict[str, str | list[str]]:
         """Whose calendars count: meetergo answers 400 if nobody is named, whatever its documents say."""
         if host_ids:
             return {"hostIds": [identifier(host_id, "host") for host_id in host_ids]}
@@ -88,7 +92,7 @@ class Availability(Resource):
         return self._owner_of(meeting_type_id)
 
     def _owner_of(self, meeting_type_id: str) -> dict[str, str | list[str]]:
-        owner = MeetingTypes(self._line).meeting_type(meeting_type_id)
+        owner = MeetingTypes(self._session).meeting_type(meeting_type_id)
         if owner.queue_id:
             return {"queueId": owner.queue_id}
         if owner.user_id:
@@ -96,14 +100,14 @@ class Availability(Resource):
         raise InvalidCall("the meeting type names neither a host nor a queue: say with whom the meeting is to be")
 
 
-def _slots(reply: Response) -> list[Slot]:
-    dates = reply.body.get("dates") if isinstance(reply.body, dict) else None
+def _slots(response: Response) -> list[Slot]:
+    dates = response.body.get("dates") if isinstance(response.body, dict) else None
     if not isinstance(dates, list):
-        raise reply.unreadable("there are no dates in it")
+        raise response.bad_response("there are no dates in it")
     try:
         spots = [Spot.model_validate(spot) for day in dates for spot in day.get("spots") or ()]
     except (ValidationError, AttributeError):
-        raise reply.unreadable("a spot has no time") from None
+        raise response.bad_response("a spot has no time") from None
     free = {spot.start: Slot(spot.start, spot.spots_left) for spot in spots if spot.is_free}
     return sorted(free.values())
 

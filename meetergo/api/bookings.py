@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from meetergo.api.errors import InvalidCall
 from meetergo.api.request import identifier
-from meetergo.api.schemas import Booked, Waiting
-from meetergo.api.session import Resource, Response, given
+from meetergo.api.schemas import AwaitingConfirmation, Booked
+from meetergo.api.session import Resource, Response, without_none
 
-MOST_COMPANIONS = 5
+MAX_COMPANIONS = 5
 
 KINDS: dict[str, Literal["double_opt_in", "host_confirmation"]] = {
     "doubleoptin": "double_opt_in",
@@ -53,9 +53,9 @@ class Guest:
         """
         if not self.email.strip() or not self.name.strip():
             raise InvalidCall("a guest needs an e-mail and a name")
-        if len(self.companions) > MOST_COMPANIONS:
-            raise InvalidCall(f"a guest may bring {MOST_COMPANIONS} people along, not more")
-        return given(
+        if len(self.companions) > MAX_COMPANIONS:
+            raise InvalidCall(f"a guest may bring {MAX_COMPANIONS} people along, not more")
+        return without_none(
             email=self.email,
             fullname=self.name,
             phone=self.phone,
@@ -82,7 +82,7 @@ class Bookings(Resource):
         duration: int | None = None,
         channel: str | None = None,
         skip_notifications: bool | None = None,
-    ) -> Booked | Waiting:
+    ) -> Booked | AwaitingConfirmation:
         """Books a time.
 
         Args:
@@ -97,14 +97,14 @@ class Bookings(Resource):
 
         Raises:
             SlotTaken: the time is not free.
-            Ambiguous: it may have been booked. Look among the appointments of that time before trying again.
+            OutcomeUnknown: it may have been booked. Look among the appointments of that time before trying again.
             InvalidCall: neither host nor queue, or a start without a timezone.
         """
         if start.tzinfo is None:
             raise InvalidCall("a start needs a timezone: without one, nobody knows when it is")
         if not host_ids and not queue_id:
             raise InvalidCall("say with whom the meeting is to be: host_ids or queue_id")
-        body = given(
+        body = without_none(
             meetingTypeId=identifier(meeting_type_id, "meeting type"),
             start=start.isoformat(),
             hostIds=[identifier(host_id, "host") for host_id in host_ids] or None,
@@ -114,14 +114,14 @@ class Bookings(Resource):
             channel=channel,
             skipNotifications=skip_notifications,
         )
-        return _outcome(self._line.post("/v4/booking", body, acting="anybody", takes_a_slot=True))
+        return _outcome(self._session.post("/v4/booking", body, impersonation="optional", takes_a_slot=True))
 
 
-def _outcome(reply: Response) -> Booked | Waiting:
-    body = reply.body if isinstance(reply.body, dict) else {}
-    if waiting := body.get("provisionalBookingId"):
+def _outcome(response: Response) -> Booked | AwaitingConfirmation:
+    body = response.body if isinstance(response.body, dict) else {}
+    if provisional_id := body.get("provisionalBookingId"):
         kind = str(body.get("bookingType")).lower()
-        return Waiting(KINDS.get(kind, "unknown"), str(waiting))
+        return AwaitingConfirmation(KINDS.get(kind, "unknown"), str(provisional_id))
     if appointment_id := body.get("appointmentId"):
         return Booked(str(appointment_id), str(body.get("secret") or ""))
-    raise reply.unreadable("it names neither an appointment nor a provisional booking")
+    raise response.bad_response("it names neither an appointment nor a provisional booking")

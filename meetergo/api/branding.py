@@ -38,18 +38,18 @@ class Branding(Resource):
 
     def page(self) -> Page:
         """How it looks now."""
-        return self._line.get(PATH).one(Page)
+        return self._session.get(PATH).one(Page)
 
-    def brand(self, **look: Unpack[PageStyle]) -> Page:
+    def update_page_style(self, **changes: Unpack[PageStyle]) -> Page:
         """Changes what is named and nothing else. A colour switches custom colours on, or it would not show.
 
         Raises:
             InvalidCall: nothing to change, or something that is no part of a page.
         """
-        if not look or set(look) - set(NAMES):
+        if not changes or set(changes) - set(NAMES):
             raise InvalidCall(f"what can be changed is: {', '.join(NAMES)}")
-        body = {NAMES[name]: value for name, value in look.items()}
-        if "primary_color" in look or "secondary_color" in look:
+        body = {NAMES[name]: value for name, value in changes.items()}
+        if "primary_color" in changes or "secondary_color" in changes:
             body.setdefault("useCustomColors", True)
-        reply = self._line.patch(PATH, body)
-        return self.page() if reply.is_empty else reply.one(Page)
+        response = self._session.patch(PATH, body)
+        return self.page() if response.is_empty else response.one(Page)

@@ -32,12 +32,12 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
     Args:
         key: a Platform API key or a personal access token.
         user_id: whom calls act as, with a Platform key; an admin for calls about users and webhooks.
-        limit: how many requests may be made; None for one that counts in this process alone.
-        home: the API's root.
+        rate_limiter: how many requests may be made; None for one that counts in this process alone.
+        base_url: the API's root.
         local_webhooks: whether webhooks may go to this machine; for a stand-in.
         timeout: for connecting, and for each wait for bytes.
         attempts: how often to send at most what is safe to repeat.
-        longest_pause: between two attempts, whatever meetergo asks for.
+        max_backoff: between two attempts, whatever meetergo asks for.
         sleep: waits some seconds.
         clock: what time it is, UTC.
 
@@ -50,45 +50,45 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
         key: str | Credential,
         *,
         user_id: str | None = None,
-        limit: RateLimiter | None = None,
-        home: str = transport.HOME,
+        rate_limiter: RateLimiter | None = None,
+        base_url: str = transport.API_URL,
         local_webhooks: bool = False,
         timeout: timedelta = transport.TIMEOUT,
-        attempts: int = transport.ATTEMPTS,
-        longest_pause: timedelta = transport.LONGEST_PAUSE,
+        attempts: int = transport.MAX_ATTEMPTS,
+        max_backoff: timedelta = transport.MAX_BACKOFF,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         sender = Transport(
             key if isinstance(key, Credential) else Credential.read(key),
-            limit or RateLimiter(sleep=sleep),
-            home=home,
+            rate_limiter or RateLimiter(sleep=sleep),
+            base_url=base_url,
             timeout=timeout,
             attempts=attempts,
-            longest_pause=longest_pause,
+            max_backoff=max_backoff,
             sleep=sleep,
             clock=clock,
         )
         super().__init__(Session(sender, _user(sender, user_id), local_webhooks))
 
     @property
-    def acts_as_anybody(self) -> bool:
+    def can_impersonate(self) -> bool:
         """Whether calls may act as any user of the company: with a Platform key; a personal token is its owner."""
-        return self._line.transport.credential.kind == "platform"
+        return self._session.transport.credential.kind == "platform"
 
     def as_user(self, user_id: str) -> "Meetergo":
         """The same client, acting as a user: what it makes is theirs, what it lists they can see.
 
         Raises:
-            Misuse: a personal access token acts as its owner and nobody else.
+            InvalidCall: a personal access token acts as its owner and nobody else.
         """
         other = copy(self)
-        other._line = replace(self._line, user_id=_user(self._line.transport, user_id))
+        other._session = replace(self._session, user_id=_user(self._session.transport, user_id))
         return other
 
     def close(self) -> None:
-        """Hangs up, for all that share the line."""
-        self._line.transport.close()
+        """Closes the connections, for all that share the session."""
+        self._session.transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -99,10 +99,10 @@ class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Brandi
         self.close()
 
     def __repr__(self) -> str:
-        return f"Meetergo({self._line.transport!r})"
+        return f"Meetergo({self._session.transport!r})"
 
 
 def _user(sender: Transport, user_id: str | None) -> str | None:
     if user_id:
-        sender.credential.header(identifier(user_id, "user"), "anybody")
+        sender.credential.header(identifier(user_id, "user"), "optional")
     return user_id or None

@@ -15,8 +15,8 @@ USER_HEADER = "x-meetergo-api-user-id"
 PLATFORM_KEY = re.compile(r"ak_[a-z]+:[0-9A-Za-z-]{8,64}:[!-~]+")
 PERSONAL_TOKEN = re.compile(r"rgo-[!-~]{8,}")
 
-Acting = Literal["nobody", "anybody", "somebody"]
-"""Whom a route wants to be named: never a user, a user if there is one, always a user."""
+Impersonation = Literal["never", "optional", "required"]
+"""Whether a route takes a user to act as."""
 
 
 class UnusableKey(ValueError):
@@ -61,7 +61,7 @@ class Credential:
         """Names the key where the key itself must not be, such as in Redis."""
         return sha256(self.secret.get_secret_value().encode()).hexdigest()[:16]
 
-    def header(self, user_id: str | None, acting: Acting) -> dict[str, str]:
+    def header(self, user_id: str | None, impersonation: Impersonation) -> dict[str, str]:
         """The header that says whom a request acts as; none for a personal token.
 
         Raises:
@@ -74,11 +74,11 @@ class Credential:
                     "another user"
                 )
             return {}
-        if not user_id and acting == "somebody":
+        if not user_id and impersonation == "required":
             raise InvalidCall(
                 "a Platform API key must say whom it acts as: name a user, such as an admin of the company"
             )
-        return {USER_HEADER: user_id} if user_id and acting != "nobody" else {}
+        return {USER_HEADER: user_id} if user_id and impersonation != "never" else {}
 
     def __repr__(self) -> str:
         return f"Credential({self.masked})"

@@ -7,10 +7,10 @@ import httpx
 from meetergo.api.errors import InvalidCall
 from meetergo.api.network import is_public_host
 
-TALL = 700
+DEFAULT_HEIGHT = 700
 
 
-def embed_code(booking_url: str, *, title: str = "", width: str = "100%", height: int = TALL) -> str:
+def embed_code(booking_url: str, *, title: str = "", width: str = "100%", height: int = DEFAULT_HEIGHT) -> str:
     """An iframe, safe to put into HTML as it is.
 
     Args:

@@ -1,10 +1,10 @@
 """What can go wrong between us and meetergo's API, named by what is done about it.
 
 ApiError
-├── InvalidCall            we did not send it: the call itself is wrong
-├── Rejected           trying again cannot help
-│   ├── BadRequest           400 and the like; `fields` says which
-│   │   └── AlreadyExists     409, or a 400 that says so: look it up, adopt it
+├── InvalidCall       we did not send it: the call itself is wrong
+├── Rejected          trying again cannot help
+│   ├── BadRequest        400 and the like; `fields` says which
+│   │   └── AlreadyExists 409, or a 400 that says so: look it up, adopt it
 │   ├── SlotTaken         somebody else booked that time: ask for slots again
 │   ├── Unauthorised      401
 │   │   └── KeyExpired
@@ -14,9 +14,9 @@ ApiError
 │   └── PlanLimit         the company's plan does not hold this feature
 ├── Unavailable       trying again may help: no connection, a 5xx to a read
 │   ├── RateLimited       429, or our own limit: after `retry_after`
-│   └── BadResponse        an answer that is not what its documents show
-├── OutcomeUnknown         a write of which we do not know whether it was applied: look before trying again
-└── PartiallyApplied          the first of several writes was applied: `created_id` exists
+│   └── BadResponse       an answer that is not what its documents show
+├── OutcomeUnknown    a write of which we do not know whether it was applied: look before trying again
+└── PartiallyApplied  the first of several writes was applied: `created_id` exists
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class ApiError(Exception):
     Attributes:
         is_transient: whether the same call may simply be made again, later.
         status: the HTTP status, if there was an answer.
-        said: what meetergo said, with addresses, numbers and keys taken out.
+        detail: what meetergo said, with addresses, numbers and keys taken out.
         fields: field -> what meetergo said of it.
         feature: what the plan lacks, for `PlanLimit`.
         retry_after: how long meetergo asked us to wait, if it did; at most a day.
@@ -43,14 +43,14 @@ class ApiError(Exception):
         message: str,
         *,
         status: int | None = None,
-        said: str = "",
+        detail: str = "",
         fields: Mapping[str, str] | None = None,
         feature: str = "",
         retry_after: timedelta | None = None,
     ) -> None:
         super().__init__(f"{message}: {self.advice}" if self.advice else message)
         self.status = status
-        self.said = said
+        self.detail = detail
         self.fields = dict(fields or {})
         self.feature = feature
         self.retry_after = retry_after
@@ -135,7 +135,7 @@ class OutcomeUnknown(ApiError):
 
 
 class PartiallyApplied(ApiError):
-    """Something was created, and a later step failed, which `__cause__` tells.
+    """Something was created, and a later step failed; `__cause__` has its error.
 
     Attributes:
         created_id: what exists now.

@@ -6,7 +6,7 @@ from typing import Any, TypedDict, Unpack
 from meetergo.api.errors import ApiError, InvalidCall, PartiallyApplied
 from meetergo.api.request import identifier
 from meetergo.api.schemas import MeetingType
-from meetergo.api.session import Resource, given
+from meetergo.api.session import Resource, without_none
 
 PATH = "/v4/meeting-type"
 
@@ -60,11 +60,11 @@ class MeetingTypes(Resource):
 
     def meeting_types(self) -> list[MeetingType]:
         """All that the acting user has."""
-        return self._line.get(PATH).many(MeetingType, "meetingTypes")
+        return self._session.get(PATH).many(MeetingType, "meetingTypes")
 
     def meeting_type(self, meeting_type_id: str) -> MeetingType:
         """One of them."""
-        return self._line.get(f"{PATH}/{identifier(meeting_type_id, 'meeting type')}").one(MeetingType)
+        return self._session.get(f"{PATH}/{identifier(meeting_type_id, 'meeting type')}").one(MeetingType)
 
     def create_meeting_type(
         self,
@@ -96,16 +96,16 @@ class MeetingTypes(Resource):
 
         Raises:
             PartiallyApplied: it exists, but its slug could not be set or it could not be read.
-            Ambiguous: it may have been created.
+            OutcomeUnknown: it may have been created.
         """
-        info = given(name=name, description=description, duration=duration, channel=channel)
-        more = given(
+        info = without_none(name=name, description=description, duration=duration, channel=channel)
+        more = without_none(
             availabilityId=availability_id,
             daysIntoFuture=days_into_future,
             spots=spots,
             metadata=metadata,
         )
-        created = self._line.post(PATH, {"meetingInfo": info, **more}).one(MeetingType)
+        created = self._session.post(PATH, {"meetingInfo": info, **more}).one(MeetingType)
         try:
             if slug is not None and created.slug != slug:
                 self.update_meeting_type(created.id, slug=slug)
@@ -126,5 +126,5 @@ class MeetingTypes(Resource):
         info = {INFO[name]: value for name, value in changes.items() if name in INFO}
         if info and "description" not in info:
             info["description"] = self.meeting_type(meeting_type_id).info.description or ""
-        reply = self._line.patch(f"{PATH}/{meeting_type_id}", {**body, **({"meetingInfo": info} if info else {})})
-        return self.meeting_type(meeting_type_id) if reply.is_empty else reply.one(MeetingType)
+        response = self._session.patch(f"{PATH}/{meeting_type_id}", {**body, **({"meetingInfo": info} if info else {})})
+        return self.meeting_type(meeting_type_id) if response.is_empty else response.one(MeetingType)

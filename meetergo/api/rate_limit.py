@@ -1,4 +1,4 @@
-"""The limit: meetergo takes 100 requests a minute of a key, from all our processes together.
+"""The rate limiter: meetergo takes 100 requests a minute of a key, from all our processes together.
 
 The window moves, and its entries lie in Redis. While Redis is away, each process keeps to a part of its own that is
 small enough for all of them; when it is back, that part still counts for a minute, so that no minute sees too many.
@@ -28,11 +28,11 @@ PROCESSES = 4
 """How many processes share a key, as a guess for the time that they cannot ask each other."""
 
 WINDOW = timedelta(minutes=1)
-PATIENCE = timedelta(minutes=5)
+MAX_WAIT = timedelta(minutes=5)
 REDIS_TIMEOUT_SECONDS = 1
-RESPITE = timedelta(seconds=5)
+COOLDOWN = timedelta(seconds=5)
 """How long a Redis that did not answer is left alone."""
-SHORTEST_PAUSE = 0.05
+MIN_DELAY = 0.05
 KEY_PREFIX = "meetergo-inbox:api-limit"
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ class RateLimiter:
         per_minute: how many requests a key may make.
         share: how full the window may be for this caller to enter, from 0 to 1: a small one leaves room to others.
         processes: how many share the key: while Redis is away, each takes that part of the limit.
-        patience: how long one request may wait for its turn.
+        max_wait: how long one request may wait for its turn.
         sleep: waits some seconds.
         clock: seconds since 1970.
     """
@@ -70,75 +70,75 @@ class RateLimiter:
         per_minute: int = PER_MINUTE,
         share: float = 1.0,
         processes: int = PROCESSES,
-        patience: timedelta = PATIENCE,
+        max_wait: timedelta = MAX_WAIT,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._pool = _pool(redis_url) if redis_url else pool
-        self._shared = _in_redis(self._pool, key_prefix) if self._pool else None
-        self._slots = Window(max(1, int(per_minute * share)))
-        self._own_slots = Window(max(1, int(per_minute * share / processes))) if self._pool else self._slots
-        self._patience = patience.total_seconds()
+        self._shared = _redis_limiter(self._pool, key_prefix) if self._pool else None
+        self._window = Window(max(1, int(per_minute * share)))
+        self._local_window = Window(max(1, int(per_minute * share / processes))) if self._pool else self._window
+        self._max_wait = max_wait.total_seconds()
         self._sleep = sleep
         self._clock = clock
-        self._silent_until = self._careful_until = float("-inf")
+        self._redis_down_until = self._count_locally_until = float("-inf")
 
-    def wait(self, key: str) -> None:
+    def acquire(self, key: str) -> None:
         """Returns when the key may make a request, and counts it.
 
         Args:
             key: the fingerprint of the key.
 
         Raises:
-            RateLimited: there was no room for as long as our patience lasts.
+            RateLimited: there was no room within `max_wait`.
         """
         waited = 0.0
-        while pause := self._pause(key):
-            if waited + pause > self._patience:
-                raise RateLimited("our own limit of requests a minute is used up", retry_after=timedelta(seconds=pause))
-            self._sleep(pause)
-            waited += pause
+        while delay := self._delay(key):
+            if waited + delay > self._max_wait:
+                raise RateLimited("our own limit of requests a minute is used up", retry_after=timedelta(seconds=delay))
+            self._sleep(delay)
+            waited += delay
 
     def close(self) -> None:
         """Lets go of Redis."""
         if self._pool:
             self._pool.disconnect()
 
-    def _pause(self, key: str) -> float:
+    def _delay(self, key: str) -> float:
         """How long to wait before asking again; 0 if the request may pass."""
         if not self._shared:
-            return self._pause_alone(key)
-        is_careful = self._clock() < self._careful_until
-        if is_careful and (pause := self._pause_alone(key)):
-            return pause
-        if self._clock() < self._silent_until:
+            return self._local_delay(key)
+        counts_locally = self._clock() < self._count_locally_until
+        if counts_locally and (delay := self._local_delay(key)):
+            return delay
+        if self._clock() < self._redis_down_until:
             return 0.0
         try:
-            pause = self._pause_of(self._shared, self._slots, key)
+            delay = self._delay_in(self._shared, self._window, key)
         except RedisError as error:
-            self._stand_alone(error)
-            return 0.0 if is_careful else self._pause_alone(key)
-        if not pause and not is_careful:
-            self._pause_alone(key)  # should Redis go away now, this request still counts
-        return pause
+            self._fall_back(error)
+            return 0.0 if counts_locally else self._local_delay(key)
+        if not delay and not counts_locally:
+            self._local_delay(key)  # should Redis go away now, this request still counts
+        return delay
 
-    def _stand_alone(self, error: RedisError) -> None:
-        log.warning("api.limit_alone", error=type(error).__name__)
-        self._silent_until = self._clock() + RESPITE.total_seconds()
-        self._careful_until = self._silent_until + WINDOW.total_seconds()
+    def _fall_back(self, error: RedisError) -> None:
+        log.warning("api.rate_limit_local", error=type(error).__name__)
+        self._redis_down_until = self._clock() + COOLDOWN.total_seconds()
+        self._count_locally_until = self._redis_down_until + WINDOW.total_seconds()
 
-    def _pause_alone(self, key: str) -> float:
-        return self._pause_of(_in_this_process(), self._own_slots, key)
+    def _local_delay(self, key: str) -> float:
+        return self._delay_in(_local_limiter(), self._local_window, key)
 
-    def _pause_of(self, limiter: MovingWindowRateLimiter, slots: Window, key: str) -> float:
-        return 0.0 if limiter.hit(slots, key) else self._until_free(limiter, slots, key)
+    def _delay_in(self, limiter: MovingWindowRateLimiter, window: Window, key: str) -> float:
+        return 0.0 if limiter.hit(window, key) else self._until_free(limiter, window, key)
 
-    def _until_free(self, limiter: MovingWindowRateLimiter, slots: Window, key: str) -> float:
-        return max(SHORTEST_PAUSE, limiter.get_window_stats(slots, key).reset_time - self._clock())
+    def _until_free(self, limiter: MovingWindowRateLimiter, window: Window, key: str) -> float:
+        return max(MIN_DELAY, limiter.get_window_stats(window, key).reset_time - self._clock())
 
 
 @cache
-def _in_this_process() -> MovingWindowRateLimiter:
+def _local_limiter() -> MovingWindowRateLimiter:
     """One for all limits of this process. Made when first needed, since its storage starts a thread."""
     return MovingWindowRateLimiter(MemoryStorage())
 
@@ -149,5 +149,5 @@ def _pool(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=retry)
 
 
-def _in_redis(pool: ConnectionPool, key_prefix: str) -> MovingWindowRateLimiter:
+def _redis_limiter(pool: ConnectionPool, key_prefix: str) -> MovingWindowRateLimiter:
     return MovingWindowRateLimiter(RedisStorage("redis://", connection_pool=pool, key_prefix=key_prefix))

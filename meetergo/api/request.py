@@ -1,11 +1,11 @@
-"""A call: one request to meetergo, before it is sent."""
+"""A request to meetergo, before it is sent."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from meetergo.api.credential import Acting
+from meetergo.api.credential import Impersonation
 from meetergo.api.errors import InvalidCall
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -36,7 +36,7 @@ class Request:
         body: sent as JSON.
         is_form: sends the body as multipart/form-data instead, each value that is no text as JSON.
         user_id: whom to act as.
-        acting: whom this route wants to be named.
+        impersonation: whether this route takes a user to act as.
         takes_a_slot: a conflict means that the time is not free any more.
     """
 
@@ -46,7 +46,7 @@ class Request:
     body: Any = field(default=None, repr=False)
     is_form: bool = False
     user_id: str | None = None
-    acting: Acting = "somebody"
+    impersonation: Impersonation = "required"
     takes_a_slot: bool = False
 
     @property

@@ -1,4 +1,4 @@
-"""Answers: what a status and a body mean, in our own words. A body may be JSON, empty, or anything else."""
+"""Responses: what a status and a body mean, in our own words. A body may be JSON, empty, or anything else."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from typing import Any
 from meetergo.api import errors
 from meetergo.api.redact import redact
 from meetergo.api.request import Request
-from runtime.retry_after import wait
+from runtime.retry_after import parse_retry_after
 
 Json = Any
 """A value that JSON can hold."""
 
 EXISTS = re.compile(r"\balready\b|\bduplicate|\bmust be unique\b|(?<!\bnot )\bexists\b", re.IGNORECASE)
-REQUEST_TIMEOUT, CONFLICT, TOO_MANY = 408, 409, 429
+REQUEST_TIMEOUT, CONFLICT, TOO_MANY_REQUESTS = 408, 409, 429
 
 BY_STATUS: dict[int, type[errors.ApiError]] = {
     402: errors.PlanLimit,
@@ -35,13 +35,13 @@ class ErrorBody:
     """What the body of a refusal says; each part may be missing.
 
     Attributes:
-        said: the message, a list of them joined.
+        detail: the message, a list of them joined.
         code: `errorCode` or `code`, such as `slot-occupied` or `PLAN_LIMIT_REACHED`.
         fields: field -> what is wrong with it.
         feature: what the plan lacks.
     """
 
-    said: str
+    detail: str
     code: str
     fields: Mapping[str, str]
     feature: str
@@ -58,48 +58,48 @@ def body_of(content: bytes) -> Json:
     raise ValueError("no JSON")  # outside of the block: json's own error holds the whole body
 
 
-def error_for(call: Request, status: int, content: bytes, retry_after: str | None, now: datetime) -> errors.ApiError:
+def error_for(request: Request, status: int, content: bytes, retry_after: str | None, now: datetime) -> errors.ApiError:
     """The error that an answer is, which was no success.
 
     Args:
-        call: what we asked.
+        request: what we asked.
         status: of the answer.
         content: its body.
         retry_after: its header of that name.
         now: when it came.
     """
-    complaint = _complaint(content, call.body)
-    kind = _kind(call, status, complaint)
-    parts = [complaint.said, *(f"{name}: {said}" for name, said in complaint.fields.items())]
-    words = "; ".join(part for part in parts if part)
-    return kind(
-        f"meetergo answered {status} to {call.name}" + (f" ({words})" if words else ""),
+    error_body = _parse_error(content, request.body)
+    error_class = _error_class(request, status, error_body)
+    parts = [error_body.detail, *(f"{name}: {detail}" for name, detail in error_body.fields.items())]
+    summary = "; ".join(part for part in parts if part)
+    return error_class(
+        f"meetergo answered {status} to {request.name}" + (f" ({summary})" if summary else ""),
         status=status,
-        said=complaint.said,
-        fields=complaint.fields,
-        feature=complaint.feature,
-        retry_after=wait(retry_after, now),
+        detail=error_body.detail,
+        fields=error_body.fields,
+        feature=error_body.feature,
+        retry_after=parse_retry_after(retry_after, now),
     )
 
 
-def _kind(call: Request, status: int, complaint: ErrorBody) -> type[errors.ApiError]:
-    said = f"{complaint.said} {' '.join(complaint.fields.values())}"
-    if complaint.code == "PLAN_LIMIT_REACHED":
+def _error_class(request: Request, status: int, error_body: ErrorBody) -> type[errors.ApiError]:
+    detail = f"{error_body.detail} {' '.join(error_body.fields.values())}"
+    if error_body.code == "PLAN_LIMIT_REACHED":
         return errors.PlanLimit
     if status >= 500 or status == REQUEST_TIMEOUT:
-        return errors.Unavailable if call.is_read else errors.OutcomeUnknown
-    if "slot-occupied" in (complaint.code, complaint.said) or (status == CONFLICT and call.takes_a_slot):
+        return errors.Unavailable if request.is_read else errors.OutcomeUnknown
+    if "slot-occupied" in (error_body.code, error_body.detail) or (status == CONFLICT and request.takes_a_slot):
         return errors.SlotTaken
-    if status == 401 and "expired" in said.lower():
+    if status == 401 and "expired" in detail.lower():
         return errors.KeyExpired
     if status in BY_STATUS:
         return BY_STATUS[status]
     if not 400 <= status < 500:
         return errors.Rejected  # a redirect: it would take the key elsewhere
-    return errors.AlreadyExists if EXISTS.search(said) else errors.BadRequest
+    return errors.AlreadyExists if EXISTS.search(detail) else errors.BadRequest
 
 
-def _complaint(content: bytes, sent: Json) -> ErrorBody:
+def _parse_error(content: bytes, sent: Json) -> ErrorBody:
     try:
         body = body_of(content)
     except ValueError:
@@ -109,7 +109,7 @@ def _complaint(content: bytes, sent: Json) -> ErrorBody:
     message = body.get("message") or body.get("error") or ""
     messages = message if isinstance(message, list) else [message]
     return ErrorBody(
-        said=redact("; ".join(map(_text, messages)), sent),
+        detail=redact("; ".join(map(_text, messages)), sent),
         code=_text(body.get("errorCode") or body.get("code") or ""),
         fields=_fields(body.get("errors"), sent),
         feature=redact(_text(body.get("feature") or "")),

@@ -1,4 +1,4 @@
-"""Results: what meetergo answers, with types. Unknown keys stay in `raw`; no representation shows people or secrets.
+"""Schemas: what meetergo answers, with types. Unknown keys stay in `raw`; no representation shows people or secrets.
 
 Source: the REST reference at developer.meetergo.com, with the names that its own client reads.
 """
@@ -13,10 +13,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from meetergo import wire
 from meetergo.api.schedule import Intervals, read_week
-from meetergo.wire import Identifier, Many, Moment, Text, Wire
+from meetergo.wire import ApiModel, Identifier, Many, Moment, Text
 
 
-class Schema(Wire):
+class Schema(ApiModel):
     """An object of meetergo's.
 
     Attributes:
@@ -72,7 +72,7 @@ class NewUser(Schema):
     company_id: Identifier | None = Field(None, validation_alias="companyId")
 
 
-class MeetingSettings(Wire):
+class MeetingSettings(ApiModel):
     """The `meetingInfo` of a meeting type. `duration` is in minutes."""
 
     name: Text | None = None
@@ -148,7 +148,7 @@ class Appointment(Schema):
     """
 
     id: Identifier = Field(validation_alias=AliasChoices("appointmentId", "id"))
-    _told: wire.Appointment = PrivateAttr()
+    _parsed: wire.Appointment = PrivateAttr()
 
     @classmethod
     def read(cls, body: Any) -> Self:
@@ -159,7 +159,7 @@ class Appointment(Schema):
         """
         result = super().read(body)
         try:
-            result._told = wire.Appointment.read(body)
+            result._parsed = wire.Appointment.read(body)
         except wire.TooManyGuests:
             raise _too_many_guests(cls) from None
         return result
@@ -167,42 +167,42 @@ class Appointment(Schema):
     @property
     def company_id(self) -> str | None:
         """Whose it is."""
-        return self._told.company_id
+        return self._parsed.company_id
 
     @property
     def start(self) -> datetime | None:
         """When it begins, UTC."""
-        return self._told.start
+        return self._parsed.start
 
     @property
     def end(self) -> datetime | None:
         """When it ends, UTC."""
-        return self._told.end
+        return self._parsed.end
 
     @property
     def created_at(self) -> datetime | None:
         """When it was booked, UTC."""
-        return self._told.created_at
+        return self._parsed.created_at
 
     @property
     def updated_at(self) -> datetime | None:
         """When it was last changed, UTC."""
-        return self._told.updated_at
+        return self._parsed.updated_at
 
     @property
     def is_cancelled(self) -> bool:
         """By the flag or a cancel time."""
-        return self._told.is_cancelled
+        return self._parsed.is_cancelled
 
     @property
     def cancelled_flag(self) -> bool | None:
         """What `isCancelled` says, if anything."""
-        return self._told.cancelled_flag
+        return self._parsed.cancelled_flag
 
     @property
     def attendees(self) -> Sequence[wire.Attendee] | None:
         """The guests; None if nothing is said of them."""
-        return self._told.attendees
+        return self._parsed.attendees
 
     @property
     def attendee_ids(self) -> list[str]:
@@ -212,7 +212,7 @@ class Appointment(Schema):
     @property
     def host_ids(self) -> list[str] | None:
         """The hosts' ids, from whichever of the two lists is there."""
-        return self._told.host_ids
+        return self._parsed.host_ids
 
 
 def _too_many_guests(kind: type[Schema]) -> ValidationError:
@@ -220,7 +220,7 @@ def _too_many_guests(kind: type[Schema]) -> ValidationError:
     return ValidationError.from_exception_data(kind.__name__, [fault])
 
 
-class Provisional(Schema):
+class ProvisionalBooking(Schema):
     """A booking that waits for the guest's opt-in or a host's word. `dto` in `raw` is what was asked for."""
 
     type: Text | None = None
@@ -250,7 +250,7 @@ class Booked:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class AwaitingConfirmation:
     """Nothing is booked yet: the guest has to confirm by mail, or a host within 24 hours."""
 
     kind: Literal["double_opt_in", "host_confirmation", "unknown"]
@@ -265,19 +265,19 @@ class Rescheduled:
     previous_start: datetime | None
 
 
-class Group(Wire):
+class GroupAppointment(ApiModel):
     """The group appointment that has a start already."""
 
     total: int | None = Field(None, validation_alias="totalSpots")
     taken: int | None = Field(None, validation_alias="takenSpots")
 
 
-class Spot(Wire):
+class Spot(ApiModel):
     """One start on one day, as `booking-availability` lists it."""
 
     start: Moment = Field(validation_alias="startTime")
-    obstacles: list[Any] = Field([], validation_alias="unavailabilityEvents")
-    group: Group = Field(Group(), validation_alias="appointment")
+    unavailability: list[Any] = Field([], validation_alias="unavailabilityEvents")
+    group: GroupAppointment = Field(GroupAppointment(), validation_alias="appointment")
 
     @property
     def spots_left(self) -> int | None:
@@ -287,4 +287,4 @@ class Spot(Wire):
     @property
     def is_free(self) -> bool:
         """Whether it can be booked."""
-        return not self.obstacles and self.spots_left != 0
+        return not self.unavailability and self.spots_left != 0

@@ -1,4 +1,4 @@
-"""The line: a transport, and whom its calls act as. What the nouns of the client speak through."""
+"""A session: a transport, and the user whom its requests act as. The resources of the client use it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from meetergo.api.errors import ApiError
 from meetergo.api.request import Request
 from meetergo.api.responses import Json
 from meetergo.api.schemas import Schema
-from meetergo.api.transport import Transport, unreadable
+from meetergo.api.transport import Transport, bad_response
 
 PAGE_SIZE = 100
 """The most that meetergo gives at once."""
@@ -27,11 +27,11 @@ class Response:
     """What came of a call.
 
     Attributes:
-        call: what was asked.
+        request: what was asked.
         body: JSON, or None if it was empty.
     """
 
-    call: Request
+    request: Request
     body: Json = field(repr=False)
 
     @property
@@ -43,13 +43,13 @@ class Response:
         """The object that the body is.
 
         Raises:
-            Unreadable: it is not (`Ambiguous` after a write).
+            BadResponse: it is not (`OutcomeUnknown` after a write).
         """
         try:
             return kind.read(self.body)
         except ValidationError as error:
             fault = error.errors(include_input=False, include_url=False, include_context=False)[0]
-            raise self.unreadable(f"'{'.'.join(map(str, fault['loc']))}' {fault['type']}") from None
+            raise self.bad_response(f"'{'.'.join(map(str, fault['loc']))}' {fault['type']}") from None
 
     def many(self, kind: type[Kind], key: str, *, strict: bool = False) -> list[Kind]:
         """The objects in a bare array, or under a key. One that cannot be read is left out, and logged.
@@ -60,25 +60,25 @@ class Response:
             strict: leave none out: something is made if it is not in the list.
 
         Raises:
-            Unreadable: there is no list, or nothing in it can be read; if strict, one item cannot.
+            BadResponse: there is no list, or nothing in it can be read; if strict, one item cannot.
         """
-        listed, items = self.listed(key), []
+        listed, items = self.raw_items(key), []
         for body in listed:
             try:
                 items.append(kind.read(body))
             except ValidationError:
-                log.warning("api.unreadable_item", call=self.call.name)
+                log.warning("api.unreadable_item", request=self.request.name)
         if strict and len(items) < len(listed):
-            raise self.unreadable("an item of the list has not what it should")
+            raise self.bad_response("an item of the list has not what it should")
         if listed and not items:
-            raise self.unreadable("no item of the list has what it should")
+            raise self.bad_response("no item of the list has what it should")
         return items
 
-    def listed(self, key: str) -> list[Json]:
+    def raw_items(self, key: str) -> list[Json]:
         """The list that the body is or holds."""
         listed = self.body.get(key) if isinstance(self.body, dict) else self.body
         if not isinstance(listed, list):
-            raise self.unreadable("there is no list in it")
+            raise self.bad_response("there is no list in it")
         return listed
 
     @property
@@ -87,9 +87,9 @@ class Response:
         total = self.body.get("total") if isinstance(self.body, dict) else None
         return total if isinstance(total, int) else None
 
-    def unreadable(self, why: str) -> ApiError:
-        """The error that this reply is."""
-        return unreadable(self.call, why)
+    def bad_response(self, why: str) -> ApiError:
+        """The error that this response is."""
+        return bad_response(self.request, why)
 
 
 @dataclass(frozen=True)
@@ -106,21 +106,21 @@ class Session:
     user_id: str | None
     local_webhooks: bool = False
 
-    def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Response:
-        """Reads. `how` is more of `Request`."""
-        return self._send(Request("GET", path, query or {}, user_id=self.user_id, **how))
+    def get(self, path: str, query: dict[str, Any] | None = None, **options: Any) -> Response:
+        """Reads. `options` are more arguments of `Request`."""
+        return self._send(Request("GET", path, query or {}, user_id=self.user_id, **options))
 
-    def post(self, path: str, body: Json, **how: Any) -> Response:
+    def post(self, path: str, body: Json, **options: Any) -> Response:
         """Makes or does something."""
-        return self._send(Request("POST", path, body=body, user_id=self.user_id, **how))
+        return self._send(Request("POST", path, body=body, user_id=self.user_id, **options))
 
-    def patch(self, path: str, body: Json, **how: Any) -> Response:
+    def patch(self, path: str, body: Json, **options: Any) -> Response:
         """Changes what the body names."""
-        return self._send(Request("PATCH", path, body=body, user_id=self.user_id, **how))
+        return self._send(Request("PATCH", path, body=body, user_id=self.user_id, **options))
 
-    def delete(self, path: str, **how: Any) -> Response:
+    def delete(self, path: str, **options: Any) -> Response:
         """Takes something away."""
-        return self._send(Request("DELETE", path, user_id=self.user_id, **how))
+        return self._send(Request("DELETE", path, user_id=self.user_id, **options))
 
     def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Response]) -> Iterator[Kind]:
         """Reads a list to its end, each item once, a page when it is needed.
@@ -136,28 +136,28 @@ class Session:
         """
         seen: set[str] = set()
         for number in count():
-            reply = page(number)
-            new = [item for item in reply.many(kind, key) if item.id not in seen]
+            response = page(number)
+            new = [item for item in response.many(kind, key) if item.id not in seen]
             yield from new
             seen.update(item.id for item in new)
             if not new:
-                if reply.total is not None and reply.listed(key):
-                    log.warning("api.nothing_new", call=reply.call.name, page=number)
+                if response.total is not None and response.raw_items(key):
+                    log.warning("api.page_repeated", request=response.request.name, page=number)
                 return
-            if len(seen) >= reply.total if reply.total is not None else len(reply.listed(key)) < size:
+            if len(seen) >= response.total if response.total is not None else len(response.raw_items(key)) < size:
                 return
 
-    def _send(self, call: Request) -> Response:
-        return Response(call, self.transport.send(call))
+    def _send(self, request: Request) -> Response:
+        return Response(request, self.transport.send(request))
 
 
 class Resource:
-    """What each noun of the client has: its line."""
+    """The base of the client's resources."""
 
-    def __init__(self, line: Session) -> None:
-        self._line = line
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
 
-def given(**fields: Any) -> dict[str, Any]:
+def without_none(**fields: Any) -> dict[str, Any]:
     """The fields that have a value: None means not to send one."""
     return {name: value for name, value in fields.items() if value is not None}

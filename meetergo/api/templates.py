@@ -7,7 +7,7 @@ from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.request import identifier
 from meetergo.api.schemas import MeetingType, Template
-from meetergo.api.session import Resource, Session, given
+from meetergo.api.session import Resource, Session, without_none
 
 PATH = "/v4/meeting-type-template"
 
@@ -37,9 +37,9 @@ class Templates(Resource):
             template_type: for single users or for teams.
             options: `meetingOptions`, by meetergo's names.
         """
-        info = given(name=name, description=description, duration=duration, channel=channel)
-        body = given(meetingInfo=info, templateType=template_type, spots=spots, meetingOptions=options)
-        return self._line.post(f"{PATH}/create", body).one(Template)
+        info = without_none(name=name, description=description, duration=duration, channel=channel)
+        body = without_none(meetingInfo=info, templateType=template_type, spots=spots, meetingOptions=options)
+        return self._session.post(f"{PATH}/create", body).one(Template)
 
     def assign_template(self, template_id: str, user_id: str) -> list[MeetingType]:
         """Gives a user a meeting type made from a template. Each time it is called, it may make another.
@@ -53,14 +53,14 @@ class Templates(Resource):
         Raises:
             OutcomeUnknown: it is not known whether one was made, and none is to be seen yet.
         """
-        path, doubt = f"{PATH}/assign/{identifier(template_id, 'template')}", None
-        theirs = MeetingTypes(Session(self._line.transport, identifier(user_id, "user")))
-        before = {known.id for known in theirs.meeting_types()}
+        path, unknown_outcome = f"{PATH}/assign/{identifier(template_id, 'template')}", None
+        user_meeting_types = MeetingTypes(Session(self._session.transport, identifier(user_id, "user")))
+        before = {known.id for known in user_meeting_types.meeting_types()}
         try:
-            self._line.post(path, {"userId": user_id})
+            self._session.post(path, {"userId": user_id})
         except OutcomeUnknown as error:
-            doubt = error
-        new = [found for found in theirs.meeting_types() if found.id not in before]
-        if doubt and not new:
-            raise doubt
+            unknown_outcome = error
+        new = [found for found in user_meeting_types.meeting_types() if found.id not in before]
+        if unknown_outcome and not new:
+            raise unknown_outcome
         return new

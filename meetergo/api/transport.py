@@ -19,31 +19,31 @@ from meetergo.api.errors import ApiError, BadResponse, InvalidCall, OutcomeUnkno
 from meetergo.api.network import is_public_host
 from meetergo.api.rate_limit import RateLimiter
 from meetergo.api.request import Request
-from meetergo.api.responses import TOO_MANY, Json, body_of, error_for
+from meetergo.api.responses import TOO_MANY_REQUESTS, Json, body_of, error_for
 
-HOME = "https://api.meetergo.com"
+API_URL = "https://api.meetergo.com"
 TIMEOUT = timedelta(seconds=30)
-ATTEMPTS = 3
-LONGEST_PAUSE = timedelta(seconds=20)
+MAX_ATTEMPTS = 3
+MAX_BACKOFF = timedelta(seconds=20)
 HEADERS = {"Accept": "application/json", "User-Agent": "meetergo-inbox"}
 
-WORTH_ANOTHER_READ = {None, 502, 503, 504}
+RETRYABLE_READ_STATUSES = {None, 502, 503, 504}
 """Statuses; None is no answer at all."""
-NOTHING_WAS_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 log = structlog.get_logger()
 
 
 class Transport:
-    """A line to meetergo's API, for one key. Threads may share it.
+    """Sends requests to meetergo's API, with one key. Threads may share it.
 
     Args:
         credential: the key.
-        limit: how many requests may be made, in all processes.
-        home: the API's root: https, or http on a private host, where only a stand-in can be.
+        rate_limiter: how many requests may be made, in all processes.
+        base_url: the API's root: https, or http on a private host, where only a stand-in can be.
         timeout: for connecting, and for each wait for bytes.
         attempts: how often to send a call at most.
-        longest_pause: between two attempts, whatever meetergo asks for.
+        max_backoff: between two attempts, whatever meetergo asks for.
         sleep: waits some seconds.
         clock: what time it is, UTC.
 
@@ -54,21 +54,21 @@ class Transport:
     def __init__(
         self,
         credential: Credential,
-        limit: RateLimiter,
+        rate_limiter: RateLimiter,
         *,
-        home: str = HOME,
+        base_url: str = API_URL,
         timeout: timedelta = TIMEOUT,
-        attempts: int = ATTEMPTS,
-        longest_pause: timedelta = LONGEST_PAUSE,
+        attempts: int = MAX_ATTEMPTS,
+        max_backoff: timedelta = MAX_BACKOFF,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        url = _root(home)
+        url = _base_url(base_url)
         self.credential = credential
-        self._limit = limit
+        self._rate_limiter = rate_limiter
         self._attempts = attempts
-        self._longest_pause = longest_pause
-        self._backoff = wait_exponential_jitter(max=longest_pause)
+        self._max_backoff = max_backoff
+        self._backoff = wait_exponential_jitter(max=max_backoff)
         self._sleep = sleep
         self._clock = clock
         self._client = httpx.Client(
@@ -80,69 +80,71 @@ class Transport:
             trust_env=is_public_host(url.host),  # a proxy has no business between us and a stand-in
         )
 
-    def send(self, call: Request) -> Json:
+    def send(self, request: Request) -> Json:
         """What meetergo answered: JSON, or None if the body was empty.
 
         Raises:
             ApiError: it did not do what we asked, or we do not know.
         """
-        acting = self.credential.header(call.user_id, call.acting)
-        again = Retrying(
-            retry=retry_if_exception(lambda error: _is_worth_another_try(call, error)),
+        impersonation = self.credential.header(request.user_id, request.impersonation)
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _is_retryable(request, error)),
             stop=stop_after_attempt(self._attempts),
-            wait=self._pause,
+            wait=self._wait_before_retry,
             sleep=self._sleep,
-            before_sleep=lambda state: _log(call, state),
+            before_sleep=lambda state: _log(request, state),
             reraise=True,
         )
-        return again(self._send_once, call, acting)
+        return retrying(self._send_once, request, impersonation)
 
     def close(self) -> None:
-        """Hangs up."""
+        """Closes the connections."""
         self._client.close()
-        self._limit.close()
+        self._rate_limiter.close()
 
-    def _send_once(self, call: Request, acting: dict[str, str]) -> Json:
-        self._limit.wait(self.credential.fingerprint)
-        response = self._exchange(call, acting)
+    def _send_once(self, request: Request, impersonation: dict[str, str]) -> Json:
+        self._rate_limiter.acquire(self.credential.fingerprint)
+        response = self._exchange(request, impersonation)
         if not response.is_success:
-            said = response.headers.get("Retry-After")
-            raise error_for(call, response.status_code, response.content, said, self._clock())
+            retry_after = response.headers.get("Retry-After")
+            raise error_for(request, response.status_code, response.content, retry_after, self._clock())
         try:
             return body_of(response.content)
         except ValueError:
-            raise unreadable(call, "it is no JSON") from None
+            raise bad_response(request, "it is no JSON") from None
 
-    def _exchange(self, call: Request, acting: dict[str, str]) -> httpx.Response:
-        query = {name: value for name, value in call.query.items() if value is not None}
-        content = {"files": _form(call.body)} if call.is_form else {"json": call.body}
-        if call.body is None:
+    def _exchange(self, request: Request, impersonation: dict[str, str]) -> httpx.Response:
+        query = {name: value for name, value in request.query.items() if value is not None}
+        content = {"files": _form(request.body)} if request.is_form else {"json": request.body}
+        if request.body is None:
             content = {}
         try:
-            return self._client.request(call.method, call.path, params=query or None, headers=acting, **content)
+            return self._client.request(
+                request.method, request.path, params=query or None, headers=impersonation, **content
+            )
         except httpx.HTTPError as error:
-            failure = _failure(call, error)
+            failure = _network_error(request, error)
         raise failure  # outside of the block: httpx's error holds the request, and that the key
 
-    def _pause(self, state: RetryCallState) -> float:
+    def _wait_before_retry(self, state: RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
         if isinstance(error, ApiError) and error.retry_after is not None:
-            return min(error.retry_after, self._longest_pause).total_seconds()
+            return min(error.retry_after, self._max_backoff).total_seconds()
         return self._backoff(state)
 
     def __repr__(self) -> str:
         return f"{self._client.base_url}, {self.credential.masked}"
 
 
-def unreadable(call: Request, why: str) -> ApiError:
+def bad_response(request: Request, why: str) -> ApiError:
     """An answer that says yes, and nothing that we understand. Of a write, that leaves open what it made."""
-    kind = BadResponse if call.is_read else OutcomeUnknown
-    return kind(f"meetergo's answer to {call.name} cannot be read: {why}")
+    kind = BadResponse if request.is_read else OutcomeUnknown
+    return kind(f"meetergo's answer to {request.name} cannot be read: {why}")
 
 
-def _root(home: str) -> httpx.URL:
+def _base_url(base_url: str) -> httpx.URL:
     try:
-        url = httpx.URL(home)
+        url = httpx.URL(base_url)
     except httpx.InvalidURL:
         raise InvalidCall("the API's address is no URL") from None
     if url.userinfo or url.scheme not in ("https", "http") or not url.host:
@@ -152,30 +154,30 @@ def _root(home: str) -> httpx.URL:
     return url
 
 
-def _failure(call: Request, error: httpx.HTTPError) -> ApiError:
-    words = f"meetergo did not answer {call.name} ({type(error).__name__})"
-    if call.is_read or isinstance(error, NOTHING_WAS_SENT):
-        return Unavailable(words)
-    return OutcomeUnknown(words)
+def _network_error(request: Request, error: httpx.HTTPError) -> ApiError:
+    message = f"meetergo did not answer {request.name} ({type(error).__name__})"
+    if request.is_read or isinstance(error, NOT_SENT):
+        return Unavailable(message)
+    return OutcomeUnknown(message)
 
 
-def _is_worth_another_try(call: Request, error: BaseException) -> bool:
+def _is_retryable(request: Request, error: BaseException) -> bool:
     if isinstance(error, RateLimited):
-        return error.status == TOO_MANY  # our own limit has waited already
+        return error.status == TOO_MANY_REQUESTS  # our own limit has waited already
     if isinstance(error, BadResponse) or not isinstance(error, Unavailable):
         return False
-    return call.is_read and error.status in WORTH_ANOTHER_READ
+    return request.is_read and error.status in RETRYABLE_READ_STATUSES
 
 
 def _form(body: dict[str, Any]) -> dict[str, tuple[None, str]]:
     return {name: (None, value if isinstance(value, str) else json.dumps(value)) for name, value in body.items()}
 
 
-def _log(call: Request, state: RetryCallState) -> None:
+def _log(request: Request, state: RetryCallState) -> None:
     error = state.outcome and state.outcome.exception()
     log.info(
-        "api.again",
-        call=call.name,
+        "api.retry",
+        request=request.name,
         status=getattr(error, "status", None),
         attempt=state.attempt_number,
         seconds=round(state.upcoming_sleep, 3),

@@ -8,10 +8,10 @@ from meetergo.api.errors import BadRequest, InvalidCall
 from meetergo.api.request import identifier
 from meetergo.api.schedule import Hours
 from meetergo.api.schemas import NewUser, User
-from meetergo.api.session import PAGE_SIZE, Resource, Response, given
+from meetergo.api.session import PAGE_SIZE, Resource, Response, without_none
 
-SHORTEST_SLUG = 5
-WANTS_A_FORM = 415
+MIN_SLUG_LENGTH = 5
+UNSUPPORTED_MEDIA_TYPE = 415
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FirstMeetingType:
 
     def body(self) -> dict[str, Any]:
         """As meetergo takes it."""
-        return given(
+        return without_none(
             name=self.name,
             duration=self.duration,
             slug=self.slug,
@@ -52,11 +52,11 @@ class Users(Resource):
         Raises:
             Unauthorised: the key is wrong, expired (`KeyExpired`) or revoked.
         """
-        return self._line.get("/v4/user/me", acting="anybody").one(User)
+        return self._session.get("/v4/user/me", impersonation="optional").one(User)
 
     def users(self) -> Iterator[User]:
         """All users of the company, a page when it is needed. The acting user must be an admin."""
-        return self._line.pages(User, "users", PAGE_SIZE, self._users_page)
+        return self._session.pages(User, "users", PAGE_SIZE, self._users_page)
 
     def find_user(self, email: str) -> User | None:
         """The user with an e-mail, compared without case. It reads the list: meetergo has no such search."""
@@ -74,7 +74,7 @@ class Users(Resource):
         hours: Hours | None = None,
         meeting_type: FirstMeetingType | None = None,
     ) -> NewUser:
-        """Creates a user of the platform. Look for the e-mail first, and again after `Ambiguous`.
+        """Creates a user of the platform. Look for the e-mail first, and again after `OutcomeUnknown`.
 
         Args:
             email: unique; it cannot be changed later.
@@ -87,9 +87,9 @@ class Users(Resource):
 
         Raises:
             AlreadyExists: there is a user with this e-mail or slug.
-            Ambiguous: the user may have been created.
+            OutcomeUnknown: the user may have been created.
         """
-        body = given(
+        body = without_none(
             email=email,
             givenName=given_name,
             familyName=family_name,
@@ -113,24 +113,24 @@ class Users(Resource):
         Raises:
             InvalidCall: nothing to change, or a slug under 5 characters.
         """
-        changes = given(givenName=given_name, familyName=family_name, slug=slug)
+        changes = without_none(givenName=given_name, familyName=family_name, slug=slug)
         if not changes:
             raise InvalidCall("nothing to change: give a name or a slug")
-        if slug is not None and len(slug) < SHORTEST_SLUG:
-            raise InvalidCall(f"a user's slug has at least {SHORTEST_SLUG} characters")
+        if slug is not None and len(slug) < MIN_SLUG_LENGTH:
+            raise InvalidCall(f"a user's slug has at least {MIN_SLUG_LENGTH} characters")
         user_id = identifier(user_id, "user")
-        reply = self._line.patch(f"/v4/user/{user_id}", changes)
-        listed = (user for user in self.users() if user.id == user_id) if reply.is_empty else iter(())
-        return next(listed, None) or reply.one(User)
+        response = self._session.patch(f"/v4/user/{user_id}", changes)
+        listed = (user for user in self.users() if user.id == user_id) if response.is_empty else iter(())
+        return next(listed, None) or response.one(User)
 
     def _users_page(self, number: int) -> Response:
-        return self._line.get("/v4/user", {"limit": PAGE_SIZE, "offset": number * PAGE_SIZE})
+        return self._session.get("/v4/user", {"limit": PAGE_SIZE, "offset": number * PAGE_SIZE})
 
     def _post_user(self, body: dict[str, Any]) -> Response:
         """As JSON, and only if meetergo says that it wants a form, as one: its documents show both."""
         try:
-            return self._line.post("/v4/user", body, acting="nobody")
+            return self._session.post("/v4/user", body, impersonation="never")
         except BadRequest as error:
-            if error.status != WANTS_A_FORM and "multipart" not in error.said.lower():
+            if error.status != UNSUPPORTED_MEDIA_TYPE and "multipart" not in error.detail.lower():
                 raise
-        return self._line.post("/v4/user", body, acting="nobody", is_form=True)
+        return self._session.post("/v4/user", body, impersonation="never", is_form=True)

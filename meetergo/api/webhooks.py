@@ -8,7 +8,7 @@ from meetergo.api.errors import InvalidCall, NotFound
 from meetergo.api.network import is_public_host
 from meetergo.api.request import identifier
 from meetergo.api.schemas import Webhook
-from meetergo.api.session import Resource, given
+from meetergo.api.session import Resource, without_none
 
 PATH = "/webhooks"
 
@@ -20,21 +20,21 @@ class Webhooks(Resource):
         """All of the company, others' too.
 
         Raises:
-            Unreadable: one of them cannot be read, and could be the one that is looked for.
+            BadResponse: one of them cannot be read, and could be the one that is looked for.
         """
-        return self._line.get(PATH).many(Webhook, "webhooks", strict=True)
+        return self._session.get(PATH).many(Webhook, "webhooks", strict=True)
 
     def create_webhook(self, endpoint: str, event_types: Sequence[str], description: str | None = None) -> Webhook:
         """Registers an address. meetergo does not mind a second one that is the same, so list before.
 
         Raises:
             LimitReached: there are six already.
-            Ambiguous: it may have been registered. List, and look for the address.
+            OutcomeUnknown: it may have been registered. List, and look for the address.
             InvalidCall: the address is not https, or not public; or no event is named.
         """
         self._check(endpoint, event_types)
-        body = given(endpoint=endpoint, eventTypes=list(event_types), description=description)
-        return self._line.post(PATH, body).one(Webhook)
+        body = without_none(endpoint=endpoint, eventTypes=list(event_types), description=description)
+        return self._session.post(PATH, body).one(Webhook)
 
     def update_webhook(
         self,
@@ -51,25 +51,25 @@ class Webhooks(Resource):
         """
         self._check(endpoint, event_types)
         types = None if event_types is None else list(event_types)
-        changes = given(endpoint=endpoint, eventTypes=types, description=description)
+        changes = without_none(endpoint=endpoint, eventTypes=types, description=description)
         if not changes:
             raise InvalidCall("nothing to change: give an endpoint, events or a description")
         webhook_id = identifier(webhook_id, "webhook")
-        reply = self._line.patch(f"{PATH}/{webhook_id}", changes)
-        listed = (hook for hook in self.webhooks() if hook.id == webhook_id) if reply.is_empty else iter(())
-        return next(listed, None) or reply.one(Webhook)
+        response = self._session.patch(f"{PATH}/{webhook_id}", changes)
+        listed = (hook for hook in self.webhooks() if hook.id == webhook_id) if response.is_empty else iter(())
+        return next(listed, None) or response.one(Webhook)
 
     def delete_webhook(self, webhook_id: str | int) -> bool:
         """Takes a webhook away. Whether it was there: one that is gone already is no error."""
         try:
-            self._line.delete(f"{PATH}/{identifier(webhook_id, 'webhook')}")
+            self._session.delete(f"{PATH}/{identifier(webhook_id, 'webhook')}")
         except NotFound:
             return False
         return True
 
     def _check(self, endpoint: str | None, event_types: Sequence[str] | None) -> None:
         if endpoint is not None:
-            check_endpoint(endpoint, local=self._line.local_webhooks)
+            check_endpoint(endpoint, local=self._session.local_webhooks)
         if event_types is not None and not event_types:
             raise InvalidCall("name at least one event, such as booking_created")
 

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 import models.tables  # noqa: F401 - so that all tables are known
-from models.migrate import open_for_change
+from models.migrate import schema_transaction
 from runtime.database import Model, Utc, open_engine
 from runtime.settings import DatabaseSettings
 
@@ -15,7 +15,7 @@ def migrate() -> None:
     """Runs the migrations on the connection that we were given, else on DATABASE_URL."""
     connection = context.config.attributes.get("connection")
     if connection is None:
-        with open_for_change(open_engine(DatabaseSettings.load().database_url)) as connection:
+        with schema_transaction(open_engine(DatabaseSettings.load().database_url)) as connection:
             _run(connection)
     else:
         _run(connection)

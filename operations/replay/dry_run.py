@@ -13,15 +13,17 @@ from models.booking import BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from operations.replay.report import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
-from operations.replay.selection import CHUNK, SelectedDelivery, bookings, chunks
+from operations.replay.selection import CHUNK_SIZE, SelectedDelivery, chunks, group_by_booking
 from operations.replay.service import ReplayService
-from runtime.contention import retried
+from runtime.contention import with_retry
 from worker.inbox.handlers import HANDLERS
-from worker.inbox.processor import LONGEST_BATCH
+from worker.inbox.processor import MAX_BATCH_TIME
 
 
 def dry_run(
-    repair: ReplayService, chosen: Sequence[SelectedDelivery], progress: Callable[[int], object] = lambda _count: None
+    replay_service: ReplayService,
+    chosen: Sequence[SelectedDelivery],
+    progress: Callable[[int], object] = lambda _count: None,
 ) -> DryRunReport:
     """Handles deliveries and keeps nothing. The platform's hook is called; no bell is rung, and nothing is sent.
 
@@ -29,99 +31,114 @@ def dry_run(
     so many of them that the transaction stays short.
 
     Args:
-        repair: how they would be replayed.
+        replay_service: how they would be replayed.
         chosen: which, in the order of their bookings.
         progress: is told after each transaction how many it held.
     """
-    outlook, with_own = DryRunReport(), {row.booking_id for row in chosen}
-    overture = [row for row in chosen if not row.booking_id and row.event in HANDLERS][:CHUNK]
+    report, booking_ids = DryRunReport(), {row.booking_id for row in chosen}
+    without_booking = [row for row in chosen if not row.booking_id and row.event in HANDLERS][:CHUNK_SIZE]
     for chunk in chunks(chosen):
         while chunk:
-            heard = retried(partial(_rehearse_some, repair, chunk, overture, outlook, with_own))
-            repair.office.database.give_way()
-            progress(len(heard))
-            chunk = chunk[len(heard) :]
-    return outlook
+            processed = with_retry(
+                partial(_run_transaction, replay_service, chunk, without_booking, report, booking_ids)
+            )
+            replay_service.services.database.yield_lock()
+            progress(len(processed))
+            chunk = chunk[len(processed) :]
+    return report
 
 
-def _rehearse_some(
-    repair: ReplayService,
+def _run_transaction(
+    replay_service: ReplayService,
     chunk: Sequence[SelectedDelivery],
-    overture: Sequence[SelectedDelivery],
-    outlook: DryRunReport,
-    with_own: Collection[Any],
+    without_booking: Sequence[SelectedDelivery],
+    report: DryRunReport,
+    booking_ids: Collection[Any],
 ) -> Sequence[SelectedDelivery]:
     """One transaction, as much of it as there is time for. What it says is added at its end."""
-    with repair.office.database.rehearsal() as session:
-        before = [row for row in overture if row not in chunk]
-        stage = _DryRun(session, repair, [*before, *chunk])
+    with replay_service.services.database.rolled_back() as session:
+        before = [row for row in without_booking if row not in chunk]
+        transaction = _DryRun(session, replay_service, [*before, *chunk])
         for row in before:
-            stage.play(row)
-        heard = stage.play_some(chunk)
-        stage.report(outlook, heard, with_own)
-        return heard
+            transaction.process(row)
+        processed = transaction.process_until_deadline(chunk)
+        transaction.add_to_report(report, processed, booking_ids)
+        return processed
 
 
 class _DryRun:
     """One transaction of the rehearsal; it locks as a worker's does, deliveries first."""
 
-    def __init__(self, session: Session, repair: ReplayService, chosen: Sequence[SelectedDelivery]) -> None:
-        self._session, self._inbox = session, repair.office.inbox
-        self._changes_before, self._news_before = _newest(session, BookingChange), _newest(session, Notification)
-        self._rows = {row.id: row for row in Delivery.locked(session, [row.id for row in chosen])}
+    def __init__(self, session: Session, replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> None:
+        self._session, self._inbox = session, replay_service.services.inbox
+        self._changes_before, self._notifications_before = (
+            _max_id(session, BookingChange),
+            _max_id(session, Notification),
+        )
+        self._rows = {row.id: row for row in Delivery.get_for_update(session, [row.id for row in chosen])}
         now = self._inbox.clock()
-        self._again = repair.reopen_all(session, list(self._rows.values()), now)
+        self._resent = replay_service.reset_all(session, list(self._rows.values()), now)
 
-    def play(self, chosen: SelectedDelivery) -> None:
+    def process(self, chosen: SelectedDelivery) -> None:
         row, inbox = self._rows.get(chosen.id), self._inbox
         if row is None:
             return
-        if inbox.confirmation and inbox.confirmation.needs_check(inbox.read(row), row.source):
+        if inbox.cancel_check and inbox.cancel_check.needs_check(inbox.parse(row), row.source):
             row.note = "meetergo is asked first"
             row.finish(inbox.clock())
         else:
             inbox.process(self._session, row)
 
-    def play_some(self, chunk: Sequence[SelectedDelivery]) -> list[SelectedDelivery]:
+    def process_until_deadline(self, chunk: Sequence[SelectedDelivery]) -> list[SelectedDelivery]:
         """Whole bookings, for as long as a worker's transaction may last."""
-        stop, played = time.monotonic() + LONGEST_BATCH.total_seconds(), list[SelectedDelivery]()
-        for group in bookings(chunk):
-            if played and time.monotonic() > stop:
+        deadline, processed = time.monotonic() + MAX_BATCH_TIME.total_seconds(), list[SelectedDelivery]()
+        for group in group_by_booking(chunk):
+            if processed and time.monotonic() > deadline:
                 break
             for row in group:
-                self.play(row)
-            played += group
-        return played
+                self.process(row)
+            processed += group
+        return processed
 
-    def report(self, outlook: DryRunReport, heard: Sequence[SelectedDelivery], with_own: Collection[str]) -> None:
+    def add_to_report(
+        self, report: DryRunReport, processed: Sequence[SelectedDelivery], booking_ids: Collection[str]
+    ) -> None:
         """Adds what was rehearsed here. What else befalls a booking is told together with its own deliveries."""
-        ids, here = {row.id for row in heard}, {row.booking_id for row in heard}
+        ids, here = {row.id for row in processed}, {row.booking_id for row in processed}
 
         def belongs(row: BookingChange | Notification) -> bool:
-            return row.booking_id in here if row.booking_id in with_own else row.delivery_id in ids
+            return row.booking_id in here if row.booking_id in booking_ids else row.delivery_id in ids
 
-        changes = self._made(BookingChange, self._changes_before)
-        changing = {change.delivery_id for change in changes}
-        outlook.verdicts += [
-            DeliveryOutcome.of(row, self._rows[row.id], row.id in changing) for row in heard if row.id in self._rows
+        changes = self._created_since(BookingChange, self._changes_before)
+        changing_ids = {change.delivery_id for change in changes}
+        report.outcomes += [
+            DeliveryOutcome.from_row(row, self._rows[row.id], row.id in changing_ids)
+            for row in processed
+            if row.id in self._rows
         ]
-        ours = sorted(filter(belongs, changes), key=_booking_of)
-        effects = [BookingDiff.of(list(group)) for _, group in groupby(ours, key=_booking_of)]
-        outlook.effects += [effect for effect in effects if effect.after]
-        again = {told.id for told in self._again}
-        new = [told for told in self._made(Notification, self._news_before) if told.id not in again]
-        for told in (*self._again, *new):
-            self._session.refresh(told)  # it may have been superseded since
-            if told.status == "pending" and belongs(told):
-                outlook.news.append(NotificationPreview.of(told, told.id in again))
+        relevant = sorted(filter(belongs, changes), key=_booking_of)
+        booking_diffs = [BookingDiff.from_changes(list(group)) for _, group in groupby(relevant, key=_booking_of)]
+        report.booking_diffs += [diff for diff in booking_diffs if diff.after]
+        resent_ids = {notification.id for notification in self._resent}
+        new = [
+            notification
+            for notification in self._created_since(Notification, self._notifications_before)
+            if notification.id not in resent_ids
+        ]
+        for notification in (*self._resent, *new):
+            self._session.refresh(notification)  # it may have been superseded since
+            if notification.status == "pending" and belongs(notification):
+                report.notifications.append(
+                    NotificationPreview.from_notification(notification, notification.id in resent_ids)
+                )
 
-    def _made(self, rows: Any, before: int) -> Sequence[Any]:
+    def _created_since(self, rows: Any, before: int) -> Sequence[Any]:
         self._session.flush()
         query = select(rows).where(rows.id > before, rows.delivery_id.in_(self._rows)).order_by(rows.id)
         return self._session.scalars(query).all()
 
 
-def _newest(session: Session, rows: Any) -> int:
+def _max_id(session: Session, rows: Any) -> int:
     return session.scalar(select(func.max(rows.id))) or 0
 
 

@@ -30,9 +30,9 @@ class DeliveryOutcome:
     changes: bool
 
     @classmethod
-    def of(cls, chosen: SelectedDelivery, row: Delivery, changes: bool) -> "DeliveryOutcome":
+    def from_row(cls, delivery: SelectedDelivery, row: Delivery, changes: bool) -> "DeliveryOutcome":
         """The row, as it was handled."""
-        return cls(chosen, row.status, None if row.status == "done" else row.last_error, row.note, changes)
+        return cls(delivery, row.status, None if row.status == "done" else row.last_error, row.note, changes)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class BookingDiff:
     after: dict[str, Any]
 
     @classmethod
-    def of(cls, changes: Sequence[BookingChange]) -> "BookingDiff":
+    def from_changes(cls, changes: Sequence[BookingChange]) -> "BookingDiff":
         """From the first change's before to the last one's after; what comes back to what it was is none."""
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
@@ -83,15 +83,15 @@ class NotificationPreview:
     again: bool
 
     @classmethod
-    def of(cls, told: Notification, again: bool) -> "NotificationPreview":
+    def from_notification(cls, notification: Notification, again: bool) -> "NotificationPreview":
         """The notification, as it was owed."""
-        return cls(told.booking_id, told.kind, told.channel, told.recipient, again)
+        return cls(notification.booking_id, notification.kind, notification.channel, notification.recipient, again)
 
 
 @dataclass
 class DryRunReport:
     """What would happen, if nothing else does meanwhile."""
 
-    verdicts: list[DeliveryOutcome] = field(default_factory=list)
-    effects: list[BookingDiff] = field(default_factory=list)
-    news: list[NotificationPreview] = field(default_factory=list)
+    outcomes: list[DeliveryOutcome] = field(default_factory=list)
+    booking_diffs: list[BookingDiff] = field(default_factory=list)
+    notifications: list[NotificationPreview] = field(default_factory=list)

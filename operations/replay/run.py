@@ -10,13 +10,13 @@ from sqlalchemy import select
 
 from console.cli.progress import Throttle
 from models.delivery import Delivery
-from operations.replay.selection import PAGE, SelectedDelivery, chunks
+from operations.replay.selection import PAGE_SIZE, SelectedDelivery, chunks
 from operations.replay.service import ReplayService
-from runtime.stop_signal import Stop
+from runtime.stop_signal import StopEvent
 
-LOOK_EVERY_SECONDS = 0.5
+POLL_INTERVAL_SECONDS = 0.5
 
-Advance = Callable[[int], object]
+ProgressCallback = Callable[[int], object]
 
 
 @dataclass
@@ -24,65 +24,65 @@ class ReplayRun:
     """What is done to many deliveries, and how far it got.
 
     Attributes:
-        repair: how they are replayed.
-        pace: how fast.
+        replay_service: how they are replayed.
+        throttle: how fast.
         stop: set when somebody asks to stop.
         replayed: the ids of those that start over.
-        told_again: how many notifications go out once more.
-        left: how many were left alone, since somebody else replayed them meanwhile.
-        heard: whether Redis heard of all.
+        resent: how many notifications go out once more.
+        left_alone: how many were left alone, since somebody else replayed them meanwhile.
+        queue_reached: whether Redis heard of all.
     """
 
-    repair: ReplayService
-    pace: Throttle
-    stop: Stop
+    replay_service: ReplayService
+    throttle: Throttle
+    stop: StopEvent
     replayed: list[str] = field(default_factory=list)
-    told_again: int = 0
-    left: int = 0
-    heard: bool = True
+    resent: int = 0
+    left_alone: int = 0
+    queue_reached: bool = True
 
-    def replay(self, chosen: Sequence[SelectedDelivery], advance: Advance) -> None:
+    def replay(self, chosen: Sequence[SelectedDelivery], advance: ProgressCallback) -> None:
         """Replays all, or what it gets to before somebody asks to stop; each chunk is committed by itself."""
-        for chunk in chunks(chosen, self.pace.chunk):
-            self.pace.wait_for(len(chunk))
+        for chunk in chunks(chosen, self.throttle.chunk_size):
+            self.throttle.wait_for(len(chunk))
             if self.stop.is_set():
                 return
-            repaired = self.repair.replay(chunk, datetime.now(UTC))
-            self.replayed += repaired.ids
-            self.told_again += len(repaired.told_again)
-            self.left += repaired.left
-            self.heard &= repaired.heard
+            result = self.replay_service.replay(chunk, datetime.now(UTC))
+            self.replayed += result.ids
+            self.resent += len(result.resent)
+            self.left_alone += result.left_alone
+            self.queue_reached &= result.queue_reached
             advance(len(chunk))
 
-    def settle(self, advance: Advance) -> Counter[str]:
+    def wait(self, advance: ProgressCallback) -> Counter[str]:
         """Waits until all are at rest, or somebody asks to stop.
 
         Returns:
             Status -> how many; `pending` are those that it did not wait for, `pruned` those that are gone.
         """
-        waiting, ends = list(self.replayed), Counter[str]()
+        waiting, final_statuses = list(self.replayed), Counter[str]()
         while waiting:
             known = self._statuses(waiting)
-            at_rest = Counter(known.get(key, "pruned") for key in waiting if known.get(key) != "pending")
-            ends += at_rest
-            advance(at_rest.total())
+            finished = Counter(known.get(key, "pruned") for key in waiting if known.get(key) != "pending")
+            final_statuses += finished
+            advance(finished.total())
             waiting = [key for key in waiting if known.get(key) == "pending"]
-            if waiting and self.stop.wait(LOOK_EVERY_SECONDS):
-                ends["pending"] = len(waiting)
+            if waiting and self.stop.wait(POLL_INTERVAL_SECONDS):
+                final_statuses["pending"] = len(waiting)
                 break
-        return ends
+        return final_statuses
 
     def as_json(self) -> dict[str, Any]:
         """What was done, for a program."""
         return {
             "replayed": self.replayed,
-            "told_again": self.told_again,
-            "left_alone": self.left,
-            "workers_were_woken": self.heard,
+            "told_again": self.resent,
+            "left_alone": self.left_alone,
+            "workers_were_woken": self.queue_reached,
         }
 
     def _statuses(self, ids: Sequence[str]) -> dict[str, str]:
-        with self.repair.office.database.reading() as session:
+        with self.replay_service.services.database.read_only() as session:
             return {
                 key: status
                 for page in _pages(ids)
@@ -91,4 +91,4 @@ class ReplayRun:
 
 
 def _pages(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + PAGE] for start in range(0, len(ids), PAGE))
+    return (ids[start : start + PAGE_SIZE] for start in range(0, len(ids), PAGE_SIZE))

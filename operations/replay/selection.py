@@ -15,8 +15,8 @@ from models.retryable import Status
 from runtime.errors import Failure
 from worker.inbox.processor import InboxProcessor
 
-PAGE = 500
-CHUNK = 100
+PAGE_SIZE = 500
+CHUNK_SIZE = 100
 """Rows of one transaction: few enough that no worker waits for it."""
 
 
@@ -32,7 +32,7 @@ class SelectedDelivery:
         status: how it was when it was chosen.
         ended_at: when it had ended, UTC; whoever replayed it since has changed that.
         is_erased: whether there is nothing left to handle.
-        waits_for_its_time: whether it is pending, and would be tried later: it failed, or a clock was wrong.
+        is_scheduled: whether it is pending, and would be tried later: it failed, or a clock was wrong.
     """
 
     id: str
@@ -42,7 +42,7 @@ class SelectedDelivery:
     status: Status
     ended_at: datetime | None
     is_erased: bool
-    waits_for_its_time: bool = False
+    is_scheduled: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,20 @@ def select_deliveries(inbox: InboxProcessor, query: Select[tuple[Delivery]], lim
         query: which.
         limit: the oldest so many only.
     """
-    with inbox.database.reading() as session:
+    with inbox.database.read_only() as session:
         rows = list(_rows(session, query, inbox.clock()))
     to_do = [row for row in rows if _can_be_replayed(row) and not row.is_erased][:limit]
     return Selection(
-        sorted(_about(inbox, to_do), key=lambda row: (row.booking_id, row.received_at, row.id)),
+        sorted(_with_booking_ids(inbox, to_do), key=lambda row: (row.booking_id, row.received_at, row.id)),
         waiting=sum(not _can_be_replayed(row) for row in rows),
         erased=sum(_can_be_replayed(row) and row.is_erased for row in rows),
     )
 
 
-def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK) -> Iterator[list[SelectedDelivery]]:
+def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK_SIZE) -> Iterator[list[SelectedDelivery]]:
     """So many at once, or a few more: all of one booking stay together, and in their order."""
     chunk: list[SelectedDelivery] = []
-    for group in bookings(chosen):
+    for group in group_by_booking(chosen):
         if chunk and len(chunk) + len(group) > size:
             yield chunk
             chunk = []
@@ -90,38 +90,38 @@ def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK) -> Iterator[li
         yield chunk
 
 
-def bookings(chosen: Sequence[SelectedDelivery]) -> Iterator[list[SelectedDelivery]]:
+def group_by_booking(chosen: Sequence[SelectedDelivery]) -> Iterator[list[SelectedDelivery]]:
     """The deliveries of one booking after the other; each that is about none stands alone."""
     for _, group in groupby(chosen, key=lambda row: row.booking_id or row.id):
         yield list(group)
 
 
 def _can_be_replayed(row: SelectedDelivery) -> bool:
-    return row.status != "pending" or row.waits_for_its_time
+    return row.status != "pending" or row.is_scheduled
 
 
 def _rows(session: Session, query: Select[tuple[Delivery]], now: datetime) -> Iterator[SelectedDelivery]:
     columns = (Delivery.id, Delivery.event, func.coalesce(Delivery.booking_id, ""), Delivery.received_at)
     oldest_first = query.order_by(None).order_by(Delivery.received_at, Delivery.id)
     state: tuple[Any, ...] = (Delivery.status, Delivery.ended_at, Delivery.body == b"")
-    rows = oldest_first.with_only_columns(*columns, *state, Delivery.is_waiting_for_its_time(now))
+    rows = oldest_first.with_only_columns(*columns, *state, Delivery.where_scheduled(now))
     return (SelectedDelivery(*row) for row in session.execute(rows))
 
 
-def _about(inbox: InboxProcessor, rows: Sequence[SelectedDelivery]) -> Iterator[SelectedDelivery]:
+def _with_booking_ids(inbox: InboxProcessor, rows: Sequence[SelectedDelivery]) -> Iterator[SelectedDelivery]:
     """Those that could not be read when they died may be readable now: a key was given back."""
     unread = [row.id for row in rows if row.event is None]
     found: dict[str, Event | Failure] = {}
-    for start in range(0, len(unread), PAGE):
-        found |= _read(inbox, unread[start : start + PAGE])
+    for start in range(0, len(unread), PAGE_SIZE):
+        found |= _parse_events(inbox, unread[start : start + PAGE_SIZE])
     for row in rows:
         event = found.get(row.id)
         yield replace(row, event=event.type, booking_id=_booking_of(event)) if isinstance(event, Event) else row
 
 
-def _read(inbox: InboxProcessor, ids: Collection[str]) -> dict[str, Event | Failure]:
-    with inbox.database.reading() as session:
-        return {row.id: inbox.read(row) for row in session.scalars(select(Delivery).where(Delivery.id.in_(ids)))}
+def _parse_events(inbox: InboxProcessor, ids: Collection[str]) -> dict[str, Event | Failure]:
+    with inbox.database.read_only() as session:
+        return {row.id: inbox.parse(row) for row in session.scalars(select(Delivery).where(Delivery.id.in_(ids)))}
 
 
 def _booking_of(event: Event) -> str:

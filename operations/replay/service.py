@@ -11,7 +11,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.booking import Booking
 from models.delivery import Delivery
 from models.intervention import Intervention
-from models.notification import IS_SUPERSEDED, Notification
+from models.notification import SUPERSEDED, Notification
 from operations.replay.selection import SelectedDelivery
 from runtime.contention import in_transaction
 from runtime.queue import QueueName
@@ -28,15 +28,15 @@ class ReplayResult:
 
     Attributes:
         ids: the rows that start over, or were closed.
-        told_again: notifications that go out again on purpose.
-        left: how many were left alone: they wait already, or somebody else replayed them meanwhile.
-        heard: whether Redis heard of it; if not, the sweep rings when it is back.
+        resent: notifications that go out again on purpose.
+        left_alone: how many were left alone: they wait already, or somebody else replayed them meanwhile.
+        queue_reached: whether Redis heard of it; if not, the sweep rings when it is back.
     """
 
     ids: Sequence[str]
-    told_again: Sequence[Notification] = ()
-    left: int = 0
-    heard: bool = True
+    resent: Sequence[Notification] = ()
+    left_alone: int = 0
+    queue_reached: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,70 +44,74 @@ class ReplayService:
     """One operator's intention.
 
     Attributes:
-        office: the stores.
+        services: the stores.
         by: who it is.
         reason: why.
-        tells_again: whether what was told already is told once more.
+        resend: whether what was told already is told once more.
         superseded: whether that is also wanted of what is not the latest any more.
     """
 
-    office: Services
+    services: Services
     by: str
     reason: str = ""
-    tells_again: bool = False
+    resend: bool = False
     superseded: bool = False
 
     def replay(self, chosen: Collection[SelectedDelivery], now: datetime) -> ReplayResult:
         """Lets deliveries start over, in one transaction, and wakes the workers. One that waits for another try is
         tried now, and keeps its attempts.
         """
-        seen = {row.id: row for row in chosen}
+        selected = {row.id: row for row in chosen}
 
         def replay(session: Session) -> tuple[list[str], list[Notification]]:
-            rows = Delivery.locked(session, seen)
-            replayed = [row for row in rows if row.body and self._is_as_seen(row, seen[row.id], now)]
-            return [row.id for row in replayed], self.reopen_all(session, replayed, now)
+            rows = Delivery.get_for_update(session, selected)
+            replayed = [row for row in rows if row.body and self._is_unchanged(row, selected[row.id], now)]
+            return [row.id for row in replayed], self.reset_all(session, replayed, now)
 
-        ids, told = in_transaction(self.office.database, replay)
-        heard = self._wake("inbox", ids) and (not told or self._wake("outbox", [str(row.id) for row in told]))
-        return ReplayResult(ids, told, left=len(seen) - len(ids), heard=heard)
+        ids, resent = in_transaction(self.services.database, replay)
+        queue_reached = self._trigger("inbox", ids) and (
+            not resent or self._trigger("outbox", [str(row.id) for row in resent])
+        )
+        return ReplayResult(ids, resent, left_alone=len(selected) - len(ids), queue_reached=queue_reached)
 
-    def reopen_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
+    def reset_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
         """Lets deliveries start over, in the caller's transaction, which holds their locks.
 
         Returns:
             The notifications that go out again on purpose.
         """
-        if self.tells_again:
-            _lock(session, *(Notification.caused_by(row) for row in deliveries))
-        return [told for row in deliveries for told in self._reopen(session, row, now)]
+        if self.resend:
+            _lock_notifications(session, *(Notification.caused_by(row) for row in deliveries))
+        return [resent for row in deliveries for resent in self._reset(session, row, now)]
 
-    def _reopen(self, session: Session, delivery: Delivery, now: datetime) -> list[Notification]:
+    def _reset(self, session: Session, delivery: Delivery, now: datetime) -> list[Notification]:
         if delivery.status == "pending":
             delivery.retry_now(now)
         else:
             delivery.replay(now, superseded=self.superseded)
         Intervention.record(session, "replayed", delivery, now, by=self.by, reason=self.reason)
-        return list(self._tell_again(session, delivery, now)) if self.tells_again else []
+        return list(self._resend_all(session, delivery, now)) if self.resend else []
 
-    def _is_as_seen(self, row: Delivery, seen: SelectedDelivery, now: datetime) -> bool:
+    def _is_unchanged(self, row: Delivery, selected: SelectedDelivery, now: datetime) -> bool:
         """Whether nobody else replayed it, or handled it, since it was chosen."""
         if row.status == "pending":
-            return seen.status == "pending" and row.waits(now)
-        return row.ended_at == seen.ended_at
+            return selected.status == "pending" and row.is_scheduled(now)
+        return row.ended_at == selected.ended_at
 
     def replay_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
         """Lets dead notifications start over; those that were told go out once more, if that is wanted."""
 
         def replay(session: Session) -> tuple[list[Notification], list[str]]:
-            rows = _lock(session, Notification.id.in_(ids))
-            told = [again for row in rows for again in self._again(session, row, now)]
-            return told, [str(row.id) for row in rows if row.last_error == IS_SUPERSEDED]
+            rows = _lock_notifications(session, Notification.id.in_(ids))
+            resent = [resent for row in rows for resent in self._resend_one(session, row, now)]
+            return resent, [str(row.id) for row in rows if row.last_error == SUPERSEDED]
 
-        told, closed = in_transaction(self.office.database, replay)
-        self.office.bell.forget("outbox", *closed)
-        keys = [str(row.id) for row in told]
-        return ReplayResult(keys, told, left=len(ids) - len(keys), heard=self._wake("outbox", keys))
+        resent, closed = in_transaction(self.services.database, replay)
+        self.services.job_queue.discard("outbox", *closed)
+        row_ids = [str(row.id) for row in resent]
+        return ReplayResult(
+            row_ids, resent, left_alone=len(ids) - len(row_ids), queue_reached=self._trigger("outbox", row_ids)
+        )
 
     def ignore(self, ids: Collection[str], now: datetime) -> ReplayResult:
         """Closes dead deliveries that will never work: all of them, or none.
@@ -117,7 +121,7 @@ class ReplayService:
         """
 
         def ignore(session: Session) -> list[str]:
-            rows = Delivery.locked(session, ids)
+            rows = Delivery.get_for_update(session, ids)
             for row in rows:
                 if row.status != "dead":
                     raise NotDead(f"delivery {row.id} is {row.status}, not dead: only what is dead can be ignored")
@@ -125,7 +129,9 @@ class ReplayService:
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
             return [row.id for row in rows]
 
-        return ReplayResult(in_transaction(self.office.database, ignore), heard=self.office.bell.forget("inbox", *ids))
+        return ReplayResult(
+            in_transaction(self.services.database, ignore), queue_reached=self.services.job_queue.discard("inbox", *ids)
+        )
 
     def ignore_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
         """Closes dead notifications that will never work: all of them, or none.
@@ -133,53 +139,55 @@ class ReplayService:
         Raises:
             NotDead: one of them is not dead.
         """
-        with self.office.database.transaction() as session:
-            rows = Notification.locked(session, ids).values()
+        with self.services.database.transaction() as session:
+            rows = Notification.get_for_update(session, ids).values()
             for row in rows:
                 if row.status != "dead":
                     raise NotDead(f"notification {row.id} is {row.status}, not dead: only what is dead can be ignored")
                 row.ignore(self.reason, now)
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
-        keys = [str(row.id) for row in rows]
-        return ReplayResult(keys, heard=self.office.bell.forget("outbox", *keys))
+        row_ids = [str(row.id) for row in rows]
+        return ReplayResult(row_ids, queue_reached=self.services.job_queue.discard("outbox", *row_ids))
 
-    def _tell_again(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
+    def _resend_all(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Each news once, however often it was told."""
         query = select(Notification).where(Notification.caused_by(delivery)).order_by(Notification.id)
-        newest = {row.news: row for row in session.scalars(query.with_for_update())}
+        newest = {row.identity: row for row in session.scalars(query.with_for_update())}
         for row in newest.values():
-            yield from self._again(session, row, now)
+            yield from self._resend_one(session, row, now)
 
-    def _again(self, session: Session, notification: Notification, now: datetime) -> Iterator[Notification]:
+    def _resend_one(self, session: Session, notification: Notification, now: datetime) -> Iterator[Notification]:
         """What waits goes out anyway."""
         if notification.status == "dead":
-            self.office.outbox.announcer.readdress(session, notification)
-        if notification.is_waiting(session):
+            self.services.outbox.planner.reroute(session, notification)
+        if notification.is_pending(session):
             return
         if not self.superseded and notification.is_superseded(session):
             if notification.status == "dead":
-                notification.end_unsent(IS_SUPERSEDED, now)
+                notification.end_without_sending(SUPERSEDED, now)
                 Intervention.record(session, "ignored", notification, now, by=self.by, reason=self.reason)
             return
         if notification.status == "dead":
             notification.replay(now)
             Intervention.record(session, "replayed", notification, now, by=self.by, reason=self.reason)
             yield notification
-        elif self.tells_again:
-            copy = notification.send_again(session, now, is_late=not self.superseded)
+        elif self.resend:
+            copy = notification.resend(session, now, is_late=not self.superseded)
             Intervention.record(session, "sent_again", copy, now, by=self.by, reason=self.reason)
             yield copy
 
-    def _wake(self, box: QueueName, keys: Sequence[str]) -> bool:
-        return not keys or (self.office.bell.forget(box, *keys) and self.office.bell.ring(box))
+    def _trigger(self, queue_name: QueueName, row_ids: Sequence[str]) -> bool:
+        return not row_ids or (
+            self.services.job_queue.discard(queue_name, *row_ids) and self.services.job_queue.trigger_drain(queue_name)
+        )
 
 
-def _lock(session: Session, *those: ColumnElement[bool]) -> list[Notification]:
+def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> list[Notification]:
     """Locks notifications, and before them their bookings, which a copy refers to: see `runtime.contention`."""
     wanted: dict[int, str] = {}
-    for condition in those:
-        its = select(Notification.id, Notification.booking_id).where(condition)
-        wanted |= {row.id: row.booking_id for row in session.execute(its)}
-    its_bookings = select(Booking.id).where(Booking.id.in_(set(wanted.values()))).order_by(Booking.id)
-    session.execute(its_bookings.with_for_update(read=True, key_share=True))
-    return list(Notification.locked(session, wanted).values())
+    for condition in conditions:
+        matching = select(Notification.id, Notification.booking_id).where(condition)
+        wanted |= {row.id: row.booking_id for row in session.execute(matching)}
+    booking_ids = select(Booking.id).where(Booking.id.in_(set(wanted.values()))).order_by(Booking.id)
+    session.execute(booking_ids.with_for_update(read=True, key_share=True))
+    return list(Notification.get_for_update(session, wanted).values())

@@ -8,7 +8,7 @@ import click
 from meetergo.api import Meetergo
 from meetergo.api.schemas import MeetingType, User
 
-BOOKING_ROOT = click.option(
+BOOKING_ROOT_OPTION = click.option(
     "--booking-root",
     metavar="URL",
     help="Where public pages are, such as https://cal.meetergo.com: for users whose booking address meetergo "
@@ -27,15 +27,15 @@ class Directory:
         self._meetergo = meetergo
         self._by_email: dict[str, list[User]] | None = None
 
-    def called(self, email: str) -> Sequence[User]:
+    def by_email(self, email: str) -> Sequence[User]:
         """Those with an e-mail, compared without case."""
-        return self._users.get(_key(email), [])
+        return self._users.get(_normalised(email), [])
 
     def all(self) -> dict[str, User]:
         """Meetergo's id -> user."""
         return {user.id: user for users in self._users.values() for user in users}
 
-    def read_again(self) -> None:
+    def invalidate(self) -> None:
         """Forgets what was read: a create may have been applied without our hearing of it."""
         self._by_email = None
 
@@ -52,7 +52,7 @@ class Directory:
         if self._by_email is None:
             found = defaultdict(list)
             for user in self._meetergo.users():
-                found[_key(user.email or "")].append(user)
+                found[_normalised(user.email or "")].append(user)
             self._by_email = dict(found)
         return self._by_email
 
@@ -72,5 +72,5 @@ def booking_url(user: User, meeting_type: MeetingType, root: str | None) -> str 
     return f"{root.rstrip('/')}/{user.slug}/{meeting_type.slug}"
 
 
-def _key(email: str) -> str:
+def _normalised(email: str) -> str:
     return email.strip().casefold()

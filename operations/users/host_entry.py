@@ -9,30 +9,30 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from meetergo.api import FirstMeetingType, Hours
 from models.platform_user import DEFAULT_TIMEZONE
-from operations.users.opening_hours import OFFICE, read_hours
+from operations.users.opening_hours import DEFAULT_HOURS, parse_hours
 
-EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
-CHANNEL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-ERROR = re.compile(r"#[A-ZÄÖÜ/]+[!?]?|#N/A")
-NUMBER = re.compile(r"\d+[.,]0+|\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE)
+EMAIL_PATTERN = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
+CHANNEL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+SPREADSHEET_ERROR = re.compile(r"#[A-ZÄÖÜ/]+[!?]?|#N/A")
+SPREADSHEET_NUMBER = re.compile(r"\d+[.,]0+|\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE)
 """How spreadsheets write a number that was an id."""
-SLUG = r"^[a-z0-9-]+$"
+SLUG_PATTERN = r"^[a-z0-9-]+$"
 
 
-def _words(text: str) -> str:
+def _clean_text(text: str) -> str:
     """What a person reads as a name or an id, on one line, and no accident of a spreadsheet."""
     text = " ".join(text.split())
     if text.startswith(("=", "@")):
         raise ValueError(f"it begins with '{text[0]}': a formula is not read, write its value")
-    if ERROR.fullmatch(text):
+    if SPREADSHEET_ERROR.fullmatch(text):
         raise ValueError("it is an error of the spreadsheet")
     if not text.isprintable() or "\ufffd" in text or _is_garbled(text):
         raise ValueError("it is garbled: save the file as UTF-8 where it comes from")
     return normalize("NFC", text)
 
 
-def _id(text: str) -> str:
-    if NUMBER.fullmatch(text):
+def _external_id(text: str) -> str:
+    if SPREADSHEET_NUMBER.fullmatch(text):
         raise ValueError("a spreadsheet made a number of it: format the column as text, and enter it again")
     return text
 
@@ -46,12 +46,12 @@ def _is_garbled(text: str) -> bool:
 
 
 def _email(text: str) -> str:
-    if not EMAIL.fullmatch(text):
+    if not EMAIL_PATTERN.fullmatch(text):
         raise ValueError("it is no e-mail address")
     return text
 
 
-def _zone(text: str) -> str:
+def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError):
@@ -60,7 +60,7 @@ def _zone(text: str) -> str:
 
 
 def _hours(text: str) -> str:
-    read_hours(text)
+    parse_hours(text)
     return text
 
 
@@ -69,12 +69,12 @@ def _urls(value: Any) -> Any:
 
 
 def _channels(urls: list[str]) -> list[str]:
-    if not all(CHANNEL.match(url) for url in urls):
+    if not all(CHANNEL_PATTERN.match(url) for url in urls):
         raise ValueError("a channel is a URL, such as mailto: or https://example.com/hook")
     return urls
 
 
-Words = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_words)]
+CleanText = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_clean_text)]
 Channels = Annotated[list[str], BeforeValidator(_urls), AfterValidator(_channels)]
 
 
@@ -92,18 +92,18 @@ class HostEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True)
 
-    external_id: Annotated[Words, AfterValidator(_id)]
+    external_id: Annotated[CleanText, AfterValidator(_external_id)]
     email: Annotated[str, Field(max_length=320), AfterValidator(_email)]
-    given_name: Words
-    family_name: Words
-    timezone: Annotated[str, AfterValidator(_zone)] = DEFAULT_TIMEZONE
+    given_name: CleanText
+    family_name: CleanText
+    timezone: Annotated[str, AfterValidator(_time_zone)] = DEFAULT_TIMEZONE
     language: Literal["en", "de"] = "en"
-    slug: Annotated[str, Field(pattern=SLUG, min_length=5, max_length=100)] | None = None
-    meeting_type: Words = "30min Meeting"
+    slug: Annotated[str, Field(pattern=SLUG_PATTERN, min_length=5, max_length=100)] | None = None
+    meeting_type: CleanText = "30min Meeting"
     meeting_duration: Annotated[int, Field(ge=5, le=480)] = 30
-    meeting_slug: Annotated[str, Field(pattern=SLUG, max_length=100)] | None = None
+    meeting_slug: Annotated[str, Field(pattern=SLUG_PATTERN, max_length=100)] | None = None
     meeting_channel: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")] | None = None
-    hours: Annotated[str, AfterValidator(_hours)] = OFFICE
+    hours: Annotated[str, AfterValidator(_hours)] = DEFAULT_HOURS
     channels: Channels | None = None
 
     @property
@@ -111,9 +111,9 @@ class HostEntry(BaseModel):
         """In full."""
         return f"{self.given_name} {self.family_name}"
 
-    def week(self) -> Hours:
+    def opening_hours(self) -> Hours:
         """The hours as meetergo takes them."""
-        return Hours("Business Hours", self.timezone, read_hours(self.hours))
+        return Hours("Business Hours", self.timezone, parse_hours(self.hours))
 
     def first_meeting_type(self) -> FirstMeetingType:
         """The meeting type as meetergo takes it."""
@@ -121,6 +121,6 @@ class HostEntry(BaseModel):
 
 
 COLUMNS = list(HostEntry.model_fields)
-NEEDED = [name for name, field in HostEntry.model_fields.items() if field.is_required()]
-ALSO_CALLED = {"id": "external_id", "first_name": "given_name", "last_name": "family_name"}
+REQUIRED_COLUMNS = [name for name, field in HostEntry.model_fields.items() if field.is_required()]
+COLUMN_ALIASES = {"id": "external_id", "first_name": "given_name", "last_name": "family_name"}
 """Other names of columns."""

@@ -15,22 +15,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from operations.users.host_entry import ALSO_CALLED, COLUMNS, NEEDED, HostEntry
+from operations.users.host_entry import COLUMN_ALIASES, COLUMNS, REQUIRED_COLUMNS, HostEntry
 from worker.channels import UnusableChannel, open_channel
 from worker.settings import WorkerSettings
 
-NOTES = ("line", "error")
+REPORT_COLUMNS = ("line", "error")
 """Columns that say which line failed and why: they are written, and not read."""
-SURPLUS = ""
+EXTRA_CELLS = ""
 """Under this name are the cells that have no column."""
-SAVE = "in a spreadsheet, save it as 'CSV UTF-8' (LibreOffice: 'Text CSV' with the character set UTF-8)"
-WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+HOW_TO_SAVE = "in a spreadsheet, save it as 'CSV UTF-8' (LibreOffice: 'Text CSV' with the character set UTF-8)"
+WORKBOOK_SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How the files of spreadsheets begin that are no text."""
-SEPARATOR = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)
 """The first line by which Excel is told the delimiter."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for a formula if a cell begins with it."""
-COMPLETE = {
+PLACEHOLDER_SETTINGS = {
     "redis_url": "redis://127.0.0.1",
     "smtp_url": "smtp://127.0.0.1",
     "mail_from": "bookings@example.com",
@@ -51,27 +51,27 @@ class HostRow:
         number: in a CSV file, of the line where it begins; in a JSON file, of the entry, from 1.
         cells: column -> what is there.
         entry: what it says; None if it cannot be used.
-        fault: why not.
+        error: why not.
     """
 
     number: int
     cells: Mapping[str, Any]
     entry: HostEntry | None = None
-    fault: str = ""
+    error: str = ""
 
 
-def read_roster(path: Path) -> list[HostRow]:
+def read_host_file(path: Path) -> list[HostRow]:
     """All lines, the bad ones too.
 
     Raises:
         HostFileError: it is no roster.
     """
     try:
-        text = _decoded(path.read_bytes())
+        text = _decode(path.read_bytes())
     except OSError as error:
         raise HostFileError(f"the file cannot be read: {error.strerror}") from None
     raw = _json(text) if path.suffix.lower() == ".json" else _csv(text)
-    return list(_first_of_each([_line(number, cells) for number, cells in raw]))
+    return list(_reject_duplicates([_host_row(number, cells) for number, cells in raw]))
 
 
 def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[list[HostRow], list[str]]:
@@ -81,22 +81,22 @@ def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[
         The lines, of which those are faulty now that name a channel that nobody can use; and a warning for each channel
         that waits for a setting of ours.
     """
-    complete = settings.model_copy(update=COMPLETE)
-    wrong: dict[str, str] = {}
-    waiting: Counter[tuple[str, str]] = Counter()
+    placeholder_settings = settings.model_copy(update=PLACEHOLDER_SETTINGS)
+    invalid: dict[str, str] = {}
+    needs_setting: Counter[tuple[str, str]] = Counter()
     checked = []
     for line in lines:
         for url in (line.entry and line.entry.channels) or ():
             try:
                 open_channel(url, settings)
             except UnusableChannel as error:
-                if _is_usable(url, complete):
-                    waiting[url.partition(":")[0], str(error)] += 1
+                if _is_usable(url, placeholder_settings):
+                    needs_setting[url.partition(":")[0], str(error)] += 1
                 else:
-                    wrong[url] = str(error)
-        bad = [wrong[url] for url in (line.entry and line.entry.channels) or () if url in wrong]
-        checked.append(replace(line, entry=None, fault=f"channels: {bad[0]}") if bad else line)
-    return checked, [_warning(scheme, why, count, settings) for (scheme, why), count in waiting.items()]
+                    invalid[url] = str(error)
+        bad = [invalid[url] for url in (line.entry and line.entry.channels) or () if url in invalid]
+        checked.append(replace(line, entry=None, error=f"channels: {bad[0]}") if bad else line)
+    return checked, [_warning(scheme, why, count, settings) for (scheme, why), count in needs_setting.items()]
 
 
 def _warning(scheme: str, why: str, count: int, settings: WorkerSettings) -> str:
@@ -117,26 +117,26 @@ def write_failed(path: Path, failed: Sequence[tuple[HostRow, str]]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    aside = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
+    temporary = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow([*COLUMNS, *NOTES])
+        writer.writerow([*COLUMNS, *REPORT_COLUMNS])
         for line, reason in failed:
             writer.writerow(
                 [
-                    *(_harmless(_cell(line.cells.get(name))) for name in COLUMNS),
+                    *(_escaped(_cell(line.cells.get(name))) for name in COLUMNS),
                     line.number,
-                    _harmless(reason),
-                    *map(_harmless, line.cells.get(SURPLUS, ())),
+                    _escaped(reason),
+                    *map(_escaped, line.cells.get(EXTRA_CELLS, ())),
                 ]
             )
-    aside.replace(path)
+    temporary.replace(path)
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     """UTF-8, or the UTF-16 of a spreadsheet's 'Unicode text'. Any other encoding would have to be guessed."""
-    if content.startswith(WORKBOOKS):
-        raise HostFileError(f"the file is a workbook, not text: {SAVE}")
+    if content.startswith(WORKBOOK_SIGNATURES):
+        raise HostFileError(f"the file is a workbook, not text: {HOW_TO_SAVE}")
     encoding = "utf-8-sig"
     if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -145,34 +145,34 @@ def _decoded(content: bytes) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError:
-        raise HostFileError(f"the file is not UTF-8: {SAVE}") from None
+        raise HostFileError(f"the file is not UTF-8: {HOW_TO_SAVE}") from None
 
 
 def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     lines = StringIO(text, newline="")
-    skipped, delimiter = _beginning(text)
+    skipped, delimiter = _find_header(text)
     reader = csv.reader(islice(lines, skipped, None), delimiter=delimiter, strict=True)
     try:
         names = [_column(name) for name in next(reader, [])]
         _check_columns(names)
         number = reader.line_num + 1
         for row in reader:
-            cells = list(map(_plain, row))
+            cells = list(map(_cleaned, row))
             if any(cells):
-                told = {name: cell for name, cell in zip(names, cells, strict=False) if name}
+                values = {name: cell for name, cell in zip(names, cells, strict=False) if name}
                 surplus = [*(c for n, c in zip(names, cells, strict=False) if c and not n), *cells[len(names) :]]
-                yield number + skipped, told | {SURPLUS: surplus if any(surplus) else []}
+                yield number + skipped, values | {EXTRA_CELLS: surplus if any(surplus) else []}
             number = reader.line_num + 1
     except csv.Error as error:
         raise HostFileError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
 
 
-def _beginning(text: str) -> tuple[int, str]:
+def _find_header(text: str) -> tuple[int, str]:
     """How many lines come before the one with the names, and the delimiter."""
     for number, line in enumerate(StringIO(text, newline="")):
         head = line.strip("\r\n")
-        if told := SEPARATOR.fullmatch(head.strip()):
-            return number + 1, told[1]
+        if match := SEPARATOR_LINE.fullmatch(head.strip()):
+            return number + 1, match[1]
         if head.strip(' ,;\t"\xa0'):
             return number, _delimiter(head)
     return 0, ","
@@ -183,27 +183,27 @@ def _delimiter(head: str) -> str:
     return max(",;\t", key=head.count)
 
 
-def _plain(cell: str) -> str:
+def _cleaned(cell: str) -> str:
     """The cell without what a spreadsheet adds that nobody sees, and without what `_harmless` put before it."""
-    cell = cell.replace("\xa0", " ").translate(INVISIBLE).strip()
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    cell = cell.replace("\xa0", " ").translate(INVISIBLE_CHARACTERS).strip()
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_PREFIXES) else cell
 
 
-INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))
+INVISIBLE_CHARACTERS = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u00ad"))
 
 
-def _harmless(cell: str) -> str:
+def _escaped(cell: str) -> str:
     """The cell as no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    return f"'{cell}" if cell.startswith(FORMULA_PREFIXES) else cell
 
 
 def _check_columns(names: Sequence[str]) -> None:
     for name in filter(None, names):
-        if name not in (*COLUMNS, *NOTES):
+        if name not in (*COLUMNS, *REPORT_COLUMNS):
             raise HostFileError(f"there is no column '{name}'; there are: {', '.join(COLUMNS)}")
         if names.count(name) > 1:
             raise HostFileError(f"the column '{name}' is there twice")
-    if missing := [name for name in NEEDED if name not in names]:
+    if missing := [name for name in REQUIRED_COLUMNS if name not in names]:
         raise HostFileError(f"a column is missing: {', '.join(missing)}")
 
 
@@ -219,32 +219,36 @@ def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _column(name: str) -> str:
-    name = _plain(name).lower()
-    return ALSO_CALLED.get(name, name)
+    name = _cleaned(name).lower()
+    return COLUMN_ALIASES.get(name, name)
 
 
-def _line(number: int, cells: dict[str, Any]) -> HostRow:
-    if cells.get(SURPLUS):
-        return HostRow(number, cells, fault="it has more cells than there are columns")
-    said = {name: value for name, value in cells.items() if name not in (*NOTES, SURPLUS) and not _is_blank(value)}
+def _host_row(number: int, cells: dict[str, Any]) -> HostRow:
+    if cells.get(EXTRA_CELLS):
+        return HostRow(number, cells, error="it has more cells than there are columns")
+    values = {
+        name: value
+        for name, value in cells.items()
+        if name not in (*REPORT_COLUMNS, EXTRA_CELLS) and not _is_blank(value)
+    }
     try:
-        return HostRow(number, cells, HostEntry.model_validate(said))
+        return HostRow(number, cells, HostEntry.model_validate(values))
     except ValidationError as error:
-        faults = error.errors(include_input=False, include_url=False, include_context=False)
-        return HostRow(number, cells, fault="; ".join(map(_sentence, faults)))
+        errors = error.errors(include_input=False, include_url=False, include_context=False)
+        return HostRow(number, cells, error="; ".join(map(_error_message, errors)))
 
 
 def _is_blank(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _sentence(fault: Any) -> str:
-    name = str(fault["loc"][0])
+def _error_message(error: Any) -> str:
+    name = str(error["loc"][0])
     known = {"missing": f"{name} is missing", "extra_forbidden": f"there is no column '{name}'"}
-    return known.get(fault["type"]) or f"{name}: {fault['msg'].removeprefix('Value error, ')}"
+    return known.get(error["type"]) or f"{name}: {error['msg'].removeprefix('Value error, ')}"
 
 
-def _first_of_each(lines: Sequence[HostRow]) -> Iterator[HostRow]:
+def _reject_duplicates(lines: Sequence[HostRow]) -> Iterator[HostRow]:
     """The first line of a host counts."""
     emails: dict[str, int] = {}
     ids: dict[str, int] = {}
@@ -255,7 +259,7 @@ def _first_of_each(lines: Sequence[HostRow]) -> Iterator[HostRow]:
         others = emails.get(line.entry.email.casefold()), ids.get(line.entry.external_id)
         if any(others):
             what, number = ("e-mail", others[0]) if others[0] else ("external_id", others[1])
-            yield HostRow(line.number, line.cells, fault=f"its {what} is that of line {number}")
+            yield HostRow(line.number, line.cells, error=f"its {what} is that of line {number}")
             continue
         emails[line.entry.email.casefold()] = ids[line.entry.external_id] = line.number
         yield line

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.cli.api_client import what_is_wrong
+from console.cli.api_client import api_error_message
 from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
 from operations.users.host_entry import HostEntry
 from operations.users.host_file import HostRow
 from operations.users.onboarding import NotOnboarded, Outcome
 
-HOPELESS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
+FATAL_ERRORS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
 """What would happen to every other line as well."""
-UNANSWERED = 5
+MAX_UNANSWERED = 5
 """After so many lines in a row without an answer, meetergo is away."""
 
 
@@ -24,45 +24,45 @@ class ImportRun:
     Attributes:
         outcomes: how many of each.
         failed: lines, and why.
-        rest: lines that were not taken; a line that stopped the run is the first.
+        remaining: lines that were not taken; a line that stopped the run is the first.
         stopped: why not, and at which line; empty if all were.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     failed: list[tuple[HostRow, str]] = field(default_factory=list)
-    rest: Sequence[HostRow] = ()
+    remaining: Sequence[HostRow] = ()
     stopped: str = ""
 
     @property
-    def left(self) -> int:
+    def remaining_count(self) -> int:
         """How many lines were not taken."""
-        return len(self.rest)
+        return len(self.remaining)
 
     def run(
-        self, lines: Sequence[HostRow], take: Callable[[HostEntry], Outcome], advance: Callable[[], object]
+        self, lines: Sequence[HostRow], onboard_host: Callable[[HostEntry], Outcome], advance: Callable[[], object]
     ) -> None:
         """Takes all, or stops where going on is useless.
 
         Args:
             lines: in the order of the file.
-            take: takes one host.
+            onboard_host: takes one host.
             advance: told after each line.
         """
-        unanswered, self.rest = 0, lines
-        for taken, line in enumerate(lines, 1):
+        unanswered, self.remaining = 0, lines
+        for done, line in enumerate(lines, 1):
             try:
-                self._take(line, take)
+                self._onboard(line, onboard_host)
                 unanswered = 0
-            except HOPELESS as error:
-                self.stopped = f"line {line.number}: {what_is_wrong(error)}"
+            except FATAL_ERRORS as error:
+                self.stopped = f"line {line.number}: {api_error_message(error)}"
                 return
             except Unavailable as error:
                 self.failed.append((line, str(error)))
                 unanswered += 1
-            self.rest = lines[taken:]
+            self.remaining = lines[done:]
             advance()
-            if unanswered == UNANSWERED and self.rest:
-                self.stopped = f"line {line.number}: meetergo did not answer for {UNANSWERED} lines in a row"
+            if unanswered == MAX_UNANSWERED and self.remaining:
+                self.stopped = f"line {line.number}: meetergo did not answer for {MAX_UNANSWERED} lines in a row"
                 return
 
     def as_json(self) -> dict[str, Any]:
@@ -70,17 +70,17 @@ class ImportRun:
         return {
             **{name: self.outcomes[name] for name in ("created", "adopted", "known")},
             "failed": [{"line": line.number, "reason": reason} for line, reason in self.failed],
-            "left": self.left,
+            "left": self.remaining_count,
             "stopped": self.stopped or None,
         }
 
-    def _take(self, line: HostRow, take: Callable[[HostEntry], Outcome]) -> None:
+    def _onboard(self, line: HostRow, onboard_host: Callable[[HostEntry], Outcome]) -> None:
         if line.entry is None:
-            self.failed.append((line, line.fault))
+            self.failed.append((line, line.error))
             return
         try:
-            self.outcomes[take(line.entry)] += 1
-        except (*HOPELESS, Unavailable):
+            self.outcomes[onboard_host(line.entry)] += 1
+        except (*FATAL_ERRORS, Unavailable):
             raise
         except (NotOnboarded, ApiError) as error:
             self.failed.append((line, str(error)))

@@ -20,9 +20,11 @@ from operations.users.directory import Directory, booking_url
 from operations.users.host_entry import HostEntry
 from runtime.database import Database
 
-LEFT_OPEN = "meetergo left open whether it made the user and does not list it: run it again later"
-UNKNOWN = "its meetergo_user_id is no user of the company: correct it, or run users sync"
-NOT_SHOWN = "meetergo does not let us see the meeting types of this user: give the user a role that may have some"
+OUTCOME_UNKNOWN = "meetergo left open whether it made the user and does not list it: run it again later"
+UNKNOWN_USER = "its meetergo_user_id is no user of the company: correct it, or run users sync"
+MEETING_TYPES_FORBIDDEN = (
+    "meetergo does not let us see the meeting types of this user: give the user a role that may have some"
+)
 
 Outcome = Literal["created", "adopted", "known"]
 
@@ -49,72 +51,72 @@ class Onboarding:
         database: where the rows are.
         directory: who is in the company.
         booking_root: where public pages are, for users whose address meetergo does not tell; None to leave it out.
-        settle: waits before it looks for a user whose making was left open.
+        wait: waits before it looks for a user whose making was left open.
     """
 
     meetergo: Meetergo
     database: Database
     directory: Directory
     booking_root: str | None = None
-    settle: Callable[[], object] = wait_for_consistency
+    wait: Callable[[], object] = wait_for_consistency
 
-    def foretell(self, entry: HostEntry) -> Outcome:
-        """What `take` would do."""
-        return "known" if self._is_known(entry) else "adopted" if self._find(entry) else "created"
+    def plan(self, entry: HostEntry) -> Outcome:
+        """What `apply` would do."""
+        return "known" if self._is_onboarded(entry) else "adopted" if self._find(entry) else "created"
 
-    def take(self, entry: HostEntry) -> Outcome:
+    def apply(self, entry: HostEntry) -> Outcome:
         """Takes a host, and commits.
 
         Raises:
             NotOnboarded: it cannot be.
             ApiError: meetergo does not do its part.
         """
-        if self._is_known(entry):
+        if self._is_onboarded(entry):
             return "known"
-        if self._take_existing(entry):
+        if self._adopt_existing(entry):
             return "adopted"
         try:
             identity = self._create(entry)
         except (OutcomeUnknown, AlreadyExists) as error:
-            return self._look_again(entry, error)
-        self._keep(entry, identity)
+            return self._resolve_outcome(entry, error)
+        self._save(entry, identity)
         return "created"
 
-    def _look_again(self, entry: HostEntry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
+    def _resolve_outcome(self, entry: HostEntry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
         """Somebody may be there now. If not, it does not ask again: the first request may still be on its way."""
-        left_open = isinstance(error, OutcomeUnknown)
-        if left_open:
-            self.settle()
-        self.directory.read_again()
-        if self._take_existing(entry):
+        outcome_unknown = isinstance(error, OutcomeUnknown)
+        if outcome_unknown:
+            self.wait()
+        self.directory.invalidate()
+        if self._adopt_existing(entry):
             return "adopted"
-        if left_open:
-            raise NotOnboarded(LEFT_OPEN) from error
+        if outcome_unknown:
+            raise NotOnboarded(OUTCOME_UNKNOWN) from error
         raise error
 
-    def _take_existing(self, entry: HostEntry) -> bool:
+    def _adopt_existing(self, entry: HostEntry) -> bool:
         found = self._find(entry)
         if found:
-            self._keep(entry, self._adopt(entry, found))
+            self._save(entry, self._identity_of(entry, found))
         return found is not None
 
-    def _is_known(self, entry: HostEntry) -> bool:
-        with self.database.reading() as session:
-            row = PlatformUser.known_as(session, entry.external_id)
+    def _is_onboarded(self, entry: HostEntry) -> bool:
+        with self.database.read_only() as session:
+            row = PlatformUser.by_external_id(session, entry.external_id)
         if row and row.email and row.email.casefold() != entry.email.casefold():
             raise NotOnboarded("another e-mail is known of this external_id: correct one of the two")
         return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
 
     def _find(self, entry: HostEntry) -> User | None:
         """The user whom the row names; if it names none, the one with the e-mail."""
-        with self.database.reading() as session:
-            row = PlatformUser.known_as(session, entry.external_id)
+        with self.database.read_only() as session:
+            row = PlatformUser.by_external_id(session, entry.external_id)
         if row and row.meetergo_user_id:
             mapped = self.directory.all().get(row.meetergo_user_id)
             if mapped is None:
-                raise NotOnboarded(UNKNOWN)
+                raise NotOnboarded(UNKNOWN_USER)
             return mapped
-        found = self.directory.called(entry.email)
+        found = self.directory.by_email(entry.email)
         if len(found) > 1:
             raise NotOnboarded("several users of meetergo have this e-mail: map the right one yourself")
         return found[0] if found else None
@@ -126,41 +128,41 @@ class Onboarding:
             entry.family_name,
             entry.timezone,
             slug=entry.slug,
-            hours=entry.week(),
+            hours=entry.opening_hours(),
             meeting_type=entry.first_meeting_type(),
         )
         return Identity(new.id, new.meeting_type_id, new.booking_url)
 
-    def _adopt(self, entry: HostEntry, user: User) -> Identity:
+    def _identity_of(self, entry: HostEntry, user: User) -> Identity:
         try:
             found = self.directory.meeting_types(user.id)
         except Forbidden as error:
-            raise NotOnboarded(NOT_SHOWN) from error
-        chosen = _best(found, entry)
+            raise NotOnboarded(MEETING_TYPES_FORBIDDEN) from error
+        chosen = _choose_meeting_type(found, entry)
         if chosen is None:
             return Identity(user.id, None, None)
         return Identity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))
 
-    def _keep(self, entry: HostEntry, identity: Identity) -> None:
+    def _save(self, entry: HostEntry, identity: Identity) -> None:
         try:
             with self.database.transaction() as session:
-                owner = PlatformUser.mapped_to(session, identity.user_id)
+                owner = PlatformUser.by_meetergo_user_id(session, identity.user_id)
                 if owner and owner.external_id != entry.external_id:
                     raise NotOnboarded(f"meetergo's user of this e-mail belongs to '{owner.external_id}' already")
-                row = PlatformUser.known_as(session, entry.external_id, locked=True)
-                session.add(_filled(row, entry, identity))
+                row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
+                session.add(_merged_row(row, entry, identity))
         except IntegrityError as error:
             raise NotOnboarded("somebody else writes this host at the same time: try again") from error
 
 
-def _filled(row: PlatformUser | None, entry: HostEntry, identity: Identity) -> PlatformUser:
+def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: Identity) -> PlatformUser:
     """The row as the file says it; of one that was there before, only what the file says."""
     if row and row.meetergo_user_id not in (None, identity.user_id):
         raise NotOnboarded("it is another user of meetergo already: correct its e-mail, or its meetergo_user_id")
     names = {"timezone", "language", "channels"}
-    said = {name: getattr(entry, name) for name in (names & entry.model_fields_set if row else names)}
+    values = {name: getattr(entry, name) for name in (names & entry.model_fields_set if row else names)}
     row = row or PlatformUser(external_id=entry.external_id)
-    for name, value in said.items():
+    for name, value in values.items():
         setattr(row, name, value)
     row.email, row.name = entry.email, entry.name
     row.meetergo_user_id = identity.user_id
@@ -169,7 +171,7 @@ def _filled(row: PlatformUser | None, entry: HostEntry, identity: Identity) -> P
     return row
 
 
-def _best(found: list[MeetingType], entry: HostEntry) -> MeetingType | None:
+def _choose_meeting_type(found: list[MeetingType], entry: HostEntry) -> MeetingType | None:
     """The one that the file means, else the first."""
     by_slug = [item for item in found if entry.meeting_slug and item.slug == entry.meeting_slug]
     by_name = [item for item in found if item.name == entry.meeting_type]

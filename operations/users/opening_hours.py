@@ -6,13 +6,13 @@ from itertools import pairwise
 from meetergo.api.errors import InvalidCall
 from meetergo.api.schedule import DAYS, schedule
 
-OFFICE = "mon-fri 09:00-17:00"
+DEFAULT_HOURS = "mon-fri 09:00-17:00"
 
-SHORT = [day[:3] for day in DAYS]
-PART = re.compile(r"([a-z]{3})(?:-([a-z]{3}))?((?:\s+\d\d:\d\d-\d\d:\d\d)+)")
+DAY_ABBREVIATIONS = [day[:3] for day in DAYS]
+PART_PATTERN = re.compile(r"([a-z]{3})(?:-([a-z]{3}))?((?:\s+\d\d:\d\d-\d\d:\d\d)+)")
 
 
-def read_hours(text: str) -> dict[str, list[tuple[str, str]]]:
+def parse_hours(text: str) -> dict[str, list[tuple[str, str]]]:
     """Day -> its intervals, from days (one, or from-to) and times; parts are separated by `;` or `,`.
 
     Raises:
@@ -20,23 +20,23 @@ def read_hours(text: str) -> dict[str, list[tuple[str, str]]]:
     """
     week: dict[str, list[tuple[str, str]]] = {}
     for part in filter(None, map(str.strip, re.split(r"[;,]", text.lower()))):
-        found = PART.fullmatch(part)
-        if not found or not {found[1], found[2] or found[1]} <= set(SHORT):
-            raise ValueError(f"'{part}' are no hours: write them like '{OFFICE}'")
+        found = PART_PATTERN.fullmatch(part)
+        if not found or not {found[1], found[2] or found[1]} <= set(DAY_ABBREVIATIONS):
+            raise ValueError(f"'{part}' are no hours: write them like '{DEFAULT_HOURS}'")
         intervals = [tuple(interval.split("-")) for interval in found[3].split()]
         for day in _days(found[1], found[2] or found[1]):
             week.setdefault(day, []).extend((start, end) for start, end in intervals)
-    _check(week)
+    _validate(week)
     return {day: sorted(intervals) for day, intervals in week.items()}
 
 
 def _days(first: str, last: str) -> list[str]:
     """From one day to another, also over Sunday."""
-    start, end = SHORT.index(first), SHORT.index(last)
+    start, end = DAY_ABBREVIATIONS.index(first), DAY_ABBREVIATIONS.index(last)
     return [DAYS[number % 7] for number in range(start, end + 1 if end >= start else end + 8)]
 
 
-def _check(week: dict[str, list[tuple[str, str]]]) -> None:
+def _validate(week: dict[str, list[tuple[str, str]]]) -> None:
     try:
         schedule(week)
     except InvalidCall as error:

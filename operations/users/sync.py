@@ -12,7 +12,7 @@ from runtime.database import Database
 
 Kind = Literal["mapped", "moved", "completed", "differs", "absent", "ambiguous", "vanished"]
 
-NEEDS_A_PERSON: tuple[Kind, ...] = ("ambiguous", "vanished")
+NEEDS_ATTENTION: tuple[Kind, ...] = ("ambiguous", "vanished")
 
 
 @dataclass(frozen=True)
@@ -22,20 +22,20 @@ class SyncFinding:
     Attributes:
         kind: what it is.
         external_id: of the platform user.
-        words: the same for people.
+        message: the same for people.
         changes: column -> what it becomes.
     """
 
     kind: Kind
     external_id: str
-    words: str
+    message: str
     changes: dict[str, str] = field(default_factory=dict, repr=False)
 
     def apply(self, database: Database) -> None:
         """Writes the changes, if there are any."""
         if self.changes:
             with database.transaction() as session:
-                row = PlatformUser.known_as(session, self.external_id, locked=True)
+                row = PlatformUser.by_external_id(session, self.external_id, locked=True)
                 for name, value in self.changes.items() if row else ():
                     setattr(row, name, value)
 
@@ -62,49 +62,51 @@ class UserSync:
         taken = {row.meetergo_user_id for row in self.rows}
         for row in self.rows:
             if row.meetergo_user_id in listed:
-                yield from self._completions(row, listed[row.meetergo_user_id])
+                yield from self._check_mapped(row, listed[row.meetergo_user_id])
             else:
-                yield self._match(row, emails, taken)
+                yield self._match_by_email(row, emails, taken)
 
-    def strangers(self) -> list[User]:
+    def unmatched(self) -> list[User]:
         """Users of meetergo who are no platform users."""
         known = {row.meetergo_user_id for row in self.rows}
         return [user for user in self.directory.all().values() if user.id not in known]
 
-    def _match(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> SyncFinding:
-        found = self.directory.called(row.email) if row.email else []
+    def _match_by_email(self, row: PlatformUser, emails: Counter[str], taken: set[str | None]) -> SyncFinding:
+        found = self.directory.by_email(row.email) if row.email else []
         free = [user for user in found if user.id not in taken]
         if len(found) > 1 or (free and emails[_email(row)] > 1):
-            words = "its e-mail is that of several users: set meetergo_user_id yourself"
-            return SyncFinding("ambiguous", row.external_id, words)
+            message = "its e-mail is that of several users: set meetergo_user_id yourself"
+            return SyncFinding("ambiguous", row.external_id, message)
         if free and row.meetergo_user_id:
-            return SyncFinding("moved", row.external_id, "is another user of meetergo now", self._all_of(row, free[0]))
+            return SyncFinding(
+                "moved", row.external_id, "is another user of meetergo now", self._mapping_of(row, free[0])
+            )
         if free:
-            return SyncFinding("mapped", row.external_id, "is a user of meetergo", self._all_of(row, free[0]))
+            return SyncFinding("mapped", row.external_id, "is a user of meetergo", self._mapping_of(row, free[0]))
         if row.meetergo_user_id:
             return SyncFinding("vanished", row.external_id, "its user is not in meetergo any more")
         return SyncFinding("absent", row.external_id, "is not in meetergo: `users onboard` makes a user")
 
-    def _completions(self, row: PlatformUser, user: User) -> Iterator[SyncFinding]:
-        if missing := self._missing(row, user):
+    def _check_mapped(self, row: PlatformUser, user: User) -> Iterator[SyncFinding]:
+        if missing := self._missing_columns(row, user):
             yield SyncFinding("completed", row.external_id, f"gets {', '.join(missing)}", missing)
         name = full_name(user)
         if row.name and name and row.name != name:
-            words = "gets meetergo's name" if self.names else "has another name in meetergo: --names takes that over"
-            yield SyncFinding("differs", row.external_id, words, {"name": name} if self.names else {})
+            message = "gets meetergo's name" if self.names else "has another name in meetergo: --names takes that over"
+            yield SyncFinding("differs", row.external_id, message, {"name": name} if self.names else {})
 
-    def _missing(self, row: PlatformUser, user: User) -> dict[str, str]:
+    def _missing_columns(self, row: PlatformUser, user: User) -> dict[str, str]:
         known = {"email": user.email, "name": full_name(user)}
         if not row.meetergo_meeting_type_id or (self.booking_root and not row.booking_url):
-            known |= self._bookable(user, row.meetergo_meeting_type_id)
+            known |= self._meeting_type_columns(user, row.meetergo_meeting_type_id)
         return {name: value for name, value in known.items() if value and not getattr(row, name)}
 
-    def _all_of(self, row: PlatformUser, user: User) -> dict[str, str]:
-        bookable = self._bookable(user, None)
+    def _mapping_of(self, row: PlatformUser, user: User) -> dict[str, str]:
+        bookable = self._meeting_type_columns(user, None)
         known = {"meetergo_user_id": user.id, **bookable, "name": None if row.name else full_name(user)}
         return {name: value for name, value in known.items() if value}
 
-    def _bookable(self, user: User, meeting_type_id: str | None) -> dict[str, str | None]:
+    def _meeting_type_columns(self, user: User, meeting_type_id: str | None) -> dict[str, str | None]:
         found = self.directory.meeting_types(user.id)
         chosen = next((item for item in found if meeting_type_id in (None, item.id)), None)
         if chosen is None:

@@ -22,28 +22,28 @@ class Address:
     """
 
     url: str = field(repr=False)
-    mark: str
+    fingerprint: str
 
 
-def ours(settings: RegistrationSettings) -> Sequence[Address]:
+def our_addresses(settings: RegistrationSettings) -> Sequence[Address]:
     """The addresses of our keys, oldest to newest.
 
     Raises:
         ClickException: meetergo could not post to them.
     """
-    signed = AddressSigner(settings.webhook_keys)
-    paths = zip(signed.paths(settings.webhook_account), signed.marks(settings.webhook_account), strict=True)
-    found = [Address(settings.receiver_url + path, mark) for path, mark in paths]
-    if not settings.public_url and not settings.has_stand_in:
+    signer = AddressSigner(settings.webhook_keys)
+    paths = zip(signer.paths(settings.webhook_account), signer.fingerprints(settings.webhook_account), strict=True)
+    found = [Address(settings.receiver_url + path, fingerprint) for path, fingerprint in paths]
+    if not settings.public_url and not settings.uses_sandbox:
         raise click.ClickException("PUBLIC_URL is not set: meetergo needs an https address that it can reach")
     try:
-        check_endpoint(found[-1].url, local=settings.has_stand_in)
+        check_endpoint(found[-1].url, local=settings.uses_sandbox)
     except InvalidCall as error:
         raise click.ClickException(f"PUBLIC_URL cannot be used: {error}") from error
     return found
 
 
-def mark_in(endpoint: str) -> str | None:
+def fingerprint_in(endpoint: str) -> str | None:
     """The mark of an address as meetergo shows it; None if it is none of this service's."""
     _, found, token = endpoint.partition(WEBHOOK_PATH + "/")
     return fingerprint_of(f"{WEBHOOK_PATH}/{token}") if found else None
@@ -57,6 +57,6 @@ def host_of(endpoint: str) -> str:
         return "?"
 
 
-def masked(endpoint: str) -> str:
+def redacted_url(endpoint: str) -> str:
     """An address of ours without what makes it one."""
     return f"{urlsplit(endpoint).scheme}://{host_of(endpoint)}{WEBHOOK_PATH}/***"

@@ -10,7 +10,7 @@ from meetergo.api import Meetergo
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
 from models.endpoint import Endpoint
-from operations.webhooks.addresses import Address, host_of, mark_in
+from operations.webhooks.addresses import Address, fingerprint_in, host_of
 from runtime.database import Database
 
 EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled", "new_employee")
@@ -29,7 +29,7 @@ class RegistrationState:
     webhooks: Sequence[Webhook]
     known: dict[str, Endpoint]
 
-    def at(self, address: Address) -> list[Webhook]:
+    def for_address(self, address: Address) -> list[Webhook]:
         """Those that post to exactly this address; the one that we remember first."""
         found = [webhook for webhook in self.webhooks if webhook.endpoint == address.url]
         return sorted(found, key=lambda webhook: not self.is_ours(webhook))
@@ -37,7 +37,7 @@ class RegistrationState:
     def is_ours(self, webhook: Webhook) -> bool:
         """Whether we registered it: both its id and its address are as we remember them."""
         row = self.known.get(webhook.id)
-        return row is not None and row.mark == mark_in(webhook.endpoint)
+        return row is not None and row.fingerprint == fingerprint_in(webhook.endpoint)
 
     def ours(self) -> list[Webhook]:
         """All that we registered."""
@@ -45,15 +45,15 @@ class RegistrationState:
 
     def older(self, addresses: Sequence[Address]) -> list[Webhook]:
         """All of ours that do not post to the newest of our addresses."""
-        at_older = {webhook.id for address in addresses[:-1] for webhook in self.at(address)}
-        newest = {webhook.id for webhook in self.at(addresses[-1])}
+        older_ids = {webhook.id for address in addresses[:-1] for webhook in self.for_address(address)}
+        newest_ids = {webhook.id for webhook in self.for_address(addresses[-1])}
         return [
             webhook
             for webhook in self.webhooks
-            if webhook.id not in newest and (webhook.id in at_older or self.is_ours(webhook))
+            if webhook.id not in newest_ids and (webhook.id in older_ids or self.is_ours(webhook))
         ]
 
-    def gone(self) -> list[str]:
+    def missing(self) -> list[str]:
         """Ids that we remember and meetergo does not."""
         return sorted(self.known.keys() - {webhook.id for webhook in self.webhooks})
 
@@ -63,12 +63,12 @@ class Action:
     """One thing to do.
 
     Attributes:
-        did: in words, once it is done.
-        do: does it, and remembers it.
+        description: in words, once it is done.
+        run: does it, and remembers it.
     """
 
-    did: str
-    do: Callable[[], None]
+    description: str
+    run: Callable[[], None]
 
 
 class Registrations:
@@ -89,11 +89,11 @@ class Registrations:
         self._clock = clock
         self._host = host
 
-    def look(self) -> RegistrationState:
+    def fetch(self) -> RegistrationState:
         """Asks meetergo, and recalls."""
         webhooks = self._meetergo.webhooks()
-        with self._database.reading() as session:
-            return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.known(session)})
+        with self._database.read_only() as session:
+            return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.all(session)})
 
     def check_host(self, webhook: Webhook) -> None:
         """Before a webhook is changed or removed.
@@ -111,10 +111,10 @@ class Registrations:
     def create(self, address: Address) -> Action:
         """One more webhook."""
 
-        def do() -> None:
+        def run() -> None:
             self._remember(address, self._meetergo.create_webhook(address.url, EVENTS, DESCRIPTION))
 
-        return Action(f"registered a webhook that posts to {host_of(address.url)}", do)
+        return Action(f"registered a webhook that posts to {host_of(address.url)}", run)
 
     def adopt(self, webhook: Webhook, address: Address) -> Action:
         """An orphan: it posts to us, and we do not remember it."""
@@ -124,7 +124,7 @@ class Registrations:
         """A webhook of ours to another address."""
         self.check_host(webhook)
 
-        def do() -> None:
+        def run() -> None:
             changed = self._meetergo.update_webhook(webhook.id, endpoint=address.url, event_types=EVENTS)
             if changed.endpoint != address.url:
                 raise OutcomeUnknown(
@@ -133,40 +133,40 @@ class Registrations:
             self._remember(address, changed)
 
         where = f"from {host_of(webhook.endpoint)} to {host_of(address.url)}"
-        return Action(f"moved webhook {webhook.id} to the address of the newest key, {where}", do)
+        return Action(f"moved webhook {webhook.id} to the address of the newest key, {where}", run)
 
-    def correct(self, webhook: Webhook, address: Address) -> Action:
+    def update_events(self, webhook: Webhook, address: Address) -> Action:
         """The events of a webhook of ours."""
 
-        def do() -> None:
+        def run() -> None:
             self._remember(address, self._meetergo.update_webhook(webhook.id, event_types=EVENTS))
 
-        return Action(f"changed the events of webhook {webhook.id}", do)
+        return Action(f"changed the events of webhook {webhook.id}", run)
 
     def remove(self, webhook: Webhook) -> Action:
         """A webhook of ours that is not needed."""
         self.check_host(webhook)
 
-        def do() -> None:
+        def run() -> None:
             self._meetergo.delete_webhook(webhook.id)
             self._forget(webhook.id)
 
-        return Action(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", do)
+        return Action(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", run)
 
     def forget(self, webhook_id: str) -> Action:
         """One of ours that somebody removed at meetergo."""
         return Action(f"forgot webhook {webhook_id}, which meetergo does not have", lambda: self._forget(webhook_id))
 
-    def last_registered(self, address: Address) -> datetime | None:
+    def registered_at(self, address: Address) -> datetime | None:
         """Since when meetergo posts to an address, as far as we remember."""
-        with self._database.reading() as session:
-            row = Endpoint.marked(session, [address.mark]).get(address.mark)
+        with self._database.read_only() as session:
+            row = Endpoint.by_fingerprint(session, [address.fingerprint]).get(address.fingerprint)
         return row.registered_at if row else None
 
     def _remember(self, address: Address, webhook: Webhook) -> None:
         with self._database.transaction() as session:
-            Endpoint.keep(session, address.mark, webhook.id, webhook.event_types or EVENTS, self._clock())
+            Endpoint.save(session, address.fingerprint, webhook.id, webhook.event_types or EVENTS, self._clock())
 
     def _forget(self, webhook_id: str) -> None:
         with self._database.transaction() as session:
-            Endpoint.forget(session, webhook_id)
+            Endpoint.remove(session, webhook_id)

@@ -13,13 +13,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from meetergo.api.errors import LimitReached
-from models.endpoint import last_came_by
+from models.endpoint import last_seen
 from operations.webhooks.addresses import Address
-from operations.webhooks.registration import addition, registration, retirement, settle
+from operations.webhooks.registration import apply, plan_add, plan_register, plan_retire
 from operations.webhooks.registrations import Registrations
 
-LOOK_EVERY = timedelta(seconds=2)
-NO_PLACE = (
+POLL_INTERVAL = timedelta(seconds=2)
+NO_FREE_SLOT = (
     "found no place for a second webhook, so the one that there is moves at once, as by `webhook register --move`: "
     "a receiver that does not have the newest key yet refuses deliveries until it is restarted"
 )
@@ -30,23 +30,23 @@ class Rotation:
     """From the older addresses to the newest.
 
     Attributes:
-        registry: our webhooks.
+        registrations: our webhooks.
         addresses: oldest to newest.
         redis: knows by which address deliveries came.
-        tell: hears what was done.
+        report: hears what was done.
     """
 
-    registry: Registrations
+    registrations: Registrations
     addresses: Sequence[Address]
     redis: "Redis | None"
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
 
     @property
     def newest(self) -> Address:
         """Where meetergo is to post to."""
         return self.addresses[-1]
 
-    def begin(self) -> bool:
+    def start(self) -> bool:
         """Registers the newest address beside the older ones, or if there is no room, in place of one.
 
         Returns:
@@ -57,37 +57,37 @@ class Rotation:
             ClickException: an older one posts to another host.
         """
         try:
-            settle(self.registry, addition(self.registry, self.addresses), self.tell)
+            apply(self.registrations, plan_add(self.registrations, self.addresses), self.report)
         except LimitReached:
-            if not self.registry.look().older(self.addresses):
+            if not self.registrations.fetch().older(self.addresses):
                 raise
-            self.tell(NO_PLACE)
-            settle(self.registry, registration(self.registry, self.addresses, move=True), self.tell)
-        older = self.registry.look().older(self.addresses)
+            self.report(NO_FREE_SLOT)
+            apply(self.registrations, plan_register(self.registrations, self.addresses, move=True), self.report)
+        older = self.registrations.fetch().older(self.addresses)
         for webhook in older:
-            self.registry.check_host(webhook)
+            self.registrations.check_host(webhook)
         return bool(older)
 
-    def wait(self, timeout: timedelta, *, every: timedelta = LOOK_EVERY) -> bool:
+    def wait(self, timeout: timedelta, *, poll_interval: timedelta = POLL_INTERVAL) -> bool:
         """Waits until a delivery came by the newest address since it is registered; whether one did."""
-        until = time.monotonic() + timeout.total_seconds()
-        while not self.came():
-            left = until - time.monotonic()
+        deadline = time.monotonic() + timeout.total_seconds()
+        while not self.has_received():
+            left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            time.sleep(min(left, every.total_seconds()))
+            time.sleep(min(left, poll_interval.total_seconds()))
         return True
 
-    def came(self) -> bool:
+    def has_received(self) -> bool:
         """Whether a delivery came by the newest address. A Redis that is away does not know."""
-        since, last = self.registry.last_registered(self.newest), self._last()
+        since, last = self.registrations.registered_at(self.newest), self._last_delivery_at()
         return since is not None and last is not None and last >= since
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Takes the older addresses away."""
-        settle(self.registry, retirement(self.registry, self.addresses), self.tell)
+        apply(self.registrations, plan_retire(self.registrations, self.addresses), self.report)
 
-    def _last(self) -> datetime | None:
+    def _last_delivery_at(self) -> datetime | None:
         with suppress(RedisError):
-            return last_came_by(self.redis, self.newest.mark) if self.redis else None
+            return last_seen(self.redis, self.newest.fingerprint) if self.redis else None
         return None

@@ -9,24 +9,26 @@ from rq.serializers import JSONSerializer
 
 from runtime.errors import Failure
 
-EMPTY, TEND, CARRY = "worker.jobs.empty", "worker.jobs.tend", "worker.jobs.carry"
-ARGUMENTS: dict[str, range] = {EMPTY: range(1, 2), TEND: range(2, 3), CARRY: range(5, 7)}
+DRAIN, RETRY_ONE, STORE_DEFERRED = "worker.jobs.drain", "worker.jobs.retry_one", "worker.jobs.store_deferred"
+OLD_NAMES = {"worker.jobs.empty": DRAIN, "worker.jobs.tend": RETRY_ONE, "worker.jobs.carry": STORE_DEFERRED}
+"""What the previous version called them: its jobs wait in Redis while one upgrades."""
+ARGUMENTS: dict[str, range] = {DRAIN: range(1, 2), RETRY_ONE: range(2, 3), STORE_DEFERRED: range(5, 7)}
 """Our functions, and how many words each is given."""
 
-BOXES = ("inbox", "outbox")
+QUEUE_NAMES = ("inbox", "outbox")
 FIELDS = (
     *(b"data", b"status", b"origin", b"description", b"timeout", b"worker_name", b"retries_left"),
     *(b"number_of_retries", b"created_at", b"enqueued_at", b"started_at", b"ended_at", b"last_heartbeat"),
 )
 """What is read of a job. Callbacks, webhooks, dependencies, results and rate limits are not: we use none."""
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 """Of a job, unpacked. A body of WEBHOOK_MAX_BODY in base64 is the longest that we write."""
-LONGEST_SECONDS = 120
-NOBODYS = "refused"
-REFUSAL = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
+MAX_TIMEOUT_SECONDS = 120
+REJECTED = "refused"
+REJECTION = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
 
 
-class RefusedJob(Failure):
+class RejectedJob(Failure):
     """A job that is none of ours."""
 
 
@@ -43,21 +45,21 @@ class OwnJob(Job):
     def restore(self, raw_data: Any) -> Any:
         """Read what Redis holds of it. A job that cannot be read will be refused; it ends no worker."""
         known = {name: value for name, value in raw_data.items() if name in FIELDS}
-        content = _unpacked(known.get(b"data", b""))
+        content = _decompressed(known.get(b"data", b""))
         try:
             super().restore({**known, b"data": content})
         except Exception:
             self.data, self._status = b"", JobStatus.QUEUED
-        if not self.is_ours:
-            self._func_name, self._instance, self._args, self._kwargs = NOBODYS, None, (), {}
-        self.description = self.description if self.is_ours else NOBODYS
-        if not 0 < (self.timeout or 0) <= LONGEST_SECONDS:
-            self.timeout = LONGEST_SECONDS
+        if not self.is_allowed:
+            self._func_name, self._instance, self._args, self._kwargs = REJECTED, None, (), {}
+        self.description = self.description if self.is_allowed else REJECTED
+        if not 0 < (self.timeout or 0) <= MAX_TIMEOUT_SECONDS:
+            self.timeout = MAX_TIMEOUT_SECONDS
         self.result_ttl = 0
         return None
 
     @property
-    def is_ours(self) -> bool:
+    def is_allowed(self) -> bool:
         """Whether it names one of our functions, and gives it as many words as it takes."""
         try:
             name, args = self.func_name, self.args
@@ -72,23 +74,29 @@ class OwnJob(Job):
         Raises:
             RefusedJob: it is not.
         """
-        if not self.is_ours:
-            raise RefusedJob(REFUSAL)
+        if not self.is_allowed:
+            raise RejectedJob(REJECTION)
         function: Callable[..., Any] = super().func
         return function
 
 
+def current_name(name: str | None) -> str | None:
+    """The name of a job function, also if the previous version wrote it."""
+    return OLD_NAMES.get(name, name) if name else name
+
+
 def _fits(name: str | None, args: Sequence[Any]) -> bool:
-    if name is None or len(args) not in ARGUMENTS[name] or not all(isinstance(word, str) for word in args):
+    name = current_name(name)
+    if name is None or len(args) not in ARGUMENTS[name] or not all(isinstance(value, str) for value in args):
         return False
-    return name == CARRY or args[0] in BOXES
+    return name == STORE_DEFERRED or args[0] in QUEUE_NAMES
 
 
-def _unpacked(data: bytes) -> bytes:
+def _decompressed(data: bytes) -> bytes:
     """RQ unpacks all that there is; a few kilobytes can hold gigabytes."""
-    unpacking = zlib.decompressobj()
+    decompressor = zlib.decompressobj()
     try:
-        content = unpacking.decompress(data, MOST_BYTES)
+        content = decompressor.decompress(data, MAX_BYTES)
     except zlib.error:
         content = data
-    return b"" if unpacking.unconsumed_tail or len(content) > MOST_BYTES else content
+    return b"" if decompressor.unconsumed_tail or len(content) > MAX_BYTES else content

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, parse_url
-from redis.exceptions import ConnectionError as RedisAway
+from redis.exceptions import ConnectionError as RedisUnavailable
 from redis.exceptions import ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
@@ -17,17 +17,17 @@ REDIS_TIMEOUT_SECONDS = 1
 DEFAULT_PREFIX = "meetergo-inbox"
 SENTINEL_PORT = 26379
 SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
-CANNOT_SERVE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED", "MISCONF", "LOADING")
+NOT_WRITABLE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED", "MISCONF", "LOADING")
 """A server that says so was demoted, lost its replicas or its disk: after a failover, another one has its name."""
 KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """In seconds and tries: a machine that vanished is noticed within half a minute, even by who only waits."""
 
 
-class CannotServe(RedisAway):
+class NotWritable(RedisUnavailable):
     """This server answers, and cannot do what only a writable one can; its connection is closed."""
 
 
-class _Dropping(AbstractConnection):
+class _DisconnectsWhenNotWritable(AbstractConnection):
     """Closes itself when the server was demoted: else a pool keeps it for ever, since it still answers."""
 
     def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
@@ -42,30 +42,30 @@ class _Dropping(AbstractConnection):
         try:
             return super().read_response(disable_decoding, **options)
         except ResponseError as error:
-            words = f"{getattr(error, 'status_code', None) or ''} {error}"
-            if not any(word in words for word in CANNOT_SERVE):
+            text = f"{getattr(error, 'status_code', None) or ''} {error}"
+            if not any(reply in text for reply in NOT_WRITABLE):
                 raise
             self.disconnect()  # type: ignore[no-untyped-call] # redis-py has types, but not here
-            raise CannotServe(words.strip()) from None
+            raise NotWritable(text.strip()) from None
 
 
-class _Tcp(_Dropping, Connection):
+class _Tcp(_DisconnectsWhenNotWritable, Connection):
     pass
 
 
-class _Tls(_Dropping, SSLConnection):
+class _Tls(_DisconnectsWhenNotWritable, SSLConnection):
     pass
 
 
-class _Unix(_Dropping, UnixDomainSocketConnection):
+class _Unix(_DisconnectsWhenNotWritable, UnixDomainSocketConnection):
     pass
 
 
-class _OfSentinel(_Dropping, SentinelManagedConnection):
+class _SentinelTcp(_DisconnectsWhenNotWritable, SentinelManagedConnection):
     pass
 
 
-class _TlsOfSentinel(_Dropping, SentinelManagedSSLConnection):
+class _SentinelTls(_DisconnectsWhenNotWritable, SentinelManagedSSLConnection):
     pass
 
 
@@ -114,16 +114,16 @@ def _pool(url: str) -> ConnectionPool:
         "retry": Retry(NoBackoff(), 0),
     }
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
-        return _pool_of_sentinel(url, options)
-    given = parse_url(url)
-    connection = given.pop("connection_class", Connection)
+        return _sentinel_pool(url, options)
+    url_options = parse_url(url)
+    connection = url_options.pop("connection_class", Connection)
     if connection is not UnixDomainSocketConnection:
         options |= _keepalive()
     ours = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}[connection]
-    return ConnectionPool(connection_class=ours, **options | given)
+    return ConnectionPool(connection_class=ours, **options | url_options)
 
 
-def _pool_of_sentinel(url: str, options: Mapping[str, Any]) -> ConnectionPool:
+def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
     """Users and passwords before the hosts are the servers'; the sentinels' own are options, as `sentinel_password`."""
     parts = urlsplit(url)
     scheme = SENTINEL_SCHEMES[parts.scheme]
@@ -132,22 +132,27 @@ def _pool_of_sentinel(url: str, options: Mapping[str, Any]) -> ConnectionPool:
     if not service or not hosts:
         raise ValueError("a URL of Sentinel names hosts and a service")
     bare = urlunsplit((scheme, f"{login}@localhost" if login else "localhost", f"/{number or 0}", parts.query, ""))
-    given = parse_url(bare)
-    given.pop("host", None)
-    connection = _TlsOfSentinel if given.pop("connection_class", None) else _OfSentinel
-    own = {name.removeprefix("sentinel_"): given.pop(name) for name in list(given) if name.startswith("sentinel_")}
+    url_options = parse_url(bare)
+    url_options.pop("host", None)
+    connection = _SentinelTls if url_options.pop("connection_class", None) else _SentinelTcp
+    sentinel_options = {
+        name.removeprefix("sentinel_"): url_options.pop(name)
+        for name in list(url_options)
+        if name.startswith("sentinel_")
+    }
     manager = Sentinel(
-        [_address(host) for host in hosts.split(",")], sentinel_kwargs={**options, **_keepalive(), **own, **_tls(own)}
+        [_address(host) for host in hosts.split(",")],
+        sentinel_kwargs={**options, **_keepalive(), **sentinel_options, **_tls(sentinel_options)},
     )
     client: Redis = manager.master_for(
-        unquote(service), connection_class=connection, **{**options, **_keepalive(), **given}
+        unquote(service), connection_class=connection, **{**options, **_keepalive(), **url_options}
     )
     return client.connection_pool
 
 
-def _tls(own: Mapping[str, Any]) -> dict[str, Any]:
+def _tls(sentinel_options: Mapping[str, Any]) -> dict[str, Any]:
     """Sentinels speak plainly unless `sentinel_ssl=true` is given."""
-    return {"ssl": str(own["ssl"]).lower() in ("1", "true", "yes")} if "ssl" in own else {}
+    return {"ssl": str(sentinel_options["ssl"]).lower() in ("1", "true", "yes")} if "ssl" in sentinel_options else {}
 
 
 def _address(host: str) -> tuple[str, int]:

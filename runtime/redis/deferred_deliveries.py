@@ -1,6 +1,6 @@
 """Webhooks that are in Redis only: accepted while the database could not store them.
 
-A sorted set beside the queue holds the id of each job that carries a body, ordered by the time received, so that
+A sorted set beside the queue holds the id of each job that holds a body, ordered by the time received, so that
 counting costs the same for one and for 100,000. Its entry goes when the body is stored.
 """
 
@@ -14,7 +14,7 @@ from rq.job import Job
 
 from runtime.redis.client import key_of
 
-CHECKED_AT_ONCE = 500
+CHECK_BATCH = 500
 """Entries whose job is looked for in one call of `drop_gone`."""
 
 
@@ -32,7 +32,7 @@ class RedisOnly:
 
 
 def add(redis: "Redis", job_id: str, received_at: datetime, pipeline: Pipeline | None = None) -> None:
-    """Counts a body that a job carries; one that is counted already stays as it is."""
+    """Counts a body that a job holds; one that is counted already stays as it is."""
     (pipeline if pipeline is not None else redis).zadd(_key(redis), {job_id: received_at.timestamp()}, nx=True)
 
 
@@ -54,7 +54,7 @@ def read(redis: "Redis") -> RedisOnly:
     return RedisOnly(count, datetime.fromtimestamp(oldest[0][1], UTC) if oldest else None)
 
 
-def drop_gone(redis: "Redis") -> int:
+def prune_missing(redis: "Redis") -> int:
     """Corrects the count: removes the oldest entries whose job is gone, as after `rq empty inbox`.
 
     Returns:
@@ -63,12 +63,12 @@ def drop_gone(redis: "Redis") -> int:
     Raises:
         RedisError: Redis is down.
     """
-    ids = [cast("bytes", member).decode() for member in redis.zrange(_key(redis), 0, CHECKED_AT_ONCE - 1)]
+    ids = [cast("bytes", member).decode() for member in redis.zrange(_key(redis), 0, CHECK_BATCH - 1)]
     pipeline = redis.pipeline(transaction=False)
     for job_id in ids:
         pipeline.exists(Job.key_for(job_id))
-    gone = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
-    return redis.zrem(_key(redis), *gone) if gone else 0
+    missing = [job_id for job_id, exists in zip(ids, pipeline.execute(), strict=True) if not exists]
+    return redis.zrem(_key(redis), *missing) if missing else 0
 
 
 def _key(redis: "Redis") -> str:

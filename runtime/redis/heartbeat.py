@@ -1,4 +1,4 @@
-"""The pulse: what a process without a port leaves in Redis, so that others can tell it works."""
+"""Heartbeats: what a process without a port writes to Redis, so that others see that it is alive."""
 
 import socket
 from collections import Counter
@@ -15,19 +15,19 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from runtime.redis.client import key_of
 
-RAN = "ran"
-DEATHS_COUNT_FOR = timedelta(minutes=10)
+RAN_KEY = "ran"
+DEATH_WINDOW = timedelta(minutes=10)
 GRACE_SECONDS = 60
 """A worker's registration outlives its promised heartbeat by this; RQ's own constant. In it, the worker is late."""
 
 
-def record(redis: "Redis", task: str, next_run: datetime, lasts: timedelta) -> None:
+def record(redis: "Redis", task: str, next_run: datetime, ttl: timedelta) -> None:
     """Says that a task of the schedule ran on this machine, and when it will again.
 
     Raises:
         RedisError: Redis is away.
     """
-    redis.set(_key(redis, task), next_run.isoformat(), ex=lasts)
+    redis.set(_key(redis, task), next_run.isoformat(), ex=ttl)
 
 
 def task_alive(redis: "Redis", task: str) -> bool:
@@ -46,7 +46,7 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
         RedisError: Redis is away.
     """
     runs: dict[str, datetime] = {}
-    for key in redis.scan_iter(match=key_of(redis, RAN, "*"), count=1000):
+    for key in redis.scan_iter(match=key_of(redis, RAN_KEY, "*"), count=1000):
         task = key.decode().rpartition(":")[2]
         with suppress(ResponseError, ValueError):  # not what we wrote
             moment = datetime.fromisoformat(cast("bytes", redis.get(key) or b"").decode())
@@ -54,7 +54,7 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
     return runs
 
 
-def clock(redis: "Redis") -> datetime:
+def redis_now(redis: "Redis") -> datetime:
     """What time it is for Redis, UTC: the same for each machine, however wrong its own clock is.
 
     Raises:
@@ -64,7 +64,7 @@ def clock(redis: "Redis") -> datetime:
     return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
 
-def living_workers(queue: Queue) -> list[BaseWorker]:
+def live_workers(queue: Queue) -> list[BaseWorker]:
     """The workers of a queue, on all machines, without those that were killed and are still registered.
 
     An idle worker renews its registration long before the grace begins. One that is busy promised to end within the
@@ -77,11 +77,11 @@ def living_workers(queue: Queue) -> list[BaseWorker]:
     pipeline = queue.connection.pipeline(transaction=False)
     for worker in workers:
         pipeline.ttl(worker.key)
-    lasts = pipeline.execute()
-    return [worker for worker, seconds in zip(workers, lasts, strict=True) if _lives(worker, seconds)]
+    ttl = pipeline.execute()
+    return [worker for worker, seconds in zip(workers, ttl, strict=True) if _is_alive(worker, seconds)]
 
 
-def _lives(worker: BaseWorker, seconds: int) -> bool:
+def _is_alive(worker: BaseWorker, seconds: int) -> bool:
     return seconds > (0 if worker.get_state() == WorkerStatus.BUSY else GRACE_SECONDS)
 
 
@@ -91,10 +91,10 @@ def worker_alive(queue: Queue) -> bool:
     Raises:
         RedisError: Redis is away.
     """
-    return any(worker.hostname == socket.gethostname() for worker in living_workers(queue))
+    return any(worker.hostname == socket.gethostname() for worker in live_workers(queue))
 
 
-def note_death(redis: "Redis", pid: int) -> None:
+def record_death(redis: "Redis", pid: int) -> None:
     """Says that a worker of this machine was killed: it counts as dead, not as alive until its registration expires.
 
     Args:
@@ -104,14 +104,14 @@ def note_death(redis: "Redis", pid: int) -> None:
     Raises:
         RedisError: Redis is away.
     """
-    now = clock(redis)
+    now = redis_now(redis)
     for worker in Worker.all(redis):
         if worker.pid == pid and worker.hostname == socket.gethostname():
             worker.register_death()
             for name in worker.queue_names():
                 redis.zadd(_deaths(redis), {f"{uuid4()}:{name}": now.timestamp()})
-    redis.zremrangebyscore(_deaths(redis), 0, (now - DEATHS_COUNT_FOR).timestamp())
-    redis.expire(_deaths(redis), DEATHS_COUNT_FOR)
+    redis.zremrangebyscore(_deaths(redis), 0, (now - DEATH_WINDOW).timestamp())
+    redis.expire(_deaths(redis), DEATH_WINDOW)
 
 
 def deaths(redis: "Redis") -> Mapping[str, int]:
@@ -120,13 +120,13 @@ def deaths(redis: "Redis") -> Mapping[str, int]:
     Raises:
         RedisError: Redis is away.
     """
-    since = (clock(redis) - DEATHS_COUNT_FOR).timestamp()
+    since = (redis_now(redis) - DEATH_WINDOW).timestamp()
     members = cast("list[bytes]", redis.zrangebyscore(_deaths(redis), since, "+inf"))
     return Counter(member.decode().partition(":")[2] for member in members)
 
 
 def _key(redis: "Redis", task: str) -> str:
-    return key_of(redis, RAN, socket.gethostname(), task)
+    return key_of(redis, RAN_KEY, socket.gethostname(), task)
 
 
 def _deaths(redis: "Redis") -> str:

@@ -1,4 +1,4 @@
-"""The installation: what its names in a shared Redis begin with, told from DATABASE_URL alone."""
+"""The installation: the prefix of its names in a shared Redis, derived from DATABASE_URL alone."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy.engine import URL, make_url
 
 DEFAULT_PORT = "5432"
-LOCAL = ("", "localhost", "127.0.0.1", "::1")
-DIGITS = 10
+LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
+DIGEST_LENGTH = 10
 
 
 def default_prefix(database_url: str) -> str:
-    """What tells this installation from others on the same Redis: `mi-` and a digest of where its database is.
+    """What distinguishes this installation from others on the same Redis: `mi-` and a digest of where its database is.
 
     The receiver has to know it while the database is down, so the database is not asked. User, password and options
     do not count: they differ between processes of one installation, and change.
@@ -38,7 +38,7 @@ def database_of(database_url: str) -> list[str]:
 
 
 def _digest(parts: list[str]) -> str:
-    return sha256("\n".join(parts).encode()).hexdigest()[:DIGITS]
+    return sha256("\n".join(parts).encode()).hexdigest()[:DIGEST_LENGTH]
 
 
 def _file(url: URL) -> str:
@@ -48,13 +48,13 @@ def _file(url: URL) -> str:
 
 def _name(url: URL) -> str:
     """PostgreSQL's client takes the user's name for the database's if there is no other."""
-    return url.database or "".join(_words(url.query.get("dbname"))) or url.username or ""
+    return url.database or "".join(_split(url.query.get("dbname"))) or url.username or ""
 
 
 def _servers(url: URL) -> list[str]:
     """Each server as host:port, sorted: the order of a list of hosts changes with their roles."""
-    hosts = _words(url.host) or _words(url.query.get("host")) or [""]
-    ports = [str(url.port)] if url.port else _words(url.query.get("port")) or [DEFAULT_PORT]
+    hosts = _split(url.host) or _split(url.query.get("host")) or [""]
+    ports = [str(url.port)] if url.port else _split(url.query.get("port")) or [DEFAULT_PORT]
     ports = ports * len(hosts) if len(ports) == 1 else ports
     return sorted({_server(host, port) for host, port in zip(hosts, ports, strict=False)})
 
@@ -62,9 +62,9 @@ def _servers(url: URL) -> list[str]:
 def _server(host: str, port: str) -> str:
     name, _, own_port = host.rpartition(":") if host.count(":") == 1 else (host, "", "")
     name = name.lower() if not name.startswith("/") else name
-    return f"{'localhost' if name in LOCAL else name}:{own_port or port or DEFAULT_PORT}"
+    return f"{'localhost' if name in LOCAL_HOSTS else name}:{own_port or port or DEFAULT_PORT}"
 
 
-def _words(value: Any) -> list[str]:
+def _split(value: Any) -> list[str]:
     values = [value] if isinstance(value, str) else list(value or ())
     return [word for part in values for word in part.split(",")]

@@ -9,15 +9,15 @@ from rq import Queue, Worker
 from rq.job import Job
 
 from runtime.queue import JobQueue, open_queue
-from runtime.redis.allowed_jobs import CARRY, OwnJob
+from runtime.redis.allowed_jobs import STORE_DEFERRED, OwnJob, current_name
 from runtime.redis.client import origin_of
 
-NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
+QUEUE_NAME = re.compile(r"([A-Za-z0-9_-]{1,32}-)?inbox")
 """Before there were prefixes, the queue was called `inbox`."""
 QUEUES_KEY, QUEUE_KEY = "rq:queues", "rq:queue:"
-MOST_QUEUES, MOST_JOBS = 50, 10_000
-WORDS = 5
-"""Of a carried body, without its origin."""
+MAX_QUEUES, MAX_JOBS = 50, 10_000
+ARGUMENT_COUNT = 5
+"""Of a job that stores a deferred body, without its origin."""
 
 
 @dataclass(frozen=True)
@@ -33,44 +33,44 @@ class Adopted:
     left: int
 
 
-def left_behind(redis: "Redis", ours: str) -> dict[str, int]:
+def orphaned_queues(redis: "Redis", own_queue: str) -> dict[str, int]:
     """Queue -> how many webhooks rest in it, for queues of others that no worker works at.
 
     Args:
         redis: a client.
-        ours: the name of our own inbox queue.
+        own_queue: the name of our own inbox queue.
 
     Raises:
         RedisError: Redis is down.
     """
-    names = sorted(name for name in _names(redis) if name != ours and NAME.fullmatch(name))[:MOST_QUEUES]
+    names = sorted(name for name in _names(redis) if name != own_queue and QUEUE_NAME.fullmatch(name))[:MAX_QUEUES]
     found: dict[str, int] = {}
     for name in names:
         queue = open_queue(redis, name)
-        resting = 0 if Worker.all(queue=queue) else sum(1 for _ in _carried(queue))
-        if resting:
-            found[name] = resting
+        waiting = 0 if Worker.all(queue=queue) else sum(1 for _ in _deferred_jobs(queue))
+        if waiting:
+            found[name] = waiting
     return found
 
 
-def adopt(bell: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
+def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
     """Take the webhooks that rest in another queue into ours, to be stored in our database.
 
     Each is in our queue before it leaves the other: interrupted, it is in both, and stored once.
 
     Args:
-        bell: our queues.
+        job_queue: our queues.
         name: of the other queue.
         foreign: whether to take those too that say they belong to another database.
 
     Raises:
         RedisError: Redis is down.
     """
-    queue, taken, left = open_queue(bell.redis, name), 0, 0
-    for job in list(_carried(queue)):
-        words = [str(word) for word in job.args]
-        if foreign or _is_ours(words, origin_of(bell.redis)):
-            bell.store_later(words[:WORDS])
+    queue, taken, left = open_queue(job_queue.redis, name), 0, 0
+    for job in list(_deferred_jobs(queue)):
+        arguments = [str(argument) for argument in job.args]
+        if foreign or _is_ours(arguments, origin_of(job_queue.redis)):
+            job_queue.enqueue_packed(arguments[:ARGUMENT_COUNT])
             _remove(queue, job)
             taken += 1
         else:
@@ -78,24 +78,24 @@ def adopt(bell: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
     return Adopted(taken, left)
 
 
-def _is_ours(words: list[str], origin: str) -> bool:
+def _is_ours(arguments: list[str], origin: str) -> bool:
     """One that says nothing is from before there were prefixes."""
-    return len(words) == WORDS or words[WORDS].rpartition("/")[2] == origin.rpartition("/")[2]
+    return len(arguments) == ARGUMENT_COUNT or arguments[ARGUMENT_COUNT].rpartition("/")[2] == origin.rpartition("/")[2]
 
 
-def _carried(queue: Queue) -> Iterator[Job]:
+def _deferred_jobs(queue: Queue) -> Iterator[Job]:
     for job in OwnJob.fetch_many(_ids(queue), queue.connection, queue.serializer):
-        if job is not None and job.func_name == CARRY:
+        if job is not None and current_name(job.func_name) == STORE_DEFERRED:
             yield job
 
 
 def _ids(queue: Queue) -> list[str]:
     lists = (
-        queue.get_job_ids(0, MOST_JOBS),
+        queue.get_job_ids(0, MAX_JOBS),
         queue.intermediate_queue.get_job_ids(),
-        queue.failed_job_registry.get_job_ids(0, MOST_JOBS, cleanup=False),
-        queue.scheduled_job_registry.get_job_ids(0, MOST_JOBS, cleanup=False),
-        queue.started_job_registry.get_job_ids(0, MOST_JOBS, cleanup=False),
+        queue.failed_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False),
+        queue.scheduled_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False),
+        queue.started_job_registry.get_job_ids(0, MAX_JOBS, cleanup=False),
     )
     return list(dict.fromkeys(name for names in lists for name in names))
 

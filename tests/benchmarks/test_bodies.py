@@ -4,23 +4,25 @@ from datetime import UTC, datetime
 
 from benchmarks.bodies import moved_bookings
 from benchmarks.growth.fill import booking_id, fill, host_id
-from benchmarks.service import put
+from benchmarks.service import insert_deliveries
 from models.booking import BookingChange
 from runtime.database import Database
-from tests.worker.conftest import desk, open_desk
-from tests.worker.desk import Desk
+from tests.worker.conftest import harness, open_harness
+from tests.worker.harness import Harness
 
-__all__ = ["desk", "open_desk"]
+__all__ = ["harness", "open_harness"]
 
 ROWS, TIMES = 5, 4
 
 
-def test_each_move_changes_its_booking_and_keeps_its_host(database: Database, database_url: str, desk: Desk) -> None:
+def test_each_move_changes_its_booking_and_keeps_its_host(
+    database: Database, database_url: str, harness: Harness
+) -> None:
     fill(database, ROWS, datetime.now(UTC))
     known = [(booking_id(number), host_id(number)) for number in range(ROWS)] * TIMES
-    put(database_url, moved_bookings(known, "moves"))
-    desk.work_off()
-    made = desk.changes()[ROWS:]
+    insert_deliveries(database_url, moved_bookings(known, "moves"))
+    harness.process_due()
+    made = harness.changes()[ROWS:]
     assert [change.kind for change in made] == ["rescheduled"] * ROWS * TIMES
     assert {name for change in made for name in change.after} == {"starts_at", "ends_at", "as_of"}
 
@@ -30,7 +32,7 @@ def test_every_run_of_moves_has_bodies_of_its_own() -> None:
     assert len({*moved_bookings(known, "one"), *moved_bookings(known, "two")}) == 4
 
 
-def test_all_that_was_filled_in_is_done(database: Database, desk: Desk) -> None:
+def test_all_that_was_filled_in_is_done(database: Database, harness: Harness) -> None:
     fill(database, ROWS, datetime.now(UTC))
-    assert len(desk.all(BookingChange)) == ROWS
-    assert not desk.office.inbox.work_off()
+    assert len(harness.all(BookingChange)) == ROWS
+    assert not harness.services.inbox.process_due()

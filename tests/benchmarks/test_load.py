@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from benchmarks.load import Volley, fire, requests
+from benchmarks.load import LoadMeasurement, requests, send
 from benchmarks.rounds import Figure
 
 WAIT = 0.02
@@ -57,44 +57,44 @@ def known_server(closes: bool = False) -> Iterator[KnownServer]:
             thread.join()
 
 
-def fired(server: KnownServer, bodies: list[bytes], lines: int, rate: float = 0.0) -> Volley:
-    return fire(server.server_address[1], requests(bodies, "/here"), lines, rate)
+def fired(server: KnownServer, bodies: list[bytes], lines: int, rate: float = 0.0) -> LoadMeasurement:
+    return send(server.server_address[1], requests(bodies, "/here"), lines, rate)
 
 
 def test_each_body_arrives_once_and_each_answer_is_counted() -> None:
     bodies = [str(number).encode() for number in range(20)]
     with known_server() as server:
-        volley = fired(server, bodies, lines=4)
+        measurement = fired(server, bodies, lines=4)
     assert sorted(server.bodies) == sorted(bodies)
-    assert (volley.statuses, len(volley.milliseconds)) == ({200: 20}, 20)
+    assert (measurement.statuses, len(measurement.milliseconds)) == ({200: 20}, 20)
 
 
 def test_what_is_refused_is_no_200() -> None:
     with known_server() as server:
-        volley = fired(server, [b"take", b"refuse", b"take"], lines=1)
-    assert volley.statuses == {200: 2, 503: 1}
+        measurement = fired(server, [b"take", b"refuse", b"take"], lines=1)
+    assert measurement.statuses == {200: 2, 503: 1}
 
 
 def test_an_answer_takes_as_long_as_the_server_does() -> None:
     with known_server() as server:
-        volley = fired(server, [b"take"] * 10, lines=2)
-    assert min(volley.milliseconds) >= WAIT * 1000
-    assert volley.seconds >= 5 * WAIT
-    assert volley.rate <= 2 / WAIT
+        measurement = fired(server, [b"take"] * 10, lines=2)
+    assert min(measurement.milliseconds) >= WAIT * 1000
+    assert measurement.seconds >= 5 * WAIT
+    assert measurement.rate <= 2 / WAIT
 
 
 def test_an_open_loop_counts_from_when_a_delivery_was_to_leave() -> None:
     every = WAIT / 4
     with known_server() as server:
-        volley = fired(server, [b"take"] * 8, lines=1, rate=1 / every)
-    for number, milliseconds in enumerate(volley.milliseconds):
+        measurement = fired(server, [b"take"] * 8, lines=1, rate=1 / every)
+    for number, milliseconds in enumerate(measurement.milliseconds):
         assert milliseconds >= ((number + 1) * WAIT - number * every) * 1000
 
 
 def test_an_open_loop_sends_no_sooner_than_its_rate() -> None:
     with known_server() as server:
-        volley = fired(server, [b"take"] * 6, lines=6, rate=100)
-    assert volley.seconds >= 5 / 100 + WAIT
+        measurement = fired(server, [b"take"] * 6, lines=6, rate=100)
+    assert measurement.seconds >= 5 / 100 + WAIT
 
 
 def test_lines_stay_open() -> None:
@@ -105,8 +105,8 @@ def test_lines_stay_open() -> None:
 
 def test_a_line_that_the_server_closes_after_its_answer_is_opened_again() -> None:
     with known_server(closes=True) as server:
-        volley = fired(server, [b"take"] * 6, lines=2)
-    assert (server.lines, volley.statuses) == (6, {200: 6})
+        measurement = fired(server, [b"take"] * 6, lines=2)
+    assert (server.lines, measurement.statuses) == (6, {200: 6})
 
 
 def test_a_line_that_is_closed_before_its_answer_is_an_error() -> None:
@@ -114,9 +114,9 @@ def test_a_line_that_is_closed_before_its_answer_is_an_error() -> None:
         fired(server, [b"take", b"hang up"], lines=1)
 
 
-def test_percentiles_are_of_what_was_heard() -> None:
-    volley = Volley(milliseconds=[float(number) for number in range(100, 0, -1)])
-    assert (volley.latency(50), volley.latency(99)) == (50, 99)
+def test_percentiles_are_of_the_latencies_measured() -> None:
+    measurement = LoadMeasurement(milliseconds=[float(number) for number in range(100, 0, -1)])
+    assert (measurement.latency(50), measurement.latency(99)) == (50, 99)
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.growth.warm import warm
-from benchmarks.service import looking
+from benchmarks.service import open_reader
 from models.migrate import migrate
 from runtime.database import Database
 
@@ -24,11 +24,11 @@ def test_who_looks_sees_what_others_write_after_it(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{path}")
     migrate(database.engine)
     database.close()
-    with looking(f"sqlite:///{path}") as look:
-        look.pending()
+    with open_reader(f"sqlite:///{path}") as reader:
+        reader.pending()
 
-        warm(look, f"sqlite:///{path}")
+        warm(reader, f"sqlite:///{path}")
         subprocess.run([sys.executable, "-c", WRITES, path], check=True)
 
         assert Path(f"{path}-wal").exists()
-        assert look.number("SELECT one FROM later") == 1
+        assert reader.number("SELECT one FROM later") == 1

@@ -19,20 +19,20 @@ from operations import consistency
 from runtime import logs
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
-from tests.console.keyboard import BROKEN
-from tests.worker.conftest import desk, open_desk, provider, three_hosts
-from tests.worker.desk import AT, START, Desk, later, soon
+from tests.console.cli import BROKEN
+from tests.worker.conftest import harness, open_harness, provider, three_hosts
+from tests.worker.harness import AT, START, Harness, later, soon
 
-__all__ = ["desk", "open_desk", "provider", "three_hosts"]
+__all__ = ["harness", "open_harness", "provider", "three_hosts"]
 
-Type = Callable[..., Result]
+Invoke = Callable[..., Result]
 
 
 @pytest.fixture
-def type_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     """Types a command and answers to its question; the logs of this process stay as they are."""
     monkeypatch.setattr(logs, "configure", lambda: None)
-    monkeypatch.setattr(logs, "hush", lambda: None)
+    monkeypatch.setattr(logs, "silence", lambda: None)
     monkeypatch.setenv("LOGNAME", "the-operator")
     level = logging.root.level
     yield lambda command, *words, answers=None: CliRunner().invoke(command, words, input=answers)
@@ -40,18 +40,18 @@ def type_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Type]:
 
 
 @pytest.fixture
-def busy(open_desk: Callable[..., Desk]) -> Desk:
+def sample_data(open_harness: Callable[..., Harness]) -> Harness:
     """A booking that was made, moved and cancelled; one that nobody hosts; a dead delivery; a channel that fails."""
-    desk = open_desk(notify_default="log:,http://127.0.0.1:1/hook", notify_signing_secret="whsec_" + "b2xk" * 8)
-    desk.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
+    harness = open_harness(notify_default="log:,http://127.0.0.1:1/hook", notify_signing_secret="whsec_" + "b2xk" * 8)
+    harness.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
     link = {"meetingInfo": {"channel": "zoom", "meetingLink": "https://zoom.example/j/1?pwd=a-zoom-password"}}
-    desk.tell(samples.created("b1", START, AT, **link))
-    desk.tell(samples.rescheduled("b1", soon(100), later(1), START, **link))
-    desk.tell(samples.cancelled("b1", soon(100), later(2)))
-    desk.tell(samples.created("unhosted-1", soon(50), AT, hosts=[], hostIds=["nobody"], **link))
-    desk.tell(BROKEN, b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}')
-    desk.send_all()
-    return desk
+    harness.process(samples.created("b1", START, AT, **link))
+    harness.process(samples.rescheduled("b1", soon(100), later(1), START, **link))
+    harness.process(samples.cancelled("b1", soon(100), later(2)))
+    harness.process(samples.created("unhosted-1", soon(50), AT, hosts=[], hostIds=["nobody"], **link))
+    harness.process(BROKEN, b'{"webhookType": "form_submission", "data": {"nested": [{"Token": "one-time-token"}]}}')
+    harness.send_all()
+    return harness
 
 
 OLD_KEY, NEW_KEY = "o" * 32, "n" * 32
@@ -71,7 +71,7 @@ class Operator:
         self.meetergo = meetergo
         self.database = database
 
-    def types(self, *words: str, **settings: str) -> Result:
+    def run(self, *words: str, **settings: str) -> Result:
         env = {**self.settings, **{name.upper(): value for name, value in settings.items()}}
         result = CliRunner().invoke(cli, words, env=env)
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
@@ -87,17 +87,17 @@ class Operator:
         return [self.settings["PUBLIC_URL"] + path for path in AddressSigner(keys).paths("default")]
 
     def endpoints(self) -> list[Endpoint]:
-        with self.database.reading() as session:
-            return list(Endpoint.known(session))
+        with self.database.read_only() as session:
+            return list(Endpoint.all(session))
 
     def users(self) -> list[PlatformUser]:
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             return list(session.scalars(select(PlatformUser).order_by(PlatformUser.external_id)))
 
     def registered(self) -> dict[str, str]:
         return {str(webhook["id"]): webhook["endpoint"] for webhook in self.meetergo.webhooks}
 
-    def asked(self, route: str) -> int:
+    def request_count(self, route: str) -> int:
         return self.meetergo.requests[route]
 
 
@@ -112,7 +112,7 @@ def open_operator(
     database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Operator]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(consistency, "SETTLING", timedelta())
+    monkeypatch.setattr(consistency, "READ_AFTER_WRITE_DELAY", timedelta())
 
     def open_with(meetergo: Sandbox, **settings: str) -> Operator:
         usual = {

@@ -27,10 +27,10 @@ from models.delivery import delivery_id
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 from tests.console import platform_hook
-from tests.console.tmux import PATIENCE_SECONDS, Tmux, tmux
-from tests.faults.receptions import Receptions
+from tests.console.tmux import TIMEOUT_SECONDS, Tmux, tmux
+from tests.faults.received_messages import ReceivedMessages
 from tests.faults.sinks import SECRET, platform
-from tests.worker.operators import Operators, operators
+from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 
 HEALTHY, BROKEN = 40, 200
 GOOD, BAD = '"sample-type"', '"sample_type"'
@@ -48,7 +48,7 @@ class Incident:
         database: theirs.
         sender: posts to the receiver, as meetergo does.
         terminal: the operator's.
-        crew_room: the operators' channel.
+        operator_channel: the operators' channel.
         receptions: what the platform was told.
         bodies: what was delivered.
         booking: the id of a booking that is there before the incident, and is moved in it.
@@ -58,8 +58,8 @@ class Incident:
     database: Database
     sender: Sender
     terminal: Tmux
-    crew_room: Operators
-    receptions: Receptions
+    operator_channel: AlertReceiver
+    received_messages: ReceivedMessages
     bodies: list[Body] = field(default_factory=list)
     booking: str = ""
 
@@ -67,13 +67,13 @@ class Incident:
         """Over real HTTP, from several lines."""
         self.bodies += bodies
         raw = [json.dumps(body).encode() for body in bodies]
-        with self.sender.lines(4) as send:
-            result = LoadRun(send, Throttle(None, Event().wait), Event(), lambda _count: None).fire(raw, 4)
+        with self.sender.open_connections(4) as send:
+            result = LoadRun(send, Throttle(None, Event().wait), Event(), lambda _count: None).run(raw, 4)
         assert result.is_good, result
 
     def count(self, status: str) -> int:
         """How many deliveries are so."""
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             return session.scalar(text("SELECT count(*) FROM deliveries WHERE status = :status"), {"status": status})
 
     def deploy(self, name: str, name_now: str) -> None:
@@ -100,46 +100,46 @@ class Step:
     screen: str
 
 
-def story(it: Incident) -> Iterator[Step]:
+def run_incident(incident_run: Incident) -> Iterator[Step]:
     """The incident, step by step; each is yielded when it is done."""
 
     def step(name: str, words: str, answers: dict[str, str] | None = None) -> Step:
-        return Step(name, it.terminal.run(f"python -m console {words}", answers))
+        return Step(name, incident_run.terminal.run(f"python -m console {words}", answers))
 
-    dice, now = Random(1), datetime.now(UTC)
-    it.booking = mix.booking_id("before", 0)
+    rng, now = Random(1), datetime.now(UTC)
+    incident_run.booking = mix.booking_id("before", 0)
     start = (now + timedelta(days=3)).replace(hour=9, minute=0, second=0, microsecond=0)
-    it.deliver([samples.created(it.booking, start, now - timedelta(hours=1))])
-    it.deliver(_unpacked(mix.mix("healthy", HEALTHY - 1, now - timedelta(minutes=30), dice)))
-    until(lambda: it.count("done") == HEALTHY)
+    incident_run.deliver([samples.created(incident_run.booking, start, now - timedelta(hours=1))])
+    incident_run.deliver(_unpacked(mix.mix("healthy", HEALTHY - 1, now - timedelta(minutes=30), rng)))
+    until(lambda: incident_run.count("done") == HEALTHY)
     yield step("healthy", "status")
 
-    it.deploy(GOOD, BAD)
-    it.restart_worker()
-    moved = samples.rescheduled(it.booking, start + timedelta(hours=5), now, start)
-    it.deliver([moved, *_unpacked(mix.mix("broken", BROKEN - 1, now, dice))])
-    until(lambda: it.count("dead") == BROKEN)
-    until(lambda: it.crew_room.told)
-    yield Step("alarm", "\n".join(it.crew_room.told[0]))
+    incident_run.deploy(GOOD, BAD)
+    incident_run.restart_worker()
+    moved = samples.rescheduled(incident_run.booking, start + timedelta(hours=5), now, start)
+    incident_run.deliver([moved, *_unpacked(mix.mix("broken", BROKEN - 1, now, rng))])
+    until(lambda: incident_run.count("dead") == BROKEN)
+    until(lambda: incident_run.operator_channel.received)
+    yield Step("alarm", "\n".join(incident_run.operator_channel.received[0]))
 
     yield step("status", "status; echo exit code $?")
     yield step("list", "deliveries list --status dead --limit 5")
     yield step("errors", "deliveries errors")
     yield step("show", f"deliveries show {delivery_id(json.dumps(moved).encode())[:12]}")
-    yield step("booking", f"bookings show {it.booking}")
+    yield step("booking", f"bookings show {incident_run.booking}")
     yield step("tail", "events tail --no-follow")
     yield step("rehearsal", "replay --dead --dry-run")
 
     repair = f"sed -i 's/{BAD}/{GOOD}/' platform_hook.py"
-    yield Step("repair", it.terminal.run(repair))
-    it.restart_worker()
+    yield Step("repair", incident_run.terminal.run(repair))
+    incident_run.restart_worker()
     yield step("outlook", "replay --dead --dry-run")
     replay = "replay --dead --reason 'the meeting type has its room again' --rate 100/s --wait"
     yield step("replay", replay, {"Replay 200 deliveries?": "y"})
-    until(lambda: len(it.crew_room.told) == 2)
-    yield Step("over", "\n".join(it.crew_room.told[1]))
+    until(lambda: len(incident_run.operator_channel.received) == 2)
+    yield Step("over", "\n".join(incident_run.operator_channel.received[1]))
     yield step("calm", "status; echo exit code $?")
-    yield step("timeline", f"bookings show {it.booking}")
+    yield step("timeline", f"bookings show {incident_run.booking}")
 
 
 @contextmanager
@@ -152,8 +152,8 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
     with (
         _folder() as folder,
         redis_server(folder / "redis") as redis_url,
-        operators() as crew_room,
-        platform(receptions := Receptions()) as sink,
+        alert_receiver() as operator_channel,
+        platform(received_messages := ReceivedMessages()) as sink,
     ):
         shutil.copy(platform_hook.__file__, folder / "platform_hook.py")
         keys, port = secrets.token_urlsafe(32), free_port()
@@ -168,7 +168,7 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
                 "HOST": "127.0.0.1",
                 "PORT": str(port),
                 "PLATFORM_HOOK": "platform_hook:changed",
-                "ALERT_CHANNELS": crew_room.url,
+                "ALERT_CHANNELS": operator_channel.url,
                 "NOTIFY_DEFAULT": sink.url,
                 "NOTIFY_SIGNING_SECRET": SECRET,
                 "LOGNAME": "the-operator",
@@ -177,7 +177,7 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         )
         for name in ("NO_COLOR", "COLUMNS", "LINES", "TMUX", "PROMPT_COMMAND"):
             env.pop(name, None)
-        processes.run_to_its_end("release", env, folder)
+        processes.run_to_completion("release", env, folder)
         database = Database(database_url)
         with database.transaction() as session:
             session.execute(text("CREATE TABLE rooms (booking_id TEXT PRIMARY KEY, room TEXT)"))
@@ -185,10 +185,10 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         with processes.processes(env, folder, ["web", "cron"], instead) as logs, tmux(folder, env) as terminal:
             processes.wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
             address = f"http://127.0.0.1:{port}{AddressSigner([keys]).path('default')}"
-            it = Incident(folder, database, Sender(address), terminal, crew_room, receptions)
+            incident_run = Incident(folder, database, Sender(address), terminal, operator_channel, received_messages)
             terminal.open("worker")
-            it.start_worker()
-            yield it
+            incident_run.start_worker()
+            yield incident_run
             terminal.interrupt("worker")
         database.close()
 
@@ -210,10 +210,10 @@ def expected(bodies: Sequence[Body]) -> dict[str, tuple[str, datetime, int]]:
     }
 
 
-def until(holds: Callable[[], object]) -> None:
+def until(condition: Callable[[], object]) -> None:
     """Waits until it is so."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.1)
 

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator
 
 from devtools.processes import ROOT
-from tests.console.incident import Step, incident, story
+from tests.console.incident import Step, incident, run_incident
 
 PAGE = ROOT / "docs" / "operations.md"
 BEGIN, END = "<!-- The runbook begins: `make runbook` writes it. -->", "<!-- The runbook ends. -->"
 LEFT_OUT = "[...]"
 
 ALL = 1000
-SAID: dict[str, tuple[str, int, int]] = {
+TEXTS: dict[str, tuple[str, int, int]] = {
     "healthy": ("Everything is as it should be.", ALL, 0),
     "alarm": (
         "Then the platform is deployed with a mistake in its `PLATFORM_HOOK`: each delivery dies. Within 15 seconds, "
@@ -59,14 +59,14 @@ SAID: dict[str, tuple[str, int, int]] = {
 def main() -> None:
     """Lives through it with the real schedule, which takes some two minutes."""
     with incident() as it:
-        section = "\n\n".join(paragraph for step in story(it) for paragraph in _paragraphs(step))
+        section = "\n\n".join(paragraph for step in run_incident(it) for paragraph in _paragraphs(step))
     before, _, rest = PAGE.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     PAGE.write_text(f"{before}{BEGIN}\n\n{section}\n\n{END}{after}")
 
 
 def _paragraphs(step: Step) -> Iterator[str]:
-    says, first, last = SAID[step.name]
+    says, first, last = TEXTS[step.name]
     yield says
     lines = re.sub(r"127\.0\.0\.1:\d+", "platform.example", step.screen).splitlines()
     if len(lines) > first + last:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from devtools.processes import ROOT
 
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
@@ -33,7 +33,7 @@ class Terminal:
 
     def wait_for(self, words: str) -> None:
         """Reads until the words are there."""
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + TIMEOUT_SECONDS
         while words not in self.text:
             assert time.monotonic() < until, self.text
             self._read(0.1)
@@ -47,7 +47,7 @@ class Terminal:
 
     def end(self) -> int:
         """Reads the rest; the exit code."""
-        while self._read(PATIENCE_SECONDS):
+        while self._read(TIMEOUT_SECONDS):
             pass
         return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
 

@@ -10,49 +10,49 @@ from models.booking import Booking
 from models.delivery import Delivery, delivery_id
 from models.intervention import Intervention
 from runtime.errors import Permanent
-from tests.console.keyboard import ask, ask_json
-from tests.worker.desk import AT, START, Desk, soon
+from tests.console.cli import run_cli, run_cli_json
+from tests.worker.harness import AT, START, Harness, soon
 
 
 def ids(*words: str) -> list[str]:
-    return [row["id"] for row in ask_json("bookings", "list", *words)["bookings"]]
+    return [row["id"] for row in run_cli_json("bookings", "list", *words)["bookings"]]
 
 
-def test_a_list_is_filtered(busy: Desk) -> None:
+def test_a_list_is_filtered(sample_data: Harness) -> None:
     assert ids() == ["b1", "unhosted-1"]
     assert ids("--status", "cancelled") == ids("--user", "4711") == ["b1"]
     assert ids("--status", "confirmed") == ["unhosted-1"]
     assert ids("--since", soon(100).isoformat()) == ["b1"]
     assert ids("--until", soon(100).isoformat()) == ["unhosted-1"]
-    assert ask("bookings", "list", "--user", "nobody").stdout == "No booking is like that.\n"
+    assert run_cli("bookings", "list", "--user", "nobody").stdout == "No booking is like that.\n"
 
 
-def test_a_list_names_the_host(busy: Desk) -> None:
-    lines = ask("bookings", "list").stdout.splitlines()
+def test_a_list_names_the_host(sample_data: Harness) -> None:
+    lines = run_cli("bookings", "list").stdout.splitlines()
     assert re.search(r"^b1 +2124-01-15 09:40:00  cancelled  Discovery Call  The host \(4711\) +1  ", lines[2])
     assert "nobody yet" in lines[3]
 
 
-def test_pages_lead_to_each_other_also_where_nobody_said_when(desk: Desk) -> None:
+def test_pages_lead_to_each_other_also_where_nobody_said_when(harness: Harness) -> None:
     for number in range(5):
-        desk.tell(samples.created(f"b{number}", START, AT))
-    with desk.office.database.transaction() as session:
+        harness.process(samples.created(f"b{number}", START, AT))
+    with harness.services.database.transaction() as session:
         session.execute(update(Booking).where(Booking.id.in_(["b0", "b1", "b2"])).values(starts_at=None))
     seen, before = [], []
     for _ in range(5):
-        page = ask_json("bookings", "list", "--limit", "1", *before)
+        page = run_cli_json("bookings", "list", "--limit", "1", *before)
         seen += [row["id"] for row in page["bookings"]]
         before = ["--before", page["next"]]
     assert seen == ["b4", "b3", "b2", "b1", "b0"]
     assert page["next"] is None
 
 
-def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(busy: Desk) -> None:
-    first = ask_json("deliveries", "list", "--booking", "b1")["deliveries"][-1]["id"]
-    with busy.office.database.transaction() as session:
+def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(sample_data: Harness) -> None:
+    first = run_cli_json("deliveries", "list", "--booking", "b1")["deliveries"][-1]["id"]
+    with sample_data.services.database.transaction() as session:
         row = session.get_one(Delivery, first)
         Intervention.record(session, "replayed", row, AT, by="somebody", reason="to be sure")
-    shown = ask_json("bookings", "show", "b1")
+    shown = run_cli_json("bookings", "show", "b1")
     assert shown["booking"]["status"] == "cancelled"
     assert shown["host"]["external_id"] == "4711"
     timeline = shown["timeline"]
@@ -75,8 +75,8 @@ def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(bu
     assert (timeline[0]["by"], timeline[0]["reason"]) == ("somebody", "to be sure")
 
 
-def test_the_timeline_is_read_by_people(busy: Desk) -> None:
-    shown = ask("bookings", "show", "b1").stdout
+def test_the_timeline_is_read_by_people(sample_data: Harness) -> None:
+    shown = run_cli("bookings", "show", "b1").stdout
     assert re.search(
         r"\d\d:\d\d:\d\d  • booking rescheduled +by [0-9a-f]{12}\n +starts_at  2124-01-15 08:00:00 -> ", shown
     )
@@ -86,31 +86,31 @@ def test_the_timeline_is_read_by_people(busy: Desk) -> None:
     assert re.search(r"^  attendees +Guest 1 guest-1@example.com$", shown, re.MULTILINE)
 
 
-def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(desk: Desk) -> None:
-    desk.add_user(email="host@example.com")
-    desk.tell(samples.created("b1", START, AT))
+def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(harness: Harness) -> None:
+    harness.add_user(email="host@example.com")
+    harness.process(samples.created("b1", START, AT))
     joined = b'{"webhookType":"new_employee","id":"sample-host","email":"host@example.com"}'
-    desk.tell(joined)
-    timeline = ask_json("bookings", "show", "b1")["timeline"]
+    harness.process(joined)
+    timeline = run_cli_json("bookings", "show", "b1")["timeline"]
     about = [event["kind"] for event in timeline if event["delivery_id"] == delivery_id(joined)]
     assert about[:2] == ["delivery.received", "booking.linked"]
     assert about[-1] == "delivery.done"
 
 
-def test_a_booking_may_be_named_by_its_beginning(busy: Desk) -> None:
-    assert ask_json("bookings", "show", "unho")["booking"]["id"] == "unhosted-1"
-    unknown = ask("bookings", "show", "nothing")
+def test_a_booking_may_be_named_by_its_beginning(sample_data: Harness) -> None:
+    assert run_cli_json("bookings", "show", "unho")["booking"]["id"] == "unhosted-1"
+    unknown = run_cli("bookings", "show", "nothing")
     assert unknown.exit_code == 1
     assert "there is no booking whose id is nothing" in unknown.stderr
 
 
-def test_a_booking_whose_deliveries_all_died_is_shown_with_what_happened(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(platform_hook=f"{__name__}:bad_hook")
-    desk.tell(samples.created("b2-never-made", START, AT))
-    shown = ask_json("bookings", "show", "b2-n")
+def test_a_booking_whose_deliveries_all_died_is_shown_with_what_happened(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:bad_hook")
+    harness.process(samples.created("b2-never-made", START, AT))
+    shown = run_cli_json("bookings", "show", "b2-n")
     assert (shown["booking"], shown["host"]) == (None, None)
     assert [event["kind"] for event in shown["timeline"]] == ["delivery.received", "delivery.dead"]
-    sheet = ask("bookings", "show", "b2-never-made").stdout
+    sheet = run_cli("bookings", "show", "b2-never-made").stdout
     assert "not there yet: no delivery about it could be handled" in sheet
     assert "try 1: no room is known" in sheet
 

@@ -13,8 +13,8 @@ from console.commands.completion import PROGRAM, VARIABLE
 from devtools.processes import ROOT
 from models.delivery import Delivery
 from models.notification import Notification
-from tests.console.keyboard import ON_SQLITE, ask
-from tests.worker.desk import Desk
+from tests.console.cli import ON_SQLITE, run_cli
+from tests.worker.harness import Harness
 
 PATH = f"{ROOT / 'bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 IN_BASH = """
@@ -37,7 +37,7 @@ def offered(*words: str) -> list[str]:
 
 
 @ON_SQLITE
-def test_bash_completes_from_any_folder_and_is_silent_when_it_cannot_know(busy: Desk) -> None:
+def test_bash_completes_from_any_folder_and_is_silent_when_it_cannot_know(sample_data: Harness) -> None:
     done = subprocess.run(
         ["bash", "--norc", "-c", IN_BASH],
         env={**os.environ, "PATH": PATH},
@@ -57,8 +57,8 @@ def test_commands_options_and_choices_are_offered() -> None:
     assert offered("deliveries", "list", "--bo") == ["--booking"]
 
 
-def test_the_ids_that_are_there_are_offered(busy: Desk) -> None:
-    delivery, notification = busy.all(Delivery)[0], busy.all(Notification)[1]
+def test_the_ids_that_are_there_are_offered(sample_data: Harness) -> None:
+    delivery, notification = sample_data.all(Delivery)[0], sample_data.all(Notification)[1]
     assert offered("deliveries", "show", delivery.id[:3]) == [delivery.id[:12]]
     assert offered("deliveries", "show", delivery.id[:20]) == [delivery.id[:20]]
     assert len(offered("deliveries", "show", "")) == 6
@@ -80,7 +80,7 @@ def test_completion_is_silent_when_it_cannot_know(
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_script_for_each_shell(shell: str) -> None:
-    assert f"_INBOX_COMPLETE={shell}_complete" in ask("completion", shell).stdout
+    assert f"_INBOX_COMPLETE={shell}_complete" in run_cli("completion", shell).stdout
 
 
 def test_inbox_works_through_a_link_from_any_folder(tmp_path: Path) -> None:

@@ -12,26 +12,26 @@ from console.render.compact_json import compact
 from devtools.send import samples
 from models.delivery import Delivery, delivery_id
 from models.intervention import Intervention
-from tests.console.keyboard import BROKEN, ON_SQLITE, SECRETS, ask, ask_json
+from tests.console.cli import BROKEN, ON_SQLITE, SECRETS, run_cli, run_cli_json
 from tests.console.terminal import terminal
-from tests.worker.desk import AT, START, Desk
+from tests.worker.harness import AT, START, Harness
 
 
-def test_a_list_is_newest_first_and_filtered(busy: Desk) -> None:
-    listed = ask_json("deliveries", "list")
+def test_a_list_is_newest_first_and_filtered(sample_data: Harness) -> None:
+    listed = run_cli_json("deliveries", "list")
     assert [row["event"] for row in listed["deliveries"]][2:] == [
         *("booking_created", "booking_cancelled", "booking_rescheduled", "booking_created")
     ]
     assert listed["next"] is None
-    dead = ask_json("deliveries", "list", "--status", "dead", "--error", "not json")["deliveries"]
+    dead = run_cli_json("deliveries", "list", "--status", "dead", "--error", "not json")["deliveries"]
     assert [row["id"] for row in dead] == [delivery_id(BROKEN)]
     assert dead[0]["last_error"] == "the body is not JSON"
-    assert len(ask_json("deliveries", "list", "--booking", "b1", "--user", "4711")["deliveries"]) == 3
-    assert len(ask_json("deliveries", "list", "--booking", "unhost")["deliveries"]) == 1
+    assert len(run_cli_json("deliveries", "list", "--booking", "b1", "--user", "4711")["deliveries"]) == 3
+    assert len(run_cli_json("deliveries", "list", "--booking", "unhost")["deliveries"]) == 1
 
 
-def test_a_list_in_a_pipe_has_short_ids_and_no_colours(busy: Desk) -> None:
-    done = ask("deliveries", "list", "--status", "dead")
+def test_a_list_in_a_pipe_has_short_ids_and_no_colours(sample_data: Harness) -> None:
+    done = run_cli("deliveries", "list", "--status", "dead")
     assert done.exit_code == 0
     line = done.stdout.splitlines()[2]
     assert line.startswith(delivery_id(BROKEN)[:12] + "  ")
@@ -39,58 +39,58 @@ def test_a_list_in_a_pipe_has_short_ids_and_no_colours(busy: Desk) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_nothing_found_is_a_sentence_and_no_failure(desk: Desk) -> None:
-    done = ask("deliveries", "list", "--since", "10m")
+def test_nothing_found_gives_an_error_message_and_no_failure(harness: Harness) -> None:
+    done = run_cli("deliveries", "list", "--since", "10m")
     assert (done.exit_code, done.stdout) == (0, "No delivery is like that.\n")
-    assert ask_json("deliveries", "list") == {"deliveries": [], "next": None}
+    assert run_cli_json("deliveries", "list") == {"deliveries": [], "next": None}
 
 
-def test_pages_lead_to_each_other_and_miss_nothing(desk: Desk) -> None:
-    desk.deliver(*(b'{"webhookType":"form_submission","n":%d}' % number for number in range(7)))
+def test_pages_lead_to_each_other_and_miss_nothing(harness: Harness) -> None:
+    harness.deliver(*(b'{"webhookType":"form_submission","n":%d}' % number for number in range(7)))
     words, seen = ["deliveries", "list", "--limit", "3", "--status", "pending"], []
     for expected in (3, 3, 1):
-        page = ask_json(*words)
-        hint = re.search(r"^\d more: \S+ (deliveries list .*)$", ask(*words).stdout, re.MULTILINE)
+        page = run_cli_json(*words)
+        hint = re.search(r"^\d more: \S+ (deliveries list .*)$", run_cli(*words).stdout, re.MULTILINE)
         assert bool(hint) == (page["next"] is not None)
         assert len(page["deliveries"]) == expected
         seen += [row["id"] for row in page["deliveries"]]
         words = hint[1].split() if hint else []
-    assert sorted(seen) == sorted(row.id for row in desk.all(Delivery))
+    assert sorted(seen) == sorted(row.id for row in harness.all(Delivery))
     assert words == []
 
 
-def test_a_page_says_how_many_more_there_are_and_how_to_look_at_what_failed(busy: Desk) -> None:
-    busy.tell(b"broken too")
-    last = ask("deliveries", "list", "--status", "dead", "--limit", "1").stdout.splitlines()[-3:]
-    newest = ask_json("deliveries", "list", "--limit", "1")["deliveries"][0]["id"][:12]
+def test_a_page_says_how_many_more_there_are_and_how_to_look_at_what_failed(sample_data: Harness) -> None:
+    sample_data.process(b"broken too")
+    last = run_cli("deliveries", "list", "--status", "dead", "--limit", "1").stdout.splitlines()[-3:]
+    newest = run_cli_json("deliveries", "list", "--limit", "1")["deliveries"][0]["id"][:12]
     assert last == [
         f"One of them: python -m console deliveries show {newest}",
         "How often which error: python -m console deliveries errors",
         f"1 more: console deliveries list --status dead --limit 1 --before {newest}",
     ]
-    assert "One of them" not in ask("deliveries", "list", "--status", "done").stdout
+    assert "One of them" not in run_cli("deliveries", "list", "--status", "done").stdout
 
 
-def test_errors_are_counted_the_most_frequent_first(desk: Desk) -> None:
-    assert ask("deliveries", "errors").stdout == "No delivery has an error.\n"
+def test_errors_are_counted_the_most_frequent_first(harness: Harness) -> None:
+    assert run_cli("deliveries", "errors").stdout == "No delivery has an error.\n"
     for body in (b"not json", b"nor this", b'{"webhookType": "booking_created"}', b"x"):
-        desk.tell(body)
-    counted = ask_json("deliveries", "errors")["errors"]
+        harness.process(body)
+    counted = run_cli_json("deliveries", "errors")["errors"]
     assert [(row["deliveries"], row["status"]) for row in counted] == [(3, "dead"), (1, "dead")]
     assert counted[0]["error"] == "the body is not JSON"
-    assert len(ask_json("deliveries", "errors", "--error", "not JSON")["errors"]) == 1
-    sheet = ask("deliveries", "errors").stdout
+    assert len(run_cli_json("deliveries", "errors", "--error", "not JSON")["errors"]) == 1
+    sheet = run_cli("deliveries", "errors").stdout
     assert re.search(r"^ +3  dead +\d+ s ago +\d+ s ago +[0-9a-f]{12}  the body is not JSON$", sheet, re.MULTILINE)
     assert sheet.endswith("What a replay would do now: python -m console replay --dead --dry-run\n")
 
 
 @ON_SQLITE
-def test_on_a_terminal_the_same_error_is_not_written_again_in_each_line(busy: Desk) -> None:
-    busy.tell(b"broken too")
+def test_on_a_terminal_the_same_error_is_not_written_again_in_each_line(sample_data: Harness) -> None:
+    sample_data.process(b"broken too")
     with terminal("deliveries", "list", "--status", "dead") as screen:
         assert screen.end() == 0
     assert (screen.text.count("the body is not JSON"), screen.text.count("(the same)")) == (1, 1)
-    assert ask("deliveries", "list", "--status", "dead").stdout.count("the body is not JSON") == 2
+    assert run_cli("deliveries", "list", "--status", "dead").stdout.count("the body is not JSON") == 2
 
 
 def test_a_body_takes_few_lines_and_stays_json() -> None:
@@ -112,14 +112,14 @@ def test_a_body_takes_few_lines_and_stays_json() -> None:
     ]
 
 
-def test_a_page_goes_on_from_a_row_even_if_its_time_was_given_as_an_age(busy: Desk) -> None:
-    hint = ask("deliveries", "list", "--since", "1h", "--limit", "1").stdout.splitlines()[-1]
+def test_a_page_goes_on_from_a_row_even_if_its_time_was_given_as_an_age(sample_data: Harness) -> None:
+    hint = run_cli("deliveries", "list", "--since", "1h", "--limit", "1").stdout.splitlines()[-1]
     assert re.search(r"--since \d{4}-\d\d-\d\dT\S+\+00:00 --limit 1 --before [0-9a-f]{12}$", hint)
 
 
-def test_a_delivery_is_shown_with_what_it_changed_and_told(busy: Desk) -> None:
-    delivery_id = ask_json("deliveries", "list", "--event", "booking_rescheduled")["deliveries"][0]["id"]
-    shown = ask_json("deliveries", "show", delivery_id[:8])
+def test_a_delivery_is_shown_with_its_changes_and_notifications(sample_data: Harness) -> None:
+    delivery_id = run_cli_json("deliveries", "list", "--event", "booking_rescheduled")["deliveries"][0]["id"]
+    shown = run_cli_json("deliveries", "show", delivery_id[:8])
     assert shown["id"] == delivery_id
     (change,) = shown["changes"]
     assert (change["booking_id"], change["kind"], change["revision"]) == ("b1", "rescheduled", 2)
@@ -128,31 +128,31 @@ def test_a_delivery_is_shown_with_what_it_changed_and_told(busy: Desk) -> None:
         ("rescheduled", "log"),
         ("rescheduled", "http"),
     ]
-    sheet = ask("deliveries", "show", delivery_id).stdout
+    sheet = run_cli("deliveries", "show", delivery_id).stdout
     assert "starts_at  2124-01-15 08:00:00 -> 2124-01-15 09:40:00" in sheet
     assert '"secret": "***"' in sheet
 
 
-def test_every_failed_try_and_every_act_is_shown(busy: Desk) -> None:
-    with busy.office.database.transaction() as session:
+def test_every_failed_try_and_every_act_is_shown(sample_data: Harness) -> None:
+    with sample_data.services.database.transaction() as session:
         row = session.get_one(Delivery, delivery_id(BROKEN))
         Intervention.record(session, "replayed", row, AT, by="somebody", reason="the hook is repaired")
         row.replay(AT)
-    busy.work_off()
-    shown = ask_json("deliveries", "show", delivery_id(BROKEN))
+    sample_data.process_due()
+    shown = run_cli_json("deliveries", "show", delivery_id(BROKEN))
     assert [(row["number"], row["outcome"], row["error"]) for row in shown["failed_attempts"]] == [
         (1, "dead", "the body is not JSON")
     ] * 2
     assert [(row["kind"], row["by"], row["reason"]) for row in shown["interventions"]] == [
         ("replayed", "somebody", "the hook is repaired")
     ]
-    sheet = ask("deliveries", "show", delivery_id(BROKEN)).stdout
+    sheet = run_cli("deliveries", "show", delivery_id(BROKEN)).stdout
     assert "the hook is repaired" in sheet
     assert f"python -m console replay {delivery_id(BROKEN)[:12]} --dry-run" in sheet
 
 
-def test_no_secret_is_shown_anywhere(busy: Desk) -> None:
-    ids = [row.id for row in busy.all(Delivery)]
+def test_no_secret_is_shown_anywhere(sample_data: Harness) -> None:
+    ids = [row.id for row in sample_data.all(Delivery)]
     commands = [["deliveries", "show", each] for each in ids]
     commands += [
         ["deliveries", "list"],
@@ -163,76 +163,76 @@ def test_no_secret_is_shown_anywhere(busy: Desk) -> None:
     ]
     commands += [["notifications", "show", "1"], ["events", "tail", "--no-follow", "--since", "1h"]]
     for words in commands:
-        for done in (ask(*words), ask(*words, "--json")):
+        for done in (run_cli(*words), run_cli(*words, "--json")):
             assert done.exit_code == 0, done.stderr
             assert not [secret for secret in SECRETS if secret in done.stdout]
     assert "its-own-secret" in BROKEN.decode()
 
 
-def test_a_body_that_is_not_json_is_shown_by_its_beginning(busy: Desk) -> None:
-    shown = ask_json("deliveries", "show", delivery_id(BROKEN))
+def test_a_body_that_is_not_json_is_shown_by_its_beginning(sample_data: Harness) -> None:
+    shown = run_cli_json("deliveries", "show", delivery_id(BROKEN))
     assert shown["body"] is None
     assert shown["body_begins"] == '{"webhookType": "booking_created", "secret": ***, "id": '
-    (binary,) = busy.deliver(b"\xff\xfe\x1b[2J" + b"x" * 500)
-    done = ask("deliveries", "show", binary)
+    (binary,) = sample_data.deliver(b"\xff\xfe\x1b[2J" + b"x" * 500)
+    done = run_cli("deliveries", "show", binary)
     assert r"\xff\xfe\x1b[2Jxxx" in done.stdout
     assert "x" * 201 not in done.stdout
 
 
-def test_a_body_that_was_erased_says_so(busy: Desk) -> None:
-    assert ask("erase", "guest-1@example.com", "--yes").exit_code == 0
-    (erased, *_) = ask_json("deliveries", "list", "--booking", "b1")["deliveries"]
-    assert "it was erased" in ask("deliveries", "show", erased["id"]).stdout
+def test_a_body_that_was_erased_says_so(sample_data: Harness) -> None:
+    assert run_cli("erase", "guest-1@example.com", "--yes").exit_code == 0
+    (erased, *_) = run_cli_json("deliveries", "list", "--booking", "b1")["deliveries"]
+    assert "it was erased" in run_cli("deliveries", "show", erased["id"]).stdout
 
 
 def test_a_body_whose_key_is_missing_says_which(
-    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = Fernet.generate_key().decode()
-    (delivery_id,) = open_desk(body_keys=key).deliver(samples.created("b1", START, AT))
-    assert ask_json("deliveries", "show", delivery_id)["body"]["id"] == "b1"
+    (delivery_id,) = open_harness(body_keys=key).deliver(samples.created("b1", START, AT))
+    assert run_cli_json("deliveries", "show", delivery_id)["body"]["id"] == "b1"
     monkeypatch.setenv("BODY_KEYS", Fernet.generate_key().decode())
-    shown = ask_json("deliveries", "show", delivery_id)
+    shown = run_cli_json("deliveries", "show", delivery_id)
     assert shown["body"] is None
     assert "which is not in BODY_KEYS" in shown["body_is_missing"]
 
 
-def test_an_id_may_be_a_beginning_that_only_one_has(desk: Desk) -> None:
-    with desk.office.database.transaction() as session:
+def test_an_id_may_be_a_beginning_that_only_one_has(harness: Harness) -> None:
+    with harness.services.database.transaction() as session:
         for delivery_id in ("abcd" * 16, "abcd" * 15 + "ffff"):
             columns = dict(account="default", source="webhook", body=b"{}", received_at=AT, due_at=AT)
             session.add(Delivery(id=delivery_id, **columns))
-    assert ask_json("deliveries", "show", "abcd" * 15 + "f")["id"] == "abcd" * 15 + "ffff"
-    assert ask_json("deliveries", "show", "ABCD" * 16)["id"] == "abcd" * 16
+    assert run_cli_json("deliveries", "show", "abcd" * 15 + "f")["id"] == "abcd" * 15 + "ffff"
+    assert run_cli_json("deliveries", "show", "ABCD" * 16)["id"] == "abcd" * 16
     for typed, sentence in {
         "abcd": "2 deliveries begin with abcd: write more of the id",
         "abcd_": "there is no delivery whose id is abcd_",
         "abc": "write at least 4 characters",
         "%%%%": "there is no delivery",
     }.items():
-        done = ask("deliveries", "show", typed)
+        done = run_cli("deliveries", "show", typed)
         assert done.exit_code == 1
         assert sentence in done.stderr
 
 
-def test_a_row_that_is_gone_cannot_begin_a_page(desk: Desk) -> None:
-    done = ask("deliveries", "list", "--before", "0" * 64)
+def test_a_row_that_is_gone_cannot_begin_a_page(harness: Harness) -> None:
+    done = run_cli("deliveries", "list", "--before", "0" * 64)
     assert done.exit_code == 1
     assert "there is no delivery" in done.stderr
 
 
-def test_what_others_wrote_cannot_move_the_cursor(desk: Desk) -> None:
-    (delivery_id,) = desk.deliver('{"webhookType": "\\u001b[2J\\u202eevil", "name": "\x9b2J"}'.encode())
-    desk.work_off()
+def test_what_others_wrote_cannot_move_the_cursor(harness: Harness) -> None:
+    (delivery_id,) = harness.deliver('{"webhookType": "\\u001b[2J\\u202eevil", "name": "\x9b2J"}'.encode())
+    harness.process_due()
     for words in (["list"], ["show", delivery_id]):
-        assert not re.search("[\x1b\x9b\u202e]", ask("deliveries", *words).stdout)
+        assert not re.search("[\x1b\x9b\u202e]", run_cli("deliveries", *words).stdout)
 
 
-def test_received_in_the_same_moment_is_paged_by_id(desk: Desk) -> None:
-    ids = desk.deliver(*(b'{"webhookType":"form_submission","n":%d}' % number for number in range(3)))
-    with desk.office.database.transaction() as session:
+def test_received_in_the_same_moment_is_paged_by_id(harness: Harness) -> None:
+    ids = harness.deliver(*(b'{"webhookType":"form_submission","n":%d}' % number for number in range(3)))
+    with harness.services.database.transaction() as session:
         for each in ids:
             session.get_one(Delivery, each).received_at = AT - timedelta(days=1)
-    first = ask_json("deliveries", "list", "--limit", "1")
-    second = ask_json("deliveries", "list", "--limit", "5", "--before", first["next"])
+    first = run_cli_json("deliveries", "list", "--limit", "1")
+    second = run_cli_json("deliveries", "list", "--limit", "5", "--before", first["next"])
     assert [row["id"] for row in first["deliveries"] + second["deliveries"]] == sorted(ids, reverse=True)

@@ -9,8 +9,8 @@ from devtools.send import samples
 from models.delivery import Delivery
 from models.notification import Notification
 from tests.another_database import another_database
-from tests.console.keyboard import ask
-from tests.worker.desk import AT, START, Desk
+from tests.console.cli import run_cli
+from tests.worker.harness import AT, START, Harness
 
 AS_IT_IS = "ENCODING '{}' LOCALE 'C' TEMPLATE template0"
 
@@ -20,33 +20,35 @@ def booked(number: int, name: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def open_on(open_desk: Callable[..., Desk]) -> Callable[[str], Desk]:
-    return lambda url: open_desk(database_url=url)
+def open_on(open_harness: Callable[..., Harness]) -> Callable[[str], Harness]:
+    return lambda url: open_harness(database_url=url)
 
 
-def test_one_name_that_latin_1_cannot_write_stops_no_other(postgresql_url: str, open_on: Callable[[str], Desk]) -> None:
+def test_one_name_that_latin_1_cannot_write_stops_no_other(
+    postgresql_url: str, open_on: Callable[[str], Harness]
+) -> None:
     with another_database(postgresql_url, "platform_l1", AS_IT_IS.format("LATIN1")) as url:
-        desk = open_on(url)
-        done = ask("migrate")
+        harness = open_on(url)
+        done = run_cli("migrate")
         assert done.exit_code == 0
         assert "encoding is LATIN1" in done.stderr
-        desk.deliver(booked(1, "Jörg"), booked(2, "Łukasz 😀"), booked(3, "José"))
-        desk.work_off()
-        desk.send_all()
-        rows = {row.booking_id: row for row in desk.all(Delivery)}
+        harness.deliver(booked(1, "Jörg"), booked(2, "Łukasz 😀"), booked(3, "José"))
+        harness.process_due()
+        harness.send_all()
+        rows = {row.booking_id: row for row in harness.all(Delivery)}
         assert [rows[name].status for name in ("b1", "b3")] == ["done", "done"]
         assert rows["b2"].status in ("pending", "dead")
-        assert {row.status for row in desk.all(Notification)} == {"done"}
-        desk.office.database.close()
+        assert {row.status for row in harness.all(Notification)} == {"done"}
+        harness.services.database.close()
 
 
 def test_a_database_without_characters_is_refused_in_a_sentence(
-    postgresql_url: str, open_on: Callable[[str], Desk]
+    postgresql_url: str, open_on: Callable[[str], Harness]
 ) -> None:
     with another_database(postgresql_url, "platform_ascii", AS_IT_IS.format("SQL_ASCII")) as url:
-        desk = open_on(url)
-        done = ask("migrate")
+        harness = open_on(url)
+        done = run_cli("migrate")
         assert done.exit_code == 1
         assert "encoding is SQL_ASCII, which knows no characters" in done.stderr
         assert "Traceback" not in done.stderr
-        desk.office.database.close()
+        harness.services.database.close()

@@ -10,34 +10,34 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from console.commands.events import follow_on
+from console.commands.events import follow_events
 from devtools.send import samples
 from models.delivery import Delivery
 from models.happening import TimelineEntry
-from operations.tail import FEW, Tail
-from tests.console.keyboard import ON_SQLITE, ask
+from operations.tail import INITIAL_ENTRIES, Tail
+from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
-from tests.worker.desk import AT, START, Desk
+from tests.worker.harness import AT, START, Harness
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
-def receive(desk: Desk, body: bytes, at: datetime) -> str:
+def receive(harness: Harness, body: bytes, at: datetime) -> str:
     """A delivery that came at some time."""
-    (delivery_id,) = desk.deliver(body)
-    with desk.office.database.transaction() as session:
+    (delivery_id,) = harness.deliver(body)
+    with harness.services.database.transaction() as session:
         session.get_one(Delivery, delivery_id).received_at = at
     return delivery_id
 
 
-def read(desk: Desk, tail: Tail, now: datetime) -> list[str | None]:
-    with desk.office.database.reading() as session:
-        return [happening.delivery_id for happening in tail.read(session, now)]
+def read(harness: Harness, tail: Tail, now: datetime) -> list[str | None]:
+    with harness.services.database.read_only() as session:
+        return [entry.delivery_id for entry in tail.read(session, now)]
 
 
-def follow(desk: Desk, actions: Iterator[Callable[[], object]], database: Any = None) -> list[TimelineEntry]:
+def follow(harness: Harness, actions: Iterator[Callable[[], object]], database: Any = None) -> list[TimelineEntry]:
     """Follows while the actions are done, one between two reads; then Ctrl-C."""
-    told: list[TimelineEntry] = []
+    shown: list[TimelineEntry] = []
 
     def wait() -> None:
         action = next(actions, None)
@@ -46,18 +46,18 @@ def follow(desk: Desk, actions: Iterator[Callable[[], object]], database: Any = 
         action()
 
     with pytest.raises(KeyboardInterrupt):
-        follow_on(database or desk.office.database, Tail(), told.append, wait)
-    return told
+        follow_events(database or harness.services.database, Tail(), shown.append, wait)
+    return shown
 
 
-def test_it_begins_with_the_last_few(busy: Desk) -> None:
-    lines = ask("events", "tail", "--no-follow").stdout.splitlines()
-    assert len(lines) == FEW
+def test_it_begins_with_the_last_few(sample_data: Harness) -> None:
+    lines = run_cli("events", "tail", "--no-follow").stdout.splitlines()
+    assert len(lines) == INITIAL_ENTRIES
     assert "notification" in lines[-1]
 
 
-def test_it_begins_earlier_if_asked(busy: Desk) -> None:
-    done = ask("events", "tail", "--no-follow", "--since", "10m")
+def test_it_begins_earlier_if_asked(sample_data: Harness) -> None:
+    done = run_cli("events", "tail", "--no-follow", "--since", "10m")
     assert done.exit_code == 0
     said = re.sub(" +", " ", done.stdout)
     for words in (
@@ -72,80 +72,82 @@ def test_it_begins_earlier_if_asked(busy: Desk) -> None:
         "✓ notification done 1 b1 created by log",
     ):
         assert words in said
-    assert ask("events", "tail", "--no-follow", "--since", "2100-01-01").stdout == ""
+    assert run_cli("events", "tail", "--no-follow", "--since", "2100-01-01").stdout == ""
 
 
-def test_json_is_one_object_a_line_with_the_same_keys(busy: Desk) -> None:
-    lines = ask("events", "tail", "--no-follow", "--since", "10m", "--json").stdout.splitlines()
+def test_json_is_one_object_a_line_with_the_same_keys(sample_data: Harness) -> None:
+    lines = run_cli("events", "tail", "--no-follow", "--since", "10m", "--json").stdout.splitlines()
     events = [json.loads(line) for line in lines]
     assert len({tuple(event) for event in events}) == 1
     assert {event["kind"] for event in events} >= {"delivery.received", "delivery.dead", "booking.created"}
     assert all(datetime.fromisoformat(event["at"]).utcoffset() == timedelta(0) for event in events)
 
 
-def test_each_happening_is_told_once_as_it_comes(desk: Desk) -> None:
+def test_each_entry_is_shown_once_as_it_comes(harness: Harness) -> None:
     actions = [
-        lambda: desk.deliver(samples.created("b1", START, AT)),
+        lambda: harness.deliver(samples.created("b1", START, AT)),
         lambda: None,
-        desk.work_off,
-        desk.send_all,
+        harness.process_due,
+        harness.send_all,
         lambda: None,
     ]
-    assert [happening.kind for happening in follow(desk, iter(actions))] == [
+    assert [entry.kind for entry in follow(harness, iter(actions))] == [
         *("delivery.received", "booking.created", "notification.owed", "delivery.done", "notification.done")
     ]
 
 
-def test_what_is_committed_late_is_told_all_the_same(desk: Desk) -> None:
-    receive(desk, b"1", NOW)
+def test_an_entry_committed_late_is_shown(harness: Harness) -> None:
+    receive(harness, b"1", NOW)
     tail = Tail(NOW - timedelta(minutes=1))
-    assert len(read(desk, tail, NOW)) == 1
-    late = receive(desk, b"2", NOW - timedelta(seconds=15))
-    newer = receive(desk, b"3", NOW + timedelta(seconds=1))
-    assert read(desk, tail, NOW + timedelta(seconds=1)) == [late, newer]
-    assert read(desk, tail, NOW + timedelta(seconds=2)) == []
+    assert len(read(harness, tail, NOW)) == 1
+    late = receive(harness, b"2", NOW - timedelta(seconds=15))
+    newer = receive(harness, b"3", NOW + timedelta(seconds=1))
+    assert read(harness, tail, NOW + timedelta(seconds=1)) == [late, newer]
+    assert read(harness, tail, NOW + timedelta(seconds=2)) == []
 
 
-def test_what_came_while_the_database_was_away_is_told_though_it_is_stored_later(desk: Desk) -> None:
+def test_deliveries_received_while_the_database_was_down_are_shown_when_stored(harness: Harness) -> None:
     tail, back = Tail(NOW), NOW + timedelta(minutes=2)
-    assert read(desk, tail, NOW) == []
-    assert read(desk, tail, back) == []
-    carried = receive(desk, b"1", NOW + timedelta(seconds=3))
-    assert read(desk, tail, back + timedelta(seconds=1)) == [carried]
+    assert read(harness, tail, NOW) == []
+    assert read(harness, tail, back) == []
+    carried = receive(harness, b"1", NOW + timedelta(seconds=3))
+    assert read(harness, tail, back + timedelta(seconds=1)) == [carried]
     for second in range(120):
-        assert read(desk, tail, back + timedelta(seconds=second)) == []
-    receive(desk, b"2", back)
-    assert read(desk, tail, back + timedelta(minutes=2)) == []
+        assert read(harness, tail, back + timedelta(seconds=second)) == []
+    receive(harness, b"2", back)
+    assert read(harness, tail, back + timedelta(minutes=2)) == []
 
 
-def test_a_crowd_at_the_beginning_is_not_told_later(desk: Desk) -> None:
+def test_entries_left_out_at_the_start_are_not_shown_later(harness: Harness) -> None:
     now = datetime.now(UTC)
-    desk.deliver(*(b'{"n":%d}' % number for number in range(FEW * 3)))
+    harness.deliver(*(b'{"n":%d}' % number for number in range(INITIAL_ENTRIES * 3)))
     tail = Tail()
-    assert len(read(desk, tail, now)) == FEW
-    assert read(desk, tail, now) == []
+    assert len(read(harness, tail, now)) == INITIAL_ENTRIES
+    assert read(harness, tail, now) == []
 
 
-def test_a_database_that_is_away_is_waited_for_and_said_once(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_database_that_is_away_is_waited_for_and_said_once(
+    harness: Harness, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Flaky:
         """The real one, after it has failed some times."""
 
         failures = 0
 
-        def reading(self) -> Any:
+        def read_only(self) -> Any:
             if self.failures:
                 self.failures -= 1
                 raise OperationalError("", {}, Exception("connection refused"))
-            return desk.office.database.reading()
+            return harness.services.database.read_only()
 
     flaky = Flaky()
 
     def fail() -> None:
-        desk.deliver(b"1")
+        harness.deliver(b"1")
         flaky.failures = 3
 
-    told = follow(desk, iter([fail, *[lambda: None] * 4]), flaky)
-    assert [happening.kind for happening in told] == ["delivery.received"]
+    shown = follow(harness, iter([fail, *[lambda: None] * 4]), flaky)
+    assert [entry.kind for entry in shown] == ["delivery.received"]
     said = capsys.readouterr().err.splitlines()
     assert said == [
         "the database does not answer: connection refused; waiting for it ...",
@@ -156,18 +158,18 @@ def test_a_database_that_is_away_is_waited_for_and_said_once(desk: Desk, capsys:
 def test_a_database_without_tables_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bare.db").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
-    done = ask("events", "tail")
+    done = run_cli("events", "tail")
     assert done.exit_code == 1
     assert "python -m console migrate" in done.stderr
 
 
 @ON_SQLITE
-def test_on_a_terminal_it_is_coloured_and_ends_quietly_at_ctrl_c(desk: Desk) -> None:
-    desk.tell(b"not json")
+def test_on_a_terminal_it_is_coloured_and_ends_quietly_at_ctrl_c(harness: Harness) -> None:
+    harness.process(b"not json")
     with terminal("events", "tail") as screen:
         screen.wait_for("delivery dead")
-        desk.deliver(b'{"webhookType": "form_submission"}')
-        desk.work_off()
+        harness.deliver(b'{"webhookType": "form_submission"}')
+        harness.process_due()
         screen.wait_for("nobody handles this event")
         screen.press_ctrl_c()
         code = screen.end()

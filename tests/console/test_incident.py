@@ -9,11 +9,11 @@ from sqlalchemy import func, select, text
 from models.booking import Booking
 from models.delivery import Delivery
 from models.intervention import Intervention
-from models.notification import IS_OVER, IS_SUPERSEDED, Notification
-from tests.console.incident import BROKEN, HEALTHY, Incident, Step, expected, incident, story, until
+from models.notification import MEETING_OVER, SUPERSEDED, Notification
+from tests.console.incident import BROKEN, HEALTHY, Incident, Step, expected, incident, run_incident, until
 from tests.console.tmux import is_there
 
-QUICK_SCHEDULE = "python -m tests.console.impatient_schedule"
+QUICK_SCHEDULE = "python -m tests.console.fast_alerts"
 ERROR = "no room is known for meeting type sample-type"
 SHOWS = {
     "healthy": [f"inbox 0 - {HEALTHY} 0", "Nothing needs a person."],
@@ -63,7 +63,7 @@ def told() -> Iterator[tuple[Incident, list[Step]]]:
     if not is_there():
         pytest.skip("tmux is not installed (apt-get install tmux)")
     with incident(QUICK_SCHEDULE) as it:
-        yield it, list(story(it))
+        yield it, list(run_incident(it))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_each_step_shows_what_the_operator_has_to_know_and_what_to_type_next(
 
 
 def test_in_the_end_each_booking_is_as_the_newest_webhook_says_and_the_platforms_own_rows_too(house: Incident) -> None:
-    with house.database.reading() as session:
+    with house.database.read_only() as session:
         bookings = {row.id: row for row in session.scalars(select(Booking))}
         rooms = set(session.scalars(text("SELECT booking_id FROM rooms")))
     found = {key: (row.status, row.starts_at, len(row.attendees)) for key, row in bookings.items()}
@@ -91,19 +91,19 @@ def test_in_the_end_each_booking_is_as_the_newest_webhook_says_and_the_platforms
     assert rooms == {key for key, row in bookings.items() if row.status == "confirmed"}
 
 
-def test_nobody_was_told_twice_and_everybody_once(house: Incident) -> None:
-    with house.database.reading() as session:
+def test_everybody_was_notified_exactly_once(house: Incident) -> None:
+    with house.database.read_only() as session:
         until(lambda: set(session.scalars(select(Notification.status))) == {"done"})
-        unsent = func.coalesce(Notification.last_error.in_((IS_OVER, IS_SUPERSEDED)), False)
+        unsent = func.coalesce(Notification.last_error.in_((MEETING_OVER, SUPERSEDED)), False)
         owed = session.scalar(select(func.count()).where(Notification.status == "done", ~unsent))
-    assert house.receptions.repeats() == (0, 0)
-    assert len(house.receptions.all) == len(house.receptions.ids()) == owed
-    assert house.receptions.out_of_order() == 0
-    assert house.receptions.strange == []
+    assert house.received_messages.repeats() == (0, 0)
+    assert len(house.received_messages.all) == len(house.received_messages.ids()) == owed
+    assert house.received_messages.out_of_order() == 0
+    assert house.received_messages.strange == []
 
 
 def test_it_is_kept_who_replayed_what_and_why(house: Incident) -> None:
-    with house.database.reading() as session:
+    with house.database.read_only() as session:
         acts = session.scalars(select(Intervention)).all()
         statuses = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
     assert len({act.delivery_id for act in acts}) == len(acts) == BROKEN
@@ -111,6 +111,6 @@ def test_it_is_kept_who_replayed_what_and_why(house: Incident) -> None:
         ("replayed", "the-operator", "the meeting type has its room again")
     }
     assert statuses == {"done": HEALTHY + BROKEN}
-    first, *others = house.crew_room.subjects()
+    first, *others = house.operator_channel.subjects()
     assert first.endswith(("delivery is dead", "deliveries are dead"))
     assert others == ["over: no delivery is dead any more"]

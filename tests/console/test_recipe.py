@@ -21,7 +21,7 @@ BOOK = "POST /v4/booking"
 @pytest.fixture
 def hosting(operator: Operator) -> Operator:
     """There is the host 1, who can be booked."""
-    host = operator.meetergo.people.add_host("host@example.com")
+    host = operator.meetergo.actions.add_host("host@example.com")
     ids = dict(meetergo_user_id=host["userId"], meetergo_meeting_type_id=host["meetingTypeId"])
     with operator.database.transaction() as session:
         session.add(PlatformUser(external_id="1", **ids))
@@ -31,56 +31,54 @@ def hosting(operator: Operator) -> Operator:
 def first_slot(operator: Operator) -> str:
     today = datetime.now(UTC).date()
     days = "--from", f"{today + timedelta(days=1)}", "--to", f"{today + timedelta(days=8)}"
-    return operator.types("slots", "1", *days).stdout.splitlines()[0]
+    return operator.run("slots", "1", *days).stdout.splitlines()[0]
 
 
 def test_check_says_who_we_are_and_not_what_the_key_is(operator: Operator) -> None:
-    said = json.loads(operator.types("api", "check", "--json").stdout)
+    said = json.loads(operator.run("api", "check", "--json").stdout)
     assert (said["kind"], said["acts_as"]["id"]) == ("platform", operator.meetergo.company.admin_id)
     assert said["key"].endswith(":***")
-    assert "meetergo answers." in operator.types("api", "check").stdout
+    assert "meetergo answers." in operator.run("api", "check").stdout
 
 
 def test_what_is_repeated_does_not_get_into_the_json(operator: Operator, tmp_path: Path) -> None:
-    operator.meetergo.answer_next("GET /v4/user/me", InjectedAnswer(429, b"", {"Retry-After": "0"}))
+    operator.meetergo.inject_faults("GET /v4/user/me", InjectedAnswer(429, b"", {"Retry-After": "0"}))
     env = {**environment({}), **operator.settings}
     command = [sys.executable, "-m", "console", "api", "check", "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout)["kind"] == "platform"
-    assert operator.asked("GET /v4/user/me") == 3
+    assert operator.request_count("GET /v4/user/me") == 3
 
 
 def test_a_user_can_be_named_to_act_as(hosting: Operator) -> None:
     (row,) = hosting.users()
-    said = json.loads(hosting.types("api", "check", "--json", meetergo_api_user=str(row.meetergo_user_id)).stdout)
+    said = json.loads(hosting.run("api", "check", "--json", meetergo_api_user=str(row.meetergo_user_id)).stdout)
     assert said["acts_as"]["id"] == row.meetergo_user_id
-    assert hosting.asked("GET /v4/user/me") == 1
+    assert hosting.request_count("GET /v4/user/me") == 1
 
 
 def test_meeting_types_are_listed_and_changed_in_what_is_named(hosting: Operator) -> None:
-    done = hosting.types("meeting-types", "update", "1", "--duration", "45", "--buffer-after", "10")
+    done = hosting.run("meeting-types", "update", "1", "--duration", "45", "--buffer-after", "10")
     assert done.exit_code == 0, done.output
-    (listed,) = json.loads(hosting.types("meeting-types", "list", "1", "--json").stdout)["meeting_types"]
+    (listed,) = json.loads(hosting.run("meeting-types", "list", "1", "--json").stdout)["meeting_types"]
     assert (listed["minutes"], listed["name"]) == (45, "30min Meeting")
     assert hosting.meetergo.meeting_types[listed["id"]]["meetingInfo"]["bufferAfter"] == 10
-    assert hosting.types("meeting-types", "update", "1").exit_code == 1
+    assert hosting.run("meeting-types", "update", "1").exit_code == 1
 
 
 def test_a_template_is_made_and_given_to_a_host(hosting: Operator) -> None:
-    made = hosting.types("templates", "create", "--name", "Initial Consultation", "--duration", "30")
-    done = hosting.types("templates", "assign", made.stdout.strip(), "1")
+    made = hosting.run("templates", "create", "--name", "Initial Consultation", "--duration", "30")
+    done = hosting.run("templates", "assign", made.stdout.strip(), "1")
     assert "1: Initial Consultation (" in done.stdout
     assert len(hosting.meetergo.meeting_types) == 3  # the owner's, the host's first, and this
 
 
 def test_a_slot_can_be_booked_and_the_secret_is_not_shown(hosting: Operator) -> None:
-    done = hosting.types(
-        "book", "1", "--start", first_slot(hosting), "--email", "guest-1@example.com", "--name", "Guest"
-    )
+    done = hosting.run("book", "1", "--start", first_slot(hosting), "--email", "guest-1@example.com", "--name", "Guest")
     (appointment,) = hosting.meetergo.appointments.values()
     assert done.stdout == f"Booked: {appointment['id']}\n"
     assert appointment["secret"] not in done.output
-    again = hosting.types("book", "1", "--start", appointment["start"], "--email", "g@example.com", "--name", "Guest")
+    again = hosting.run("book", "1", "--start", appointment["start"], "--email", "g@example.com", "--name", "Guest")
     assert again.exit_code == 1
     assert "ask for the free slots again" in again.stderr
 
@@ -89,30 +87,30 @@ def test_a_booking_that_waits_is_no_booking(hosting: Operator) -> None:
     (row,) = hosting.users()
     hosting.meetergo.meeting_types[str(row.meetergo_meeting_type_id)]["meetingOptions"] = {"doubleOptIn": True}
     start = first_slot(hosting)
-    done = hosting.types("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest", "--json")
+    done = hosting.run("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest", "--json")
     assert json.loads(done.stdout)["status"] == "waiting"
     assert not hosting.meetergo.appointments
 
 
 @pytest.mark.parametrize("credential", ["key", "token"])
-@pytest.mark.parametrize(("act", "code", "bookings"), [("commit_then_fail", 0, 1), ("hang_up", 1, 0)])
+@pytest.mark.parametrize(("act", "code", "bookings"), [("commit_then_fail", 0, 1), ("drop_connection", 1, 0)])
 def test_an_unclear_booking_is_looked_up_and_never_made_twice(
     hosting: Operator, act: str, code: int, bookings: int, credential: str
 ) -> None:
     start = first_slot(hosting)
     hosting.settings["MEETERGO_API_KEY"] = getattr(hosting.meetergo, credential)
-    hosting.meetergo.answer_next(BOOK, act)
-    done = hosting.types("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
-    assert (done.exit_code, hosting.asked(BOOK)) == (code, 1)
+    hosting.meetergo.inject_faults(BOOK, act)
+    done = hosting.run("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
+    assert (done.exit_code, hosting.request_count(BOOK)) == (code, 1)
     assert len(hosting.meetergo.appointments) == bookings
     assert ("Booked:" in done.stdout) == bool(bookings)
 
 
 def test_an_unclear_booking_that_cannot_be_looked_up_is_still_said_to_be_unclear(hosting: Operator) -> None:
     start = first_slot(hosting)
-    hosting.meetergo.answer_next(BOOK, "commit_then_fail")
-    hosting.meetergo.answer_next("GET /v4/appointment/paginated", InjectedAnswer(403, b"{}"))
-    done = hosting.types("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
+    hosting.meetergo.inject_faults(BOOK, "commit_then_fail")
+    hosting.meetergo.inject_faults("GET /v4/appointment/paginated", InjectedAnswer(403, b"{}"))
+    done = hosting.run("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
     assert done.exit_code == 1
     assert "look whether it was applied before you try again" in done.stderr
     assert len(hosting.meetergo.appointments) == 1
@@ -126,15 +124,15 @@ def test_an_unclear_booking_that_cannot_be_looked_up_is_still_said_to_be_unclear
         (["templates", "assign", "no id!", "1"], "this is no id of a template"),
     ],
 )
-def test_what_is_wrong_is_a_sentence(hosting: Operator, words: list[str], sentence: str) -> None:
-    done = hosting.types(*words)
+def test_what_is_wrong_gives_an_error_message(hosting: Operator, words: list[str], sentence: str) -> None:
+    done = hosting.run(*words)
     assert done.exit_code in (1, 2)
     assert sentence in done.stderr
 
 
-def test_nobody_answering_is_a_sentence(open_operator: Callable[..., Operator], meetergo: Sandbox) -> None:
+def test_nobody_answering_gives_an_error_message(open_operator: Callable[..., Operator], meetergo: Sandbox) -> None:
     operator = open_operator(meetergo, MEETERGO_API_URL="http://127.0.0.1:1")
     operator.settings["MEETERGO_API_USER"] = "admin"
-    done = operator.types("templates", "create", "--name", "x", "--duration", "30")
+    done = operator.run("templates", "create", "--name", "x", "--duration", "30")
     assert done.exit_code == 1
     assert "meetergo did not answer" in done.stderr

@@ -13,13 +13,13 @@ from rq.serializers import JSONSerializer
 
 from devtools.sandbox.faults.injector import InjectedAnswer
 from runtime.queue import QUEUES, JobQueue
-from tests.console.keyboard import ask
-from tests.snapshot import rows_of
+from tests.console.cli import run_cli
+from tests.snapshot import snapshot_rows
 from tests.worker.provider import ONE, Provider, webhook
 
 
 @pytest.fixture
-def asked(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
+def request_count(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provider:
     monkeypatch.setenv("MEETERGO_API_KEY", provider.meetergo.key)
     monkeypatch.setenv("MEETERGO_API_URL", provider.meetergo.url)
     return provider
@@ -34,7 +34,7 @@ def working(provider: Provider, redis: Redis) -> Iterator[None]:
 
     def work() -> None:
         while not stop.wait(0.05):
-            provider.desk.work_off()
+            provider.harness.process_due()
 
     thread = Thread(target=work)
     thread.start()
@@ -46,73 +46,73 @@ def working(provider: Provider, redis: Redis) -> Iterator[None]:
 
 def booked(provider: Provider, number: int = 1) -> str:
     booking_id = provider.book(provider.add_host(number), number)
-    provider.told()
+    provider.deliver_all()
     return booking_id
 
 
 def forge(provider: Provider, booking_id: str, **changes: object) -> None:
     record = provider.meetergo.appointments[booking_id]
     now = datetime.now(UTC).isoformat()
-    provider.desk.tell(webhook(provider.meetergo, record, **{"updatedAt": now, **changes}))
+    provider.harness.process(webhook(provider.meetergo, record, **{"updatedAt": now, **changes}))
 
 
-def test_a_forged_time_is_put_right_and_shown(asked: Provider, redis: Redis) -> None:
-    booking_id = booked(asked)
-    before = asked.desk.booking(booking_id)
-    forge(asked, booking_id, webhookType="booking_rescheduled", start="2030-01-01T09:00:00Z")
-    with working(asked, redis):
-        done = ask("bookings", "refresh", booking_id[:8])
+def test_a_forged_time_is_put_right_and_shown(request_count: Provider, redis: Redis) -> None:
+    booking_id = booked(request_count)
+    before = request_count.harness.booking(booking_id)
+    forge(request_count, booking_id, webhookType="booking_rescheduled", start="2030-01-01T09:00:00Z")
+    with working(request_count, redis):
+        done = run_cli("bookings", "refresh", booking_id[:8])
     assert done.exit_code == 0, done.output
-    assert asked.desk.booking(booking_id).starts_at == before.starts_at
+    assert request_count.harness.booking(booking_id).starts_at == before.starts_at
     assert f"booking {booking_id}: changed" in done.stdout
     assert "2030-01-01 09:00:00 -> " in done.stdout
 
 
-def test_a_version_from_the_future_does_not_hold_against_it(asked: Provider, redis: Redis) -> None:
-    booking_id = booked(asked)
-    forge(asked, booking_id, webhookType="booking_rescheduled", updatedAt="2099-01-01T00:00:00Z")
-    asked.meetergo.people.cancel(booking_id)
-    with working(asked, redis):
-        assert ask("bookings", "refresh", booking_id).exit_code == 0
-    assert asked.desk.booking(booking_id).status == "cancelled"
+def test_a_version_from_the_future_does_not_hold_against_it(request_count: Provider, redis: Redis) -> None:
+    booking_id = booked(request_count)
+    forge(request_count, booking_id, webhookType="booking_rescheduled", updatedAt="2099-01-01T00:00:00Z")
+    request_count.meetergo.actions.cancel(booking_id)
+    with working(request_count, redis):
+        assert run_cli("bookings", "refresh", booking_id).exit_code == 0
+    assert request_count.harness.booking(booking_id).status == "cancelled"
 
 
-def test_a_cancel_that_nobody_told_is_found(asked: Provider, redis: Redis) -> None:
-    first, second = booked(asked, 1), booked(asked, 2)
-    asked.meetergo.people.cancel(first)
-    with working(asked, redis):
-        done = ask("bookings", "refresh", first, second, first)
+def test_a_cancel_without_a_webhook_is_found(request_count: Provider, redis: Redis) -> None:
+    first, second = booked(request_count, 1), booked(request_count, 2)
+    request_count.meetergo.actions.cancel(first)
+    with working(request_count, redis):
+        done = run_cli("bookings", "refresh", first, second, first)
     assert done.exit_code == 0, done.output
-    assert asked.desk.booking(first).status == "cancelled"
+    assert request_count.harness.booking(first).status == "cancelled"
     assert f"booking {second}: as meetergo says, nothing differs" in done.stdout
     assert done.stdout.count("booking ") == 2
 
 
-def test_a_booking_that_we_do_not_know_yet_is_fetched(asked: Provider, redis: Redis) -> None:
-    booking_id = asked.book(asked.add_host())
-    with working(asked, redis):
-        assert ask("bookings", "refresh", booking_id).exit_code == 0
-    assert asked.desk.booking(booking_id).status == "confirmed"
+def test_a_booking_that_we_do_not_know_yet_is_fetched(request_count: Provider, redis: Redis) -> None:
+    booking_id = request_count.book(request_count.add_host())
+    with working(request_count, redis):
+        assert run_cli("bookings", "refresh", booking_id).exit_code == 0
+    assert request_count.harness.booking(booking_id).status == "confirmed"
 
 
-def test_a_dry_run_shows_it_and_writes_nothing(asked: Provider) -> None:
-    booking_id = booked(asked)
-    asked.meetergo.people.cancel(booking_id)
-    before = rows_of(asked.desk.office.database)
-    done = ask("bookings", "refresh", booking_id, "--dry-run")
+def test_a_dry_run_shows_it_and_writes_nothing(request_count: Provider) -> None:
+    booking_id = booked(request_count)
+    request_count.meetergo.actions.cancel(booking_id)
+    before = snapshot_rows(request_count.harness.services.database)
+    done = run_cli("bookings", "refresh", booking_id, "--dry-run")
     assert done.exit_code == 0, done.output
     assert f"booking {booking_id}: would change" in done.stdout
     assert "confirmed -> cancelled" in done.stdout
-    assert rows_of(asked.desk.office.database) == before
+    assert snapshot_rows(request_count.harness.services.database) == before
 
 
-def test_without_a_worker_it_waits_for_one_and_says_so(asked: Provider) -> None:
-    booking_id = booked(asked)
-    asked.meetergo.people.cancel(booking_id)
-    done = ask("bookings", "refresh", booking_id)
+def test_without_a_worker_it_waits_for_one_and_says_so(request_count: Provider) -> None:
+    booking_id = booked(request_count)
+    request_count.meetergo.actions.cancel(booking_id)
+    done = run_cli("bookings", "refresh", booking_id)
     assert (done.exit_code, "no worker has handled it yet" in done.stdout) == (1, True)
-    asked.desk.work_off()
-    assert asked.desk.booking(booking_id).status == "cancelled"
+    request_count.harness.process_due()
+    assert request_count.harness.booking(booking_id).status == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -123,32 +123,34 @@ def test_without_a_worker_it_waits_for_one_and_says_so(asked: Provider) -> None:
         (InjectedAnswer(200, b"not json"), "cannot be had"),
     ],
 )
-def test_what_cannot_be_read_is_a_sentence_and_the_others_go_on(
-    asked: Provider, redis: Redis, answer: InjectedAnswer, sentence: str
+def test_what_cannot_be_read_gives_an_error_message_and_the_others_go_on(
+    request_count: Provider, redis: Redis, answer: InjectedAnswer, sentence: str
 ) -> None:
-    first, second = booked(asked, 1), booked(asked, 2)
-    asked.meetergo.people.cancel(second)
+    first, second = booked(request_count, 1), booked(request_count, 2)
+    request_count.meetergo.actions.cancel(second)
     for _ in range(2):
-        asked.meetergo.answer_next(ONE, answer)
-    with working(asked, redis):
-        done = ask("bookings", "refresh", first, second)
+        request_count.meetergo.inject_faults(ONE, answer)
+    with working(request_count, redis):
+        done = run_cli("bookings", "refresh", first, second)
     assert done.exit_code == 1
     assert sentence in done.stdout
     assert "Traceback" not in done.output
 
 
-def test_a_key_that_is_refused_or_missing_is_a_sentence(asked: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    booking_id = booked(asked)
-    asked.meetergo.expire(asked.meetergo.key)
-    refused = ask("bookings", "refresh", booking_id)
+def test_a_key_that_is_refused_or_missing_gives_an_error_message(
+    request_count: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booking_id = booked(request_count)
+    request_count.meetergo.expire(request_count.meetergo.key)
+    refused = run_cli("bookings", "refresh", booking_id)
     assert (refused.exit_code, "make a new key" in refused.stderr) == (1, True)
     monkeypatch.setenv("MEETERGO_API_KEY", "")
-    missing = ask("bookings", "refresh", booking_id)
+    missing = run_cli("bookings", "refresh", booking_id)
     assert (missing.exit_code, "MEETERGO_API_KEY is not set" in missing.stderr) == (2, True)
 
 
-def test_an_id_that_is_none_is_a_sentence(asked: Provider) -> None:
-    done = ask("bookings", "refresh", "nothing-of-that-name")
+def test_an_id_that_is_none_gives_an_error_message(request_count: Provider) -> None:
+    done = run_cli("bookings", "refresh", "nothing-of-that-name")
     assert (done.exit_code, "there is no booking whose id is" in done.stderr) == (1, True)
-    unknown = ask("bookings", "refresh", str(uuid4()))
+    unknown = run_cli("bookings", "refresh", str(uuid4()))
     assert (unknown.exit_code, "meetergo knows no such booking" in unknown.stdout) == (1, True)

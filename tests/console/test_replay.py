@@ -27,12 +27,12 @@ from models.intervention import Intervention
 from models.notification import Notification
 from runtime.errors import Permanent
 from runtime.queue import JobQueue, connect
-from tests.snapshot import everything, rows_of
-from tests.worker.desk import AT, START, Desk, later, soon
+from tests.snapshot import snapshot, snapshot_rows
+from tests.worker.harness import AT, START, Harness, later, soon
 
 CREATED = samples.created("b1", START, AT)
 BROKEN: dict[str, bool | str] = {"hook": True}
-Type = Callable[..., Result]
+Invoke = Callable[..., Result]
 
 
 def bad_hook(session: Session, booking: Booking, change: BookingChange) -> None:
@@ -43,20 +43,20 @@ def bad_hook(session: Session, booking: Booking, change: BookingChange) -> None:
 
 
 @pytest.fixture
-def desk(open_desk: Callable[..., Desk]) -> Desk:
+def harness(open_harness: Callable[..., Harness]) -> Harness:
     BROKEN["hook"] = True
-    return open_desk(platform_hook=f"{__name__}:bad_hook")
+    return open_harness(platform_hook=f"{__name__}:bad_hook")
 
 
 def said(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def die(desk: Desk, *bodies: dict[str, Any] | bytes) -> list[str]:
+def die(harness: Harness, *bodies: dict[str, Any] | bytes) -> list[str]:
     """They die of a bad hook, which is repaired then."""
     BROKEN["hook"] = True
-    ids = desk.deliver(*(bodies or (CREATED,)))
-    desk.work_off()
+    ids = harness.deliver(*(bodies or (CREATED,)))
+    harness.process_due()
     BROKEN["hook"] = False
     return ids
 
@@ -76,12 +76,14 @@ def die(desk: Desk, *bodies: dict[str, Any] | bytes) -> list[str]:
         (["--dead", "--limit", "0"], "--limit"),
     ],
 )
-def test_what_is_not_clearly_meant_is_not_done(desk: Desk, type_in: Type, words: list[str], sentence: str) -> None:
-    die(desk)
-    before = rows_of(desk.office.database)
-    result = type_in(replay, *words)
+def test_what_is_not_clearly_meant_is_not_done(
+    harness: Harness, invoke: Invoke, words: list[str], sentence: str
+) -> None:
+    die(harness)
+    before = snapshot_rows(harness.services.database)
+    result = invoke(replay, *words)
     assert (result.exit_code, sentence in said(result)) == (2, True)
-    assert rows_of(desk.office.database) == before
+    assert snapshot_rows(harness.services.database) == before
 
 
 @pytest.mark.parametrize(
@@ -89,25 +91,25 @@ def test_what_is_not_clearly_meant_is_not_done(desk: Desk, type_in: Type, words:
     [("abc", "at least 4 characters"), ("abcd", "there is no delivery whose id"), ("0000", "write more of the id")],
 )
 def test_an_id_that_names_no_delivery_or_several_is_refused(
-    desk: Desk, type_in: Type, typed: str, sentence: str
+    harness: Harness, invoke: Invoke, typed: str, sentence: str
 ) -> None:
-    die(desk)
-    with desk.office.database.transaction() as session:
+    die(harness)
+    with harness.services.database.transaction() as session:
         (row,) = session.scalars(select(Delivery))
         for number in (1, 2):
             columns = {name: getattr(row, name) for name in ("account", "source", "body", "received_at", "due_at")}
             session.add(Delivery(id=f"{number:064d}", status="dead", attempts=1, **columns))
-    result = type_in(replay, typed, "--yes")
+    result = invoke(replay, typed, "--yes")
     assert (result.exit_code, sentence in said(result)) == (1, True)
-    assert desk.all(Intervention) == []
+    assert harness.all(Intervention) == []
 
 
-def test_a_dry_run_shows_what_would_happen_and_changes_nothing(desk: Desk, type_in: Type, redis: Redis) -> None:
-    die(desk, CREATED, b"not json")
-    before = everything(desk.office.database, redis)
-    result = type_in(replay, "--dead", "--dry-run", "--notify")
+def test_a_dry_run_shows_what_would_happen_and_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
+    die(harness, CREATED, b"not json")
+    before = snapshot(harness.services.database, redis)
+    result = invoke(replay, "--dead", "--dry-run", "--notify")
     assert result.exit_code == 0
-    assert everything(desk.office.database, redis) == before
+    assert snapshot(harness.services.database, redis) == before
     for words in (
         "b1 (new)",
         "starts_at 2124-01-15 08:00",
@@ -122,114 +124,114 @@ def test_a_dry_run_shows_what_would_happen_and_changes_nothing(desk: Desk, type_
         assert words in said(result)
 
 
-def test_it_asks_and_a_no_changes_nothing(desk: Desk, type_in: Type, redis: Redis) -> None:
-    die(desk)
-    before = everything(desk.office.database, redis)
-    result = type_in(replay, "--dead", answers="n\n")
+def test_it_asks_and_a_no_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
+    die(harness)
+    before = snapshot(harness.services.database, redis)
+    result = invoke(replay, "--dead", answers="n\n")
     assert (result.exit_code, "Replay 1 delivery?" in said(result)) == (1, True)
-    assert everything(desk.office.database, redis) == before
+    assert snapshot(harness.services.database, redis) == before
 
 
 def test_a_delivery_named_by_its_first_characters_is_replayed_and_it_is_kept_who_did_it_and_why(
-    desk: Desk, type_in: Type
+    harness: Harness, invoke: Invoke
 ) -> None:
-    (delivery_id,) = die(desk)
-    result = type_in(replay, delivery_id[:6].upper(), delivery_id, "--reason", "the hook is repaired", answers="y\n")
+    (delivery_id,) = die(harness)
+    result = invoke(replay, delivery_id[:6].upper(), delivery_id, "--reason", "the hook is repaired", answers="y\n")
     assert result.exit_code == 0
     assert "1 delivery replayed" in said(result)
     assert "no worker works at the inbox" in said(result)
-    (act,) = desk.all(Intervention)
+    (act,) = harness.all(Intervention)
     assert (act.kind, act.delivery_id, act.by, act.reason) == (
         "replayed",
         delivery_id,
         "the-operator",
         "the hook is repaired",
     )
-    box = desk.office.bell.queue("inbox")
+    box = harness.services.job_queue.queue("inbox")
     assert (box.count, box.failed_job_registry.get_job_ids()) == (1, [])
-    desk.work_off()
-    assert desk.booking().status == "confirmed"
+    harness.process_due()
+    assert harness.booking().status == "confirmed"
 
 
-def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(desk: Desk, type_in: Type) -> None:
+def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
-    desk.tell(CREATED)
-    die(desk, samples.rescheduled("b1", soon(60 * 24), later(1), START))
-    result = type_in(replay, "--booking", "b1", "--status", "dead", "--dry-run")
+    harness.process(CREATED)
+    die(harness, samples.rescheduled("b1", soon(60 * 24), later(1), START))
+    result = invoke(replay, "--booking", "b1", "--status", "dead", "--dry-run")
     assert "starts_at 2124-01-15 08:00:00 -> 2124-01-16 08:00:00" in said(result)
     assert "meeting_name" not in said(result)
 
 
-def test_what_fails_again_and_again_is_tried_now_and_keeps_its_attempts(desk: Desk, type_in: Type) -> None:
+def test_what_fails_again_and_again_is_tried_now_and_keeps_its_attempts(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = "for now"
-    ids = desk.deliver(CREATED, samples.created("b2", START, AT))
-    desk.work_off()
+    ids = harness.deliver(CREATED, samples.created("b2", START, AT))
+    harness.process_due()
     for number in range(4):
         for delivery_id in ids:
-            with desk.office.database.transaction() as session:
+            with harness.services.database.transaction() as session:
                 session.get_one(Delivery, delivery_id).due_at = AT
-            desk.office.inbox.retry(delivery_id)
-        assert [row.attempts for row in desk.all(Delivery)] == [number + 2] * 2
+            harness.services.inbox.retry(delivery_id)
+        assert [row.attempts for row in harness.all(Delivery)] == [number + 2] * 2
     BROKEN["hook"] = False
-    dry = type_in(replay, "--status", "pending", "--dry-run")
+    dry = invoke(replay, "--status", "pending", "--dry-run")
     assert "2 done, and a booking changes" in said(dry)
-    result = type_in(replay, "--status", "pending", "--yes", "--reason", "the hook is repaired")
+    result = invoke(replay, "--status", "pending", "--yes", "--reason", "the hook is repaired")
     assert "2 deliveries replayed" in said(result)
-    assert [(row.status, row.attempts) for row in desk.all(Delivery)] == [("pending", 5)] * 2
-    assert [(act.kind, act.by) for act in desk.all(Intervention)] == [("replayed", "the-operator")] * 2
-    desk.work_off()
-    assert {row.status for row in desk.all(Delivery)} == {"done"}
+    assert [(row.status, row.attempts) for row in harness.all(Delivery)] == [("pending", 5)] * 2
+    assert [(act.kind, act.by) for act in harness.all(Intervention)] == [("replayed", "the-operator")] * 2
+    harness.process_due()
+    assert {row.status for row in harness.all(Delivery)} == {"done"}
 
 
-def test_what_a_wrong_clock_has_stranded_is_tried_now(desk: Desk, type_in: Type) -> None:
+def test_what_a_wrong_clock_has_stranded_is_tried_now(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
-    (delivery_id,) = desk.deliver(CREATED)
-    with desk.office.database.transaction() as session:
+    (delivery_id,) = harness.deliver(CREATED)
+    with harness.services.database.transaction() as session:
         row = session.get_one(Delivery, delivery_id)
         row.received_at = row.due_at = row.due_at + timedelta(days=1)
-    result = type_in(replay, "--status", "pending", "--yes")
+    result = invoke(replay, "--status", "pending", "--yes")
     assert "1 delivery replayed" in said(result)
-    assert desk.office.bell.queue("inbox").count == 1
-    desk.work_off()
-    assert desk.booking().status == "confirmed"
+    assert harness.services.job_queue.queue("inbox").count == 1
+    harness.process_due()
+    assert harness.booking().status == "confirmed"
 
 
-def test_two_who_pull_the_same_forward_pull_it_once(desk: Desk, type_in: Type) -> None:
+def test_two_operators_who_retry_the_same_delivery_retry_it_once(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = "for now"
-    desk.tell(CREATED)
+    harness.process(CREATED)
     for sentence in ("1 delivery replayed", "There is nothing to replay"):
-        assert sentence in said(type_in(replay, "--status", "pending", "--yes"))
-    assert len(desk.all(Intervention)) == 1
+        assert sentence in said(invoke(replay, "--status", "pending", "--yes"))
+    assert len(harness.all(Intervention)) == 1
 
 
-def test_what_waits_is_left_alone_and_what_was_erased_is_left_out(desk: Desk, type_in: Type) -> None:
-    die(desk, CREATED, b"erased")
-    desk.deliver(b"waits")
-    with desk.office.database.transaction() as session:
+def test_what_waits_is_left_alone_and_what_was_erased_is_left_out(harness: Harness, invoke: Invoke) -> None:
+    die(harness, CREATED, b"erased")
+    harness.deliver(b"waits")
+    with harness.services.database.transaction() as session:
         row = session.scalars(select(Delivery).where(Delivery.booking_id.is_(None), Delivery.status == "dead")).one()
         row.body = b""
-    result = type_in(replay, "--since", "1h", "--yes")
+    result = invoke(replay, "--since", "1h", "--yes")
     assert "1 delivery left alone: pending" in said(result)
     assert "1 delivery left out: the body was erased" in said(result)
-    assert [act.booking_id for act in desk.all(Intervention)] == ["b1"]
+    assert [act.booking_id for act in harness.all(Intervention)] == ["b1"]
 
 
-def test_nothing_dead_is_nothing_to_do_and_no_failure(desk: Desk, type_in: Type) -> None:
-    result = type_in(replay, "--dead", "--yes")
+def test_nothing_dead_is_nothing_to_do_and_no_failure(harness: Harness, invoke: Invoke) -> None:
+    result = invoke(replay, "--dead", "--yes")
     assert (result.exit_code, said(result)) == (0, "There is nothing to replay.")
 
 
-def test_the_oldest_go_first_if_it_is_limited(desk: Desk, type_in: Type) -> None:
-    ids = die(desk, *(samples.created(f"b{number}", START, AT) for number in range(3)))
-    with desk.office.database.transaction() as session:
+def test_the_oldest_go_first_if_it_is_limited(harness: Harness, invoke: Invoke) -> None:
+    ids = die(harness, *(samples.created(f"b{number}", START, AT) for number in range(3)))
+    with harness.services.database.transaction() as session:
         session.get_one(Delivery, ids[2]).received_at = AT
-    type_in(replay, "--dead", "--limit", "1", "--yes")
-    assert [act.delivery_id for act in desk.all(Intervention)] == [ids[2]]
+    invoke(replay, "--dead", "--limit", "1", "--yes")
+    assert [act.delivery_id for act in harness.all(Intervention)] == [ids[2]]
 
 
-def test_json_says_all_and_nothing_else(desk: Desk, type_in: Type) -> None:
-    ids = die(desk, *(samples.created(f"b{number}", START, AT) for number in range(12)))
-    result = type_in(replay, "--dead", "--json", "--yes")
+def test_json_says_all_and_nothing_else(harness: Harness, invoke: Invoke) -> None:
+    ids = die(harness, *(samples.created(f"b{number}", START, AT) for number in range(12)))
+    result = invoke(replay, "--dead", "--json", "--yes")
     told = json.loads(result.stdout)
     assert {row["id"] for row in told["deliveries"]} == set(told["replayed"]) == set(ids)
     assert [row["booking_id"] for row in told["bookings"]] == sorted(f"b{number}" for number in range(12))
@@ -239,76 +241,80 @@ def test_json_says_all_and_nothing_else(desk: Desk, type_in: Type) -> None:
     assert (told["waiting"], told["erased"], told["left_alone"], told["interrupted"]) == (0, 0, 0, False)
 
 
-def test_many_bookings_are_summed_up(desk: Desk, type_in: Type) -> None:
-    die(desk, *(samples.created(f"b{number:02d}", START, AT) for number in range(14)))
-    result = said(type_in(replay, "--dead", "--dry-run"))
+def test_many_bookings_are_summed_up(harness: Harness, invoke: Invoke) -> None:
+    die(harness, *(samples.created(f"b{number:02d}", START, AT) for number in range(14)))
+    result = said(invoke(replay, "--dead", "--dry-run"))
     assert "b09 new confirmed, 2124-01-15 08:00, Discovery Call created ... and 4 more" in result
     assert "b10" not in result
     assert "and 4 more bookings: --json shows all" in result
 
 
-def test_many_bookings_that_are_there_are_shown_in_a_line_each_with_what_changes(desk: Desk, type_in: Type) -> None:
+def test_many_bookings_that_are_there_are_shown_in_a_line_each_with_what_changes(
+    harness: Harness, invoke: Invoke
+) -> None:
     BROKEN["hook"] = False
-    desk.tell(*(samples.created(f"b{number}", START, AT) for number in range(4)))
-    die(desk, *(samples.rescheduled(f"b{number}", soon(60), later(1), START) for number in range(4)))
-    result = said(type_in(replay, "--dead", "--dry-run"))
+    harness.process(*(samples.created(f"b{number}", START, AT) for number in range(4)))
+    die(harness, *(samples.rescheduled(f"b{number}", soon(60), later(1), START) for number in range(4)))
+    result = said(invoke(replay, "--dead", "--dry-run"))
     assert "b3 starts_at: 2124-01-15 08:00:00 -> 2124-01-15 09:00:00 rescheduled If 4" in result
 
 
-def test_what_people_wrote_cannot_steer_the_terminal(desk: Desk, type_in: Type) -> None:
-    die(desk, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
-    result = type_in(replay, "--dead", "--dry-run")
+def test_what_people_wrote_cannot_steer_the_terminal(harness: Harness, invoke: Invoke) -> None:
+    die(harness, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
+    result = invoke(replay, "--dead", "--dry-run")
     assert "\x1b" not in result.output
     assert "[2J[red]x y" in result.output
 
 
-def test_notify_says_whom_it_tells_again_and_does(desk: Desk, type_in: Type) -> None:
+def test_notify_lists_who_is_notified_again_and_does_it(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
-    desk.tell(CREATED)
-    desk.send_all()
-    result = type_in(replay, "--booking", "b1", "--notify", "--yes")
+    harness.process(CREATED)
+    harness.send_all()
+    result = invoke(replay, "--booking", "b1", "--notify", "--yes")
     assert "tells created: log (once more)" in said(result)
     assert "1 notification to go out once more" in said(result)
-    desk.work_off()
-    assert [row.status for row in desk.all(Notification)] == ["done", "pending"]
-    assert [act.kind for act in desk.all(Intervention)] == ["replayed", "sent_again"]
+    harness.process_due()
+    assert [row.status for row in harness.all(Notification)] == ["done", "pending"]
+    assert [act.kind for act in harness.all(Intervention)] == ["replayed", "sent_again"]
 
 
-def test_it_waits_until_they_are_at_rest_and_says_how_they_ended(desk: Desk, type_in: Type) -> None:
-    die(desk, CREATED, b"not json")
+def test_it_waits_until_they_are_at_rest_and_says_how_they_ended(harness: Harness, invoke: Invoke) -> None:
+    die(harness, CREATED, b"not json")
 
     def work() -> None:
-        while len(desk.all(Intervention)) < 2 or any(row.status == "pending" for row in desk.all(Delivery)):
-            desk.work_off()
+        while len(harness.all(Intervention)) < 2 or any(row.status == "pending" for row in harness.all(Delivery)):
+            harness.process_due()
 
     worker = Thread(target=work)
     worker.start()
-    result = type_in(replay, "--dead", "--yes", "--wait")
+    result = invoke(replay, "--dead", "--yes", "--wait")
     worker.join()
     assert "1 done, 1 dead" in said(result)
     assert result.exit_code == 1
 
 
-def test_redis_may_be_away(desk: Desk, type_in: Type, monkeypatch: pytest.MonkeyPatch) -> None:
-    (delivery_id,) = die(desk)
+def test_redis_may_be_away(harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    (delivery_id,) = die(harness)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
-    result = type_in(replay, delivery_id, "--yes")
+    result = invoke(replay, delivery_id, "--yes")
     assert result.exit_code == 0
     assert "Redis does not answer" in said(result)
-    assert [row.status for row in desk.all(Delivery)] == ["pending"]
+    assert [row.status for row in harness.all(Delivery)] == ["pending"]
 
 
-def test_a_database_that_is_away_is_a_sentence(desk: Desk, type_in: Type, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_gives_an_error_message(
+    harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
-    result = type_in(replay, "--dead", "--yes")
+    result = invoke(replay, "--dead", "--yes")
     assert result.exit_code == 1
     assert "the database does not answer" in said(result)
 
 
 def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
-    desk: Desk, tmp_path: Path, type_in: Type
+    harness: Harness, tmp_path: Path, invoke: Invoke
 ) -> None:
-    ids = die(desk, *(samples.created(f"b{number:02d}", START, AT) for number in range(60)))
+    ids = die(harness, *(samples.created(f"b{number:02d}", START, AT) for number in range(60)))
     settings = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
     words = ["replay", "--dead", "--yes", "--rate", "10/s"]
     process = subprocess.Popen(
@@ -319,27 +325,27 @@ def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
         stderr=subprocess.PIPE,
         text=True,
     )
-    while len(desk.all(Intervention)) < 10:
+    while len(harness.all(Intervention)) < 10:
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
-    replayed = [act.delivery_id for act in desk.all(Intervention)]
+    replayed = [act.delivery_id for act in harness.all(Intervention)]
     assert process.returncode == 130
     assert (f"Stopped: {len(replayed)} of 60 deliveries replayed" in output, errors) == (True, "")
     assert 10 <= len(replayed) < 60
-    with desk.office.database.reading() as session:
+    with harness.services.database.read_only() as session:
         counts = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
     assert counts == {"pending": len(replayed), "dead": 60 - len(replayed)}
     BROKEN["hook"] = False
-    type_in(replay, "--dead", "--yes")
-    desk.work_off()
-    assert {row.status for row in desk.all(Delivery)} == {"done"}
-    assert sorted(act.delivery_id for act in desk.all(Intervention)) == sorted(ids)
-    assert len(desk.news()) == 60
+    invoke(replay, "--dead", "--yes")
+    harness.process_due()
+    assert {row.status for row in harness.all(Delivery)} == {"done"}
+    assert sorted(act.delivery_id for act in harness.all(Intervention)) == sorted(ids)
+    assert len(harness.notification_kinds()) == 60
 
 
-def test_a_bell_that_is_not_heard_says_so() -> None:
+def test_an_unavailable_queue_is_reported() -> None:
     away = JobQueue(connect("redis://127.0.0.1:1"))
-    assert not away.ring("inbox")
-    assert not away.forget("inbox", "x")
+    assert not away.trigger_drain("inbox")
+    assert not away.discard("inbox", "x")

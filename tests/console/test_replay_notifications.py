@@ -10,19 +10,19 @@ from redis import Redis
 from console.commands.replay_notifications import replay_notifications
 from devtools.send import samples
 from models.intervention import Intervention
-from models.notification import IS_SUPERSEDED, Notification
+from models.notification import SUPERSEDED, Notification
 from runtime.errors import Permanent
-from tests.snapshot import everything
-from tests.worker.desk import AT, START, Desk, later
+from tests.snapshot import snapshot
+from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
 
-Type = Callable[..., Result]
+Invoke = Callable[..., Result]
 SICK = {"kinds": {"created"}}
 
 
 @pytest.fixture
-def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """b1 was booked, which could not be sent, and cancelled, which was. These message ids are what was sent since."""
     sent: list[str] = []
 
@@ -33,78 +33,80 @@ def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     SICK["kinds"] = {"created"}
     monkeypatch.setattr(LogChannel, "send", send)
-    desk.tell(samples.created("b1", START, AT), samples.cancelled("b1", START, later(1)))
-    desk.send_all()
+    harness.process(samples.created("b1", START, AT), samples.cancelled("b1", START, later(1)))
+    harness.send_all()
     SICK["kinds"] = set()
     sent.clear()
     return sent
 
 
-def test_the_dead_are_sent(desk: Desk, type_in: Type, told: list[str]) -> None:
-    result = type_in(replay_notifications, "--dead", "--superseded", "--reason", "they are back", "--yes")
+def test_the_dead_are_sent(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+    result = invoke(replay_notifications, "--dead", "--superseded", "--reason", "they are back", "--yes")
     assert result.exit_code == 0, result.output
     assert "nobody there" in result.output
-    box = desk.office.bell.queue("outbox")
+    box = harness.services.job_queue.queue("outbox")
     assert box.failed_job_registry.get_job_ids() == []
-    desk.send_all()
-    assert told == [desk.all(Notification)[0].message_id]
-    assert [(act.kind, act.notification_id, act.by, act.reason) for act in desk.all(Intervention)] == [
+    harness.send_all()
+    assert told == [harness.all(Notification)[0].message_id]
+    assert [(act.kind, act.notification_id, act.by, act.reason) for act in harness.all(Intervention)] == [
         ("replayed", 1, "the-operator", "they are back")
     ]
 
 
-def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(desk: Desk, type_in: Type, told: list[str]) -> None:
+def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(
+    harness: Harness, invoke: Invoke, told: list[str]
+) -> None:
     """That it was booked: its host knows by now that it was cancelled."""
-    result = type_in(replay_notifications, "--dead", "--yes")
+    result = invoke(replay_notifications, "--dead", "--yes")
     assert result.exit_code == 0, result.output
     assert "1 notification closed, not sent: something newer was told since. Add --superseded to send it." in (
         " ".join(result.output.split())
     )
-    desk.send_all()
+    harness.send_all()
     assert told == []
-    assert [(row.status, row.last_error) for row in desk.all(Notification)] == [("done", IS_SUPERSEDED), ("done", None)]
-    assert desk.office.bell.queue("outbox").failed_job_registry.get_job_ids() == []
+    assert [(row.status, row.last_error) for row in harness.all(Notification)] == [("done", SUPERSEDED), ("done", None)]
+    assert harness.services.job_queue.queue("outbox").failed_job_registry.get_job_ids() == []
 
 
-def test_what_was_told_is_left_alone_unless_it_is_wanted_again(desk: Desk, type_in: Type, told: list[str]) -> None:
-    result = type_in(replay_notifications, "2", "--yes")
+def test_sent_notifications_are_left_alone_without_again(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+    result = invoke(replay_notifications, "2", "--yes")
     assert "told already" in result.output
     assert "nothing to send" in result.output
-    result = type_in(replay_notifications, "2", "--again", "--yes")
-    desk.send_all()
-    old, new = desk.all(Notification)[1:]
+    result = invoke(replay_notifications, "2", "--again", "--yes")
+    harness.send_all()
+    old, new = harness.all(Notification)[1:]
     assert told == [new.message_id] != [old.message_id]
-    assert [(act.kind, act.notification_id) for act in desk.all(Intervention)] == [("sent_again", new.id)]
+    assert [(act.kind, act.notification_id) for act in harness.all(Intervention)] == [("sent_again", new.id)]
 
 
-def test_what_is_on_its_way_once_more_is_not_sent_twice(desk: Desk, type_in: Type, told: list[str]) -> None:
+def test_what_is_on_its_way_once_more_is_not_sent_twice(harness: Harness, invoke: Invoke, told: list[str]) -> None:
     for _ in range(2):
-        type_in(replay_notifications, "--booking", "b1", "--again", "--superseded", "--yes")
-    desk.send_all()
+        invoke(replay_notifications, "--booking", "b1", "--again", "--superseded", "--yes")
+    harness.send_all()
     assert len(told) == 2
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], []])
 def test_a_dry_run_or_a_no_changes_nothing(
-    desk: Desk, type_in: Type, told: list[str], redis: Redis, words: list[str]
+    harness: Harness, invoke: Invoke, told: list[str], redis: Redis, words: list[str]
 ) -> None:
-    before = everything(desk.office.database, redis)
-    result = type_in(replay_notifications, "--booking", "b1", "--again", "--superseded", *words, answers="n\n")
+    before = snapshot(harness.services.database, redis)
+    result = invoke(replay_notifications, "--booking", "b1", "--again", "--superseded", *words, answers="n\n")
     assert "2 notifications would be sent" in result.output
-    assert everything(desk.office.database, redis) == before
+    assert snapshot(harness.services.database, redis) == before
 
 
-def test_json_says_what_would_be_sent_and_what_was(desk: Desk, type_in: Type, told: list[str]) -> None:
-    assert type_in(replay_notifications, "--dead", "--json").exit_code == 2
+def test_json_says_what_would_be_sent_and_what_was(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+    assert invoke(replay_notifications, "--dead", "--json").exit_code == 2
     dead = ("--dead", "--superseded", "--json")
-    said = json.loads(type_in(replay_notifications, *dead, "--dry-run").stdout)
+    said = json.loads(invoke(replay_notifications, *dead, "--dry-run").stdout)
     assert [row["last_error"] for row in said.pop("notifications")] == ["nobody there"]
     assert said == {}
-    said = json.loads(type_in(replay_notifications, *dead, "--yes").stdout)
+    said = json.loads(invoke(replay_notifications, *dead, "--yes").stdout)
     assert (said["sent"], said["workers_were_woken"]) == ([1], True)
 
 
-def test_nothing_said_is_nothing_meant(desk: Desk, type_in: Type, told: list[str]) -> None:
-    assert type_in(replay_notifications, "--yes").exit_code == 2
-    assert "there is no notification 99" in type_in(replay_notifications, "99", "--yes").output
-    assert desk.all(Intervention) == []
+def test_nothing_said_is_nothing_meant(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+    assert invoke(replay_notifications, "--yes").exit_code == 2
+    assert "there is no notification 99" in invoke(replay_notifications, "99", "--yes").output
+    assert harness.all(Intervention) == []

@@ -16,7 +16,7 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, update
 
-from console.cli.errors import sentence
+from console.cli.errors import store_error_message
 from devtools.send import samples
 from models.delivery import Delivery, NewDelivery
 from models.incident import Incident
@@ -26,41 +26,41 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, JobQueue, connect
 from runtime.redis import heartbeat
-from tests.console.keyboard import ON_SQLITE, ask
+from tests.broken_databases import read_only_database
+from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
-from tests.stores import read_only
-from tests.worker.desk import AT, START, Desk
+from tests.worker.harness import AT, START, Harness
 from worker import scheduler
 from worker.scheduler import SCHEDULE
 
 
 @pytest.fixture
-def healthy(desk: Desk, redis: Redis) -> Iterator[Desk]:
+def healthy(harness: Harness, redis: Redis) -> Iterator[Harness]:
     """Both boxes have a worker, and the schedule runs."""
     queues = [JobQueue(redis).queue(box) for box in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     for task in SCHEDULE:
         heartbeat.record(redis, task, datetime.now(UTC) + timedelta(seconds=12), timedelta(minutes=1))
-    yield desk
+    yield harness
     worker.register_death()
 
 
 def looked() -> tuple[int, dict[str, Any]]:
-    done = ask("status", "--json")
+    done = run_cli("status", "--json")
     return done.exit_code, json.loads(done.stdout)
 
 
-def concerns() -> list[tuple[str, str | None]]:
+def findings() -> list[tuple[str, str | None]]:
     code, seen = looked()
     assert code == (1 if seen["concerns"] else 0)
     assert seen["needs_person"] == bool(seen["concerns"])
     return [(concern["what"], concern["command"]) for concern in seen["concerns"]]
 
 
-def test_a_healthy_house_needs_nobody(healthy: Desk) -> None:
-    healthy.tell(b'{"webhookType":"form_submission"}')
-    done = ask("status")
+def test_a_healthy_system_has_no_findings(healthy: Harness) -> None:
+    healthy.process(b'{"webhookType":"form_submission"}')
+    done = run_cli("status")
     assert done.exit_code == 0, done.stdout
     assert "Nothing needs a person." in done.stdout
     assert "sweep in 1" in done.stdout
@@ -82,37 +82,37 @@ def test_a_healthy_house_needs_nobody(healthy: Desk) -> None:
     assert seen["api_key_days_left"] is None
 
 
-def test_dead_rows_need_a_person(healthy: Desk) -> None:
-    healthy.tell(b"not json")
-    assert concerns() == [("1 delivery is dead", "python -m console deliveries list --status dead")]
-    healthy.tell(b"nor this")
-    sheet = ask("status").stdout
+def test_dead_rows_need_a_person(healthy: Harness) -> None:
+    healthy.process(b"not json")
+    assert findings() == [("1 delivery is dead", "python -m console deliveries list --status dead")]
+    healthy.process(b"nor this")
+    sheet = run_cli("status").stdout
     assert sheet.endswith("  2 deliveries are dead\n      python -m console deliveries list --status dead\n")
 
 
-def test_an_open_incident_is_shown_until_it_has_been_over_for_a_while(healthy: Desk) -> None:
+def test_an_open_incident_is_shown_until_it_has_been_over_for_a_while(healthy: Harness) -> None:
     assert looked()[1]["incidents"] == {}
     began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    with healthy.office.database.transaction() as session:
-        Incident.note(session, "deliveries_dead", True, [], began)
+    with healthy.services.database.transaction() as session:
+        Incident.record_state(session, "deliveries_dead", True, [], began)
     code, seen = looked()
     assert (code, seen["incidents"]) == (0, {"deliveries_dead": began.isoformat()})
-    assert "deliveries dead, since 2026-03-01 12:00:00" in ask("status").stdout
+    assert "deliveries dead, since 2026-03-01 12:00:00" in run_cli("status").stdout
 
 
-def test_a_row_that_waits_too_long_needs_a_person(healthy: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     healthy.deliver(b"{}")
-    with healthy.office.database.transaction() as session:
+    with healthy.services.database.transaction() as session:
         session.execute(update(Delivery).values(received_at=datetime.now(UTC) - timedelta(minutes=4)))
-    assert concerns() == []
+    assert findings() == []
     monkeypatch.setenv("ALERT_WAITING_SECONDS", "200")
-    assert concerns() == [
+    assert findings() == [
         ("1 delivery waiting, the oldest for 4 min", "python -m console deliveries list --status pending")
     ]
 
 
-def test_processes_that_are_not_there_need_a_person(desk: Desk) -> None:
-    assert concerns() == [
+def test_processes_that_are_not_there_need_a_person(harness: Harness) -> None:
+    assert findings() == [
         ("no worker works at the inbox and the outbox", "python -m worker"),
         ("the schedule does not run", "python -m worker.scheduler"),
     ]
@@ -123,16 +123,16 @@ def test_processes_that_are_not_there_need_a_person(desk: Desk) -> None:
     [(30, None), (14, "ends in 14 days"), (1, "ends in 1 day"), (0, "ends today"), (-1, "has ended")],
 )
 def test_an_api_key_that_ends_soon_needs_a_person(
-    healthy: Desk, monkeypatch: pytest.MonkeyPatch, days: int, sentence: str | None
+    healthy: Harness, monkeypatch: pytest.MonkeyPatch, days: int, sentence: str | None
 ) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY_EXPIRES", (datetime.now(UTC).date() + timedelta(days=days)).isoformat())
     assert looked()[1]["api_key_days_left"] == days
-    assert [what for what, _ in concerns()] == ([f"the API key of meetergo {sentence}"] if sentence else [])
+    assert [what for what, _ in findings()] == ([f"the API key of meetergo {sentence}"] if sentence else [])
 
 
-def test_a_key_date_that_is_none_is_a_bad_setting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_date_that_is_none_is_a_bad_setting(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY_EXPIRES", "soon")
-    done = ask("status")
+    done = run_cli("status")
     assert done.exit_code == 2
     assert "MEETERGO_API_KEY_EXPIRES cannot be used" in done.stderr
 
@@ -149,7 +149,7 @@ def test_a_key_date_that_is_none_is_a_bad_setting(desk: Desk, monkeypatch: pytes
     ],
 )
 def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
-    healthy: Desk, monkeypatch: pytest.MonkeyPatch, setting: str, url: str, sentence: str
+    healthy: Harness, monkeypatch: pytest.MonkeyPatch, setting: str, url: str, sentence: str
 ) -> None:
     monkeypatch.setenv(setting, url)
     code, seen = looked()
@@ -159,42 +159,42 @@ def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
         [False, True] if setting == "DATABASE_URL" else [True, False]
     )
     assert len(seen["concerns"]) == 1
-    done = ask("status")
+    done = run_cli("status")
     assert (done.exit_code, "away" in done.stdout) == (1, True)
     assert "its-password" not in done.output
 
 
 def test_a_redis_that_refuses_is_not_said_to_be_silent() -> None:
-    assert sentence(ResponseError("MISCONF it cannot save")) == "Redis refuses: MISCONF it cannot save"
-    assert sentence(NobodyThere("nobody there")) == "Redis does not answer: nobody there"
+    assert store_error_message(ResponseError("MISCONF it cannot save")) == "Redis refuses: MISCONF it cannot save"
+    assert store_error_message(NobodyThere("nobody there")) == "Redis does not answer: nobody there"
 
 
 def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
-    healthy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    healthy: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bare.db").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
-    assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
+    assert findings() == [("the database does not have the tables of this version", "python -m console migrate")]
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
-    assert ask("migrate").exit_code == 0
-    assert concerns() == []
+    assert run_cli("migrate").exit_code == 0
+    assert findings() == []
 
 
 def test_tables_of_an_earlier_version_are_a_concern(
-    healthy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    healthy: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     earlier = Database(f"sqlite:///{tmp_path}/earlier.db")
     migrate(earlier.engine, "0001")
     earlier.close()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/earlier.db")
-    assert concerns() == [("the database does not have the tables of this version", "python -m console migrate")]
+    assert findings() == [("the database does not have the tables of this version", "python -m console migrate")]
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
 
 
-def reconciled(desk: Desk, began: timedelta, ended: timedelta | None = None, **found: Any) -> None:
+def reconciled(harness: Harness, began: timedelta, ended: timedelta | None = None, **found: Any) -> None:
     """A run that began so long ago, and ended so long ago."""
     now = datetime.now(UTC)
-    with desk.office.database.transaction() as session:
+    with harness.services.database.transaction() as session:
         session.add(
             Reconciliation(started_at=now - began, ended_at=now - ended if ended is not None else None, **found)
         )
@@ -203,23 +203,23 @@ def reconciled(desk: Desk, began: timedelta, ended: timedelta | None = None, **f
 MINUTE = timedelta(minutes=1)
 
 
-def test_the_last_reconciliation_is_shown(healthy: Desk) -> None:
+def test_the_last_reconciliation_is_shown(healthy: Harness) -> None:
     assert looked()[1]["reconcile"] is None
     reconciled(healthy, 30 * MINUTE, 29 * MINUTE, error="the key has ended")
     reconciled(healthy, 6 * MINUTE, 5 * MINUTE, hosts=3, appointments=9, missed=2, revived=1, unknown=4)
     reconciled(healthy, MINUTE)
     code, seen = looked()
     assert (code, seen["reconcile"]["last"]["missed"], seen["reconcile"]["last"]["error"]) == (0, 2, None)
-    assert "5 min ago: 9 appointments of 3 hosts, 3 differed, 4 unknown to meetergo" in ask("status").stdout
+    assert "5 min ago: 9 appointments of 3 hosts, 3 differed, 4 unknown to meetergo" in run_cli("status").stdout
 
 
-def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Desk) -> None:
+def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Harness) -> None:
     reconciled(healthy, 12 * MINUTE, 11 * MINUTE, error="the key has ended")
     reconciled(healthy, MINUTE)
     what = "reconcile does not read everything: the key has ended"
-    assert concerns() == [(what, "python -m console reconcile --dry-run")]
+    assert findings() == [(what, "python -m console reconcile --dry-run")]
     reconciled(healthy, MINUTE, MINUTE / 2)
-    assert concerns() == []
+    assert findings() == []
 
 
 @pytest.mark.parametrize(
@@ -234,27 +234,29 @@ def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Desk
     ],
     ids=["it runs", "none ended", "one was killed", "none ended since", "cron was off", "nobody reconciles any more"],
 )
-def test_runs_that_do_not_end_need_a_person(healthy: Desk, runs: list[tuple[int, int | None]], is_wrong: bool) -> None:
+def test_runs_that_do_not_end_need_a_person(
+    healthy: Harness, runs: list[tuple[int, int | None]], is_wrong: bool
+) -> None:
     for began, ended in runs:
         reconciled(healthy, began * MINUTE, ended and ended * MINUTE)
-    assert ["no run has ended since" in what for what, _ in concerns()] == ([True] if is_wrong else [])
+    assert ["no run has ended since" in what for what, _ in findings()] == ([True] if is_wrong else [])
 
 
-def test_who_stopped_reconciling_hears_no_more_of_it(healthy: Desk) -> None:
+def test_who_stopped_reconciling_hears_no_more_of_it(healthy: Harness) -> None:
     reconciled(healthy, timedelta(hours=25), timedelta(hours=25), error="the key has ended")
-    assert concerns() == []
+    assert findings() == []
 
 
-def test_watching_is_for_people(desk: Desk) -> None:
-    done = ask("status", "--watch", "--json")
+def test_watching_is_for_people(harness: Harness) -> None:
+    done = run_cli("status", "--watch", "--json")
     assert done.exit_code == 2
 
 
 @ON_SQLITE
-def test_watching_looks_again_until_ctrl_c(healthy: Desk) -> None:
+def test_watching_looks_again_until_ctrl_c(healthy: Harness) -> None:
     with terminal("status", "--watch") as screen:
         screen.wait_for("Nothing needs a person.")
-        healthy.tell(b"not json")
+        healthy.process(b"not json")
         screen.wait_for("1 delivery is dead")
         screen.press_ctrl_c()
         code = screen.end()
@@ -263,7 +265,7 @@ def test_watching_looks_again_until_ctrl_c(healthy: Desk) -> None:
 
 
 @ON_SQLITE
-def test_it_fits_a_narrow_terminal(healthy: Desk) -> None:
+def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
     with terminal("status", columns=80) as screen:
         assert screen.end() == 0
     head = next(line for line in screen.text.splitlines() if line.startswith("box"))
@@ -278,21 +280,23 @@ def test_it_fits_a_narrow_terminal(healthy: Desk) -> None:
     assert max(map(len, screen.text.splitlines())) <= 80
 
 
-def test_a_task_of_the_schedule_that_never_comes_to_its_end_is_a_concern(healthy: Desk) -> None:
-    healthy.office.bell.redis.delete(*healthy.office.bell.redis.keys("meetergo-inbox:ran:*:filing"))
-    assert concerns() == [("the schedule does not get through with: filing (its log says why)", None)]
+def test_a_task_of_the_schedule_that_never_comes_to_its_end_is_a_concern(healthy: Harness) -> None:
+    healthy.services.job_queue.redis.delete(*healthy.services.job_queue.redis.keys("meetergo-inbox:ran:*:filing"))
+    assert findings() == [("the schedule does not get through with: filing (its log says why)", None)]
 
 
-def test_deliveries_that_fail_again_and_again_are_named_at_once(open_desk: Callable[..., Desk], healthy: Desk) -> None:
-    desk = open_desk(platform_hook=f"{__name__}:bad_hook")
-    ids = desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
-    desk.work_off()
-    assert concerns() == []
+def test_deliveries_that_fail_again_and_again_are_named_at_once(
+    open_harness: Callable[..., Harness], healthy: Harness
+) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:bad_hook")
+    ids = harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    harness.process_due()
+    assert findings() == []
     for delivery_id in ids:
-        with desk.office.database.transaction() as session:
+        with harness.services.database.transaction() as session:
             session.get_one(Delivery, delivery_id).due_at = AT
-        desk.office.inbox.retry(delivery_id)
-    [(what, command)] = concerns()
+        harness.services.inbox.retry(delivery_id)
+    [(what, command)] = findings()
     assert what.startswith("3 deliveries fail again and again (KeyError")
     assert "its-own-secret" not in what
     assert command == "python -m console deliveries errors"
@@ -317,45 +321,49 @@ def connections_that_only_read() -> Iterator[None]:
         event.remove(Engine, "connect", only_read)
 
 
-def test_a_database_that_cannot_be_written_needs_a_person(healthy: Desk) -> None:
-    healthy.office.bell.carry(NewDelivery.of(b"{}", "default", datetime.now(UTC), healthy.office.inbox.vault))
-    with read_only(healthy.office.database), connections_that_only_read():
+def test_a_database_that_cannot_be_written_needs_a_person(healthy: Harness) -> None:
+    healthy.services.job_queue.enqueue_store(
+        NewDelivery.from_body(b"{}", "default", datetime.now(UTC), healthy.services.inbox.cipher)
+    )
+    with read_only_database(healthy.services.database), connections_that_only_read():
         code, seen = looked()
         assert code == 1
         assert seen["database_can_be_written"] is False
-        first, second, *_ = concerns()
+        first, second, *_ = findings()
         assert first[0].startswith("the database answers, but cannot be written: ")
         assert first[0].endswith(". Webhooks are kept in Redis until it can")
         assert second[0].startswith("1 webhook is in Redis only, the oldest for ")
         assert second[0].endswith(": do not restart or empty it")
-        assert "answers, but cannot be written" in ask("status").stdout
+        assert "answers, but cannot be written" in run_cli("status").stdout
 
 
 def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
-    healthy: Desk, monkeypatch: pytest.MonkeyPatch
+    healthy: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for body in (b"{}", b"[]"):
-        healthy.office.bell.carry(NewDelivery.of(body, "default", datetime.now(UTC), healthy.office.inbox.vault))
+        healthy.services.job_queue.enqueue_store(
+            NewDelivery.from_body(body, "default", datetime.now(UTC), healthy.services.inbox.cipher)
+        )
     monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/x")
-    assert "2 webhooks are in Redis only" in ask("status").stdout
+    assert "2 webhooks are in Redis only" in run_cli("status").stdout
     assert looked()[1]["redis_only"]["count"] == 2
 
 
-def test_a_worker_that_was_killed_counts_no_more(healthy: Desk, redis: Redis) -> None:
+def test_a_worker_that_was_killed_counts_no_more(healthy: Harness, redis: Redis) -> None:
     for worker in Worker.all(redis):
         redis.expire(worker.key, 59)  # an idle one renews its registration long before
-    assert [what for what, _ in concerns()] == ["no worker works at the inbox and the outbox"]
+    assert [what for what, _ in findings()] == ["no worker works at the inbox and the outbox"]
 
 
-def test_workers_that_die_are_named_with_how_often(healthy: Desk, redis: Redis) -> None:
-    queue = healthy.office.bell.queue("inbox")
+def test_workers_that_die_are_named_with_how_often(healthy: Harness, redis: Redis) -> None:
+    queue = healthy.services.job_queue.queue("inbox")
     for pid in (7, 8, 9):
         worker = SimpleWorker([queue], connection=redis, serializer=JSONSerializer)
         worker.register_birth()
         redis.hset(worker.key, "pid", pid)
-        heartbeat.note_death(redis, pid)
+        heartbeat.record_death(redis, pid)
     assert [worker.pid for worker in Worker.all(queue=queue) if worker.pid in (7, 8, 9)] == []
-    assert concerns() == [
+    assert findings() == [
         (
             "workers of the inbox died 3 times in the last 10 min (their log says how)",
             "python -m console deliveries list --status dead",
@@ -363,35 +371,35 @@ def test_workers_that_die_are_named_with_how_often(healthy: Desk, redis: Redis) 
     ]
 
 
-def test_a_delivery_that_was_received_in_the_future_is_a_concern(healthy: Desk) -> None:
-    healthy.tell(b'{"webhookType":"form_submission"}')
-    with healthy.office.database.transaction() as session:
+def test_a_delivery_that_was_received_in_the_future_is_a_concern(healthy: Harness) -> None:
+    healthy.process(b'{"webhookType":"form_submission"}')
+    with healthy.services.database.transaction() as session:
         session.execute(update(Delivery).values(received_at=datetime.now(UTC) + timedelta(hours=3)))
-    [(what, _)] = concerns()
+    [(what, _)] = findings()
     assert what.startswith("1 delivery says it was received in the future")
-    with healthy.office.database.transaction() as session:
+    with healthy.services.database.transaction() as session:
         session.execute(update(Delivery).values(received_at=datetime.now(UTC) + timedelta(seconds=30)))
-    assert concerns() == []
+    assert findings() == []
 
 
-def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Desk) -> None:
-    with healthy.office.database.transaction() as session:
-        Incident.note(session, "deliveries_dead", True, [], datetime.now(UTC))
-    assert "over now, and closed when it stays so" in " ".join(ask("status").stdout.split())
+def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Harness) -> None:
+    with healthy.services.database.transaction() as session:
+        Incident.record_state(session, "deliveries_dead", True, [], datetime.now(UTC))
+    assert "over now, and closed when it stays so" in " ".join(run_cli("status").stdout.split())
 
 
-def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(desk: Desk, redis: Redis) -> None:
-    scheduler._run("sweep", lambda _office, _now: None, desk.office, timedelta(seconds=15))
+def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(harness: Harness, redis: Redis) -> None:
+    scheduler._run("sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15))
     moment = heartbeat.next_runs(redis)["sweep"]
-    assert timedelta(0) < moment - heartbeat.clock(redis) <= timedelta(seconds=15)
+    assert timedelta(0) < moment - heartbeat.redis_now(redis) <= timedelta(seconds=15)
 
 
-def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Desk, redis_url: str) -> None:
+def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, redis_url: str) -> None:
     other = JobQueue(connect(redis_url, "old", "old/0"))
-    other.carry(NewDelivery.of(b"{}", "default", datetime.now(UTC), BodyCipher([])))
-    [(what, command)] = concerns()
+    other.enqueue_store(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([])))
+    [(what, command)] = findings()
     assert what.startswith("1 webhook rests in the queue old-inbox")
     assert command == "python -m console adopt-queue old-inbox"
-    assert ask("adopt-queue", "old-inbox", "--yes").exit_code == 1
-    assert ask("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0
-    assert healthy.office.bell.queue("inbox").count == 2  # it, and the bell
+    assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
+    assert run_cli("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0
+    assert healthy.services.job_queue.queue("inbox").count == 2  # it, and the bell

@@ -20,30 +20,30 @@ def row(operator: Operator, external_id: str) -> PlatformUser:
 
 
 def test_sync_maps_by_email_and_fills_in_what_is_missing(operator: Operator) -> None:
-    host = operator.meetergo.people.add_host("host@example.com")
+    host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", email="Host@Example.com")
-    done = operator.types("users", "sync")
+    done = operator.run("users", "sync")
     assert done.exit_code == 0, done.output
     found = row(operator, "1")
     assert (found.meetergo_user_id, found.meetergo_meeting_type_id) == (host["userId"], host["meetingTypeId"])
     assert (found.name, found.email, found.booking_url) == ("The Host", "Host@Example.com", None)
-    assert "All platform users are up to date." in operator.types("users", "sync").stdout
-    operator.types("users", "sync", "--booking-root", "https://cal.meetergo.com/")
+    assert "All platform users are up to date." in operator.run("users", "sync").stdout
+    operator.run("users", "sync", "--booking-root", "https://cal.meetergo.com/")
     assert row(operator, "1").booking_url == host["bookingUrl"]
 
 
 def test_a_dry_run_changes_nothing(operator: Operator) -> None:
-    operator.meetergo.people.add_host("host@example.com")
+    operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", email="host@example.com")
-    assert "1 mapped" in operator.types("users", "sync", "--dry-run").stdout
+    assert "1 mapped" in operator.run("users", "sync", "--dry-run").stdout
     assert row(operator, "1").meetergo_user_id is None
 
 
 def test_sync_does_not_guess_who_is_who(operator: Operator) -> None:
-    operator.meetergo.people.add_host("host@example.com")
+    operator.meetergo.actions.add_host("host@example.com")
     for external_id in ("1", "2"):
         add(operator, external_id, email="host@example.com")
-    done = operator.types("users", "sync", "--json")
+    done = operator.run("users", "sync", "--json")
     assert done.exit_code == 1
     assert [finding["kind"] for finding in json.loads(done.stdout)["findings"]] == ["ambiguous", "ambiguous"]
     assert not any(user.meetergo_user_id for user in operator.users())
@@ -53,8 +53,8 @@ def test_a_user_who_vanished_is_reported_and_one_who_came_back_is_found(operator
     add(operator, "1", email="gone@example.com", meetergo_user_id="gone-1")
     add(operator, "2", email="host@example.com", meetergo_user_id="gone-2", booking_url="https://old.example/x")
     add(operator, "3", email="new@example.com")
-    host = operator.meetergo.people.add_host("host@example.com")
-    done = operator.types("users", "sync")
+    host = operator.meetergo.actions.add_host("host@example.com")
+    done = operator.run("users", "sync")
     assert done.exit_code == 1
     assert [line.split()[:2] for line in done.stdout.splitlines()[:3]] == [
         ["vanished", "1:"],
@@ -65,44 +65,44 @@ def test_a_user_who_vanished_is_reported_and_one_who_came_back_is_found(operator
 
 
 def test_names_are_taken_over_only_if_asked(operator: Operator) -> None:
-    host = operator.meetergo.people.add_host("host@example.com")
+    host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", email="host@example.com", name="Dr. Host", meetergo_user_id=host["userId"])
-    operator.types("users", "sync")
+    operator.run("users", "sync")
     assert row(operator, "1").name == "Dr. Host"
-    operator.types("users", "sync", "--names")
+    operator.run("users", "sync", "--names")
     assert row(operator, "1").name == "The Host"
 
 
 def test_the_list_is_for_people_and_for_programs(operator: Operator) -> None:
-    assert "users onboard" in operator.types("users", "list").stdout
+    assert "users onboard" in operator.run("users", "list").stdout
     add(operator, "4711", email="host@example.com", name="The Host")
-    assert "4711" in operator.types("users", "list").stdout
-    (listed,) = json.loads(operator.types("users", "list", "--json").stdout)["users"]
+    assert "4711" in operator.run("users", "list").stdout
+    (listed,) = json.loads(operator.run("users", "list", "--json").stdout)["users"]
     assert (listed["external_id"], listed["meetergo_user_id"]) == ("4711", None)
 
 
 def test_embed_prints_an_iframe_and_needs_no_key(operator: Operator) -> None:
     add(operator, "1", name='The "Host"', language="de", booking_url="https://cal.meetergo.com/the-host/erstberatung")
-    done = operator.types("users", "embed", "1", meetergo_api_key="")
+    done = operator.run("users", "embed", "1", meetergo_api_key="")
     assert done.stdout.startswith('<iframe src="https://cal.meetergo.com/the-host/erstberatung?embed=true"')
     assert 'title="Termin buchen bei The &quot;Host&quot;"' in done.stdout
     add(operator, "2")
-    assert "no booking address is known" in operator.types("users", "embed", "2").stderr
-    assert "there is no platform user '3'" in operator.types("users", "embed", "3").stderr
+    assert "no booking address is known" in operator.run("users", "embed", "2").stderr
+    assert "there is no platform user '3'" in operator.run("users", "embed", "3").stderr
 
 
 def test_branding_changes_the_page_of_that_host(operator: Operator) -> None:
-    host = operator.meetergo.people.add_host("host@example.com")
+    host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", meetergo_user_id=host["userId"])
-    done = operator.types("users", "brand", "1", "--primary-color", "#0066cc", "--json")
+    done = operator.run("users", "brand", "1", "--primary-color", "#0066cc", "--json")
     assert json.loads(done.stdout)["primary_color"] == "#0066cc"
     page = operator.meetergo.company.personal_pages[host["userId"]]
     assert (page["primaryColor"], page["useCustomColors"]) == ("#0066cc", True)
-    assert operator.types("users", "brand", "1").exit_code == 1
+    assert operator.run("users", "brand", "1").exit_code == 1
 
 
 @pytest.mark.parametrize("words", [["users", "list"], ["users", "sync"], ["users", "embed", "1"]])
-def test_a_database_that_does_not_answer_is_a_sentence(operator: Operator, words: list[str]) -> None:
-    done = operator.types(*words, database_url="postgresql://127.0.0.1:1/x")
+def test_a_database_that_does_not_answer_gives_an_error_message(operator: Operator, words: list[str]) -> None:
+    done = operator.run(*words, database_url="postgresql://127.0.0.1:1/x")
     assert done.exit_code == 1
     assert "the database does not answer" in done.stderr

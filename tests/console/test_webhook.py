@@ -26,45 +26,45 @@ def plant(meetergo: Sandbox, endpoint: str, events: Any = EVENTS) -> str:
 
 def test_our_address_is_registered_once_however_often_it_is_asked(operator: Operator) -> None:
     for _ in range(3):
-        assert operator.types("webhook", "register").exit_code == 0
+        assert operator.run("webhook", "register").exit_code == 0
     (webhook,) = operator.meetergo.webhooks
     assert webhook["endpoint"] == operator.addresses(OLD_KEY)[0]
     assert set(webhook["eventTypes"]) == set(EVENTS)
-    assert (operator.asked(CREATE), operator.asked(CHANGE), operator.asked(REMOVE)) == (1, 0, 0)
+    assert (operator.request_count(CREATE), operator.request_count(CHANGE), operator.request_count(REMOVE)) == (1, 0, 0)
     (row,) = operator.endpoints()
     assert (row.provider_id, row.event_types) == (str(webhook["id"]), EVENTS)
 
 
 def test_an_orphan_is_adopted_rather_than_joined_by_another(operator: Operator) -> None:
     orphan = plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
-    assert f"Adopted webhook {orphan}" in operator.types("webhook", "register").stdout
-    assert operator.asked(CREATE) == operator.asked(CHANGE) == 0
+    assert f"Adopted webhook {orphan}" in operator.run("webhook", "register").stdout
+    assert operator.request_count(CREATE) == operator.request_count(CHANGE) == 0
     assert [row.provider_id for row in operator.endpoints()] == [orphan]
 
 
 def test_an_older_address_of_ours_moves_and_takes_no_second_place(operator: Operator) -> None:
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     (before,) = operator.registered()
-    done = operator.types("webhook", "register", "--force", public_url="http://localhost:9999")
+    done = operator.run("webhook", "register", "--force", public_url="http://localhost:9999")
     assert "from 127.0.0.1:8765 to localhost:9999" in done.stdout
     ((after, endpoint),) = operator.registered().items()
     assert (after, endpoint.startswith("http://localhost:9999/")) == (before, True)
-    moved = operator.types("webhook", "register", "--move", "--force", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
+    moved = operator.run("webhook", "register", "--move", "--force", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
     assert moved.exit_code == 0, moved.output
     assert operator.registered() == {before: operator.addresses(NEW_KEY)[0]}
-    assert (operator.asked(CREATE), len(operator.endpoints())) == (1, 1)
+    assert (operator.request_count(CREATE), len(operator.endpoints())) == (1, 1)
 
 
 def test_a_key_that_the_receiver_may_not_have_yet_moves_nothing_unless_it_is_asked(operator: Operator) -> None:
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     before = operator.registered()
     operator.settings["WEBHOOK_KEYS"] = f"{OLD_KEY},{NEW_KEY}"
     for words in ([], ["--dry-run"]):
-        done = operator.types("webhook", "register", *words)
+        done = operator.run("webhook", "register", *words)
         assert done.exit_code == 1
         assert "`webhook rotate`" in done.stderr
         assert operator.registered() == before
-    assert operator.types("webhook", "register", "--move").exit_code == 0
+    assert operator.run("webhook", "register", "--move").exit_code == 0
     assert list(operator.registered().values()) == operator.addresses(NEW_KEY)
 
 
@@ -72,34 +72,34 @@ def test_a_key_that_the_receiver_may_not_have_yet_moves_nothing_unless_it_is_ask
 def test_a_copy_of_another_installations_database_does_not_take_its_webhook(
     operator: Operator, words: list[str]
 ) -> None:
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     ((id_, endpoint),) = operator.registered().items()
     operator.settings |= {"PUBLIC_URL": "http://localhost:9999", "WEBHOOK_KEYS": f"{OLD_KEY},{NEW_KEY}"}
-    done = operator.types("webhook", *words)
+    done = operator.run("webhook", *words)
     assert done.exit_code == 1
     assert f"webhook {id_} posts to 127.0.0.1:8765 and not to localhost:9999" in done.stderr
     assert "--force" in done.stderr
     assert operator.registered()[id_] == endpoint
-    assert (operator.asked(CHANGE), operator.asked(REMOVE)) == (0, 0)
-    assert operator.types("webhook", words[0], "--force", *words[1:]).exit_code == 0
+    assert (operator.request_count(CHANGE), operator.request_count(REMOVE)) == (0, 0)
+    assert operator.run("webhook", words[0], "--force", *words[1:]).exit_code == 0
     assert operator.registered().get(id_) != endpoint
 
 
 def test_a_list_that_cannot_be_read_in_full_is_no_reason_to_register_another(operator: Operator) -> None:
     listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
-    operator.meetergo.answer_next("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))
-    done = operator.types("webhook", "register")
+    operator.meetergo.inject_faults("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))
+    done = operator.run("webhook", "register")
     assert done.exit_code == 1
     assert "an item of the list has not what it should" in done.stderr
-    assert operator.asked(CREATE) == 0
+    assert operator.request_count(CREATE) == 0
 
 
 def test_a_move_that_the_answer_does_not_show_is_not_said_to_be_done(operator: Operator) -> None:
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     ((id_, endpoint),) = operator.registered().items()
     stays = InjectedAnswer(200, json.dumps({"id": id_, "endpoint": endpoint}).encode())
-    operator.meetergo.answer_next(CHANGE, stays, stays, stays)
-    done = operator.types("webhook", "register", "--move", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
+    operator.meetergo.inject_faults(CHANGE, stays, stays, stays)
+    done = operator.run("webhook", "register", "--move", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
     assert done.exit_code == 1
     assert "look whether it was applied" in done.stderr
     assert "Moved" not in done.stdout
@@ -108,7 +108,7 @@ def test_a_move_that_the_answer_does_not_show_is_not_said_to_be_done(operator: O
 def test_an_unclear_create_is_given_time_before_anybody_looks(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consistency, "SETTLING", timedelta(seconds=5))
+    monkeypatch.setattr(consistency, "READ_AFTER_WRITE_DELAY", timedelta(seconds=5))
     pauses: list[float] = []
 
     def made_late(seconds: float) -> None:
@@ -116,16 +116,16 @@ def test_an_unclear_create_is_given_time_before_anybody_looks(
         plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
 
     monkeypatch.setattr(consistency, "sleep", made_late)
-    operator.meetergo.answer_next(CREATE, "fail")
-    assert operator.types("webhook", "register").exit_code == 0
-    assert (pauses, len(operator.registered()), operator.asked(CREATE)) == ([5.0], 1, 1)
+    operator.meetergo.inject_faults(CREATE, "fail")
+    assert operator.run("webhook", "register").exit_code == 0
+    assert (pauses, len(operator.registered()), operator.request_count(CREATE)) == ([5.0], 1, 1)
 
 
 def test_a_webhook_whose_id_we_remember_with_another_address_is_somebody_elses(operator: Operator) -> None:
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     (webhook,) = operator.meetergo.company.webhooks.values()
     webhook["endpoint"] = "https://elsewhere.example/hook"
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     assert sorted(operator.registered().values()) == [
         operator.addresses(OLD_KEY)[0],
         "https://elsewhere.example/hook",
@@ -135,35 +135,35 @@ def test_a_webhook_whose_id_we_remember_with_another_address_is_somebody_elses(o
 @pytest.mark.parametrize(("events", "changes"), [(EVENTS[::-1], 0), (EVENTS[:2], 1), ([*EVENTS, "form_submission"], 1)])
 def test_events_are_compared_as_sets(operator: Operator, events: list[str], changes: int) -> None:
     plant(operator.meetergo, operator.addresses(OLD_KEY)[0], events)
-    operator.types("webhook", "register")
-    assert operator.asked(CHANGE) == changes
+    operator.run("webhook", "register")
+    assert operator.request_count(CHANGE) == changes
     assert set(operator.meetergo.webhooks[0]["eventTypes"]) == set(EVENTS)
 
 
 def test_duplicates_of_our_own_address_go_and_others_stay(operator: Operator) -> None:
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     (ours,) = operator.registered()
     plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
     other = plant(operator.meetergo, "https://other.example/hook?key=abc")
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     assert set(operator.registered()) == {ours, other}
 
 
-@pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_hang_up", "fail", "hang_up"])
+@pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_drop", "fail", "drop_connection"])
 def test_an_unclear_create_is_looked_up_before_any_other(operator: Operator, act: str) -> None:
-    operator.meetergo.answer_next(CREATE, act)
-    done = operator.types("webhook", "register")
+    operator.meetergo.inject_faults(CREATE, act)
+    done = operator.run("webhook", "register")
     assert done.exit_code == 0, done.output
     assert len(operator.registered()) == len(operator.endpoints()) == 1
-    assert operator.asked(CREATE) == (1 if act.startswith("commit") else 2)
-    assert operator.asked("GET /webhooks") >= 2
+    assert operator.request_count(CREATE) == (1 if act.startswith("commit") else 2)
+    assert operator.request_count("GET /webhooks") >= 2
 
 
-def test_a_create_that_stays_unclear_is_a_sentence_and_can_be_run_again(operator: Operator) -> None:
-    operator.meetergo.answer_next(CREATE, "fail", "fail", "fail")
-    done = operator.types("webhook", "register")
+def test_a_create_that_stays_unclear_gives_an_error_message_and_can_be_run_again(operator: Operator) -> None:
+    operator.meetergo.inject_faults(CREATE, "fail", "fail", "fail")
+    done = operator.run("webhook", "register")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
-    assert operator.types("webhook", "register").exit_code == 0
+    assert operator.run("webhook", "register").exit_code == 0
 
 
 def test_without_a_free_place_it_says_who_takes_them_by_host_alone(open_operator: Callable[..., Operator]) -> None:
@@ -171,7 +171,7 @@ def test_without_a_free_place_it_says_who_takes_them_by_host_alone(open_operator
         operator = open_operator(meetergo)
         for number in range(6):
             plant(meetergo, f"https://user:word@other-{number}.example/secret-path")
-        done = operator.types("webhook", "register")
+        done = operator.run("webhook", "register")
     assert done.exit_code == 1
     assert "other-5.example" in done.stderr
     assert "secret-path" not in done.stderr
@@ -180,10 +180,10 @@ def test_without_a_free_place_it_says_who_takes_them_by_host_alone(open_operator
 
 
 def test_a_dry_run_changes_nothing(operator: Operator) -> None:
-    assert "It would have registered" in operator.types("webhook", "register", "--dry-run").stdout
+    assert "It would have registered" in operator.run("webhook", "register", "--dry-run").stdout
     assert not operator.registered()
-    operator.types("webhook", "register")
-    assert "nothing to do" in operator.types("webhook", "register", "--dry-run").stdout
+    operator.run("webhook", "register")
+    assert "nothing to do" in operator.run("webhook", "register", "--dry-run").stdout
 
 
 @pytest.mark.parametrize(
@@ -196,40 +196,40 @@ def test_a_dry_run_changes_nothing(operator: Operator) -> None:
         ({"meetergo_api_key": "abc"}, "MEETERGO_API_KEY cannot be used"),
     ],
 )
-def test_what_meetergo_could_not_use_is_a_sentence_before_anything_is_asked(
+def test_what_meetergo_could_not_use_gives_an_error_message_before_anything_is_asked(
     operator: Operator, settings: dict[str, str], sentence: str
 ) -> None:
-    done = operator.types("webhook", "register", **{"meetergo_api_url": "https://api.meetergo.com", **settings})
+    done = operator.run("webhook", "register", **{"meetergo_api_url": "https://api.meetergo.com", **settings})
     assert done.exit_code in (1, 2)
     assert sentence in done.stderr
 
 
-def test_an_expired_key_is_a_sentence_that_names_the_setting(operator: Operator) -> None:
+def test_an_expired_key_gives_an_error_message_that_names_the_setting(operator: Operator) -> None:
     operator.meetergo.expire(operator.meetergo.key)
-    done = operator.types("webhook", "register")
+    done = operator.run("webhook", "register")
     assert done.exit_code == 1
     assert "MEETERGO_API_KEY" in done.stderr
     assert "make a new key" in done.stderr
 
 
 def test_a_personal_access_token_registers_as_well(operator: Operator) -> None:
-    assert operator.types("webhook", "register", meetergo_api_key=operator.meetergo.token).exit_code == 0
+    assert operator.run("webhook", "register", meetergo_api_key=operator.meetergo.token).exit_code == 0
     assert len(operator.registered()) == 1
 
 
-def test_the_list_shows_ours_masked_and_of_others_the_host(operator: Operator, desk: Any) -> None:
-    operator.types("webhook", "register")
+def test_the_list_redacts_our_urls_and_shows_the_host_of_others(operator: Operator, harness: Any) -> None:
+    operator.run("webhook", "register")
     plant(operator.meetergo, "https://other.example/secret-path")
     (row,) = operator.endpoints()
-    desk.office.bell.note_arrival(row.mark, datetime.now(UTC))
-    listed = json.loads(operator.types("webhook", "list", "--json").stdout)["webhooks"]
+    harness.services.job_queue.record_seen(row.fingerprint, datetime.now(UTC))
+    listed = json.loads(operator.run("webhook", "list", "--json").stdout)["webhooks"]
     assert [(item["ours"], item["address"]) for item in listed] == [
         (True, "http://127.0.0.1:8765/webhooks/meetergo/***"),
         (False, "other.example"),
     ]
     assert listed[0]["last_delivery_at"]
     assert listed[1]["last_delivery_at"] is None
-    table = operator.types("webhook", "list").stdout
+    table = operator.run("webhook", "list").stdout
     assert "secret-path" not in table
     assert "ago" in table
 
@@ -237,25 +237,25 @@ def test_the_list_shows_ours_masked_and_of_others_the_host(operator: Operator, d
 def test_removing_touches_only_what_is_ours_by_id_and_by_address(operator: Operator) -> None:
     other = plant(operator.meetergo, "https://other.example/hook")
     orphan = plant(operator.meetergo, operator.addresses(NEW_KEY)[0])
-    operator.types("webhook", "register")
+    operator.run("webhook", "register")
     ours = next(iter(operator.registered().keys() - {other, orphan}))
     for stranger in (other, orphan):
-        done = operator.types("webhook", "remove", stranger, "--yes")
+        done = operator.run("webhook", "remove", stranger, "--yes")
         assert done.exit_code == 1
         assert "not known as ours" in done.stderr
-    assert operator.types("webhook", "remove").exit_code == 1  # nobody said yes
-    assert operator.asked(REMOVE) == 0
-    assert operator.types("webhook", "remove", "--yes").exit_code == 0
+    assert operator.run("webhook", "remove").exit_code == 1  # nobody said yes
+    assert operator.request_count(REMOVE) == 0
+    assert operator.run("webhook", "remove", "--yes").exit_code == 0
     assert set(operator.registered()) == {other, orphan}
     assert ours not in operator.registered()
     assert not operator.endpoints()
-    assert operator.types("webhook", "remove", "--yes").exit_code == 0
+    assert operator.run("webhook", "remove", "--yes").exit_code == 0
 
 
 def test_an_unclear_removal_is_looked_up(operator: Operator) -> None:
-    operator.types("webhook", "register")
-    operator.meetergo.answer_next(REMOVE, "commit_then_fail")
-    assert operator.types("webhook", "remove", "--yes").exit_code == 0
-    assert operator.asked(REMOVE) == 1
+    operator.run("webhook", "register")
+    operator.meetergo.inject_faults(REMOVE, "commit_then_fail")
+    assert operator.run("webhook", "remove", "--yes").exit_code == 0
+    assert operator.request_count(REMOVE) == 1
     assert not operator.registered()
     assert not operator.endpoints()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COLUMNS, LINES = 100, 40
-PATIENCE_SECONDS = 180
+TIMEOUT_SECONDS = 180
 """Two cores may be shared by many."""
 PROMPT = "$"
 
@@ -25,7 +25,7 @@ class Tmux:
         """A new window with a shell that waits."""
         shell, size = ["bash", "--norc", "--noprofile"], ["-x", str(COLUMNS), "-y", str(LINES)]
         if window == "operator":
-            self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "desk", "-n", window, *size, *shell)
+            self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "harness", "-n", window, *size, *shell)
         else:
             self._tmux("new-window", "-d", "-t", "desk:", "-n", window, *shell)
         self.wait(window, lambda shown: shown == PROMPT)
@@ -50,10 +50,10 @@ class Tmux:
         """What is shown, and what was scrolled away since it was cleared."""
         return self._tmux("capture-pane", "-p", "-S", "-", "-t", f"desk:{window}").rstrip()
 
-    def wait(self, window: str, holds: Callable[[str], object]) -> str:
+    def wait(self, window: str, condition: Callable[[str], object]) -> str:
         """Looks at the screen until it is so; what is shown then."""
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not holds(shown := self.screen(window)):
+        until = time.monotonic() + TIMEOUT_SECONDS
+        while not condition(shown := self.screen(window)):
             assert time.monotonic() < until, f"the screen of {window} shows:\n{shown}"
             time.sleep(0.1)
         return shown

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from devtools.processes import ROOT
 from devtools.sandbox.server import Sandbox, sandbox
-from operations.users.host_file import read_roster
+from operations.users.host_file import read_host_file
 
 NAMES = {"Erstberatung": 30, "Telefonische Beratung": 15, "Ausführliche Beratung": 60, "Mandatsgespräch": 45}
 
@@ -32,4 +32,4 @@ def test_a_lawyer_can_be_booked_and_is_not_made_twice(tmp_path: Path) -> None:
 
 
 def test_the_hosts_of_the_examples_can_be_onboarded() -> None:
-    assert all(line.entry for line in read_roster(ROOT / "examples" / "hosts.csv"))
+    assert all(line.entry for line in read_host_file(ROOT / "examples" / "hosts.csv"))

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from tests.faults import channels, crowds, failovers, kills, outages
+from tests.faults import channels, failovers, kills, many_connections, outages
+from tests.faults.context import FaultContext
 from tests.faults.redis_server import RedisKind
-from tests.faults.scene import Scene
 
 DatabaseName = Literal["SQLite", "PostgreSQL"]
 ChannelName = Literal["post", "mail"]
@@ -17,7 +17,7 @@ POSTGRESQL: tuple[DatabaseName, ...] = ("PostgreSQL",)
 BOTH = SQLITE + POSTGRESQL
 
 KILLED_WORKER = timedelta(seconds=90)
-LOST_BELL = timedelta(seconds=60)
+LOST_TRIGGER = timedelta(seconds=60)
 ELSEWHERE = timedelta(seconds=180)
 
 
@@ -27,7 +27,7 @@ class Fault:
 
     Attributes:
         title: for the table.
-        strike: what is done while deliveries come; it returns when the fault is over.
+        inject: what is done while deliveries come; it returns when the fault is over.
         databases: on which.
         channels: how the news goes out.
         within: the promised time to recover.
@@ -37,11 +37,11 @@ class Fault:
         redis: one server; two behind one address; or two that a Sentinel watches.
         own_prefix: whether the names in Redis come from the database, as by default.
         hook: PLATFORM_HOOK of the worker.
-        instead: Procfile name -> another command.
+        overrides: Procfile name -> another command.
     """
 
     title: str
-    strike: Callable[[Scene], None]
+    inject: Callable[[FaultContext], None]
     databases: tuple[DatabaseName, ...] = BOTH
     channels: tuple[ChannelName, ...] = ("post",)
     within: timedelta = ELSEWHERE
@@ -51,10 +51,10 @@ class Fault:
     redis: RedisKind = "alone"
     own_prefix: bool = False
     hook: str = ""
-    instead: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
-SLOWLY = "tests.faults.death:slowly"
+SLOWLY = "tests.faults.self_kill:slowly"
 TWO_OF_EACH = {"worker": "python -m worker -n 2"}
 
 
@@ -63,53 +63,53 @@ def _worker_dies(place: str) -> dict[str, str]:
 
 
 CATALOGUE: dict[str, Fault] = {
-    "none": Fault("nothing is broken, two workers for each box", crowds.nothing, instead=TWO_OF_EACH),
+    "none": Fault("nothing is broken, two workers for each box", many_connections.nothing, overrides=TWO_OF_EACH),
     "worker": Fault("worker killed at random", kills.kill_workers, within=KILLED_WORKER, hook=SLOWLY),
-    "crew": Fault(
+    "pool": Fault(
         "worker of twice two processes killed with all of them",
-        kills.kill_crew,
+        kills.kill_pool,
         within=KILLED_WORKER,
         hook=SLOWLY,
-        instead=TWO_OF_EACH,
+        overrides=TWO_OF_EACH,
     ),
     "before-commit": Fault(
         "worker killed before the commit",
         kills.die_at_the_place,
         within=KILLED_WORKER,
-        hook="tests.faults.death:in_the_transaction",
+        hook="tests.faults.self_kill:in_the_transaction",
     ),
-    "before-ring": Fault(
+    "before-trigger": Fault(
         "worker killed after the commit, before the ring",
         kills.die_at_the_place,
-        within=LOST_BELL,
-        instead=_worker_dies("committed"),
+        within=LOST_TRIGGER,
+        overrides=_worker_dies("committed"),
     ),
     "while-sending": Fault(
         "worker killed between the channel's yes and our commit",
         kills.die_at_the_place,
         channels=("post", "mail"),
         within=KILLED_WORKER,
-        instead=_worker_dies("sent"),
+        overrides=_worker_dies("sent"),
     ),
-    "carrying": Fault(
+    "storing-deferred": Fault(
         "worker killed while it brings a body from Redis to the database",
-        kills.die_while_carrying,
+        kills.die_while_storing_deferred,
         within=KILLED_WORKER,
-        instead=_worker_dies("carrying"),
+        overrides=_worker_dies("storing-deferred"),
     ),
     "poison": Fault(
         "deliveries whose processing ends the worker, each time",
         kills.deliver_poison,
         within=KILLED_WORKER,
-        hook="tests.faults.death:of_some_bookings",
+        hook="tests.faults.self_kill:of_some_bookings",
     ),
-    "large-batch": Fault("220 bodies of 95 KB of one webinar waited together", crowds.large_batch),
+    "large-batch": Fault("220 bodies of 95 KB of one webinar waited together", many_connections.large_batch),
     "scheduler": Fault("RQ's scheduler killed", kills.kill_scheduler),
-    "cron": Fault("cron killed, and the bells lost", kills.kill_cron, SQLITE, within=LOST_BELL),
+    "cron": Fault("cron killed, and the bells lost", kills.kill_cron, SQLITE, within=LOST_TRIGGER),
     "receiver": Fault("receiver's server process killed under load", kills.kill_receiver),
     "receiver-main": Fault("receiver's main process killed under load", kills.kill_receiver_main, POSTGRESQL),
     "redis-killed": Fault("Redis killed and restarted", outages.kill_redis),
-    "redis-emptied": Fault("Redis emptied (FLUSHALL), bells lost", outages.empty_redis, within=LOST_BELL),
+    "redis-emptied": Fault("Redis emptied (FLUSHALL), bells lost", outages.empty_redis, within=LOST_TRIGGER),
     "redis-full": Fault("Redis out of memory (noeviction)", outages.fill_redis),
     "redis-silent": Fault("Redis accepts and never answers", outages.freeze_redis),
     "postgresql-away": Fault("PostgreSQL crashed and started", outages.database_leaves, POSTGRESQL),
@@ -152,11 +152,11 @@ CATALOGUE: dict[str, Fault] = {
     "stop-while-hanging": Fault(
         "worker asked to stop while the platform never answers", channels.stop_while_it_hangs, SQLITE
     ),
-    "deadly-news": Fault(
+    "poison-notification": Fault(
         "news that ends the worker that sends it, each time",
-        channels.deliver_deadly_news,
+        channels.deliver_poison_notification,
         within=KILLED_WORKER,
-        instead=_worker_dies("deadly-news"),
+        overrides=_worker_dies("poison-notification"),
     ),
     "mail-hangs-up": Fault(
         "mail server takes the letter and hangs up",
@@ -164,11 +164,11 @@ CATALOGUE: dict[str, Fault] = {
         POSTGRESQL,
         ("mail",),
     ),
-    "flood": Fault("200 connections for 30 s", crowds.flood),
-    "slow-bodies": Fault("100 connections that send half a body", crowds.strangers("halves", 100)),
-    "idle-strangers": Fault("1,500 connections that say nothing", crowds.strangers("idle", 1_500), SQLITE),
-    "dripping": Fault("500 clients that drip", crowds.strangers("dripping", 500)),
+    "flood": Fault("200 connections for 30 s", many_connections.flood),
+    "slow-bodies": Fault("100 connections that send half a body", many_connections.slow_clients("halves", 100)),
+    "idle-strangers": Fault("1,500 connections that say nothing", many_connections.slow_clients("idle", 1_500), SQLITE),
+    "dripping": Fault("500 clients that drip", many_connections.slow_clients("dripping", 500)),
     "readyz-crowd": Fault(
-        "600 askers for readiness while PostgreSQL is silent", crowds.ask_beside_a_silent_database, POSTGRESQL
+        "600 askers for readiness while PostgreSQL is silent", many_connections.ask_beside_a_silent_database, POSTGRESQL
     ),
 }

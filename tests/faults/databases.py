@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-from tests.faults.house import children
+from tests.faults.supervisor import children
 from tests.postgresql_pair import PostgresqlPair
 
 DISK_SIZE = "8m"
@@ -66,7 +66,7 @@ class Sqlite:
             for size in (65536, 4096, 1):
                 _write_until_full(filler.fileno(), size)
 
-    def widen(self) -> None:
+    def free_space(self) -> None:
         """There is room again."""
         (self._folder / "filler").unlink(missing_ok=True)
 

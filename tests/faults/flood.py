@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from devtools.send import samples
-from tests.faults.stories import AHEAD, BOOKED_AT
+from tests.faults.scenarios import AHEAD, BOOKED_AT
 
 PATIENCE_SECONDS = 30
 START = BOOKED_AT + AHEAD
 
 
 @dataclass
-class Tide:
+class FloodResult:
     """What came of a flood.
 
     Attributes:
@@ -46,31 +46,31 @@ def body(connection: int, number: int) -> bytes:
     return json.dumps(samples.created(booking_id(connection), START, at, meetingInfo=link)).encode()
 
 
-async def pour(place: str, path: str, connections: int, seconds: float) -> Tide:
+async def run_flood(place: str, path: str, connections: int, seconds: float) -> FloodResult:
     """Posts on all connections at once, for so long."""
-    tide, ends = Tide([0] * connections), time.monotonic() + seconds
-    await asyncio.gather(*(_post_all(tide, place, path, each, ends) for each in range(connections)))
-    return tide
+    flood_result, ends = FloodResult([0] * connections), time.monotonic() + seconds
+    await asyncio.gather(*(_post_all(flood_result, place, path, each, ends) for each in range(connections)))
+    return flood_result
 
 
-async def _post_all(tide: Tide, place: str, path: str, connection: int, ends: float) -> None:
+async def _post_all(flood_result: FloodResult, place: str, path: str, connection: int, ends: float) -> None:
     host, _, port = place.partition(":")
     try:
         reader, writer = await asyncio.open_connection(host, int(port))
         while time.monotonic() < ends:
             started = time.monotonic()
-            content = body(connection, tide.kept[connection])
+            content = body(connection, flood_result.kept[connection])
             head = f"POST {path} HTTP/1.1\r\nHost: {place}\r\nContent-Length: {len(content)}\r\n\r\n"
             writer.write(head.encode() + content)
             status = await asyncio.wait_for(_hear(reader), PATIENCE_SECONDS)
-            tide.slowest = max(tide.slowest, time.monotonic() - started)
+            flood_result.slowest = max(flood_result.slowest, time.monotonic() - started)
             if status != 200:
-                tide.refused[str(status)] += 1
+                flood_result.refused[str(status)] += 1
                 return
-            tide.kept[connection] += 1
+            flood_result.kept[connection] += 1
         writer.close()
     except (TimeoutError, OSError, EOFError) as error:
-        tide.refused[type(error).__name__] += 1
+        flood_result.refused[type(error).__name__] += 1
 
 
 async def _hear(reader: asyncio.StreamReader) -> int:
@@ -83,4 +83,4 @@ async def _hear(reader: asyncio.StreamReader) -> int:
 
 if __name__ == "__main__":
     where, signed_path, number_of, lasts = sys.argv[1:]
-    print(json.dumps(vars(asyncio.run(pour(where, signed_path, int(number_of), float(lasts))))))
+    print(json.dumps(vars(asyncio.run(run_flood(where, signed_path, int(number_of), float(lasts))))))

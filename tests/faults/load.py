@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPException
 from queue import Empty, Queue
 from threading import Thread
 
-from tests.faults.ledger import NO_ANSWER, Answer, Ledger
+from tests.faults.sent_deliveries import NO_ANSWER, LoadResponse, SentDeliveries
 
 SENDERS = 8
 PATIENCE_SECONDS = 30
@@ -23,13 +23,13 @@ class Load:
     Args:
         place: host and port of the receiver.
         path: the signed address.
-        ledger: notes everything.
+        sent_deliveries: notes everything.
         senders: how many lines.
     """
 
-    def __init__(self, place: str, path: str, ledger: Ledger, senders: int = SENDERS) -> None:
+    def __init__(self, place: str, path: str, sent_deliveries: SentDeliveries, senders: int = SENDERS) -> None:
         self.where = place, path
-        self._ledger = ledger
+        self._sent_deliveries = sent_deliveries
         self._senders = senders
         self._waiting: Queue[tuple[float, bytes]] = Queue()
         self._threads: list[Thread] = []
@@ -72,14 +72,14 @@ class Load:
             line.close()
 
     def _post(self, line: HTTPConnection, body: bytes) -> bool:
-        delivery_id, started = self._ledger.send(body), time.monotonic()
+        delivery_id, started = self._sent_deliveries.record_sent(body), time.monotonic()
         try:
             line.request("POST", self.where[1], body, {"content-type": "application/json"})
             response = line.getresponse()
             said = response.read()
         except (OSError, HTTPException):
-            self._ledger.hear(delivery_id, Answer(NO_ANSWER, time.monotonic() - started), b"")
+            self._sent_deliveries.record_answer(delivery_id, LoadResponse(NO_ANSWER, time.monotonic() - started), b"")
             return False
-        answer = Answer(response.status, time.monotonic() - started, bool(response.getheader("retry-after")))
-        self._ledger.hear(delivery_id, answer, said)
+        answer = LoadResponse(response.status, time.monotonic() - started, bool(response.getheader("retry-after")))
+        self._sent_deliveries.record_answer(delivery_id, answer, said)
         return response.status == 200

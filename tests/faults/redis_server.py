@@ -15,7 +15,7 @@ from runtime import queue
 from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
 from runtime.redis.installation import default_prefix
-from tests.redis_pair import SERVICE, redis_pair, sentinel
+from tests.redis_pair import SERVICE_NAME, redis_pair, sentinel
 from tests.tcp_proxy import proxy
 
 RedisKind = Literal["alone", "pair", "sentinel"]
@@ -66,7 +66,7 @@ class RedisServer:
         """Nothing can be added any more (`noeviction`)."""
         self.client.config_set("maxmemory", 1)
 
-    def widen(self) -> None:
+    def free_space(self) -> None:
         """There is room again."""
         self.client.config_set("maxmemory", 0)
 
@@ -96,7 +96,7 @@ class RedisServers(RedisServer):
         self._pair = stack.enter_context(redis_pair(folder))
         if kind == "sentinel":
             port = stack.enter_context(sentinel(folder / "sentinel", self._pair.ports[0]))
-            self.url = f"redis+sentinel://127.0.0.1:{port}/{SERVICE}/0"
+            self.url = f"redis+sentinel://127.0.0.1:{port}/{SERVICE_NAME}/0"
         else:
             self._line = stack.enter_context(proxy(self._pair.ports[0]))
             self.url = f"redis://127.0.0.1:{self._line.port}/0"

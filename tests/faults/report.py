@@ -6,17 +6,17 @@ from pathlib import Path
 from string import Template
 
 from models.notification import SEND_LEASE
-from models.retryable import FIRST_BACKOFF, OWN_JOB_GRACE
-from receiver.__main__ import CONNECTIONS
+from models.retryable import INITIAL_BACKOFF, RETRY_JOB_GRACE
+from receiver.__main__ import MAX_CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT
 from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
-from runtime.queue import CARRY_TIMEOUT, JOB_TIMEOUT, RETRY_IF_ABANDONED
+from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED_TIMEOUT
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
-from tests.faults.catalogue import KILLED_WORKER, LOST_BELL, Fault
+from tests.faults.catalogue import KILLED_WORKER, LOST_TRIGGER, Fault
 from tests.faults.verdict import Verdict
 from worker.maintenance.sweeper import OVERDUE_AFTER
-from worker.outbox.sender import BATCH, LONGEST_SETTLING, LONGEST_TURN, LONGEST_UNSETTLED
-from worker.pool import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL
+from worker.outbox.sender import BATCH, MAX_RECORDING_TIME, MAX_SEND_TIME, MAX_UNRECORDED_TIME
+from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WORKER_TTL
 from worker.scheduler import SCHEDULE
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "reliability.md"
@@ -51,19 +51,19 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
         overdue=OVERDUE_AFTER,
         sweep=SCHEDULE["sweep"][0],
         lease=SEND_LEASE,
-        grace=OWN_JOB_GRACE,
-        restart=REST_BEFORE_RESTART,
-        maintenance=MAINTENANCE_EVERY,
+        grace=RETRY_JOB_GRACE,
+        restart=RESTART_DELAY,
+        maintenance=MAINTENANCE_INTERVAL,
         worker_ttl=WORKER_TTL,
         job_timeout=JOB_TIMEOUT,
-        carry=CARRY_TIMEOUT,
+        carry=STORE_DEFERRED_TIMEOUT,
         abandoned=ABANDONED_AFTER,
-        settling=LONGEST_SETTLING,
-        turn=LONGEST_TURN,
+        settling=MAX_RECORDING_TIME,
+        turn=MAX_SEND_TIME,
         statement=STATEMENT_TIMEOUT,
-        backoff=FIRST_BACKOFF,
+        backoff=INITIAL_BACKOFF,
         killed_worker=KILLED_WORKER,
-        lost_bell=LOST_BELL,
+        lost_bell=LOST_TRIGGER,
         minutes=timedelta(seconds=sum(row.seconds for row in rows) / 60),
     )
     PAGE.parent.mkdir(exist_ok=True)
@@ -74,9 +74,9 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
             skipped="".join(f"\nNot tried here: {each}.\n" for each in skipped),
             deliveries=deliveries,
             seed=seed,
-            connections=CONNECTIONS,
+            connections=MAX_CONNECTIONS,
             claimed=BATCH,
-            unsettled=f"{LONGEST_UNSETTLED / timedelta(milliseconds=1):.0f}",
+            unsettled=f"{MAX_UNRECORDED_TIME / timedelta(milliseconds=1):.0f}",
             retries=RETRY_IF_ABANDONED.max,
             redis_timeout=REDIS_TIMEOUT_SECONDS,
             busy_timeout=SQLITE_BUSY_TIMEOUT_SECONDS,

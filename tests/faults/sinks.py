@@ -16,13 +16,13 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from devtools.redis_server import free_port
-from tests.faults.receptions import Reception, Receptions
+from tests.faults.received_messages import ReceivedMessage, ReceivedMessages
 
-Mood = Literal["well", "fails", "hangs", "drips", "says later", "hangs up"]
+Behaviour = Literal["well", "fails", "hangs", "drips", "says later", "hangs up"]
 """`hangs up`: takes the message, and closes the line without an answer. `drips`: answers a byte now and then, and never
 to the end."""
 DRIP_SECONDS = 0.5
-TAKES = ("well", "hangs up")
+ACCEPTING = ("well", "hangs up")
 RETRY_AFTER_SECONDS = 3
 SECRET = "whsec_c2lnbnMgdGhlIG5ld3MgaW4gdGhlIGZhdWx0cyE="
 
@@ -32,54 +32,54 @@ class Sink:
 
     Attributes:
         url: the channel.
-        mood: how it treats what comes.
-        receptions: what came.
+        behaviour: how it treats what comes.
+        received_messages: what came.
     """
 
-    def __init__(self, receptions: Receptions) -> None:
+    def __init__(self, received_messages: ReceivedMessages) -> None:
         self.url = ""
-        self.mood: Mood = "well"
+        self.behaviour: Behaviour = "well"
         self.recovered = Event()
-        self.receptions = receptions
+        self.received_messages = received_messages
 
-    def be(self, mood: Mood) -> None:
+    def behave(self, behaviour: Behaviour) -> None:
         """From now on; whoever hangs is let go when it is well again."""
-        self.mood = mood
-        self.recovered.set() if mood == "well" else self.recovered.clear()
+        self.behaviour = behaviour
+        self.recovered.set() if behaviour == "well" else self.recovered.clear()
 
 
-class Platform(Sink):
+class PlatformSink(Sink):
     """Verifies each POST, as a platform should."""
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str]] | None:
         """The answer; None to close the line."""
-        mood = self.mood
+        behaviour = self.behaviour
         try:
             Webhook(SECRET).verify(body, headers)
         except WebhookVerificationError as error:
-            self.receptions.strange.append(f"{error} {body[:80]!r}")
+            self.received_messages.strange.append(f"{error} {body[:80]!r}")
             return 401, {}
-        self.receptions.note(_post(headers["webhook-id"], body, mood))
-        if mood == "hangs":
+        self.received_messages.note(_post(headers["webhook-id"], body, behaviour))
+        if behaviour == "hangs":
             self.recovered.wait()
             return None
-        if mood in ("hangs up", "drips"):
+        if behaviour in ("hangs up", "drips"):
             return None
         return {"well": (204, {}), "fails": (500, {}), "says later": (429, {"retry-after": str(RETRY_AFTER_SECONDS)})}[
-            mood
+            behaviour
         ]
 
 
 @contextmanager
-def platform(receptions: Receptions) -> Iterator[Platform]:
+def platform(received_messages: ReceivedMessages) -> Iterator[PlatformSink]:
     """Listens until the block ends."""
-    sink = Platform(receptions)
+    sink = PlatformSink(received_messages)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             answer = sink.take({name.lower(): value for name, value in self.headers.items()}, body)
-            if sink.mood == "drips":
+            if sink.behaviour == "drips":
                 self._drip()
             if answer is None:
                 self.close_connection = True
@@ -105,39 +105,39 @@ def platform(receptions: Receptions) -> Iterator[Platform]:
         try:
             yield sink
         finally:
-            sink.be("well")
+            sink.behave("well")
             server.shutdown()
 
 
-class PostOffice(Sink):
+class MailSink(Sink):
     """An SMTP server; `url` is the channel, `smtp_url` where it listens."""
 
     smtp_url = ""
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        mood = self.mood
-        self.receptions.note(_letter(envelope.content, mood))
-        if mood == "hangs":
+        behaviour = self.behaviour
+        self.received_messages.note(_mail_message(envelope.content, behaviour))
+        if behaviour == "hangs":
             await _until(self.recovered)
-        while mood == "drips" and not self.recovered.is_set():
+        while behaviour == "drips" and not self.recovered.is_set():
             _server.transport.write(b"4")
             await asyncio.sleep(DRIP_SECONDS)
-        if mood == "hangs up":
+        if behaviour == "hangs up":
             _server.transport.abort()
-        return "250 OK" if mood == "well" else "451 try again later"
+        return "250 OK" if behaviour == "well" else "451 try again later"
 
 
 @contextmanager
-def post_office(receptions: Receptions) -> Iterator[PostOffice]:
+def mail_sink(received_messages: ReceivedMessages) -> Iterator[MailSink]:
     """Listens until the block ends."""
-    sink, port = PostOffice(receptions), free_port()
+    sink, port = MailSink(received_messages), free_port()
     sink.url, sink.smtp_url = "mailto:", f"smtp://127.0.0.1:{port}"
     controller = Controller(sink, hostname="127.0.0.1", port=port)
     controller.start()
     try:
         yield sink
     finally:
-        sink.be("well")
+        sink.behave("well")
         controller.stop()
 
 
@@ -146,15 +146,19 @@ async def _until(event: Event) -> None:
         await asyncio.sleep(0.05)
 
 
-def _post(message_id: str, body: bytes, mood: Mood) -> Reception:
+def _post(message_id: str, body: bytes, behaviour: Behaviour) -> ReceivedMessage:
     booking, content = json.loads(body)["data"]["booking"], sha256(body).hexdigest()
-    return Reception(message_id, content, booking["id"], booking["revision"], mood in TAKES, mood != "hangs up")
+    return ReceivedMessage(
+        message_id, content, booking["id"], booking["revision"], behaviour in ACCEPTING, behaviour != "hangs up"
+    )
 
 
-def _letter(content: bytes, mood: Mood) -> Reception:
+def _mail_message(content: bytes, behaviour: Behaviour) -> ReceivedMessage:
     """A letter says no booking and no revision; its text is different for each news of our stories."""
-    letter = email.message_from_bytes(content, policy=default)
-    text = letter.get_body(("plain",))
-    says = f"{letter['subject']}\n{text.get_content() if text else ''}"
-    message_id = letter["message-id"].strip("<>").partition("@")[0]
-    return Reception(message_id, sha256(says.encode()).hexdigest(), "", 0, mood in TAKES, mood != "hangs up")
+    mail = email.message_from_bytes(content, policy=default)
+    text = mail.get_body(("plain",))
+    says = f"{mail['subject']}\n{text.get_content() if text else ''}"
+    message_id = mail["message-id"].strip("<>").partition("@")[0]
+    return ReceivedMessage(
+        message_id, sha256(says.encode()).hexdigest(), "", 0, behaviour in ACCEPTING, behaviour != "hangs up"
+    )

@@ -19,15 +19,15 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.redis.client import DEFAULT_PREFIX
 from runtime.signed_address import AddressSigner
-from tests.faults import house, redis_server, sinks, verdict
+from tests.faults import redis_server, sinks, supervisor, verdict
 from tests.faults.catalogue import Fault
+from tests.faults.context import FaultContext
 from tests.faults.databases import Store
-from tests.faults.death import ARMED
-from tests.faults.ledger import Ledger
 from tests.faults.load import Load
-from tests.faults.receptions import Receptions
-from tests.faults.scene import Scene
-from tests.faults.stories import as_posted, stories
+from tests.faults.received_messages import ReceivedMessages
+from tests.faults.scenarios import as_posted, make_scenarios
+from tests.faults.self_kill import ARMED
+from tests.faults.sent_deliveries import SentDeliveries
 from tests.faults.verdict import Verdict
 
 BODY_KEY = "ZmF1bHRzIHNlYWwgdGhlIGJvZGllcyB0aGV5IHNlbmQ="
@@ -55,27 +55,32 @@ class Trial:
 
     def run(self) -> Verdict:
         """Breaks it, waits until it is well again, and looks."""
-        receptions = Receptions()
+        received_messages = ReceivedMessages()
         with self._database() as database, ExitStack() as stack:
-            scene = self._set(stack, receptions)
-            scene.load.start(as_posted(self.random, scene.stories), LOAD_LASTS)
+            context = self._set(stack, received_messages)
+            context.load.start(as_posted(self.random, context.scenarios), LOAD_LASTS)
             try:
-                self.fault.strike(scene)
+                self.fault.inject(context)
             finally:
                 over = time.monotonic()
-                scene.load.finish()
-            unrest = verdict.wait_for_rest(database, scene.ledger)
+                context.load.finish()
+            pending = verdict.wait_until_idle(database, context.sent_deliveries)
             rested = time.monotonic()
             stack.close()
             found = verdict.judge(
-                database, BodyCipher([BODY_KEY]), scene.ledger, scene.stories, receptions, len(self.fault.channels)
+                database,
+                BodyCipher([BODY_KEY]),
+                context.sent_deliveries,
+                context.scenarios,
+                received_messages,
+                len(self.fault.channels),
             )
-        found.recovered = None if unrest else rested - over
-        found.promise(not unrest, unrest)
-        self._judge_ways(found, scene, receptions)
+        found.recovered = None if pending else rested - over
+        found.promise(not pending, pending)
+        self._judge_ways(found, context, received_messages)
         return found
 
-    def _judge_ways(self, found: Verdict, scene: Scene, receptions: Receptions) -> None:
+    def _judge_ways(self, found: Verdict, context: FaultContext, received_messages: ReceivedMessages) -> None:
         """What this fault promises beyond the end."""
         within = self.fault.within.total_seconds()
         found.promise((found.recovered or 0) <= within, f"it took {found.recovered or 0:.0f} s, not {within:.0f}")
@@ -83,25 +88,30 @@ class Trial:
             found.slowest <= LONGEST_ANSWER.total_seconds(), f"somebody waited {found.slowest:.1f} s for an answer"
         )
         found.promise(self.fault.refuses or not found.refused, f"{found.refused} were asked to come back")
-        excused = scene.deaths + receptions.excused()
+        excused = context.deaths + received_messages.excused()
         found.promise(found.repeated <= excused, f"{found.repeated} news were sent twice, {excused} had an excuse")
         others = found.repeated - found.repeated_with_same_id
         found.promise(not others, f"{others} news were sent twice with different ids")
         found.promise(self.store.is_sound(), "the database is damaged")
-        obstinate = scene.house.obstinate
-        found.promise(not obstinate, f"did not stop when asked to: {', '.join(obstinate)}")
-        found.promise(not scene.notes, "; ".join(scene.notes))
+        had_to_kill = context.supervisor.had_to_kill
+        found.promise(not had_to_kill, f"did not stop when asked to: {', '.join(had_to_kill)}")
+        found.promise(not context.notes, "; ".join(context.notes))
 
-    def _set(self, stack: ExitStack, receptions: Receptions) -> Scene:
+    def _set(self, stack: ExitStack, received_messages: ReceivedMessages) -> FaultContext:
         redis = stack.enter_context(
             redis_server.running(
                 self.folder / "redis", self.fault.redis, self.store.url if self.fault.own_prefix else None
             )
         )
-        platform = stack.enter_context(sinks.platform(receptions))
-        post_office = stack.enter_context(sinks.post_office(receptions))
-        key, port, armed, ledger = secrets.token_urlsafe(32), free_port(), self.folder / "armed", Ledger()
-        channels = {"post": platform.url, "mail": post_office.url}
+        platform = stack.enter_context(sinks.platform(received_messages))
+        mail_sink = stack.enter_context(sinks.mail_sink(received_messages))
+        key, port, armed, sent_deliveries = (
+            secrets.token_urlsafe(32),
+            free_port(),
+            self.folder / "armed",
+            SentDeliveries(),
+        )
+        channels = {"post": platform.url, "mail": mail_sink.url}
         settings = {
             "DATABASE_URL": self.store.url,
             "REDIS_URL": redis.url,
@@ -110,18 +120,22 @@ class Trial:
             "BODY_KEYS": BODY_KEY,
             "HOST": "127.0.0.1",
             "PORT": str(port),
-            "SMTP_URL": post_office.smtp_url,
+            "SMTP_URL": mail_sink.smtp_url,
             "MAIL_FROM": "bookings@platform.example",
             "NOTIFY_DEFAULT": ",".join(channels[name] for name in self.fault.channels),
             "NOTIFY_SIGNING_SECRET": sinks.SECRET,
             "PLATFORM_HOOK": self.fault.hook,
             ARMED: str(armed),
         }
-        living = stack.enter_context(house.living(environment(settings), self.folder, self.fault.instead))
-        wait_until_ready(f"http://127.0.0.1:{port}", living.log("web"))
-        load = Load(f"127.0.0.1:{port}", AddressSigner([key]).path("default"), ledger)
-        told = stories(self.random, self.deliveries)
-        return Scene(self.random, self.store, redis, living, load, ledger, platform, post_office, armed, told)
+        supervised = stack.enter_context(
+            supervisor.supervised(environment(settings), self.folder, self.fault.overrides)
+        )
+        wait_until_ready(f"http://127.0.0.1:{port}", supervised.log("web"))
+        load = Load(f"127.0.0.1:{port}", AddressSigner([key]).path("default"), sent_deliveries)
+        scenarios = make_scenarios(self.random, self.deliveries)
+        return FaultContext(
+            self.random, self.store, redis, supervised, load, sent_deliveries, platform, mail_sink, armed, scenarios
+        )
 
     @contextmanager
     def _database(self) -> Iterator[Database]:

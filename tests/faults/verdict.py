@@ -17,13 +17,13 @@ from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, delivery_id
 from models.notification import Notification
-from models.retryable import ENDED_ITS_WORKER
+from models.retryable import WORKER_DIED
 from runtime.database import Database
 from runtime.encryption import BodyCipher
-from tests.faults.death import DEADLY_NEWS
-from tests.faults.ledger import Ledger
-from tests.faults.receptions import Receptions
-from tests.faults.stories import BOOKED_AT, Story
+from tests.faults.received_messages import ReceivedMessages
+from tests.faults.scenarios import BOOKED_AT, BookingScenario
+from tests.faults.self_kill import POISON_NOTIFICATION
+from tests.faults.sent_deliveries import SentDeliveries
 
 LONGEST_WAIT = timedelta(seconds=200)
 
@@ -43,97 +43,118 @@ class Verdict:
     refused: int = 0
     broken: list[str] = field(default_factory=list)
 
-    def promise(self, holds: bool, otherwise: str) -> None:
+    def promise(self, condition: bool, failure: str) -> None:
         """Notes a promise that does not hold."""
-        if not holds:
-            self.broken.append(otherwise)
+        if not condition:
+            self.broken.append(failure)
 
 
-def wait_for_rest(database: Database, ledger: Ledger) -> str:
+def wait_until_idle(database: Database, sent_deliveries: SentDeliveries) -> str:
     """Returns when nothing waits any more, with nothing; or with what still waits when it lost patience."""
     ends = time.monotonic() + LONGEST_WAIT.total_seconds()
     while True:
-        unrest = _unrest(database, ledger)
-        if not unrest or time.monotonic() > ends:
-            return unrest
+        pending = _pending(database, sent_deliveries)
+        if not pending or time.monotonic() > ends:
+            return pending
         time.sleep(0.2)
 
 
-def _unrest(database: Database, ledger: Ledger) -> str:
+def _pending(database: Database, sent_deliveries: SentDeliveries) -> str:
     try:
-        with database.reading() as session:
+        with database.read_only() as session:
             ended = set(session.scalars(select(Delivery.id).where(Delivery.status != "pending")))
-            owed = session.scalar(select(func.count()).where(Notification.status == "pending"))
+            expected_notifications = session.scalar(select(func.count()).where(Notification.status == "pending"))
     except SQLAlchemyError as error:
         return type(error).__name__
-    waiting = len(ledger.kept.keys() - ended)
-    return f"{waiting} deliveries and {owed} notifications are still waiting" if waiting or owed else ""
+    waiting = len(sent_deliveries.kept.keys() - ended)
+    return (
+        f"{waiting} deliveries and {expected_notifications} notifications are still waiting"
+        if waiting or expected_notifications
+        else ""
+    )
 
 
 def judge(
     database: Database,
-    vault: BodyCipher,
-    ledger: Ledger,
-    stories: Sequence[Story],
-    receptions: Receptions,
+    cipher: BodyCipher,
+    sent_deliveries: SentDeliveries,
+    scenarios: Sequence[BookingScenario],
+    received_messages: ReceivedMessages,
     channels: int,
 ) -> Verdict:
     """Everything that can be seen once all is at rest."""
-    verdict = Verdict(answered=len(ledger.kept), slowest=ledger.slowest(), refused=ledger.count(503))
-    with database.reading() as session:
-        bodies = _judge_deliveries(session, vault, verdict, ledger)
-        _judge_bookings(session, verdict, bodies, stories, set(ledger.kept))
-        _judge_news(session, verdict, receptions, channels)
-    verdict.repeated, verdict.repeated_with_same_id = receptions.repeats()
-    verdict.promise(not ledger.strange, f"strange answers of the door: {ledger.strange[:3]}")
-    verdict.promise(not receptions.strange, f"strange news: {receptions.strange[:3]}")
-    verdict.promise(not receptions.out_of_order(), f"{receptions.out_of_order()} news came after later ones")
+    verdict = Verdict(
+        answered=len(sent_deliveries.kept), slowest=sent_deliveries.slowest(), refused=sent_deliveries.count(503)
+    )
+    with database.read_only() as session:
+        bodies = _judge_deliveries(session, cipher, verdict, sent_deliveries)
+        _judge_bookings(session, verdict, bodies, scenarios, set(sent_deliveries.kept))
+        _judge_notifications(session, verdict, received_messages, channels)
+    verdict.repeated, verdict.repeated_with_same_id = received_messages.repeats()
+    verdict.promise(not sent_deliveries.strange, f"strange answers of the door: {sent_deliveries.strange[:3]}")
+    verdict.promise(not received_messages.strange, f"strange news: {received_messages.strange[:3]}")
+    verdict.promise(
+        not received_messages.out_of_order(), f"{received_messages.out_of_order()} news came after later ones"
+    )
     return verdict
 
 
-def _judge_deliveries(session: Session, vault: BodyCipher, verdict: Verdict, ledger: Ledger) -> dict[str, bytes]:
+def _judge_deliveries(
+    session: Session, cipher: BodyCipher, verdict: Verdict, sent_deliveries: SentDeliveries
+) -> dict[str, bytes]:
     """What was answered 200 is there and has ended; what is there was sent, and is what was sent."""
     rows = {row.id: row for row in session.scalars(select(Delivery))}
-    lost = [key for key in ledger.kept if key not in rows or rows[key].status == "pending"]
-    dead = [row.last_error for row in rows.values() if row.status == "dead" and row.id not in ledger.deadly]
-    ends = {(row.status, row.last_error) for row in rows.values() if row.id in ledger.deadly}
-    verdict.promise(ends <= {("dead", ENDED_ITS_WORKER)}, f"what ends its worker is not dead in the end: {ends}")
+    lost = [key for key in sent_deliveries.kept if key not in rows or rows[key].status == "pending"]
+    dead = [row.last_error for row in rows.values() if row.status == "dead" and row.id not in sent_deliveries.deadly]
+    ends = {(row.status, row.last_error) for row in rows.values() if row.id in sent_deliveries.deadly}
+    verdict.promise(ends <= {("dead", WORKER_DIED)}, f"what ends its worker is not dead in the end: {ends}")
     verdict.lost = len(lost)
     verdict.promise(not lost, f"{len(lost)} deliveries lost: {[key[:8] for key in lost[:3]]}")
     verdict.promise(not dead, f"{len(dead)} deliveries are dead: {dead[:3]}")
-    verdict.promise(ledger.sent.keys() == ledger.kept.keys(), f"{len(ledger.sent) - len(ledger.kept)} never got a 200")
-    bodies = {key: vault.open(row.sealed) for key, row in rows.items()}
-    verdict.promise(bodies.items() <= ledger.sent.items(), "something is stored that nobody sent")
-    return {key: body for key, body in bodies.items() if key not in ledger.deadly}
+    verdict.promise(
+        sent_deliveries.sent.keys() == sent_deliveries.kept.keys(),
+        f"{len(sent_deliveries.sent) - len(sent_deliveries.kept)} never got a 200",
+    )
+    bodies = {key: cipher.decrypt(row.encrypted_body) for key, row in rows.items()}
+    verdict.promise(bodies.items() <= sent_deliveries.sent.items(), "something is stored that nobody sent")
+    return {key: body for key, body in bodies.items() if key not in sent_deliveries.deadly}
 
 
 def _judge_bookings(
-    session: Session, verdict: Verdict, bodies: Mapping[str, bytes], stories: Sequence[Story], kept: set[str]
+    session: Session,
+    verdict: Verdict,
+    bodies: Mapping[str, bytes],
+    scenarios: Sequence[BookingScenario],
+    kept: set[str],
 ) -> None:
     """Each row is what its facts say, as we replay them here, and what its story knows of its end."""
-    heard: dict[str, list[BookingEvent]] = defaultdict(list)
+    events_by_booking: dict[str, list[BookingEvent]] = defaultdict(list)
     for body in bodies.values():
         event = events.read(body, BOOKED_AT)
         assert isinstance(event, BookingEvent)
-        heard[event.booking_id].append(event)
+        events_by_booking[event.booking_id].append(event)
     rows = {row.id: row for row in session.scalars(select(Booking))}
     changes = _replayed_changes(session)
-    wrong = {key for key, facts in heard.items() if key not in rows or rows[key].seen() != _replayed(facts, rows[key])}
-    wrong |= {key for key in heard if key in rows and changes.get(key) != rows[key].seen()}
-    for story in stories:
-        if {delivery_id(body) for body in story.bodies} <= kept and not _ends_well(rows, story):
-            wrong.add(story.booking_id)
-    wrong |= rows.keys() - heard.keys()
+    wrong = {
+        key
+        for key, facts in events_by_booking.items()
+        if key not in rows or rows[key].public_columns() != _replayed(facts, rows[key])
+    }
+    wrong |= {key for key in events_by_booking if key in rows and changes.get(key) != rows[key].public_columns()}
+    for scenario in scenarios:
+        if {delivery_id(body) for body in scenario.bodies} <= kept and not _ends_well(rows, scenario):
+            wrong.add(scenario.booking_id)
+    wrong |= rows.keys() - events_by_booking.keys()
     verdict.wrong = len(wrong)
     verdict.promise(not wrong, f"{len(wrong)} bookings are wrong: {sorted(wrong)[:3]}")
 
 
-def _replayed(heard: Sequence[BookingEvent], row: Booking) -> dict[str, Any]:
+def _replayed(events_by_booking: Sequence[BookingEvent], row: Booking) -> dict[str, Any]:
     booking = Booking(id=row.id, status="confirmed", attendees=[], host_ids=[], metadata_={}, facts={})
     booking.version, booking.revision, booking.as_of = "", 0, BOOKED_AT
-    for event in sorted(heard, key=lambda event: event.version):
-        booking.learn(event, lambda hosts, _: 1 if samples.HOST_ID in hosts else None, BOOKED_AT)
-    return booking.seen()
+    for event in sorted(events_by_booking, key=lambda event: event.version):
+        booking.apply(event, lambda hosts, _: 1 if samples.HOST_ID in hosts else None, BOOKED_AT)
+    return booking.public_columns()
 
 
 def _replayed_changes(session: Session) -> dict[str, dict[str, Any]]:
@@ -143,35 +164,40 @@ def _replayed_changes(session: Session) -> dict[str, dict[str, Any]]:
     return replayed
 
 
-def _ends_well(rows: Mapping[str, Booking], story: Story) -> bool:
-    row = rows.get(story.booking_id)
+def _ends_well(rows: Mapping[str, Booking], scenario: BookingScenario) -> bool:
+    row = rows.get(scenario.booking_id)
     return row is not None and (row.status, row.starts_at, len(row.attendees)) == (
-        story.ending.status,
-        story.ending.starts_at,
-        story.ending.guests,
+        scenario.expected.status,
+        scenario.expected.starts_at,
+        scenario.expected.guests,
     )
 
 
-def _judge_news(session: Session, verdict: Verdict, receptions: Receptions, channels: int) -> None:
+def _judge_notifications(
+    session: Session, verdict: Verdict, received_messages: ReceivedMessages, channels: int
+) -> None:
     """Every change that is news has its notifications, one by each channel, and each reached its sink."""
-    owed: Counter[tuple[str, str]] = Counter()
+    expected_notifications: Counter[tuple[str, str]] = Counter()
     for change in session.scalars(select(BookingChange)):
-        owed.update((change.booking_id, kind) for kind in change.news)
+        expected_notifications.update((change.booking_id, kind) for kind in change.notification_kinds)
     rows = session.scalars(select(Notification)).all()
     written = Counter((row.booking_id, row.kind) for row in rows)
-    unwritten = sum(max(0, channels * number - written[key]) for key, number in owed.items())
-    deadly = [row for row in rows if row.booking_id.startswith(DEADLY_NEWS)]
+    unwritten = sum(max(0, channels * number - written[key]) for key, number in expected_notifications.items())
+    deadly = [row for row in rows if row.booking_id.startswith(POISON_NOTIFICATION)]
     ends = {(row.status, row.last_error) for row in deadly}
-    verdict.promise(ends <= {("dead", ENDED_ITS_WORKER)}, f"what ends its sender is not dead in the end: {ends}")
-    unheard = {row.message_id for row in rows if row not in deadly} - receptions.ids()
-    verdict.missing = unwritten + len(unheard)
+    verdict.promise(ends <= {("dead", WORKER_DIED)}, f"what ends its sender is not dead in the end: {ends}")
+    unreceived = {row.message_id for row in rows if row not in deadly} - received_messages.ids()
+    verdict.missing = unwritten + len(unreceived)
     verdict.promise(not unwritten, f"{unwritten} news were never owed")
-    verdict.promise(not unheard, f"{len(unheard)} news never came: {sorted(unheard)[:3]}")
+    verdict.promise(not unreceived, f"{len(unreceived)} news never came: {sorted(unreceived)[:3]}")
     dead = [row.last_error for row in rows if row.status == "dead" and row not in deadly]
     verdict.promise(not dead, f"{len(dead)} notifications are dead: {dead[:3]}")
-    unknown = receptions.ids() - {row.message_id for row in rows}
+    unknown = received_messages.ids() - {row.message_id for row in rows}
     verdict.promise(not unknown, f"{len(unknown)} news came that nobody owed")
     for booking_id, status in session.execute(select(Booking.id, Booking.status)):
-        first, last = owed[booking_id, "created"] + owed[booking_id, "cancelled"], owed[booking_id, "cancelled"]
-        is_told = first >= 1 and owed[booking_id, "created"] <= 1 and last == (status == "cancelled")
+        first, last = (
+            expected_notifications[booking_id, "created"] + expected_notifications[booking_id, "cancelled"],
+            expected_notifications[booking_id, "cancelled"],
+        )
+        is_told = first >= 1 and expected_notifications[booking_id, "created"] <= 1 and last == (status == "cancelled")
         verdict.promise(is_told, f"the news of {booking_id} do not tell its story")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults import death
+from tests.faults import self_kill
 from worker import __main__ as worker
 from worker import jobs
 from worker.channels import Message
@@ -16,8 +16,8 @@ from worker.outbox.sender import OutboxSender
 
 PLACES: dict[str, tuple[Any, str]] = {
     "committed": (InboxProcessor, "_report"),  # the bookings are changed, the outbox is not rung for
-    "sent": (OutboxSender, "_settle"),  # the channel has the news, the row does not say so
-    "carrying": (jobs, "carry"),  # a body that only Redis has is in our hands
+    "sent": (OutboxSender, "_record"),  # the channel has the news, the row does not say so
+    "storing-deferred": (jobs, "store_deferred"),  # a body that only Redis has is in our hands
 }
 
 
@@ -26,15 +26,15 @@ def dies_before(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(method)
     def dangerous(*arguments: Any, **options: Any) -> Any:
-        death.if_armed()
+        self_kill.die_if_armed()
         return method(*arguments, **options)
 
     return dangerous
 
 
-def dies_of_some_news(channel: Any, message: Message) -> None:
+def exits_on_some_notifications(channel: Any, message: Message) -> None:
     """A channel that some news ends the process of, each time, as a fault in an extension does."""
-    if message.booking["id"].startswith(death.DEADLY_NEWS):
+    if message.booking["id"].startswith(self_kill.POISON_NOTIFICATION):
         os._exit(1)
     send(channel, message)
 
@@ -43,8 +43,8 @@ send = WebhookChannel.send
 
 if __name__ == "__main__":
     place = sys.argv.pop(1)
-    if place == "deadly-news":
-        setattr(WebhookChannel, "send", dies_of_some_news)  # noqa: B010 - mypy lets nobody replace a method otherwise
+    if place == "poison-notification":
+        setattr(WebhookChannel, "send", exits_on_some_notifications)  # noqa: B010 - mypy lets nobody replace a method otherwise
     else:
         owner, name = PLACES[place]
         setattr(owner, name, dies_before(getattr(owner, name)))

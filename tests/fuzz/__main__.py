@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from devtools.redis_server import redis_server
-from tests.fuzz.door import fuzz_door
-from tests.fuzz.lines import fuzz_lines
+from tests.fuzz.raw_connections import fuzz_lines
+from tests.fuzz.receiver import fuzz_receiver
 from tests.fuzz.report import Report
 from tests.fuzz.verifier import fuzz_verifier
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 def _runs(arguments: argparse.Namespace, folder: Path, redis_url: str) -> Iterator[Callable[[], Report]]:
     yield lambda: fuzz_verifier(arguments.seed, arguments.inputs)
-    yield lambda: fuzz_door(arguments.seed, arguments.requests, folder, redis_url)
+    yield lambda: fuzz_receiver(arguments.seed, arguments.requests, folder, redis_url)
     yield lambda: fuzz_lines(arguments.seed, arguments.lines, folder, redis_url)
 
 

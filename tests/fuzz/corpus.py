@@ -7,9 +7,9 @@ from typing import Any
 CORPUS = Path(__file__).parent / "corpus"
 
 
-def kept(name: str) -> Any:
+def load(name: str) -> Any:
     """What a file of the corpus holds."""
     return json.loads((CORPUS / f"{name}.json").read_text())
 
 
-WORDS: list[str] = kept("words")
+WORDS: list[str] = load("words")

@@ -5,26 +5,26 @@ from random import Random
 
 MOST_STEPS = 4
 LARGE = 20_000
-LARGE_ONE_IN = 2_000
+LARGE_EVERY = 2_000
 
 
 class Mutator:
     """Makes mistakes.
 
     Args:
-        chance: decides which.
+        rng: decides which.
         words: pieces that mean something to whoever reads the input.
     """
 
-    def __init__(self, chance: Random, words: Sequence[str]) -> None:
-        self.chance = chance
+    def __init__(self, rng: Random, words: Sequence[str]) -> None:
+        self.rng = rng
         self._words = words
         self._steps: list[Callable[[str, int, int], str]] = [
             lambda text, start, end: text[:start] + text[end:],
             lambda text, start, end: text[:end] + text[start:end] + text[end:],
             lambda text, start, end: text[:start] + self._word() + text[start:],
             lambda text, start, end: text[:start] + self._word() + text[end:],
-            lambda text, start, end: text[:start] + chr(chance.randrange(256)) + text[start + 1 :],
+            lambda text, start, end: text[:start] + chr(rng.randrange(256)) + text[start + 1 :],
             lambda text, start, end: text[:start] + text[start:end].swapcase() + text[end:],
             lambda text, start, end: text[:start] + text[start:end][::-1] + text[end:],
             lambda text, start, end: text[:end],
@@ -32,11 +32,11 @@ class Mutator:
 
     def text(self, text: str) -> str:
         """The text with some mistakes; now and then a very long one."""
-        for _ in range(self.chance.randint(1, MOST_STEPS)):
+        for _ in range(self.rng.randint(1, MOST_STEPS)):
             start, end = sorted((self._place(text), self._place(text)))
-            text = self.chance.choice(self._steps)(text, start, end)
-        if not self.chance.randrange(LARGE_ONE_IN):
-            text *= self.chance.randint(2, 2 + LARGE // (len(text) or 1))
+            text = self.rng.choice(self._steps)(text, start, end)
+        if not self.rng.randrange(LARGE_EVERY):
+            text *= self.rng.randint(2, 2 + LARGE // (len(text) or 1))
         return text
 
     def header(self, text: str) -> str:
@@ -48,7 +48,7 @@ class Mutator:
         return self.text(content.decode("latin-1")).encode("latin-1", "replace")
 
     def _place(self, text: str) -> int:
-        return self.chance.randrange(len(text) + 1)
+        return self.rng.randrange(len(text) + 1)
 
     def _word(self) -> str:
-        return self.chance.choice(self._words)
+        return self.rng.choice(self._words)

@@ -30,7 +30,7 @@ class Signed:
     body: bytes = field(repr=False)
     at: datetime
 
-    def vouches_for(self, headers: Headers, body: bytes, now: datetime) -> bool:
+    def allows(self, headers: Headers, body: bytes, now: datetime) -> bool:
         """Whether a verifier may accept this because of what was signed."""
         if body != self.body:
             return False

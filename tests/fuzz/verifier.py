@@ -8,7 +8,7 @@ from typing import Any
 
 from runtime.signatures import Headers, Verifier
 from runtime.signed_address import AddressSigner
-from tests.fuzz.corpus import WORDS, kept
+from tests.fuzz.corpus import WORDS, load
 from tests.fuzz.mutation import Mutator
 from tests.fuzz.report import Report
 from tests.fuzz.signed import SCHEMES, SECRET, Signed
@@ -22,15 +22,15 @@ TOKENS_ONE_IN = 5
 
 def fuzz_verifier(seed: int, inputs: int) -> Report:
     """Headers, bodies, times and tokens, mutated from the corpus."""
-    chance, report = Random(seed), Report("verifier")
-    mutator = Mutator(chance, WORDS)
-    good, near, tokens = kept("signed"), kept("near_misses"), kept("tokens")
+    rng, report = Random(seed), Report("verifier")
+    mutator = Mutator(rng, WORDS)
+    good, near, tokens = load("signed"), load("near_misses"), load("tokens")
     messages, addresses = [_message(**item) for item in good], AddressSigner(KEYS)
     _expect(True, report, messages)
     _expect(False, report, [_message(**item) for item in near])
     donors = [value for message in messages for value in message.headers.values()]
     for _ in range(inputs):
-        if chance.randrange(TOKENS_ONE_IN):
+        if rng.randrange(TOKENS_ONE_IN):
             _try_headers(report, mutator, messages, donors)
         else:
             _try_token(report, mutator, addresses, tokens)
@@ -49,38 +49,38 @@ def _expect(verdict: bool, report: Report, messages: list[Signed]) -> None:
 
 
 def _try_headers(report: Report, mutator: Mutator, messages: list[Signed], donors: list[str]) -> None:
-    chance, message = mutator.chance, mutator.chance.choice(messages)
+    rng, message = mutator.rng, mutator.rng.choice(messages)
     headers, body = _mutated(dict(message.headers), mutator, donors), message.body
-    if not chance.randrange(4):
+    if not rng.randrange(4):
         body = mutator.bytes(body)
-    scheme = message.scheme if chance.randrange(8) else chance.choice(SCHEMES)
-    now = NOW + chance.choice(OFFSETS)
+    scheme = message.scheme if rng.randrange(8) else rng.choice(SCHEMES)
+    now = NOW + rng.choice(OFFSETS)
     quote = (scheme, headers, body, now)
     verdict = report.run(partial(VERIFIERS[scheme].verify, headers, body, now), quote)
     report.outcomes["verified" if verdict else "refused"] += 1
     if verdict not in (True, False):
         report.violate(f"no verdict but {verdict!r}", quote)
-    if verdict and not any(each.scheme == scheme and each.vouches_for(headers, body, now) for each in messages):
+    if verdict and not any(each.scheme == scheme and each.allows(headers, body, now) for each in messages):
         report.violate("verified what was not signed", quote)
 
 
 def _mutated(headers: dict[str, str], mutator: Mutator, donors: list[str]) -> dict[str, str]:
-    chance = mutator.chance
+    rng = mutator.rng
     for name in list(headers):
-        fate = chance.randrange(10)
-        if fate == 0:
+        choice = rng.randrange(10)
+        if choice == 0:
             del headers[name]
-        elif fate == 1:
-            headers[name] = chance.choice(donors)
-        elif fate < 6:
+        elif choice == 1:
+            headers[name] = rng.choice(donors)
+        elif choice < 6:
             headers[name] = mutator.text(headers[name])
     return headers
 
 
 def _try_token(report: Report, mutator: Mutator, addresses: AddressSigner, tokens: dict[str, Any]) -> None:
-    chance = mutator.chance
-    token = chance.choice(tokens["good"] + tokens["near"])
-    if chance.randrange(10):
+    rng = mutator.rng
+    token = rng.choice(tokens["good"] + tokens["near"])
+    if rng.randrange(10):
         token = mutator.text(token)
     account = report.run(partial(addresses.account, token), token)
     report.outcomes["token refused" if account is None else "token read"] += 1

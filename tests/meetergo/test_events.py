@@ -17,14 +17,14 @@ BOOKINGS = "booking_created", "booking_created_old", *CANCELLED, "booking_cancel
 JANE = key_of({"id": "att-uuid-789", "email": "customer@example.com"})
 
 
-def told(name: str, **changes: Any) -> BookingEvent:
+def parsed_event(name: str, **changes: Any) -> BookingEvent:
     event = read(payload(name, **changes), RECEIVED)
     assert isinstance(event, BookingEvent)
     return event
 
 
 def test_a_created_booking_tells_all_its_facts() -> None:
-    event = told("booking_created")
+    event = parsed_event("booking_created")
     assert event.type == "booking_created"
     assert (event.booking_id, event.company_id) == ("appt-uuid-12345", "company-uuid-789")
     assert event.at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
@@ -44,14 +44,14 @@ def test_a_created_booking_tells_all_its_facts() -> None:
 
 
 def test_the_old_envelope_tells_the_same_but_for_the_metadata() -> None:
-    old, new = told("booking_created_old"), told("booking_created")
+    old, new = parsed_event("booking_created_old"), parsed_event("booking_created")
     assert old.facts == {name: value for name, value in new.facts.items() if name != "metadata"}
     assert (old.attendees, old.at, old.booking_id) == (new.attendees, new.at, new.booking_id)
 
 
 @pytest.mark.parametrize("name", CANCELLED)
 def test_every_shape_of_a_cancelled_booking_tells_who_and_why(name: str) -> None:
-    event = told(name)
+    event = parsed_event(name)
     assert event.facts["status"] == "cancelled"
     assert (event.facts["cancelled_by"], event.facts["cancel_reason"]) == ("attendee", "Schedule conflict")
     assert event.at == datetime(2024, 1, 14, 16, tzinfo=UTC)
@@ -59,15 +59,15 @@ def test_every_shape_of_a_cancelled_booking_tells_who_and_why(name: str) -> None
 
 @pytest.mark.parametrize("name", RESCHEDULED)
 def test_every_shape_of_a_rescheduled_booking_tells_the_new_times(name: str) -> None:
-    event = told(name)
+    event = parsed_event(name)
     assert (event.type, event.booking_id) == ("booking_rescheduled", "appt-uuid-12345")
-    assert event.facts == told("booking_rescheduled").facts
+    assert event.facts == parsed_event("booking_rescheduled").facts
     assert event.facts["starts_at"] == "2024-01-16T13:00:00+00:00"
     assert event.at == datetime(2024, 1, 14, 18, tzinfo=UTC)
 
 
 def test_an_attendee_who_left_a_group_cancels_nothing() -> None:
-    event = told("booking_cancelled_attendee_left")
+    event = parsed_event("booking_cancelled_attendee_left")
     assert event.type == "booking_cancelled"
     assert not {"status", "cancelled_by", "cancel_reason"} & set(event.facts)
     assert [guest["id"] for guest in event.attendees.values()] == ["att-uuid-789"]
@@ -80,24 +80,24 @@ def test_an_attendee_who_left_a_group_cancels_nothing() -> None:
     ids=["actionAt", "cancelledAt"],
 )
 def test_a_flag_or_a_time_cancels_under_any_event_name(name: str, cancel: dict[str, Any]) -> None:
-    assert told(name, isCancelled=True, cancel=None).facts["status"] == "cancelled"
-    assert told(name, isCancelled=..., cancel=cancel).facts["status"] == "cancelled"
+    assert parsed_event(name, isCancelled=True, cancel=None).facts["status"] == "cancelled"
+    assert parsed_event(name, isCancelled=..., cancel=cancel).facts["status"] == "cancelled"
     for flag in (False, None, ...):
-        assert "status" not in told(name, isCancelled=flag, cancel={"actionAt": None, "reason": "no"}).facts
-        assert "status" not in told(name, isCancelled=flag, cancel=...).facts
+        assert "status" not in parsed_event(name, isCancelled=flag, cancel={"actionAt": None, "reason": "no"}).facts
+        assert "status" not in parsed_event(name, isCancelled=flag, cancel=...).facts
 
 
 @pytest.mark.parametrize("name", BOOKINGS)
 def test_what_is_missing_is_not_said(name: str) -> None:
     fields = ("start", "end", "meetingInfo", "meetingType", "meetingTypeId", "attendees", "hosts", "hostIds")
-    event = told(name, **dict.fromkeys((*fields, "companyId", "location"), ...))
+    event = parsed_event(name, **dict.fromkeys((*fields, "companyId", "location"), ...))
     assert set(event.facts) - {"status", "cancelled_by", "cancel_reason"} == set()
     assert (event.attendees, event.company_id, event.ignored) == ({}, None, ())
 
 
 @pytest.mark.parametrize("name", BOOKINGS)
 def test_no_booking_is_without_a_time_a_host_or_a_list_of_guests_so_there_a_null_says_nothing(name: str) -> None:
-    event = told(name, **dict.fromkeys(("start", "end", "attendees", "hosts", "hostIds", "companyId"), None))
+    event = parsed_event(name, **dict.fromkeys(("start", "end", "attendees", "hosts", "hostIds", "companyId"), None))
     assert not {"starts_at", "ends_at", "attendee_ids", "host_ids"} & set(event.facts)
     assert (event.attendees, event.company_id, event.ignored) == ({}, None, ())
 
@@ -122,7 +122,7 @@ def test_no_booking_is_without_a_time_a_host_or_a_list_of_guests_so_there_a_null
     ],
 )
 def test_null_says_that_there_is_none(name: str, changes: dict[str, Any], column: str) -> None:
-    event = told(name, **changes)
+    event = parsed_event(name, **changes)
     assert event.facts[column] is None
     assert event.ignored == ()
 
@@ -142,49 +142,49 @@ def test_null_says_that_there_is_none(name: str, changes: dict[str, Any], column
 def test_of_two_names_for_one_thing_the_one_with_a_value_counts(
     changes: dict[str, Any], column: str, value: str
 ) -> None:
-    assert told("booking_created", **changes).facts[column] == value
+    assert parsed_event("booking_created", **changes).facts[column] == value
 
 
 def test_a_meeting_type_that_is_not_shown_beside_its_id_takes_no_name_away() -> None:
-    facts = told("booking_created", meetingType=None).facts
+    facts = parsed_event("booking_created", meetingType=None).facts
     assert not {"meeting_name", "metadata"} & set(facts)
 
 
 def test_a_null_in_the_cancellation_of_a_live_booking_says_nothing() -> None:
     nothing = {"actionAt": None, "reason": None, "actionSource": None}
-    facts = told("booking_created", isCancelled=None, cancel=nothing).facts
+    facts = parsed_event("booking_created", isCancelled=None, cancel=nothing).facts
     assert not {"status", "cancelled_by", "cancel_reason"} & set(facts)
-    facts = told("booking_cancelled", cancel={"cancelledAt": "2024-01-14T16:00:00Z", "reason": None}).facts
+    facts = parsed_event("booking_cancelled", cancel={"cancelledAt": "2024-01-14T16:00:00Z", "reason": None}).facts
     assert facts["cancel_reason"] is None
     assert "cancelled_by" not in facts
 
 
 def test_a_null_takes_a_detail_of_a_guest_away_but_not_the_id() -> None:
     guest = {"id": None, "email": "jane@example.com", "phone": None, "fullname": ""}
-    (details,) = told("booking_created", attendees=[guest]).attendees.values()
+    (details,) = parsed_event("booking_created", attendees=[guest]).attendees.values()
     assert details == {"email": "jane@example.com", "phone": None, "fullname": None}
 
 
 def test_a_location_is_taken_away_by_a_null_and_kept_by_silence() -> None:
-    assert told("booking_created", location=None).facts["location"] is None
-    assert "location" not in told("booking_created", location=...).facts
-    assert told("booking_created", location={"city": "Köln"}).facts["location"] == '{"city": "Köln"}'
+    assert parsed_event("booking_created", location=None).facts["location"] is None
+    assert "location" not in parsed_event("booking_created", location=...).facts
+    assert parsed_event("booking_created", location={"city": "Köln"}).facts["location"] == '{"city": "Köln"}'
 
 
 def test_an_empty_group_is_told_but_no_list_at_all_is_not() -> None:
-    assert told("booking_created", attendees=[]).facts["attendee_ids"] == []
+    assert parsed_event("booking_created", attendees=[]).facts["attendee_ids"] == []
 
 
 def test_other_names_for_the_same_things_are_understood() -> None:
     hosting = {"hostingInfo": {"meetingLink": "https://example.com/j"}, "meetingInfo": {"name": "Call"}}
-    facts = told("booking_created", **hosting, meetingType={"id": "mt-1"}, meetingTypeId=..., hostIds=...).facts
+    facts = parsed_event("booking_created", **hosting, meetingType={"id": "mt-1"}, meetingTypeId=..., hostIds=...).facts
     assert (facts["meeting_link"], facts["settings_name"]) == ("https://example.com/j", "Call")
     assert (facts["meeting_type_id"], facts["host_ids"]) == ("mt-1", ["host-uuid-123"])
 
 
 @pytest.mark.parametrize("attendee", [{"id": 7, "email": "a@b.c"}, {"email": "a@b.c"}, {"phone": "+1"}, {}])
 def test_attendees_are_told_apart_by_whatever_is_known(attendee: dict[str, Any]) -> None:
-    event = told("booking_created", attendees=[attendee, {"phone": "+2"}, {"phone": "+2", "fullname": "Bob"}])
+    event = parsed_event("booking_created", attendees=[attendee, {"phone": "+2"}, {"phone": "+2", "fullname": "Bob"}])
     assert len(event.attendees) == 3
     assert event.facts["attendee_ids"] == list(event.attendees)
 
@@ -205,11 +205,11 @@ def test_an_event_that_nobody_documents_is_only_named(kind: str) -> None:
 
 
 def test_what_an_event_shows_of_itself_names_no_person() -> None:
-    for shown in (repr(told("booking_created")), repr(read(payload("new_employee"), RECEIVED))):
+    for shown in (repr(parsed_event("booking_created")), repr(read(payload("new_employee"), RECEIVED))):
         assert "example.com" not in shown
         assert "Jane" not in shown
 
 
 def test_a_version_is_made_of_time_and_kind_and_digest() -> None:
     body = payload("booking_cancelled")
-    assert told("booking_cancelled").version == f"{1705248000_000000:020d}-3-{sha256(body).hexdigest()[:16]}"
+    assert parsed_event("booking_cancelled").version == f"{1705248000_000000:020d}-3-{sha256(body).hexdigest()[:16]}"

@@ -13,7 +13,7 @@ RECEIVED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 EARLY, LATE = "2024-03-01T10:00:00+01:00", "2024-03-01T09:00:01Z"
 
 
-def told(name: str, **changes: Any) -> BookingEvent:
+def parsed_event(name: str, **changes: Any) -> BookingEvent:
     return parsed(payload(name, **changes))
 
 
@@ -36,7 +36,7 @@ def parsed(body: bytes) -> BookingEvent:
 )
 def test_a_version_is_the_update_else_the_newest_change_else_the_receipt(times: dict[str, Any], expected: str) -> None:
     for name in ("booking_created", "booking_rescheduled_old", "booking_cancelled_attendee_left"):
-        assert told(name, **times).at == datetime.fromisoformat(expected)
+        assert parsed_event(name, **times).at == datetime.fromisoformat(expected)
 
 
 def test_versions_sort_as_text_by_time_whatever_the_offset() -> None:
@@ -48,7 +48,7 @@ def test_versions_sort_as_text_by_time_whatever_the_offset() -> None:
         LATE,
         "2026-11-23T11:59:59Z",
     ]
-    versions = [told("booking_created", updatedAt=time).version for time in times]
+    versions = [parsed_event("booking_created", updatedAt=time).version for time in times]
     assert versions == sorted(versions)
 
 
@@ -59,19 +59,21 @@ def test_versions_sort_as_text_by_time_whatever_the_offset() -> None:
 def test_a_version_more_than_a_day_ahead_counts_as_the_time_received(name: str, future: Any) -> None:
     others = dict.fromkeys({"updatedAt", "rescheduledAt", "createdAt"} - {name}, ...)
     for body in ("booking_created", "booking_rescheduled_old", "booking_cancelled_attendee_left"):
-        event = told(body, **others, **{name: future})
+        event = parsed_event(body, **others, **{name: future})
         assert event.at == RECEIVED
         assert event.version.startswith(f"{round(RECEIVED.timestamp() * 1_000_000):020d}-")
 
 
 def test_a_provider_that_is_hours_ahead_is_believed() -> None:
-    assert told("booking_created", updatedAt="2026-11-23T11:59:00Z").at == datetime(2026, 11, 23, 11, 59, tzinfo=UTC)
+    assert parsed_event("booking_created", updatedAt="2026-11-23T11:59:00Z").at == datetime(
+        2026, 11, 23, 11, 59, tzinfo=UTC
+    )
 
 
 def test_a_time_before_1970_says_nothing_so_the_next_best_is_the_version() -> None:
-    assert told("booking_created", updatedAt="1969-12-31T23:59:59Z", createdAt=EARLY).at == datetime.fromisoformat(
-        EARLY
-    )
+    assert parsed_event(
+        "booking_created", updatedAt="1969-12-31T23:59:59Z", createdAt=EARLY
+    ).at == datetime.fromisoformat(EARLY)
 
 
 def test_no_body_of_ours_supersedes_into_the_future() -> None:
@@ -84,13 +86,13 @@ def test_no_body_of_ours_supersedes_into_the_future() -> None:
 
 def test_at_the_same_time_a_cancel_beats_a_reschedule_and_that_a_create() -> None:
     names = ["booking_created", "booking_rescheduled", "booking_cancelled"]
-    versions = [told(name, updatedAt=EARLY).version for name in names]
+    versions = [parsed_event(name, updatedAt=EARLY).version for name in names]
     assert versions == sorted(versions)
-    assert told("booking_created", updatedAt=EARLY, isCancelled=True).version > versions[1]
+    assert parsed_event("booking_created", updatedAt=EARLY, isCancelled=True).version > versions[1]
 
 
 def test_at_the_same_time_and_kind_the_digest_decides() -> None:
-    one, other = told("booking_created"), told("booking_created", end=EARLY)
+    one, other = parsed_event("booking_created"), parsed_event("booking_created", end=EARLY)
     assert one.at == other.at
     assert one.version != other.version
 
@@ -99,7 +101,7 @@ def test_at_the_same_time_and_kind_the_digest_decides() -> None:
     "time", ["2024-01-14T15:30:00", 1705246200, "2024-01-14T15:30:00.000Z", "2024-01-14T16:30+01:00"]
 )
 def test_times_in_any_of_the_usual_forms_are_the_same_time(time: Any) -> None:
-    assert told("booking_created", updatedAt=time).at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
+    assert parsed_event("booking_created", updatedAt=time).at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_times_in_any_of_the_usual_forms_are_the_same_time(time: Any) -> None:
 )
 def test_a_booking_is_named_by_appointment_id_else_by_id_as_text(ids: dict[str, Any], expected: str) -> None:
     for name in ("booking_created", "booking_cancelled_old", "booking_rescheduled_flat"):
-        assert told(name, **ids).booking_id == expected
+        assert parsed_event(name, **ids).booking_id == expected
 
 
 @pytest.mark.parametrize("nest", ["rescheduledAppointment", "appointment"])
@@ -160,4 +162,4 @@ def test_a_nested_appointment_with_another_id_names_the_booking_it_replaces(
     assert parsed(json.dumps(body).encode()).moved_from == moved_from
     old = {"event": "booking_rescheduled", "data": {**outside, "rescheduledAppointment": inside}}
     assert parsed(json.dumps(old).encode()).moved_from == moved_from
-    assert told("booking_created", appointmentId="b").moved_from is None
+    assert parsed_event("booking_created", appointmentId="b").moved_from is None

@@ -1,5 +1,5 @@
 """The desk of the back room serves here too."""
 
-from tests.worker.conftest import desk, open_desk
+from tests.worker.conftest import harness, open_harness
 
-__all__ = ["desk", "open_desk"]
+__all__ = ["harness", "open_harness"]

@@ -11,7 +11,7 @@ from models.claim import Claim
 from models.delivery import Delivery, NewDelivery
 from models.migrate import migrate
 from models.notification import Notification
-from models.retryable import ENDED_ITS_WORKER, MAX_CRASHES
+from models.retryable import MAX_CRASHES, WORKER_DIED
 from runtime.database import Database
 from runtime.encryption import EncryptedBody
 
@@ -24,22 +24,22 @@ def deliver(database: Database, *ids: str) -> None:
         Delivery.accept(session, [NewDelivery(name, "default", EncryptedBody(b"{}", None), NOW) for name in ids])
 
 
-def owe(database: Database, *ids: int) -> None:
+def add_notifications(database: Database, *ids: int) -> None:
     booking = dict(status="confirmed", attendees=[], host_ids=[], metadata_={}, facts={}, version="", revision=1)
-    said = dict(booking_id="b1", kind="created", channel="log", recipient="", fingerprint="", payload={})
+    columns = dict(booking_id="b1", kind="created", channel="log", recipient="", fingerprint="", payload={})
     times = dict(due_at=NOW, created_at=NOW)
     with database.transaction() as session:
         session.add(Booking(id="b1", as_of=NOW, created_at=NOW, updated_at=NOW, **booking))
-        session.add_all(Notification(id=number, key=str(number), attempts=0, **said, **times) for number in ids)
+        session.add_all(Notification(id=number, key=str(number), attempts=0, **columns, **times) for number in ids)
 
 
 def rows(database: Database) -> dict[str, tuple[str, bool, int]]:
-    with database.reading() as session:
+    with database.read_only() as session:
         return {row.id: (row.status, row.is_isolated, row.crashes) for row in session.scalars(select(Delivery))}
 
 
 def claims(database: Database) -> dict[str, list[str]]:
-    with database.reading() as session:
+    with database.read_only() as session:
         return {claim.worker: claim.row_ids for claim in session.scalars(select(Claim))}
 
 
@@ -53,23 +53,23 @@ def recover_stale(database: Database, now: datetime = NOW) -> int:
         return len(Claim.recover_stale(session, AGE, now))
 
 
-def grow_old(database: Database) -> None:
+def age_claims(database: Database) -> None:
     with database.transaction() as session:
         session.execute(update(Claim).values(claimed_at=NOW - 2 * AGE))
 
 
-def test_a_claim_is_there_before_the_transaction_ends_and_replaces_the_workers_last_one(database: Database) -> None:
+def test_a_claim_is_committed_at_once_and_replaces_the_workers_last_one(database: Database) -> None:
     Claim.record(database, "w", "inbox", ["a"], NOW)
     Claim.record(database, "w", "inbox", ["b", "c"], NOW)
     Claim.record(database, "v", "outbox", [1], NOW)
     assert claims(database) == {"w": ["b", "c"], "v": [1]}
     with database.transaction() as session:
         Claim.release(session, "w")
-    Claim.drop(database, "v")
+    Claim.discard(database, "v")
     assert claims(database) == {}
 
 
-def test_a_claim_does_not_wait_for_the_disk_and_what_follows_does(tmp_path: object) -> None:
+def test_a_claim_is_written_without_fsync_and_later_commits_are_not(tmp_path: object) -> None:
     database = Database(f"sqlite:///{tmp_path}/claims.db", pool_size=1)
     migrate(database.engine)
     Claim.record(database, "w", "inbox", ["a"], NOW)
@@ -78,7 +78,7 @@ def test_a_claim_does_not_wait_for_the_disk_and_what_follows_does(tmp_path: obje
     database.close()
 
 
-def test_the_rows_of_a_batch_are_tried_alone_after_the_death_of_their_worker(database: Database) -> None:
+def test_the_rows_of_a_batch_are_isolated_after_their_worker_died(database: Database) -> None:
     deliver(database, "a", "b", "c", "other")
     with database.transaction() as session:
         session.get_one(Delivery, "c").finish(NOW)
@@ -94,7 +94,7 @@ def test_the_rows_of_a_batch_are_tried_alone_after_the_death_of_their_worker(dat
     assert recover(database) == 0
 
 
-def test_a_row_that_was_alone_at_three_deaths_is_dead_and_a_replay_forgets_them(database: Database) -> None:
+def test_a_row_that_crashes_three_workers_alone_is_dead_and_a_replay_resets_the_count(database: Database) -> None:
     deliver(database, "a")
     for crashes in range(1, MAX_CRASHES + 1):
         Claim.record(database, "w", "inbox", ["a"], NOW)
@@ -102,19 +102,19 @@ def test_a_row_that_was_alone_at_three_deaths_is_dead_and_a_replay_forgets_them(
         assert rows(database)["a"] == ("dead" if crashes == MAX_CRASHES else "pending", True, crashes)
     with database.transaction() as session:
         (attempt,) = session.scalars(select(FailedAttempt)).all()
-        assert (attempt.delivery_id, attempt.outcome, attempt.error) == ("a", "dead", ENDED_ITS_WORKER)
+        assert (attempt.delivery_id, attempt.outcome, attempt.error) == ("a", "dead", WORKER_DIED)
         session.get_one(Delivery, "a").replay(NOW)
     assert rows(database)["a"] == ("pending", False, 0)
 
 
-def test_notifications_count_deaths_too_and_are_due_at_once(database: Database) -> None:
-    owe(database, 1, 2, 3)
+def test_notifications_count_crashes_too_and_are_due_at_once(database: Database) -> None:
+    add_notifications(database, 1, 2, 3)
     with database.transaction() as session:
         session.execute(update(Notification).values(due_at=NOW + timedelta(minutes=1), claimed_by="w"))
         session.get_one(Notification, 3).claimed_by = "v"
     Claim.record(database, "w", "outbox", [1], NOW)
     assert recover(database) == 1
-    with database.reading() as session:
+    with database.read_only() as session:
         found = {
             row.id: (row.is_isolated, row.crashes, row.due_at, row.claimed_by)
             for row in session.scalars(select(Notification))
@@ -126,16 +126,16 @@ def test_notifications_count_deaths_too_and_are_due_at_once(database: Database) 
     }
 
 
-def test_a_claim_that_is_left_over_is_found_when_it_is_old_and_nobody_holds_its_rows(database: Database) -> None:
+def test_a_stale_claim_is_recovered_once_its_rows_are_not_locked(database: Database) -> None:
     deliver(database, "a", "b")
     Claim.record(database, "w", "inbox", ["a", "b"], NOW)
     assert recover_stale(database) == 0
-    grow_old(database)
+    age_claims(database)
     assert recover_stale(database) == 2
     assert claims(database) == {}
 
 
-def test_a_claim_from_the_future_is_left_over_too(database: Database) -> None:
+def test_a_claim_from_the_future_is_stale(database: Database) -> None:
     deliver(database, "a")
     Claim.record(database, "w", "inbox", ["a"], NOW)
     with database.transaction() as session:
@@ -143,24 +143,24 @@ def test_a_claim_from_the_future_is_left_over_too(database: Database) -> None:
     assert recover_stale(database) == 1
 
 
-def test_a_claim_whose_rows_are_held_is_left_alone(database: Database) -> None:
-    if not database.skips_locked:
+def test_a_claim_whose_rows_are_locked_is_not_recovered(database: Database) -> None:
+    if not database.supports_skip_locked:
         pytest.skip("who holds the lock of SQLite keeps everybody out")
     deliver(database, "a", "b")
     Claim.record(database, "w", "inbox", ["a", "b"], NOW)
-    grow_old(database)
+    age_claims(database)
     with database.transaction() as session:
         session.get_one(Delivery, "b", with_for_update=True)
         assert recover_stale(database) == 0
     assert claims(database) == {"w": ["a", "b"]}
 
 
-def test_a_notification_that_is_leased_is_left_alone(database: Database) -> None:
-    owe(database, 1)
+def test_a_leased_notification_is_not_recovered(database: Database) -> None:
+    add_notifications(database, 1)
     with database.transaction() as session:
         session.execute(update(Notification).values(due_at=datetime.now(UTC) + timedelta(minutes=1), claimed_by="w"))
     Claim.record(database, "w", "outbox", [1], NOW)
-    grow_old(database)
+    age_claims(database)
     assert recover_stale(database, datetime.now(UTC)) == 0
     with database.transaction() as session:
         session.execute(update(Notification).values(due_at=NOW))

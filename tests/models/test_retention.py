@@ -12,15 +12,15 @@ from models.retention import prune
 from runtime.database import Database
 
 KEEP = {"done": timedelta(days=1), "dead": timedelta(days=1)}
-OLD = 60
+OLD_ROWS = 60
 
 
-def test_whoever_writes_gets_in_between_two_of_its_transactions(
+def test_other_writers_get_the_lock_between_two_prune_transactions(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AT_ONCE", "AT_ONCE_ALONE"):
-        monkeypatch.setattr(retention, name, OLD // 6)
-    fill(database, OLD, datetime.now(UTC))
+    for name in ("BATCH_SIZE", "SQLITE_BATCH_SIZE"):
+        monkeypatch.setattr(retention, name, OLD_ROWS // 6)
+    fill(database, OLD_ROWS, datetime.now(UTC))
     pruner, commits, stop = get_ident(), list[bool](), Event()
 
     def write() -> None:
@@ -28,17 +28,17 @@ def test_whoever_writes_gets_in_between_two_of_its_transactions(
             with database.transaction() as session:
                 session.execute(text("UPDATE platform_users SET name = 'The host' WHERE id = 1"))
 
-    def note(_connection: Connection) -> None:
+    def record_commit(_connection: Connection) -> None:
         commits.append(get_ident() == pruner)
 
     writer = Thread(target=write)
-    event.listen(database.engine, "commit", note)
+    event.listen(database.engine, "commit", record_commit)
     writer.start()
     try:
-        assert prune(database, datetime.now(UTC), KEEP)["deliveries"] == OLD
+        assert prune(database, datetime.now(UTC), KEEP)["deliveries"] == OLD_ROWS
     finally:
         stop.set()
         writer.join()
-        event.remove(database.engine, "commit", note)
+        event.remove(database.engine, "commit", record_commit)
     between = "".join("P" if is_pruner else "w" for is_pruner in commits)
     assert between.count("Pw") > between.count("PP"), between

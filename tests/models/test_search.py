@@ -8,17 +8,17 @@ import pytest
 from devtools.send import samples
 from models.delivery import Delivery
 from models.search import RowSearch
-from tests.worker.desk import AT, START, Desk, later
+from tests.worker.harness import AT, START, Harness, later
 
 
-def found(desk: Desk, **wanted: Any) -> list[str | None]:
-    with desk.office.database.reading() as session:
-        return [row.booking_id or row.last_error for row in session.scalars(RowSearch(**wanted).deliveries())]
+def search(harness: Harness, **criteria: Any) -> list[str | None]:
+    with harness.services.database.read_only() as session:
+        return [row.booking_id or row.last_error for row in session.scalars(RowSearch(**criteria).deliveries())]
 
 
 @pytest.fixture
-def busy(desk: Desk) -> Desk:
-    desk.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
+def desk_with_rows(harness: Harness) -> Harness:
+    harness.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
     bodies = [
         samples.created("b1", START, AT),
         samples.cancelled("b1", START, later(1)),
@@ -26,16 +26,16 @@ def busy(desk: Desk) -> Desk:
         b"not json",
     ]
     for age, body in zip((4, 3, 2, 1), bodies, strict=True):
-        (delivery_id,) = desk.deliver(body)
-        with desk.office.database.transaction() as session:
+        (delivery_id,) = harness.deliver(body)
+        with harness.services.database.transaction() as session:
             delivery = session.get_one(Delivery, delivery_id)
             delivery.received_at = delivery.due_at = datetime.now(UTC) - timedelta(hours=age)
-    desk.work_off()
-    return desk
+    harness.process_due()
+    return harness
 
 
 @pytest.mark.parametrize(
-    ("wanted", "rows"),
+    ("criteria", "rows"),
     [
         ({}, ["the body is not JSON", "b2", "b1", "b1"]),
         ({"status": "dead"}, ["the body is not JSON"]),
@@ -50,13 +50,13 @@ def busy(desk: Desk) -> Desk:
         ({"until": timedelta(hours=2, minutes=30)}, ["b1", "b1"]),
     ],
 )
-def test_a_search_finds_what_it_describes(busy: Desk, wanted: dict[str, Any], rows: list[str]) -> None:
-    ages = {name: datetime.now(UTC) - age for name, age in wanted.items() if isinstance(age, timedelta)}
-    assert found(busy, **wanted | ages) == rows
+def test_a_search_returns_the_matching_rows(desk_with_rows: Harness, criteria: dict[str, Any], rows: list[str]) -> None:
+    ages = {name: datetime.now(UTC) - age for name, age in criteria.items() if isinstance(age, timedelta)}
+    assert search(desk_with_rows, **criteria | ages) == rows
 
 
-def test_notifications_are_found_by_their_news(busy: Desk) -> None:
-    with busy.office.database.reading() as session:
+def test_notifications_are_found_by_their_kind(desk_with_rows: Harness) -> None:
+    with desk_with_rows.services.database.read_only() as session:
         kinds = [row.kind for row in session.scalars(RowSearch(booking_id="b1").notifications())]
         cancelled = session.scalars(RowSearch(event="cancelled").notifications()).all()
     assert kinds == ["cancelled", "created"]

@@ -16,7 +16,7 @@ from receiver.settings import ReceiverSettings
 from runtime.database import Database
 from runtime.redis.client import DEFAULT_PREFIX
 from runtime.signed_address import AddressSigner
-from tests.redis_content import everything_in
+from tests.redis_content import redis_dump
 
 OLD_KEY, KEY = "old-key-" * 4, "new-key-" * 4
 ADDRESS = AddressSigner([OLD_KEY, KEY]).path("default")
@@ -43,7 +43,7 @@ def make_app(database_url: str, redis_url: str, redis: Redis) -> Iterator[MakeAp
 
     yield make
     for app in opened:
-        app.extensions["door"].close()
+        app.extensions["ingest"].close()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def stored(database: Database) -> Callable[[], list[bytes]]:
     """The bodies that lie in the inbox."""
 
     def bodies() -> list[bytes]:
-        with database.reading() as session:
+        with database.read_only() as session:
             return list(session.scalars(select(Delivery.body).order_by(Delivery.received_at)))
 
     return bodies
@@ -65,4 +65,4 @@ def stored(database: Database) -> Callable[[], list[bytes]]:
 @pytest.fixture
 def everything_in_redis(redis: Redis) -> Callable[[], bytes]:
     """All keys and values, those that RQ packs unpacked too."""
-    return partial(everything_in, redis)
+    return partial(redis_dump, redis)

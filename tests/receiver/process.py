@@ -17,7 +17,7 @@ from models.migrate import migrate
 from runtime.database import Database
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 MAX_BODY = 2000
 
 
@@ -36,34 +36,34 @@ class Process:
     def printed(self) -> str:
         return (self.folder / "receiver.log").read_text()
 
-    def call(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS)
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS)
 
-    def say(self, *pieces: bytes, hang_up: bool = False) -> bytes:
+    def send_raw(self, *pieces: bytes, half_close: bool = False) -> bytes:
         """Sends pieces, and hears everything until the server closes."""
-        with self.call() as line:
+        with self.connect() as connection:
             try:
                 for piece in pieces:
-                    line.sendall(piece)
-                if hang_up:
-                    line.shutdown(socket.SHUT_WR)
+                    connection.sendall(piece)
+                if half_close:
+                    connection.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # it has heard enough: what did it answer?
-            return hear(line)
+            return read_all(connection)
 
     def stop(self) -> int:
         self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(PATIENCE_SECONDS)
+        return self.popen.wait(TIMEOUT_SECONDS)
 
 
-def hear(line: socket.socket) -> bytes:
-    heard = b""
+def read_all(connection: socket.socket) -> bytes:
+    received = b""
     try:
-        while part := line.recv(65536):
-            heard += part
+        while part := connection.recv(65536):
+            received += part
     except ConnectionResetError:
         pass
-    return heard
+    return received
 
 
 def request(*headers: str, path: str = ADDRESS, method: str = "POST", last: bool = True) -> bytes:
@@ -100,4 +100,4 @@ def receiver_process(folder: Path, redis_url: str, **settings: str) -> Iterator[
     finally:
         if popen.poll() is None:
             popen.terminate()
-        popen.wait(PATIENCE_SECONDS)
+        popen.wait(TIMEOUT_SECONDS)

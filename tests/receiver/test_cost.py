@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 
-from receiver.ringer import MIN_INTERVAL
-from tests.counting import RedisProxy, counted, redis_proxy
+from receiver.debounced_trigger import MIN_INTERVAL
 from tests.payloads import payload
+from tests.query_count import RedisProxy, count_queries, redis_proxy
 from tests.receiver.conftest import ADDRESS, MakeApp
 
 Figures = tuple[int, int, int]
@@ -38,24 +38,24 @@ def warm_app(make_app: MakeApp, proxy: RedisProxy) -> Flask:
 
 
 def test_a_delivery_costs_so_many_statements_commits_and_round_trips(warm_app: Flask, proxy: RedisProxy) -> None:
-    bell = warm_app.extensions["door"].bell
-    bell.answer("inbox")
+    job_queue = warm_app.extensions["ingest"].job_queue
+    job_queue.drain_started("inbox")
     assert _cost(warm_app, proxy, "b1") == COST["the first, which rings"]
     assert _cost(warm_app, proxy, "b2") == COST["one while the bell is rung"]
     assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
 
 
-def test_in_a_rush_who_comes_before_the_next_ring_asks_redis_nothing(
+def test_in_a_burst_a_delivery_before_the_next_trigger_asks_redis_nothing(
     warm_app: Flask, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warm_app.extensions["door"]._ringer, "_is_coming", True)
-    with counted(proxy) as count:
+    monkeypatch.setattr(warm_app.extensions["ingest"]._trigger, "_is_scheduled", True)
+    with count_queries(proxy) as count:
         for number in range(10):
             assert _post(warm_app, f"rush {number}") == 200
-    assert count.figures == tuple(10 * figure for figure in COST["one in a rush"])
+    assert count.totals == tuple(10 * figure for figure in COST["one in a rush"])
 
 
-def test_a_refused_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:
+def test_a_rejected_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:
     assert _cost(warm_app, proxy, "b1", ADDRESS + "x", 404) == COST["one that is refused"]
 
 
@@ -63,9 +63,9 @@ def _cost(
     app: Flask, proxy: RedisProxy, booking: str, address: str = ADDRESS, status: int = 200
 ) -> tuple[int, int, int]:
     time.sleep(MIN_INTERVAL.total_seconds())
-    with counted(proxy) as count:
+    with count_queries(proxy) as count:
         assert _post(app, booking, address) == status
-    return count.figures
+    return count.totals
 
 
 def _post(app: Flask, booking: str, address: str = ADDRESS) -> int:

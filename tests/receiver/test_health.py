@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy import text
 
 from devtools.redis_server import free_port
-from receiver.health import FRESH, Readiness
+from receiver.health import CACHE_TTL, Readiness
 from runtime.database import Database
 from tests.receiver.conftest import ADDRESS, MakeApp
 
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 
 @pytest.fixture(params=["ok", "failing"])
@@ -43,32 +43,32 @@ def app_in_this_state(make_app: MakeApp, database_state: str, redis_state: str, 
 def test_it_is_ready_as_long_as_either_store_can_keep_a_delivery(
     app_in_this_state: Flask, database_state: str, redis_state: str
 ) -> None:
-    answer = app_in_this_state.test_client().get("/readyz")
+    response = app_in_this_state.test_client().get("/readyz")
     ready = "ok" in (database_state, redis_state)
-    assert answer.status_code == (200 if ready else 503)
-    assert answer.json == {
+    assert response.status_code == (200 if ready else 503)
+    assert response.json == {
         "status": "ready" if ready else "not ready",
         "database": database_state,
         "redis": redis_state,
     }
-    assert app_in_this_state.test_client().post(ADDRESS, data=b"{}").status_code == answer.status_code
+    assert app_in_this_state.test_client().post(ADDRESS, data=b"{}").status_code == response.status_code
 
 
 def test_it_lives_whatever_state_the_stores_are_in(app_in_this_state: Flask) -> None:
-    answer = app_in_this_state.test_client().get("/healthz")
-    assert (answer.status_code, answer.json) == (200, {"status": "ok"})
+    response = app_in_this_state.test_client().get("/healthz")
+    assert (response.status_code, response.json) == (200, {"status": "ok"})
 
 
 def test_a_database_without_our_tables_is_failing(make_app: MakeApp, tmp_path: Path) -> None:
-    answer = make_app(database_url=f"sqlite:///{tmp_path / 'empty.db'}").test_client().get("/readyz")
-    assert answer.json["database"] == "failing"
+    response = make_app(database_url=f"sqlite:///{tmp_path / 'empty.db'}").test_client().get("/readyz")
+    assert response.json["database"] == "failing"
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_health_is_only_to_be_read(app: Flask, path: str) -> None:
-    answer = app.test_client().post(path)
-    assert (answer.status_code, answer.json["reason"]) == (405, "method not allowed")
-    assert "GET" in answer.headers["Allow"]
+    response = app.test_client().post(path)
+    assert (response.status_code, response.json["reason"]) == (405, "method not allowed")
+    assert "GET" in response.headers["Allow"]
 
 
 @pytest.fixture
@@ -90,8 +90,8 @@ def read_only_database(database: Database, database_url: str) -> Iterator[None]:
 
 
 def test_a_database_that_reads_and_cannot_write_is_failing(make_app: MakeApp, read_only_database: None) -> None:
-    answer = make_app().test_client().get("/readyz")
-    assert (answer.status_code, answer.json) == (200, {"status": "ready", "database": "failing", "redis": "ok"})
+    response = make_app().test_client().get("/readyz")
+    assert (response.status_code, response.json) == (200, {"status": "ready", "database": "failing", "redis": "ok"})
 
 
 def test_asking_whether_it_is_ready_keeps_nothing(app: Flask, stored: Callable[[], list[bytes]]) -> None:
@@ -103,12 +103,12 @@ class Store:
     """Answers when it is let, and notes how often it was asked, and by how many at once."""
 
     def __init__(self) -> None:
-        self.may_answer, self.asked, self.at_once = Event(), 0, Lock()
+        self.may_return, self.calls, self.at_once = Event(), 0, Lock()
 
     def __call__(self) -> None:
         assert self.at_once.acquire(blocking=False), "two askers at once"
-        self.asked += 1
-        assert self.may_answer.wait(PATIENCE_SECONDS)
+        self.calls += 1
+        assert self.may_return.wait(TIMEOUT_SECONDS)
         self.at_once.release()
 
 
@@ -118,24 +118,24 @@ def test_a_silent_store_is_asked_once_by_many_and_they_do_not_wait_for_it() -> N
     with ThreadPoolExecutor(20) as pool:
         states = list(pool.map(lambda _: readiness.states(), range(200)))
     assert states == [{"database": "failing", "redis": "ok"}] * 200
-    assert silent.asked == 1
-    assert asyncio.run(readiness.settled()) == states[0]
-    assert time.monotonic() - started < PATIENCE_SECONDS
-    silent.may_answer.set()
+    assert silent.calls == 1
+    assert asyncio.run(readiness.states_async()) == states[0]
+    assert time.monotonic() - started < TIMEOUT_SECONDS
+    silent.may_return.set()
 
 
 def test_an_answer_is_repeated_for_a_while_and_then_asked_for_again() -> None:
     quick = Store()
-    quick.may_answer.set()
+    quick.may_return.set()
     readiness = Readiness(quick, quick_too := Store())
-    quick_too.may_answer.set()
+    quick_too.may_return.set()
     started = time.monotonic()
     assert [readiness.states() for _ in range(50)] == [{"database": "ok", "redis": "ok"}] * 50
-    assert quick.asked <= 1 + (time.monotonic() - started) / FRESH.total_seconds()
-    time.sleep(FRESH.total_seconds() * 1.2)
-    before = quick.asked
+    assert quick.calls <= 1 + (time.monotonic() - started) / CACHE_TTL.total_seconds()
+    time.sleep(CACHE_TTL.total_seconds() * 1.2)
+    before = quick.calls
     readiness.states()
-    assert quick.asked == before + 1
+    assert quick.calls == before + 1
 
 
 def test_a_store_that_breaks_in_an_unknown_way_is_failing() -> None:

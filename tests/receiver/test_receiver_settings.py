@@ -69,9 +69,9 @@ def test_a_bad_setting_ends_the_process_with_a_sentence_that_names_it(
 ) -> None:
     for changed, value in changes.items():
         monkeypatch.setenv(changed, value)
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit) as exit_info:
         ReceiverSettings.load()
-    [said] = capsys.readouterr().err.splitlines()
-    assert end.value.code == 2
-    assert said.startswith(f"{name} ")
-    assert "hidden" not in said
+    [message] = capsys.readouterr().err.splitlines()
+    assert exit_info.value.code == 2
+    assert message.startswith(f"{name} ")
+    assert "hidden" not in message

@@ -8,7 +8,7 @@ from models.booking import Booking, BookingChange
 
 def changed(session: Session, booking: Booking, change: BookingChange) -> None:
     """Fails for bookings that are named after a failure."""
-    said = f"{booking.seen()} {change.after}"
+    said = f"{booking.public_columns()} {change.after}"
     if booking.id.startswith("sql"):
         session.execute(text("INSERT INTO nowhere VALUES (:said, '" + str(booking.meeting_name) + "')"), {"said": said})
     if booking.id.startswith("hook"):

@@ -1,4 +1,4 @@
-"""Fixtures of the back room: an services on real stores."""
+"""Fixtures of the back room: the services on real stores."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,25 +8,25 @@ from redis import Redis
 
 from devtools.sandbox.server import sandbox
 from runtime.database import Database
-from tests.worker.desk import Desk
+from tests.worker.harness import Harness
 from tests.worker.provider import Provider
 from worker.services import Services, services
 
 
 @pytest.fixture
-def open_desk(
+def open_harness(
     database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Desk]]:
-    """Opens a desk on some settings; jobs of this process work at the same."""
+) -> Iterator[Callable[..., Harness]]:
+    """Opens a harness on some settings; jobs of this process work at the same."""
     opened: list[Services] = []
     monkeypatch.chdir(tmp_path)
 
-    def open_with(**settings: str) -> Desk:
+    def open_with(**settings: str) -> Harness:
         for name, value in {"database_url": database_url, "redis_url": redis_url, **settings}.items():
             monkeypatch.setenv(name.upper(), value)
         services.cache_clear()
         opened.append(services())
-        return Desk(opened[-1])
+        return Harness(opened[-1])
 
     yield open_with
     services.cache_clear()
@@ -35,15 +35,15 @@ def open_desk(
 
 
 @pytest.fixture
-def desk(open_desk: Callable[..., Desk]) -> Desk:
-    return open_desk()
+def harness(open_harness: Callable[..., Harness]) -> Harness:
+    return open_harness()
 
 
 @pytest.fixture
-def provider(open_desk: Callable[..., Desk]) -> Iterator[Provider]:
-    """The stand-in, with a desk beside it that hears nothing of it."""
+def provider(open_harness: Callable[..., Harness]) -> Iterator[Provider]:
+    """The stand-in, with a harness beside it that hears nothing of it."""
     with sandbox() as meetergo:
-        yield Provider(meetergo, open_desk())
+        yield Provider(meetergo, open_harness())
 
 
 @pytest.fixture

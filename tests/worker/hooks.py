@@ -28,13 +28,13 @@ def do_nothing(_session: Session, _booking: Booking, _change: BookingChange) -> 
     """Is there: so each delivery is handled by itself."""
 
 
-def end_the_worker(_session: Session, booking: Booking, _change: BookingChange) -> None:
+def kill_the_worker(_session: Session, booking: Booking, _change: BookingChange) -> None:
     """As a fault in an extension does, or a lack of memory: no exception, no rollback."""
     if booking.id.startswith("poison"):
         os._exit(1)
 
 
-def end_the_crew(_session: Session, booking: Booking, _change: BookingChange) -> None:
+def kill_the_pool(_session: Session, booking: Booking, _change: BookingChange) -> None:
     """As a container that is killed with everything in it."""
     if booking.id.startswith("poison"):
         os.killpg(0, signal.SIGKILL)

@@ -11,7 +11,7 @@ from devtools.sandbox.outgoing import payloads
 from devtools.sandbox.server import Sandbox
 from meetergo.api import Meetergo, RateLimiter
 from models.delivery import Delivery
-from tests.worker.desk import Desk
+from tests.worker.harness import Harness
 from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.provider_appointments import ProviderAppointments
 from worker.reconcile.report import ReconcileReport
@@ -24,10 +24,10 @@ PLENTY = 100_000
 
 
 class Provider:
-    """The stand-in and our desk beside it."""
+    """The stand-in and our harness beside it."""
 
-    def __init__(self, meetergo: Sandbox, desk: Desk) -> None:
-        self.meetergo, self.desk = meetergo, desk
+    def __init__(self, meetergo: Sandbox, harness: Harness) -> None:
+        self.meetergo, self.harness = meetergo, harness
         self.ahead = timedelta(0)
 
     def clock(self) -> datetime:
@@ -36,9 +36,9 @@ class Provider:
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Of a process that works at the same stores, and asks the same stand-in."""
-        office = self.desk.office
+        services = self.harness.services
         stores = {
-            "DATABASE_URL": office.database.engine.url.render_as_string(hide_password=False),
+            "DATABASE_URL": services.database.engine.url.render_as_string(hide_password=False),
             "REDIS_URL": os.environ["REDIS_URL"],
         }
         api = {"MEETERGO_API_URL": self.meetergo.url, "MEETERGO_API_KEY": self.meetergo.key}
@@ -47,49 +47,49 @@ class Provider:
     def client(self, key: str | None = None, user_id: str | None = None, **more: Any) -> Meetergo:
         """Waits for nothing: neither for a turn nor before another try."""
         waits = {"limit": RateLimiter(per_minute=PLENTY), "sleep": lambda _: None}
-        return Meetergo(key or self.meetergo.key, user_id=user_id, home=self.meetergo.url, **waits, **more)
+        return Meetergo(key or self.meetergo.key, user_id=user_id, base_url=self.meetergo.url, **waits, **more)
 
     def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:
-        office = self.desk.office
-        books = LocalBookings(office.database, office.bell, office.inbox.vault, "default")
-        return Reconciler(books, ProviderAppointments(self.client(key, user_id or None), user_id), self.clock)
+        services = self.harness.services
+        local_bookings = LocalBookings(services.database, services.job_queue, services.inbox.cipher, "default")
+        return Reconciler(local_bookings, ProviderAppointments(self.client(key, user_id or None), user_id), self.clock)
 
     def reconcile(self, *, key: str | None = None, user_id: str = "", **how: Any) -> ReconcileReport:
         """One run, and the worker's part."""
         reconciler = self.reconciler(key, user_id)
-        with reconciler.diaries.client:
-            findings = reconciler.run(**how)
-        self.work_off()
-        return findings
+        with reconciler.provider_appointments.client:
+            report = reconciler.run(**how)
+        self.process_due()
+        return report
 
-    def work_off(self) -> None:
+    def process_due(self) -> None:
         """The worker's clock is ours too."""
-        inbox = replace(self.desk.office.inbox, clock=self.clock)
-        while inbox.work_off():
+        inbox = replace(self.harness.services.inbox, clock=self.clock)
+        while inbox.process_due():
             pass
 
     def add_host(self, number: int = 1, **columns: Any) -> dict[str, Any]:
-        host = self.meetergo.people.add_host(f"host-{number}@example.com")
-        self.desk.add_user(external_id=str(number), meetergo_user_id=host["userId"], **columns)
+        host = self.meetergo.actions.add_host(f"host-{number}@example.com")
+        self.harness.add_user(external_id=str(number), meetergo_user_id=host["userId"], **columns)
         return host
 
     def book(self, host: dict[str, Any], number: int = 0, **said: Any) -> str:
         """An appointment of this host, in the half hour of a number."""
-        booked = self.meetergo.people.book(host["meetingTypeId"], free_start(number), GUEST, **said)
+        booked = self.meetergo.actions.book(host["meetingTypeId"], free_start(number), GUEST, **said)
         return str(booked["appointmentId"])
 
     def share(self, host: dict[str, Any], spots: int = 3) -> None:
         """The host's meetings become group meetings."""
         self.meetergo.meeting_types[host["meetingTypeId"]]["spots"] = spots
 
-    def told(self) -> None:
+    def deliver_all(self) -> None:
         """Delivers every webhook that the stand-in would have sent of what there is now."""
         for record in self.meetergo.appointments.values():
-            self.desk.deliver(webhook(self.meetergo, record))
-        self.desk.work_off()
+            self.harness.deliver(webhook(self.meetergo, record))
+        self.harness.process_due()
 
     def reconciled(self) -> list[Delivery]:
-        return [row for row in self.desk.all(Delivery) if row.source == "reconcile"]
+        return [row for row in self.harness.all(Delivery) if row.source == "reconcile"]
 
 
 GUEST = "guest@example.com"

@@ -19,8 +19,8 @@ from models.reconciliation import Reconciliation
 from models.stats import collect_stats
 from runtime.database import Database
 from runtime.queue import QUEUES, JobQueue
-from tests.worker.desk import AT, START, Desk
-from tests.worker.operators import Operators, operators
+from tests.worker.alert_receiver import AlertReceiver, alert_receiver
+from tests.worker.harness import AT, START, Harness
 from worker import scheduler
 from worker.maintenance.alerts import Alerts, UnusableAlert, open_alerts
 from worker.settings import AlertSettings
@@ -40,83 +40,87 @@ def workers(redis: Redis) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def crew_room() -> Iterator[Operators]:
-    with operators() as channel:
+def operator_channel() -> Iterator[AlertReceiver]:
+    with alert_receiver() as channel:
         yield channel
 
 
 @pytest.fixture
-def second_room() -> Iterator[Operators]:
-    with operators() as channel:
+def second_channel() -> Iterator[AlertReceiver]:
+    with alert_receiver() as channel:
         yield channel
 
 
-def alerts_to(*channels: Operators, patience: int = 300) -> Alerts:
+def alerts_to(*channels: AlertReceiver, max_wait: int = 300) -> Alerts:
     urls = [channel.url for channel in channels]
-    return open_alerts(AlertSettings(alert_channels=urls, alert_waiting_seconds=patience))
+    return open_alerts(AlertSettings(alert_channels=urls, alert_waiting_seconds=max_wait))
 
 
-def check(desk: Desk, alerts: Alerts, *seconds: float) -> None:
+def check(harness: Harness, alerts: Alerts, *seconds: float) -> None:
     """As often as the schedule would, at these times."""
     for after in seconds:
-        alerts.check(desk.office, NOW + timedelta(seconds=after))
+        alerts.check(harness.services, NOW + timedelta(seconds=after))
 
 
-def let_die(desk: Desk) -> None:
-    desk.deliver(b"not json")
-    desk.work_off()
+def fail_one(harness: Harness) -> None:
+    harness.deliver(b"not json")
+    harness.process_due()
 
 
-def repair(desk: Desk) -> None:
-    with desk.office.database.transaction() as session:
+def repair(harness: Harness) -> None:
+    with harness.services.database.transaction() as session:
         for row in session.scalars(select(Delivery)):
             row.finish(NOW)
 
 
-def test_a_dead_delivery_is_told_once_and_again_when_it_is_over(desk: Desk, crew_room: Operators) -> None:
-    alerts = alerts_to(crew_room)
-    check(desk, alerts, 0)
-    assert crew_room.told == []
-    let_die(desk)
-    check(desk, alerts, 15, 30, 45)
-    assert crew_room.subjects() == ["1 delivery is dead"]
-    repair(desk)
-    check(desk, alerts, 60, 75, 90, 105)
-    assert crew_room.subjects() == ["1 delivery is dead"]
-    check(desk, alerts, 120, 135)
-    assert crew_room.subjects() == ["1 delivery is dead", "over: no delivery is dead any more"]
-    assert [(row.began_at, row.ended_at) for row in desk.all(Incident)] == [(NOW + EACH, NOW + EACH * 4)]
+def test_a_dead_delivery_is_told_once_and_again_when_it_is_over(
+    harness: Harness, operator_channel: AlertReceiver
+) -> None:
+    alerts = alerts_to(operator_channel)
+    check(harness, alerts, 0)
+    assert operator_channel.received == []
+    fail_one(harness)
+    check(harness, alerts, 15, 30, 45)
+    assert operator_channel.subjects() == ["1 delivery is dead"]
+    repair(harness)
+    check(harness, alerts, 60, 75, 90, 105)
+    assert operator_channel.subjects() == ["1 delivery is dead"]
+    check(harness, alerts, 120, 135)
+    assert operator_channel.subjects() == ["1 delivery is dead", "over: no delivery is dead any more"]
+    assert [(row.began_at, row.ended_at) for row in harness.all(Incident)] == [(NOW + EACH, NOW + EACH * 4)]
 
 
 def test_a_reconcile_that_stopped_working_is_told_until_a_run_reads_everything(
-    desk: Desk, crew_room: Operators
+    harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     def run(error: str | None) -> None:
-        with desk.office.database.transaction() as session:
+        with harness.services.database.transaction() as session:
             session.add(Reconciliation(started_at=datetime.now(UTC), ended_at=datetime.now(UTC), error=error))
 
-    alerts = alerts_to(crew_room)
+    alerts = alerts_to(operator_channel)
     run(None)
-    check(desk, alerts, 0)
-    assert crew_room.told == []
+    check(harness, alerts, 0)
+    assert operator_channel.received == []
     run("the key of host@example.com has ended")
-    check(desk, alerts, 15, 30)
-    assert crew_room.subjects() == ["reconcile does not read everything"]
-    assert "python -m console reconcile --dry-run" in crew_room.told[0][1]
-    assert "example.com" not in crew_room.told[0][1]
+    check(harness, alerts, 15, 30)
+    assert operator_channel.subjects() == ["reconcile does not read everything"]
+    assert "python -m console reconcile --dry-run" in operator_channel.received[0][1]
+    assert "example.com" not in operator_channel.received[0][1]
     run(None)
-    check(desk, alerts, 45, 120)
-    assert crew_room.subjects()[1:] == ["over: reconcile reads everything again"]
+    check(harness, alerts, 45, 120)
+    assert operator_channel.subjects()[1:] == ["over: reconcile reads everything again"]
 
 
-def test_what_is_told_are_counts_times_and_commands_and_nothing_else(desk: Desk, crew_room: Operators) -> None:
-    let_die(desk)
-    desk.deliver(samples.created("b1", START, AT))
-    with desk.office.database.transaction() as session:
+def test_what_is_told_are_counts_times_and_commands_and_nothing_else(
+    harness: Harness, operator_channel: AlertReceiver
+) -> None:
+    fail_one(harness)
+    harness.deliver(samples.created("b1", START, AT))
+    with harness.services.database.transaction() as session:
         waits = Delivery.status == "pending"
         session.execute(update(Delivery).where(waits).values(received_at=NOW - timedelta(seconds=130)))
-    check(desk, alerts_to(crew_room), 0)
-    [(subject, text)] = crew_room.told
+    check(harness, alerts_to(operator_channel), 0)
+    [(subject, text)] = operator_channel.received
     assert subject == "meetergo-inbox: 1 delivery is dead"
     assert text.splitlines() == [
         f"Since {NOW:%Y-%m-%d %H:%M} UTC.",
@@ -130,130 +134,136 @@ def test_what_is_told_are_counts_times_and_commands_and_nothing_else(desk: Desk,
 
 
 def test_a_dead_notification_and_a_row_that_waits_too_long_are_incidents_of_their_own(
-    desk: Desk, crew_room: Operators
+    harness: Harness, operator_channel: AlertReceiver
 ) -> None:
-    desk.tell(samples.created("b1", START, AT), samples.created("b2", START, AT))
-    with desk.office.database.transaction() as session:
+    harness.process(samples.created("b1", START, AT), samples.created("b2", START, AT))
+    with harness.services.database.transaction() as session:
         first, second = session.scalars(select(Notification).order_by(Notification.id))
         first.status, first.ended_at, second.created_at = "dead", NOW, NOW - timedelta(seconds=60)
-    alerts = alerts_to(crew_room, patience=60)
-    check(desk, alerts, 0)
-    assert crew_room.subjects() == ["1 notification is dead"]
-    check(desk, alerts, 1, 15)
-    assert crew_room.subjects() == ["1 notification is dead", "1 notification waits, the oldest for 1 min"]
+    alerts = alerts_to(operator_channel, max_wait=60)
+    check(harness, alerts, 0)
+    assert operator_channel.subjects() == ["1 notification is dead"]
+    check(harness, alerts, 1, 15)
+    assert operator_channel.subjects() == ["1 notification is dead", "1 notification waits, the oldest for 1 min"]
 
 
-def test_what_comes_and_goes_is_one_incident(desk: Desk, crew_room: Operators) -> None:
-    alerts = alerts_to(crew_room)
+def test_what_comes_and_goes_is_one_incident(harness: Harness, operator_channel: AlertReceiver) -> None:
+    alerts = alerts_to(operator_channel)
     for turn in range(6):
-        let_die(desk)
-        desk.deliver(f"not json {turn}".encode())
-        desk.work_off()
-        check(desk, alerts, turn * 60)
-        repair(desk)
-        check(desk, alerts, turn * 60 + 15, turn * 60 + 45)
-    assert crew_room.subjects() == ["2 deliveries are dead"]
-    assert len(desk.all(Incident)) == 1
-    check(desk, alerts, 400)
-    assert len(crew_room.told) == 2
+        fail_one(harness)
+        harness.deliver(f"not json {turn}".encode())
+        harness.process_due()
+        check(harness, alerts, turn * 60)
+        repair(harness)
+        check(harness, alerts, turn * 60 + 15, turn * 60 + 45)
+    assert operator_channel.subjects() == ["2 deliveries are dead"]
+    assert len(harness.all(Incident)) == 1
+    check(harness, alerts, 400)
+    assert len(operator_channel.received) == 2
 
 
-def test_what_comes_back_after_its_end_is_told_again(desk: Desk, crew_room: Operators) -> None:
-    alerts = alerts_to(crew_room)
+def test_what_comes_back_after_its_end_is_told_again(harness: Harness, operator_channel: AlertReceiver) -> None:
+    alerts = alerts_to(operator_channel)
     for hour in (0, 1):
-        desk.deliver(f"not json {hour}".encode())
-        desk.work_off()
-        check(desk, alerts, hour * 3600)
-        repair(desk)
-        check(desk, alerts, hour * 3600 + 15, hour * 3600 + 15 + RESOLVE_AFTER.total_seconds())
-    assert len(crew_room.told) == 4
+        harness.deliver(f"not json {hour}".encode())
+        harness.process_due()
+        check(harness, alerts, hour * 3600)
+        repair(harness)
+        check(harness, alerts, hour * 3600 + 15, hour * 3600 + 15 + RESOLVE_AFTER.total_seconds())
+    assert len(operator_channel.received) == 4
 
 
 def test_a_channel_that_fails_is_tried_until_it_hears_and_no_other_hears_twice(
-    desk: Desk, crew_room: Operators, second_room: Operators
+    harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
-    alerts = alerts_to(second_room, crew_room)
-    second_room.answer = 500
-    let_die(desk)
-    check(desk, alerts, 0, 15, 30)
-    assert (len(second_room.told), len(crew_room.told)) == (0, 1)
-    second_room.answer = 200
-    check(desk, alerts, 45, 60)
-    assert second_room.subjects() == crew_room.subjects() == ["1 delivery is dead"]
+    alerts = alerts_to(second_channel, operator_channel)
+    second_channel.answer = 500
+    fail_one(harness)
+    check(harness, alerts, 0, 15, 30)
+    assert (len(second_channel.received), len(operator_channel.received)) == (0, 1)
+    second_channel.answer = 200
+    check(harness, alerts, 45, 60)
+    assert second_channel.subjects() == operator_channel.subjects() == ["1 delivery is dead"]
 
 
-def test_an_incident_that_ended_before_it_could_be_told_is_told_once_as_over(desk: Desk, crew_room: Operators) -> None:
-    alerts = alerts_to(crew_room)
-    crew_room.answer = 500
-    let_die(desk)
-    check(desk, alerts, 0)
-    repair(desk)
-    check(desk, alerts, 15, 90)
-    crew_room.answer = 200
-    check(desk, alerts, 105, 120)
-    assert crew_room.subjects() == ["over: no delivery is dead any more"]
-    assert "lasted 15 s" in crew_room.told[0][1]
+def test_an_incident_that_ended_before_it_could_be_told_is_told_once_as_over(
+    harness: Harness, operator_channel: AlertReceiver
+) -> None:
+    alerts = alerts_to(operator_channel)
+    operator_channel.answer = 500
+    fail_one(harness)
+    check(harness, alerts, 0)
+    repair(harness)
+    check(harness, alerts, 15, 90)
+    operator_channel.answer = 200
+    check(harness, alerts, 105, 120)
+    assert operator_channel.subjects() == ["over: no delivery is dead any more"]
+    assert "lasted 15 s" in operator_channel.received[0][1]
 
 
-def test_an_incident_that_nobody_could_be_told_for_a_day_is_let_be(desk: Desk, crew_room: Operators) -> None:
-    alerts = alerts_to(crew_room)
-    crew_room.answer = 500
-    let_die(desk)
-    check(desk, alerts, 0)
-    repair(desk)
-    check(desk, alerts, 15, 90)
-    crew_room.answer = 200
-    check(desk, alerts, 15 + WORTH_NOTIFYING.total_seconds())
-    assert crew_room.told == []
+def test_an_incident_that_nobody_could_be_told_for_a_day_is_let_be(
+    harness: Harness, operator_channel: AlertReceiver
+) -> None:
+    alerts = alerts_to(operator_channel)
+    operator_channel.answer = 500
+    fail_one(harness)
+    check(harness, alerts, 0)
+    repair(harness)
+    check(harness, alerts, 15, 90)
+    operator_channel.answer = 200
+    check(harness, alerts, 15 + WORTH_NOTIFYING.total_seconds())
+    assert operator_channel.received == []
 
 
 def test_a_channel_that_is_new_hears_of_what_is_open_and_not_of_what_was(
-    desk: Desk, crew_room: Operators, second_room: Operators
+    harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
-    let_die(desk)
-    check(desk, alerts_to(crew_room), 0)
-    check(desk, alerts_to(crew_room, second_room), 15)
-    assert second_room.subjects() == crew_room.subjects() == ["1 delivery is dead"]
-    repair(desk)
-    check(desk, alerts_to(crew_room), 30, 90)
-    with operators() as third_room:
-        check(desk, alerts_to(crew_room, second_room, third_room), 105, 120)
-        assert third_room.told == []
-    assert len(crew_room.told) == len(second_room.told) == 2
+    fail_one(harness)
+    check(harness, alerts_to(operator_channel), 0)
+    check(harness, alerts_to(operator_channel, second_channel), 15)
+    assert second_channel.subjects() == operator_channel.subjects() == ["1 delivery is dead"]
+    repair(harness)
+    check(harness, alerts_to(operator_channel), 30, 90)
+    with alert_receiver() as third_channel:
+        check(harness, alerts_to(operator_channel, second_channel, third_channel), 105, 120)
+        assert third_channel.received == []
+    assert len(operator_channel.received) == len(second_channel.received) == 2
 
 
-def test_nothing_is_told_again_after_a_restart(desk: Desk, crew_room: Operators) -> None:
-    let_die(desk)
+def test_nothing_is_told_again_after_a_restart(harness: Harness, operator_channel: AlertReceiver) -> None:
+    fail_one(harness)
     for after in (0, 15, 30):
-        check(desk, alerts_to(crew_room), after)
-    assert len(crew_room.told) == 1
+        check(harness, alerts_to(operator_channel), after)
+    assert len(operator_channel.received) == 1
 
 
 def test_who_dies_while_telling_is_replaced_by_the_next_who_looks_after_a_while(
-    desk: Desk, crew_room: Operators
+    harness: Harness, operator_channel: AlertReceiver
 ) -> None:
-    alerts = alerts_to(crew_room)
-    let_die(desk)
-    with desk.office.database.transaction() as session:
-        Incident.note(session, "deliveries_dead", True, list(alerts.channels), NOW)
-    with desk.office.database.transaction() as session:
+    alerts = alerts_to(operator_channel)
+    fail_one(harness)
+    with harness.services.database.transaction() as session:
+        Incident.record_state(session, "deliveries_dead", True, list(alerts.channels), NOW)
+    with harness.services.database.transaction() as session:
         assert Incident.claim(session, list(alerts.channels), NOW)
-    check(desk, alerts, 15, 45)
-    assert crew_room.told == []
-    check(desk, alerts, NOTIFYING_LEASE.total_seconds(), 75)
-    assert len(crew_room.told) == 1
+    check(harness, alerts, 15, 45)
+    assert operator_channel.received == []
+    check(harness, alerts, NOTIFYING_LEASE.total_seconds(), 75)
+    assert len(operator_channel.received) == 1
 
 
-def test_several_schedules_at_once_tell_once(desk: Desk, crew_room: Operators, second_room: Operators) -> None:
-    let_die(desk)
+def test_several_schedules_at_once_tell_once(
+    harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
+) -> None:
+    fail_one(harness)
     start, broken = Barrier(4), list[BaseException]()
 
     def look() -> None:
-        alerts = alerts_to(crew_room, second_room)
+        alerts = alerts_to(operator_channel, second_channel)
         try:
             for turn in range(4):
                 start.wait()
-                check(desk, alerts, turn * 15)
+                check(harness, alerts, turn * 15)
         except BaseException as error:
             broken.append(error)
             start.abort()
@@ -264,48 +274,50 @@ def test_several_schedules_at_once_tell_once(desk: Desk, crew_room: Operators, s
     for thread in threads:
         thread.join()
     assert broken == []
-    assert (len(crew_room.told), len(second_room.told)) == (1, 1)
-    assert len(desk.all(Incident)) == 1
+    assert (len(operator_channel.received), len(second_channel.received)) == (1, 1)
+    assert len(harness.all(Incident)) == 1
 
 
 def test_two_who_claim_at_the_same_moment_do_not_both_get_it(database: Database) -> None:
-    if not database.skips_locked:
+    if not database.supports_skip_locked:
         pytest.skip("SQLite lets one transaction begin after the other")
     with database.transaction() as session:
-        Incident.note(session, "deliveries_dead", True, ["a", "b"], NOW)
+        Incident.record_state(session, "deliveries_dead", True, ["a", "b"], NOW)
     with database.transaction() as one, database.transaction() as other:
         assert Incident.claim(one, ["a", "b"], NOW)
         assert Incident.claim(other, ["a", "b"], NOW) is None
 
 
-def test_without_channels_an_incident_is_kept_for_whoever_asks(desk: Desk) -> None:
-    let_die(desk)
-    check(desk, alerts_to(), 0)
-    assert collect_stats(desk.office.database, desk.office.bell, NOW).incidents == {"deliveries_dead": NOW}
+def test_without_channels_an_incident_is_kept_for_whoever_asks(harness: Harness) -> None:
+    fail_one(harness)
+    check(harness, alerts_to(), 0)
+    assert collect_stats(harness.services.database, harness.services.job_queue, NOW).incidents == {
+        "deliveries_dead": NOW
+    }
 
 
 def test_the_log_says_that_something_was_told_and_where_but_not_the_address(
-    desk: Desk, crew_room: Operators, capfd: pytest.CaptureFixture[str]
+    harness: Harness, operator_channel: AlertReceiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    crew_room.answer = 500
-    let_die(desk)
-    check(desk, alerts_to(crew_room), 0)
-    crew_room.answer = 200
-    check(desk, alerts_to(crew_room), 15)
+    operator_channel.answer = 500
+    fail_one(harness)
+    check(harness, alerts_to(operator_channel), 0)
+    operator_channel.answer = 200
+    check(harness, alerts_to(operator_channel), 15)
     printed = "".join(capfd.readouterr())
-    assert "alert.unheard" in printed
-    assert "alert.told" in printed
+    assert "alert.failed" in printed
+    assert "alert.sent" in printed
     assert "the-" not in printed
 
 
 def test_a_database_that_is_away_is_no_incident_and_no_traceback(
-    desk: Desk, crew_room: Operators, tmp_path: object, capfd: pytest.CaptureFixture[str]
+    harness: Harness, operator_channel: AlertReceiver, tmp_path: object, capfd: pytest.CaptureFixture[str]
 ) -> None:
     nothing = Database(f"sqlite:///{tmp_path}/nothing.db")
-    alerts_to(crew_room).check(replace(desk.office, database=nothing), NOW)
+    alerts_to(operator_channel).check(replace(harness.services, database=nothing), NOW)
     nothing.close()
-    assert "database.away" in "".join(capfd.readouterr())
-    assert crew_room.knocks == 0
+    assert "database.unavailable" in "".join(capfd.readouterr())
+    assert operator_channel.requests == 0
 
 
 @pytest.mark.parametrize("url", ["s3cr3t", "nonsense://s3cr3t", "https://s3cr3t.example/x", "slack://s3cr3t"])
@@ -315,7 +327,7 @@ def test_a_channel_that_cannot_be_used_is_said_without_its_secret(url: str) -> N
     assert "s3cr3t" not in str(refused.value)
 
 
-def test_a_task_that_hangs_holds_up_no_other(desk: Desk) -> None:
+def test_a_task_that_hangs_holds_up_no_other(harness: Harness) -> None:
     stop, hung, ran = Event(), Event(), Event()
 
     def often(interval: float, task: Callable[[], object]) -> tuple[timedelta, scheduler.Task]:
@@ -325,7 +337,7 @@ def test_a_task_that_hangs_holds_up_no_other(desk: Desk) -> None:
         "hangs": often(1, lambda: (hung.set(), stop.wait())),
         "runs": often(0.01, lambda: hung.is_set() and ran.set()),
     }
-    thread = Thread(target=scheduler.run, args=(tasks, desk.office, stop))
+    thread = Thread(target=scheduler.run, args=(tasks, harness.services, stop))
     thread.start()
     assert ran.wait(30)
     stop.set()

@@ -19,7 +19,7 @@ from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
 from models.tables import BookingChange, PlatformUser
-from tests.worker.desk import START, Desk, later
+from tests.worker.harness import START, Harness, later
 from worker.channels.log import LogChannel
 
 GUESTS = [samples.guest(1), samples.guest(2), samples.guest(3)]
@@ -51,12 +51,12 @@ def body(
 class Provider(RuleBasedStateMachine):
     """What can happen between meetergo and us."""
 
-    desk: Desk
+    harness: Harness
     told = Bundle("told")
 
     def __init__(self) -> None:
         super().__init__()
-        with self.desk.office.database.transaction() as session:
+        with self.harness.services.database.transaction() as session:
             for rows in (BookingChange, Notification, Booking, Delivery, PlatformUser):
                 session.query(rows).delete()
 
@@ -75,40 +75,40 @@ class Provider(RuleBasedStateMachine):
 
     @rule(bodies=st.lists(told, min_size=1, max_size=6))
     def webhooks_arrive(self, bodies: list[bytes]) -> None:
-        self.desk.deliver(*bodies)
+        self.harness.deliver(*bodies)
 
     @rule(bodies=st.lists(told, min_size=1, max_size=6))
     def webhooks_arrive_and_are_handled_one_by_one(self, bodies: list[bytes]) -> None:
-        self.desk.tell(*bodies)
+        self.harness.process(*bodies)
 
     @rule(workers=st.integers(1, 3))
     def workers_work(self, workers: int) -> None:
         with ThreadPoolExecutor(workers) as pool:
-            for work in [pool.submit(self.desk.work_off) for _ in range(workers)]:
+            for work in [pool.submit(self.harness.process_due) for _ in range(workers)]:
                 work.result()
 
     @rule(data=st.data())
     def an_operator_replays(self, data: st.DataObject) -> None:
-        deliveries = self.desk.all(Delivery)
+        deliveries = self.harness.all(Delivery)
         if deliveries:
             chosen = data.draw(st.sampled_from(deliveries))
-            with self.desk.office.database.transaction() as session:
+            with self.harness.services.database.transaction() as session:
                 session.get_one(Delivery, chosen.id).replay(later(0))
 
     @rule(booking=BOOKINGS, minute=MINUTES, cancelled=st.booleans())
     def the_provider_is_asked(self, booking: str, minute: int, cancelled: bool) -> None:
         asked = body("cancelled" if cancelled else "created", booking, minute, 2, has_times=True, is_old_format=False)
-        self.desk.deliver({**asked, "askedFor": True}, source="reconcile")
+        self.harness.deliver({**asked, "askedFor": True}, source="reconcile")
 
     @rule()
     def news_goes_out(self) -> None:
-        self.desk.send_all()
+        self.harness.send_all()
 
     @invariant()
     def each_row_is_what_the_facts_say(self) -> None:
-        if any(delivery.status == "pending" for delivery in self.desk.all(Delivery)):
+        if any(delivery.status == "pending" for delivery in self.harness.all(Delivery)):
             return
-        for booking in self.desk.all(Booking):
+        for booking in self.harness.all(Booking):
             facts = self._facts(booking.id)
             for name in ("starts_at", "location", "meeting_name", "status", "cancel_reason"):
                 assert _shown(booking, name) == _newest(facts, name), name
@@ -118,14 +118,14 @@ class Provider(RuleBasedStateMachine):
     @invariant()
     def the_changes_replay_to_the_row(self) -> None:
         rows: dict[str, dict[str, Any]] = {}
-        for change in self.desk.changes():
+        for change in self.harness.changes():
             rows.setdefault(change.booking_id, {}).update(change.after)
-        assert rows == {booking.id: booking.seen() for booking in self.desk.all(Booking)}
+        assert rows == {booking.id: booking.public_columns() for booking in self.harness.all(Booking)}
 
     @invariant()
     def no_news_contradicts_what_was_told_before(self) -> None:
         status: dict[str, str] = {}
-        for row in self.desk.all(Notification):
+        for row in self.harness.all(Notification):
             before = status.get(row.booking_id)
             assert row.kind != "created" or before in (None, "cancelled")
             assert row.kind != "cancelled" or before != "cancelled"
@@ -134,14 +134,14 @@ class Provider(RuleBasedStateMachine):
 
     @invariant()
     def nothing_died_and_nothing_was_sent_twice(self) -> None:
-        assert not [row for row in self.desk.all(Delivery) if row.status == "dead"]
+        assert not [row for row in self.harness.all(Delivery) if row.status == "dead"]
         assert len(SENT) == len(set(SENT))
 
     def _facts(self, booking_id: str) -> list[BookingEvent]:
-        vault = self.desk.office.inbox.vault
+        cipher = self.harness.services.inbox.cipher
         read = [
-            events.read(vault.open(row.sealed), row.received_at, is_authoritative=row.source == "reconcile")
-            for row in self.desk.all(Delivery)
+            events.read(cipher.decrypt(row.encrypted_body), row.received_at, is_authoritative=row.source == "reconcile")
+            for row in self.harness.all(Delivery)
             if row.booking_id == booking_id
         ]
         return [event for event in read if isinstance(event, BookingEvent)]
@@ -162,14 +162,16 @@ def _shown(booking: Booking, name: str) -> Any:
 
 
 @pytest.mark.timeout(300)
-def test_bookings_converge_whatever_happens(open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bookings_converge_whatever_happens(
+    open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(LogChannel, "send", lambda _channel, message: SENT.append(message.id))
     SENT.clear()
-    desk = open_desk()
+    harness = open_harness()
 
     class Machine(Provider):
         def __init__(self) -> None:
-            self.desk = desk
+            self.harness = harness
             SENT.clear()
             super().__init__()
 

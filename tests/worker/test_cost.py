@@ -9,8 +9,8 @@ import pytest
 from devtools.send import mix, samples
 from models.delivery import Delivery
 from models.notification import Notification
-from tests.counting import RedisProxy, counted, redis_proxy
-from tests.worker.desk import Desk
+from tests.query_count import RedisProxy, count_queries, redis_proxy
+from tests.worker.harness import Harness
 from worker import jobs
 
 COST = {
@@ -32,9 +32,9 @@ BATCH = 100
 NOW = datetime(2124, 1, 14, 15, 30, tzinfo=UTC)
 
 DELIVERIES = {
-    "one created": mix.alike("booking_created", None, "one", 1, NOW),
-    "ten created": mix.alike("booking_created", None, "ten", 10, NOW),
-    "a hundred created": mix.alike("booking_created", None, "hundred", 100, NOW),
+    "one created": mix.same_event("booking_created", None, "one", 1, NOW),
+    "ten created": mix.same_event("booking_created", None, "ten", 10, NOW),
+    "a hundred created": mix.same_event("booking_created", None, "hundred", 100, NOW),
     "a hundred of all kinds": mix.mix("kinds", 100, NOW, Random(7)),
     "nothing": [],
 }
@@ -47,55 +47,55 @@ def proxy(redis_url: str) -> Iterator[RedisProxy]:
 
 
 @pytest.fixture
-def warm_desk(open_desk: Callable[..., Desk], proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def warm_harness(open_harness: Callable[..., Harness], proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch) -> Harness:
     """Its lines are open, and no batch is broken off for the time that it takes."""
-    monkeypatch.setattr("worker.inbox.processor.LONGEST_BATCH", timedelta(hours=1), raising=False)
-    desk = open_desk(redis_url=proxy.url)
-    desk.add_user(meetergo_user_id=samples.HOST_ID)
-    desk.deliver(*mix.alike("booking_created", None, "warm-up", 1, NOW))
-    jobs.empty("inbox")
-    desk.office.bell.answer("outbox")
-    return desk
+    monkeypatch.setattr("worker.inbox.processor.MAX_BATCH_TIME", timedelta(hours=1), raising=False)
+    harness = open_harness(redis_url=proxy.url)
+    harness.add_user(meetergo_user_id=samples.HOST_ID)
+    harness.deliver(*mix.same_event("booking_created", None, "warm-up", 1, NOW))
+    jobs.drain("inbox")
+    harness.services.job_queue.drain_started("outbox")
+    return harness
 
 
 @pytest.mark.parametrize("what", DELIVERIES)
 def test_a_batch_costs_so_many_statements_commits_and_round_trips(
-    warm_desk: Desk, proxy: RedisProxy, what: str
+    warm_harness: Harness, proxy: RedisProxy, what: str
 ) -> None:
     if DELIVERIES[what]:
-        warm_desk.deliver(*DELIVERIES[what])
-    with counted(proxy) as count:
-        jobs.empty("inbox")
-    assert {row.status for row in warm_desk.all(Delivery)} == {"done"}
-    assert count.figures == cost(warm_desk, what), str(count)
+        warm_harness.deliver(*DELIVERIES[what])
+    with count_queries(proxy) as count:
+        jobs.drain("inbox")
+    assert {row.status for row in warm_harness.all(Delivery)} == {"done"}
+    assert count.totals == cost(warm_harness, what), str(count)
 
 
-def cost(desk: Desk, what: str) -> tuple[int, ...]:
-    has_claims = DELIVERIES[what] and not desk.office.database.skips_locked
+def cost(harness: Harness, what: str) -> tuple[int, ...]:
+    has_claims = DELIVERIES[what] and not harness.services.database.supports_skip_locked
     more = COST_OF_THE_CLAIM_ON_SQLITE if has_claims else (0, 0, 0)
     return tuple(map(sum, zip(COST[what], more, strict=True)))
 
 
 @pytest.mark.parametrize("number", OUTBOX_COST)
 def test_news_costs_so_many_statements_commits_and_round_trips(
-    warm_desk: Desk, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch, number: int
+    warm_harness: Harness, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    for longest in ("LONGEST_TURN", "LONGEST_UNSETTLED"):
-        monkeypatch.setattr(f"worker.outbox.sender.{longest}", timedelta(hours=1))
-    jobs.empty("outbox")
+    for max_duration in ("MAX_SEND_TIME", "MAX_UNRECORDED_TIME"):
+        monkeypatch.setattr(f"worker.outbox.sender.{max_duration}", timedelta(hours=1))
+    jobs.drain("outbox")
     if number:
-        warm_desk.deliver(*mix.alike("booking_created", None, "told", number, NOW))
-    warm_desk.work_off()
-    with counted(proxy) as count:
-        jobs.empty("outbox")
-    assert {row.status for row in warm_desk.all(Notification)} == {"done"}
+        warm_harness.deliver(*mix.same_event("booking_created", None, "told", number, NOW))
+    warm_harness.process_due()
+    with count_queries(proxy) as count:
+        jobs.drain("outbox")
+    assert {row.status for row in warm_harness.all(Notification)} == {"done"}
     statements, commits, round_trips = OUTBOX_COST[number]
-    claims = 0 if warm_desk.office.database.skips_locked else -(-number // BATCH)
-    assert count.figures == (statements, commits + claims, round_trips), str(count)
+    claims = 0 if warm_harness.services.database.supports_skip_locked else -(-number // BATCH)
+    assert count.totals == (statements, commits + claims, round_trips), str(count)
 
 
-def test_of_a_hundred_deliveries_each_owes_its_news(warm_desk: Desk) -> None:
-    before = len(warm_desk.news())
-    warm_desk.deliver(*DELIVERIES["a hundred created"])
-    jobs.empty("inbox")
-    assert len(warm_desk.news()) - before == 100
+def test_of_a_hundred_deliveries_each_owes_its_news(warm_harness: Harness) -> None:
+    before = len(warm_harness.notification_kinds())
+    warm_harness.deliver(*DELIVERIES["a hundred created"])
+    jobs.drain("inbox")
+    assert len(warm_harness.notification_kinds()) - before == 100

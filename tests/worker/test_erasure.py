@@ -19,11 +19,11 @@ from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
 from models.intervention import Intervention
 from models.notification import Notification
-from models.person import person_called
+from models.person import person_from
 from models.platform_user import PlatformUser
 from runtime.encryption import BodyCipher
-from tests.worker.desk import AT, START, Desk, later
-from tests.worker.test_privacy import everything
+from tests.worker.harness import AT, START, Harness, later
+from tests.worker.test_privacy import snapshot
 
 JANE = "jane@example.com"
 OTHER = {"id": "guest-other-1", "email": "other@example.com", "fullname": "The Other", "phone": "+49 30 1111111"}
@@ -42,8 +42,8 @@ def run(*words: str) -> Result:
     return CliRunner().invoke(cli, ["erase", *words, "--yes"])
 
 
-def assert_gone(desk: Desk, *traces: str) -> None:
-    left = everything(desk).lower()
+def assert_gone(harness: Harness, *traces: str) -> None:
+    left = snapshot(harness).lower()
     for trace in traces:
         assert trace.lower() not in left, trace
         assert json.dumps(trace)[1:-1].lower() not in left, trace
@@ -67,44 +67,44 @@ def assert_gone(desk: Desk, *traces: str) -> None:
     ],
 )
 @pytest.mark.parametrize("raw", [True, False], ids=["as it is", "escaped"])
-def test_an_address_is_the_same_however_it_is_written(desk: Desk, told: str, asked: str, raw: bool) -> None:
-    desk.deliver(json.dumps(created("b1", guest(told)), ensure_ascii=not raw).encode())
-    desk.work_off()
+def test_an_address_is_the_same_however_it_is_written(harness: Harness, told: str, asked: str, raw: bool) -> None:
+    harness.deliver(json.dumps(created("b1", guest(told)), ensure_ascii=not raw).encode())
+    harness.process_due()
     done = run(asked)
     assert done.exit_code == 0, done.output
     assert "Jane Miller" in done.output
-    assert_gone(desk, told.strip(), "Miller", "guest-jane-1")
-    assert [each["id"] for each in desk.booking().attendees] == ["guest-other-1"]
+    assert_gone(harness, told.strip(), "Miller", "guest-jane-1")
+    assert [each["id"] for each in harness.booking().attendees] == ["guest-other-1"]
 
 
 @pytest.mark.parametrize("asked", ["old@example.com", "new@example.com"])
 @pytest.mark.parametrize("guest_id", ["guest-jane-1", "7"])
-def test_an_address_that_changed_since_is_found_by_the_guests_id(desk: Desk, asked: str, guest_id: str) -> None:
-    desk.tell(
+def test_an_address_that_changed_since_is_found_by_the_guests_id(harness: Harness, asked: str, guest_id: str) -> None:
+    harness.process(
         created("b1", guest("old@example.com", id=guest_id)),
         created(
             "b1", guest("new@example.com", id=guest_id), at=later(1), cancel={"reason": "wrote to old@example.com"}
         ),
     )
     assert run(asked).exit_code == 0
-    assert_gone(desk, "old@example.com", "new@example.com", "Miller")
+    assert_gone(harness, "old@example.com", "new@example.com", "Miller")
 
 
-def test_the_same_guest_in_another_booking_is_found_by_the_id(desk: Desk) -> None:
-    desk.tell(created("b1", guest("old@example.com")), created("b2", guest("new@example.com")))
+def test_the_same_guest_in_another_booking_is_found_by_the_id(harness: Harness) -> None:
+    harness.process(created("b1", guest("old@example.com")), created("b2", guest("new@example.com")))
     assert run("new@example.com").exit_code == 0
-    assert_gone(desk, "old@example.com", "new@example.com", "Miller")
+    assert_gone(harness, "old@example.com", "new@example.com", "Miller")
 
 
-def test_a_guest_who_left_is_found_in_what_was(desk: Desk) -> None:
-    desk.tell(created("b1", guest()), created("b1", at=later(1)))
+def test_a_guest_who_left_is_found_in_what_was(harness: Harness) -> None:
+    harness.process(created("b1", guest()), created("b1", at=later(1)))
     assert run(JANE).exit_code == 0
-    assert_gone(desk, JANE, "Miller")
+    assert_gone(harness, JANE, "Miller")
 
 
-def test_keys_free_texts_and_numbers_go_as_well(desk: Desk) -> None:
+def test_keys_free_texts_and_numbers_go_as_well(harness: Harness) -> None:
     metadata = {JANE: "vip", "note": f"call {JANE}", "more": {"who": [f"<{JANE}>", 49170555987]}, "kept": "kept"}
-    desk.tell(
+    harness.process(
         created(
             "b1",
             guest(phone="+49 170 555 987", id=None),
@@ -115,8 +115,8 @@ def test_keys_free_texts_and_numbers_go_as_well(desk: Desk) -> None:
             link=f"https://h.example/?e={JANE.replace('@', '%40')}",
         )
     )
-    with desk.office.database.transaction() as session:
-        (delivery,), (notification,) = desk.all(Delivery), desk.all(Notification)[:1]
+    with harness.services.database.transaction() as session:
+        (delivery,), (notification,) = harness.all(Delivery), harness.all(Notification)[:1]
         session.add(FailedAttempt(notification_id=notification.id, number=1, error=JANE, outcome="pending", at=AT))
         session.add(FailedAttempt(delivery_id=delivery.id, number=1, error="Jane Miller", outcome="pending", at=AT))
         session.add(
@@ -124,51 +124,55 @@ def test_keys_free_texts_and_numbers_go_as_well(desk: Desk) -> None:
         )
     done = run(JANE)
     assert done.exit_code == 0, done.output
-    assert_gone(desk, JANE, "Miller", "170555987", "170 555 987", "170 / 555")
-    assert desk.booking().metadata_ == {"note": "(erased)", "more": {"who": ["(erased)", "(erased)"]}, "kept": "kept"}
+    assert_gone(harness, JANE, "Miller", "170555987", "170 555 987", "170 / 555")
+    assert harness.booking().metadata_ == {
+        "note": "(erased)",
+        "more": {"who": ["(erased)", "(erased)"]},
+        "kept": "kept",
+    }
 
 
-def test_whose_address_ends_alike_or_who_shares_a_telephone_stays(desk: Desk) -> None:
+def test_whose_address_ends_alike_or_who_shares_a_telephone_stays(harness: Harness) -> None:
     others = [
         {"id": "guest-joann-1", "email": "mary-jane@example.com", "phone": "+49 170 555987", "fullname": "Mary Jane"},
         {"id": "guest-joann-2", "email": "jane@example.com.au", "fullname": "Jane Au"},
     ]
-    desk.tell(created("b1", guest(phone="+49170555987"), *others))
+    harness.process(created("b1", guest(phone="+49170555987"), *others))
     assert run(JANE).exit_code == 0
-    assert [each["id"] for each in desk.booking().attendees] == ["guest-joann-1", "guest-joann-2", "guest-other-1"]
-    assert desk.booking().attendees[0] == dict(sorted(others[0].items()))
-    assert "Miller" not in everything(desk)
+    assert [each["id"] for each in harness.booking().attendees] == ["guest-joann-1", "guest-joann-2", "guest-other-1"]
+    assert harness.booking().attendees[0] == dict(sorted(others[0].items()))
+    assert "Miller" not in snapshot(harness)
 
 
 @pytest.mark.parametrize("asked", ["+49 170 555 987", "0049170555987", "0170/555987"])
-def test_a_guest_with_a_telephone_only(desk: Desk, asked: str) -> None:
-    desk.tell(
+def test_a_guest_with_a_telephone_only(harness: Harness, asked: str) -> None:
+    harness.process(
         created("b1", guest(None, id=None, phone="+49 170 555987")), created("b2", guest(None, phone="49170555987"))
     )
     done = run("--phone", asked)
     assert done.exit_code == 0, done.output
-    assert_gone(desk, "Miller", "555987")
+    assert_gone(harness, "Miller", "555987")
 
 
-def test_a_guest_with_a_name_only_and_several_of_one_name(desk: Desk) -> None:
-    desk.tell(
+def test_a_guest_with_a_name_only_and_several_of_one_name(harness: Harness) -> None:
+    harness.process(
         created("b1", guest(None, id=None)),
         created("b2", guest(None, firstname=None, lastname=None, fullname="JANE  miller")),
     )
     assert run("--name", "jane Miller").exit_code == 0
-    assert_gone(desk, "Miller")
-    desk.tell(created("b3", guest(JANE)), created("b4", guest("jane@example.net", id="guest-jane-2")))
+    assert_gone(harness, "Miller")
+    harness.process(created("b3", guest(JANE)), created("b4", guest("jane@example.net", id="guest-jane-2")))
     done = run("--name", "Jane Miller")
     assert done.exit_code == 1
     assert (
         "several guests have this name: Jane Miller <jane@example.com>; Jane Miller <jane@example.net>" in done.output
     )
-    assert len(desk.booking("b3").attendees) == 2
+    assert len(harness.booking("b3").attendees) == 2
 
 
 @pytest.mark.parametrize("words", [["nobody@example.com"], ["--phone", "+1 555 5550100"], ["--name", "No Body"]])
-def test_somebody_unknown_is_said_and_nothing_is_asked(desk: Desk, words: list[str]) -> None:
-    desk.tell(created("b1", guest()))
+def test_somebody_unknown_is_said_and_nothing_is_asked(harness: Harness, words: list[str]) -> None:
+    harness.process(created("b1", guest()))
     done = CliRunner().invoke(cli, ["erase", *words])
     assert done.exit_code == 1
     assert "nobody with this address, number or name is known" in done.output
@@ -176,74 +180,76 @@ def test_somebody_unknown_is_said_and_nothing_is_asked(desk: Desk, words: list[s
 
 
 @pytest.mark.parametrize("words", [[], ["Jane"], ["--phone", "12"], ["a@b@c"]])
-def test_what_names_nobody_is_wrong_usage(desk: Desk, words: list[str]) -> None:
+def test_what_names_nobody_is_wrong_usage(harness: Harness, words: list[str]) -> None:
     assert run(*words).exit_code == 2
 
 
-def test_it_shows_whom_and_how_much_before_it_asks(desk: Desk) -> None:
-    desk.tell(created("b1", guest()), created("b2", guest()), json.dumps({"who": JANE}).encode())
+def test_it_shows_whom_and_how_much_before_it_asks(harness: Harness) -> None:
+    harness.process(created("b1", guest()), created("b2", guest()), json.dumps({"who": JANE}).encode())
     done = CliRunner().invoke(cli, ["erase", JANE], input="n\n")
     assert f"Jane Miller <{JANE}>: 2 bookings, 1 delivery besides." in done.output
     assert done.exit_code == 1
-    assert JANE in everything(desk)
+    assert JANE in snapshot(harness)
 
 
-def test_what_a_lost_key_hides_is_counted_and_said(open_desk: Callable[..., Desk]) -> None:
+def test_what_a_lost_key_hides_is_counted_and_said(open_harness: Callable[..., Harness]) -> None:
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
-    open_desk(body_keys=old).tell({"webhookType": "form_submission", "id": "1", "email": JANE})
-    desk = open_desk(body_keys=new)
+    open_harness(body_keys=old).process({"webhookType": "form_submission", "id": "1", "email": JANE})
+    harness = open_harness(body_keys=new)
     done = run(JANE)
     assert done.exit_code == 1
     assert "1 body that cannot be opened: run it again with all BODY_KEYS" in done.output
-    desk.tell(created("b1", guest()))
+    harness.process(created("b1", guest()))
     done = run(JANE)
     assert (done.exit_code, "1 body that cannot be opened" in done.output) == (1, True)
-    assert [each["id"] for each in desk.booking().attendees] == ["guest-other-1"]
+    assert [each["id"] for each in harness.booking().attendees] == ["guest-other-1"]
 
 
-def test_what_waits_in_redis_alone_is_said(desk: Desk) -> None:
-    desk.tell(created("b1", guest()))
-    desk.office.bell.carry(NewDelivery.of(json.dumps(created("b2", guest())).encode(), "default", AT, BodyCipher([])))
+def test_what_waits_in_redis_alone_is_said(harness: Harness) -> None:
+    harness.process(created("b1", guest()))
+    harness.services.job_queue.enqueue_store(
+        NewDelivery.from_body(json.dumps(created("b2", guest())).encode(), "default", AT, BodyCipher([]))
+    )
     done = run(JANE)
     assert done.exit_code == 1
     assert "1 webhook in Redis alone: run it again when they are stored" in done.output
 
 
-def test_a_host_with_the_address_stays_and_that_is_said(desk: Desk) -> None:
-    desk.add_user(email=JANE.upper())
-    desk.tell(created("b1", guest()))
+def test_a_host_with_the_address_stays_and_that_is_said(harness: Harness) -> None:
+    harness.add_user(email=JANE.upper())
+    harness.process(created("b1", guest()))
     done = run(JANE)
     assert "1 host with this address" in done.output
-    assert len(desk.all(PlatformUser)) == 1
+    assert len(harness.all(PlatformUser)) == 1
 
 
-def test_one_booking_that_cannot_be_read_stops_no_other(desk: Desk) -> None:
-    desk.tell(*(created(f"b{number}", guest()) for number in range(3)))
-    with desk.office.database.transaction() as session:
+def test_one_booking_that_cannot_be_read_stops_no_other(harness: Harness) -> None:
+    harness.process(*(created(f"b{number}", guest()) for number in range(3)))
+    with harness.services.database.transaction() as session:
         bad = {**session.get_one(Booking, "b1").facts, "starts_at": ["0", "no time"]}
         session.get_one(Booking, "b1").facts = bad
     done = run(JANE)
     assert done.exit_code == 1
     assert "could not be read or changed: booking b1: ValueError" in done.output
-    assert [len(desk.booking(f"b{number}").attendees) for number in range(3)] == [1, 2, 1]
+    assert [len(harness.booking(f"b{number}").attendees) for number in range(3)] == [1, 2, 1]
 
 
-def test_a_webhook_that_is_repeated_or_replayed_afterwards_brings_nobody_back(desk: Desk) -> None:
+def test_a_webhook_that_is_repeated_or_replayed_afterwards_brings_nobody_back(harness: Harness) -> None:
     body = created("b1", guest())
-    desk.tell(body)
+    harness.process(body)
     run(JANE)
-    desk.tell(body)
-    assert_gone(desk, JANE, "Miller")
+    harness.process(body)
+    assert_gone(harness, JANE, "Miller")
     done = CliRunner().invoke(cli, ["replay", "--booking", "b1", "--yes"])
     assert "the body was erased" in done.output
 
 
-def test_the_bytes_are_gone_from_the_files_of_sqlite(desk: Desk, database: Any, tmp_path: Path) -> None:
-    if database.skips_locked:
+def test_the_bytes_are_gone_from_the_files_of_sqlite(harness: Harness, database: Any, tmp_path: Path) -> None:
+    if database.supports_skip_locked:
         pytest.skip("PostgreSQL has its vacuum")
     marker = "j4n3-m4rk3r@example.com"
     for number in range(40):
-        desk.tell(
+        harness.process(
             created(f"b{number}", guest(marker)), created(f"b{number}", guest(marker), at=later(1), notes="x" * 999)
         )
     files = [*tmp_path.glob("inbox.db*")]
@@ -252,12 +258,14 @@ def test_the_bytes_are_gone_from_the_files_of_sqlite(desk: Desk, database: Any, 
     assert not [path.name for path in tmp_path.glob("inbox.db*") if marker.encode() in path.read_bytes()]
 
 
-def test_a_file_of_sqlite_that_others_read_is_said(desk: Desk, database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    if database.skips_locked:
+def test_a_file_of_sqlite_that_others_read_is_said(
+    harness: Harness, database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.supports_skip_locked:
         pytest.skip("PostgreSQL has its vacuum")
-    monkeypatch.setattr("console.commands.privacy.scrub", lambda database: erasure.scrub(database, timedelta(0)))
-    desk.tell(created("b1", guest()))
-    with database.reading() as session:
+    monkeypatch.setattr("console.commands.privacy.vacuum", lambda database: erasure.vacuum(database, timedelta(0)))
+    harness.process(created("b1", guest()))
+    with database.read_only() as session:
         session.execute(text("SELECT * FROM bookings")).all()
         done = run(JANE)
     assert done.exit_code == 1
@@ -265,5 +273,5 @@ def test_a_file_of_sqlite_that_others_read_is_said(desk: Desk, database: Any, mo
 
 
 def test_persons_are_asked_for_in_many_ways() -> None:
-    assert person_called(" Jane <JANE@Example.com> ").emails == {JANE}
-    assert person_called(phone="00 49 (170) 555-987").phones == {"49170555987"}
+    assert person_from(" Jane <JANE@Example.com> ").emails == {JANE}
+    assert person_from(phone="00 49 (170) 555-987").phones == {"49170555987"}

@@ -15,7 +15,7 @@ from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.platform_user import PlatformUser
-from tests.worker.desk import AT, START, Desk
+from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.hook import UnusableHook
 
@@ -104,9 +104,9 @@ def test_a_module_that_fails_as_it_is_imported_is_a_sentence(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("name", ["callee", "partial", "any_number"])
-def test_all_that_takes_three_arguments_is_a_hook(open_desk: Callable[..., Desk], name: str) -> None:
+def test_all_that_takes_three_arguments_is_a_hook(open_harness: Callable[..., Harness], name: str) -> None:
     CALLS.clear()
-    open_desk(platform_hook=f"{__name__}:{name}").tell(samples.created("b1", START, AT))
+    open_harness(platform_hook=f"{__name__}:{name}").process(samples.created("b1", START, AT))
     assert len(CALLS) == 1
 
 
@@ -201,28 +201,28 @@ HERE = "worker/test_hook.py"
     ],
 )
 def test_a_hook_that_fails_says_where_and_what_and_harms_no_other(
-    open_desk: Callable[..., Desk], name: str, said: str, monkeypatch: pytest.MonkeyPatch
+    open_harness: Callable[..., Harness], name: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = open_desk(platform_hook=f"{__name__}:{name}")
-    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    harness = open_harness(platform_hook=f"{__name__}:{name}")
+    harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
     monkeypatch.setattr(hook, "log", log := CapturingLogger())
-    desk.work_off()
-    rows = {row.booking_id: row for row in desk.all(Delivery)}
+    harness.process_due()
+    rows = {row.booking_id: row for row in harness.all(Delivery)}
     assert said in (rows["b1"].last_error or "")
     assert rows["b1"].status == "pending"
     assert SECRET not in f"{rows['b1'].last_error} {log.calls}"
     if name != "partial_late_callee":
         assert {rows[each].status for each in ("b0", "b2")} == {"done"}
-        assert {booking.id for booking in desk.all(Booking)} == {"b0", "b2"}
+        assert {booking.id for booking in harness.all(Booking)} == {"b0", "b2"}
 
 
 def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(
-    open_desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+    open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk, log = open_desk(platform_hook=f"{__name__}:fails"), CapturingLogger()
+    harness, log = open_harness(platform_hook=f"{__name__}:fails"), CapturingLogger()
     monkeypatch.setattr(hook, "log", log)
-    desk.tell(samples.created("b1", START, AT))
-    (row,) = desk.all(Delivery)
+    harness.process(samples.created("b1", START, AT))
+    (row,) = harness.all(Delivery)
     assert row.last_error.endswith(" in room")
     (line,) = [call.kwargs for call in log.calls if call.args == ("hook.failed",)]
     assert [each.rpartition(" in ")[2] for each in line["at"]] == ["fails", "room"]
@@ -230,13 +230,13 @@ def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(
 
 
 def test_an_error_of_the_database_that_the_hook_caught_ends_as_a_sentence_or_harms_nobody(
-    open_desk: Callable[..., Desk], database: Any
+    open_harness: Callable[..., Harness], database: Any
 ) -> None:
     """SQLite goes on after it; PostgreSQL does not."""
-    desk = open_desk(platform_hook=f"{__name__}:catches_an_error_of_the_database")
-    desk.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
-    desk.work_off()
-    errors = {row.booking_id: row.last_error for row in desk.all(Delivery) if row.status != "done"}
-    expected = ["b1"] if database.skips_locked else []
+    harness = open_harness(platform_hook=f"{__name__}:catches_an_error_of_the_database")
+    harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    harness.process_due()
+    errors = {row.booking_id: row.last_error for row in harness.all(Delivery) if row.status != "done"}
+    expected = ["b1"] if database.supports_skip_locked else []
     assert list(errors) == expected
     assert all("the hook caught an error of the database" in error for error in errors.values())

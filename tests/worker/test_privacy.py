@@ -19,9 +19,9 @@ from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
-from models.retention import AT_ONCE, prune
-from runtime.encryption import name_of
-from tests.worker.desk import AT, START, Desk, later
+from models.retention import BATCH_SIZE, prune
+from runtime.encryption import key_id
+from tests.worker.harness import AT, START, Harness, later
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 TWO = [samples.guest(1), samples.guest(2)]
@@ -32,60 +32,60 @@ LEFT = samples.attendee_left("b1", START, later(1))
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 
 
-def everything(desk: Desk) -> str:
+def snapshot(harness: Harness) -> str:
     """All rows of all tables, as text."""
-    with desk.office.database.reading() as session:
+    with harness.services.database.read_only() as session:
         tables = inspect(session.get_bind()).get_table_names()
         return "\n".join(str(tuple(row)) for table in tables for row in session.execute(text(f"SELECT * FROM {table}")))
 
 
-def test_bodies_are_sealed_at_rest_and_handled_all_the_same(open_desk: Callable[..., Desk]) -> None:
-    desk = open_desk(body_keys=OLD)
-    desk.tell({**CREATED, "secret": "s3cr3t-marker"})
-    assert "s3cr3t-marker" not in everything(desk)
-    assert desk.booking().status == "confirmed"
+def test_bodies_are_sealed_at_rest_and_handled_all_the_same(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(body_keys=OLD)
+    harness.process({**CREATED, "secret": "s3cr3t-marker"})
+    assert "s3cr3t-marker" not in snapshot(harness)
+    assert harness.booking().status == "confirmed"
 
 
-def test_a_body_whose_key_is_missing_waits_until_it_is_given_back(open_desk: Callable[..., Desk]) -> None:
-    open_desk(body_keys=OLD).deliver(CREATED)
-    desk = open_desk(body_keys=NEW)
-    desk.work_off()
-    (delivery,) = desk.all(Delivery)
+def test_a_body_whose_key_is_missing_waits_until_it_is_given_back(open_harness: Callable[..., Harness]) -> None:
+    open_harness(body_keys=OLD).deliver(CREATED)
+    harness = open_harness(body_keys=NEW)
+    harness.process_due()
+    (delivery,) = harness.all(Delivery)
     assert delivery.status == "pending"
-    assert delivery.last_error == f"the body is sealed with key {name_of(OLD)}, which is not in BODY_KEYS"
-    desk = open_desk(body_keys=f"{OLD},{NEW}")
-    with desk.office.database.transaction() as session:
+    assert delivery.last_error == f"the body is encrypted with key {key_id(OLD)}, which is not in BODY_KEYS"
+    harness = open_harness(body_keys=f"{OLD},{NEW}")
+    with harness.services.database.transaction() as session:
         session.get_one(Delivery, delivery.id).due_at = AT
-    desk.work_off()
-    assert desk.booking().status == "confirmed"
+    harness.process_due()
+    assert harness.booking().status == "confirmed"
 
 
-def test_reseal_lets_the_old_key_go(open_desk: Callable[..., Desk]) -> None:
-    open_desk(body_keys="").deliver(CREATED)
-    open_desk(body_keys=OLD).deliver(LEFT)
-    open_desk(body_keys=f"{OLD},{NEW}")
+def test_reseal_lets_the_old_key_go(open_harness: Callable[..., Harness]) -> None:
+    open_harness(body_keys="").deliver(CREATED)
+    open_harness(body_keys=OLD).deliver(LEFT)
+    open_harness(body_keys=f"{OLD},{NEW}")
     done = CliRunner().invoke(cli, ["reseal"])
     assert "2 bodies resealed" in done.output
-    desk = open_desk(body_keys=NEW)
-    desk.work_off()
-    assert {delivery.sealed_with for delivery in desk.all(Delivery)} == {name_of(NEW)}
-    assert {delivery.status for delivery in desk.all(Delivery)} == {"done"}
+    harness = open_harness(body_keys=NEW)
+    harness.process_due()
+    assert {delivery.sealed_with for delivery in harness.all(Delivery)} == {key_id(NEW)}
+    assert {delivery.status for delivery in harness.all(Delivery)} == {"done"}
 
 
-def test_reseal_without_a_key_says_what_to_set(open_desk: Callable[..., Desk]) -> None:
-    open_desk(body_keys="")
+def test_reseal_without_a_key_says_what_to_set(open_harness: Callable[..., Harness]) -> None:
+    open_harness(body_keys="")
     done = CliRunner().invoke(cli, ["reseal"])
     assert done.exit_code == 2
     assert "BODY_KEYS is not set" in done.output
 
 
-def test_what_ended_long_ago_is_removed_and_the_rest_stays(desk: Desk) -> None:
+def test_what_ended_long_ago_is_removed_and_the_rest_stays(harness: Harness) -> None:
     now = datetime.now(UTC)
-    told, _ = desk.deliver(CREATED, b"not json")
-    desk.work_off()
-    desk.send_all()
-    desk.deliver(LEFT)
-    with desk.office.database.transaction() as session:
+    told, _ = harness.deliver(CREATED, b"not json")
+    harness.process_due()
+    harness.send_all()
+    harness.deliver(LEFT)
+    with harness.services.database.transaction() as session:
         dead = session.scalars(select(Delivery).where(Delivery.status == "dead")).one()
         Intervention.record(session, "replayed", dead, now, by="the operator")
         session.add(Incident(kind="deliveries_dead", began_at=now, ended_at=now))
@@ -93,54 +93,56 @@ def test_what_ended_long_ago_is_removed_and_the_rest_stays(desk: Desk) -> None:
         session.add(Reconciliation(started_at=now))
 
     def removed(days: int) -> list[int]:
-        return list(prune(desk.office.database, now + timedelta(days=days), KEEP).values())
+        return list(prune(harness.services.database, now + timedelta(days=days), KEEP).values())
 
     assert removed(29) == [0, 0, 0, 0, 0]
     assert removed(31) == [1, 1, 0, 0, 1]
-    assert sorted(row.status for row in desk.all(Delivery)) == ["dead", "pending"]
-    assert [attempt.error for attempt in desk.all(FailedAttempt)] == ["the body is not JSON"]
+    assert sorted(row.status for row in harness.all(Delivery)) == ["dead", "pending"]
+    assert [attempt.error for attempt in harness.all(FailedAttempt)] == ["the body is not JSON"]
     assert removed(91) == [1, 0, 1, 1, 0]
-    assert desk.all(FailedAttempt) == desk.all(Intervention) == []
-    assert [incident.ended_at for incident in desk.all(Incident)] == [None]
-    assert [row.status for row in desk.all(Delivery)] == ["pending"]
-    assert desk.booking().status == "confirmed"
-    assert [change.delivery_id for change in desk.changes()] == [told], "a change still names what made it"
+    assert harness.all(FailedAttempt) == harness.all(Intervention) == []
+    assert [incident.ended_at for incident in harness.all(Incident)] == [None]
+    assert [row.status for row in harness.all(Delivery)] == ["pending"]
+    assert harness.booking().status == "confirmed"
+    assert [change.delivery_id for change in harness.changes()] == [told], "a change still names what made it"
 
 
-def test_many_rows_are_removed_a_few_at_a_time(desk: Desk) -> None:
-    desk.deliver(*(f"{number}".encode() for number in range(AT_ONCE + 5)))
-    with desk.office.database.transaction() as session:
+def test_many_rows_are_removed_a_few_at_a_time(harness: Harness) -> None:
+    harness.deliver(*(f"{number}".encode() for number in range(BATCH_SIZE + 5)))
+    with harness.services.database.transaction() as session:
         session.execute(update(Delivery).values(status="done", ended_at=AT))
-    assert prune(desk.office.database, datetime.now(UTC), KEEP)["deliveries"] == AT_ONCE + 5
+    assert prune(harness.services.database, datetime.now(UTC), KEEP)["deliveries"] == BATCH_SIZE + 5
 
 
-def test_a_webhook_that_comes_again_after_its_row_was_pruned_changes_and_tells_nothing(desk: Desk) -> None:
-    desk.tell(CREATED, LEFT)
-    before = (desk.booking().seen(), desk.news())
-    prune(desk.office.database, datetime.now(UTC) + timedelta(days=31), KEEP)
-    desk.tell(CREATED, LEFT)
-    assert (desk.booking().seen(), desk.news()) == before
+def test_a_webhook_that_comes_again_after_its_row_was_pruned_changes_and_tells_nothing(harness: Harness) -> None:
+    harness.process(CREATED, LEFT)
+    before = (harness.booking().public_columns(), harness.notification_kinds())
+    prune(harness.services.database, datetime.now(UTC) + timedelta(days=31), KEEP)
+    harness.process(CREATED, LEFT)
+    assert (harness.booking().public_columns(), harness.notification_kinds()) == before
 
 
 @pytest.mark.parametrize("keys", ["", OLD], ids=["as they came", "sealed"])
-def test_an_erased_guest_is_nowhere_and_the_others_stay(open_desk: Callable[..., Desk], keys: str) -> None:
-    desk = open_desk(body_keys=keys)
-    desk.tell(CREATED, LEFT, samples.created("b2", START, AT), json.dumps({"who": "guest-2@example.com"}).encode())
-    erased = erase(desk.office.database, desk.office.inbox.vault, "GUEST-2@Example.com", datetime.now(UTC))
+def test_an_erased_guest_is_nowhere_and_the_others_stay(open_harness: Callable[..., Harness], keys: str) -> None:
+    harness = open_harness(body_keys=keys)
+    harness.process(
+        CREATED, LEFT, samples.created("b2", START, AT), json.dumps({"who": "guest-2@example.com"}).encode()
+    )
+    erased = erase(harness.services.database, harness.services.inbox.cipher, "GUEST-2@Example.com", datetime.now(UTC))
     assert (erased.bookings, erased.deliveries, erased.waiting, erased.unopened) == (1, 3, 0, 0)
-    left = everything(desk).lower()
+    left = snapshot(harness).lower()
     assert "guest-2@example.com" not in left
     assert "guest 2" not in left
-    assert [person["email"] for person in desk.booking().attendees] == ["guest-1@example.com"]
-    assert desk.booking("b2").attendees == [samples.guest(1)]
-    again = erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+    assert [person["email"] for person in harness.booking().attendees] == ["guest-1@example.com"]
+    assert harness.booking("b2").attendees == [samples.guest(1)]
+    again = erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
     assert again.deliveries == again.bookings == 0
 
 
-def test_an_error_and_a_reason_that_quote_the_guest_are_blackened(desk: Desk) -> None:
-    desk.tell(CREATED)
-    (delivery,), (notification,) = desk.all(Delivery), desk.all(Notification)
-    with desk.office.database.transaction() as session:
+def test_an_error_and_a_reason_that_quote_the_guest_are_blackened(harness: Harness) -> None:
+    harness.process(CREATED)
+    (delivery,), (notification,) = harness.all(Delivery), harness.all(Notification)
+    with harness.services.database.transaction() as session:
         for row in (delivery, notification):
             row.fail(ValueError("no such guest: guest-1@example.com"), AT)
             FailedAttempt.record(session, session.merge(row), AT)
@@ -148,50 +150,50 @@ def test_an_error_and_a_reason_that_quote_the_guest_are_blackened(desk: Desk) ->
             Intervention.record(
                 session, "replayed", session.merge(row), AT, by="the operator", reason="guest-1@example.com"
             )
-    erase(desk.office.database, desk.office.inbox.vault, "guest-1@example.com", datetime.now(UTC))
-    assert "guest-1@example.com" not in everything(desk)
-    assert len(desk.all(FailedAttempt)) == len(desk.all(Intervention)) == 2
+    erase(harness.services.database, harness.services.inbox.cipher, "guest-1@example.com", datetime.now(UTC))
+    assert "guest-1@example.com" not in snapshot(harness)
+    assert len(harness.all(FailedAttempt)) == len(harness.all(Intervention)) == 2
 
 
-def test_an_address_beyond_ascii_is_found_however_it_is_written(desk: Desk) -> None:
+def test_an_address_beyond_ascii_is_found_however_it_is_written(harness: Harness) -> None:
     guest = {**samples.guest(1), "email": "zoë@example.com"}
-    desk.deliver(json.dumps(samples.created("b1", START, AT, attendees=[guest]), ensure_ascii=False).encode())
-    desk.deliver(samples.attendee_left("b1", START, later(1)) | {"attendees": [guest]})
-    desk.work_off()
-    erase(desk.office.database, desk.office.inbox.vault, "zoë@example.com", datetime.now(UTC))
-    assert "example.com" not in everything(desk).replace("host@example.com", "")
+    harness.deliver(json.dumps(samples.created("b1", START, AT, attendees=[guest]), ensure_ascii=False).encode())
+    harness.deliver(samples.attendee_left("b1", START, later(1)) | {"attendees": [guest]})
+    harness.process_due()
+    erase(harness.services.database, harness.services.inbox.cipher, "zoë@example.com", datetime.now(UTC))
+    assert "example.com" not in snapshot(harness).replace("host@example.com", "")
 
 
-def test_what_is_not_handled_yet_is_not_erased_and_the_command_says_so(desk: Desk) -> None:
-    desk.deliver(CREATED)
+def test_what_is_not_handled_yet_is_not_erased_and_the_command_says_so(harness: Harness) -> None:
+    harness.deliver(CREATED)
     done = CliRunner().invoke(cli, ["erase", "guest-1@example.com", "--yes"])
     assert done.exit_code == 1
     assert "waiting: 1" in done.output
     assert "run it again" in done.output
-    desk.work_off()
+    harness.process_due()
     done = CliRunner().invoke(cli, ["erase", "guest-1@example.com"], input="y\n")
     assert done.exit_code == 0
-    assert desk.booking().attendees == [samples.guest(2)]
+    assert harness.booking().attendees == [samples.guest(2)]
 
 
-def test_the_changes_of_a_booking_replay_to_its_row_after_an_erasure(desk: Desk) -> None:
-    desk.tell(CREATED, LEFT)
-    erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
+def test_the_changes_of_a_booking_replay_to_its_row_after_an_erasure(harness: Harness) -> None:
+    harness.process(CREATED, LEFT)
+    erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
     replayed: dict[str, object] = {}
-    for change in desk.changes():
+    for change in harness.changes():
         replayed |= change.after
-    assert replayed == desk.booking().seen()
+    assert replayed == harness.booking().public_columns()
 
 
-def test_pending_news_of_an_erased_guest_goes_out_without_them(desk: Desk) -> None:
-    desk.tell(CREATED)
-    erase(desk.office.database, desk.office.inbox.vault, "guest-2@example.com", datetime.now(UTC))
-    with desk.office.database.reading() as session:
+def test_pending_news_of_an_erased_guest_goes_out_without_them(harness: Harness) -> None:
+    harness.process(CREATED)
+    erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
+    with harness.services.database.read_only() as session:
         (payload,) = session.scalars(select(Notification.payload))
         assert session.scalars(select(BookingChange)).all()
     assert [person["id"] for person in payload["booking"]["attendees"]] == ["sample-guest-1"]
 
 
-def test_prune_is_a_command_too(desk: Desk) -> None:
-    desk.tell(CREATED)
+def test_prune_is_a_command_too(harness: Harness) -> None:
+    harness.process(CREATED)
     assert "deliveries: 0 removed" in CliRunner().invoke(cli, ["prune"]).output

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from devtools.send import samples
-from tests.worker.desk import AT, START, Desk
+from tests.worker.harness import AT, START, Harness
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 
@@ -20,28 +20,28 @@ def block(language: str, about: str) -> str:
 
 
 def test_the_hook_of_the_readme_updates_the_platforms_table(
-    open_desk: Callable[..., Desk], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_harness: Callable[..., Harness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "myplatform").mkdir()
     (tmp_path / "myplatform" / "bookings.py").write_text(block("python", "def changed"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "myplatform.bookings", raising=False)
-    desk = open_desk(platform_hook="myplatform.bookings:changed")
-    with desk.office.database.transaction() as session:
-        kind = "TIMESTAMPTZ" if desk.office.database.skips_locked else "TIMESTAMP"
+    harness = open_harness(platform_hook="myplatform.bookings:changed")
+    with harness.services.database.transaction() as session:
+        kind = "TIMESTAMPTZ" if harness.services.database.supports_skip_locked else "TIMESTAMP"
         session.execute(text(f"CREATE TABLE lawyers (id VARCHAR, next_meeting {kind})"))
         session.execute(text("INSERT INTO lawyers (id) VALUES ('4711')"))
         session.execute(
             text(block("sql", "INSERT INTO platform_users").replace("the-hosts-meetergo-id", samples.HOST_ID))
         )
     try:
-        desk.tell(samples.created("b1", START, AT))
-        with desk.office.database.reading() as session:
+        harness.process(samples.created("b1", START, AT))
+        with harness.services.database.read_only() as session:
             assert session.scalar(text("SELECT count(*) FROM lawyers WHERE next_meeting IS NOT NULL")) == 1
-        assert desk.booking().platform_user_id is not None
-        assert desk.all(type(desk.booking()))
+        assert harness.booking().platform_user_id is not None
+        assert harness.all(type(harness.booking()))
     finally:
-        with desk.office.database.transaction() as session:
+        with harness.services.database.transaction() as session:
             session.execute(text("DROP TABLE lawyers"))
 
 

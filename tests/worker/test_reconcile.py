@@ -19,7 +19,7 @@ FORBIDDEN = InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
 
 
 def statuses(provider: Provider) -> dict[str, str]:
-    return {row.id: row.status for row in provider.desk.all(Booking)}
+    return {row.id: row.status for row in provider.harness.all(Booking)}
 
 
 def record(provider: Provider, booking_id: str) -> dict[str, Any]:
@@ -34,89 +34,92 @@ def test_a_missed_create_becomes_a_booking_with_its_owner_and_its_news(provider:
     host = provider.add_host()
     booking_id = provider.book(host)
     assert kinds(provider) == ["missed"]
-    booking = provider.desk.booking(booking_id)
+    booking = provider.harness.booking(booking_id)
     assert (booking.status, booking.starts_at) == ("confirmed", free_start())
-    assert booking.platform_user_id == provider.desk.all(PlatformUser)[0].id
+    assert booking.platform_user_id == provider.harness.all(PlatformUser)[0].id
     assert (booking.meeting_name, booking.meeting_link) == (
         "30min Meeting",
         record(provider, booking_id)["hostingInfo"]["meetingLink"],
     )
     assert [person["email"] for person in booking.attendees] == [GUEST]
-    assert provider.desk.news() == ["created"]
+    assert provider.harness.notification_kinds() == ["created"]
     assert [(row.event, row.status) for row in provider.reconciled()] == [("booking_created", "done")]
 
 
 def test_a_missed_move_is_repaired_and_told(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
-    provider.told()
-    provider.meetergo.people.reschedule(booking_id, free_start(3))
+    provider.deliver_all()
+    provider.meetergo.actions.reschedule(booking_id, free_start(3))
     assert kinds(provider) == ["changed"]
-    assert provider.desk.booking(booking_id).starts_at == free_start(3)
+    assert provider.harness.booking(booking_id).starts_at == free_start(3)
     assert [row.event for row in provider.reconciled()] == ["booking_rescheduled"]
-    assert provider.desk.news() == ["created", "rescheduled"]
+    assert provider.harness.notification_kinds() == ["created", "rescheduled"]
 
 
 def test_a_missed_cancel_is_repaired_and_told(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
-    provider.told()
-    provider.meetergo.people.cancel(booking_id, "Schedule conflict")
+    provider.deliver_all()
+    provider.meetergo.actions.cancel(booking_id, "Schedule conflict")
     assert kinds(provider) == ["cancelled"]
-    booking = provider.desk.booking(booking_id)
+    booking = provider.harness.booking(booking_id)
     assert (booking.status, booking.cancel_reason, booking.cancelled_by) == (
         "cancelled",
         "Schedule conflict",
         "attendee",
     )
     assert [row.event for row in provider.reconciled()] == ["booking_cancelled"]
-    assert provider.desk.news() == ["created", "cancelled"]
+    assert provider.harness.notification_kinds() == ["created", "cancelled"]
 
 
 def test_guests_who_joined_and_left_are_found(provider: Provider) -> None:
     host = provider.add_host()
     provider.share(host)
     booking_id = provider.book(host)
-    provider.told()
-    provider.meetergo.people.book(host["meetingTypeId"], free_start(), "second@example.com")
+    provider.deliver_all()
+    provider.meetergo.actions.book(host["meetingTypeId"], free_start(), "second@example.com")
     assert kinds(provider) == ["changed"]
-    assert [person["email"] for person in provider.desk.booking(booking_id).attendees] == [GUEST, "second@example.com"]
-    provider.meetergo.people.leave(booking_id, record(provider, booking_id)["attendeeIds"][0])
+    assert [person["email"] for person in provider.harness.booking(booking_id).attendees] == [
+        GUEST,
+        "second@example.com",
+    ]
+    provider.meetergo.actions.leave(booking_id, record(provider, booking_id)["attendeeIds"][0])
     assert kinds(provider) == ["changed"]
-    assert [person["email"] for person in provider.desk.booking(booking_id).attendees] == ["second@example.com"]
-    assert provider.desk.news() == ["created", "attendee_left"]
+    assert [person["email"] for person in provider.harness.booking(booking_id).attendees] == ["second@example.com"]
+    assert provider.harness.notification_kinds() == ["created", "attendee_left"]
 
 
 def test_a_booking_that_was_revived_at_the_provider_takes_place_again(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
-    provider.meetergo.people.cancel(booking_id, "Schedule conflict")
-    provider.told()
-    provider.meetergo.people.revive(booking_id)
+    provider.meetergo.actions.cancel(booking_id, "Schedule conflict")
+    provider.deliver_all()
+    provider.meetergo.actions.revive(booking_id)
     assert kinds(provider) == ["revived"]
-    booking = provider.desk.booking(booking_id)
+    booking = provider.harness.booking(booking_id)
     assert (booking.status, booking.cancel_reason, booking.cancelled_by) == ("confirmed", None, None)
-    assert provider.desk.news() == ["cancelled", "created"]
+    assert provider.harness.notification_kinds() == ["cancelled", "created"]
 
 
 def test_what_moved_out_of_the_window_is_looked_up(provider: Provider) -> None:
     host = provider.add_host()
     booking_id = provider.book(host)
-    provider.told()
+    provider.deliver_all()
     provider.reconcile()
     moved = record(provider, booking_id)
     moved["start"], moved["end"] = ((free_start() + timedelta(days=-20, minutes=more)).isoformat() for more in (0, 30))
     moved["updatedAt"] = provider.clock().isoformat()
     assert kinds(provider) == ["changed"]
-    assert provider.desk.booking(booking_id).starts_at == free_start() - timedelta(days=20)
+    assert provider.harness.booking(booking_id).starts_at == free_start() - timedelta(days=20)
     assert provider.meetergo.requests[ONE] == 1
 
 
 def test_a_booking_that_meetergo_does_not_know_is_reported_and_left_as_it_is(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
-    provider.told()
+    provider.deliver_all()
     del provider.meetergo.appointments[booking_id]
-    findings = provider.reconcile()
-    assert (findings.unknown, findings.drifts, findings.is_clean) == ([booking_id], [], False)
+    report = provider.reconcile()
+    assert (report.unknown, report.drifts, report.is_clean) == ([booking_id], [], False)
     assert statuses(provider) == {booking_id: "confirmed"}
-    assert [row.unknown for row in provider.desk.all(Reconciliation)] == [1]
+    assert [row.unknown for row in provider.harness.all(Reconciliation)] == [1]
 
 
 def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host(provider: Provider) -> None:
@@ -124,14 +127,14 @@ def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host
         host = provider.add_host(number)
         provider.share(host)
         booking_ids = [provider.book(host, hour) for hour in range(3)]
-        provider.meetergo.people.book(host["meetingTypeId"], free_start(1), "second@example.com")
-        provider.meetergo.people.cancel(booking_ids[2])
-    provider.told()
-    news = provider.desk.news()
-    findings = provider.reconcile()
-    assert (findings.hosts, findings.appointments, findings.drifts, findings.is_clean) == (4, 9, [], True)
+        provider.meetergo.actions.book(host["meetingTypeId"], free_start(1), "second@example.com")
+        provider.meetergo.actions.cancel(booking_ids[2])
+    provider.deliver_all()
+    news = provider.harness.notification_kinds()
+    report = provider.reconcile()
+    assert (report.hosts, report.appointments, report.drifts, report.is_clean) == (4, 9, [], True)
     assert provider.reconciled() == []
-    assert provider.desk.news() == news
+    assert provider.harness.notification_kinds() == news
     assert dict(provider.meetergo.requests) == {LISTS: 4, ME: 1}
     for made in list(provider.meetergo.appointments.values())[::3]:
         made["createdAt"] = "2024-01-14T15:30:00.000Z"
@@ -142,22 +145,22 @@ def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host
 def test_a_second_run_finds_nothing(provider: Provider) -> None:
     host = provider.add_host()
     booked = [provider.book(host, hour) for hour in range(4)]
-    provider.told()
-    provider.meetergo.people.reschedule(booked[0], free_start(7))
-    provider.meetergo.people.cancel(booked[1])
+    provider.deliver_all()
+    provider.meetergo.actions.reschedule(booked[0], free_start(7))
+    provider.meetergo.actions.cancel(booked[1])
     provider.book(host, 5)
     assert sorted(kinds(provider)) == ["cancelled", "changed", "missed"]
-    before = provider.desk.news()
+    before = provider.harness.notification_kinds()
     assert kinds(provider) == []
-    assert (len(provider.reconciled()), provider.desk.news()) == (3, before)
+    assert (len(provider.reconciled()), provider.harness.notification_kinds()) == (3, before)
 
 
 def test_more_than_a_page_is_read_to_its_end(provider: Provider) -> None:
     host = provider.add_host()
     booked = {provider.book(host, number) for number in range(215)}
-    findings = provider.reconciler().run()
-    assert {drift.booking_id for drift in findings.drifts} == booked
-    assert (findings.appointments, len(provider.reconciled())) == (215, 215)
+    report = provider.reconciler().run()
+    assert {drift.booking_id for drift in report.drifts} == booked
+    assert (report.appointments, len(provider.reconciled())) == (215, 215)
     assert dict(provider.meetergo.requests) == {LISTS: 3 + 1, ME: 1}
 
 
@@ -169,7 +172,7 @@ def test_a_long_list_is_read_newest_first_and_then_swept_for_changes(provider: P
     provider.reconcile()
     new = provider.book(host, 130)
     provider.reconcile()
-    provider.meetergo.people.cancel(old)
+    provider.meetergo.actions.cancel(old)
     newest = [provider.book(host, number) for number in range(140, 142)]
     for booking_id in (new, *newest):
         record(provider, booking_id)["createdAt"] = provider.clock().isoformat()
@@ -191,32 +194,32 @@ def test_the_next_run_looks_back_to_where_the_last_one_was(provider: Provider) -
 def test_one_host_who_cannot_be_read_holds_nobody_up(provider: Provider) -> None:
     hosts = [provider.add_host(number) for number in (1, 2, 3)]
     del provider.meetergo.users[hosts[0]["userId"]]
-    provider.desk.add_user(external_id="4")
-    provider.desk.add_user(external_id="5", meetergo_user_id="not an id")
+    provider.harness.add_user(external_id="4")
+    provider.harness.add_user(external_id="5", meetergo_user_id="not an id")
     booking_id = provider.book(hosts[2])
-    findings = provider.reconcile()
-    assert [unread.what for unread in findings.unread] == ["host 1", "host 5"]
-    assert (findings.hosts, findings.unmapped, findings.is_clean) == (3, 1, False)
+    report = provider.reconcile()
+    assert [unread.what for unread in report.read_errors] == ["host 1", "host 5"]
+    assert (report.hosts, report.unmapped, report.is_clean) == (3, 1, False)
     assert statuses(provider) == {booking_id: "confirmed"}
-    assert "host 1" in provider.desk.all(Reconciliation)[0].error
+    assert "host 1" in provider.harness.all(Reconciliation)[0].error
 
 
 def test_a_host_who_always_fails_does_not_keep_the_others_from_their_turn(provider: Provider) -> None:
     provider.add_host(1)
     booking_id = provider.book(provider.add_host(2))
-    provider.meetergo.answer_next(LISTS, *["fail"] * 3)
-    findings = provider.reconcile()
-    assert (len(findings.unread), findings.hosts) == (1, 2)
+    provider.meetergo.inject_faults(LISTS, *["fail"] * 3)
+    report = provider.reconcile()
+    assert (len(report.read_errors), report.hosts) == (1, 2)
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
 def test_when_meetergo_is_away_the_run_stops_and_says_so(provider: Provider) -> None:
     for number in range(1, 4):
         provider.add_host(number)
-    provider.meetergo.trouble = FaultPlan(fail=1)
-    findings = provider.reconcile()
-    assert findings.stopped is not None
-    assert (findings.left, findings.unread) == (3, [])
+    provider.meetergo.faults = FaultPlan(fail=1)
+    report = provider.reconcile()
+    assert report.stopped is not None
+    assert (report.left, report.read_errors) == (3, [])
 
 
 @pytest.mark.parametrize("kind", ["platform", "personal"])
@@ -225,16 +228,16 @@ def test_an_expired_key_is_one_sentence_and_the_end_of_the_run(provider: Provide
     provider.add_host(2)
     key = provider.meetergo.key if kind == "platform" else provider.meetergo.token
     provider.meetergo.expire(key)
-    findings = provider.reconcile(key=key)
-    assert findings.stopped is not None
-    assert "make a new key" in findings.stopped
+    report = provider.reconcile(key=key)
+    assert report.stopped is not None
+    assert "make a new key" in report.stopped
     assert provider.meetergo.requests.total() == 1
-    assert provider.desk.all(Reconciliation)[0].error == findings.stopped
+    assert provider.harness.all(Reconciliation)[0].error == report.stopped
 
 
 def test_a_refusal_for_too_many_requests_is_waited_out(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
-    provider.meetergo.answer_next(LISTS, "rate_limit", "rate_limit")
+    provider.meetergo.inject_faults(LISTS, "rate_limit", "rate_limit")
     assert provider.reconcile().is_clean
     assert statuses(provider) == {booking_id: "confirmed"}
 
@@ -245,17 +248,17 @@ def test_an_admins_token_reads_all_hosts_and_its_owner(provider: Provider) -> No
     own_type = next(
         item["id"] for item in meetergo.meeting_types.values() if item["userId"] == meetergo.company.admin_id
     )
-    own = meetergo.people.book(own_type, free_start(), GUEST)["appointmentId"]
-    findings = provider.reconcile(key=meetergo.token)
-    assert findings.is_clean
+    own = meetergo.actions.book(own_type, free_start(), GUEST)["appointmentId"]
+    report = provider.reconcile(key=meetergo.token)
+    assert report.is_clean
     assert set(statuses(provider)) == {booking_id, own}
-    assert findings.hosts == 2
+    assert report.hosts == 2
 
 
 def test_a_platform_key_with_a_user_reads_that_users_appointments_too(provider: Provider) -> None:
     admin = provider.meetergo.company.admin_id
     own_type = next(item["id"] for item in provider.meetergo.meeting_types.values() if item["userId"] == admin)
-    own = provider.meetergo.people.book(own_type, free_start(), GUEST)["appointmentId"]
+    own = provider.meetergo.actions.book(own_type, free_start(), GUEST)["appointmentId"]
     assert kinds(provider, user_id=admin) == ["missed"]
     assert set(statuses(provider)) == {own}
 
@@ -263,18 +266,18 @@ def test_a_platform_key_with_a_user_reads_that_users_appointments_too(provider: 
 def test_a_booking_that_went_to_another_host_is_found(provider: Provider) -> None:
     first, second = provider.add_host(1), provider.add_host(2)
     booking_id = provider.book(first)
-    provider.told()
+    provider.deliver_all()
     given = record(provider, booking_id)
     given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
-    findings = provider.reconcile(user_id=provider.meetergo.company.admin_id)
-    assert ([drift.kind for drift in findings.drifts], findings.is_clean) == (["changed"], True)
-    assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
+    report = provider.reconcile(user_id=provider.meetergo.company.admin_id)
+    assert ([drift.kind for drift in report.drifts], report.is_clean) == (["changed"], True)
+    assert provider.harness.booking(booking_id).host_ids == [second["userId"]]
 
 
 def test_without_a_user_a_platform_key_acts_as_the_companys_owner(provider: Provider) -> None:
     first, second = provider.add_host(1), provider.add_host(2)
     booking_id = provider.book(first)
-    provider.told()
+    provider.deliver_all()
     given = record(provider, booking_id)
     given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
     assert kinds(provider, only="1") == ["changed"]
@@ -284,45 +287,45 @@ def test_without_a_user_a_platform_key_acts_as_the_companys_owner(provider: Prov
         for item in provider.meetergo.meeting_types.values()
         if item["userId"] == provider.meetergo.company.admin_id
     )
-    own = provider.meetergo.people.book(own_type, free_start(), GUEST)["appointmentId"]
+    own = provider.meetergo.actions.book(own_type, free_start(), GUEST)["appointmentId"]
     assert kinds(provider) == ["missed"]
     assert own in statuses(provider)
 
 
 def test_a_key_that_may_not_ask_who_it_is_reads_the_hosts_all_the_same(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
-    provider.meetergo.answer_next(ME, FORBIDDEN)
-    findings = provider.reconcile()
-    assert (findings.hosts, findings.is_clean) == (1, True)
+    provider.meetergo.inject_faults(ME, FORBIDDEN)
+    report = provider.reconcile()
+    assert (report.hosts, report.is_clean) == (1, True)
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
 def test_a_booking_that_went_to_another_host_is_found_by_that_hosts_list(provider: Provider) -> None:
     """Nobody who may see all bookings is known, and the host who had it sees nothing of it any more."""
-    provider.meetergo.answer_next(ME, FORBIDDEN)
+    provider.meetergo.inject_faults(ME, FORBIDDEN)
     first, second = provider.add_host(1), provider.add_host(2)
     booking_id = provider.book(first)
-    provider.told()
+    provider.deliver_all()
     given = record(provider, booking_id)
     given["hostIds"], given["updatedAt"] = [second["userId"]], provider.clock().isoformat()
-    findings = provider.reconcile()
-    assert ([drift.kind for drift in findings.drifts], findings.is_clean) == (["changed"], True)
-    assert provider.desk.booking(booking_id).host_ids == [second["userId"]]
+    report = provider.reconcile()
+    assert ([drift.kind for drift in report.drifts], report.is_clean) == (["changed"], True)
+    assert provider.harness.booking(booking_id).host_ids == [second["userId"]]
 
 
 def test_a_dry_run_says_what_differs_and_writes_nothing(provider: Provider) -> None:
     host = provider.add_host()
     known = provider.book(host)
-    provider.told()
-    provider.meetergo.people.reschedule(known, free_start(3))
+    provider.deliver_all()
+    provider.meetergo.actions.reschedule(known, free_start(3))
     missed = provider.book(host, 5)
-    deliveries = len(provider.desk.all(Delivery))
+    deliveries = len(provider.harness.all(Delivery))
     drifts = {drift.booking_id: drift for drift in provider.reconcile(is_dry=True).drifts}
     assert {name: drift.kind for name, drift in drifts.items()} == {known: "changed", missed: "missed"}
     assert drifts[known].columns["starts_at"] == (free_start().isoformat(), free_start(3).isoformat())
-    assert len(provider.desk.all(Delivery)) == deliveries
-    assert provider.desk.office.bell.redis.keys("*turn*") == []
-    with provider.desk.office.database.reading() as session:
+    assert len(provider.harness.all(Delivery)) == deliveries
+    assert provider.harness.services.job_queue.redis.keys("*turn*") == []
+    with provider.harness.services.database.read_only() as session:
         assert (session.query(ReconcileCursor).all(), session.query(Reconciliation).all()) == ([], [])
 
 
@@ -336,7 +339,7 @@ def test_one_host_can_be_chosen(provider: Provider) -> None:
 def test_the_run_is_kept_as_a_row(provider: Provider) -> None:
     provider.book(provider.add_host())
     provider.reconcile()
-    row = provider.desk.all(Reconciliation)[0]
+    row = provider.harness.all(Reconciliation)[0]
     assert (row.hosts, row.appointments, row.missed, row.changed, row.error) == (2, 1, 1, 0, None)
     assert row.ended_at >= row.started_at
 
@@ -344,7 +347,7 @@ def test_the_run_is_kept_as_a_row(provider: Provider) -> None:
 def test_a_booking_that_somebody_deleted_here_comes_back(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.reconcile()
-    with provider.desk.office.database.transaction() as session:
+    with provider.harness.services.database.transaction() as session:
         session.delete(session.get_one(Booking, booking_id))
     assert kinds(provider) == ["missed"]
     assert statuses(provider) == {booking_id: "confirmed"}
@@ -354,7 +357,7 @@ def test_a_repair_that_died_is_tried_again(provider: Provider) -> None:
     """It was handed to a worker that could not handle it then: nobody else would try it."""
     booking_id = provider.book(provider.add_host())
     provider.reconciler().run()
-    with provider.desk.office.database.transaction() as session:
+    with provider.harness.services.database.transaction() as session:
         for row in session.query(Delivery):
             row.fail(Permanent("it was broken then"), provider.clock())
     assert kinds(provider) == ["missed"]
@@ -372,9 +375,9 @@ def test_drift_that_waits_for_the_worker_is_not_delivered_again(provider: Provid
 def test_what_was_told_by_mistake_is_believed_until_it_had_time_to_show_and_then_put_right(provider: Provider) -> None:
     """A cancel without any time counts from when it came, which is later than all that meetergo says."""
     booking_id = provider.book(provider.add_host())
-    provider.told()
+    provider.deliver_all()
     timeless = {"createdAt": None, "updatedAt": None}
-    provider.desk.tell(webhook(provider.meetergo, record(provider, booking_id), isCancelled=True, **timeless))
+    provider.harness.process(webhook(provider.meetergo, record(provider, booking_id), isCancelled=True, **timeless))
     assert kinds(provider) == []
     provider.ahead = CONSISTENCY_DELAY + timedelta(seconds=1)
     assert kinds(provider) == ["revived"]

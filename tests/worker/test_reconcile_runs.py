@@ -18,16 +18,16 @@ from devtools.processes import processes
 from meetergo.api.schemas import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
-from runtime.stop_signal import Stop
+from runtime.stop_signal import StopEvent
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.reconcile.lock import AlreadyRunning, exclusive
 from worker.reconcile.provider_appointments import HostAppointments
-from worker.reconcile.runner import TURN, reconcile_by_the_clock
+from worker.reconcile.runner import LOCK_NAME, reconcile_on_schedule
 from worker.settings import ScheduleSettings
 
 
 def swept(provider: Provider) -> list[str]:
-    with provider.desk.office.database.reading() as session:
+    with provider.harness.services.database.read_only() as session:
         return sorted(
             session.scalars(select(ReconcileCursor.meetergo_user_id).where(ReconcileCursor.swept_at.is_not(None)))
         )
@@ -40,28 +40,28 @@ def after(questions: int) -> Callable[[], bool]:
 
 
 def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_hosts: Provider) -> None:
-    first = three_hosts.reconcile(is_over=after(2))
+    first = three_hosts.reconcile(should_stop=after(2))
     assert (first.hosts, first.left, len(first.drifts)) == (1, 3, 1)
     three_hosts.meetergo.requests.clear()
-    second = three_hosts.reconcile(is_over=after(4))
+    second = three_hosts.reconcile(should_stop=after(4))
     assert (second.hosts, second.left) == (2, 2)
     assert len(swept(three_hosts)) == 3
-    assert len(three_hosts.desk.all(Booking)) == 3
-    assert three_hosts.desk.news() == ["created"] * 3
+    assert len(three_hosts.harness.all(Booking)) == 3
+    assert three_hosts.harness.notification_kinds() == ["created"] * 3
 
 
 def test_a_host_who_takes_more_than_a_run_does_not_keep_the_others_from_their_turn(provider: Provider) -> None:
     hosts = [provider.add_host(number) for number in (1, 2)]
     for number in range(12):
         provider.book(hosts[0], number)
-    provider.told()
+    provider.deliver_all()
     provider.meetergo.appointments.clear()
     new = provider.book(hosts[1])
-    first = provider.reconcile(is_over=after(8))
+    first = provider.reconcile(should_stop=after(8))
     assert (first.hosts, first.left) == (0, 3)
-    second = provider.reconcile(is_over=after(8))
+    second = provider.reconcile(should_stop=after(8))
     assert (second.hosts, second.left) == (2, 1)
-    assert provider.desk.booking(new).status == "confirmed"
+    assert provider.harness.booking(new).status == "confirmed"
 
 
 def test_a_host_who_was_interrupted_late_in_a_run_is_the_first_of_the_next(provider: Provider) -> None:
@@ -69,20 +69,20 @@ def test_a_host_who_was_interrupted_late_in_a_run_is_the_first_of_the_next(provi
     hosts = [provider.add_host(number) for number in (1, 2)]
     for number in range(3):
         provider.book(hosts[1], number)
-    provider.told()
+    provider.deliver_all()
     provider.meetergo.appointments.clear()
-    assert provider.reconcile(is_over=after(5)).hosts == 1
-    assert provider.reconcile(is_over=after(5)).hosts == 1
+    assert provider.reconcile(should_stop=after(5)).hosts == 1
+    assert provider.reconcile(should_stop=after(5)).hosts == 1
     assert len(swept(provider)) == 2
 
 
 def test_of_many_bookings_that_are_gone_each_visit_looks_some_up_and_in_time_all(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.reconcile.host_comparison.MOST_LOOK_UPS", 4)
+    monkeypatch.setattr("worker.reconcile.host_comparison.MAX_LOOKUPS", 4)
     host = provider.add_host()
     booked = {provider.book(host, number) for number in range(6)}
-    provider.told()
+    provider.deliver_all()
     provider.meetergo.appointments.clear()
     seen: set[str] = set()
     for _ in range(100):
@@ -96,13 +96,13 @@ def test_of_many_bookings_that_are_gone_each_visit_looks_some_up_and_in_time_all
 
 def test_who_acts_and_is_not_mapped_waits_for_a_turn_like_everybody(provider: Provider) -> None:
     provider.add_host()
-    assert provider.reconcile(is_over=after(2)).hosts == 1
-    provider.reconcile(is_over=after(2))
+    assert provider.reconcile(should_stop=after(2)).hosts == 1
+    provider.reconcile(should_stop=after(2))
     assert provider.meetergo.company.admin_id in swept(provider)
 
 
 def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
-    three_hosts.meetergo.answer_next(LISTS, None, "time_out")  # the second host's list is never answered
+    three_hosts.meetergo.inject_faults(LISTS, None, "time_out")  # the second host's list is never answered
     command = [sys.executable, "-m", "console", "reconcile"]
     victim = subprocess.Popen(command, env=three_hosts.environment(), stderr=subprocess.DEVNULL)
     while three_hosts.meetergo.requests[LISTS] < 2:
@@ -111,17 +111,17 @@ def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(t
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert len(swept(three_hosts)) == 1
-    assert [row.ended_at for row in three_hosts.desk.all(Reconciliation)] == [None]
-    three_hosts.desk.office.bell.redis.delete(f"meetergo-inbox:exclusive:{TURN}")  # as it would end by itself
+    assert [row.ended_at for row in three_hosts.harness.all(Reconciliation)] == [None]
+    three_hosts.harness.services.job_queue.redis.delete(f"meetergo-inbox:turn:{LOCK_NAME}")  # as it would end by itself
     three_hosts.meetergo.requests.clear()
-    findings = three_hosts.reconcile()
-    assert (findings.hosts, len(findings.drifts), three_hosts.meetergo.requests[LISTS]) == (4, 3, 4)
-    assert three_hosts.desk.news() == ["created"] * 3
+    report = three_hosts.reconcile()
+    assert (report.hosts, len(report.drifts), three_hosts.meetergo.requests[LISTS]) == (4, 3, 4)
+    assert three_hosts.harness.notification_kinds() == ["created"] * 3
     assert len(three_hosts.reconciled()) == 3
 
 
 def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: Provider) -> None:
-    with exclusive(three_hosts.desk.office.bell.redis, TURN):
+    with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
         with pytest.raises(AlreadyRunning):
             three_hosts.reconcile()
     assert three_hosts.meetergo.requests.total() == 0
@@ -129,9 +129,9 @@ def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: P
 
 
 def test_the_turn_of_one_who_died_ends_by_itself(provider: Provider) -> None:
-    redis = provider.desk.office.bell.redis
+    redis = provider.harness.services.job_queue.redis
     with exclusive(redis, "a test"):
-        assert 0 < redis.pttl("meetergo-inbox:exclusive:a test") <= 30_000
+        assert 0 < redis.pttl("meetergo-inbox:turn:a test") <= 30_000
 
 
 def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
@@ -139,8 +139,8 @@ def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
     reconcilers = [three_hosts.reconciler() for _ in range(3)]
     for reconciler in reconcilers:
         reconciler.run()
-    three_hosts.work_off()
-    assert three_hosts.desk.news() == ["created"] * 3
+    three_hosts.process_due()
+    assert three_hosts.harness.notification_kinds() == ["created"] * 3
     assert len(three_hosts.reconciled()) == 3
 
 
@@ -151,27 +151,27 @@ def test_a_webhook_that_arrives_while_the_list_is_read_wins(
     """The list says how it was; the cancel came after that."""
     host = provider.add_host()
     booking_id = provider.book(host)
-    provider.told()
-    provider.meetergo.people.reschedule(booking_id, free_start(3))
+    provider.deliver_all()
+    provider.meetergo.actions.reschedule(booking_id, free_start(3))
     read = HostAppointments.newest_first
 
     def slowly(diary: HostAppointments, since: Any) -> Iterator[Appointment]:
         page = list(read(diary, since))
-        provider.meetergo.people.cancel(booking_id, "Schedule conflict")
-        provider.desk.deliver(webhook(provider.meetergo, provider.meetergo.appointments[booking_id]))
+        provider.meetergo.actions.cancel(booking_id, "Schedule conflict")
+        provider.harness.deliver(webhook(provider.meetergo, provider.meetergo.appointments[booking_id]))
         if is_first:
-            provider.desk.work_off()
+            provider.harness.process_due()
         return iter(page)
 
     monkeypatch.setattr(HostAppointments, "newest_first", slowly)
     provider.reconcile(only="1")
-    booking = provider.desk.booking(booking_id)
+    booking = provider.harness.booking(booking_id)
     assert (booking.status, booking.cancel_reason, booking.starts_at) == (
         "cancelled",
         "Schedule conflict",
         free_start(3),
     )
-    assert provider.desk.news()[-1] == "cancelled"
+    assert provider.harness.notification_kinds()[-1] == "cancelled"
     monkeypatch.undo()
     assert provider.reconcile().drifts == []
 
@@ -203,21 +203,21 @@ def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
 ) -> None:
     for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
-    settings, stop = ScheduleSettings.load(), Stop()
-    task = partial(reconcile_by_the_clock, settings, longest=timedelta(minutes=8), stop=stop)
-    task(three_hosts.desk.office, three_hosts.clock())
-    three_hosts.work_off()
-    assert [(row.hosts, row.error) for row in three_hosts.desk.all(Reconciliation)] == [(4, None)]
-    assert len(three_hosts.desk.all(Booking)) == 3
+    settings, stop = ScheduleSettings.load(), StopEvent()
+    task = partial(reconcile_on_schedule, settings, max_duration=timedelta(minutes=8), stop=stop)
+    task(three_hosts.harness.services, three_hosts.clock())
+    three_hosts.process_due()
+    assert [(row.hosts, row.error) for row in three_hosts.harness.all(Reconciliation)] == [(4, None)]
+    assert len(three_hosts.harness.all(Booking)) == 3
     stop.set()
-    task(three_hosts.desk.office, three_hosts.clock())
-    assert [row.hosts for row in three_hosts.desk.all(Reconciliation)] == [4, 0]
+    task(three_hosts.harness.services, three_hosts.clock())
+    assert [row.hosts for row in three_hosts.harness.all(Reconciliation)] == [4, 0]
 
 
 def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts: Provider, tmp_path: Path) -> None:
     patience = time.monotonic() + 30
     with processes(three_hosts.environment(), tmp_path, ["cron"]) as logs:
-        while not [row for row in three_hosts.desk.all(Reconciliation) if row.ended_at]:
+        while not [row for row in three_hosts.harness.all(Reconciliation) if row.ended_at]:
             assert time.monotonic() < patience, logs["cron"].read_text()
             time.sleep(0.1)
     assert len(three_hosts.reconciled()) == 3
@@ -234,7 +234,7 @@ def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
     for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)
     settings = ScheduleSettings.load()
-    reconcile_by_the_clock(
-        settings, three_hosts.desk.office, three_hosts.clock(), longest=timedelta(minutes=8), stop=Stop()
+    reconcile_on_schedule(
+        settings, three_hosts.harness.services, three_hosts.clock(), max_duration=timedelta(minutes=8), stop=StopEvent()
     )
-    assert "make a new key" in three_hosts.desk.all(Reconciliation)[0].error
+    assert "make a new key" in three_hosts.harness.all(Reconciliation)[0].error

@@ -8,16 +8,16 @@ from rq import SimpleWorker
 from rq.job import Job
 
 from models.notification import SEND_LEASE
-from models.retryable import OWN_JOB_GRACE
+from models.retryable import RETRY_JOB_GRACE
 from runtime import queue
-from runtime.queue import CARRY, CARRY_TIMEOUT, JOB_TIMEOUT, RETRY_IF_ABANDONED, JobQueue, connect
+from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED, STORE_DEFERRED_TIMEOUT, JobQueue, connect
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
-from tests.worker.desk import Desk
+from tests.worker.harness import Harness
 from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
-from worker.jobs import LONGEST_SHIFT
+from worker.jobs import MAX_DRAIN_TIME
 from worker.maintenance.sweeper import OVERDUE_AFTER
-from worker.outbox.sender import LONGEST_SETTLING
-from worker.pool import ABANDONED_AFTER, MAINTENANCE_EVERY, REST_BEFORE_RESTART, WORKER_TTL, QueueWorker, WorkerPool
+from worker.outbox.sender import MAX_RECORDING_TIME
+from worker.pool import ABANDONED_AFTER, MAINTENANCE_INTERVAL, RESTART_DELAY, WORKER_TTL, QueueWorker, WorkerPool
 from worker.scheduler import SCHEDULE
 
 SWEEP_EVERY = SCHEDULE["sweep"][0]
@@ -31,33 +31,36 @@ def test_a_lost_bell_rings_again_in_time() -> None:
 
 def test_what_a_killed_worker_held_is_taken_by_another_in_time() -> None:
     """What was handled is free at once; what was sent, after its lease; what had failed, after its grace."""
-    for held in (timedelta(0), SEND_LEASE, OWN_JOB_GRACE):
-        assert held + OVERDUE_AFTER + SWEEP_EVERY + REST_BEFORE_RESTART < KILLED_WORKER
+    for held in (timedelta(0), SEND_LEASE, RETRY_JOB_GRACE):
+        assert held + OVERDUE_AFTER + SWEEP_EVERY + RESTART_DELAY < KILLED_WORKER
 
 
 def test_a_body_that_only_redis_has_is_carried_again_in_time_if_its_worker_was_killed() -> None:
-    assert CARRY_TIMEOUT + ABANDONED_AFTER + SWEEP_EVERY < KILLED_WORKER
-    job = Job.create(CARRY, connection=Redis(), timeout=int(CARRY_TIMEOUT.total_seconds()))
-    assert QueueWorker.get_heartbeat_ttl(None, job) == (CARRY_TIMEOUT + ABANDONED_AFTER).total_seconds()  # type: ignore[arg-type]
+    assert STORE_DEFERRED_TIMEOUT + ABANDONED_AFTER + SWEEP_EVERY < KILLED_WORKER
+    job = Job.create(STORE_DEFERRED, connection=Redis(), timeout=int(STORE_DEFERRED_TIMEOUT.total_seconds()))
+    assert QueueWorker.get_heartbeat_ttl(None, job) == (STORE_DEFERRED_TIMEOUT + ABANDONED_AFTER).total_seconds()  # type: ignore[arg-type]
 
 
 def test_what_was_told_is_written_down_before_anybody_may_tell_it_again() -> None:
     """The longest channel is a mail server; its timeout is one deadline for the whole exchange."""
-    assert MAIL_TIMEOUT + LONGEST_SETTLING < SEND_LEASE
+    assert MAIL_TIMEOUT + MAX_RECORDING_TIME < SEND_LEASE
 
 
 def test_a_worker_that_is_asked_to_stop_does_so_before_docker_loses_patience() -> None:
-    assert timedelta(seconds=10) > LONGEST_SHIFT
-    assert LONGEST_SHIFT < JOB_TIMEOUT
+    assert timedelta(seconds=10) > MAX_DRAIN_TIME
+    assert MAX_DRAIN_TIME < JOB_TIMEOUT
 
 
-def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as_often(desk: Desk) -> None:
+def test_rq_looks_for_killed_workers_every_minute_and_workers_show_themselves_as_often(harness: Harness) -> None:
     """Its defaults are ten minutes, and seven."""
-    box = desk.office.bell.queue("inbox")
+    box = harness.services.job_queue.queue("inbox")
     worker = QueueWorker(
-        [box], connection=queue.connect(_url(desk)), worker_ttl=int(WORKER_TTL.total_seconds()), prepare_for_work=False
+        [box],
+        connection=queue.connect(_url(harness)),
+        worker_ttl=int(WORKER_TTL.total_seconds()),
+        prepare_for_work=False,
     )
-    assert timedelta(minutes=1) >= MAINTENANCE_EVERY
+    assert timedelta(minutes=1) >= MAINTENANCE_INTERVAL
     assert worker.dequeue_timeout == 45
     assert worker.max_connection_wait_time == 5
     assert issubclass(QueueWorker, SimpleWorker)
@@ -69,21 +72,21 @@ def test_a_job_whose_worker_was_killed_may_run_again() -> None:
 
 
 def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -> None:
-    duties = WorkerPool(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 2)._duties()
-    assert [(duty.func.__name__, duty.args[1]) for duty in duties] == [  # type: ignore[attr-defined]
-        ("work_at", "inbox"),
-        ("work_at", "inbox"),
-        ("work_at", "outbox"),
-        ("work_at", "outbox"),
-        ("schedule_for", ("inbox", "outbox")),
+    targets = WorkerPool(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 2)._targets()
+    assert [(duty.func.__name__, duty.args[1]) for duty in targets] == [  # type: ignore[attr-defined]
+        ("run_worker", "inbox"),
+        ("run_worker", "inbox"),
+        ("run_worker", "outbox"),
+        ("run_worker", "outbox"),
+        ("run_rq_scheduler", ("inbox", "outbox")),
     ]
 
 
-def test_who_rings_does_not_wait_long_for_a_redis_that_never_answers(desk: Desk) -> None:
-    kwargs = JobQueue(queue.connect(_url(desk))).redis.connection_pool.connection_kwargs
+def test_who_rings_does_not_wait_long_for_a_redis_that_never_answers(harness: Harness) -> None:
+    kwargs = JobQueue(queue.connect(_url(harness))).redis.connection_pool.connection_kwargs
     assert kwargs["socket_timeout"] == kwargs["socket_connect_timeout"] == REDIS_TIMEOUT_SECONDS == 1
 
 
-def _url(desk: Desk) -> str:
-    kwargs = desk.office.bell.redis.connection_pool.connection_kwargs
+def _url(harness: Harness) -> str:
+    kwargs = harness.services.job_queue.redis.connection_pool.connection_kwargs
     return f"redis://127.0.0.1:{kwargs['port']}/0"

@@ -15,24 +15,24 @@ from rq.serializers import JSONSerializer, PickleSerializer
 
 from models.delivery import Delivery
 from runtime.queue import JobQueue
-from tests.worker.desk import Desk
+from tests.worker.harness import Harness
 from worker.pool import QueueWorker
 
 REFUSED = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
 
 
-def work(bell: JobQueue) -> None:
-    queue = bell.queue("inbox")
+def work(job_queue: JobQueue) -> None:
+    queue = job_queue.queue("inbox")
     worker = QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer, worker_ttl=60)
     worker.work(burst=True, logging_level="ERROR")
 
 
-def push(bell: JobQueue, **fields: Any) -> str:
+def push(job_queue: JobQueue, **fields: Any) -> str:
     """A job as somebody with a Redis client writes it."""
-    name, queue = uuid4().hex, bell.queue("inbox")
+    name, queue = uuid4().hex, job_queue.queue("inbox")
     job = {"status": "queued", "origin": queue.name, "created_at": "2026-01-01T00:00:00.000000Z", **fields}
-    bell.redis.hset(f"rq:job:{name}", mapping=job)
-    bell.redis.rpush(queue.key, name)
+    job_queue.redis.hset(f"rq:job:{name}", mapping=job)
+    job_queue.redis.rpush(queue.key, name)
     return name
 
 
@@ -40,16 +40,16 @@ def data(name: Any, *args: Any, instance: Any = None, **kwargs: Any) -> bytes:
     return zlib.compress(json.dumps([name, instance, args, kwargs]).encode())
 
 
-def reason(bell: JobQueue, name: str) -> str:
-    job = Job.fetch(name, bell.redis, JSONSerializer)
+def reason(job_queue: JobQueue, name: str) -> str:
+    job = Job.fetch(name, job_queue.redis, JSONSerializer)
     result = job.latest_result()
     assert result is not None
     assert result.exc_string is not None
     return result.exc_string
 
 
-def failed(bell: JobQueue) -> list[str]:
-    return bell.queue("inbox").failed_job_registry.get_job_ids()
+def failed(job_queue: JobQueue) -> list[str]:
+    return job_queue.queue("inbox").failed_job_registry.get_job_ids()
 
 
 FUNCTIONS = {
@@ -57,13 +57,13 @@ FUNCTIONS = {
     "a builtin": lambda trap: data("eval", f"open('{trap}', 'w')"),
     "import alone": lambda trap: data("antigravity.fly"),
     "ours by a detour": lambda trap: data("worker.jobs.time.sleep", 0),
-    "a private one of ours": lambda trap: data("worker.jobs._empty", "inbox"),
+    "a private one of ours": lambda trap: data("worker.jobs._drain", "inbox"),
     "a method": lambda trap: data("touch", instance={"path": str(trap)}),
     "a list as a name": lambda trap: data(["os.system"], f"touch {trap}"),
     "nothing as a name": lambda trap: data(None),
-    "too many words": lambda trap: data("worker.jobs.empty", "inbox", "outbox"),
-    "words by name": lambda trap: data("worker.jobs.tend", box="inbox", key="x"),
-    "no words": lambda trap: data("worker.jobs.empty", {"box": ["inbox"]}),
+    "too many words": lambda trap: data("worker.jobs.drain", "inbox", "outbox"),
+    "words by name": lambda trap: data("worker.jobs.retry_one", box="inbox", key="x"),
+    "no words": lambda trap: data("worker.jobs.drain", {"box": ["inbox"]}),
     "no JSON": lambda trap: zlib.compress(b"\xff not json"),
     "no content": lambda trap: b"",
     "a bomb": lambda trap: zlib.compress(b"0" * (80 * 1024 * 1024), 9),
@@ -80,22 +80,26 @@ class Trap:
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)
-def test_a_job_of_somebody_else_is_not_run_and_says_so(desk: Desk, tmp_path: Path, kind: str) -> None:
-    bell, trap = desk.office.bell, tmp_path / "trap"
-    name = push(bell, data=FUNCTIONS[kind](trap))
-    work(bell)
+def test_a_job_of_somebody_else_is_not_run_and_says_so(harness: Harness, tmp_path: Path, kind: str) -> None:
+    job_queue, trap = harness.services.job_queue, tmp_path / "trap"
+    name = push(job_queue, data=FUNCTIONS[kind](trap))
+    work(job_queue)
     assert not trap.exists()
-    assert failed(bell) == [name]
-    assert reason(bell, name) == REFUSED
-    assert bell.queue("inbox").intermediate_queue.get_job_ids() == []
+    assert failed(job_queue) == [name]
+    assert reason(job_queue, name) == REFUSED
+    assert job_queue.queue("inbox").intermediate_queue.get_job_ids() == []
 
 
 @pytest.mark.parametrize("callback", ["success", "failure", "stopped"])
-@pytest.mark.parametrize("function", ["worker.jobs.empty", "os.getcwd"])
-def test_no_callback_is_called(desk: Desk, tmp_path: Path, callback: str, function: str) -> None:
-    bell = desk.office.bell
-    push(bell, data=data(function, "inbox"), **{f"{callback}_callback_name": "tests.worker.test_refused_jobs.spring"})
-    work(bell)
+@pytest.mark.parametrize("function", ["worker.jobs.drain", "os.getcwd"])
+def test_no_callback_is_called(harness: Harness, tmp_path: Path, callback: str, function: str) -> None:
+    job_queue = harness.services.job_queue
+    push(
+        job_queue,
+        data=data(function, "inbox"),
+        **{f"{callback}_callback_name": "tests.worker.test_refused_jobs.spring"},
+    )
+    work(job_queue)
     assert not SPRUNG
 
 
@@ -106,22 +110,22 @@ def spring(*args: Any) -> None:
     SPRUNG.append(args)
 
 
-def test_no_webhook_of_rq_is_called(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_webhook_of_rq_is_called(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Any] = []
     monkeypatch.setattr("rq.webhook.urlopen", lambda *args, **_: called.append(args))
     hooks = [{"url": "http://127.0.0.1:9/", "job_status": status} for status in ("finished", "failed")]
-    for function in ("worker.jobs.empty", "os.getcwd"):
-        push(desk.office.bell, data=data(function, "inbox"), webhooks=json.dumps(hooks))
-    work(desk.office.bell)
+    for function in ("worker.jobs.drain", "os.getcwd"):
+        push(harness.services.job_queue, data=data(function, "inbox"), webhooks=json.dumps(hooks))
+    work(harness.services.job_queue)
     assert called == []
 
 
 @pytest.mark.parametrize("field", ["result", "meta"])
-def test_nothing_is_unpickled(desk: Desk, tmp_path: Path, field: str, redis: Redis) -> None:
-    trap, bell = tmp_path / "trap", desk.office.bell
-    push(bell, data=data("worker.jobs.empty", "inbox"), **{field: PickleSerializer.dumps(Trap(str(trap)))})
-    work(bell)
-    bell.forget("inbox", "x")
+def test_nothing_is_unpickled(harness: Harness, tmp_path: Path, field: str, redis: Redis) -> None:
+    trap, job_queue = tmp_path / "trap", harness.services.job_queue
+    push(job_queue, data=data("worker.jobs.drain", "inbox"), **{field: PickleSerializer.dumps(Trap(str(trap)))})
+    work(job_queue)
+    job_queue.discard("inbox", "x")
     assert not trap.exists()
 
 
@@ -143,17 +147,19 @@ def test_nothing_is_unpickled(desk: Desk, tmp_path: Path, field: str, redis: Red
     ],
     ids=lambda fields: "-".join(fields),
 )
-@pytest.mark.parametrize("function", ["worker.jobs.empty", "os.getcwd"])
-def test_nothing_that_a_job_says_of_itself_ends_a_worker(desk: Desk, fields: dict[str, Any], function: str) -> None:
-    bell = desk.office.bell
-    name = push(bell, **{"data": data(function, "inbox"), **fields})
-    desk.deliver(b"{}")
-    bell.ring("inbox")
-    work(bell)
-    assert desk.all(Delivery)[0].status != "pending"
-    assert bell.queue("inbox").count == 0
-    assert bell.queue("inbox").intermediate_queue.get_job_ids() == []
-    assert function == "worker.jobs.empty" or name in failed(bell)
+@pytest.mark.parametrize("function", ["worker.jobs.drain", "os.getcwd"])
+def test_nothing_that_a_job_says_of_itself_ends_a_worker(
+    harness: Harness, fields: dict[str, Any], function: str
+) -> None:
+    job_queue = harness.services.job_queue
+    name = push(job_queue, **{"data": data(function, "inbox"), **fields})
+    harness.deliver(b"{}")
+    job_queue.trigger_drain("inbox")
+    work(job_queue)
+    assert harness.all(Delivery)[0].status != "pending"
+    assert job_queue.queue("inbox").count == 0
+    assert job_queue.queue("inbox").intermediate_queue.get_job_ids() == []
+    assert function == "worker.jobs.drain" or name in failed(job_queue)
 
 
 @pytest.mark.parametrize(
@@ -165,17 +171,22 @@ def test_nothing_that_a_job_says_of_itself_ends_a_worker(desk: Desk, fields: dic
     ],
     ids=["base64", "time", "id"],
 )
-def test_a_body_that_nobody_of_ours_wrote_fails_and_is_not_tried_for_ever(desk: Desk, words: tuple[str, ...]) -> None:
-    bell = desk.office.bell
-    name = push(bell, data=data("worker.jobs.carry", *words[:5], desk.office.bell.redis.origin))  # type: ignore[attr-defined]
-    work(bell)
-    assert failed(bell) == [name]
-    assert "cannot be read" in reason(bell, name)
-    assert desk.all(Delivery) == []
+def test_a_body_that_nobody_of_ours_wrote_fails_and_is_not_tried_for_ever(
+    harness: Harness, words: tuple[str, ...]
+) -> None:
+    job_queue = harness.services.job_queue
+    name = push(job_queue, data=data("worker.jobs.store_deferred", *words[:5], harness.services.job_queue.redis.origin))  # type: ignore[attr-defined]
+    work(job_queue)
+    assert failed(job_queue) == [name]
+    assert "cannot be read" in reason(job_queue, name)
+    assert harness.all(Delivery) == []
 
 
-def test_unknown_boxes_are_refused(desk: Desk) -> None:
-    bell = desk.office.bell
-    names = [push(bell, data=data("worker.jobs.empty", "x")), push(bell, data=data("worker.jobs.tend", "x", "y"))]
-    work(bell)
-    assert sorted(failed(bell)) == sorted(names)
+def test_unknown_boxes_are_refused(harness: Harness) -> None:
+    job_queue = harness.services.job_queue
+    names = [
+        push(job_queue, data=data("worker.jobs.drain", "x")),
+        push(job_queue, data=data("worker.jobs.retry_one", "x", "y")),
+    ]
+    work(job_queue)
+    assert sorted(failed(job_queue)) == sorted(names)

@@ -13,10 +13,10 @@ from devtools.send import samples
 from models.claim import Claim
 from models.notification import Notification
 from runtime.errors import Permanent, Transient
-from tests.worker.desk import AT, START, Desk
+from tests.worker.harness import AT, START, Harness
 from worker import stopping as stopping_module
-from worker.channels import Message, Refused, Unresponsive
-from worker.destinations import FIRST_REST, LONGEST_REST, MOST_OF_A_KIND, Destinations
+from worker.channels import Message, TemporaryRefusal, Unresponsive
+from worker.destinations import MAX_COOLDOWN, MAX_PER_KIND, MIN_COOLDOWN, Destinations
 from worker.outbox.sender import OutboxSender
 from worker.progress import DrainResult
 from worker.stopping import Stopping
@@ -88,8 +88,8 @@ def booking(host: int, number: int) -> dict[str, Any]:
     return body
 
 
-def add_host(desk: Desk, number: int) -> None:
-    desk.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=[f"fake:{number}"])
+def add_host(harness: Harness, number: int) -> None:
+    harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=[f"fake:{number}"])
 
 
 def wait_until(holds: Callable[[], object], seconds: float = SOON) -> None:
@@ -99,30 +99,32 @@ def wait_until(holds: Callable[[], object], seconds: float = SOON) -> None:
         time.sleep(0.01)
 
 
-def waiting(desk: Desk) -> list[Notification]:
-    return [row for row in desk.all(Notification) if row.status == "pending"]
+def waiting(harness: Harness) -> list[Notification]:
+    return [row for row in harness.all(Notification) if row.status == "pending"]
 
 
-def another(desk: Desk, **changes: Any) -> OutboxSender:
+def another(harness: Harness, **changes: Any) -> OutboxSender:
     """The sender of another process."""
-    office = desk.office
-    return OutboxSender(office.database, office.bell, office.outbox.announcer, office.outbox.clock, **changes)
+    services = harness.services
+    return OutboxSender(
+        services.database, services.job_queue, services.outbox.planner, services.outbox.clock, **changes
+    )
 
 
 @pytest.fixture
-def sending(desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping) -> Iterator[Desk]:
+def sending(harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping) -> Iterator[Harness]:
     """A worker that sends all the time, and two hosts with an endpoint each."""
     for number in (1, 2):
-        add_host(desk, number)
+        add_host(harness, number)
     ended = Event()
 
     def work() -> None:
         while not ended.wait(0.01):
-            desk.send_all()
+            harness.send_all()
 
     worker = Thread(target=work)
     worker.start()
-    yield desk
+    yield harness
     for each in endpoints.values():
         each.answers.set()
     ended.set()
@@ -130,24 +132,24 @@ def sending(desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping) -> I
 
 
 def test_news_of_another_host_leaves_while_one_hosts_endpoint_hangs(
-    sending: Desk, endpoints: dict[str, Endpoint]
+    sending: Harness, endpoints: dict[str, Endpoint]
 ) -> None:
-    sending.tell(booking(1, 0))
+    sending.process(booking(1, 0))
     wait_until(lambda: endpoints["fake:1"].taken)
     endpoints["fake:1"].answers.clear()
     sending.deliver(*(booking(1, number) for number in range(1, 151)))
-    sending.work_off()
+    sending.process_due()
     wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
-    sending.tell(booking(2, 0))
+    sending.process(booking(2, 0))
     wait_until(lambda: endpoints["fake:2"].taken)
     assert endpoints["fake:1"].most == 1
 
 
 def test_of_one_destination_messages_leave_one_at_a_time_and_in_their_order(
-    sending: Desk, endpoints: dict[str, Endpoint]
+    sending: Harness, endpoints: dict[str, Endpoint]
 ) -> None:
     sending.deliver(*(booking(1, number) for number in range(20)))
-    sending.work_off()
+    sending.process_due()
     wait_until(lambda: len(endpoints["fake:1"].taken) == 20)
     owed = [row.booking_id for row in sending.all(Notification)]
     assert endpoints["fake:1"].taken == owed
@@ -155,114 +157,114 @@ def test_of_one_destination_messages_leave_one_at_a_time_and_in_their_order(
 
 
 def test_who_does_not_answer_in_time_rests_and_no_attempt_of_the_others_is_counted(
-    desk: Desk, endpoints: dict[str, Endpoint]
+    harness: Harness, endpoints: dict[str, Endpoint]
 ) -> None:
-    add_host(desk, 1)
-    desk.deliver(*(booking(1, number) for number in range(5)))
-    desk.work_off()
+    add_host(harness, 1)
+    harness.deliver(*(booking(1, number) for number in range(5)))
+    harness.process_due()
     endpoints["fake:1"].failure = Unresponsive("no answer in time")
-    desk.send_all()
-    rows = waiting(desk)
+    harness.send_all()
+    rows = waiting(harness)
     assert sorted(row.attempts for row in rows) == [0, 0, 0, 0, 1]
-    assert all(row.due_at > datetime.now(UTC) + FIRST_REST / 2 for row in rows)
+    assert all(row.due_at > datetime.now(UTC) + MIN_COOLDOWN / 2 for row in rows)
     assert all(row.claimed_by is None for row in rows)
     assert len(endpoints["fake:1"].begun) == 1
 
 
 def test_what_is_owed_while_a_destination_rests_waits_without_being_tried(
-    desk: Desk, endpoints: dict[str, Endpoint]
+    harness: Harness, endpoints: dict[str, Endpoint]
 ) -> None:
-    add_host(desk, 1)
-    desk.tell(booking(1, 0))
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
     endpoints["fake:1"].failure = Unresponsive("no answer in time")
-    desk.send_all()
-    desk.tell(booking(1, 1))
-    desk.send_all()
-    own = next(row for row in waiting(desk) if row.attempts)
-    with desk.office.database.transaction() as session:
+    harness.send_all()
+    harness.process(booking(1, 1))
+    harness.send_all()
+    own = next(row for row in waiting(harness) if row.attempts)
+    with harness.services.database.transaction() as session:
         session.execute(update(Notification).where(Notification.id == own.id).values(due_at=datetime.now(UTC)))
-    assert desk.office.outbox.retry(str(own.id)).due_at > datetime.now(UTC) + FIRST_REST / 2
+    assert harness.services.outbox.retry(str(own.id)).due_at > datetime.now(UTC) + MIN_COOLDOWN / 2
     assert len(endpoints["fake:1"].begun) == 1
-    assert {row.attempts for row in waiting(desk)} == {0, 1}
+    assert {row.attempts for row in waiting(harness)} == {0, 1}
 
 
 def test_a_rest_doubles_up_to_a_minute_and_ends_with_an_answer() -> None:
     destinations = Destinations()
     rests = []
     for _ in range(40):
-        assert destinations.begin("a", "https", ["f"])
-        rests.append(destinations.rest("a"))
-        destinations.end("a")
-        assert not destinations.begin("a", "https", ["f"])
-        assert destinations.to_avoid() == {"f"}
-        destinations._known["a"].rests_until = 0
-    assert (rests[0], rests[1], rests[-1]) == (FIRST_REST, 2 * FIRST_REST, LONGEST_REST)
-    assert destinations.begin("a", "https", ["f"])
-    destinations.answered("a")
-    assert destinations.rest("a") == FIRST_REST
+        assert destinations.acquire("a", "https", ["f"])
+        rests.append(destinations.start_cooldown("a"))
+        destinations.release("a")
+        assert not destinations.acquire("a", "https", ["f"])
+        assert destinations.unavailable() == {"f"}
+        destinations._destinations["a"].cooldown_until = 0
+    assert (rests[0], rests[1], rests[-1]) == (MIN_COOLDOWN, 2 * MIN_COOLDOWN, MAX_COOLDOWN)
+    assert destinations.acquire("a", "https", ["f"])
+    destinations.record_answer("a")
+    assert destinations.start_cooldown("a") == MIN_COOLDOWN
 
 
 def test_one_kind_of_channel_holds_a_share_of_the_threads_only() -> None:
     destinations = Destinations()
-    begun = [destinations.begin(f"slack:{number}", "slack", [f"f{number}"]) for number in range(2 * MOST_OF_A_KIND)]
-    assert sum(begun) == MOST_OF_A_KIND
-    assert len(destinations.to_avoid()) == 2 * MOST_OF_A_KIND
-    assert destinations.begin("https:a", "https", ["a"])
-    destinations.end("slack:0")
-    assert len(destinations.to_avoid()) == MOST_OF_A_KIND
+    begun = [destinations.acquire(f"slack:{number}", "slack", [f"f{number}"]) for number in range(2 * MAX_PER_KIND)]
+    assert sum(begun) == MAX_PER_KIND
+    assert len(destinations.unavailable()) == 2 * MAX_PER_KIND
+    assert destinations.acquire("https:a", "https", ["a"])
+    destinations.release("slack:0")
+    assert len(destinations.unavailable()) == MAX_PER_KIND
 
 
 def test_what_there_was_no_time_for_is_looked_for_again(
-    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else whoever empties the outbox would stop, and nobody rings again."""
-    monkeypatch.setattr("worker.outbox.sender.LONGEST_TURN", timedelta(0))
-    add_host(desk, 1)
-    desk.deliver(*(booking(1, number) for number in range(5)))
-    desk.work_off()
+    monkeypatch.setattr("worker.outbox.sender.MAX_SEND_TIME", timedelta(0))
+    add_host(harness, 1)
+    harness.deliver(*(booking(1, number) for number in range(5)))
+    harness.process_due()
     looks = []
-    while waiting(desk):
-        looks.append(desk.office.outbox.work_off())
-    assert set(looks[:-1]) == {DrainResult.PART}
+    while waiting(harness):
+        looks.append(harness.services.outbox.process_due())
+    assert set(looks[:-1]) == {DrainResult.MORE}
 
 
 def test_one_more_try_of_a_row_holds_up_nobody_else(
-    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping
+    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping
 ) -> None:
     """Its own job waits for it, and sends others meanwhile."""
     for number in (1, 2):
-        add_host(desk, number)
-    desk.tell(booking(1, 0))
+        add_host(harness, number)
+    harness.process(booking(1, 0))
     endpoints["fake:1"].failure = Transient("busy")
-    desk.send_all()
+    harness.send_all()
     endpoints["fake:1"].answers.clear()
-    with desk.office.database.transaction() as session:
+    with harness.services.database.transaction() as session:
         session.execute(update(Notification).values(due_at=datetime.now(UTC)))
-    [row] = waiting(desk)
-    job = Thread(target=desk.office.outbox.retry, args=(str(row.id),))
+    [row] = waiting(harness)
+    job = Thread(target=harness.services.outbox.retry, args=(str(row.id),))
     job.start()
     wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
-    desk.tell(booking(2, 0))
+    harness.process(booking(2, 0))
     wait_until(lambda: endpoints["fake:2"].taken)
     endpoints["fake:1"].answers.set()
     job.join()
-    assert [each.attempts for each in waiting(desk)] == [2]
+    assert [each.attempts for each in waiting(harness)] == [2]
 
 
 def test_the_lease_is_renewed_while_a_message_is_under_way(
-    sending: Desk, endpoints: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
+    sending: Harness, endpoints: dict[str, Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("models.notification", "worker.outbox.sender"):
         monkeypatch.setattr(f"{module}.SEND_LEASE", timedelta(seconds=4))
-    sending.tell(booking(1, 0))
+    sending.process(booking(1, 0))
     wait_until(lambda: endpoints["fake:1"].taken)
     endpoints["fake:1"].answers.clear()
-    sending.tell(booking(1, 1))
+    sending.process(booking(1, 1))
     wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
     other = another(sending, worker="another")
     until = time.monotonic() + 9
     while time.monotonic() < until:
-        assert not other.work_off()
+        assert not other.process_due()
         time.sleep(0.05)
     endpoints["fake:1"].answers.set()
     wait_until(lambda: not waiting(sending))
@@ -271,134 +273,134 @@ def test_the_lease_is_renewed_while_a_message_is_under_way(
 
 @pytest.mark.parametrize("failure", [None, Transient("busy"), Permanent("never")])
 def test_who_lost_the_lease_does_not_write_the_result(
-    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, failure: Exception | None
+    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping, failure: Exception | None
 ) -> None:
-    add_host(desk, 1)
-    desk.tell(booking(1, 0))
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
     endpoint = endpoints["fake:1"]
     endpoint.failure = failure
     endpoint.answers.clear()
-    worker = Thread(target=desk.send_all)
+    worker = Thread(target=harness.send_all)
     worker.start()
     wait_until(lambda: endpoint.begun)
-    with desk.office.database.transaction() as session:
+    with harness.services.database.transaction() as session:
         session.execute(update(Notification).values(claimed_by="another"))
     endpoint.answers.set()
     worker.join()
-    [row] = desk.all(Notification)
+    [row] = harness.all(Notification)
     assert (row.status, row.attempts, row.claimed_by, row.last_error) == ("pending", 0, "another", None)
 
 
 def test_who_is_asked_to_stop_ends_what_hangs_and_gives_it_back(
-    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stopping_module, "GRACE", timedelta(milliseconds=200))
-    add_host(desk, 1)
-    desk.deliver(*(booking(1, number) for number in range(3)))
-    desk.work_off()
+    add_host(harness, 1)
+    harness.deliver(*(booking(1, number) for number in range(3)))
+    harness.process_due()
     endpoint = endpoints["fake:1"]
     endpoint.answers.clear()
     endpoint.failure = Unresponsive("ended")
-    monkeypatch.setattr("worker.deadline.end_all", endpoint.answers.set)
-    worker = Thread(target=desk.send_all)
+    monkeypatch.setattr("worker.deadline.abort_all", endpoint.answers.set)
+    worker = Thread(target=harness.send_all)
     worker.start()
     wait_until(lambda: endpoint.begun)
     stopping.request()
     worker.join(SOON)
     stopping.wait()
-    assert not desk.office.outbox.work_off()
+    assert not harness.services.outbox.process_due()
     assert len(endpoint.begun) == 1
-    assert [(row.attempts, row.claimed_by) for row in waiting(desk)] == [(0, None)] * 3
-    assert all(row.due_at <= datetime.now(UTC) for row in waiting(desk))
+    assert [(row.attempts, row.claimed_by) for row in waiting(harness)] == [(0, None)] * 3
+    assert all(row.due_at <= datetime.now(UTC) for row in waiting(harness))
 
 
-def claims(desk: Desk) -> list[list[int]]:
-    with desk.office.database.reading() as session:
+def claims(harness: Harness) -> list[list[int]]:
+    with harness.services.database.read_only() as session:
         return [claim.row_ids for claim in session.scalars(select(Claim))]
 
 
 def test_what_is_being_sent_is_claimed_and_nothing_once_all_is_sent(
-    desk: Desk, endpoints: dict[str, Endpoint], stopping: Stopping
+    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping
 ) -> None:
     for number in (1, 2):
-        add_host(desk, number)
-    desk.deliver(booking(1, 0), booking(2, 0))
-    desk.work_off()
-    ids = sorted(row.id for row in desk.all(Notification))
+        add_host(harness, number)
+    harness.deliver(booking(1, 0), booking(2, 0))
+    harness.process_due()
+    ids = sorted(row.id for row in harness.all(Notification))
     for endpoint in endpoints.values():
         endpoint.answers.clear()
-    worker = Thread(target=desk.send_all)
+    worker = Thread(target=harness.send_all)
     worker.start()
     wait_until(lambda: all(endpoint.begun for endpoint in endpoints.values()))
-    assert claims(desk) == [ids]
+    assert claims(harness) == [ids]
     for endpoint in endpoints.values():
         endpoint.answers.set()
     worker.join()
-    assert claims(desk) == []
+    assert claims(harness) == []
 
 
 @pytest.mark.parametrize("channel", ["fake:1", "log:"])
 def test_an_isolated_row_is_sent_alone_under_a_claim_of_its_own(
-    desk: Desk, endpoints: dict[str, Endpoint], channel: str, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, endpoints: dict[str, Endpoint], channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in (1, 2):
-        desk.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=[channel])
-    desk.deliver(*(booking(number, 0) for number in (1, 2)))
-    desk.work_off()
+        harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=[channel])
+    harness.deliver(*(booking(number, 0) for number in (1, 2)))
+    harness.process_due()
     endpoints[channel].name = channel.partition(":")[0]
-    with desk.office.database.transaction() as session:
+    with harness.services.database.transaction() as session:
         session.execute(update(Notification).values(is_isolated=True, channel=endpoints[channel].name))
     alone: list[list[list[int]]] = []
-    monkeypatch.setattr(Endpoint, "send", lambda *_: alone.append(claims(desk)))
-    desk.send_all()
-    assert alone == [[[row.id]] for row in desk.all(Notification)]
-    assert {row.status for row in desk.all(Notification)} == {"done"}
+    monkeypatch.setattr(Endpoint, "send", lambda *_: alone.append(claims(harness)))
+    harness.send_all()
+    assert alone == [[[row.id]] for row in harness.all(Notification)]
+    assert {row.status for row in harness.all(Notification)} == {"done"}
 
 
 @pytest.mark.parametrize(("after", "status"), [(timedelta(minutes=59), "pending"), (timedelta(minutes=61), "dead")])
 def test_a_refusal_that_often_passes_is_final_after_an_hour(
-    desk: Desk, endpoints: dict[str, Endpoint], after: timedelta, status: str
+    harness: Harness, endpoints: dict[str, Endpoint], after: timedelta, status: str
 ) -> None:
-    add_host(desk, 1)
-    desk.tell(booking(1, 0))
-    outbox, now = desk.office.outbox, datetime.now(UTC)
-    endpoints["fake:1"].failure = Refused("the platform answered 404")
-    desk.send_all()
-    [row] = desk.all(Notification)
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
+    outbox, now = harness.services.outbox, datetime.now(UTC)
+    endpoints["fake:1"].failure = TemporaryRefusal("the platform answered 404")
+    harness.send_all()
+    [row] = harness.all(Notification)
     outbox.clock = lambda: now + after
     outbox.retry(str(row.id))
-    [row] = desk.all(Notification)
+    [row] = harness.all(Notification)
     assert (row.status, row.attempts, row.last_error) == (status, 2, "the platform answered 404")
     if status == "pending":
         assert row.due_at <= now + timedelta(minutes=61)
 
 
-def test_a_refused_message_that_was_replayed_has_another_hour(desk: Desk, endpoints: dict[str, Endpoint]) -> None:
-    add_host(desk, 1)
-    desk.tell(booking(1, 0))
-    outbox, now = desk.office.outbox, datetime.now(UTC)
-    endpoints["fake:1"].failure = Refused("the platform answered 404")
-    desk.send_all()
-    [row] = desk.all(Notification)
+def test_a_refused_message_that_was_replayed_has_another_hour(harness: Harness, endpoints: dict[str, Endpoint]) -> None:
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
+    outbox, now = harness.services.outbox, datetime.now(UTC)
+    endpoints["fake:1"].failure = TemporaryRefusal("the platform answered 404")
+    harness.send_all()
+    [row] = harness.all(Notification)
     outbox.clock = lambda: now + timedelta(hours=2)
     outbox.retry(str(row.id))
     outbox.clock = lambda: now + timedelta(hours=3)
     outbox.retry(str(row.id))
-    [row] = desk.all(Notification)
+    [row] = harness.all(Notification)
     assert (row.status, row.attempts) == ("pending", 1)
 
 
 def test_what_is_over_by_the_time_that_its_channel_answers_again_is_not_sent(
-    desk: Desk, endpoints: dict[str, Endpoint]
+    harness: Harness, endpoints: dict[str, Endpoint]
 ) -> None:
-    add_host(desk, 1)
-    desk.tell(booking(1, 0))
-    outbox, now = desk.office.outbox, datetime.now(UTC)
+    add_host(harness, 1)
+    harness.process(booking(1, 0))
+    outbox, now = harness.services.outbox, datetime.now(UTC)
     endpoints["fake:1"].failure = Transient("busy")
-    desk.send_all()
-    [row] = desk.all(Notification)
+    harness.send_all()
+    [row] = harness.all(Notification)
     outbox.clock = lambda: max(now, START) + timedelta(days=2)
     outbox.retry(str(row.id))
-    [row] = desk.all(Notification)
+    [row] = harness.all(Notification)
     assert (row.status, row.last_error, row.claimed_by) == ("done", "not sent: the meeting is over", None)
     assert len(endpoints["fake:1"].begun) == 1

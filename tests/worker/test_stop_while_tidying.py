@@ -38,8 +38,8 @@ def test_a_signal_that_rq_swallowed_while_it_tidied_up_ends_the_worker(
 
     monkeypatch.setattr(BaseWorker, "run_maintenance_tasks", interrupted)
     with connect(redis_url) as connection:
-        worker: QueueWorker = pool._worker(connection, "inbox")
+        worker: QueueWorker = pool._build_rq_worker(connection, "inbox")
         began = time.monotonic()
         assert worker.work(logging_level="WARNING") is False
         assert time.monotonic() - began < 10  # else it waited for a job until the time of this test was up
-        assert worker.was_asked_to_stop
+        assert worker.stop_requested

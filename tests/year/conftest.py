@@ -11,11 +11,11 @@ from devtools.processes import processes, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.sandbox.faults.plan import FaultPlan
 from runtime.signed_address import AddressSigner
-from tests.worker.conftest import open_desk, provider
+from tests.worker.conftest import open_harness, provider
 from tests.worker.provider import Provider
 from tests.year.year import Year
 
-__all__ = ["open_desk", "provider"]
+__all__ = ["open_harness", "provider"]
 
 HOSTS = int(os.environ.get("YEAR_HOSTS", "20"))
 BOOKINGS = int(os.environ.get("YEAR_BOOKINGS", "300"))
@@ -29,7 +29,7 @@ def hosts(provider: Provider) -> dict[str, int]:
     with provider.client() as client:
         for number in range(HOSTS):
             made = client.create_user(f"host-{number}@example.com", "The", "Host", "Europe/Berlin")
-            user = provider.desk.add_user(
+            user = provider.harness.add_user(
                 external_id=str(number), meetergo_user_id=made.id, meetergo_meeting_type_id=made.meeting_type_id
             )
             onboarded[made.id] = user.id
@@ -51,5 +51,5 @@ def year(provider: Provider, receiver: str, hosts: dict[str, int]) -> Year:
     """What is to happen, while a tenth of the deliveries is lost, a tenth repeated and three tenths come late."""
     with provider.client(user_id=provider.meetergo.company.admin_id, local_webhooks=True) as client:
         client.create_webhook(receiver, EVENTS)
-    provider.meetergo.trouble = FaultPlan(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
+    provider.meetergo.faults = FaultPlan(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
     return Year(provider.meetergo, list(hosts), BOOKINGS)

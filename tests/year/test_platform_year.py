@@ -20,8 +20,8 @@ from tests.year.year import Year
 def test_after_one_reconciliation_both_sides_know_the_same(
     provider: Provider, hosts: dict[str, int], year: Year
 ) -> None:
-    year.pass_by()
-    provider.work_off()
+    year.run()
+    provider.process_due()
     fates = Counter(delivery.outcome for delivery in provider.meetergo.deliveries)
     assert fates["dropped"] > 0.05 * fates.total()
     truth = {key: at_meetergo(record, hosts) for key, record in provider.meetergo.appointments.items()}
@@ -34,12 +34,12 @@ def test_after_one_reconciliation_both_sides_know_the_same(
     assert len(provider.reconciled()) == len(findings.drifts) < len(truth) / 2
     assert provider.meetergo.requests[LISTS] < 1.5 * len(hosts)
 
-    news = [(row.booking_id, row.kind) for row in provider.desk.all(Notification)]
+    news = [(row.booking_id, row.kind) for row in provider.harness.all(Notification)]
     assert provider.reconcile().drifts == []
-    assert [(row.booking_id, row.kind) for row in provider.desk.all(Notification)] == news
+    assert [(row.booking_id, row.kind) for row in provider.harness.all(Notification)] == news
     told_twice = Counter(item for item in news if item[1] in ("created", "cancelled"))
     assert max(told_twice.values()) == 1
-    assert {row.status for row in provider.desk.all(Delivery)} == {"done"}
+    assert {row.status for row in provider.harness.all(Delivery)} == {"done"}
 
 
 def here(provider: Provider) -> dict[str, dict[str, Any]]:
@@ -59,7 +59,7 @@ def here(provider: Provider) -> dict[str, dict[str, Any]]:
             "cancelled_by": row.cancelled_by,
             "platform_user_id": row.platform_user_id,
         }
-        for row in provider.desk.all(Booking)
+        for row in provider.harness.all(Booking)
     }
 
 

@@ -31,19 +31,19 @@ class Year:
         for host in hosts[::3]:
             meetergo.meeting_types[self._type_of[host]]["spots"] = GROUPS_OF
 
-    def pass_by(self) -> None:
+    def run(self) -> None:
         """All of it; returns when every delivery that is not lost was sent."""
         made: list[str] = []
         for number in range(self._bookings):
             made.append(self._book(number))
             for _ in range(self._random.choice((0, 1, 1, 2))):
                 self._change(self._random.choice(made), number)
-        self._meetergo.settle()
+        self._meetergo.drain()
 
     def _book(self, number: int) -> str:
         host = self._random.choice(self._hosts)
         guest = f"guest-{number}@example.com"
-        booked = self._meetergo.people.book(self._type_of[host], self._free(host), guest)
+        booked = self._meetergo.actions.book(self._type_of[host], self._free(host), guest)
         return str(booked["appointmentId"])
 
     def _change(self, booking_id: str, number: int) -> None:
@@ -54,18 +54,18 @@ class Year:
         happens(record, number)
 
     def _move(self, record: dict[str, Any], number: int) -> None:
-        self._meetergo.people.reschedule(record["id"], self._free(record["hostIds"][0]))
+        self._meetergo.actions.reschedule(record["id"], self._free(record["hostIds"][0]))
 
     def _cancel(self, record: dict[str, Any], number: int) -> None:
-        self._meetergo.people.cancel(record["id"], f"reason {number}")
+        self._meetergo.actions.cancel(record["id"], f"reason {number}")
 
     def _come_and_go(self, record: dict[str, Any], number: int) -> None:
         guests = record["attendees"]
         if len(guests) > 1 and self._random.random() < 0.5:
-            self._meetergo.people.leave(record["id"], self._random.choice(guests)["id"])
+            self._meetergo.actions.leave(record["id"], self._random.choice(guests)["id"])
         elif self._meetergo.meeting_types[record["meetingTypeId"]]["spots"] > len(guests):
             start = datetime.fromisoformat(record["start"])
-            self._meetergo.people.book(record["meetingTypeId"], start, f"friend-{number}@example.com")
+            self._meetergo.actions.book(record["meetingTypeId"], start, f"friend-{number}@example.com")
 
     def _free(self, host: str) -> datetime:
         """Nobody was ever given the same half hour."""

@@ -3,6 +3,14 @@
 from worker.channels.base import Channel, Message, Unresponsive
 from worker.channels.broken import InvalidChannel
 from worker.channels.registry import UnusableChannel, open_channel
-from worker.channels.status import Refused
+from worker.channels.status import TemporaryRefusal
 
-__all__ = ["Channel", "InvalidChannel", "Message", "Refused", "Unresponsive", "UnusableChannel", "open_channel"]
+__all__ = [
+    "Channel",
+    "InvalidChannel",
+    "Message",
+    "TemporaryRefusal",
+    "Unresponsive",
+    "UnusableChannel",
+    "open_channel",
+]

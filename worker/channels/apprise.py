@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
 from worker.channels.message_text import MessageText
-from worker.channels.sanitize import one_line, unmarked, web_link
+from worker.channels.sanitize import escape_markup, one_line, safe_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
 if TYPE_CHECKING:
     from apprise import Apprise
 
-SEND_WITHIN = timedelta(seconds=20)
+TIMEOUT = timedelta(seconds=20)
 """In all, however often a service retries and however slowly it answers."""
-SILENCE = timedelta(seconds=3)
+SLOW_AFTER = timedelta(seconds=3)
 """Apprise does not say why a message was not taken. What took longer than this had to wait for an answer: the services
 wait for four seconds, unless their URLs say otherwise."""
 
@@ -27,28 +27,28 @@ class AppriseChannel:
     Args:
         scheme: of the service's URL; all of it that is safe to show.
         service: what sends.
-        send_within: after this, a message counts as not sent.
+        timeout: after this, a message counts as not sent.
     """
 
     is_personal = False
 
-    def __init__(self, scheme: str, service: "Apprise", send_within: timedelta = SEND_WITHIN) -> None:
+    def __init__(self, scheme: str, service: "Apprise", timeout: timedelta = TIMEOUT) -> None:
         self.name = scheme
         self.destination = ":".join(str(part) for part in (scheme, service[0].host, service[0].port))
         self._service = service
-        self._send_within = send_within
+        self._timeout = timeout
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
         """The channel of any other URL, which needs no settings.
 
         Raises:
-            ValueError: see `of`.
+            ValueError: see `from_url`.
         """
-        return cls.of(url)
+        return cls.from_url(url)
 
     @classmethod
-    def of(cls, url: str, send_within: timedelta = SEND_WITHIN) -> "AppriseChannel":
+    def from_url(cls, url: str, timeout: timedelta = TIMEOUT) -> "AppriseChannel":
         """The channel of a URL of Apprise. It follows no redirects, whatever the URL says.
 
         Raises:
@@ -62,7 +62,7 @@ class AppriseChannel:
         if not service:
             raise ValueError("Apprise does not know it, or something that it needs is missing from the URL")
         service.redirects = False
-        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset), send_within)
+        return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset), timeout)
 
     def recipient(self, host: dict[str, Any] | None) -> str:
         """The scheme: the rest of the URL is mostly secrets."""
@@ -75,10 +75,10 @@ class AppriseChannel:
             Unresponsive: there was no answer in time.
             Transient: the service did not take it; Apprise does not say why.
         """
-        letter = MessageText.about(message, is_personal=False)
-        self.tell(letter.subject, letter.text, link=web_link(one_line(message.booking.get("meeting_link"))))
+        rendered = MessageText.render(message, is_personal=False)
+        self.send_text(rendered.subject, rendered.text, link=safe_link(one_line(message.booking.get("meeting_link"))))
 
-    def tell(
+    def send_text(
         self,
         subject: str,
         text: str,
@@ -97,19 +97,19 @@ class AppriseChannel:
         Raises:
             Transient: see `send`.
         """
-        began = time.monotonic()
-        with Deadline(self._send_within) as deadline:
-            patience = self._send_within.total_seconds()
-            taken = self._service.notify(
-                title=unmarked(subject),
-                body=unmarked(text, link),
+        started = time.monotonic()
+        with Deadline(self._timeout) as deadline:
+            seconds = self._timeout.total_seconds()
+            accepted = self._service.notify(
+                title=escape_markup(subject),
+                body=escape_markup(text, link),
                 body_format="text",
                 notify_type=kind,
-                timeout=patience,
+                timeout=seconds,
             )
-            took = timedelta(seconds=time.monotonic() - began)
-        if taken:
+            elapsed = timedelta(seconds=time.monotonic() - started)
+        if accepted:
             return
-        if deadline.is_over or took > min(SILENCE, self._send_within):
+        if deadline.expired or elapsed > min(SLOW_AFTER, self._timeout):
             raise Unresponsive(f"the service behind '{self.name}:' did not answer in time")
         raise Transient(f"the service behind '{self.name}:' did not take the message")

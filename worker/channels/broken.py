@@ -12,7 +12,7 @@ from worker.channels.base import Message
 from worker.channels.mail_headers import mailbox
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
-LONGEST_PLACE = 255
+MAX_PLACE_LENGTH = 255
 
 
 class InvalidChannel:
@@ -53,7 +53,7 @@ def _fixed_recipient(name: str, rest: str, url: str) -> str | None:
         return (rest if mailbox(rest) else "unknown") if rest else None
     if name in ("http", "https"):
         try:
-            return (parse_url(url).netloc or name)[:LONGEST_PLACE]
+            return (parse_url(url).netloc or name)[:MAX_PLACE_LENGTH]
         except HTTPError:
             return name
     return name if name != "unusable" else "unknown"

@@ -1,4 +1,4 @@
-"""An invitation: a booking as calendar programs take it, new, moved or cancelled (RFC 5545, RFC 5546)."""
+"""A calendar invite: a booking as calendar programs take it, new, moved or cancelled (RFC 5545, RFC 5546)."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from icalendar import Calendar, Event, vCalAddress
 from worker.channels.base import Message
 from worker.channels.message_text import MessageRow, MessageText
 from worker.channels.period import TimeRange
-from worker.channels.sanitize import one_line, unlinked, web_link
+from worker.channels.sanitize import break_links, one_line, safe_link
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
 UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
@@ -30,7 +30,7 @@ class CalendarInvite:
 
     @classmethod
     def to(
-        cls, attendee: Address, message: Message, letter: MessageText, organizer: Address
+        cls, attendee: Address, message: Message, rendered: MessageText, organizer: Address
     ) -> "CalendarInvite | None":
         """The calendar's side of a letter; None while nobody knows when the meeting starts.
 
@@ -39,7 +39,7 @@ class CalendarInvite:
         period = TimeRange.of(message.booking)
         if not period:
             return None
-        event = _event(message, letter, period)
+        event = _event(message, rendered, period)
         event["ORGANIZER"] = _calendar_address(organizer)
         event.add("ATTENDEE", _calendar_address(attendee, partstat="ACCEPTED", rsvp=False, role="REQ-PARTICIPANT"))
         method = "CANCEL" if message.kind == "cancelled" else "REQUEST"
@@ -48,7 +48,7 @@ class CalendarInvite:
         return cls(method, calendar.to_ical())
 
 
-def _event(message: Message, letter: MessageText, period: TimeRange) -> Event:
+def _event(message: Message, rendered: MessageText, period: TimeRange) -> Event:
     booking = message.booking
     link = one_line(booking.get("meeting_link"))
     event = Event.new(
@@ -57,10 +57,12 @@ def _event(message: Message, letter: MessageText, period: TimeRange) -> Event:
         stamp=message.made_at,
         start=period.start,
         end=period.end,
-        summary=unlinked(letter.title),
-        description="\n".join(map(_described, letter.details)) or None,
-        location=unlinked(one_line(booking.get("location"))) or (link if web_link(link) else unlinked(link)) or None,
-        url=web_link(link),
+        summary=break_links(rendered.title),
+        description="\n".join(map(_described, rendered.details)) or None,
+        location=break_links(one_line(booking.get("location")))
+        or (link if safe_link(link) else break_links(link))
+        or None,
+        url=safe_link(link),
     )
     event.add("STATUS", "CANCELLED" if message.kind == "cancelled" else "CONFIRMED")
     return event
@@ -68,7 +70,7 @@ def _event(message: Message, letter: MessageText, period: TimeRange) -> Event:
 
 def _described(row: MessageRow) -> str:
     text = "; ".join(row.lines)
-    return f"{row.label}: {text if row.link else unlinked(text)}"
+    return f"{row.label}: {text if row.link else break_links(text)}"
 
 
 def _calendar_address(address: Address, **parameters: Any) -> vCalAddress:

@@ -1,4 +1,4 @@
-"""A guest: somebody who attends a booking, as far as we know them."""
+"""An attendee: somebody who attends a booking, as far as we know them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from worker.channels.sanitize import one_line
 
 
 @dataclass(frozen=True)
-class Guest:
+class Attendee:
     """One attendee. Any of these may be empty.
 
     Attributes:
@@ -24,12 +24,12 @@ class Guest:
     phone: str
 
     @classmethod
-    def all_of(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[Guest]":
+    def parse_all(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[Attendee]":
         """The guests in a booking's `attendees`."""
         return [cls._of(attendee) for attendee in attendees or ()]
 
     @classmethod
-    def _of(cls, attendee: Mapping[str, Any]) -> "Guest":
+    def _of(cls, attendee: Mapping[str, Any]) -> "Attendee":
         parts = f"{attendee.get('firstname') or ''} {attendee.get('lastname') or ''}"
         name, email, phone = (
             one_line(value)
@@ -38,11 +38,11 @@ class Guest:
         return cls(str(attendee.get("id") or email or phone or name), name, email, phone)
 
     @property
-    def called(self) -> str:
+    def display_name(self) -> str:
         """What to call them in a sentence."""
         return self.name or self.email or self.phone
 
     @property
-    def contact(self) -> str:
+    def contact_line(self) -> str:
         """All that is known, on one line."""
         return ", ".join(part for part in (self.name, self.email, self.phone) if part)

@@ -30,7 +30,7 @@ class ReaderLocale:
         return cls(_locale(str(known.get("language") or "en")), _zone(str(known.get("timezone") or "UTC")))
 
     @property
-    def wording(self) -> Translation:
+    def translation(self) -> Translation:
         """The sentences in the reader's language."""
         return GERMAN if self.locale.language == "de" else ENGLISH
 

@@ -29,7 +29,7 @@ class LogChannel:
     def send(self, message: Message) -> None:
         """Writes the line; it cannot fail."""
         log.info(
-            "notification.told",
+            "notification.logged",
             notification_id=message.id,
             kind=message.kind,
             booking_id=message.booking.get("id"),

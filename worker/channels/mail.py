@@ -32,7 +32,7 @@ class MailChannel:
 
     def __init__(self, server: MailServer, sender: Address, fixed: str | None = None) -> None:
         self.is_personal = fixed is None
-        self.destination = f"{self.name}:{server.place}"
+        self.destination = f"{self.name}:{server.netloc}"
         self._server = server
         self._sender = sender
         self._fixed = fixed
@@ -73,23 +73,23 @@ class MailChannel:
         self._server.deliver(mail, self._sender.addr_spec, recipient.addr_spec)
 
     def _compose(self, message: Message, recipient: Address) -> EmailMessage:
-        letter = MessageText.about(message, is_personal=self.is_personal)
+        rendered = MessageText.render(message, is_personal=self.is_personal)
         mail = EmailMessage(policy=SEVEN_BIT)
-        mail["Subject"] = text_header("Subject", letter.subject)
+        mail["Subject"] = text_header("Subject", rendered.subject)
         mail["From"] = address_header("From", self._sender)
         mail["To"] = address_header("To", recipient)
         mail["Date"] = message.made_at
         mail["Message-ID"] = plain_header("Message-ID", f"<{message.id}@{self._sender.domain}>")
         mail["Auto-Submitted"] = "auto-generated"
-        mail.set_content(letter.text)
-        mail.add_alternative(letter.html, subtype="html")
-        invitation = CalendarInvite.to(recipient, message, letter, self._sender)
-        if invitation:
-            _enclose(invitation, mail)
+        mail.set_content(rendered.text)
+        mail.add_alternative(rendered.html, subtype="html")
+        invite = CalendarInvite.to(recipient, message, rendered, self._sender)
+        if invite:
+            _attach(invite, mail)
         return mail
 
 
-def _enclose(invitation: CalendarInvite, mail: EmailMessage) -> None:
+def _attach(invite: CalendarInvite, mail: EmailMessage) -> None:
     """Twice: some calendar programs read the alternative, others only the attachment."""
-    mail.add_alternative(invitation.ics.decode(), subtype="calendar", params={"method": invitation.method})
-    mail.add_attachment(invitation.ics, maintype="application", subtype="ics", filename="invite.ics")
+    mail.add_alternative(invite.ics.decode(), subtype="calendar", params={"method": invite.method})
+    mail.add_attachment(invite.ics, maintype="application", subtype="ics", filename="invite.ics")

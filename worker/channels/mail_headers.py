@@ -8,7 +8,7 @@ from email.policy import EmailPolicy
 
 import idna
 
-from worker.channels.message_text import LONGEST_NAME
+from worker.channels.message_text import MAX_NAME_LENGTH
 from worker.channels.sanitize import one_line
 
 MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[^\s@]{1,253})")
@@ -18,7 +18,7 @@ DOMAIN = re.compile(rf"(?:{LABEL}\.)*{LABEL}")
 LONGEST_DOMAIN = 253
 ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 """Names that need no quotes (RFC 5322)."""
-LINE = 76
+LINE_LENGTH = 76
 """Characters of a folded line."""
 
 
@@ -42,14 +42,14 @@ def plain_header(name: str, value: str) -> FoldedHeader:
 def text_header(name: str, text: str) -> FoldedHeader:
     """Text on one or more lines, of which the first is never empty."""
     charset = "us-ascii" if _is_plain(text) else "utf-8"
-    return plain_header(name, Header(text, charset, LINE, name).encode(linesep="\r\n"))
+    return plain_header(name, Header(text, charset, LINE_LENGTH, name).encode(linesep="\r\n"))
 
 
 def address_header(name: str, address: Address) -> FoldedHeader:
     """One address, and nothing in its name can become another."""
-    called = _phrase(name, address.display_name)
-    fits = len(called) + len(address.addr_spec) < LINE
-    value = f"{called}{' ' if fits else chr(13) + chr(10) + ' '}<{address.addr_spec}>" if called else address.addr_spec
+    phrase = _phrase(name, address.display_name)
+    fits = len(phrase) + len(address.addr_spec) < LINE_LENGTH
+    value = f"{phrase}{' ' if fits else chr(13) + chr(10) + ' '}<{address.addr_spec}>" if phrase else address.addr_spec
     return plain_header(name, value)
 
 
@@ -62,7 +62,7 @@ def mailbox(address: str, name: str = "") -> Address | None:
     """
     parts = MAILBOX.fullmatch(address)
     domain = _ascii(parts["domain"]) if parts and parts["local"].isprintable() else None
-    return Address(one_line(name, LONGEST_NAME), parts["local"], domain) if parts and domain else None
+    return Address(one_line(name, MAX_NAME_LENGTH), parts["local"], domain) if parts and domain else None
 
 
 def _ascii(domain: str) -> str | None:
@@ -82,7 +82,7 @@ def _ascii_label(label: str) -> str:
 def _phrase(header: str, name: str) -> str:
     """A name in front of an address (RFC 5322, RFC 2047)."""
     if not _is_plain(name):
-        return Header(name, "utf-8", LINE, header).encode(linesep="\r\n")
+        return Header(name, "utf-8", LINE_LENGTH, header).encode(linesep="\r\n")
     if ATOMS.fullmatch(name):
         return name
     escaped = re.sub(r'(["\\])', r"\\\1", name)

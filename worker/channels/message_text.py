@@ -1,4 +1,4 @@
-"""A letter: one message in the words of its reader, as subject, plain text and HTML."""
+"""A message rendered: one message in the words of its reader, as subject, plain text and HTML."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from meetergo.guests import departed
 from worker.channels.base import Message
-from worker.channels.guest import Guest
+from worker.channels.guest import Attendee
 from worker.channels.locale import ReaderLocale
 from worker.channels.period import TimeRange
-from worker.channels.sanitize import one_line, unlinked, web_link
+from worker.channels.sanitize import break_links, one_line, safe_link
 from worker.channels.translations import Translation
 
-LONGEST_NAME = 80
+MAX_NAME_LENGTH = 80
 """Characters of a meeting's or a person's name in a subject."""
 
 TEMPLATES = Environment(
@@ -25,7 +25,7 @@ TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters["unlinked"] = unlinked
+TEMPLATES.filters["break_links"] = break_links
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MessageText:
     details: list[MessageRow]
 
     @classmethod
-    def about(cls, message: Message, *, is_personal: bool) -> "MessageText":
+    def render(cls, message: Message, *, is_personal: bool) -> "MessageText":
         """Writes it in the language of the booking's host.
 
         Args:
@@ -61,115 +61,125 @@ class MessageText:
             is_personal: whether the host reads it, rather than a place where several people read.
         """
         reader = ReaderLocale.of(message.host)
-        words = reader.wording
+        translation = reader.translation
         if message.kind == "summary":
-            return cls._of_many(message, reader, is_personal=is_personal)
-        title = _title(message.booking, words)
-        details = [*_people(message, words), *_circumstances(message, words)]
+            return cls._render_summary(message, reader, is_personal=is_personal)
+        title = _title(message.booking, translation)
+        details = [*_attendee_rows(message, translation), *_detail_rows(message, translation)]
         host = one_line((message.host or {}).get("name"))
         if host and not is_personal:
-            details.append(MessageRow(words.host, [host]))
+            details.append(MessageRow(translation.host, [host]))
         subject = _subject(message, title, reader)
-        rows = [MessageRow(words.what, [title]), *_times(message, reader), *details]
-        text, html = _written(reader, subject, _lead(message, words), rows, host if is_personal else None)
+        rows = [MessageRow(translation.what, [title]), *_time_rows(message, reader), *details]
+        text, html = _render_templates(
+            reader, subject, _intro(message, translation), rows, host if is_personal else None
+        )
         return cls(subject, text, html, title, details)
 
     @classmethod
-    def _of_many(cls, message: Message, reader: ReaderLocale, *, is_personal: bool) -> "MessageText":
+    def _render_summary(cls, message: Message, reader: ReaderLocale, *, is_personal: bool) -> "MessageText":
         """A summary: when and what, a line for each."""
-        words, host = reader.wording, one_line((message.host or {}).get("name"))
-        lines = [_briefly(booking, reader) for booking in message.bookings]
+        translation, host = reader.translation, one_line((message.host or {}).get("name"))
+        lines = [_summary_line(booking, reader) for booking in message.bookings]
         missing = message.total - len(lines)
-        rows = [MessageRow(words.what, [*lines, *([words.more.format(count=missing)] if missing > 0 else [])])]
+        rows = [
+            MessageRow(translation.what, [*lines, *([translation.more.format(count=missing)] if missing > 0 else [])])
+        ]
         if host and not is_personal:
-            rows.append(MessageRow(words.host, [host]))
-        subject = f"{words.subject['summary']} ({message.total})"
-        text, html = _written(reader, subject, words.lead["summary"], rows, host if is_personal else None)
+            rows.append(MessageRow(translation.host, [host]))
+        subject = f"{translation.subject['summary']} ({message.total})"
+        text, html = _render_templates(
+            reader, subject, translation.intro["summary"], rows, host if is_personal else None
+        )
         return cls(subject, text, html, subject, rows)
 
 
-def _written(
-    reader: ReaderLocale, subject: str, lead: str, rows: list[MessageRow], greeted: str | None
+def _render_templates(
+    reader: ReaderLocale, subject: str, intro: str, rows: list[MessageRow], greeting_name: str | None
 ) -> Iterator[str]:
     """As plain text, and as HTML."""
     content = {
         "language": reader.locale.language,
         "subject": subject,
-        "greeting": "" if greeted is None else f"{reader.wording.hello} {greeted}".strip(),
-        "lead": lead,
+        "greeting": "" if greeting_name is None else f"{reader.translation.hello} {greeting_name}".strip(),
+        "lead": intro,
         "rows": rows,
-        "footer": reader.wording.footer,
+        "footer": reader.translation.footer,
     }
-    return (TEMPLATES.get_template(f"letter.{form}").render(content) for form in ("txt", "html"))
+    return (TEMPLATES.get_template(f"message.{form}").render(content) for form in ("txt", "html"))
 
 
-def _lead(message: Message, words: Translation) -> str:
+def _intro(message: Message, translation: Translation) -> str:
     if message.handed_over:
-        return words.handed_over
+        return translation.handed_over
     if message.kind == "rescheduled" and "starts_at" not in {
         name for name, was in (message.before or {}).items() if was
     }:
-        return words.times_told
-    return words.lead[message.kind]
+        return translation.time_known
+    return translation.intro[message.kind]
 
 
-def _briefly(booking: dict[str, Any], reader: ReaderLocale) -> str:
-    period, title = TimeRange.of(booking), _title(booking, reader.wording)
-    return f"{period.in_words(reader.zone, reader.locale)}: {title}" if period else title
+def _summary_line(booking: dict[str, Any], reader: ReaderLocale) -> str:
+    period, title = TimeRange.of(booking), _title(booking, reader.translation)
+    return f"{period.format_long(reader.zone, reader.locale)}: {title}" if period else title
 
 
 def _subject(message: Message, title: str, reader: ReaderLocale) -> str:
     period = TimeRange.of(message.booking)
-    when = f" ({period.briefly(reader.zone, reader.locale)})" if period else ""
-    return f"{reader.wording.subject[message.kind]}: {title}{when}"
+    when = f" ({period.format_short(reader.zone, reader.locale)})" if period else ""
+    return f"{reader.translation.subject[message.kind]}: {title}{when}"
 
 
-def _title(booking: dict[str, Any], words: Translation) -> str:
-    meeting = one_line(booking.get("meeting_name"), LONGEST_NAME) or words.meeting
-    names = [one_line(guest.called, LONGEST_NAME) for guest in Guest.all_of(booking.get("attendees")) if guest.called]
+def _title(booking: dict[str, Any], translation: Translation) -> str:
+    meeting = one_line(booking.get("meeting_name"), MAX_NAME_LENGTH) or translation.meeting
+    names = [
+        one_line(guest.display_name, MAX_NAME_LENGTH)
+        for guest in Attendee.parse_all(booking.get("attendees"))
+        if guest.display_name
+    ]
     if not names:
         return meeting
-    sentence = {1: words.with_guest, 2: words.with_two}.get(len(names), words.with_more)
+    sentence = {1: translation.with_guest, 2: translation.with_two}.get(len(names), translation.with_more)
     return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
 
 
-def _times(message: Message, reader: ReaderLocale) -> Iterator[MessageRow]:
-    words = reader.wording
+def _time_rows(message: Message, reader: ReaderLocale) -> Iterator[MessageRow]:
+    translation = reader.translation
     now = TimeRange.of(message.booking)
     if now:
-        yield MessageRow(words.when, [now.in_words(reader.zone, reader.locale)])
+        yield MessageRow(translation.when, [now.format_long(reader.zone, reader.locale)])
     before = TimeRange.of(message.booking | (message.before or {}))
     if message.kind == "rescheduled" and before and before != now:
-        yield MessageRow(words.previously, [before.in_words(reader.zone, reader.locale)])
+        yield MessageRow(translation.previously, [before.format_long(reader.zone, reader.locale)])
 
 
-def _people(message: Message, words: Translation) -> Iterator[MessageRow]:
-    guests = Guest.all_of(message.booking.get("attendees"))
+def _attendee_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
+    guests = Attendee.parse_all(message.booking.get("attendees"))
     if message.kind == "attendee_left":
         attended = (message.before or {}).get("attendees") or ()
-        left = Guest.all_of(departed(attended, message.booking.get("attendees") or ()))
+        left = Attendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
         if left:
-            yield MessageRow(words.left, _contacts(left, words))
+            yield MessageRow(translation.no_longer_attending, _contact_lines(left, translation))
         if left or guests:
-            yield MessageRow(words.still, _contacts(guests, words) or [words.nobody])
+            yield MessageRow(translation.still_attending, _contact_lines(guests, translation) or [translation.nobody])
     elif guests:
-        yield MessageRow(words.guests, _contacts(guests, words))
+        yield MessageRow(translation.guests, _contact_lines(guests, translation))
 
 
-def _contacts(guests: list[Guest], words: Translation) -> list[str]:
-    return [guest.contact or words.nameless for guest in guests]
+def _contact_lines(guests: list[Attendee], translation: Translation) -> list[str]:
+    return [guest.contact_line or translation.unknown_guest for guest in guests]
 
 
-def _circumstances(message: Message, words: Translation) -> Iterator[MessageRow]:
+def _detail_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
     booking = message.booking
     location, link, reason, by = (
         one_line(booking.get(name)) for name in ("location", "meeting_link", "cancel_reason", "cancelled_by")
     )
     if message.kind == "cancelled" and by:
-        yield MessageRow(words.cancelled_by, [words.party.get(by, by)])
+        yield MessageRow(translation.cancelled_by, [translation.party.get(by, by)])
     if message.kind == "cancelled" and reason:
-        yield MessageRow(words.reason, [reason])
+        yield MessageRow(translation.reason, [reason])
     if location and location != link:
-        yield MessageRow(words.location, [location])
+        yield MessageRow(translation.location, [location])
     if link:
-        yield MessageRow(words.link, [link], web_link(link))
+        yield MessageRow(translation.link, [link], safe_link(link))

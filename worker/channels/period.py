@@ -1,4 +1,4 @@
-"""A period: from when to when a meeting is, and how to say that."""
+"""A time range: from when to when a meeting is, and how to say that."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,18 +24,18 @@ class TimeRange:
         start, end = (_moment(booking.get(name)) for name in ("starts_at", "ends_at"))
         return cls(start, end if end and end > start else None) if start else None
 
-    def in_words(self, zone: ZoneInfo, locale: Locale) -> str:
+    def format_long(self, zone: ZoneInfo, locale: Locale) -> str:
         """Such as "Thursday, January 15, 2026, 3:00 to 3:30 PM (Europe/Berlin)", with a dash for "to"."""
         start, end = self.start.astimezone(zone), self.end and self.end.astimezone(zone)
         if end and end.date() == start.date():
             times = format_interval(start, end, _clock(locale), tzinfo=zone, locale=locale)
-            said = f"{format_date(start, 'full', locale=locale)}, {times}"
+            text = f"{format_date(start, 'full', locale=locale)}, {times}"
         else:
-            said = " \N{EN DASH} ".join(_date_and_time(moment, locale) for moment in (start, end) if moment)
+            text = " \N{EN DASH} ".join(_date_and_time(moment, locale) for moment in (start, end) if moment)
         # Babel sets thin and non-breaking spaces, which some mail programs show as boxes.
-        return one_line(f"{said} ({zone.key})")
+        return one_line(f"{text} ({zone.key})")
 
-    def briefly(self, zone: ZoneInfo, locale: Locale) -> str:
+    def format_short(self, zone: ZoneInfo, locale: Locale) -> str:
         """Such as "Thu, Jan 15, 3:00 PM"."""
         start = self.start.astimezone(zone)
         return one_line(f"{format_skeleton('MMMEd', start, locale=locale)}, {_time(start, locale)}")
@@ -53,8 +53,8 @@ def _date_and_time(moment: datetime, locale: Locale) -> str:
 
 
 def _time(moment: datetime, locale: Locale) -> str:
-    said = format_time(moment, "short", tzinfo=moment.tzinfo, locale=locale)
-    return f"{said} Uhr" if locale.language == "de" else said
+    text = format_time(moment, "short", tzinfo=moment.tzinfo, locale=locale)
+    return f"{text} Uhr" if locale.language == "de" else text
 
 
 def _clock(locale: Locale) -> str:

@@ -22,20 +22,20 @@ def pool_for(url: Url, timeout: timedelta) -> PoolManager:
         ValueError: the proxy cannot be used; says which setting it is, and quotes nothing of it.
     """
     seconds = timeout.total_seconds()
-    patience = Timeout(connect=seconds, read=seconds)
+    pool_timeout = Timeout(connect=seconds, read=seconds)
     proxies = getproxies()
     name = url.scheme if url.scheme in proxies else "all"
     if not proxies.get(name) or _is_exempt(url, proxies.get("no", "")):
-        return PoolManager(timeout=patience, retries=False)
+        return PoolManager(timeout=pool_timeout, retries=False)
     try:
-        return _pool_behind(proxies[name], patience)
+        return _pool_behind(proxies[name], pool_timeout)
     except (HTTPError, ValueError):
         raise ValueError(
             f"{name.upper()}_PROXY is no proxy: write http://host:port, or unset it, or name this host in NO_PROXY"
         ) from None
 
 
-def _pool_behind(text: str, patience: Timeout) -> PoolManager:
+def _pool_behind(text: str, pool_timeout: Timeout) -> PoolManager:
     proxy = parse_url(text if "://" in text else f"http://{text}")
     if not proxy.host or (proxy.port is not None and not 0 < proxy.port < 65536):
         raise ValueError
@@ -43,14 +43,14 @@ def _pool_behind(text: str, patience: Timeout) -> PoolManager:
     if (proxy.scheme or "").startswith("socks"):
         bare = proxy._replace(auth=None, path=None, query=None, fragment=None).url
         return SOCKSProxyManager(
-            bare, unquote(user) or None, unquote(password) or None, timeout=patience, retries=False
+            bare, unquote(user) or None, unquote(password) or None, timeout=pool_timeout, retries=False
         )
     credentials = f"{unquote(user)}:{unquote(password)}" if proxy.auth else None
     headers = make_headers(proxy_basic_auth=credentials)
     return ProxyManager(
         proxy._replace(auth=None, path=None, query=None, fragment=None).url,
         proxy_headers=headers,
-        timeout=patience,
+        timeout=pool_timeout,
         retries=False,
     )
 

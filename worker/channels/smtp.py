@@ -16,14 +16,14 @@ from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)
 """For the whole conversation, from the name to the goodbye."""
-MOST_BYTES_OF_AN_ANSWER = 65_536
+MAX_REPLY_BYTES = 65_536
 ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
 """Why it was refused (RFC 3463): 5.1.1 is an address that does not exist, 5.7.1 a server that does not let us."""
 
-LOGIN_NEEDED = {530, 534, 535, 538}
+LOGIN_REPLY_CODES = {530, 534, 535, 538}
 """Said of us, not of the letter (RFC 4954): right settings will mend it."""
 
-TROUBLE = (smtplib.SMTPException, OSError)
+SMTP_ERRORS = (smtplib.SMTPException, OSError)
 
 
 class MailServer:
@@ -55,11 +55,11 @@ class MailServer:
             ) from None
         self._is_tls = parts.scheme == "smtps"
         self._host, self._port = host, port or (465 if self._is_tls else 587)
-        self.place = f"{self._host}:{self._port}"
+        self.netloc = f"{self._host}:{self._port}"
         self._user, self._password = user, password
         self._timeout = timeout
 
-    def deliver(self, letter: EmailMessage, sender: str, recipient: str) -> None:
+    def deliver(self, mail: EmailMessage, sender: str, recipient: str) -> None:
         """Hands a letter over.
 
         Raises:
@@ -69,33 +69,33 @@ class MailServer:
         """
         with Deadline(self._timeout) as deadline:
             try:
-                with closing(self._call()) as conversation:
-                    self._introduce(conversation)
-                    conversation.send_message(letter, sender, [recipient])
-                    with suppress(*TROUBLE):  # the letter is taken: an unfriendly goodbye must not send it twice
-                        conversation.quit()
-            except TROUBLE as error:
+                with closing(self._connect()) as session:
+                    self._secure_and_log_in(session)
+                    session.send_message(mail, sender, [recipient])
+                    with suppress(*SMTP_ERRORS):  # the letter is taken: an unfriendly goodbye must not send it twice
+                        session.quit()
+            except SMTP_ERRORS as error:
                 # Not chained: the errors of smtplib carry addresses.
-                raise _meaning(TimeoutError() if deadline.is_over else error) from None
+                raise _to_failure(TimeoutError() if deadline.expired else error) from None
 
-    def _call(self) -> "SmtpSession":
+    def _connect(self) -> "SmtpSession":
         timeout = self._timeout.total_seconds()
         if self._is_tls:
-            return TlsSmtpSession(self._host, self._port, timeout=timeout, context=trust(self._host))
+            return TlsSmtpSession(self._host, self._port, timeout=timeout, context=ssl_context_for(self._host))
         return SmtpSession(self._host, self._port, timeout=timeout)
 
-    def _introduce(self, conversation: "SmtpSession") -> None:
-        conversation.ehlo_or_helo_if_needed()
+    def _secure_and_log_in(self, session: "SmtpSession") -> None:
+        session.ehlo_or_helo_if_needed()
         is_private = self._is_tls or is_loopback(self._host)
-        if not self._is_tls and conversation.has_extn("starttls"):
-            conversation.starttls(context=trust(self._host))
+        if not self._is_tls and session.has_extn("starttls"):
+            session.starttls(context=ssl_context_for(self._host))
             is_private = True
         if not self._user:
             return
         if not is_private:
             raise Transient("the mail server offers no encryption, so our password was not sent")
         try:
-            conversation.login(self._user, self._password)
+            session.login(self._user, self._password)
         except (smtplib.SMTPNotSupportedError, smtplib.SMTPAuthenticationError):
             raise Transient("the mail server did not accept our user and password") from None
 
@@ -107,25 +107,25 @@ class SmtpSession(smtplib.SMTP):
         """Waits for an answer, but does not keep one that is too long."""
         if self.file is None and self.sock:
             self.file = self.sock.makefile("rb")
-        answer = self.file
-        self.file = Bounded(answer) if answer else None
+        reply = self.file
+        self.file = BoundedReader(reply) if reply else None
         try:
             return super().getreply()
         finally:
             if self.file is not None:  # else it was closed
-                self.file = answer
+                self.file = reply
 
 
-class Bounded:
+class BoundedReader:
     """The lines of one answer, up to so many bytes."""
 
     def __init__(self, lines: BinaryIO) -> None:
         self._lines = lines
-        self._left = MOST_BYTES_OF_AN_ANSWER
+        self._left = MAX_REPLY_BYTES
 
-    def readline(self, most: int = -1) -> bytes:
+    def readline(self, size: int = -1) -> bytes:
         """The next line; what smtplib reads of a file."""
-        line = self._lines.readline(most)
+        line = self._lines.readline(size)
         self._left -= len(line)
         if self._left < 0:
             raise smtplib.SMTPServerDisconnected("its answer has no end")
@@ -140,7 +140,7 @@ class TlsSmtpSession(SmtpSession, smtplib.SMTP_SSL):
     """The same, encrypted from its first byte."""
 
 
-def trust(host: str) -> ssl.SSLContext:
+def ssl_context_for(host: str) -> ssl.SSLContext:
     """Which certificates we accept: those of a known authority, and on this machine any."""
     context = ssl.create_default_context()
     if is_loopback(host):
@@ -157,7 +157,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _meaning(error: Exception) -> Failure:
+def _to_failure(error: Exception) -> Failure:
     match error:
         case smtplib.SMTPRecipientsRefused():
             return _refusal("the recipient", *next(iter(error.recipients.values())))
@@ -175,8 +175,8 @@ def _meaning(error: Exception) -> Failure:
             return Transient(f"the conversation with the mail server failed ({type(error).__name__})")
 
 
-def _refusal(what: str, code: int, answer: bytes | str) -> Failure:
-    enhanced = ENHANCED_CODE.match(answer.encode() if isinstance(answer, str) else answer)
-    said = f"the mail server refused {what} ({code}{f' {enhanced[1].decode()}' if enhanced else ''})"
-    is_final = code >= 500 and code not in LOGIN_NEEDED
-    return Permanent(said) if is_final else Transient(said)
+def _refusal(what: str, code: int, reply: bytes | str) -> Failure:
+    enhanced = ENHANCED_CODE.match(reply.encode() if isinstance(reply, str) else reply)
+    text = f"the mail server refused {what} ({code}{f' {enhanced[1].decode()}' if enhanced else ''})"
+    is_final = code >= 500 and code not in LOGIN_REPLY_CODES
+    return Permanent(text) if is_final else Transient(text)

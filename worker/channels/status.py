@@ -3,17 +3,17 @@
 from datetime import datetime
 
 from runtime.errors import Permanent, Transient
-from runtime.retry_after import wait
+from runtime.retry_after import parse_retry_after
 
-WORTH_ANOTHER_TRY = {408, 409, 425, 429}
+RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: the client errors that pass."""
 
-WORTH_AN_HOUR = {401, 403, 404}
+TEMPORARY_REFUSALS = {401, 403, 404}
 """Unauthorized, Forbidden, Not Found: a proxy says so while the platform is deployed, a platform while its secrets are
 changed. 410 Gone is said on purpose."""
 
 
-class Refused(Transient):
+class TemporaryRefusal(Transient):
     """The platform refuses it as it is now; once it has done so for an hour, that is final."""
 
 
@@ -27,16 +27,16 @@ def classify_status(status: int, retry_after: str | None, now: datetime) -> None
 
     Raises:
         Permanent: a redirect or a refusal.
-        Refused: a refusal that often passes.
+        TemporaryRefusal: a refusal that often passes.
         Transient: an overload or an accident, with the wait that was asked for.
     """
     if 200 <= status < 300:
         return
-    answered = f"the platform answered {status}"
+    text = f"the platform answered {status}"
     if 300 <= status < 400:
-        raise Permanent(f"{answered}: redirects are not followed")
-    if status in WORTH_AN_HOUR:
-        raise Refused(answered, wait(retry_after, now))
-    if status < 500 and status not in WORTH_ANOTHER_TRY:
-        raise Permanent(answered)
-    raise Transient(answered, wait(retry_after, now))
+        raise Permanent(f"{text}: redirects are not followed")
+    if status in TEMPORARY_REFUSALS:
+        raise TemporaryRefusal(text, parse_retry_after(retry_after, now))
+    if status < 500 and status not in RETRYABLE_STATUSES:
+        raise Permanent(text)
+    raise Transient(text, parse_retry_after(retry_after, now))

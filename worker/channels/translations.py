@@ -11,28 +11,28 @@ class Translation:
     """One language. The subjects end with the meeting, as in "Cancelled: Discovery Call with Jane Doe"."""
 
     subject: Mapping[NotificationKind, str]
-    lead: Mapping[NotificationKind, str]
+    intro: Mapping[NotificationKind, str]
     party: Mapping[str, str]
     hello: str
     meeting: str
     with_guest: str
     with_two: str
     with_more: str
-    nameless: str
+    unknown_guest: str
     nobody: str
     what: str
     when: str
     previously: str
     guests: str
-    still: str
-    left: str
+    still_attending: str
+    no_longer_attending: str
     host: str
     location: str
     link: str
     reason: str
     cancelled_by: str
     footer: str
-    times_told: str
+    time_known: str
     handed_over: str
     more: str
 
@@ -46,7 +46,7 @@ ENGLISH = Translation(
         "attendee_left": "Guest cancelled",
         "summary": "Your upcoming bookings",
     },
-    lead={
+    intro={
         "created": "A new meeting has been booked.",
         "rescheduled": "This meeting has been moved to a new time.",
         "updated": "This meeting has other hosts than before.",
@@ -60,21 +60,21 @@ ENGLISH = Translation(
     with_guest="{meeting} with {first}",
     with_two="{meeting} with {first} and {last}",
     with_more="{meeting} with {first} and {count} others",
-    nameless="Guest (no details known)",
+    unknown_guest="Guest (no details known)",
     nobody="nobody",
     what="What",
     when="When",
     previously="Previously",
     guests="With",
-    still="Still attending",
-    left="No longer attending",
+    still_attending="Still attending",
+    no_longer_attending="No longer attending",
     host="Host",
     location="Where",
     link="Meeting link",
     reason="Reason",
     cancelled_by="Cancelled by",
     footer="This message was sent automatically.",
-    times_told="The time of this meeting is known now, or was corrected.",
+    time_known="The time of this meeting is known now, or was corrected.",
     handed_over="This meeting takes place with another host.",
     more="... and {count} more",
 )
@@ -88,7 +88,7 @@ GERMAN = Translation(
         "attendee_left": "Absage eines Gastes",
         "summary": "Ihre kommenden Termine",
     },
-    lead={
+    intro={
         "created": "Es wurde ein neuer Termin gebucht.",
         "rescheduled": "Dieser Termin wurde verschoben.",
         "updated": "Dieser Termin hat andere Gastgeber als bisher.",
@@ -102,21 +102,21 @@ GERMAN = Translation(
     with_guest="{meeting} mit {first}",
     with_two="{meeting} mit {first} und {last}",
     with_more="{meeting} mit {first} und {count} weiteren Gästen",
-    nameless="Gast (keine Angaben)",
+    unknown_guest="Gast (keine Angaben)",
     nobody="niemand",
     what="Was",
     when="Wann",
     previously="Bisher",
     guests="Mit",
-    still="Weiterhin dabei",
-    left="Nicht mehr dabei",
+    still_attending="Weiterhin dabei",
+    no_longer_attending="Nicht mehr dabei",
     host="Gastgeber",
     location="Ort",
     link="Link zum Termin",
     reason="Grund",
     cancelled_by="Abgesagt durch",
     footer="Diese Nachricht wurde automatisch versendet.",
-    times_told="Die Zeit dieses Termins ist jetzt bekannt oder wurde berichtigt.",
+    time_known="Die Zeit dieses Termins ist jetzt bekannt oder wurde berichtigt.",
     handed_over="Diesen Termin übernimmt jemand anderes.",
     more="... und {count} weitere",
 )

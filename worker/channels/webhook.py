@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from standardwebhooks import Webhook
 from urllib3.exceptions import HTTPError, NewConnectionError
-from urllib3.exceptions import TimeoutError as Silence
+from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.util import Url, parse_url
 
 from runtime.errors import Transient
@@ -25,7 +25,7 @@ from worker.settings import WorkerSettings
 TIMEOUT = timedelta(seconds=15)
 """For all of it: the name, the connection, a proxy, encryption, the request and the head of the answer."""
 
-SHORTEST_SECRET = 24
+MIN_SECRET_BYTES = 24
 """Bytes; Standard Webhooks asks for 24 to 64."""
 
 
@@ -52,8 +52,8 @@ class WebhookChannel:
         self, url: Url, signer: Webhook, timeout: timedelta = TIMEOUT, clock: Callable[[], datetime] = _now
     ) -> None:
         self.name = url.scheme or ""
-        self._place = url.netloc or ""
-        self.destination = f"{self.name}:{self._place}"
+        self._netloc = url.netloc or ""
+        self.destination = f"{self.name}:{self._netloc}"
         self._address = url._replace(auth=None, fragment=None).url
         self._credentials = _credentials(url.auth)
         self._signer = signer
@@ -72,14 +72,14 @@ class WebhookChannel:
 
     def recipient(self, host: dict[str, Any] | None) -> str:
         """The platform's host and port; a path may hold a secret."""
-        return self._place
+        return self._netloc
 
     def send(self, message: Message) -> None:
         """Posts it.
 
         Raises:
             Permanent: the platform refuses it, or answers with a redirect.
-            Refused: the platform refuses it for now.
+            TemporaryRefusal: the platform refuses it for now.
             Unresponsive: there was no answer in time.
             Transient: the platform cannot be reached or cannot take it now.
         """
@@ -87,7 +87,7 @@ class WebhookChannel:
         with Deadline(self._timeout) as deadline:
             try:
                 # The status says it all: of the body nothing is read, so no answer is too long.
-                answer = self._pool.request(
+                response = self._pool.request(
                     "POST",
                     self._address,
                     body=body.encode(),
@@ -95,13 +95,13 @@ class WebhookChannel:
                     redirect=False,
                     preload_content=False,
                 )
-                answer.close()
+                response.close()
             except (HTTPError, OSError) as error:
-                is_silent = isinstance(error, Silence) and not isinstance(error, NewConnectionError)
-                if deadline.is_over or is_silent:
+                timed_out = isinstance(error, HTTPTimeout) and not isinstance(error, NewConnectionError)
+                if deadline.expired or timed_out:
                     raise Unresponsive("the platform did not answer in time") from error
                 raise Transient(f"the platform could not be reached ({type(error).__name__})") from error
-        classify_status(answer.status, answer.headers.get("retry-after"), self._clock())
+        classify_status(response.status, response.headers.get("retry-after"), self._clock())
 
     def _headers(self, message_id: str, body: str) -> dict[str, str]:
         now = self._clock()
@@ -151,10 +151,10 @@ def _secret(text: str) -> bytes:
         secret = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
     except ValueError:
         secret = b""
-    if not text.startswith("whsec_") or len(secret) < SHORTEST_SECRET:
+    if not text.startswith("whsec_") or len(secret) < MIN_SECRET_BYTES:
         raise ValueError(
             f"{'' if text else 'NOTIFY_SIGNING_SECRET is not set: '}"
             "set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64 of at least "
-            f"{SHORTEST_SECRET} bytes, such as `openssl rand -base64 32` prints"
+            f"{MIN_SECRET_BYTES} bytes, such as `openssl rand -base64 32` prints"
         )
     return secret

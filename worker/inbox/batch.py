@@ -1,4 +1,4 @@
-"""A group: deliveries about bookings, handled together with one statement for each table instead of each row."""
+"""A batch: deliveries about bookings, handled together with one statement for each table instead of each row."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,46 +12,50 @@ from models.delivery import Delivery
 from models.notification import Notification
 from runtime.bulk import insert_all, modified, unflushed, update_all
 from worker.inbox.context import HandlerContext
-from worker.inbox.handling import finish, handle
+from worker.inbox.handling import complete, run_handler
 from worker.outbox.planner import NotificationPlanner
 
-Told = tuple[Delivery, BookingEvent]
+ParsedDelivery = tuple[Delivery, BookingEvent]
 
 
 def process_batch(
-    session: Session, told: Sequence[Told], announcer: NotificationPlanner, now: datetime, is_over: Callable[[], bool]
+    session: Session,
+    parsed: Sequence[ParsedDelivery],
+    planner: NotificationPlanner,
+    now: datetime,
+    is_out_of_time: Callable[[], bool],
 ) -> tuple[int, int]:
-    """Handles deliveries in a savepoint, all of them or none if one fails, and ends them after it: see `finish`.
+    """Handles deliveries in a savepoint, all of them or none if one fails, and ends them after it: see `complete`.
 
     Args:
         session: of the transaction. The deliveries are not among its objects: they are written here.
-        told: deliveries and what they say.
-        announcer: knows the news that a change owes.
+        parsed: deliveries and what they say.
+        planner: plans the notifications of a change.
         now: the time, UTC.
-        is_over: whether the time is over: then those that follow are left. The first one is handled in any case.
+        is_out_of_time: whether the time is over: then those that follow are left. The first one is handled in any case.
 
     Returns:
         How many were handled, and how many notifications are new.
     """
     handled = 0
     changes: list[BookingChange] = []
-    owed: list[dict[str, Any]] = []
-    with session.begin_nested(), unflushed(session) as page:
-        ledger = HandlerContext(page, now)
-        ledger.open_at([event for _, event in told])
-        for delivery, event in told:
-            if handled and is_over():
+    rows: list[dict[str, Any]] = []
+    with session.begin_nested(), unflushed(session) as bulk_session:
+        context = HandlerContext(bulk_session, now)
+        context.prefetch([event for _, event in parsed])
+        for delivery, event in parsed:
+            if handled and is_out_of_time():
                 break
             handled += 1
-            delivery.tell_of(event)
-            for change in handle(ledger, delivery, event):
+            delivery.set_event(event)
+            for change in run_handler(context, delivery, event):
                 assert isinstance(change, BookingChange)  # noqa: S101 - of bookings there are no others
                 changes.append(change)
-                owed += announcer.owed(page, change, ledger.owners)
-        update_all(page, modified(page, Booking))
-        insert_all(page, changes)
-        new = Notification.owe(page, owed)
-    for delivery, event in told[:handled]:
-        finish(delivery, event, now)
-    update_all(session, [delivery for delivery, _ in told[:handled]], *Delivery.HANDLED)
-    return handled, new
+                rows += planner.rows_for(bulk_session, change, context.host_resolver)
+        update_all(bulk_session, modified(bulk_session, Booking))
+        insert_all(bulk_session, changes)
+        created = Notification.insert_new(bulk_session, rows)
+    for delivery, event in parsed[:handled]:
+        complete(delivery, event, now)
+    update_all(session, [delivery for delivery, _ in parsed[:handled]], *Delivery.HANDLING_COLUMNS)
+    return handled, created

@@ -13,28 +13,28 @@ from meetergo.api import Meetergo
 from meetergo.api.errors import ApiError, InvalidCall, RateLimited, Unavailable
 from meetergo.api.errors import BadResponse as UnreadableAnswer
 from meetergo.api.schemas import Appointment
-from meetergo.events import BookingEvent, Event, Unreadable
+from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.delivery import Source
 from runtime.api_settings import ApiSettings
 from runtime.cooldown import Cooldown
 from runtime.errors import Failure, Permanent, Transient
 from worker.reconcile.provider_appointments import HostAppointments, admin_id
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
-from worker.settings import Mode
+from worker.settings import ConfirmationMode
 
 TIMEOUT = timedelta(seconds=5)
 """For an answer. For a turn it does not wait: the worker has other deliveries, and this one has its retries."""
-RESPITE = timedelta(seconds=30)
+COOLDOWN = timedelta(seconds=30)
 """How long a meetergo that did not answer is left alone, so that not each cancel holds up the worker."""
-MOST_HOSTS = 3
+MAX_HOSTS = 3
 """As so many hosts a booking is asked for at most."""
-NOBODY_SEES_ALL = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
+NO_ADMIN_KNOWN = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
 NOT_CANCELLED = "meetergo says it is not cancelled"
-OTHERWISE = "meetergo says otherwise than the webhook: what it says is applied"
+DIFFERENT_ANSWER = "meetergo says otherwise than the webhook: what it says is applied"
 NO_SUCH_BOOKING = (
     "meetergo knows no such booking: the webhook is old, or made up by somebody who has learnt the address"
 )
-SHOWS_WITHIN = timedelta(minutes=2)
+PROPAGATION_DELAY = timedelta(minutes=2)
 """A booking may be announced before every server of meetergo knows it."""
 
 
@@ -58,14 +58,14 @@ class CancelCheck:
 
     client: Meetergo
     user_id: str = ""
-    mode: Mode = "cancels"
-    _respite: Cooldown = field(default_factory=lambda: Cooldown(RESPITE))
+    mode: ConfirmationMode = "cancels"
+    _cooldown: Cooldown = field(default_factory=lambda: Cooldown(COOLDOWN))
 
     @classmethod
-    def open(cls, redis: "Redis", mode: Mode) -> "CancelCheck":
+    def open(cls, redis: "Redis", mode: ConfirmationMode) -> "CancelCheck":
         """With the key that the settings name."""
         settings = ApiSettings.load()
-        client = settings.provider(redis, patience=timedelta(0), timeout=TIMEOUT, attempts=1)
+        client = settings.api_client(redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
         return cls(client, settings.meetergo_api_user, mode)
 
     def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
@@ -74,7 +74,7 @@ class CancelCheck:
             return False
         return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # that ends a booking, too
 
-    def ask(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
+    def verify(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
         """What meetergo says of a booking. Hold no lock meanwhile.
 
         Args:
@@ -84,29 +84,29 @@ class CancelCheck:
             received_at: when it was told.
         """
         what = "cancel" if _is_cancel(event) else "booking"
-        if self._respite.is_on:
+        if self._cooldown.active:
             return CheckResult(
-                Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", RESPITE)
+                Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", COOLDOWN)
             )
         try:
-            diary = self.diary(host_ids or event.facts.get("host_ids") or ())
-            appointment = diary.one(event.booking_id) if _is_uuid(event.booking_id) else None
+            appointments = self.appointments_for(host_ids or event.facts.get("host_ids") or ())
+            appointment = appointments.get(event.booking_id) if _is_uuid(event.booking_id) else None
         except InvalidCall as error:
             return CheckResult(Permanent(f"the {what} cannot be confirmed: {error}"))
         except ApiError as error:
-            if _is_silence(error):
-                self._respite.begin()
+            if _is_unresponsive(error):
+                self._cooldown.start()
             return CheckResult(Transient(f"the {what} is not confirmed yet: {error}", error.retry_after))
         if appointment:
-            return _answer(appointment, event, now)
-        if not self._sees_all:
-            return CheckResult(Transient(NOBODY_SEES_ALL))
-        return CheckResult(event if _is_cancel(event) else _unknown(now - received_at))
+            return _check_result(appointment, event, now)
+        if not self._sees_every_booking:
+            return CheckResult(Transient(NO_ADMIN_KNOWN))
+        return CheckResult(event if _is_cancel(event) else _not_found(now - received_at))
 
     @property
-    def _sees_all(self) -> bool:
+    def _sees_every_booking(self) -> bool:
         """Whether somebody was asked as who would see the booking if there were one: its hosts may have changed."""
-        return not self.client.acts_as_anybody or self._admin_id is not None
+        return not self.client.can_impersonate or self._admin_id is not None
 
     @cached_property
     def _admin_id(self) -> str | None:
@@ -117,19 +117,19 @@ class CancelCheck:
         """
         return admin_id(self.client, self.user_id)
 
-    def diary(self, host_ids: Sequence[str]) -> HostAppointments:
+    def appointments_for(self, host_ids: Sequence[str]) -> HostAppointments:
         """Whom to ask for one booking: an admin, who sees every one, and then its hosts. Webhooks may name anybody.
 
         Raises:
             InvalidCall: a host's id is none.
             ApiError: we do not know whom to ask as, yet.
         """
-        if not self.client.acts_as_anybody:
+        if not self.client.can_impersonate:
             return HostAppointments((self.client,), None)
-        hosts = tuple(self.client.as_user(host_id) for host_id in host_ids[:MOST_HOSTS])
+        hosts = tuple(self.client.as_user(host_id) for host_id in host_ids[:MAX_HOSTS])
         admins = (self.client.as_user(self._admin_id),) if self._admin_id else ()
         if not (admins or hosts):
-            raise ApiError(NOBODY_SEES_ALL)
+            raise ApiError(NO_ADMIN_KNOWN)
         return HostAppointments((*admins, *hosts), None)
 
 
@@ -145,13 +145,13 @@ def _is_cancel(event: BookingEvent) -> bool:
     return event.facts.get("status") == "cancelled"
 
 
-def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> CheckResult:
+def _check_result(appointment: Appointment, webhook_event: BookingEvent, now: datetime) -> CheckResult:
     try:
-        event = replace(SyntheticDelivery(appointment, now).event, type=told.type)
-    except Unreadable as error:
+        event = replace(SyntheticDelivery(appointment, now).event, type=webhook_event.type)
+    except UnreadableBody as error:
         return CheckResult(Transient(f"meetergo's answer cannot be read: {error}"))
-    if not _is_cancel(told):
-        return CheckResult(event, OTHERWISE if _contradicts(event, told) else None)
+    if not _is_cancel(webhook_event):
+        return CheckResult(event, DIFFERENT_ANSWER if _contradicts(event, webhook_event) else None)
     if appointment.is_cancelled:
         return CheckResult(event)
     if appointment.cancelled_flag is None:
@@ -161,17 +161,19 @@ def _answer(appointment: Appointment, told: BookingEvent, now: datetime) -> Chec
     return CheckResult(event, NOT_CANCELLED)
 
 
-def _contradicts(event: BookingEvent, told: BookingEvent) -> bool:
+def _contradicts(event: BookingEvent, webhook_event: BookingEvent) -> bool:
     """Of an honest webhook too, if the booking has changed since."""
-    return any(name in event.facts and event.facts[name] != told.facts.get(name) for name in told.facts)
+    return any(
+        name in event.facts and event.facts[name] != webhook_event.facts.get(name) for name in webhook_event.facts
+    )
 
 
-def _unknown(age: timedelta) -> Failure:
-    if age < SHOWS_WITHIN:
+def _not_found(age: timedelta) -> Failure:
+    if age < PROPAGATION_DELAY:
         return Transient("the booking is not confirmed yet: meetergo does not know it yet")
     return Permanent(NO_SUCH_BOOKING)
 
 
-def _is_silence(error: ApiError) -> bool:
+def _is_unresponsive(error: ApiError) -> bool:
     """Whether others would wait as long for nothing. A refusal for too many requests, and nonsense, come at once."""
     return isinstance(error, Unavailable) and not isinstance(error, RateLimited | UnreadableAnswer)

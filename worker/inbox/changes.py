@@ -1,4 +1,4 @@
-"""The recorder: everything that changes bring with them, in the transaction that made them."""
+"""Changes: everything that changes bring with them, in the transaction that made them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from worker.hook import Hook
 from worker.inbox.context import Change, HostLinked
 from worker.outbox.planner import NotificationPlanner
 
-AT_ONCE = 500
+BATCH = 500
 """Notifications that are written together."""
 
 
@@ -26,11 +26,11 @@ class ChangeRecorder:
     """Records changes.
 
     Attributes:
-        announcer: knows the news that a change owes.
+        planner: plans the notifications of a change.
         hook: the platform's function, if it has one.
     """
 
-    announcer: NotificationPlanner
+    planner: NotificationPlanner
     hook: Hook | None
 
     def record(self, session: Session, changes: Iterable[Change]) -> int:
@@ -39,14 +39,14 @@ class ChangeRecorder:
         Returns:
             How many notifications are new.
         """
-        owed: list[dict[str, Any]] = []
-        new = 0
+        rows: list[dict[str, Any]] = []
+        created = 0
         for change in changes:
-            owed += self._keep(session, change)
-            if len(owed) >= AT_ONCE:
-                new += Notification.owe(session, owed)
-                owed.clear()
-        return new + Notification.owe(session, owed)
+            rows += self._record_change(session, change)
+            if len(rows) >= BATCH:
+                created += Notification.insert_new(session, rows)
+                rows.clear()
+        return created + Notification.insert_new(session, rows)
 
     def record_each(self, session: Session, changes: Iterator[Change]) -> int:
         """The same, but each in a savepoint, in which it is also made: one that cannot be recorded was never made.
@@ -56,15 +56,15 @@ class ChangeRecorder:
         Returns:
             How many notifications are new.
         """
-        new, change = 0, None
+        created, change = 0, None
         while True:
             change = None
             try:
                 with session.begin_nested():
                     change = next(changes, None)
                     if change is None:
-                        return new
-                    new += Notification.owe(session, [*self._keep(session, change)])
+                        return created
+                    created += Notification.insert_new(session, [*self._record_change(session, change)])
             except OperationalError:
                 raise
             except Exception as error:
@@ -72,14 +72,14 @@ class ChangeRecorder:
                     raise
                 log.error("link.skipped", booking_id=_booking_of(change), error=describe(error))
 
-    def _keep(self, session: Session, change: Change) -> Iterable[dict[str, Any]]:
+    def _record_change(self, session: Session, change: Change) -> Iterable[dict[str, Any]]:
         if isinstance(change, HostLinked):
-            return self.announcer.welcome(session, change)
+            return self.planner.rows_for_linked_host(session, change)
         session.add(change)
         if self.hook:
             session.flush()
             self.hook(session, change.booking, change)
-        return self.announcer.owed(session, change)
+        return self.planner.rows_for(session, change)
 
 
 def _booking_of(change: Change) -> str | None:

@@ -1,4 +1,4 @@
-"""The ledger: the bookings and users that events may touch, locked for their transaction."""
+"""Handler context: the bookings and users that events may touch, locked for their transaction."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from models.owners import HostResolver
 from models.platform_user import PlatformUser
 from runtime.errors import describe
 
-LINKED_AT_ONCE = 500
+LINK_PAGE_SIZE = 500
 
 log = structlog.get_logger()
 
@@ -48,50 +48,50 @@ class HandlerContext:
 
     Attributes:
         now: the time of this transaction, UTC.
-        owners: finds the hosts.
+        host_resolver: finds the hosts.
     """
 
     def __init__(self, session: Session, now: datetime) -> None:
         self.now = now
-        self.owners = HostResolver(session)
+        self.host_resolver = HostResolver(session)
         self._session = session
         self._bookings: dict[str, Booking] = {}
 
-    def open_at(self, events: Sequence[BookingEvent]) -> None:
+    def prefetch(self, events: Sequence[BookingEvent]) -> None:
         """Locks the bookings of many events, and looks up their hosts, with a statement for all instead of each."""
         moved = (event.moved_from for event in events if event.moved_from)
         ids = (*(event.booking_id for event in events), *moved)
-        self._bookings |= Booking.locked(self._session, ids, self.now)
-        self.owners.look_up(host for event in events for host in event.facts.get("host_ids") or ())
-        self.owners.look_up(host for booking in self._bookings.values() for host in booking.host_ids or ())
+        self._bookings |= Booking.get_for_update(self._session, ids, self.now)
+        self.host_resolver.prefetch(host for event in events for host in event.facts.get("host_ids") or ())
+        self.host_resolver.prefetch(host for booking in self._bookings.values() for host in booking.host_ids or ())
 
     def booking(self, booking_id: str) -> Booking:
         """The booking's row, locked; made if it is new."""
         if booking_id not in self._bookings:
-            self._bookings |= Booking.locked(self._session, [booking_id], self.now)
+            self._bookings |= Booking.get_for_update(self._session, [booking_id], self.now)
         return self._bookings[booking_id]
 
-    def owner_of(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
+    def resolve_host(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
         """The id of the platform user who hosts this, if we know one."""
-        user = self.owners.of(host_ids, meeting_type_id)
+        user = self.host_resolver.resolve(host_ids, meeting_type_id)
         return user.id if user else None
 
-    def waiting_user(self, email: str) -> PlatformUser | None:
+    def find_unlinked_user(self, email: str) -> PlatformUser | None:
         """The one platform user with this e-mail who waits for a meetergo id."""
-        return PlatformUser.waiting_for(self._session, email)
+        return PlatformUser.unmapped_by_email(self._session, email)
 
     def is_mapped(self, meetergo_user_id: str) -> bool:
         """Whether a platform user has this meetergo id already."""
         query = select(func.count()).where(PlatformUser.meetergo_user_id == meetergo_user_id)
         return bool(self._session.scalar(query))
 
-    def remember_employee(self, meetergo_user_id: str, email: str) -> None:
+    def record_employee(self, meetergo_user_id: str, email: str) -> None:
         """Keeps that this user of meetergo has this e-mail address."""
-        Employee.remember(self._session, meetergo_user_id, email, self.now)
+        Employee.insert_new(self._session, meetergo_user_id, email, self.now)
 
-    def has_namesake(self, meetergo_user_id: str, email: str) -> bool:
+    def is_email_shared(self, meetergo_user_id: str, email: str) -> bool:
         """Whether another user of meetergo has the same e-mail address."""
-        return Employee.has_namesake(self._session, meetergo_user_id, email)
+        return Employee.is_email_shared(self._session, meetergo_user_id, email)
 
     def link_waiting_bookings(self, user: PlatformUser) -> Iterator[Change]:
         """Gives their owner to the bookings that waited for this user; yields the change of each, and then all of them.
@@ -100,9 +100,9 @@ class HandlerContext:
         """
         is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
         self._session.flush()
-        self.owners = HostResolver(self._session)
+        self.host_resolver = HostResolver(self._session)
         linked: set[str] = set()
-        for booking_id, booking in self._waiting_for(user):
+        for booking_id, booking in self._unlinked_bookings_for(user):
             change = self._link(booking_id, booking)
             if change:
                 linked.add(booking_id)
@@ -115,7 +115,7 @@ class HandlerContext:
     def _link(self, booking_id: str, booking: Booking | None) -> BookingChange | None:
         try:
             booking = booking or self._session.get_one(Booking, booking_id)
-            return booking.link(self.owner_of, self.now)
+            return booking.link(self.resolve_host, self.now)
         except OperationalError:
             raise
         except Exception as error:
@@ -124,18 +124,18 @@ class HandlerContext:
             log.error("link.skipped", booking_id=booking_id, error=describe(error))
             return None
 
-    def _waiting_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:
+    def _unlinked_bookings_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:
         """Page by page, locked in the order of ids, as in every transaction that locks several bookings.
 
         A page that holds a row which cannot be read comes as ids only.
         """
         by_type = Booking.meeting_type_id == (user.meetergo_meeting_type_id or "")
-        is_its = or_(by_type, Booking.is_hosted_by(self._session, user.meetergo_user_id or ""))
+        is_for_user = or_(by_type, Booking.is_hosted_by(self._session, user.meetergo_user_id or ""))
         after = ""
         while True:
-            waiting = Booking.platform_user_id.is_(None), Booking.id > after, is_its
+            is_unlinked = Booking.platform_user_id.is_(None), Booking.id > after, is_for_user
             ids = self._session.scalars(
-                select(Booking.id).where(*waiting).order_by(Booking.id).limit(LINKED_AT_ONCE).with_for_update()
+                select(Booking.id).where(*is_unlinked).order_by(Booking.id).limit(LINK_PAGE_SIZE).with_for_update()
             ).all()
             if not ids:
                 return
@@ -152,6 +152,6 @@ class HandlerContext:
         is_host = Booking.is_hosted_by(self._session, user.meetergo_user_id or "")
         return (
             select(Booking.id)
-            .where(Booking.is_ahead(self.now), or_(Booking.platform_user_id == user.id, is_host))
+            .where(Booking.is_upcoming(self.now), or_(Booking.platform_user_id == user.id, is_host))
             .order_by(Booking.starts_at, Booking.id)
         )

@@ -6,21 +6,21 @@ from datetime import datetime
 from meetergo.events import Event
 from models.delivery import Delivery
 from worker.inbox.context import Change, HandlerContext
-from worker.inbox.handlers import HANDLERS, Remark
+from worker.inbox.handlers import HANDLERS, HandlerNote
 
 
-def handle(ledger: HandlerContext, delivery: Delivery, event: Event) -> Iterator[Change]:
-    """Yields the changes that a delivery causes, each while its booking is as it made it. To end it is `finish`."""
+def run_handler(context: HandlerContext, delivery: Delivery, event: Event) -> Iterator[Change]:
+    """Yields the changes that a delivery causes, each while its booking is as it made it. To end it is `complete`."""
     handler = HANDLERS.get(event.type)
-    for change in handler(ledger, event) if handler else ():
-        if isinstance(change, Remark):
+    for change in handler(context, event) if handler else ():
+        if isinstance(change, HandlerNote):
             delivery.note = change.text
             continue
-        change.delivery_id, change.is_late = delivery.id, delivery.is_late(ledger.now)
+        change.delivery_id, change.is_late = delivery.id, delivery.is_late(context.now)
         yield change
 
 
-def finish(delivery: Delivery, event: Event, now: datetime) -> None:
+def complete(delivery: Delivery, event: Event, now: datetime) -> None:
     """A delivery was handled. To be called after the savepoint in which it was, since its row was locked before that.
 
     PostgreSQL keeps a row that is locked outside of a savepoint and changed in it as two transactions'. Its index never

@@ -13,11 +13,11 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from meetergo import events
-from meetergo.events import BookingEvent, Event, Unreadable
+from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.claim import Claim
-from models.delivery import Delivery, Due, Taken
+from models.delivery import Delivery, DueKind, DueRow
 from models.incident import Incident
 from models.intervention import BY_RQ, Intervention
 from runtime.database import Database
@@ -29,29 +29,29 @@ from worker.inbox.batch import process_batch
 from worker.inbox.cancel_check import CancelCheck, CheckResult
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.context import HandlerContext
-from worker.inbox.handling import finish, handle
+from worker.inbox.handling import complete, run_handler
+from worker.metrics import Metrics, NoMetrics
 from worker.progress import DrainResult
-from worker.tally import Metrics, NoMetrics
 
 BATCH = 200
-MOST: dict[Due, int] = {"new": BATCH, "failed": 20, "isolated": 1}
+MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}
 """How many are taken at once. What fails again and again keeps healthy ones waiting for that long."""
-MOST_BYTES = 4 * 1024 * 1024
+MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Of the bodies of a batch: what they say takes 25 times as much memory."""
 PAGE_BYTES = 512 * 1024
 """Of the bodies that are loaded together."""
-LONGEST_BATCH = timedelta(milliseconds=250)
+MAX_BATCH_TIME = timedelta(milliseconds=250)
 """A batch holds locks, on SQLite the only one: when this is over it commits what it has."""
-READING = 0.5
+PARSE_SHARE = 0.5
 """Of that time: what is read afterwards would not be handled in it."""
-LONGEST_ALONE = timedelta(seconds=1)
+MAX_SINGLES_TIME = timedelta(seconds=1)
 """For a group of which one failed: each of them costs more than before, and all that they cost would be lost again."""
 
-GROUP = 100
+GROUP_SIZE = 100
 """Deliveries that are handled together, with a statement for each table instead of each row."""
 
 Clock = Callable[[], datetime]
-Todo = tuple[Delivery, Event | Failure]
+ParsedDelivery = tuple[Delivery, Event | Failure]
 log = structlog.get_logger()
 
 
@@ -64,16 +64,16 @@ class Outcome(NamedTuple):
 
     delivery: Delivery
     error: Exception | None = None
-    owes: bool = False
-    is_handed_over: bool = False
+    created_notifications: bool = False
+    awaits_check: bool = False
 
 
 @dataclass
 class _Batch:
     """Rows that are handled in one transaction."""
 
-    kind: Due
-    rows: list[Taken] = field(default_factory=list)
+    kind: DueKind
+    rows: list[DueRow] = field(default_factory=list)
     has_more: bool = False
 
     @property
@@ -82,15 +82,15 @@ class _Batch:
 
 
 @dataclass
-class _Pace:
+class _AdaptiveLimit:
     """How many new rows are taken at once: what there was no time for was read, and locked, for nothing."""
 
-    most: int = BATCH
+    limit: int = BATCH
 
-    def learn(self, taken: int, handled: int) -> None:
+    def adapt(self, claimed: int, handled: int) -> None:
         """After a batch, grows or shrinks to twice what was handled."""
-        if taken == self.most or handled < taken:
-            self.most = min(max(2 * handled, 1), BATCH)
+        if claimed == self.limit or handled < claimed:
+            self.limit = min(max(2 * handled, 1), BATCH)
 
 
 @dataclass(frozen=True)
@@ -99,32 +99,32 @@ class InboxProcessor:
 
     Attributes:
         database: where they are.
-        bell: wakes the outbox, and tends what failed.
+        job_queue: wakes the outbox, and schedules retries.
         recorder: records the changes that they make.
-        vault: opens their bodies.
+        cipher: decrypts their bodies.
         company_id: the only company whose events are taken; empty for any.
         clock: tells the time, UTC.
-        tally: hears of each try.
-        confirmation: asks meetergo before webhooks are acted on, see CONFIRM; None to take them as they come.
+        metrics: counts each attempt.
+        cancel_check: asks meetergo before webhooks are acted on, see CONFIRM; None to take them as they come.
         worker: name of this process, under which it claims.
     """
 
     database: Database
-    bell: JobQueue
+    job_queue: JobQueue
     recorder: ChangeRecorder
-    vault: BodyCipher
+    cipher: BodyCipher
     company_id: str
     clock: Clock
-    tally: Metrics = field(default_factory=NoMetrics)
-    confirmation: CancelCheck | None = None
+    metrics: Metrics = field(default_factory=NoMetrics)
+    cancel_check: CancelCheck | None = None
     worker: str = field(default_factory=own_name)
-    _pace: _Pace = field(default_factory=_Pace, repr=False, compare=False)
+    _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
 
-    def work_off(self) -> DrainResult:
+    def process_due(self) -> DrainResult:
         """Handles what is due, each kind in a transaction of its own: what was never tried, then what is in trouble."""
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             due = Delivery.due(session, self.clock())
-        return max((self._work_off(kind) for kind in due), default=DrainResult.NOTHING)
+        return max((self._process_kind(kind) for kind in due), default=DrainResult.IDLE)
 
     def retry(self, delivery_id: str) -> Delivery | None:
         """One more try of a delivery that failed. A dead one starts over, since somebody asked for it.
@@ -132,96 +132,96 @@ class InboxProcessor:
         Returns:
             The delivery as it is now, or None if there is none.
         """
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             delivery = session.get(Delivery, delivery_id)
-        if delivery is None or not delivery.is_up(self.clock()):
+        if delivery is None or not delivery.is_retry_due(self.clock()):
             return delivery
-        answer = self._ask_first(delivery)
+        check = self._check_first(delivery)
         try:
-            return self._retry(delivery_id, answer)
+            return self._retry(delivery_id, check)
         except Exception as error:
-            self._blame(error)
+            self._raise_unless_row_fault(error)
             return self._fail(delivery_id, error)
 
-    def _retry(self, delivery_id: str, answer: CheckResult | None) -> Delivery | None:
-        with self._recorded([delivery_id]) as session:
+    def _retry(self, delivery_id: str, check: CheckResult | None) -> Delivery | None:
+        with self._with_claim([delivery_id]) as session:
             delivery = session.get(Delivery, delivery_id, with_for_update=True)
             if delivery and delivery.status == "dead":
                 Intervention.record(session, "replayed", delivery, self.clock(), by=BY_RQ)
-            if delivery is None or not delivery.wants_another_try(self.clock()):
+            if delivery is None or not delivery.begin_retry(self.clock()):
                 return delivery
-            event = answer.event if answer else self.read(delivery)
-            if answer is None and self.confirmation and self.confirmation.needs_check(event, delivery.source):
+            event = check.event if check else self.parse(delivery)
+            if check is None and self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
                 return delivery  # it was not up yet when we would have asked
-            delivery.note = answer.note if answer else None
+            delivery.note = check.note if check else None
             outcome = self._process(session, delivery, event)
-        self._report([outcome], tend=False)
+        self._report([outcome], schedule_retries=False)
         return delivery
 
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handles one delivery in the caller's transaction, in a savepoint of its own. It wakes nobody."""
-        return self._process(session, delivery, self.read(delivery))
+        return self._process(session, delivery, self.parse(delivery))
 
-    def process_all(self, session: Session, taken: Sequence[Taken]) -> list[Outcome]:
+    def process_all(self, session: Session, claimed: Sequence[DueRow]) -> list[Outcome]:
         """Handles deliveries in the caller's transaction, as many as there is time for. It wakes nobody.
 
         Args:
             session: has locked these deliveries, and holds nothing else.
-            taken: what to handle. The first is handled in any case.
+            claimed: what to handle. The first is handled in any case.
         """
-        stop = time.monotonic() + LONGEST_BATCH.total_seconds()
-        outcomes, todo = self._read_some(session, taken)
+        deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
+        outcomes, parsed = self._parse_in_time(session, claimed)
         session.expunge_all()  # whoever handles one writes it
-        for group in self._groups(sorted(todo, key=_by_booking)):
-            if outcomes and time.monotonic() > stop:
+        for group in self._groups(sorted(parsed, key=_by_booking)):
+            if outcomes and time.monotonic() > deadline:
                 break
-            outcomes += self._process_group(session, group, stop)
+            outcomes += self._process_group(session, group, deadline)
         return outcomes
 
-    def _work_off(self, kind: Due) -> DrainResult:
+    def _process_kind(self, kind: DueKind) -> DrainResult:
         batch = _Batch(kind)
         try:
             with self._claimed(batch) as session:
-                if batch.has_more and kind == "new" and self.database.skips_locked:
-                    self.bell.ring("inbox")
+                if batch.has_more and kind == "new" and self.database.supports_skip_locked:
+                    self.job_queue.trigger_drain("inbox")
                 outcomes = self.process_all(session, batch.rows) if batch.rows else []
         except Exception as error:
-            self._split(batch, error)
-            return DrainResult.PART
+            self._isolate(batch, error)
+            return DrainResult.MORE
         self._report(outcomes)
         if batch.kind == "new":
-            self._pace.learn(len(batch.rows), len(outcomes))
+            self._limit.adapt(len(batch.rows), len(outcomes))
         if batch.rows and not outcomes:
             self._note_stuck(batch)
-            return DrainResult.NOTHING
-        return DrainResult.PART if batch.has_more or len(outcomes) < len(batch.rows) else DrainResult.ALL
+            return DrainResult.IDLE
+        return DrainResult.MORE if batch.has_more or len(outcomes) < len(batch.rows) else DrainResult.DRAINED
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
         """A transaction in which the rows of a batch are locked. Outside of it is recorded that we are at them."""
-        if not self.database.skips_locked:
-            with self.database.reading() as session:
-                ids = self._take(session, batch).ids
-            with self._recorded(ids) as session:  # SQLite's only lock would keep the record out
-                self._take(session, batch, ids)
+        if not self.database.supports_skip_locked:
+            with self.database.read_only() as session:
+                ids = self._fill(session, batch).ids
+            with self._with_claim(ids) as session:  # SQLite's only lock would keep the record out
+                self._fill(session, batch, ids)
                 yield session
             return
         with self._dropping_claims(), self.database.transaction() as session:
-            if self._take(session, batch).rows:
-                self._record(batch.ids)
+            if self._fill(session, batch).rows:
+                self._record_claim(batch.ids)
             yield session
             Claim.release(session, self.worker)
 
     @contextmanager
-    def _recorded(self, ids: Sequence[str]) -> Iterator[Session]:
+    def _with_claim(self, ids: Sequence[str]) -> Iterator[Session]:
         """A transaction, and outside of it the record that we are at these rows."""
         with self._dropping_claims():
-            self._record(ids)
+            self._record_claim(ids)
             with self.database.transaction() as session:
                 yield session
                 Claim.release(session, self.worker)
 
-    def _record(self, ids: Sequence[str]) -> None:
+    def _record_claim(self, ids: Sequence[str]) -> None:
         Claim.record(self.database, self.worker, "inbox", ids, self.clock())
 
     @contextmanager
@@ -230,23 +230,23 @@ class InboxProcessor:
         try:
             yield
         except BaseException:
-            Claim.drop(self.database, self.worker)
+            Claim.discard(self.database, self.worker)
             raise
 
-    def _take(self, session: Session, batch: _Batch, among: Sequence[str] | None = None) -> _Batch:
+    def _fill(self, session: Session, batch: _Batch, among: Sequence[str] | None = None) -> _Batch:
         """Fills a batch: as many rows as may be taken, and as there is room for their bodies; one in any case."""
-        most = min(MOST[batch.kind], self._pace.most)
-        due = Delivery.take_due(session, batch.kind, self.clock(), most, among)
-        batch.rows, room = [], MOST_BYTES
+        limit = min(MAX_ROWS[batch.kind], self._limit.limit)
+        due = Delivery.claim_due(session, batch.kind, self.clock(), limit, among)
+        batch.rows, bytes_left = [], MAX_BATCH_BYTES
         for row in due:
-            room -= row.size
-            if batch.rows and room < 0:
+            bytes_left -= row.size
+            if batch.rows and bytes_left < 0:
                 break
             batch.rows.append(row)
-        batch.has_more = batch.has_more or len(due) == most or len(batch.rows) < len(due)
+        batch.has_more = batch.has_more or len(due) == limit or len(batch.rows) < len(due)
         return batch
 
-    def _split(self, batch: _Batch, error: Exception) -> None:
+    def _isolate(self, batch: _Batch, error: Exception) -> None:
         """A transaction failed, and took the good rows along with the bad one: from now on each is tried alone.
 
         Raises:
@@ -254,15 +254,15 @@ class InboxProcessor:
         """
         if not batch.rows:
             raise error
-        self._blame(error)
+        self._raise_unless_row_fault(error)
         if len(batch.rows) == 1:
             self._fail(batch.ids[0], error)
             return
-        log.warning("batch.split", deliveries=len(batch.rows), error=describe(error))
+        log.warning("batch.isolated", deliveries=len(batch.rows), error=describe(error))
         with self.database.transaction() as session:
             Delivery.isolate_all(session, batch.ids)
 
-    def _blame(self, error: Exception) -> None:
+    def _raise_unless_row_fault(self, error: Exception) -> None:
         """A row is blamed only if the database could take it.
 
         Raises:
@@ -291,35 +291,35 @@ class InboxProcessor:
 
     def _note_stuck(self, batch: _Batch) -> None:
         """Rows were due and nothing came of any: that never ends by itself, so a person has to look at it."""
-        log.error("drain.no_progress", box="inbox", due=batch.kind, deliveries=len(batch.rows), first=batch.ids[0])
+        log.error("drain.no_progress", queue="inbox", due=batch.kind, deliveries=len(batch.rows), first=batch.ids[0])
         try:
             with self.database.transaction() as session:
-                Incident.note(session, "processing_stuck", True, [], self.clock())
+                Incident.record_state(session, "processing_stuck", True, [], self.clock())
         except SQLAlchemyError as error:
-            log.warning("incident.unnoted", error=type(error).__name__)
+            log.warning("incident.not_recorded", error=type(error).__name__)
 
-    def _ask_first(self, delivery: Delivery) -> CheckResult | None:
+    def _check_first(self, delivery: Delivery) -> CheckResult | None:
         """What meetergo says of what is about to be tried. No lock is held while it answers."""
-        if self.confirmation is None:
+        if self.cancel_check is None:
             return None
-        event = self.read(delivery)
-        if not self.confirmation.needs_check(event, delivery.source):
+        event = self.parse(delivery)
+        if not self.cancel_check.needs_check(event, delivery.source):
             return None
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             booking = session.get(Booking, event.booking_id)
         hosts = booking.host_ids if booking else ()
-        return self.confirmation.ask(event, hosts, self.clock(), delivery.received_at)
+        return self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
 
-    def _read_some(self, session: Session, taken: Sequence[Taken]) -> tuple[list[Outcome], list[Todo]]:
+    def _parse_in_time(self, session: Session, claimed: Sequence[DueRow]) -> tuple[list[Outcome], list[ParsedDelivery]]:
         """What deliveries say, of as many as there is time to read; and what became of those that cannot be loaded."""
-        stop = time.monotonic() + LONGEST_BATCH.total_seconds() * READING
-        outcomes, todo = list[Outcome](), list[Todo]()
-        for page in _pages(taken):
+        deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds() * PARSE_SHARE
+        outcomes, parsed = list[Outcome](), list[ParsedDelivery]()
+        for page in _pages(claimed):
             for row in self._load(session, page, outcomes):
-                if (todo or outcomes) and time.monotonic() > stop:
-                    return outcomes, todo
-                todo.append((row, self.read(row)))
-        return outcomes, todo
+                if (parsed or outcomes) and time.monotonic() > deadline:
+                    return outcomes, parsed
+                parsed.append((row, self.parse(row)))
+        return outcomes, parsed
 
     def _load(self, session: Session, ids: Sequence[str], outcomes: list[Outcome]) -> Sequence[Delivery]:
         """Rows of the database; one that cannot be loaded dies, and stops no other."""
@@ -334,74 +334,76 @@ class InboxProcessor:
         if len(ids) > 1:
             return [row for key in ids for row in self._load(session, [key], outcomes)]
         cause = Permanent(f"the row cannot be loaded: {reason}")
-        row = Delivery.bury(session, ids[0], str(cause), self.clock())
+        row = Delivery.mark_unloadable_dead(session, ids[0], str(cause), self.clock())
         FailedAttempt.record(session, row, self.clock())
         session.flush()
         outcomes.append(Outcome(row, cause))
         return ()
 
-    def _hand_over(self, delivery: Delivery, event: Event) -> Outcome:
+    def _defer_to_check(self, delivery: Delivery, event: Event) -> Outcome:
         """To its own job, which asks meetergo first: see `retry`."""
-        delivery.tell_of(event)
-        delivery.hand_over(self.clock())
-        return Outcome(delivery, is_handed_over=True)
+        delivery.set_event(event)
+        delivery.defer(self.clock())
+        return Outcome(delivery, awaits_check=True)
 
-    def read(self, delivery: Delivery) -> Event | Failure:
+    def parse(self, delivery: Delivery) -> Event | Failure:
         """What a delivery says; or why nobody can tell."""
         try:
-            body, asked = self.vault.open(delivery.sealed), delivery.source == "reconcile"
-            event = events.read(body, delivery.received_at, is_authoritative=asked)
-        except Unreadable as error:
-            delivery.tell_of(error)
+            body, is_authoritative = self.cipher.decrypt(delivery.encrypted_body), delivery.source == "reconcile"
+            event = events.read(body, delivery.received_at, is_authoritative=is_authoritative)
+        except UnreadableBody as error:
+            delivery.set_event(error)
             return Permanent(str(error))
         except Transient as error:
             return error
         if self.company_id and event.company_id not in (None, self.company_id):
-            delivery.tell_of(event)
+            delivery.set_event(event)
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
 
-    def _groups(self, todo: Sequence[Todo]) -> Iterator[Sequence[Todo]]:
+    def _groups(self, parsed: Sequence[ParsedDelivery]) -> Iterator[Sequence[ParsedDelivery]]:
         """What is handled together; alone, what may take its time or touch more than its booking."""
-        for is_alone, some in groupby(todo, self._is_alone):
-            group = list(some)
-            size = 1 if is_alone else GROUP
+        for is_processed_alone, chunk in groupby(parsed, self._is_processed_alone):
+            group = list(chunk)
+            size = 1 if is_processed_alone else GROUP_SIZE
             yield from (group[start : start + size] for start in range(0, len(group), size))
 
-    def _is_alone(self, todo: Todo) -> bool:
-        delivery, event = todo
+    def _is_processed_alone(self, parsed: ParsedDelivery) -> bool:
+        delivery, event = parsed
         return bool(
             self.recorder.hook
             or not isinstance(event, BookingEvent)
-            or (self.confirmation and self.confirmation.needs_check(event, delivery.source))
+            or (self.cancel_check and self.cancel_check.needs_check(event, delivery.source))
         )
 
-    def _process_group(self, session: Session, group: Sequence[Todo], stop: float) -> list[Outcome]:
+    def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
         """All together, until `stop` in monotonic seconds; if that fails because of one of them, each alone."""
-        if not self._is_alone(group[0]):
-            told = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
+        if not self._is_processed_alone(group[0]):
+            booking_events = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
-                handled, new = process_batch(
-                    session, told, self.recorder.announcer, self.clock(), lambda: time.monotonic() > stop
+                handled, created = process_batch(
+                    session, booking_events, self.recorder.planner, self.clock(), lambda: time.monotonic() > deadline
                 )
-                return [Outcome(delivery, owes=new > 0) for delivery, _ in told[:handled]]
+                return [
+                    Outcome(delivery, created_notifications=created > 0) for delivery, _ in booking_events[:handled]
+                ]
             except Exception as error:
                 if not session.is_active:
                     raise
-                log.info("group.parted", deliveries=len(group), error=describe(error))
-                _take_back(session, group)
-                stop = time.monotonic() + LONGEST_ALONE.total_seconds()
+                log.info("batch.split", deliveries=len(group), error=describe(error))
+                _discard_changes(session, group)
+                deadline = time.monotonic() + MAX_SINGLES_TIME.total_seconds()
         outcomes: list[Outcome] = []
         for delivery, event in group:
-            if outcomes and time.monotonic() > stop:
+            if outcomes and time.monotonic() > deadline:
                 break
             outcomes.append(self._process_alone(session, delivery, event))
         return outcomes
 
     def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
         session.add(delivery)
-        if self.confirmation and self.confirmation.needs_check(event, delivery.source):
-            return self._hand_over(delivery, event)
+        if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
+            return self._defer_to_check(delivery, event)
         return self._process(session, delivery, event)
 
     def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
@@ -409,30 +411,30 @@ class InboxProcessor:
         try:
             if isinstance(event, Failure):
                 raise event
-            delivery.tell_of(event)
+            delivery.set_event(event)
             with session.begin_nested():
-                owed = self.recorder.record(session, handle(HandlerContext(session, now), delivery, event))
-            finish(delivery, event, now)
+                created = self.recorder.record(session, run_handler(HandlerContext(session, now), delivery, event))
+            complete(delivery, event, now)
         except Exception as error:
             if not session.is_active:
                 raise  # its transaction is lost: see `_split`
             delivery.fail(error, now)
             FailedAttempt.record(session, delivery, now)
             return Outcome(delivery, error)
-        return Outcome(delivery, owes=owed > 0)
+        return Outcome(delivery, created_notifications=created > 0)
 
-    def _report(self, outcomes: Sequence[Outcome], *, tend: bool = True) -> None:
+    def _report(self, outcomes: Sequence[Outcome], *, schedule_retries: bool = True) -> None:
         """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""
-        if any(outcome.owes for outcome in outcomes):
-            self.bell.ring("outbox")
-        for delivery, error, _, is_handed_over in outcomes:
-            if (error or is_handed_over) and tend:
-                self.bell.tend("inbox", delivery.id, delivery)
-            if not is_handed_over:
-                self.tally.delivery(delivery, self.clock())
-            waiting = "confirming" if is_handed_over else "retrying"
+        if any(outcome.created_notifications for outcome in outcomes):
+            self.job_queue.trigger_drain("outbox")
+        for delivery, error, _, awaits_check in outcomes:
+            if (error or awaits_check) and schedule_retries:
+                self.job_queue.schedule_retry("inbox", delivery.id, delivery)
+            if not awaits_check:
+                self.metrics.delivery(delivery, self.clock())
+            pending_event = "confirming" if awaits_check else "retrying"
             log.info(
-                f"delivery.{waiting if delivery.status == 'pending' else delivery.status}",
+                f"delivery.{pending_event if delivery.status == 'pending' else delivery.status}",
                 delivery_id=delivery.id,
                 booking_id=delivery.booking_id,
                 type=delivery.event,
@@ -440,25 +442,25 @@ class InboxProcessor:
             )
 
 
-def _pages(taken: Sequence[Taken]) -> Iterator[list[str]]:
+def _pages(claimed: Sequence[DueRow]) -> Iterator[list[str]]:
     """Ids of rows that are loaded together: of large bodies only some, so that few are held that are not read yet."""
-    page, room = list[str](), PAGE_BYTES
-    for row in taken:
-        if page and row.size > room:
+    page, bytes_left = list[str](), PAGE_BYTES
+    for row in claimed:
+        if page and row.size > bytes_left:
             yield page
-            page, room = [], PAGE_BYTES
+            page, bytes_left = [], PAGE_BYTES
         page.append(row.id)
-        room -= row.size
+        bytes_left -= row.size
     if page:
         yield page
 
 
-def _by_booking(item: Todo) -> str:
+def _by_booking(item: ParsedDelivery) -> str:
     """Every transaction locks bookings in the same order, so that two workers cannot deadlock."""
     return item[1].booking_id if isinstance(item[1], BookingEvent) else ""
 
 
-def _take_back(session: Session, group: Sequence[Todo]) -> None:
+def _discard_changes(session: Session, group: Sequence[ParsedDelivery]) -> None:
     """The deliveries as they are in the database: forgets what the group would have made of them."""
     for delivery, _ in group:
         session.add(delivery)

@@ -13,64 +13,66 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.delivery import Delivery
-from models.error_groups import Causes
-from models.incident import EVENTS, NOTIFYING_LEASE, Incident, IncidentKind, IncidentState
+from models.error_groups import ErrorGroups
+from models.incident import EVENT_KINDS, NOTIFYING_LEASE, Incident, IncidentKind, IncidentState
 from models.notification import Notification
 from models.stats import RowStats, Stats, collect_stats
 from runtime.database import Database
 from runtime.errors import Failure, describe
 from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
-from worker.incident_memory import IncidentMemory, alone
+from worker.incident_memory import IncidentMemory, notifier_lock
 from worker.maintenance.bulletin import alert_text
-from worker.outbox.planner import fingerprint
+from worker.outbox.planner import channel_fingerprint
 from worker.services import Services
 from worker.settings import AlertSettings
 
-Sign = Callable[[Stats, timedelta], bool | None]
+Condition = Callable[[Stats, timedelta], bool | None]
 
-RESTS_IN_REDIS_FOR = timedelta(seconds=30)
+REDIS_ONLY_TOLERANCE = timedelta(seconds=30)
 """A webhook that a worker stores sooner is no incident."""
-TELLING_TIME = NOTIFYING_LEASE / 2
+MAX_NOTIFY_TIME = NOTIFYING_LEASE / 2
 """After this no other channel is told in one check, while other schedules have to be kept from telling the same."""
 
 
-def _waits_too_long(seen: Stats, patience: timedelta) -> bool | None:
-    if seen.rows is None:
+def _waits_too_long(stats: Stats, max_wait: timedelta) -> bool | None:
+    if stats.rows is None:
         return None
-    return any(box.oldest_waiting and seen.at - box.oldest_waiting > patience for box in seen.rows.values())
+    return any(queue.oldest_waiting and stats.at - queue.oldest_waiting > max_wait for queue in stats.rows.values())
 
 
-def _is_in_redis_only(seen: Stats, patience: timedelta) -> bool | None:
-    held = seen.redis_only
-    return None if held is None else bool(held.oldest and seen.at - held.oldest > RESTS_IN_REDIS_FOR)
+def _is_in_redis_only(stats: Stats, max_wait: timedelta) -> bool | None:
+    deferred = stats.redis_only
+    return None if deferred is None else bool(deferred.oldest and stats.at - deferred.oldest > REDIS_ONLY_TOLERANCE)
 
 
-def _has_no_worker(seen: Stats, patience: timedelta) -> bool | None:
-    return None if seen.jobs is None else any(not jobs.workers for jobs in seen.jobs.values())
+def _has_no_worker(stats: Stats, max_wait: timedelta) -> bool | None:
+    return None if stats.jobs is None else any(not jobs.workers for jobs in stats.jobs.values())
 
 
-def _of_rows(sign: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Sign:
+def _of_rows(condition: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Condition:
     """What only a database that answers can show."""
-    return lambda seen, patience: None if seen.rows is None else sign(seen, seen.rows)
+    return lambda stats, max_wait: None if stats.rows is None else condition(stats, stats.rows)
 
 
-CONDITIONS: dict[IncidentKind, Sign] = {
-    "deliveries_dead": _of_rows(lambda seen, rows: rows["inbox"].dead > 0),
-    "notifications_dead": _of_rows(lambda seen, rows: rows["outbox"].dead > 0),
-    "failing_again": _of_rows(lambda seen, rows: seen.failing.rows > 0),
+CONDITIONS: dict[IncidentKind, Condition] = {
+    "deliveries_dead": _of_rows(lambda stats, rows: rows["inbox"].dead > 0),
+    "notifications_dead": _of_rows(lambda stats, rows: rows["outbox"].dead > 0),
+    "failing_again": _of_rows(lambda stats, rows: stats.failing.rows > 0),
     "waiting_too_long": _waits_too_long,
     "no_worker": _has_no_worker,
-    "clock_ahead": _of_rows(lambda seen, rows: seen.is_clock_wrong),
+    "clock_ahead": _of_rows(lambda stats, rows: stats.is_clock_wrong),
     "redis_only": _is_in_redis_only,
-    "database_read_only": _of_rows(lambda seen, rows: seen.write_fault is not None),
-    "database_down": lambda seen, patience: seen.is_database_down,
-    "redis_down": lambda seen, patience: seen.jobs is None,
-    "reconcile_stopped": _of_rows(lambda seen, rows: bool(seen.reconciled and seen.reconciled.error(seen.at))),
+    "database_read_only": _of_rows(lambda stats, rows: stats.write_error is not None),
+    "database_down": lambda stats, max_wait: stats.is_database_down,
+    "redis_down": lambda stats, max_wait: stats.jobs is None,
+    "reconcile_stopped": _of_rows(
+        lambda stats, rows: bool(stats.reconcile_status and stats.reconcile_status.error(stats.at))
+    ),
 }
 """What a person has to look at: by what it shows. None where that cannot be known now."""
 
-NEEDS_NO_DATABASE: Sequence[IncidentKind] = (
+CHECKED_WITHOUT_DATABASE: Sequence[IncidentKind] = (
     "redis_only",
     "database_read_only",
     "database_down",
@@ -79,7 +81,7 @@ NEEDS_NO_DATABASE: Sequence[IncidentKind] = (
 )
 """What is kept and told while the database cannot be written."""
 
-LASTS: Mapping[IncidentKind, timedelta] = {
+MIN_DURATION: Mapping[IncidentKind, timedelta] = {
     "database_down": timedelta(seconds=10),
     "redis_down": timedelta(seconds=10),
     "no_worker": timedelta(minutes=1),
@@ -99,101 +101,103 @@ class Alerts:
 
     Attributes:
         channels: fingerprint -> operator channel.
-        patience: how long a row may wait.
+        max_wait: how long a row may wait.
     """
 
     channels: Mapping[str, AppriseChannel]
-    patience: timedelta
+    max_wait: timedelta
     _memory: IncidentMemory = field(default_factory=IncidentMemory)
     _since: dict[IncidentKind, datetime] = field(default_factory=dict)
 
-    def check(self, office: Services, now: datetime) -> None:
+    def check(self, services: Services, now: datetime) -> None:
         """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
-        seen = collect_stats(office.database, office.bell, now)
-        holds = {kind: self._holds(kind, seen) for kind in CONDITIONS}
-        if seen.rows is not None and seen.write_fault is None:
+        stats = collect_stats(services.database, services.job_queue, now)
+        holds = {kind: self._holds(kind, stats) for kind in CONDITIONS}
+        if stats.rows is not None and stats.write_error is None:
             try:
-                self._check_with_table(office, seen, holds)
+                self._check_with_table(services, stats, holds)
             except SQLAlchemyError as error:
-                log.error("database.away", task="alerts", error=type(error).__name__)
+                log.error("database.unavailable", task="alerts", error=type(error).__name__)
             else:
                 return
         else:
-            log.error("database.away", task="alerts")
-        self._check_without_table(office, seen, holds)
+            log.error("database.unavailable", task="alerts")
+        self._check_without_table(services, stats, holds)
 
-    def _holds(self, kind: IncidentKind, seen: Stats) -> bool | None:
+    def _holds(self, kind: IncidentKind, stats: Stats) -> bool | None:
         """Whether it is so, and has been for long enough; None if nobody knows, or not yet."""
-        shows = CONDITIONS[kind](seen, self.patience)
-        if not shows:
+        is_met = CONDITIONS[kind](stats, self.max_wait)
+        if not is_met:
             self._since.pop(kind, None)
-            return shows if shows is None else False
-        since = self._since.setdefault(kind, seen.at)
-        return True if seen.at - since >= LASTS.get(kind, timedelta(0)) else None
+            return is_met if is_met is None else False
+        since = self._since.setdefault(kind, stats.at)
+        return True if stats.at - since >= MIN_DURATION.get(kind, timedelta(0)) else None
 
-    def _check_with_table(self, office: Services, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
-        now, redis = seen.at, office.bell.redis
-        with office.database.transaction() as session:
-            self._memory.move_into(session, redis)
-        self._memory.forget(redis)
-        for kind, is_so in {**holds, **dict.fromkeys(EVENTS, False)}.items():
-            if is_so is not None:
-                with office.database.transaction() as session:
-                    Incident.note(session, kind, is_so, list(self.channels), now)
-        self._tell_all(office, seen)
-        with office.database.reading() as session:
-            self._memory.remember(session.scalars(select(Incident).where(_is_remembered())))
+    def _check_with_table(self, services: Services, stats: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
+        now, redis = stats.at, services.job_queue.redis
+        with services.database.transaction() as session:
+            self._memory.flush_to(session, redis)
+        self._memory.clear(redis)
+        for kind, is_met in {**holds, **dict.fromkeys(EVENT_KINDS, False)}.items():
+            if is_met is not None:
+                with services.database.transaction() as session:
+                    Incident.record_state(session, kind, is_met, list(self.channels), now)
+        self._notify_all(services, stats)
+        with services.database.read_only() as session:
+            self._memory.load_open(session.scalars(select(Incident).where(_is_kept_in_memory())))
 
-    def _tell_all(self, office: Services, seen: Stats) -> None:
-        reachable, database, started = list(self.channels), office.database, time.monotonic()
-        while claimed := _claim(database, reachable, seen.at + timedelta(seconds=time.monotonic() - started)):
+    def _notify_all(self, services: Services, stats: Stats) -> None:
+        reachable, database, started = list(self.channels), services.database, time.monotonic()
+        while claimed := _claim(database, reachable, stats.at + timedelta(seconds=time.monotonic() - started)):
             incident, channel = claimed
-            heard = self._tell(incident, channel, seen, _causes(database, incident))
+            notified = self._notify(incident, channel, stats, _causes(database, incident))
             with database.transaction() as session:
-                session.get_one(Incident, incident.id, with_for_update=True).settle(channel, heard)
-            if not heard:
+                session.get_one(Incident, incident.id, with_for_update=True).release(channel, notified)
+            if not notified:
                 reachable.remove(channel)
 
-    def _check_without_table(self, office: Services, seen: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
-        redis, memory = office.bell.redis, self._memory
-        with alone(redis) as is_alone:
-            if not is_alone:
+    def _check_without_table(self, services: Services, stats: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
+        redis, memory = services.job_queue.redis, self._memory
+        with notifier_lock(redis) as is_held:
+            if not is_held:
                 return
             memory.load(redis)
-            for kind in NEEDS_NO_DATABASE:
-                is_so = holds[kind]
-                if is_so is not None:
-                    memory.note(kind, is_so, list(self.channels), seen.at)
+            for kind in CHECKED_WITHOUT_DATABASE:
+                is_met = holds[kind]
+                if is_met is not None:
+                    memory.note(kind, is_met, list(self.channels), stats.at)
             memory.save(redis)
-            self._tell_from_memory(redis, seen)
+            self._notify_from_memory(redis, stats)
 
-    def _tell_from_memory(self, redis: "Redis", seen: Stats) -> None:
-        reachable, until = list(self.channels), time.monotonic() + TELLING_TIME.total_seconds()
-        for incident, channel in list(self._memory.untold(reachable, seen.at)):
+    def _notify_from_memory(self, redis: "Redis", stats: Stats) -> None:
+        reachable, until = list(self.channels), time.monotonic() + MAX_NOTIFY_TIME.total_seconds()
+        for incident, channel in list(self._memory.unnotified(reachable, stats.at)):
             if channel not in reachable:
                 continue
-            heard = self._tell(incident, channel, seen)
-            incident.settle(channel, heard)
+            notified = self._notify(incident, channel, stats)
+            incident.release(channel, notified)
             self._memory.save(redis)
-            if not heard:
+            if not notified:
                 reachable.remove(channel)
             if time.monotonic() > until:
                 break
 
-    def _tell(
-        self, incident: Incident, channel: str, seen: Stats, causes: Causes | None = None
+    def _notify(
+        self, incident: Incident, channel: str, stats: Stats, causes: ErrorGroups | None = None
     ) -> IncidentState | None:
-        words, said = (
-            alert_text(incident, seen, seen.at, causes),
+        content, fields = (
+            alert_text(incident, stats, stats.at, causes),
             dict(kind=incident.kind, channel=self.channels[channel].name),
         )
         try:
-            self.channels[channel].tell(words.subject, words.text, "success" if incident.ended_at else "failure")
+            self.channels[channel].send_text(
+                content.subject, content.text, "success" if incident.ended_at else "failure"
+            )
         except Failure as error:
-            log.warning("alert.unheard", **said, error=describe(error))
+            log.warning("alert.failed", **fields, error=describe(error))
             return None
-        log.info("alert.told", **said, news=incident.news_for(channel))
-        return incident.news_for(channel)
+        log.info("alert.sent", **fields, news=incident.pending_state_for(channel))
+        return incident.pending_state_for(channel)
 
 
 def _claim(database: Database, channels: Sequence[str], now: datetime) -> tuple[Incident, str] | None:
@@ -201,20 +205,20 @@ def _claim(database: Database, channels: Sequence[str], now: datetime) -> tuple[
         return Incident.claim(session, channels, now)
 
 
-def _is_remembered() -> ColumnElement[bool]:
-    return and_(Incident.ended_at.is_(None), Incident.kind.in_(NEEDS_NO_DATABASE))
+def _is_kept_in_memory() -> ColumnElement[bool]:
+    return and_(Incident.ended_at.is_(None), Incident.kind.in_(CHECKED_WITHOUT_DATABASE))
 
 
-def _causes(database: Database, incident: Incident) -> Causes | None:
+def _causes(database: Database, incident: Incident) -> ErrorGroups | None:
     """What the rows failed of that an incident is about."""
-    with database.reading() as session:
+    with database.read_only() as session:
         match incident.kind:
             case "deliveries_dead":
-                return Causes.of_dead(session, Delivery)
+                return ErrorGroups.of_dead(session, Delivery)
             case "notifications_dead":
-                return Causes.of_dead(session, Notification)
+                return ErrorGroups.of_dead(session, Notification)
             case "failing_again":
-                return Causes.of_failing_again(session, Delivery)
+                return ErrorGroups.of_repeated_failures(session, Delivery)
     return None
 
 
@@ -230,7 +234,7 @@ def open_alerts(settings: AlertSettings) -> Alerts:
     Raises:
         UnusableAlert: ALERT_CHANNELS names what cannot be used.
     """
-    channels = {fingerprint(url): _open(url) for url in settings.alert_channels}
+    channels = {channel_fingerprint(url): _open(url) for url in settings.alert_channels}
     return Alerts(channels, timedelta(seconds=settings.alert_waiting_seconds))
 
 
@@ -239,6 +243,6 @@ def _open(url: str) -> AppriseChannel:
     if not colon:
         raise UnusableAlert("each is a URL of Apprise, such as 'ntfy://topic' or 'slack://...'")
     try:
-        return AppriseChannel.of(url)
+        return AppriseChannel.from_url(url)
     except ValueError as error:
         raise UnusableAlert(f"one that starts with '{scheme[:16]}:' cannot be used: {error}") from error

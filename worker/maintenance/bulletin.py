@@ -1,15 +1,15 @@
-"""The alert_text: what operators are told of an incident. Counts and commands; nothing of people, and no secret."""
+"""Text of an alert: what operators are told of an incident. Counts and commands; nothing of people, and no secret."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from models.error_groups import Causes
+from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.stats import RowStats, Stats
 from runtime.queue import QUEUES, QueueName
 
-NAMES: Mapping[QueueName, str] = {"inbox": "deliveries", "outbox": "notifications"}
+PLURAL: Mapping[QueueName, str] = {"inbox": "deliveries", "outbox": "notifications"}
 SINGULAR: Mapping[QueueName, str] = {"inbox": "delivery", "outbox": "notification"}
 
 
@@ -18,59 +18,60 @@ class AlertWording:
     """What to say of one kind of incident, and what to type then.
 
     Attributes:
-        began: what it is, if its numbers are not known.
-        over: that it is over.
+        firing: what it is, if its numbers are not known.
+        resolved: that it is over.
         commands: what to type.
-        counted: the same as `began` with the numbers of now; empty if there are none to tell.
+        describe: the same as `began` with the numbers of now; empty if there are none to tell.
         hint: what else to know, or None.
     """
 
-    began: str
-    over: str
+    firing: str
+    resolved: str
     commands: tuple[str, ...]
-    counted: Callable[[Stats], str] = lambda seen: ""
+    describe: Callable[[Stats], str] = lambda stats: ""
     hint: str | None = None
 
 
-def _dead(box: QueueName) -> Callable[[Stats], str]:
-    return lambda seen: _number(seen.rows[box].dead, box, "is dead", "are dead") if seen.rows else ""
+def _dead(queue: QueueName) -> Callable[[Stats], str]:
+    return lambda stats: _pluralize(stats.rows[queue].dead, queue, "is dead", "are dead") if stats.rows else ""
 
 
-def _failing(seen: Stats) -> str:
-    return _number(seen.failing.rows, "inbox", "fails again and again", "fail again and again")
+def _failing(stats: Stats) -> str:
+    return _pluralize(stats.failing.rows, "inbox", "fails again and again", "fail again and again")
 
 
-def _from_future(seen: Stats) -> str:
-    return _number(seen.from_future, "inbox", "was received in the future", "were received in the future")
+def _from_future(stats: Stats) -> str:
+    return _pluralize(stats.from_future, "inbox", "was received in the future", "were received in the future")
 
 
-def _redis_only(seen: Stats) -> str:
-    held = seen.redis_only.count if seen.redis_only else 0
-    webhooks = "1 webhook is" if held == 1 else f"{held} webhooks are"
-    return f"{webhooks} in Redis only: do not restart or empty it" if held else ""
+def _redis_only(stats: Stats) -> str:
+    deferred = stats.redis_only.count if stats.redis_only else 0
+    webhooks = "1 webhook is" if deferred == 1 else f"{deferred} webhooks are"
+    return f"{webhooks} in Redis only: do not restart or empty it" if deferred else ""
 
 
-def _waiting(seen: Stats) -> str:
+def _waiting(stats: Stats) -> str:
     """Of the box whose oldest row waits longest."""
-    waiting = [(rows.oldest_waiting, box, rows) for box, rows in (seen.rows or {}).items() if rows.oldest_waiting]
+    waiting = [(rows.oldest_waiting, queue, rows) for queue, rows in (stats.rows or {}).items() if rows.oldest_waiting]
     if not waiting:
         return ""
-    oldest, box, rows = min(waiting, key=lambda entry: entry[0] or seen.at)
-    return f"{_number(rows.waiting, box, 'waits', 'wait')}, the oldest for {format_duration(seen.at - (oldest or seen.at))}"
+    oldest, queue, rows = min(waiting, key=lambda entry: entry[0] or stats.at)
+    age = format_duration(stats.at - (oldest or stats.at))
+    return f"{_pluralize(rows.waiting, queue, 'waits', 'wait')}, the oldest for {age}"
 
 
-def _deaths(seen: Stats) -> str:
-    died = [f"{number} at the {box}" for box, number in seen.deaths.items() if number]
+def _deaths(stats: Stats) -> str:
+    died = [f"{number} at the {queue}" for queue, number in stats.deaths.items() if number]
     return f"workers died: {', '.join(died)}" if died else ""
 
 
-def _no_worker(seen: Stats) -> str:
-    alone = [box for box in QUEUES if seen.jobs and not seen.jobs[box].workers]
-    return f"no worker works at the {' and the '.join(alone)}" if alone else ""
+def _no_worker(stats: Stats) -> str:
+    unattended = [queue for queue in QUEUES if stats.jobs and not stats.jobs[queue].workers]
+    return f"no worker works at the {' and the '.join(unattended)}" if unattended else ""
 
 
-def _number(number: int, box: QueueName, one: str, many: str) -> str:
-    return "" if not number else f"1 {SINGULAR[box]} {one}" if number == 1 else f"{number} {NAMES[box]} {many}"
+def _pluralize(number: int, queue: QueueName, one: str, many: str) -> str:
+    return "" if not number else f"1 {SINGULAR[queue]} {one}" if number == 1 else f"{number} {PLURAL[queue]} {many}"
 
 
 WORDINGS: dict[IncidentKind, AlertWording] = {
@@ -166,25 +167,25 @@ class AlertText:
     text: str
 
 
-def alert_text(incident: Incident, seen: Stats, now: datetime, causes: Causes | None = None) -> AlertText:
+def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGroups | None = None) -> AlertText:
     """An incident in words: that it began, or that it is over, and how everything is now.
 
     Args:
         incident: which.
-        seen: how everything is.
+        stats: how everything is.
         now: the time, UTC.
         causes: what the rows failed of, if it is about rows that failed.
     """
-    wording, counts = WORDINGS[incident.kind], list(_counts(seen, now))
+    wording, counts = WORDINGS[incident.kind], list(_count_lines(stats, now))
     if incident.ended_at:
         lasted = format_duration(incident.ended_at - incident.began_at)
-        lines = [f"It began at {_clock(incident.began_at)} and lasted {lasted}.", *counts]
-        return AlertText(f"meetergo-inbox: over: {wording.over}", "\n".join(lines))
-    lines = [f"Since {_clock(incident.began_at)}.", *counts]
-    lines += [f"Most frequent cause: {causes.in_words()}."] if causes and causes.most_frequent else []
+        lines = [f"It began at {_format_time(incident.began_at)} and lasted {lasted}.", *counts]
+        return AlertText(f"meetergo-inbox: over: {wording.resolved}", "\n".join(lines))
+    lines = [f"Since {_format_time(incident.began_at)}.", *counts]
+    lines += [f"Most frequent cause: {causes.summary()}."] if causes and causes.most_frequent else []
     lines += [wording.hint] if wording.hint else []
     lines += ["What to type next:", *(f"  python -m console {command}" for command in wording.commands)]
-    return AlertText(f"meetergo-inbox: {wording.counted(seen) or wording.began}", "\n".join(lines))
+    return AlertText(f"meetergo-inbox: {wording.describe(stats) or wording.firing}", "\n".join(lines))
 
 
 def format_duration(duration: timedelta) -> str:
@@ -196,18 +197,18 @@ def format_duration(duration: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def _counts(seen: Stats, now: datetime) -> Iterator[str]:
-    if seen.rows:
-        yield from (_count(box, seen.rows[box], now) for box in NAMES)
-    held = _redis_only(seen)
-    if held:
-        yield f"{held[0].upper()}{held[1:]}."
+def _count_lines(stats: Stats, now: datetime) -> Iterator[str]:
+    if stats.rows:
+        yield from (_queue_line(queue, stats.rows[queue], now) for queue in PLURAL)
+    deferred = _redis_only(stats)
+    if deferred:
+        yield f"{deferred[0].upper()}{deferred[1:]}."
 
 
-def _count(box: QueueName, rows: RowStats, now: datetime) -> str:
+def _queue_line(queue: QueueName, rows: RowStats, now: datetime) -> str:
     age = f", the oldest for {format_duration(now - rows.oldest_waiting)}" if rows.oldest_waiting else ""
-    return f"{NAMES[box].capitalize()}: {rows.dead} dead, {rows.waiting} waiting{age}."
+    return f"{PLURAL[queue].capitalize()}: {rows.dead} dead, {rows.waiting} waiting{age}."
 
 
-def _clock(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"

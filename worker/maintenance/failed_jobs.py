@@ -10,75 +10,75 @@ from sqlalchemy.orm import load_only
 
 from models.delivery import Delivery
 from models.notification import Notification
-from models.stats import ROWS
+from models.stats import MODELS_BY_QUEUE
 from runtime.database import Database
 from runtime.queue import QueueName
 from runtime.redis.failed_jobs import FailedJobs
 from worker.services import Services
 
-PAGE = 1000
-MOST = 2000
+PAGE_SIZE = 1000
+MAX_CHANGES = 2000
 """Repairs of one kind in one run: after a loss of Redis the rest waits for the next runs."""
 
-Rows = type[Delivery] | type[Notification]
+RowClass = type[Delivery] | type[Notification]
 
 log = structlog.get_logger()
 
 
-def sync_failed_jobs(office: Services, now: datetime) -> None:
+def sync_failed_jobs(services: Services, now: datetime) -> None:
     """Files the dead rows that RQ does not show as failed, and takes out what is not dead any more.
 
     Raises:
-        RedisError: Redis is away.
-        SQLAlchemyError: the database is away.
+        RedisError: Redis is down.
+        SQLAlchemyError: the database is down.
     """
-    for box, rows in ROWS.items():
-        dropped = _drop_others(office, box, rows)
-        filed = _file_missing(office, box, rows)
-        if dropped or filed:
-            log.info("filing.repaired", box=box, filed=filed, dropped=dropped)
+    for queue, rows in MODELS_BY_QUEUE.items():
+        removed = _remove_stale(services, queue, rows)
+        added = _add_missing(services, queue, rows)
+        if removed or added:
+            log.info("failed_jobs.synced", queue=queue, added=added, removed=removed)
 
 
-def _drop_others(office: Services, box: QueueName, rows: Rows) -> int:
+def _remove_stale(services: Services, queue: QueueName, rows: RowClass) -> int:
     """The registry is read before the rows: what dies meanwhile is not taken for alive."""
-    others: list[str] = []
-    for keys in FailedJobs(office.bell, box).pages(PAGE):
-        others += sorted({*keys} - _dead_among(office.database, rows, keys))
-        if len(others) >= MOST:
+    stale: list[str] = []
+    for keys in FailedJobs(services.job_queue, queue).pages(PAGE_SIZE):
+        stale += sorted({*keys} - _dead_among(services.database, rows, keys))
+        if len(stale) >= MAX_CHANGES:
             break
-    if others:
-        office.bell.forget(box, *others[:MOST])
-    return len(others[:MOST])
+    if stale:
+        services.job_queue.discard(queue, *stale[:MAX_CHANGES])
+    return len(stale[:MAX_CHANGES])
 
 
-def _file_missing(office: Services, box: QueueName, rows: Rows) -> int:
-    registry, filed = FailedJobs(office.bell, box), 0
-    for page in _pages_of_dead(office.database, rows):
+def _add_missing(services: Services, queue: QueueName, rows: RowClass) -> int:
+    registry, added = FailedJobs(services.job_queue, queue), 0
+    for page in _dead_pages(services.database, rows):
         dead = {str(row.id): row for row in page}
-        for key in registry.lacks(list(dead)):
-            office.bell.file(box, key, dead[key].last_words)
-            filed += 1
-        if filed >= MOST:
+        for key in registry.missing(list(dead)):
+            services.job_queue.mark_failed(queue, key, dead[key].failure_summary)
+            added += 1
+        if added >= MAX_CHANGES:
             break
-    return filed
+    return added
 
 
-def _dead_among(database: Database, rows: Rows, keys: Sequence[str]) -> set[str]:
+def _dead_among(database: Database, rows: RowClass, keys: Sequence[str]) -> set[str]:
     ids: list[Any] = list(keys) if rows is Delivery else [int(key) for key in keys]
-    with database.reading() as session:
+    with database.read_only() as session:
         dead = session.scalars(select(rows.id).where(rows.id.in_(ids), rows.has_status("dead")))
         return {str(found) for found in dead}
 
 
-def _pages_of_dead(database: Database, rows: Rows) -> Iterator[Sequence[Any]]:
+def _dead_pages(database: Database, rows: RowClass) -> Iterator[Sequence[Any]]:
     """In the order of their index."""
-    place = tuple_(rows.ended_at, rows.id)
+    position = tuple_(rows.ended_at, rows.id)
     query = select(rows).options(load_only(rows.id, rows.ended_at, rows.last_error)).where(rows.has_status("dead"))
     page: Sequence[Any] = ()
     while True:
-        with database.reading() as session:
-            after = query.where(place > (page[-1].ended_at, page[-1].id)) if page else query
-            page = session.scalars(after.order_by(rows.ended_at, rows.id).limit(PAGE)).all()
+        with database.read_only() as session:
+            after = query.where(position > (page[-1].ended_at, page[-1].id)) if page else query
+            page = session.scalars(after.order_by(rows.ended_at, rows.id).limit(PAGE_SIZE)).all()
         if not page:
             return
         yield page

@@ -1,4 +1,4 @@
-"""The announcer: who hears of a change, and by which channels. It owes; it does not send."""
+"""The planner: who hears of a change, and by which channels. It owes; it does not send."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,15 +18,15 @@ from worker.channels import Channel, InvalidChannel, Message, UnusableChannel, o
 from worker.inbox.context import HostLinked
 from worker.settings import WorkerSettings
 
-AT_ONCE = 500
-MOST_LISTED = 100
+BATCH = 500
+MAX_LISTED = 100
 """Bookings that a summary lists; of more it says how many there are."""
-LISTED = ("id", "status", "starts_at", "ends_at", "meeting_type_id", "meeting_name")
+LISTED_COLUMNS = ("id", "status", "starts_at", "ends_at", "meeting_type_id", "meeting_name")
 """What a summary says of each: nothing of guests, since it would have to be found when one of them is erased."""
 
 
 @dataclass(frozen=True)
-class Reader:
+class Subscriber:
     """Somebody, or a place, that hears of a booking.
 
     Attributes:
@@ -38,7 +38,7 @@ class Reader:
     host: PlatformUser | None
 
 
-Readers = dict[tuple[str, str], Reader]
+Subscribers = dict[tuple[str, str], Subscriber]
 """Fingerprint of the channel and recipient -> who reads there. Two hosts who share a place are told there once."""
 
 
@@ -54,45 +54,45 @@ class NotificationPlanner:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._default = {fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
+        self._default = {channel_fingerprint(url): open_channel(url, settings) for url in settings.notify_default}
 
-    def owed(
-        self, session: Session, change: BookingChange, owners: HostResolver | None = None
+    def rows_for(
+        self, session: Session, change: BookingChange, host_resolver: HostResolver | None = None
     ) -> Iterator[dict[str, Any]]:
         """What is owed for a change, in this order: those who host no more are told so, then all others.
 
         Args:
             session: of the transaction that made the change.
             change: to be told while its booking is as it made it.
-            owners: who has looked up the hosts; otherwise they are looked up.
+            host_resolver: who has looked up the hosts; otherwise they are looked up.
 
         Returns:
-            Rows for `Notification.owe`.
+            Rows for `Notification.insert_new`.
         """
-        owners, booking, was = owners or HostResolver(session), change.booking, change.was
-        now = self._readers(owners.hosting(booking.host_ids, booking.platform_user_id))
-        before = self._readers(owners.hosting(was["host_ids"], was["platform_user_id"])) if was else now
+        host_resolver, booking, was = host_resolver or HostResolver(session), change.booking, change.previous
+        now = self._subscribers(host_resolver.known_hosts(booking.host_ids, booking.platform_user_id))
+        before = self._subscribers(host_resolver.known_hosts(was["host_ids"], was["platform_user_id"])) if was else now
         if was and was["status"] == "confirmed":
-            payload = _handed_over(booking, was) if booking.status == "confirmed" else _payload(change)
-            for key, reader in before.items():
+            payload = _handover_payload(booking, was) if booking.status == "confirmed" else _payload(change)
+            for key, subscriber in before.items():
                 if key not in now:
-                    yield _row(change, "cancelled", key, reader, payload)
-        for key, reader in now.items():
-            for kind in _kinds(change, reader, is_new=key not in before):
-                yield _row(change, kind, key, reader, _payload(change))
+                    yield _row(change, "cancelled", key, subscriber, payload)
+        for key, subscriber in now.items():
+            for kind in _kinds_for(change, subscriber, is_new=key not in before):
+                yield _row(change, kind, key, subscriber, _payload(change))
 
-    def welcome(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
+    def rows_for_linked_host(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
         """What is owed to a host who was linked late: of one booking that it is there, of several a summary.
 
         Only of those that this reader was not told of. The places where several people read were.
         """
-        for (mark, recipient), reader in self._own_readers(linked.user).items():
-            told = _told(session, linked.booking_ids, mark, recipient)
-            untold = [booking_id for booking_id in linked.booking_ids if booking_id not in told]
-            if untold:
-                yield _welcome(session, linked, untold, mark, recipient, reader)
+        for (fingerprint, recipient), subscriber in self._own_subscribers(linked.user).items():
+            announced = _announced(session, linked.booking_ids, fingerprint, recipient)
+            unannounced = [booking_id for booking_id in linked.booking_ids if booking_id not in announced]
+            if unannounced:
+                yield _linked_host_row(session, linked, unannounced, fingerprint, recipient, subscriber)
 
-    def channel_of(self, notification: Notification, user: PlatformUser | None) -> Channel:
+    def channel_for(self, notification: Notification, user: PlatformUser | None) -> Channel:
         """The channel that a notification was written for.
 
         Raises:
@@ -103,45 +103,47 @@ class NotificationPlanner:
             raise Permanent("the channel is not configured any more")
         return channel
 
-    def readdress(self, session: Session, notification: Notification) -> None:
+    def reroute(self, session: Session, notification: Notification) -> None:
         """Before a dead one starts over: it is for the same reader by the channel as that is now.
 
         If its channel is not configured any more, it takes one that this reader has now and that does not know of it.
         """
         user = session.get(PlatformUser, notification.platform_user_id) if notification.platform_user_id else None
         channels = self._channels(user)
-        mark = notification.fingerprint
-        if mark not in channels and mark not in self._default:
-            heard = notification.fingerprints_of_news(session)
-            mark = next((each for each in channels if each not in heard), mark)
-        channel = channels.get(mark) or self._default.get(mark)
-        recipient = channel.recipient(user.describe() if user else None) if channel else None
+        fingerprint = notification.fingerprint
+        if fingerprint not in channels and fingerprint not in self._default:
+            already_used = notification.notified_fingerprints(session)
+            fingerprint = next((each for each in channels if each not in already_used), fingerprint)
+        channel = channels.get(fingerprint) or self._default.get(fingerprint)
+        recipient = channel.recipient(user.to_dict() if user else None) if channel else None
         if channel and recipient:
-            notification.address(fingerprint=mark, channel=channel.name, recipient=recipient)
+            notification.redirect(fingerprint=fingerprint, channel=channel.name, recipient=recipient)
 
-    def _readers(self, hosts: Sequence[PlatformUser]) -> Readers:
+    def _subscribers(self, hosts: Sequence[PlatformUser]) -> Subscribers:
         """Each host by their own channels, or by those of all that are personal; the others of all once."""
-        readers: Readers = {}
+        subscribers: Subscribers = {}
         for host in hosts:
-            readers |= {key: reader for key, reader in self._own_readers(host).items() if key not in readers}
+            subscribers |= {
+                key: subscriber for key, subscriber in self._own_subscribers(host).items() if key not in subscribers
+            }
         by_default = [host for host in hosts if host.channels is None]
         if by_default or not hosts:
-            for mark, channel in self._default.items():
+            for fingerprint, channel in self._default.items():
                 if not channel.is_personal:
-                    _add(readers, mark, channel, by_default[0] if by_default else None)
-        return readers
+                    _add_subscriber(subscribers, fingerprint, channel, by_default[0] if by_default else None)
+        return subscribers
 
-    def _own_readers(self, host: PlatformUser) -> Readers:
-        readers: Readers = {}
-        for mark, channel in self._channels(host).items():
+    def _own_subscribers(self, host: PlatformUser) -> Subscribers:
+        subscribers: Subscribers = {}
+        for fingerprint, channel in self._channels(host).items():
             if host.channels is not None or channel.is_personal:
-                _add(readers, mark, channel, host)
-        return readers
+                _add_subscriber(subscribers, fingerprint, channel, host)
+        return subscribers
 
     def _channels(self, user: PlatformUser | None) -> dict[str, Channel]:
         if user is None or user.channels is None:
             return self._default
-        return _opened(user.channels, self._settings)
+        return _open_all(user.channels, self._settings)
 
 
 def to_message(notification: Notification) -> Message:
@@ -155,108 +157,118 @@ def to_message(notification: Notification) -> Message:
     )
 
 
-def fingerprint(url: Any) -> str:
+def channel_fingerprint(url: Any) -> str:
     """Tells channels apart without their secrets."""
     text = url if isinstance(url, str) else json.dumps(url)
     return sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
-def _add(readers: Readers, mark: str, channel: Channel, host: PlatformUser | None) -> None:
-    recipient = channel.recipient(host.describe() if host else None)
+def _add_subscriber(subscribers: Subscribers, fingerprint: str, channel: Channel, host: PlatformUser | None) -> None:
+    recipient = channel.recipient(host.to_dict() if host else None)
     if recipient is not None:
-        readers.setdefault((mark, str(recipient)), Reader(channel, host))
+        subscribers.setdefault((fingerprint, str(recipient)), Subscriber(channel, host))
 
 
-def _kinds(change: BookingChange, reader: Reader, *, is_new: bool) -> Sequence[NotificationKind]:
-    """What a reader is told. Who is linked late is told of all bookings at once: see `welcome`."""
+def _kinds_for(change: BookingChange, subscriber: Subscriber, *, is_new: bool) -> Sequence[NotificationKind]:
+    """What a reader is told. Who is linked late is told of all bookings at once: see `rows_for_linked_host`."""
     if is_new:
-        is_worth_it = change.booking.status == "confirmed" and change.kind != "linked"
-        return ["created"] if is_worth_it else []
-    if change.news == ["updated"] and reader.channel.is_personal:
+        is_relevant = change.booking.status == "confirmed" and change.kind != "linked"
+        return ["created"] if is_relevant else []
+    if change.notification_kinds == ["updated"] and subscriber.channel.is_personal:
         return []  # another host came or went
-    return change.news
+    return change.notification_kinds
 
 
 def _payload(change: BookingChange) -> dict[str, Any]:
-    return {"booking": _shown(change.booking, change.booking.seen()), "before": change.before}
+    return {"booking": _booking_payload(change.booking, change.booking.public_columns()), "before": change.before}
 
 
-def _handed_over(booking: Booking, was: dict[str, Any]) -> dict[str, Any]:
+def _handover_payload(booking: Booking, was: dict[str, Any]) -> dict[str, Any]:
     """For who hosts no more: the booking as they know it, ended for them."""
-    is_now = booking.seen()
+    is_now = booking.public_columns()
     hosts = ("platform_user_id", "host_ids")
     shown = {**was, "status": "cancelled", **{name: is_now[name] for name in hosts}, "as_of": is_now["as_of"]}
     before = {"status": was["status"], **{name: was[name] for name in hosts}}
-    return {"booking": _shown(booking, shown), "before": before, "handed_over": True}
+    return {"booking": _booking_payload(booking, shown), "before": before, "handed_over": True}
 
 
-def _shown(booking: Booking, columns: dict[str, Any]) -> dict[str, Any]:
+def _booking_payload(booking: Booking, columns: dict[str, Any]) -> dict[str, Any]:
     return {"id": booking.id, **columns, "revision": booking.revision}
 
 
 def _row(
-    change: BookingChange, kind: NotificationKind, key: tuple[str, str], reader: Reader, payload: dict[str, Any]
+    change: BookingChange, kind: NotificationKind, key: tuple[str, str], subscriber: Subscriber, payload: dict[str, Any]
 ) -> dict[str, Any]:
-    mark, recipient = key
-    return Notification.owed(
+    fingerprint, recipient = key
+    return Notification.row_for(
         version=str(change.booking.revision),
         is_late=change.is_late,
         now=change.at,
         booking_id=change.booking.id,
-        platform_user_id=reader.host and reader.host.id,
+        platform_user_id=subscriber.host and subscriber.host.id,
         delivery_id=change.delivery_id,
         kind=kind,
-        channel=reader.channel.name,
+        channel=subscriber.channel.name,
         recipient=recipient,
-        fingerprint=mark,
-        payload={**payload, "host": reader.host.describe() if reader.host else None},
+        fingerprint=fingerprint,
+        payload={**payload, "host": subscriber.host.to_dict() if subscriber.host else None},
     )
 
 
-def _told(session: Session, booking_ids: Sequence[str], mark: str, recipient: str) -> set[str]:
+def _announced(session: Session, booking_ids: Sequence[str], fingerprint: str, recipient: str) -> set[str]:
     """Of which bookings a reader was told last that they are there, or will be."""
     kinds: dict[str, str] = {}
-    for start in range(0, len(booking_ids), AT_ONCE):
-        some = Notification.booking_id.in_(booking_ids[start : start + AT_ONCE])
+    for start in range(0, len(booking_ids), BATCH):
+        is_in_chunk = Notification.booking_id.in_(booking_ids[start : start + BATCH])
         query = select(Notification.booking_id, Notification.kind).where(
-            some, Notification.fingerprint == mark, Notification.recipient == recipient, Notification.kind != "summary"
+            is_in_chunk,
+            Notification.fingerprint == fingerprint,
+            Notification.recipient == recipient,
+            Notification.kind != "summary",
         )
         kinds |= {row.booking_id: row.kind for row in session.execute(query.order_by(Notification.id))}
     return {booking_id for booking_id, kind in kinds.items() if kind != "cancelled"}
 
 
-def _welcome(
-    session: Session, linked: HostLinked, booking_ids: Sequence[str], mark: str, recipient: str, reader: Reader
+def _linked_host_row(
+    session: Session,
+    linked: HostLinked,
+    booking_ids: Sequence[str],
+    fingerprint: str,
+    recipient: str,
+    subscriber: Subscriber,
 ) -> dict[str, Any]:
-    ids = booking_ids[:MOST_LISTED]
+    ids = booking_ids[:MAX_LISTED]
     found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
     bookings = [found[each] for each in ids if each in found]
     first, is_one = bookings[0], len(booking_ids) == 1
-    payload: dict[str, Any] = {"booking": _shown(first, first.seen()), "before": None}
+    payload: dict[str, Any] = {"booking": _booking_payload(first, first.public_columns()), "before": None}
     version = str(first.revision)
     if not is_one:
-        listed = [{name: _shown(row, row.seen())[name] for name in LISTED} for row in bookings]
+        listed = [
+            {name: _booking_payload(row, row.public_columns())[name] for name in LISTED_COLUMNS} for row in bookings
+        ]
         payload = {"booking": {"id": first.id}, "before": None, "bookings": listed, "total": len(booking_ids)}
         version = sha256("\n".join(sorted(booking_ids)).encode()).hexdigest()
-    return Notification.owed(
+    return Notification.row_for(
         version=version,
         now=linked.at,
         booking_id=first.id,
         platform_user_id=linked.user.id,
         delivery_id=linked.delivery_id,
         kind="created" if is_one else "summary",
-        channel=reader.channel.name,
+        channel=subscriber.channel.name,
         recipient=recipient,
-        fingerprint=mark,
-        payload={**payload, "host": linked.user.describe()},
+        fingerprint=fingerprint,
+        payload={**payload, "host": linked.user.to_dict()},
     )
 
 
-def _opened(urls: Any, settings: WorkerSettings) -> dict[str, Channel]:
+def _open_all(urls: Any, settings: WorkerSettings) -> dict[str, Channel]:
     """A user's channels. One that cannot be opened must not keep the booking from being right."""
     if not isinstance(urls, list):
-        return {fingerprint(urls): InvalidChannel("platform_users.channels is not a list of URLs")}
-    return {fingerprint(url): _open(url, settings) for url in urls}
+        return {channel_fingerprint(urls): InvalidChannel("platform_users.channels is not a list of URLs")}
+    return {channel_fingerprint(url): _open(url, settings) for url in urls}
 
 
 def _open(url: Any, settings: WorkerSettings) -> Channel:

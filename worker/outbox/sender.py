@@ -15,33 +15,33 @@ from sqlalchemy.orm import Session
 from models.attempt import FailedAttempt
 from models.claim import Claim
 from models.intervention import BY_RQ, Intervention
-from models.notification import IS_OVER, IS_SUPERSEDED, SEND_LEASE, Notification
+from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.errors import Permanent, describe
 from runtime.queue import JobQueue
-from worker.channels import Channel, Refused, Unresponsive
+from worker.channels import Channel, TemporaryRefusal, Unresponsive
 from worker.channels.log import LogChannel
 from worker.destinations import Destinations
 from worker.identity import own_name
+from worker.metrics import Metrics, NoMetrics
 from worker.outbox.planner import NotificationPlanner, to_message
 from worker.progress import DrainResult
 from worker.stopping import stopping
-from worker.tally import Metrics, NoMetrics
 
 BATCH = 100
-LONGEST_TURN = timedelta(seconds=1)
+MAX_SEND_TIME = timedelta(seconds=1)
 """What was claimed and has not been sent by then, others may have: channels may be slow."""
-LONGEST_UNSETTLED = timedelta(milliseconds=20)
+MAX_UNRECORDED_TIME = timedelta(milliseconds=20)
 """What was sent and is not written down yet is sent twice, should we be killed. That may happen to lines in a log,
 which are written down together; anything else is written down at once."""
-LONGEST_SETTLING = timedelta(seconds=20)
+MAX_RECORDING_TIME = timedelta(seconds=20)
 """Together with a turn and the longest channel it is shorter than the lease."""
-LONGEST_LOOK = 0.25
+POLL_SECONDS = 0.25
 """Seconds. While messages are under way, news for other destinations is looked for this often."""
-LONGEST_REFUSAL = timedelta(hours=1)
-"""So long a refusal may pass: see `Refused`."""
-LATER = timedelta(seconds=5)
+MAX_REFUSAL_TIME = timedelta(hours=1)
+"""So long a refusal may pass: see `TemporaryRefusal`."""
+BUSY_DELAY = timedelta(seconds=5)
 """When to come back to a destination to which somebody sends just now."""
 
 log = structlog.get_logger()
@@ -56,10 +56,10 @@ class SendAttempt(NamedTuple):
 
     notification: Notification
     error: Exception | None = None
-    unsent: str = ""
+    skip_reason: str = ""
 
 
-class Addressed(NamedTuple):
+class RoutedNotification(NamedTuple):
     """A notification, and the channel that is to send it."""
 
     notification: Notification
@@ -75,45 +75,45 @@ class OutboxSender:
 
     Attributes:
         database: where they are.
-        bell: tends what failed.
-        announcer: knows the channels.
+        job_queue: schedules retries.
+        planner: knows the channels.
         clock: tells the time, UTC.
-        tally: hears of each try.
+        metrics: counts each attempt.
         worker: name of this process, under which it claims.
     """
 
     database: Database
-    bell: JobQueue
-    announcer: NotificationPlanner
+    job_queue: JobQueue
+    planner: NotificationPlanner
     clock: Callable[[], datetime]
-    tally: Metrics = field(default_factory=NoMetrics)
+    metrics: Metrics = field(default_factory=NoMetrics)
     worker: str = field(default_factory=own_name)
     _destinations: Destinations = field(default_factory=Destinations, init=False)
-    _writing: Lock = field(default_factory=Lock, init=False)
+    _write_lock: Lock = field(default_factory=Lock, init=False)
     """One thread at a time writes: what is held, the rows and the claim agree."""
-    _held: set[int] = field(default_factory=set, init=False)
+    _claimed_ids: set[int] = field(default_factory=set, init=False)
     _renewed_at: float = field(default=0, init=False)
-    _is_isolated_next: bool = field(default=False, init=False)
-    _has_left: bool = field(default=False, init=False)
+    _next_is_isolated: bool = field(default=False, init=False)
+    _has_released: bool = field(default=False, init=False)
     """Whether something that is due was given back since the last look."""
 
-    def work_off(self) -> DrainResult:
+    def process_due(self) -> DrainResult:
         """Sends the next notifications that are due, as many as there is time for.
 
         Returns:
-            `PART` also while some are under way.
+            `MORE` also while some are under way.
         """
         if stopping.is_requested:
-            return DrainResult.NOTHING
-        self._renew()
-        self._has_left = False
-        claimed = self._begin_next()
-        if len(claimed) < BATCH or not self._destinations.has_room:
-            self._destinations.wait_for_an_end(LONGEST_LOOK)
+            return DrainResult.IDLE
+        self._renew_leases()
+        self._has_released = False
+        claimed = self._claim_and_dispatch()
+        if len(claimed) < BATCH or not self._destinations.has_capacity:
+            self._destinations.wait_for_release(POLL_SECONDS)
         is_under_way = not self._destinations.is_idle  # before what its end may have left
-        if len(claimed) == BATCH or self._is_isolated_next or self._has_left or is_under_way:
-            return DrainResult.PART
-        return DrainResult.ALL if claimed else DrainResult.NOTHING
+        if len(claimed) == BATCH or self._next_is_isolated or self._has_released or is_under_way:
+            return DrainResult.MORE
+        return DrainResult.DRAINED if claimed else DrainResult.IDLE
 
     def retry(self, notification_id: str) -> Notification | None:
         """One more try of a notification that failed. A dead one starts over, since somebody asked for it.
@@ -121,322 +121,332 @@ class OutboxSender:
         Returns:
             The notification as it is now, or None if there is none.
         """
-        addressed = self._claim_one(int(notification_id))
-        if not isinstance(addressed, Addressed):
-            return addressed
-        notification, channel = addressed
-        tries: list[SendAttempt] = []
+        routed = self._claim_one(int(notification_id))
+        if not isinstance(routed, RoutedNotification):
+            return routed
+        notification, channel = routed
+        attempts: list[SendAttempt] = []
         if _is_log(notification):
-            tries += self._send_some(deque([addressed]))
-        elif self._begin(channel.destination, [addressed], tries):
-            self._until_sent(notification)
+            attempts += self._send_log_lines(deque([routed]))
+        elif self._start_group(channel.destination, [routed], attempts):
+            self._wait_until_sent(notification)
         else:
-            self._give_back([addressed], self.clock() + LATER)
-        self.bell.ring("outbox")
-        return tries[0].notification if tries else self._as_it_is(notification.id)
+            self._release([routed], self.clock() + BUSY_DELAY)
+        self.job_queue.trigger_drain("outbox")
+        return attempts[0].notification if attempts else self._reload(notification.id)
 
-    def _begin_next(self) -> Sequence[Notification]:
+    def _claim_and_dispatch(self) -> Sequence[Notification]:
         """Claims what is due, and begins to send it."""
-        if not self._destinations.has_room or (self._is_isolated_next and not self._destinations.is_idle):
+        if not self._destinations.has_capacity or (self._next_is_isolated and not self._destinations.is_idle):
             return []
-        is_isolated = self._is_isolated_next
-        with self._writing:
+        is_isolated = self._next_is_isolated
+        with self._write_lock:
             with self.database.transaction() as session:
-                now, avoided = self.clock(), self._destinations.to_avoid()
+                now, unavailable = self.clock(), self._destinations.unavailable()
                 if is_isolated:
-                    claimed = Notification.claim_isolated(session, now, self.worker, without=avoided)
+                    claimed = Notification.claim_isolated(session, now, self.worker, excluding=unavailable)
                 else:
-                    claimed = Notification.claim(session, now, BATCH, self.worker, without=avoided)
-                addressed, lost = self._addressed(session, claimed)
-                self._is_isolated_next = not is_isolated and Notification.has_isolated(session, now, without=avoided)
-            self._hold(claimed)
-        self._dispatch(addressed, lost)
+                    claimed = Notification.claim(session, now, BATCH, self.worker, excluding=unavailable)
+                routed, unroutable = self._route(session, claimed)
+                self._next_is_isolated = not is_isolated and Notification.has_isolated(
+                    session, now, excluding=unavailable
+                )
+            self._record_claim(claimed)
+        self._dispatch(routed, unroutable)
         if is_isolated:
-            self._until_idle()
+            self._wait_until_idle()
         return claimed
 
-    def _addressed(self, session: Session, rows: Sequence[Notification]) -> tuple[list[Addressed], list[SendAttempt]]:
+    def _route(
+        self, session: Session, rows: Sequence[Notification]
+    ) -> tuple[list[RoutedNotification], list[SendAttempt]]:
         """With their channels; and those that cannot be sent."""
-        users = PlatformUser.among(session, (each.platform_user_id for each in rows))
-        addressed: list[Addressed] = []
-        lost: list[SendAttempt] = []
+        users = PlatformUser.by_ids(session, (each.platform_user_id for each in rows))
+        routed: list[RoutedNotification] = []
+        unroutable: list[SendAttempt] = []
         for row in rows:
             try:
-                channel = self.announcer.channel_of(row, users.get(row.platform_user_id or 0))
-                addressed.append(Addressed(row, channel))
+                channel = self.planner.channel_for(row, users.get(row.platform_user_id or 0))
+                routed.append(RoutedNotification(row, channel))
             except Exception as error:
-                lost.append(SendAttempt(row, error))
-        return addressed, lost
+                unroutable.append(SendAttempt(row, error))
+        return routed, unroutable
 
-    def _claim_one(self, notification_id: int) -> Notification | Addressed | None:
+    def _claim_one(self, notification_id: int) -> Notification | RoutedNotification | None:
         """A notification that failed, if it may be sent now."""
-        with self._writing:
+        with self._write_lock:
             with self.database.transaction() as session:
                 notification = session.get(Notification, notification_id, with_for_update=True)
                 if notification and notification.status == "dead":
                     Intervention.record(session, "replayed", notification, self.clock(), by=BY_RQ)
                     if notification.is_superseded(session):
-                        notification.end_unsent(IS_SUPERSEDED, self.clock())
+                        notification.end_without_sending(SUPERSEDED, self.clock())
                         return notification
-                    self.announcer.readdress(session, notification)
-                if notification is None or not notification.wants_another_try(self.clock()):
+                    self.planner.reroute(session, notification)
+                if notification is None or not notification.begin_retry(self.clock()):
                     return notification
-                [*addressed], lost = self._addressed(session, [notification])
-                wait = self._wait_for(addressed[0]) if addressed else None
+                [*routed], unroutable = self._route(session, [notification])
+                wait = self._delay_for(routed[0]) if routed else None
                 if wait:
                     notification.due_at = self.clock() + wait
                     return notification
                 notification.lease(self.clock(), self.worker)
-            self._hold([notification])
-        if lost:
-            return self._finish(lost)[0].notification
-        return addressed[0]
+            self._record_claim([notification])
+        if unroutable:
+            return self._record_and_report(unroutable)[0].notification
+        return routed[0]
 
-    def _wait_for(self, addressed: Addressed) -> timedelta | None:
+    def _delay_for(self, routed: RoutedNotification) -> timedelta | None:
         """How long to leave it, because of others; None if it may be sent now."""
-        notification, channel = addressed
+        notification, channel = routed
         if notification.is_isolated and not self._destinations.is_idle:
-            return LATER
+            return BUSY_DELAY
         if _is_log(notification):
             return None
-        return self._destinations.left_alone(channel.destination) or (
-            LATER if self._destinations.is_busy(channel.destination) else None
+        return self._destinations.cooldown_left(channel.destination) or (
+            BUSY_DELAY if self._destinations.is_busy(channel.destination) else None
         )
 
-    def _hold(self, rows: Sequence[Notification]) -> None:
+    def _record_claim(self, rows: Sequence[Notification]) -> None:
         """Records what this process is about to send, before it does: see models/claim.py."""
         if not rows:
             return
-        held = self._held | {row.id for row in rows}
+        claimed_ids = self._claimed_ids | {row.id for row in rows}
         try:
-            Claim.record(self.database, self.worker, "outbox", sorted(held), self.clock())
+            Claim.record(self.database, self.worker, "outbox", sorted(claimed_ids), self.clock())
         except SQLAlchemyError:
             with self.database.transaction() as session:
-                Notification.give_back(session, rows, self.worker)
+                Notification.release(session, rows, self.worker)
             raise
-        self._held = held
+        self._claimed_ids = claimed_ids
         self._renewed_at = self._renewed_at or time.monotonic()
 
-    def _dispatch(self, addressed: Sequence[Addressed], lost: Sequence[SendAttempt]) -> None:
+    def _dispatch(self, routed: Sequence[RoutedNotification], unroutable: Sequence[SendAttempt]) -> None:
         """Each destination's to a thread of its own; lines of the log are written here."""
-        lines: deque[Addressed] = deque()
-        others: defaultdict[str, list[Addressed]] = defaultdict(list)
-        for each in addressed:
+        lines: deque[RoutedNotification] = deque()
+        others: defaultdict[str, list[RoutedNotification]] = defaultdict(list)
+        for each in routed:
             if _is_log(each.notification):
                 lines.append(each)
             else:
                 others[each.channel.destination].append(each)
         for destination, group in others.items():
-            if not self._begin(destination, group):
-                self._give_back(group)
-        if lost:
-            self._finish(lost, tends=True)
+            if not self._start_group(destination, group):
+                self._release(group)
+        if unroutable:
+            self._record_and_report(unroutable, schedule_retries=True)
         if lines:
-            self._write(lines)
+            self._write_log_lines(lines)
 
-    def _write(self, lines: deque[Addressed]) -> None:
-        ids, stop = _ids(lines), time.monotonic() + LONGEST_TURN.total_seconds()
+    def _write_log_lines(self, lines: deque[RoutedNotification]) -> None:
+        ids, deadline = _ids(lines), time.monotonic() + MAX_SEND_TIME.total_seconds()
         try:
-            while lines and time.monotonic() < stop:
-                for each in self._send_some(lines):
-                    self._tend(each)
-            self._give_back(lines)
+            while lines and time.monotonic() < deadline:
+                for each in self._send_log_lines(lines):
+                    self._schedule_retry(each)
+            self._release(lines)
         finally:
-            self._held -= ids
+            self._claimed_ids -= ids
 
-    def _begin(self, destination: str, group: Sequence[Addressed], tries: list[SendAttempt] | None = None) -> bool:
+    def _start_group(
+        self, destination: str, group: Sequence[RoutedNotification], attempts: list[SendAttempt] | None = None
+    ) -> bool:
         """Has a thread send a group, unless its destination is busy or rests.
 
         Args:
             destination: where to.
             group: what.
-            tries: where they are noted by a caller who tends them.
+            attempts: where they are noted by a caller who schedules their retries.
         """
-        marks = {each.notification.fingerprint for each in group}
-        if not self._destinations.begin(destination, group[0].channel.name, marks):
+        fingerprints = {each.notification.fingerprint for each in group}
+        if not self._destinations.acquire(destination, group[0].channel.name, fingerprints):
             return False
-        stopping.start(self._send_group, destination, deque(group), tries)
+        stopping.start(self._send_group, destination, deque(group), attempts)
         return True
 
-    def _send_group(self, destination: str, waiting: deque[Addressed], tries: list[SendAttempt] | None) -> None:
+    def _send_group(
+        self, destination: str, waiting: deque[RoutedNotification], attempts: list[SendAttempt] | None
+    ) -> None:
         """Sends to one destination, in order, until it is time for others, or until there is no answer."""
-        ids, stop, until = _ids(waiting), time.monotonic() + LONGEST_TURN.total_seconds(), None
+        ids, deadline, until = _ids(waiting), time.monotonic() + MAX_SEND_TIME.total_seconds(), None
         try:
             while waiting and not until:
-                [sent] = self._finish([self._send(waiting[0], destination)])
+                [sent] = self._record_and_report([self._send(waiting[0], destination)])
                 waiting.popleft()
                 if isinstance(sent.error, Unresponsive):
                     until = self.clock() + (sent.error.retry_after or timedelta())
-                if tries is None:
-                    self._tend(sent)
+                if attempts is None:
+                    self._schedule_retry(sent)
                 else:
-                    tries.append(sent)
-                if stopping.is_requested or time.monotonic() > stop:
+                    attempts.append(sent)
+                if stopping.is_requested or time.monotonic() > deadline:
                     break
-            self._give_back(waiting, until)
+            self._release(waiting, until)
         except Interrupted:
-            self._give_back(waiting)
+            self._release(waiting)
         except SQLAlchemyError as error:
-            log.error("database.away", box="outbox", error=type(error).__name__)
+            log.error("database.unavailable", queue="outbox", error=type(error).__name__)
         except Exception as error:
-            log.error("job.failed", box="outbox", error=type(error).__name__)
+            log.error("job.failed", queue="outbox", error=type(error).__name__)
         finally:
-            self._held -= ids
-            self._destinations.end(destination)
+            self._claimed_ids -= ids
+            self._destinations.release(destination)
 
-    def _send_some(self, lines: deque[Addressed]) -> list[SendAttempt]:
+    def _send_log_lines(self, lines: deque[RoutedNotification]) -> list[SendAttempt]:
         """Writes lines, and settles them at once."""
-        tries: list[SendAttempt] = []
-        until = time.monotonic() + LONGEST_UNSETTLED.total_seconds()
+        attempts: list[SendAttempt] = []
+        until = time.monotonic() + MAX_UNRECORDED_TIME.total_seconds()
         try:
-            while lines and (not tries or time.monotonic() < until):
-                tries.append(self._send(lines.popleft()))
+            while lines and (not attempts or time.monotonic() < until):
+                attempts.append(self._send(lines.popleft()))
         finally:
-            settled = self._finish(tries)
-        return settled
+            recorded = self._record_and_report(attempts)
+        return recorded
 
-    def _send(self, addressed: Addressed, destination: str = "") -> SendAttempt:
-        notification, channel = addressed
-        unsent = _why_not_to_send(notification, self.clock())
-        if unsent:
-            return SendAttempt(notification, unsent=unsent)
+    def _send(self, routed: RoutedNotification, destination: str = "") -> SendAttempt:
+        notification, channel = routed
+        skip_reason = _reason_to_skip(notification, self.clock())
+        if skip_reason:
+            return SendAttempt(notification, skip_reason=skip_reason)
         try:
             channel.send(to_message(notification))
         except Unresponsive as error:
-            if stopping.end_late_exchanges():
+            if stopping.abort_late_exchanges():
                 raise Interrupted from error
             if destination:
-                error.retry_after = self._destinations.rest(destination)
+                error.retry_after = self._destinations.start_cooldown(destination)
             return SendAttempt(notification, error)
         except Exception as error:
             return SendAttempt(notification, error)
         if destination:
-            self._destinations.answered(destination)
+            self._destinations.record_answer(destination)
         return SendAttempt(notification)
 
-    def _finish(self, tries: Sequence[SendAttempt], *, tends: bool = False) -> list[SendAttempt]:
+    def _record_and_report(
+        self, attempts: Sequence[SendAttempt], *, schedule_retries: bool = False
+    ) -> list[SendAttempt]:
         """Writes down what became of them, and says so."""
-        settled = self._settle_in_time(tries) if tries else []
-        for each in settled:
+        recorded = self._record_with_retry(attempts) if attempts else []
+        for each in recorded:
             self._report(each)
-            if tends:
-                self._tend(each)
-        return settled
+            if schedule_retries:
+                self._schedule_retry(each)
+        return recorded
 
-    def _tend(self, settled: SendAttempt) -> None:
-        if settled.error:
-            self.bell.tend("outbox", str(settled.notification.id), settled.notification)
+    def _schedule_retry(self, recorded: SendAttempt) -> None:
+        if recorded.error:
+            self.job_queue.schedule_retry("outbox", str(recorded.notification.id), recorded.notification)
 
-    def _settle_in_time(self, tries: Sequence[SendAttempt]) -> list[SendAttempt]:
-        """What was told has to be written down: a database that is away is waited for, lest it be told again."""
-        until = time.monotonic() + LONGEST_SETTLING.total_seconds()
+    def _record_with_retry(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
+        """What was told has to be written down: a database that is down is waited for, lest it be told again."""
+        until = time.monotonic() + MAX_RECORDING_TIME.total_seconds()
         while True:
             try:
-                with self._writing:
-                    return self._settle(tries)
+                with self._write_lock:
+                    return self._record(attempts)
             except DBAPIError:  # it is down, or cannot be written for a while
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)
 
-    def _settle(self, tries: Sequence[SendAttempt]) -> list[SendAttempt]:
+    def _record(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
         """Only of what we still have the lease of: others may have sent the rest since."""
-        failed, now = {each.notification.id: each.error for each in tries if each.error}, self.clock()
-        unsent = {each.notification.id: each.unsent for each in tries if each.unsent}
-        sent = [each.notification for each in tries if not each.error and not each.unsent]
+        failed, now = {each.notification.id: each.error for each in attempts if each.error}, self.clock()
+        skip_reason = {each.notification.id: each.skip_reason for each in attempts if each.skip_reason}
+        sent = [each.notification for each in attempts if not each.error and not each.skip_reason]
         with self.database.transaction() as session:
-            kept = Notification.finish_all(session, sent, self.worker, now)
-            others = failed.keys() | unsent.keys()
-            rows = Notification.held(session, others, self.worker) if others else {}
+            finished = Notification.finish_all(session, sent, self.worker, now)
+            others = failed.keys() | skip_reason.keys()
+            rows = Notification.get_claimed(session, others, self.worker) if others else {}
             for key, row in rows.items():
                 if key in failed:
                     self._fail(session, row, failed[key], now)
                 else:
-                    row.end_unsent(unsent[key], now)
-            left = self._released(session, (each.notification for each in tries))
-        self._held = left
-        if kept + len(rows) < len(tries):
-            log.warning("notification.lease_lost", count=len(tries) - kept - len(rows))
-        return [each._replace(notification=rows.get(each.notification.id, each.notification)) for each in tries]
+                    row.end_without_sending(skip_reason[key], now)
+            remaining = self._remaining_after(session, (each.notification for each in attempts))
+        self._claimed_ids = remaining
+        if finished + len(rows) < len(attempts):
+            log.warning("notification.lease_lost", count=len(attempts) - finished - len(rows))
+        return [each._replace(notification=rows.get(each.notification.id, each.notification)) for each in attempts]
 
     def _fail(self, session: Session, row: Notification, error: Exception, now: datetime) -> None:
         """A refusal that may pass is final when it has not, after an hour."""
-        first = Notification.first_failure(session, row) or now
-        if isinstance(error, Refused) and now >= first + LONGEST_REFUSAL:
+        first = Notification.first_failed_at(session, row) or now
+        if isinstance(error, TemporaryRefusal) and now >= first + MAX_REFUSAL_TIME:
             error = Permanent(str(error))
         row.fail(error, now)
-        if isinstance(error, Refused) and row.status == "pending":
-            row.due_at = max(now, min(row.due_at, first + LONGEST_REFUSAL))
+        if isinstance(error, TemporaryRefusal) and row.status == "pending":
+            row.due_at = max(now, min(row.due_at, first + MAX_REFUSAL_TIME))
         row.claimed_by = None
         FailedAttempt.record(session, row, now)
 
-    def _give_back(self, waiting: Iterable[Addressed], until: datetime | None = None) -> None:
+    def _release(self, waiting: Iterable[RoutedNotification], until: datetime | None = None) -> None:
         """Those that were not tried; until when they are left alone, if they are."""
         rows = [each.notification for each in waiting]
         if not rows:
             return
-        with self._writing:
+        with self._write_lock:
             with self.database.transaction() as session:
-                Notification.give_back(session, rows, self.worker, until)
-                left = self._released(session, rows)
-            self._held = left
-        self._has_left |= until is None
+                Notification.release(session, rows, self.worker, until)
+                remaining = self._remaining_after(session, rows)
+            self._claimed_ids = remaining
+        self._has_released |= until is None
 
-    def _released(self, session: Session, rows: Iterable[Notification]) -> set[int]:
+    def _remaining_after(self, session: Session, rows: Iterable[Notification]) -> set[int]:
         """What is still held without these; with the last one the claim goes too."""
-        left = self._held - {row.id for row in rows}
-        if self._held and not left:
+        remaining = self._claimed_ids - {row.id for row in rows}
+        if self._claimed_ids and not remaining:
             Claim.release(session, self.worker)
-        return left
+        return remaining
 
-    def _renew(self) -> None:
+    def _renew_leases(self) -> None:
         """Prolongs the lease of what is still under way, long before it ends."""
-        if not self._held:
+        if not self._claimed_ids:
             self._renewed_at = 0
         elif time.monotonic() > self._renewed_at + SEND_LEASE.total_seconds() / 3:
-            with self._writing, self.database.transaction() as session:
-                Notification.renew(session, self._held, self.worker, self.clock())
+            with self._write_lock, self.database.transaction() as session:
+                Notification.renew_lease(session, self._claimed_ids, self.worker, self.clock())
             self._renewed_at = time.monotonic()
 
-    def _until_sent(self, notification: Notification) -> None:
+    def _wait_until_sent(self, notification: Notification) -> None:
         """While it is under way, others are sent; unless it has to be alone."""
-        while notification.id in self._held and not stopping.end_late_exchanges():
+        while notification.id in self._claimed_ids and not stopping.abort_late_exchanges():
             if notification.is_isolated or stopping.is_requested:
-                self._destinations.wait_for_an_end(LONGEST_LOOK)
+                self._destinations.wait_for_release(POLL_SECONDS)
             else:
-                self.work_off()
+                self.process_due()
 
-    def _until_idle(self) -> None:
-        while not self._destinations.is_idle and not stopping.end_late_exchanges():
-            self._renew()
-            self._destinations.wait_for_an_end(LONGEST_LOOK)
+    def _wait_until_idle(self) -> None:
+        while not self._destinations.is_idle and not stopping.abort_late_exchanges():
+            self._renew_leases()
+            self._destinations.wait_for_release(POLL_SECONDS)
 
-    def _as_it_is(self, notification_id: int) -> Notification | None:
-        with self.database.reading() as session:
+    def _reload(self, notification_id: int) -> Notification | None:
+        with self.database.read_only() as session:
             return session.get(Notification, notification_id)
 
     def _report(self, attempt: SendAttempt) -> None:
-        settled, error, unsent = attempt
-        self.tally.notification(settled)
+        recorded, error, skip_reason = attempt
+        self.metrics.notification(recorded)
         log.info(
-            f"notification.{'retrying' if settled.status == 'pending' else settled.status}",
-            notification_id=settled.message_id,
-            delivery_id=settled.delivery_id,
-            booking_id=settled.booking_id,
-            kind=settled.kind,
-            channel=settled.channel,
+            f"notification.{'retrying' if recorded.status == 'pending' else recorded.status}",
+            notification_id=recorded.message_id,
+            delivery_id=recorded.delivery_id,
+            booking_id=recorded.booking_id,
+            kind=recorded.kind,
+            channel=recorded.channel,
             **({"error": describe(error)} if error else {}),
-            **({"unsent": unsent} if unsent else {}),
+            **({"unsent": skip_reason} if skip_reason else {}),
         )
 
 
-def _why_not_to_send(notification: Notification, now: datetime) -> str:
+def _reason_to_skip(notification: Notification, now: datetime) -> str:
     """Asked right before: why it is not worth sending any more, or nothing."""
-    return IS_OVER if notification.is_over(now) else ""
+    return MEETING_OVER if notification.is_meeting_over(now) else ""
 
 
-def _ids(addressed: Iterable[Addressed]) -> set[int]:
-    return {each.notification.id for each in addressed}
+def _ids(routed: Iterable[RoutedNotification]) -> set[int]:
+    return {each.notification.id for each in routed}
 
 
 def _is_log(notification: Notification) -> bool:

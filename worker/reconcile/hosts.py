@@ -50,7 +50,7 @@ def mapped_hosts(session: Session, only: str | None) -> list[ComparedHost]:
     return sorted((ComparedHost(str(row[0]), *row[1:]) for row in session.execute(query)), key=_tried_at)
 
 
-def and_acting(session: Session, hosts: list[ComparedHost], acting: str | None) -> list[ComparedHost]:
+def with_acting_user(session: Session, hosts: list[ComparedHost], acting: str | None) -> list[ComparedHost]:
     """The same, and in its place whose appointments we see although nobody may have mapped them."""
     if acting is None or acting in {host.user_id for host in hosts}:
         return hosts
@@ -64,6 +64,6 @@ def _tried_at(host: ComparedHost) -> datetime:
     return host.tried_at or NEVER
 
 
-def unmapped(session: Session) -> int:
+def count_unmapped(session: Session) -> int:
     """How many platform users wait for a meetergo id, so that nobody can look for their bookings."""
     return session.scalar(select(func.count()).where(PlatformUser.meetergo_user_id.is_(None))) or 0

@@ -1,4 +1,4 @@
-"""The books: our side of a reconciliation. What we know of a booking, and the deliveries that put it right."""
+"""Local bookings: our side of a reconciliation. What we know of a booking, and the deliveries that put it right."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from models.booking import Booking
 from models.delivery import Delivery, NewDelivery
-from models.drift import known_bookings
+from models.drift import bookings_by_id
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
@@ -21,24 +21,24 @@ class LocalBookings:
 
     Attributes:
         database: where they are.
-        bell: wakes the inbox.
-        vault: seals the deliveries.
+        job_queue: wakes the inbox.
+        cipher: seals the deliveries.
         account: whose inbox it is.
     """
 
     database: Database
-    bell: JobQueue
-    vault: BodyCipher
+    job_queue: JobQueue
+    cipher: BodyCipher
     account: str
 
     def known(self, ids: Sequence[str]) -> dict[str, Booking]:
         """Id -> our row."""
-        with self.database.reading() as session:
-            return known_bookings(session, ids)
+        with self.database.read_only() as session:
+            return bookings_by_id(session, ids)
 
-    def confirmed_with(self, host_id: str, since: datetime, until: datetime | None) -> list[str]:
+    def confirmed_ids(self, host_id: str, since: datetime, until: datetime | None) -> list[str]:
         """The ids of bookings that take place, as far as we know, between two times and with a host."""
-        with self.database.reading() as session:
+        with self.database.read_only() as session:
             query = select(Booking.id).where(
                 Booking.status == "confirmed",
                 Booking.starts_at >= since,
@@ -48,22 +48,22 @@ class LocalBookings:
                 query = query.where(Booking.starts_at <= until)
             return list(session.scalars(query.order_by(Booking.starts_at)))
 
-    def feed(self, readings: Sequence[SyntheticDelivery]) -> None:
+    def ingest(self, deliveries: Sequence[SyntheticDelivery]) -> None:
         """Accepts each reading as the delivery that did not come, and rings.
 
         One that was handled before is handled again: something has undone it since. So is one that died, since nobody
         else would try it: what killed it may be repaired.
         """
-        letters = [
-            NewDelivery.of(reading.body, self.account, reading.asked_at, self.vault, source="reconcile")
-            for reading in readings
+        new_deliveries = [
+            NewDelivery.from_body(delivery.body, self.account, delivery.asked_at, self.cipher, source="reconcile")
+            for delivery in deliveries
         ]
-        asked_at = {letter.id: letter.received_at for letter in letters}
+        asked_at = {new_delivery.id: new_delivery.received_at for new_delivery in new_deliveries}
         with self.database.transaction() as session:
-            again = select(Delivery).where(
+            handled = select(Delivery).where(
                 Delivery.id.in_(asked_at), Delivery.status != "pending", Delivery.body != b""
             )
-            for delivery in session.scalars(again.with_for_update()):
-                delivery.replay(asked_at[delivery.id])
-            Delivery.accept(session, letters)
-        self.bell.ring("inbox")
+            for stored in session.scalars(handled.with_for_update()):
+                stored.replay(asked_at[stored.id])
+            Delivery.accept(session, new_deliveries)
+        self.job_queue.trigger_drain("inbox")

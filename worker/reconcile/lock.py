@@ -1,4 +1,4 @@
-"""Turns: what only one process at a time should do. Whoever dies gives the exclusive back within half a minute."""
+"""Lock: what only one process at a time should do. Whoever dies gives the lock back within half a minute."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,8 +11,8 @@ from redis.lock import Lock
 
 from runtime.redis.client import key_of
 
-LASTS = timedelta(seconds=30)
-RENEWED_EVERY = timedelta(seconds=10)
+LOCK_TTL = timedelta(seconds=30)
+RENEW_INTERVAL = timedelta(seconds=10)
 
 
 class AlreadyRunning(Exception):
@@ -21,28 +21,28 @@ class AlreadyRunning(Exception):
 
 @contextmanager
 def exclusive(redis: "Redis", name: str) -> Iterator[None]:
-    """Holds the exclusive until the block ends. If Redis goes away meanwhile, another may begin: that does no harm.
+    """Holds the lock until the block ends. If Redis goes away meanwhile, another may begin: that does no harm.
 
     Raises:
         AlreadyRunning: somebody else has it.
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
-    lock = redis.lock(key_of(redis, "exclusive", name), timeout=LASTS.total_seconds(), thread_local=False)
+    lock = redis.lock(key_of(redis, "turn", name), timeout=LOCK_TTL.total_seconds(), thread_local=False)
     if not lock.acquire(blocking=False):
         raise AlreadyRunning
-    over = Event()
-    renewal = Thread(target=_renew, args=(lock, over), name=f"exclusive-{name}", daemon=True)
+    released = Event()
+    renewal = Thread(target=_renew, args=(lock, released), name=f"lock-{name}", daemon=True)
     renewal.start()
     try:
         yield
     finally:
-        over.set()
+        released.set()
         renewal.join()
         with suppress(LockError, RedisError):
             lock.release()
 
 
-def _renew(lock: Lock, over: Event) -> None:
-    while not over.wait(RENEWED_EVERY.total_seconds()):
+def _renew(lock: Lock, released: Event) -> None:
+    while not released.wait(RENEW_INTERVAL.total_seconds()):
         with suppress(LockError, RedisError):
             lock.reacquire()

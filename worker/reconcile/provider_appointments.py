@@ -32,23 +32,23 @@ class HostAppointments:
         """By their start."""
         return self.clients[0].appointments(start=since, end=until, of_user=self.of_user)
 
-    def one(self, booking_id: str) -> Appointment | None:
+    def get(self, booking_id: str) -> Appointment | None:
         """A single one; None if meetergo knows no such appointment.
 
         Raises:
             Forbidden: nobody whom we may ask for is allowed to see it.
             ApiError: meetergo did not answer.
         """
-        refusal: Forbidden | None = None
+        forbidden: Forbidden | None = None
         for client in self.clients:
             try:
                 return client.appointment(booking_id)
             except NotFound:
                 continue
             except Forbidden as error:
-                refusal = error
-        if refusal:
-            raise refusal
+                forbidden = error
+        if forbidden:
+            raise forbidden
         return None
 
 
@@ -64,7 +64,7 @@ class ProviderAppointments:
     client: Meetergo
     user_id: str = ""
 
-    def of(self, host_id: str) -> HostAppointments:
+    def for_host(self, host_id: str) -> HostAppointments:
         """One host's. A Platform key acts as the host; a personal token asks for it by name, unless it is its owner's.
 
         Raises:
@@ -72,7 +72,7 @@ class ProviderAppointments:
             ApiError: meetergo does not say whose key this is.
         """
         acting = self.acting_user
-        if not self.client.acts_as_anybody:
+        if not self.client.can_impersonate:
             return HostAppointments((self.client,), None if host_id == acting else host_id)
         host = self.client.as_user(host_id)
         return HostAppointments((host, self.client.as_user(acting)) if acting and acting != host_id else (host,), None)
@@ -86,7 +86,7 @@ class ProviderAppointments:
         """
         return admin_id(self.client, self.user_id)
 
-    def is_open(self) -> bool:
+    def is_reachable(self) -> bool:
         """Whether meetergo answers at all.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import Any
 
 from models.drift import Drift
 
-MOST_FAILURES_TOLD = 3
+MAX_ERRORS_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ReconcileReport:
         appointments: how many different ones were read.
         drifts: what is not as it is at meetergo.
         unknown: bookings of ours that meetergo does not know. They are left as they are.
-        unread: what could not be read.
+        read_errors: what could not be read.
         unmapped: platform users without a meetergo id.
         left: hosts that are left to the next run.
         stopped: why the run stopped early, if something is wrong.
@@ -36,15 +36,15 @@ class ReconcileReport:
     appointments: int = 0
     drifts: list[Drift] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    unread: list[ReadError] = field(default_factory=list)
+    read_errors: list[ReadError] = field(default_factory=list)
     unmapped: int = 0
     left: int = 0
     stopped: str | None = None
 
-    def take_back(self, booking_id: str) -> None:
+    def retract(self, booking_id: str) -> None:
         """Of a booking that was not to be seen: another host is asked for it, or shows it."""
         self.unknown[:] = [known for known in self.unknown if known != booking_id]
-        self.unread[:] = [unread for unread in self.unread if unread.what != f"booking {booking_id}"]
+        self.read_errors[:] = [error for error in self.read_errors if error.what != f"booking {booking_id}"]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,18 +61,18 @@ class ReconcileReport:
         }
 
     @property
-    def complaint(self) -> str | None:
+    def error_summary(self) -> str | None:
         """What kept the run from reading everything, in a sentence or a few."""
-        told = [f"{unread.what}: {unread.reason}" for unread in self.unread[:MOST_FAILURES_TOLD]]
-        more = len(self.unread) - len(told)
-        said = [*([self.stopped] if self.stopped else []), *told, *([f"and {more} more"] if more > 0 else [])]
-        return "; ".join(said) or None
+        shown = [f"{error.what}: {error.reason}" for error in self.read_errors[:MAX_ERRORS_SHOWN]]
+        more = len(self.read_errors) - len(shown)
+        parts = [*([self.stopped] if self.stopped else []), *shown, *([f"and {more} more"] if more > 0 else [])]
+        return "; ".join(parts) or None
 
     @property
     def is_clean(self) -> bool:
         """Whether everything could be read, and meetergo knows all bookings of ours that it was asked for."""
-        return not (self.complaint or self.unknown)
+        return not (self.error_summary or self.unknown)
 
     def summary(self) -> dict[str, Any]:
         """What may be logged: numbers."""
-        return {**self.counts, "unread": len(self.unread), "unmapped": self.unmapped, "left": self.left}
+        return {**self.counts, "unread": len(self.read_errors), "unmapped": self.unmapped, "left": self.left}

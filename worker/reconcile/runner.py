@@ -13,9 +13,9 @@ from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
-from runtime.stop_signal import Stop
+from runtime.stop_signal import StopEvent
 from worker.reconcile.host_comparison import HostComparison, Interrupted
-from worker.reconcile.hosts import ComparedHost, and_acting, mapped_hosts, unmapped
+from worker.reconcile.hosts import ComparedHost, count_unmapped, mapped_hosts, with_acting_user
 from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.lock import AlreadyRunning, exclusive
 from worker.reconcile.provider_appointments import ProviderAppointments
@@ -24,9 +24,9 @@ from worker.services import Services
 from worker.settings import ComparisonSettings, ScheduleSettings
 
 HORIZON = timedelta(days=90)
-PATIENCE = timedelta(minutes=2)
-"""How long a request of a run by the clock may wait for its exclusive. So long before its time is up it asks no more."""
-TURN = "reconcile"
+MAX_REQUEST_WAIT = timedelta(minutes=2)
+"""How long a request of a run by the clock may wait for its turn. So long before its time is up it asks no more."""
+LOCK_NAME = "reconcile"
 
 log = structlog.get_logger()
 
@@ -36,14 +36,14 @@ class Reconciler:
     """Compares all hosts' bookings with meetergo's.
 
     Attributes:
-        books: our side.
-        diaries: meetergo's side.
+        local_bookings: our side.
+        provider_appointments: meetergo's side.
         clock: tells the time, UTC.
         horizon: how far ahead changes are looked for.
     """
 
-    books: LocalBookings
-    diaries: ProviderAppointments
+    local_bookings: LocalBookings
+    provider_appointments: ProviderAppointments
     clock: Callable[[], datetime]
     horizon: timedelta = HORIZON
 
@@ -52,7 +52,7 @@ class Reconciler:
         *,
         only: str | None = None,
         is_dry: bool = False,
-        is_over: Callable[[], bool] = lambda: False,
+        should_stop: Callable[[], bool] = lambda: False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> ReconcileReport:
         """One run, longest not visited host first. What it does is safe to repeat, and to break off anywhere.
@@ -60,7 +60,7 @@ class Reconciler:
         Args:
             only: the external id of the one host to compare.
             is_dry: writes nothing at all.
-            is_over: asked before each request; the hosts that are left are the first of the next run.
+            should_stop: asked before each request; the hosts that are left are the first of the next run.
             progress: told how many hosts of how many are done.
 
         Returns:
@@ -71,177 +71,180 @@ class Reconciler:
             RedisError, SQLAlchemyError: a store is away. The next run goes on.
         """
         if is_dry:
-            return self._compare(Run(self, ReconcileReport(), None, is_over), only, progress)
-        with exclusive(self.books.bell.redis, TURN):
+            return self._compare(ReconcileRun(self, ReconcileReport(), None, should_stop), only, progress)
+        with exclusive(self.local_bookings.job_queue.redis, LOCK_NAME):
             started_at = self.clock()
-            with self.books.database.transaction() as session:
+            with self.local_bookings.database.transaction() as session:
                 row = Reconciliation(started_at=started_at)
                 session.add(row)
-            return self._compare(Run(self, ReconcileReport(), row.id, is_over), only, progress)
+            return self._compare(ReconcileRun(self, ReconcileReport(), row.id, should_stop), only, progress)
 
-    def _compare(self, run: "Run", only: str | None, progress: Callable[[int, int], None]) -> ReconcileReport:
-        findings = run.findings
+    def _compare(self, run: "ReconcileRun", only: str | None, progress: Callable[[int, int], None]) -> ReconcileReport:
+        report = run.report
         try:
-            hosts = self._hosts(findings, only)
-            findings.left = len(hosts)
+            hosts = self._hosts(report, only)
+            report.left = len(hosts)
             for done, host in enumerate(hosts):
                 progress(done, len(hosts))
-                run.visit(host)
-                findings.left -= 1
+                run.compare(host)
+                report.left -= 1
             progress(len(hosts), len(hosts))
         except Interrupted:
             pass
         except ApiError as error:
-            findings.stopped = str(error)
+            report.stopped = str(error)
         run.end()
-        return findings
+        return report
 
-    def _hosts(self, findings: ReconcileReport, only: str | None) -> list[ComparedHost]:
+    def _hosts(self, report: ReconcileReport, only: str | None) -> list[ComparedHost]:
         """
         Raises:
             ApiError: meetergo does not say who acts.
         """
-        with self.books.database.reading() as session:
-            findings.unmapped, hosts = unmapped(session), mapped_hosts(session, only)
+        with self.local_bookings.database.read_only() as session:
+            report.unmapped, hosts = count_unmapped(session), mapped_hosts(session, only)
         if only is not None:
             return hosts
-        findings.left = len(hosts)
-        acting = self.diaries.acting_user
-        with self.books.database.reading() as session:
-            return and_acting(session, hosts, acting)
+        report.left = len(hosts)
+        acting = self.provider_appointments.acting_user
+        with self.local_bookings.database.read_only() as session:
+            return with_acting_user(session, hosts, acting)
 
 
 def open_reconciler(
-    settings: ComparisonSettings, database: Database, bell: JobQueue, vault: BodyCipher, client: Meetergo
+    settings: ComparisonSettings, database: Database, job_queue: JobQueue, cipher: BodyCipher, client: Meetergo
 ) -> Reconciler:
     """A reconciler on these settings; the client stays the caller's."""
-    books = LocalBookings(database, bell, vault, settings.webhook_account)
+    local_bookings = LocalBookings(database, job_queue, cipher, settings.webhook_account)
     return Reconciler(
-        books, ProviderAppointments(client, settings.meetergo_api_user), lambda: datetime.now(UTC), settings.horizon
+        local_bookings,
+        ProviderAppointments(client, settings.meetergo_api_user),
+        lambda: datetime.now(UTC),
+        settings.horizon,
     )
 
 
-def reconcile_by_the_clock(
-    settings: ScheduleSettings, office: Services, now: datetime, *, longest: timedelta, stop: Stop
+def reconcile_on_schedule(
+    settings: ScheduleSettings, services: Services, now: datetime, *, max_duration: timedelta, stop: StopEvent
 ) -> None:
     """A run of the schedule's. It leaves what it does not get done to the next one.
 
     Args:
         settings: name the key.
-        office: the stores.
+        services: the stores.
         now: when it begins.
-        longest: how long it may take.
+        max_duration: how long it may take.
         stop: set when the process is asked to end.
     """
-    ends = time.monotonic() + (longest - PATIENCE).total_seconds()
+    ends = time.monotonic() + (max_duration - MAX_REQUEST_WAIT).total_seconds()
     try:
-        with settings.provider(settings.redis(), share=BULK_SHARE, patience=PATIENCE) as client:
-            reconciler = open_reconciler(settings, office.database, office.bell, office.inbox.vault, client)
-            reconciler.run(is_over=lambda: stop.is_set() or time.monotonic() > ends)
+        with settings.api_client(settings.redis(), share=BULK_SHARE, max_wait=MAX_REQUEST_WAIT) as client:
+            reconciler = open_reconciler(settings, services.database, services.job_queue, services.inbox.cipher, client)
+            reconciler.run(should_stop=lambda: stop.is_set() or time.monotonic() > ends)
     except AlreadyRunning:
-        log.info("reconcile.taken")
+        log.info("reconcile.already_running")
     except ApiError as error:
         log.error("reconcile.stopped", error=str(error))
 
 
-class Run:
+class ReconcileRun:
     """One run's way through the hosts.
 
     Args:
         reconciler: whose run it is.
-        findings: grow.
+        report: grows.
         row_id: the run's row; None for a dry run.
-        is_over: whether it is time to go.
+        should_stop: whether it is time to go.
     """
 
     def __init__(
-        self, reconciler: Reconciler, findings: ReconcileReport, row_id: int | None, is_over: Callable[[], bool]
+        self, reconciler: Reconciler, report: ReconcileReport, row_id: int | None, should_stop: Callable[[], bool]
     ) -> None:
-        self.findings = findings
-        self._with = reconciler
+        self.report = report
+        self._reconciler = reconciler
         self._row_id = row_id
-        self._is_over = is_over
-        self._looked_at: set[str] = set()
+        self._should_stop = should_stop
+        self._compared_ids: set[str] = set()
         self._is_first = True
 
-    def visit(self, host: ComparedHost) -> None:
+    def compare(self, host: ComparedHost) -> None:
         """Compares one host, or notes that it cannot be read.
 
         Raises:
             Interrupted: it is time to go.
             ApiError: no host can be read: the key is refused, or meetergo is away.
         """
-        self._check()
-        swept_at, had_all_the_time = self._with.clock(), self._is_first
+        self._raise_if_interrupted()
+        swept_at, had_full_time = self._reconciler.clock(), self._is_first
         self._begin(host, swept_at)
         try:
-            created_until = self._visit_to(host).make()
+            created_until = self._comparison_of(host).run()
         except Interrupted:
-            if not had_all_the_time:
+            if not had_full_time:
                 self._begin(host, host.tried_at)  # so that it is the first of the next run
             raise
         except Unauthorised:
             raise
         except ApiError as error:
-            self._note_unread(host, error)
+            self._record_read_error(host, error)
             return
-        self.findings.hosts += 1
+        self.report.hosts += 1
         self._save(host, created_until, swept_at)
 
     def _begin(self, host: ComparedHost, tried_at: datetime | None) -> None:
         """Before anything is read: a host that takes more than a run, or the process with it, goes to the end."""
         self._is_first = False
         if self._row_id is not None:
-            with self._with.books.database.transaction() as session:
-                ReconcileCursor.begin(session, host.user_id, tried_at)
+            with self._reconciler.local_bookings.database.transaction() as session:
+                ReconcileCursor.record_attempt(session, host.user_id, tried_at)
 
-    def _visit_to(self, host: ComparedHost) -> HostComparison:
-        ours = self._with
+    def _comparison_of(self, host: ComparedHost) -> HostComparison:
+        reconciler = self._reconciler
         return HostComparison(
             host,
-            ours.diaries.of(host.user_id),
-            ours.books,
-            self.findings,
-            self._looked_at,
-            ours.horizon,
-            ours.clock,
-            self._check,
+            reconciler.provider_appointments.for_host(host.user_id),
+            reconciler.local_bookings,
+            self.report,
+            self._compared_ids,
+            reconciler.horizon,
+            reconciler.clock,
+            self._raise_if_interrupted,
             is_dry=self._row_id is None,
         )
 
-    def _note_unread(self, host: ComparedHost, error: ApiError) -> None:
+    def _record_read_error(self, host: ComparedHost, error: ApiError) -> None:
         """One host's trouble is no reason to leave out the others, unless meetergo answers nobody."""
-        if isinstance(error, Unavailable) and not self._with.diaries.is_open():
+        if isinstance(error, Unavailable) and not self._reconciler.provider_appointments.is_reachable():
             raise error
-        log.warning("reconcile.unread", meetergo_user_id=host.user_id, error=str(error))
-        self.findings.unread.append(ReadError(f"host {host.external_id or host.user_id}", str(error)))
+        log.warning("reconcile.read_failed", meetergo_user_id=host.user_id, error=str(error))
+        self.report.read_errors.append(ReadError(f"host {host.external_id or host.user_id}", str(error)))
 
-    def _check(self) -> None:
-        if self._is_over():
+    def _raise_if_interrupted(self) -> None:
+        if self._should_stop():
             raise Interrupted
 
     def _save(self, host: ComparedHost, created_until: datetime | None, swept_at: datetime) -> None:
         """After the deliveries: who dies in between reads this host again."""
         if self._row_id is None:
             return
-        with self._with.books.database.transaction() as session:
-            ReconcileCursor.move(session, host.user_id, created_until, swept_at)
+        with self._reconciler.local_bookings.database.transaction() as session:
+            ReconcileCursor.advance(session, host.user_id, created_until, swept_at)
             self._count(session.get_one(Reconciliation, self._row_id))
 
     def end(self) -> None:
         """Writes down what came of it."""
-        for booking_id in self.findings.unknown:
+        for booking_id in self.report.unknown:
             log.warning("reconcile.unknown", booking_id=booking_id)
-        if self.findings.stopped:
-            log.error("reconcile.stopped", error=self.findings.stopped)
+        if self.report.stopped:
+            log.error("reconcile.stopped", error=self.report.stopped)
         if self._row_id is None:
             return
-        with self._with.books.database.transaction() as session:
+        with self._reconciler.local_bookings.database.transaction() as session:
             row = session.get_one(Reconciliation, self._row_id)
             self._count(row)
-            row.ended_at, row.error = self._with.clock(), self.findings.complaint
-        log.info("reconcile.done", reconciliation_id=self._row_id, **self.findings.summary())
+            row.ended_at, row.error = self._reconciler.clock(), self.report.error_summary
+        log.info("reconcile.done", reconciliation_id=self._row_id, **self.report.summary())
 
     def _count(self, row: Reconciliation) -> None:
-        for name, count in self.findings.counts.items():
+        for name, count in self.report.counts.items():
             setattr(row, name, count)

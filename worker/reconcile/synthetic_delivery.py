@@ -1,4 +1,4 @@
-"""Readings: appointments as the provider's API shows them, made into the deliveries that should have told us."""
+"""Synthetic deliveries: appointments as the provider's API shows them, made into the webhooks that we missed."""
 
 import json
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from functools import cached_property
 
 from meetergo import events
 from meetergo.api.schemas import Appointment
-from meetergo.events import AHEAD, SUPERSEDES, BookingEvent, Unreadable, latest_version
+from meetergo.events import MAX_CLOCK_AHEAD, SUPERSEDES, BookingEvent, UnreadableBody, latest_version
 from meetergo.guests import departed
 from models.booking import Booking
 from models.facts import newest_version
@@ -24,20 +24,21 @@ class SyntheticDelivery:
         appointment: the answer.
         asked_at: when we began to ask, UTC.
         known: our row.
-        settled: how long ago we must have learnt what contradicts it; none for a single appointment that is asked for.
+        consistency_delay: how long ago we must have learnt what contradicts it; none for an appointment
+            that is asked for by itself.
     """
 
     appointment: Appointment
     asked_at: datetime
     known: Booking | None = field(default=None, repr=False)
-    settled: timedelta = CONSISTENCY_DELAY
+    consistency_delay: timedelta = CONSISTENCY_DELAY
 
     @cached_property
     def body(self) -> bytes:
         """The delivery that meetergo should have sent. The same answer beside the same row is the same body."""
-        whole = {**self.appointment.raw, "webhookType": self._type}
-        version = self._untrue_version(whole)
-        return _json(whole | {SUPERSEDES: version} if version else whole)
+        payload = {**self.appointment.raw, "webhookType": self._type}
+        version = self._superseded_version(payload)
+        return _json(payload | {SUPERSEDES: version} if version else payload)
 
     @property
     def event(self) -> BookingEvent:
@@ -48,20 +49,23 @@ class SyntheticDelivery:
         """
         return self._read(self.body)
 
-    def _untrue_version(self, whole: dict[str, object]) -> str | None:
+    def _superseded_version(self, payload: dict[str, object]) -> str | None:
         """What we know claims to be newer than what meetergo says now, and has had time to show there.
 
         It was told without a time of its own, with a wrong one, or by somebody else than meetergo.
         """
-        if self.known is None or self.asked_at - self.settled < self.known.updated_at < self.asked_at + AHEAD:
+        if (
+            self.known is None
+            or self.asked_at - self.consistency_delay < self.known.updated_at < self.asked_at + MAX_CLOCK_AHEAD
+        ):
             return None
         known = newest_version(self.known.facts, latest_version(self.asked_at))
-        return known if known > self._read(_json(whole)).version else None
+        return known if known > self._read(_json(payload)).version else None
 
     def _read(self, body: bytes) -> BookingEvent:
         event = events.read(body, self.asked_at, is_authoritative=True)
         if not isinstance(event, BookingEvent):
-            raise Unreadable("it is about no booking")
+            raise UnreadableBody("it is about no booking")
         return event
 
     @property
@@ -83,4 +87,4 @@ def _json(value: dict[str, object]) -> bytes:
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     except RecursionError:
-        raise Unreadable("it nests deeper than any booking does") from None
+        raise UnreadableBody("it nests deeper than any booking does") from None

@@ -18,7 +18,7 @@ class InjectedAnswer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Act = str | InjectedAnswer
+Fault = str | InjectedAnswer
 """The name of an act of the front, or an answer."""
 
 
@@ -26,40 +26,40 @@ class FaultInjector:
     """Decides about requests.
 
     Attributes:
-        trouble: may be exchanged at any time.
+        faults: may be exchanged at any time.
         requests: `GET /v4/meeting-type/{id}` -> how often it was called.
     """
 
-    def __init__(self, trouble: FaultPlan) -> None:
-        self.trouble = trouble
+    def __init__(self, faults: FaultPlan) -> None:
+        self.faults = faults
         self.requests: Counter[str] = Counter()
-        self._told: dict[str, deque[Act | None]] = defaultdict(deque)
-        self._before: Counter[tuple[str, ...]] = Counter()
+        self._queued: dict[str, deque[Fault | None]] = defaultdict(deque)
+        self._occurrences: Counter[tuple[str, ...]] = Counter()
         self._lock = Lock()
 
-    def tell(self, route: str, *acts: Act | None) -> None:
+    def enqueue(self, route: str, *faults: Fault | None) -> None:
         """The next calls of a route do this; None is a true answer."""
         with self._lock:
-            self._told[route].extend(acts)
+            self._queued[route].extend(faults)
 
-    def act(self, route: str, path: str, user_id: str, body: bytes) -> Act | None:
+    def request_fault(self, route: str, path: str, user_id: str, body: bytes) -> Fault | None:
         """Counts a request, and says what happens to it; None for a true answer."""
         method = route.partition(" ")[0]
         digest = sha256(body).hexdigest() if method in WRITES else ""
         with self._lock:
             self.requests[route] += 1
-            if self._told[route]:
-                return self._told[route].popleft()
+            if self._queued[route]:
+                return self._queued[route].popleft()
             key = (method, path, user_id, digest)
-            self._before[key] += 1
-            count = self._before[key]
-        return self.trouble.act(*key, str(count))
+            self._occurrences[key] += 1
+            count = self._occurrences[key]
+        return self.faults.request_fault(*key, str(count))
 
     def choice(self, kind: str, options: tuple[str, ...], route: str) -> str:
         """One of several ways to answer this call of a route."""
-        return self.trouble.choice(kind, options, route, str(self.requests[route]))
+        return self.faults.choice(kind, options, route, str(self.requests[route]))
 
     @property
     def keys_are_expired(self) -> bool:
         """Whether `expire_key` requests have come."""
-        return 0 < self.trouble.expire_key <= self.requests.total()
+        return 0 < self.faults.expire_key <= self.requests.total()

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from devtools.sandbox.faults.injector import FaultInjector, InjectedAnswer
 from devtools.sandbox.faults.plan import FAILURES, WRITES
 from devtools.sandbox.http.errors import ApiRejection
-from devtools.sandbox.http.responses import refusal, too_many
+from devtools.sandbox.http.responses import error_response, too_many_requests
 from devtools.sandbox.state.company import Company
 
 if TYPE_CHECKING:
@@ -35,15 +35,17 @@ class FaultMiddleware:
     Args:
         app: answers truly.
         company: what it answers about.
-        mischief: decides.
+        fault_injector: decides.
         stop: set when the stand-in ends, so that nobody waits for a line that hangs.
         state: file that the company is kept in.
     """
 
-    def __init__(self, app: Flask, company: Company, mischief: FaultInjector, stop: Event, state: Path | None) -> None:
+    def __init__(
+        self, app: Flask, company: Company, fault_injector: FaultInjector, stop: Event, state: Path | None
+    ) -> None:
         self._app = app
         self._company = company
-        self._mischief = mischief
+        self._fault_injector = fault_injector
         self._stop = stop
         self._state = state
 
@@ -52,20 +54,20 @@ class FaultMiddleware:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
         if environ["PATH_INFO"].startswith(API):
-            answer = self._answer(environ, body)
+            response = self._respond(environ, body)
         elif environ["REQUEST_METHOD"] in WRITES:
-            answer = self._truly(environ)
+            response = self._real_response(environ)
         else:  # the page asks the platform, which may take its time
-            answer = Response.from_app(self._app, environ, buffered=True)
-        return answer(environ, start_response)
+            response = Response.from_app(self._app, environ, buffered=True)
+        return response(environ, start_response)
 
-    def _answer(self, environ: "WSGIEnvironment", body: bytes) -> Response:
+    def _respond(self, environ: "WSGIEnvironment", body: bytes) -> Response:
         route, path = self.route(environ), environ["PATH_INFO"]
         environ["sandbox.route"] = route
-        act = self._mischief.act(route, path, environ.get("HTTP_X_MEETERGO_API_USER_ID", ""), body)
-        if isinstance(act, InjectedAnswer):
-            return Response(act.body, act.status, act.headers)
-        return ACTS[act](self, environ) if act else self._truly(environ)
+        fault = self._fault_injector.request_fault(route, path, environ.get("HTTP_X_MEETERGO_API_USER_ID", ""), body)
+        if isinstance(fault, InjectedAnswer):
+            return Response(fault.body, fault.status, fault.headers)
+        return RESPONSES[fault](self, environ) if fault else self._real_response(environ)
 
     def route(self, environ: "WSGIEnvironment") -> str:
         """`GET /v4/meeting-type/{id}`; for what is no route, the path."""
@@ -76,48 +78,50 @@ class FaultMiddleware:
             path = environ["PATH_INFO"]
         return f"{environ['REQUEST_METHOD']} {path}"
 
-    def _truly(self, environ: "WSGIEnvironment") -> Response:
+    def _real_response(self, environ: "WSGIEnvironment") -> Response:
         """One request at a time, as if each were a transaction."""
         with self._company.lock:
-            answer = Response.from_app(self._app, environ, buffered=True)
+            response = Response.from_app(self._app, environ, buffered=True)
             if self._state and environ["REQUEST_METHOD"] in WRITES:
                 self._company.save(self._state)
-        return answer
+        return response
 
     def _fail(self, environ: "WSGIEnvironment") -> Response:
-        status = int(self._mischief.choice("failure", FAILURES, environ["sandbox.route"]))
-        refused = ApiRejection(status, "Internal server error" if status == 500 else "Service unavailable")
+        status = int(self._fault_injector.choice("failure", FAILURES, environ["sandbox.route"]))
+        error = ApiRejection(status, "Internal server error" if status == 500 else "Service unavailable")
         if status in (502, 504):  # what a proxy in front says for itself
-            return Response(BAD_GATEWAY.format(refused.body["error"]), status, mimetype="text/html")
-        return refusal(refused)
+            return Response(BAD_GATEWAY.format(error.body["error"]), status, mimetype="text/html")
+        return error_response(error)
 
     def _time_out(self, environ: "WSGIEnvironment") -> Response:
-        self._stop.wait(self._mischief.trouble.hang)
-        return self._hang_up(environ)
+        self._stop.wait(self._fault_injector.faults.hang)
+        return self._drop_connection(environ)
 
-    def _hang_up(self, environ: "WSGIEnvironment") -> Response:
-        line: socket.socket = environ["werkzeug.socket"]
-        line.shutdown(socket.SHUT_RDWR)
+    def _drop_connection(self, environ: "WSGIEnvironment") -> Response:
+        connection: socket.socket = environ["werkzeug.socket"]
+        connection.shutdown(socket.SHUT_RDWR)
         raise ConnectionDropped("the line was cut on purpose")
 
     def _rate_limit(self, environ: "WSGIEnvironment") -> Response:
-        form = self._mischief.choice("retry-after", self._mischief.trouble.retry_after, environ["sandbox.route"])
-        return too_many(timedelta(seconds=1), form, self._company.now())
+        form = self._fault_injector.choice(
+            "retry-after", self._fault_injector.faults.retry_after, environ["sandbox.route"]
+        )
+        return too_many_requests(timedelta(seconds=1), form, self._company.now())
 
     def _commit_then_fail(self, environ: "WSGIEnvironment") -> Response:
-        answer = self._truly(environ)
-        return answer if answer.status_code >= 400 else refusal(ApiRejection(500, "Internal server error"))
+        response = self._real_response(environ)
+        return response if response.status_code >= 400 else error_response(ApiRejection(500, "Internal server error"))
 
-    def _commit_then_hang_up(self, environ: "WSGIEnvironment") -> Response:
-        answer = self._truly(environ)
-        return answer if answer.status_code >= 400 else self._hang_up(environ)
+    def _commit_then_drop_connection(self, environ: "WSGIEnvironment") -> Response:
+        response = self._real_response(environ)
+        return response if response.status_code >= 400 else self._drop_connection(environ)
 
 
-ACTS: dict[str, Callable[[FaultMiddleware, "WSGIEnvironment"], Response]] = {
+RESPONSES: dict[str, Callable[[FaultMiddleware, "WSGIEnvironment"], Response]] = {
     "fail": FaultMiddleware._fail,
     "time_out": FaultMiddleware._time_out,
-    "hang_up": FaultMiddleware._hang_up,
+    "drop_connection": FaultMiddleware._drop_connection,
     "rate_limit": FaultMiddleware._rate_limit,
     "commit_then_fail": FaultMiddleware._commit_then_fail,
-    "commit_then_hang_up": FaultMiddleware._commit_then_hang_up,
+    "commit_then_drop": FaultMiddleware._commit_then_drop_connection,
 }

@@ -26,7 +26,7 @@ class FaultPlan:
     Attributes:
         seed: another number, another schedule; ids follow from it as well.
         drop, repeat, reorder: of the deliveries. A reordered one waits until the next of its booking was sent, or
-            until `settle()`, or until its line was quiet for `hold` seconds (0: however long that takes).
+            until `drain()`, or until its line was quiet for `hold` seconds (0: however long that takes).
         delay: seconds before a delivery, at most.
         wire: the envelope of deliveries; `both` decides for each.
         fail: of the answers, a 500, 502, 503 or 504, with JSON and without; nothing was done.
@@ -52,35 +52,35 @@ class FaultPlan:
     expire_key: int = field(default=0, metadata={"help": "request from which on the credentials are expired"})
     retry_after: tuple[str, ...] = RETRY_AFTER_FORMS
 
-    def fate(self, *key: str) -> "DeliveryFault":
+    def delivery_fault(self, *key: str) -> "DeliveryFault":
         """What happens to one delivery."""
         wire = self.choice("wire", ("new", "old"), *key) if self.wire == "both" else self.wire
         return DeliveryFault(
-            is_dropped=self._strikes("drop", key),
-            copies=2 if self._strikes("repeat", key) else 1,
-            is_held=self._strikes("reorder", key),
-            delay=self.delay * self._chance("delay", key),
+            is_dropped=self._occurs("drop", key),
+            copies=2 if self._occurs("repeat", key) else 1,
+            is_held=self._occurs("reorder", key),
+            delay=self.delay * self._random("delay", key),
             wire=wire,
         )
 
-    def act(self, method: str, *key: str) -> str | None:
+    def request_fault(self, method: str, *key: str) -> str | None:
         """What happens to one request: the name of an act of the front, or None for a true answer."""
         for name in ("rate_limit", "fail", "time_out"):
-            if self._strikes(name, (method, *key)):
+            if self._occurs(name, (method, *key)):
                 return name
-        if method in WRITES and self._strikes("commit_then_fail", (method, *key)):
-            return self.choice("ambiguity", ("commit_then_fail", "commit_then_hang_up"), method, *key)
+        if method in WRITES and self._occurs("commit_then_fail", (method, *key)):
+            return self.choice("ambiguity", ("commit_then_fail", "commit_then_drop"), method, *key)
         return None
 
     def choice(self, kind: str, options: tuple[str, ...], *key: str) -> str:
         """One of several, always the same for the same key."""
-        return options[int(self._chance(kind, key) * len(options))]
+        return options[int(self._random(kind, key) * len(options))]
 
-    def _strikes(self, kind: str, key: tuple[str, ...]) -> bool:
+    def _occurs(self, kind: str, key: tuple[str, ...]) -> bool:
         share: float = getattr(self, kind)
-        return share > 0 and self._chance(kind, key) < share
+        return share > 0 and self._random(kind, key) < share
 
-    def _chance(self, kind: str, key: tuple[str, ...]) -> float:
+    def _random(self, kind: str, key: tuple[str, ...]) -> float:
         """Evenly spread from 0 to below 1."""
         digest = sha256("\x00".join((str(self.seed), kind, *key)).encode()).digest()
         return int.from_bytes(digest[:7]) / 2**56

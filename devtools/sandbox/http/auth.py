@@ -13,9 +13,9 @@ from devtools.sandbox.http.errors import ApiRejection, forbidden
 from devtools.sandbox.state.company import Company
 
 USER_HEADER = "x-meetergo-api-user-id"
-LONGEST_LIFE = timedelta(days=90)
+MAX_KEY_AGE = timedelta(days=90)
 
-WITHOUT_A_USER = frozenset(
+ROUTES_WITHOUT_USER = frozenset(
     {"POST /v4/user", "GET /v4/user/me", "GET /v4/booking-availability", "POST /v4/booking"},
 )
 """Where a platform key may leave the header out, and acts as the company's owner."""
@@ -57,26 +57,26 @@ class Credentials:
 
     def __init__(self, company: Company) -> None:
         self._company = company
-        self._known: dict[str, Credential] = {}
+        self._credentials: dict[str, Credential] = {}
 
     def new_key(self) -> str:
         """A platform API key, for as long as one can be."""
-        text = self._text("key")
+        text = self._derive("key")
         key = f"ak_live:{uuid5(NAMESPACE_URL, text)}:{text[:40]}"
-        self._known[key] = Credential("platform", self._company.admin_id, self._company.now() + LONGEST_LIFE)
+        self._credentials[key] = Credential("platform", self._company.admin_id, self._company.now() + MAX_KEY_AGE)
         return key
 
     def new_token(self, user_id: str, capabilities: frozenset[str] | None = None) -> str:
         """A personal access token."""
-        token = f"rgo-{self._text('token')[:32]}"
-        self._known[token] = Credential("personal", user_id, None, capabilities)
+        token = f"rgo-{self._derive('token')[:32]}"
+        self._credentials[token] = Credential("personal", user_id, None, capabilities)
         return token
 
     def expire(self, text: str) -> None:
         """Ends a credential now."""
-        self._known[text] = replace(self._known[text], expires_at=self._company.now())
+        self._credentials[text] = replace(self._credentials[text], expires_at=self._company.now())
 
-    def of(self, authorization: str) -> Credential:
+    def authenticate(self, authorization: str) -> Credential:
         """The one that a request shows.
 
         Raises:
@@ -85,16 +85,16 @@ class Credentials:
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise ApiRejection(401, "Missing authorization header")
-        credential = self._known.get(text.strip())
+        credential = self._credentials.get(text.strip())
         if not credential:
             raise ApiRejection(401, "Invalid API key")
         if credential.expires_at and credential.expires_at <= self._company.now():
             raise expired()
         return credential
 
-    def _text(self, kind: str) -> str:
+    def _derive(self, kind: str) -> str:
         """The same for the same seed, so that a .env outlives a restart."""
-        return sha256(f"meetergo-sandbox/{self._company.seed}/{kind}/{len(self._known)}".encode()).hexdigest()
+        return sha256(f"meetergo-sandbox/{self._company.seed}/{kind}/{len(self._credentials)}".encode()).hexdigest()
 
 
 def expired() -> ApiRejection:
@@ -102,7 +102,7 @@ def expired() -> ApiRejection:
     return ApiRejection(401, "API key has expired")
 
 
-def acting_user(company: Company, credential: Credential, named: str | None, route: str, part: str) -> str:
+def acting_user(company: Company, credential: Credential, named: str | None, route: str, blueprint: str) -> str:
     """The id of the user as whom a request acts.
 
     Args:
@@ -110,18 +110,18 @@ def acting_user(company: Company, credential: Credential, named: str | None, rou
         credential: what the request showed.
         named: the user that the request's header names.
         route: such as `GET /v4/user/me`.
-        part: of the API, such as `users`.
+        blueprint: of the API, such as `users`.
 
     Raises:
         ApiRejection: 403 for a token that names a user or lacks the capability, 400 for a key that names none.
     """
     if credential.kind == "personal":
-        if named is not None or (part == "users" and not route.startswith("GET ")):
+        if named is not None or (blueprint == "users" and not route.startswith("GET ")):
             raise forbidden()
-        if credential.capabilities is not None and CAPABILITIES[part] not in credential.capabilities:
+        if credential.capabilities is not None and CAPABILITIES[blueprint] not in credential.capabilities:
             raise forbidden()
         return credential.owner_id
-    if not named and route not in WITHOUT_A_USER:
+    if not named and route not in ROUTES_WITHOUT_USER:
         raise ApiRejection(400, f"Missing required header '{USER_HEADER}' for API key authentication")
     if named and named not in company.users:
         raise forbidden()

@@ -9,7 +9,7 @@ from devtools.sandbox.http.errors import ApiRejection, forbidden
 from devtools.sandbox.http.schemas import Input, read_body, read_query
 from devtools.sandbox.state.company import Company
 
-AnInput = TypeVar("AnInput", bound=Input)
+InputType = TypeVar("InputType", bound=Input)
 
 
 def company() -> Company:
@@ -33,7 +33,7 @@ def admin_only() -> None:
         raise forbidden()
 
 
-def body(model: type[AnInput]) -> AnInput:
+def body(model: type[InputType]) -> InputType:
     """The body.
 
     Raises:
@@ -54,7 +54,7 @@ def json_body() -> Any:
     return found
 
 
-def query(model: type[AnInput]) -> AnInput:
+def query(model: type[InputType]) -> InputType:
     """The query.
 
     Raises:

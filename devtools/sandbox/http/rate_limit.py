@@ -12,14 +12,14 @@ class RateLimit:
     burst: int = 200
 
 
-class Buckets:
+class TokenBuckets:
     """One bucket of tokens for each key, full at first."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
         self._levels: dict[str, tuple[float, datetime]] = {}
 
-    def wait(self, key: str, now: datetime) -> float:
+    def take(self, key: str, now: datetime) -> float:
         """Takes a token.
 
         Returns:

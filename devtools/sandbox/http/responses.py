@@ -11,24 +11,24 @@ from werkzeug.wrappers import Response
 from devtools.sandbox.http.errors import ApiRejection
 
 
-def answered(content: Any, status: int = 200) -> Response:
+def json_response(content: Any, status: int = 200) -> Response:
     """An answer in JSON."""
     return Response(json.dumps(content, ensure_ascii=False), status, mimetype="application/json")
 
 
 def empty(status: int = 204) -> Response:
     """An answer without a body."""
-    answer = Response(status=status)
-    answer.headers.remove("Content-Type")
-    return answer
+    response = Response(status=status)
+    response.headers.remove("Content-Type")
+    return response
 
 
-def refusal(refused: ApiRejection) -> Response:
+def error_response(error: ApiRejection) -> Response:
     """An error."""
-    return answered(refused.body, refused.status)
+    return json_response(error.body, error.status)
 
 
-def too_many(wait: timedelta, form: str, now: datetime) -> Response:
+def too_many_requests(wait: timedelta, form: str, now: datetime) -> Response:
     """A 429.
 
     Args:
@@ -36,9 +36,9 @@ def too_many(wait: timedelta, form: str, now: datetime) -> Response:
         form: of Retry-After, which is documented nowhere: `seconds`, `date` or `none`.
         now: the time.
     """
-    answer = refusal(ApiRejection(429, "Too Many Requests"))
+    response = error_response(ApiRejection(429, "Too Many Requests"))
     if form == "seconds":
-        answer.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
+        response.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
     elif form == "date":
-        answer.headers["Retry-After"] = format_datetime(now + wait + timedelta(seconds=1), usegmt=True)
-    return answer
+        response.headers["Retry-After"] = format_datetime(now + wait + timedelta(seconds=1), usegmt=True)
+    return response

@@ -44,15 +44,15 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="ignore", alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
     repeated: ClassVar[frozenset[str]] = frozenset()
 
-    def said(self) -> dict[str, Any]:
+    def given_fields(self) -> dict[str, Any]:
         """Name -> value, of what the request said."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
 
 
-AnInput = TypeVar("AnInput", bound=Input)
+InputType = TypeVar("InputType", bound=Input)
 
 
-def read_body(model: type[AnInput], body: Any) -> AnInput:
+def read_body(model: type[InputType], body: Any) -> InputType:
     """Reads a body.
 
     Raises:
@@ -61,10 +61,10 @@ def read_body(model: type[AnInput], body: Any) -> AnInput:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise ApiRejection(400, [f"{field} {message}" for field, message in _faults(error)]) from None
+        raise ApiRejection(400, [f"{field} {message}" for field, message in _messages(error)]) from None
 
 
-def read_query(model: type[AnInput], query: MultiDict[str, str]) -> AnInput:
+def read_query(model: type[InputType], query: MultiDict[str, str]) -> InputType:
     """Reads a query.
 
     Raises:
@@ -74,15 +74,15 @@ def read_query(model: type[AnInput], query: MultiDict[str, str]) -> AnInput:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = [{"field": field, "message": message} for field, message in _faults(error)]
-        raise ApiRejection(400, "Validation failed", errors=faults) from None
+        errors = [{"field": field, "message": message} for field, message in _messages(error)]
+        raise ApiRejection(400, "Validation failed", errors=errors) from None
 
 
-def _faults(error: ValidationError) -> list[tuple[str, str]]:
-    faults = error.errors(include_input=False, include_url=False, include_context=False)
-    return [(".".join(map(str, fault["loc"])) or "body", _in_words(fault["msg"])) for fault in faults]
+def _messages(error: ValidationError) -> list[tuple[str, str]]:
+    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    return [(".".join(map(str, error["loc"])) or "body", _message(error["msg"])) for error in errors]
 
 
-def _in_words(message: str) -> str:
+def _message(message: str) -> str:
     plain = message.removeprefix("Value error, ").removeprefix("Input ")
     return "should not be empty" if plain == "Field required" else plain[:1].lower() + plain[1:]

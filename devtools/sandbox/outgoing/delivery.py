@@ -14,7 +14,7 @@ from devtools.sandbox.faults.plan import DeliveryFault
 
 Outcome = Literal["waiting", "dropped", "answered", "failed"]
 
-LONGEST_FAREWELL = 2.0
+CLOSE_TIMEOUT_SECONDS = 2.0
 """Seconds."""
 
 HEADERS = {"content-type": "application/json", "user-agent": "meetergo-sandbox"}
@@ -40,7 +40,7 @@ class Delivery:
     webhook_id: int
     endpoint: str = field(repr=False)
     body: bytes = field(repr=False)
-    fate: DeliveryFault
+    fault: DeliveryFault
     at: str
     outcome: Outcome = "waiting"
     status: int | None = None
@@ -63,7 +63,7 @@ class Sender:
 
     def send(self, delivery: Delivery) -> None:
         """Sends as many copies as fate wants, each until it is taken or the retries are used up."""
-        for _ in range(delivery.fate.copies):
+        for _ in range(delivery.fault.copies):
             for _ in range(1 + self._retries):
                 self._send_once(delivery)
                 if delivery.status and delivery.status < 300:
@@ -77,11 +77,13 @@ class Sender:
         start = time.perf_counter()
         delivery.attempts += 1
         try:
-            answer = self._pool.request("POST", delivery.endpoint, body=delivery.body, headers=HEADERS, redirect=False)
+            response = self._pool.request(
+                "POST", delivery.endpoint, body=delivery.body, headers=HEADERS, redirect=False
+            )
         except HTTPError as error:
             delivery.status, delivery.error = None, type(error).__name__
         else:
-            delivery.status, delivery.error = answer.status, None
+            delivery.status, delivery.error = response.status, None
         delivery.milliseconds = round((time.perf_counter() - start) * 1000, 1)
         delivery.outcome = "failed" if delivery.error else "answered"
 
@@ -91,53 +93,53 @@ class OrderedQueue(Thread):
 
     Args:
         send: sends a delivery.
-        quiet: returns the seconds without work after which nothing is held back any more; 0 for never.
+        idle_seconds: returns the seconds without work after which nothing is held back any more; 0 for never.
     """
 
-    def __init__(self, send: Callable[[Delivery], None], quiet: Callable[[], float]) -> None:
-        super().__init__(name="sandbox-line", daemon=True)
+    def __init__(self, send: Callable[[Delivery], None], idle_seconds: Callable[[], float]) -> None:
+        super().__init__(name="sandbox-queue", daemon=True)
         self._send = send
-        self._quiet = quiet
+        self._idle_seconds = idle_seconds
         self._work: Queue[Delivery | Event | None] = Queue()
         self._held: list[Delivery] = []
-        self._ending = Event()
+        self._stopping = Event()
 
     def put(self, delivery: Delivery) -> None:
         """Puts one at the end."""
         self._work.put(delivery)
 
-    def settled(self) -> Event:
+    def flush(self) -> Event:
         """Asks for what is held back to be sent after all else; the event tells when."""
         done = Event()
         self._work.put(done)
         return done
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Ends after the one that is being sent; an endpoint that does not answer is not waited for."""
-        self._ending.set()
+        self._stopping.set()
         self._work.put(None)
-        self.join(LONGEST_FAREWELL)
+        self.join(CLOSE_TIMEOUT_SECONDS)
 
     def run(self) -> None:
         """Works until the end."""
         while True:
             try:
-                item = self._work.get(timeout=(self._held and self._quiet()) or None)
+                item = self._work.get(timeout=(self._held and self._idle_seconds()) or None)
             except Empty:
                 self._release(self._held)
                 continue
-            if item is None or self._ending.is_set():
+            if item is None or self._stopping.is_set():
                 return
             if isinstance(item, Event):
                 self._release(self._held)
                 item.set()
             else:
-                self._take(item)
+                self._handle(item)
 
-    def _take(self, delivery: Delivery) -> None:
-        if delivery.fate.is_dropped:
+    def _handle(self, delivery: Delivery) -> None:
+        if delivery.fault.is_dropped:
             delivery.outcome = "dropped"
-        elif delivery.fate.is_held:
+        elif delivery.fault.is_held:
             self._held.append(delivery)
         else:
             self._deliver(delivery)
@@ -150,5 +152,5 @@ class OrderedQueue(Thread):
             self._deliver(delivery)
 
     def _deliver(self, delivery: Delivery) -> None:
-        if not self._ending.wait(delivery.fate.delay):
+        if not self._stopping.wait(delivery.fault.delay):
             self._send(delivery)

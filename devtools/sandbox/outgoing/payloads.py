@@ -8,8 +8,8 @@ import json
 
 from devtools.sandbox.state.company import Company, Record
 
-SAME = ("id", "secret", "start", "end", "location", "isCancelled", "rescheduledAt", "attendees", "hostIds")
-HOST = ("id", "email", "givenName", "familyName", "fullName", "slug", "picture")
+COPIED_FIELDS = ("id", "secret", "start", "end", "location", "isCancelled", "rescheduledAt", "attendees", "hostIds")
+HOST_FIELDS = ("id", "email", "givenName", "familyName", "fullName", "slug", "picture")
 
 
 def created(company: Company, record: Record) -> Record:
@@ -17,9 +17,9 @@ def created(company: Company, record: Record) -> Record:
     meeting_type = company.meeting_types.get(record["meetingTypeId"], {})
     info = {name: record["meetingInfo"][name] for name in ("name", "duration")}
     return {
-        **{name: record[name] for name in SAME},
+        **{name: record[name] for name in COPIED_FIELDS},
         "meetingInfo": record["hostingInfo"],
-        "hosts": [{name: company.users[host_id][name] for name in HOST} for host_id in record["hostIds"]],
+        "hosts": [{name: company.users[host_id][name] for name in HOST_FIELDS} for host_id in record["hostIds"]],
         "meetingType": {
             "id": record["meetingTypeId"],
             "slug": meeting_type.get("slug"),
@@ -35,8 +35,8 @@ def cancelled(company: Company, record: Record) -> Record:
     cancel = record["cancel"]
     if not record["isCancelled"]:
         return created(company, record) | {"cancel": {"actionAt": None, "reason": None}}
-    said = {"cancelledAt": cancel["actionAt"], "cancelledBy": cancel["actionSource"], "reason": cancel["reason"]}
-    return created(company, record) | {"cancel": said}
+    values = {"cancelledAt": cancel["actionAt"], "cancelledBy": cancel["actionSource"], "reason": cancel["reason"]}
+    return created(company, record) | {"cancel": values}
 
 
 def rescheduled(company: Company, record: Record, previous: str) -> Record:
@@ -44,7 +44,7 @@ def rescheduled(company: Company, record: Record, previous: str) -> Record:
     return {"oldStartDate": previous, "rescheduledAppointment": created(company, record)}
 
 
-def enveloped(event: str, content: Record, wire: str) -> bytes:
+def encode(event: str, content: Record, wire: str) -> bytes:
     """The bytes of a webhook; `wire` is `new` or `old`."""
     body = {"webhookType": event, **content} if wire == "new" else {"event": event, "data": content}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -7,12 +7,12 @@ from pydantic import AwareDatetime, Field
 from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found, slot_occupied
 from devtools.sandbox.http.schemas import Flag, Input
 from devtools.sandbox.outgoing import payloads
-from devtools.sandbox.resources.calendar import Calendar, Interval, period_of
+from devtools.sandbox.resources.calendar import Calendar, Interval, interval_of
 from devtools.sandbox.resources.meeting_types import DEFAULT_INFO
 from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import local_text, next_text, utc_text
 
-LIVE: Record = {"actionSource": None, "actionAt": None, "actionBy": None, "reason": None}
+NOT_CANCELLED: Record = {"actionSource": None, "actionAt": None, "actionBy": None, "reason": None}
 """The `cancel` of an appointment that is not cancelled."""
 
 LINKLESS = ("local", "local-attendee", "phone", "phone-incoming", "whatsapp", "resource")
@@ -35,7 +35,12 @@ class Move(Input):
 
 
 def create(
-    company: Company, meeting_type: Record, host_ids: list[str], period: Interval, attendees: list[Record], **said: str
+    company: Company,
+    meeting_type: Record,
+    host_ids: list[str],
+    interval: Interval,
+    attendees: list[Record],
+    **values: str,
 ) -> Record:
     """Makes one, and tells of it.
 
@@ -43,23 +48,23 @@ def create(
         company: whose it becomes.
         meeting_type: what is booked.
         host_ids: who hosts; the first one's time zone is that of the times.
-        period: when.
+        interval: when.
         attendees: the guests, whose ids are made here.
-        said: `channel` and `location`, if they are not the meeting type's.
+        values: `channel` and `location`, if they are not the meeting type's.
     """
     now, zone = utc_text(company.now()), company.users[host_ids[0]]["timezone"]
     first_guest = attendees[0].get("email") or attendees[0].get("phone") or ""
-    booking_id = company.new_id("appointment", meeting_type["id"], utc_text(period.start), first_guest)
-    channel = said.get("channel") or meeting_type["meetingInfo"]["channel"]
+    booking_id = company.new_id("appointment", meeting_type["id"], utc_text(interval.start), first_guest)
+    channel = values.get("channel") or meeting_type["meetingInfo"]["channel"]
     link = None if channel in LINKLESS else f"https://meet.example/{booking_id[:8]}"
     record = {
         "id": booking_id,
         "secret": company.secret_of(booking_id),
-        "start": local_text(period.start, zone),
-        "end": local_text(period.end, zone),
-        "location": said.get("location"),
+        "start": local_text(interval.start, zone),
+        "end": local_text(interval.end, zone),
+        "location": values.get("location"),
         "isCancelled": False,
-        "cancel": LIVE,
+        "cancel": NOT_CANCELLED,
         "rescheduledAt": None,
         "rescheduleCount": 0,
         "meetingInfo": meeting_type["meetingInfo"],
@@ -77,16 +82,16 @@ def create(
         "updatedAt": now,
     }
     company.appointments[booking_id] = record
-    _seat(company, record, attendees)
-    company.announce("booking_created", booking_id, payloads.created(company, record))
+    _add_attendees(company, record, attendees)
+    company.emit("booking_created", booking_id, payloads.created(company, record))
     return record
 
 
-def join(company: Company, record: Record, attendees: list[Record]) -> None:
+def add_attendees(company: Company, record: Record, attendees: list[Record]) -> None:
     """More guests for a group meeting."""
-    _seat(company, record, attendees)
+    _add_attendees(company, record, attendees)
     _touch(company, record)
-    company.announce("booking_created", record["id"], payloads.created(company, record))
+    company.emit("booking_created", record["id"], payloads.created(company, record))
 
 
 def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> None:
@@ -106,13 +111,13 @@ def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> N
     if not wanted.attendee_id and not wanted.cancel_all and is_group(company, record):
         raise ApiRejection(400, "Expected attendeeId or cancelAll for a group booking")
     if wanted.attendee_id and not wanted.cancel_all:
-        _unseat(record, wanted.attendee_id)
+        _remove_attendee(record, wanted.attendee_id)
     _touch(company, record)
     if not wanted.attendee_id or wanted.cancel_all or not record["attendees"]:
         record["isCancelled"] = True
         stamp = {"actionSource": by, "actionAt": record["updatedAt"], "actionBy": None, "reason": wanted.reason}
         record["cancel"] = stamp
-    company.announce("booking_cancelled", record["id"], payloads.cancelled(company, record))
+    company.emit("booking_cancelled", record["id"], payloads.cancelled(company, record))
 
 
 def reschedule(company: Company, record: Record, wanted: Move) -> str:
@@ -126,7 +131,7 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
     """
     if record["isCancelled"]:
         raise ApiRejection(400, "A cancelled appointment cannot be rescheduled")
-    length = period_of(record).end - period_of(record).start
+    length = interval_of(record).end - interval_of(record).start
     if not wanted.ignore_availability:
         _check_free(company, record, Interval(wanted.start, wanted.start + length))
     previous = str(record["start"])
@@ -135,13 +140,13 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
     _touch(company, record)
     record["rescheduledAt"] = record["updatedAt"]
     record["rescheduleCount"] += 1
-    company.announce("booking_rescheduled", record["id"], payloads.rescheduled(company, record, previous))
+    company.emit("booking_rescheduled", record["id"], payloads.rescheduled(company, record, previous))
     return previous
 
 
 def revive(company: Company, record: Record) -> None:
     """Takes back that it was cancelled. No webhook tells of that, and no route does it."""
-    record |= {"isCancelled": False, "cancel": LIVE}
+    record |= {"isCancelled": False, "cancel": NOT_CANCELLED}
     _touch(company, record)
 
 
@@ -165,38 +170,38 @@ def is_group(company: Company, record: Record) -> bool:
     return meeting_type["spots"] > 1 if meeting_type else len(record["attendees"]) > 1
 
 
-def _check_free(company: Company, record: Record, period: Interval) -> None:
-    meeting_type = company.meeting_types.get(record["meetingTypeId"], _forgotten(record))
-    diaries = [Calendar(company, host_id, meeting_type, record["id"]) for host_id in record["hostIds"]]
-    if not all(diary.is_bookable(period) for diary in diaries):
+def _check_free(company: Company, record: Record, interval: Interval) -> None:
+    meeting_type = company.meeting_types.get(record["meetingTypeId"], _rules_of_deleted_type(record))
+    calendars = [Calendar(company, host_id, meeting_type, record["id"]) for host_id in record["hostIds"]]
+    if not all(calendar.is_bookable(interval) for calendar in calendars):
         raise slot_occupied()
 
 
-def _forgotten(record: Record) -> Record:
+def _rules_of_deleted_type(record: Record) -> Record:
     """The rules of a meeting type that was deleted: its appointments stay."""
     info = DEFAULT_INFO | record["meetingInfo"]
     return {"bookingMinimum": 0, "daysIntoFuture": 365, "availabilityId": None, "meetingInfo": info}
 
 
-def _seat(company: Company, record: Record, attendees: list[Record]) -> None:
+def _add_attendees(company: Company, record: Record, attendees: list[Record]) -> None:
     for attendee in attendees:
-        called = attendee.get("email") or attendee.get("phone") or ""
+        address = attendee.get("email") or attendee.get("phone") or ""
         record["attendees"] = [
             *record["attendees"],
-            {"id": company.new_id("attendee", record["id"], called), **attendee},
+            {"id": company.new_id("attendee", record["id"], address), **attendee},
         ]
-    _list_ids(record)
+    _update_attendee_ids(record)
 
 
-def _unseat(record: Record, attendee_id: str) -> None:
+def _remove_attendee(record: Record, attendee_id: str) -> None:
     left = [attendee for attendee in record["attendees"] if attendee["id"] != attendee_id]
     if len(left) == len(record["attendees"]):
         raise not_found("Attendee")
     record["attendees"] = left
-    _list_ids(record)
+    _update_attendee_ids(record)
 
 
-def _list_ids(record: Record) -> None:
+def _update_attendee_ids(record: Record) -> None:
     record["attendeeIds"] = [attendee["id"] for attendee in record["attendees"]]
 
 

@@ -50,13 +50,13 @@ def find(company: Company, availability_id: str, user_id: str) -> Record:
 
 def change(record: Record, wanted: AvailabilityChange) -> None:
     """Takes over what the request said."""
-    said = wanted.said()
-    if not said:
+    values = wanted.given_fields()
+    if not values:
         raise ApiRejection(400, ["name or schedule should not be empty"])
-    record.update(said)
+    record.update(values)
 
 
-def seen(record: Record) -> Record:
+def to_json(record: Record) -> Record:
     """As the API shows it."""
     return {name: record[name] for name in ("id", "name", "timezone", "schedule")}
 

@@ -14,10 +14,10 @@ from devtools.sandbox.resources.slots import group_meetings
 from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment, utc_text
 
-LAPSE = timedelta(hours=24)
+CONFIRMATION_WINDOW = timedelta(hours=24)
 """How long a booking waits for a yes (help centre)."""
 
-SHOWN = ("email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
+ATTENDEE_FIELDS = ("email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
 
 
 class Guest(Input):
@@ -51,7 +51,7 @@ class NewBooking(Input):
     phone_only_booking: Flag = False
 
     @model_validator(mode="after")
-    def _has_a_way_back(self) -> "NewBooking":
+    def _require_contact(self) -> "NewBooking":
         if not self.attendee.email and not (self.phone_only_booking and self.attendee.phone):
             raise ValueError("attendee.email must be an email")
         return self
@@ -74,8 +74,8 @@ def book(company: Company, wanted: NewBooking) -> Record:
     _check_free(company, meeting_type, wanted)
     waits_for = _waits_for(meeting_type)
     if waits_for:
-        return {"bookingType": waits_for, "provisionalBookingId": _provisionally(company, wanted, waits_for)["id"]}
-    return _booked(_seat(company, meeting_type, wanted))
+        return {"bookingType": waits_for, "provisionalBookingId": _create_provisional(company, wanted, waits_for)["id"]}
+    return _booked_json(_join_or_create(company, meeting_type, wanted))
 
 
 def confirm(company: Company, record: Record) -> Record:
@@ -90,16 +90,16 @@ def confirm(company: Company, record: Record) -> Record:
     meeting_type = meeting_types.find(company, wanted.meeting_type_id)
     _check_free(company, meeting_type, wanted)
     record["status"] = "confirmed"
-    return _booked(_seat(company, meeting_type, wanted))
+    return _booked_json(_join_or_create(company, meeting_type, wanted))
 
 
 def state(company: Company, record: Record) -> str:
     """The status of a booking that waits: `pending`, `confirmed`, `expired` or `declined_by_host`."""
-    has_lapsed = company.now() >= moment(record["createdAt"]) + LAPSE
-    return "expired" if record["status"] == "pending" and has_lapsed else str(record["status"])
+    is_expired = company.now() >= moment(record["createdAt"]) + CONFIRMATION_WINDOW
+    return "expired" if record["status"] == "pending" and is_expired else str(record["status"])
 
 
-def _booked(appointment: Record) -> Record:
+def _booked_json(appointment: Record) -> Record:
     return {"appointmentId": appointment["id"], "secret": appointment["secret"]}
 
 
@@ -113,30 +113,30 @@ def _check_free(company: Company, meeting_type: Record, wanted: NewBooking) -> N
     if group:
         is_free = len(group["attendees"]) + len(_guests(wanted)) <= meeting_type["spots"]
     else:
-        diaries = [Calendar(company, host_id, meeting_type) for host_id in wanted.host_ids]
+        calendars = [Calendar(company, host_id, meeting_type) for host_id in wanted.host_ids]
         is_free = wanted.ignore_availability or all(
-            diary.is_bookable(_period(meeting_type, wanted)) for diary in diaries
+            calendar.is_bookable(_interval(meeting_type, wanted)) for calendar in calendars
         )
     if not is_free:
         raise slot_occupied()
 
 
-def _seat(company: Company, meeting_type: Record, wanted: NewBooking) -> Record:
+def _join_or_create(company: Company, meeting_type: Record, wanted: NewBooking) -> Record:
     group = group_meetings(company, meeting_type).get(wanted.start)
     if group:
-        appointments.join(company, group, _guests(wanted))
+        appointments.add_attendees(company, group, _guests(wanted))
         return group
-    said = {name: value for name in ("channel", "location") if (value := getattr(wanted, name))}
-    period, guests = _period(meeting_type, wanted), _guests(wanted)
-    return appointments.create(company, meeting_type, wanted.host_ids, period, guests, **said)
+    values = {name: value for name in ("channel", "location") if (value := getattr(wanted, name))}
+    interval, guests = _interval(meeting_type, wanted), _guests(wanted)
+    return appointments.create(company, meeting_type, wanted.host_ids, interval, guests, **values)
 
 
-def _provisionally(company: Company, wanted: NewBooking, waits_for: str) -> Record:
+def _create_provisional(company: Company, wanted: NewBooking, waits_for: str) -> Record:
     record: Record = {
         "id": company.new_id(
             "provisional", wanted.meeting_type_id, utc_text(wanted.start), wanted.attendee.email or ""
         ),
-        "dto": wanted.said(),
+        "dto": wanted.given_fields(),
         "type": waits_for,
         "status": "pending",
         "createdAt": utc_text(company.now()),
@@ -147,13 +147,13 @@ def _provisionally(company: Company, wanted: NewBooking, waits_for: str) -> Reco
     return record
 
 
-def _period(meeting_type: Record, wanted: NewBooking) -> Interval:
+def _interval(meeting_type: Record, wanted: NewBooking) -> Interval:
     minutes = wanted.duration or meeting_type["meetingInfo"]["duration"]
     return Interval(wanted.start, wanted.start + timedelta(minutes=minutes))
 
 
 def _guests(wanted: NewBooking) -> list[Record]:
-    said = wanted.attendee.said()
-    booker = {name: said[name] for name in SHOWN if name in said}
-    booker.setdefault("fullname", " ".join(said[name] for name in ("firstname", "lastname") if name in said))
+    values = wanted.attendee.given_fields()
+    booker = {name: values[name] for name in ATTENDEE_FIELDS if name in values}
+    booker.setdefault("fullname", " ".join(values[name] for name in ("firstname", "lastname") if name in values))
     return [booker, *({"email": email} for email in wanted.attendee.bringalong_emails)]

@@ -43,8 +43,8 @@ class Calendar:
         """When the host is open."""
         week = self._week
         first, last = (time.date() + timedelta(days=days) for time, days in zip(within, (-1, 1), strict=True))
-        periods = (Interval(*hours) for hours in open_hours(week["schedule"], week["timezone"], first, last))
-        return [period for period in periods if period.overlaps(within)]
+        intervals = (Interval(*hours) for hours in open_hours(week["schedule"], week["timezone"], first, last))
+        return [interval for interval in intervals if interval.overlaps(within)]
 
     def is_bookable(self, meeting: Interval) -> bool:
         """Whether a meeting is neither too soon nor too far away, within the hours, and meets no other."""
@@ -73,7 +73,7 @@ class Calendar:
     def _busy(self) -> list[Interval]:
         types = self.company.meeting_types
         return [
-            _with_buffers(period_of(appointment), types.get(appointment["meetingTypeId"]))
+            _with_buffers(interval_of(appointment), types.get(appointment["meetingTypeId"]))
             for appointment in self.company.appointments.values()
             if self.host_id in appointment["hostIds"]
             and not appointment["isCancelled"]
@@ -81,12 +81,12 @@ class Calendar:
         ]
 
 
-def period_of(appointment: Record) -> Interval:
+def interval_of(appointment: Record) -> Interval:
     """When it is."""
     return Interval(moment(appointment["start"]), moment(appointment["end"]))
 
 
-def _with_buffers(period: Interval, meeting_type: Record | None) -> Interval:
+def _with_buffers(interval: Interval, meeting_type: Record | None) -> Interval:
     info = meeting_type["meetingInfo"] if meeting_type else {}
     before, after = (timedelta(minutes=info.get(name, 0)) for name in ("bufferBefore", "bufferAfter"))
-    return Interval(period.start - before, period.end + after)
+    return Interval(interval.start - before, interval.end + after)

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, Field
 from devtools.sandbox.http.errors import forbidden
 from devtools.sandbox.http.schemas import Input
 from devtools.sandbox.resources import bookings
-from devtools.sandbox.resources.calendar import period_of
+from devtools.sandbox.resources.calendar import interval_of
 from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment
 
@@ -82,7 +82,7 @@ def current(company: Company, user_id: str) -> list[Record]:
     """One host's appointments that are on now."""
     now = company.now()
     found = (record for record in hosted_by(company, user_id) if not record["isCancelled"])
-    return [record for record in found if period_of(record).start <= now < period_of(record).end]
+    return [record for record in found if interval_of(record).start <= now < interval_of(record).end]
 
 
 def provisional_page(company: Company, query: ProvisionalQuery, user_id: str) -> Record:

@@ -102,16 +102,16 @@ class FirstMeetingType(Input):
 DEFAULT_INFO = {"channel": "phone", "bufferBefore": 0, "bufferAfter": 0, "enableRedirect": False, "redirect": None}
 
 
-def create(company: Company, user_id: str, said: Record, slug: str | None = None) -> Record:
+def create(company: Company, user_id: str, values: Record, slug: str | None = None) -> Record:
     """Makes one for a host.
 
     Args:
         company: whose it becomes.
         user_id: the host.
-        said: the record's fields that are not as usual; `meetingInfo` has at least a name and a duration.
+        values: the record's fields that are not as usual; `meetingInfo` has at least a name and a duration.
         slug: the one that is wanted; else it follows from the name.
     """
-    info = DEFAULT_INFO | said["meetingInfo"]
+    info = DEFAULT_INFO | values["meetingInfo"]
     taken = slugs(company.meeting_types, userId=user_id)
     slug = free_slug(slug or slug_of(info["name"]), taken)
     now = utc_text(company.now())
@@ -134,7 +134,7 @@ def create(company: Company, user_id: str, said: Record, slug: str | None = None
         "createdAt": now,
         "updatedAt": now,
     }
-    record |= said | {"meetingInfo": info}
+    record |= values | {"meetingInfo": info}
     _check_availability(company, record, user_id)
     company.meeting_types[record["id"]] = record
     return record
@@ -165,15 +165,15 @@ def change(company: Company, record: Record, wanted: MeetingTypeChange) -> None:
     Raises:
         ApiRejection: 409, the host has another of that slug.
     """
-    said = wanted.said()
+    values = wanted.given_fields()
     others = slugs(company.meeting_types, userId=record["userId"]) - {record["slug"]}
-    if said.get("slug") in others:
+    if values.get("slug") in others:
         raise ApiRejection(409, "A meeting type with this slug already exists")
     for name in ("meetingInfo", "meetingOptions"):
-        if name in said:
-            said[name] = record[name] | said[name]
-    _check_availability(company, record | said, record["userId"])
-    record |= said
+        if name in values:
+            values[name] = record[name] | values[name]
+    _check_availability(company, record | values, record["userId"])
+    record |= values
     record["updatedAt"] = next_text(record["updatedAt"], company.now())
 
 

@@ -9,7 +9,7 @@ from devtools.sandbox.state.company import Company, Record
 
 Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
-BLANK: Record = {
+DEFAULT_PAGE: Record = {
     "useCustomColors": False,
     "primaryColor": None,
     "secondaryColor": None,
@@ -38,12 +38,12 @@ def of(company: Company, user_id: str) -> Record:
     """A host's page."""
     if user_id not in company.personal_pages:
         page_id = company.new_id("personal-page", user_id)
-        company.personal_pages[user_id] = {"id": page_id, "userId": user_id, **BLANK}
+        company.personal_pages[user_id] = {"id": page_id, "userId": user_id, **DEFAULT_PAGE}
     return company.personal_pages[user_id]
 
 
 def change(record: Record, wanted: PersonalPageChange) -> None:
     """Takes over what the request said; null takes the image away."""
-    record |= wanted.said()
+    record |= wanted.given_fields()
     if "header_image" in wanted.model_fields_set:
         record["headerImage"] = wanted.header_image

@@ -45,7 +45,7 @@ class SlotQuery(Input):
     troubleshoot: bool = False
 
 
-def offer(company: Company, query: SlotQuery) -> Record:
+def free_slots(company: Company, query: SlotQuery) -> Record:
     """What the API answers.
 
     Raises:
@@ -58,13 +58,13 @@ def offer(company: Company, query: SlotQuery) -> Record:
         raise not_found("Host")
     zone = query.timezone or company.users[query.host_ids[0]]["timezone"]
     within = Interval(_time(query.start, zone), _time(query.end, zone))
-    diaries = [Calendar(company, host_id, meeting_type, query.existing_appointment_id) for host_id in query.host_ids]
-    spots = [_seen(spot, zone) for spot in _spots(company, meeting_type, diaries, within, query)]
+    calendars = [Calendar(company, host_id, meeting_type, query.existing_appointment_id) for host_id in query.host_ids]
+    spots = [_spot_to_json(spot, zone) for spot in _spots(company, meeting_type, calendars, within, query)]
     days = [{"date": day, "spots": list(group)} for day, group in groupby(spots, lambda spot: spot["startTime"][:10])]
     return {
         "timezone": zone,
         "timeframes": [
-            {"start": _text(hours.start, zone), "end": _text(hours.end, zone)} for hours in diaries[0].hours(within)
+            {"start": _text(hours.start, zone), "end": _text(hours.end, zone)} for hours in calendars[0].hours(within)
         ],
         "dates": days,
         "earliestAvailableDate": days[0]["date"] if days else None,
@@ -72,17 +72,17 @@ def offer(company: Company, query: SlotQuery) -> Record:
 
 
 def _spots(
-    company: Company, meeting_type: Record, diaries: list[Calendar], within: Interval, query: SlotQuery
+    company: Company, meeting_type: Record, calendars: list[Calendar], within: Interval, query: SlotQuery
 ) -> Iterator[Record]:
     groups = {} if query.hide_group_appointments else group_meetings(company, meeting_type)
-    agree = all if query.calculation_method == "everyone" else any
-    for meeting in _grid(meeting_type, diaries[0], within, query.meeting_duration):
-        is_bookable = agree(diary.is_bookable(meeting) for diary in diaries)
+    combine = all if query.calculation_method == "everyone" else any
+    for meeting in _grid(meeting_type, calendars[0], within, query.meeting_duration):
+        is_bookable = combine(calendar.is_bookable(meeting) for calendar in calendars)
         group = groups.get(meeting.start)
         if is_bookable or (group and meeting.start > company.now()):
             yield {"start": meeting.start, "conflicts": [], "group": group, "spots": meeting_type["spots"]}
         elif query.troubleshoot:
-            conflicts = [busy for diary in diaries for busy in diary.conflicts(meeting)]
+            conflicts = [busy for calendar in calendars for busy in calendar.conflicts(meeting)]
             yield {"start": meeting.start, "conflicts": conflicts or [meeting], "group": None}
 
 
@@ -97,10 +97,10 @@ def group_meetings(company: Company, meeting_type: Record) -> dict[datetime, Rec
     }
 
 
-def _grid(meeting_type: Record, diary: Calendar, within: Interval, minutes: int | None) -> Iterator[Interval]:
+def _grid(meeting_type: Record, calendar: Calendar, within: Interval, minutes: int | None) -> Iterator[Interval]:
     length = timedelta(minutes=minutes or meeting_type["meetingInfo"]["duration"])
     step = timedelta(minutes=meeting_type["timeslotInterval"])
-    for hours in diary.hours(within):
+    for hours in calendar.hours(within):
         start = hours.start
         while start + length <= hours.end:
             if within.start <= start < within.end:
@@ -108,23 +108,23 @@ def _grid(meeting_type: Record, diary: Calendar, within: Interval, minutes: int 
             start += step
 
 
-def _seen(spot: Record, zone: str) -> Record:
+def _spot_to_json(spot: Record, zone: str) -> Record:
     events = [{"start": _text(busy.start, zone), "end": _text(busy.end, zone)} for busy in spot["conflicts"]]
-    seen: Record = {"startTime": _text(spot["start"], zone), "unavailabilityEvents": events}
+    spot_json: Record = {"startTime": _text(spot["start"], zone), "unavailabilityEvents": events}
     group = spot["group"]
     if group:
         taken = len(group["attendees"])
-        seen["appointment"] = {"id": group["id"], "totalSpots": spot["spots"], "takenSpots": taken}
-    return seen
+        spot_json["appointment"] = {"id": group["id"], "totalSpots": spot["spots"], "takenSpots": taken}
+    return spot_json
 
 
 def _time(text: str, zone: str) -> datetime:
     """A day begins at midnight where the slots are read; so an end that is a day is not included."""
     if len(text) == len("2026-01-31"):
         return datetime.combine(date.fromisoformat(text), time.min, ZoneInfo(zone)).astimezone(UTC)
-    time_said = datetime.fromisoformat(text)
-    return (time_said if time_said.tzinfo else time_said.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+    instant = datetime.fromisoformat(text)
+    return (instant if instant.tzinfo else instant.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 
-def _text(time_said: datetime, zone: str) -> str:
-    return time_said.astimezone(ZoneInfo(zone)).isoformat(timespec="milliseconds")
+def _text(instant: datetime, zone: str) -> str:
+    return instant.astimezone(ZoneInfo(zone)).isoformat(timespec="milliseconds")

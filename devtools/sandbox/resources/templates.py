@@ -39,12 +39,12 @@ class Assignment(Input):
 
 def create(company: Company, wanted: NewTemplate) -> Record:
     """Makes one."""
-    said = wanted.said()
+    values = wanted.given_fields()
     now = utc_text(company.now())
-    template_id = company.new_id("template", said["meetingInfo"]["name"])
-    usual = {"meetingOptions": {}, "spots": 1, "locations": [], "templateType": "individual", "queueType": None}
+    template_id = company.new_id("template", values["meetingInfo"]["name"])
+    defaults = {"meetingOptions": {}, "spots": 1, "locations": [], "templateType": "individual", "queueType": None}
     stamps = {"companyId": company.id, "createdAt": now, "updatedAt": now}
-    company.templates[template_id] = {"id": template_id, **usual, "lockedFields": [], **said, **stamps}
+    company.templates[template_id] = {"id": template_id, **defaults, "lockedFields": [], **values, **stamps}
     return company.templates[template_id]
 
 
@@ -62,11 +62,11 @@ def find(company: Company, template_id: str) -> Record:
 
 def change(company: Company, template: Record, wanted: TemplateChange) -> None:
     """Takes over what the request said."""
-    said = wanted.said()
+    values = wanted.given_fields()
     for name in ("meetingInfo", "meetingOptions"):
-        if name in said:
-            said[name] = template[name] | said[name]
-    template |= said
+        if name in values:
+            values[name] = template[name] | values[name]
+    template |= values
     template["updatedAt"] = next_text(template["updatedAt"], company.now())
 
 
@@ -80,6 +80,6 @@ def assign(company: Company, template: Record, wanted: Assignment) -> None:
     if "" in user_ids:
         raise ApiRejection(400, ["userId should not be empty"])
     hosts = [users.find(company, user_id) for user_id in user_ids]
-    said = {name: template[name] for name in ("meetingInfo", "meetingOptions", "spots", "locations")}
+    values = {name: template[name] for name in ("meetingInfo", "meetingOptions", "spots", "locations")}
     for host in hosts:
-        meeting_types.create(company, host["id"], said)
+        meeting_types.create(company, host["id"], values)

@@ -47,7 +47,7 @@ def create(company: Company, wanted: NewUser) -> Record:
     """
     _check_free(company, wanted)
     user = _add(company, company.new_id("user", wanted.email.lower()), wanted, "api-platform")
-    company.announce(
+    company.emit(
         "new_employee",
         user["id"],
         {name: user[name] for name in ("id", "email", "givenName", "familyName", "companyId")}
@@ -99,8 +99,8 @@ def _add(company: Company, user_id: str, wanted: NewUser, user_type: str) -> Rec
     hours = availabilities.create(company, user_id, wanted.timezone, wanted.availability)
     first = wanted.meeting_type
     info = {"name": first.name, "description": "", "duration": first.duration, "channel": first.channel}
-    said = {"meetingInfo": info, "daysIntoFuture": first.days_into_future, "availabilityId": hours["id"]}
-    meeting_types.create(company, user_id, said, first.slug)
+    values = {"meetingInfo": info, "daysIntoFuture": first.days_into_future, "availabilityId": hours["id"]}
+    meeting_types.create(company, user_id, values, first.slug)
     return user
 
 
@@ -122,12 +122,12 @@ def change(company: Company, user: Record, wanted: UserChange) -> None:
     Raises:
         ApiRejection: 400 for an empty body, 409 for a slug that somebody else has.
     """
-    said = wanted.said()
-    if not said:
+    values = wanted.given_fields()
+    if not values:
         raise ApiRejection(400, ["givenName, familyName or slug should not be empty"])
-    if said.get("slug") in slugs(company.users) - {user["slug"]}:
+    if values.get("slug") in slugs(company.users) - {user["slug"]}:
         raise ApiRejection(409, "This slug is already taken")
-    user |= said
+    user |= values
     user["fullName"] = f"{user['givenName']} {user['familyName']}"
     user["updatedAt"] = next_text(user["updatedAt"], company.now())
 

@@ -85,4 +85,4 @@ def find(company: Company, webhook_id: str) -> Record:
 
 def change(record: Record, wanted: WebhookChange) -> None:
     """Takes over what the request said."""
-    record |= wanted.said()
+    record |= wanted.given_fields()

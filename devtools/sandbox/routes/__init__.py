@@ -11,13 +11,13 @@ from devtools.sandbox.routes import (
     webhooks,
 )
 
-PARTS = (
-    users.part,
-    availabilities.part,
-    meeting_types.part,
-    bookings.part,
-    appointments.part,
-    personal_pages.part,
-    templates.part,
-    webhooks.part,
+BLUEPRINTS = (
+    users.blueprint,
+    availabilities.blueprint,
+    meeting_types.blueprint,
+    bookings.blueprint,
+    appointments.blueprint,
+    personal_pages.blueprint,
+    templates.blueprint,
+    webhooks.blueprint,
 )

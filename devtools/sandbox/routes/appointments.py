@@ -4,53 +4,53 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import body, company, query, user_id, uuid
-from devtools.sandbox.http.responses import answered
+from devtools.sandbox.http.responses import json_response
 from devtools.sandbox.resources import appointments, listings
 from devtools.sandbox.resources.appointments import Cancellation, Move
 from devtools.sandbox.resources.listings import AppointmentQuery
 from devtools.sandbox.state.company import Record
 
-part = Blueprint("appointments", __name__)
+blueprint = Blueprint("appointments", __name__)
 
 
-@part.get("/v4/appointment/paginated")
+@blueprint.get("/v4/appointment/paginated")
 def page() -> Response:
     """A page of the acting user's."""
-    return answered(listings.appointments_page(company(), query(AppointmentQuery), user_id()))
+    return json_response(listings.appointments_page(company(), query(AppointmentQuery), user_id()))
 
 
-@part.get("/v4/appointment/today")
+@blueprint.get("/v4/appointment/today")
 def today() -> Response:
     """Today's: a bare array."""
-    return answered(listings.today(company(), user_id()))
+    return json_response(listings.today(company(), user_id()))
 
 
-@part.get("/v4/appointment/current")
+@blueprint.get("/v4/appointment/current")
 def current() -> Response:
     """Those that are on: a bare array."""
-    return answered(listings.current(company(), user_id()))
+    return json_response(listings.current(company(), user_id()))
 
 
-@part.get("/v4/appointment/<id>")
+@blueprint.get("/v4/appointment/<id>")
 def one(id: str) -> Response:  # noqa: A002 - the name in the route
     """One of them."""
-    return answered(_found(id))
+    return json_response(_found(id))
 
 
-@part.post("/v4/appointment/<id>/cancel")
+@blueprint.post("/v4/appointment/<id>/cancel")
 def cancel(id: str) -> Response:  # noqa: A002 - the name in the route
     """Cancels one, or takes one guest out of it."""
     record = _found(id)
     appointments.cancel(company(), record, body(Cancellation), "host")
-    return answered(record, 201)
+    return json_response(record, 201)
 
 
-@part.post("/v4/appointment/<id>/reschedule")
+@blueprint.post("/v4/appointment/<id>/reschedule")
 def reschedule(id: str) -> Response:  # noqa: A002 - the name in the route
     """Moves one."""
     record = _found(id)
     previous = appointments.reschedule(company(), record, body(Move))
-    return answered({"appointment": record, "previousStart": previous}, 201)
+    return json_response({"appointment": record, "previousStart": previous}, 201)
 
 
 def _found(booking_id: str) -> Record:

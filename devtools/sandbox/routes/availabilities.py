@@ -4,22 +4,22 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import body, company, user_id, uuid
-from devtools.sandbox.http.responses import answered
+from devtools.sandbox.http.responses import json_response
 from devtools.sandbox.resources import availabilities
 from devtools.sandbox.resources.availabilities import AvailabilityChange
 
-part = Blueprint("availabilities", __name__)
+blueprint = Blueprint("availabilities", __name__)
 
 
-@part.get("/v4/availability/<id>")
+@blueprint.get("/v4/availability/<id>")
 def one(id: str) -> Response:  # noqa: A002 - the name in the route
     """One of them."""
-    return answered(availabilities.seen(availabilities.find(company(), uuid(id), user_id())))
+    return json_response(availabilities.to_json(availabilities.find(company(), uuid(id), user_id())))
 
 
-@part.patch("/v4/availability/<id>")
+@blueprint.patch("/v4/availability/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
     """Changes one."""
     record = availabilities.find(company(), uuid(id), user_id())
     availabilities.change(record, body(AvailabilityChange))
-    return answered(availabilities.seen(record))
+    return json_response(availabilities.to_json(record))

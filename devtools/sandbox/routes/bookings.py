@@ -4,28 +4,28 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import body, company, query, user_id
-from devtools.sandbox.http.responses import answered
+from devtools.sandbox.http.responses import json_response
 from devtools.sandbox.resources import bookings, listings, slots
 from devtools.sandbox.resources.bookings import NewBooking
 from devtools.sandbox.resources.listings import ProvisionalQuery
 from devtools.sandbox.resources.slots import SlotQuery
 
-part = Blueprint("bookings", __name__)
+blueprint = Blueprint("bookings", __name__)
 
 
-@part.get("/v4/booking-availability")
+@blueprint.get("/v4/booking-availability")
 def offered() -> Response:
     """Free times."""
-    return answered(slots.offer(company(), query(SlotQuery)))
+    return json_response(slots.free_slots(company(), query(SlotQuery)))
 
 
-@part.post("/v4/booking")
+@blueprint.post("/v4/booking")
 def book() -> Response:
     """Books, or asks for an opt-in or the host's yes."""
-    return answered(bookings.book(company(), body(NewBooking)), 201)
+    return json_response(bookings.book(company(), body(NewBooking)), 201)
 
 
-@part.get("/v4/provisional-booking/paginated")
+@blueprint.get("/v4/provisional-booking/paginated")
 def waiting() -> Response:
     """Bookings that wait, or waited."""
-    return answered(listings.provisional_page(company(), query(ProvisionalQuery), user_id()))
+    return json_response(listings.provisional_page(company(), query(ProvisionalQuery), user_id()))

@@ -4,29 +4,29 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import admin_only, body, company, user_id, uuid
-from devtools.sandbox.http.responses import answered
+from devtools.sandbox.http.responses import json_response
 from devtools.sandbox.resources import personal_pages, users
 from devtools.sandbox.resources.personal_pages import PersonalPageChange
 
-part = Blueprint("personal_pages", __name__)
+blueprint = Blueprint("personal_pages", __name__)
 
 
-@part.get("/v4/personal-page/me")
+@blueprint.get("/v4/personal-page/me")
 def mine() -> Response:
     """The acting user's."""
-    return answered(personal_pages.of(company(), user_id()))
+    return json_response(personal_pages.of(company(), user_id()))
 
 
-@part.patch("/v4/personal-page/me")
+@blueprint.patch("/v4/personal-page/me")
 def change() -> Response:
     """Changes the acting user's."""
     record = personal_pages.of(company(), user_id())
     personal_pages.change(record, body(PersonalPageChange))
-    return answered(record)
+    return json_response(record)
 
 
-@part.get("/v4/personal-page/<id>")
+@blueprint.get("/v4/personal-page/<id>")
 def of_user(id: str) -> Response:  # noqa: A002 - the name in the route
     """Anybody's, for administrators."""
     admin_only()
-    return answered(personal_pages.of(company(), users.find(company(), uuid(id))["id"]))
+    return json_response(personal_pages.of(company(), users.find(company(), uuid(id))["id"]))

@@ -4,30 +4,30 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import admin_only, body, company, uuid
-from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.http.responses import empty, json_response
 from devtools.sandbox.resources import templates
 from devtools.sandbox.resources.templates import Assignment, NewTemplate, TemplateChange
 
-part = Blueprint("templates", __name__)
+blueprint = Blueprint("templates", __name__)
 
 
-@part.post("/v4/meeting-type-template/create")
+@blueprint.post("/v4/meeting-type-template/create")
 def create() -> Response:
     """Makes one."""
     admin_only()
-    return answered(templates.create(company(), body(NewTemplate)), 201)
+    return json_response(templates.create(company(), body(NewTemplate)), 201)
 
 
-@part.patch("/v4/meeting-type-template/<id>")
+@blueprint.patch("/v4/meeting-type-template/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
     """Changes one."""
     admin_only()
     template = templates.find(company(), uuid(id))
     templates.change(company(), template, body(TemplateChange))
-    return answered(template)
+    return json_response(template)
 
 
-@part.post("/v4/meeting-type-template/assign/<id>")
+@blueprint.post("/v4/meeting-type-template/assign/<id>")
 def assign(id: str) -> Response:  # noqa: A002 - the name in the route
     """Gives it to hosts. What meetergo answers is documented nowhere: here nothing."""
     admin_only()

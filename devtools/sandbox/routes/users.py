@@ -8,12 +8,12 @@ from pydantic import Field
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import admin_only, body, company, json_body, query, user_id, uuid
-from devtools.sandbox.http.responses import answered
+from devtools.sandbox.http.responses import json_response
 from devtools.sandbox.http.schemas import Input, read_body
 from devtools.sandbox.resources import users
 from devtools.sandbox.resources.users import NewUser, UserChange
 
-part = Blueprint("users", __name__)
+blueprint = Blueprint("users", __name__)
 
 
 class UserQuery(Input):
@@ -24,11 +24,11 @@ class UserQuery(Input):
     type: Literal["standard", "resource", "api-platform", "partner"] | None = None
 
 
-@part.post("/v4/user")
+@blueprint.post("/v4/user")
 def create() -> Response:
     """Makes a user."""
     admin_only()
-    return answered(users.create(company(), read_body(NewUser, _fields())), 201)
+    return json_response(users.create(company(), read_body(NewUser, _fields())), 201)
 
 
 def _fields() -> Any:
@@ -39,26 +39,26 @@ def _fields() -> Any:
     return {name: json.loads(text) if name in parts else text for name, text in request.form.items()}
 
 
-@part.get("/v4/user")
+@blueprint.get("/v4/user")
 def listed() -> Response:
     """Some of the users. Not in pages: so many after so many."""
     admin_only()
     wanted = query(UserQuery)
     found = [user for user in company().users.values() if wanted.type in (None, user["userType"])]
     some = found[wanted.offset : wanted.offset + wanted.limit]
-    return answered({"users": some, "total": len(found), "limit": wanted.limit, "offset": wanted.offset})
+    return json_response({"users": some, "total": len(found), "limit": wanted.limit, "offset": wanted.offset})
 
 
-@part.get("/v4/user/me")
+@blueprint.get("/v4/user/me")
 def me() -> Response:
     """The user as whom the request acts."""
-    return answered(users.find(company(), user_id()))
+    return json_response(users.find(company(), user_id()))
 
 
-@part.patch("/v4/user/<id>")
+@blueprint.patch("/v4/user/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
     """Changes a user."""
     admin_only()
     user = users.find(company(), uuid(id))
     users.change(company(), user, body(UserChange))
-    return answered(user)
+    return json_response(user)

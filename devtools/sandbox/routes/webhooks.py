@@ -4,34 +4,34 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import body, company
-from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.http.responses import empty, json_response
 from devtools.sandbox.resources import webhooks
 from devtools.sandbox.resources.webhooks import NewWebhook, WebhookChange
 
-part = Blueprint("webhooks", __name__)
+blueprint = Blueprint("webhooks", __name__)
 
 
-@part.post("/webhooks")
+@blueprint.post("/webhooks")
 def create() -> Response:
     """Registers one."""
-    return answered(webhooks.create(company(), body(NewWebhook)), 201)
+    return json_response(webhooks.create(company(), body(NewWebhook)), 201)
 
 
-@part.get("/webhooks")
+@blueprint.get("/webhooks")
 def listed() -> Response:
     """All: a bare array."""
-    return answered(list(company().webhooks.values()))
+    return json_response(list(company().webhooks.values()))
 
 
-@part.patch("/webhooks/<id>")
+@blueprint.patch("/webhooks/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
     """Changes one."""
     record = webhooks.find(company(), id)
     webhooks.change(record, body(WebhookChange))
-    return answered(record)
+    return json_response(record)
 
 
-@part.delete("/webhooks/<id>")
+@blueprint.delete("/webhooks/<id>")
 def remove(id: str) -> Response:  # noqa: A002 - the name in the route
     """Removes one."""
     del company().webhooks[str(webhooks.find(company(), id)["id"])]

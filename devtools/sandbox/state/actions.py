@@ -21,28 +21,28 @@ class Actions:
     def __init__(self, company: Company) -> None:
         self._company = company
 
-    def add_host(self, email: str, **said: Any) -> Record:
+    def add_host(self, email: str, **fields: Any) -> Record:
         """Makes a user.
 
         Args:
             email: of the user.
-            said: other fields of `POST /v4/user`.
+            fields: other fields of `POST /v4/user`.
 
         Returns:
             What that route answers.
         """
-        usual = {"givenName": "The", "familyName": "Host", "timezone": "Europe/Berlin"}
+        defaults = {"givenName": "The", "familyName": "Host", "timezone": "Europe/Berlin"}
         with self._company.lock:
-            return users.create(self._company, read_body(NewUser, {"email": email} | usual | said))
+            return users.create(self._company, read_body(NewUser, {"email": email} | defaults | fields))
 
-    def book(self, meeting_type_id: str, start: datetime, email: str, **said: Any) -> Record:
+    def book(self, meeting_type_id: str, start: datetime, email: str, **fields: Any) -> Record:
         """A guest books on the host's public page.
 
         Args:
             meeting_type_id: what.
             start: when.
             email: the guest's.
-            said: other fields of `attendee`.
+            fields: other fields of `attendee`.
 
         Returns:
             What `POST /v4/booking` answers.
@@ -50,7 +50,7 @@ class Actions:
         Raises:
             Refused: there is no such meeting type, or the slot is not free.
         """
-        attendee = {"email": email, "fullname": "The Guest", "receiveReminders": False, "notes": {}} | said
+        attendee = {"email": email, "fullname": "The Guest", "receiveReminders": False, "notes": {}} | fields
         with self._company.lock:
             host_id = self._company.meeting_types[meeting_type_id]["userId"]
             body = {"meetingTypeId": meeting_type_id, "start": start, "hostIds": [host_id], "attendee": attendee}

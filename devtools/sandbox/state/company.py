@@ -51,7 +51,7 @@ class WebhookEvent:
     content: Record
 
 
-Announcer = Callable[[WebhookEvent, list[Record]], None]
+EventListener = Callable[[WebhookEvent, list[Record]], None]
 """Told of what happened, and of the webhooks that want to know."""
 
 
@@ -67,7 +67,7 @@ class Company:
     seed: int
     now: Clock
     plan: Plan
-    announcer: Announcer
+    event_listener: EventListener
     booking_base: str = BOOKING_BASE
     users: dict[str, Record] = field(default_factory=dict)
     availabilities: dict[str, Record] = field(default_factory=dict)
@@ -96,17 +96,19 @@ class Company:
         """The secret of an appointment."""
         return sha256(f"{self._namespace}/{thing_id}".encode()).hexdigest()[:32]
 
-    def announce(self, event: str, subject: str, content: Record) -> None:
+    def emit(self, event: str, subject: str, content: Record) -> None:
         """Sends webhooks to those who registered for this event."""
         self.changes[subject] += 1
-        interested = [webhook for webhook in self.webhooks.values() if event in webhook["eventTypes"]]
-        self.announcer(WebhookEvent(event, subject, self.changes[subject], content), interested)
+        subscribed = [webhook for webhook in self.webhooks.values() if event in webhook["eventTypes"]]
+        self.event_listener(WebhookEvent(event, subject, self.changes[subject], content), subscribed)
 
     def save(self, path: Path) -> None:
         """Writes everything to a file."""
-        aside = path.with_name(path.name + ".new")
-        aside.write_text(json.dumps({"seed": self.seed} | {name: getattr(self, name) for name in KEPT}, indent=1))
-        aside.replace(path)
+        temporary = path.with_name(path.name + ".new")
+        temporary.write_text(
+            json.dumps({"seed": self.seed} | {name: getattr(self, name) for name in PERSISTED}, indent=1)
+        )
+        temporary.replace(path)
 
     def load(self, path: Path) -> None:
         """Takes everything from a file that `save` wrote.
@@ -115,17 +117,17 @@ class Company:
             UnusableState: it is not such a file, or of another seed, from which other ids follow.
         """
         try:
-            kept = json.loads(path.read_text())
-            seed = kept["seed"]
+            stored = json.loads(path.read_text())
+            seed = stored["seed"]
         except (ValueError, KeyError, TypeError):
             raise UnusableState(f"{path.name} holds no state of a stand-in: name another file, or remove it") from None
         if seed != self.seed:
             raise UnusableState(f"{path.name} was made with seed {seed}: use that one, or another file")
-        for name in KEPT:
-            getattr(self, name).update(kept.get(name, {}))
+        for name in PERSISTED:
+            getattr(self, name).update(stored.get(name, {}))
 
 
-KEPT = (
+PERSISTED = (
     "users",
     "availabilities",
     "meeting_types",

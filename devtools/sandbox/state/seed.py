@@ -11,6 +11,6 @@ def seed(meetergo: Sandbox) -> None:
     if any(user["userType"] == "api-platform" for user in meetergo.users.values()):
         return
     first = {"name": "Discovery Call", "duration": 30, "channel": "zoom"}
-    host_id = meetergo.people.add_host("host@example.com", meetingType=first)["userId"]
+    host_id = meetergo.actions.add_host("host@example.com", meetingType=first)["userId"]
     info = {"name": "Group Session", "description": "", "duration": 60, "channel": "zoom"}
     meeting_types.create(meetergo.company, host_id, {"meetingInfo": info, "spots": GROUP_SEATS, "timeslotInterval": 60})

@@ -11,7 +11,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.wrappers import Response
 
 from devtools.sandbox.http.context import body, query
-from devtools.sandbox.http.responses import answered, empty
+from devtools.sandbox.http.responses import empty, json_response
 from devtools.sandbox.http.schemas import Email, Input, Name
 from devtools.sandbox.outgoing.delivery import Delivery
 from devtools.sandbox.resources import slots
@@ -32,7 +32,7 @@ class PageContext:
     """What the page works with."""
 
     company: Company
-    people: Actions
+    actions: Actions
     deliveries: Sequence[Delivery]
     platform_bookings: PlatformBookings | None
     key: str = field(repr=False)
@@ -61,7 +61,7 @@ class Reason(Input):
     reason: Annotated[str, Field(max_length=500)] | None = None
 
 
-class Leaver(Input):
+class LeavingAttendee(Input):
     """Which guest leaves."""
 
     attendee_id: str
@@ -69,85 +69,87 @@ class Leaver(Input):
 
 @page.get("/")
 @page.get("/book/<user>/<meeting_type>")
-def shown(user: str = "", meeting_type: str = "") -> Response:
+def page_view(user: str = "", meeting_type: str = "") -> Response:
     """The page; a booking URL is the page with the host and the meeting type chosen."""
-    bench = _bench()
-    if user and not any(record["slug"] == user for record in bench.company.users.values()):
+    page_context = _page_context()
+    if user and not any(record["slug"] == user for record in page_context.company.users.values()):
         raise NotFound
-    html = render_template("page.html", url=request.host_url.rstrip("/"), key=bench.key, chosen=[user, meeting_type])
-    answer = make_response(html)
-    answer.headers["Content-Security-Policy"] = POLICY
-    return answer
+    html = render_template(
+        "page.html", url=request.host_url.rstrip("/"), key=page_context.key, chosen=[user, meeting_type]
+    )
+    response = make_response(html)
+    response.headers["Content-Security-Policy"] = POLICY
+    return response
 
 
 @page.get("/sandbox/view")
 def seen() -> Response:
     """What the page polls."""
-    bench = _bench()
-    return answered(view(bench.company, bench.deliveries, bench.platform_bookings))
+    page_context = _page_context()
+    return json_response(view(page_context.company, page_context.deliveries, page_context.platform_bookings))
 
 
 @page.get("/sandbox/slots")
 def free() -> Response:
     """A week of free times."""
-    wanted, company = query(WeekQuery), _bench().company
+    wanted, company = query(WeekQuery), _page_context().company
     with company.lock:
         host_id = company.meeting_types.get(wanted.meeting_type_id, {}).get("userId")
-        asked = {
+        slot_query = {
             "meetingTypeId": wanted.meeting_type_id,
             "start": wanted.first.isoformat(),
             "end": (wanted.first + WEEK).isoformat(),
             "hostIds": [host_id or "nobody"],
             "existingAppointmentId": wanted.ignoring,
         }
-        return answered(slots.offer(company, SlotQuery.model_validate(asked)))
+        return json_response(slots.free_slots(company, SlotQuery.model_validate(slot_query)))
 
 
 @page.post("/sandbox/bookings")
 def book() -> Response:
     """A guest books."""
     wanted = body(PageBooking)
-    people = _bench().people
-    return answered(people.book(wanted.meeting_type_id, wanted.start, wanted.email, fullname=wanted.name), 201)
+    actions = _page_context().actions
+    return json_response(actions.book(wanted.meeting_type_id, wanted.start, wanted.email, fullname=wanted.name), 201)
 
 
 @page.post("/sandbox/appointments/<uuid:booking_id>/reschedule")
 def reschedule(booking_id: object) -> Response:
     """A guest moves an appointment."""
-    _bench().people.reschedule(_known(booking_id), body(Move).start)
+    _page_context().actions.reschedule(_known_booking_id(booking_id), body(Move).start)
     return empty()
 
 
 @page.post("/sandbox/appointments/<uuid:booking_id>/cancel")
 def cancel(booking_id: object) -> Response:
     """A guest cancels an appointment for all."""
-    _bench().people.cancel(_known(booking_id), body(Reason).reason)
+    _page_context().actions.cancel(_known_booking_id(booking_id), body(Reason).reason)
     return empty()
 
 
 @page.post("/sandbox/appointments/<uuid:booking_id>/leave")
 def leave(booking_id: object) -> Response:
     """One guest leaves."""
-    _bench().people.leave(_known(booking_id), body(Leaver).attendee_id)
+    _page_context().actions.leave(_known_booking_id(booking_id), body(LeavingAttendee).attendee_id)
     return empty()
 
 
 @page.post("/sandbox/provisional-bookings/<uuid:provisional_id>/confirm")
 def confirm(provisional_id: object) -> Response:
     """The guest opts in, or the host says yes."""
-    bench = _bench()
-    if str(provisional_id) not in bench.company.provisional_bookings:
+    page_context = _page_context()
+    if str(provisional_id) not in page_context.company.provisional_bookings:
         raise NotFound
-    return answered(bench.people.confirm(str(provisional_id)), 201)
+    return json_response(page_context.actions.confirm(str(provisional_id)), 201)
 
 
-def _bench() -> PageContext:
-    bench: PageContext = current_app.extensions["bench"]
-    return bench
+def _page_context() -> PageContext:
+    page_context: PageContext = current_app.extensions["page_context"]
+    return page_context
 
 
-def _known(booking_id: object) -> str:
-    found: dict[str, Record] = _bench().company.appointments
+def _known_booking_id(booking_id: object) -> str:
+    found: dict[str, Record] = _page_context().company.appointments
     if str(booking_id) not in found:
         raise NotFound
     return str(booking_id)

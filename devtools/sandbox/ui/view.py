@@ -14,8 +14,8 @@ from devtools.sandbox.timestamps import local_text, moment
 PlatformBookings = Callable[[], list[dict[str, Any]]]
 """Reads what the platform knows: rows with `id`, `status`, `starts_at`, `attendees` and `revision`."""
 
-MOST_APPOINTMENTS = 30
-MOST_DELIVERIES = 40
+MAX_APPOINTMENTS = 30
+MAX_DELIVERIES = 40
 TOKEN_END = 4
 SHOWN = ("number", "event", "subject", "webhook_id", "at", "outcome", "status", "attempts", "milliseconds", "error")
 
@@ -27,7 +27,7 @@ def view(company: Company, deliveries: Sequence[Delivery], platform_bookings: Pl
         newest = sorted(company.appointments.values(), key=lambda record: moment(record["updatedAt"]), reverse=True)
         return {
             "hosts": [_host(company, user) for user in company.users.values()],
-            "appointments": [_appointment(company, record, rows) for record in newest[:MOST_APPOINTMENTS]],
+            "appointments": [_appointment(company, record, rows) for record in newest[:MAX_APPOINTMENTS]],
             "waiting": [
                 _waiting(company, record)
                 for record in company.provisional_bookings.values()
@@ -36,7 +36,7 @@ def view(company: Company, deliveries: Sequence[Delivery], platform_bookings: Pl
             "webhooks": [
                 record | {"endpoint": _without_token(record["endpoint"])} for record in company.webhooks.values()
             ],
-            "deliveries": [_delivery(delivery) for delivery in deliveries[: -MOST_DELIVERIES - 1 : -1]],
+            "deliveries": [_delivery(delivery) for delivery in deliveries[: -MAX_DELIVERIES - 1 : -1]],
             "platform": platform,
         }
 
@@ -75,7 +75,7 @@ def _appointment(company: Company, record: Record, rows: dict[str, Record]) -> R
         "hostId": host["id"],
         "timezone": host["timezone"],
         "isGroup": appointments.is_group(company, record),
-        "guests": [{"id": guest["id"], "name": _called(guest)} for guest in record["attendees"]],
+        "guests": [{"id": guest["id"], "name": _name_of(guest)} for guest in record["attendees"]],
         "platform": row and _row(row, host["timezone"]),
         "agrees": row is not None and _agrees(record, row),
     }
@@ -86,7 +86,7 @@ def _row(row: Record, zone: str) -> Record:
     return {
         "status": row["status"],
         "start": starts_at and local_text(starts_at, zone),
-        "guests": [_called(guest) for guest in row["attendees"]],
+        "guests": [_name_of(guest) for guest in row["attendees"]],
         "revision": row["revision"],
     }
 
@@ -95,7 +95,7 @@ def _agrees(record: Record, row: Record) -> bool:
     return (
         (row["status"] == "cancelled") == record["isCancelled"]
         and _time(row["starts_at"]) == moment(record["start"])
-        and sorted(map(_called, row["attendees"])) == sorted(map(_called, record["attendees"]))
+        and sorted(map(_name_of, row["attendees"])) == sorted(map(_name_of, record["attendees"]))
     )
 
 
@@ -107,7 +107,7 @@ def _time(value: Any) -> datetime | None:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _called(guest: Record) -> str:
+def _name_of(guest: Record) -> str:
     return str(guest.get("fullname") or guest.get("email") or guest.get("phone") or "nameless")
 
 
@@ -118,13 +118,13 @@ def _waiting(company: Company, record: Record) -> Record:
         "type": record["type"],
         "name": meeting_type["meetingInfo"]["name"] if meeting_type else "",
         "start": local_text(moment(record["dto"]["start"]), company.users[record["hosts"][0]["id"]]["timezone"]),
-        "guest": _called(record["dto"]["attendee"]),
+        "guest": _name_of(record["dto"]["attendee"]),
     }
 
 
 def _delivery(delivery: Delivery) -> Record:
-    everything = asdict(delivery)
-    return {name: everything[name] for name in SHOWN} | {"held": delivery.fate.is_held}
+    fields = asdict(delivery)
+    return {name: fields[name] for name in SHOWN} | {"held": delivery.fault.is_held}
 
 
 def _without_token(endpoint: str) -> str:

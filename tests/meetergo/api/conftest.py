@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from meetergo.api import Meetergo, RateLimiter
-from tests.meetergo.api.provider import Provider, open_provider
+from tests.meetergo.api.fake_api import FakeApi, open_fake_api
 
 PLATFORM_KEY = "ak_live:550e8400-e29b-41d4-a716-446655440000:the-secret-part"
 TOKEN = "rgo-" + "t0ken" * 6 + "xy"
@@ -18,15 +18,15 @@ OpenClient = Callable[..., Meetergo]
 
 
 @pytest.fixture(scope="session")
-def one_provider() -> Iterator[Provider]:
-    with open_provider() as provider:
-        yield provider
+def session_api() -> Iterator[FakeApi]:
+    with open_fake_api() as fake_api:
+        yield fake_api
 
 
 @pytest.fixture
-def provider(one_provider: Provider) -> Provider:
-    one_provider.will({})
-    return one_provider
+def fake_api(session_api: FakeApi) -> FakeApi:
+    session_api.respond_with({})
+    return session_api
 
 
 @pytest.fixture
@@ -36,11 +36,16 @@ def sleeps() -> list[float]:
 
 
 @pytest.fixture
-def open_client(provider: Provider, sleeps: list[float]) -> Iterator[OpenClient]:
+def open_client(fake_api: FakeApi, sleeps: list[float]) -> Iterator[OpenClient]:
     opened: list[Meetergo] = []
 
     def open_with(key: str = PLATFORM_KEY, user_id: str | None = ADMIN, **changes: Any) -> Meetergo:
-        given = {"limit": RateLimiter(per_minute=100_000), "home": provider.url, "sleep": sleeps.append, **changes}
+        given = {
+            "rate_limiter": RateLimiter(per_minute=100_000),
+            "base_url": fake_api.url,
+            "sleep": sleeps.append,
+            **changes,
+        }
         opened.append(Meetergo(key, user_id=user_id, clock=lambda: NOW, **given))
         return opened[-1]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meetergo.api import Booked, FirstMeetingType, Guest, Hours, Meetergo, Waiting
+from meetergo.api import AwaitingConfirmation, Booked, FirstMeetingType, Guest, Hours, Meetergo
 from meetergo.api.errors import (
     AlreadyExists,
     BadResponse,
@@ -19,7 +19,7 @@ from meetergo.api.errors import (
 from meetergo.api.schedule import DAYS
 from meetergo.api.schemas import Slot
 from tests.meetergo.api.conftest import OpenClient
-from tests.meetergo.api.provider import HANGS_UP, Answer, Provider, recorded
+from tests.meetergo.api.fake_api import DISCONNECTS, FakeApi, FakeResponse, recorded
 
 GUEST = Guest("guest@example.com", "The Guest")
 NINE = datetime(2026, 10, 20, 9, tzinfo=timezone(timedelta(hours=2)))
@@ -29,8 +29,8 @@ OFFICE = {"monday": [("09:00", "12:00"), ("13:00", "17:00")], "tuesday": [("09:0
 # --- users
 
 
-def test_a_user_is_created_with_hours_and_a_first_meeting_type(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("user_created")))
+def test_a_user_is_created_with_hours_and_a_first_meeting_type(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("user_created")))
     user = client.create_user(
         "host@example.com",
         "The",
@@ -43,8 +43,8 @@ def test_a_user_is_created_with_hours_and_a_first_meeting_type(provider: Provide
     assert (user.availability_id or "").startswith("660e")
     assert (user.meeting_type_id or "").startswith("770e")
     assert user.booking_url == "https://book.customdomain.com/the-host/30min-meeting"
-    body = provider.last.body
-    assert (provider.last.line, body["email"], body["givenName"]) == ("POST /v4/user", "host@example.com", "The")
+    body = fake_api.last.body
+    assert (fake_api.last.line, body["email"], body["givenName"]) == ("POST /v4/user", "host@example.com", "The")
     assert body["meetingType"] == {"name": "Consultation", "duration": 30, "slug": "the-consultation"}
     assert list(body["availability"]["schedule"]) == list(DAYS)
     assert body["availability"]["schedule"]["tuesday"] == {
@@ -54,60 +54,60 @@ def test_a_user_is_created_with_hours_and_a_first_meeting_type(provider: Provide
     assert body["availability"]["schedule"]["sunday"] == {"enabled": False, "hours": []}
 
 
-def test_what_is_not_given_is_not_sent(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("user_created")))
+def test_what_is_not_given_is_not_sent(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("user_created")))
     client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
-    assert set(provider.last.body) == {"email", "givenName", "familyName", "timezone"}
+    assert set(fake_api.last.body) == {"email", "givenName", "familyName", "timezone"}
 
 
 @pytest.mark.parametrize("is_bare", [False, True])
-def test_users_are_listed_as_an_object_or_a_bare_array(is_bare: bool, provider: Provider, client: Meetergo) -> None:
+def test_users_are_listed_as_an_object_or_a_bare_array(is_bare: bool, fake_api: FakeApi, client: Meetergo) -> None:
     listed = recorded("users")
-    provider.will(listed["users"] if is_bare else listed)
+    fake_api.respond_with(listed["users"] if is_bare else listed)
     users = list(client.users())
     assert [(user.id, user.given_name, user.user_type) for user in users] == [
         ("admin-1", "The", "standard"),
         ("host-uuid-123", "The", "api-platform"),
     ]
     assert users[1].raw["anything"] == "new"
-    assert provider.last.query == {"limit": ["100"], "offset": ["0"]}
-    assert len(provider.requests) == 1
+    assert fake_api.last.query == {"limit": ["100"], "offset": ["0"]}
+    assert len(fake_api.requests) == 1
 
 
-def test_a_user_is_found_by_e_mail_without_case(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("users"))
+def test_a_user_is_found_by_e_mail_without_case(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("users"))
     found = client.find_user(" host@EXAMPLE.com")
     assert found
     assert found.id == "host-uuid-123"
     assert client.find_user("nobody@example.com") is None
-    assert "@" not in "".join(str(request.query) for request in provider.requests)
+    assert "@" not in "".join(str(request.query) for request in fake_api.requests)
 
 
-def test_a_user_is_updated(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("users")["users"][1])
+def test_a_user_is_updated(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("users")["users"][1])
     assert client.update_user("host-uuid-123", slug="the-host").slug == "the-host"
-    assert (provider.last.line, provider.last.body) == ("PATCH /v4/user/host-uuid-123", {"slug": "the-host"})
+    assert (fake_api.last.line, fake_api.last.body) == ("PATCH /v4/user/host-uuid-123", {"slug": "the-host"})
     for wrong in ({}, {"slug": "four"}):
         with pytest.raises(InvalidCall):
             client.update_user("host-uuid-123", **wrong)
-    assert len(provider.requests) == 1
+    assert len(fake_api.requests) == 1
 
 
-def test_an_empty_answer_to_an_update_is_made_good_by_reading(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(204), recorded("users"))
+def test_an_empty_answer_to_an_update_is_made_good_by_reading(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(204), recorded("users"))
     assert client.update_user("host-uuid-123", given_name="The").slug == "the-host"
-    provider.will(Answer(200), recorded("meeting_type"))
+    fake_api.respond_with(FakeResponse(200), recorded("meeting_type"))
     assert client.update_meeting_type("mt-uuid-456", slug="discovery-call").slug == "discovery-call"
-    provider.will(Answer(200), recorded("webhooks"))
+    fake_api.respond_with(FakeResponse(200), recorded("webhooks"))
     assert client.update_webhook(1492, description="x").id == "1492"
-    provider.will(Answer(204), recorded("page"))
-    assert client.brand(description="x").id == "page-1"
-    provider.will(Answer(200), recorded("appointment"))
+    fake_api.respond_with(FakeResponse(204), recorded("page"))
+    assert client.update_page_style(description="x").id == "page-1"
+    fake_api.respond_with(FakeResponse(200), recorded("appointment"))
     assert client.cancel("appt-uuid-12345").id == "appt-uuid-12345"
 
 
-def test_a_duplicate_e_mail_already_exists(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(409, {"message": "Conflict"}))
+def test_a_duplicate_e_mail_already_exists(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(409, {"message": "Conflict"}))
     with pytest.raises(AlreadyExists):
         client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
 
@@ -116,28 +116,28 @@ def test_a_duplicate_e_mail_already_exists(provider: Provider, client: Meetergo)
 
 
 def test_a_meeting_type_is_created_as_its_owner_and_read_back_with_its_slug(
-    provider: Provider, client: Meetergo
+    fake_api: FakeApi, client: Meetergo
 ) -> None:
     other = recorded("meeting_type") | {"slug": "derived-from-the-name"}
-    provider.will(Answer(201, other), other, recorded("meeting_type"))
+    fake_api.respond_with(FakeResponse(201, other), other, recorded("meeting_type"))
     made = client.as_user("host-uuid-123").create_meeting_type(
         "Discovery Call", 30, slug="discovery-call", metadata={"ticketId": "EVAL-12345"}
     )
     assert (made.slug, made.name, made.duration, made.info.channel) == ("discovery-call", "Discovery Call", 30, "phone")
     assert (made.user_id, made.queue_id, made.metadata) == ("host-uuid-123", None, {"ticketId": "EVAL-12345"})
     path = "/v4/meeting-type/mt-uuid-456"
-    assert provider.lines == ["POST /v4/meeting-type", f"PATCH {path}", f"GET {path}"]
-    create, patch, _ = provider.requests
+    assert fake_api.lines == ["POST /v4/meeting-type", f"PATCH {path}", f"GET {path}"]
+    create, patch, _ = fake_api.requests
     assert create.body == {
         "meetingInfo": {"name": "Discovery Call", "duration": 30, "description": ""},
         "metadata": {"ticketId": "EVAL-12345"},
     }
     assert patch.body == {"slug": "discovery-call"}
-    assert {request.acts_as for request in provider.requests} == {"host-uuid-123"}
+    assert {request.acts_as for request in fake_api.requests} == {"host-uuid-123"}
 
 
-def test_a_slug_that_is_taken_does_not_hide_what_was_created(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("meeting_type")), Answer(409, {"message": "slug exists"}))
+def test_a_slug_that_is_taken_does_not_hide_what_was_created(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("meeting_type")), FakeResponse(409, {"message": "slug exists"}))
     with pytest.raises(PartiallyApplied) as raised:
         client.create_meeting_type("Discovery Call", 30, slug="taken")
     assert raised.value.created_id == "mt-uuid-456"
@@ -145,45 +145,45 @@ def test_a_slug_that_is_taken_does_not_hide_what_was_created(provider: Provider,
     assert not raised.value.is_transient
 
 
-def test_meeting_types_are_listed_in_either_shape(provider: Provider, client: Meetergo) -> None:
-    provider.will([recorded("meeting_type"), recorded("meeting_type_flat")])
+def test_meeting_types_are_listed_in_either_shape(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with([recorded("meeting_type"), recorded("meeting_type_flat")])
     listed = client.meeting_types()
     assert [(each.name, each.duration) for each in listed] == [("Discovery Call", 30), ("Consultation", 45)]
     assert listed[1].booking_url == "https://cal.meetergo.com/the-host/consultation"
 
 
-def test_settings_of_the_meeting_always_go_with_a_description(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("meeting_type"))
+def test_settings_of_the_meeting_always_go_with_a_description(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("meeting_type"))
     client.update_meeting_type("mt-uuid-456", duration=45, buffer_before=15, spots=2)
-    assert provider.lines == ["GET /v4/meeting-type/mt-uuid-456", "PATCH /v4/meeting-type/mt-uuid-456"]
+    assert fake_api.lines == ["GET /v4/meeting-type/mt-uuid-456", "PATCH /v4/meeting-type/mt-uuid-456"]
     info = {"duration": 45, "bufferBefore": 15, "description": "What is it about?"}
-    assert provider.last.body == {"spots": 2, "meetingInfo": info}
+    assert fake_api.last.body == {"spots": 2, "meetingInfo": info}
 
 
-def test_only_known_settings_are_sent(provider: Provider, client: Meetergo) -> None:
+def test_only_known_settings_are_sent(fake_api: FakeApi, client: Meetergo) -> None:
     for wrong in ({}, {"duratoin": 45}):
         with pytest.raises(InvalidCall, match="buffer_before"):
             client.update_meeting_type("mt-uuid-456", **wrong)  # type: ignore[typeddict-item]
         with pytest.raises(InvalidCall, match="primary_color"):
-            client.brand(**wrong)  # type: ignore[typeddict-item]
-    assert provider.requests == []
+            client.update_page_style(**wrong)  # type: ignore[typeddict-item]
+    assert fake_api.requests == []
 
 
 # --- availability and slots
 
 
 @pytest.mark.parametrize("shape", ["availability", "availability_old"])
-def test_hours_are_read_in_either_form(shape: str, provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded(shape))
+def test_hours_are_read_in_either_form(shape: str, fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded(shape))
     hours = client.availability("av-1")
     assert (hours.id, hours.timezone, hours.schedule) == ("av-1", "Europe/Berlin", OFFICE)
 
 
-def test_hours_are_written_for_all_seven_days_and_read_back(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(204), recorded("availability"))
+def test_hours_are_written_for_all_seven_days_and_read_back(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(204), recorded("availability"))
     assert client.update_availability("av-1", week=OFFICE).schedule == OFFICE
-    assert provider.lines == ["PATCH /v4/availability/av-1", "GET /v4/availability/av-1"]
-    schedule = provider.requests[0].body["schedule"]
+    assert fake_api.lines == ["PATCH /v4/availability/av-1", "GET /v4/availability/av-1"]
+    schedule = fake_api.requests[0].body["schedule"]
     assert {day: hours["enabled"] for day, hours in schedule.items()} == {day: day in OFFICE for day in DAYS}
 
 
@@ -196,16 +196,16 @@ def test_hours_are_written_for_all_seven_days_and_read_back(provider: Provider, 
         {"monday": [("25:00", "26:00")]},
     ],
 )
-def test_no_such_day_or_time_is_sent(week: Any, provider: Provider, client: Meetergo) -> None:
+def test_no_such_day_or_time_is_sent(week: Any, fake_api: FakeApi, client: Meetergo) -> None:
     with pytest.raises(InvalidCall):
         client.update_availability("av-1", week=week)
     with pytest.raises(InvalidCall):
         client.update_availability("av-1")
-    assert provider.requests == []
+    assert fake_api.requests == []
 
 
-def test_slots_are_what_is_free_in_order_and_once(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("slots"))
+def test_slots_are_what_is_free_in_order_and_once(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("slots"))
     slots = client.slots("mt-uuid-456", date(2026, 10, 20), date(2026, 10, 21), host_ids=["h-1", "h-2"])
     assert [slot.start for slot in slots] == [
         datetime(2026, 10, 20, 6, tzinfo=UTC),
@@ -213,7 +213,7 @@ def test_slots_are_what_is_free_in_order_and_once(provider: Provider, client: Me
         datetime(2026, 10, 21, 6, tzinfo=UTC),
     ]
     assert [slot.spots_left for slot in slots] == [None, 1, None]
-    assert provider.last.query == {
+    assert fake_api.last.query == {
         "meetingTypeId": ["mt-uuid-456"],
         "start": ["2026-10-20"],
         "end": ["2026-10-21"],
@@ -226,27 +226,27 @@ def test_slots_are_what_is_free_in_order_and_once(provider: Provider, client: Me
     [({"userId": "h-1"}, {"hostIds": ["h-1"]}), ({"userId": "h-1", "queueId": "q-1"}, {"queueId": ["q-1"]})],
 )
 def test_with_whom_is_read_from_the_meeting_type_if_nobody_says_it(
-    owner: dict[str, str], named: dict[str, list[str]], provider: Provider, client: Meetergo
+    owner: dict[str, str], named: dict[str, list[str]], fake_api: FakeApi, client: Meetergo
 ) -> None:
-    provider.will({"id": "mt-1", **owner}, recorded("slots"))
+    fake_api.respond_with({"id": "mt-1", **owner}, recorded("slots"))
     client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 20))
-    assert provider.lines == ["GET /v4/meeting-type/mt-1", "GET /v4/booking-availability"]
-    assert {name: provider.last.query.get(name) for name in named} == named
-    assert provider.last.query["end"] == ["2026-10-21"], "one day ends with the next"
+    assert fake_api.lines == ["GET /v4/meeting-type/mt-1", "GET /v4/booking-availability"]
+    assert {name: fake_api.last.query.get(name) for name in named} == named
+    assert fake_api.last.query["end"] == ["2026-10-21"], "one day ends with the next"
 
 
-def test_slots_are_never_asked_for_without_host_or_queue(provider: Provider, client: Meetergo) -> None:
-    provider.will({"id": "mt-1"})
+def test_slots_are_never_asked_for_without_host_or_queue(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with({"id": "mt-1"})
     with pytest.raises(InvalidCall, match="with whom"):
         client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
-    assert provider.lines == ["GET /v4/meeting-type/mt-1"]
+    assert fake_api.lines == ["GET /v4/meeting-type/mt-1"]
 
 
-def test_a_moment_keeps_its_offset_in_a_query(provider: Provider, client: Meetergo) -> None:
-    provider.will({"dates": []})
+def test_a_moment_keeps_its_offset_in_a_query(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with({"dates": []})
     assert client.slots("mt-1", NINE, NINE + timedelta(hours=1), queue_id="q-1", refresh=True) == []
-    assert provider.last.query["start"] == ["2026-10-20T09:00:00+02:00"]
-    assert provider.last.query["refreshCache"] == ["true"]
+    assert fake_api.last.query["start"] == ["2026-10-20T09:00:00+02:00"]
+    assert fake_api.last.query["refreshCache"] == ["true"]
     with pytest.raises(InvalidCall, match="timezone"):
         client.slots("mt-1", NINE.replace(tzinfo=None), NINE, queue_id="q-1")
     with pytest.raises(InvalidCall, match="earlier"):
@@ -254,8 +254,8 @@ def test_a_moment_keeps_its_offset_in_a_query(provider: Provider, client: Meeter
 
 
 @pytest.mark.parametrize("odd", [{}, {"slots": []}, {"dates": [{"spots": [{}]}]}, {"dates": ["x"]}, []])
-def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, provider: Provider, client: Meetergo) -> None:
-    provider.will(odd)
+def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(odd)
     with pytest.raises(BadResponse):
         client.slots("mt-1", NINE, NINE, queue_id="q-1")
 
@@ -263,14 +263,14 @@ def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, provider: Prov
 # --- bookings
 
 
-def test_a_booking_that_exists(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("booked")))
+def test_a_booking_that_exists(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("booked")))
     outcome = client.book("mt-uuid-456", Slot(NINE).start, GUEST, host_ids=["h-1"])
     assert outcome == Booked("appt-uuid-12345", "secret-token-xyz")
     assert "secret" not in repr(outcome)
     assert "guest" not in repr(GUEST).lower().replace("guest(", "")
-    assert provider.last.line == "POST /v4/booking"
-    assert provider.last.body == {
+    assert fake_api.last.line == "POST /v4/booking"
+    assert fake_api.last.body == {
         "meetingTypeId": "mt-uuid-456",
         "start": "2026-10-20T09:00:00+02:00",
         "hostIds": ["h-1"],
@@ -279,35 +279,41 @@ def test_a_booking_that_exists(provider: Provider, client: Meetergo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "outcome"),
+    ("response", "outcome"),
     [
-        (recorded("waiting_opt_in"), Waiting("double_opt_in", "prov-1")),
-        (recorded("waiting_opt_in") | {"bookingType": "DoubleOptIn"}, Waiting("double_opt_in", "prov-1")),
-        (recorded("waiting_confirmation"), Waiting("host_confirmation", "prov-2")),
-        ({"provisionalBookingId": 3, "bookingType": "new"}, Waiting("unknown", "3")),
+        (recorded("waiting_opt_in"), AwaitingConfirmation("double_opt_in", "prov-1")),
+        (recorded("waiting_opt_in") | {"bookingType": "DoubleOptIn"}, AwaitingConfirmation("double_opt_in", "prov-1")),
+        (recorded("waiting_confirmation"), AwaitingConfirmation("host_confirmation", "prov-2")),
+        ({"provisionalBookingId": 3, "bookingType": "new"}, AwaitingConfirmation("unknown", "3")),
     ],
 )
-def test_a_booking_that_waits(answer: Any, outcome: Waiting, provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, answer))
+def test_a_booking_that_waits(
+    response: Any, outcome: AwaitingConfirmation, fake_api: FakeApi, client: Meetergo
+) -> None:
+    fake_api.respond_with(FakeResponse(201, response))
     assert client.book("mt-uuid-456", NINE, GUEST, queue_id="q-1") == outcome
 
 
-@pytest.mark.parametrize("refusal", [Answer(400, {"errorCode": "slot-occupied"}), Answer(409, {"message": "Conflict"})])
-def test_a_slot_that_is_taken(refusal: Answer, provider: Provider, client: Meetergo) -> None:
-    provider.will(refusal)
+@pytest.mark.parametrize(
+    "refusal", [FakeResponse(400, {"errorCode": "slot-occupied"}), FakeResponse(409, {"message": "Conflict"})]
+)
+def test_a_slot_that_is_taken(refusal: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(refusal)
     with pytest.raises(SlotTaken):
         client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
     with pytest.raises(SlotTaken):
         client.reschedule("appt-1", NINE)
-    assert len(provider.requests) == 2
+    assert len(fake_api.requests) == 2
 
 
-@pytest.mark.parametrize("answer", [Answer(201, {}), Answer(200), Answer(201, [1]), HANGS_UP])
-def test_a_booking_of_which_nothing_is_known_is_ambiguous(answer: Answer, provider: Provider, client: Meetergo) -> None:
-    provider.will(answer)
+@pytest.mark.parametrize("response", [FakeResponse(201, {}), FakeResponse(200), FakeResponse(201, [1]), DISCONNECTS])
+def test_a_booking_of_which_nothing_is_known_is_ambiguous(
+    response: FakeResponse, fake_api: FakeApi, client: Meetergo
+) -> None:
+    fake_api.respond_with(response)
     with pytest.raises(OutcomeUnknown):
         client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
-    assert len(provider.requests) == 1
+    assert len(fake_api.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -321,18 +327,18 @@ def test_a_booking_of_which_nothing_is_known_is_ambiguous(answer: Answer, provid
     ],
 )
 def test_what_is_no_booking_is_not_sent(
-    guest: Guest, start: datetime, whom: list[str], provider: Provider, client: Meetergo
+    guest: Guest, start: datetime, whom: list[str], fake_api: FakeApi, client: Meetergo
 ) -> None:
     with pytest.raises(InvalidCall):
         client.book("mt-uuid-456", start, guest, host_ids=whom)
-    assert provider.requests == []
+    assert fake_api.requests == []
 
 
 # --- appointments
 
 
-def test_an_appointment_is_read_with_all_that_meetergo_said(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("appointment"))
+def test_an_appointment_is_read_with_all_that_meetergo_said(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("appointment"))
     one = client.appointment("appt-uuid-12345")
     assert one.raw == recorded("appointment")
     assert (one.id, one.is_cancelled, one.company_id) == ("appt-uuid-12345", False, "company-uuid-789")
@@ -353,25 +359,25 @@ def test_an_appointment_is_read_with_all_that_meetergo_said(provider: Provider, 
     ],
 )
 def test_cancelled_is_a_flag_or_a_time(
-    changes: dict[str, Any], cancelled: bool, provider: Provider, client: Meetergo
+    changes: dict[str, Any], cancelled: bool, fake_api: FakeApi, client: Meetergo
 ) -> None:
-    provider.will(recorded("appointment") | changes)
+    fake_api.respond_with(recorded("appointment") | changes)
     assert client.appointment("appt-uuid-12345").is_cancelled is cancelled
 
 
-def test_an_appointment_that_is_not_there(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(404, {"message": "Not Found"}))
+def test_an_appointment_that_is_not_there(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(404, {"message": "Not Found"}))
     with pytest.raises(NotFound):
         client.appointment("appt-1")
 
 
-def test_appointments_are_asked_for_by_window_kind_user_and_order(provider: Provider, client: Meetergo) -> None:
-    provider.will({"appointments": [], "total": 0})
+def test_appointments_are_asked_for_by_window_kind_user_and_order(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with({"appointments": [], "total": 0})
     listed = client.appointments(
         start=NINE, end=NINE, meeting_type_id="mt-1", of_user="h-1", sort_by="appointment.createdAt", newest_first=True
     )
     assert list(listed) == []
-    assert (provider.last.line, provider.last.query) == (
+    assert (fake_api.last.line, fake_api.last.query) == (
         "GET /v4/appointment/paginated",
         {
             "page": ["0"],
@@ -386,61 +392,61 @@ def test_appointments_are_asked_for_by_window_kind_user_and_order(provider: Prov
     )
 
 
-def test_a_cancel_tells_whether_the_meeting_still_takes_place(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("appointment") | {"isCancelled": True}))
+def test_a_cancel_tells_whether_the_meeting_still_takes_place(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("appointment") | {"isCancelled": True}))
     assert client.cancel("appt-uuid-12345", reason="Schedule conflict", everybody=True).is_cancelled
-    assert provider.last.line == "POST /v4/appointment/appt-uuid-12345/cancel"
-    assert provider.last.body == {"reason": "Schedule conflict", "cancelAll": True}
-    provider.will(Answer(201, recorded("appointment")))
+    assert fake_api.last.line == "POST /v4/appointment/appt-uuid-12345/cancel"
+    assert fake_api.last.body == {"reason": "Schedule conflict", "cancelAll": True}
+    fake_api.respond_with(FakeResponse(201, recorded("appointment")))
     assert not client.cancel("appt-uuid-12345", attendee_id="att-uuid-790").is_cancelled
-    assert provider.last.body == {"attendeeId": "att-uuid-790"}
+    assert fake_api.last.body == {"attendeeId": "att-uuid-790"}
     for wrong in ({"reason": "x" * 501}, {"attendee_id": "a", "everybody": True}):
         with pytest.raises(InvalidCall):
             client.cancel("appt-uuid-12345", **wrong)  # type: ignore[arg-type]
 
 
-def test_a_move_keeps_the_id_and_says_where_it_was(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("rescheduled")))
+def test_a_move_keeps_the_id_and_says_where_it_was(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("rescheduled")))
     moved = client.reschedule("appt-uuid-12345", datetime(2024, 1, 16, 13, tzinfo=UTC))
     assert (moved.appointment.id, moved.appointment.start) == (
         "appt-uuid-12345",
         datetime(2024, 1, 16, 13, tzinfo=UTC),
     )
     assert moved.previous_start == datetime(2024, 1, 15, 8, tzinfo=UTC)
-    assert provider.last.line == "POST /v4/appointment/appt-uuid-12345/reschedule"
-    assert provider.last.body == {"start": "2024-01-16T13:00:00+00:00"}
-    provider.will(Answer(201), recorded("appointment"))
+    assert fake_api.last.line == "POST /v4/appointment/appt-uuid-12345/reschedule"
+    assert fake_api.last.body == {"start": "2024-01-16T13:00:00+00:00"}
+    fake_api.respond_with(FakeResponse(201), recorded("appointment"))
     assert client.reschedule("appt-uuid-12345", NINE).previous_start is None
-    provider.will(recorded("appointment"))
+    fake_api.respond_with(recorded("appointment"))
     assert client.reschedule("appt-uuid-12345", NINE).appointment.raw == recorded("appointment")
 
 
-def test_bookings_that_wait_are_listed(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("provisional"))
+def test_bookings_that_wait_are_listed(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("provisional"))
     assert [(each.id, each.type) for each in client.provisional_bookings()] == [("prov-1", "doubleOptIn")]
-    assert provider.lines == ["GET /v4/provisional-booking/paginated"]
+    assert fake_api.lines == ["GET /v4/provisional-booking/paginated"]
 
 
 # --- branding and templates
 
 
-def test_a_colour_switches_custom_colours_on(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("page"))
-    page = client.as_user("host-1").brand(primary_color="#0066cc", header_image=None)
+def test_a_colour_switches_custom_colours_on(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("page"))
+    page = client.as_user("host-1").update_page_style(primary_color="#0066cc", header_image=None)
     assert (page.primary_color, page.use_custom_colors) == ("#0066cc", True)
-    assert provider.last.body == {"primaryColor": "#0066cc", "headerImage": None, "useCustomColors": True}
-    assert (provider.last.line, provider.last.acts_as) == ("PATCH /v4/personal-page/me", "host-1")
-    client.brand(description="x")
-    assert provider.last.body == {"description": "x"}
+    assert fake_api.last.body == {"primaryColor": "#0066cc", "headerImage": None, "useCustomColors": True}
+    assert (fake_api.last.line, fake_api.last.acts_as) == ("PATCH /v4/personal-page/me", "host-1")
+    client.update_page_style(description="x")
+    assert fake_api.last.body == {"description": "x"}
     assert client.page().description == "Book a consultation"
 
 
-def test_a_template_is_created(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("template")))
+def test_a_template_is_created(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("template")))
     template = client.create_template("Initial Consultation", 30)
     assert (template.id, template.info.name) == ("tmpl-1", "Initial Consultation")
-    assert provider.last.line == "POST /v4/meeting-type-template/create"
-    assert provider.last.body == {
+    assert fake_api.last.line == "POST /v4/meeting-type-template/create"
+    assert fake_api.last.body == {
         "meetingInfo": {"name": "Initial Consultation", "duration": 30, "description": ""},
         "templateType": "individual",
     }
@@ -449,22 +455,22 @@ def test_a_template_is_created(provider: Provider, client: Meetergo) -> None:
 BEFORE, AFTER = [recorded("meeting_type")], [recorded("meeting_type"), recorded("meeting_type_flat")]
 
 
-@pytest.mark.parametrize("answer", [Answer(201), Answer(201, b"ok"), HANGS_UP, Answer(502)])
+@pytest.mark.parametrize("response", [FakeResponse(201), FakeResponse(201, b"ok"), DISCONNECTS, FakeResponse(502)])
 def test_an_assigned_template_is_what_the_user_has_now_and_had_not(
-    answer: Answer, provider: Provider, client: Meetergo
+    response: FakeResponse, fake_api: FakeApi, client: Meetergo
 ) -> None:
-    provider.will(BEFORE, answer, AFTER)
+    fake_api.respond_with(BEFORE, response, AFTER)
     assert [each.id for each in client.assign_template("tmpl-1", "host-1")] == ["mt-uuid-457"]
-    assert [request.acts_as for request in provider.requests] == ["host-1", "admin-1", "host-1"]
-    assert provider.lines[1] == "POST /v4/meeting-type-template/assign/tmpl-1"
-    assert provider.requests[1].body == {"userId": "host-1"}
+    assert [request.acts_as for request in fake_api.requests] == ["host-1", "admin-1", "host-1"]
+    assert fake_api.lines[1] == "POST /v4/meeting-type-template/assign/tmpl-1"
+    assert fake_api.requests[1].body == {"userId": "host-1"}
 
 
-def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(provider: Provider, client: Meetergo) -> None:
-    provider.will(BEFORE, HANGS_UP, BEFORE)
+def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(BEFORE, DISCONNECTS, BEFORE)
     with pytest.raises(OutcomeUnknown):
         client.assign_template("tmpl-1", "host-1")
-    assert len(provider.requests) == 3
+    assert len(fake_api.requests) == 3
 
 
 # --- webhooks
@@ -472,35 +478,35 @@ def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(provider: Provider
 HOOK = "https://bookings.example.com/webhooks/meetergo/default.token"
 
 
-def test_webhooks_have_ids_of_text_whatever_meetergo_sends(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("webhooks"))
+def test_webhooks_have_ids_of_text_whatever_meetergo_sends(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("webhooks"))
     hooks = client.webhooks()
     assert [hook.id for hook in hooks] == ["1492", "webhook-uuid-123"]
     assert hooks[0].event_types == ["booking_created", "booking_cancelled"]
     assert hooks[1].event_types == []
     assert "token" not in f"{hooks}"
-    assert provider.lines == ["GET /webhooks"]
+    assert fake_api.lines == ["GET /webhooks"]
 
 
-def test_a_webhook_is_created_changed_and_deleted(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(201, recorded("webhooks")[0]))
+def test_a_webhook_is_created_changed_and_deleted(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("webhooks")[0]))
     assert client.create_webhook(HOOK, ["booking_created"], "ours").id == "1492"
-    assert provider.last.body == {"endpoint": HOOK, "eventTypes": ["booking_created"], "description": "ours"}
-    provider.will(recorded("webhooks")[0])
+    assert fake_api.last.body == {"endpoint": HOOK, "eventTypes": ["booking_created"], "description": "ours"}
+    fake_api.respond_with(recorded("webhooks")[0])
     client.update_webhook("1492", event_types=["booking_cancelled"])
-    assert (provider.last.line, provider.last.body) == (
+    assert (fake_api.last.line, fake_api.last.body) == (
         "PATCH /webhooks/1492",
         {"eventTypes": ["booking_cancelled"]},
     )
-    provider.will(Answer(204))
+    fake_api.respond_with(FakeResponse(204))
     assert client.delete_webhook(1492)
-    assert provider.last.line == "DELETE /webhooks/1492"
-    provider.will(Answer(404, {"message": "Not Found"}))
+    assert fake_api.last.line == "DELETE /webhooks/1492"
+    fake_api.respond_with(FakeResponse(404, {"message": "Not Found"}))
     assert not client.delete_webhook("1492")
 
 
-def test_the_seventh_webhook_is_one_too_many(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(406, {"message": "Limit reached"}))
+def test_the_seventh_webhook_is_one_too_many(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(406, {"message": "Limit reached"}))
     with pytest.raises(LimitReached, match="remove one"):
         client.create_webhook(HOOK, ["booking_created"])
 
@@ -531,7 +537,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("endpoint", UNREACHABLE + MALFORMED)
 def test_an_address_that_meetergo_cannot_or_must_not_reach_is_not_registered(
-    endpoint: str, provider: Provider, client: Meetergo
+    endpoint: str, fake_api: FakeApi, client: Meetergo
 ) -> None:
     for call in (
         lambda: client.create_webhook(endpoint, ["booking_created"]),
@@ -540,11 +546,11 @@ def test_an_address_that_meetergo_cannot_or_must_not_reach_is_not_registered(
         with pytest.raises(InvalidCall) as refusal:
             call()
         assert "hook" not in str(refusal.value).replace("webhook", "")
-    assert provider.requests == []
+    assert fake_api.requests == []
 
 
-def test_a_stand_in_may_post_to_this_machine(provider: Provider, open_client: OpenClient) -> None:
-    provider.will(Answer(201, recorded("webhooks")[0]))
+def test_a_stand_in_may_post_to_this_machine(fake_api: FakeApi, open_client: OpenClient) -> None:
+    fake_api.respond_with(FakeResponse(201, recorded("webhooks")[0]))
     for endpoint in LOCAL:
         open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
         open_client(local_webhooks=True).as_user("admin-2").create_webhook(endpoint, ["booking_created"])
@@ -553,7 +559,7 @@ def test_a_stand_in_may_post_to_this_machine(provider: Provider, open_client: Op
             open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
 
 
-def test_a_webhook_names_events(provider: Provider, client: Meetergo) -> None:
+def test_a_webhook_names_events(fake_api: FakeApi, client: Meetergo) -> None:
     for call in (
         lambda: client.create_webhook(HOOK, []),
         lambda: client.update_webhook(1, event_types=[]),
@@ -561,4 +567,4 @@ def test_a_webhook_names_events(provider: Provider, client: Meetergo) -> None:
     ):
         with pytest.raises(InvalidCall):
             call()
-    assert provider.requests == []
+    assert fake_api.requests == []

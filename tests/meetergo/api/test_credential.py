@@ -9,7 +9,7 @@ import pytest
 from meetergo.api import Credential, Meetergo, UnusableKey
 from meetergo.api.errors import ApiError, InvalidCall
 from tests.meetergo.api.conftest import ADMIN, PLATFORM_KEY, TOKEN, OpenClient
-from tests.meetergo.api.provider import HANGS_UP, Answer, Provider, recorded
+from tests.meetergo.api.fake_api import DISCONNECTS, FakeApi, FakeResponse, recorded
 
 ROUTES_FOR_ANYBODY: dict[str, Callable[[Meetergo], object]] = {
     "GET /v4/user/me": lambda client: client.me(),
@@ -20,7 +20,7 @@ ROUTES_FOR_SOMEBODY: dict[str, Callable[[Meetergo], object]] = {
     "GET /v4/meeting-type": lambda client: client.meeting_types(),
     "GET /webhooks": lambda client: client.webhooks(),
     "DELETE /webhooks/1": lambda client: client.delete_webhook(1),
-    "PATCH /v4/personal-page/me": lambda client: client.brand(primary_color="#0066cc"),
+    "PATCH /v4/personal-page/me": lambda client: client.update_page_style(primary_color="#0066cc"),
     "GET /v4/appointment/a-1": lambda client: client.appointment("a-1"),
 }
 EVERY_ROUTE = ROUTES_FOR_ANYBODY | ROUTES_FOR_SOMEBODY
@@ -29,52 +29,52 @@ GOOD = {"id": "x", "userId": "x", "users": [], "meetingTypes": [], "webhooks": [
 
 
 @pytest.mark.parametrize("route", EVERY_ROUTE)
-def test_a_personal_token_never_names_a_user(route: str, provider: Provider, open_client: OpenClient) -> None:
-    provider.will(GOOD)
+def test_a_personal_token_never_names_a_user(route: str, fake_api: FakeApi, open_client: OpenClient) -> None:
+    fake_api.respond_with(GOOD)
     EVERY_ROUTE[route](open_client(TOKEN, user_id=None))
-    assert provider.last.line == route
-    assert provider.last.headers["authorization"] == f"Bearer {TOKEN}"
-    assert "x-meetergo-api-user-id" not in provider.last.headers
+    assert fake_api.last.line == route
+    assert fake_api.last.headers["authorization"] == f"Bearer {TOKEN}"
+    assert "x-meetergo-api-user-id" not in fake_api.last.headers
 
 
-def test_a_personal_token_cannot_act_as_another(provider: Provider, open_client: OpenClient) -> None:
+def test_a_personal_token_cannot_act_as_another(fake_api: FakeApi, open_client: OpenClient) -> None:
     with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id="host-1")
     with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id=None).as_user("host-1")
     with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id=None).assign_template("tmpl-1", "host-1")
-    assert provider.requests == []
+    assert fake_api.requests == []
 
 
 @pytest.mark.parametrize("route", ROUTES_FOR_SOMEBODY)
 def test_a_platform_key_names_a_user_where_one_is_needed(
-    route: str, provider: Provider, open_client: OpenClient
+    route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
-    provider.will(GOOD)
+    fake_api.respond_with(GOOD)
     with pytest.raises(InvalidCall, match="whom it acts as"):
         ROUTES_FOR_SOMEBODY[route](open_client(user_id=None))
-    assert provider.requests == []
+    assert fake_api.requests == []
     ROUTES_FOR_SOMEBODY[route](open_client())
     ROUTES_FOR_SOMEBODY[route](open_client().as_user("host-1"))
-    assert [request.acts_as for request in provider.requests] == [ADMIN, "host-1"]
-    assert provider.last.headers["authorization"] == f"Bearer {PLATFORM_KEY}"
+    assert [request.acts_as for request in fake_api.requests] == [ADMIN, "host-1"]
+    assert fake_api.last.headers["authorization"] == f"Bearer {PLATFORM_KEY}"
 
 
 @pytest.mark.parametrize("route", ROUTES_FOR_ANYBODY)
 def test_a_platform_key_needs_nobody_where_it_acts_as_the_owner(
-    route: str, provider: Provider, open_client: OpenClient
+    route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
-    provider.will(GOOD)
+    fake_api.respond_with(GOOD)
     ROUTES_FOR_ANYBODY[route](open_client(user_id=None))
-    assert provider.last.acts_as is None
+    assert fake_api.last.acts_as is None
 
 
-def test_users_are_created_as_the_owner_whomever_the_client_acts_as(provider: Provider, client: Meetergo) -> None:
-    provider.will(GOOD)
+def test_users_are_created_as_the_owner_whomever_the_client_acts_as(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(GOOD)
     for call in ROUTES_FOR_ANYBODY.values():
         call(client)
-    assert {request.line: request.acts_as for request in provider.requests} == {
+    assert {request.line: request.acts_as for request in fake_api.requests} == {
         "GET /v4/user/me": ADMIN,
         "POST /v4/user": None,
     }
@@ -101,22 +101,22 @@ def everything_shown(*things: object) -> str:
 @pytest.mark.parametrize("key", [PLATFORM_KEY, TOKEN])
 def test_no_representation_shows_a_key(key: str, open_client: OpenClient) -> None:
     client = open_client(key, user_id=None)
-    transport = client._line.transport
+    transport = client._session.transport
     http = transport._client
-    shown = everything_shown(client, client._line, transport, transport.credential, http, http.auth, http.headers)
+    shown = everything_shown(client, client._session, transport, transport.credential, http, http.auth, http.headers)
     assert ("ak_live:550e…:***" if key == PLATFORM_KEY else "rgo-***") in shown
     assert key not in shown
     assert "secret-part" not in shown
     assert "t0ken" not in shown
 
 
-@pytest.mark.parametrize("trouble", [HANGS_UP, Answer(401), Answer(500), Answer(200, b"<html>")])
+@pytest.mark.parametrize("faults", [DISCONNECTS, FakeResponse(401), FakeResponse(500), FakeResponse(200, b"<html>")])
 @pytest.mark.parametrize("key", [PLATFORM_KEY, TOKEN])
 def test_no_error_log_or_traceback_shows_a_key(
-    key: str, trouble: Answer, provider: Provider, open_client: OpenClient, caplog: pytest.LogCaptureFixture
+    key: str, faults: FakeResponse, fake_api: FakeApi, open_client: OpenClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    provider.will(trouble)
+    fake_api.respond_with(faults)
     with pytest.raises(ApiError) as raised:
         open_client(key, user_id=None).me()
     error = raised.value
@@ -139,15 +139,15 @@ def test_a_fingerprint_tells_keys_apart_and_shows_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "home", ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x"]
+    "base_url", ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x"]
 )
-def test_a_key_goes_nowhere_in_plain_text(home: str, open_client: OpenClient) -> None:
+def test_a_key_goes_nowhere_in_plain_text(base_url: str, open_client: OpenClient) -> None:
     with pytest.raises(InvalidCall, match="address"):
-        open_client(home=home)
+        open_client(base_url=base_url)
 
 
 @pytest.mark.parametrize("bad", ["", "a/b", "../x", "a b", "%22x%22", "a?b", "ä", "x" * 256, "a\r\nb"])
-def test_a_malformed_id_is_never_sent(bad: str, provider: Provider, client: Meetergo) -> None:
+def test_a_malformed_id_is_never_sent(bad: str, fake_api: FakeApi, client: Meetergo) -> None:
     calls: list[Callable[[], object]] = [
         lambda: client.appointment(bad),
         lambda: client.cancel(bad),
@@ -162,11 +162,11 @@ def test_a_malformed_id_is_never_sent(bad: str, provider: Provider, client: Meet
     for call in [*calls, *([lambda: client.as_user(bad)] if bad else [])]:
         with pytest.raises(InvalidCall, match="no id"):
             call()
-    assert provider.requests == []
+    assert fake_api.requests == []
 
 
-def test_the_health_check_says_who_the_key_is(provider: Provider, client: Meetergo) -> None:
-    provider.will(recorded("user_me"))
+def test_the_health_check_says_who_the_key_is(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(recorded("user_me"))
     me = client.me()
     assert (me.id, me.company_id, me.slug, me.user_type) == ("admin-1", "company-uuid-789", "the-admin", "standard")
     assert "example.com" not in repr(me)

@@ -7,7 +7,7 @@ import pytest
 
 from meetergo.api import Meetergo
 from meetergo.api.errors import BadResponse
-from tests.meetergo.api.provider import Answer, Provider
+from tests.meetergo.api.fake_api import FakeApi, FakeResponse
 
 
 def page(*ids: int, total: int | None = None) -> Any:
@@ -32,56 +32,60 @@ def read(client: Meetergo, page_size: int = 2) -> list[str]:
     ],
 )
 def test_a_list_is_read_to_its_end_and_not_beyond(
-    pages: list[Any], ids: list[int], provider: Provider, client: Meetergo
+    pages: list[Any], ids: list[int], fake_api: FakeApi, client: Meetergo
 ) -> None:
-    provider.will(*pages)
+    fake_api.respond_with(*pages)
     assert read(client) == [f"a-{number}" for number in ids]
-    assert [request.query["page"] for request in provider.requests] == [[str(number)] for number in range(len(pages))]
-    assert {request.query["pageSize"][0] for request in provider.requests} == {"2"}
+    assert [request.query["page"] for request in fake_api.requests] == [[str(number)] for number in range(len(pages))]
+    assert {request.query["pageSize"][0] for request in fake_api.requests} == {"2"}
 
 
-def test_what_a_booking_in_between_pushed_to_the_next_page_comes_once(provider: Provider, client: Meetergo) -> None:
-    provider.will(page(4, 3, total=4), page(3, 2, total=5), page(1, total=5), page(total=5))
+def test_what_a_booking_in_between_pushed_to_the_next_page_comes_once(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(page(4, 3, total=4), page(3, 2, total=5), page(1, total=5), page(total=5))
     assert read(client) == ["a-4", "a-3", "a-2", "a-1"]
 
 
-def test_a_page_that_brings_nothing_new_is_the_last(provider: Provider, client: Meetergo) -> None:
-    provider.will(page(1, 2, total=9))
+def test_a_page_that_brings_nothing_new_is_the_last(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(page(1, 2, total=9))
     assert read(client) == ["a-1", "a-2"]
-    assert len(provider.requests) == 2
+    assert len(fake_api.requests) == 2
 
 
-def test_a_provider_with_smaller_pages_is_read_to_its_total(provider: Provider, client: Meetergo) -> None:
-    provider.will(page(1, 2, total=3), page(3, total=3))
+def test_a_provider_with_smaller_pages_is_read_to_its_total(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(page(1, 2, total=3), page(3, total=3))
     assert read(client, page_size=100) == ["a-1", "a-2", "a-3"]
 
 
-def test_pages_are_asked_for_when_they_are_needed(provider: Provider, client: Meetergo) -> None:
-    provider.will(page(1, 2, total=9), page(3, 4, total=9))
+def test_pages_are_asked_for_when_they_are_needed(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(page(1, 2, total=9), page(3, 4, total=9))
     assert [each.id for each in islice(client.appointments(page_size=2), 2)] == ["a-1", "a-2"]
-    assert len(provider.requests) == 1
+    assert len(fake_api.requests) == 1
 
 
-def test_users_are_read_by_offset(provider: Provider, client: Meetergo) -> None:
+def test_users_are_read_by_offset(fake_api: FakeApi, client: Meetergo) -> None:
     full = [{"id": f"u-{number}"} for number in range(100)]
-    provider.will({"users": full, "total": 101}, {"users": [{"id": "u-100"}], "total": 101})
+    fake_api.respond_with({"users": full, "total": 101}, {"users": [{"id": "u-100"}], "total": 101})
     assert len(list(client.users())) == 101
-    assert [request.query["offset"] for request in provider.requests] == [["0"], ["100"]]
+    assert [request.query["offset"] for request in fake_api.requests] == [["0"], ["100"]]
 
 
-def test_a_bare_array_that_knows_no_offset_ends_too(provider: Provider, client: Meetergo) -> None:
-    provider.will([{"id": f"u-{number}"} for number in range(150)])
+def test_a_bare_array_that_knows_no_offset_ends_too(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with([{"id": f"u-{number}"} for number in range(150)])
     assert len(list(client.users())) == 150
-    assert len(provider.requests) == 2
+    assert len(fake_api.requests) == 2
 
 
-def test_one_odd_item_does_not_hide_the_others(provider: Provider, client: Meetergo) -> None:
-    provider.will({"appointments": [{"id": "a-1"}, {"no": "id"}, None, {"id": "a-2", "start": "odd"}], "total": 4})
+def test_one_odd_item_does_not_hide_the_others(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(
+        {"appointments": [{"id": "a-1"}, {"no": "id"}, None, {"id": "a-2", "start": "odd"}], "total": 4}
+    )
     assert read(client, page_size=100) == ["a-1", "a-2"]
 
 
-@pytest.mark.parametrize("odd", [{}, {"appointments": None}, {"appointments": [{"no": "id"}]}, Answer(200), "text"])
-def test_what_is_no_list_is_not_taken_for_an_empty_one(odd: Any, provider: Provider, client: Meetergo) -> None:
-    provider.will(odd)
+@pytest.mark.parametrize(
+    "odd", [{}, {"appointments": None}, {"appointments": [{"no": "id"}]}, FakeResponse(200), "text"]
+)
+def test_what_is_no_list_is_not_taken_for_an_empty_one(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(odd)
     with pytest.raises(BadResponse):
         read(client)

@@ -7,10 +7,10 @@ import pytest
 from meetergo.api import Meetergo
 from meetergo.api.errors import ApiError, BadRequest, OutcomeUnknown, RateLimited, Rejected, Unavailable
 from tests.meetergo.api.conftest import OpenClient
-from tests.meetergo.api.provider import HANGS_UP, SILENT, Answer, Provider, recorded
+from tests.meetergo.api.fake_api import DISCONNECTS, SILENT, FakeApi, FakeResponse, recorded
 
 TRANSIENT = [429, 502, 503, 504]
-ME = Answer(200, recorded("user_me"))
+ME = FakeResponse(200, recorded("user_me"))
 
 
 def read(client: Meetergo) -> object:
@@ -29,88 +29,90 @@ def failure(client: Meetergo, call: object) -> ApiError:
 
 @pytest.mark.parametrize("status", TRANSIENT)
 def test_a_read_is_sent_three_times_and_not_more(
-    status: int, provider: Provider, client: Meetergo, sleeps: list[float]
+    status: int, fake_api: FakeApi, client: Meetergo, sleeps: list[float]
 ) -> None:
-    provider.will(Answer(status))
+    fake_api.respond_with(FakeResponse(status))
     error = failure(client, read)
     assert isinstance(error, Unavailable)
     assert (error.status, error.is_transient) == (status, True)
-    assert (len(provider.requests), len(sleeps)) == (3, 2)
+    assert (len(fake_api.requests), len(sleeps)) == (3, 2)
 
 
-@pytest.mark.parametrize("trouble", [*map(Answer, TRANSIENT), HANGS_UP])
-def test_a_read_that_succeeds_at_last_is_a_success(trouble: Answer, provider: Provider, client: Meetergo) -> None:
-    provider.will(trouble, trouble, ME)
+@pytest.mark.parametrize("faults", [*map(FakeResponse, TRANSIENT), DISCONNECTS])
+def test_a_read_that_succeeds_at_last_is_a_success(faults: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(faults, faults, ME)
     assert client.me().id == "admin-1"
-    assert len(provider.requests) == 3
+    assert len(fake_api.requests) == 3
 
 
-def test_a_read_is_sent_again_when_the_line_is_cut(provider: Provider, client: Meetergo) -> None:
-    provider.will(HANGS_UP)
+def test_a_read_is_sent_again_when_the_line_is_cut(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(DISCONNECTS)
     error = failure(client, read)
     assert isinstance(error, Unavailable)
-    assert (error.status, len(provider.requests)) == (None, 3)
+    assert (error.status, len(fake_api.requests)) == (None, 3)
 
 
 def test_a_read_that_nobody_answers_ends_at_the_timeout_and_is_sent_again(
-    provider: Provider, open_client: OpenClient
+    fake_api: FakeApi, open_client: OpenClient
 ) -> None:
-    provider.will(SILENT, ME)
+    fake_api.respond_with(SILENT, ME)
     assert open_client(timeout=timedelta(milliseconds=200)).me().id == "admin-1"
-    assert len(provider.requests) == 2
+    assert len(fake_api.requests) == 2
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 406, 409, 500, 501])
-def test_no_other_answer_to_a_read_is_asked_for_again(status: int, provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(status))
+def test_no_other_answer_to_a_read_is_asked_for_again(status: int, fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(status))
     assert failure(client, read).is_transient == (status >= 500)
-    assert len(provider.requests) == 1
+    assert len(fake_api.requests) == 1
 
 
-def test_a_write_is_sent_again_on_429(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(429), Answer(429), Answer(201, recorded("user_created")))
+def test_a_write_is_sent_again_on_429(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(429), FakeResponse(429), FakeResponse(201, recorded("user_created")))
     write(client)
-    assert len(provider.requests) == 3
-    provider.will(Answer(429))
+    assert len(fake_api.requests) == 3
+    fake_api.respond_with(FakeResponse(429))
     error = failure(client, write)
     assert isinstance(error, RateLimited)
-    assert (error.is_transient, len(provider.requests)) == (True, 3)
+    assert (error.is_transient, len(fake_api.requests)) == (True, 3)
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
 def test_a_write_that_may_have_been_applied_is_never_sent_again(
-    status: int, provider: Provider, client: Meetergo
+    status: int, fake_api: FakeApi, client: Meetergo
 ) -> None:
-    provider.will(Answer(status), ME)
+    fake_api.respond_with(FakeResponse(status), ME)
     error = failure(client, write)
     assert isinstance(error, OutcomeUnknown)
-    assert (error.status, error.is_transient, len(provider.requests)) == (status, False, 1)
+    assert (error.status, error.is_transient, len(fake_api.requests)) == (status, False, 1)
 
 
-@pytest.mark.parametrize("trouble", [HANGS_UP, SILENT, Answer(201), Answer(201, b"<html>"), Answer(201, {"no": "id"})])
+@pytest.mark.parametrize(
+    "trouble", [DISCONNECTS, SILENT, FakeResponse(201), FakeResponse(201, b"<html>"), FakeResponse(201, {"no": "id"})]
+)
 def test_a_write_without_an_answer_that_we_understand_is_ambiguous(
-    trouble: Answer, provider: Provider, open_client: OpenClient
+    faults: FakeResponse, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
-    provider.will(trouble)
+    fake_api.respond_with(faults)
     error = failure(open_client(timeout=timedelta(milliseconds=200)), write)
     assert isinstance(error, OutcomeUnknown)
-    assert (error.is_transient, len(provider.requests)) == (False, 1)
+    assert (error.is_transient, len(fake_api.requests)) == (False, 1)
 
 
 @pytest.mark.parametrize("call", [read, write])
 def test_where_nobody_listens_nothing_was_applied(call: object, open_client: OpenClient, sleeps: list[float]) -> None:
-    error = failure(open_client(home="http://127.0.0.1:9"), call)
+    error = failure(open_client(base_url="http://127.0.0.1:9"), call)
     assert isinstance(error, Unavailable)
     assert len(sleeps) == (2 if call is read else 0)
 
 
 @pytest.mark.parametrize("content", [b"<html>busy</html>", b"", b"[" * 100_000])
 def test_a_good_answer_that_is_none_is_unreadable_and_not_asked_for_again(
-    content: bytes, provider: Provider, client: Meetergo
+    content: bytes, fake_api: FakeApi, client: Meetergo
 ) -> None:
-    provider.will(Answer(200, content))
+    fake_api.respond_with(FakeResponse(200, content))
     assert failure(client, read).is_transient
-    assert len(provider.requests) == 1
+    assert len(fake_api.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,64 +127,64 @@ def test_a_good_answer_that_is_none_is_unreadable_and_not_asked_for_again(
     ],
 )
 def test_retry_after_is_honoured_in_both_forms_up_to_20_seconds(
-    asked: str, slept: float, provider: Provider, client: Meetergo, sleeps: list[float]
+    asked: str, slept: float, fake_api: FakeApi, client: Meetergo, sleeps: list[float]
 ) -> None:
-    provider.will(Answer(429, headers={"Retry-After": asked}), ME)
+    fake_api.respond_with(FakeResponse(429, headers={"Retry-After": asked}), ME)
     client.me()
     assert sleeps == [slept]
 
 
-def test_who_gives_up_tells_what_meetergo_asked_for(provider: Provider, open_client: OpenClient) -> None:
-    provider.will(Answer(503, headers={"Retry-After": "3600"}))
+def test_who_gives_up_tells_what_meetergo_asked_for(fake_api: FakeApi, open_client: OpenClient) -> None:
+    fake_api.respond_with(FakeResponse(503, headers={"Retry-After": "3600"}))
     assert failure(open_client(attempts=1), read).retry_after == timedelta(hours=1)
-    provider.will(Answer(503, headers={"Retry-After": "9" * 400}))
+    fake_api.respond_with(FakeResponse(503, headers={"Retry-After": "9" * 400}))
     assert failure(open_client(attempts=1), read).retry_after == timedelta(days=1)
 
 
 @pytest.mark.parametrize("asked", [None, "soon", "-5", "Sun, 99 Nov 2026 99:00:00 GMT"])
 def test_without_a_readable_retry_after_the_pauses_grow_and_differ(
-    asked: str | None, provider: Provider, open_client: OpenClient, sleeps: list[float]
+    asked: str | None, fake_api: FakeApi, open_client: OpenClient, sleeps: list[float]
 ) -> None:
-    provider.will(Answer(429, headers={"Retry-After": asked} if asked else {}))
+    fake_api.respond_with(FakeResponse(429, headers={"Retry-After": asked} if asked else {}))
     failure(open_client(attempts=9), read)
     least = [1, 2, 4, 8, 16, 20, 20, 20]
     assert all(low <= slept <= min(low + 1, 20) for low, slept in zip(least, sleeps, strict=True))
     assert any(slept != round(slept) for slept in sleeps[:4])
 
 
-def test_one_attempt_means_one(provider: Provider, open_client: OpenClient, sleeps: list[float]) -> None:
-    provider.will(Answer(503))
+def test_one_attempt_means_one(fake_api: FakeApi, open_client: OpenClient, sleeps: list[float]) -> None:
+    fake_api.respond_with(FakeResponse(503))
     failure(open_client(attempts=1), read)
-    assert (len(provider.requests), sleeps) == (1, [])
+    assert (len(fake_api.requests), sleeps) == (1, [])
 
 
-def test_a_redirect_is_not_followed(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(302, headers={"Location": f"{provider.url}/elsewhere"}), ME)
+def test_a_redirect_is_not_followed(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(302, headers={"Location": f"{fake_api.url}/elsewhere"}), ME)
     error = failure(client, read)
     assert type(error) is Rejected
-    assert provider.lines == ["GET /v4/user/me"]
+    assert fake_api.lines == ["GET /v4/user/me"]
 
 
-def test_every_attempt_counts_against_the_limit(provider: Provider, open_client: OpenClient) -> None:
+def test_every_attempt_counts_against_the_limit(fake_api: FakeApi, open_client: OpenClient) -> None:
     passed: list[str] = []
 
     class CountingLimit:
-        def wait(self, key: str) -> None:
+        def acquire(self, key: str) -> None:
             passed.append(key)
 
         def close(self) -> None:
             pass
 
-    provider.will(Answer(503), Answer(503), ME)
-    open_client(limit=CountingLimit()).me()
+    fake_api.respond_with(FakeResponse(503), FakeResponse(503), ME)
+    open_client(rate_limiter=CountingLimit()).me()
     assert len(passed) == 3
 
 
-def test_our_own_limit_is_not_waited_for_twice(provider: Provider, open_client: OpenClient) -> None:
+def test_our_own_limit_is_not_waited_for_twice(fake_api: FakeApi, open_client: OpenClient) -> None:
     class FullLimit:
         asked = 0
 
-        def wait(self, key: str) -> None:
+        def acquire(self, key: str) -> None:
             self.asked += 1
             raise RateLimited("full", retry_after=timedelta(seconds=30))
 
@@ -190,20 +192,20 @@ def test_our_own_limit_is_not_waited_for_twice(provider: Provider, open_client: 
             pass
 
     limit = FullLimit()
-    error = failure(open_client(limit=limit), read)
-    assert (error.retry_after, limit.asked, provider.requests) == (timedelta(seconds=30), 1, [])
+    error = failure(open_client(rate_limiter=limit), read)
+    assert (error.retry_after, limit.asked, fake_api.requests) == (timedelta(seconds=30), 1, [])
 
 
-def test_a_refusal_of_json_for_a_new_user_is_answered_with_a_form(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(415), Answer(201, recorded("user_created")))
+def test_a_refusal_of_json_for_a_new_user_is_answered_with_a_form(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(415), FakeResponse(201, recorded("user_created")))
     write(client)
-    form = provider.last
+    form = fake_api.last
     assert form.headers["content-type"].startswith("multipart/form-data")
     assert b'name="email"\r\n\r\nhost@example.com\r\n' in form.content
-    assert len(provider.requests) == 2
+    assert len(fake_api.requests) == 2
 
 
-def test_other_refusals_of_a_new_user_are_not(provider: Provider, client: Meetergo) -> None:
-    provider.will(Answer(400, {"message": "BadRequest timezone"}))
+def test_other_refusals_of_a_new_user_are_not(fake_api: FakeApi, client: Meetergo) -> None:
+    fake_api.respond_with(FakeResponse(400, {"message": "Invalid timezone"}))
     assert isinstance(failure(client, write), BadRequest)
-    assert len(provider.requests) == 1
+    assert len(fake_api.requests) == 1

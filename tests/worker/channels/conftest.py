@@ -40,7 +40,7 @@ HOST = {
     "timezone": "Europe/Berlin",
     "language": "en",
 }
-NEWS = Message(
+MESSAGE = Message(
     id="msg_0123456789abcdef0123456789abcdef",
     kind="created",
     booking={
@@ -68,12 +68,12 @@ NEWS = Message(
 
 
 @pytest.fixture
-def news() -> Callable[..., Message]:
+def make_message() -> Callable[..., Message]:
     """A message; what is named differently is changed, and only that: in it, in its booking or in its host."""
 
     def changed(host: dict[str, Any] | None = HOST, **changes: Any) -> Message:
-        booking = NEWS.booking | {name: changes.pop(name) for name in list(changes) if name in NEWS.booking}
-        return replace(NEWS, booking=booking, host=host and HOST | host, **changes)
+        booking = MESSAGE.booking | {name: changes.pop(name) for name in list(changes) if name in MESSAGE.booking}
+        return replace(MESSAGE, booking=booking, host=host and HOST | host, **changes)
 
     return changed
 
@@ -96,7 +96,7 @@ def settings() -> Callable[..., WorkerSettings]:
     return made
 
 
-class PostOffice:
+class MailServerStub:
     """A mail server that keeps what it takes, and refuses what it is told to.
 
     `refusals` maps an SMTP command to the answer that it gets instead.
@@ -104,7 +104,7 @@ class PostOffice:
 
     def __init__(self, refusals: dict[str, str]) -> None:
         self.refusals = refusals
-        self.letters: list[EmailMessage] = []
+        self.mails: list[EmailMessage] = []
         self.envelopes: list[Envelope] = []
         self.logins: list[LoginPassword] = []
         self.was_encrypted: list[bool] = []
@@ -120,7 +120,7 @@ class PostOffice:
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802
         if "DATA" not in self.refusals:
-            self.letters.append(BytesParser(policy=SMTP).parsebytes(envelope.content))
+            self.mails.append(BytesParser(policy=SMTP).parsebytes(envelope.content))
             self.envelopes.append(envelope)
             self.was_encrypted.append(session.ssl is not None)
         return self.refusals.get("DATA", "250 OK")
@@ -128,7 +128,7 @@ class PostOffice:
     async def handle_QUIT(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802
         return self.refusals.get("QUIT", "221 Bye")
 
-    def let_in(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
+    def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
         self.logins.append(login)
         return AuthResult(success="AUTH" not in self.refusals, handled=False)
 
@@ -140,18 +140,23 @@ class AnyPort(Controller):
 
 
 @pytest.fixture
-def post_office() -> Iterator[Callable[..., tuple[str, PostOffice]]]:
+def mail_server() -> Iterator[Callable[..., tuple[str, MailServerStub]]]:
     """Opens a mail server; returns its `host:port` and itself."""
     with ExitStack() as stack:
 
-        def opened(refusals: dict[str, str] | None = None, **parameters: Any) -> tuple[str, PostOffice]:
-            office = PostOffice(refusals or {})
+        def opened(refusals: dict[str, str] | None = None, **parameters: Any) -> tuple[str, MailServerStub]:
+            server = MailServerStub(refusals or {})
             controller = AnyPort(
-                office, hostname="127.0.0.1", port=0, server_hostname="test", authenticator=office.let_in, **parameters
+                server,
+                hostname="127.0.0.1",
+                port=0,
+                server_hostname="test",
+                authenticator=server.authenticate,
+                **parameters,
             )
             controller.start()
             stack.callback(controller.stop)
-            return f"127.0.0.1:{controller.port}", office
+            return f"127.0.0.1:{controller.port}", server
 
         yield opened
 

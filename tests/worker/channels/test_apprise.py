@@ -25,8 +25,8 @@ def channel(platform, settings):
     return open_channel(f"json://user:pa55@{platform.place}/s3cret", settings())
 
 
-def test_apprise_sends_the_subject_and_the_text(channel, platform, news):
-    channel.send(news())
+def test_apprise_sends_the_subject_and_the_text(channel, platform, make_message):
+    channel.send(make_message())
 
     sent = json.loads(platform.received[0][2])
     assert sent["title"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
@@ -34,8 +34,8 @@ def test_apprise_sends_the_subject_and_the_text(channel, platform, news):
     assert "Host: Anna Muster" in sent["message"]
 
 
-def test_apprise_writes_in_the_language_of_the_host(channel, platform, news):
-    channel.send(news(host={"language": "de"}))
+def test_apprise_writes_in_the_language_of_the_host(channel, platform, make_message):
+    channel.send(make_message(host={"language": "de"}))
 
     sent = json.loads(platform.received[0][2])
     assert sent["title"] == "Neue Buchung: Discovery Call mit Jane Doe (Do., 15. Jan., 15:00 Uhr)"
@@ -45,26 +45,26 @@ def test_of_the_url_only_the_scheme_is_shown(channel):
     assert (channel.name, channel.recipient({"email": "a@b.example"}), channel.is_personal) == ("json", "json", False)
 
 
-def test_a_service_that_refuses_is_tried_again(channel, platform, news):
+def test_a_service_that_refuses_is_tried_again(channel, platform, make_message):
     platform.answer = (500, {})
 
     with pytest.raises(Transient, match=r"^the service behind 'json:' did not take the message$"):
-        channel.send(news())
+        channel.send(make_message())
 
 
-def test_a_service_that_is_away_is_tried_again(closed_port, news, settings):
+def test_a_service_that_is_away_is_tried_again(closed_port, make_message, settings):
     with pytest.raises(Transient):
-        open_channel(f"json://{closed_port}/s3cret", settings()).send(news())
+        open_channel(f"json://{closed_port}/s3cret", settings()).send(make_message())
 
 
-def test_a_service_that_hangs_is_left_soon(silent_server, news):
+def test_a_service_that_hangs_is_left_soon(silent_server, make_message):
     import apprise
 
     service = apprise.Apprise(f"json://{silent_server}/s3cret?rto=1")
-    channel = AppriseChannel("json", service, send_within=timedelta(milliseconds=50))
+    channel = AppriseChannel("json", service, timeout=timedelta(milliseconds=50))
 
     with pytest.raises(Transient):
-        channel.send(news())
+        channel.send(make_message())
 
 
 @pytest.mark.parametrize("url", ["bogus://s3cret", "slack://s3cret", "json://"])
@@ -75,10 +75,10 @@ def test_what_apprise_cannot_use_is_refused_without_being_quoted(url, settings):
     assert "s3cret" not in str(failure.value)
 
 
-def test_apprise_prints_nothing(channel, platform, news, settings, capfd, caplog):
+def test_apprise_prints_nothing(channel, platform, make_message, settings, capfd, caplog):
     platform.answer = (500, {})
     with pytest.raises(Transient):
-        channel.send(news())
+        channel.send(make_message())
     with pytest.raises(UnusableChannel):
         open_channel("slack://s3cret", settings())
 
@@ -88,11 +88,11 @@ def test_apprise_prints_nothing(channel, platform, news, settings, capfd, caplog
 
 @pytest.mark.parametrize("option", ["", "?redirect=yes"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_redirect_is_followed(status, option, platform, news, settings):
+def test_no_redirect_is_followed(status, option, platform, make_message, settings):
     """Else who may answer for a channel can have guests' data posted to machines that only we can reach."""
     platform.answer = (status, {"Location": f"http://{platform.place}/inside"})
 
     with pytest.raises(Transient):
-        open_channel(f"json://{platform.place}/outside{option}", settings()).send(news())
+        open_channel(f"json://{platform.place}/outside{option}", settings()).send(make_message())
 
     assert [path for path, _, _ in platform.received] == ["/outside"]

@@ -10,7 +10,7 @@ from standardwebhooks import Webhook
 from urllib3.util import parse_url
 
 from runtime.errors import Transient
-from tests.worker.channels.dripping import dripping
+from tests.worker.channels.slow_server import slow_server
 from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Unresponsive
 from worker.channels.mail import MailChannel
@@ -41,40 +41,40 @@ def _in_time():
     ],
     ids=["status line", "no status line", "continue"],
 )
-def test_a_platform_that_drips_is_left_in_time(lines, drip, news):
-    with dripping(*lines, drip=drip, waits_for=65536) as place:
+def test_a_platform_that_drips_is_left_in_time(lines, drip, make_message):
+    with slow_server(*lines, drip=drip, waits_for=65536) as place:
         channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Unresponsive, match=r"^the platform did not answer in time$"):
-            channel.send(news())
+            channel.send(make_message())
 
 
 @pytest.mark.parametrize("head", [OK, OK + b"x-long: "], ids=["headers", "one header"])
-def test_a_platform_that_said_yes_is_not_asked_again_though_its_headers_drip(head, news):
-    with dripping(head, drip=b"x-drip: y\r\n", waits_for=65536) as place:
-        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
+def test_a_platform_that_said_yes_is_not_asked_again_though_its_headers_drip(head, make_message):
+    with slow_server(head, drip=b"x-drip: y\r\n", waits_for=65536) as place:
+        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(make_message())
 
 
-def test_an_answer_that_is_whole_is_taken_though_its_body_drips(news):
-    with dripping(OK + b"transfer-encoding: chunked\r\n\r\n", drip=b"1\r\nx\r\n", waits_for=65536) as place:
-        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(news())
+def test_an_answer_that_is_whole_is_taken_though_its_body_drips(make_message):
+    with slow_server(OK + b"transfer-encoding: chunked\r\n\r\n", drip=b"1\r\nx\r\n", waits_for=65536) as place:
+        WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(make_message())
 
 
-def test_a_platform_that_drips_its_handshake_is_left_in_time(news):
-    with dripping(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
+def test_a_platform_that_drips_its_handshake_is_left_in_time(make_message):
+    with slow_server(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
         channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Unresponsive):
-            channel.send(news())
+            channel.send(make_message())
 
 
-def test_a_platform_that_drips_through_tls_is_left_in_time(news, certificate, monkeypatch):
+def test_a_platform_that_drips_through_tls_is_left_in_time(make_message, certificate, monkeypatch):
     monkeypatch.setattr("ssl.SSLContext.verify_mode", 0, raising=False)
-    with dripping(OK, drip=b"x-drip: y\r\n", tls=certificate) as place:
+    with slow_server(OK, drip=b"x-drip: y\r\n", tls=certificate) as place:
         channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Transient):
-            channel.send(news())
+            channel.send(make_message())
 
 
 @pytest.mark.parametrize(
@@ -89,31 +89,31 @@ def test_a_platform_that_drips_through_tls_is_left_in_time(news, certificate, mo
     ],
     ids=["banner", "lines of the banner", "hello", "handshake", "sender", "message"],
 )
-def test_a_mail_server_that_drips_is_left_in_time(lines, drip, news):
-    with dripping(*lines, drip=drip) as place:
+def test_a_mail_server_that_drips_is_left_in_time(lines, drip, make_message):
+    with slow_server(*lines, drip=drip) as place:
         channel = MailChannel(MailServer(f"smtp://{place}", timeout=SOON), Address("", "b", "mail.example"))
 
         with pytest.raises(Unresponsive, match=r"^the conversation with the mail server failed: it did not answer"):
-            channel.send(news())
+            channel.send(make_message())
 
 
-def test_a_mail_server_that_drips_its_first_handshake_is_left_in_time(news):
-    with dripping(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
+def test_a_mail_server_that_drips_its_first_handshake_is_left_in_time(make_message):
+    with slow_server(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
         channel = MailChannel(MailServer(f"smtps://{place}", timeout=SOON), Address("", "b", "mail.example"))
 
         with pytest.raises(Unresponsive):
-            channel.send(news())
+            channel.send(make_message())
 
 
 @pytest.mark.parametrize(
     "lines", [(OK + b"content-length: 99999\r\n\r\n",), (b"HTTP/1.1 ",)], ids=["body", "status line"]
 )
-def test_a_service_that_drips_is_left_in_time(lines, news):
-    with dripping(*lines, drip=b" ", waits_for=65536) as place:
-        channel = AppriseChannel.of(f"json://{place}/", send_within=SOON)
+def test_a_service_that_drips_is_left_in_time(lines, make_message):
+    with slow_server(*lines, drip=b" ", waits_for=65536) as place:
+        channel = AppriseChannel.from_url(f"json://{place}/", timeout=SOON)
 
         with pytest.raises(Unresponsive, match=r"^the service behind 'json:' did not answer in time$"):
-            channel.send(news())
+            channel.send(make_message())
     _until_no_thread_of_apprise_works()
 
 
@@ -126,7 +126,7 @@ def _until_no_thread_of_apprise_works():
         time.sleep(0.01)
 
 
-def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, news):
+def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, make_message):
     """As long as each address may take by itself, all of them took."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
@@ -136,12 +136,12 @@ def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, news
         channel = WebhookChannel(parse_url(f"http://many.example:{port}/"), Webhook(b"k" * 24), timeout=SOON)
 
         with pytest.raises(Unresponsive):
-            channel.send(news())
+            channel.send(make_message())
         for each in taken:
             each.close()
 
 
-def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform, news):
+def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform, make_message):
     known = socket.getaddrinfo
 
     def slow(*arguments, **options):
@@ -152,7 +152,7 @@ def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform
     channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), timeout=SOON)
 
     with pytest.raises(Unresponsive):
-        channel.send(news())
+        channel.send(make_message())
 
     assert platform.received == []
 

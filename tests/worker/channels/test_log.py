@@ -3,15 +3,15 @@ from structlog.testing import capture_logs
 from worker.channels import open_channel
 
 
-def test_the_log_tells_ids_and_nothing_of_people(news, settings):
+def test_the_log_tells_ids_and_nothing_of_people(make_message, settings):
     channel = open_channel("log:", settings())
 
     with capture_logs() as lines:
-        channel.send(news())
+        channel.send(make_message())
 
     assert lines == [
         {
-            "event": "notification.told",
+            "event": "notification.logged",
             "log_level": "info",
             "notification_id": "msg_0123456789abcdef0123456789abcdef",
             "kind": "created",

@@ -8,23 +8,23 @@ from pydantic import ValidationError
 from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
 from worker.channels.mail import MailChannel
-from worker.channels.smtp import MailServer, trust
+from worker.channels.smtp import MailServer, ssl_context_for
 
 
 @pytest.fixture
-def deliver(post_office, settings):
+def deliver(mail_server, settings):
     """Sends a message by a mail server of this process; returns the server with what it took."""
 
     def delivered(message, refusals=None, url="mailto:", **parameters):
-        place, office = post_office(refusals, **parameters)
+        place, server = mail_server(refusals, **parameters)
         open_channel(url, settings(smtp_url=f"smtp://{place}")).send(message)
-        return office
+        return server
 
     return delivered
 
 
-def test_a_letter_has_text_html_and_an_invitation_twice(deliver, news):
-    letter = deliver(news()).letters[0]
+def test_a_letter_has_text_html_and_an_invitation_twice(deliver, make_message):
+    letter = deliver(make_message()).mails[0]
 
     assert [part.get_content_type() for part in letter.walk()] == [
         "multipart/mixed",
@@ -40,53 +40,53 @@ def test_a_letter_has_text_html_and_an_invitation_twice(deliver, news):
     assert attachment.get_filename() == "invite.ics"
 
 
-def test_a_letter_says_from_whom_to_whom_and_that_a_machine_wrote_it(deliver, news):
-    office = deliver(news())
+def test_a_letter_says_from_whom_to_whom_and_that_a_machine_wrote_it(deliver, make_message):
+    server = deliver(make_message())
 
-    letter = office.letters[0]
+    letter = server.mails[0]
     assert letter["From"] == "Bücher <b@mail.example>"
     assert letter["To"] == "Anna Muster <anna@platform.example>"
     assert letter["Subject"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
     assert letter["Auto-Submitted"] == "auto-generated"
-    assert (office.envelopes[0].mail_from, office.envelopes[0].rcpt_tos) == (
+    assert (server.envelopes[0].mail_from, server.envelopes[0].rcpt_tos) == (
         "b@mail.example",
         ["anna@platform.example"],
     )
 
 
-def test_every_attempt_is_the_same_letter(deliver, news):
-    first, second = (deliver(news()).letters[0] for _ in range(2))
+def test_every_attempt_is_the_same_letter(deliver, make_message):
+    first, second = (deliver(make_message()).mails[0] for _ in range(2))
 
     assert first["Message-ID"] == second["Message-ID"] == "<msg_0123456789abcdef0123456789abcdef@mail.example>"
-    assert first["Date"].datetime.astimezone(UTC) == news().made_at
+    assert first["Date"].datetime.astimezone(UTC) == make_message().made_at
     assert [part.get_content() for part in first.walk() if not part.is_multipart()] == [
         part.get_content() for part in second.walk() if not part.is_multipart()
     ]
 
 
-def test_a_letter_without_a_known_start_has_no_invitation(deliver, news):
-    letter = deliver(news(starts_at=None)).letters[0]
+def test_a_letter_without_a_known_start_has_no_invitation(deliver, make_message):
+    letter = deliver(make_message(starts_at=None)).mails[0]
 
     assert letter.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in letter.iter_parts()] == ["text/plain", "text/html"]
 
 
-def test_names_cannot_add_headers(deliver, news, guests):
+def test_names_cannot_add_headers(deliver, make_message, guests):
     evil = "Eve\r\nBcc: victim@example.com\r\n\r\nBody"
-    office = deliver(
-        news(host={"name": evil}, meeting_name=evil, attendees=[guests[0] | {"fullname": evil}], location=evil)
+    server = deliver(
+        make_message(host={"name": evil}, meeting_name=evil, attendees=[guests[0] | {"fullname": evil}], location=evil)
     )
 
-    assert office.letters[0]["Bcc"] is None
-    assert office.envelopes[0].rcpt_tos == ["anna@platform.example"]
-    assert office.letters[0]["To"].addresses[0].display_name == "Eve Bcc: victim@example.com Body"
+    assert server.mails[0]["Bcc"] is None
+    assert server.envelopes[0].rcpt_tos == ["anna@platform.example"]
+    assert server.mails[0]["To"].addresses[0].display_name == "Eve Bcc: victim@example.com Body"
 
 
-def test_ops_can_have_all_letters_at_a_fixed_address(deliver, news):
-    office = deliver(news(recipient="ops@platform.example"), url="mailto:ops@platform.example")
+def test_ops_can_have_all_letters_at_a_fixed_address(deliver, make_message):
+    server = deliver(make_message(recipient="ops@platform.example"), url="mailto:ops@platform.example")
 
-    assert office.envelopes[0].rcpt_tos == ["ops@platform.example"]
-    text = office.letters[0].get_body("plain").get_content()
+    assert server.envelopes[0].rcpt_tos == ["ops@platform.example"]
+    text = server.mails[0].get_body("plain").get_content()
     assert not text.startswith("Hello")
     assert "Host: Anna Muster" in text
 
@@ -119,114 +119,114 @@ def test_whom_a_letter_is_for(url, host, recipient, is_personal, settings):
         ({"DATA": "452 disk full"}, Transient, "the mail server refused the message (452)"),
     ],
 )
-def test_what_a_refusal_means_and_that_it_names_nobody(refusals, failure, said, deliver, news):
+def test_what_a_refusal_means_and_that_it_names_nobody(refusals, failure, said, deliver, make_message):
     with pytest.raises(failure) as raised:
-        deliver(news(), refusals)
+        deliver(make_message(), refusals)
 
     assert str(raised.value) == said
     assert raised.value.__cause__ is None
 
 
-def test_a_rude_goodbye_does_not_send_a_letter_twice(deliver, news):
-    assert len(deliver(news(), {"QUIT": "500 what"}).letters) == 1
+def test_a_rude_goodbye_does_not_send_a_letter_twice(deliver, make_message):
+    assert len(deliver(make_message(), {"QUIT": "500 what"}).mails) == 1
 
 
-def test_a_mail_server_that_hangs_is_left_soon(silent_server, news):
+def test_a_mail_server_that_hangs_is_left_soon(silent_server, make_message):
     server = MailServer(f"smtp://{silent_server}", timeout=timedelta(milliseconds=50))
     channel = MailChannel(server, Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match=r"^the conversation with the mail server failed"):
-        channel.send(news())
+        channel.send(make_message())
 
 
-def test_a_mail_server_that_is_away_is_tried_again(closed_port, settings, news):
+def test_a_mail_server_that_is_away_is_tried_again(closed_port, settings, make_message):
     with pytest.raises(Transient, match=r"^the conversation with the mail server failed \(ConnectionRefusedError\)$"):
-        open_channel("mailto:", settings(smtp_url=f"smtp://{closed_port}")).send(news())
+        open_channel("mailto:", settings(smtp_url=f"smtp://{closed_port}")).send(make_message())
 
 
-def test_the_letter_is_encrypted_where_the_server_offers_it(deliver, news, certificate):
-    assert deliver(news(), tls_context=certificate).was_encrypted == [True]
+def test_the_letter_is_encrypted_where_the_server_offers_it(deliver, make_message, certificate):
+    assert deliver(make_message(), tls_context=certificate).was_encrypted == [True]
 
 
-def test_smtps_is_encrypted_from_the_first_byte(post_office, settings, news, certificate):
-    place, office = post_office(ssl_context=certificate)
+def test_smtps_is_encrypted_from_the_first_byte(mail_server, settings, make_message, certificate):
+    place, server = mail_server(ssl_context=certificate)
 
-    open_channel("mailto:", settings(smtp_url=f"smtps://{place}")).send(news())
+    open_channel("mailto:", settings(smtp_url=f"smtps://{place}")).send(make_message())
 
-    assert len(office.letters) == 1
+    assert len(server.mails) == 1
 
 
 def test_certificates_are_verified_except_on_this_machine():
-    assert trust("mail.example.com").verify_mode == ssl.CERT_REQUIRED
-    assert trust("mail.example.com").check_hostname
-    assert trust("127.0.0.1").verify_mode == ssl.CERT_NONE
-    assert trust("localhost").verify_mode == ssl.CERT_NONE
+    assert ssl_context_for("mail.example.com").verify_mode == ssl.CERT_REQUIRED
+    assert ssl_context_for("mail.example.com").check_hostname
+    assert ssl_context_for("127.0.0.1").verify_mode == ssl.CERT_NONE
+    assert ssl_context_for("localhost").verify_mode == ssl.CERT_NONE
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(post_office, news, certificate, monkeypatch):
-    place, office = post_office(tls_context=certificate)
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted(mail_server, make_message, certificate, monkeypatch):
+    place, server = mail_server(tls_context=certificate)
     monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://{place}"), Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match=r"^the mail server's certificate cannot be trusted$"):
-        channel.send(news())
+        channel.send(make_message())
 
-    assert office.letters == []
-
-
-def test_user_and_password_are_decoded_and_used(post_office, settings, news, certificate):
-    place, office = post_office(tls_context=certificate, auth_required=True)
-
-    open_channel("mailto:", settings(smtp_url=f"smtp://us%40er:p%3Ass%2F@{place}")).send(news())
-
-    assert (office.logins[0].login, office.logins[0].password) == (b"us@er", b"p:ss/")
-    assert len(office.letters) == 1
+    assert server.mails == []
 
 
-def test_a_wrong_password_is_a_matter_of_settings_so_the_letter_waits(post_office, settings, news, certificate):
-    place, office = post_office({"AUTH": "no"}, tls_context=certificate, auth_required=True)
+def test_user_and_password_are_decoded_and_used(mail_server, settings, make_message, certificate):
+    place, server = mail_server(tls_context=certificate, auth_required=True)
+
+    open_channel("mailto:", settings(smtp_url=f"smtp://us%40er:p%3Ass%2F@{place}")).send(make_message())
+
+    assert (server.logins[0].login, server.logins[0].password) == (b"us@er", b"p:ss/")
+    assert len(server.mails) == 1
+
+
+def test_a_wrong_password_is_a_matter_of_settings_so_the_letter_waits(mail_server, settings, make_message, certificate):
+    place, server = mail_server({"AUTH": "no"}, tls_context=certificate, auth_required=True)
 
     with pytest.raises(Transient, match=r"^the mail server did not accept our user and password$"):
-        open_channel("mailto:", settings(smtp_url=f"smtp://user:pa55@{place}")).send(news())
+        open_channel("mailto:", settings(smtp_url=f"smtp://user:pa55@{place}")).send(make_message())
 
-    assert office.letters == []
+    assert server.mails == []
 
 
-def test_a_password_does_not_travel_in_clear(post_office, news, monkeypatch):
-    place, office = post_office(auth_require_tls=False)
+def test_a_password_does_not_travel_in_clear(mail_server, make_message, monkeypatch):
+    place, server = mail_server(auth_require_tls=False)
     monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://user:pa55@{place}"), Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match="offers no encryption"):
-        channel.send(news())
+        channel.send(make_message())
 
-    assert (office.logins, office.letters) == ([], [])
-
-
-def test_an_address_beyond_ascii_goes_to_servers_that_take_it(deliver, news):
-    office = deliver(news(recipient="jürgen@bücher.example"))
-
-    assert office.envelopes[0].rcpt_tos == ["jürgen@xn--bcher-kva.example"]
-    assert "SMTPUTF8" in office.envelopes[0].mail_options
+    assert (server.logins, server.mails) == ([], [])
 
 
-def test_an_address_beyond_ascii_is_final_where_the_server_does_not_take_it(deliver, news):
+def test_an_address_beyond_ascii_goes_to_servers_that_take_it(deliver, make_message):
+    server = deliver(make_message(recipient="jürgen@bücher.example"))
+
+    assert server.envelopes[0].rcpt_tos == ["jürgen@xn--bcher-kva.example"]
+    assert "SMTPUTF8" in server.envelopes[0].mail_options
+
+
+def test_an_address_beyond_ascii_is_final_where_the_server_does_not_take_it(deliver, make_message):
     with pytest.raises(Permanent, match="letters beyond ASCII"):
-        deliver(news(recipient="jürgen@bücher.example"), enable_SMTPUTF8=False)
+        deliver(make_message(recipient="jürgen@bücher.example"), enable_SMTPUTF8=False)
 
 
-def test_a_domain_beyond_ascii_needs_no_special_server(deliver, news):
-    office = deliver(news(recipient="anna@bücher.example"), enable_SMTPUTF8=False)
+def test_a_domain_beyond_ascii_needs_no_special_server(deliver, make_message):
+    server = deliver(make_message(recipient="anna@bücher.example"), enable_SMTPUTF8=False)
 
-    assert office.envelopes[0].rcpt_tos == ["anna@xn--bcher-kva.example"]
+    assert server.envelopes[0].rcpt_tos == ["anna@xn--bcher-kva.example"]
 
 
 @pytest.mark.parametrize(
     "address", ["nobody", "a@b, c@d", "a@b\r\nRCPT TO:<c@d>", "<a@b>", "@b", "a@", "a@" + "x" * 70]
 )
-def test_a_malformed_address_is_final_and_not_quoted(address, deliver, news):
+def test_a_malformed_address_is_final_and_not_quoted(address, deliver, make_message):
     with pytest.raises(Permanent, match=r"^the recipient's e-mail address is malformed$"):
-        deliver(news(recipient=address))
+        deliver(make_message(recipient=address))
 
 
 @pytest.mark.parametrize("smtp_url", ["smtp://", "smtp://user:s3cret/x@host", "smtp://host:s3cret"])

@@ -34,11 +34,11 @@ NAMES = [
 
 
 @pytest.fixture
-def raw(post_office, settings, news):
+def raw(mail_server, settings, make_message):
     def sent(url="mailto:", mail_from="b@mail.example", parameters=None, **changes):
-        place, office = post_office(**(parameters or {}))
-        open_channel(url, settings(smtp_url=f"smtp://{place}", mail_from=mail_from)).send(news(**changes))
-        return office.envelopes[0].content, office.envelopes[0]
+        place, server = mail_server(**(parameters or {}))
+        open_channel(url, settings(smtp_url=f"smtp://{place}", mail_from=mail_from)).send(make_message(**changes))
+        return server.envelopes[0].content, server.envelopes[0]
 
     return sent
 

@@ -46,21 +46,21 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_a_post_goes_through_the_proxy(name, scheme, monkeypatch, news, settings):
+def test_a_post_goes_through_the_proxy(name, scheme, monkeypatch, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv(name, f"{scheme}{place}")
-        open_channel("http://platform.example/hook?t=1", settings()).send(news())
+        open_channel("http://platform.example/hook?t=1", settings()).send(make_message())
 
     assert heads[0].startswith(b"POST http://platform.example/hook?t=1 HTTP/1.1\r\n")
     assert b"proxy-authorization" not in heads[0].lower()
 
 
 @pytest.mark.parametrize("name", ["https_proxy", "HTTPS_PROXY"])
-def test_an_encrypted_post_asks_for_a_tunnel(name, monkeypatch, news, settings):
+def test_an_encrypted_post_asks_for_a_tunnel(name, monkeypatch, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv(name, f"http://us%40er:pa%3Ass@{place}")
         with pytest.raises(Exception, match=r"^the platform could not be reached") as failure:
-            open_channel("https://user:s3cret@platform.example/hook", settings()).send(news())
+            open_channel("https://user:s3cret@platform.example/hook", settings()).send(make_message())
 
     assert heads[0].startswith(b"CONNECT platform.example:443 HTTP/1.")
     assert base64.b64encode(b"us@er:pa:ss") in heads[0]
@@ -69,11 +69,11 @@ def test_an_encrypted_post_asks_for_a_tunnel(name, monkeypatch, news, settings):
 
 
 @pytest.mark.parametrize("exempt", ["127.0.0.1", "10.0.0.1, 127.0.0.0/8", "*", "localhost,127.0.0.1"])
-def test_who_is_exempt_is_reached_directly(exempt, monkeypatch, platform, news, settings):
+def test_who_is_exempt_is_reached_directly(exempt, monkeypatch, platform, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv("http_proxy", f"http://{place}")
         monkeypatch.setenv("no_proxy", exempt)
-        open_channel(f"http://{platform.place}/hook", settings()).send(news())
+        open_channel(f"http://{platform.place}/hook", settings()).send(make_message())
 
     assert (heads, len(platform.received)) == ([], 1)
 
@@ -85,10 +85,10 @@ def test_a_domain_is_exempt_with_all_in_it(monkeypatch, settings):
     assert not open_channel("https://a.platform.example/", settings())._pool.proxy
 
 
-def test_loopback_goes_through_the_proxy_unless_it_is_exempt(monkeypatch, platform, news, settings):
+def test_loopback_goes_through_the_proxy_unless_it_is_exempt(monkeypatch, platform, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv("http_proxy", f"http://{place}")
-        open_channel(f"http://{platform.place}/hook", settings()).send(news())
+        open_channel(f"http://{platform.place}/hook", settings()).send(make_message())
 
     assert (len(heads), platform.received) == (1, [])
 

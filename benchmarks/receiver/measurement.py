@@ -1,0 +1,91 @@
+"""The measurement: who is fastest, how soon our door answers, whom a slow client slows, and where our time goes."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from benchmarks.load import LoadMeasurement
+from benchmarks.receiver.setups import SETUPS, ReceiverSetup, ours
+from benchmarks.receiver.slow_clients import slow_clients
+from benchmarks.receiver.stages import stage_setups
+from benchmarks.receiver.trial import LINES, ReceiverTrial, trial
+from benchmarks.rounds import Rounds, packed
+from benchmarks.stores import KINDS, Stores, checkpoint
+from receiver.settings import DEFAULT_THREADS
+
+SLOW = {"alone": 0, "one slow client": 1, f"{DEFAULT_THREADS // 2} slow clients": DEFAULT_THREADS // 2}
+"""With how many slow clients beside; half of the threads at most."""
+FEW = LINES // 4
+
+
+class Durations:
+    """How long things are measured, in seconds.
+
+    Args:
+        quick: only whether it works.
+    """
+
+    def __init__(self, quick: bool) -> None:
+        self.warm_up, self.closed, self.slow, self.half = (0.0, 0.2, 0.2, 0.3) if quick else (1.0, 4.0, 2.5, 10.0)
+
+
+def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
+    """All figures, one value per round."""
+    durations = Durations(quick)
+    fewer = Rounds(math.ceil(rounds.count / 2), rounds.probes)
+    announce("The door: deliveries per second, 64 lines, each sends when it was answered")
+    rates = rounds.alternate({name: partial(_rate, setup, stores, durations) for name, setup in SETUPS.items()})
+    announce("The door: how soon it answers at half of its most, and beside slow clients")
+    latency = rounds.alternate({ours(kind): partial(_latency, SETUPS[ours(kind)], stores, durations) for kind in KINDS})
+    announce("The door: where its time goes, stage by stage")
+    stages = fewer.alternate(
+        {name: partial(_stage, stage_name, stores, durations) for name, stage_name in stage_setups().items()}
+    )
+    return {"rates": packed(rates), "latency": packed(latency), "stages": packed(stages)}
+
+
+def announce(what: str) -> None:
+    """For whoever waits."""
+    print(what, flush=True)
+
+
+def _rate(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapping[str, float]:
+    with trial(setup, stores) as trial_run:
+        trial_run.warm_up(durations.warm_up)
+        return _figures(trial_run.closed(durations.closed))
+
+
+def _stage(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapping[str, float]:
+    with trial(setup, stores) as trial_run:
+        trial_run.warm_up(durations.warm_up / 2)
+        return {"per second": trial_run.closed(durations.slow).rate}
+
+
+def _latency(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapping[str, float]:
+    """One process through all of it: its most, half of that for long, and both again beside slow clients."""
+    with trial(setup, stores) as trial_run:
+        trial_run.warm_up(durations.warm_up)
+        few = trial_run.closed(durations.slow, FEW)
+        most = trial_run.closed(durations.slow).rate
+        figures = {f"{FEW} lines: {key}": value for key, value in _figures(few).items()}
+        checkpoint(trial_run.url)
+        for name, count in SLOW.items():
+            seconds = durations.slow if count else durations.half
+            heard = _with_slow_clients(trial_run, count, lambda seconds=seconds: trial_run.open(seconds, most / 2))
+            figures |= {f"half, {name}: {key}": value for key, value in _figures(heard).items()}
+            figures[f"most, {name}: per second"] = _with_slow_clients(
+                trial_run, count, lambda: trial_run.closed(durations.slow)
+            ).rate
+        return figures
+
+
+def _with_slow_clients(
+    trial_run: ReceiverTrial, count: int, send_load: Callable[[], LoadMeasurement]
+) -> LoadMeasurement:
+    with slow_clients(trial_run.server, trial_run.path, count):
+        return send_load()
+
+
+def _figures(measurement: LoadMeasurement) -> dict[str, float]:
+    return {"per second": measurement.rate, "p50 ms": measurement.latency(50), "p99 ms": measurement.latency(99)}

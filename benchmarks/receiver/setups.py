@@ -1,0 +1,90 @@
+"""The contestants: what runs, with which settings and why, and where it keeps what it answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from benchmarks.receiver.server import PATH, SECRET
+from benchmarks.stores import KINDS, NAMES, Kind
+from runtime.signed_address import WEBHOOK_PATH
+
+Where = Literal["", "rows", "rq:queue:default", "celery", "dramatiq:default", "arq:queue"]
+"""Nowhere, in rows of the database, or in a list or a sorted set of Redis."""
+
+
+@dataclass(frozen=True)
+class ReceiverSetup:
+    """A server, and how it is run.
+
+    Attributes:
+        command: arguments of Python.
+        stores_in: where each delivery is after its 200.
+        why: its configuration in a few words, and the reason.
+        kind: of its database, if it has one.
+        interpreter: which environment it lives in.
+        env: settings that are not the defaults.
+        path: what is posted to.
+    """
+
+    command: str
+    stores_in: Where
+    why: str
+    kind: Kind | None = None
+    interpreter: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    path: str = WEBHOOK_PATH
+
+
+SYNC = "-m gunicorn --bind 127.0.0.1:{port} %s:app"
+THREADED = "-m gunicorn --bind 127.0.0.1:{port} --worker-class gthread --threads 4 %s:app"
+WHY_SYNC = "gunicorn as it comes: one sync worker, which closes the line after each answer"
+WHY_THREADED = "gunicorn, one gthread worker with 4 threads, as its documentation shows"
+WHY_OURS = "`python -m receiver`, default settings: a row is committed before each 200"
+WHY_GRANIAN = "Granian with the options of `python -m receiver`, but for WSGI: 64 threads"
+
+BARE = "bare Flask view"
+SIGNED = "meetergo-inbox, PostgreSQL, signature too"
+NAIVE = ("naive, gunicorn sync", "naive, gunicorn gthread")
+NAIVE_ON_OURS = "naive, Granian"
+OTHERS = {
+    "FastAPI + arq": ("FastAPI + arq",),
+    "Flask + Celery": ("Flask + Celery, gunicorn sync", "Flask + Celery, gunicorn gthread"),
+    "Flask + Dramatiq": ("Flask + Dramatiq, gunicorn sync", "Flask + Dramatiq, gunicorn gthread"),
+}
+"""Whoever runs in two ways counts with the better one."""
+
+
+def ours(kind: Kind) -> str:
+    """What the receiver on this database is called."""
+    return f"meetergo-inbox, {NAMES[kind]}"
+
+
+SETUPS: dict[str, ReceiverSetup] = {
+    **{ours(kind): ReceiverSetup("-m receiver", "rows", WHY_OURS, kind, path=PATH) for kind in KINDS},
+    SIGNED: ReceiverSetup(
+        "-m receiver",
+        "rows",
+        "the same, and it verifies the HMAC over the body that the others verify",
+        "postgresql",
+        env={
+            "WEBHOOK_SIGNATURE_SCHEME": "hex",
+            "WEBHOOK_SIGNATURE_SECRETS": SECRET,
+            "WEBHOOK_SIGNATURE_HEADER": "X-Signature",
+        },
+        path=PATH,
+    ),
+    BARE: ReceiverSetup("on_our_server.py bare:app", "", f"{WHY_GRANIAN}; answers `OK` and keeps nothing"),
+    NAIVE[0]: ReceiverSetup(SYNC % "naive", "rq:queue:default", WHY_SYNC),
+    NAIVE[1]: ReceiverSetup(THREADED % "naive", "rq:queue:default", WHY_THREADED),
+    NAIVE_ON_OURS: ReceiverSetup("on_our_server.py naive:app", "rq:queue:default", WHY_GRANIAN),
+    "FastAPI + arq": ReceiverSetup(
+        "-m uvicorn --port {port} --no-access-log with_arq:app",
+        "arq:queue",
+        "uvicorn with uvloop and httptools, no access log; one pool, made in the lifespan",
+        interpreter="redis5",
+    ),
+    "Flask + Celery, gunicorn sync": ReceiverSetup(SYNC % "with_celery", "celery", WHY_SYNC),
+    "Flask + Celery, gunicorn gthread": ReceiverSetup(THREADED % "with_celery", "celery", WHY_THREADED),
+    "Flask + Dramatiq, gunicorn sync": ReceiverSetup(SYNC % "with_dramatiq", "dramatiq:default", WHY_SYNC),
+    "Flask + Dramatiq, gunicorn gthread": ReceiverSetup(THREADED % "with_dramatiq", "dramatiq:default", WHY_THREADED),
+}

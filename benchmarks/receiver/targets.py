@@ -1,0 +1,69 @@
+"""The verdicts: what is promised of the door, held against the figures."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from benchmarks.promises import Promise
+from benchmarks.receiver.measurement import SLOW
+from benchmarks.receiver.setups import BARE, NAIVE, NAIVE_ON_OURS, OTHERS, ours
+from benchmarks.receiver.stages import FLASK_STAGE, RECEIVER_STAGES, SERVER_STAGES, stage_name
+from benchmarks.rounds import Figure
+from benchmarks.stores import KINDS, NAMES, Kind
+
+RATE, P50, P99 = "per second", "p50 ms", "p99 ms"
+HALF, MOST = "half, {}: ", "most, {}: per second"
+ALONE, ONE = list(SLOW)[:2]
+
+TIMES_NAIVE, TIMES_NAIVE_ON_OURS, SHARE_OF_BARE = 3.0, 1.5, 0.35
+LATENCY_MILLISECONDS = 25.0
+UNSLOWED = 0.9
+"""This share of the rate without a slow client still counts as not slowed: rounds differ by as much."""
+
+Figures = Mapping[str, Mapping[str, Figure]]
+
+
+def promises(rates: Figures, latency: Figures) -> list[Promise]:
+    """All of them, on both databases."""
+    return [promise for kind in KINDS for promise in (*_rates(rates, kind), *_latency(latency[ours(kind)], kind))]
+
+
+def costs(stages: Figures, kind: Kind) -> dict[str, Figure]:
+    """What each stage costs, in microseconds per delivery: each rung less the one below, round by round."""
+    found: dict[str, Figure] = {}
+    below = (0.0,) * len(stages[SERVER_STAGES[0]][RATE].values)
+    for name in (*SERVER_STAGES, *RECEIVER_STAGES):
+        values = stages[stage_name(name, kind if name in RECEIVER_STAGES else None)][RATE].values
+        whole = tuple(1e6 / value for value in values)
+        found[name] = Figure(tuple(mine - theirs for mine, theirs in zip(whole, below, strict=True)))
+        below = whole
+    return found
+
+
+def added(stages: Figures) -> float:
+    """What Flask would add if deliveries passed it, in microseconds."""
+    bare, server = (stages[stage_name(name, None)][RATE].median for name in (FLASK_STAGE, SERVER_STAGES[0]))
+    return 1e6 / bare - 1e6 / server
+
+
+def _rates(rates: Figures, kind: Kind) -> Iterator[Promise]:
+    mine, name = rates[ours(kind)][RATE], f"The door on {NAMES[kind]}"
+    yield Promise.at_least(f"{name}, beside the naive receiver on gunicorn", TIMES_NAIVE, _over(mine, rates, NAIVE))
+    on_ours = _over(mine, rates, [NAIVE_ON_OURS])
+    yield Promise.at_least(f"{name}, beside the naive receiver on our server", TIMES_NAIVE_ON_OURS, on_ours)
+    for other, ways in OTHERS.items():
+        yield Promise.at_least(f"{name}, beside {other}", 1.0, _over(mine, rates, ways))
+    share = _over(mine, rates, [BARE])
+    yield Promise.at_least(f"{name}, of a bare Flask view on our server", SHARE_OF_BARE, share, "{:.0%}")
+
+
+def _latency(mine: Mapping[str, Figure], kind: Kind) -> Iterator[Promise]:
+    name, form = f"The door on {NAMES[kind]}", "{:.1f} ms"
+    at_half, beside = (mine[HALF.format(each) + P99] for each in (ALONE, ONE))
+    yield Promise.at_most(f"{name}, p99 at half of its most", LATENCY_MILLISECONDS, at_half, form)
+    yield Promise.at_most(f"{name}, the same beside a slow client", LATENCY_MILLISECONDS, beside, form)
+    share = mine[MOST.format(ONE)].over(mine[MOST.format(ALONE)])
+    yield Promise.at_least(f"{name}, its most beside a slow client, of that without", UNSLOWED, share, "{:.0%}")
+
+
+def _over(mine: Figure, rates: Figures, ways: Iterable[str]) -> Figure:
+    """The ratio to the better way of somebody."""
+    return mine.over(max((rates[way][RATE] for way in ways), key=lambda figure: figure.median))

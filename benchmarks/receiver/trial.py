@@ -1,0 +1,122 @@
+"""One trial: a contestant on empty stores, warmed up, fired at, and asked afterwards what it kept."""
+
+import hmac
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import chain
+
+from sqlalchemy import create_engine, text
+
+from benchmarks import load, machine
+from benchmarks.bodies import bodies
+from benchmarks.load import LoadMeasurement
+from benchmarks.receiver.server import SECRET, Running, ServerFailed, serving
+from benchmarks.receiver.setups import ReceiverSetup, Where
+from benchmarks.stores import Stores
+from runtime import queue
+
+LINES = 64
+CHUNK_SIZE = 10_000
+"""So many deliveries are made at once, when they are needed; a fresh trial begins again with the first."""
+WARM_UP_COUNT = 200
+"""The first deliveries of a warm-up, which show how many more make it as long as it should be."""
+
+
+@dataclass
+class ReceiverTrial:
+    """A server that runs, and what it was sent.
+
+    Attributes:
+        server: where it listens.
+        path: what is posted to.
+        url: of its database, if it has one.
+        answered: how many it answered with 200.
+        rate: deliveries per second of the last closed loop.
+    """
+
+    server: Running
+    path: str
+    url: str = ""
+    answered: int = 0
+    rate: float = 0.0
+    _used: int = field(default=0, init=False)
+
+    def warm_up(self, seconds: float) -> None:
+        """Fires until it is warm, and learns how fast it is."""
+        self.rate = self._send(WARM_UP_COUNT, LINES).rate
+        if seconds:
+            self.closed(seconds)
+
+    def closed(self, seconds: float, lines: int = LINES) -> LoadMeasurement:
+        """As much as it takes, for about so long."""
+        measurement = self._send(max(lines, int(self.rate * seconds)), lines)
+        self.rate = measurement.rate
+        return measurement
+
+    def open(self, seconds: float, rate: float, lines: int = 2 * LINES) -> LoadMeasurement:
+        """So many a second, whether or not it keeps up."""
+        return self._send(max(lines, int(rate * seconds)), lines, rate)
+
+    def _send(self, count: int, lines: int, rate: float = 0.0) -> LoadMeasurement:
+        packed = [
+            load.requests([body], self.path, [f"X-Signature: {_signed(body)}"])[0]
+            for body in _bodies(self._used, self._used + count)
+        ]
+        self._used += count
+        with machine.on(machine.LOAD):
+            measurement = load.send(self.server.port, packed, lines, rate)
+        if set(measurement.statuses) != {200}:
+            raise ServerFailed(f"answers were {dict(measurement.statuses)}: {self.server.log_tail()}")
+        self.answered += measurement.statuses[200]
+        return measurement
+
+
+@contextmanager
+def trial(setup: ReceiverSetup, stores: Stores) -> Iterator[ReceiverTrial]:
+    """Runs it until the block ends.
+
+    Raises:
+        Failed: it does not run, answers something else than 200, or has not kept what it answered.
+    """
+    stores.empty_redis()
+    url = stores.database(setup.kind) if setup.kind else ""
+    try:
+        settings = {**setup.env, **({"DATABASE_URL": url} if url else {})}
+        with serving(setup.command, stores, settings, setup.interpreter) as server:
+            yield (one := ReceiverTrial(server, setup.path, url))
+            stored = _count_stored(setup.stores_in, stores, url, one.answered)
+            if stored != one.answered:
+                raise ServerFailed(f"it answered {one.answered} and kept {stored}: {server.log_tail()}")
+    finally:
+        if setup.kind:
+            stores.drop(url)
+
+
+def _count_stored(where: Where, stores: Stores, url: str, answered: int) -> int:
+    if not where:
+        return answered
+    if where == "rows":
+        engine = create_engine(url)
+        with engine.connect() as connection:
+            count = connection.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
+        engine.dispose()
+        return int(count)
+    with queue.connect(stores.redis_url) as redis:
+        return int(redis.zcard(where) if redis.type(where) == b"zset" else redis.llen(where))
+
+
+def _signed(body: bytes) -> str:
+    return hmac.new(SECRET.encode(), body, "sha256").hexdigest()
+
+
+def _bodies(first: int, end: int) -> Sequence[bytes]:
+    chunks = [_chunk(number) for number in range(first // CHUNK_SIZE, (end - 1) // CHUNK_SIZE + 1)]
+    begin = first // CHUNK_SIZE * CHUNK_SIZE
+    return list(chain.from_iterable(chunks))[first - begin : end - begin]
+
+
+@cache
+def _chunk(number: int) -> Sequence[bytes]:
+    return bodies(f"door {number}", CHUNK_SIZE)

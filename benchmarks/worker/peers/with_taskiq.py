@@ -1,0 +1,19 @@
+"""taskiq on a Redis list: it runs a synchronous task in a thread on its own."""
+
+import os
+from collections.abc import Sequence
+
+from taskiq_redis import ListQueueBroker
+
+from benchmarks.worker.processing import process_one
+
+broker = ListQueueBroker(os.environ["REDIS_URL"])
+job = broker.task(task_name="process_one")(process_one)
+
+
+async def enqueue(ids: Sequence[str]) -> None:
+    """One job each."""
+    await broker.startup()
+    for delivery_id in ids:
+        await job.kiq(delivery_id)
+    await broker.shutdown()

@@ -1,0 +1,96 @@
+"""The report: the back room's piece of docs/performance.md."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmarks.promises import Promise
+from benchmarks.rounds import Figure, unpacked
+from benchmarks.stores import KINDS, NAMES, Kind
+from benchmarks.worker.setups import FORK, LOOP, ONE, SETUPS, SIMPLE, TWO
+
+Figures = Mapping[str, Mapping[str, Figure]]
+
+NOISE = 0.95
+"""Two processes on SQLite, which has one writer, are not slower than one if they get this share of its rate."""
+
+INTRODUCTION = """\
+How many deliveries a second are worked off in full: body parsed, booking merged, change recorded, notification owed,
+delivery done. All contestants call the same function on a database of their own that was filled alike, with their jobs
+enqueued before they start; the first tenth is start-up and does not count. Both cores are theirs and the stores'. After
+each run it is checked that every delivery is done and every booking is as its last delivery said: who loses or breaks
+one has no figure. Ours takes what is due in batches behind one bell; the others have one job for each delivery.
+
+For a user: this is how fast a backlog shrinks after an outage or a replay, and how many hosts one machine carries.
+"""
+
+
+def show(results: dict[str, Any]) -> str:
+    """Markdown."""
+    return "\n".join(["## The back room", "", INTRODUCTION, *_tables(results), *_configurations(), *_kept(results)])
+
+
+def _tables(results: dict[str, Any]) -> Iterator[str]:
+    for kind in KINDS:
+        figures = unpacked(results["figures"][kind])
+        yield f"### {NAMES[kind]}"
+        yield ""
+        yield "| | deliveries/s | least to most | of the loop | deliveries a run | memory after it, all processes |"
+        yield "|---|---|---|---|---|---|"
+        for name in sorted(figures, key=lambda name: -figures[name]["rate"].median):
+            yield _row(name, figures, results["counts"][name])
+        yield from (_failure(name, why) for name, why in results["failures"][kind].items())
+        yield ""
+
+
+def _row(name: str, figures: Figures, count: int) -> str:
+    rate = figures[name]["rate"]
+    share = f"{rate.over(figures[LOOP]['rate']).median:.1%}" if LOOP in figures else ""
+    spread = f"{min(rate.values):,.0f} to {max(rate.values):,.0f}"
+    held = f"{figures[name]['memory'].median:.0f} MiB"
+    return f"| {SETUPS[name].label} | {rate.median:,.0f} | {spread} | {share} | {count:,} | {held} |"
+
+
+def _failure(name: str, why: str) -> str:
+    return f"| {SETUPS[name].label} | failed: {' '.join(why.split())[:300].replace('|', '/')} | | | | |"
+
+
+def _configurations() -> Iterator[str]:
+    yield "How each is configured:"
+    yield ""
+    for each in SETUPS.values():
+        tried = f" Tried (PostgreSQL/SQLite): {each.tried}." if each.tried else ""
+        yield f"- {each.label}: {each.why}.{tried}"
+    yield ""
+
+
+def _kept(results: dict[str, Any]) -> Iterator[str]:
+    yield "| promise | promised | measured | spread | verdict |"
+    yield "|---|---:|---:|---:|---|"
+    for each in promises(results):
+        yield f"| {each.what} | {each.promised} | {each.measured} | {each.spread} | {each.verdict} |"
+    yield ""
+    yield f"Ratios are taken round by round. On SQLite, which has one writer, “not slower” means {NOISE} times or more."
+
+
+def promises(results: dict[str, Any]) -> list[Promise]:
+    """What is promised of the back room, on each database."""
+    return [promise for kind in KINDS for promise in _promises(kind, unpacked(results["figures"][kind]))]
+
+
+def _promises(kind: Kind, figures: Figures) -> Iterator[Promise]:
+    rates = {name: each["rate"] for name, each in figures.items()}
+    peers = [name for name in rates if SETUPS[name].counts_as_peer]
+    best = max(peers, key=lambda name: rates[name].median, default="")
+    best_label = SETUPS[best].label if best else "none measured"
+    for what, ours, theirs, least in (
+        ("one process to a stock `rq worker`", ONE, FORK, 50),
+        ("one process to an RQ `SimpleWorker`", ONE, SIMPLE, 10),
+        (f"two processes to the best of the peers, {best_label}", TWO, best, 2),
+        ("one process to a plain loop", ONE, LOOP, 0.4),
+        ("two processes to one", TWO, ONE, 1.5 if kind == "postgresql" else NOISE),
+    ):
+        said = f"back room, {NAMES[kind]}: {what}"
+        if ours in rates and theirs in rates:
+            yield Promise.at_least(said, least, rates[ours].over(rates[theirs]))
+        else:
+            yield Promise(said, f"≥ {least:.2f} x", "not measured", "", kept=False)

@@ -1,0 +1,99 @@
+"""The ledger of a run: what is put into the database before, and what has to be there after."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from sqlalchemy import func, select
+
+from benchmarks.hosts import add_hosts
+from meetergo import events
+from meetergo.events import BookingEvent
+from models.booking import Booking, BookingChange
+from models.delivery import Delivery, NewDelivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from runtime.database import Database
+from runtime.encryption import BodyCipher
+
+CHUNK_SIZE = 1_000
+RECEIVED_INTERVAL = timedelta(milliseconds=1)
+
+
+class ResultMismatch(Exception):
+    """The tables do not hold what the deliveries say."""
+
+
+def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
+    """Platform users for all hosts, and the bodies as deliveries that wait, in the order in which they came.
+
+    Returns:
+        The ids of the deliveries.
+    """
+    add_hosts(database)
+    letters, ids = _new_deliveries(bodies), list[str]()
+    with database.transaction() as session:
+        while page := list(islice(letters, CHUNK_SIZE)):
+            Delivery.accept(session, page)
+            ids += [letter.id for letter in page]
+    return ids
+
+
+def _new_deliveries(bodies: Sequence[bytes]) -> Iterator[NewDelivery]:
+    cipher, first = BodyCipher([]), datetime.now(UTC) - len(bodies) * RECEIVED_INTERVAL
+    for number, body in enumerate(bodies):
+        yield NewDelivery.from_body(body, "default", first + number * RECEIVED_INTERVAL, cipher)
+
+
+def done(database: Database) -> int:
+    """How many deliveries came to an end; `check` says whether to a good one."""
+    with database.read_only() as session:
+        return session.scalar(select(func.count()).where(Delivery.ended_at.is_not(None))) or 0
+
+
+def check(database: Database, bodies: Sequence[bytes], *, in_order: bool) -> None:
+    """Every booking is as its newest delivery said, belongs to its host, and somebody is owed news of it.
+
+    Args:
+        database: where they are.
+        bodies: of all deliveries.
+        in_order: whether each came after what it follows: then each is one change and one piece of news.
+
+    Raises:
+        Wrong: something is missing, or too much.
+    """
+    expected = _expected(bodies)
+    with database.read_only() as session:
+        statuses = Counter(session.scalars(select(Delivery.status)))
+        rows = session.execute(
+            select(Booking.id, Booking.status, Booking.starts_at, PlatformUser.external_id).join(PlatformUser)
+        )
+        found = {row.id: (row.status, row.starts_at, row.external_id) for row in rows}
+        counts = {
+            table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0
+            for table in (BookingChange, Notification)
+        }
+    if statuses != {"done": len(bodies)}:
+        raise ResultMismatch(f"of {len(bodies)} deliveries these are there: {dict(statuses)}")
+    if found != expected:
+        wrong = [key for key in expected | found if found.get(key) != expected.get(key)]
+        raise ResultMismatch(
+            f"{len(wrong)} of {len(expected)} bookings are not as their deliveries say, such as {wrong[0]}"
+        )
+    fewest = len(bodies) if in_order else len(expected)
+    for name, count in counts.items():
+        if not fewest <= count <= len(bodies):
+            raise ResultMismatch(f"{count} rows in {name}, where {fewest} to {len(bodies)} are right")
+
+
+def _expected(bodies: Iterable[bytes]) -> dict[str, tuple[str, datetime, str]]:
+    """Booking id -> its status, its start and its host, of what was sent last."""
+    newest: dict[str, tuple[str, datetime, str]] = {}
+    for body in bodies:
+        event = events.read(body, datetime.now(UTC))
+        if isinstance(event, BookingEvent):
+            facts = event.facts
+            start = datetime.fromisoformat(facts["starts_at"])
+            newest[event.booking_id] = (facts.get("status") or "confirmed", start, facts["host_ids"][0])
+    return newest

@@ -1,0 +1,170 @@
+"""The contestants: what each starts, how many deliveries it is given, and why it is configured so."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.running import ROOT
+from benchmarks.stores import Kind
+
+OURS = Path(sys.executable)
+OLDER_REDIS = ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"
+PEERS = "benchmarks.worker.peers"
+SMALLEST_COUNT = 20
+QUICK_DIVISOR = 25
+"""A smoke run does one part of so many."""
+
+QUIET_CELERY = "--without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
+HUEY = f"huey.bin.huey_consumer {PEERS}.with_huey.huey --no-periodic --quiet"
+TASKIQ = f"taskiq worker {PEERS}.with_taskiq:broker --log-level WARNING"
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """Somebody who works off deliveries.
+
+    Attributes:
+        label: in the tables.
+        count: deliveries of one run, so that it takes some seconds.
+        command: what is started, without `python -m`; by database where that makes a difference.
+        why: how it is configured, and why so.
+        tried: what other configurations gave, deliveries per second on PostgreSQL / on SQLite, in one trial run.
+        enqueues: the module that enqueues its jobs, if there are any.
+        python: that starts it.
+        copies: so often is the command started.
+        concurrency: jobs at once in each process, where the command does not say it.
+        in_order: whether it handles deliveries in the order in which they came, so that each is a change.
+        counts_as_peer: whether it is one of the other systems whose best is compared with ours.
+    """
+
+    label: str
+    count: int
+    command: str | Mapping[Kind, str]
+    why: str
+    enqueues: str | None = None
+    python: Path = OURS
+    copies: int = 1
+    concurrency: Mapping[Kind, int] = field(default_factory=dict)
+    in_order: bool = False
+    tried: str = ""
+    counts_as_peer: bool = False
+
+    def command_line(self, kind: Kind) -> list[str]:
+        """The command on this database."""
+        command = self.command if isinstance(self.command, str) else self.command[kind]
+        return [str(self.python), "-m", *command.split()]
+
+    def settings(self, kind: Kind) -> dict[str, str]:
+        """What its processes are told beside the stores."""
+        return {"CONCURRENCY": str(self.concurrency[kind])} if self.concurrency else {}
+
+    def deliveries(self, *, quick: bool) -> int:
+        """How many it is given."""
+        return max(SMALLEST_COUNT, self.count // QUICK_DIVISOR) if quick else self.count
+
+
+LOOP, ONE, TWO, FORK, SIMPLE = "loop", "ours", "ours, two", "rq fork", "rq simple"
+
+SETUPS: dict[str, WorkerSetup] = {
+    LOOP: WorkerSetup(
+        "a plain loop, no queue",
+        8_000,
+        "benchmarks.worker.plain_loop",
+        "one process: takes 200 due rows, `process`, commit, and again; the 100 % mark",
+        in_order=True,
+    ),
+    ONE: WorkerSetup(
+        "**ours**, one process",
+        8_000,
+        "worker inbox",
+        "`python -m worker inbox`",
+        f"{PEERS}.ours",
+        in_order=True,
+    ),
+    TWO: WorkerSetup(
+        "**ours**, two processes",
+        8_000,
+        "worker inbox -n 2",
+        "`python -m worker inbox -n 2`",
+        f"{PEERS}.ours",
+    ),
+    FORK: WorkerSetup(
+        "RQ, `rq worker`",
+        120,
+        f"{PEERS}.with_rq fork",
+        "one process, the stock worker that forks for each job; the application is imported before the fork",
+        f"{PEERS}.with_rq",
+        in_order=True,
+    ),
+    SIMPLE: WorkerSetup(
+        "RQ, `SimpleWorker`",
+        400,
+        f"{PEERS}.with_rq simple",
+        "one process, no fork",
+        f"{PEERS}.with_rq",
+        in_order=True,
+    ),
+    "celery": WorkerSetup(
+        "Celery",
+        800,
+        f"celery -A {PEERS}.with_celery worker --pool prefork --concurrency 2 --prefetch-multiplier 64 {QUIET_CELERY}",
+        "two prefork processes, prefetch 64 as its documentation advises for short tasks, results ignored",
+        f"{PEERS}.with_celery",
+        tried="prefork 2 prefetch 64: 252/196, prefetch 4: 215/241; prefork 4: 260/171; four threads: 147/194",
+        counts_as_peer=True,
+    ),
+    "dramatiq": WorkerSetup(
+        "Dramatiq",
+        800,
+        f"dramatiq {PEERS}.with_dramatiq --processes 2 --threads 2",
+        "two processes with two threads each",
+        f"{PEERS}.with_dramatiq",
+        tried="threads in each process, 1: 189/214, 2: 286/234, 4: 249/202, 8: 229/190",
+        counts_as_peer=True,
+    ),
+    "huey": WorkerSetup(
+        "Huey",
+        800,
+        f"{HUEY} --workers 2 --worker-type process",
+        "two worker processes, as its documentation advises for work that takes processor; blocking reads, no results",
+        f"{PEERS}.with_huey",
+        tried="processes, 2: 277/230, 3: 257/203, 4: 270/lost a job; four threads: 139/184",
+        counts_as_peer=True,
+    ),
+    "saq": WorkerSetup(
+        "SAQ",
+        800,
+        f"saq {PEERS}.with_saq.settings --workers 2",
+        "two processes, ten jobs at once in each (its default), in threads; on SQLite one",
+        f"{PEERS}.with_saq",
+        tried="jobs at once in each process, 1: 141/162, 2: 223/139, 4: 212/123, 10: 251/lost jobs",
+        python=OLDER_REDIS,
+        concurrency={"postgresql": 10, "sqlite": 1},
+        counts_as_peer=True,
+    ),
+    "arq": WorkerSetup(
+        "arq",
+        800,
+        f"arq {PEERS}.with_arq.WorkerSettings",
+        "two processes, four jobs at once in each, in threads; looks for jobs each 10 ms instead of each half second",
+        f"{PEERS}.with_arq",
+        tried="jobs at once in each process, 1: 94/108, 2: 153/115, 4: 165/121; its default poll: 77/55",
+        python=OLDER_REDIS,
+        copies=2,
+        concurrency={"postgresql": 4, "sqlite": 4},
+        counts_as_peer=True,
+    ),
+    "taskiq": WorkerSetup(
+        "taskiq",
+        800,
+        {
+            "postgresql": f"{TASKIQ} --workers 2 --max-threadpool-threads 4 --max-async-tasks 4",
+            "sqlite": f"{TASKIQ} --workers 2 --max-threadpool-threads 4",
+        },
+        "two processes with four threads each, a Redis list; four jobs at once in each, on SQLite as many as it likes",
+        f"{PEERS}.with_taskiq",
+        tried="threads and jobs in each process, 1: 126/174, 2: 152/149, 4: 308/149; four threads, jobs unset: 220/195",
+        counts_as_peer=True,
+    ),
+}

@@ -1,0 +1,132 @@
+"""One trial: a fresh database full of deliveries that wait, one contestant, and how fast they become done."""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import memory
+from benchmarks.running import environment, log_tail, running
+from benchmarks.stores import Kind, Stores
+from benchmarks.worker import result_check
+from benchmarks.worker.result_check import ResultMismatch
+from benchmarks.worker.setups import OURS, WorkerSetup
+from runtime.database import Database
+
+POLL_INTERVAL_SECONDS = 0.05
+POLL_COST_FACTOR = 20
+"""Looking takes processor too: at most one part of so many of the time."""
+WARM_UP = 0.1
+"""So much of the work counts as start-up."""
+STALLED_AFTER_SECONDS = 30.0
+
+
+class RunFailed(Exception):
+    """A contestant did not do the work; the message holds its last words."""
+
+
+@dataclass(frozen=True)
+class WorkerTrial:
+    """What all trials have in common.
+
+    Attributes:
+        stores: the servers.
+        kind: of database.
+        bodies: what the deliveries say; a contestant gets the first of them.
+    """
+
+    stores: Stores
+    kind: Kind
+    bodies: Sequence[bytes]
+
+    def run(self, setup: WorkerSetup, count: int) -> dict[str, float]:
+        """Works off so many deliveries.
+
+        Returns:
+            Deliveries per second; the memory of the contestant's processes after it, in MiB.
+
+        Raises:
+            Failed: it did not, or not rightly.
+        """
+        bodies, url = self.bodies[:count], self.stores.database(self.kind)
+        self.stores.empty_redis()
+        try:
+            with closing(Database(url)) as database, TemporaryDirectory(dir=self.stores.folder) as name:
+                ids = result_check.fill(database, bodies)
+                return self._work(setup, Path(name), database, url, ids, bodies)
+        finally:
+            self.stores.drop(url)
+
+    def environment(self, url: str, setup: WorkerSetup) -> dict[str, str]:
+        """What a contestant's processes are told."""
+        stores = {"DATABASE_URL": url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
+        return environment({**stores, **setup.settings(self.kind)})
+
+    def _work(
+        self,
+        setup: WorkerSetup,
+        folder: Path,
+        database: Database,
+        url: str,
+        ids: Sequence[str],
+        bodies: Sequence[bytes],
+    ) -> dict[str, float]:
+        env = self.environment(url, setup)
+        try:
+            enqueue(setup, folder, env, ids)
+            with running(setup.command_line(self.kind), folder, env, setup.copies) as pids:
+                rate = watch(database, len(ids))
+                held = sum(map(memory.of_family, pids))
+            result_check.check(database, bodies, in_order=setup.in_order)
+        except (ResultMismatch, Stalled) as error:
+            raise RunFailed(f"{error}\n{log_tail(folder)}") from error
+        return {"rate": rate, "memory": held}
+
+
+class Stalled(Exception):
+    """Nothing became done for a while."""
+
+
+def enqueue(setup: WorkerSetup, folder: Path, env: Mapping[str, str], ids: Sequence[str]) -> None:
+    """All jobs of a contestant, before it starts.
+
+    Raises:
+        Failed: that did not work.
+    """
+    if setup.enqueues is None:
+        return
+    python = str(setup.python if setup.python.exists() else OURS)
+    command_line = [python, "-m", "benchmarks.worker.enqueue", setup.enqueues]
+    said = subprocess.run(
+        command_line, input="\n".join(ids), cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    if said.returncode:
+        raise RunFailed(f"its jobs could not be enqueued: {said.stderr[-1000:]}")
+
+
+def watch(database: Database, count: int, every: float = POLL_INTERVAL_SECONDS) -> float:
+    """Waits until so many are done; looks each so many seconds, or less often if looking takes long.
+
+    Returns:
+        How many became done per second after the first tenth; of so few that nothing is seen of them, from the start.
+
+    Raises:
+        Stalled: nothing becomes done.
+    """
+    began, first = time.perf_counter(), 0
+    seen, seen_at = 0, began
+    while seen < count:
+        looked_at = time.perf_counter()
+        now_done = result_check.done(database)
+        cost = time.perf_counter() - looked_at
+        if now_done > seen:
+            seen, seen_at = now_done, looked_at + cost
+            if first == 0 and count > seen >= WARM_UP * count:
+                began, first = seen_at, seen
+        elif looked_at - seen_at > STALLED_AFTER_SECONDS:
+            raise Stalled(f"{seen} of {count} deliveries were done, and for half a minute no more")
+        time.sleep(max(every, cost * POLL_COST_FACTOR))
+    return (count - first) / (seen_at - began)

@@ -1,0 +1,51 @@
+"""A debounced trigger: at once, but not for every commit of a burst. One costs as much as storing several deliveries."""
+
+import time
+from datetime import timedelta
+from threading import Lock, Timer
+
+from runtime.queue import JobQueue, QueueName
+
+MIN_INTERVAL = timedelta(milliseconds=20)
+"""Between two triggers, and so the most by which a worker starts later."""
+
+
+class DebouncedTrigger:
+    """Triggers a drain after commits.
+
+    Args:
+        job_queue: where to enqueue the drain.
+        queue_name: whose workers to wake.
+        min_interval: between two triggers.
+    """
+
+    def __init__(self, job_queue: JobQueue, queue_name: QueueName, min_interval: timedelta = MIN_INTERVAL) -> None:
+        self._job_queue, self._queue_name, self._min_interval = job_queue, queue_name, min_interval.total_seconds()
+        self._lock = Lock()
+        self._last_triggered = -self._min_interval
+        self._is_scheduled = False
+        self._timer: Timer | None = None
+
+    def trigger_drain(self) -> None:
+        """Triggers now, or if it just did, once when the interval is over. Never raises."""
+        with self._lock:
+            if self._is_scheduled:
+                return
+            wait = self._last_triggered + self._min_interval - time.monotonic()
+            self._is_scheduled = wait > 0
+        if wait > 0:
+            self._timer = Timer(wait, self._trigger)
+            self._timer.start()
+        else:
+            self._trigger()
+
+    def flush(self) -> None:
+        """Waits for a trigger that is scheduled."""
+        if self._timer:
+            self._timer.join()
+
+    def _trigger(self) -> None:
+        """Whoever commits from now on has to ask again."""
+        with self._lock:
+            self._is_scheduled, self._last_triggered = False, time.monotonic()
+        self._job_queue.trigger_drain(self._queue_name)

@@ -1,0 +1,115 @@
+"""The desk as a whole: what goes wrong is a sentence, and exit codes can be trusted."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from console.__main__ import cli
+from devtools.processes import ROOT
+from tests.console.cli import ON_SQLITE, run_cli
+from tests.console.terminal import terminal
+from tests.worker.harness import Harness
+
+READING = [
+    ["deliveries", "list"],
+    ["deliveries", "errors"],
+    ["deliveries", "show", "abcd"],
+    ["bookings", "list"],
+    ["bookings", "show", "abcd"],
+    ["notifications", "list"],
+    ["notifications", "show", "1"],
+    ["events", "tail", "--no-follow"],
+]
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_a_store_that_is_away_or_bare_gives_an_error_message(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare.db").touch()
+    for url, sentence in {
+        "postgresql://u:its-password@127.0.0.1:1/x": "Error: the database does not answer: connection failed",
+        f"sqlite:///{tmp_path}/bare.db": "the tables of this version: python -m console migrate",
+    }.items():
+        monkeypatch.setenv("DATABASE_URL", url)
+        done = run_cli(*words)
+        assert done.exit_code == 1
+        assert sentence in done.stderr
+        assert "its-password" not in done.stderr
+        assert done.stdout == ""
+
+
+def test_every_command_that_prints_what_is_kept_prints_json() -> None:
+    commands = dict(cli.commands)
+    for group in ("deliveries", "bookings", "notifications", "events"):
+        found = commands.pop(group)
+        commands |= {f"{group} {name}": each for name, each in found.commands.items()}  # type: ignore[attr-defined]
+    with_json = {name for name, command in commands.items() if any(p.name == "as_json" for p in command.params)}
+    assert with_json >= {" ".join(words[:2]) for words in READING} | {"status", "endpoint", "prune", "erase", "reseal"}
+
+
+def test_the_commands_and_options_of_the_readme_are_there() -> None:
+    table = (ROOT / "README.md").read_text().partition("| command | what it shows |")[2].partition("\n\n")[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
+    commands = [words.split() for said, _ in rows for words in re.findall(r"`(.+?)`", said)]
+    assert len(commands) == 10
+    for words in commands:
+        help_text = run_cli(*(word for word in words if word != "ID"), "--help")
+        assert help_text.exit_code == 0
+        explained = next(text for said, text in rows if f"`{' '.join(words)}`" in said)
+        for option in re.findall(r"`(--[a-z]+)", explained):
+            assert option in help_text.stdout
+
+
+def test_exit_codes_are_said() -> None:
+    done = run_cli("--help")
+    assert "130" in done.stdout
+    assert "2   wrong usage" in done.stdout
+    assert run_cli("deliveries", "list", "--status", "unheard-of").exit_code == 2
+
+
+@ON_SQLITE
+def test_a_reader_that_goes_away_is_no_trouble(sample_data: Harness) -> None:
+    for words in ("events tail --since 1h", "deliveries list --limit 1000 --json"):
+        line = f"{sys.executable} -m console {words} | head -1; exit ${{PIPESTATUS[0]}}"
+        done = subprocess.run(
+            ["bash", "-c", line],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode in (0, 141)
+        assert done.stderr == ""
+        assert len(done.stdout.splitlines()) == 1
+
+
+def test_an_interruption_says_nothing_and_exits_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        monkeypatch.setenv("DATABASE_URL", f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/x")
+        with terminal("deliveries", "list") as screen:
+            with silent.accept()[0]:
+                screen.press_ctrl_c()
+                assert screen.end() == 130
+    assert "Traceback" not in screen.text
+
+
+@ON_SQLITE
+def test_a_list_on_a_narrow_terminal_cuts_no_id(sample_data: Harness) -> None:
+    with terminal("deliveries", "list", "--status", "dead", columns=80) as screen:
+        assert screen.end() == 0
+    (head, _, line) = screen.text.strip().splitlines()[:3]
+    assert "received" not in head
+    assert len(line.split()[0]) == 12
+    assert "the body is not JSON" in line

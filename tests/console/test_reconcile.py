@@ -1,0 +1,90 @@
+"""The command `reconcile`, as an operator types it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner, Result
+
+from console.__main__ import cli
+from models.delivery import Delivery
+from tests.worker.provider import Provider
+from worker.reconcile.lock import exclusive
+from worker.reconcile.runner import LOCK_NAME
+
+
+def reconcile(provider: Provider, *words: str, **settings: str) -> Result:
+    return CliRunner(env=provider.environment(**settings)).invoke(cli, ["reconcile", *words])
+
+
+def test_it_shows_what_differs_and_names_no_guest(three_hosts: Provider) -> None:
+    dry = reconcile(three_hosts, "--dry-run")
+    assert (dry.exit_code, dry.stdout.count("missed")) == (0, 3)
+    assert "would be repaired" in dry.stdout
+    assert three_hosts.harness.all(Delivery) == []
+    assert "example.com" not in dry.output
+
+
+def test_one_host_as_json_is_nothing_but_json(three_hosts: Provider) -> None:
+    command = [sys.executable, "-m", "console", "reconcile", "--user", "2", "--json"]
+    done = subprocess.run(command, env=three_hosts.environment(), capture_output=True, check=False, timeout=60)
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["missed"], [drift["kind"] for drift in said["drift"]]) == (0, 1, ["missed"])
+    assert "example.com" not in (done.stdout + done.stderr).decode()
+    assert len(three_hosts.reconciled()) == 1
+
+
+def test_what_moved_is_shown_with_its_times(three_hosts: Provider) -> None:
+    three_hosts.deliver_all()
+    record = next(iter(three_hosts.meetergo.appointments.values()))
+    record |= {"start": "2030-01-07T10:00:00+01:00", "end": "2030-01-07T10:30:00+01:00"}
+    record["updatedAt"] = three_hosts.clock().isoformat()
+    assert "-> 2030-01-07 09:00" in " ".join(reconcile(three_hosts, "--dry-run", COLUMNS="200").stdout.split())
+
+
+def test_it_fails_if_something_is_unknown(three_hosts: Provider) -> None:
+    three_hosts.deliver_all()
+    three_hosts.meetergo.appointments.popitem()
+    done = reconcile(three_hosts)
+    assert (done.exit_code, "unknown to meetergo" in done.stdout) == (1, True)
+
+
+def test_it_fails_if_a_host_cannot_be_read(three_hosts: Provider) -> None:
+    three_hosts.meetergo.users.popitem()
+    done = reconcile(three_hosts)
+    assert (done.exit_code, "not read: host 3" in done.stdout) == (1, True)
+
+
+def test_it_fails_if_the_key_is_expired_in_a_sentence(three_hosts: Provider) -> None:
+    three_hosts.meetergo.expire(three_hosts.meetergo.key)
+    done = reconcile(three_hosts)
+    assert (done.exit_code, "make a new key in meetergo" in " ".join(done.stdout.split())) == (1, True)
+
+
+def test_it_says_that_another_is_at_it(three_hosts: Provider) -> None:
+    with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
+        done = reconcile(three_hosts)
+    assert (done.exit_code, "another reconciliation is at it" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        ([], {"MEETERGO_API_KEY": ""}, "MEETERGO_API_KEY is not set"),
+        (["--user", "nobody"], {}, "there is no platform user"),
+        (["--user", "waiting"], {}, "has no meetergo id yet"),
+        ([], {"REDIS_URL": "redis://127.0.0.1:1/0"}, "Redis does not answer"),
+        ([], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "the database does not answer"),
+        ([], {"MEETERGO_API_URL": "https://127.0.0.1:1"}, "meetergo did not answer"),
+    ],
+)
+def test_what_is_wrong_gives_an_error_message(
+    provider: Provider, words: list[str], settings: dict[str, str], said: str
+) -> None:
+    provider.harness.add_user(external_id="waiting")
+    provider.add_host()
+    done = reconcile(provider, *words, **settings)
+    assert done.exit_code != 0
+    assert said in " ".join(done.output.split())
+    assert "Traceback" not in done.output

@@ -1,0 +1,331 @@
+"""`users onboard`: each host of a file is one user in meetergo and one row here, once, whatever goes wrong."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from devtools.processes import environment
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.faults.plan import FaultPlan
+from devtools.sandbox.server import Sandbox, sandbox
+from devtools.sandbox.state.company import Plan
+from meetergo.api import Meetergo
+from models.booking import Booking
+from models.platform_user import PlatformUser
+from operations.users.directory import Directory
+from operations.users.host_entry import HostEntry
+from operations.users.onboarding import Onboarding
+from tests.console.conftest import Operator
+from tests.payloads import payload
+from tests.worker.harness import Harness
+from worker.maintenance.sweeper import link_new_users
+
+HEAD = "external_id,email,given_name,family_name,timezone,language,hours,meeting_type,meeting_duration,meeting_slug\n"
+CREATE, LIST = "POST /v4/user", "GET /v4/user"
+ADMINS = 1
+
+
+def line(number: int, **cells: str) -> str:
+    usual = {
+        "external_id": str(number),
+        "email": f"host-{number}@example.com",
+        "given_name": "The",
+        "family_name": f"Host {number}",
+        "timezone": "Europe/Vienna",
+        "language": "de",
+        "hours": "mon-thu 09:00-18:00; fri 09:00-17:00",
+        "meeting_type": "Erstberatung",
+        "meeting_duration": "45",
+        "meeting_slug": f"host-{number}-erstberatung",
+    }
+    return ",".join({**usual, **cells}.values()) + "\n"
+
+
+def hosts(folder: Path, count: int) -> Path:
+    path = folder / "hosts.csv"
+    path.write_text(HEAD + "".join(line(number) for number in range(1, count + 1)))
+    return path
+
+
+def lines_of(failed: Path) -> list[tuple[str, str]]:
+    with failed.open(newline="") as file:
+        return [(row["external_id"], row["line"]) for row in csv.DictReader(file)]
+
+
+def emails(meetergo: Sandbox) -> list[str]:
+    return sorted(user["email"] for user in meetergo.users.values() if user["userType"] == "api-platform")
+
+
+def test_a_host_is_a_user_with_hours_and_a_first_meeting_type_and_a_row(operator: Operator, tmp_path: Path) -> None:
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("1 created, 0 adopted, 0 known before, 0 failed.")
+    (row,) = operator.users()
+    user = operator.meetergo.users[str(row.meetergo_user_id)]
+    meeting_type = operator.meetergo.meeting_types[str(row.meetergo_meeting_type_id)]
+    hours = operator.meetergo.company.availabilities[meeting_type["availabilityId"]]
+    assert (row.external_id, row.email, row.name) == ("1", "host-1@example.com", "The Host 1")
+    assert (row.timezone, row.language, row.channels) == ("Europe/Vienna", "de", None)
+    assert (user["email"], user["timezone"]) == (row.email, "Europe/Vienna")
+    assert (meeting_type["meetingInfo"]["name"], meeting_type["meetingInfo"]["duration"]) == ("Erstberatung", 45)
+    assert row.booking_url == f"https://cal.meetergo.com/{user['slug']}/host-1-erstberatung"
+    assert len(hours["schedule"]) == 7
+    assert hours["schedule"]["friday"] == {"enabled": True, "hours": [{"start": "09:00", "end": "17:00"}]}
+    assert hours["schedule"]["sunday"]["enabled"] is False
+
+
+def test_running_it_again_asks_for_nothing(operator: Operator, tmp_path: Path) -> None:
+    file = str(hosts(tmp_path, 5))
+    operator.run("users", "onboard", file)
+    before = operator.meetergo.requests.copy()
+    assert "0 created, 0 adopted, 5 known before" in operator.run("users", "onboard", file).stdout
+    assert operator.meetergo.requests - before == {"GET /v4/user/me": 1}
+    assert (operator.request_count(CREATE), operator.request_count(LIST)) == (5, 1)
+
+
+@pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_drop"])
+def test_a_user_who_may_have_been_made_is_looked_up_and_adopted(operator: Operator, tmp_path: Path, act: str) -> None:
+    operator.meetergo.inject_faults(CREATE, None, act)
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 3)), "--booking-root", "https://cal.meetergo.com")
+    assert "2 created, 1 adopted" in done.stdout
+    assert (operator.request_count(CREATE), operator.request_count(LIST)) == (3, 2)
+    first, second, _ = operator.users()
+    meeting_type = operator.meetergo.meeting_types[str(second.meetergo_meeting_type_id)]
+    assert meeting_type["userId"] == second.meetergo_user_id
+    assert second.booking_url == str(first.booking_url).replace("-1", "-2")
+
+
+def test_a_user_whose_making_is_left_open_is_not_asked_for_again_in_the_same_run(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.meetergo.inject_faults(CREATE, "fail")
+    file = str(hosts(tmp_path, 2))
+    done = operator.run("users", "onboard", file)
+    assert (done.exit_code, operator.request_count(CREATE), operator.request_count(LIST)) == (1, 2, 2)
+    assert "1 created" in done.stdout
+    assert "line 2: meetergo left open whether it made the user and does not list it: run it again" in done.stdout
+    assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
+    assert "1 created, 0 adopted, 1 known before" in operator.run("users", "onboard", file).stdout
+
+
+def test_a_user_who_is_made_after_the_answer_is_given_time_and_adopted(operator: Operator) -> None:
+    entry = HostEntry.model_validate(
+        {"external_id": "1", "email": "host-1@example.com", "given_name": "The", "family_name": "Host"}
+    )
+    operator.meetergo.inject_faults(CREATE, "fail")
+
+    def made_late() -> None:
+        operator.meetergo.actions.add_host(entry.email)
+
+    with Meetergo(operator.meetergo.key, base_url=operator.meetergo.url) as client:
+        admin = client.as_user(client.me().id)
+        onboarding = Onboarding(admin, operator.database, Directory(admin), wait=made_late)
+        assert onboarding.apply(entry) == "adopted"
+    assert operator.request_count(CREATE) == 1
+    assert emails(operator.meetergo) == [entry.email]
+
+
+def map_host(operator: Operator, user_id: str) -> None:
+    with operator.database.transaction() as session:
+        session.add(PlatformUser(external_id="1", meetergo_user_id=user_id))
+
+
+def test_a_host_who_is_mapped_already_stays_that_user_whatever_the_e_mail(operator: Operator, tmp_path: Path) -> None:
+    made = operator.meetergo.actions.add_host("old-address@example.com")
+    map_host(operator, made["userId"])
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
+    assert "0 created, 1 adopted" in done.stdout
+    assert (operator.request_count(CREATE), emails(operator.meetergo)) == (0, ["old-address@example.com"])
+    (row,) = operator.users()
+    assert (row.meetergo_user_id, row.meetergo_meeting_type_id) == (made["userId"], made["meetingTypeId"])
+
+
+def test_a_host_who_is_mapped_to_nobody_is_a_failure_and_makes_no_user(operator: Operator, tmp_path: Path) -> None:
+    map_host(operator, "nobody")
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
+    assert done.exit_code == 1
+    assert "line 2: its meetergo_user_id is no user of the company: correct it, or run users sync" in done.stdout
+    assert operator.request_count(CREATE) == 0
+
+
+def test_a_user_who_is_in_meetergo_already_is_adopted(operator: Operator, tmp_path: Path) -> None:
+    operator.meetergo.actions.add_host("HOST-1@example.com", meetingType={"name": "Erstberatung"})
+    assert "0 created, 1 adopted" in operator.run("users", "onboard", str(hosts(tmp_path, 1))).stdout
+    (row,) = operator.users()
+    assert row.booking_url is None
+    assert row.meetergo_meeting_type_id
+    assert operator.request_count(CREATE) == 0
+
+
+def test_a_row_that_the_platform_wrote_before_keeps_what_the_file_does_not_say(
+    operator: Operator, tmp_path: Path
+) -> None:
+    with operator.database.transaction() as session:
+        session.add(PlatformUser(external_id="1", email="host-1@example.com", language="de", channels=["log:"]))
+    file = tmp_path / "hosts.csv"
+    file.write_text("id,email,first_name,last_name\n1,host-1@example.com,The,Host\n")
+    assert operator.run("users", "onboard", str(file)).exit_code == 0
+    (row,) = operator.users()
+    assert (row.language, row.channels, row.meetergo_user_id is None) == ("de", ["log:"], False)
+
+
+def test_bad_lines_are_reported_with_their_numbers_and_can_be_retried_alone(operator: Operator, tmp_path: Path) -> None:
+    file = tmp_path / "hosts.csv"
+    file.write_text(
+        HEAD + line(1) + line(2, email="nobody") + line(3, meeting_duration="3") + line(4, email="host-1@example.com")
+    )
+    done = operator.run("users", "onboard", str(file), "--json")
+    assert done.exit_code == 1
+    said = json.loads(done.stdout)
+    assert (said["created"], [failed["line"] for failed in said["failed"]]) == (1, [3, 4, 5])
+    failed = tmp_path / "hosts.failed.csv"
+    assert lines_of(failed) == [("2", "3"), ("3", "4"), ("4", "5")]
+    failed.write_text(failed.read_text().replace("nobody", "host-2@example.com"))
+    assert operator.run("users", "onboard", str(failed), "--lines", "2").exit_code == 0
+    assert len(lines_of(failed)) == 3, "a run of some lines leaves the file alone"
+    assert operator.run("users", "onboard", str(failed)).exit_code == 1
+    assert lines_of(failed) == [("3", "3"), ("4", "4")]
+    assert [row.external_id for row in operator.users()] == ["1", "2"]
+
+
+def test_what_meetergo_refuses_of_one_line_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
+    refusal = json.dumps({"statusCode": 400, "message": ["host-1@example.com is not good"]}).encode()
+    operator.meetergo.inject_faults(CREATE, InjectedAnswer(400, refusal))
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 2)))
+    assert done.exit_code == 1
+    assert "line 2: meetergo answered 400" in done.stdout
+    assert "host-1@" not in done.output
+    assert operator.run("users", "onboard", str(hosts(tmp_path, 2)), "--lines", "2").exit_code == 0
+    assert emails(operator.meetergo) == ["host-1@example.com", "host-2@example.com"]
+
+
+def test_a_slug_that_is_taken_is_the_failure_of_that_line(operator: Operator, tmp_path: Path) -> None:
+    file = tmp_path / "hosts.csv"
+    file.write_text(
+        "id,email,first_name,last_name,slug\n1,a@example.com,The,Host,the-host\n2,b@example.com,The,Host,the-host\n"
+    )
+    done = operator.run("users", "onboard", str(file))
+    assert done.exit_code == 1
+    assert "line 3: meetergo answered 409" in done.stdout
+    assert len(operator.users()) == 1
+
+
+def test_a_user_whose_meeting_types_are_kept_from_us_is_the_failure_of_that_line(
+    operator: Operator, tmp_path: Path
+) -> None:
+    operator.meetergo.actions.add_host("host-1@example.com")
+    operator.meetergo.inject_faults(
+        "GET /v4/meeting-type", InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
+    )
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 3)))
+    assert done.exit_code == 1
+    assert "2 created, 0 adopted, 0 known before, 1 failed" in done.stdout
+    assert "line 2: meetergo does not let us see the meeting types of this user" in done.stdout
+    assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
+
+
+@pytest.mark.parametrize("what", ["key", "plan"])
+def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
+    open_operator: Callable[..., Operator], tmp_path: Path, what: str
+) -> None:
+    faults = FaultPlan(expire_key=5 if what == "key" else 0)
+    with sandbox(faults, plan=Plan(users=3 if what == "plan" else None)) as meetergo:
+        operator = open_operator(meetergo)
+        done = operator.run("users", "onboard", str(hosts(tmp_path, 20)))
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert "18 are left" in done.stderr
+    assert "0 failed" in done.stdout
+    assert len(operator.users()) == 2
+    assert "Error: line 4: " in done.stderr.replace("MEETERGO_API_KEY: ", "")
+    assert lines_of(tmp_path / "hosts.failed.csv") == [(str(number), str(number + 1)) for number in range(3, 21)]
+
+
+def test_a_provider_that_is_away_stops_the_run(operator: Operator, tmp_path: Path) -> None:
+    file = str(hosts(tmp_path, 50))
+    operator.meetergo.inject_faults(LIST, *[InjectedAnswer(500)] * 5)
+    done = operator.run("users", "onboard", file)
+    assert done.exit_code == 1
+    assert "45 are left" in done.stderr
+    assert not operator.users()
+
+
+def test_a_dry_run_says_what_it_would_do(operator: Operator, tmp_path: Path) -> None:
+    operator.meetergo.actions.add_host("host-1@example.com")
+    done = operator.run("users", "onboard", str(hosts(tmp_path, 3)), "--dry-run")
+    assert "2 would be created, 1 would be adopted" in done.stdout
+    assert (operator.request_count(CREATE), operator.users()) == (0, [])
+    assert not (tmp_path / "hosts.failed.csv").exists()
+
+
+def test_two_platform_users_never_share_a_user_of_meetergo(operator: Operator, tmp_path: Path) -> None:
+    operator.run("users", "onboard", str(hosts(tmp_path, 1)))
+    file = tmp_path / "others.csv"
+    file.write_text(HEAD + line(9, email="host-1@example.com"))
+    done = operator.run("users", "onboard", str(file))
+    assert done.exit_code == 1
+    assert "belongs to '1' already" in done.stdout
+    assert len(operator.users()) == 1
+
+
+def test_bookings_that_waited_for_a_host_are_linked(operator: Operator, harness: Harness, tmp_path: Path) -> None:
+    host = operator.meetergo.actions.add_host("host-1@example.com")
+    harness.process(payload("booking_created", id="b1", hostIds=[host["userId"]], hosts=[{"id": host["userId"]}]))
+    assert harness.booking().platform_user_id is None
+    operator.run("users", "onboard", str(hosts(tmp_path, 1)))
+    link_new_users(harness.services, harness.booking().updated_at)
+    (row,) = operator.users()
+    assert [booking.platform_user_id for booking in harness.all(Booking)] == [row.id]
+
+
+def test_two_hundred_hosts_are_onboarded_once_through_limits_failures_and_a_crash(
+    open_operator: Callable[..., Operator], tmp_path: Path
+) -> None:
+    too_many = InjectedAnswer(429, b"", {"Retry-After": "0"})
+    with sandbox(FaultPlan(seed=11, fail=0.02, commit_then_fail=0.1)) as meetergo:
+        meetergo.inject_faults(CREATE, *[None, too_many, None, "commit_then_fail", too_many, None, "fail"] * 20)
+        meetergo.inject_faults(LIST, None, InjectedAnswer(500), None, InjectedAnswer(500))
+        operator, file = open_operator(meetergo), hosts(tmp_path, 200)
+        crashed = _kill_at(operator, file, 90)
+        assert crashed == -signal.SIGKILL
+        assert 0 < len(operator.users()) < 200
+        runs = 0
+        while operator.run("users", "onboard", str(file)).exit_code:
+            runs += 1
+            assert runs < 8
+        assert emails(meetergo) == sorted(f"host-{number}@example.com" for number in range(1, 201))
+        assert len(meetergo.users) == 200 + ADMINS
+        by_email = {user["email"]: user["id"] for user in meetergo.users.values()}
+        rows = operator.users()
+        assert {row.email: row.meetergo_user_id for row in rows} == {
+            email: by_email[email] for email in emails(meetergo)
+        }
+        assert len(rows) == 200
+        for row in rows:
+            assert meetergo.meeting_types[str(row.meetergo_meeting_type_id)]["userId"] == row.meetergo_user_id
+        assert len(meetergo.meeting_types) == 200 + ADMINS
+    assert not (tmp_path / "hosts.failed.csv").exists()
+
+
+def _kill_at(operator: Operator, file: Path, count: int) -> int:
+    """Onboards in a process of its own, and kills it when so many users are there."""
+    env = {**os.environ, "PYTHONPATH": environment({})["PYTHONPATH"], **operator.settings}
+    at_once = "from datetime import timedelta; from console import patience; patience.SETTLING = timedelta()"
+    program = f"{at_once}; from console.__main__ import cli; cli()"
+    command = [sys.executable, "-c", program, "users", "onboard", str(file)]
+    with subprocess.Popen(
+        command, cwd=file.parent, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        until = time.monotonic() + 60
+        while len(operator.meetergo.users) < count and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.01)
+        process.kill()
+    return process.returncode

@@ -1,0 +1,161 @@
+"""The page in a real browser: a developer books, moves and cancels, and watches the platform follow."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
+from selenium.webdriver.support.wait import WebDriverWait
+from urllib3 import PoolManager
+
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.state.seed import seed
+from devtools.sandbox.timestamps import utc_now
+from tests.devtools.sandbox.conftest import Api, Endpoint
+
+CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
+FLAGS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1240,1200",
+]  # fmt: skip
+PATIENCE_SECONDS = 30
+
+needs_chromium = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="the page is tried in Debian's browser: apt-get install chromium chromium-driver"
+)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path / 'browser'}"]:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options, Service(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """What a developer sees and does. The page draws its parts anew meanwhile, so each step tries until it can."""
+
+    def __init__(self, browser: webdriver.Chrome) -> None:
+        self._browser = browser
+        drawn_anew = [StaleElementReferenceException, ElementNotInteractableException]
+        self._wait = WebDriverWait(browser, PATIENCE_SECONDS, 0.05, ignored_exceptions=drawn_anew)
+
+    def shows(self, *texts: str, where: str = "main") -> None:
+        """Waits until all of it is to be read."""
+        self._wait.until(lambda browser: all(text in self._one(where).text for text in texts))
+
+    def clicks(self, name: str, where: str = "main") -> None:
+        """Waits until there is such a button, and presses it."""
+        self._wait.until(lambda _: self._button(name, where)).click()
+
+    def presses(self, name: str, where: str = "main") -> None:
+        """The same by the keyboard alone."""
+        self._wait.until(lambda _: self._button(name, where)).send_keys(Keys.ENTER)
+
+    def writes(self, label: str, text: str) -> None:
+        """Finds a field by its label."""
+        field = self._field(label)
+        field.clear()
+        field.send_keys(text)
+
+    def chooses(self, label: str, text: str) -> None:
+        """Waits for the option of a list that begins so, and takes it."""
+        self._wait.until(lambda _: self._takes(Select(self._field(label)), text))
+
+    def _takes(self, choice: Select, text: str) -> bool:
+        option = next((option.text for option in choice.options if option.text.startswith(text)), None)
+        if option:
+            choice.select_by_visible_text(option)
+        return option is not None
+
+    def _field(self, label: str) -> WebElement:
+        named = self._wait.until(lambda _: self._labelled(label))
+        return self._one("#" + str(named.get_attribute("for")))
+
+    def _one(self, selector: str) -> WebElement:
+        return self._browser.find_element(By.CSS_SELECTOR, selector)
+
+    def _labelled(self, label: str) -> WebElement | None:
+        return next((item for item in self._browser.find_elements(By.TAG_NAME, "label") if item.text == label), None)
+
+    def _button(self, name: str, where: str) -> WebElement | None:
+        buttons = self._browser.find_elements(By.CSS_SELECTOR, f"{where} button")
+        return next((button for button in buttons if name in button.text and button.is_enabled()), None)
+
+
+class Platform:
+    """Follows the webhooks that came, as simply as can be."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def bookings(self) -> list[dict[str, Any]]:
+        rows: dict[str, dict[str, Any]] = {}
+        for told in map(json.loads, list(self._endpoint.received)):
+            booking = told.get("rescheduledAppointment", told)
+            rows[booking["id"]] = {
+                "id": booking["id"],
+                "status": "cancelled" if booking["isCancelled"] else "confirmed",
+                "starts_at": datetime.fromisoformat(booking["start"]),
+                "attendees": booking["attendees"],
+                "revision": rows.get(booking["id"], {"revision": 0})["revision"] + 1,
+            }
+        return list(rows.values())
+
+
+@needs_chromium
+def test_a_developer_books_moves_and_cancels_and_watches_the_platform_follow(
+    start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint, browser: webdriver.Chrome
+) -> None:
+    meetergo = start(now=utc_now, platform_bookings=Platform(endpoint).bookings)
+    seed(meetergo)
+    api, page = Api(meetergo, http), Page(browser)
+    browser.get(meetergo.url + "/")
+    page.shows("None yet. Choose a time, and book one.", "None is registered yet.")
+    api("POST /webhooks", {"endpoint": endpoint.url, "eventTypes": BOOKING_EVENTS})
+    page.shows("booking_rescheduled", where="#webhooks")
+
+    for name in ("First Guest", "Second Guest"):
+        page.chooses("Meeting", "Group Session")
+        page.writes("Guest's name", name)
+        page.writes("Guest's e-mail", f"{name.replace(' ', '.')}@example.com")
+        page.clicks("Later")
+        page.clicks("10:00", where="#slots")
+        page.presses("Book ", where="form")
+        page.shows("Booked for", where="#notice")
+        browser.refresh()
+    page.shows("First Guest, Second Guest", "revision 2", "✓ in step", where="#appointments")
+
+    page.clicks("Take out", where="#appointments")
+    page.shows("First Guest left.", where="#notice")
+    page.shows("Second Guest", "revision 3", "✓ in step", where="#appointments")
+
+    page.clicks("Move", where="#appointments")
+    page.clicks("14:00", where="#slots")
+    page.clicks("Move to", where="form")
+    page.shows("14:00", "revision 4", "✓ in step", where="#appointments")
+
+    page.clicks("Cancel for all", where="#appointments")
+    page.shows("cancelled, revision 5", "✓ in step", where="#appointments")
+    page.shows("200 in", where="#deliveries")
+    [appointment] = meetergo.appointments.values()
+    assert appointment["isCancelled"]
+    assert appointment["attendees"][0]["fullname"] == "Second Guest"
+    assert browser.get_log("browser") == []
+
+
+BOOKING_EVENTS = ["booking_created", "booking_rescheduled", "booking_cancelled"]

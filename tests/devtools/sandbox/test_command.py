@@ -1,0 +1,65 @@
+"""The command: says how to use the stand-in, and runs it until Ctrl-C."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import CliRunner
+from urllib3 import PoolManager
+
+from devtools.sandbox.command import command
+from devtools.sandbox.server import Sandbox
+from devtools.sandbox.state.seed import seed
+
+ROOT = Path(__file__).parents[3]
+PATIENCE_SECONDS = 60
+
+
+def test_it_prints_what_belongs_into_the_env_file_and_answers_until_it_is_interrupted(http: PoolManager) -> None:
+    arguments = [sys.executable, "-u", "-m", "devtools.sandbox", "--port", "0", "--drop", "0.1"]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        said = "".join(process.stdout.readline() for _ in range(12))
+        settings = dict(re.findall(r"(MEETERGO_API_[A-Z]+)=(\S+)", said))
+        headers = {"authorization": f"Bearer {settings['MEETERGO_API_KEY']}"}
+        url = settings["MEETERGO_API_URL"]
+        assert http.request("GET", f"{url}/v4/user/me", headers=headers).status == 200
+        assert b"meetergo sandbox" in http.request("GET", f"{url}/").data
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_port_that_is_taken_is_said_to_be() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = CliRunner().invoke(command, ["--port", str(taken.getsockname()[1])])
+    assert result.exit_code == 1
+    assert "choose another with --port" in result.output
+
+
+def test_a_state_that_cannot_be_used_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "state.json").write_text('{"seed": 3}')
+    result = CliRunner().invoke(command, ["--port", "0", "--state", str(tmp_path / "state.json")])
+    assert result.exit_code == 1
+    assert "state.json was made with seed 3" in result.output
+
+
+def test_every_fault_has_an_option() -> None:
+    text = CliRunner().invoke(command, ["--help"]).output
+    for name in ("drop", "repeat", "reorder", "delay", "wire", "fail", "time-out", "rate-limit", "commit-then-fail"):
+        assert f"--{name}" in text
+    assert CliRunner().invoke(command, ["--drop", "2"]).exit_code == 2
+
+
+def test_there_is_something_to_book_and_only_once(start: Callable[..., Sandbox]) -> None:
+    meetergo = start()
+    for _ in range(2):
+        seed(meetergo)
+    assert sorted(kind["slug"] for kind in meetergo.meeting_types.values()) == [
+        "30min-meeting",
+        "discovery-call",
+        "group-session",
+    ]

@@ -1,0 +1,68 @@
+"""Receptions: every message that reached a sink, told apart by its id and by what it says."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from threading import Lock
+
+
+@dataclass(frozen=True)
+class ReceivedMessage:
+    """One message, once.
+
+    Attributes:
+        message_id: what the message calls itself.
+        content: the same for the same news, whatever it calls itself.
+        stream: whose news it is, in whose order they should come; empty if it does not say.
+        place: its place in that order.
+        was_accepted: whether the sink took it.
+        was_acknowledged: whether it said so; else the line broke first, and a repeat is no surprise.
+    """
+
+    message_id: str
+    content: str
+    stream: str
+    place: int
+    was_accepted: bool
+    was_acknowledged: bool = True
+
+
+@dataclass
+class ReceivedMessages:
+    """Filled by many at once."""
+
+    all: list[ReceivedMessage] = field(default_factory=list)
+    strange: list[str] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock)
+
+    def note(self, message: ReceivedMessage) -> None:
+        """One more."""
+        with self._lock:
+            self.all.append(message)
+
+    def ids(self) -> set[str]:
+        """Who was taken at least once."""
+        return {message.message_id for message in self.all if message.was_accepted}
+
+    def repeats(self) -> tuple[int, int]:
+        """How many messages came more often than once; and how many of these with one and the same id."""
+        by_content: dict[str, list[str]] = defaultdict(list)
+        for message in self.all:
+            if message.was_accepted:
+                by_content[message.content].append(message.message_id)
+        repeated = [ids for ids in by_content.values() if len(ids) > 1]
+        return len(repeated), sum(len(set(ids)) == 1 for ids in repeated)
+
+    def excused(self) -> int:
+        """How many messages were taken, and nobody was told: each of these may come again."""
+        return len({message.message_id for message in self.all if not message.was_acknowledged})
+
+    def out_of_order(self) -> int:
+        """How many messages came, for the first time, after a later one of the same stream."""
+        seen: dict[str, int] = defaultdict(int)
+        wrong, known = 0, set()
+        for message in self.all:
+            if message.was_accepted and message.stream and message.message_id not in known:
+                known.add(message.message_id)
+                wrong += message.place < seen[message.stream]
+                seen[message.stream] = max(seen[message.stream], message.place)
+        return wrong

@@ -1,0 +1,111 @@
+"""The migrations make the tables that the code knows, on both databases."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from benchmarks.growth.fill import fill
+from models.migrate import FOLDER, migrate, schema_transaction
+from runtime.database import Database, Model
+from tests.another_database import another_database
+
+ROWS = 20
+
+
+@pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLite's reflection
+def test_the_migrated_database_is_what_the_models_say(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Model.metadata) == []
+
+
+def test_migrating_twice_does_nothing(database: Database) -> None:
+    migrate(database.engine)
+
+
+def test_the_migrations_can_be_undone_and_done_again(tmp_path: object) -> None:
+    database = Database(f"sqlite:///{tmp_path}/undone.db")
+    migrate(database.engine)
+    downgrade(database, "base")
+    migrate(database.engine)
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path / 'fresh.db'}")
+        yield database
+        database.close()
+        return
+    with another_database(request.getfixturevalue("postgresql_url"), "fresh") as url:
+        database = Database(url)
+        yield database
+        database.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
+def test_recreating_a_table_deletes_no_referring_rows(empty_database: Database) -> None:
+    """SQLite removes the old table, and would remove whatever refers to its rows."""
+    migrate(empty_database.engine, "0005")
+    fill(empty_database, ROWS, datetime.now(UTC))
+    with empty_database.engine.begin() as connection:
+        attempt = "INSERT INTO failed_attempts (notification_id, number, error, outcome, at)"
+        connection.execute(text(f"{attempt} SELECT id, 1, '', 'dead', created_at FROM notifications"))
+    before = contents(empty_database)
+    assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(before, ROWS)
+    migrate(empty_database.engine)
+    assert {
+        table: _without_new_columns(rows, before[table]) for table, rows in contents(empty_database).items()
+    } == before
+    downgrade(empty_database, "0005")
+    assert contents(empty_database) == before
+
+
+def test_sqlite_keeps_its_foreign_keys_after_a_migration(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/kept.db", pool_size=1)
+    migrate(database.engine)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+
+
+def contents(database: Database) -> dict[str, list[Any]]:
+    tables = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts")
+    with database.engine.connect() as connection:
+        return {
+            table: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings()]
+            for table in tables
+        }
+
+
+def _without_new_columns(rows: list[Any], before: list[Any]) -> list[Any]:
+    return [{name: row[name] for name in before[0]} for row in rows]
+
+
+def downgrade(database: Database, version: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER))
+    with schema_transaction(database.engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, version)
+
+
+def test_sqlite_waits_for_a_writer_and_keeps_foreign_keys(tmp_path: object) -> None:
+    database = Database(f"sqlite:///{tmp_path}/pragmas.db")
+    with database.engine.connect() as connection:
+        values = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "foreign_keys", "busy_timeout")
+        }
+    database.close()
+    assert values == {"journal_mode": "wal", "foreign_keys": 1, "busy_timeout": 2000}

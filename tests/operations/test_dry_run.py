@@ -1,0 +1,263 @@
+"""The rehearsal says what would happen, and nothing happens."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+from redis import Redis
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+import operations.replay.dry_run as dry_run_module
+from devtools.send import samples
+from models.booking import Booking, BookingChange
+from models.delivery import Delivery
+from models.notification import Notification
+from models.search import RowSearch
+from operations.replay.dry_run import dry_run
+from operations.replay.report import DryRunReport
+from operations.replay.selection import chunks, select_deliveries
+from operations.replay.service import ReplayService
+from runtime.database import Model
+from runtime.errors import Permanent
+from tests.snapshot import snapshot
+from tests.worker.harness import AT, START, Harness, later
+from tests.worker.test_convergence import BOOKINGS, KINDS, MINUTES, body
+
+NOBODY: frozenset[str] = frozenset()
+EVERYBODY = frozenset(["b1", "b2", "b3"])
+BROKEN_FOR = {"bookings": NOBODY}
+CREATED = samples.created("b1", START, AT)
+MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
+EMPLOYED = {"webhookType": "new_employee", "id": samples.HOST_ID, "email": "host@example.com"}
+
+
+def bad_hook(session: Session, booking: Booking, change: BookingChange) -> None:
+    if booking.id in BROKEN_FOR["bookings"]:
+        raise Permanent("the hook is broken")
+
+
+def hook_that_takes_its_time(session: Session, booking: Booking, change: BookingChange) -> None:
+    time.sleep(0.01)
+
+
+def hook_that_commits(session: Session, booking: Booking, change: BookingChange) -> None:
+    session.commit()
+
+
+@pytest.fixture
+def harness(open_harness: Callable[..., Harness]) -> Harness:
+    BROKEN_FOR["bookings"] = EVERYBODY
+    return open_harness(platform_hook=f"{__name__}:bad_hook")
+
+
+def replay_service(harness: Harness, **wanted: Any) -> ReplayService:
+    return ReplayService(harness.services, "the operator", **wanted)
+
+
+def report_of(harness: Harness, search: RowSearch | None = None, **wanted: Any) -> DryRunReport:
+    chosen = select_deliveries(harness.services.inbox, (search or RowSearch()).deliveries()).chosen
+    return dry_run(replay_service(harness, **wanted), chosen)
+
+
+def replay_all(harness: Harness, search: RowSearch | None = None, **wanted: Any) -> None:
+    chosen = select_deliveries(harness.services.inbox, (search or RowSearch()).deliveries()).chosen
+    for chunk in chunks(chosen):
+        replay_service(harness, **wanted).replay(chunk, datetime.now(UTC))
+    harness.process_due()
+
+
+def public_columns(harness: Harness) -> dict[str, dict[str, Any]]:
+    return {booking.id: booking.public_columns() for booking in harness.all(Booking)}
+
+
+def notifications(harness: Harness) -> dict[int, tuple[str, str, str, str]]:
+    rows = [row for row in harness.all(Notification) if row.status == "pending"]
+    return {row.id: (row.booking_id, row.kind, row.channel, row.recipient) for row in rows}
+
+
+def test_a_rehearsal_says_what_each_booking_would_become_and_who_would_hear(harness: Harness) -> None:
+    harness.process(CREATED, MOVED, b"not json")
+    BROKEN_FOR["bookings"] = NOBODY
+    outlook = report_of(harness)
+    assert [(v.delivery.booking_id, v.status, v.error, v.changes) for v in outlook.outcomes] == [
+        ("", "dead", "the body is not JSON", False),
+        ("b1", "done", None, True),
+        ("b1", "done", None, True),
+    ]
+    (diff,) = outlook.booking_diffs
+    assert diff.is_new
+    assert diff.before["starts_at"] is None
+    assert diff.after["starts_at"] == (START + timedelta(hours=1)).isoformat()
+    # That it was created is old news by then.
+    assert [(told.kind, told.recipient, told.again) for told in outlook.notifications] == [
+        ("rescheduled", "log", False)
+    ]
+
+
+def test_a_rehearsal_names_only_the_fields_that_would_change(harness: Harness) -> None:
+    BROKEN_FOR["bookings"] = NOBODY
+    harness.process(CREATED)
+    BROKEN_FOR["bookings"] = EVERYBODY
+    harness.process(MOVED)
+    BROKEN_FOR["bookings"] = NOBODY
+    (diff,) = report_of(harness, RowSearch(status="dead")).booking_diffs
+    assert not diff.is_new
+    assert set(diff.before) == {"starts_at", "ends_at", "as_of"}
+
+
+def test_what_would_fail_again_is_said_with_its_error(harness: Harness) -> None:
+    harness.process(CREATED)
+    outlook = report_of(harness)
+    assert [(verdict.status, verdict.error) for verdict in outlook.outcomes] == [("dead", "the hook is broken")]
+    assert outlook.booking_diffs == outlook.notifications == []
+
+
+@pytest.mark.parametrize("hook", ["bad_hook", "hook_that_commits"])
+def test_a_rehearsal_keeps_nothing_and_rings_no_bell(
+    open_harness: Callable[..., Harness], redis: Redis, hook: str
+) -> None:
+    BROKEN_FOR["bookings"] = EVERYBODY
+    harness = open_harness(platform_hook=f"{__name__}:bad_hook")
+    harness.add_user(channels=["log:own"])
+    harness.process(CREATED, EMPLOYED, samples.created("b2", START, AT), MOVED, b"not json")
+    BROKEN_FOR["bookings"] = frozenset(["b2"])
+    harness = open_harness(platform_hook=f"{__name__}:{hook}")
+    before = snapshot(harness.services.database, redis)
+    report_of(harness, resend=True, reason="a try")
+    assert snapshot(harness.services.database, redis) == before
+
+
+def test_an_employee_who_came_with_the_bookings_owns_them_in_every_transaction(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mapping comes first, as a worker would take it, though each booking has a transaction of its own."""
+    user = harness.add_user()
+    harness.process(*(samples.created(key, START, AT) for key in ("b1", "b2", "b3")))
+    BROKEN_FOR["bookings"] = NOBODY
+    harness.deliver(EMPLOYED)
+    with harness.services.database.transaction() as session:
+        for row in session.scalars(select(Delivery).where(Delivery.status == "pending")):
+            row.fail(Permanent("died before it was handled"), datetime.now(UTC))
+            row.event = "new_employee"
+    monkeypatch.setattr(dry_run_module, "MAX_BATCH_TIME", timedelta(0))
+    outlook = report_of(harness)
+    assert [diff.after["platform_user_id"] for diff in outlook.booking_diffs] == [user.id] * 3
+    assert len(outlook.outcomes) == 4
+    assert len(outlook.notifications) == 3
+
+
+def test_bookings_that_an_employee_links_are_told_once(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    BROKEN_FOR["bookings"] = NOBODY
+    harness.process(CREATED, *(samples.created(key, START, AT, hostIds=[], hosts=[]) for key in ("b2", "b3")))
+    harness.process(EMPLOYED)
+    user = harness.add_user(channels=["log:own"])
+    monkeypatch.setattr(dry_run_module, "MAX_BATCH_TIME", timedelta(0))
+    events = [RowSearch(event="new_employee"), RowSearch()]
+    outlooks = [report_of(harness, search) for search in events]
+    for outlook in outlooks:
+        assert [(diff.booking_id, diff.after) for diff in outlook.booking_diffs] == [
+            ("b1", {"platform_user_id": user.id})
+        ]
+        assert [told.kind for told in outlook.notifications] == ["created"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_whoever_writes_meanwhile_gets_the_lock_in_time(open_harness: Callable[..., Harness]) -> None:
+    """On SQLite there is one; a receiver waits two seconds for it."""
+    harness = open_harness(platform_hook=f"{__name__}:bad_hook")
+    BROKEN_FOR["bookings"] = frozenset(f"b{number}" for number in range(220))
+    harness.deliver(*(samples.created(key, START, AT) for key in sorted(BROKEN_FOR["bookings"])))
+    harness.process_due()
+    harness = open_harness(platform_hook=f"{__name__}:hook_that_takes_its_time")
+    with ThreadPoolExecutor(1) as pool:
+        rehearsed = pool.submit(report_of, harness, RowSearch(status="dead"))
+        written = 0
+        while not rehearsed.done():
+            harness.deliver(b"%d" % written)
+            written += 1
+            time.sleep(0.3)
+    assert len(rehearsed.result().booking_diffs) == 220
+    assert written > 1
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> dict[str, Any]:
+    kind, booking, minute = draw(KINDS), draw(BOOKINGS), draw(MINUTES)
+    return body(kind, booking, minute, draw(st.integers(0, 3)), has_times=draw(st.booleans()), is_old_format=False)
+
+
+def test_a_replay_does_what_its_rehearsal_said(open_harness: Callable[..., Harness], redis: Redis) -> None:
+    harness = open_harness(platform_hook=f"{__name__}:bad_hook")
+    harness.add_user(meetergo_user_id=samples.HOST_ID)
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        healthy=st.lists(deliveries(), max_size=4),
+        broken=st.lists(deliveries(), max_size=5),
+        still_broken=st.sampled_from([NOBODY, frozenset(["b2"])]),
+        sends=st.booleans(),
+        only_dead=st.booleans(),
+        resend=st.booleans(),
+        bad=st.booleans(),
+        chunk=st.sampled_from([timedelta(0), timedelta(seconds=1)]),
+    )
+    def hold(
+        healthy: list[Any],
+        broken: list[Any],
+        still_broken: frozenset[str],
+        sends: bool,
+        only_dead: bool,
+        resend: bool,
+        bad: bool,
+        chunk: timedelta,
+    ) -> None:
+        clear(harness)
+        BROKEN_FOR["bookings"] = NOBODY
+        harness.process(*healthy)
+        if sends:
+            harness.send_all()
+        BROKEN_FOR["bookings"] = EVERYBODY
+        harness.process(*broken, *([b"not json"] if bad else []))
+        BROKEN_FOR["bookings"] = still_broken
+        search = RowSearch(status="dead" if only_dead else None)
+        kept = snapshot(harness.services.database, redis)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dry_run_module, "MAX_BATCH_TIME", chunk)
+            outlook = report_of(harness, search, resend=resend)
+        assert snapshot(harness.services.database, redis) == kept
+        before, queue_reached = public_columns(harness), notifications(harness)
+        replay_all(harness, search, resend=resend)
+        assert {e.booking_id: (e.before, e.after) for e in outlook.booking_diffs} == differences(
+            before, public_columns(harness)
+        )
+        told = [(t.booking_id, t.kind, t.channel, t.recipient) for t in outlook.notifications]
+        assert sorted(told) == sorted(row for key, row in notifications(harness).items() if key not in queue_reached)
+        rows = {row.id: (row.status, row.last_error) for row in harness.all(Delivery)}
+        assert {v.delivery.id: (v.status, v.error) for v in outlook.outcomes} == {
+            verdict.delivery.id: rows[verdict.delivery.id] for verdict in outlook.outcomes
+        }
+
+    hold()
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
+    found = {}
+    for booking_id, row in after.items():
+        old = before.get(booking_id) or dict.fromkeys(row)
+        names = [name for name in row if row[name] != old[name]]
+        if names:
+            found[booking_id] = ({name: old[name] for name in names}, {name: row[name] for name in names})
+    return found
+
+
+def clear(harness: Harness) -> None:
+    with harness.services.database.transaction() as session:
+        for table in reversed(Model.metadata.sorted_tables):
+            if table.name != "platform_users":
+                session.execute(text(f"DELETE FROM {table.name}"))

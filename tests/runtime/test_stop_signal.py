@@ -1,0 +1,54 @@
+"""Stop: whoever asks is heard, wherever the signal struck."""
+
+import random
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from runtime.stop_signal import StopEvent
+
+TIMEOUT_SECONDS = 20
+TIMES = 1_000
+
+
+@pytest.fixture
+def restored_sigalrm() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGALRM)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("restored_sigalrm")
+def test_no_signal_is_lost() -> None:
+    """With an Event this never ends."""
+    rng = random.Random(7)
+    for _ in range(TIMES):
+        stop = StopEvent()
+        signal.signal(signal.SIGALRM, lambda *_, stop=stop: stop.set())
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-6, 5e-5))
+        assert stop.wait(TIMEOUT_SECONDS)
+
+
+def test_it_stays_set_and_wakes_every_waiter() -> None:
+    stop = StopEvent()
+    assert not stop.is_set()
+    assert not stop.wait(0.01)
+    threads = [threading.Thread(target=stop.wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    stop.set()
+    for thread in threads:
+        thread.join(TIMEOUT_SECONDS)
+    assert not any(thread.is_alive() for thread in threads)
+    assert stop.is_set()
+    assert stop.wait()
+
+
+def test_setting_it_many_times_does_not_block() -> None:
+    stop = StopEvent()
+    for _ in range(100_000):
+        stop.set()
+    assert stop.is_set()

@@ -1,0 +1,168 @@
+"""The write probe: a database that can be read and not written is found out, and nothing stays of the question."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from models.migrate import migrate
+from runtime.database import Database
+from tests.another_database import another_database
+from tests.broken_databases import read_only_database
+
+
+def count_deliveries(database: Database) -> int:
+    with database.read_only() as session:
+        return session.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
+
+
+def test_a_writable_database_passes_and_stores_nothing(database: Database) -> None:
+    database.probe_write()
+    database.probe_write()
+    assert count_deliveries(database) == 0
+
+
+def test_concurrent_probes_do_not_collide(database: Database) -> None:
+    failures: list[Exception] = []
+
+    def probe_repeatedly() -> None:
+        try:
+            for _ in range(10):
+                database.probe_write()
+        except SQLAlchemyError as error:
+            failures.append(error)
+
+    threads = [Thread(target=probe_repeatedly) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_probe_leaves_the_connection_as_it_was(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}", pool_size=1)
+    migrate(database.engine)
+    with database.read_only() as session:
+        before = session.execute(text("PRAGMA cache_size")).scalar_one()
+    database.probe_write()
+    with database.read_only() as session:
+        assert session.execute(text("PRAGMA cache_size")).scalar_one() == before
+    database.close()
+
+
+def test_a_read_only_file_fails_the_probe(tmp_path: Path) -> None:
+    migrated = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(migrated.engine)
+    read_only_database = Database(f"sqlite:///file:{tmp_path / 'inbox.db'}?mode=ro&uri=true")
+    assert count_deliveries(read_only_database) == 0
+    with pytest.raises(SQLAlchemyError, match="readonly"):
+        read_only_database.probe_write()
+    for each in (read_only_database, migrated):
+        each.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this process may not mount a disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk_fails_the_probe_until_space_is_free(small_disk: Path) -> None:
+    database = Database(f"sqlite:///{small_disk / 'inbox.db'}")
+    migrate(database.engine)
+    database.probe_write()
+    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            os.write(filler.fileno(), b"x" * 4096)
+    assert count_deliveries(database) == 0
+    with pytest.raises(SQLAlchemyError, match="full"):
+        _probe_until_the_wal_is_full(database)
+    (small_disk / "filler").unlink()
+    database.probe_write()
+    database.close()
+
+
+def _probe_until_the_wal_is_full(database: Database) -> None:
+    for _ in range(100):
+        database.probe_write()
+        _write_one(database)
+
+
+def _write_one(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(text("CREATE TABLE IF NOT EXISTS others (body BLOB)"))
+        session.execute(text("INSERT INTO others VALUES (zeroblob(20000))"))
+
+
+@pytest.fixture
+def probed_url(postgresql_url: str) -> Iterator[str]:
+    with another_database(postgresql_url, "probed") as url:
+        database = Database(url)
+        migrate(database.engine)
+        database.close()
+        yield url
+
+
+def administer(url: str, *statements: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+TERMINATE_CONNECTIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'probed' AND pid <> pg_backend_pid()"
+)
+
+
+def test_a_read_only_database_fails_the_probe_until_it_is_writable(probed_url: str, postgresql_url: str) -> None:
+    database = Database(probed_url, pool_size=1)
+    database.probe_write()
+    administer(postgresql_url, "ALTER DATABASE probed SET default_transaction_read_only = on", TERMINATE_CONNECTIONS)
+    for _ in range(3):
+        with pytest.raises(SQLAlchemyError):
+            database.probe_write()
+    assert count_deliveries(database) == 0
+    administer(postgresql_url, "ALTER DATABASE probed RESET default_transaction_read_only")
+    with pytest.raises(SQLAlchemyError):
+        database.probe_write()  # through the connection that only read meanwhile: it is discarded now
+    database.probe_write()
+    database.close()
+
+
+def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str, postgresql_url: str) -> None:
+    administer(probed_url, "DROP ROLE IF EXISTS clerk", "CREATE ROLE clerk LOGIN")
+    administer(probed_url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+    database = Database(probed_url.replace("postgres:@", "clerk:@"))
+    assert "clerk" in str(database.engine.url)
+    database.probe_write()
+    administer(probed_url, "REVOKE INSERT ON deliveries FROM clerk")
+    assert count_deliveries(database) == 0
+    with pytest.raises(SQLAlchemyError, match="permission denied"):
+        database.probe_write()
+    database.close()
+    administer(probed_url, "DROP OWNED BY clerk", "DROP ROLE clerk")
+
+
+def test_a_sqlite_transaction_that_cannot_begin_raises_a_sqlalchemy_error(tmp_path: Path) -> None:
+    """A read-only file is noticed as early as at BEGIN IMMEDIATE; the connection is discarded in the middle of it."""
+    database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
+    migrate(database.engine)
+    with read_only_database(database), pytest.raises(SQLAlchemyError), database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    with database.transaction() as session:
+        session.execute(text("SELECT 1"))
+    database.close()

@@ -1,0 +1,267 @@
+"""Every query that runs per delivery finds its rows by an index, as the plans of both databases show.
+
+What runs is heard, not named: each statement with its parameters, from the door to the outbox. It is explained
+afterwards, on a database with many rows, whose planner knows of them.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from psycopg import ClientCursor
+from sqlalchemy import Engine, event, select, text
+
+from benchmarks.growth.fill import booking_id, fill, host_id
+from devtools.send import samples
+from models import retention
+from models.delivery import DUE_KINDS, Delivery
+from models.migrate import migrate
+from models.notification import Notification
+from models.tables import Booking, BookingChange
+from runtime.database import Database
+from tests.another_database import another_database
+from tests.receiver.conftest import ADDRESS, MakeApp, make_app
+from tests.worker.conftest import harness, open_harness
+from tests.worker.harness import Harness
+
+__all__ = ["harness", "make_app", "open_harness"]
+
+ROWS = 20_000
+GROWING_TABLES = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts", "platform_users")
+KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
+YEARS_AGO = "2020-01-01 00:00:00.000000"
+MIX_STATES = "UPDATE deliveries SET attempts = CASE WHEN id < '5' THEN 0 ELSE 1 END, is_isolated = id LIKE '%a'"
+"""Some were never tried, some failed, some are isolated: ids are in hex."""
+PENDING_INDEX = re.compile("_due|_isolated")
+SORT_STEP = re.compile("Sort|Bitmap|TEMP B-TREE")
+Statements = list[tuple[str, Any]]
+
+
+@contextmanager
+def record_statements() -> Iterator[Statements]:
+    """Each statement that any engine of this process runs, with its parameters."""
+    statements: Statements = []
+
+    def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        statements.append((statement, parameters[0] if many else parameters))
+
+    event.listen(Engine, "before_cursor_execute", record)
+    try:
+        yield statements
+    finally:
+        event.remove(Engine, "before_cursor_execute", record)
+
+
+def full_scans(database: Database, statements: Statements) -> dict[str, list[str]]:
+    """Statements that read a growing table, or an index of it, from one end to the other -> which."""
+    scanned = _scanned_by_postgresql if database.supports_skip_locked else _scanned_by_sqlite
+    with database.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        found = {
+            statement: scanned(raw, statement, parameters) for statement, parameters in distinct(statements).items()
+        }
+    return {statement: tables for statement, tables in found.items() if tables}
+
+
+def distinct(statements: Statements) -> dict[str, Any]:
+    """Those that a planner has to do with; the last parameters of each."""
+    return {
+        statement: parameters
+        for statement, parameters in statements
+        if statement.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+    }
+
+
+def _scanned_by_sqlite(raw: Any, statement: str, parameters: Any) -> list[str]:
+    steps = _steps_of_sqlite(raw, statement, parameters)
+    return [step for step in steps if step.startswith("SCAN ") and step.split()[1] in GROWING_TABLES]
+
+
+def _scanned_by_postgresql(raw: Any, statement: str, parameters: Any) -> list[str]:
+    scanned = [node for node in _plan(raw, statement, parameters) if node.get("Relation Name") in GROWING_TABLES]
+    return [f"{node['Node Type']} on {node['Relation Name']}" for node in scanned if _is_full_scan(node)]
+
+
+def _plan(raw: Any, statement: str, parameters: Any) -> Iterator[dict[str, Any]]:
+    ((((plan,),),)) = ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchall()
+    return _nodes(plan["Plan"])
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _is_full_scan(node: dict[str, Any]) -> bool:
+    by_index = node["Node Type"] in ("Index Scan", "Index Only Scan")
+    return node["Node Type"] == "Seq Scan" or (by_index and "Index Cond" not in node)
+
+
+def tables_of(statements: Statements) -> set[str]:
+    return {
+        table for table in GROWING_TABLES for statement in distinct(statements) if re.search(rf"\b{table}\b", statement)
+    }
+
+
+@pytest.fixture(scope="session")
+def large_postgresql(postgresql_url: str) -> Iterator[str]:
+    with another_database(postgresql_url, "crowded") as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def large_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with many rows."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('crowded') / 'inbox.db'}"
+    else:
+        url = request.getfixturevalue("large_postgresql")
+    database = Database(url)
+    migrate(database.engine)
+    fill(database, ROWS, datetime.now(UTC))
+    database.close()
+    return url
+
+
+@pytest.fixture
+def database(large_database_url: str) -> Iterator[Database]:
+    database = Database(large_database_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def database_url(large_database_url: str) -> str:
+    return large_database_url
+
+
+def bodies(run: str) -> list[dict[str, Any]]:
+    """Whatever comes: new bookings and known ones; hosts whom we know, whom nobody knows, known by the meeting type."""
+    now = datetime.now(UTC)
+    start = now + timedelta(days=2)
+    kinds = {
+        "known": {},
+        "unknown": {"hostIds": ["nobody"], "hosts": []},
+        "type": {"hostIds": [], "hosts": [], "meetingTypeId": "type-7", "meetingType": {"id": "type-7"}},
+        "other": {"hostIds": [host_id(5), host_id(6)], "hosts": []},
+    }
+    made = [samples.created(f"{run}-{name}", start, now, **changes) for name, changes in kinds.items()]
+    old = [booking_id(number) for number in range(0, ROWS, ROWS // 20)]
+    moved = [samples.rescheduled(one, start + timedelta(hours=1), now, start) for one in old]
+    return [
+        *made,
+        *moved,
+        *(samples.cancelled(one, start, now + timedelta(minutes=1)) for one in old[:5]),
+        samples.attendee_left(f"{run}-known", start, now + timedelta(minutes=2)),
+        {"webhookType": "new_employee", "id": f"{run}-employee", "email": "nobody@example.com"},
+        {"webhookType": "something_else"},
+        {"webhookType": "booking_created", "run": run},
+    ]
+
+
+def test_the_receiver_stores_by_an_index(make_app: MakeApp, database: Database) -> None:
+    client = make_app().test_client()
+    with record_statements() as statements:
+        for body in bodies("door"):
+            assert client.post(ADDRESS, json=body).status_code == 200
+    assert tables_of(statements) == {"deliveries"}
+    assert not full_scans(database, statements)
+
+
+def test_the_workers_find_everything_by_an_index(harness: Harness, database: Database) -> None:
+    harness.deliver(*(json.dumps(body).encode() for body in bodies("room")))
+    with record_statements() as statements:
+        harness.process_due()
+    assert tables_of(statements) == set(GROWING_TABLES)
+    assert not full_scans(database, statements)
+
+
+def test_a_retried_delivery_is_found_by_an_index(harness: Harness, database: Database) -> None:
+    (delivery_id,) = harness.deliver(samples.created("again", datetime.now(UTC), datetime.now(UTC)))
+    with record_statements() as statements:
+        assert harness.services.inbox.retry(delivery_id)
+    assert tables_of(statements) >= {"deliveries", "bookings"}
+    assert not full_scans(database, statements)
+
+
+def test_what_a_delivery_caused_is_found_by_an_index(harness: Harness, database: Database) -> None:
+    (made,) = harness.deliver(samples.created("caused", datetime.now(UTC), datetime.now(UTC)))
+    (joined,) = harness.deliver({"webhookType": "new_employee", "id": "caused-employee", "email": "nobody@example.com"})
+    harness.process_due()
+    with record_statements() as statements, database.read_only() as session:
+        for delivery_id, changes in ((made, ["created"]), (joined, [])):
+            delivery = session.get_one(Delivery, delivery_id)
+            caused = session.scalars(select(BookingChange.kind).where(BookingChange.caused_by(delivery))).all()
+            notification_kinds = session.scalars(
+                select(Notification.kind).where(Notification.caused_by(delivery))
+            ).all()
+            assert caused == notification_kinds == changes
+    assert not full_scans(database, statements)
+
+
+def test_the_outbox_claims_and_completes_by_an_index(harness: Harness, database: Database) -> None:
+    harness.process(samples.created("told", datetime.now(UTC), datetime.now(UTC)))
+    with record_statements() as statements:
+        harness.send_all()
+    assert tables_of(statements) == {"notifications", "platform_users"}
+    assert not full_scans(database, statements)
+
+
+def test_due_rows_are_claimed_in_index_order_by_a_planner_that_expects_no_backlog(
+    database: Database,
+) -> None:
+    """Else a backlog is sorted for each batch, or read for each row. When a planner looks, hardly anybody waits."""
+    now = datetime.now(UTC)
+    with record_statements() as statements, database.rolled_back() as session:
+        for status, waiting in (("done", 0), ("pending", 10)):
+            for table in ("deliveries", "notifications"):
+                session.execute(text(f"UPDATE {table} SET status = '{status}', due_at = '{YEARS_AGO}'"))
+            session.execute(text(MIX_STATES))
+            statements.clear()
+            claimed = [len(Delivery.claim_due(session, kind, now, 10)) for kind in DUE_KINDS]
+            assert [*claimed, len(Notification.claim(session, now, 10, "w"))] == [waiting] * 4
+            assert Delivery.due(session, now) == (list(DUE_KINDS) if waiting else [])
+            for statement, parameters in [
+                (statement, parameters) for statement, parameters in statements if statement.startswith("SELECT")
+            ]:
+                steps = _steps(database, session.connection().connection.dbapi_connection, statement, parameters)
+                assert not [step for step in steps if SORT_STEP.search(step)]
+                expected = len(DUE_KINDS) if statement.startswith("SELECT EXISTS") else 1
+                assert len([step for step in steps if PENDING_INDEX.search(step)]) == expected
+
+
+def _steps(database: Database, raw: Any, statement: str, parameters: Any) -> list[str]:
+    if not database.supports_skip_locked:
+        return _steps_of_sqlite(raw, statement, parameters)
+    return [f"{node['Node Type']} {node.get('Index Name')}" for node in _plan(raw, statement, parameters)]
+
+
+def _steps_of_sqlite(raw: Any, statement: str, parameters: Any) -> list[str]:
+    return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+
+def test_old_rows_are_pruned_by_an_index(database: Database) -> None:
+    with database.engine.begin() as connection:
+        for table in ("deliveries", "notifications"):
+            oldest = f"SELECT id FROM {table} WHERE status = 'done' ORDER BY ended_at LIMIT 10"
+            years_ago = f"UPDATE {table} SET ended_at = :then WHERE id IN ({oldest})"
+            connection.execute(text(years_ago), {"then": YEARS_AGO})
+    with record_statements() as statements:
+        removed = retention.prune(database, datetime.now(UTC) - timedelta(days=300), KEEP)
+    assert (removed["deliveries"], removed["notifications"]) == (10, 10)
+    assert not full_scans(database, statements)
+
+
+def test_foreign_keys_to_rows_that_are_removed_have_an_index() -> None:
+    without = {
+        f"{table.name}.{column.name}"
+        for table in Booking.metadata.tables.values()
+        for column in table.columns
+        if column.foreign_keys and not any(next(iter(index.columns)) is column for index in table.indexes)
+    }
+    assert without == {"notifications.platform_user_id"}, "only the platform removes its users"

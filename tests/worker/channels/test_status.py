@@ -1,0 +1,41 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runtime.errors import Permanent, Transient
+from worker.channels.status import TemporaryRefusal, classify_status
+
+NOW = datetime(2026, 1, 10, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_every_2xx_means_taken(status):
+    classify_status(status, None, NOW)
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 410, 413, 422])
+def test_a_refusal_is_final(status):
+    with pytest.raises(Permanent, match=f"^the platform answered {status}$"):
+        classify_status(status, None, NOW)
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 308])
+def test_a_redirect_is_final_and_says_why(status):
+    with pytest.raises(Permanent, match="redirects are not followed"):
+        classify_status(status, None, NOW)
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
+def test_what_may_pass_is_tried_again_after_the_time_asked_for(status):
+    with pytest.raises(Transient, match=f"^the platform answered {status}$") as failure:
+        classify_status(status, "120", NOW)
+
+    assert failure.value.retry_after == timedelta(minutes=2)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_is_said_while_a_platform_is_deployed_is_tried_again(status):
+    with pytest.raises(TemporaryRefusal, match=f"^the platform answered {status}$") as failure:
+        classify_status(status, "30", NOW)
+
+    assert failure.value.retry_after == timedelta(seconds=30)

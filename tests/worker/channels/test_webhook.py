@@ -1,0 +1,164 @@
+import base64
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks import Webhook
+from urllib3.util import parse_url
+
+from runtime.errors import Permanent, Transient
+from worker.channels import UnusableChannel, open_channel
+from worker.channels.webhook import WebhookChannel
+
+
+@pytest.fixture
+def channel(platform, settings):
+    return open_channel(f"http://{platform.place}/hooks/s3cret?token=t0ken", settings())
+
+
+def test_the_platform_can_verify_the_signature_with_the_standard_library(channel, platform, make_message, settings):
+    channel.send(make_message())
+
+    _, headers, body = platform.received[0]
+    assert Webhook(settings().notify_signing_secret).verify(body, headers)["type"] == "booking.created"
+
+
+def test_the_signature_is_an_hmac_over_id_time_and_body(channel, platform, make_message, settings):
+    channel.send(make_message())
+
+    _, headers, body = platform.received[0]
+    key = base64.b64decode(settings().notify_signing_secret.removeprefix("whsec_"))
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_the_body_holds_the_booking_what_it_was_and_its_host(channel, platform, make_message):
+    before = {"starts_at": "2026-01-14T14:00:00+00:00"}
+    message = make_message(kind="rescheduled", before=before)
+
+    channel.send(message)
+
+    path, headers, body = platform.received[0]
+    assert path == "/hooks/s3cret?token=t0ken"
+    assert headers["content-type"] == "application/json"
+    assert json.loads(body) == {
+        "type": "booking.rescheduled",
+        "timestamp": "2026-01-10T08:00:00+00:00",
+        "data": {"booking": message.booking, "before": before, "host": message.host},
+    }
+
+
+def test_a_repeat_has_the_same_id_and_bytes_but_the_time_of_its_own_sending(platform, make_message):
+    times = iter(datetime(2026, 1, 10, hour, tzinfo=UTC) for hour in range(8, 20))
+    channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), clock=lambda: next(times))
+
+    channel.send(make_message())
+    channel.send(make_message())
+
+    (_, first, first_body), (_, second, second_body) = platform.received
+    assert first["webhook-id"] == second["webhook-id"] == "msg_0123456789abcdef0123456789abcdef"
+    assert first_body == second_body
+    assert int(first["webhook-timestamp"]) == int(datetime(2026, 1, 10, 8, tzinfo=UTC).timestamp())
+    assert int(second["webhook-timestamp"]) > int(first["webhook-timestamp"])
+
+
+def test_a_platform_that_is_overloaded_is_asked_again_when_it_said(channel, platform, make_message):
+    platform.answer = (503, {"Retry-After": "90"})
+
+    with pytest.raises(Transient, match=r"^the platform answered 503$") as failure:
+        channel.send(make_message())
+
+    assert failure.value.retry_after == timedelta(seconds=90)
+
+
+def test_a_platform_that_wants_no_more_is_not_asked_again(channel, platform, make_message):
+    platform.answer = (410, {})
+
+    with pytest.raises(Permanent, match=r"^the platform answered 410$"):
+        channel.send(make_message())
+
+
+def test_a_redirect_is_not_followed(channel, platform, make_message):
+    platform.answer = (307, {"Location": "/elsewhere"})
+
+    with pytest.raises(Permanent, match="redirects are not followed"):
+        channel.send(make_message())
+
+    assert len(platform.received) == 1
+
+
+def test_an_endless_answer_is_not_read(channel, platform, make_message):
+    platform.answer = (200, {"Content-Length": str(10**12)})
+    platform.body = b"x" * 100_000
+
+    channel.send(make_message())
+
+    assert len(platform.received) == 1
+
+
+def test_a_platform_that_hangs_is_left_soon(silent_server, make_message):
+    channel = WebhookChannel(
+        parse_url(f"http://{silent_server}/s3cret"), Webhook(b"k" * 24), timeout=timedelta(milliseconds=50)
+    )
+
+    with pytest.raises(Transient, match=r"^the platform did not answer in time$"):
+        channel.send(make_message())
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_platform_that_is_away_is_tried_again_and_the_failure_tells_no_secret(
+    scheme, closed_port, make_message, settings
+):
+    channel = open_channel(f"{scheme}://user:pa55@{closed_port}/s3cret?token=t0ken", settings())
+
+    with pytest.raises(Transient) as failure:
+        channel.send(make_message())
+
+    assert str(failure.value) == "the platform could not be reached (NewConnectionError)"
+    assert "s3cret" not in str(failure.value.__cause__)
+
+
+def test_credentials_in_the_url_become_a_header(platform, make_message, settings):
+    open_channel(f"http://us%40er:pä55@{platform.place}/", settings()).send(make_message())
+
+    path, headers, _ = platform.received[0]
+    assert path == "/"
+    assert headers["authorization"] == "Basic " + base64.b64encode("us@er:pä55".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "recipient"),
+    [
+        ("https://user:pa55@platform.example/s3cret?t=1#f", "https", "platform.example"),
+        ("http://platform.example:8080/s3cret", "http", "platform.example:8080"),
+        ("https://[::1]:8443/s3cret", "https", "[::1]:8443"),
+    ],
+)
+def test_of_the_url_only_the_host_is_shown(url, name, recipient, settings):
+    channel = open_channel(url, settings())
+
+    assert (channel.name, channel.recipient(None), channel.is_personal) == (name, recipient, False)
+
+
+@pytest.mark.parametrize(
+    "secret", ["", "whsec_", "whsec_not base64!", "whsec_dG9vIHNob3J0", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="]
+)
+def test_without_a_good_secret_the_operator_is_told_what_to_set(secret, settings):
+    with pytest.raises(UnusableChannel, match=r"set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64") as failure:
+        open_channel("https://platform.example/", settings(notify_signing_secret=secret))
+
+    assert not secret[6:] or secret[6:] not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["https:", "https://", "https:///s3cret", "https://host:s3cret/", "https://host:99999/"]
+)
+def test_half_a_url_is_refused_without_being_quoted(url, settings):
+    with pytest.raises(UnusableChannel) as failure:
+        open_channel(url, settings())
+
+    assert "s3cret" not in str(failure.value)
+    assert "99999" not in str(failure.value)

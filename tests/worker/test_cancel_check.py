@@ -1,0 +1,391 @@
+"""With CONFIRM_CANCELS a cancel is acted on only after meetergo said that it is true; without, as it comes."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+from sqlalchemy import update
+
+from devtools.sandbox.faults.injector import InjectedAnswer
+from devtools.sandbox.faults.plan import FaultPlan
+from devtools.sandbox.server import sandbox
+from models.attempt import FailedAttempt
+from models.booking import Booking
+from models.delivery import Delivery
+from tests.worker.harness import Harness
+from tests.worker.provider import ME, ONE, Provider, free_start, webhook
+from worker.inbox.cancel_check import NOT_CANCELLED
+from worker.jobs import retry_one
+from worker.services import build_services
+from worker.settings import WorkerSettings
+from worker.start import exit_on_bad_setting
+
+FORBIDDEN = InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
+
+
+@pytest.fixture
+def open_provider(open_harness: Callable[..., Harness]) -> Iterator[Callable[..., Provider]]:
+    with sandbox() as meetergo:
+
+        def opened(**settings: str) -> Provider:
+            api = {"meetergo_api_key": meetergo.key, "meetergo_api_url": meetergo.url}
+            return Provider(meetergo, open_harness(**api, **{"confirm_cancels": "true"} | settings))
+
+        yield opened
+
+
+@pytest.fixture
+def confirming(open_provider: Callable[..., Provider]) -> Provider:
+    return open_provider()
+
+
+def cancelled(provider: Provider, booking_id: str, **changes: Any) -> dict[str, Any]:
+    """The webhook of a cancel, true or not."""
+    now = datetime.now(UTC).isoformat()
+    made_up = {
+        "webhookType": "booking_cancelled",
+        "isCancelled": True,
+        "cancel": {"cancelledAt": now, "cancelledBy": "attendee"},
+        "updatedAt": now,
+    }
+    return webhook(provider.meetergo, provider.meetergo.appointments[booking_id], **made_up | changes)
+
+
+def try_again(provider: Provider) -> None:
+    """What the own jobs of the rows do, when their time has come."""
+    for row in provider.harness.all(Delivery):
+        if row.status == "pending":
+            provider.harness.services.inbox.retry(row.id)
+
+
+def last(provider: Provider) -> Delivery:
+    found: list[Delivery] = provider.harness.all(Delivery)
+    return max(found, key=lambda row: row.received_at)
+
+
+def test_a_true_cancel_is_confirmed_and_applied(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.meetergo.actions.cancel(booking_id, "Schedule conflict")
+    confirming.deliver_all()
+    assert confirming.harness.booking(booking_id).status == "confirmed"
+    try_again(confirming)
+    booking = confirming.harness.booking(booking_id)
+    assert (booking.status, booking.cancel_reason) == ("cancelled", "Schedule conflict")
+    assert (last(confirming).status, last(confirming).event, last(confirming).note) == (
+        "done",
+        "booking_cancelled",
+        None,
+    )
+    assert confirming.harness.notification_kinds() == ["created", "cancelled"]
+    assert confirming.harness.all(FailedAttempt) == []
+
+
+def test_a_made_up_cancel_is_not_applied_and_the_delivery_says_why(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.harness.process(cancelled(confirming, booking_id))
+    try_again(confirming)
+    assert confirming.harness.booking(booking_id).status == "confirmed"
+    assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+    assert confirming.harness.notification_kinds() == ["created"]
+
+
+def test_a_made_up_move_ends_no_other_booking(confirming: Provider) -> None:
+    """A reschedule that names another booking beside its own would cancel that one."""
+    booking_id, other_id = confirming.book(confirming.add_host(1)), confirming.book(confirming.add_host(2))
+    confirming.deliver_all()
+    now = datetime.now(UTC).isoformat()
+    other = webhook(confirming.meetergo, confirming.meetergo.appointments[other_id])
+    confirming.harness.process(
+        {
+            "webhookType": "booking_rescheduled",
+            "id": booking_id,
+            "updatedAt": now,
+            "rescheduledAppointment": {**other, "updatedAt": now},
+        }
+    )
+    try_again(confirming)
+    assert confirming.harness.booking(booking_id).status == "confirmed"
+    assert confirming.harness.notification_kinds() == ["created", "created"]
+
+
+def test_a_cancel_of_a_booking_that_is_gone_is_applied_as_it_came(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    body = cancelled(confirming, booking_id)
+    del confirming.meetergo.appointments[booking_id]
+    confirming.harness.process(body)
+    try_again(confirming)
+    assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("cancelled", None)
+
+
+def test_a_cancel_before_its_create_is_confirmed_as_one_of_its_hosts(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.meetergo.actions.cancel(booking_id)
+    confirming.deliver_all()
+    try_again(confirming)
+    assert confirming.harness.booking(booking_id).status == "cancelled"
+
+
+def test_hosts_that_a_made_up_cancel_names_are_not_asked_as(confirming: Provider) -> None:
+    """They see nothing of it, and what nobody sees would count as gone."""
+    booking_id = confirming.book(confirming.add_host(1))
+    confirming.deliver_all()
+    other = confirming.add_host(2)
+    confirming.harness.process(cancelled(confirming, booking_id, hostIds=[other["userId"]]))
+    try_again(confirming)
+    assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("confirmed", NOT_CANCELLED)
+
+
+def test_an_admin_who_is_configured_is_asked_as_first(
+    open_provider: Callable[..., Provider], confirming: Provider
+) -> None:
+    provider = open_provider(meetergo_api_user=confirming.meetergo.company.admin_id)
+    booking_id = provider.book(provider.add_host())
+    provider.harness.process(cancelled(provider, booking_id, hostIds=[], hosts=[]))
+    try_again(provider)
+    assert (last(provider).status, last(provider).note) == ("done", NOT_CANCELLED)
+
+
+def test_without_a_configured_admin_the_companys_owner_is_asked_as_and_looked_up_once(confirming: Provider) -> None:
+    for number in range(2):
+        booking_id = confirming.book(confirming.add_host(number))
+        confirming.harness.process(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
+        try_again(confirming)
+        assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+    assert confirming.meetergo.requests[ME] == 1
+
+
+def test_what_only_hosts_were_asked_for_does_not_count_as_gone(confirming: Provider) -> None:
+    """It may have been given to somebody else."""
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.meetergo.inject_faults(ME, FORBIDDEN)
+    body = cancelled(confirming, booking_id)
+    del confirming.meetergo.appointments[booking_id]
+    confirming.harness.process(body)
+    try_again(confirming)
+    assert (last(confirming).status, confirming.harness.booking(booking_id).status) == ("pending", "confirmed")
+    assert "set MEETERGO_API_USER" in last(confirming).last_error
+
+
+def test_an_answer_that_does_not_say_whether_it_is_cancelled_settles_nothing(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    body = cancelled(confirming, booking_id)
+    confirming.meetergo.inject_faults(ONE, InjectedAnswer(200, json.dumps({"id": booking_id}).encode()))
+    confirming.harness.process(body)
+    try_again(confirming)
+    assert (last(confirming).status, last(confirming).note) == ("pending", None)
+    assert "does not say" in last(confirming).last_error
+
+
+def test_while_meetergo_is_silent_one_cancel_asks_and_the_others_wait_without(confirming: Provider) -> None:
+    booked = [confirming.book(confirming.add_host(number)) for number in range(3)]
+    confirming.deliver_all()
+    confirming.meetergo.faults = FaultPlan(fail=1)
+    confirming.harness.deliver(*(cancelled(confirming, one) for one in booked))
+    confirming.harness.process_due()
+    try_again(confirming)
+    assert confirming.meetergo.requests.total() == 1
+    waiting = [row for row in confirming.harness.all(Delivery) if row.status == "pending"]
+    assert ["a moment ago" in row.last_error for row in waiting].count(True) == 2
+
+
+@pytest.mark.parametrize("quick", [InjectedAnswer(429, b""), InjectedAnswer(200, b"not json")])
+def test_one_quick_refusal_keeps_no_other_cancel_waiting(confirming: Provider, quick: InjectedAnswer) -> None:
+    booked = [confirming.book(confirming.add_host(number)) for number in range(2)]
+    confirming.deliver_all()
+    confirming.meetergo.inject_faults(ONE, quick)
+    confirming.harness.deliver(*(cancelled(confirming, one) for one in booked))
+    confirming.harness.process_due()
+    try_again(confirming)
+    assert sorted(row.status for row in confirming.harness.all(Delivery)) == ["done", "done", "done", "pending"]
+
+
+def test_for_a_turn_at_meetergo_the_worker_does_not_wait(open_provider: Callable[..., Provider]) -> None:
+    provider = open_provider(meetergo_api_per_minute="1")
+    booking_id = provider.book(provider.add_host())
+    provider.deliver_all()
+    provider.harness.process(cancelled(provider, booking_id))
+    try_again(provider)
+    row = last(provider)
+    assert (row.status, row.due_at > datetime.now(UTC) + timedelta(seconds=20)) == ("pending", True)
+    assert "limit of requests a minute is used up" in row.last_error
+
+
+def test_a_cancel_of_which_nobody_knows_a_host_waits_until_somebody_does(confirming: Provider) -> None:
+    confirming.meetergo.inject_faults(ME, FORBIDDEN)
+    booking_id = confirming.book(confirming.add_host())
+    confirming.harness.process(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
+    try_again(confirming)
+    assert (last(confirming).status, confirming.harness.all(Booking)) == ("pending", [])
+    assert "set MEETERGO_API_USER" in last(confirming).last_error
+
+
+@pytest.mark.parametrize("act", ["fail", "rate_limit", "drop_connection"])
+def test_while_meetergo_does_not_answer_the_cancel_waits(confirming: Provider, act: str) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.meetergo.inject_faults(ONE, act)
+    confirming.harness.process(cancelled(confirming, booking_id))
+    try_again(confirming)
+    row = last(confirming)
+    assert (row.status, confirming.harness.booking(booking_id).status) == ("pending", "confirmed")
+    assert "not confirmed yet" in row.last_error
+
+
+def test_it_waits_as_long_as_meetergo_asks(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.meetergo.inject_faults(ONE, InjectedAnswer(429, b"", {"Retry-After": "1800"}))
+    confirming.harness.process(cancelled(confirming, booking_id))
+    try_again(confirming)
+    assert last(confirming).due_at - datetime.now(UTC) > timedelta(minutes=29)
+
+
+def test_an_expired_key_loses_no_cancel(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.meetergo.expire(confirming.meetergo.key)
+    confirming.harness.process(cancelled(confirming, booking_id))
+    try_again(confirming)
+    assert last(confirming).status == "pending"
+    assert "make a new key" in last(confirming).last_error
+
+
+def test_the_batch_asks_nothing_and_leaves_the_cancel_to_its_own_job(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.harness.process(cancelled(confirming, booking_id))
+    confirming.harness.process_due()
+    assert confirming.meetergo.requests[ONE] == 0
+    row = last(confirming)
+    assert (row.status, row.attempts, row.last_error, row.event) == ("pending", 1, None, "booking_cancelled")
+    queue = confirming.harness.services.job_queue.queue("inbox")
+    assert queue.scheduled_job_registry.get_job_ids() == [f"meetergo-inbox-inbox-{row.id}"]
+    assert retry_one("inbox", row.id) is None
+    assert last(confirming).status == "done"
+
+
+def test_rq_does_it_all_by_itself(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.harness.process(cancelled(confirming, booking_id))
+    queue = confirming.harness.services.job_queue.queue("inbox")
+    for job_id in queue.scheduled_job_registry.get_job_ids():
+        job = queue.fetch_job(job_id)
+        assert job is not None
+        queue.scheduled_job_registry.remove(job)
+        queue.enqueue_job(job)
+    SimpleWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(burst=True)
+    assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+
+
+def test_what_an_own_job_lost_is_handed_over_again_and_not_applied(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.harness.process(cancelled(confirming, booking_id))
+    confirming.harness.services.job_queue.redis.flushall()
+    confirming.ahead = timedelta(minutes=1)
+    confirming.process_due()
+    assert confirming.harness.booking(booking_id).status == "confirmed"
+    registry = confirming.harness.services.job_queue.queue("inbox").scheduled_job_registry
+    assert registry.get_job_ids() == [f"meetergo-inbox-inbox-{last(confirming).id}"]
+
+
+def test_a_cancel_that_comes_up_between_asking_and_trying_waits_for_the_next_try(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.harness.process(cancelled(confirming, booking_id))
+    due = last(confirming).due_at
+    times = iter([due - timedelta(seconds=1)])
+    inbox = replace(confirming.harness.services.inbox, clock=lambda: next(times, due))
+    inbox.retry(last(confirming).id)
+    assert (last(confirming).status, confirming.harness.booking(booking_id).status) == ("pending", "confirmed")
+    inbox.retry(last(confirming).id)
+    assert last(confirming).note == NOT_CANCELLED
+
+
+def test_one_guest_who_leaves_and_all_else_need_no_confirmation(confirming: Provider) -> None:
+    host = confirming.add_host()
+    confirming.share(host)
+    booking_id = confirming.book(host)
+    confirming.meetergo.actions.book(host["meetingTypeId"], free_start(), "second@example.com")
+    confirming.deliver_all()
+    record = confirming.meetergo.appointments[booking_id]
+    confirming.meetergo.actions.leave(booking_id, record["attendeeIds"][0])
+    confirming.harness.process(webhook(confirming.meetergo, record, webhookType="booking_cancelled"))
+    assert confirming.harness.notification_kinds() == ["created", "attendee_left"]
+    assert confirming.meetergo.requests[ONE] == 0
+
+
+def test_what_reconcile_read_is_not_asked_for_again(confirming: Provider) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.meetergo.actions.cancel(booking_id)
+    confirming.reconcile()
+    assert confirming.harness.booking(booking_id).status == "cancelled"
+    assert confirming.meetergo.requests[ONE] == 0
+
+
+def test_without_the_setting_a_cancel_is_applied_as_it_comes(open_provider: Callable[..., Provider]) -> None:
+    provider = open_provider(confirm_cancels="false")
+    booking_id = provider.book(provider.add_host())
+    provider.deliver_all()
+    provider.harness.process(cancelled(provider, booking_id))
+    assert provider.harness.booking(booking_id).status == "cancelled"
+    assert provider.meetergo.requests[ONE] == 0
+
+
+def test_with_it_and_without_a_key_the_process_stops_with_a_sentence(
+    open_harness: Callable[..., Harness], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        open_harness(confirm_cancels="true", meetergo_api_key="")
+    assert "MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it" in capsys.readouterr().err
+
+
+def test_a_token_cannot_be_told_to_act_as_somebody(
+    confirming: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEETERGO_API_KEY", confirming.meetergo.token)
+    monkeypatch.setenv("MEETERGO_API_USER", confirming.meetergo.company.admin_id)
+    settings = WorkerSettings.load()
+    with pytest.raises(SystemExit):
+        exit_on_bad_setting(lambda: build_services(settings))
+    assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
+
+
+def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(
+    open_provider: Callable[..., Provider], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """True and made-up cancels, repeated and reversed: in the end each row is what meetergo says."""
+    monkeypatch.setattr("worker.inbox.cancel_check.COOLDOWN", timedelta(0))
+    confirming = open_provider()
+    host = confirming.add_host()
+    booked = [confirming.book(host, number) for number in range(6)]
+    created = [webhook(confirming.meetergo, confirming.meetergo.appointments[one]) for one in booked]
+    made_up = [cancelled(confirming, one) for one in booked]
+    for one in booked[:3]:
+        confirming.meetergo.actions.cancel(one)
+    confirming.meetergo.actions.revive(booked[0])
+    true = [webhook(confirming.meetergo, confirming.meetergo.appointments[one]) for one in booked]
+    confirming.meetergo.faults = FaultPlan(seed=5, fail=0.3)
+    for bodies in (made_up[::-1], true[::2], created, true[::-1], made_up):
+        confirming.harness.deliver(*bodies)
+        confirming.harness.process_due()
+        try_again(confirming)
+    confirming.meetergo.faults = FaultPlan()
+    with confirming.harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC)))
+    try_again(confirming)
+    assert {row.status for row in confirming.harness.all(Delivery)} == {"done"}
+    shown = {row.id: row.status == "cancelled" for row in confirming.harness.all(Booking)}
+    assert shown == {key: one["isCancelled"] for key, one in confirming.meetergo.appointments.items()}

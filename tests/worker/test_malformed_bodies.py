@@ -1,0 +1,71 @@
+"""What is odd in a body costs no more than itself: the booking is kept, and an operator finds what was ignored."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from devtools.send import samples
+from models.delivery import Delivery
+from tests.worker.harness import AT, START, Harness, later
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_an_odd_field_is_noted_on_the_delivery_and_the_booking_is_kept(harness: Harness, old: bool) -> None:
+    told = samples.appointment("b1", START, AT, hostingInfo=[], rescheduledAt="", attendees=["ada@guest.example"])
+    harness.process({"event": "booking_created", "data": told} if old else {"webhookType": "booking_created", **told})
+    (delivery,) = harness.all(Delivery)
+    assert (delivery.status, delivery.note) == ("done", "ignored: hostingInfo, rescheduledAt")
+    booking = harness.booking()
+    assert (booking.starts_at, booking.attendees) == (START, [{"email": "ada@guest.example"}])
+
+
+def test_bodies_that_are_handled_together_are_noted_each(harness: Harness) -> None:
+    harness.deliver(*(samples.created(f"b{number}", START, AT, end=number) for number in (True, [])))
+    harness.deliver(samples.created("b3", START, AT))
+    harness.process_due()
+    assert {row.booking_id: row.note for row in harness.all(Delivery)} == {
+        "bTrue": "ignored: end",
+        "b[]": "ignored: end",
+        "b3": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"attendees": [{"id": f"a-{number}"} for number in range(1001)]}, "more than 1000 guests"),
+        ({"odd": "here"}, "nests deeper than 64 levels"),
+        ({"companyId": "theirs"}, "another company's"),
+    ],
+)
+def test_a_dead_delivery_says_of_which_booking_it_is(
+    open_harness: Callable[..., Harness], changes: dict[str, Any], reason: str
+) -> None:
+    harness = open_harness(meetergo_company_id="sample-company")
+    body = json.dumps(samples.created("b1", START, AT, **changes)).encode()
+    harness.process(body.replace(b'"here"', b"[" * 950 + b"]" * 950))
+    (delivery,) = harness.all(Delivery)
+    assert (delivery.status, delivery.event, delivery.booking_id) == ("dead", "booking_created", "b1")
+    assert reason in delivery.last_error
+
+
+def test_what_a_body_says_of_numbers_and_text_can_be_stored(harness: Harness) -> None:
+    metadata = {"number": 1, "float": 2, "text\x00": "half \ud800"}
+    body = json.dumps(samples.created("b1", START, AT, meetingType={"metadata": metadata})).encode()
+    body = body.replace(b'"number": 1', b'"number": ' + b"9" * 5000).replace(b'"float": 2', b'"float": 1e999')
+    harness.process(body)
+    assert harness.booking().metadata_ == {"number": "9" * 5000, "float": "1e999", "text": "half ?"}
+
+
+def test_a_name_in_several_languages_reads_as_the_hosts(harness: Harness) -> None:
+    names = {"de": "Erstgespräch", "en": "First call"}
+    told = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": names}})
+    harness.add_user(meetergo_user_id=samples.HOST_ID, language="de-AT")
+    harness.process(told)
+    assert harness.booking().meeting_name == "Erstgespräch"
+    harness.process(
+        samples.created("b2", START, later(1), hostIds=["nobody"], hosts=[], meetingType=told["meetingType"])
+    )
+    assert harness.booking("b2").meeting_name == "First call"

@@ -1,0 +1,52 @@
+"""A body of another installation is not stored: it would become a booking of the wrong platform."""
+
+from collections.abc import Callable
+
+import pytest
+
+from models.delivery import Delivery, NewDelivery
+from runtime.encryption import BodyCipher
+from runtime.queue import JobQueue, connect, pack
+from tests.worker.harness import AT, Harness
+from tests.worker.test_refused_jobs import failed, reason, work
+
+OTHERS = ["sqlite:////elsewhere/inbox.db", "postgresql://inbox@db/staging"]
+
+
+def letter() -> NewDelivery:
+    return NewDelivery.from_body(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([]))
+
+
+@pytest.mark.parametrize("url", OTHERS)
+def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same(
+    open_harness: Callable[..., Harness], url: str
+) -> None:
+    open_harness(database_url=url).services.job_queue.enqueue_store(letter())
+    harness = open_harness()
+    work(harness.services.job_queue)
+    assert harness.all(Delivery) == []
+    [name] = failed(harness.services.job_queue)
+    assert "accepted for another database" in reason(harness.services.job_queue, name)
+
+
+def test_a_body_of_another_prefix_fails_visibly(harness: Harness, redis_url: str) -> None:
+    other = JobQueue(connect(redis_url, "meetergo-inbox", "other/0123456789"))
+    other.enqueue_store(letter())
+    work(harness.services.job_queue)
+    assert harness.all(Delivery) == []
+    assert len(failed(harness.services.job_queue)) == 1
+
+
+def test_a_body_that_says_nothing_of_where_it_belongs_fails_visibly(harness: Harness) -> None:
+    queue = harness.services.job_queue.queue("inbox")
+    queue.enqueue("worker.jobs.carry", args=pack(letter()), description="of an older version")
+    work(harness.services.job_queue)
+    assert harness.all(Delivery) == []
+    assert len(failed(harness.services.job_queue)) == 1
+
+
+def test_a_body_of_ours_is_stored(harness: Harness) -> None:
+    harness.services.job_queue.enqueue_store(letter())
+    work(harness.services.job_queue)
+    assert [row.id for row in harness.all(Delivery)] == [letter().id]
+    assert failed(harness.services.job_queue) == []

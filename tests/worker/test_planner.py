@@ -1,0 +1,451 @@
+"""Each host hears of what is theirs, once, and what each heard last is what the row says."""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, given, settings
+from sqlalchemy import update
+
+from devtools.send import samples
+from models.booking import Booking
+from models.delivery import Delivery
+from models.notification import MEETING_OVER, SUPERSEDED, Notification
+from models.platform_user import PlatformUser
+from models.search import RowSearch
+from models.tables import BookingChange
+from operations.replay.selection import select_deliveries
+from operations.replay.service import ReplayService
+from tests.worker.harness import AT, START, Harness, later
+from worker.channels import Message
+from worker.channels.log import LogChannel
+from worker.channels.mail import MailChannel
+from worker.maintenance.sweeper import sweep
+from worker.outbox.planner import to_message
+
+Sent = list[tuple[str, str]]
+"""Recipient and kind, in order."""
+MAIL = {"notify_default": "mailto:", "mail_from": "b@mail.example", "smtp_url": "smtp://127.0.0.1:1"}
+
+
+def body(
+    minute: int, *hosts: str, start: datetime | None = START, event: str = "created", **said: Any
+) -> dict[str, Any]:
+    """What is said of one booking at some minute."""
+    told = samples.appointment("b1", start or START, later(minute), hostIds=list(hosts), hosts=[], **said)
+    if start is None:
+        told = {name: value for name, value in told.items() if name not in ("start", "end")}
+    return {"webhookType": f"booking_{event}", **told}
+
+
+def cancelled(minute: int, *hosts: str) -> dict[str, Any]:
+    at = later(minute).isoformat()
+    return body(minute, *hosts, event="cancelled", isCancelled=True, cancel={"cancelledAt": at})
+
+
+@pytest.fixture
+def harness(open_harness: Callable[..., Harness]) -> Harness:
+    """Two hosts, who hear by mail."""
+    harness = open_harness(**MAIL)
+    for number in (1, 2):
+        harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", email=f"h{number}@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    return harness
+
+
+def sent(harness: Harness) -> Sent:
+    return [(row.recipient.partition("@")[0], row.kind) for row in harness.all(Notification)]
+
+
+def test_a_former_host_hears_that_it_ended_and_then_the_new_one_that_it_is_there(harness: Harness) -> None:
+    harness.process(body(0, "host-1"), body(1, "host-2", event="rescheduled"), cancelled(2, "host-2"))
+    assert sent(harness) == [("h1", "created"), ("h1", "cancelled"), ("h2", "created"), ("h2", "cancelled")]
+    first, ended, new, _ = harness.all(Notification)
+    assert ended.payload["booking"]["status"] == "cancelled"
+    assert ended.payload["booking"]["revision"] > first.payload["booking"]["revision"]
+    assert [row.platform_user_id for row in (first, ended, new)] == [1, 1, 2]
+    assert [row.payload["host"]["id"] for row in (ended, new)] == [1, 2]
+
+
+def test_who_is_told_that_it_ended_knows_it_by_the_time_that_they_were_told(harness: Harness) -> None:
+    """It was moved and given to somebody else at once."""
+    harness.process(body(0, "host-1"), body(1, "host-2", start=START + timedelta(hours=2), event="rescheduled"))
+    first, ended, new = harness.all(Notification)
+    assert [row.kind for row in (first, ended, new)] == ["created", "cancelled", "created"]
+    assert ended.payload["booking"]["starts_at"] == START.isoformat()
+    assert new.payload["booking"]["starts_at"] == (START + timedelta(hours=2)).isoformat()
+
+
+def test_a_booking_that_nobody_known_takes_over_is_ended_for_its_host(harness: Harness) -> None:
+    harness.process(body(0, "host-1"), body(1, "stranger", event="rescheduled"))
+    assert sent(harness) == [("h1", "created"), ("h1", "cancelled")]
+    assert harness.booking().platform_user_id is None
+
+
+def test_a_booking_that_goes_to_and_fro_is_told_each_time_with_a_higher_sequence(harness: Harness) -> None:
+    harness.process(*(body(minute, f"host-{host}") for minute, host in enumerate((1, 2, 1))))
+    assert sent(harness) == [
+        ("h1", "created"),
+        ("h1", "cancelled"),
+        ("h2", "created"),
+        ("h2", "cancelled"),
+        ("h1", "created"),
+    ]
+    sequences = [
+        row.payload["booking"]["revision"] for row in harness.all(Notification) if row.recipient.startswith("h1")
+    ]
+    assert sequences == sorted(set(sequences))
+
+
+def test_each_of_several_hosts_hears_once_whatever_their_order(harness: Harness) -> None:
+    harness.process(body(0, "host-1", "host-2"), body(1, "host-2", "host-1"), cancelled(2, "host-2", "host-1"))
+    assert sent(harness) == [("h1", "created"), ("h2", "created"), ("h1", "cancelled"), ("h2", "cancelled")]
+    assert harness.booking().host_ids == ["host-1", "host-2"]
+    assert [change.notification_kinds for change in harness.changes()] == [["created"], [], ["cancelled"]]
+
+
+def test_who_joins_hears_and_who_was_there_does_not(harness: Harness) -> None:
+    harness.process(body(0, "host-2"), body(1, "host-1", "host-2"))
+    assert sent(harness) == [("h2", "created"), ("h1", "created")]
+    assert harness.booking().platform_user_id == 2  # the current owner is among the hosts still
+
+
+def test_a_place_where_several_people_read_is_told_once_for_all_hosts(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness()
+    for number in (1, 2):
+        harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}")
+    harness.process(body(0, "host-1", "host-2"), body(1, "host-2"))
+    assert harness.notification_kinds() == ["created", "updated"]
+    assert harness.all(Notification)[1].payload["before"]["host_ids"] == ["host-1", "host-2"]
+
+
+def test_hosts_who_share_a_channel_are_told_there_once(open_harness: Callable[..., Harness]) -> None:
+    harness = open_harness(notify_default="log:all")
+    for number in (1, 2):
+        harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=["log:ours"])
+    harness.process(body(0, "host-1", "host-2"))
+    assert harness.notification_kinds() == ["created"]
+
+
+def test_a_reschedule_that_made_a_new_booking_ends_the_one_before(harness: Harness) -> None:
+    new = samples.appointment("b2", START + timedelta(hours=1), later(1), hostIds=["host-1"], hosts=[])
+    moved = {"webhookType": "booking_rescheduled", "id": "b1", "rescheduledAppointment": new}
+    harness.process(body(0, "host-1"), moved)
+    assert [(row.booking_id, row.kind) for row in harness.all(Notification)] == [
+        ("b1", "created"),
+        ("b1", "cancelled"),
+        ("b2", "created"),
+    ]
+    assert (harness.booking("b1").status, harness.booking("b1").cancel_reason) == ("cancelled", "moved to b2")
+
+
+def test_a_booking_that_was_replaced_before_it_was_told_is_told_to_nobody(harness: Harness) -> None:
+    new = samples.appointment("b2", START, later(1), hostIds=["host-1"], hosts=[])
+    moved = {"webhookType": "booking_rescheduled", "id": "b1", "rescheduledAppointment": new}
+    harness.process(moved, body(0, "host-1"))
+    assert [(row.booking_id, row.kind) for row in harness.all(Notification)] == [("b2", "created")]
+    assert harness.booking("b1").status == "cancelled"
+
+
+def test_a_time_that_becomes_known_later_is_told(harness: Harness) -> None:
+    harness.process(body(1, "host-1", start=None), body(0, "host-1"))
+    assert sent(harness) == [("h1", "created"), ("h1", "rescheduled")]
+    assert harness.all(Notification)[1].payload["booking"]["starts_at"] == START.isoformat()
+
+
+def test_two_older_moves_that_come_late_are_two_messages(harness: Harness) -> None:
+    """Both change the row, though neither is its newest version."""
+    newest = {**body(9, "host-1", start=None)}
+    moves = [body(minute, "host-1", start=START + timedelta(hours=minute), event="rescheduled") for minute in (2, 3)]
+    harness.process(newest, *moves)
+    rows = harness.all(Notification)
+    assert [row.kind for row in rows] == ["created", "rescheduled", "rescheduled"]
+    assert rows[-1].payload["booking"]["starts_at"] == (START + timedelta(hours=3)).isoformat()
+
+
+def test_nothing_is_sent_of_a_meeting_that_is_over_and_it_says_why(harness: Harness) -> None:
+    past = datetime.now(UTC) - timedelta(hours=2)
+    harness.process(body(0, "host-1", start=past))
+    (row,) = harness.all(Notification)
+    assert (row.status, row.last_error, harness.booking().starts_at) == ("done", MEETING_OVER, past)
+
+
+def test_a_meeting_that_is_over_when_its_turn_comes_is_known_to_be(harness: Harness) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    harness.process(body(0, "host-1", start=soon))
+    (row,) = harness.all(Notification)
+    assert not row.is_meeting_over(soon)
+    assert row.is_meeting_over(soon + samples.LENGTH + timedelta(seconds=1))
+
+
+def test_a_host_who_waits_for_a_meeting_that_was_moved_into_the_past_is_told(harness: Harness) -> None:
+    past = datetime.now(UTC) - timedelta(hours=2)
+    harness.process(body(0, "host-1"), body(1, "host-1", start=past, event="rescheduled"))
+    assert [(row.kind, row.status) for row in harness.all(Notification)] == [
+        ("created", "pending"),
+        ("rescheduled", "pending"),
+    ]
+
+
+@pytest.mark.parametrize("channels", [[None], True, "mailto:", {}, 5, [1, {}, []], "not json at all", ["a b"]])
+def test_channels_that_are_no_list_of_urls_keep_nobody_from_being_told(harness: Harness, channels: Any) -> None:
+    with harness.services.database.transaction() as session:
+        session.get_one(PlatformUser, 1).channels = channels
+    harness.process(body(0, "host-1", "host-2"))
+    harness.send_all()
+    rows = {row.platform_user_id: row for row in harness.all(Notification)}
+    assert (rows[1].status, rows[1].channel) == ("dead", "unusable")
+    assert rows[1].last_error.startswith("this platform user's channel cannot be used: ")
+    assert rows[2].recipient == "h2@example.com"
+
+
+def book(harness: Harness, number: int, **changes: Any) -> None:
+    harness.deliver(*(samples.created(f"n{each}", START, AT, hostIds=["late"], **changes) for each in range(number)))
+    harness.process_due()
+
+
+def test_a_host_who_is_added_late_gets_one_summary(harness: Harness) -> None:
+    book(harness, 120)
+    harness.process({**body(0, "late"), "id": "over", "start": AT.isoformat(), "end": later(9).isoformat()})
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    for _ in range(2):
+        sweep(harness.services, datetime.now(UTC))
+    (row,) = harness.all(Notification)
+    assert (row.kind, row.recipient, row.payload["total"]) == ("summary", "late@example.com", 120)
+    assert len(row.payload["bookings"]) == 100
+    assert "guest" not in json.dumps(row.payload["bookings"])
+    assert {booking.platform_user_id for booking in harness.all(Booking)} == {3}
+
+
+def test_a_summary_is_a_letter_without_an_invitation(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(
+        MailChannel, "send", lambda self, message: sent.append(self._compose(message, self._sender).as_string())
+    )
+    book(harness, 3)
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com", language="de")
+    sweep(harness.services, datetime.now(UTC))
+    harness.send_all()
+    assert len(sent) == 1
+    assert "text/calendar" not in sent[0]
+    assert "Ihre kommenden Termine (3)" in sent[0]
+
+
+def test_a_host_of_others_who_is_added_late_is_told_too_and_takes_nothing_over(harness: Harness) -> None:
+    harness.process(body(0, "host-2", "a-late-one"))
+    harness.add_user(external_id="late", meetergo_user_id="a-late-one", email="late@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    assert sent(harness) == [("h2", "created"), ("late", "created")]
+    assert harness.booking().platform_user_id == 2
+    harness.process(body(1, "host-2", "a-late-one", location="elsewhere"))
+    assert harness.booking().platform_user_id == 2
+
+
+def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
+    open_harness: Callable[..., Harness], capfd: pytest.CaptureFixture[str]
+) -> None:
+    harness = open_harness(**MAIL, platform_hook=f"{__name__}:breaks_for_b1")
+    book(harness, 2)
+    harness.process(body(0, "late"))
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com", channels=[None])
+    harness.add_user(external_id="next", meetergo_user_id="host-2", email="next@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    assert {row.id: row.platform_user_id for row in harness.all(Booking)} == {"b1": None, "n0": 1, "n1": 1}
+    assert all(user.linked_as for user in harness.all(PlatformUser))
+    assert "link.skipped" in capfd.readouterr().out
+
+
+def breaks_for_b1(_session: Any, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1" and change.kind == "linked":
+        raise RuntimeError("this one")
+
+
+def employed(meetergo_user_id: str, email: str) -> dict[str, Any]:
+    return {"webhookType": "new_employee", "id": meetergo_user_id, "email": email}
+
+
+def test_an_employee_is_linked_when_the_platform_adds_them_later(harness: Harness) -> None:
+    harness.process(body(0, "new-one"), employed("new-one", "Jane.Ö@Example.com"))
+    harness.add_user(external_id="late", email="jane.ö@example.COM")
+    harness.add_user(external_id="another", email="another@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    assert [user.meetergo_user_id for user in harness.all(PlatformUser)][2:] == ["new-one", None]
+    assert harness.booking().platform_user_id == 3
+
+
+@pytest.mark.parametrize("is_known_before", [True, False])
+def test_a_second_employee_of_the_same_address_takes_nothing_over(harness: Harness, is_known_before: bool) -> None:
+    if is_known_before:
+        harness.add_user(external_id="late", email="jane@example.com")
+    harness.process(employed("one", "jane@example.com"), employed("two", "JANE@example.com"))
+    if not is_known_before:
+        harness.add_user(external_id="late", email="jane@example.com")
+    sweep(harness.services, datetime.now(UTC))
+    assert harness.all(PlatformUser)[2].meetergo_user_id == ("one" if is_known_before else None)
+    notes = {row.id: row.note for row in harness.all(Delivery)}
+    assert "not linked: another employee has the same e-mail address" in notes.values()
+    assert {row.status for row in harness.all(Delivery)} == {"done"}
+
+
+def die_and_replay(harness: Harness, *bodies: dict[str, Any], **wanted: Any) -> None:
+    """They died of something that is repaired by now."""
+    harness.deliver(*bodies)
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(status="dead", ended_at=datetime.now(UTC)))
+    chosen = select_deliveries(harness.services.inbox, RowSearch().deliveries()).chosen
+    ReplayService(harness.services, "x", **wanted).replay(chosen, datetime.now(UTC))
+    harness.process_due()
+
+
+LIFE = [
+    body(0, "host-1"),
+    body(1, "host-1", start=START + timedelta(hours=1), event="rescheduled"),
+    cancelled(2, "host-1"),
+]
+
+
+@pytest.mark.parametrize(("superseded", "sent"), [(False, 1), (True, 3)])
+def test_a_replay_sends_only_what_still_matters(
+    open_harness: Callable[..., Harness], superseded: bool, sent: int
+) -> None:
+    harness = open_harness()
+    die_and_replay(harness, LIFE[0], superseded=superseded)
+    for each in LIFE[1:]:
+        die_and_replay(harness, each, superseded=superseded)
+    assert len(harness.notification_kinds()) == 3
+    waiting = [row.kind for row in harness.all(Notification) if row.status == "pending"]
+    assert waiting == ["created", "rescheduled", "cancelled"][-sent:]
+    assert {row.last_error for row in harness.all(Notification) if row.status == "done"} <= {SUPERSEDED}
+
+
+def test_what_is_handled_hours_later_sends_only_what_still_matters(harness: Harness) -> None:
+    harness.deliver(*LIFE)
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(received_at=datetime.now(UTC) - timedelta(hours=3)))
+    harness.process_due()
+    assert len([row for row in harness.all(Notification) if row.status == "pending"]) == 1
+    assert harness.all(Notification)[-1].kind == "cancelled"
+
+
+def test_what_waited_for_a_channel_for_long_is_not_sent_after_what_is_newer(harness: Harness) -> None:
+    harness.process(*LIFE)
+    now = datetime.now(UTC)
+    sweep(harness.services, now)
+    assert {row.status for row in harness.all(Notification)} == {"pending"}
+    sweep(harness.services, now + timedelta(minutes=11))
+    assert [row.status for row in harness.all(Notification)] == ["done", "done", "pending"]
+
+
+def test_a_dead_notification_is_not_sent_after_a_newer_one(harness: Harness) -> None:
+    harness.process(*LIFE)
+    with harness.services.database.transaction() as session:
+        session.execute(update(Notification).where(Notification.kind != "cancelled").values(status="dead"))
+    ids = [row.id for row in harness.all(Notification)]
+    ReplayService(harness.services, "x").replay_notifications(ids[:1], datetime.now(UTC))
+    assert [row.status for row in harness.all(Notification)] == ["done", "dead", "pending"]
+    ReplayService(harness.services, "x", superseded=True).replay_notifications(ids[1:2], datetime.now(UTC))
+    assert harness.all(Notification)[1].status == "pending"
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """The life of a booking, of which any part may be lost, repeated or out of order."""
+    story = []
+    for minute in range(draw(st.integers(1, 5))):
+        hosts = draw(st.sampled_from([["host-1"], ["host-2"], ["host-1", "host-2"], ["host-2", "host-1"], ["x"], []]))
+        start = draw(st.sampled_from([None, START, START + timedelta(hours=1), START + timedelta(hours=2)]))
+        ends = draw(st.sampled_from([{}, {"end": (START + timedelta(hours=5)).isoformat()}]))
+        story.append(body(minute, *hosts, start=start, **(ends if start else {})))
+    if draw(st.booleans()):
+        story.append(cancelled(9, "host-2"))
+    lost = draw(st.sets(st.sampled_from(range(len(story)))))
+    kept = [each for number, each in enumerate(story) if number not in lost]
+    return draw(st.permutations([*kept, *draw(st.lists(st.sampled_from(kept), max_size=2))])) if kept else []
+
+
+def last_messages(harness: Harness) -> dict[str, Message]:
+    return {row.recipient: to_message(row) for row in harness.all(Notification)}
+
+
+def clear(harness: Harness) -> None:
+    with harness.services.database.transaction() as session:
+        for rows in (BookingChange, Notification, Booking, Delivery):
+            session.query(rows).delete()
+
+
+def row_of(harness: Harness) -> dict[str, Any]:
+    seen = harness.booking().public_columns()
+    return {name: seen[name] for name in seen if name != "as_of"}
+
+
+@pytest.fixture
+def lasting_harness(open_harness: Callable[..., Harness]) -> Harness:
+    harness = open_harness(**{**MAIL, "notify_default": "mailto:,log:"})
+    for number in (1, 2):
+        harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", email=f"h{number}@example.com")
+    return harness
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_each_heard_last_is_what_the_row_says(lasting_harness: Harness) -> None:
+    harness, hosts = lasting_harness, {"host-1": "h1@example.com", "host-2": "h2@example.com"}
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(bodies(), st.booleans())
+    def hold(story: list[dict[str, Any]], together: bool) -> None:
+        clear(harness)
+        if not story:
+            return
+        if together:
+            harness.deliver(*story)
+            harness.process_due()
+        else:
+            harness.process(*story)
+        row, heard = harness.booking().public_columns(), last_messages(harness)
+        readers = {hosts[each] for each in row["host_ids"] if each in hosts} | {"log"}
+        if row["status"] == "confirmed":
+            assert readers <= heard.keys()
+        for reader, message in heard.items():
+            is_there = reader in readers and row["status"] == "confirmed"
+            assert (message.kind != "cancelled") == is_there, reader
+            if is_there:
+                for name in ("status", "starts_at", "ends_at", "platform_user_id"):
+                    if name != "platform_user_id" or reader == "log":
+                        assert message.booking[name] == row[name], (reader, name)
+        keys = [each.key for each in harness.all(Notification)]
+        harness.process(*story)
+        assert [each.key for each in harness.all(Notification)] == keys
+
+    hold()
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_any_order_of_hosts_ends_in_the_same_row_with_the_same_owner(lasting_harness: Harness) -> None:
+    harness = lasting_harness
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(bodies(), st.randoms(use_true_random=False))
+    def hold(story: list[dict[str, Any]], chance: Any) -> None:
+        rows = []
+        for _ in range(2 if story else 0):
+            clear(harness)
+            harness.process(*story)
+            rows.append(row_of(harness))
+            chance.shuffle(story)
+        assert rows[:1] == rows[1:]
+
+    hold()
+
+
+def test_the_kinds_of_news_are_heard_by_the_log_too(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: dict[str, int] = defaultdict(int)
+    monkeypatch.setattr(LogChannel, "send", lambda _self, message: kinds.__setitem__(message.kind, 1))
+    with harness.services.database.transaction() as session:
+        session.get_one(PlatformUser, 1).channels = ["log:"]
+    harness.process(*LIFE)
+    harness.send_all()
+    assert kinds.keys() == {"created", "rescheduled", "cancelled"}

@@ -1,0 +1,109 @@
+"""The sweep makes true what a lost trigger, an emptied Redis or a late mapping left undone."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import insert
+
+from devtools.send import samples
+from models.delivery import Delivery
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from tests.worker.harness import AT, START, Harness
+from worker.maintenance.sweeper import OVERDUE_AFTER, sweep
+from worker.pool import QueueWorker
+
+CREATED = samples.created("b1", START, AT)
+
+
+def soon(harness: Harness) -> None:
+    sweep(harness.services, datetime.now(UTC) + OVERDUE_AFTER + timedelta(seconds=1))
+
+
+def test_a_lost_bell_rings_again(harness: Harness) -> None:
+    harness.deliver(CREATED)
+    harness.services.job_queue.trigger_drain("inbox")
+    harness.services.job_queue.queue("inbox").empty()  # the job is lost, the flag still set
+    soon(harness)
+    assert harness.services.job_queue.queue("inbox").count == 1
+
+
+def test_an_emptied_redis_is_rung_for_both_boxes(harness: Harness) -> None:
+    harness.process(CREATED)
+    harness.deliver(samples.created("b2", START, AT))
+    harness.services.job_queue.redis.flushall()
+    soon(harness)
+    assert [harness.services.job_queue.queue(box).count for box in ("inbox", "outbox")] == [1, 1]
+
+
+def test_a_job_whose_worker_was_killed_is_enqueued_again(harness: Harness) -> None:
+    """Such as one that carries a body that is nowhere else."""
+    queue = harness.services.job_queue.queue("inbox")
+    harness.services.job_queue.trigger_drain("inbox")
+    worker = QueueWorker(
+        [queue], connection=harness.services.job_queue.redis, serializer=queue.serializer, prepare_for_work=False
+    )
+    popped = queue.dequeue_any([queue], None, connection=queue.connection, serializer=queue.serializer)
+    assert popped is not None
+    execution = worker.prepare_execution(popped[0])
+    worker.prepare_job_execution(popped[0])
+    registry = queue.started_job_registry
+    sweep(harness.services, datetime.now(UTC))
+    assert (queue.count, registry.get_job_count(cleanup=False)) == (0, 1)
+    queue.connection.zadd(registry.key, {execution.composite_key: 1})  # its time is over
+    sweep(harness.services, datetime.now(UTC))
+    assert (queue.count, registry.get_job_count(cleanup=False)) == (1, 0)
+
+
+def test_a_backlog_of_50_000_rows_is_not_multiplied(harness: Harness) -> None:
+    rows = [
+        dict(
+            id=f"{number:064d}", account="default", source="webhook", body=b"{}", received_at=AT, due_at=AT, attempts=0
+        )
+        for number in range(50_000)
+    ]
+    with harness.services.database.transaction() as session:
+        session.execute(insert(Delivery).values(status="pending"), rows)
+    for _ in range(50):
+        soon(harness)
+    assert harness.services.job_queue.queue("inbox").count == 1
+
+
+def test_what_is_not_overdue_is_left_to_its_bell(harness: Harness) -> None:
+    harness.deliver(CREATED)
+    sweep(harness.services, datetime.now(UTC))
+    assert harness.services.job_queue.queue("inbox").count == 0
+
+
+def test_bookings_that_waited_are_linked_when_the_platform_adds_their_host(harness: Harness) -> None:
+    harness.process(CREATED, samples.created("b2", START, AT, hostIds=["somebody-else"], hosts=[]))
+    user = harness.add_user(meetergo_user_id=samples.HOST_ID)
+    soon(harness)
+    assert harness.booking("b1").platform_user_id == user.id
+    assert harness.booking("b2").platform_user_id is None
+    assert harness.all(PlatformUser)[0].linked_as is not None
+    assert harness.notification_kinds() == ["created", "created"]  # to the log, which heard it already, not once more
+
+
+def test_a_host_who_is_linked_late_hears_of_the_booking_by_their_own_channel(
+    open_harness: Callable[..., Harness],
+) -> None:
+    harness = open_harness()
+    harness.process(CREATED)
+    harness.add_user(meetergo_user_id=samples.HOST_ID, channels=["log:own"])
+    soon(harness)
+    soon(harness)
+    own = [row for row in harness.all(Notification) if row.platform_user_id is not None]
+    assert [(row.kind, row.booking_id) for row in own] == [("created", "b1")]
+
+
+def test_a_user_who_is_linked_is_not_looked_at_again_until_the_mapping_changes(harness: Harness) -> None:
+    user = harness.add_user(meetergo_user_id="h1")
+    soon(harness)
+    harness.process(CREATED)
+    with harness.services.database.transaction() as session:
+        assert not PlatformUser.newly_mapped(session)
+        session.get_one(PlatformUser, user.id).meetergo_user_id = samples.HOST_ID
+    soon(harness)
+    assert harness.booking().platform_user_id == user.id
+    assert [row.status for row in harness.all(Delivery)] == ["done"]

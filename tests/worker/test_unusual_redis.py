@@ -1,0 +1,112 @@
+"""A Redis that is not quite ours: rights that we lack, keys of a wrong type, TLS, a password. The worker goes on."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from console.cli.errors import store_error_message
+from devtools import redis_server
+from devtools.processes import environment
+from devtools.send import samples
+from models.booking import Booking
+from runtime.queue import JobQueue
+from runtime.redis.client import connect
+from tests.worker.harness import AT, START, Harness
+from tests.worker.test_pool import wait_until
+
+
+@contextmanager
+def worker_pool(folder: Path, url: str) -> Iterator[Path]:
+    log = folder / "worker.log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-m", "worker", "inbox"]
+        process = subprocess.Popen(command, cwd=folder, env=environment({"REDIS_URL": url}), stdout=file, stderr=file)
+        try:
+            yield log
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[int]:
+    port = redis_server.free_port()
+    process = redis_server.start(tmp_path / "redis", port)
+    yield port
+    process.terminate()
+    process.wait()
+
+
+def is_handled(harness: Harness, url: str, number: int) -> None:
+    harness.deliver(samples.created(f"b{number}", START, AT))
+    with connect(url) as client:
+        JobQueue(client).force_drain("inbox")
+    wait_until(lambda: len(harness.all(Booking)) == number)
+
+
+def test_a_user_without_rights_to_channels_is_enough(harness: Harness, own_redis: int, tmp_path: Path) -> None:
+    with Redis(port=own_redis) as admin:
+        admin.execute_command("ACL", "SETUSER", "clerk", "on", ">secret", "~*", "+@all", "-config", "resetchannels")
+    url = f"redis://clerk:secret@127.0.0.1:{own_redis}/0"
+    with worker_pool(tmp_path, url) as log:
+        is_handled(harness, url, 1)
+        is_handled(harness, url, 2)
+    assert "Traceback" not in log.read_text()
+    assert "worker.died" not in log.read_text()
+
+
+@pytest.mark.parametrize("key", ["rq:queue:meetergo-inbox-inbox", "rq:wip:meetergo-inbox-inbox", "rq:workers"])
+def test_a_key_of_a_wrong_type_is_a_sentence_and_no_death_a_second(
+    harness: Harness, own_redis: int, tmp_path: Path, key: str
+) -> None:
+    url = f"redis://127.0.0.1:{own_redis}/0"
+    with Redis(port=own_redis) as admin, worker_pool(tmp_path, url) as log:
+        wait_until(lambda: admin.keys("rq:worker:*"))
+        admin.delete(key)
+        admin.set(key, "something else")
+        admin.rpush("rq:queue:meetergo-inbox-inbox", "x") if "queue" not in key else None
+        time.sleep(6)
+        admin.delete(key)
+        is_handled(harness, url, 1)
+        lines = [line for line in log.read_text().splitlines() if line.strip()]
+    assert "Traceback" not in "".join(lines)
+    assert "worker.died" not in "".join(lines)
+    assert len(lines) < 25, lines
+
+
+def test_a_redis_that_is_down_is_told_once_and_then_each_half_minute(harness: Harness, tmp_path: Path) -> None:
+    port = redis_server.free_port()
+    with worker_pool(tmp_path, f"redis://127.0.0.1:{port}/0") as log:
+        wait_until(lambda: "redis.down" in log.read_text())
+        time.sleep(5)
+        assert log.read_text().count("redis.down") == 2  # the worker, and the scheduler
+        assert f"127.0.0.1:{port}" in log.read_text()
+        process = redis_server.start(tmp_path / "redis", port)
+        try:
+            is_handled(harness, f"redis://127.0.0.1:{port}/0", 1)
+        finally:
+            process.terminate()
+            process.wait()
+    assert "Traceback" not in log.read_text()
+    assert all(json.loads(line) for line in log.read_text().splitlines())
+
+
+def test_a_missing_or_wrong_password_is_a_sentence(own_redis: int) -> None:
+    with Redis(port=own_redis) as admin:
+        admin.config_set("requirepass", "secret")
+    for url, words in {
+        f"redis://127.0.0.1:{own_redis}/0": "Redis wants a password: put it into REDIS_URL",
+        f"redis://:wrong@127.0.0.1:{own_redis}/0": "Redis refuses the user or the password in REDIS_URL",
+    }.items():
+        with connect(url) as client:
+            with pytest.raises(RedisError) as raised:
+                client.ping()
+            assert words in store_error_message(raised.value)
