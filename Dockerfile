@@ -10,9 +10,11 @@ RUN useradd --system --uid 10001 --home-dir /app inbox && mkdir -p /app/data && 
 WORKDIR /app
 COPY --from=wheels /install /usr/local
 COPY meetergo meetergo
+COPY runtime runtime
 COPY models models
 COPY receiver receiver
 COPY worker worker
+COPY operations operations
 COPY console console
 COPY Procfile .
 USER 10001

@@ -20,9 +20,9 @@ from benchmarks.stores import KINDS, Kind, Stores
 from benchmarks.worker import result_check
 from benchmarks.worker.setups import ONE, OURS, SETUPS
 from benchmarks.worker.trial import RunFailed, WorkerTrial, enqueue, watch
-from console.render import text
 from devtools.processes import wait_until_ready
 from devtools.redis_server import free_port
+from operations import text
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 

@@ -20,11 +20,10 @@ from console.commands.status import status
 from console.commands.templates import templates
 from console.commands.users import users
 from console.commands.webhook import webhook
-from devtools.sandbox_command import sandbox
 from runtime import logs
 
 DATA_COMMANDS = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
-MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book, sandbox]
+MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book]
 
 HELP = """The operators' desk of meetergo-inbox.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from console.cli.errors import StoreError, store_error_message
+from operations.errors import OperationError, StoreError, store_error_message
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -24,6 +24,8 @@ class RootGroup(click.Group):
         """
         try:
             return super().invoke(ctx)
+        except OperationError as error:
+            raise click.ClickException(str(error)) from error
         except StoreError as error:
             raise click.ClickException(store_error_message(error)) from error
         except BrokenPipeError:

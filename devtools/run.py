@@ -17,10 +17,10 @@ from honcho.process import Popen, Process
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from console.cli.errors import store_error_message
-from console.settings import ConsoleSettings
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
 from devtools.redis_server import private_redis_server
+from operations.errors import store_error_message
+from operations.settings import ConsoleSettings
 from runtime.child_processes import parent_death_preexec
 from runtime.env_file import UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of

@@ -10,7 +10,7 @@ It may be run again: who is there is not made twice.
 
 from dataclasses import dataclass
 
-from meetergo.api import FirstMeetingType, Hours, Meetergo, embed_code
+from meetergo.api import FirstMeetingTypeOptions, Hours, Meetergo, embed_code
 from runtime.api_settings import ApiSettings
 
 TIMEZONE = "Europe/Berlin"
@@ -57,7 +57,7 @@ class LawyerDirectory:
                 lawyer.last_name,
                 TIMEZONE,
                 hours=Hours("Business Hours", TIMEZONE, OFFICE),
-                meeting_type=FirstMeetingType("Erstberatung", 30, slug=f"{lawyer.slug}-erstberatung"),
+                meeting_type=FirstMeetingTypeOptions("Erstberatung", 30, slug=f"{lawyer.slug}-erstberatung"),
             )
             user_id, booking_url = made.id, made.booking_url
         self._add_meeting_types(user_id)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from meetergo.wire import MAX_GUESTS, MAX_ID, Appointment, Employee, Fields, Ignored, TooManyGuests, identifier
+from meetergo.wire import MAX_GUESTS, MAX_ID, AppointmentBody, EmployeeBody, Fields, Ignored, TooManyGuests, identifier
 
 Json = Any
 """A value that JSON can hold."""
@@ -177,7 +177,7 @@ def _event(
     if event_type in KIND_RANK:
         return _booking_event(event_type, inner, body, received_at, is_authoritative=is_authoritative)
     if event_type == "new_employee":
-        employee = Employee.read(inner)
+        employee = EmployeeBody.read(inner)
         if employee.id is None:
             raise UnreadableBody("the body names no user: 'id' is not there, or cannot be read", event_type)
         return EmployeeEvent(event_type, employee.company_id, employee.id, employee.email, ignored=employee.ignored)
@@ -190,7 +190,7 @@ def _booking_event(
     event_type: str, inner: dict[str, Json], body: bytes, received_at: datetime, *, is_authoritative: bool
 ) -> BookingEvent:
     try:
-        appointment = Appointment.read(_appointment(inner))
+        appointment = AppointmentBody.read(_appointment(inner))
     except TooManyGuests:
         message = f"the booking has more than {MAX_GUESTS} guests: so many are not kept"
         raise UnreadableBody(message, event_type, _booking_id(event_type, inner)) from None
@@ -220,7 +220,7 @@ def _booking_event(
     )
 
 
-def _authoritative_facts(appointment: Appointment) -> dict[str, Json]:
+def _authoritative_facts(appointment: AppointmentBody) -> dict[str, Json]:
     """Of an appointment that we asked for. Only a plain `isCancelled: false` revives."""
     is_live = appointment.cancelled_flag is False and not appointment.is_cancelled
     return {**(NOT_CANCELLED if is_live else {}), **NOT_SHOWN, **appointment.facts}

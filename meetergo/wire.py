@@ -286,7 +286,7 @@ def first(*value_read: Any) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Attendee:
+class AttendeeBody:
     """A guest. Phone-only bookings have no e-mail.
 
     Attributes:
@@ -309,7 +309,7 @@ class Attendee:
 
 
 @dataclass(frozen=True, slots=True)
-class Appointment:
+class AppointmentBody:
     """A booking as webhooks and the REST API show it.
 
     Attributes:
@@ -339,14 +339,14 @@ class Appointment:
     version_time: datetime | None
     is_cancelled: bool
     cancelled_flag: bool | None
-    attendees: Sequence[Attendee] | None = field(repr=False)
+    attendees: Sequence[AttendeeBody] | None = field(repr=False)
     has_all_attendees: bool
     host_ids: list[str] | None
     facts: dict[str, Any] = field(repr=False)
     ignored: tuple[str, ...]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> "Appointment":
+    def read(cls, body: Mapping[str, Any]) -> "AppointmentBody":
         """Reads what can be read. Nothing but too many guests raises.
 
         Null says that there is none. But no appointment is without a time, a host or a list of guests: there, a null
@@ -417,7 +417,7 @@ class Appointment:
         )
 
 
-def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[Attendee] | None, bool]:
+def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | None, bool]:
     """The guests, each once, and whether all could be read.
 
     Raises:
@@ -442,7 +442,7 @@ def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[Attendee] | None,
         if details.get("id"):
             key = key_of_id.setdefault(str(details["id"]), key)
         guests[key] = {**guests.get(key, {}), **details}
-    return [Attendee(key, details) for key, details in guests.items()], has_all_attendees
+    return [AttendeeBody(key, details) for key, details in guests.items()], has_all_attendees
 
 
 def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | None:
@@ -498,7 +498,7 @@ def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Employee:
+class EmployeeBody:
     """The body of `new_employee`: its `id` is a user's."""
 
     id: str | None
@@ -507,7 +507,7 @@ class Employee:
     ignored: tuple[str, ...]
 
     @classmethod
-    def read(cls, body: Mapping[str, Any]) -> "Employee":
+    def read(cls, body: Mapping[str, Any]) -> "EmployeeBody":
         """Reads what can be read."""
         ignored = Ignored()
         fields = Fields(body, ignored)

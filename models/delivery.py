@@ -1,5 +1,7 @@
 """The inbox: every authenticated body, kept until it is handled, and after."""
 
+import base64
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +18,11 @@ from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.retryable import MAX_CRASHES, RETRY_JOB_GRACE, Retryable, retryable_indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
+from runtime.signed_address import ACCOUNT
 
 Source = Literal["webhook", "reconcile"]
+ID = re.compile("[0-9a-f]{64}")
+KEY_ID = re.compile("[0-9a-f]{0,12}")
 LATE_AFTER = timedelta(minutes=10)
 """What is handled, or sent, later than this is old news: only the latest of it is worth telling."""
 
@@ -65,6 +70,37 @@ class NewDelivery:
 def delivery_id(body: bytes) -> str:
     """The id of a delivery: SHA-256 of its bytes, in hex."""
     return sha256(body).hexdigest()
+
+
+def pack(new_delivery: NewDelivery) -> tuple[str, ...]:
+    """A new delivery as JSON can hold it."""
+    content = base64.b64encode(new_delivery.encrypted_body.content).decode()
+    return (
+        new_delivery.id,
+        new_delivery.account,
+        content,
+        new_delivery.encrypted_body.key or "",
+        new_delivery.received_at.isoformat(),
+    )
+
+
+def unpack(delivery_id: str, account: str, content: str, key: str, received_at: str) -> NewDelivery:
+    """The new delivery again.
+
+    Raises:
+        ValueError: that is none that we packed.
+    """
+    moment = datetime.fromisoformat(received_at)
+    if (
+        not ID.fullmatch(delivery_id)
+        or not ACCOUNT.fullmatch(account)
+        or not KEY_ID.fullmatch(key)
+        or not moment.tzinfo
+    ):
+        raise ValueError("not a delivery of ours")
+    return NewDelivery(
+        delivery_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment
+    )
 
 
 class Delivery(Retryable, Model):

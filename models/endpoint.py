@@ -1,17 +1,13 @@
-"""Endpoints: the signed addresses that we registered with the provider, and when a delivery last came by each."""
+"""Endpoints: the signed addresses that we registered with the provider."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, cast
+from datetime import datetime
+from typing import Any
 
-from redis import Redis
 from sqlalchemy import String, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from runtime.database import Model, insert_into
-from runtime.redis.client import key_of
-
-LAST_SEEN_TTL = timedelta(days=7)
 
 
 class Endpoint(Model):
@@ -56,26 +52,3 @@ class Endpoint(Model):
     def remove(cls, session: Session, provider_id: str) -> None:
         """The provider does not have it any more."""
         session.execute(delete(cls).where(cls.provider_id == provider_id))
-
-
-def record_seen(redis: "Redis", fingerprint: str, now: datetime) -> None:
-    """Notes that a delivery came by this address.
-
-    Raises:
-        RedisError: Redis is away.
-    """
-    redis.set(_key(redis, fingerprint), now.isoformat(), ex=LAST_SEEN_TTL)
-
-
-def last_seen(redis: "Redis", fingerprint: str) -> datetime | None:
-    """When one last came, to the minute; None if none did of late.
-
-    Raises:
-        RedisError: Redis is away.
-    """
-    value = cast("bytes | None", redis.get(_key(redis, fingerprint)))
-    return datetime.fromisoformat(value.decode()) if value else None
-
-
-def _key(redis: "Redis", fingerprint: str) -> str:
-    return key_of(redis, "came-by", fingerprint)

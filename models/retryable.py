@@ -8,9 +8,9 @@ from sqlalchemy import Index, String, Text, and_, false, literal, or_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
+from meetergo.retry_after import MAX_RETRY_AFTER
 from runtime.database import database_now, partial_index
 from runtime.errors import Permanent, Transient, describe
-from runtime.retry_after import MAX_RETRY_AFTER
 
 Status = Literal["pending", "done", "dead"]
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from console.cli.errors import MIGRATE_COMMAND, first_line, store_error_message
-from console.render.text import count, duration, printable
 from models.stats import CLOCK_TOLERANCE, Stats, is_schema_outdated
+from operations.errors import MIGRATE_COMMAND, first_line, store_error_message
 from operations.status import StatusSnapshot
+from operations.text import count, duration, printable
 from runtime.queue import QUEUES, QueueName
 from runtime.redis.heartbeat import DEATH_WINDOW
 from worker.scheduler import SCHEDULE

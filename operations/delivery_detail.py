@@ -1,42 +1,25 @@
-"""The dossier of one delivery: all that is known of it, as JSON and as a sheet."""
+"""All that is known of one delivery."""
 
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
-from rich.console import RenderableType
-from rich.text import Text
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from console.render import body, changes, tables
-from console.render.tables import Column
-from console.render.text import CONSOLE_COMMAND, age, moment, printable, short
 from models.attempt import FailedAttempt
 from models.booking import BookingChange
 from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from operations import serialize
+from operations.redact import decrypted_body
 from runtime.encryption import BodyCipher
-
-ATTEMPT_COLUMNS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", wraps=True)]
-NOTIFICATION_COLUMNS = [
-    Column("id"),
-    Column("news"),
-    Column("channel"),
-    Column("status"),
-    Column("tries"),
-    Column("to", wraps=True),
-]
-INTERVENTION_COLUMNS = [Column("what"), Column("at (UTC)"), Column("by", wraps=True), Column("reason", wraps=True)]
 
 
 def collect(session: Session, delivery: Delivery, cipher: BodyCipher) -> serialize.Json:
     """All that is known of a delivery."""
     return {
         **serialize.delivery_to_json(delivery),
-        **body.decrypted_body(delivery, cipher),
+        **decrypted_body(delivery, cipher),
         **attempts(session, FailedAttempt.delivery_id == delivery.id, Intervention.delivery_id == delivery.id),
         "changes": _select_all(session, BookingChange, serialize.change_to_json, BookingChange.caused_by(delivery)),
         "notifications": _select_all(
@@ -53,67 +36,6 @@ def attempts(
         "failed_attempts": _select_all(session, FailedAttempt, serialize.attempt_to_json, attempt_filter),
         "interventions": _select_all(session, Intervention, serialize.intervention_to_json, intervention_filter),
     }
-
-
-def render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
-    """The dossier for people."""
-    yield Text(f"delivery {found['id']}", style="bold")
-    received = f"{moment(found['received_at'])} ({age(found['received_at'], now)})"
-    facts = {
-        "received": f"{received}, by {found['source']}, for account {found['account']}",
-        "event": printable(found["event"] or "-"),
-        "booking": printable(found["booking_id"] or "-"),
-        "note": printable(found["note"] or "-"),
-    }
-    yield tables.fields({"status": tables.status(found["status"]), **outcome_fields(found, now), **facts})
-    yield from render_attempts(found)
-    for change in found["changes"]:
-        yield tables.title(
-            f"Booking {printable(change['booking_id'])}: {change['kind']} (revision {change['revision']})"
-        )
-        yield changes.table(change["before"], change["after"])
-    if found["notifications"]:
-        yield tables.title("Notifications that followed")
-        yield tables.listing(NOTIFICATION_COLUMNS, [_notification_row(row) for row in found["notifications"]])
-    yield tables.title("Body")
-    yield body.render(found)
-    if found["booking_id"]:
-        yield Text(f"\nIts booking: {CONSOLE_COMMAND} bookings show {printable(found['booking_id'])}")
-    if found["status"] == "dead":
-        yield Text(f"What a replay would do: {CONSOLE_COMMAND} replay {short(found['id'])} --dry-run")
-
-
-def outcome_fields(found: serialize.Json, now: datetime) -> dict[str, str]:
-    """How a row ended, or when it is tried next."""
-    return {
-        "tries": f"{found['attempts']} failed" if found["attempts"] else "-",
-        "next try": f"{moment(found['due_at'])} ({age(found['due_at'], now)})" if found["due_at"] else "-",
-        "ended": f"{moment(found['ended_at'])} ({age(found['ended_at'], now)})" if found["ended_at"] else "-",
-        "error": printable(found["last_error"] or "-"),
-    }
-
-
-def render_attempts(found: serialize.Json) -> Iterator[RenderableType]:
-    """What was tried in vain, and what a person did, for people."""
-    if found["failed_attempts"]:
-        yield tables.title("Failed tries")
-        yield tables.listing(ATTEMPT_COLUMNS, [_attempt_row(row) for row in found["failed_attempts"]])
-    if found["interventions"]:
-        yield tables.title("What a person did")
-        yield tables.listing(INTERVENTION_COLUMNS, [_intervention_row(row) for row in found["interventions"]])
-
-
-def _attempt_row(row: serialize.Json) -> list[str | Text]:
-    return [str(row["number"]), moment(row["at"]), tables.status(row["outcome"]), printable(row["error"])]
-
-
-def _intervention_row(row: serialize.Json) -> list[str | Text]:
-    return [row["kind"].replace("_", " "), moment(row["at"]), printable(row["by"]), printable(row["reason"] or "-")]
-
-
-def _notification_row(row: serialize.Json) -> list[str | Text]:
-    status, attempts = tables.status(row["status"]), str(row["attempts"] or "-")
-    return [str(row["id"]), row["kind"], printable(row["channel"]), status, attempts, printable(row["recipient"])]
 
 
 def _select_all(session: Session, model: Any, to_json: Any, condition: ColumnElement[bool]) -> list[serialize.Json]:

@@ -3,25 +3,23 @@
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
-import click
 from sqlalchemy import select
 
 from models.platform_user import PlatformUser
+from operations.errors import OperationError
 from runtime.database import Database
-
-HOST_ARGUMENT = click.argument("external_id", metavar="EXTERNAL_ID")
 
 
 def find(database: Database, external_id: str) -> PlatformUser:
     """The host.
 
     Raises:
-        ClickException: there is none.
+        OperationError: there is none.
     """
     with database.read_only() as session:
         row = PlatformUser.by_external_id(session, external_id)
     if row is None:
-        raise click.ClickException(f"there is no platform user '{external_id}': `users list` shows all")
+        raise OperationError(f"there is no platform user '{external_id}': `users list` shows all")
     return row
 
 
@@ -35,10 +33,10 @@ def meetergo_id(row: PlatformUser) -> str:
     """Whom to act as for a host.
 
     Raises:
-        ClickException: the host is not in meetergo yet.
+        OperationError: the host is not in meetergo yet.
     """
     if not row.meetergo_user_id:
-        raise click.ClickException(f"'{row.external_id}' is no user of meetergo yet: `users onboard` or `users sync`")
+        raise OperationError(f"'{row.external_id}' is no user of meetergo yet: `users onboard` or `users sync`")
     return row.meetergo_user_id
 
 
@@ -46,21 +44,21 @@ def zone(row: PlatformUser) -> ZoneInfo:
     """By which a host's days begin.
 
     Raises:
-        ClickException: the platform wrote something else.
+        OperationError: the platform wrote something else.
     """
     try:
         return ZoneInfo(row.timezone)
     except (ValueError, OSError, KeyError):
-        raise click.ClickException(f"the timezone of '{row.external_id}' is none, such as Europe/Berlin") from None
+        raise OperationError(f"the timezone of '{row.external_id}' is none, such as Europe/Berlin") from None
 
 
 def meeting_type_id(row: PlatformUser, requested: str | None) -> str:
     """What is meant: the meeting type that was named, else the host's first.
 
     Raises:
-        ClickException: none was named, and none is known.
+        OperationError: none was named, and none is known.
     """
     found = requested or row.meetergo_meeting_type_id
     if not found:
-        raise click.ClickException("no meeting type of this host is known: name one with --meeting-type")
+        raise OperationError("no meeting type of this host is known: name one with --meeting-type")
     return found

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from console.render.text import count, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
+from operations.errors import OperationError
+from operations.text import count, printable
 
 MIN_PREFIX_LENGTH = 4
 """A shorter beginning says too little."""
@@ -19,7 +19,7 @@ MAX_ROW_ID = 2**31
 MAX_MATCHES = 30
 
 
-class IdNotFound(click.ClickException):
+class IdNotFound(OperationError):
     """No id is what was typed, or begins with it."""
 
 
@@ -27,7 +27,7 @@ def find_delivery(session: Session, typed: str) -> Delivery:
     """The delivery whose id it is, or begins with it.
 
     Raises:
-        ClickException: there is none, or more than one.
+        OperationError: there is none, or more than one.
     """
     return session.get_one(Delivery, _resolve_id(session, Delivery.id, typed.lower(), "delivery", "deliveries"))
 
@@ -36,7 +36,7 @@ def find_booking(session: Session, typed: str) -> Booking:
     """The booking whose id it is, or begins with it.
 
     Raises:
-        ClickException: there is none, or more than one.
+        OperationError: there is none, or more than one.
     """
     return session.get_one(Booking, _resolve_id(session, Booking.id, typed, "booking", "bookings"))
 
@@ -45,7 +45,7 @@ def find_booking_id(session: Session, typed: str) -> str:
     """The id of a booking, also of one that is not there yet, since no delivery about it could be handled.
 
     Raises:
-        ClickException: nothing is known of it, or more than one is meant.
+        OperationError: nothing is known of it, or more than one is meant.
     """
     try:
         return _resolve_id(session, Booking.id, typed, "booking", "bookings")
@@ -57,7 +57,7 @@ def find_notification(session: Session, typed: str) -> Notification:
     """The notification with this number, or whose message id begins with it.
 
     Raises:
-        ClickException: there is none, or more than one.
+        OperationError: there is none, or more than one.
     """
     if typed.startswith(MESSAGE_PREFIX):
         key = _resolve_id(
@@ -67,9 +67,7 @@ def find_notification(session: Session, typed: str) -> Notification:
         return session.get_one(Notification, session.scalars(row_id).one())
     row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < MAX_ROW_ID else None
     if row is None:
-        raise click.ClickException(
-            f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE_PREFIX}..."
-        )
+        raise OperationError(f"there is no notification {printable(typed)}: its id is a number, or {MESSAGE_PREFIX}...")
     return row
 
 
@@ -77,7 +75,7 @@ def delivery_ids(session: Session, typed: Iterable[str]) -> list[str]:
     """The ids of the deliveries that are meant, each once.
 
     Raises:
-        ClickException: one of them is none, or more than one.
+        OperationError: one of them is none, or more than one.
     """
     return list(dict.fromkeys(find_delivery(session, each).id for each in typed))
 
@@ -94,14 +92,14 @@ def _resolve_id(session: Session, column: Any, typed: str, singular: str, plural
     if session.scalar(select(column).where(column == typed).limit(1)):
         return typed
     if len(typed) < MIN_PREFIX_LENGTH:
-        raise click.ClickException(f"write at least {MIN_PREFIX_LENGTH} characters of the {singular}'s id")
+        raise OperationError(f"write at least {MIN_PREFIX_LENGTH} characters of the {singular}'s id")
     found = _ids_starting_with(session, column, typed)
     if not found:
         raise IdNotFound(f"there is no {singular} whose id is {printable(typed)}, or begins with it")
     if len(found) > 1:
         matches = count(len(found), singular, plural) if len(found) < MAX_MATCHES else f"many {plural}"
         examples = ", ".join(printable(each[: len(typed) + 4]) for each in found[:3])
-        raise click.ClickException(f"{matches} begin with {printable(typed)}: write more of the id ({examples} ...)")
+        raise OperationError(f"{matches} begin with {printable(typed)}: write more of the id ({examples} ...)")
     return found[0]
 
 

@@ -1,9 +1,15 @@
 """Masking: secrets that a body or an error may quote are not shown to anybody, not even at the desk."""
 
+import json
 import re
 from typing import Any
 
+from models.delivery import Delivery
+from runtime.encryption import BodyCipher
+from runtime.errors import Transient
+
 MASK = "***"
+SHOWN_BYTES, REDACTED_BYTES = 200, 2000
 
 SECRET_NAME = re.compile(
     r"secret|token|passw(?:or)?d|passphrase|pwd|api[-_]?key|private[-_]?key|credential|authorization", re.IGNORECASE
@@ -41,3 +47,19 @@ def redact_text(text: str) -> str:
 
 def _is_secret(name: str, content: Any) -> bool:
     return content not in (None, "") and bool(SECRET_NAME.search(name))
+
+
+def decrypted_body(delivery: Delivery, cipher: BodyCipher) -> dict[str, Any]:
+    """The body, or why there is none to show. One that is no JSON is shown by its beginning."""
+    empty: dict[str, Any] = {"body": None, "body_begins": None, "body_is_missing": None}
+    if not delivery.body:
+        return {**empty, "body_is_missing": "it was erased"}
+    try:
+        body = cipher.decrypt(delivery.encrypted_body)
+    except Transient as error:
+        return {**empty, "body_is_missing": str(error)}
+    try:
+        return {**empty, "body": redact(json.loads(body))}
+    except (ValueError, RecursionError):
+        beginning = redact_text(body[:REDACTED_BYTES].decode("latin-1")).encode("latin-1")[:SHOWN_BYTES]
+        return {**empty, "body_begins": repr(beginning)[2:-1]}

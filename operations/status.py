@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from console.settings import StatusSettings
 from models.migrate import is_up_to_date
 from models.stats import Stats, collect_stats
+from operations.settings import StatusSettings
 from runtime.database import Database
 from runtime.queue import JobQueue
 

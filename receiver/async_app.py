@@ -15,7 +15,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 
-from receiver.auth import Rejected, WebhookAuth, content_length, is_webhook_post
+from receiver.auth import RejectedRequest, WebhookAuth, content_length, is_webhook_post
 from receiver.error_log import log_unhandled_exception
 from receiver.health import READYZ, STORES, Readiness
 from receiver.process import enable_keepalive, exit_with_parent
@@ -99,7 +99,7 @@ class AsyncApp:
         try:
             response = await self._receive(environ, protocol)
             status = response[0]
-        except Rejected as rejected:
+        except RejectedRequest as rejected:
             status = rejected.response[0]
             return rejected.response
         except Exception as error:

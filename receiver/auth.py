@@ -36,7 +36,7 @@ class AuthenticatedRequest:
     fingerprint: str | None = None
 
 
-class Rejected(Exception):
+class RejectedRequest(Exception):
     """The request is not authenticated, or cannot be read.
 
     Attributes:
@@ -81,7 +81,7 @@ class WebhookAuth:
         if is_webhook_post(environ):
             try:
                 environ[AUTHENTICATED_REQUEST] = self.authenticate(environ, self.check_headers(environ))
-            except Rejected as rejected:
+            except RejectedRequest as rejected:
                 return send(rejected.response, start_response)
         return self._app(environ, start_response)
 
@@ -93,11 +93,11 @@ class WebhookAuth:
             fingerprint: what `check_headers` returned.
 
         Raises:
-            Rejected: the body is not whole, too large, too slow, or not vouched for.
+            RejectedRequest: the body is not whole, too large, too slow, or not vouched for.
         """
         body = self._read(environ, content_length(environ))
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
-            raise Rejected(401, "bad signature")
+            raise RejectedRequest(401, "bad signature")
         return AuthenticatedRequest(self._account, body, fingerprint)
 
     def check_headers(self, environ: WSGIEnvironment) -> str | None:
@@ -107,18 +107,18 @@ class WebhookAuth:
             The fingerprint of the address, if it came by one.
 
         Raises:
-            Rejected: with what to answer.
+            RejectedRequest: with what to answer.
         """
         length = content_length(environ)
         if length is not None and length > self.max_body:
-            raise Rejected(413, "body too large")
+            raise RejectedRequest(413, "body too large")
         fingerprint = self._check_address(environ)
         if self._verifier and not self._verifier.could_verify(_headers(environ), datetime.now(UTC)):
-            raise Rejected(401, "bad signature")
+            raise RejectedRequest(401, "bad signature")
         if not (_is_uncompressed(environ) and _is_utf8(environ)):
-            raise Rejected(415, ENCODING_REJECTION)
+            raise RejectedRequest(415, ENCODING_REJECTION)
         if length is None and not environ.get("wsgi.input_terminated"):
-            raise Rejected(411, "length required")
+            raise RejectedRequest(411, "length required")
         return fingerprint
 
     def _check_address(self, environ: WSGIEnvironment) -> str | None:
@@ -127,7 +127,7 @@ class WebhookAuth:
         if not rest and self._verifier and self._address_optional:
             return None
         if self._signer.account(rest.removeprefix("/")) != self._account:
-            raise Rejected(404, "not found")
+            raise RejectedRequest(404, "not found")
         return fingerprint_of(path)
 
     def _read(self, environ: WSGIEnvironment, length: int | None) -> bytes:
@@ -135,15 +135,15 @@ class WebhookAuth:
         try:
             body = _read_up_to(environ["wsgi.input"], limit + (length is None))
         except TimeoutError:
-            raise Rejected(408, "body too slow") from None
+            raise RejectedRequest(408, "body too slow") from None
         except OSError:
-            raise Rejected(400, "body incomplete") from None
+            raise RejectedRequest(400, "body incomplete") from None
         if len(body) > self.max_body:
-            raise Rejected(413, "body too large")
+            raise RejectedRequest(413, "body too large")
         if not body or (length is not None and len(body) < length):
-            raise Rejected(400, "body empty or incomplete")
+            raise RejectedRequest(400, "body empty or incomplete")
         if length is None and not _is_complete_json(body):
-            raise Rejected(400, "body empty or incomplete")
+            raise RejectedRequest(400, "body empty or incomplete")
         return body
 
 
@@ -162,13 +162,13 @@ def content_length(environ: WSGIEnvironment) -> int | None:
     """How long the body is said to be, in bytes; None if that is not said.
 
     Raises:
-        Rejected: it is no number.
+        RejectedRequest: it is no number.
     """
     text = environ.get("CONTENT_LENGTH") or ""
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise Rejected(400, "bad content length")
+        raise RejectedRequest(400, "bad content length")
     return int(text)
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from models.delivery import Delivery, NewDelivery
+from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
 from receiver.debounced_trigger import DebouncedTrigger
 from receiver.group_commit import GroupCommit
@@ -62,7 +62,7 @@ class Ingest:
 
     def _complete(self, new_delivery: NewDelivery, is_stored: bool, fingerprint: str | None, now: datetime) -> None:
         if not is_stored:
-            self.job_queue.enqueue_store(new_delivery)
+            self.job_queue.enqueue_store(pack(new_delivery))
             log.warning("delivery.deferred", delivery_id=new_delivery.id)
         if fingerprint and self._is_seen_due(fingerprint, now):
             self._last_recorded[fingerprint] = now

@@ -5,11 +5,9 @@ gets an RQ job named after it, so that RQ's own tools show what failed. Nothing 
 with one exception: while the database is away, `enqueue_store` holds the body until a worker can store it.
 """
 
-import base64
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import uuid4
 
 import structlog
@@ -24,22 +22,15 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
-from models import endpoint
-from models.delivery import NewDelivery
-from models.retryable import Retryable
 from runtime.cooldown import Cooldown
-from runtime.encryption import EncryptedBody
 from runtime.outage import Outage
-from runtime.redis import deferred_deliveries
+from runtime.redis import address_usage, deferred_deliveries
 from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS, NotWritable, connect, key_of, origin_of, prefix_of
-from runtime.signed_address import ACCOUNT
 
 QueueName = Literal["inbox", "outbox"]
 QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 
-ID = re.compile("[0-9a-f]{64}")
-KEY = re.compile("[0-9a-f]{0,12}")
 TRIGGER_TTL = timedelta(hours=1)
 """How long the trigger stays set if its job was lost; the sweeper notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
@@ -62,6 +53,22 @@ __all__ = [
     "QueueName",
     "connect",
 ]
+
+
+class RetryState(Protocol):
+    """What the queue has to know of a row that failed; see `models.retryable.Retryable`."""
+
+    @property
+    def status(self) -> str:
+        """Whether it is tried again or dead."""
+
+    @property
+    def due_at(self) -> datetime:
+        """When it is tried again."""
+
+    @property
+    def failure_summary(self) -> str:
+        """Why it failed, safe to log."""
 
 
 class JobQueue:
@@ -105,7 +112,7 @@ class JobQueue:
         """Clears the trigger. Do it before reading what is due, and no wake-up can be lost. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self.redis.delete(self._flag(queue_name)))
 
-    def schedule_retry(self, queue_name: QueueName, key: str, row: Retryable) -> None:
+    def schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
         """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self._schedule_retry(queue_name, key, row))
 
@@ -141,15 +148,15 @@ class JobQueue:
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Says that a delivery came by this address, so that a rotation knows. Never raises."""
-        self._suppress_redis_errors("inbox", lambda: endpoint.record_seen(self.redis, fingerprint, now))
+        self._suppress_redis_errors("inbox", lambda: address_usage.record_seen(self.redis, fingerprint, now))
 
-    def enqueue_store(self, new_delivery: NewDelivery) -> None:
-        """Holds what the database cannot take now.
+    def enqueue_store(self, packed: Sequence[str]) -> None:
+        """Holds a delivery that the database cannot take now, packed as `models.delivery.pack` does.
 
         Raises:
-            RedisError: Redis is away too.
+            RedisError: Redis is down too.
         """
-        self._call(lambda: self.enqueue_packed(pack(new_delivery)))
+        self._call(lambda: self.enqueue_packed(packed))
 
     def enqueue_packed(self, packed: Sequence[str]) -> None:
         """Enqueue a packed body, to be stored by a worker of this installation.
@@ -236,7 +243,7 @@ class JobQueue:
             pipeline=pipeline,
         )
 
-    def _schedule_retry(self, queue_name: QueueName, key: str, row: Retryable) -> None:
+    def _schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
         if row.status == "dead":
             self.mark_failed(queue_name, key, row.failure_summary)
         else:
@@ -276,32 +283,6 @@ def rq_queue_name(redis: "Redis", queue_name: QueueName) -> str:
 def open_queue(redis: "Redis", name: str) -> Queue:
     """A queue of RQ; its jobs run nothing but our functions."""
     return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
-
-
-def pack(new_delivery: NewDelivery) -> tuple[str, ...]:
-    """A new delivery as JSON can hold it."""
-    content = base64.b64encode(new_delivery.encrypted_body.content).decode()
-    return (
-        new_delivery.id,
-        new_delivery.account,
-        content,
-        new_delivery.encrypted_body.key or "",
-        new_delivery.received_at.isoformat(),
-    )
-
-
-def unpack(delivery_id: str, account: str, content: str, key: str, received_at: str) -> NewDelivery:
-    """The new delivery again.
-
-    Raises:
-        ValueError: that is none that we packed.
-    """
-    moment = datetime.fromisoformat(received_at)
-    if not ID.fullmatch(delivery_id) or not ACCOUNT.fullmatch(account) or not KEY.fullmatch(key) or not moment.tzinfo:
-        raise ValueError("not a delivery of ours")
-    return NewDelivery(
-        delivery_id, account, EncryptedBody(base64.b64decode(content, validate=True), key or None), moment
-    )
 
 
 def _seconds(duration: timedelta) -> int:

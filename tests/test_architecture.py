@@ -1,4 +1,4 @@
-"""The arrows of the house go one way: meetergo <- models <- receiver | worker <- console."""
+"""Dependencies go one way: meetergo <- runtime <- models <- receiver | worker <- operations <- console <- devtools."""
 
 import ast
 from collections.abc import Iterator
@@ -7,13 +7,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+BASE = {"meetergo", "runtime"}
 MAY_IMPORT = {
-    "meetergo": set(),
-    "models": {"meetergo"},
-    "receiver": {"meetergo", "models"},
-    "worker": {"meetergo", "models"},
-    "console": {"meetergo", "models", "receiver", "worker"},
+    "meetergo": set[str](),
+    "runtime": {"meetergo"},
+    "models": BASE,
+    "receiver": {*BASE, "models"},
+    "worker": {*BASE, "models"},
+    "operations": {*BASE, "models", "receiver", "worker"},
+    "console": {*BASE, "models", "receiver", "worker", "operations"},
+    "devtools": {*BASE, "models", "receiver", "worker", "operations", "console"},
 }
+ONLY_IN = {
+    "click": {"console", "devtools"},
+    "flask": {"receiver", "devtools"},
+    **{name: set(MAY_IMPORT) - {"models"} for name in ("os", "signal", "socket", "multiprocessing")},
+}
+"""Libraries, and which packages may import them."""
+IN_THE_IMAGE = set(MAY_IMPORT) - {"devtools"}
+MOST_MODULES = {
+    "models": 24,
+    "runtime": 18,
+    "receiver": 17,
+    "meetergo/api": 21,
+    "worker/channels": 20,
+    "console/commands": 24,
+}
+"""In one folder, without `__init__` and `__main__`; of others at most 16."""
 
 
 def imported_packages(source: str) -> Iterator[str]:
@@ -25,11 +45,14 @@ def imported_packages(source: str) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "say where it comes from: no relative imports"
             names = [node.module or ""]
-        yield from (name.partition(".")[0] for name in names if name.partition(".")[0] in MAY_IMPORT)
+        yield from (name.partition(".")[0] for name in names)
 
 
 def forbidden_imports(package: str, source: str) -> set[str]:
-    return set(imported_packages(source)) - MAY_IMPORT[package] - {package}
+    imported = set(imported_packages(source))
+    ours = imported & set(MAY_IMPORT)
+    libraries = {name for name in imported & set(ONLY_IN) if package not in ONLY_IN[name]}
+    return (ours - MAY_IMPORT[package] - {package}) | libraries
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -52,6 +75,12 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
         ("receiver", "def later():\n    from worker import jobs"),
         ("worker", "if True:\n    import receiver.app as door"),
         ("worker", "from devtools.processes import processes"),
+        ("worker", "from operations import status"),
+        ("runtime", "from models.delivery import Delivery"),
+        ("console", "import devtools.run"),
+        ("operations", "import click"),
+        ("worker", "from flask import Flask"),
+        ("models", "import os"),
     ],
 )
 def test_a_forbidden_import_is_found(package: str, source: str) -> None:
@@ -66,3 +95,28 @@ def test_the_queue_names_jobs_that_exist() -> None:
         module, _, name = path.rpartition(".")
         assert module == jobs.__name__
         assert callable(getattr(jobs, name))
+
+
+def test_the_image_has_every_package_but_the_tools_of_developers() -> None:
+    copied = {line.split()[1] for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY ")}
+    assert copied & set(MAY_IMPORT) == IN_THE_IMAGE
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert allowed & set(MAY_IMPORT) == IN_THE_IMAGE
+
+
+def test_no_class_name_stands_twice() -> None:
+    found: dict[str, list[str]] = {}
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
+
+
+def test_no_folder_is_a_heap() -> None:
+    for package in MAY_IMPORT:
+        for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
+            name = str(folder.relative_to(ROOT))
+            modules = [path for path in folder.glob("*.py") if not path.name.startswith("__")]
+            assert len(modules) <= MOST_MODULES.get(name, 16), name

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from devtools.processes import commands
+from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from receiver.settings import ReceiverSettings
 from runtime.api_settings import ApiSettings
 from runtime.version import VERSION

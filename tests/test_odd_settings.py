@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from console.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from receiver.settings import ReceiverSettings
 from runtime import queue
 from runtime.database import Database

@@ -13,9 +13,9 @@ import structlog
 from rq import Retry, get_current_job
 from sqlalchemy.exc import SQLAlchemyError
 
-from models.delivery import Delivery
+from models.delivery import Delivery, unpack
 from runtime.errors import Failure
-from runtime.queue import QUEUES, QueueName, unpack
+from runtime.queue import QUEUES, QueueName
 from runtime.redis.client import origin_of
 from worker.progress import DrainResult
 from worker.services import services

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import click
 
-from console.cli.errors import StoreError, store_error_message
-from console.settings import ProviderSettings
 from meetergo.api import Credential, Meetergo
-from meetergo.api.errors import ApiError, Unauthorised
+from meetergo.api.errors import ApiError
+from operations.errors import StoreError, api_error_message, store_error_message
+from operations.settings import ProviderSettings
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
 
@@ -45,11 +45,6 @@ def report_errors() -> Iterator[None]:
         raise click.ClickException(api_error_message(error)) from error
     except StoreError as error:
         raise click.ClickException(store_error_message(error)) from error
-
-
-def api_error_message(error: ApiError) -> str:
-    """One sentence, which names the setting where one is to blame."""
-    return f"MEETERGO_API_KEY: {error}" if isinstance(error, Unauthorised) else str(error)
 
 
 def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:

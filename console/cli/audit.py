@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from console.cli.errors import StoreError, store_error_message
+from operations.errors import StoreError, store_error_message
 from runtime import logs
 from worker.services import Services, build_services
 from worker.settings import WorkerSettings

@@ -12,11 +12,11 @@ from sqlalchemy import String, cast, select
 from sqlalchemy.orm import Session
 
 from console.cli.stores import open_database
-from console.render.text import SHORT_ID_LENGTH, printable
 from models.booking import Booking
 from models.delivery import Delivery
 from models.notification import Notification
 from operations.lookup import MESSAGE_PREFIX
+from operations.text import SHORT_ID_LENGTH, printable
 from runtime.settings import DatabaseSettings
 
 MAX_SUGGESTIONS = 30

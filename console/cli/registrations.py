@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from redis import Redis
 
 from console.cli.api_client import api_client, open_configured_database
-from console.settings import RegistrationSettings
+from operations.settings import RegistrationSettings
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import Registrations

@@ -7,9 +7,9 @@ import click
 
 from console.cli.api_client import api_client
 from console.render import tables
-from console.render.text import printable
-from console.settings import ProviderSettings
 from meetergo.api import Credential
+from operations.settings import ProviderSettings
+from operations.text import printable
 from operations.users.directory import full_name
 
 

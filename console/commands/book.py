@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 import click
 
 from console.cli.api_client import api_client, open_configured_database
+from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
-from console.settings import ProviderSettings
 from meetergo.api import AwaitingConfirmation, Booked, Guest, Meetergo
 from meetergo.api.errors import ApiError, OutcomeUnknown
 from operations import hosts
+from operations.settings import ProviderSettings
 
 AWAITED_CONFIRMATION = {
     "double_opt_in": "the guest's yes, for which meetergo asks by mail",
@@ -37,7 +38,7 @@ class StartTimeParam(click.ParamType[datetime]):
 
 
 @click.command()
-@hosts.HOST_ARGUMENT
+@HOST_ARGUMENT
 @click.option("--start", type=StartTimeParam(), required=True, metavar="TIME", help="When; `slots` prints such times.")
 @click.option("--email", required=True, help="The guest's.")
 @click.option("--name", required=True, help="The guest's.")

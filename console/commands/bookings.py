@@ -14,13 +14,13 @@ from console.cli.stores import read_only_session
 from console.commands.refresh import refresh
 from console.render import changes, tables
 from console.render.tables import Column, as_json
-from console.render.text import age, moment, printable, short, value
 from console.render.timeline import render_timeline
 from models import timeline
 from models.booking import Booking
 from models.booking_search import BookingSearch
 from models.platform_user import PlatformUser
 from operations import lookup, serialize
+from operations.text import age, moment, printable, short, value
 
 COLUMNS = [
     Column("booking"),

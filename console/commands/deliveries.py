@@ -14,11 +14,11 @@ from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
 from console.commands.error_groups import errors
 from console.commands.ignore import ignore
-from console.render import tables
+from console.render import delivery, tables
 from console.render.tables import Column, as_json
-from console.render.text import CONSOLE_COMMAND, age, moment, printable, short
 from models.delivery import Delivery
 from operations import delivery_detail, lookup, serialize
+from operations.text import CONSOLE_COMMAND, age, moment, printable, short
 from runtime.settings import EncryptedStoreSettings
 
 COLUMNS = [
@@ -76,7 +76,7 @@ def show(delivery_id: str, as_json: bool) -> None:
     if as_json:
         tables.print_json(found)
     else:
-        tables.show(*delivery_detail.render(found, datetime.now(UTC)))
+        tables.show(*delivery.render(found, datetime.now(UTC)))
 
 
 deliveries = click.Group(

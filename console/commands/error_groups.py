@@ -13,12 +13,12 @@ from console.cli.filters import filters, row_search
 from console.cli.stores import read_only_session
 from console.render import tables
 from console.render.tables import Column, as_json
-from console.render.text import CONSOLE_COMMAND, age, printable, short
 from models.delivery import Delivery
 from models.notification import Notification
 from operations import lookup
 from operations.redact import redact_text
 from operations.serialize import Json
+from operations.text import CONSOLE_COMMAND, age, printable, short
 
 MAX_ROWS = 20
 

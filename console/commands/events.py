@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from console.cli.errors import StoreError, store_error_message
 from console.cli.filters import TimestampParam
 from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
@@ -15,6 +14,7 @@ from console.render.timeline import line
 from models.happening import TimelineEntry
 from models.stats import is_schema_outdated
 from operations import serialize
+from operations.errors import StoreError, store_error_message
 from operations.tail import Tail
 from runtime.database import Database
 from runtime.settings import DatabaseSettings

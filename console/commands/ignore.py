@@ -12,13 +12,13 @@ from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.commands.replay import require_selector
 from console.render.tables import as_json, print_json
-from console.render.text import count
 from models.delivery import Delivery
 from models.notification import Notification
 from models.search import RowSearch
 from operations import lookup as known_ids
 from operations.replay.selection import CHUNK_SIZE
 from operations.replay.service import NotDead, ReplayResult, ReplayService
+from operations.text import count
 
 REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
 DEAD_OPTION = click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")

@@ -1,29 +1,18 @@
 """Commands: thin words over what the other rooms do."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 import click
 from alembic.util.exc import CommandError
 from redis.exceptions import RedisError
-from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from console.cli.errors import first_line
 from console.commands.privacy import erase, prune, reseal
 from console.commands.reconcile import reconcile
 from console.commands.replay import replay
 from console.render.tables import as_json, print_json
-from console.settings import ConsoleSettings
-from devtools import run
-from devtools.demo import command
-from devtools.processes import ProcessFailed
-from devtools.redis_server import NoRedisServer
-from devtools.send.command import send
 from models.migrate import UnusableDatabase, check_encoding
 from models.migrate import migrate as migrate_engine
+from operations.errors import first_line
+from operations.settings import ConsoleSettings
 from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
@@ -79,26 +68,4 @@ def alive(process: str) -> None:
         raise click.ClickException(f"no sign of the {process} on this machine")
 
 
-@click.command("demo")
-def demo_command() -> None:
-    """A short story from webhook to notification, on servers of its own."""
-    with _report_errors():
-        sys.exit(0 if command.run_demo(Console()) else 1)
-
-
-@click.command("run")
-def run_command() -> None:
-    """Receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset."""
-    with _report_errors():
-        sys.exit(run.run(Path.cwd()))
-
-
-COMMANDS = [endpoint, send, replay, reconcile, prune, erase, reseal, migrate, alive, run_command, demo_command]
-
-
-@contextmanager
-def _report_errors() -> Iterator[None]:
-    try:
-        yield
-    except (NoRedisServer, ProcessFailed) as error:
-        raise click.ClickException(str(error)) from error
+COMMANDS = [endpoint, replay, reconcile, prune, erase, reseal, migrate, alive]

@@ -5,13 +5,14 @@ from typing import Any
 import click
 
 from console.cli.api_client import api_client, open_configured_database
+from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
 from console.render.tables import Column
-from console.render.text import printable
-from console.settings import ProviderSettings
 from meetergo.api.meeting_types import Changes
 from meetergo.api.schemas import MeetingType
 from operations import hosts
+from operations.settings import ProviderSettings
+from operations.text import printable
 
 COLUMNS = [Column("meeting type"), Column("name", wraps=True), Column("minutes"), Column("channel"), Column("slug")]
 
@@ -19,7 +20,7 @@ minutes = click.IntRange(min=0)
 
 
 @click.command("list")
-@hosts.HOST_ARGUMENT
+@HOST_ARGUMENT
 @tables.as_json
 def list_command(external_id: str, as_json: bool) -> None:
     """What can be booked with a host."""
@@ -33,7 +34,7 @@ def list_command(external_id: str, as_json: bool) -> None:
 
 
 @click.command()
-@hosts.HOST_ARGUMENT
+@HOST_ARGUMENT
 @click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
 @click.option("--name")
 @click.option("--description")

@@ -15,14 +15,14 @@ from console.cli.stores import read_only_session
 from console.commands.error_groups import notification_errors
 from console.commands.ignore import ignore_notifications
 from console.commands.replay_notifications import replay_notifications
-from console.render import body, tables
+from console.render import body, delivery, tables
 from console.render.tables import Column, as_json
-from console.render.text import CONSOLE_COMMAND, age, moment, printable, short
 from models.attempt import FailedAttempt
 from models.intervention import Intervention
 from models.notification import Notification
 from operations import delivery_detail, lookup, serialize
 from operations.redact import redact
+from operations.text import CONSOLE_COMMAND, age, moment, printable, short
 
 COLUMNS = [
     Column("id", is_number=True),
@@ -120,9 +120,7 @@ def _render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
         "owed since": f"{moment(found['created_at'])} ({age(found['created_at'], now)})",
         "delivery": found["delivery_id"] or "-",
     }
-    yield tables.fields(
-        {"status": tables.status(found["status"]), **delivery_detail.outcome_fields(found, now), **facts}
-    )
-    yield from delivery_detail.render_attempts(found)
+    yield tables.fields({"status": tables.status(found["status"]), **delivery.outcome_fields(found, now), **facts})
+    yield from delivery.render_attempts(found)
     yield tables.title("What it tells")
     yield body.render_json(found["payload"])

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from console.cli.api_client import api_client, open_configured_database
+from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.render import tables
-from console.render.text import printable
-from console.settings import ProviderSettings
 from meetergo.api import BULK_SHARE
-from operations.users.directory import BOOKING_ROOT_OPTION, Directory
+from operations.settings import ProviderSettings
+from operations.text import printable
+from operations.users.directory import Directory
 from operations.users.host_file import HostFileError, HostRow, check_channels, read_host_file, write_failed
 from operations.users.import_run import ImportRun
 from operations.users.onboarding import Onboarding

@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from console.cli.api_client import open_configured_database
 from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
-from console.render.text import count, printable
 from models.erasure import ErasureResult, PersonMatches, find, vacuum
 from models.erasure import erase as erase_guest
 from models.person import Details, Person, identities, person_from
 from models.reencryption import reencrypt
 from models.retention import prune as prune_rows
+from operations.text import count, printable
 from runtime.redis import deferred_deliveries
 from runtime.redis.client import connect
 from runtime.settings import EncryptionSettings, RedisUrl, RetentionSettings, StoreSettings

@@ -12,16 +12,16 @@ import click
 from sqlalchemy import select
 
 from console.cli import completion
-from console.cli.errors import StoreError, store_error_message
 from console.render import changes, tables
 from console.render.tables import as_json
-from console.render.text import printable
 from meetergo.api.errors import ApiError, Unauthorised
 from meetergo.events import UnreadableBody
 from models.delivery import Delivery, delivery_id
 from models.drift import drift
 from operations import lookup
+from operations.errors import StoreError, store_error_message
 from operations.serialize import Json
+from operations.text import printable
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat

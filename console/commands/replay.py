@@ -14,9 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
-from console.cli.progress import EXIT_INTERRUPTED, RateParam, Throttle, progress_bar, stop_on_interrupt
+from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
 from console.render import replay_preview
-from console.render.text import count
 from models.delivery import Delivery
 from operations.lookup import delivery_ids
 from operations.replay.dry_run import dry_run
@@ -24,6 +23,8 @@ from operations.replay.report import DryRunReport
 from operations.replay.run import ReplayRun
 from operations.replay.selection import SelectedDelivery, Selection, select_deliveries
 from operations.replay.service import ReplayService
+from operations.replay.throttle import Throttle
+from operations.text import count
 from runtime.redis import heartbeat
 from worker.services import Services
 

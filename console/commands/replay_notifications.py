@@ -14,12 +14,12 @@ from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
 from console.commands.replay import require_selector
 from console.render.tables import print_json
-from console.render.text import count, escape_markup
 from models.notification import Notification
 from operations.redact import redact_text
 from operations.replay.selection import CHUNK_SIZE
 from operations.replay.service import ReplayService
 from operations.serialize import Json, notification_to_json
+from operations.text import count, escape_markup
 from worker.services import Services
 
 MAX_SHOWN = 20

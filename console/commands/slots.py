@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from console.cli.api_client import api_client, open_configured_database
+from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
-from console.settings import ProviderSettings
 from operations import hosts
+from operations.settings import ProviderSettings
 
 WEEK = timedelta(days=7)
 
@@ -15,7 +16,7 @@ Day = click.DateTime(["%Y-%m-%d"])
 
 
 @click.command()
-@hosts.HOST_ARGUMENT
+@HOST_ARGUMENT
 @click.option("--from", "first", type=Day, metavar="DAY", help="From this day on, such as 2026-01-31 (today).")
 @click.option("--to", "last", type=Day, metavar="DAY", help="Up to this day (a week later).")
 @click.option("--meeting-type", metavar="ID", help="Which (the host's first).")

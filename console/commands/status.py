@@ -11,8 +11,8 @@ from console.cli.progress import stop_on_interrupt
 from console.cli.stores import open_database
 from console.render import status_report, tables
 from console.render.tables import as_json
-from console.settings import StatusSettings
 from operations.checks import run_checks
+from operations.settings import StatusSettings
 from operations.status import take_snapshot
 from runtime.database import Database
 from runtime.queue import JobQueue

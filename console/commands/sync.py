@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from console.cli.api_client import api_client, open_configured_database
+from console.cli.arguments import BOOKING_ROOT_OPTION
 from console.render import tables
-from console.render.text import count, printable
-from console.settings import ProviderSettings
 from meetergo.api import BULK_SHARE
 from operations import hosts
-from operations.users.directory import BOOKING_ROOT_OPTION, Directory
+from operations.settings import ProviderSettings
+from operations.text import count, printable
+from operations.users.directory import Directory
 from operations.users.sync import NEEDS_ATTENTION, SyncFinding, UserSync
 
 

@@ -5,10 +5,10 @@ import click
 from console.cli.api_client import api_client, open_configured_database
 from console.commands.meeting_types import as_row
 from console.render import tables
-from console.render.text import printable
-from console.settings import ProviderSettings
 from meetergo.api import BULK_SHARE
 from operations import hosts
+from operations.settings import ProviderSettings
+from operations.text import printable
 
 
 @click.command()

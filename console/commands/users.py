@@ -5,16 +5,17 @@ from typing import Any
 import click
 
 from console.cli.api_client import api_client, open_configured_database, report_errors
+from console.cli.arguments import HOST_ARGUMENT
 from console.commands.onboard import onboard
 from console.commands.sync import sync
 from console.render import tables
 from console.render.tables import Column
-from console.render.text import printable
-from console.settings import ProviderSettings
 from meetergo.api import embed_code
 from meetergo.api.branding import PageStyle
 from models.platform_user import PlatformUser
 from operations import hosts
+from operations.settings import ProviderSettings
+from operations.text import printable
 from runtime.settings import DatabaseSettings
 
 TITLES = {"de": "Termin buchen bei {}", "en": "Book an appointment with {}"}
@@ -44,7 +45,7 @@ def list_command(as_json: bool) -> None:
 
 
 @click.command()
-@hosts.HOST_ARGUMENT
+@HOST_ARGUMENT
 @click.option("--title", help="What it shows, for those who cannot see it.")
 @click.option("--height", type=click.IntRange(min=100), default=700, show_default=True, help="In pixels.")
 def embed(external_id: str, title: str | None, height: int) -> None:
@@ -61,7 +62,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 
 
 @click.command()
-@hosts.HOST_ARGUMENT
+@HOST_ARGUMENT
 @click.option("--primary-color", metavar="#RRGGBB", help="Such as '#0066cc'.")
 @click.option("--secondary-color", metavar="#RRGGBB")
 @click.option("--header-image", metavar="URL", help="An image above; '' takes it away.")

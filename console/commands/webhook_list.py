@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from console.cli.registrations import open_registrations
 from console.render import tables
 from console.render.tables import Column
-from console.render.text import age
 from meetergo.api.schemas import Webhook
-from models.endpoint import last_seen
+from operations.text import age
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import RegistrationState
+from runtime.redis.address_usage import last_seen
 
 COLUMNS = [
     Column("webhook"),

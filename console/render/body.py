@@ -1,37 +1,15 @@
 """A body as operators may see it: without its secrets."""
 
-import json
 from typing import Any
 
 from rich.text import Text
 
 from console.render.compact_json import compact
 from console.render.tables import screen
-from console.render.text import printable
-from models.delivery import Delivery
-from operations.redact import redact, redact_text
 from operations.serialize import Json
-from runtime.encryption import BodyCipher
-from runtime.errors import Transient
+from operations.text import printable
 
-SHOWN_BYTES, REDACTED_BYTES = 200, 2000
 INDENT, MAX_WIDTH = "  ", 110
-
-
-def decrypted_body(delivery: Delivery, cipher: BodyCipher) -> Json:
-    """The body, or why there is none to show. One that is no JSON is shown by its beginning."""
-    empty: Json = {"body": None, "body_begins": None, "body_is_missing": None}
-    if not delivery.body:
-        return {**empty, "body_is_missing": "it was erased"}
-    try:
-        body = cipher.decrypt(delivery.encrypted_body)
-    except Transient as error:
-        return {**empty, "body_is_missing": str(error)}
-    try:
-        return {**empty, "body": redact(json.loads(body))}
-    except (ValueError, RecursionError):
-        beginning = redact_text(body[:REDACTED_BYTES].decode("latin-1")).encode("latin-1")[:SHOWN_BYTES]
-        return {**empty, "body_begins": repr(beginning)[2:-1]}
 
 
 def render(found: Json) -> Text:

@@ -7,8 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from console.render.tables import fields
-from console.render.text import NO_VALUE, moment, value
 from models.booking import Booking
+from operations.text import NO_VALUE, moment, value
 
 COLUMN_ORDER = list(Booking.__table__.columns.keys())
 """PostgreSQL keeps the names of a JSON object in an order of its own."""

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from console.render import changes
-from console.render.text import count, escape_markup, short
 from operations.redact import redact, redact_text
 from operations.replay.report import BookingDiff, DeliveryOutcome, DryRunReport, NotificationPreview
+from operations.text import count, escape_markup, short
 
 MAX_LISTED = 10
 MAX_DETAILED = 3

@@ -9,12 +9,12 @@ from rich.text import Text
 
 from console.render import tables
 from console.render.tables import Column
-from console.render.text import NO_VALUE, age, count, moment
 from models.reconciliation import ReconcileStatus
 from models.stats import RATE_WINDOW, Stats
 from operations.checks import Finding
 from operations.serialize import Json
 from operations.status import StatusSnapshot
+from operations.text import NO_VALUE, age, count, moment
 from runtime.queue import QUEUES, QueueName
 from worker.maintenance.alerts import CONDITIONS
 

@@ -13,7 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console.render.text import NO_VALUE
+from operations.text import NO_VALUE
 
 PIPE_WIDTH = 10_000
 """The width of a pipe: nobody wraps there."""

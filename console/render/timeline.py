@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console.render import changes
-from console.render.text import SHORT_ID_LENGTH, count, moment, printable, short
 from models.happening import TimelineEntry
 from operations.redact import redact, redact_text
+from operations.text import SHORT_ID_LENGTH, count, moment, printable, short
 
 SYMBOLS = {
     "received": ("→", "cyan"),

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import exists, func, select
 
-from console.render.text import short
 from devtools.demo.actors import HOST, ActionResult, Actors
 from devtools.demo.scenario import BOOKINGS, NOTHING_NEW, NOTHING_STORED, NOTIFICATIONS, scenario
 from devtools.demo.webhook_sink import WebhookSink, open_webhook_sink
@@ -25,6 +24,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from operations.text import short
 from receiver.settings import DEFAULT_MAX_BODY
 from runtime.database import Database
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner

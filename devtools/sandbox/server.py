@@ -17,7 +17,7 @@ from devtools.sandbox.faults.middleware import FaultMiddleware
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.http.auth import Credentials
 from devtools.sandbox.http.rate_limit import RateLimit, TokenBuckets
-from devtools.sandbox.outgoing.delivery import Delivery
+from devtools.sandbox.outgoing.delivery import OutgoingDelivery
 from devtools.sandbox.outgoing.dispatcher import TIMEOUT, Dispatcher
 from devtools.sandbox.resources import users
 from devtools.sandbox.state.actions import Actions
@@ -148,7 +148,7 @@ class Sandbox:
         return list(self.company.webhooks.values())
 
     @property
-    def deliveries(self) -> list[Delivery]:
+    def deliveries(self) -> list[OutgoingDelivery]:
         """Every webhook that was due, whatever became of it."""
         return self._dispatcher.deliveries
 

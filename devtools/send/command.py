@@ -14,12 +14,13 @@ from typing import Any
 import click
 import urllib3
 
-from console.cli.progress import EXIT_INTERRUPTED, RateParam, Throttle, progress_bar, stop_on_interrupt
-from console.settings import ConsoleSettings
+from console.cli.progress import EXIT_INTERRUPTED, RateParam, progress_bar, stop_on_interrupt
 from devtools.send import samples
 from devtools.send.client import Sender, SendResponse
 from devtools.send.load import LoadResult, LoadRun
 from devtools.send.plan import DEFAULT_MIX_SIZE, MIX, RepeatsParam, SendPlan
+from operations.replay.throttle import Throttle
+from operations.settings import ConsoleSettings
 
 
 @click.command()

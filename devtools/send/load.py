@@ -9,8 +9,8 @@ from typing import Any
 
 from urllib3.exceptions import HTTPError
 
-from console.cli.progress import Throttle
 from devtools.send.client import SendResponse
+from operations.replay.throttle import Throttle
 from runtime.stop_signal import StopEvent
 
 PERCENTILES = (50, 95, 99)

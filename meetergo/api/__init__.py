@@ -7,14 +7,14 @@ from meetergo.api.embed import embed_code
 from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
 from meetergo.api.schedule import Hours
 from meetergo.api.schemas import AwaitingConfirmation, Booked
-from meetergo.api.users import FirstMeetingType
+from meetergo.api.users import FirstMeetingTypeOptions
 
 __all__ = [
     "BULK_SHARE",
     "AwaitingConfirmation",
     "Booked",
     "Credential",
-    "FirstMeetingType",
+    "FirstMeetingTypeOptions",
     "Guest",
     "Hours",
     "Meetergo",

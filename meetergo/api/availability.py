@@ -1,4 +1,4 @@
-"""Availability: when a user can be booked, and which times are still free."""
+"""AvailabilityResource: when a user can be booked, and which times are still free."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -14,7 +14,7 @@ from meetergo.api.schemas import Slot, Spot
 from meetergo.api.session import Resource, Response, without_none
 
 
-class Availability(Resource):
+class AvailabilityResource(Resource):
     """Calls about times."""
 
     def availability(self, availability_id: str) -> schemas.Availability:

@@ -10,7 +10,7 @@ from typing import Self
 
 from meetergo.api import transport
 from meetergo.api.appointments import Appointments
-from meetergo.api.availability import Availability
+from meetergo.api.availability import AvailabilityResource
 from meetergo.api.bookings import Bookings
 from meetergo.api.branding import Branding
 from meetergo.api.credential import Credential
@@ -24,7 +24,7 @@ from meetergo.api.users import Users
 from meetergo.api.webhooks import Webhooks
 
 
-class Meetergo(Users, MeetingTypes, Availability, Bookings, Appointments, Branding, Templates, Webhooks):
+class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments, Branding, Templates, Webhooks):
     """Everything that we ask of meetergo. Threads may share it; close it when done.
 
     Every call raises `meetergo.api.errors.ApiError`, or one of the more exact errors beneath it.

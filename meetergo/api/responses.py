@@ -11,7 +11,7 @@ from typing import Any
 from meetergo.api import errors
 from meetergo.api.redact import redact
 from meetergo.api.request import Request
-from runtime.retry_after import parse_retry_after
+from meetergo.retry_after import parse_retry_after
 
 Json = Any
 """A value that JSON can hold."""

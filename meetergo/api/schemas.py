@@ -148,7 +148,7 @@ class Appointment(Schema):
     """
 
     id: Identifier = Field(validation_alias=AliasChoices("appointmentId", "id"))
-    _parsed: wire.Appointment = PrivateAttr()
+    _parsed: wire.AppointmentBody = PrivateAttr()
 
     @classmethod
     def read(cls, body: Any) -> Self:
@@ -159,7 +159,7 @@ class Appointment(Schema):
         """
         result = super().read(body)
         try:
-            result._parsed = wire.Appointment.read(body)
+            result._parsed = wire.AppointmentBody.read(body)
         except wire.TooManyGuests:
             raise _too_many_guests(cls) from None
         return result
@@ -200,7 +200,7 @@ class Appointment(Schema):
         return self._parsed.cancelled_flag
 
     @property
-    def attendees(self) -> Sequence[wire.Attendee] | None:
+    def attendees(self) -> Sequence[wire.AttendeeBody] | None:
         """The guests; None if nothing is said of them."""
         return self._parsed.attendees
 

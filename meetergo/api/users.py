@@ -15,7 +15,7 @@ UNSUPPORTED_MEDIA_TYPE = 415
 
 
 @dataclass(frozen=True)
-class FirstMeetingType:
+class FirstMeetingTypeOptions:
     """The meeting type that a user begins with.
 
     Attributes:
@@ -72,7 +72,7 @@ class Users(Resource):
         *,
         slug: str | None = None,
         hours: Hours | None = None,
-        meeting_type: FirstMeetingType | None = None,
+        meeting_type: FirstMeetingTypeOptions | None = None,
     ) -> NewUser:
         """Creates a user of the platform. Look for the e-mail first, and again after `OutcomeUnknown`.
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from console.cli.progress import Throttle
 from models.delivery import Delivery
 from operations.replay.selection import PAGE_SIZE, SelectedDelivery, chunks
 from operations.replay.service import ReplayService
+from operations.replay.throttle import Throttle
 from runtime.stop_signal import StopEvent
 
 POLL_INTERVAL_SECONDS = 0.5

@@ -3,17 +3,8 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-import click
-
 from meetergo.api import Meetergo
 from meetergo.api.schemas import MeetingType, User
-
-BOOKING_ROOT_OPTION = click.option(
-    "--booking-root",
-    metavar="URL",
-    help="Where public pages are, such as https://cal.meetergo.com: for users whose booking address meetergo "
-    "does not tell.",
-)
 
 
 class Directory:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from meetergo.api import FirstMeetingType, Hours
+from meetergo.api import FirstMeetingTypeOptions, Hours
 from models.platform_user import DEFAULT_TIMEZONE
 from operations.users.opening_hours import DEFAULT_HOURS, parse_hours
 
@@ -115,9 +115,11 @@ class HostEntry(BaseModel):
         """The hours as meetergo takes them."""
         return Hours("Business Hours", self.timezone, parse_hours(self.hours))
 
-    def first_meeting_type(self) -> FirstMeetingType:
+    def first_meeting_type(self) -> FirstMeetingTypeOptions:
         """The meeting type as meetergo takes it."""
-        return FirstMeetingType(self.meeting_type, self.meeting_duration, self.meeting_slug, self.meeting_channel)
+        return FirstMeetingTypeOptions(
+            self.meeting_type, self.meeting_duration, self.meeting_slug, self.meeting_channel
+        )
 
 
 COLUMNS = list(HostEntry.model_fields)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from console.cli.api_client import api_error_message
 from meetergo.api.errors import ApiError, Forbidden, LimitReached, PlanLimit, Unauthorised, Unavailable
+from operations.errors import api_error_message
 from operations.users.host_entry import HostEntry
 from operations.users.host_file import HostRow
 from operations.users.onboarding import NotOnboarded, Outcome

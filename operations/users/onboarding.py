@@ -34,7 +34,7 @@ class NotOnboarded(Exception):
 
 
 @dataclass(frozen=True)
-class Identity:
+class UserIdentity:
     """What a host is in meetergo."""
 
     user_id: str
@@ -121,7 +121,7 @@ class Onboarding:
             raise NotOnboarded("several users of meetergo have this e-mail: map the right one yourself")
         return found[0] if found else None
 
-    def _create(self, entry: HostEntry) -> Identity:
+    def _create(self, entry: HostEntry) -> UserIdentity:
         new = self.meetergo.create_user(
             entry.email,
             entry.given_name,
@@ -131,19 +131,19 @@ class Onboarding:
             hours=entry.opening_hours(),
             meeting_type=entry.first_meeting_type(),
         )
-        return Identity(new.id, new.meeting_type_id, new.booking_url)
+        return UserIdentity(new.id, new.meeting_type_id, new.booking_url)
 
-    def _identity_of(self, entry: HostEntry, user: User) -> Identity:
+    def _identity_of(self, entry: HostEntry, user: User) -> UserIdentity:
         try:
             found = self.directory.meeting_types(user.id)
         except Forbidden as error:
             raise NotOnboarded(MEETING_TYPES_FORBIDDEN) from error
         chosen = _choose_meeting_type(found, entry)
         if chosen is None:
-            return Identity(user.id, None, None)
-        return Identity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))
+            return UserIdentity(user.id, None, None)
+        return UserIdentity(user.id, chosen.id, booking_url(user, chosen, self.booking_root))
 
-    def _save(self, entry: HostEntry, identity: Identity) -> None:
+    def _save(self, entry: HostEntry, identity: UserIdentity) -> None:
         try:
             with self.database.transaction() as session:
                 owner = PlatformUser.by_meetergo_user_id(session, identity.user_id)
@@ -155,7 +155,7 @@ class Onboarding:
             raise NotOnboarded("somebody else writes this host at the same time: try again") from error
 
 
-def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: Identity) -> PlatformUser:
+def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity) -> PlatformUser:
     """The row as the file says it; of one that was there before, only what the file says."""
     if row and row.meetergo_user_id not in (None, identity.user_id):
         raise NotOnboarded("it is another user of meetergo already: correct its e-mail, or its meetergo_user_id")

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import click
-
-from console.settings import RegistrationSettings
 from meetergo.api.errors import InvalidCall
 from meetergo.api.webhooks import check_endpoint
+from operations.errors import OperationError
+from operations.settings import RegistrationSettings
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
 
@@ -29,17 +28,17 @@ def our_addresses(settings: RegistrationSettings) -> Sequence[Address]:
     """The addresses of our keys, oldest to newest.
 
     Raises:
-        ClickException: meetergo could not post to them.
+        OperationError: meetergo could not post to them.
     """
     signer = AddressSigner(settings.webhook_keys)
     paths = zip(signer.paths(settings.webhook_account), signer.fingerprints(settings.webhook_account), strict=True)
     found = [Address(settings.receiver_url + path, fingerprint) for path, fingerprint in paths]
     if not settings.public_url and not settings.uses_sandbox:
-        raise click.ClickException("PUBLIC_URL is not set: meetergo needs an https address that it can reach")
+        raise OperationError("PUBLIC_URL is not set: meetergo needs an https address that it can reach")
     try:
         check_endpoint(found[-1].url, local=settings.uses_sandbox)
     except InvalidCall as error:
-        raise click.ClickException(f"PUBLIC_URL cannot be used: {error}") from error
+        raise OperationError(f"PUBLIC_URL cannot be used: {error}") from error
     return found
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-import click
-
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
 from operations.consistency import wait_for_consistency
+from operations.errors import OperationError
 from operations.webhooks.addresses import Address, fingerprint_in, host_of
 from operations.webhooks.registrations import EVENTS, Action, Registrations, RegistrationState
 
@@ -102,7 +101,7 @@ def describe_slots(state: RegistrationState) -> str:
 def _check_key(older: Webhook, newest: Address) -> None:
     """A receiver that was not restarted yet answers 404 by the newest key."""
     if host_of(older.endpoint) == host_of(newest.url) and fingerprint_in(older.endpoint) != newest.fingerprint:
-        raise click.ClickException(
+        raise OperationError(
             f"webhook {older.id} posts to the address of an older key, and stays: `webhook rotate` goes over to the "
             "newest key without losing a delivery; --move moves it at once, if the receiver has that key already"
         )

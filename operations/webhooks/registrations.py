@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import click
-
 from meetergo.api import Meetergo
 from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
 from models.endpoint import Endpoint
+from operations.errors import OperationError
 from operations.webhooks.addresses import Address, fingerprint_in, host_of
 from runtime.database import Database
 
@@ -99,11 +98,11 @@ class Registrations:
         """Before a webhook is changed or removed.
 
         Raises:
-            ClickException: it posts to another host, so another installation may live by it.
+            OperationError: it posts to another host, so another installation may live by it.
         """
         there = host_of(webhook.endpoint)
         if self._host is not None and there.casefold() != self._host.casefold():
-            raise click.ClickException(
+            raise OperationError(
                 f"webhook {webhook.id} posts to {there} and not to {self._host}: if this database is a copy of another "
                 "installation's, the webhook is that one's. Only if it is not: run this again with --force"
             )

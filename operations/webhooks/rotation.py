@@ -13,10 +13,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from meetergo.api.errors import LimitReached
-from models.endpoint import last_seen
 from operations.webhooks.addresses import Address
 from operations.webhooks.registration import apply, plan_add, plan_register, plan_retire
 from operations.webhooks.registrations import Registrations
+from runtime.redis.address_usage import last_seen
 
 POLL_INTERVAL = timedelta(seconds=2)
 NO_FREE_SLOT = (

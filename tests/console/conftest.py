@@ -11,6 +11,7 @@ from redis import Redis
 from sqlalchemy import select
 
 from console.__main__ import cli
+from console.app import RootGroup
 from devtools.sandbox.server import Sandbox, sandbox
 from devtools.send import samples
 from models.endpoint import Endpoint
@@ -35,7 +36,9 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
     monkeypatch.setattr(logs, "silence", lambda: None)
     monkeypatch.setenv("LOGNAME", "the-operator")
     level = logging.root.level
-    yield lambda command, *words, answers=None: CliRunner().invoke(command, words, input=answers)
+    yield lambda command, *words, answers=None: CliRunner().invoke(
+        RootGroup("inbox", commands=[command]), [command.name, *words], input=answers
+    )
     logging.root.setLevel(level)
 
 

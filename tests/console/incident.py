@@ -17,13 +17,13 @@ from typing import Any
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from console.cli.progress import Throttle
 from devtools import processes
 from devtools.redis_server import free_port, redis_server
 from devtools.send import mix, samples
 from devtools.send.client import Sender
 from devtools.send.load import LoadRun
 from models.delivery import delivery_id
+from operations.replay.throttle import Throttle
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
 from tests.console import platform_hook

@@ -8,7 +8,8 @@ from threading import Event
 import pytest
 from click import BadParameter
 
-from console.cli.progress import RateParam, Throttle, stop_on_interrupt
+from console.cli.progress import RateParam, stop_on_interrupt
+from operations.replay.throttle import Throttle
 
 
 class Clock:

@@ -16,12 +16,12 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from sqlalchemy import Engine, event, update
 
-from console.cli.errors import store_error_message
 from devtools.send import samples
-from models.delivery import Delivery, NewDelivery
+from models.delivery import Delivery, NewDelivery, pack
 from models.incident import Incident
 from models.migrate import migrate
 from models.reconciliation import Reconciliation
+from operations.errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, JobQueue, connect
@@ -323,7 +323,7 @@ def connections_that_only_read() -> Iterator[None]:
 
 def test_a_database_that_cannot_be_written_needs_a_person(healthy: Harness) -> None:
     healthy.services.job_queue.enqueue_store(
-        NewDelivery.from_body(b"{}", "default", datetime.now(UTC), healthy.services.inbox.cipher)
+        pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), healthy.services.inbox.cipher))
     )
     with read_only_database(healthy.services.database), connections_that_only_read():
         code, seen = looked()
@@ -342,7 +342,7 @@ def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
 ) -> None:
     for body in (b"{}", b"[]"):
         healthy.services.job_queue.enqueue_store(
-            NewDelivery.from_body(body, "default", datetime.now(UTC), healthy.services.inbox.cipher)
+            pack(NewDelivery.from_body(body, "default", datetime.now(UTC), healthy.services.inbox.cipher))
         )
     monkeypatch.setenv("DATABASE_URL", "postgresql://u@127.0.0.1:1/x")
     assert "2 webhooks are in Redis only" in run_cli("status").stdout
@@ -396,7 +396,7 @@ def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(harness: Harnes
 
 def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, redis_url: str) -> None:
     other = JobQueue(connect(redis_url, "old", "old/0"))
-    other.enqueue_store(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([])))
+    other.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))))
     [(what, command)] = findings()
     assert what.startswith("1 webhook rests in the queue old-inbox")
     assert command == "python -m console adopt-queue old-inbox"

@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 from click import BadParameter
 
-from console.render.text import short
 from devtools.processes import environment, processes, run_to_completion, wait_until_ready
 from devtools.redis_server import free_port
 from devtools.send import mix
 from devtools.send.load import percentile
 from devtools.send.plan import RepeatsParam
 from models.booking import Booking
+from operations.text import short
 from runtime.signed_address import WEBHOOK_PATH
 from tests.scrape import wait_until
 from tests.worker.harness import Harness

@@ -10,9 +10,9 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
 
-from models.endpoint import last_seen
 from models.tables import Delivery
 from runtime.database import Database
+from runtime.redis.address_usage import last_seen
 from runtime.signed_address import AddressSigner
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY

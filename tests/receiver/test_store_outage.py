@@ -17,10 +17,10 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import text
 
 from devtools.redis_server import free_port
+from models.delivery import unpack
 from runtime.cooldown import COOLDOWN
 from runtime.database import Database
 from runtime.encryption import BodyCipher
-from runtime.queue import unpack
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 

@@ -10,11 +10,10 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from models import endpoint
-from models.delivery import NewDelivery
+from models.delivery import NewDelivery, pack
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, STORE_DEFERRED, JobQueue, connect
-from runtime.redis import heartbeat
+from runtime.redis import address_usage, heartbeat
 from runtime.redis.failed_jobs import FailedJobs
 from runtime.redis.installation import default_prefix, origin
 from runtime.redis.other_queues import Adopted, adopt, orphaned_queues
@@ -86,7 +85,7 @@ def new_delivery(number: int = 0) -> NewDelivery:
 
 
 def write_all_keys(job_queue: JobQueue) -> None:
-    job_queue.enqueue_store(new_delivery())
+    job_queue.enqueue_store(pack(new_delivery()))
     for queue_name in QUEUES:
         job_queue.trigger_drain(queue_name)
         job_queue.mark_failed(queue_name, "1" if queue_name == "outbox" else "a" * 64, "KeyError")
@@ -107,7 +106,7 @@ def test_two_installations_do_not_see_each_others_keys(open_queue: Callable[[str
         assert other.queue(queue_name).count == 0
         assert list(FailedJobs(other, queue_name).pages(10)) == []
         assert other.queue(queue_name).failed_job_registry.count == 0
-    assert endpoint.last_seen(other.redis, "mark") is None
+    assert address_usage.last_seen(other.redis, "mark") is None
     assert heartbeat.next_runs(other.redis) == {}
     assert not heartbeat.task_alive(other.redis, "sweep")
     with exclusive(own.redis, "reconcile"), exclusive(other.redis, "reconcile"):
@@ -147,7 +146,7 @@ def test_a_queue_of_an_older_version_is_named_and_can_be_adopted(
 
 def test_the_queue_of_another_database_is_left_unless_it_is_meant(open_queue: Callable[[str], JobQueue]) -> None:
     own, other = open_queue("mine"), open_queue("theirs")
-    other.enqueue_store(new_delivery())
+    other.enqueue_store(pack(new_delivery()))
     assert adopt(own, "theirs-inbox") == Adopted(taken=0, left=1)
     assert other.queue("inbox").count == 1
     assert adopt(own, "theirs-inbox", foreign=True) == Adopted(taken=1, left=0)

@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from models.delivery import NewDelivery
+from models.delivery import NewDelivery, pack
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 from runtime.redis.client import NotWritable, connect
@@ -35,7 +35,7 @@ def test_a_client_of_a_demoted_server_continues_with_its_successor(pair: RedisPa
         assert job_queue.trigger_drain("inbox")
         tcp_proxy.target = pair.ports[1]
         pair.fail_over()
-        job_queue.enqueue_store(new_delivery())
+        job_queue.enqueue_store(pack(new_delivery()))
         assert job_queue.trigger_drain("outbox")
         assert pair.clients[1].llen("rq:queue:meetergo-inbox-inbox") == 2
         job_queue.redis.close()
@@ -69,7 +69,7 @@ def test_sentinels_name_the_master_and_its_successor(pair: RedisPair, tmp_path: 
         assert job_queue.trigger_drain("inbox")
         pair.kill_master()
         wait_until(lambda: _can_trigger(job_queue))
-        job_queue.enqueue_store(new_delivery())
+        job_queue.enqueue_store(pack(new_delivery()))
         assert pair.clients[1].llen("rq:queue:mine-inbox") >= 1
         job_queue.redis.close()
 

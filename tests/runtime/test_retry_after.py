@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from runtime.retry_after import parse_retry_after
+from meetergo.retry_after import parse_retry_after
 
 NOW = datetime(2026, 1, 10, 8, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from redis import Redis
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
-from models.delivery import Delivery, NewDelivery
+from models.delivery import Delivery, NewDelivery, pack
 from models.incident import RESOLVE_AFTER, RESOLVE_EVENT_AFTER, Incident
 from models.stats import collect_stats
 from runtime import queue
@@ -54,7 +54,7 @@ def check(services: Services, alerts: Alerts, *seconds: float) -> None:
 
 def defer_one(harness: Harness, body: bytes, received_at: datetime = NOW) -> None:
     harness.services.job_queue.enqueue_store(
-        NewDelivery.from_body(body, "default", received_at, harness.services.inbox.cipher)
+        pack(NewDelivery.from_body(body, "default", received_at, harness.services.inbox.cipher))
     )
 
 

@@ -16,7 +16,7 @@ from devtools.send import samples
 from models import erasure
 from models.attempt import FailedAttempt
 from models.booking import Booking
-from models.delivery import Delivery, NewDelivery
+from models.delivery import Delivery, NewDelivery, pack
 from models.intervention import Intervention
 from models.notification import Notification
 from models.person import person_from
@@ -208,7 +208,7 @@ def test_what_a_lost_key_hides_is_counted_and_said(open_harness: Callable[..., H
 def test_what_waits_in_redis_alone_is_said(harness: Harness) -> None:
     harness.process(created("b1", guest()))
     harness.services.job_queue.enqueue_store(
-        NewDelivery.from_body(json.dumps(created("b2", guest())).encode(), "default", AT, BodyCipher([]))
+        pack(NewDelivery.from_body(json.dumps(created("b2", guest())).encode(), "default", AT, BodyCipher([])))
     )
     done = run(JANE)
     assert done.exit_code == 1

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from devtools.send import samples
 from models.booking import Booking, BookingChange
-from models.delivery import Delivery, NewDelivery
+from models.delivery import Delivery, NewDelivery, pack
 from models.retryable import RETRY_JOB_GRACE
 from runtime.encryption import BodyCipher
-from runtime.queue import QueueName, pack
+from runtime.queue import QueueName
 from runtime.redis.allowed_jobs import REJECTION
 from runtime.redis.client import origin_of
 from tests.redis_content import redis_dump
@@ -206,7 +206,7 @@ def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(
     harness = open_harness(body_keys=KEY)
     received_at = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
     harness.services.job_queue.enqueue_store(
-        NewDelivery.from_body(b'{"webhookType":"form_submission"}', "default", received_at, BodyCipher([KEY]))
+        pack(NewDelivery.from_body(b'{"webhookType":"form_submission"}', "default", received_at, BodyCipher([KEY])))
     )
     run_worker(harness)
     assert [(row.status, row.received_at) for row in harness.all(Delivery)] == [("done", received_at)]
@@ -217,7 +217,7 @@ def test_a_carried_body_waits_for_the_database(
 ) -> None:
     away = open_harness(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     away.services.job_queue.enqueue_store(
-        NewDelivery.from_body(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([]))
+        pack(NewDelivery.from_body(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([])))
     )
     run_worker(away)
     assert len(scheduled(away).get_job_ids()) == 1

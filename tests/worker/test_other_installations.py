@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from models.delivery import Delivery, NewDelivery
+from models.delivery import Delivery, NewDelivery, pack
 from runtime.encryption import BodyCipher
-from runtime.queue import JobQueue, connect, pack
+from runtime.queue import JobQueue, connect
 from tests.worker.harness import AT, Harness
 from tests.worker.test_refused_jobs import failed, reason, work
 
@@ -21,7 +21,7 @@ def letter() -> NewDelivery:
 def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same(
     open_harness: Callable[..., Harness], url: str
 ) -> None:
-    open_harness(database_url=url).services.job_queue.enqueue_store(letter())
+    open_harness(database_url=url).services.job_queue.enqueue_store(pack(letter()))
     harness = open_harness()
     work(harness.services.job_queue)
     assert harness.all(Delivery) == []
@@ -31,7 +31,7 @@ def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same
 
 def test_a_body_of_another_prefix_fails_visibly(harness: Harness, redis_url: str) -> None:
     other = JobQueue(connect(redis_url, "meetergo-inbox", "other/0123456789"))
-    other.enqueue_store(letter())
+    other.enqueue_store(pack(letter()))
     work(harness.services.job_queue)
     assert harness.all(Delivery) == []
     assert len(failed(harness.services.job_queue)) == 1
@@ -46,7 +46,7 @@ def test_a_body_that_says_nothing_of_where_it_belongs_fails_visibly(harness: Har
 
 
 def test_a_body_of_ours_is_stored(harness: Harness) -> None:
-    harness.services.job_queue.enqueue_store(letter())
+    harness.services.job_queue.enqueue_store(pack(letter()))
     work(harness.services.job_queue)
     assert [row.id for row in harness.all(Delivery)] == [letter().id]
     assert failed(harness.services.job_queue) == []

@@ -12,11 +12,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
-from console.cli.errors import store_error_message
 from devtools import redis_server
 from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking
+from operations.errors import store_error_message
 from runtime.queue import JobQueue
 from runtime.redis.client import connect
 from tests.worker.harness import AT, START, Harness

@@ -8,7 +8,7 @@ from worker.channels.sanitize import one_line
 
 
 @dataclass(frozen=True)
-class Attendee:
+class MessageAttendee:
     """One attendee. Any of these may be empty.
 
     Attributes:
@@ -24,12 +24,12 @@ class Attendee:
     phone: str
 
     @classmethod
-    def parse_all(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[Attendee]":
+    def parse_all(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[MessageAttendee]":
         """The guests in a booking's `attendees`."""
         return [cls._of(attendee) for attendee in attendees or ()]
 
     @classmethod
-    def _of(cls, attendee: Mapping[str, Any]) -> "Attendee":
+    def _of(cls, attendee: Mapping[str, Any]) -> "MessageAttendee":
         parts = f"{attendee.get('firstname') or ''} {attendee.get('lastname') or ''}"
         name, email, phone = (
             one_line(value)

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from meetergo.guests import departed
 from worker.channels.base import Message
-from worker.channels.guest import Attendee
+from worker.channels.guest import MessageAttendee
 from worker.channels.locale import ReaderLocale
 from worker.channels.period import TimeRange
 from worker.channels.sanitize import break_links, one_line, safe_link
@@ -134,7 +134,7 @@ def _title(booking: dict[str, Any], translation: Translation) -> str:
     meeting = one_line(booking.get("meeting_name"), MAX_NAME_LENGTH) or translation.meeting
     names = [
         one_line(guest.display_name, MAX_NAME_LENGTH)
-        for guest in Attendee.parse_all(booking.get("attendees"))
+        for guest in MessageAttendee.parse_all(booking.get("attendees"))
         if guest.display_name
     ]
     if not names:
@@ -154,10 +154,10 @@ def _time_rows(message: Message, reader: ReaderLocale) -> Iterator[MessageRow]:
 
 
 def _attendee_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
-    guests = Attendee.parse_all(message.booking.get("attendees"))
+    guests = MessageAttendee.parse_all(message.booking.get("attendees"))
     if message.kind == "attendee_left":
         attended = (message.before or {}).get("attendees") or ()
-        left = Attendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
+        left = MessageAttendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
         if left:
             yield MessageRow(translation.no_longer_attending, _contact_lines(left, translation))
         if left or guests:
@@ -166,7 +166,7 @@ def _attendee_rows(message: Message, translation: Translation) -> Iterator[Messa
         yield MessageRow(translation.guests, _contact_lines(guests, translation))
 
 
-def _contact_lines(guests: list[Attendee], translation: Translation) -> list[str]:
+def _contact_lines(guests: list[MessageAttendee], translation: Translation) -> list[str]:
     return [guest.contact_line or translation.unknown_guest for guest in guests]
 
 

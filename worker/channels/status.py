@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from meetergo.retry_after import parse_retry_after
 from runtime.errors import Permanent, Transient
-from runtime.retry_after import parse_retry_after
 
 RETRYABLE_STATUSES = {408, 409, 425, 429}
 """Request Timeout, Conflict, Too Early, Too Many Requests: the client errors that pass."""

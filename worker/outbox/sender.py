@@ -47,7 +47,7 @@ BUSY_DELAY = timedelta(seconds=5)
 log = structlog.get_logger()
 
 
-class Interrupted(Exception):
+class SendInterrupted(Exception):
     """A message was under way when this process was asked to stop: it is sent again by the next one."""
 
 
@@ -282,7 +282,7 @@ class OutboxSender:
                 if stopping.is_requested or time.monotonic() > deadline:
                     break
             self._release(waiting, until)
-        except Interrupted:
+        except SendInterrupted:
             self._release(waiting)
         except SQLAlchemyError as error:
             log.error("database.unavailable", queue="outbox", error=type(error).__name__)
@@ -312,7 +312,7 @@ class OutboxSender:
             channel.send(to_message(notification))
         except Unresponsive as error:
             if stopping.abort_late_exchanges():
-                raise Interrupted from error
+                raise SendInterrupted from error
             if destination:
                 error.retry_after = self._destinations.start_cooldown(destination)
             return SendAttempt(notification, error)

@@ -27,7 +27,7 @@ MAX_LOOKUPS = 100
 Page = tuple[datetime, list[Appointment]]
 
 
-class Interrupted(Exception):
+class ComparisonInterrupted(Exception):
     """The time is up, or the process is asked to stop: this host is left to the next run."""
 
 
@@ -43,7 +43,7 @@ class HostComparison:
         compared_ids: bookings that were compared in this run already; grows.
         horizon: how far ahead changes are looked for.
         clock: tells the time, UTC.
-        raise_if_interrupted: raises `Interrupted` when it is time to go.
+        raise_if_interrupted: raises `ComparisonInterrupted` when it is time to go.
         is_dry: whether only to look.
     """
 
@@ -65,7 +65,7 @@ class HostComparison:
             The creation time of the newest booking that was seen.
 
         Raises:
-            Interrupted: it was time to go.
+            ComparisonInterrupted: it was time to go.
             ApiError: the host cannot be read.
         """
         now = self.clock()

@@ -14,7 +14,7 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 from runtime.stop_signal import StopEvent
-from worker.reconcile.host_comparison import HostComparison, Interrupted
+from worker.reconcile.host_comparison import ComparisonInterrupted, HostComparison
 from worker.reconcile.hosts import ComparedHost, count_unmapped, mapped_hosts, with_acting_user
 from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.lock import AlreadyRunning, exclusive
@@ -89,7 +89,7 @@ class Reconciler:
                 run.compare(host)
                 report.left -= 1
             progress(len(hosts), len(hosts))
-        except Interrupted:
+        except ComparisonInterrupted:
             pass
         except ApiError as error:
             report.stopped = str(error)
@@ -171,7 +171,7 @@ class ReconcileRun:
         """Compares one host, or notes that it cannot be read.
 
         Raises:
-            Interrupted: it is time to go.
+            ComparisonInterrupted: it is time to go.
             ApiError: no host can be read: the key is refused, or meetergo is away.
         """
         self._raise_if_interrupted()
@@ -179,7 +179,7 @@ class ReconcileRun:
         self._begin(host, swept_at)
         try:
             created_until = self._comparison_of(host).run()
-        except Interrupted:
+        except ComparisonInterrupted:
             if not had_full_time:
                 self._begin(host, host.tried_at)  # so that it is the first of the next run
             raise
@@ -221,7 +221,7 @@ class ReconcileRun:
 
     def _raise_if_interrupted(self) -> None:
         if self._should_stop():
-            raise Interrupted
+            raise ComparisonInterrupted
 
     def _save(self, host: ComparedHost, created_until: datetime | None, swept_at: datetime) -> None:
         """After the deliveries: who dies in between reads this host again."""

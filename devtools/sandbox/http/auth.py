@@ -34,7 +34,7 @@ CAPABILITIES = {
 
 
 @dataclass(frozen=True)
-class Credential:
+class SandboxCredential:
     """A key or a token.
 
     Attributes:
@@ -57,26 +57,28 @@ class Credentials:
 
     def __init__(self, company: Company) -> None:
         self._company = company
-        self._credentials: dict[str, Credential] = {}
+        self._credentials: dict[str, SandboxCredential] = {}
 
     def new_key(self) -> str:
         """A platform API key, for as long as one can be."""
         text = self._derive("key")
         key = f"ak_live:{uuid5(NAMESPACE_URL, text)}:{text[:40]}"
-        self._credentials[key] = Credential("platform", self._company.admin_id, self._company.now() + MAX_KEY_AGE)
+        self._credentials[key] = SandboxCredential(
+            "platform", self._company.admin_id, self._company.now() + MAX_KEY_AGE
+        )
         return key
 
     def new_token(self, user_id: str, capabilities: frozenset[str] | None = None) -> str:
         """A personal access token."""
         token = f"rgo-{self._derive('token')[:32]}"
-        self._credentials[token] = Credential("personal", user_id, None, capabilities)
+        self._credentials[token] = SandboxCredential("personal", user_id, None, capabilities)
         return token
 
     def expire(self, text: str) -> None:
         """Ends a credential now."""
         self._credentials[text] = replace(self._credentials[text], expires_at=self._company.now())
 
-    def authenticate(self, authorization: str) -> Credential:
+    def authenticate(self, authorization: str) -> SandboxCredential:
         """The one that a request shows.
 
         Raises:
@@ -102,7 +104,7 @@ def expired() -> ApiRejection:
     return ApiRejection(401, "API key has expired")
 
 
-def acting_user(company: Company, credential: Credential, named: str | None, route: str, blueprint: str) -> str:
+def acting_user(company: Company, credential: SandboxCredential, named: str | None, route: str, blueprint: str) -> str:
     """The id of the user as whom a request acts.
 
     Args:

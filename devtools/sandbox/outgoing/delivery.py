@@ -21,7 +21,7 @@ HEADERS = {"content-type": "application/json", "user-agent": "meetergo-sandbox"}
 
 
 @dataclass
-class Delivery:
+class OutgoingDelivery:
     """One webhook to one endpoint.
 
     Attributes:
@@ -49,7 +49,7 @@ class Delivery:
     error: str | None = None
 
 
-class Sender:
+class WebhookSender:
     """Sends deliveries.
 
     Args:
@@ -61,7 +61,7 @@ class Sender:
         self._retries = retries
         self._pool = PoolManager(maxsize=connections, timeout=Timeout(connect=timeout, read=timeout), retries=False)
 
-    def send(self, delivery: Delivery) -> None:
+    def send(self, delivery: OutgoingDelivery) -> None:
         """Sends as many copies as fate wants, each until it is taken or the retries are used up."""
         for _ in range(delivery.fault.copies):
             for _ in range(1 + self._retries):
@@ -73,7 +73,7 @@ class Sender:
         """Closes the connections."""
         self._pool.clear()
 
-    def _send_once(self, delivery: Delivery) -> None:
+    def _send_once(self, delivery: OutgoingDelivery) -> None:
         start = time.perf_counter()
         delivery.attempts += 1
         try:
@@ -96,15 +96,15 @@ class OrderedQueue(Thread):
         idle_seconds: returns the seconds without work after which nothing is held back any more; 0 for never.
     """
 
-    def __init__(self, send: Callable[[Delivery], None], idle_seconds: Callable[[], float]) -> None:
+    def __init__(self, send: Callable[[OutgoingDelivery], None], idle_seconds: Callable[[], float]) -> None:
         super().__init__(name="sandbox-queue", daemon=True)
         self._send = send
         self._idle_seconds = idle_seconds
-        self._work: Queue[Delivery | Event | None] = Queue()
-        self._held: list[Delivery] = []
+        self._work: Queue[OutgoingDelivery | Event | None] = Queue()
+        self._held: list[OutgoingDelivery] = []
         self._stopping = Event()
 
-    def put(self, delivery: Delivery) -> None:
+    def put(self, delivery: OutgoingDelivery) -> None:
         """Puts one at the end."""
         self._work.put(delivery)
 
@@ -136,7 +136,7 @@ class OrderedQueue(Thread):
             else:
                 self._handle(item)
 
-    def _handle(self, delivery: Delivery) -> None:
+    def _handle(self, delivery: OutgoingDelivery) -> None:
         if delivery.fault.is_dropped:
             delivery.outcome = "dropped"
         elif delivery.fault.is_held:
@@ -146,11 +146,11 @@ class OrderedQueue(Thread):
             same = (delivery.subject, delivery.webhook_id)
             self._release([held for held in self._held if (held.subject, held.webhook_id) == same])
 
-    def _release(self, deliveries: list[Delivery]) -> None:
+    def _release(self, deliveries: list[OutgoingDelivery]) -> None:
         for delivery in list(deliveries):
             self._held.remove(delivery)
             self._deliver(delivery)
 
-    def _deliver(self, delivery: Delivery) -> None:
+    def _deliver(self, delivery: OutgoingDelivery) -> None:
         if not self._stopping.wait(delivery.fault.delay):
             self._send(delivery)

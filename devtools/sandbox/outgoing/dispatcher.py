@@ -6,7 +6,7 @@ from threading import Lock
 from zlib import crc32
 
 from devtools.sandbox.faults.injector import FaultInjector
-from devtools.sandbox.outgoing.delivery import Delivery, OrderedQueue, Sender
+from devtools.sandbox.outgoing.delivery import OrderedQueue, OutgoingDelivery, WebhookSender
 from devtools.sandbox.outgoing.payloads import encode
 from devtools.sandbox.state.company import Record, WebhookEvent
 from devtools.sandbox.timestamps import Clock, utc_text
@@ -34,11 +34,11 @@ class Dispatcher:
     def __init__(
         self, fault_injector: FaultInjector, now: Clock, timeout: timedelta = TIMEOUT, retries: int = 0
     ) -> None:
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[OutgoingDelivery] = []
         self._fault_injector = fault_injector
         self._now = now
         self._lock = Lock()
-        self._sender = Sender(timeout.total_seconds(), retries, QUEUE_COUNT)
+        self._sender = WebhookSender(timeout.total_seconds(), retries, QUEUE_COUNT)
         self._queues = [
             OrderedQueue(self._sender.send, lambda: self._fault_injector.faults.hold) for _ in range(QUEUE_COUNT)
         ]
@@ -71,10 +71,10 @@ class Dispatcher:
             queue.stop()
         self._sender.close()
 
-    def _delivery(self, event: WebhookEvent, webhook: Record) -> Delivery:
+    def _delivery(self, event: WebhookEvent, webhook: Record) -> OutgoingDelivery:
         key = (event.event, event.subject, str(event.change), str(webhook["id"]))
         fault = self._fault_injector.faults.delivery_fault(*key)
-        return Delivery(
+        return OutgoingDelivery(
             number=len(self.deliveries) + 1,
             event=event.event,
             subject=event.subject,

@@ -20,7 +20,7 @@ CONFIRMATION_WINDOW = timedelta(hours=24)
 ATTENDEE_FIELDS = ("email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
 
 
-class Guest(Input):
+class GuestInput(Input):
     """`attendee`: two of its fields are required that one would not expect."""
 
     email: Email | None = None
@@ -43,7 +43,7 @@ class NewBooking(Input):
     start: AwareDatetime
     host_ids: list[str] = Field(default_factory=list)
     queue_id: str | None = None
-    attendee: Guest
+    attendee: GuestInput
     duration: Duration | None = None
     channel: Channel | None = None
     location: str | None = None

@@ -14,7 +14,7 @@ from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment
 
 
-class Page(Input):
+class ListingPage(Input):
     """Both are required, whatever the concept pages say."""
 
     page: Annotated[int, Field(ge=0)]
@@ -25,7 +25,7 @@ class Page(Input):
         return records[self.page * self.page_size : (self.page + 1) * self.page_size]
 
 
-class AppointmentQuery(Page):
+class AppointmentQuery(ListingPage):
     """The query of `GET /v4/appointment/paginated`. The values of `status` are documented nowhere: none is accepted."""
 
     start: AwareDatetime | None = None
@@ -38,7 +38,7 @@ class AppointmentQuery(Page):
     sort_direction: Literal["ASC", "DESC"] = "ASC"
 
 
-class ProvisionalQuery(Page):
+class ProvisionalQuery(ListingPage):
     """The query of `GET /v4/provisional-booking/paginated`."""
 
     meeting_type_id: str | None = None

@@ -89,7 +89,7 @@ class MeetingTypeChange(Input):
     ics: Ics | None = None
 
 
-class FirstMeetingType(Input):
+class FirstMeetingTypeInput(Input):
     """As it comes with a new user."""
 
     name: Name = "30min Meeting"

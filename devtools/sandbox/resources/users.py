@@ -8,7 +8,7 @@ from devtools.sandbox.http.errors import ApiRejection, not_found, plan_limit
 from devtools.sandbox.http.schemas import Email, Input, Name, Zone
 from devtools.sandbox.resources import availabilities, meeting_types
 from devtools.sandbox.resources.availabilities import NewAvailability
-from devtools.sandbox.resources.meeting_types import FirstMeetingType
+from devtools.sandbox.resources.meeting_types import FirstMeetingTypeInput
 from devtools.sandbox.slugs import SHORTEST, free_slug, slug_of, slugs
 from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import next_text, utc_text
@@ -16,7 +16,7 @@ from devtools.sandbox.timestamps import next_text, utc_text
 UserSlug = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", min_length=SHORTEST, max_length=100)]
 
 
-class NewUser(Input):
+class UserInput(Input):
     """The body of `POST /v4/user`."""
 
     email: Email
@@ -25,7 +25,7 @@ class NewUser(Input):
     timezone: Zone
     slug: UserSlug | None = None
     availability: NewAvailability = NewAvailability()
-    meeting_type: FirstMeetingType = FirstMeetingType()
+    meeting_type: FirstMeetingTypeInput = FirstMeetingTypeInput()
 
 
 class UserChange(Input):
@@ -36,7 +36,7 @@ class UserChange(Input):
     slug: UserSlug | None = None
 
 
-def create(company: Company, wanted: NewUser) -> Record:
+def create(company: Company, wanted: UserInput) -> Record:
     """Makes a host, and tells of it.
 
     Returns:
@@ -66,10 +66,10 @@ def create(company: Company, wanted: NewUser) -> Record:
 def create_admin(company: Company) -> None:
     """The one who opened the account, who is there from the start."""
     body = {"email": "owner@example.com", "givenName": "The", "familyName": "Owner", "timezone": "Europe/Berlin"}
-    _add(company, company.admin_id, NewUser.model_validate(body), "standard")
+    _add(company, company.admin_id, UserInput.model_validate(body), "standard")
 
 
-def _check_free(company: Company, wanted: NewUser) -> None:
+def _check_free(company: Company, wanted: UserInput) -> None:
     if any(user["email"].lower() == wanted.email.lower() for user in company.users.values()):
         raise ApiRejection(409, "A user with this email already exists")
     if wanted.slug in slugs(company.users):
@@ -78,7 +78,7 @@ def _check_free(company: Company, wanted: NewUser) -> None:
         raise plan_limit("users")
 
 
-def _add(company: Company, user_id: str, wanted: NewUser, user_type: str) -> Record:
+def _add(company: Company, user_id: str, wanted: UserInput, user_type: str) -> Record:
     full_name = f"{wanted.given_name} {wanted.family_name}"
     now = utc_text(company.now())
     user = {

@@ -11,7 +11,7 @@ from devtools.sandbox.http.context import admin_only, body, company, json_body, 
 from devtools.sandbox.http.responses import json_response
 from devtools.sandbox.http.schemas import Input, read_body
 from devtools.sandbox.resources import users
-from devtools.sandbox.resources.users import NewUser, UserChange
+from devtools.sandbox.resources.users import UserChange, UserInput
 
 blueprint = Blueprint("users", __name__)
 
@@ -28,7 +28,7 @@ class UserQuery(Input):
 def create() -> Response:
     """Makes a user."""
     admin_only()
-    return json_response(users.create(company(), read_body(NewUser, _fields())), 201)
+    return json_response(users.create(company(), read_body(UserInput, _fields())), 201)
 
 
 def _fields() -> Any:

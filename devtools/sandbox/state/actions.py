@@ -7,7 +7,7 @@ from devtools.sandbox.http.schemas import read_body
 from devtools.sandbox.resources import appointments, bookings, users
 from devtools.sandbox.resources.appointments import Cancellation, Move
 from devtools.sandbox.resources.bookings import NewBooking
-from devtools.sandbox.resources.users import NewUser
+from devtools.sandbox.resources.users import UserInput
 from devtools.sandbox.state.company import Company, Record
 
 
@@ -33,7 +33,7 @@ class Actions:
         """
         defaults = {"givenName": "The", "familyName": "Host", "timezone": "Europe/Berlin"}
         with self._company.lock:
-            return users.create(self._company, read_body(NewUser, {"email": email} | defaults | fields))
+            return users.create(self._company, read_body(UserInput, {"email": email} | defaults | fields))
 
     def book(self, meeting_type_id: str, start: datetime, email: str, **fields: Any) -> Record:
         """A guest books on the host's public page.

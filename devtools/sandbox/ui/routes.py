@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from devtools.sandbox.http.context import body, query
 from devtools.sandbox.http.responses import empty, json_response
 from devtools.sandbox.http.schemas import Email, Input, Name
-from devtools.sandbox.outgoing.delivery import Delivery
+from devtools.sandbox.outgoing.delivery import OutgoingDelivery
 from devtools.sandbox.resources import slots
 from devtools.sandbox.resources.appointments import Move
 from devtools.sandbox.resources.slots import SlotQuery
@@ -33,7 +33,7 @@ class PageContext:
 
     company: Company
     actions: Actions
-    deliveries: Sequence[Delivery]
+    deliveries: Sequence[OutgoingDelivery]
     platform_bookings: PlatformBookings | None
     key: str = field(repr=False)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from devtools.sandbox.outgoing.delivery import Delivery
+from devtools.sandbox.outgoing.delivery import OutgoingDelivery
 from devtools.sandbox.resources import appointments, bookings
 from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import local_text, moment
@@ -20,7 +20,9 @@ TOKEN_END = 4
 SHOWN = ("number", "event", "subject", "webhook_id", "at", "outcome", "status", "attempts", "milliseconds", "error")
 
 
-def view(company: Company, deliveries: Sequence[Delivery], platform_bookings: PlatformBookings | None) -> Record:
+def view(
+    company: Company, deliveries: Sequence[OutgoingDelivery], platform_bookings: PlatformBookings | None
+) -> Record:
     """Everything on the page that changes. The platform is asked before the company is locked."""
     platform, rows = _platform(platform_bookings)
     with company.lock:
@@ -122,7 +124,7 @@ def _waiting(company: Company, record: Record) -> Record:
     }
 
 
-def _delivery(delivery: Delivery) -> Record:
+def _delivery(delivery: OutgoingDelivery) -> Record:
     fields = asdict(delivery)
     return {name: fields[name] for name in SHOWN} | {"held": delivery.fault.is_held}
 

@@ -125,7 +125,7 @@ class Server(ThreadingHTTPServer):
 
 @contextmanager
 def open_fake_api() -> Iterator[FakeApi]:
-    handler = type("OfThisProvider", (Handler,), {})
+    handler: Any = type("OfThisProvider", (Handler,), {})
     with Server(("127.0.0.1", 0), handler) as server:
         handler.fake_api = fake_api = FakeApi(f"http://127.0.0.1:{server.server_port}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

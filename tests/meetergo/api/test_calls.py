@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from meetergo.api import AwaitingConfirmation, Booked, FirstMeetingType, Guest, Hours, Meetergo
+from meetergo.api import AwaitingConfirmation, Booked, FirstMeetingTypeOptions, Guest, Hours, Meetergo
 from meetergo.api.errors import (
     AlreadyExists,
     BadResponse,
@@ -37,7 +37,7 @@ def test_a_user_is_created_with_hours_and_a_first_meeting_type(fake_api: FakeApi
         "Host",
         "Europe/Berlin",
         hours=Hours("Business Hours", "Europe/Berlin", OFFICE),
-        meeting_type=FirstMeetingType("Consultation", 30, slug="the-consultation"),
+        meeting_type=FirstMeetingTypeOptions("Consultation", 30, slug="the-consultation"),
     )
     assert user.id == "550e8400-0000-4000-8000-000000000001"
     assert (user.availability_id or "").startswith("660e")

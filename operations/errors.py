@@ -1,4 +1,4 @@
-"""Sentences: what a store's error means for who sits at the desk."""
+"""Errors of operations, and what a store's or the API's error means, as sentences for an operator."""
 
 import sqlite3
 
@@ -7,8 +7,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-from console.render.text import printable
+from meetergo.api.errors import ApiError, Unauthorised
 from models.stats import is_schema_outdated
+from operations.text import printable
 from runtime.redis.client import NotWritable
 
 MIGRATE_COMMAND = "python -m console migrate"
@@ -17,6 +18,15 @@ TABLES_MISSING = f"the database does not have the tables of this version: {MIGRA
 
 StoreError = (DBAPIError, NoConnectionFree, RedisError)
 """What a store's trouble raises; any other error of SQLAlchemy is a fault of ours."""
+
+
+class OperationError(Exception):
+    """What an operator asked for cannot be done. The message is a sentence that says why, and what to do."""
+
+
+def api_error_message(error: ApiError) -> str:
+    """One sentence, which names the setting where one is to blame."""
+    return f"MEETERGO_API_KEY: {error}" if isinstance(error, Unauthorised) else str(error)
 
 
 def store_error_message(error: Exception) -> str:

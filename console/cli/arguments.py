@@ -1,0 +1,12 @@
+"""Arguments and options that several commands have."""
+
+import click
+
+HOST_ARGUMENT = click.argument("external_id", metavar="EXTERNAL_ID")
+
+BOOKING_ROOT_OPTION = click.option(
+    "--booking-root",
+    metavar="URL",
+    help="Where public pages are, such as https://cal.meetergo.com: for users whose booking address meetergo "
+    "does not tell.",
+)

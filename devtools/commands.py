@@ -1,0 +1,41 @@
+"""The development commands, which the command line shows where this package is installed: it is in no image."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from devtools import run
+from devtools.demo import command
+from devtools.processes import ProcessFailed
+from devtools.redis_server import NoRedisServer
+from devtools.sandbox_command import sandbox
+from devtools.send.command import send
+
+
+@click.command("demo")
+def demo_command() -> None:
+    """A short story from webhook to notification, on servers of its own."""
+    with _report_errors():
+        sys.exit(0 if command.run_demo(Console()) else 1)
+
+
+@click.command("run")
+def run_command() -> None:
+    """Receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset."""
+    with _report_errors():
+        sys.exit(run.run(Path.cwd()))
+
+
+@contextmanager
+def _report_errors() -> Iterator[None]:
+    try:
+        yield
+    except (NoRedisServer, ProcessFailed) as error:
+        raise click.ClickException(str(error)) from error
+
+
+COMMANDS = [send, sandbox, run_command, demo_command]
