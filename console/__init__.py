@@ -1,5 +1,5 @@
 """The operators' desk: the command line."""
 
-from runtime.python_check import check_python
+from runtime.process.python_check import check_python
 
 check_python("click", "rich")

@@ -15,7 +15,7 @@ from typing import IO
 import urllib3
 from honcho.environ import parse_procfile
 
-from runtime.child_processes import parent_death_preexec
+from runtime.process.child_processes import parent_death_preexec
 
 ROOT = Path(__file__).parent.parent
 TIMEOUT = timedelta(seconds=60)

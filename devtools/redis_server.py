@@ -15,8 +15,8 @@ from urllib.parse import quote
 from redis import Redis
 from redis.exceptions import RedisError
 
-from runtime.child_processes import parent_death_preexec
 from runtime.private_files import make_private
+from runtime.process.child_processes import parent_death_preexec
 
 TIMEOUT = timedelta(seconds=10)
 MAX_SOCKET_PATH = 100

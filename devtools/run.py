@@ -21,10 +21,10 @@ from devtools.processes import PROCESSES, ProcessFailed, commands, environment, 
 from devtools.redis_server import private_redis_server
 from operations.errors import store_error_message
 from operations.settings import ConsoleSettings
-from runtime.child_processes import parent_death_preexec
 from runtime.env_file import UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
+from runtime.process.child_processes import parent_death_preexec
 from runtime.redis.client import connect
 from runtime.settings import DEV_REDIS_SOCKET, exit_with_message
 

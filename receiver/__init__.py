@@ -1,5 +1,5 @@
 """The HTTP receiver: authenticate, persist, trigger a worker, acknowledge."""
 
-from runtime.python_check import check_python
+from runtime.process.python_check import check_python
 
 check_python()

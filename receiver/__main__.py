@@ -14,7 +14,7 @@ from receiver.process import STOP_TIMEOUT
 from receiver.settings import ReceiverSettings
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
-from runtime.reexec import reexec_without
+from runtime.process.reexec import reexec_without
 
 MAX_CONNECTIONS = 4096
 """Open to one server process, busy or not; one beyond it waits until another ends."""

@@ -5,8 +5,8 @@ import gc
 from receiver.app import create_app
 from receiver.scheduling import use_batch_scheduling
 from receiver.settings import ReceiverSettings
-from runtime.child_processes import stop_with_parent
 from runtime.logs import configure
+from runtime.process.child_processes import stop_with_parent
 
 configure()
 stop_with_parent()

@@ -4,8 +4,8 @@ import argparse
 
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
+from runtime.process.reexec import reexec_without
 from runtime.queue import QUEUES
-from runtime.reexec import reexec_without
 from worker.pool import WorkerPool
 from worker.services import build_services
 from worker.settings import WorkerSettings

@@ -25,14 +25,14 @@ from rq.job import Job
 from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
-from runtime.child_processes import stop_with_parent
 from runtime.errors import first_line
 from runtime.metrics_server import MetricsServer
 from runtime.outage import LOG_INTERVAL, Outage
+from runtime.process.child_processes import stop_with_parent
+from runtime.process.stop_signal import StopEvent
 from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, rq_queue_name
 from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
 from runtime.redis.client import InstallationRedis, prefix_of
-from runtime.stop_signal import StopEvent
 from worker import identity, recovery
 from worker.stopping import stopping
 

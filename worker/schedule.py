@@ -1,4 +1,4 @@
-"""`python -m worker.schedule`: the name of `worker.scheduler` until version 0.9; Procfiles of that time have it."""
+"""`python -m worker.schedule`: the name of `worker.scheduler` of before, for Procfiles that still say so."""
 
 from worker.scheduler import main
 

@@ -14,8 +14,8 @@ from models.retention import prune
 from runtime import logs
 from runtime.database import Database
 from runtime.metrics_server import port_of
+from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
-from runtime.stop_signal import StopEvent
 from worker.maintenance.alerts import alerts
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from runtime.stop_signal import StopEvent
+from runtime.process.stop_signal import StopEvent
 
 EXIT_INTERRUPTED = 130
 RATE = re.compile(r"(\d{1,6})/([smh])")

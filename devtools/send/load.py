@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from devtools.send.client import SendResponse
 from operations.replay.throttle import Throttle
-from runtime.stop_signal import StopEvent
+from runtime.process.stop_signal import StopEvent
 
 PERCENTILES = (50, 95, 99)
 

@@ -12,7 +12,7 @@ from models.delivery import Delivery
 from operations.replay.selection import PAGE_SIZE, SelectedDelivery, chunks
 from operations.replay.service import ReplayService
 from operations.replay.throttle import Throttle
-from runtime.stop_signal import StopEvent
+from runtime.process.stop_signal import StopEvent
 
 POLL_INTERVAL_SECONDS = 0.5
 

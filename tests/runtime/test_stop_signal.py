@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from runtime.stop_signal import StopEvent
+from runtime.process.stop_signal import StopEvent
 
 TIMEOUT_SECONDS = 20
 TIMES = 1_000

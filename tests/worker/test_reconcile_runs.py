@@ -18,7 +18,7 @@ from devtools.processes import processes
 from meetergo.api.schemas import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
-from runtime.stop_signal import StopEvent
+from runtime.process.stop_signal import StopEvent
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.reconcile.lock import AlreadyRunning, exclusive
 from worker.reconcile.provider_appointments import HostAppointments

@@ -12,8 +12,8 @@ from meetergo.api.errors import ApiError, Unauthorised, Unavailable
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.process.stop_signal import StopEvent
 from runtime.queue import JobQueue
-from runtime.stop_signal import StopEvent
 from worker.reconcile.host_comparison import ComparisonInterrupted, HostComparison
 from worker.reconcile.hosts import ComparedHost, count_unmapped, mapped_hosts, with_acting_user
 from worker.reconcile.local_bookings import LocalBookings

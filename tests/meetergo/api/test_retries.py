@@ -88,7 +88,7 @@ def test_a_write_that_may_have_been_applied_is_never_sent_again(
 
 
 @pytest.mark.parametrize(
-    "trouble", [DISCONNECTS, SILENT, FakeResponse(201), FakeResponse(201, b"<html>"), FakeResponse(201, {"no": "id"})]
+    "faults", [DISCONNECTS, SILENT, FakeResponse(201), FakeResponse(201, b"<html>"), FakeResponse(201, {"no": "id"})]
 )
 def test_a_write_without_an_answer_that_we_understand_is_ambiguous(
     faults: FakeResponse, fake_api: FakeApi, open_client: OpenClient

@@ -1,0 +1,1 @@
+"""A process: how it starts, hears signals, and ends with its parent."""
