@@ -9,29 +9,6 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from runtime.database import JSON_VALUE, Model
 
-DEFAULT_TIMEZONE = "Europe/Berlin"
-NO_MAPPING = "/"
-LINK_BATCH_SIZE = 100
-
-
-class TolerantJson(TypeDecorator[Any]):
-    """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
-
-    impl = JSON_VALUE
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
-        """Reads without failing: one row must not keep others from being read."""
-        read = super().result_processor(dialect, coltype)
-
-        def parse(value: Any) -> Any:
-            try:
-                return read(value) if read else value
-            except (ValueError, TypeError, RecursionError):
-                return "unreadable"
-
-        return parse
-
 
 class PlatformUser(Model):
     """A host. The platform writes these rows; `meetergo_user_id` may come later and links them.
@@ -124,3 +101,69 @@ class PlatformUser(Model):
         details = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
         # The platform writes these rows, and SQLite takes anything.
         return {"id": self.id, **{name: value if value is None else str(value) for name, value in details.items()}}
+
+
+class HostResolver:
+    """Finds platform users by whom and what meetergo names.
+
+    Args:
+        session: reads.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._hosts: dict[str, PlatformUser | None] = {}
+        self._types: dict[str, PlatformUser | None] = {}
+
+    def prefetch(self, host_ids: Iterable[str]) -> None:
+        """Reads many at once, so that asking for each is quick. What is no id is left out."""
+        wanted = {host_id for host_id in host_ids if isinstance(host_id, str)} - self._hosts.keys()
+        if wanted:
+            self._hosts |= dict.fromkeys(wanted)
+            query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted))
+            self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
+
+    def known_hosts(self, host_ids: Sequence[str], owner_id: int | None) -> list[PlatformUser]:
+        """All hosts whom we know, the owner first, then by their ids: each once."""
+        self.prefetch(host_ids)
+        owner = self._session.get(PlatformUser, owner_id) if owner_id else None
+        others = sorted((user for host_id in host_ids if (user := self._hosts[host_id])), key=lambda user: user.id)
+        return list(dict.fromkeys([owner, *others] if owner else others))
+
+    def resolve(self, host_ids: Sequence[str], meeting_type_id: str | None) -> PlatformUser | None:
+        """The first host whom we know, else the only owner of the meeting type."""
+        self.prefetch(host_ids)
+        known = (self._hosts[host_id] for host_id in host_ids)
+        return next((user for user in known if user), None) or self._owner_of_meeting_type(meeting_type_id)
+
+    def _owner_of_meeting_type(self, meeting_type_id: str | None) -> PlatformUser | None:
+        if not meeting_type_id:
+            return None
+        if meeting_type_id not in self._types:
+            condition = PlatformUser.meetergo_meeting_type_id == meeting_type_id
+            self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition)
+        return self._types[meeting_type_id]
+
+
+DEFAULT_TIMEZONE = "Europe/Berlin"
+NO_MAPPING = "/"
+LINK_BATCH_SIZE = 100
+
+
+class TolerantJson(TypeDecorator[Any]):
+    """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
+
+    impl = JSON_VALUE
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Reads without failing: one row must not keep others from being read."""
+        read = super().result_processor(dialect, coltype)
+
+        def parse(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (ValueError, TypeError, RecursionError):
+                return "unreadable"
+
+        return parse

@@ -5,10 +5,10 @@ from typing import Any
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
-from models.happening import TimelineEntry
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from models.timeline import TimelineEntry
 from operations.redact import redact, redact_text
 
 Json = dict[str, Any]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from models import timeline
-from models.happening import TimelineEntry
+from models.timeline import TimelineEntry
 
 INITIAL_ENTRIES = 10
 OVERLAP = timedelta(seconds=30)

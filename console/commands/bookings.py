@@ -17,8 +17,8 @@ from console.render.tables import Column, as_json
 from console.render.timeline import render_timeline
 from models import timeline
 from models.booking import Booking
-from models.booking_search import BookingSearch
 from models.platform_user import PlatformUser
+from models.search import BookingSearch
 from operations import lookup, serialize
 from operations.text import age, moment, printable, short, value
 

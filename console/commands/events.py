@@ -11,8 +11,8 @@ from console.cli.stores import open_database
 from console.render import tables
 from console.render.tables import as_json
 from console.render.timeline import line
-from models.happening import TimelineEntry
 from models.stats import is_schema_outdated
+from models.timeline import TimelineEntry
 from operations import serialize
 from operations.errors import StoreError, store_error_message
 from operations.tail import Tail

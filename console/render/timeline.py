@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.render import changes
-from models.happening import TimelineEntry
+from models.timeline import TimelineEntry
 from operations.redact import redact, redact_text
 from operations.text import SHORT_ID_LENGTH, count, moment, printable, short
 

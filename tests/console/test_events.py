@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from console.commands.events import follow_events
 from devtools.send import samples
 from models.delivery import Delivery
-from models.happening import TimelineEntry
+from models.timeline import TimelineEntry
 from operations.tail import INITIAL_ENTRIES, Tail
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal

@@ -12,8 +12,7 @@ from sqlalchemy.orm import Session
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
-from models.owners import HostResolver
-from models.platform_user import PlatformUser
+from models.platform_user import HostResolver, PlatformUser
 from runtime.errors import describe
 
 LINK_PAGE_SIZE = 500

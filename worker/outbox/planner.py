@@ -11,8 +11,7 @@ from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange, NotificationKind
 from models.notification import Notification
-from models.owners import HostResolver
-from models.platform_user import PlatformUser
+from models.platform_user import HostResolver, PlatformUser
 from runtime.errors import Permanent
 from worker.channels import Channel, InvalidChannel, Message, UnusableChannel, open_channel
 from worker.inbox.context import HostLinked
