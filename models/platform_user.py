@@ -9,6 +9,29 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from runtime.database import JSON_VALUE, Model
 
+DEFAULT_TIMEZONE = "Europe/Berlin"
+NO_MAPPING = "/"
+LINK_BATCH_SIZE = 100
+
+
+class TolerantJson(TypeDecorator[Any]):
+    """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
+
+    impl = JSON_VALUE
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
+        """Reads without failing: one row must not keep others from being read."""
+        read = super().result_processor(dialect, coltype)
+
+        def parse(value: Any) -> Any:
+            try:
+                return read(value) if read else value
+            except (ValueError, TypeError, RecursionError):
+                return "unreadable"
+
+        return parse
+
 
 class PlatformUser(Model):
     """A host. The platform writes these rows; `meetergo_user_id` may come later and links them.
@@ -143,27 +166,3 @@ class HostResolver:
             condition = PlatformUser.meetergo_meeting_type_id == meeting_type_id
             self._types[meeting_type_id] = PlatformUser.get_unique(self._session, condition)
         return self._types[meeting_type_id]
-
-
-DEFAULT_TIMEZONE = "Europe/Berlin"
-NO_MAPPING = "/"
-LINK_BATCH_SIZE = 100
-
-
-class TolerantJson(TypeDecorator[Any]):
-    """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
-
-    impl = JSON_VALUE
-    cache_ok = True
-
-    def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
-        """Reads without failing: one row must not keep others from being read."""
-        read = super().result_processor(dialect, coltype)
-
-        def parse(value: Any) -> Any:
-            try:
-                return read(value) if read else value
-            except (ValueError, TypeError, RecursionError):
-                return "unreadable"
-
-        return parse
