@@ -3,21 +3,21 @@
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask, Response
+from flask import Flask, Response, abort
 from werkzeug.exceptions import HTTPException, InternalServerError
 
-from receiver import health, routes
+from receiver import health
 from receiver.async_app import AsyncApp
 from receiver.auth import WebhookAuth
-from receiver.error_log import log_unhandled_exception
 from receiver.health import Readiness
 from receiver.ingest import Ingest
 from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, rejection, to_flask_response
 from receiver.settings import ReceiverSettings
 from receiver.webhook import WebhookView
 from runtime.database import Database
+from runtime.logs import log_unhandled_exception
 from runtime.queue import JobQueue
-from runtime.signed_address import AddressSigner
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 POOL_SIZE = 5
@@ -39,7 +39,8 @@ def create_app(settings: ReceiverSettings) -> Flask:
     database = Database(settings.database_url, POOL_SIZE, STATEMENT_TIMEOUT, pre_ping=False)
     ingest = app.extensions["ingest"] = Ingest(database, JobQueue(settings.redis()), settings.cipher())
     app.extensions["readiness"] = Readiness(database.probe_write, ingest.job_queue.redis.ping)
-    app.register_blueprint(routes.blueprint)
+    for path in (WEBHOOK_PATH, f"{WEBHOOK_PATH}/<token>"):
+        app.post(path, endpoint=path, provide_automatic_options=False)(_not_found)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _reject)
     webhook_view = app.extensions["webhook_view"] = WebhookView(app.wsgi_app, ingest)
@@ -77,6 +78,11 @@ def create_async_app(app: Flask, threads: int) -> AsyncApp:
         close=parts["ingest"].close,
         **options,
     )
+
+
+def _not_found(token: str = "") -> Response:
+    """Answers what the middleware does not take for a webhook (a second leading slash); other methods get 405."""
+    abort(404)
 
 
 def _reject(error: HTTPException) -> Response:

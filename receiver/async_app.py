@@ -16,12 +16,12 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 
 from receiver.auth import RejectedRequest, WebhookAuth, content_length, is_webhook_post
-from receiver.error_log import log_unhandled_exception
 from receiver.health import READYZ, STORES, Readiness
 from receiver.process import enable_keepalive, exit_with_parent
 from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, RawResponse, rejection
 from receiver.thread_pool import ThreadPool
 from receiver.webhook import WebhookView
+from runtime.logs import log_unhandled_exception
 
 BODY_TIMEOUT = timedelta(seconds=10)
 """For a whole body, however its sender spreads it."""

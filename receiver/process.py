@@ -56,3 +56,13 @@ def exit_with_parent(loop: asyncio.AbstractEventLoop) -> None:
         return
     loop.call_later(STOP_TIMEOUT.total_seconds(), os._exit, 1)  # nobody else would kill it
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def use_batch_scheduling() -> None:
+    """Use SCHED_BATCH: a thread that preempts the one that woke it would block on the GIL at once.
+
+    docs/performance.md has what it buys. Where there is no SCHED_BATCH, or it is not allowed, nothing happens.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

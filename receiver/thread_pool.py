@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from receiver.error_log import log_unhandled_exception
+from runtime.logs import log_unhandled_exception
 
 T = TypeVar("T")
 

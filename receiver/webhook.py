@@ -11,10 +11,10 @@ import structlog
 from redis.exceptions import RedisError
 
 from receiver.auth import AUTHENTICATED_REQUEST, AuthenticatedRequest
-from receiver.error_log import log_unhandled_exception
 from receiver.ingest import Ingest
 from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, RawResponse, accepted, rejection, send
 from receiver.thread_pool import ThreadPool
+from runtime.logs import log_unhandled_exception
 
 RETRY_AFTER = timedelta(seconds=30)
 

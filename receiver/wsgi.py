@@ -3,7 +3,7 @@
 import gc
 
 from receiver.app import create_app
-from receiver.scheduling import use_batch_scheduling
+from receiver.process import use_batch_scheduling
 from receiver.settings import ReceiverSettings
 from runtime.logs import configure
 from runtime.process.child_processes import stop_with_parent

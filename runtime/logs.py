@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
 from typing import Any
@@ -69,3 +70,9 @@ def silence() -> None:
     """Says nothing from now on that is not critical."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.root.setLevel(logging.CRITICAL)
+
+
+def log_unhandled_exception(error: BaseException) -> None:
+    """Logs where it was raised and not its message, which could hold the secret address or a body."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    structlog.get_logger().error("request.failed", error=type(error).__name__, traceback=where)

@@ -17,7 +17,7 @@ from models.delivery import Delivery, unpack
 from runtime.errors import Failure
 from runtime.queue import QUEUES, QueueName
 from runtime.redis.client import origin_of
-from worker.progress import DrainResult
+from worker.drain_result import DrainResult
 from worker.services import services
 
 MAX_DRAIN_TIME = timedelta(seconds=3)

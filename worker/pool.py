@@ -33,7 +33,8 @@ from runtime.process.stop_signal import StopEvent
 from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, rq_queue_name
 from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
 from runtime.redis.client import InstallationRedis, prefix_of
-from worker import identity, recovery
+from worker import identity
+from worker.maintenance import recovery
 from worker.stopping import stopping
 
 RESTART_DELAY = timedelta(seconds=1)

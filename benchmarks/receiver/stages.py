@@ -28,7 +28,9 @@ STAGES: dict[str, Stage] = {
     "insert": Stage("insert", "its share of the group's commit, and the database's own work"),
     "ring": Stage("ring", "its share of the bell, and Redis' own work"),
     "log": Stage("log", "a line of JSON for each delivery"),
-    "patience": Stage("patience", "woken threads wait for their turn (`receiver/scheduling.py`): what it saves"),
+    "patience": Stage(
+        "patience", "a woken thread waits for its turn (SCHED_BATCH, `receiver/process.py`): what it saves"
+    ),
 }
 
 

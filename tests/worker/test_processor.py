@@ -23,11 +23,11 @@ from models.retryable import MAX_ATTEMPTS
 from runtime.errors import Permanent
 from tests.another_database import another_database
 from tests.worker.harness import AT, START, Harness, later
+from worker.drain_result import DrainResult
 from worker.inbox.context import HandlerContext
 from worker.inbox.handling import HANDLERS
 from worker.inbox.processor import MAX_BATCH_TIME, MAX_ROWS, InboxProcessor
 from worker.maintenance.sweeper import sweep
-from worker.progress import DrainResult
 
 CREATED = samples.created("b1", START, AT)
 MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)

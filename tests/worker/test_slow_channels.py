@@ -16,9 +16,9 @@ from runtime.errors import Permanent, Transient
 from tests.worker.harness import AT, START, Harness
 from worker import stopping as stopping_module
 from worker.channels import Message, TemporaryRefusal, Unresponsive
-from worker.destinations import MAX_COOLDOWN, MAX_PER_KIND, MIN_COOLDOWN, Destinations
+from worker.drain_result import DrainResult
+from worker.outbox.destinations import MAX_COOLDOWN, MAX_PER_KIND, MIN_COOLDOWN, Destinations
 from worker.outbox.sender import OutboxSender
-from worker.progress import DrainResult
 from worker.stopping import Stopping
 
 SOON = 10

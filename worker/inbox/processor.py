@@ -24,6 +24,7 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe
 from runtime.queue import JobQueue
+from worker.drain_result import DrainResult
 from worker.identity import own_name
 from worker.inbox.batch import process_batch
 from worker.inbox.cancel_check import CancelCheck, CheckResult
@@ -31,7 +32,6 @@ from worker.inbox.changes import ChangeRecorder
 from worker.inbox.context import HandlerContext
 from worker.inbox.handling import complete, run_handler
 from worker.metrics import Metrics, NoMetrics
-from worker.progress import DrainResult
 
 BATCH = 200
 MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}

@@ -21,8 +21,8 @@ from runtime.database import Database
 from runtime.errors import Failure, describe
 from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
-from worker.incident_memory import IncidentMemory, notifier_lock
 from worker.maintenance.bulletin import alert_text
+from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
 from worker.outbox.planner import channel_fingerprint
 from worker.services import Services
 from worker.settings import AlertSettings

@@ -17,7 +17,7 @@ from runtime.contention import in_transaction
 from runtime.errors import describe
 from runtime.queue import QueueName
 from worker.inbox.context import HandlerContext
-from worker.recovery import recover_stale_claims
+from worker.maintenance.recovery import recover_stale_claims
 from worker.services import Services
 
 OVERDUE_AFTER = timedelta(seconds=10)

@@ -22,11 +22,11 @@ from runtime.errors import Permanent, describe
 from runtime.queue import JobQueue
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
 from worker.channels.log import LogChannel
-from worker.destinations import Destinations
+from worker.drain_result import DrainResult
 from worker.identity import own_name
 from worker.metrics import Metrics, NoMetrics
+from worker.outbox.destinations import Destinations
 from worker.outbox.planner import NotificationPlanner, to_message
-from worker.progress import DrainResult
 from worker.stopping import stopping
 
 BATCH = 100

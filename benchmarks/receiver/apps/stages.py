@@ -16,7 +16,7 @@ from models.delivery import Delivery
 from receiver.app import create_app, create_async_app
 from receiver.async_app import AsyncApp, environ_of, run_wsgi
 from receiver.auth import AuthenticatedRequest, WebhookAuth
-from receiver.scheduling import use_batch_scheduling
+from receiver.process import use_batch_scheduling
 from receiver.settings import ReceiverSettings
 from receiver.thread_pool import ThreadPool
 from runtime.logs import configure
