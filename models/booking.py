@@ -281,8 +281,8 @@ def _notification_kinds(
 class BookingChange(Model):
     """One change of one booking: what it was, what it became, which delivery caused it, when.
 
-    `before` is null where the row is new; `notification_kinds` names the notifications that it caused. The changes of a booking,
-    in order, replay to its row. `delivery_id` names what made it; that may be pruned earlier.
+    `before` is null where the row is new; `notification_kinds` names the notifications that it caused. The changes of
+    a booking, in order, replay to its row. `delivery_id` names what made it; that may be pruned earlier.
 
     Attributes:
         is_late: whether a replay or a late delivery made it, so that only the last of its news is worth sending.
@@ -316,7 +316,7 @@ class BookingChange(Model):
 
     @property
     def previous(self) -> dict[str, Any] | None:
-        """The booking as it was, in the words of `Booking.public_columns`, while it is as this change made it; None if new."""
+        """The columns before this change, named as in `Booking.public_columns`; None if the booking was new."""
         return None if self.before is None else {**self.booking.public_columns(), **self.before}
 
 

@@ -93,8 +93,8 @@ class Claim(Model):
     def recover(cls, session: Session, worker: str, now: datetime) -> Sequence[Row]:
         """After the death of a worker: what it had claimed is tried row by row from now on.
 
-        A row that was alone counts the death. See `Retryable.isolate` and `Retryable.record_crash`. What a dead sender had leased is
-        free again.
+        A row that was alone counts the death. See `Retryable.isolate` and `Retryable.record_crash`. What a dead
+        sender had leased is free again.
 
         Args:
             session: of a transaction.

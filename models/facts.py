@@ -6,7 +6,8 @@ is commutative, associative and idempotent, so neither order nor repetition of d
 A value of None was said too: there is none. A version beyond a limit, of a time that has not come yet, was stored
 before such times were refused: it loses against any other.
 
-What is known of a guest is kept for as long as each list of guests holds that person. Of the newest list, `ATTENDEES_SINCE`
+What is known of a guest is kept for as long as each list of guests holds that person. Of the newest list,
+`ATTENDEES_SINCE`
 remembers which list was the last without a guest: what older ones say of this guest is dropped, whenever it comes.
 """
 
@@ -203,8 +204,8 @@ def sorted_ids(ids: Any) -> list[str]:
 def with_hosts(current: Facts, version: str, hosts: Sequence[str]) -> Facts:
     """What is known once somebody said who hosted at some version; to be called before that is joined.
 
-    Of versions in a row that name the same hosts the first and the last are kept: what `hosting_since` compares is the same
-    without those between. Of a booking whose hosts changed very often the oldest are dropped.
+    Of versions in a row that name the same hosts the first and the last are kept: what `hosting_since` compares is
+    the same without those between. Of a booking whose hosts changed very often the oldest are dropped.
     """
     registers = [register] if (register := current.get("host_ids")) else []
     earlier = {f"{HOSTS_AT_PREFIX}{at}": sorted_ids(ids) for at, ids in registers}  # by rows that are older than this

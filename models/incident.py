@@ -42,8 +42,8 @@ WORTH_NOTIFYING = timedelta(days=1)
 class Incident(Model):
     """One incident; at any time at most one of a kind is open.
 
-    `notified` maps the fingerprint of each operator channel to what it heard last. `quiet_since` is when it seemed to be
-    over, and becomes its end unless it comes back soon. `claimed_until` keeps others from telling the same.
+    `notified` maps the fingerprint of each operator channel to what it heard last. `quiet_since` is when it seemed to
+    be over, and becomes its end unless it comes back soon. `claimed_until` keeps others from telling the same.
     """
 
     __tablename__ = "incidents"

@@ -38,7 +38,8 @@ class Person:
         phones: their digits.
         names: in full, as `normalize_text` writes them.
         keys: the ids by which bookings know this person.
-        other_identities: further addresses, numbers and names of the person. They are looked for in texts; no guest is taken for
+        other_identities: further addresses, numbers and names of the person. They are looked for in texts; no guest
+        is taken for
             the person because of them.
     """
 

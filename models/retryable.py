@@ -124,7 +124,10 @@ class Retryable:
 
     @classmethod
     def has_status(cls, status: Status) -> ColumnElement[bool]:
-        """Rows with this status. The statement itself names it: only so a planner sees that `retryable_indexes` hold them."""
+        """Rows with this status.
+
+        The statement itself names it: only so a planner sees that `retryable_indexes` hold them.
+        """
         return cls.status == literal(status, literal_execute=True)
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Timeline: what happened, read from the rows that remember it. The timeline of a booking and the tail are both this."""
+"""Timeline: what happened, read from the rows that remember it.
+
+The timeline of a booking and the tail are both this.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""A debounced trigger: at once, but not for every commit of a burst. One costs as much as storing several deliveries."""
+"""A debounced trigger: at once, but not for every commit of a burst.
+
+One costs as much as storing several deliveries.
+"""
 
 import time
 from datetime import timedelta

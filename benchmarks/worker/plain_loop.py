@@ -1,4 +1,7 @@
-"""`python -m benchmarks.worker.plain_loop`: works off all that is due in batches, with no queue at all. The 100 % mark."""
+"""`python -m benchmarks.worker.plain_loop`: works off all that is due in batches, with no queue at all.
+
+The 100 % mark.
+"""
 
 import time
 from datetime import UTC, datetime

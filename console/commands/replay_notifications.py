@@ -87,7 +87,8 @@ def _close_superseded(
         replay_service.replay_notifications([row.id for row in outdated if row.status == "dead"], datetime.now(UTC))
     outcome = "would be closed, not sent" if dry_run else "closed, not sent"
     console.print(
-        f"{count(len(outdated), 'notification')} {outcome}: something newer was told since. Add --superseded to send it."
+        f"{count(len(outdated), 'notification')} {outcome}: something newer was sent since. "
+        "Add --superseded to send it."
     )
 
 

@@ -171,7 +171,8 @@ class Sandbox:
 
         Args:
             route: as in `requests`.
-            faults: for each call an `InjectedAnswer`; or `fail`, `time_out`, `drop_connection`, `rate_limit`, `commit_then_fail` or
+            faults: for each call an `InjectedAnswer`; or `fail`, `time_out`, `drop_connection`, `rate_limit`,
+            `commit_then_fail` or
                 `commit_then_drop`; or None for the true answer.
         """
         self._fault_injector.enqueue(route, *faults)

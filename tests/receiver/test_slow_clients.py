@@ -104,7 +104,8 @@ def test_a_machine_that_vanishes_is_noticed_by_tcp(server: Process) -> None:
     with server.connect() as connection:
         connection.sendall(request(method="GET", path="/healthz", last=False))
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        theirs = f"{socket.ntohl(int.from_bytes(socket.inet_aton('127.0.0.1'), 'big')):08X}:{connection.getsockname()[1]:04X}"
+        loopback = socket.ntohl(int.from_bytes(socket.inet_aton("127.0.0.1"), "big"))
+        theirs = f"{loopback:08X}:{connection.getsockname()[1]:04X}"
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         [timer] = [row[5] for row in rows if row[2] == theirs]
         assert timer.startswith(KEEPALIVE_TIMER)

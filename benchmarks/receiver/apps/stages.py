@@ -1,7 +1,7 @@
 """The ladder: from a server that only answers to the whole receiver, one stage more on each rung.
 
-`RECEIVER_STAGE` in the environment names the rung. What a stage costs is the difference between two rungs. The upper rungs
-are the real receiver with stages taken out, the lower ones are the frame with the receiver's own gate before it.
+`RECEIVER_STAGE` in the environment names the rung. What a stage costs is the difference between two rungs. The upper
+rungs are the real receiver with stages taken out, the lower ones are the frame with the receiver's own gate before it.
 """
 
 import os

@@ -1,4 +1,7 @@
-"""FaultPlan: what the stand-in does wrong on purpose. Each decision is a pure function of a seed and what it is about."""
+"""FaultPlan: what the stand-in does wrong on purpose.
+
+Each decision is a pure function of a seed and what it is about.
+"""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
