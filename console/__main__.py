@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from io import TextIOWrapper
 
 from console.app import RootGroup
@@ -24,6 +26,8 @@ from runtime import logs
 
 DATA_COMMANDS = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
 MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book]
+DEVELOPMENT_COMMANDS = import_module("devtools.commands").COMMANDS if find_spec("devtools") else []
+"""`run`, `demo`, `send` and `sandbox`: they are in no image."""
 
 HELP = """The operators' desk of meetergo-inbox.
 
@@ -37,7 +41,10 @@ Exit codes: 0   done
 CONTEXT_SETTINGS = {"max_content_width": 120}
 
 cli = RootGroup(
-    "console", commands=[*DATA_COMMANDS, *COMMANDS, *MEETERGO_COMMANDS], help=HELP, context_settings=CONTEXT_SETTINGS
+    "console",
+    commands=[*DATA_COMMANDS, *COMMANDS, *MEETERGO_COMMANDS, *DEVELOPMENT_COMMANDS],
+    help=HELP,
+    context_settings=CONTEXT_SETTINGS,
 )
 
 if __name__ == "__main__":
