@@ -1,4 +1,4 @@
-"""`python -m console`: the operators' commands."""
+"""`python -m console`, which bin/inbox calls: the operators' commands."""
 
 import logging
 import sys
@@ -52,4 +52,4 @@ if __name__ == "__main__":
         sys.stdout.reconfigure(errors="backslashreplace")
     logs.configure()
     logging.getLogger("meetergo.api").setLevel(logging.WARNING)  # what it repeats is its own business
-    cli(prog_name="python -m console", complete_var=VARIABLE)
+    cli(prog_name="bin/inbox", complete_var=VARIABLE)

@@ -159,12 +159,12 @@ def _print_welcome(settings: ConsoleSettings, redis_url: str, generated: list[st
     console.print(f"    [bold]{settings.address}[/bold]")
     if not settings.public_url:
         console.print("    (PUBLIC_URL is unset: meetergo reaches it only through an https tunnel or proxy)")
-    console.print("    .venv/bin/python -m console webhook register     (with MEETERGO_API_KEY in .env)")
+    console.print("    bin/inbox webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
-    console.print("    .venv/bin/python -m console send booking_created")
+    console.print("    bin/inbox send booking_created")
     console.print("  Look at everything, from there:")
     found = DEV_REDIS_SOCKET.is_socket() and str(DEV_REDIS_SOCKET.resolve()) in redis_url
-    console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}.venv/bin/python -m console status")
+    console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}bin/inbox status")
     if generated:
         console.print(
             f"  New in .env: {', '.join(generated)}. Keep that file: the address and the stored bodies need it."

@@ -69,7 +69,7 @@ def _check_redis_only(stats: Stats) -> Iterator[Finding]:
         yield Finding(
             f"{count(waiting, 'webhook rests', 'webhooks rest')} in the queue {queue}, and no worker works at it"
             " (an older version's, or of another REDIS_PREFIX): if it is this platform's, take them",
-            f"python -m console adopt-queue {queue}",
+            f"bin/inbox adopt-queue {queue}",
         )
 
 
@@ -84,7 +84,7 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
             times = count(stats.deaths[queue_name], "time", "times")
             yield Finding(
                 f"workers of the {queue_name} died {times} in the last {duration(DEATH_WINDOW)} (their log says how)",
-                f"python -m console {NOUNS[queue_name][1]} list --status dead",
+                f"bin/inbox {NOUNS[queue_name][1]} list --status dead",
             )
     stopped = [task for task in SCHEDULE if task not in stats.next_runs]
     if "sweep" in stopped:
@@ -97,12 +97,12 @@ def _check_repeated_failures(stats: Stats) -> Iterator[Finding]:
     failing = stats.failing
     if failing.rows:
         what = f"{count(failing.rows, 'delivery fails', 'deliveries fail')} again and again"
-        yield Finding(f"{what} ({printable(failing.summary())})", "python -m console deliveries errors")
+        yield Finding(f"{what} ({printable(failing.summary())})", "bin/inbox deliveries errors")
     if "processing_stuck" in stats.incidents:
         since = duration(stats.at - stats.incidents["processing_stuck"])
         yield Finding(
             f"a drain ended without an outcome, {since} ago (the worker's log says more)",
-            "python -m console deliveries list --status pending",
+            "bin/inbox deliveries list --status pending",
         )
 
 
@@ -111,11 +111,11 @@ def _check_rows(stats: Stats, longest_wait: timedelta) -> Iterator[Finding]:
         rows, (singular, plural) = (stats.rows or {})[queue_name], NOUNS[queue_name]
         if rows.dead:
             dead = f"{count(rows.dead, singular, plural)} {'is' if rows.dead == 1 else 'are'} dead"
-            yield Finding(dead, f"python -m console {plural} list --status dead")
+            yield Finding(dead, f"bin/inbox {plural} list --status dead")
         if _waited_longer_than(rows.oldest_waiting, stats.at, longest_wait):
             waited = duration(stats.at - (rows.oldest_waiting or stats.at))
             what = f"{count(rows.waiting, singular, plural)} waiting, the oldest for {waited}"
-            yield Finding(what, f"python -m console {plural} list --status pending")
+            yield Finding(what, f"bin/inbox {plural} list --status pending")
 
 
 def _check_clocks(stats: Stats) -> Iterator[Finding]:
@@ -132,9 +132,7 @@ def _check_clocks(stats: Stats) -> Iterator[Finding]:
 def _check_reconcile(stats: Stats) -> Iterator[Finding]:
     error = stats.reconcile_status and stats.reconcile_status.error(stats.at)
     if error:
-        yield Finding(
-            f"reconcile does not read everything: {printable(error)}", "python -m console reconcile --dry-run"
-        )
+        yield Finding(f"reconcile does not read everything: {printable(error)}", "bin/inbox reconcile --dry-run")
 
 
 def _waited_longer_than(since: datetime | None, now: datetime, longest: timedelta) -> bool:

@@ -12,7 +12,7 @@ from models.stats import is_schema_outdated
 from operations.text import printable
 from runtime.redis.client import NotWritable
 
-MIGRATE_COMMAND = "python -m console migrate"
+MIGRATE_COMMAND = "bin/inbox migrate"
 PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with the client already authenticated")
 TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
-CONSOLE_COMMAND = "python -m console"
+CONSOLE_COMMAND = "bin/inbox"
 NO_VALUE = "-"
 SHORT_ID_LENGTH = 12
 UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))

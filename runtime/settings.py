@@ -274,9 +274,7 @@ class DatabaseSettings(Settings):
         """
         file = self.database_file
         if file and not file.exists():
-            exit_with_message(
-                f"DATABASE_URL names the file {file}, which does not exist: python -m console migrate makes it."
-            )
+            exit_with_message(f"DATABASE_URL names the file {file}, which does not exist: bin/inbox migrate makes it.")
         return self.database_url
 
     def model_post_init(self, context: Any) -> None:

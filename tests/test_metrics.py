@@ -210,7 +210,7 @@ def test_each_rule_waits_a_while_and_says_what_to_type_and_where_to_read_on() ->
         assert rule["for"]
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["summary"]
-        assert re.search(r"Type: python -m console \w+", rule["annotations"]["description"])
+        assert re.search(r"Type: bin/inbox \w+", rule["annotations"]["description"])
         assert re.search(r'docs/operations\.md, section "[^"]+"\.$', rule["annotations"]["description"])
 
 

@@ -30,7 +30,7 @@ UNLIMITED = 1_000_000_000
 
 FROM_ANOTHER_DATABASE = (
     "this webhook was accepted for another database, so it was not stored in this one;"
-    " if it belongs here: python -m console adopt-queue"
+    " if it belongs here: bin/inbox adopt-queue"
 )
 
 log = structlog.get_logger()

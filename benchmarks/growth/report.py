@@ -50,7 +50,7 @@ def show(results: Mapping[str, Any]) -> str:
             "",
             "### Pruning",
             "",
-            "What senders feel, at 50 deliveries a second, while `python -m console prune` removes all that is old:",
+            "What senders feel, at 50 deliveries a second, while `bin/inbox prune` removes all that is old:",
             "",
             "| | p50 before | p99 | max | p50 during | p99 | max | rows removed | a second |",
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|",

@@ -1,18 +1,19 @@
 """Commands: thin words over what the other rooms do."""
 
+from copy import copy
+
 import click
 from alembic.util.exc import CommandError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from console.commands.privacy import erase, prune, reseal
+from console.commands.privacy import erase, prune, reencrypt
 from console.commands.reconcile import reconcile
 from console.commands.replay import replay
-from console.render.tables import as_json, print_json
+from console.commands.webhook import webhook_url
 from models.migrate import UnusableDatabase, check_encoding
 from models.migrate import migrate as migrate_engine
 from operations.errors import first_line
-from operations.settings import ConsoleSettings
 from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
@@ -39,21 +40,8 @@ def migrate() -> None:
 
 
 @click.command()
-@as_json
-def endpoint(as_json: bool) -> None:
-    """Print the address to register with meetergo. It is a secret."""
-    settings = ConsoleSettings.load()
-    if as_json:
-        print_json({"address": settings.address})
-    else:
-        click.echo(settings.address)
-    if not settings.public_url.startswith("https://"):
-        click.echo("meetergo needs an https address that it can reach: set PUBLIC_URL.", err=True)
-
-
-@click.command()
 @click.argument("process", type=click.Choice(["worker", "cron"]))
-def alive(process: str) -> None:
+def healthcheck(process: str) -> None:
     """Exit 0 if this machine's worker or schedule works (for health checks)."""
     job_queue = JobQueue(StoreSettings.load().redis())
     try:
@@ -68,4 +56,22 @@ def alive(process: str) -> None:
         raise click.ClickException(f"no sign of the {process} on this machine")
 
 
-COMMANDS = [endpoint, replay, reconcile, prune, erase, reseal, migrate, alive]
+def _alias(command: click.Command, name: str) -> click.Command:
+    """The name that a command had before; scripts may still use it, and help does not show it."""
+    alias = copy(command)
+    alias.name, alias.hidden = name, True
+    return alias
+
+
+COMMANDS = [
+    replay,
+    reconcile,
+    prune,
+    erase,
+    reencrypt,
+    migrate,
+    healthcheck,
+    _alias(webhook_url, "endpoint"),
+    _alias(reencrypt, "reseal"),
+    _alias(healthcheck, "alive"),
+]

@@ -14,7 +14,7 @@ from console.render.tables import as_json, print_json
 from models.erasure import ErasureResult, PersonMatches, find, vacuum
 from models.erasure import erase as erase_guest
 from models.person import Details, Person, identities, person_from
-from models.reencryption import reencrypt
+from models.reencryption import reencrypt as reencrypt_bodies
 from models.retention import prune as prune_rows
 from operations.text import count, printable
 from runtime.redis import deferred_deliveries
@@ -90,24 +90,24 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
 
 @click.command()
 @as_json
-def reseal(as_json: bool) -> None:
+def reencrypt(as_json: bool) -> None:
     """Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can go."""
     settings = ErasureSettings.load()
     cipher = settings.cipher()
     if cipher.newest_key is None:
-        raise click.UsageError("BODY_KEYS is not set: there is nothing to seal with (see .env.example)")
+        raise click.UsageError("BODY_KEYS is not set: there is nothing to encrypt with (see .env.example)")
     with open_configured_database(settings) as database:
-        result = reencrypt(database, cipher)
+        result = reencrypt_bodies(database, cipher)
     if as_json:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
     else:
-        all_are = "" if result.failed else f"; all are sealed with key {cipher.newest_key} now"
-        click.echo(f"{result.done} bodies resealed{all_are}")
+        all_are = "" if result.failed else f"; all are encrypted with key {cipher.newest_key} now"
+        click.echo(f"{result.done} bodies reencrypted{all_are}")
     if result.failed:
         for key, reason in [*result.failed.items()][:MAX_SHOWN]:
             click.echo(f"delivery {key}: {reason}", err=True)
         raise click.ClickException(
-            f"{count(len(result.failed), 'body', 'bodies')} could not be opened, and stay as before"
+            f"{count(len(result.failed), 'body', 'bodies')} could not be decrypted, and stay as before"
         )
 
 

@@ -143,7 +143,7 @@ class Refresher:
             waiting = [each for each in waiting if not self._is_finished(each)]
             if waiting and time.monotonic() > deadline:
                 for each in waiting:
-                    each.problem = "no worker has handled it yet: python -m console status"
+                    each.problem = "no worker has handled it yet: bin/inbox status"
                 return
             if waiting:
                 time.sleep(POLL_INTERVAL_SECONDS)

@@ -11,7 +11,9 @@ from console.cli.confirm import confirm_or_exit
 from console.cli.registrations import open_registrations
 from console.cli.types import DURATION
 from console.commands.webhook_list import list_command
+from console.render.tables import as_json, print_json
 from meetergo.api.errors import LimitReached
+from operations.settings import ConsoleSettings
 from operations.webhooks.addresses import Address
 from operations.webhooks.registration import Plan, apply, describe_slots, plan_register
 from operations.webhooks.registrations import Registrations
@@ -97,7 +99,22 @@ def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
         apply(registrations, lambda now: map(registrations.forget, now.missing()), lambda _: None)
 
 
-webhook = click.Group("webhook", commands=[register, rotate, list_command, remove], help="Our address at meetergo.")
+@click.command("url")
+@as_json
+def webhook_url(as_json: bool) -> None:
+    """Print the address to register with meetergo. It is a secret."""
+    settings = ConsoleSettings.load()
+    if as_json:
+        print_json({"address": settings.address})
+    else:
+        click.echo(settings.address)
+    if not settings.public_url.startswith("https://"):
+        click.echo("meetergo needs an https address that it can reach: set PUBLIC_URL.", err=True)
+
+
+webhook = click.Group(
+    "webhook", commands=[webhook_url, register, rotate, list_command, remove], help="Our address at meetergo."
+)
 
 
 def _apply(registrations: Registrations, plan: Plan, dry_run: bool) -> None:

@@ -96,7 +96,7 @@ def _run_processes(
 def _set_up(console: Console, actors: Actors) -> None:
     """As the README tells a platform to: its hosts, then our address."""
     (actors.folder / "hosts.csv").write_text(HOSTS)
-    table = _table("What the operator typed", "python -m console ...", "it said")
+    table = _table("What the operator typed", "bin/inbox ...", "it said")
     for words in (("users", "onboard", "hosts.csv"), ("webhook", "register")):
         table.add_row(" ".join(words), actors.run_command(*words).response)
     console.print(table)

@@ -73,7 +73,7 @@ def _send_one(plan: SendPlan, sender: Sender, settings: ConsoleSettings) -> None
     if response.status != 200:
         sys.exit(1)
     if plan.event == "booking_created":
-        click.echo(f"Move or cancel it: python -m console send booking_rescheduled --booking {booking}")
+        click.echo(f"Move or cancel it: bin/inbox send booking_rescheduled --booking {booking}")
 
 
 def _send_many(plan: SendPlan, sender: Sender, rate: float | None, concurrency: int, as_json: bool) -> None:

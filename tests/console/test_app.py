@@ -34,7 +34,7 @@ def test_a_store_that_is_away_or_bare_gives_an_error_message(
     (tmp_path / "bare.db").touch()
     for url, sentence in {
         "postgresql://u:its-password@127.0.0.1:1/x": "Error: the database does not answer: connection failed",
-        f"sqlite:///{tmp_path}/bare.db": "the tables of this version: python -m console migrate",
+        f"sqlite:///{tmp_path}/bare.db": "the tables of this version: bin/inbox migrate",
     }.items():
         monkeypatch.setenv("DATABASE_URL", url)
         done = run_cli(*words)
@@ -50,7 +50,7 @@ def test_every_command_that_prints_what_is_kept_prints_json() -> None:
         found = commands.pop(group)
         commands |= {f"{group} {name}": each for name, each in found.commands.items()}  # type: ignore[attr-defined]
     with_json = {name for name, command in commands.items() if any(p.name == "as_json" for p in command.params)}
-    assert with_json >= {" ".join(words[:2]) for words in READING} | {"status", "endpoint", "prune", "erase", "reseal"}
+    assert with_json >= {" ".join(words[:2]) for words in READING} | {"status", "prune", "erase", "reencrypt"}
 
 
 def test_the_commands_and_options_of_the_readme_are_there() -> None:

@@ -64,8 +64,8 @@ def test_a_page_says_how_many_more_there_are_and_how_to_look_at_what_failed(samp
     last = run_cli("deliveries", "list", "--status", "dead", "--limit", "1").stdout.splitlines()[-3:]
     newest = run_cli_json("deliveries", "list", "--limit", "1")["deliveries"][0]["id"][:12]
     assert last == [
-        f"One of them: python -m console deliveries show {newest}",
-        "How often which error: python -m console deliveries errors",
+        f"One of them: bin/inbox deliveries show {newest}",
+        "How often which error: bin/inbox deliveries errors",
         f"1 more: console deliveries list --status dead --limit 1 --before {newest}",
     ]
     assert "One of them" not in run_cli("deliveries", "list", "--status", "done").stdout
@@ -81,7 +81,7 @@ def test_errors_are_counted_the_most_frequent_first(harness: Harness) -> None:
     assert len(run_cli_json("deliveries", "errors", "--error", "not JSON")["errors"]) == 1
     sheet = run_cli("deliveries", "errors").stdout
     assert re.search(r"^ +3  dead +\d+ s ago +\d+ s ago +[0-9a-f]{12}  the body is not JSON$", sheet, re.MULTILINE)
-    assert sheet.endswith("What a replay would do now: python -m console replay --dead --dry-run\n")
+    assert sheet.endswith("What a replay would do now: bin/inbox replay --dead --dry-run\n")
 
 
 @ON_SQLITE
@@ -148,7 +148,7 @@ def test_every_failed_try_and_every_act_is_shown(sample_data: Harness) -> None:
     ]
     sheet = run_cli("deliveries", "show", delivery_id(BROKEN)).stdout
     assert "the hook is repaired" in sheet
-    assert f"python -m console replay {delivery_id(BROKEN)[:12]} --dry-run" in sheet
+    assert f"bin/inbox replay {delivery_id(BROKEN)[:12]} --dry-run" in sheet
 
 
 def test_no_secret_is_shown_anywhere(sample_data: Harness) -> None:

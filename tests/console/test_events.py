@@ -160,7 +160,7 @@ def test_a_database_without_tables_is_not_waited_for(tmp_path: Path, monkeypatch
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
     done = run_cli("events", "tail")
     assert done.exit_code == 1
-    assert "python -m console migrate" in done.stderr
+    assert "bin/inbox migrate" in done.stderr
 
 
 @ON_SQLITE

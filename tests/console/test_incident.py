@@ -17,15 +17,15 @@ QUICK_SCHEDULE = "python -m tests.console.fast_alerts"
 ERROR = "no room is known for meeting type sample-type"
 SHOWS = {
     "healthy": [f"inbox 0 - {HEALTHY} 0", "Nothing needs a person."],
-    "alarm": [r"meetergo-inbox: \d+ deliver(y is|ies are) dead", "python -m console deliveries list --status dead"],
+    "alarm": [r"meetergo-inbox: \d+ deliver(y is|ies are) dead", "bin/inbox deliveries list --status dead"],
     "status": [
-        *(f"{BROKEN} deliveries are dead python -m console deliveries list --status dead", "exit code 1"),
+        *(f"{BROKEN} deliveries are dead bin/inbox deliveries list --status dead", "exit code 1"),
         "incidents deliveries dead, since",
     ],
-    "list": [ERROR, "(the same)", "python -m console deliveries errors", f"{BROKEN - 5} more: "],
+    "list": [ERROR, "(the same)", "bin/inbox deliveries errors", f"{BROKEN - 5} more: "],
     "errors": [
         rf"{BROKEN} dead \d+ s ago \d+ s ago [0-9a-f]{{12}} {ERROR}",
-        "python -m console replay --dead --dry-run",
+        "bin/inbox replay --dead --dry-run",
     ],
     "show": [
         "status dead",

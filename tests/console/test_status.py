@@ -84,10 +84,10 @@ def test_a_healthy_system_has_no_findings(healthy: Harness) -> None:
 
 def test_dead_rows_need_a_person(healthy: Harness) -> None:
     healthy.process(b"not json")
-    assert findings() == [("1 delivery is dead", "python -m console deliveries list --status dead")]
+    assert findings() == [("1 delivery is dead", "bin/inbox deliveries list --status dead")]
     healthy.process(b"nor this")
     sheet = run_cli("status").stdout
-    assert sheet.endswith("  2 deliveries are dead\n      python -m console deliveries list --status dead\n")
+    assert sheet.endswith("  2 deliveries are dead\n      bin/inbox deliveries list --status dead\n")
 
 
 def test_an_open_incident_is_shown_until_it_has_been_over_for_a_while(healthy: Harness) -> None:
@@ -106,9 +106,7 @@ def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch:
         session.execute(update(Delivery).values(received_at=datetime.now(UTC) - timedelta(minutes=4)))
     assert findings() == []
     monkeypatch.setenv("ALERT_WAITING_SECONDS", "200")
-    assert findings() == [
-        ("1 delivery waiting, the oldest for 4 min", "python -m console deliveries list --status pending")
-    ]
+    assert findings() == [("1 delivery waiting, the oldest for 4 min", "bin/inbox deliveries list --status pending")]
 
 
 def test_processes_that_are_not_there_need_a_person(harness: Harness) -> None:
@@ -174,7 +172,7 @@ def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
 ) -> None:
     (tmp_path / "bare.db").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
-    assert findings() == [("the database does not have the tables of this version", "python -m console migrate")]
+    assert findings() == [("the database does not have the tables of this version", "bin/inbox migrate")]
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
     assert run_cli("migrate").exit_code == 0
     assert findings() == []
@@ -187,7 +185,7 @@ def test_tables_of_an_earlier_version_are_a_concern(
     migrate(earlier.engine, "0001")
     earlier.close()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/earlier.db")
-    assert findings() == [("the database does not have the tables of this version", "python -m console migrate")]
+    assert findings() == [("the database does not have the tables of this version", "bin/inbox migrate")]
     assert looked()[1]["database"] == {"answers": True, "is_up_to_date": False}
 
 
@@ -217,7 +215,7 @@ def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Harn
     reconciled(healthy, 12 * MINUTE, 11 * MINUTE, error="the key has ended")
     reconciled(healthy, MINUTE)
     what = "reconcile does not read everything: the key has ended"
-    assert findings() == [(what, "python -m console reconcile --dry-run")]
+    assert findings() == [(what, "bin/inbox reconcile --dry-run")]
     reconciled(healthy, MINUTE, MINUTE / 2)
     assert findings() == []
 
@@ -299,7 +297,7 @@ def test_deliveries_that_fail_again_and_again_are_named_at_once(
     [(what, command)] = findings()
     assert what.startswith("3 deliveries fail again and again (KeyError")
     assert "its-own-secret" not in what
-    assert command == "python -m console deliveries errors"
+    assert command == "bin/inbox deliveries errors"
 
 
 def bad_hook(_session: object, _booking: object, _change: object) -> None:
@@ -366,7 +364,7 @@ def test_workers_that_die_are_named_with_how_often(healthy: Harness, redis: Redi
     assert findings() == [
         (
             "workers of the inbox died 3 times in the last 10 min (their log says how)",
-            "python -m console deliveries list --status dead",
+            "bin/inbox deliveries list --status dead",
         )
     ]
 
@@ -399,7 +397,7 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     other.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))))
     [(what, command)] = findings()
     assert what.startswith("1 webhook rests in the queue old-inbox")
-    assert command == "python -m console adopt-queue old-inbox"
+    assert command == "bin/inbox adopt-queue old-inbox"
     assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
     assert run_cli("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0
     assert healthy.services.job_queue.queue("inbox").count == 2  # it, and the bell

@@ -104,7 +104,7 @@ def test_a_reconcile_that_stopped_working_is_told_until_a_run_reads_everything(
     run("the key of host@example.com has ended")
     check(harness, alerts, 15, 30)
     assert operator_channel.subjects() == ["reconcile does not read everything"]
-    assert "python -m console reconcile --dry-run" in operator_channel.received[0][1]
+    assert "bin/inbox reconcile --dry-run" in operator_channel.received[0][1]
     assert "example.com" not in operator_channel.received[0][1]
     run(None)
     check(harness, alerts, 45, 120)
@@ -128,8 +128,8 @@ def test_what_is_told_are_counts_times_and_commands_and_nothing_else(
         "Notifications: 0 dead, 0 waiting.",
         "Most frequent cause: the body is not JSON.",
         "What to type next:",
-        "  python -m console deliveries list --status dead",
-        "  python -m console replay --dead --dry-run",
+        "  bin/inbox deliveries list --status dead",
+        "  bin/inbox replay --dead --dry-run",
     ]
 
 

@@ -65,7 +65,7 @@ def test_reseal_lets_the_old_key_go(open_harness: Callable[..., Harness]) -> Non
     open_harness(body_keys=OLD).deliver(LEFT)
     open_harness(body_keys=f"{OLD},{NEW}")
     done = CliRunner().invoke(cli, ["reseal"])
-    assert "2 bodies resealed" in done.output
+    assert "2 bodies reencrypted" in done.output
     harness = open_harness(body_keys=NEW)
     harness.process_due()
     assert {delivery.sealed_with for delivery in harness.all(Delivery)} == {key_id(NEW)}

@@ -184,7 +184,7 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
     lines = [f"Since {_format_time(incident.began_at)}.", *counts]
     lines += [f"Most frequent cause: {causes.summary()}."] if causes and causes.most_frequent else []
     lines += [wording.hint] if wording.hint else []
-    lines += ["What to type next:", *(f"  python -m console {command}" for command in wording.commands)]
+    lines += ["What to type next:", *(f"  bin/inbox {command}" for command in wording.commands)]
     return AlertText(f"meetergo-inbox: {wording.describe(stats) or wording.firing}", "\n".join(lines))
 
 
