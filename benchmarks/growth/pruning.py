@@ -15,7 +15,7 @@ from devtools import processes
 RATE, LINES = 50, 16
 BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 40
 QUICK_SECONDS, LONGEST_QUICK_SECONDS = 1, 4
-PRUNE = "bin/inbox prune"
+PRUNE = "python -m console prune"
 KEEP_DAYS = "1"
 """Less than the age of the youngest that was filled in."""
 
