@@ -1,1 +1,1 @@
-"""The provider's language: signed addresses and signatures, wire formats and their events, the client of its API."""
+"""What the provider defines: wire formats and their events, and the client of its API."""

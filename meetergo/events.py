@@ -80,7 +80,7 @@ class Event:
 
 @dataclass(frozen=True)
 class BookingEvent(Event):
-    """What a delivery says of one booking.
+    """The state of one booking as a delivery reports it.
 
     Attributes:
         booking_id: the provider's id.
@@ -89,9 +89,9 @@ class BookingEvent(Event):
         facts: column of a booking -> value, only for what the body said.
         attendees: key of a guest (`meetergo.guests`) -> what the body said of that person.
         moved_from: the id beside a nested appointment, where it is another one: that booking became this one.
-        is_list_of_all: whether every guest whom the body lists could be read.
-        is_authoritative: whether we asked the provider ourselves.
-        received_at: when the delivery came (UTC).
+        has_all_attendees: whether every guest in the body's list could be read.
+        is_authoritative: whether it comes from an authenticated read of the API.
+        received_at: when the delivery was received (UTC).
     """
 
     booking_id: str
@@ -142,7 +142,7 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
 
 
 def latest_version(now: datetime) -> str:
-    """No version beyond this one can be true: see `AHEAD`."""
+    """Return the highest plausible version; see `MAX_CLOCK_AHEAD`."""
     return f"{_microseconds(now + MAX_CLOCK_AHEAD):020d}~"
 
 

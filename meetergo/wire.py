@@ -324,7 +324,7 @@ class AppointmentBody:
         is_cancelled: by the flag or a cancel time; never because of an event's name.
         cancelled_flag: `isCancelled`, if it is there.
         attendees: the guests; None if nothing is said of them.
-        is_list_of_all: whether all who are listed could be read.
+        has_all_attendees: whether every listed guest could be read.
         host_ids: from whichever of the two lists is there.
         facts: column of a booking -> value, only for what was said.
         ignored: names of fields that could not be read.

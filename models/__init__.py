@@ -1,1 +1,1 @@
-"""What we remember: tables and the rules that belong to them, the database, the queue's door."""
+"""The tables, the rules that belong to a row, queries and migrations."""

@@ -1,4 +1,4 @@
-"""Failed attempts: each time that a row could not be done, and why. What worked at once leaves none."""
+"""Failed attempts: one row per failure of a delivery or notification, with its reason."""
 
 from datetime import datetime
 from typing import Literal
@@ -14,10 +14,10 @@ AttemptOutcome = Literal["pending", "dead"]
 
 
 class FailedAttempt(Model):
-    """One try of one delivery or notification. It goes when its row goes.
+    """One failed attempt of one delivery or notification. It is deleted with its row.
 
-    `number` counts from 1 again after a replay. `error` may quote the row's own data, so it stays in the database.
-    `outcome` is what the row became: `pending` if it was to be tried again.
+    `number` starts at 1 again after a replay. `error` may quote the row's data, so it must not be logged. `outcome` is
+    the resulting status of the row: `pending` if it is retried.
     """
 
     __tablename__ = "failed_attempts"
@@ -37,6 +37,6 @@ class FailedAttempt(Model):
 
     @classmethod
     def record(cls, session: Session, row: Delivery | Notification, now: datetime) -> None:
-        """Keeps what `row.fail` just decided."""
+        """Record the failure that `row.fail` has just set on the row."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
         session.add(cls(**reference, number=row.attempts, error=row.last_error or "", outcome=row.status, at=now))

@@ -32,17 +32,17 @@ ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "up
 NotificationKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
 TIME_COLUMNS = ("starts_at", "ends_at")
 MAX_MEETING_LENGTH = timedelta(days=7)
-"""A meeting that began earlier is not looked for."""
+"""Upper bound on a meeting's length. `is_upcoming` ignores meetings that began earlier than this."""
 IS_LINKED = "kind = 'linked'"
-"""Of a change: only the booking's owner is another."""
+"""SQL condition on a change: only the booking's owner changed."""
 ResolveHost = Callable[[Sequence[str], str | None], int | None]
 
 
 class Booking(Model):
-    """What the platform reads: the newest that anybody said of a booking, whatever came in which order.
+    """The row that the platform reads: the newest known state of a booking, whatever the order of its events.
 
-    The columns down to `updated_at` are a contract (README). `facts` is what they are made of; `version` the
-    newest event's; `revision` counts the changes of this row.
+    The columns down to `updated_at` are a contract (README). They are projected from `facts`. `version` is that of the
+    newest event; `revision` counts the changes of this row.
     """
 
     __tablename__ = "bookings"
@@ -74,9 +74,9 @@ class Booking(Model):
 
     @classmethod
     def get_for_update(cls, session: Session, ids: Iterable[str], now: datetime) -> "dict[str, Booking]":
-        """The rows by id, locked for this transaction; made if nobody told us of a booking yet.
+        """Lock and return bookings by id, creating those that do not exist yet.
 
-        They are locked in the order of ids, so that two workers cannot deadlock.
+        Rows are locked in the order of ids, so that two workers cannot deadlock.
         """
         defaults = dict(status="confirmed", attendees=[], host_ids=[], metadata={}, facts={}, version="")
         times = dict(as_of=now, created_at=now, updated_at=now, revision=0)
@@ -86,15 +86,15 @@ class Booking(Model):
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
 
     def apply(self, event: BookingEvent, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
-        """Joins what an event says to what is known.
+        """Apply an event to the booking.
 
         Args:
-            event: how the booking was at some time.
+            event: the state of the booking at some time.
             resolve_host: finds the platform user's id from host ids and meeting type id.
-            now: when we learn it.
+            now: the time, UTC.
 
         Returns:
-            The change that this made of the row, or None: an older or repeated event changes nothing.
+            The resulting change, or None: an older or repeated event changes nothing.
         """
         before, attendee_ids_before = self.public_columns(), self.facts.get("attendee_ids")
         hosting_since = self._hosting_since()
@@ -109,15 +109,15 @@ class Booking(Model):
         return self._change_since(before, now, attendee_left=bool(departed_guests))
 
     def cancel_as_moved(self, to: str, event: BookingEvent, now: datetime) -> "BookingChange | None":
-        """Ends a booking of which an event says that another one took its place.
+        """Cancel a booking that another booking replaced.
 
         Args:
-            to: the id of the one that did.
-            event: says so.
-            now: when we learn it.
+            to: the id of the booking that replaced it.
+            event: the event that reports the move.
+            now: the time, UTC.
 
         Returns:
-            The change that this made of the row, or None. It is news only if the booking was known before.
+            The resulting change, or None. It causes notifications only if the booking was known before.
         """
         existed, before = self.revision > 0, self.public_columns()
         ended = {"status": "cancelled", "cancel_reason": f"moved to {to}", "cancelled_by": None}
@@ -131,7 +131,10 @@ class Booking(Model):
         return change
 
     def _merge(self, event: BookingEvent, limit: str) -> None:
-        """What lies beyond the limit was kept before such was refused. It loses; an answer of meetergo ends it."""
+        """Merge an event into the facts.
+
+        Older releases stored versions beyond the limit. Such versions lose, and an authoritative read removes them.
+        """
         facts = without_future(self.facts, limit) if event.is_authoritative else self.facts
         if "host_ids" in event.facts:
             facts = with_hosts(facts, event.version, sorted_ids(event.facts["host_ids"]))
@@ -144,7 +147,7 @@ class Booking(Model):
 
     @classmethod
     def is_hosted_by(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
-        """Whether a user is among the hosts."""
+        """SQL condition: a meetergo user is among the hosts."""
         if session.get_bind().dialect.name == "postgresql":
             return cast(cls.host_ids, JSONB).contains([meetergo_user_id])
         in_list = text(
@@ -154,7 +157,7 @@ class Booking(Model):
         return cast(in_list.bindparams(host=meetergo_user_id), Boolean)
 
     def link(self, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
-        """Gives the booking its owner, once the platform's user is known."""
+        """Set the booking's owner once the platform user is known. Returns the resulting change, or None."""
         before = self.public_columns()
         self.platform_user_id = self._resolve_owner(resolve_host, hosts_unchanged=True)
         self._project_localized()
@@ -162,19 +165,19 @@ class Booking(Model):
 
     @classmethod
     def is_upcoming(cls, now: datetime) -> ColumnElement[bool]:
-        """Confirmed bookings that are not over, or of which nobody knows when they are."""
+        """SQL condition: confirmed bookings that are not over, or whose time is unknown."""
         is_soon = or_(cls.starts_at.is_(None), cls.starts_at >= now - MAX_MEETING_LENGTH)
         ends = func.coalesce(cls.ends_at, cls.starts_at)
         return and_(cls.status == "confirmed", is_soon, or_(ends.is_(None), ends >= now))
 
     def _resolve_owner(self, resolve_host: ResolveHost, *, hosts_unchanged: bool) -> int | None:
-        """The current owner while still among the hosts; else of those whom we know who has hosted for longest.
+        """Return the current owner while still among the hosts, else the known host who has hosted longest.
 
-        It follows from what was said, not from when it came: see `hosting_since`.
+        The result depends on what events say, not on the order in which they arrive; see `hosting_since`.
 
         Args:
             resolve_host: see `apply`.
-            hosts_unchanged: whether the hosts are, and how long each has been one.
+            hosts_unchanged: whether the hosts, and since when each has hosted, are unchanged.
         """
         hosts = self._hosting_since()
         if (
@@ -189,7 +192,7 @@ class Booking(Model):
         return hosting_since(self.facts, sorted_ids(self.host_ids))
 
     def public_columns(self) -> dict[str, Any]:
-        """The contract's columns as JSON; the bookkeeping ones aside."""
+        """Return the contract's columns as JSON, without the bookkeeping columns."""
         return {
             "platform_user_id": self.platform_user_id,
             "status": self.status,
@@ -208,7 +211,7 @@ class Booking(Model):
         }
 
     def project(self) -> None:
-        """Sets the columns to what is known."""
+        """Set the columns from the facts."""
         facts = self.facts
         self.status = newest(facts, "status") or "confirmed"
         self.starts_at = _parse_time(newest(facts, "starts_at"))
@@ -222,7 +225,7 @@ class Booking(Model):
         self._project_localized()
 
     def _project_localized(self) -> None:
-        """Sets the columns of which meetergo may give the words in several languages: those of the host's count."""
+        """Set the columns that meetergo may give in several languages, in the host's language."""
         facts = self.facts
         name = newest(facts, "meeting_name") or newest(facts, "settings_name")
         location, reason = newest(facts, "location"), newest(facts, "cancel_reason")
@@ -266,7 +269,7 @@ class Booking(Model):
 def _notification_kinds(
     before: Mapping[str, Any] | None, after: Mapping[str, Any], attendee_left: bool
 ) -> list[NotificationKind]:
-    """What is worth telling about a change: it follows from the row, not from an event's name."""
+    """Return the notifications that a change causes. They follow from the row, not from an event's name."""
     if before is None or before["status"] != after["status"]:
         return ["cancelled" if after["status"] == "cancelled" else "created"]
     if after["status"] == "cancelled":
@@ -279,13 +282,13 @@ def _notification_kinds(
 
 
 class BookingChange(Model):
-    """One change of one booking: what it was, what it became, which delivery caused it, when.
+    """One change of one booking: the columns before and after, the delivery that caused it, and the time.
 
-    `before` is null where the row is new; `notification_kinds` names the notifications that it caused. The changes of
-    a booking, in order, replay to its row. `delivery_id` names what made it; that may be pruned earlier.
+    `before` is null where the row is new. `notification_kinds` names the notifications that the change caused. Replayed
+    in order, the changes of a booking yield its row. The delivery that `delivery_id` names may be pruned earlier.
 
     Attributes:
-        is_late: whether a replay or a late delivery made it, so that only the last of its news is worth sending.
+        is_late: whether a replay or a late delivery caused it, so that only the latest notification is sent.
     """
 
     is_late = False
@@ -310,7 +313,7 @@ class BookingChange(Model):
 
     @classmethod
     def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:
-        """Changes that a delivery made: of its booking, or else of the owners of any."""
+        """SQL condition: changes that a delivery caused, to its booking or, without one, to the owners of any."""
         its = cls.booking_id == delivery.booking_id if delivery.booking_id else text(IS_LINKED)
         return and_(its, cls.delivery_id == delivery.id)
 

@@ -1,8 +1,8 @@
-"""Claims: what each worker process is working at, recorded where the death of the process cannot take it back.
+"""Claims: the rows that each worker process is processing, recorded so that they survive its death.
 
-The transaction in which rows are processed ends with the process, so it cannot count deaths. A claim is committed
-before anything is processed, and deleted in the processing transaction. One that is left over names the rows whose
-processing ended its worker: see `recover`.
+The processing transaction is rolled back when the process dies, so it cannot count deaths. A claim is committed before
+anything is processed, and deleted in the processing transaction. A claim that is left over names the rows whose
+processing killed the worker; see `recover`.
 """
 
 import json
@@ -30,17 +30,17 @@ INSERT_WITHOUT_FSYNC = text(
     " ON CONFLICT (worker) DO UPDATE"
     " SET queue = excluded.queue, row_ids = excluded.row_ids, claimed_at = excluded.claimed_at"
 )
-"""PostgreSQL's INSERT, all in one statement. A claim has to survive the process, not the machine."""
+"""INSERT for PostgreSQL, in one statement. A claim has to survive the process, not the machine, so no fsync."""
 
 
 class Claim(Model):
-    """The rows that one worker process is working at.
+    """The rows that one worker process is processing.
 
     Attributes:
-        worker: name of one incarnation of a worker process: no other process ever has the same.
-        queue: whose rows they are.
+        worker: name of the worker process, unique across restarts.
+        queue: the queue that the rows belong to.
         row_ids: ids of deliveries, or of notifications.
-        claimed_at: when, by the clock of the database.
+        claimed_at: when the claim was made, by the database's clock.
     """
 
     __tablename__ = "claims"
@@ -52,12 +52,12 @@ class Claim(Model):
 
     @classmethod
     def record(cls, database: Database, worker: str, queue: Queue, row_ids: Sequence[str | int], now: datetime) -> None:
-        """Keeps what a worker is about to process, in a transaction of its own. It replaces the worker's last claim.
+        """Record what a worker is about to process, in its own transaction. Replaces the worker's last claim.
 
-        SQLite has one writer: there it must not be called inside of a transaction.
+        SQLite has one writer: there this must not be called inside a transaction.
 
         Raises:
-            SQLAlchemyError: the database is away.
+            SQLAlchemyError: the database is down.
         """
         values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=now)
         if database.supports_skip_locked:
@@ -77,12 +77,12 @@ class Claim(Model):
 
     @classmethod
     def release(cls, session: Session, worker: str) -> None:
-        """They were processed: to be called in the transaction that says so."""
+        """Delete a worker's claim. Call it in the transaction that records the result."""
         session.execute(delete(table_of(cls)).where(cls.worker == worker))
 
     @classmethod
     def discard(cls, database: Database, worker: str) -> None:
-        """The same when processing failed and its worker lives. Never raises: the worker's next claim replaces it."""
+        """Delete the claim of a live worker whose processing failed. Never raises: its next claim replaces it."""
         try:
             with database.core_transaction() as connection:
                 connection.execute(delete(table_of(cls)).where(cls.worker == worker))
@@ -91,18 +91,18 @@ class Claim(Model):
 
     @classmethod
     def recover(cls, session: Session, worker: str, now: datetime) -> Sequence[Row]:
-        """After the death of a worker: what it had claimed is tried row by row from now on.
+        """Isolate the rows that a dead worker had claimed, so that they are tried one by one.
 
-        A row that was alone counts the death. See `Retryable.isolate` and `Retryable.record_crash`. What a dead
-        sender had leased is free again.
+        A row that was claimed alone counts the crash. See `Retryable.isolate` and `Retryable.record_crash`. Leases of
+        notifications are released.
 
         Args:
-            session: of a transaction.
-            worker: that is dead for certain.
+            session: session of a transaction.
+            worker: name of a worker that is certainly dead.
             now: the time, UTC.
 
         Returns:
-            The rows that it had claimed and that have not ended otherwise.
+            The claimed rows that were still pending.
         """
         release_leases = Notification.__table__.update().where(  # type: ignore[attr-defined] # a table
             Notification.claimed_by == worker, Notification.has_status("pending")
@@ -113,14 +113,14 @@ class Claim(Model):
 
     @classmethod
     def recover_stale(cls, session: Session, older_than: timedelta, now: datetime) -> Sequence[Row]:
-        """The same for all whose death nobody saw, as when a container is killed with everything in it.
+        """Recover claims of workers whose death went unnoticed, for example when a whole container was killed.
 
-        A claim counts only if nobody holds its rows: a worker holds the locks of deliveries, on SQLite the only one,
-        and the lease of notifications.
+        A claim is recovered only if its rows are free: a live worker holds the locks of its deliveries (on SQLite the
+        only write lock) and the leases of its notifications.
 
         Args:
-            session: of a transaction.
-            older_than: the age of claims that may be left over.
+            session: session of a transaction.
+            older_than: minimum age of a claim that may be stale.
             now: the time, UTC.
         """
         is_stale = or_(  # a clock may have been set back since
@@ -149,7 +149,7 @@ class Claim(Model):
         return rows
 
     def _free_rows(self, session: Session, now: datetime) -> Sequence[Row] | None:
-        """Its pending rows, locked; None if somebody holds one."""
+        """Lock and return its pending rows; None if a worker still holds one."""
         model = MODELS[self.queue]
         pending = select(func.count()).select_from(model).where(model.id.in_(self.row_ids), model.has_status("pending"))
         if model is Notification:

@@ -1,4 +1,4 @@
-"""The inbox: every authenticated body, kept until it is handled, and after."""
+"""The inbox: the table of deliveries, which holds every authenticated body."""
 
 import base64
 import re
@@ -24,18 +24,18 @@ Source = Literal["webhook", "reconcile"]
 ID = re.compile("[0-9a-f]{64}")
 KEY_ID = re.compile("[0-9a-f]{0,12}")
 LATE_AFTER = timedelta(minutes=10)
-"""What is handled, or sent, later than this is old news: only the latest of it is worth telling."""
+"""A delivery handled later than this, or a notification sent later, is late: only the latest notification is sent."""
 
 DueKind = Literal["new", "failed", "isolated"]
-"""Never tried; tried, and left behind by its own job; and to be tried alone, see `Retryable.isolate`."""
+"""Never tried; failed, and not picked up by its retry job; or to be tried alone (see `Retryable.isolate`)."""
 DUE_KINDS: tuple[DueKind, ...] = get_args(DueKind)
 
 IS_ISOLATED = text("deliveries.is_isolated")
-"""As the index says it: SQLite compares words."""
+"""The same text as in the index: SQLite uses a partial index only if the condition is written identically."""
 
 
 class DueRow(NamedTuple):
-    """A row that was taken: how large its body is, in bytes as it is stored."""
+    """A claimed row: its id and the size of its stored body in bytes."""
 
     id: str
     size: int
@@ -43,14 +43,14 @@ class DueRow(NamedTuple):
 
 @dataclass(frozen=True)
 class NewDelivery:
-    """What is to be kept of one authenticated POST.
+    """The values of a delivery to insert.
 
     Attributes:
-        id: SHA-256 of the body as it came.
-        account: whose inbox it is for.
-        sealed: the body as it may be stored.
-        received_at: when it came, UTC.
-        source: how it came.
+        id: SHA-256 of the raw body.
+        account: the account that it is for.
+        encrypted_body: the body in its stored form.
+        received_at: when it was received, UTC.
+        source: where it came from.
     """
 
     id: str
@@ -63,17 +63,17 @@ class NewDelivery:
     def from_body(
         cls, body: bytes, account: str, received_at: datetime, cipher: BodyCipher, source: Source = "webhook"
     ) -> "NewDelivery":
-        """A body, named and sealed."""
+        """Create a delivery from a raw body: compute its id and encrypt it."""
         return cls(delivery_id(body), account, cipher.encrypt(body), received_at, source)
 
 
 def delivery_id(body: bytes) -> str:
-    """The id of a delivery: SHA-256 of its bytes, in hex."""
+    """Return the id of a delivery: SHA-256 of its body, in hex."""
     return sha256(body).hexdigest()
 
 
 def pack(new_delivery: NewDelivery) -> tuple[str, ...]:
-    """A new delivery as JSON can hold it."""
+    """Serialize a new delivery to strings, for a job's JSON arguments."""
     content = base64.b64encode(new_delivery.encrypted_body.content).decode()
     return (
         new_delivery.id,
@@ -85,10 +85,10 @@ def pack(new_delivery: NewDelivery) -> tuple[str, ...]:
 
 
 def unpack(delivery_id: str, account: str, content: str, key: str, received_at: str) -> NewDelivery:
-    """The new delivery again.
+    """Restore a packed delivery.
 
     Raises:
-        ValueError: that is none that we packed.
+        ValueError: the strings were not made by `pack`.
     """
     moment = datetime.fromisoformat(received_at)
     if (
@@ -104,14 +104,14 @@ def unpack(delivery_id: str, account: str, content: str, key: str, received_at: 
 
 
 class Delivery(Retryable, Model):
-    """One authenticated POST that we accepted. The same bytes are the same delivery.
+    """One accepted webhook. Identical bodies are the same delivery.
 
-    `event` and `booking_id` are known once it was read; `note` says why nothing came of a delivery that is done.
-    `replayed_for`: which of its news somebody wants who replayed it, the latest only or all; null if nobody did.
+    `event` and `booking_id` are set once the body was parsed. `note` says why a delivery that is done had no effect.
+    `replayed_for` says which notifications a replay may send: only the latest, or all; null if it was not replayed.
     """
 
     HANDLING_COLUMNS = ("status", "attempts", "due_at", "last_error", "ended_at", "event", "booking_id", "note")
-    """What handling may change."""
+    """The columns that handling may change."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -133,7 +133,7 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def accept(cls, connection: Connection | Session, new_deliveries: Iterable[NewDelivery]) -> None:
-        """Keeps what came; a repeat changes nothing. In the order of ids, so that two receivers cannot deadlock."""
+        """Insert deliveries, ignoring duplicates. They are sorted by id, so that two receivers cannot deadlock."""
         rows = [
             dict(
                 id=new_delivery.id,
@@ -152,12 +152,12 @@ class Delivery(Retryable, Model):
 
     @property
     def encrypted_body(self) -> EncryptedBody:
-        """The body as it is stored: see `BodyCipher.open`."""
+        """The stored body; see `BodyCipher.decrypt`."""
         return EncryptedBody(self.body, self.sealed_with)
 
     @classmethod
     def due(cls, session: Session, now: datetime) -> Sequence[DueKind]:
-        """Which kinds of deliveries anybody may handle now. It locks nothing."""
+        """Return the kinds of deliveries that are due now. Takes no locks."""
         found = session.execute(select(*(exists().where(*cls._is_due(kind, now)) for kind in DUE_KINDS))).one()
         return [kind for kind, is_there in zip(DUE_KINDS, found, strict=True) if is_there]
 
@@ -165,16 +165,16 @@ class Delivery(Retryable, Model):
     def claim_due(
         cls, session: Session, kind: DueKind, now: datetime, limit: int, only: Collection[str] | None = None
     ) -> Sequence[DueRow]:
-        """Deliveries that anybody may handle now, locked; those that another worker holds are passed over.
+        """Lock and return due deliveries, skipping those that another worker holds.
 
-        What became due together, such as by a replay, is taken in the order in which it came.
+        Deliveries that became due together, for example by a replay, are claimed in the order they were received.
 
         Args:
-            session: of the transaction.
-            kind: which ones.
+            session: session of the transaction.
+            kind: the kind of deliveries to claim.
             now: the time, UTC.
-            limit: how many.
-            only: take only of these; None for any.
+            limit: maximum number of rows.
+            only: ids to choose from; None for any.
         """
         query = select(cls.id, func.length(cls.body)).where(*cls._is_due(kind, now)).order_by(*cls._order(kind))
         if only is not None:
@@ -184,13 +184,13 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def load(cls, session: Session, ids: Sequence[str]) -> Sequence["Delivery"]:
-        """Those rows, in this order; of a row that is gone, nothing."""
+        """Load rows in the given order, leaving out those that no longer exist."""
         rows = {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(ids)))}
         return [rows[key] for key in ids if key in rows]
 
     @classmethod
     def mark_unloadable_dead(cls, session: Session, delivery_id: str, reason: str, now: datetime) -> "Delivery":
-        """Ends a row that cannot be loaded, as with a time that no calendar knows, and makes it one that can be."""
+        """Mark a row dead that cannot be loaded, such as one with an impossible date, and make it loadable."""
         times = dict(due_at=now, ended_at=now)
         ended = dict(status="dead", attempts=cls.attempts + 1, last_error=reason, **times)
         statement = update(cls).where(cls.id == delivery_id).execution_options(synchronize_session=False)
@@ -203,19 +203,19 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def isolate_all(cls, session: Session, ids: Collection[str]) -> None:
-        """Something went wrong with one of these rows, and nobody knows with which: see `Retryable.isolate`."""
+        """Isolate all these rows, since it is unknown which of them failed; see `Retryable.isolate`."""
         query = update(cls).where(cls.id.in_(ids), cls.has_status("pending"))
         session.execute(query.values(is_isolated=True), execution_options={"synchronize_session": False})
 
     @classmethod
     def is_due(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows that the bell's job takes. Those that were never tried are due whatever a clock made of `due_at`."""
+        """Rows that a drain job takes. Untried rows are always due: a wrong clock may have set their `due_at`."""
         was_tried = and_(cls.attempts > 0, cls.due_at <= now - RETRY_JOB_GRACE)
         return and_(cls.has_status("pending"), or_(cls.attempts == 0, was_tried))
 
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:
-        """Those that have been due for so long, as far as clocks can tell, and that nobody took."""
+        """Rows that have been due for at least `after`, as far as clocks can tell, and were not claimed."""
         return and_(cls.is_due(now - after), or_(cls.due_at <= now - after, cls.due_at > now + after))
 
     @classmethod
@@ -235,32 +235,32 @@ class Delivery(Retryable, Model):
 
     @classmethod
     def get_for_update(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:
-        """Those rows as they are now, locked; always in the same order, so that two operators cannot deadlock."""
+        """Load and lock rows, ordered by id so that two operators cannot deadlock."""
         return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
 
     def set_event(self, event: Event | UnreadableBody) -> None:
-        """Keeps what operators search by; of a body that cannot be read, as far as it says."""
+        """Set the columns that operators search by. Of an unreadable body, as much as is known."""
         if isinstance(event, UnreadableBody):
             self.event, self.booking_id = event.event, event.booking_id
         else:
             self.event, self.booking_id = event.type, event.booking_id if isinstance(event, BookingEvent) else None
 
     def replay(self, now: datetime, *, superseded: bool = False) -> None:
-        """Start over; why nothing came of it before is not true any more.
+        """Reset to pending and clear the note.
 
         Args:
             now: the time, UTC.
-            superseded: whether all of its news is wanted, not only what is still the latest.
+            superseded: whether to send superseded notifications too, not only the latest.
         """
         super().replay(now)
         self.note, self.replayed_for = None, "all" if superseded else "latest"
 
     def is_late(self, now: datetime) -> bool:
-        """Whether what it says is old news, because it was replayed or has waited for long."""
+        """Whether its notifications are late, because it was replayed or has waited too long."""
         return self.replayed_for == "latest" or (self.replayed_for is None and now - self.received_at > LATE_AFTER)
 
     def ignore(self, reason: str, now: datetime) -> None:
-        """Nobody is to try it any more: it will never work."""
+        """End the delivery without handling it, and note the reason."""
         self.finish(now)
         self.note = f"ignored: {reason}"
 

@@ -1,4 +1,4 @@
-"""Drift: what an event would change of a booking, seen without writing anything."""
+"""Drift: the difference between a booking and an event, computed without writing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ UNORDERED_COLUMNS = {"attendees", "host_ids"}
 """meetergo lists them in any order."""
 LOCALIZED_COLUMNS = ("meeting_name", "location", "cancel_reason")
 IGNORED_COLUMNS = {"as_of"}
-"""Also moves when meetergo touched a booking in a way that nobody is told of."""
+"""`as_of` also advances when meetergo changes a booking without sending a webhook."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """A booking that is not what an event says.
+    """A booking that differs from an event.
 
     Attributes:
-        booking_id: the provider's.
-        kind: `missed` if we did not know it at all.
-        columns: column -> what it is and what it would become.
+        booking_id: the provider's booking id.
+        kind: `missed` if the booking was unknown.
+        columns: column -> current value and value after the event.
     """
 
     booking_id: str
@@ -36,11 +36,11 @@ class Drift:
 
 
 def drift(current: Booking | None, event: BookingEvent) -> Drift | None:
-    """How our row differs from an event; None if learning it would change nothing.
+    """Compute how a booking differs from an event; None if applying the event would change nothing.
 
     Args:
-        current: our row, which stays as it is; None if there is none.
-        event: what is told of this booking.
+        current: the booking, which stays unchanged; None if there is none.
+        event: the event to compare with.
     """
     before, after = current.public_columns() if current else {}, _after_applying(current, event).public_columns()
     columns = {
@@ -53,12 +53,12 @@ def drift(current: Booking | None, event: BookingEvent) -> Drift | None:
 
 
 def bookings_by_id(session: Session, ids: Sequence[str]) -> dict[str, Booking]:
-    """Id -> booking, for those that we know."""
+    """Return id -> booking for the known ones of these ids."""
     return {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
 
 
 def _after_applying(current: Booking | None, event: BookingEvent) -> Booking:
-    """A copy that no session knows, after the event. Whose booking it is does not follow from the event alone."""
+    """Apply the event to a detached copy. The owner is not compared: it does not follow from the event alone."""
     if current:
         copy = Booking(**{column.key: getattr(current, column.key) for column in inspect(Booking).column_attrs})
     else:
@@ -80,7 +80,7 @@ def _after_applying(current: Booking | None, event: BookingEvent) -> Booking:
 
 
 def _keep_translation(copy: Booking, name: str, current: str | None) -> None:
-    """Nobody looks up the host of a copy: of a text in several languages, the known one is as good."""
+    """Keep the current translation of localized texts: a detached copy does not know its host's language."""
     if any(current in register[1].values() for register in copy.facts.values() if isinstance(register[1], dict)):
         setattr(copy, name, current)
 
@@ -94,5 +94,5 @@ def _kind(current: Booking | None, after: Mapping[str, Any]) -> DriftKind:
 
 
 def _normalised(name: str, value: Any) -> Any:
-    """PostgreSQL keeps the keys of an object in an order of its own."""
+    """Make a JSON value comparable: PostgreSQL stores the keys of an object in its own order."""
     return sorted(json.dumps(item, sort_keys=True) for item in value) if name in UNORDERED_COLUMNS else value

@@ -1,4 +1,4 @@
-"""Employees: whom meetergo said to have joined the company. The platform may add its user before or after that."""
+"""Employees: users who joined the company according to meetergo. The platform may add its user before or after."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ LINK_BATCH_SIZE = 100
 
 
 class Employee(Model):
-    """A user of meetergo with an e-mail address, as `new_employee` told. Told once, it is remembered for good."""
+    """A meetergo user with an e-mail address, from a `new_employee` event. Rows are kept for good."""
 
     __tablename__ = "meetergo_employees"
 
@@ -24,13 +24,13 @@ class Employee(Model):
 
     @classmethod
     def insert_new(cls, session: Session, meetergo_user_id: str, email: str, now: datetime) -> None:
-        """Keeps it; what is known already stays as it is."""
+        """Insert an employee; an existing row stays unchanged."""
         row = dict(email=normalize_email(email), meetergo_user_id=meetergo_user_id, created_at=now)
         insert_missing(session, cls, [row], "email", "meetergo_user_id")
 
     @classmethod
     def is_email_shared(cls, session: Session, meetergo_user_id: str, email: str) -> bool:
-        """Whether another employee has the same e-mail address, so that nobody knows who is meant."""
+        """Whether another employee has the same e-mail address, which makes it ambiguous."""
         same_email_employees = exists().where(
             cls.email == normalize_email(email), cls.meetergo_user_id != meetergo_user_id
         )
@@ -38,7 +38,7 @@ class Employee(Model):
 
     @classmethod
     def linkable_users(cls, session: Session) -> Sequence[tuple[int, str]]:
-        """Platform users who wait for a meetergo id, and the id of the only employee with their e-mail address."""
+        """Return platform users without a meetergo id, with the id of the only employee with their e-mail address."""
         same_email, other_user, mapped_user = aliased(cls), aliased(PlatformUser), aliased(PlatformUser)
         query = (
             select(PlatformUser.id, cls.meetergo_user_id)
@@ -60,5 +60,5 @@ class Employee(Model):
 
 
 def normalize_email(email: str) -> str:
-    """The address as it is compared."""
+    """Normalize an address for comparison."""
     return email.strip().lower()[:320]

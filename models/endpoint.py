@@ -1,4 +1,4 @@
-"""Endpoints: the signed addresses that we registered with the provider."""
+"""Endpoints: the webhooks registered with the provider, by the fingerprint of their signed address."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from runtime.database import Model, insert_into
 
 
 class Endpoint(Model):
-    """One webhook of ours at the provider. The address is a secret and is not here: `fingerprint` identifies it.
+    """One webhook registered with the provider. Its address is secret and not stored: `fingerprint` identifies it.
 
     `provider_id` is the provider's id of the webhook, as text: it is a number today, and was documented as a UUID.
     """
@@ -26,19 +26,19 @@ class Endpoint(Model):
 
     @classmethod
     def by_fingerprint(cls, session: Session, fingerprints: Sequence[str]) -> dict[str, "Endpoint"]:
-        """Fingerprint -> endpoint, for those that we registered."""
+        """Return fingerprint -> endpoint for the registered ones of these fingerprints."""
         return {row.fingerprint: row for row in session.scalars(select(cls).where(cls.fingerprint.in_(fingerprints)))}
 
     @classmethod
     def all(cls, session: Session) -> Sequence["Endpoint"]:
-        """Every one that we registered, oldest first."""
+        """Return all registered endpoints, oldest first."""
         return session.scalars(select(cls).order_by(cls.registered_at, cls.id)).all()
 
     @classmethod
     def save(
         cls, session: Session, fingerprint: str, provider_id: str, event_types: Sequence[str], now: datetime
     ) -> None:
-        """Remembers that the provider posts to an address. An older address of the same webhook is forgotten."""
+        """Record the address of a webhook. It replaces an older address of the same webhook."""
         session.execute(delete(cls).where(cls.provider_id == provider_id, cls.fingerprint != fingerprint))
         row = session.scalars(select(cls).where(cls.fingerprint == fingerprint).with_for_update()).one_or_none()
         if row is None or row.provider_id != provider_id:
@@ -50,5 +50,5 @@ class Endpoint(Model):
 
     @classmethod
     def remove(cls, session: Session, provider_id: str) -> None:
-        """The provider does not have it any more."""
+        """Delete an endpoint that the provider no longer has."""
         session.execute(delete(cls).where(cls.provider_id == provider_id))

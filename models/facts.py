@@ -1,14 +1,13 @@
-"""Facts: what is known of a booking, as registers of which each keeps its newest value.
+"""Facts: the state of a booking as a map of last-writer-wins (LWW) registers.
 
-A register is `[version, value]`. Joining takes, name by name, the value of the highest version. That
-is commutative, associative and idempotent, so neither order nor repetition of deliveries can matter.
+A register is `[version, value]`. `join` takes, name by name, the value of the highest version. It is commutative,
+associative and idempotent, so neither order nor repetition of deliveries matters.
 
-A value of None was said too: there is none. A version beyond a limit, of a time that has not come yet, was stored
-before such times were refused: it loses against any other.
+None is a value too: the provider said that there is none. Older releases stored versions from the future, beyond a
+limit; such a version loses against any other.
 
-What is known of a guest is kept for as long as each list of guests holds that person. Of the newest list,
-`ATTENDEES_SINCE`
-remembers which list was the last without a guest: what older ones say of this guest is dropped, whenever it comes.
+The facts of a guest are kept as long as every list of guests names that person. `ATTENDEES_SINCE` records, for each
+guest of the newest list, the last list without that guest: facts of older versions are dropped whenever they arrive.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,11 +23,11 @@ ATTENDEE = "attendee"
 ATTENDEE_IDS = "attendee_ids"
 ATTENDEES_SINCE = "attendees_since"
 MIN_FORMER_KEYS = 16
-"""As many keys under which the guests were listed before are kept, or as many as there are guests."""
+"""Number of former guest keys that are kept, or the number of guests if that is larger."""
 NO_LIMIT = ":"
-"""After every digit: no version is beyond it."""
+"""Sorts after every digit, so no version is beyond it."""
 HOSTS_AT_PREFIX = "hosts_at/"
-"""Before a version: who hosted then. That is said once, so it is true for good, in whatever order it comes."""
+"""Name prefix of the hosts at a version. Such a fact never changes, so the order of arrival does not matter."""
 MAX_HOST_VERSIONS = 64
 
 
@@ -39,14 +38,14 @@ def join(
     guests: Mapping[str, Mapping[str, Any]] | None = None,
     limit: str = NO_LIMIT,
 ) -> Facts:
-    """What is known once this has been said too; `current` itself if that adds nothing.
+    """Join new values into the facts. Returns `current` itself if nothing changes.
 
     Args:
         current: the facts.
-        version: of what is said.
-        values: name -> value. `attendee_ids` are the keys of the guests, all of them.
-        guests: key -> detail -> value, of those in the list.
-        limit: a version beyond it is not true.
+        version: version of the new values.
+        values: name -> value. `attendee_ids` are the keys of all guests.
+        guests: key -> detail -> value, for the guests in the list.
+        limit: versions beyond it are invalid.
     """
     keys = values.get(ATTENDEE_IDS)
     stated = values if keys is None else {**values, **_guest_facts(guests or {})}
@@ -67,23 +66,23 @@ def join(
 
 
 def newest(current: Facts, name: str) -> Any:
-    """The newest value that was said, or None."""
+    """Return the newest value of a register, or None."""
     register = current.get(name)
     return register and register[1]
 
 
 def newest_version(current: Facts, limit: str) -> str:
-    """The highest version that is not beyond a limit; empty if there is none."""
+    """Return the highest version that is not beyond a limit; empty if there is none."""
     return max((version for version, _ in current.values() if version <= limit), default="")
 
 
 def without_future(current: Facts, limit: str) -> Facts:
-    """The facts without those beyond a limit."""
+    """Return the facts without those beyond a limit."""
     return {name: register for name, register in current.items() if register[0] <= limit}
 
 
 def localized(text: Any, language: str | None) -> Any:
-    """A text of which there may be one for each language: in this one, else English, else German, else the first."""
+    """Pick the translation of a text: the given language, else English, else German, else the first."""
     if not isinstance(text, dict):
         return text
     by_language = {name.replace("_", "-").lower(): translation for name, translation in sorted(text.items())}
@@ -100,7 +99,7 @@ def localized(text: Any, language: str | None) -> Any:
 
 
 def attendees(current: Facts) -> list[dict[str, Any]]:
-    """The people who attend now, with all that is known of them."""
+    """Return the current attendees with all their known details."""
     by_guest = _registers_by_guest(current)
     listed = {key: by_guest.pop(key, {}) for key in newest(current, ATTENDEE_IDS) or ()}
     if by_guest:
@@ -178,7 +177,7 @@ def _registers_by_guest(current: Facts) -> dict[str, Facts]:
 
 
 def _guest_key(name: str) -> str | None:
-    """Whose detail a fact is."""
+    """Return the key of the guest that a fact is about."""
     return name.split("/", 2)[2] if name.startswith("attendee/") else None
 
 
@@ -192,20 +191,20 @@ def _values_of(details: Facts) -> dict[str, Any]:
 
 
 def _hash_mark(mark: str) -> str:
-    """A mark that gives nobody away, so that nothing of a guest stays who is erased."""
+    """Hash a guest's key, so that nothing of an erased guest remains."""
     return sha256(mark.encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def sorted_ids(ids: Any) -> list[str]:
-    """Ids as a set that JSON can hold: their order means nothing, so it is always the same."""
+    """Return ids as a sorted list: a set in JSON form, so that equal sets compare equal."""
     return sorted({each for each in ids if isinstance(each, str)}) if isinstance(ids, list) else []
 
 
 def with_hosts(current: Facts, version: str, hosts: Sequence[str]) -> Facts:
-    """What is known once somebody said who hosted at some version; to be called before that is joined.
+    """Record the hosts at a version. Call it before joining that version.
 
-    Of versions in a row that name the same hosts the first and the last are kept: what `hosting_since` compares is
-    the same without those between. Of a booking whose hosts changed very often the oldest are dropped.
+    Of consecutive versions with the same hosts only the first and last are kept, which is all that `hosting_since`
+    needs. If the hosts changed very often, the oldest versions are dropped.
     """
     registers = [register] if (register := current.get("host_ids")) else []
     earlier = {f"{HOSTS_AT_PREFIX}{at}": sorted_ids(ids) for at, ids in registers}  # by rows that are older than this
@@ -222,7 +221,7 @@ def with_hosts(current: Facts, version: str, hosts: Sequence[str]) -> Facts:
 
 
 def hosting_since(current: Facts, hosts: Sequence[str]) -> dict[str, str]:
-    """Since which version each of the hosts has been one without a break."""
+    """Return host -> version since which that host has hosted without interruption."""
     lists = _hosts_by_version(current)
     since = dict.fromkeys(hosts, "")
     continuous = {*hosts}

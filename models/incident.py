@@ -1,4 +1,4 @@
-"""Incidents: what a person has to look at, from when it began until it is over, and who was told of it."""
+"""Incidents: conditions that need an operator, from begin to end, and which channels were notified."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -26,24 +26,25 @@ IncidentKind = Literal[
 ]
 KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
 EVENT_KINDS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck"})
-"""Opened by the process that notices, each time that it happens; nothing shows that such a thing is over but calm."""
+"""Kinds opened by the process that notices the event. They end when the event has not recurred for a while."""
 IncidentState = Literal["nothing", "began", "over"]
 
 RESOLVE_AFTER = timedelta(minutes=1)
-"""What is back sooner was not over."""
+"""How long a condition must be absent before its incident ends."""
 RESOLVE_EVENT_AFTER = timedelta(minutes=10)
-"""The same for `EVENT_KINDS`: what happens again within this is the same incident."""
+"""The same for `EVENT_KINDS`: an event that recurs within this time belongs to the same incident."""
 NOTIFYING_LEASE = timedelta(seconds=60)
-"""How long a teller has before another may tell the same; longer than any channel's timeout."""
+"""How long one process may take to notify channels before another may; longer than any channel's timeout."""
 WORTH_NOTIFYING = timedelta(days=1)
-"""For so long after its end a channel that was away may still hear of an incident."""
+"""How long after its end an incident is still sent to a channel that was down."""
 
 
 class Incident(Model):
-    """One incident; at any time at most one of a kind is open.
+    """One incident. At most one of each kind is open at any time.
 
-    `notified` maps the fingerprint of each operator channel to what it heard last. `quiet_since` is when it seemed to
-    be over, and becomes its end unless it comes back soon. `claimed_until` keeps others from telling the same.
+    `notified` maps the fingerprint of each operator channel to the state last sent to it. `quiet_since` is when the
+    condition was last seen to disappear, and becomes the end unless it returns soon. `claimed_until` keeps other
+    processes from sending the same notification.
     """
 
     __tablename__ = "incidents"
@@ -68,20 +69,20 @@ class Incident(Model):
 
     @classmethod
     def open_kinds(cls, session: Session) -> Mapping[IncidentKind, datetime]:
-        """Kind -> when it began."""
+        """Return kind -> when it began, for open incidents."""
         return dict(session.execute(select(cls.kind, cls.began_at).where(cls.ended_at.is_(None))).all())
 
     @classmethod
     def record_state(
         cls, session: Session, kind: IncidentKind, is_active: bool, channels: Collection[str], now: datetime
     ) -> None:
-        """Keeps whether there is something to look at: begins an incident, ends it, or neither.
+        """Record whether a condition is active: begin an incident, end it, or neither.
 
         Args:
-            session: of the transaction.
-            kind: of what.
-            is_active: whether it is so now.
-            channels: fingerprints of who is to hear of it.
+            session: session of the transaction.
+            kind: the kind of incident.
+            is_active: whether the condition holds now.
+            channels: fingerprints of the channels to notify.
             now: the time, UTC.
         """
         incident = session.scalars(
@@ -95,7 +96,7 @@ class Incident(Model):
 
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":
-        """An incident of which somebody has to hear, kept from other tellers for a while; and who."""
+        """Claim an incident that has pending notifications, and return it with its channels."""
         is_fresh = or_(cls.ended_at.is_(None), cls.ended_at > now - WORTH_NOTIFYING)
         is_free = or_(cls.claimed_until.is_(None), cls.claimed_until <= now)
         query = select(cls).where(is_fresh, is_free).order_by(cls.id).with_for_update(skip_locked=True)
@@ -107,18 +108,18 @@ class Incident(Model):
         return None
 
     def pending_state_for(self, channel: str) -> IncidentState | None:
-        """What a channel has to hear; None if it knows all, or came too late to be told."""
+        """Return the state to send to a channel; None if it is up to date or the incident is too old."""
         last_state, state = self.notified.get(channel), "over" if self.ended_at else "began"
         return None if last_state in (None, state) else state  # type: ignore[return-value] # both are
 
     def release(self, channel: str, last_state: IncidentState | None) -> None:
-        """After a try to tell: what was heard, or None if it could not be told."""
+        """Release the claim after an attempt. Takes the state that was sent, or None if sending failed."""
         self.claimed_until = None
         if last_state:
             self.notified = {**self.notified, channel: last_state}
 
     def continue_or_end(self, is_active: bool, channels: Collection[str], now: datetime) -> None:
-        """Keeps whether it is still so: it is over when it has not been for a while."""
+        """Record whether the condition still holds. The incident ends once it has been absent for a while."""
         self.notified = {**dict.fromkeys(channels, "nothing"), **self.notified}
         if is_active:
             self.quiet_since = None

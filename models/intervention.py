@@ -1,4 +1,4 @@
-"""Interventions: what a person did to a delivery or a notification, when and why."""
+"""Interventions: the audit trail of operators' actions on deliveries and notifications."""
 
 from datetime import datetime
 from typing import Literal
@@ -13,14 +13,14 @@ from runtime.database import Model
 InterventionKind = Literal["replayed", "ignored", "sent_again"]
 
 BY_RQ = "rq requeue"
-"""Who replayed a row whose failed job was requeued with RQ's own tools: they name nobody."""
+"""Recorded as the operator when a failed job was requeued with RQ's own tools, which give no name."""
 
 
 class Intervention(Model):
-    """One act of an operator. It names its row without a foreign key: it outlives what it speaks of.
+    """One action of an operator. It has no foreign key to its row, because it outlives the row.
 
-    `replayed`: the row starts over. `ignored`: a dead delivery was closed. `sent_again`: this notification is the copy
-    of one that was told before, made on purpose.
+    `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
+    a deliberate copy of one that was sent before.
     """
 
     __tablename__ = "interventions"
@@ -51,6 +51,6 @@ class Intervention(Model):
         by: str,
         reason: str = "",
     ) -> None:
-        """Keeps who did it, in the transaction in which it was done."""
+        """Record the operator, in the transaction of the action."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
         session.add(cls(kind=kind, **reference, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))

@@ -1,4 +1,4 @@
-"""Migration: brings a database to the tables that this version needs."""
+"""Migration: upgrade a database to the schema of this version."""
 
 import logging
 from collections.abc import Iterator
@@ -17,17 +17,17 @@ FOLDER = Path(__file__).parent / "migrations"
 
 
 class UnusableDatabase(Exception):
-    """A database that cannot hold what people are called; the message says what to do."""
+    """The database's encoding cannot hold people's names; the message says what to do."""
 
 
 def check_encoding(engine: Engine) -> str | None:
-    """Asks how PostgreSQL stores text.
+    """Check the encoding of a PostgreSQL database.
 
     Returns:
-        What it cannot store, in a sentence; None if it can store everything.
+        A sentence on what it cannot store; None if it can store everything.
 
     Raises:
-        UnusableDatabase: it does not know characters.
+        UnusableDatabase: it has no character encoding.
         SQLAlchemyError: the database does not answer.
     """
     if engine.dialect.name != "postgresql":
@@ -50,7 +50,7 @@ def check_encoding(engine: Engine) -> str | None:
 
 
 def migrate(engine: Engine, version: str = "head") -> None:
-    """Applies what is missing, in one transaction. On a database that is up to date it does nothing."""
+    """Apply pending migrations in one transaction. An up-to-date database stays unchanged."""
     config = _config()
     with schema_transaction(engine) as connection:
         config.attributes["connection"] = connection
@@ -59,9 +59,9 @@ def migrate(engine: Engine, version: str = "head") -> None:
 
 @contextmanager
 def schema_transaction(engine: Engine) -> Iterator[Connection]:
-    """A transaction that may change tables.
+    """Open a transaction that may change tables.
 
-    SQLite changes a table by making it again, and so removes the old one: what refers to it must not go with it.
+    SQLite changes a table by rebuilding it and dropping the old one; rows that refer to it must not be deleted with it.
     """
     with engine.connect() as connection, _without_foreign_keys(connection), connection.begin():
         yield connection
@@ -81,7 +81,7 @@ def _without_foreign_keys(connection: Connection) -> Iterator[None]:
 
 
 def is_up_to_date(engine: Engine) -> bool:
-    """Whether the database has the tables of this version.
+    """Whether the database has the schema of this version.
 
     Raises:
         SQLAlchemyError: the database does not answer.

@@ -1,4 +1,4 @@
-"""The outbox: news that we owe somebody, written with the change that made it, sent after."""
+"""The outbox: notifications, inserted in the transaction of the change that causes them, and sent after it."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -26,22 +26,22 @@ RESEND_COLUMNS = (
     "fingerprint",
     "payload",
 )
-"""What a copy says as the first one did."""
+"""The columns that `resend` copies."""
 KEY_BYTES = 32
 END_BATCH_SIZE = 500
 MEETING_OVER = "not sent: the meeting is over"
 SUPERSEDED = "not sent: a later message says more"
 SEND_LEASE = timedelta(seconds=60)
-"""How long a sender has before another may send the same: longer than any channel's deadline, and renewed."""
+"""How long a sender holds a claimed row. Longer than any channel's deadline; renewed while sending."""
 
 
 class Notification(Retryable, Model):
-    """One piece of news for one recipient by one channel, owed once.
+    """One message to one recipient by one channel, sent once.
 
-    `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is found again by
-    its `fingerprint`. `delivery_id` names what made it news; that may be pruned earlier. `payload` is the news as
-    it was when it was made, so that every attempt says the same. `is_late`: a replay or a late delivery made it, so it
-    is only worth sending while nothing newer is there for its reader. `claimed_by` names the worker that has its lease.
+    `channel` and `recipient` are safe to show; the channel's URL, which may hold a secret, is looked up by its
+    `fingerprint`. The delivery that `delivery_id` names may be pruned earlier. `payload` is a snapshot of the content,
+    so that every attempt sends the same. `is_late` means that a replay or a late delivery caused it: it is only sent
+    while its recipient has nothing newer. `claimed_by` names the worker that holds its lease.
     """
 
     __tablename__ = "notifications"
@@ -67,27 +67,27 @@ class Notification(Retryable, Model):
 
     @classmethod
     def caused_by(cls, delivery: Delivery) -> ColumnElement[bool]:
-        """News that a delivery caused: found by the bookings that it changed, it needs no index of its own."""
+        """SQL condition: notifications that a delivery caused, found by its changed bookings, so without an index."""
         changed = select(BookingChange.booking_id).where(BookingChange.caused_by(delivery))
         return and_(cls.booking_id.in_(changed), cls.delivery_id == delivery.id)
 
     def is_meeting_over(self, now: datetime) -> bool:
-        """Whether its meeting has ended, so that it is not worth sending any more."""
+        """Whether the meeting has ended, so that the notification is no longer worth sending."""
         return _is_meeting_over(self.payload, now)
 
     @property
     def message_id(self) -> str:
-        """The same on every attempt, so that who receives it can tell a repeat."""
+        """The id of the message, the same on every attempt, so that the receiver can deduplicate."""
         return f"msg_{self.key[:32]}"
 
     @classmethod
     def row_for(cls, *, version: str, now: datetime, **columns: Any) -> dict[str, Any]:
-        """The row of one piece of news, for `insert_new`; named after what is told to whom, so that it is owed once.
+        """Build the row of a notification for `insert_new`. Its key makes sure that it is sent once.
 
         Args:
-            version: names the change, such as the booking's revision: each change makes a new one, and no repeat does.
+            version: identifies the change, such as the booking's revision: new for each change, equal for a repeat.
             now: when it happened, UTC.
-            columns: the rest. What is over already ends here, and says why.
+            columns: the other columns. If the meeting is over, the row is `done` at once, with the reason.
         """
         identity = (
             columns["booking_id"],
@@ -107,10 +107,10 @@ class Notification(Retryable, Model):
 
     @classmethod
     def insert_new(cls, session: Session, rows: Sequence[dict[str, Any]]) -> int:
-        """Writes what is not owed already, and was not told. Of what comes late only the last of each reader goes out.
+        """Insert the rows that do not exist yet. Of late ones, only the last of each recipient stays pending.
 
         Returns:
-            How many are new.
+            The number of new rows.
         """
         last_keys = {_recipient_of(row): row["key"] for row in rows if row["is_late"] and row["status"] == "pending"}
         if last_keys:
@@ -126,7 +126,7 @@ class Notification(Retryable, Model):
 
     @classmethod
     def superseded_ids(cls, session: Session, now: datetime) -> Sequence[int]:
-        """Ids of what has waited for long and says less than what waits behind it: a channel was down."""
+        """Return ids of rows that waited too long, as when a channel was down, and that a newer row supersedes."""
         later = aliased(cls)
         conditions = (later.booking_id == cls.booking_id, later.fingerprint == cls.fingerprint, later.id > cls.id)
         has_successor = exists().where(
@@ -139,21 +139,21 @@ class Notification(Retryable, Model):
 
     @classmethod
     def end_superseded(cls, session: Session, ids: Collection[int], now: datetime) -> None:
-        """Ends those that still wait."""
+        """End those of the rows that are still pending."""
         for row in cls.get_for_update(session, ids).values():
             if row.status == "pending":
                 row.end_without_sending(SUPERSEDED, now)
 
     @classmethod
     def _supersede(cls, session: Session, recipients: Iterable[tuple[str, str, str]], now: datetime) -> None:
-        """Ends what came late, too, and still waits for these readers."""
+        """End earlier late notifications that are still pending for these recipients."""
         conditions = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*recipients])
         ended = update(cls).where(cls.has_status("pending"), cls.is_late, conditions)
         values = dict(status="done", ended_at=now, last_error=SUPERSEDED)
         session.execute(ended.values(values), execution_options={"synchronize_session": False})
 
     def is_superseded(self, session: Session) -> bool:
-        """Whether there is something newer of the same booking for its reader, told or still to be."""
+        """Whether its recipient has a newer notification of the same booking, sent or pending."""
         same_recipient = select(Notification).where(
             Notification.booking_id == self.booking_id,
             Notification.fingerprint == self.fingerprint,
@@ -163,11 +163,11 @@ class Notification(Retryable, Model):
         return any(row.revision > self.revision for row in others)
 
     def resend(self, session: Session, now: datetime, *, is_late: bool = False) -> "Notification":
-        """A copy that goes out once more, on purpose: its message id is new, or who receives it would drop it.
+        """Insert a copy to send once more. Its message id is new; otherwise the receiver would drop it as a duplicate.
 
-        `is_late`: whether it is only worth sending while nothing newer is there.
+        `is_late`: whether to send it only while nothing newer exists.
 
-        Whoever calls this records who wanted it: see `Intervention`.
+        The caller records the operator; see `Intervention`.
         """
         columns = {name: getattr(self, name) for name in RESEND_COLUMNS}
         new = dict(key=token_hex(KEY_BYTES), status="pending", attempts=0, due_at=now, created_at=now, is_late=is_late)
@@ -177,7 +177,7 @@ class Notification(Retryable, Model):
         return copy
 
     def is_pending(self, session: Session) -> bool:
-        """Whether this, or a copy of it, is still to go out."""
+        """Whether this notification or a copy of it is pending."""
         similar = select(Notification).where(
             Notification.booking_id == self.booking_id,
             Notification.status == "pending",
@@ -188,38 +188,38 @@ class Notification(Retryable, Model):
 
     @property
     def identity(self) -> tuple[str, str, str, str, int]:
-        """What is told to whom by what: the same for a notification and its copies."""
+        """Content, channel and recipient: the same for a notification and its copies."""
         return self.booking_id, self.kind, self.fingerprint, self.recipient, self.revision
 
     @property
     def revision(self) -> int:
-        """Of the booking, when this was news."""
+        """The booking's revision that this notification reports."""
         return int(self.payload["booking"].get("revision", 0))
 
     def notified_fingerprints(self, session: Session) -> set[str]:
-        """The channels by which this was told, or is still to be told."""
+        """Return the fingerprints of the channels by which this was sent or is pending."""
         conditions = (Notification.booking_id == self.booking_id, Notification.kind == self.kind)
         rows = session.scalars(select(Notification).where(*conditions, Notification.status != "dead"))
         return {row.fingerprint for row in rows if row.revision == self.revision}
 
     def redirect(self, *, fingerprint: str, channel: str, recipient: str) -> None:
-        """From now on it goes by this channel. Its id stays: nobody has heard it yet."""
+        """Send it by another channel from now on. Its id stays, since it has not been sent yet."""
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
 
     @classmethod
     def claim(
         cls, session: Session, now: datetime, limit: int, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
-        """The next ones to send, as they were, and kept from other senders for a while: see `lease`.
+        """Claim the next notifications to send, with a lease; see `lease`. The rows are returned as they were before.
 
-        Earlier news of the same stream goes first: of each stream it is one at most.
+        Notifications of one stream (booking, channel, recipient) are sent in order, so at most one of each is claimed.
 
         Args:
-            session: of a transaction.
+            session: session of a transaction.
             now: the time, UTC.
-            limit: how many.
-            worker: who claims them.
-            excluding: fingerprints of channels that are not to be used now.
+            limit: maximum number of rows.
+            worker: name of the claiming worker.
+            excluding: fingerprints of channels not to use now.
         """
         query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
         return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
@@ -228,7 +228,7 @@ class Notification(Retryable, Model):
     def claim_isolated(
         cls, session: Session, now: datetime, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
-        """The same for one that has to be sent alone, since a worker died at it or at others of its batch."""
+        """Claim one isolated notification, to be sent alone because a worker died while sending its batch."""
         query = cls._isolated(now).order_by(cls.crashes, cls.due_at, cls.id).limit(1)
         return cls._claim(session, query, now, worker, excluding)
 
@@ -266,27 +266,27 @@ class Notification(Retryable, Model):
     def release(
         cls, session: Session, claimed: "Iterable[Notification]", worker: str, until: datetime | None = None
     ) -> None:
-        """What was claimed is due again: as it was, or not before a time. Nothing failed, so no attempt is counted."""
+        """Release claimed rows: due as before, or not before `until`. Nothing failed, so no attempt is counted."""
         due_before = {row.id: row.due_at for row in claimed}
         for row in cls.get_claimed(session, due_before, worker).values():
             row.due_at, row.claimed_by = max(due_before[row.id], until or due_before[row.id]), None
 
     @classmethod
     def get_for_update(cls, session: Session, ids: Collection[int]) -> "dict[int, Notification]":
-        """Those rows by id, locked for this transaction."""
+        """Lock and return rows by id."""
         rows = session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update())
         return {row.id: row for row in rows}
 
     @classmethod
     def get_claimed(cls, session: Session, ids: Collection[int], worker: str) -> "dict[int, Notification]":
-        """Those rows by id that a worker still has the lease of, locked for this transaction."""
+        """Lock and return by id the rows whose lease a worker still holds."""
         query = select(cls).where(cls.id.in_(ids), *cls._is_claimed_by(worker)).order_by(cls.id)
         rows = session.scalars(query.with_for_update())
         return {row.id: row for row in rows}
 
     @classmethod
     def renew_lease(cls, session: Session, ids: Collection[int], worker: str, now: datetime) -> None:
-        """Prolongs the lease of what is still being sent."""
+        """Renew the lease of rows that are still being sent."""
         statement = update(cls).where(cls.id.in_(ids), *cls._is_claimed_by(worker)).values(due_at=now + SEND_LEASE)
         session.execute(statement, execution_options={"synchronize_session": False})
 
@@ -308,28 +308,28 @@ class Notification(Retryable, Model):
 
     @classmethod
     def first_failed_at(cls, session: Session, notification: "Notification") -> datetime | None:
-        """When it failed first since it started over; None if it did not."""
+        """Return when it first failed since it was created or replayed; None if it did not."""
         from models.attempt import FailedAttempt  # late: it imports this
 
         conditions = (FailedAttempt.notification_id == notification.id, FailedAttempt.number == 1)
         return session.scalar(select(func.max(FailedAttempt.at)).where(*conditions)) if notification.attempts else None
 
     def end_without_sending(self, reason: str, now: datetime) -> None:
-        """It is not worth sending any more."""
+        """Mark it done without sending, with the reason."""
         self.finish(now)
         self.claimed_by, self.last_error = None, reason
 
     def ignore(self, reason: str, now: datetime) -> None:
-        """Nobody is to try it any more: it will never work."""
+        """End the notification on an operator's request, with the reason."""
         self.end_without_sending(f"ignored: {reason}", now)
 
     def replay(self, now: datetime) -> None:
-        """Start over; nobody has the lease of it."""
+        """Reset to pending, without a lease."""
         super().replay(now)
         self.claimed_by = None
 
     def lease(self, now: datetime, worker: str) -> None:
-        """Keeps it from other senders for as long as one try may take."""
+        """Keep it from other senders for as long as one attempt may take."""
         self.due_at, self.claimed_by = now + SEND_LEASE, worker
 
     @classmethod
@@ -338,10 +338,10 @@ class Notification(Retryable, Model):
 
     @classmethod
     def _has_earlier_unsent(cls) -> Any:
-        """Whether earlier news of the same stream still has to go out.
+        """SQL condition: an earlier notification of the same stream is still pending.
 
-        It asks for what has not ended, not for what is pending: a planner that expects few such rows would read all
-        of them for each, and not those of the booking.
+        It is written as "neither done nor dead": a planner that expects few pending rows would scan all of them for
+        each row, instead of those of the booking.
         """
         earlier = aliased(cls)
         return exists().where(
@@ -358,7 +358,7 @@ def _recipient_of(row: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is_meeting_over(payload: dict[str, Any], now: datetime) -> bool:
-    """Of a meeting that was moved into the past, the time before counts too: its host still waits for it."""
+    """Whether the meeting is over. If it was moved to the past, its former time counts too: its host still waits."""
     booking, before = payload.get("booking") or {}, payload.get("before") or {}
     meetings = [booking, booking | before, *payload.get("bookings", ())]
     ends = [end for each in meetings if (end := each.get("ends_at") or each.get("starts_at"))]

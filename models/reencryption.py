@@ -1,4 +1,4 @@
-"""Reencryption: every stored body gets the newest key, so that the older ones can go."""
+"""Re-encryption: encrypt every stored body with the newest key, so that older keys can be removed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ BATCH_SIZE = 500
 
 @dataclass
 class ReencryptResult:
-    """What became of the bodies.
+    """The result of a re-encryption.
 
     Attributes:
-        done: how many have the newest key now.
-        failed: delivery id -> why its body stays as it is.
+        done: number of bodies re-encrypted.
+        failed: delivery id -> why its body was not re-encrypted.
     """
 
     done: int = 0
@@ -30,7 +30,7 @@ class ReencryptResult:
 
 
 def reencrypt(database: Database, cipher: BodyCipher) -> ReencryptResult:
-    """Encrypts all bodies that do not have the newest key yet. One that cannot be opened does not stop the others."""
+    """Encrypt all bodies that do not use the newest key. A body that cannot be decrypted does not stop the others."""
     result, after = ReencryptResult(), ""
     is_old = and_(Delivery.sealed_with.is_distinct_from(cipher.newest_key), Delivery.body != b"")
     while True:

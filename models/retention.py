@@ -1,7 +1,7 @@
-"""Retention: how long what is done is remembered. Bookings and their changes stay; they are the platform's.
+"""Retention: prune ended rows after a while. Bookings and their changes belong to the platform and stay.
 
-Failed attempts go with their rows; interventions and incidents stay as long as what is dead, reconciliations as what is
-done.
+Failed attempts are deleted with their rows. Interventions and incidents are kept as long as dead rows, reconciliations
+as long as done ones.
 """
 
 from datetime import datetime, timedelta
@@ -20,21 +20,21 @@ from runtime.contention import in_transaction
 from runtime.database import Database
 
 BATCH_SIZE = 1000
-"""Rows of one transaction: few enough that nobody waits for it."""
+"""Rows per transaction: few enough that no other transaction has to wait noticeably."""
 SQLITE_BATCH_SIZE = 250
-"""The same on SQLite, where nobody else can write meanwhile."""
+"""The same on SQLite, where no other process can write meanwhile."""
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
-    """Removes deliveries, notifications and incidents that ended long ago, interventions and reconciliations.
+    """Delete deliveries, notifications and incidents that ended long ago, and old interventions and reconciliations.
 
     Args:
-        database: where they are.
+        database: the database to prune.
         now: the time, UTC.
         keep: `done` and `dead` -> how long to keep such rows.
 
     Returns:
-        Table -> how many rows went.
+        Table -> number of deleted rows.
     """
     ended = {
         model.__tablename__: sum(_prune_ended(database, model, status, now - age) for status, age in keep.items())

@@ -1,4 +1,4 @@
-"""Something to do: a row that is tried until it is done or dead. Inbox and outbox rows are both this."""
+"""Retryable rows: inbox and outbox rows are tried until they are done or dead."""
 
 import random
 from datetime import datetime, timedelta
@@ -18,21 +18,21 @@ MAX_ATTEMPTS = 24
 INITIAL_BACKOFF = timedelta(seconds=5)
 MAX_BACKOFF = timedelta(hours=1)
 MAX_CRASHES = 3
-"""An operator may kill a worker, and so may a lack of memory: that is not the row's fault yet."""
+"""Crashes after which a row is dead. A single crash proves nothing: an operator or the OOM killer may cause it."""
 WORKER_DIED = "its processing ended the worker"
 MAX_WAIT = MAX_RETRY_AFTER + MAX_BACKOFF
-"""Nothing that failed is due later than this from now: what seems to be was written by a clock that was wrong."""
+"""Longest wait of a failed row. A `due_at` beyond it was written by a wrong clock."""
 RETRY_JOB_GRACE = timedelta(seconds=30)
-"""How long past its time a failed row is left to its own job, before anyone may take it."""
+"""How long after `due_at` a failed row is left to its retry job before a drain takes it."""
 
 
 def retryable_indexes(table: str, *order: str) -> tuple[Index, ...]:
-    """What is waiting, isolated, dead and over, each in an index that holds nothing else, and so stays small.
+    """Build partial indexes of pending, isolated, dead and ended rows. Each holds only those rows, so it stays small.
 
     Args:
-        table: of the rows.
-        order: in which rows are taken. The index has to give the whole order: a planner that has never seen a backlog
-            would sort all of it for each batch.
+        table: name of the table.
+        order: columns by which rows are claimed. The index has to provide the whole order: with statistics that
+            predate a backlog, the planner would sort the whole backlog for each batch.
     """
     return (
         partial_index(f"ix_{table}_due", *order, where="status = 'pending'"),
@@ -43,10 +43,10 @@ def retryable_indexes(table: str, *order: str) -> tuple[Index, ...]:
 
 
 class Retryable:
-    """The columns and the rules of a row that is tried until it ends.
+    """Mixin with the columns and rules of a row that is tried until it is done or dead.
 
-    `is_isolated` after a worker died that had claimed it: it is tried alone, under a claim of its own. `crashes` counts
-    the workers that died when it was alone: see models/claim.py.
+    `is_isolated` is set when a worker that had claimed the row died: the row is then tried alone, under its own claim.
+    `crashes` counts the workers that died while processing it alone; see models/claim.py.
     """
 
     status: Mapped[Status] = mapped_column(String(7), default="pending")
@@ -58,11 +58,11 @@ class Retryable:
     crashes: Mapped[int] = mapped_column(server_default="0")
 
     def finish(self, now: datetime) -> None:
-        """It worked."""
+        """Mark the row done."""
         self.status, self.ended_at, self.last_error = "done", now, None
 
     def fail(self, error: Exception, now: datetime) -> None:
-        """It did not work: decides between another try, and when, and death."""
+        """Count a failed attempt, and either schedule a retry or mark the row dead."""
         self.attempts += 1
         self.last_error, self._failure = stored_error(error), error
         if isinstance(error, Permanent) or self.attempts >= MAX_ATTEMPTS:
@@ -72,49 +72,49 @@ class Retryable:
 
     @property
     def failure_summary(self) -> str:
-        """Why it failed, safe to log: see `describe`. Of a row that was loaded, what it says before it may quote."""
+        """Why it failed, safe to log (see `describe`). Of a loaded row, the error up to its first colon."""
         failure = getattr(self, "_failure", None)
         return describe(failure) if failure else (self.last_error or "").partition(":")[0]
 
     def replay(self, now: datetime) -> None:
-        """Start over, with all attempts to come."""
+        """Reset to pending, with no attempts counted."""
         self.status, self.attempts, self.due_at, self.ended_at = "pending", 0, now, None
         self.is_isolated, self.crashes = False, 0
 
     def is_scheduled(self, now: datetime) -> bool:
-        """Whether it is pending and is to be tried later: it failed, or a clock was wrong."""
+        """Whether it is pending and due later, because it failed or a clock was wrong."""
         return self.status == "pending" and self.due_at > self._due_at_for_drain(now)
 
     def retry_now(self, now: datetime) -> None:
-        """Do not wait any longer. It keeps its attempts. Of a row that does not wait, nothing changes."""
+        """Make a waiting row due now. It keeps its attempts. A row that does not wait stays unchanged."""
         if self.is_scheduled(now):
             self.due_at = self._due_at_for_drain(now)
 
     def _due_at_for_drain(self, now: datetime) -> datetime:
-        """So long ago that a drain takes a row that failed, and does not leave it to its own job."""
+        """Return a `due_at` at which a drain takes the row: for a failed row, one past the retry job's grace."""
         return now - RETRY_JOB_GRACE if self.attempts else now
 
     def isolate(self) -> None:
-        """A worker died at it, or at a row of the same batch: from now on it is tried alone."""
+        """Try the row alone from now on: a worker died while processing it or another row of its batch."""
         self.is_isolated = True
 
     def record_crash(self, now: datetime) -> None:
-        """A worker died at it, and at nothing else: decides between another try and death."""
+        """Count the death of a worker that processed only this row, and mark it dead after `MAX_CRASHES`."""
         self.crashes += 1
         self.last_error = WORKER_DIED
         if self.crashes >= MAX_CRASHES:
             self.fail(Permanent(WORKER_DIED), now)
 
     def defer(self, now: datetime) -> None:
-        """Leaves it to its own job, at once. Nothing failed: it needs more than the others do."""
+        """Leave the row to its own retry job, due now. It did not fail; it needs more resources than a batch allows."""
         self.attempts, self.due_at = max(1, self.attempts), now
 
     def is_retry_due(self, now: datetime) -> bool:
-        """Whether `begin_retry` would say yes. Changes nothing."""
+        """Whether `begin_retry` would return True. Changes nothing."""
         return self.status == "dead" or (self.status == "pending" and self._is_due_now(now))
 
     def begin_retry(self, now: datetime) -> bool:
-        """Whether the row's own job should try it now. A dead one starts over: it was asked for."""
+        """Whether the row's retry job should process it now. A dead row is replayed, since its job was requeued."""
         if self.status == "dead":
             self.replay(now)
         return self.status == "pending" and self._is_due_now(now)
@@ -126,19 +126,19 @@ class Retryable:
     def has_status(cls, status: Status) -> ColumnElement[bool]:
         """Rows with this status.
 
-        The statement itself names it: only so a planner sees that `retryable_indexes` hold them.
+        The status is inlined as a literal so that the planner can use the partial indexes of `retryable_indexes`.
         """
         return cls.status == literal(status, literal_execute=True)
 
     @classmethod
     def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows of which `is_scheduled` is true."""
+        """Rows for which `is_scheduled` is true."""
         was_tried = and_(cls.attempts > 0, cls.due_at > now - RETRY_JOB_GRACE)
         return and_(cls.has_status("pending"), or_(was_tried, cls.due_at > now))
 
     @classmethod
     def is_due(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows that the bell's job takes: healthy ones at once, failed ones only if their own job is late."""
+        """Rows that a drain job takes: new ones at once, failed ones only if their retry job is late."""
         return and_(
             cls.has_status("pending"),
             cls.due_at <= now,
@@ -147,15 +147,15 @@ class Retryable:
 
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:
-        """Rows that have been due for so long, and that nobody took."""
+        """Rows that have been due for at least `after` and were not claimed."""
         return cls.is_due(now - after)
 
     @classmethod
     def correct_due_times(cls, session: Session, now: datetime) -> int:
-        """Makes those rows due that wait for a time that only a wrong clock can have meant.
+        """Make rows due now whose `due_at` is so far ahead that a wrong clock must have set it.
 
         Returns:
-            How many.
+            The number of rows.
         """
         is_far = and_(cls.has_status("pending"), cls.attempts > 0, cls.due_at > database_now(session, now, MAX_WAIT))
         statement = update(cls).where(is_far).values(due_at=now).execution_options(synchronize_session=False)
@@ -163,7 +163,7 @@ class Retryable:
 
 
 def backoff(attempts: int, error: Exception) -> timedelta:
-    """How long to wait after so many attempts: doubling, with jitter, and as long as we were asked to."""
+    """Return how long to wait after N attempts: exponential with jitter, and at least the error's `retry_after`."""
     max_wait = min(INITIAL_BACKOFF * 2.0 ** (attempts - 1), MAX_BACKOFF)
     jittered: timedelta = max_wait * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
     retry_after = error.retry_after if isinstance(error, Transient) else None
@@ -171,6 +171,6 @@ def backoff(attempts: int, error: Exception) -> timedelta:
 
 
 def stored_error(error: Exception) -> str:
-    """What the row remembers of an error: it may quote the row's own data, so it stays in the database."""
+    """Return the text of an error to store in the row. It may quote the row's data, so it must not be logged."""
     text_ = describe(error) if isinstance(error, Permanent | Transient) else f"{type(error).__name__}: {error}"[:500]
-    return text_.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # what any database can keep
+    return text_.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()  # storable in any database

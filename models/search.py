@@ -1,4 +1,4 @@
-"""The search: which deliveries or notifications somebody means."""
+"""Search: filters for bookings, deliveries and notifications."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from models.retryable import Status
 
 @dataclass(frozen=True)
 class BookingSearch:
-    """What bookings have to be like; what is None does not matter.
+    """Filters for bookings; None means no filter.
 
     Attributes:
         status: confirmed or cancelled.
@@ -32,7 +32,7 @@ class BookingSearch:
     until: datetime | None = None
 
     def bookings(self) -> Select[Booking]:
-        """Those bookings, the latest start first; those without one at the end."""
+        """Select the matching bookings, latest start first, those without a start last."""
         query = select(Booking).order_by(Booking.starts_at.desc().nulls_last(), Booking.id.desc())
         if self.status:
             query = query.where(Booking.status == self.status)
@@ -46,15 +46,15 @@ class BookingSearch:
 
 @dataclass(frozen=True)
 class RowSearch:
-    """What rows have to be like; what is None does not matter.
+    """Filters for deliveries and notifications; None means no filter.
 
     Attributes:
         status: pending, done or dead.
-        event: the provider's name of the event, such as `booking_created`; of a notification, the kind of news.
+        event: the provider's name of the event, such as `booking_created`; for notifications, their kind.
         booking_id: the provider's booking id.
         platform_user: `external_id` of the host who owns the booking.
-        since: came at or after this, UTC.
-        until: came before this, UTC.
+        since: received or created at or after this, UTC.
+        until: received or created before this, UTC.
         error: text that the last error contains, in any case.
     """
 
@@ -67,12 +67,12 @@ class RowSearch:
     error: str | None = None
 
     def deliveries(self) -> Select[tuple[Delivery]]:
-        """Those deliveries, newest first."""
+        """Select the matching deliveries, newest first."""
         query = self._filter(select(Delivery), Delivery, Delivery.event, Delivery.received_at)
         return query.order_by(Delivery.received_at.desc(), Delivery.id.desc())
 
     def notifications(self) -> Select[tuple[Notification]]:
-        """Those notifications, newest first."""
+        """Select the matching notifications, newest first."""
         query = self._filter(select(Notification), Notification, Notification.kind, Notification.created_at)
         return query.order_by(Notification.id.desc())
 

@@ -23,10 +23,10 @@ from runtime.redis.deferred_deliveries import RedisOnly
 from runtime.redis.other_queues import orphaned_queues
 
 RATE_WINDOW = timedelta(minutes=5)
-"""Rates are means over so long."""
+"""Window over which rates are averaged."""
 
 CLOCK_TOLERANCE = timedelta(minutes=1)
-"""Clocks of several machines may differ by this before a person has to look."""
+"""Clock difference between machines that is tolerated."""
 FUTURE_WINDOW = timedelta(days=1)
 
 RECEIVED_AT = {Delivery: Delivery.received_at, Notification: Notification.created_at}
@@ -35,14 +35,14 @@ MODELS_BY_QUEUE: dict[QueueName, type[Delivery] | type[Notification]] = {"inbox"
 
 @dataclass(frozen=True)
 class RowStats:
-    """The rows of one box.
+    """Row counts of one queue.
 
     Attributes:
-        waiting: to be done, or to be tried again.
-        done: done, and not pruned yet.
-        dead: need a person.
-        oldest_waiting: when the oldest of those that wait came; None if none waits.
-        per_minute: how many ended of late.
+        waiting: pending rows, new or to be retried.
+        done: rows that are done and not pruned yet.
+        dead: dead rows, which need an operator.
+        oldest_waiting: when the oldest pending row was received or created; None if none is pending.
+        per_minute: rows that ended per minute, within `RATE_WINDOW`.
     """
 
     waiting: int = 0
@@ -54,13 +54,13 @@ class RowStats:
 
 @dataclass(frozen=True)
 class JobStats:
-    """What RQ has for one box.
+    """RQ job counts of one queue.
 
     Attributes:
-        queued: jobs to be run now.
-        scheduled: failed rows that wait for their next try.
-        failed: dead rows, as RQ's own tools show them.
-        workers: how many live and work at it, on all machines.
+        queued: jobs that are ready to run.
+        scheduled: retry jobs of failed rows.
+        failed: jobs of dead rows, as RQ's own tools show them.
+        workers: number of live workers, on all machines.
     """
 
     queued: int
@@ -71,23 +71,23 @@ class JobStats:
 
 @dataclass(frozen=True)
 class Stats:
-    """How everything is.
+    """A snapshot of both stores.
 
     Attributes:
-        at: when this was so, UTC.
-        rows: by box; None if the database did not answer.
-        jobs: by box; None if Redis did not answer.
-        next_runs: task of the schedule -> when it runs next; one that did not run lately is not there.
-        accepted_per_minute: how many deliveries came of late.
-        incidents: kind of each open incident -> when it began; of a schedule that does not run, as it left them.
+        at: when it was taken, UTC.
+        rows: queue -> row counts; None if the database did not answer.
+        jobs: queue -> job counts; None if Redis did not answer.
+        next_runs: scheduled task -> when it runs next; tasks that did not run lately are missing.
+        accepted_per_minute: deliveries received per minute, within `RATE_WINDOW`.
+        incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
         errors: why a store did not answer.
-        reconcile_status: how reconciling goes; None if nobody does it.
+        reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
         redis_only: webhooks that the database does not have yet; None if Redis did not answer.
-        left_behind: webhooks in queues of other names that no worker works at; see `other_queues`.
-        deaths: by box, how many workers died within `heartbeat.DEATHS_COUNT_FOR`.
-        failing: deliveries that fail again and again.
-        from_future: deliveries whose time of receipt has not come yet.
+        left_behind: webhooks in queues of other names that no worker serves; see `other_queues`.
+        deaths: queue -> number of workers that died within `heartbeat.DEATH_WINDOW`.
+        failing: deliveries that fail repeatedly.
+        from_future: deliveries whose time of receipt is in the future.
         clock_lead: how far this machine's clock is ahead of the database's; zero if they run on one machine.
     """
 
@@ -109,22 +109,22 @@ class Stats:
 
     @property
     def is_schema_outdated(self) -> bool:
-        """Whether the database answers, but not as this version needs it."""
+        """Whether the database answers, but its schema is not that of this version."""
         return any(is_schema_outdated(error) for error in self.errors)
 
     @property
     def is_database_down(self) -> bool:
-        """Whether the database does not answer at all."""
+        """Whether the database does not answer."""
         return self.rows is None and not self.is_schema_outdated
 
     @property
     def is_clock_wrong(self) -> bool:
-        """Whether somebody's clock shows another time than the others'."""
+        """Whether the clock of some machine is wrong."""
         return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
 def collect_stats(database: Database, job_queue: JobQueue, now: datetime) -> Stats:
-    """Asks both stores, and tries to write. One that is away leaves its part out; never raises for that."""
+    """Query database and Redis, and probe a write. A store that is down leaves its fields None and raises nothing."""
     fields: dict[str, Any] = {"rows": None, "jobs": None}
     errors: list[Exception] = []
     try:
@@ -141,7 +141,7 @@ def collect_stats(database: Database, job_queue: JobQueue, now: datetime) -> Sta
 
 
 def is_schema_outdated(error: Exception) -> bool:
-    """Whether an error says that the database is there, but not as this version needs it."""
+    """Whether an error means that the database's schema is not that of this version."""
     cause = getattr(error, "orig", None)
     is_sqlite_error = str(cause).startswith(("no such table", "no such column"))
     return isinstance(cause, UndefinedTable | UndefinedColumn) or (
@@ -178,19 +178,19 @@ def _find_write_error(database: Database) -> SQLAlchemyError | None:
     try:
         database.probe_write()
     except SQLAlchemyError as error:
-        return None if "database is locked" in str(error) else error  # SQLite: another writes
+        return None if "database is locked" in str(error) else error  # SQLite: another process is writing
     return None
 
 
 def _database_clock(session: Session) -> datetime:
-    """What time it is for the database. SQLite's clock is this machine's."""
+    """Return the database's time. SQLite uses this machine's clock."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
     return session.scalars(select(func.clock_timestamp(type_=DateTime(timezone=True)))).one()
 
 
 def _from_future(session: Session, database_now: datetime) -> int:
-    """What ended long ago is nobody's concern any more, whenever it says that it came."""
+    """Count deliveries received in the future. Rows that ended long ago do not matter and are left out."""
     is_recent = or_(Delivery.ended_at.is_(None), Delivery.ended_at > database_now - FUTURE_WINDOW)
     query = (
         select(func.count())
@@ -205,7 +205,7 @@ def _row_stats(session: Session, model: type[Delivery] | type[Notification], now
     conditions = (model.has_status("pending"), model.has_status("dead"), model.ended_at.is_not(None))
     pending, dead, ended = session.execute(select(*(number.where(sort).scalar_subquery() for sort in conditions))).one()
     waiting = select(RECEIVED_AT[model].label("came")).where(model.has_status("pending")).offset(0).subquery()
-    oldest = session.scalar(select(func.min(waiting.c.came)))  # PostgreSQL would walk the index on time to its end
+    oldest = session.scalar(select(func.min(waiting.c.came)))  # otherwise PostgreSQL would scan the whole index on time
     return RowStats(
         waiting=pending,
         done=ended - dead,

@@ -1,4 +1,4 @@
-"""All tables, for whoever needs to know of every one: migrations, and tests."""
+"""All tables, imported in one place for migrations and tests."""
 
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange

@@ -1,4 +1,4 @@
-"""`python -m receiver`: serves the receiver with Granian, on $PORT."""
+"""`python -m receiver`: serve the receiver with Granian on $PORT."""
 
 import resource
 from contextlib import nullcontext
@@ -17,19 +17,22 @@ from runtime.metrics_server import open_metrics_server
 from runtime.process.reexec import reexec_without
 
 MAX_CONNECTIONS = 4096
-"""Open to one server process, busy or not; one beyond it waits until another ends."""
+"""Open connections per server process, busy or idle. Further connections wait until one closes."""
 RESERVED_FILES = 256
-"""Open files of a process beside its connections."""
+"""File descriptors kept free for everything that is not a client connection."""
 HEADER_TIMEOUT = timedelta(seconds=10)
-"""For a request's head, from the moment at which one may come: so also how long a connection may say nothing."""
+"""Time limit for a request's headers. It starts when a request may arrive, so it is also the idle timeout."""
 MAX_HEADER_BYTES = 64 * 1024
-"""Bytes that are kept of a request's head, and read of its body at once."""
+"""Largest request head, and the size of one read of the body, in bytes."""
 
 log = structlog.get_logger()
 
 
 def main() -> None:
-    """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
+    """Run the receiver.
+
+    The settings are checked first, so that a missing one is reported in one sentence, not in a traceback per process.
+    """
     reexec_without("MEETERGO_API_KEY")  # Procfile runners give all of .env to each process
     settings = ReceiverSettings.load()
     settings.check_port()
@@ -65,7 +68,10 @@ def _serve(settings: ReceiverSettings) -> None:
 
 
 def _connections() -> int:
-    """As many as there may be files, after asking for as many as are needed: one too many would starve the stores."""
+    """Raise the limit of open files as needed, and return how many connections it leaves room for.
+
+    One connection too many would leave no descriptor for the database and Redis.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + RESERVED_FILES
     if 0 <= soft < wanted:  # below 0 is unlimited

@@ -21,21 +21,21 @@ from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 POOL_SIZE = 5
-"""To the database: one stores the group that goes now, the others are for `/readyz`."""
+"""Database connections: one commits the current batch, the others serve `/readyz`."""
 
 
 class Receiver(Flask):
-    """A Flask app that keeps the secret address out of the log of an exception."""
+    """A Flask app that keeps the secret address out of logged exceptions."""
 
     def log_exception(self, exc_info: Any) -> None:
-        """Logs it our way; Flask's own line would hold the path."""
+        """Log an exception without the request path, which Flask's own log line contains."""
         log_unhandled_exception(exc_info[1])
 
 
 def create_app(settings: ReceiverSettings) -> Flask:
-    """A receiver for one account."""
+    """Build the receiver of one account."""
     app = Receiver(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # no redirects: the authentication and Flask must mean the same paths
+    app.url_map.merge_slashes = False  # no redirects: the middleware and Flask must agree on paths
     database = Database(settings.database_url, POOL_SIZE, STATEMENT_TIMEOUT, pre_ping=False)
     ingest = app.extensions["ingest"] = Ingest(database, JobQueue(settings.redis()), settings.cipher())
     app.extensions["readiness"] = Readiness(database.probe_write, ingest.job_queue.redis.ping)
@@ -61,11 +61,11 @@ def create_app(settings: ReceiverSettings) -> Flask:
 
 
 def create_async_app(app: Flask, threads: int) -> AsyncApp:
-    """What serves this app: the same parts behind an event loop.
+    """Wrap a receiver in the event loop that serves it.
 
     Args:
-        app: what `create_app` made.
-        threads: that wait for the stores.
+        app: the result of `create_app`.
+        threads: number of threads that wait for the stores.
     """
     parts = app.extensions
     options = {"count": parts["count"]} if "count" in parts else {}
@@ -81,7 +81,7 @@ def create_async_app(app: Flask, threads: int) -> AsyncApp:
 
 
 def _not_found(token: str = "") -> Response:
-    """Answers what the middleware does not take for a webhook (a second leading slash); other methods get 405."""
+    """Return 404 where the middleware sees no webhook (a second leading slash). Other methods get 405."""
     abort(404)
 
 

@@ -1,6 +1,6 @@
-"""The RSGI application: an event loop reads each body, with a deadline. A slow sender holds no thread.
+"""The RSGI application: an event loop reads each body, with a deadline, so that a slow sender holds no thread.
 
-Deliveries go from here to the webhook view. Everything else is for Flask, in threads of its own.
+Deliveries go to the webhook view. All other requests go to Flask, in a thread pool of their own.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from receiver.webhook import WebhookView
 from runtime.logs import log_unhandled_exception
 
 BODY_TIMEOUT = timedelta(seconds=10)
-"""For a whole body, however its sender spreads it."""
+"""Time limit for reading a whole body."""
 OTHER_THREADS = 4
-"""For all that is no delivery; nothing of it waits for a store."""
+"""Threads for requests that are not deliveries. None of these requests waits for a store."""
 UNREADABLE_VALUE = "\N{REPLACEMENT CHARACTER}"
-"""For a header's value that is not ASCII: Granian hides it, and nothing may take the header for absent."""
+"""Placeholder for a header value that is not ASCII: Granian hides it, but the header must not count as absent."""
 
 CountResponse = Callable[[int, float], None]
-"""Counts the answer to a webhook: its status, and how long it took in seconds."""
+"""Counts a response to a webhook: its status, and how long it took in seconds."""
 
 BASE_ENVIRON: WSGIEnvironment = {
     "SCRIPT_NAME": "",
@@ -44,17 +44,17 @@ BASE_ENVIRON: WSGIEnvironment = {
 
 
 class AsyncApp:
-    """An RSGI application.
+    """The receiver as an RSGI application.
 
     Args:
-        app: answers what is no delivery.
-        auth: decides whose body is read.
-        webhook_view: answers deliveries.
-        readiness: what `/readyz` asks.
-        threads: that wait for the stores.
-        count: counts webhooks.
-        close: what is to be done after the last answer.
-        body_timeout: for a whole body.
+        app: the WSGI application that handles every other request.
+        auth: authenticates deliveries, and decides whether a body is read.
+        webhook_view: handles deliveries.
+        readiness: probes the stores for `/readyz`.
+        threads: number of threads that wait for the stores.
+        count: counts responses to webhooks.
+        close: called after the last response.
+        body_timeout: time limit for reading a whole body.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class AsyncApp:
         self._body_timeout = body_timeout.total_seconds()
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Before the server listens."""
-        loop.call_soon(enable_keepalive)  # when the loop runs, it does
+        """Prepare the process before the server listens."""
+        loop.call_soon(enable_keepalive)  # by the time the loop runs, the server listens
         exit_with_parent(loop)
 
     def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
-        """After the last answer."""
+        """Close the thread pools and the stores after the last response."""
         self._others.close()
         self._deliveries.close()
         self._close()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
-        """One request."""
+        """Handle one request."""
         environ = _head_environ(scope)
         if is_webhook_post(environ):
             response = await self._deliver(environ, protocol)
@@ -134,22 +134,22 @@ class AsyncApp:
 
 
 class FailedBody:
-    """A body that did not come.
+    """A request body that could not be read.
 
     Args:
-        error: what whoever reads it meets.
+        error: the exception that `read` raises.
     """
 
     def __init__(self, error: type[OSError]) -> None:
         self._error = error
 
     def read(self, _size: int = -1) -> bytes:
-        """Raises."""
+        """Raise the error."""
         raise self._error
 
 
 async def _read_chunks(chunks: AsyncIterable[bytes], limit: int) -> bytes:
-    """Little more than the most: what is too large is known to be."""
+    """Read up to the first chunk that exceeds the limit, which is enough to see that the body is too large."""
     body = bytearray()
     async for chunk in chunks:
         body += chunk
@@ -159,7 +159,7 @@ async def _read_chunks(chunks: AsyncIterable[bytes], limit: int) -> bytes:
 
 
 def run_wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> RawResponse:
-    """What a WSGI app answers."""
+    """Call a WSGI application and return its response."""
     head: list[Any] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], None]:
@@ -176,7 +176,7 @@ def run_wsgi(app: WSGIApplication, environ: WSGIEnvironment) -> RawResponse:
 
 
 def _head_environ(scope: Scope) -> WSGIEnvironment:
-    """The part of the environment that authentication reads, as PEP 3333 has it."""
+    """Build the part of the WSGI environment (PEP 3333) that authentication reads."""
     environ: WSGIEnvironment = {
         "REQUEST_METHOD": scope.method,
         "PATH_INFO": scope.path.encode("utf-8", "replace").decode("latin-1"),
@@ -189,14 +189,14 @@ def _head_environ(scope: Scope) -> WSGIEnvironment:
     if len(environ) - 2 < len(names):
         for name in names:
             environ.setdefault(_variable(name), UNREADABLE_VALUE)
-    if "HTTP_TRANSFER_ENCODING" in environ:  # then its end is known, and a length does not count
+    if "HTTP_TRANSFER_ENCODING" in environ:  # chunked: the end is known, and Content-Length does not count
         environ["wsgi.input_terminated"] = True
         environ.pop("CONTENT_LENGTH", None)
     return environ
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:
-    """All that Flask wants to know. It gets no body: nothing that it answers has one."""
+    """Build the WSGI environment for Flask, without a body: no route of Flask reads one."""
     server, _, port = scope.server.rpartition(":")
     return _head_environ(scope) | {
         **BASE_ENVIRON,

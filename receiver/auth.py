@@ -1,8 +1,8 @@
 """Authentication: WSGI middleware that lets only authenticated bodies through.
 
-Cheap checks first, all of the head: the stated size, the address, that there is a signature where one is asked
-for, and that the body is written as we read it. Only then is the body read, once and raw. So who does not know the
-address cannot make us read. The signature is verified last, over the very bytes that came.
+The cheap checks come first and need only the headers: the stated size, the address, the presence of a signature where
+one is required, and the encoding of the body. Only then is the body read, once and raw, so a sender that does not know
+the address cannot make the receiver read. The signature is verified last, over the raw bytes.
 """
 
 import codecs
@@ -23,12 +23,12 @@ ENCODING_REJECTION = "send the body without content-encoding, and JSON in UTF-8"
 
 @dataclass(frozen=True)
 class AuthenticatedRequest:
-    """A body that somebody vouched for.
+    """The body of an authenticated request.
 
     Attributes:
-        account: whose inbox it is for.
-        body: the bytes as they came.
-        fingerprint: of the signed address that it came by; None if only a signature vouched for it.
+        account: the account that the delivery is for.
+        body: the raw bytes.
+        fingerprint: fingerprint of the signed address; None if only the signature authenticated the request.
     """
 
     account: str
@@ -40,7 +40,7 @@ class RejectedRequest(Exception):
     """The request is not authenticated, or cannot be read.
 
     Attributes:
-        response: what to answer.
+        response: the response to send.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -49,12 +49,12 @@ class RejectedRequest(Exception):
 
 
 class WebhookAuth:
-    """Stands before the Flask app and puts an `AuthenticatedRequest` into its environment.
+    """Middleware that puts an `AuthenticatedRequest` into the WSGI environment, or rejects the request.
 
     Args:
-        app: what is behind.
+        app: the wrapped WSGI application.
         signer: reads the tokens of signed addresses.
-        account: whose inbox this is.
+        account: the account that this receiver serves.
         verifier: verifies the signature header, if one is configured.
         max_body: largest body, in bytes.
         address_optional: whether a signature alone is enough.
@@ -77,7 +77,7 @@ class WebhookAuth:
         self.max_body = max_body
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Lets a request through, or answers it."""
+        """Pass an authenticated request on, or reject it."""
         if is_webhook_post(environ):
             try:
                 environ[AUTHENTICATED_REQUEST] = self.authenticate(environ, self.check_headers(environ))
@@ -86,14 +86,14 @@ class WebhookAuth:
         return self._app(environ, start_response)
 
     def authenticate(self, environ: WSGIEnvironment, fingerprint: str | None) -> AuthenticatedRequest:
-        """Reads the body and checks it, and the signature over it.
+        """Read the body, check it, and verify its signature.
 
         Args:
-            environ: of a request whose head was checked.
-            fingerprint: what `check_headers` returned.
+            environ: environment of a request whose headers were checked.
+            fingerprint: the result of `check_headers`.
 
         Raises:
-            RejectedRequest: the body is not whole, too large, too slow, or not vouched for.
+            RejectedRequest: the body is incomplete, too large, too slow, or its signature is invalid.
         """
         body = self._read(environ, content_length(environ))
         if self._verifier and not self._verifier.verify(_headers(environ), body, datetime.now(UTC)):
@@ -101,13 +101,13 @@ class WebhookAuth:
         return AuthenticatedRequest(self._account, body, fingerprint)
 
     def check_headers(self, environ: WSGIEnvironment) -> str | None:
-        """Checks all that can be checked before a byte of the body is read.
+        """Run all checks that need no byte of the body.
 
         Returns:
-            The fingerprint of the address, if it came by one.
+            The fingerprint of the signed address; None if the request did not use one.
 
         Raises:
-            RejectedRequest: with what to answer.
+            RejectedRequest: a check failed.
         """
         length = content_length(environ)
         if length is not None and length > self.max_body:
@@ -148,7 +148,7 @@ class WebhookAuth:
 
 
 def is_webhook_post(environ: WSGIEnvironment) -> bool:
-    """Whether somebody wants to deliver something."""
+    """Whether a request is a POST to the webhook path."""
     path = _path(environ)
     return environ["REQUEST_METHOD"] == "POST" and (path == WEBHOOK_PATH or path.startswith(WEBHOOK_PATH + "/"))
 
@@ -159,10 +159,10 @@ def _path(environ: WSGIEnvironment) -> str:
 
 
 def content_length(environ: WSGIEnvironment) -> int | None:
-    """How long the body is said to be, in bytes; None if that is not said.
+    """Return the stated length of the body in bytes; None without a Content-Length.
 
     Raises:
-        RejectedRequest: it is no number.
+        RejectedRequest: the Content-Length is not a number.
     """
     text = environ.get("CONTENT_LENGTH") or ""
     if not text:
@@ -178,7 +178,7 @@ def _is_uncompressed(environ: WSGIEnvironment) -> bool:
 
 
 def _is_utf8(environ: WSGIEnvironment) -> bool:
-    """Whether the sender says so, or says nothing; ASCII is UTF-8 too."""
+    """Whether the stated charset is UTF-8 or its subset ASCII, or none is stated."""
     content_type = environ.get("CONTENT_TYPE", "")
     if "charset" not in content_type.lower():
         return True
@@ -191,7 +191,7 @@ def _is_utf8(environ: WSGIEnvironment) -> bool:
 
 
 def _read_up_to(stream: InputStream, limit: int) -> bytes:
-    """At most so many bytes; fewer if the client stopped. A server may hand out less than asked for."""
+    """Read at most `limit` bytes; fewer if the client stopped. A single read may return less than requested."""
     parts, missing = [], limit
     while missing > 0 and (part := stream.read(missing)):
         parts.append(part)
@@ -200,7 +200,10 @@ def _read_up_to(stream: InputStream, limit: int) -> bytes:
 
 
 def _is_complete_json(body: bytes) -> bool:
-    """Whether chunks make a whole: a server may end a broken stream like a finished one. Half an object is no JSON."""
+    """Whether a chunked body is complete: a server may end a broken stream like a finished one.
+
+    A truncated object does not parse as JSON.
+    """
     try:
         json.loads(body)
     except (ValueError, RecursionError):

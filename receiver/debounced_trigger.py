@@ -1,6 +1,6 @@
-"""A debounced trigger: at once, but not for every commit of a burst.
+"""A debounced trigger: wakes a worker at once, but not for every commit of a burst.
 
-One costs as much as storing several deliveries.
+One trigger costs as much as storing several deliveries.
 """
 
 import time
@@ -10,16 +10,16 @@ from threading import Lock, Timer
 from runtime.queue import JobQueue, QueueName
 
 MIN_INTERVAL = timedelta(milliseconds=20)
-"""Between two triggers, and so the most by which a worker starts later."""
+"""Minimum time between two triggers, and so the longest delay that debouncing adds."""
 
 
 class DebouncedTrigger:
-    """Triggers a drain after commits.
+    """Triggers a drain job after commits.
 
     Args:
-        job_queue: where to enqueue the drain.
-        queue_name: whose workers to wake.
-        min_interval: between two triggers.
+        job_queue: enqueues the drain job.
+        queue_name: the queue to drain.
+        min_interval: minimum time between two triggers.
     """
 
     def __init__(self, job_queue: JobQueue, queue_name: QueueName, min_interval: timedelta = MIN_INTERVAL) -> None:
@@ -30,7 +30,7 @@ class DebouncedTrigger:
         self._timer: Timer | None = None
 
     def trigger_drain(self) -> None:
-        """Triggers now, or if it just did, once when the interval is over. Never raises."""
+        """Trigger now, or once at the end of the interval if a trigger was just sent. Never raises."""
         with self._lock:
             if self._is_scheduled:
                 return
@@ -43,12 +43,12 @@ class DebouncedTrigger:
             self._trigger()
 
     def flush(self) -> None:
-        """Waits for a trigger that is scheduled."""
+        """Wait for a scheduled trigger to be sent."""
         if self._timer:
             self._timer.join()
 
     def _trigger(self) -> None:
-        """Whoever commits from now on has to ask again."""
+        """Send the trigger. The flag is cleared first, so that a later commit schedules another one."""
         with self._lock:
             self._is_scheduled, self._last_triggered = False, time.monotonic()
         self._job_queue.trigger_drain(self._queue_name)

@@ -1,4 +1,4 @@
-"""Group commit: deliveries that wait together share one transaction, and so one write to the disk."""
+"""Group commit: deliveries that wait at the same time share one transaction, and so one disk sync."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,12 +9,13 @@ from receiver.thread_pool import ThreadPool
 
 
 class GroupCommit:
-    """Whoever finds nobody at it stores what waits, at once. Who comes meanwhile waits for the next turn.
+    """Commits concurrent deliveries in batches.
 
-    Nobody waits to make a group larger: one delivery alone is as quick as without.
+    The first caller becomes leader and commits everything queued, at once. Callers that arrive during a commit form
+    the next batch. No caller waits for a batch to grow, so a single delivery is as fast as without group commit.
 
     Args:
-        store: persists deliveries in one transaction; says whether it did, and never raises.
+        store: persists deliveries in one transaction; returns whether it did, and never raises.
     """
 
     def __init__(self, store: Callable[[Sequence[NewDelivery]], bool]) -> None:
@@ -24,10 +25,10 @@ class GroupCommit:
         self._is_underway = False
 
     def commit(self, new_delivery: NewDelivery) -> bool:
-        """Returns when the delivery was stored with its group, or could not be.
+        """Commit a delivery with its batch, and wait for the result.
 
         Returns:
-            Whether it was.
+            Whether it was stored.
         """
         waiter = _ThreadWaiter(new_delivery)
         if not self._becomes_leader(waiter):
@@ -35,7 +36,7 @@ class GroupCommit:
         return self._commit_group() if waiter.is_stored is None else waiter.is_stored
 
     async def commit_async(self, threads: ThreadPool, new_delivery: NewDelivery) -> bool:
-        """The same from an event loop: one of these threads stores the group."""
+        """Like `commit`, from an event loop: one of these threads commits the batch."""
         waiter = _LoopWaiter(new_delivery, threads, self._commit_group)
         if self._becomes_leader(waiter):
             waiter.lead()
@@ -48,7 +49,7 @@ class GroupCommit:
         return becomes_leader
 
     def _commit_group(self) -> bool:
-        """Stores who waits now, and hands over to the first who came meanwhile."""
+        """Commit everything queued, then pass leadership to the first delivery that arrived meanwhile."""
         with self._lock:
             group, self._waiting = self._waiting, []
         is_stored = False
@@ -69,7 +70,7 @@ class GroupCommit:
 
 
 class _ThreadWaiter:
-    """One delivery in the queue, whose thread waits."""
+    """A queued delivery whose thread waits for the commit."""
 
     def __init__(self, new_delivery: NewDelivery) -> None:
         self.new_delivery = new_delivery
@@ -78,17 +79,17 @@ class _ThreadWaiter:
         self.is_stored: bool | None = None
 
     def lead(self) -> None:
-        """Its thread stores the next group."""
+        """Let the waiting thread commit the next batch."""
         self.wake_up.release()
 
     def resolve(self, is_stored: bool) -> None:
-        """Its thread goes on."""
+        """Resume the waiting thread."""
         self.is_stored = is_stored
         self.wake_up.release()
 
 
 class _LoopWaiter:
-    """One delivery in the queue, for which no thread waits."""
+    """A queued delivery awaited by a coroutine, without a thread."""
 
     def __init__(self, new_delivery: NewDelivery, threads: ThreadPool, lead: Callable[[], object]) -> None:
         self.new_delivery = new_delivery
@@ -97,9 +98,9 @@ class _LoopWaiter:
         self._commit_group = lead
 
     def lead(self) -> None:
-        """One of the threads stores the next group."""
+        """Let a thread of the pool commit the next batch."""
         self._threads.submit(self._commit_group)
 
     def resolve(self, is_stored: bool) -> None:
-        """The loop goes on."""
+        """Resume the coroutine."""
         self._threads.resolve(self.future, is_stored)

@@ -1,4 +1,4 @@
-"""Health: whether the process lives, and whether deliveries can be kept."""
+"""Health checks: whether the process is alive (`/healthz`) and can store deliveries (`/readyz`)."""
 
 import asyncio
 import time
@@ -15,32 +15,32 @@ READYZ = "/readyz"
 STORES = "meetergo_inbox.stores"
 OK, FAILING = "ok", "failing"
 CACHE_TTL = timedelta(seconds=1)
-"""How long the result of a probe is served again."""
+"""How long the result of a probe is reused."""
 PROBE_TIMEOUT = timedelta(milliseconds=700)
-"""For one probe; health checks are to be answered within a second."""
+"""Time limit of one probe: a health check has to be answered within a second."""
 
 blueprint = Blueprint("health", __name__)
 
 
 class Readiness:
-    """Whether each store can keep a delivery.
+    """Probes whether each store can keep a delivery.
 
     Args:
-        database: raises if it cannot.
-        redis: raises if it cannot.
+        database: check that raises if the database cannot.
+        redis: check that raises if Redis cannot.
     """
 
     def __init__(self, database: Callable[[], object], redis: Callable[[], object]) -> None:
         self._probes = {"database": Probe(database), "redis": Probe(redis)}
 
     def states(self) -> dict[str, str]:
-        """Each store, `ok` or `failing`; a store that is silent is failing."""
+        """Return `ok` or `failing` for each store. A store that does not answer in time is failing."""
         futures = [probe.current() for probe in self._probes.values()]
         wait(futures, self._time_left())
         return self._states(futures)
 
     async def states_async(self) -> dict[str, str]:
-        """The same, without a thread that waits."""
+        """Like `states`, without blocking a thread."""
         futures = [probe.current() for probe in self._probes.values()]
         await asyncio.wait(map(asyncio.wrap_future, futures), timeout=self._time_left())
         return self._states(futures)
@@ -54,7 +54,7 @@ class Readiness:
 
 
 class Probe:
-    """Asks one store, one asker at a time; whoever else comes waits for the same result.
+    """Probes one store, one probe at a time. Concurrent callers share its result.
 
     Args:
         check: raises if the store cannot keep a delivery.
@@ -68,7 +68,7 @@ class Probe:
         self._started_at = self._finished_at = 0.0
 
     def current(self) -> "Future[str]":
-        """The probe that runs now, or has just ended, or a new one."""
+        """Return the running probe, or one that has just ended, or start a new one."""
         with self._lock:
             now = time.monotonic()
             if self._future is None or (self._future.done() and now - self._finished_at > CACHE_TTL.total_seconds()):
@@ -76,13 +76,13 @@ class Probe:
             return self._future
 
     def time_left(self) -> float:
-        """How long the current probe may still take, in seconds."""
+        """Return how long the current probe may still take, in seconds."""
         return max(0.0, self._started_at + PROBE_TIMEOUT.total_seconds() - time.monotonic())
 
     def _run_check(self) -> str:
         try:
             self._check()
-        except Exception:  # whatever it is, no delivery can be kept
+        except Exception:  # whatever the reason, the store cannot keep a delivery
             return FAILING
         finally:
             self._finished_at = time.monotonic()
@@ -91,13 +91,13 @@ class Probe:
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    """The process lives."""
+    """Liveness: the process is alive."""
     return to_flask_response(json_response(200, {"status": "ok"}))
 
 
 @blueprint.get(READYZ)
 def readyz() -> Response:
-    """Each store, ok or failing. Either one is enough to keep a delivery."""
+    """Readiness: the state of each store. Either store is enough to keep a delivery."""
     readiness: Readiness = current_app.extensions["readiness"]
     stores = request.environ.get(STORES) or readiness.states()
     is_ready = OK in stores.values()

@@ -1,4 +1,4 @@
-"""Ingest: persist an authenticated body, then trigger a worker. The body itself is not looked at."""
+"""Ingest: persist an authenticated body, then trigger a worker. The body is not parsed here."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Ingest:
-    """Persists deliveries, with the database, the job queue, and the cipher that encrypts bodies."""
+    """Persists deliveries in the database, or in Redis while the database is down."""
 
     def __init__(self, database: Database, job_queue: JobQueue, cipher: BodyCipher) -> None:
         self.database = database
@@ -34,20 +34,20 @@ class Ingest:
         self._last_recorded: dict[str, datetime] = {}
 
     def accept(self, request: AuthenticatedRequest, now: datetime) -> str:
-        """Persists a body, in the database or else in the queue.
+        """Persist a body in the database or, failing that, in the job queue.
 
         Returns:
             The delivery's id.
 
         Raises:
-            RedisError: nothing can keep it.
+            RedisError: neither store can keep it.
         """
         new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
         self._complete(new_delivery, self._group_commit.commit(new_delivery), request.fingerprint, now)
         return new_delivery.id
 
     async def accept_async(self, threads: ThreadPool, request: AuthenticatedRequest, now: datetime) -> str:
-        """The same from an event loop: the stores are waited for in these threads."""
+        """Like `accept`, from an event loop: these threads wait for the stores."""
         new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
         is_stored = await self._group_commit.commit_async(threads, new_delivery)
         if not is_stored or self._is_seen_due(request.fingerprint, now):
@@ -55,7 +55,7 @@ class Ingest:
         return new_delivery.id
 
     def close(self) -> None:
-        """Sends a pending trigger, and closes the connections."""
+        """Send a pending trigger and close the connections."""
         self._trigger.flush()
         self.database.close()
         self.job_queue.redis.close()
@@ -72,14 +72,14 @@ class Ingest:
         return fingerprint is not None and now - self._last_recorded.get(fingerprint, NEVER) >= SEEN_INTERVAL
 
     def _persist(self, new_deliveries: Sequence[NewDelivery]) -> bool:
-        """Commit first, trigger after."""
+        """Commit the deliveries, then trigger a worker."""
         if self._commit(new_deliveries):
             self._trigger.trigger_drain()
             return True
         return False
 
     def _commit(self, new_deliveries: Sequence[NewDelivery]) -> bool:
-        """The first try may meet a connection that died since; a second one opens a new one."""
+        """Store the deliveries. If a pooled connection turns out to be dead, try once more on a new one."""
         if self._cooldown.active:
             return False
         for attempt in (1, 2):
@@ -87,7 +87,7 @@ class Ingest:
                 with self.database.core_transaction() as connection:
                     Delivery.accept(connection, new_deliveries)
                 return True
-            except Exception as error:  # whatever it is, Redis can still keep the delivery
+            except Exception as error:  # whatever the reason, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
                     log.error("database.unavailable", error=type(error).__name__)
                     self._cooldown.start()

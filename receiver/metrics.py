@@ -1,4 +1,4 @@
-"""Metrics: WSGI middleware around everything that counts the responses to webhooks and measures their latency."""
+"""Metrics: the outermost WSGI middleware, which counts the responses to webhooks and measures their latency."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -35,10 +35,10 @@ log = structlog.get_logger()
 
 
 class MetricsMiddleware:
-    """Stands before the authentication.
+    """Counts responses to webhooks. It wraps the authentication, so that rejections count too.
 
     Args:
-        app: what is behind.
+        app: the wrapped WSGI application.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -47,7 +47,7 @@ class MetricsMiddleware:
             REJECTED.labels(reason)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Lets every request through as it is."""
+        """Pass every request on unchanged."""
         if not is_webhook_post(environ):
             return self._app(environ, start_response)
         status, started = 500, time.perf_counter()
@@ -64,10 +64,10 @@ class MetricsMiddleware:
 
 
 def count(status: int, seconds: float) -> None:
-    """Counts one answer to a webhook.
+    """Count one response to a webhook.
 
     Args:
-        status: of HTTP.
+        status: its HTTP status.
         seconds: how long it took.
     """
     try:
@@ -77,5 +77,5 @@ def count(status: int, seconds: float) -> None:
             REJECTED.labels(REASONS.get(status, OTHER)).inc()
         if status == 200 or status >= 500:
             ACK_DURATION.observe(seconds)
-    except OSError as error:  # the folder is gone, or its disk full: no reason to refuse a webhook
+    except OSError as error:  # the metrics folder is gone or its disk is full: no reason to reject a webhook
         log.warning("metrics.failed", error=type(error).__name__)

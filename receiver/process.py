@@ -1,4 +1,4 @@
-"""The server process: what it asks of its sockets, and that it ends with its parent."""
+"""The server process: TCP keepalive, scheduling, and exit when its parent dies."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from pathlib import Path
 from stat import S_ISSOCK
 
 KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES = timedelta(seconds=10), timedelta(seconds=5), 3
-"""A peer that is silent is asked after IDLE, and given up after so many unanswered questions."""
+"""An idle peer is probed after IDLE, and dropped after PROBES unanswered probes."""
 UNSENT_TIMEOUT = timedelta(seconds=20)
-"""How long what we send may stay unread, by whoever vanished or does not want to read."""
+"""How long sent data may stay unacknowledged before the connection is dropped: the peer is gone or does not read."""
 PARENT_CHECK_INTERVAL = timedelta(seconds=1)
 STOP_TIMEOUT = timedelta(seconds=6)
-"""An answer takes 5 seconds at most, and Docker waits 10."""
+"""Time to finish open requests: a response takes 5 seconds at most, and Docker kills after 10."""
 
 SOCKET_OPTIONS = {
     "TCP_KEEPIDLE": int(KEEPALIVE_IDLE.total_seconds()),
@@ -27,12 +27,12 @@ SOCKET_OPTIONS = {
 
 
 def enable_keepalive() -> None:
-    """Turns TCP keepalive on for every connection to come: they inherit it from the socket that listens.
+    """Enable TCP keepalive on the listening socket; accepted connections inherit it.
 
-    Granian has no option for it, and does not show its socket. So we look for it among our own.
+    Granian has no option for it and does not expose its socket, so it is looked up among this process's descriptors.
     """
     for file in list(Path("/dev/fd").iterdir()):
-        with suppress(OSError):  # one that was closed meanwhile
+        with suppress(OSError):  # closed meanwhile
             if S_ISSOCK(os.fstat(int(file.name)).st_mode):
                 with socket.socket(fileno=os.dup(int(file.name))) as listener:
                     if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -47,21 +47,21 @@ def _set_keepalive(listener: socket.socket) -> None:
 
 
 def exit_with_parent(loop: asyncio.AbstractEventLoop) -> None:
-    """Stops this process when its parent is gone: whoever starts the receiver anew needs the port for itself."""
+    """Stop this process when its parent is gone, so that the port is free when the receiver is restarted."""
     parent = parent_process()
     if parent is None:
         return
     if os.getppid() == parent.pid:
         loop.call_later(PARENT_CHECK_INTERVAL.total_seconds(), exit_with_parent, loop)
         return
-    loop.call_later(STOP_TIMEOUT.total_seconds(), os._exit, 1)  # nobody else would kill it
+    loop.call_later(STOP_TIMEOUT.total_seconds(), os._exit, 1)  # no supervisor is left to kill it
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def use_batch_scheduling() -> None:
     """Use SCHED_BATCH: a thread that preempts the one that woke it would block on the GIL at once.
 
-    docs/performance.md has what it buys. Where there is no SCHED_BATCH, or it is not allowed, nothing happens.
+    docs/performance.md has the gain. Where SCHED_BATCH is missing or not permitted, nothing happens.
     """
     if hasattr(os, "SCHED_BATCH"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What the server loads: `receiver.rsgi:app`."""
+"""RSGI entry point, which Granian loads as `receiver.rsgi:app`."""
 
 from receiver.app import create_async_app
 from receiver.settings import ReceiverSettings

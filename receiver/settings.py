@@ -1,4 +1,4 @@
-"""Settings of the receiver: the stores, the keys of the address, and the signature if there is one."""
+"""Settings of the receiver: the stores, the keys of the signed address, and the optional header signature."""
 
 import errno
 import re
@@ -35,7 +35,7 @@ def _header(name: str) -> str:
 
 
 class SignedAddressSettings(AddressSettings):
-    """How a delivery proves where it comes from. Times in seconds."""
+    """Settings that authenticate deliveries: signed address and header signature. Times in seconds."""
 
     webhook_signature_scheme: Literal["", "standard", "timestamped", "hex", "base64"] = ""
     webhook_signature_secrets: CommaSeparated = Field([], repr=False)
@@ -44,7 +44,7 @@ class SignedAddressSettings(AddressSettings):
     webhook_address_optional: bool = False
 
     def verifier(self) -> Verifier | None:
-        """What verifies the signature header; None if none is asked for."""
+        """Build the verifier of the signature header; None if none is configured."""
         if not self.webhook_signature_scheme:
             return None
         return Verifier(
@@ -70,7 +70,7 @@ class SignedAddressSettings(AddressSettings):
 
 
 class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings, MetricsSettings):
-    """What the receiver reads. Sizes in bytes."""
+    """All settings of the receiver. Sizes in bytes."""
 
     webhook_max_body: int = Field(DEFAULT_MAX_BODY, ge=1, le=MAX_BODY)
     host: ListenHost = "0.0.0.0"  # noqa: S104 - a container or a platform's router has to reach it
@@ -79,10 +79,10 @@ class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings,
     web_threads: int = Field(DEFAULT_THREADS, ge=1, le=MAX_THREADS)
 
     def check_port(self) -> None:
-        """Looks whether the port is free, once, before anything is served.
+        """Check once, before serving, that the port is free.
 
         Raises:
-            SystemExit: it is not; a sentence says so.
+            SystemExit: the port is taken or cannot be bound; a message says why.
         """
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         with socket.socket(family) as probe:

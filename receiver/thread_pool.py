@@ -1,4 +1,4 @@
-"""Threads that work for an event loop. An executor of the standard library would cost a delivery a third more."""
+"""A thread pool for an event loop. The standard library's executor would make a delivery cost a third more."""
 
 import asyncio
 from collections import deque
@@ -14,11 +14,11 @@ T = TypeVar("T")
 
 
 class ThreadPool:
-    """Runs calls, in the order in which they come, as many at once as there are threads.
+    """Runs calls in first-in, first-out order, as many at once as there are threads.
 
     Args:
-        name: of the threads.
-        count: how many.
+        name: prefix of the threads' names.
+        count: number of threads.
     """
 
     def __init__(self, name: str, count: int) -> None:
@@ -30,24 +30,24 @@ class ThreadPool:
             thread.start()
 
     def submit(self, call: Callable[[], object]) -> None:
-        """A thread will do it, and nobody waits."""
+        """Queue a call without waiting for its result."""
         self._calls.put(call)
 
     async def run(self, call: Callable[..., T], *arguments: object) -> T:
-        """Returns when a thread has done it, and raises what it raised."""
+        """Run a call in a thread; return its result or raise its exception."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.submit(partial(self._run, future, call, arguments))
         return await future
 
     def resolve(self, future: "asyncio.Future[T]", result: "T | Exception") -> None:
-        """Gives a future its result, or lets it raise, from any thread. The loop is woken once for many of them."""
+        """Set a future's result or exception, from any thread. One wake-up of the loop resolves many futures."""
         self._resolved.append((future, result))
         if not self._is_wake_up_scheduled:
             self._is_wake_up_scheduled = True
             future.get_loop().call_soon_threadsafe(self._resolve_all)
 
     def close(self) -> None:
-        """Waits for what was begun."""
+        """Finish all queued calls and join the threads."""
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:
@@ -68,7 +68,7 @@ class ThreadPool:
         self.resolve(future, result)
 
     def _resolve_all(self) -> None:
-        self._is_wake_up_scheduled = False  # first: whoever resolves one from now on schedules again
+        self._is_wake_up_scheduled = False  # cleared first, so that a later `resolve` schedules again
         while self._resolved:
             future, result = self._resolved.popleft()
             if future.done():  # cancelled

@@ -1,6 +1,6 @@
 """The webhook view: WSGI middleware that ingests an authenticated request and acknowledges it.
 
-Deliveries do not pass Flask's routing, which would add a third and more to their cost (docs/performance.md).
+Deliveries bypass Flask's routing, which would make them at least a third more expensive (docs/performance.md).
 """
 
 from collections.abc import Iterable
@@ -22,10 +22,10 @@ log = structlog.get_logger()
 
 
 class WebhookView:
-    """Stands between the authentication and the Flask app.
+    """Middleware between the authentication and the Flask app.
 
     Args:
-        app: what everything else is for.
+        app: the WSGI application that handles every other request.
         ingest: persists deliveries.
     """
 
@@ -34,14 +34,14 @@ class WebhookView:
         self._ingest = ingest
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answers a delivery; passes on what is none."""
+        """Ingest a delivery, or pass any other request on."""
         request = environ.get(AUTHENTICATED_REQUEST)
         if request is None:
             return self._app(environ, start_response)
         return send(self._receive(request), start_response)
 
     async def receive(self, request: AuthenticatedRequest, threads: ThreadPool) -> RawResponse:
-        """Answers a delivery from an event loop; what has to wait for a store does so in a thread."""
+        """Ingest a delivery from an event loop. Threads wait for the stores."""
         try:
             return _acknowledged(await self._ingest.accept_async(threads, request, datetime.now(UTC)))
         except Exception as error:
@@ -55,7 +55,7 @@ class WebhookView:
 
 
 def _acknowledged(delivery_id: str) -> RawResponse:
-    """200, exactly: the provider documents no other success."""
+    """Return exactly 200: the provider documents no other success status."""
     log.info("delivery.accepted", delivery_id=delivery_id)
     return accepted(delivery_id)
 

@@ -1,4 +1,4 @@
-"""What a WSGI server loads: `receiver.wsgi:app`."""
+"""WSGI entry point: `receiver.wsgi:app`."""
 
 import gc
 
@@ -12,4 +12,4 @@ configure()
 stop_with_parent()
 use_batch_scheduling()
 app = create_app(ReceiverSettings.load())
-gc.freeze()  # what was imported stays: the collector need not look at it again and again
+gc.freeze()  # imported modules are never collected, so exempt them from garbage collection

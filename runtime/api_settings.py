@@ -1,4 +1,4 @@
-"""Settings of the API client: how this process reaches meetergo's API, if it does."""
+"""Settings of the API client: how a process reaches meetergo's API."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -52,7 +52,7 @@ ApiUrl = Annotated[str, AfterValidator(_api_url)]
 
 
 class ApiSettings(Settings):
-    """What calls meetergo's API. Only processes that call it read these."""
+    """Settings for calls to meetergo's API. Only processes that call it load them."""
 
     meetergo_api_key: ApiKey = Field("", repr=False)
     meetergo_api_url: ApiUrl = API_URL
@@ -60,7 +60,7 @@ class ApiSettings(Settings):
     meetergo_api_per_minute: int = Field(PER_MINUTE, ge=1, le=MAX_PER_MINUTE)
 
     def model_post_init(self, context: Any) -> None:
-        """Looks at the proxies that the environment names: a malformed one is found at the first call only."""
+        """Check the proxies in the environment now: otherwise a malformed one fails only at the first call."""
         super().model_post_init(context)
         for kind, url in getproxies().items():
             if kind in ("http", "https", "all"):
@@ -68,22 +68,22 @@ class ApiSettings(Settings):
 
     @property
     def uses_sandbox(self) -> bool:
-        """Whether the API is that of the sandbox on this machine."""
+        """Whether the URL is that of the sandbox on this machine."""
         return self.meetergo_api_url.startswith("http://")
 
     def api_client(
         self, redis: "Redis | None", share: float = 1.0, *, max_wait: timedelta = MAX_WAIT, **options: Any
     ) -> Meetergo:
-        """A client. The limit is shared by all processes through Redis.
+        """Build an API client. All processes share its rate limit through Redis.
 
         Args:
-            redis: where they count their requests.
-            share: how full the minute may be for this caller; see `RateLimiter`.
-            max_wait: how long a request may wait for its turn.
+            redis: holds the shared request counts.
+            share: fraction of the rate limit that this caller may fill; see `RateLimiter`.
+            max_wait: how long a request may wait for the rate limit.
             options: other arguments of the client, such as its timeout.
 
         Raises:
-            UnusableKey: there is no key.
+            UnusableKey: no key is set.
         """
         return Meetergo(
             self.meetergo_api_key,

@@ -1,7 +1,7 @@
-"""Bulk: many rows of one table in one statement, where the ORM's own flush sends many.
+"""Bulk writes: many rows of one table in one statement, where the ORM's flush sends many.
 
-PostgreSQL gets them all as one JSON value: a message for each row, which its driver would send, keeps both sides busy
-with waking each other, and two workers get a quarter less done.
+PostgreSQL gets all rows as one JSON value. Its driver would send a message per row; client and server would then spend
+their time waking each other, and two workers would get a quarter less done.
 """
 
 import json
@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from runtime.database import Model, insert_new, table_of
 
 ROW_KEY = "key_of_row"
-"""Of an UPDATE's parameters: SQLAlchemy keeps the columns' own names for what is set."""
+"""Parameter that holds the key in an UPDATE: SQLAlchemy reserves the column names for the values to set."""
 
 WITH_ROWCOUNT = {"preserve_rowcount": True}
 
@@ -28,7 +28,7 @@ Values = Mapping[str, Any]
 
 @contextmanager
 def unflushed(session: Session) -> Iterator[Session]:
-    """A session in the same transaction that writes nothing by itself: what changed in its rows is for `update_all`."""
+    """Open a session in the same transaction that never flushes. `update_all` writes the changes of its rows."""
     with Session(
         session.connection(), autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
     ) as new_session:
@@ -36,12 +36,12 @@ def unflushed(session: Session) -> Iterator[Session]:
 
 
 def modified(new_session: Session, model: type[Row]) -> list[Row]:
-    """Those rows of an unflushed session that are not any more as they were read, whether or not anybody sees it."""
+    """Return the rows of one model that have changed in an unflushed session."""
     return [row for row in new_session.dirty if isinstance(row, model) and new_session.is_modified(row)]
 
 
 def insert_all(session: Session, rows: Sequence[Any]) -> None:
-    """Writes new rows of one table; their generated ids stay unknown."""
+    """Insert new rows of one table. Their generated ids stay unknown."""
     if not rows:
         return
     model = type(rows[0])
@@ -54,10 +54,10 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
 
 
 def insert_missing(session: Session, model: type[Model], values: Sequence[Values], *key: str) -> int:
-    """Writes rows, column by column, but leaves those alone whose key is taken.
+    """Insert rows, given as column values; skip those whose key exists.
 
     Returns:
-        How many are new.
+        The number of new rows.
     """
     if not values:
         return 0
@@ -68,12 +68,12 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
 
 
 def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
-    """Writes rows as they are now.
+    """Update rows to their current attribute values.
 
     Args:
-        session: writes.
-        rows: of one table, with `id` as their key.
-        only: attributes to write; all if none is named.
+        session: session that executes the statement.
+        rows: rows of one table whose key is `id`.
+        only: attributes to write; all if none is given.
     """
     if not rows:
         return
@@ -102,7 +102,7 @@ def _insert(model: type[Model], values: Sequence[Values]) -> str:
 
 
 def _rows_as_table(model: type[Model]) -> str:
-    """The rows that are sent, as a table like the one that they are for."""
+    """Return SQL for the JSON rows as a table with the model's columns."""
     return f"json_populate_recordset(NULL::{table_of(model).name}, CAST(:rows AS json)) AS given"
 
 
@@ -113,7 +113,7 @@ def _execute_for_all(session: Session, statement: str, values: Sequence[Values])
 
 @cache
 def _prepared(statement: str) -> TextClause:
-    """Made once: so SQLAlchemy need not read it again."""
+    """Return the statement, cached so that SQLAlchemy parses it once."""
     return text(statement)
 
 
@@ -122,7 +122,7 @@ def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _columns(model: type[Model]) -> dict[str, str]:
-    """Column -> attribute, without the key."""
+    """Return column -> attribute, without the primary key."""
     attributes = model.__mapper__.column_attrs
     return {each.columns[0].name: each.key for each in attributes if not each.columns[0].primary_key}
 

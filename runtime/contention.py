@@ -1,8 +1,8 @@
-"""Contention: what two transactions do to each other, and doing it again.
+"""Contention: retry a transaction that failed because of another one.
 
 Every transaction that locks rows of several tables locks them in one order: platform users, deliveries, bookings,
-changes, notifications, and of each table in the order of ids. What still collides (a deadlock with somebody else's
-transaction, a lock that is not free in time) has done nothing, and is done again.
+changes, notifications, and within each table by id. A transaction that still fails (a deadlock with a foreign
+transaction, a lock timeout) has had no effect, so it is retried.
 """
 
 import random
@@ -16,17 +16,17 @@ from sqlalchemy.orm import Session
 from runtime.database import Database
 
 RETRYABLE_SQLSTATES = {"40P01", "40001", "55P03"}
-"""SQLSTATEs: a deadlock, a serialisation failure, a lock that was not free in time."""
+"""SQLSTATEs of a deadlock, a serialisation failure and a lock timeout."""
 RETRYABLE_SQLITE_ERRORS = {"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED"}
 MAX_ATTEMPTS = 8
 INITIAL_BACKOFF = 0.05
-"""Seconds; it doubles."""
+"""Seconds; doubled after each attempt."""
 
 Result = TypeVar("Result")
 
 
 def is_contention(error: BaseException) -> bool:
-    """Whether a transaction failed only because of another one, and may be done again."""
+    """Whether a transaction failed only because of another one, and may be retried."""
     cause = getattr(error, "orig", None)
     return (
         getattr(cause, "sqlstate", None) in RETRYABLE_SQLSTATES
@@ -35,14 +35,14 @@ def is_contention(error: BaseException) -> bool:
 
 
 def in_transaction(database: Database, work: Callable[[Session], Result]) -> Result:
-    """Does some work in a transaction of its own; all of it again, a few times, if another transaction was in its way.
+    """Run work in its own transaction, and retry all of it a few times on contention.
 
     Args:
-        database: where.
-        work: has no effect but on the session, and returns what it did.
+        database: opens the transaction.
+        work: must have no effect outside the session; its result is returned.
 
     Raises:
-        OperationalError: another transaction was in the way each time.
+        OperationalError: every attempt met contention, or the error is a different one.
     """
 
     def attempt() -> Result:
@@ -53,10 +53,10 @@ def in_transaction(database: Database, work: Callable[[Session], Result]) -> Res
 
 
 def with_retry(work: Callable[[], Result]) -> Result:
-    """Does some work that is one transaction; all of it again, a few times, if another transaction was in its way.
+    """Run work that is one transaction, and retry all of it a few times on contention.
 
     Raises:
-        OperationalError: another transaction was in the way each time.
+        OperationalError: every attempt met contention, or the error is a different one.
     """
     for attempt in range(MAX_ATTEMPTS):
         try:

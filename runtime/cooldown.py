@@ -1,4 +1,4 @@
-"""A cool-down: a store that did not answer is not asked again for a moment, so that not every caller waits for it."""
+"""A cool-down: a store that did not answer is skipped for a moment, so that not every caller waits for it."""
 
 import time
 from datetime import timedelta
@@ -7,7 +7,7 @@ COOLDOWN = timedelta(seconds=1)
 
 
 class Cooldown:
-    """Starts after a failure, and ends by itself.
+    """A period after a failure during which a store is not used.
 
     Args:
         duration: how long it lasts.
@@ -18,10 +18,10 @@ class Cooldown:
         self._until = 0.0
 
     def start(self) -> None:
-        """From now on, for a moment."""
+        """Start the cool-down, or start it over."""
         self._until = time.monotonic() + self._duration.total_seconds()
 
     @property
     def active(self) -> bool:
-        """Whether not to ask just now."""
+        """Whether the store should be skipped now."""
         return time.monotonic() < self._until

@@ -1,4 +1,4 @@
-"""The database: one engine per process, opened lazily; SQLite and PostgreSQL behave alike from here on."""
+"""The database: one engine per process, opened lazily. It makes SQLite and PostgreSQL behave alike."""
 
 import sqlite3
 import time
@@ -45,7 +45,7 @@ from runtime.private_files import create_private
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"
-"""In KiB: the upper pages of all indexes of a large database."""
+"""16 MiB (a negative value is in KiB): enough for the upper pages of all indexes of a large database."""
 SQLITE_PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -57,7 +57,7 @@ POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS = 2_000
 POSTGRESQL_TCP_TIMEOUT_MILLISECONDS = 3_000
 POOL_TIMEOUT_SECONDS = 2
 ROUND_TRIP = timedelta(milliseconds=200)
-"""How much longer than a statement its answer may take."""
+"""How much longer than the statement timeout the client waits for the response."""
 WAIT_INTERVAL_SECONDS = 0.1
 SESSION_SETTINGS = {
     "timezone": "UTC",
@@ -67,13 +67,13 @@ SESSION_SETTINGS = {
     "standard_conforming_strings": "on",
     "default_transaction_isolation": r"read\ committed",
 }
-"""What a database or a role may have set otherwise, and what its driver or we rely on. See `open_engine` for more."""
+"""Settings that the driver or our code relies on, and that a database or role may override. See also `open_engine`."""
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 BEGIN = "BEGIN IMMEDIATE"
 POLL_INTERVAL = timedelta(milliseconds=2)
-"""How often who waits for the lock of SQLite looks whether it is free."""
+"""How often a waiting transaction polls SQLite's write lock."""
 YIELD = 5 * POLL_INTERVAL
-"""Between two transactions on SQLite, so that others come in between."""
+"""Pause between two transactions on SQLite, so that other processes get the write lock."""
 
 NOT_WRITABLE_SQLSTATES = {
     "25006",  # read_only_sql_transaction: a standby, a demoted primary, a hoster's full disk
@@ -96,7 +96,7 @@ PROBE_TABLE = table(
     *(column(name) for name in ("id", "account", "source", "body", "status", "attempts")),
     *(column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")),
 )
-"""The columns of a delivery that must be given: models/delivery.py needs this module."""
+"""The required columns of a delivery, repeated here because models/delivery.py imports this module."""
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -108,17 +108,17 @@ NAMING_CONVENTION = {
 
 
 class Utc(TypeDecorator[datetime]):
-    """An aware time in UTC. SQLite keeps it without its offset, as text in UTC."""
+    """An aware datetime in UTC. SQLite stores it without its offset, as text in UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To UTC."""
+        """Convert a value to UTC."""
         return value and _in_range(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware again, and in a range where every time zone and every sum can be computed."""
+        """Return an aware value, within a range that is safe for time zone conversion and arithmetic."""
         return value and _in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
 
 
@@ -127,14 +127,17 @@ def _in_range(value: datetime) -> datetime:
 
 
 class TolerantTimestamp(Loader):
-    """Reads times that Python cannot hold, such as `infinity`, as the nearest that it can: one must not stop all."""
+    """Loads times that Python cannot hold, such as `infinity`, as the nearest valid one.
+
+    One such row must not fail a whole query.
+    """
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)
         self._exact = TimestamptzLoader(oid, context)
 
     def load(self, data: Buffer) -> datetime:
-        """The time, or the end of time."""
+        """Load a time, clamped to `EARLIEST` or `LATEST` if Python cannot hold it."""
         try:
             return self._exact.load(data)
         except psycopg.DataError:
@@ -146,7 +149,7 @@ JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "pos
 
 
 class Model(DeclarativeBase):
-    """A row that we remember."""
+    """Declarative base of all tables."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
@@ -161,10 +164,10 @@ class Database:
 
     Args:
         url: SQLAlchemy URL of SQLite or PostgreSQL (psycopg 3).
-        pool_size: connections kept; as many as the process has threads that use them.
-        statement_timeout: how long PostgreSQL may work at one statement; zero for no limit.
-        pre_ping: whether a pooled connection is tried before it is used: one that was closed while it was idle costs
-            nothing then. It is a round trip for each transaction; without it, the caller has to try twice.
+        pool_size: number of pooled connections; one for each thread that uses them.
+        statement_timeout: how long PostgreSQL may work on one statement; zero for no limit.
+        pre_ping: whether to test a pooled connection before use, so that one closed while idle causes no error. This
+            costs a round trip per transaction; without it, the caller has to retry once.
     """
 
     def __init__(
@@ -178,19 +181,19 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at its end, or rolls back; on SQLite it holds the write lock from the start."""
+        """Open a session that commits at its end or rolls back. On SQLite it takes the write lock at the start."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def core_transaction(self) -> Iterator[Connection]:
-        """The same without the ORM, where every microsecond counts."""
+        """Like `transaction`, without the ORM, for code where every microsecond counts."""
         with self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def rolled_back(self) -> Iterator[Session]:
-        """A transaction of which nothing stays, not even what somebody commits in it."""
+        """Open a transaction that is always rolled back, including commits made inside it."""
         with self.engine.connect() as connection:
             outer = connection.begin()
             try:
@@ -201,7 +204,7 @@ class Database:
 
     @contextmanager
     def read_only(self) -> Iterator[Session]:
-        """A session that only reads, and so waits for no writer."""
+        """Open a session that only reads, and so does not wait for writers."""
         reader = self.engine.execution_options(sqlite_begin="DEFERRED")
         with Session(reader, expire_on_commit=False) as session:
             yield session
@@ -224,21 +227,21 @@ class Database:
 
     @property
     def supports_skip_locked(self) -> bool:
-        """Whether two workers can work at the same table at once."""
+        """Whether the database supports SKIP LOCKED, so that two workers can claim rows of a table at once."""
         return self.engine.dialect.name == "postgresql"
 
     def yield_lock(self) -> None:
-        """Between two of many transactions: lets those in who wait for the only lock of SQLite."""
+        """Pause between two of many transactions, to let others take SQLite's only write lock."""
         if not self.supports_skip_locked:
             time.sleep(YIELD.total_seconds())
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
 
 def _probe_row() -> dict[str, Any]:
-    """A row whose id no delivery and no other probe has, larger than the cache of `_small_cache`."""
+    """Build a row with a unique id, larger than the cache of `_small_cache`."""
     now = datetime.now(UTC)
     return dict(
         id=uuid4().hex * 2,
@@ -254,7 +257,7 @@ def _probe_row() -> dict[str, Any]:
 
 @contextmanager
 def _small_cache(connection: Connection) -> Iterator[None]:
-    """Have SQLite write what it is given at once: it would notice a full disk only at the commit."""
+    """Make SQLite write to disk at once; otherwise it notices a full disk only at the commit."""
     if connection.dialect.name != "sqlite":
         yield
         return
@@ -267,12 +270,12 @@ def _small_cache(connection: Connection) -> Iterator[None]:
 
 
 def database_now(session: Session, now: datetime, plus: timedelta = timedelta()) -> Any:
-    """The time where two machines meet, in a statement: the database's. SQLite is on one machine, and has that one's.
+    """Return an SQL expression for the database's clock, which machines share. SQLite uses the local time given.
 
     Args:
-        session: of the statement.
-        now: the time here, UTC.
-        plus: so much later, or earlier.
+        session: session of the statement.
+        now: the local time, UTC.
+        plus: offset to add; may be negative.
     """
     if _dialect(session) == "postgresql":
         return func.now() + plus
@@ -280,29 +283,29 @@ def database_now(session: Session, now: datetime, plus: timedelta = timedelta())
 
 
 def insert_new(connection: Connection | Session, model: type[Model], *key: str) -> Insert:
-    """An INSERT, of any number of rows, that leaves those alone whose key is taken."""
+    """Build an INSERT of any number of rows that skips rows whose key exists."""
     return _insert_new(_dialect(connection), table_of(model), key)
 
 
 @cache
 def _insert_new(dialect: str, table: Table, key: tuple[str, ...]) -> Insert:
-    """Made once: so SQLAlchemy need not look at it again to know that it compiled it before."""
+    """Build the statement once, so that SQLAlchemy need not compute its cache key again."""
     insert: Insert = INSERTS[dialect](table).on_conflict_do_nothing(index_elements=key)
     return insert
 
 
 def insert_into(connection: Connection | Session, model: type[Model]) -> Any:
-    """An INSERT that knows ON CONFLICT, in the dialect of the connection."""
+    """Build an INSERT of the connection's dialect, which supports ON CONFLICT."""
     return INSERTS[_dialect(connection)](table_of(model))
 
 
 def partial_index(name: str, *columns: str, where: str) -> Index:
-    """An index of some rows only: those of which this SQL is true."""
+    """Build an index of only the rows that match an SQL condition."""
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 def table_of(model: type[Model]) -> Table:
-    """The table that a model is mapped to."""
+    """Return the table that a model is mapped to."""
     table = model.__table__
     assert isinstance(table, Table)  # noqa: S101 - none of ours is mapped to anything else
     return table
@@ -318,9 +321,9 @@ INSERTS: dict[str, Any] = {"postgresql": postgresql_insert, "sqlite": sqlite_ins
 def open_engine(
     url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0), pre_ping: bool = True
 ) -> Engine:
-    """An engine with every timeout set and parameters hidden from errors, since they carry people's data.
+    """Open an engine with every timeout set, and with parameters hidden from errors, since they hold personal data.
 
-    The options of a URL are kept, and win over ours.
+    Options in the URL override ours.
     """
     options: dict[str, Any] = {
         "hide_parameters": True,
@@ -375,7 +378,7 @@ def _register_tolerant_timestamps(connection: Any, _record: Any) -> None:
 
 
 def _discard_unwritable(context: ExceptionContext) -> None:
-    """Do not keep a connection to a server that was demoted: it would answer reads and refuse writes for ever."""
+    """Discard a connection to a demoted server, which would answer reads and refuse writes for ever."""
     if _is_unwritable(context.original_exception):
         context.is_disconnect = True
 
@@ -388,21 +391,21 @@ def _is_unwritable(error: BaseException | None) -> bool:
 
 
 def _with_client_timeout(client_timeout: float) -> type[psycopg.Connection[Any]]:
-    """Connections that give up on a server that is there and never answers: its own timeouts need it to be awake."""
+    """Return a connection class with a client-side timeout: a server that hangs cannot enforce its own timeouts."""
 
     class ClientTimeoutConnection(psycopg.Connection[Any]):
         def wait(self, gen: Any, interval: float = WAIT_INTERVAL_SECONDS, timeout: float | None = None) -> Any:
             try:
                 return super().wait(gen, interval, timeout or client_timeout)
             except _WaitTimeout:
-                self.close()  # in the middle of an answer: nobody can use it any more
+                self.close()  # mid-response, so the connection cannot be reused
                 raise psycopg.OperationalError("the server did not answer in time") from None
 
     return ClientTimeoutConnection
 
 
 def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
-    """SQLite's log and its index are as private as the file."""
+    """Create the file with private permissions, which SQLite copies to its WAL and shared-memory files."""
     if arguments and not str(arguments[0]).startswith(("file:", ":memory:")):
         create_private(Path(arguments[0]))
 
@@ -414,7 +417,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """A transaction that reads first and writes later cannot be made to wait: so it begins as a writer."""
+    """Begin as a writer by default: SQLite cannot make a transaction wait that reads first and writes later."""
     if connection.get_execution_options().get("sqlite_begin") == "DEFERRED":
         connection.exec_driver_sql("BEGIN DEFERRED")
     else:
@@ -422,7 +425,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_as_writer(connection: Connection) -> None:
-    """Looks often whether the lock is free: SQLite's own waiting soon looks so seldom that it misses short gaps."""
+    """Poll the write lock often: SQLite's own busy handler soon polls so rarely that it misses short gaps."""
     raw: Any = connection.connection.dbapi_connection
     until = time.monotonic() + SQLITE_BUSY_TIMEOUT_SECONDS
     raw.execute("PRAGMA busy_timeout = 0")
@@ -435,7 +438,7 @@ def _begin_as_writer(connection: Connection) -> None:
                 if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                     break
             time.sleep(POLL_INTERVAL.total_seconds())
-        connection.exec_driver_sql(BEGIN)  # its error is SQLAlchemy's
+        connection.exec_driver_sql(BEGIN)  # raises SQLAlchemy's error
     finally:
-        with suppress(sqlite3.ProgrammingError):  # it was discarded, and is closed
+        with suppress(sqlite3.ProgrammingError):  # the connection was discarded and is closed
             raw.execute(f"PRAGMA busy_timeout = {SQLITE_BUSY_TIMEOUT_SECONDS * 1000:.0f}")

@@ -1,4 +1,4 @@
-"""The database's URL: what may stand in it, and what its options mean to the driver."""
+"""The database URL: its validation, and its options as the driver takes them."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,7 +14,7 @@ POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
 
 
 def _prepare_threshold(text: str) -> int | None:
-    """How often a statement is sent before it is prepared; None for never, as behind PgBouncer."""
+    """Parse how often a statement runs before it is prepared; None for never, as behind PgBouncer."""
     if text.lower() in ("none", "never"):
         return None
     number = int(text)
@@ -24,14 +24,14 @@ def _prepare_threshold(text: str) -> int | None:
 
 
 OPTIONS: Mapping[str, Callable[[str], Any]] = {"prepare_threshold": _prepare_threshold}
-"""Options of the driver that libpq does not know -> how their text is read."""
+"""Driver option that libpq does not know -> parser of its text."""
 
 
 def check_database_url(url: str) -> str:
-    """The URL with our driver, every option looked at.
+    """Check a URL and all its options, and return it with the driver that we use.
 
     Raises:
-        ValueError: it cannot be used; says why.
+        ValueError: the URL cannot be used; the message says why.
     """
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
@@ -52,7 +52,7 @@ def check_database_url(url: str) -> str:
 
 
 def driver_options(url: URL) -> dict[str, Any]:
-    """The options of a checked URL that the driver takes as something else than text."""
+    """Return the options of a checked URL that the driver does not take as text."""
     return {name: read(str(url.query[name])) for name, read in OPTIONS.items() if name in url.query}
 
 
@@ -84,7 +84,7 @@ def _check_postgresql(parts: URL) -> None:
 
 
 def _check_option(name: str, value: str) -> None:
-    """Whether libpq takes it; also what it would look at only when it connects."""
+    """Check that libpq accepts an option, including values that it would check only when it connects."""
     try:
         conninfo_to_dict(make_conninfo(**{name: value}))
     except psycopg.Error:
@@ -96,7 +96,7 @@ def _check_option(name: str, value: str) -> None:
 
 
 REPEATABLE = {"host", "port"}
-"""Options that may be there several times: a server and its standbys."""
+"""Options that may be repeated: a server and its standbys."""
 CHOICES = {
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),

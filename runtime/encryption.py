@@ -1,7 +1,7 @@
-"""Encryption: bodies at rest are encrypted, since they carry people's data and the provider's cancel token.
+"""Encryption of bodies at rest, which hold personal data and the provider's cancel token.
 
 Fernet (AES-128-CBC and HMAC-SHA256, from `cryptography`) with several keys, oldest to newest: the newest encrypts,
-each decrypts what it encrypted. Without a key bodies are stored as they came, and the process says so at its start.
+and each decrypts what it encrypted. Without a key, bodies are stored in plain text, and each process warns at start.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class EncryptedBody:
-    """A body as it is stored.
+    """A body in its stored form.
 
     Attributes:
         content: the bytes, encrypted or not.
-        key: which key encrypted them; None if none did.
+        key: id of the key that encrypted them; None if they are not encrypted.
     """
 
     content: bytes = field(repr=False)
@@ -33,7 +33,7 @@ class BodyCipher:
     """Encrypts and decrypts bodies.
 
     Args:
-        keys: Fernet keys, oldest to newest; none to encrypt nothing.
+        keys: Fernet keys, oldest to newest; empty to store plain text.
 
     Raises:
         ValueError: a key is not 32 bytes in URL-safe base64.
@@ -44,20 +44,20 @@ class BodyCipher:
 
     @property
     def newest_key(self) -> str | None:
-        """The id of the key that encrypts now."""
+        """The id of the key that encrypts; None without keys."""
         return next(reversed(self._keys), None)
 
     def encrypt(self, body: bytes) -> EncryptedBody:
-        """The body as it may be stored."""
+        """Encrypt a body for storage. Without keys it is stored as it is."""
         if self.newest_key is None:
             return EncryptedBody(body, None)
         return EncryptedBody(self._keys[self.newest_key].encrypt(body), self.newest_key)
 
     def decrypt(self, encrypted_body: EncryptedBody) -> bytes:
-        """The body as it came.
+        """Decrypt a stored body.
 
         Raises:
-            Transient: its key is not among ours, or the bytes are damaged; an operator has to give it back.
+            Transient: its key is not configured, which an operator can fix, or the bytes are damaged.
         """
         if encrypted_body.key is None:
             return encrypted_body.content
@@ -69,11 +69,11 @@ class BodyCipher:
             raise Transient(f"the body does not open with key {encrypted_body.key}: it is damaged") from None
 
     def warn_if_unencrypted(self) -> None:
-        """Says at the start of a process that people's data is stored as it came."""
+        """Log a warning, at the start of a process, if personal data is stored in plain text."""
         if self.newest_key is None:
             log.warning("bodies.unencrypted", advice="set BODY_KEYS, so that bodies at rest are encrypted")
 
 
 def key_id(key: str) -> str:
-    """Identifies a key without revealing it."""
+    """Return an id of a key that does not reveal it."""
     return sha256(key.encode()).hexdigest()[:12]

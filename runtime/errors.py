@@ -1,8 +1,8 @@
 """Failures, named by what is done about them.
 
 Failure
-├── Permanent    trying again cannot help: the row dies, visible and replayable
-└── Transient    trying again may help: the row waits, perhaps as long as the other side asked
+├── Permanent    a retry cannot help: the row becomes `dead`, visible and replayable
+└── Transient    a retry may help: the row waits, at least as long as the other side asked
 
 Any other exception counts as Transient, until the attempts run out.
 """
@@ -11,17 +11,18 @@ from datetime import timedelta
 
 
 class Failure(Exception):
-    """Something could not be done. Its message is ours and names no person: it may be logged."""
+    """Base of expected failures. Its message is our own and holds no personal data, so it may be logged."""
 
 
 class Permanent(Failure):
-    """It will never work like this."""
+    """A failure that a retry cannot fix."""
 
 
 class Transient(Failure):
-    """It may work later.
+    """A failure that a retry may fix.
 
     Args:
+        message: what failed, safe to log.
         retry_after: how long the other side asked us to wait, if it did.
     """
 
@@ -31,10 +32,10 @@ class Transient(Failure):
 
 
 def describe(error: BaseException) -> str:
-    """One line that is safe to log: our own words, of any other exception only the class."""
+    """Describe an error in one line that is safe to log: our own message, or only the class of any other error."""
     return str(error) if isinstance(error, Failure) else type(error).__name__
 
 
 def first_line(error: BaseException) -> str:
-    """What a store's driver said first: it names the server or the fault, not what is stored."""
+    """Return the first line of a store driver's error: it names the server or the fault, not stored data."""
     return str(error).strip().partition("\n")[0][:300]

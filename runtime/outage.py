@@ -12,10 +12,10 @@ log = structlog.get_logger()
 
 
 class Outage:
-    """What goes wrong again and again, as long as something is down.
+    """Repeated failures of one dependency, logged as one outage.
 
     Args:
-        event: what it is called in the log; its end is `EVENT_over`.
+        event: name of the log event; its end is logged as `EVENT_over`.
     """
 
     def __init__(self, event: str) -> None:
@@ -26,7 +26,7 @@ class Outage:
         self._failures = 0
 
     def record_failure(self, error: BaseException, **fields: object) -> None:
-        """It went wrong once more."""
+        """Count a failure, and log it if the outage is new or the last log line is old enough."""
         with self._lock:
             now = time.monotonic()
             is_new, self._failures = self._began is None, self._failures + 1
@@ -38,7 +38,7 @@ class Outage:
         log.warning(self._event, error=type(error).__name__, **fields, **since)
 
     def record_recovery(self) -> None:
-        """It went right."""
+        """End the outage, if there is one, and log its duration."""
         if self._began is None:
             return
         with self._lock:

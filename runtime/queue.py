@@ -1,8 +1,8 @@
-"""The job queue: one drain job for all rows that are due, and a job of its own for each row that failed.
+"""The job queue: one drain job for all rows that are due, and one retry job for each row that failed.
 
-Healthy rows share a job: `trigger_drain` enqueues one, which processes all that is due. A row that failed
-gets an RQ job named after it, so that RQ's own tools show what failed. Nothing of people is in Redis,
-with one exception: while the database is away, `enqueue_store` holds the body until a worker can store it.
+Healthy rows share a job: `trigger_drain` enqueues it, and it processes everything that is due. A row that failed
+gets an RQ job named after it, so that RQ's own tools show what failed. Redis holds no personal data, with one
+exception: while the database is down, `enqueue_store` holds the body until a worker can store it.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,13 +32,14 @@ QueueName = Literal["inbox", "outbox"]
 QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 
 TRIGGER_TTL = timedelta(hours=1)
-"""How long the trigger stays set if its job was lost; the sweeper notices much earlier."""
+"""How long the trigger flag stays set if its job was lost. The sweeper notices much earlier."""
 JOB_TIMEOUT = timedelta(minutes=2)
 STORE_DEFERRED_TIMEOUT = timedelta(seconds=20)
-"""Its one insert ends much earlier; a body whose worker was killed is free again after this."""
+"""Timeout of a job that stores a deferred body. Its one INSERT takes far less; if its worker is killed, the job runs
+again after this time."""
 
 RETRY_IF_ABANDONED = RetryJob(max=1000)
-"""RQ calls a job abandoned when its worker was killed; these jobs can run again, so they are no failures."""
+"""RQ calls a job abandoned when its worker was killed. Our jobs are idempotent, so they run again and do not fail."""
 
 log = structlog.get_logger()
 
@@ -56,15 +57,15 @@ __all__ = [
 
 
 class RetryState(Protocol):
-    """What the queue has to know of a row that failed; see `models.retryable.Retryable`."""
+    """The part of a failed row that the queue reads; see `models.retryable.Retryable`."""
 
     @property
     def status(self) -> str:
-        """Whether it is tried again or dead."""
+        """`pending` if it is retried, or `dead`."""
 
     @property
     def due_at(self) -> datetime:
-        """When it is tried again."""
+        """When it is retried."""
 
     @property
     def failure_summary(self) -> str:
@@ -72,10 +73,10 @@ class RetryState(Protocol):
 
 
 class JobQueue:
-    """Wakes the workers.
+    """Enqueues the workers' jobs.
 
     Args:
-        redis: the connection; it knows what our queues and keys are called.
+        redis: a client that knows the prefix of this installation's queues and keys.
     """
 
     def __init__(self, redis: "Redis") -> None:
@@ -88,13 +89,13 @@ class JobQueue:
         return self._queues[queue_name]
 
     def job_id(self, queue_name: QueueName, key: str) -> str:
-        """What a row's own job is called."""
+        """Return the id of a row's retry job."""
         return f"{self.queue(queue_name).name}-{key}"
 
     def trigger_drain(self, queue_name: QueueName) -> bool:
-        """Enqueues one drain job, unless one is pending.
+        """Enqueue one drain job, unless one is pending.
 
-        Never raises: if Redis is down, the sweeper triggers when it is back.
+        Never raises: if Redis is down, the sweeper triggers once it is back.
 
         Returns:
             Whether Redis was reached.
@@ -102,26 +103,29 @@ class JobQueue:
         return self._suppress_redis_errors(queue_name, lambda: self._trigger_drain(queue_name))
 
     def force_drain(self, queue_name: QueueName) -> None:
-        """Triggers even if one is pending, in case its job was lost; not while any job is waiting. Never raises."""
+        """Enqueue a drain job even if the trigger flag is set, unless the queue holds jobs. Never raises.
+
+        The flag may belong to a job that was lost.
+        """
         self._suppress_redis_errors(
             queue_name, lambda: None if self.queue(queue_name).count else self.redis.delete(self._flag(queue_name))
         )
         self.trigger_drain(queue_name)
 
     def drain_started(self, queue_name: QueueName) -> None:
-        """Clears the trigger. Do it before reading what is due, and no wake-up can be lost. Never raises."""
+        """Clear the trigger flag. Call this before reading the due rows, so that no wake-up is lost. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self.redis.delete(self._flag(queue_name)))
 
     def schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
-        """Gives a row that failed a job of its own: in the failed registry if it is dead. Never raises."""
+        """Schedule a failed row's retry job, or put it into the failed registry if the row is dead. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self._schedule_retry(queue_name, key, row))
 
     def requeue_abandoned(self, queue_name: QueueName) -> None:
-        """Enqueues again the jobs whose worker was killed: a deferred body is nowhere else. Never raises."""
+        """Requeue the jobs whose worker was killed: a deferred body exists nowhere else. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self.queue(queue_name).started_job_registry.cleanup())
 
     def discard(self, queue_name: QueueName, *keys: str) -> bool:
-        """Takes rows' own jobs away, wherever they are: the rows start over, or are closed. Never raises.
+        """Delete the retry jobs of rows that start over or have ended, from every registry. Never raises.
 
         Returns:
             Whether Redis was reached.
@@ -129,15 +133,15 @@ class JobQueue:
         return self._suppress_redis_errors(queue_name, lambda: self._discard(queue_name, keys))
 
     def mark_failed(self, queue_name: QueueName, key: str, reason: str) -> None:
-        """Puts a dead row's own job into RQ's failed registry, and nowhere else.
+        """Move a dead row's retry job to RQ's failed registry.
 
         Args:
-            queue_name: whose row it is.
+            queue_name: the row's queue.
             key: the row's id.
-            reason: why it died, safe to log.
+            reason: why the row is dead, safe to log.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is down.
         """
         queue, job = self.queue(queue_name), self._row_job(queue_name, key)
         queue.remove(job.id)
@@ -147,11 +151,11 @@ class JobQueue:
             pipeline.execute()
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
-        """Says that a delivery came by this address, so that a rotation knows. Never raises."""
+        """Record that a delivery used this signed address, for address rotation. Never raises."""
         self._suppress_redis_errors("inbox", lambda: address_usage.record_seen(self.redis, fingerprint, now))
 
     def enqueue_store(self, packed: Sequence[str]) -> None:
-        """Holds a delivery that the database cannot take now, packed as `models.delivery.pack` does.
+        """Enqueue a delivery that the database cannot take now, packed by `models.delivery.pack`.
 
         Raises:
             RedisError: Redis is down too.
@@ -166,7 +170,7 @@ class JobQueue:
         """
         *_, received_at = packed[:5]
         job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is away"
-        with self.redis.pipeline() as pipeline:  # so that nothing is in Redis only and not counted
+        with self.redis.pipeline() as pipeline:  # atomic: no body is in Redis without being counted
             args = (*packed, origin_of(self.redis))
             self._enqueue(
                 "inbox", STORE_DEFERRED, args, description, STORE_DEFERRED_TIMEOUT, job_id=job_id, pipeline=pipeline
@@ -175,15 +179,15 @@ class JobQueue:
             pipeline.execute()
 
     def add_redis_only(self, job_id: str, received_at: datetime) -> None:
-        """Counts a body that its job could not store yet. Never raises."""
+        """Count a body that its job could not store yet. Never raises."""
         self._suppress_redis_errors("inbox", lambda: deferred_deliveries.add(self.redis, job_id, received_at))
 
     def remove_redis_only(self, job_id: str) -> None:
-        """Counts a body no more that its job has stored. Never raises."""
+        """Stop counting a body that its job has stored. Never raises."""
         self._suppress_redis_errors("inbox", lambda: deferred_deliveries.remove(self.redis, job_id))
 
     def prune_redis_only(self) -> None:
-        """Corrects the count of bodies in Redis only, should a job have been deleted by hand. Never raises."""
+        """Correct the count of bodies that are only in Redis, after jobs were deleted by hand. Never raises."""
 
         def drop() -> None:
             gone = deferred_deliveries.prune_missing(self.redis)
@@ -211,7 +215,7 @@ class JobQueue:
             raise
 
     def _call_with_retry(self, action: Callable[[], object]) -> None:
-        """After a failover, the pooled connections lead to a server that was demoted; a new one to its successor."""
+        """Retry once on a new connection: after a failover, pooled connections lead to the demoted server."""
         try:
             action()
         except NotWritable:
@@ -276,12 +280,12 @@ class JobQueue:
 
 
 def rq_queue_name(redis: "Redis", queue_name: QueueName) -> str:
-    """The name of a queue in RQ: `rq info` shows it so."""
+    """Return the name of a queue in RQ, as `rq info` shows it."""
     return f"{prefix_of(redis)}-{queue_name}"
 
 
 def open_queue(redis: "Redis", name: str) -> Queue:
-    """A queue of RQ; its jobs run nothing but our functions."""
+    """Open an RQ queue whose jobs can run only our own functions."""
     return Queue(name, connection=redis, serializer=JSONSerializer, job_class=OwnJob)
 
 

@@ -1,4 +1,4 @@
-"""meetergo's API: `Meetergo` asks, `results` are what it answers, `errors` what can go wrong."""
+"""meetergo's API: the client `Meetergo`, the response models in `schemas`, and the exceptions in `errors`."""
 
 from meetergo.api.bookings import Guest
 from meetergo.api.client import Meetergo

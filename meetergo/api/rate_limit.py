@@ -1,7 +1,7 @@
 """The rate limiter: meetergo takes 100 requests a minute of a key, from all our processes together.
 
-The window moves, and its entries lie in Redis. While Redis is away, each process keeps to a part of its own that is
-small enough for all of them; when it is back, that part still counts for a minute, so that no minute sees too many.
+The sliding window is kept in Redis. While Redis is down, each process uses a share of the limit that is small enough
+for all of them. Once Redis is back, that share still counts for a minute, so that no minute exceeds the limit.
 """
 
 import time

@@ -11,19 +11,19 @@ LAST_SEEN_TTL = timedelta(days=7)
 
 
 def record_seen(redis: "Redis", fingerprint: str, now: datetime) -> None:
-    """Notes that a delivery came by this address.
+    """Record that a delivery used this address.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     redis.set(_key(redis, fingerprint), now.isoformat(), ex=LAST_SEEN_TTL)
 
 
 def last_seen(redis: "Redis", fingerprint: str) -> datetime | None:
-    """When one last came, to the minute; None if none did of late.
+    """Return when a delivery last used this address, to the minute; None if none did recently.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     value = cast("bytes | None", redis.get(_key(redis, fingerprint)))
     return datetime.fromisoformat(value.decode()) if value else None

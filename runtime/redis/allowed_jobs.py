@@ -1,4 +1,4 @@
-"""The only jobs that a worker runs: others may write to Redis, and what it holds must not choose our code."""
+"""The jobs that a worker may run: other programs may write to Redis, and its content must not choose our code."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -29,11 +29,11 @@ REJECTION = "this job is none of meetergo-inbox's, so it was not run: somebody e
 
 
 class RejectedJob(Failure):
-    """A job that is none of ours."""
+    """The job is not one of ours."""
 
 
 class OwnJob(Job):
-    """An RQ job that runs one of our functions, with words from JSON, and calls nobody when it ends.
+    """An RQ job that runs only our own functions, with strings from JSON, and has no callbacks.
 
     RQ imports and calls any name that a job gives, as its function or as a callback, posts to any URL among its
     webhooks, and unpickles it unless told otherwise.
@@ -43,7 +43,7 @@ class OwnJob(Job):
         super().__init__(id, connection, JSONSerializer)
 
     def restore(self, raw_data: Any) -> Any:
-        """Read what Redis holds of it. A job that cannot be read will be refused; it ends no worker."""
+        """Read the job from Redis. A job that cannot be read is rejected later and does not crash the worker."""
         known = {name: value for name, value in raw_data.items() if name in FIELDS}
         content = _decompressed(known.get(b"data", b""))
         try:
@@ -60,7 +60,7 @@ class OwnJob(Job):
 
     @property
     def is_allowed(self) -> bool:
-        """Whether it names one of our functions, and gives it as many words as it takes."""
+        """Whether it names one of our functions, with the right number of arguments."""
         try:
             name, args = self.func_name, self.args
             return self.instance is None and self.kwargs == {} and _fits(name, args)
@@ -72,7 +72,7 @@ class OwnJob(Job):
         """The function to call, imported only if it is one of ours.
 
         Raises:
-            RefusedJob: it is not.
+            RejectedJob: the job is not allowed.
         """
         if not self.is_allowed:
             raise RejectedJob(REJECTION)
@@ -81,7 +81,7 @@ class OwnJob(Job):
 
 
 def current_name(name: str | None) -> str | None:
-    """The name of a job function, also if the previous version wrote it."""
+    """Return the current name of a job function, translating names of the previous version."""
     return OLD_NAMES.get(name, name) if name else name
 
 
@@ -93,7 +93,7 @@ def _fits(name: str | None, args: Sequence[Any]) -> bool:
 
 
 def _decompressed(data: bytes) -> bytes:
-    """RQ unpacks all that there is; a few kilobytes can hold gigabytes."""
+    """Decompress up to a limit. RQ has none, and a few kilobytes can hold gigabytes."""
     decompressor = zlib.decompressobj()
     try:
         content = decompressor.decompress(data, MAX_BYTES)

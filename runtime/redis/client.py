@@ -24,17 +24,17 @@ KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5
 
 
 class NotWritable(RedisUnavailable):
-    """This server answers, and cannot do what only a writable one can; its connection is closed."""
+    """The server answers but is not writable. Its connection is closed."""
 
 
 class _DisconnectsWhenNotWritable(AbstractConnection):
-    """Closes itself when the server was demoted: else a pool keeps it for ever, since it still answers."""
+    """Closes itself when its server was demoted. Otherwise a pool would keep it, since the server still answers."""
 
     def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
-        """The server's answer.
+        """Read a response, and disconnect if the server was demoted.
 
         Raises:
-            CannotServe: it is one of a server that was demoted.
+            NotWritable: the server was demoted.
         """
         # Sentinel's connections stay open by default when a signal interrupts them: the next command would read the
         # answer to the one before.
@@ -70,34 +70,34 @@ class _SentinelTls(_DisconnectsWhenNotWritable, SentinelManagedSSLConnection):
 
 
 class InstallationRedis(Redis):
-    """A client that knows what the names of its installation begin with."""
+    """A Redis client that knows the key prefix of its installation."""
 
     prefix = DEFAULT_PREFIX
     origin = ""
 
 
 def prefix_of(redis: "Redis") -> str:
-    """What the keys, queues and jobs of this client's installation begin with."""
+    """Return the prefix of the keys, queues and jobs of this client's installation."""
     return getattr(redis, "prefix", DEFAULT_PREFIX)
 
 
 def key_of(redis: "Redis", *parts: str) -> str:
-    """The name of one of our own keys."""
+    """Return the prefixed name of one of our own keys."""
     return ":".join((prefix_of(redis), *parts))
 
 
 def origin_of(redis: "Redis") -> str:
-    """Where a body that this client's installation leaves in Redis belongs."""
+    """Return the origin that this client's installation writes on deferred bodies."""
     return getattr(redis, "origin", "")
 
 
 def connect(url: str, prefix: str = DEFAULT_PREFIX, origin: str = "") -> InstallationRedis:
-    """A client that gives up soon: a trigger must not hang on a Redis that never answers.
+    """Open a client with short timeouts: a trigger must not hang on a Redis that never answers.
 
     Args:
         url: `redis://`, `rediss://` or `unix://` as redis-py reads it, or `redis+sentinel://host:26379,.../service/0`.
-        prefix: what the names of this installation begin with.
-        origin: where its bodies belong; see `installation.origin`.
+        prefix: prefix of this installation's names.
+        origin: origin of its deferred bodies; see `installation.origin`.
 
     Raises:
         ValueError: the URL has none of these forms.

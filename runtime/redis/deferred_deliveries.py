@@ -15,12 +15,12 @@ from rq.job import Job
 from runtime.redis.client import key_of
 
 CHECK_BATCH = 500
-"""Entries whose job is looked for in one call of `drop_gone`."""
+"""Entries that one call of `prune_missing` checks."""
 
 
 @dataclass(frozen=True)
 class RedisOnly:
-    """What would be lost with Redis.
+    """The bodies that would be lost with Redis.
 
     Attributes:
         count: bodies that the database does not have yet.
@@ -32,17 +32,17 @@ class RedisOnly:
 
 
 def add(redis: "Redis", job_id: str, received_at: datetime, pipeline: Pipeline | None = None) -> None:
-    """Counts a body that a job holds; one that is counted already stays as it is."""
+    """Count a body that a job holds. Idempotent."""
     (pipeline if pipeline is not None else redis).zadd(_key(redis), {job_id: received_at.timestamp()}, nx=True)
 
 
 def remove(redis: "Redis", job_id: str) -> None:
-    """Takes a body out of the count: it is stored."""
+    """Stop counting a body that was stored."""
     redis.zrem(_key(redis), job_id)
 
 
 def read(redis: "Redis") -> RedisOnly:
-    """How many there are.
+    """Return the count and the age of bodies that are only in Redis.
 
     Raises:
         RedisError: Redis is down.
@@ -55,10 +55,10 @@ def read(redis: "Redis") -> RedisOnly:
 
 
 def prune_missing(redis: "Redis") -> int:
-    """Corrects the count: removes the oldest entries whose job is gone, as after `rq empty inbox`.
+    """Remove the oldest entries whose job is gone, for example after `rq empty inbox`.
 
     Returns:
-        How many were removed.
+        The number of removed entries.
 
     Raises:
         RedisError: Redis is down.

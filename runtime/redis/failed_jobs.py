@@ -1,4 +1,4 @@
-"""RQ's failed registry, seen as ours: it is to hold the own jobs of our dead rows, and no others of our rows."""
+"""RQ's failed-job registry: it should hold exactly the retry jobs of our dead rows."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,15 +9,15 @@ from runtime.queue import JobQueue, QueueName
 
 KEY_PATTERNS: dict[QueueName, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
 PENDING_STATUSES = (JobStatus.QUEUED.value, JobStatus.STARTED.value, JobStatus.SCHEDULED.value)
-"""Somebody requeued it: it comes back by itself if it fails again."""
+"""Statuses of a job that was requeued. It returns to the registry by itself if it fails again."""
 
 
 class FailedJobs:
     """The failed jobs of one queue.
 
     Args:
-        job_queue: the way to Redis.
-        queue_name: which queue.
+        job_queue: gives access to Redis.
+        queue_name: the queue.
     """
 
     def __init__(self, job_queue: JobQueue, queue_name: QueueName) -> None:
@@ -25,10 +25,10 @@ class FailedJobs:
         self._row_job_id = re.compile(re.escape(job_queue.job_id(queue_name, "")) + KEY_PATTERNS[queue_name])
 
     def missing(self, keys: Sequence[str]) -> list[str]:
-        """Of the keys of dead rows, those whose job is not here, nor on its way to be tried.
+        """Return those keys of dead rows whose job is neither in the registry nor about to run.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is down.
         """
         registry = self._queue.failed_job_registry
         with registry.connection.pipeline(transaction=False) as pipeline:
@@ -40,10 +40,10 @@ class FailedJobs:
         return [key for key, score, status in seen if not _is_present(score is not None, status)]
 
     def pages(self, size: int) -> Iterator[list[str]]:
-        """The keys of our rows whose jobs are here, page by page; nothing may be taken away meanwhile.
+        """Yield the keys of our rows in the registry, page by page. Nothing may be removed while iterating.
 
         Raises:
-            RedisError: Redis is away.
+            RedisError: Redis is down.
         """
         start = 0
         while names := self._queue.failed_job_registry.get_job_ids(start, start + size - 1):
@@ -52,5 +52,5 @@ class FailedJobs:
 
 
 def _is_present(is_here: bool, status: bytes | None) -> bool:
-    """A job that is here by its name alone cannot be requeued: it is filed anew."""
+    """Whether the job is present. An entry without its job cannot be requeued, so it counts as missing."""
     return status is not None and (is_here or status.decode() in PENDING_STATUSES)

@@ -22,28 +22,28 @@ GRACE_SECONDS = 60
 
 
 def record(redis: "Redis", task: str, next_run: datetime, ttl: timedelta) -> None:
-    """Says that a task of the schedule ran on this machine, and when it will again.
+    """Record that a scheduled task ran on this machine, and when it runs next.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     redis.set(_key(redis, task), next_run.isoformat(), ex=ttl)
 
 
 def task_alive(redis: "Redis", task: str) -> bool:
-    """Whether a task ran lately on this machine.
+    """Whether a scheduled task ran recently on this machine.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     return bool(redis.exists(_key(redis, task)))
 
 
 def next_runs(redis: "Redis") -> dict[str, datetime]:
-    """Task -> when it runs next, on any machine; a task that did not run lately is not there.
+    """Return task -> when it runs next, on any machine. Tasks that did not run recently are missing.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     runs: dict[str, datetime] = {}
     for key in redis.scan_iter(match=key_of(redis, RAN_KEY, "*"), count=1000):
@@ -55,10 +55,10 @@ def next_runs(redis: "Redis") -> dict[str, datetime]:
 
 
 def redis_now(redis: "Redis") -> datetime:
-    """What time it is for Redis, UTC: the same for each machine, however wrong its own clock is.
+    """Return Redis's time, UTC, which all machines share however wrong their own clocks are.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     seconds, microseconds = redis.time()
     return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
@@ -86,23 +86,23 @@ def _is_alive(worker: BaseWorker, seconds: int) -> bool:
 
 
 def worker_alive(queue: Queue) -> bool:
-    """Whether a worker of this machine, or of this container, listens to a queue.
+    """Whether a worker of this machine or container serves a queue.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     return any(worker.hostname == socket.gethostname() for worker in live_workers(queue))
 
 
 def record_death(redis: "Redis", pid: int) -> None:
-    """Says that a worker of this machine was killed: it counts as dead, not as alive until its registration expires.
+    """Record that a worker of this machine was killed, so that it counts as dead before its registration expires.
 
     Args:
-        redis: where workers are registered.
-        pid: of the process; nothing happens if it was no worker.
+        redis: the client.
+        pid: process id; ignored if the process was not a worker.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     now = redis_now(redis)
     for worker in Worker.all(redis):
@@ -115,10 +115,10 @@ def record_death(redis: "Redis", pid: int) -> None:
 
 
 def deaths(redis: "Redis") -> Mapping[str, int]:
-    """Name of a queue -> how many of its workers died within `DEATHS_COUNT_FOR`, on all machines.
+    """Return queue name -> number of its workers that died within `DEATH_WINDOW`, on all machines.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     since = (redis_now(redis) - DEATH_WINDOW).timestamp()
     members = cast("list[bytes]", redis.zrangebyscore(_deaths(redis), since, "+inf"))
