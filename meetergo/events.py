@@ -1,7 +1,7 @@
-"""From bytes to events: both wire formats of meetergo, and every variant that its documents show.
+"""Parse webhook bodies into events: both wire formats of meetergo, and every variant that its documents show.
 
-Read tolerantly: what is absent is not said, what is unknown is ignored, what cannot be read is ignored and noted. Only
-a body that names no booking is unreadable, one that nests too deep, and one with too many guests.
+Parsing is tolerant: absent fields say nothing, unknown fields are ignored, unreadable fields are ignored and noted.
+A body is unreadable only if it names no booking, nests too deep or has too many guests.
 Source: developer.meetergo.com/developer-docs/webhooks, and the field
 names of its REST reference where they differ.
 """
@@ -45,7 +45,7 @@ MAX_DIGITS = 300
 
 
 class UnreadableBody(ValueError):
-    """A body that can never become an event; the message says what is wrong and quotes nothing of it.
+    """The body can never become an event. The message says what is wrong and quotes nothing of it.
 
     Attributes:
         event: the event that it names, where that is known.
@@ -60,7 +60,7 @@ class UnreadableBody(ValueError):
 
 @dataclass(frozen=True)
 class Event:
-    """A fact that a delivery states. Other types than those below carry nothing that we read.
+    """The content of a delivery. Types without a subclass below carry nothing that we read.
 
     Attributes:
         type: the provider's name for it, such as `booking_created`.
@@ -114,7 +114,7 @@ class EmployeeEvent(Event):
 
 
 def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) -> Event:
-    """Reads a delivery's body.
+    """Parse a delivery's body.
 
     Args:
         body: the bytes as they came.

@@ -126,7 +126,7 @@ def match_guests(listed: Mapping[str, Person], others: Mapping[str, Person]) -> 
 
 
 def _is_one_person(guest: Identity, others: Sequence[Identity]) -> bool:
-    """Two people who once shared the address of somebody nameless: nobody knows which of them it is."""
+    """Whether the keys are one person. Two people who shared the address of a nameless guest are ambiguous."""
     return bool(guest.id) or len({other.name for other in others if other.name} | {guest.name} - {""}) <= 1
 
 
@@ -140,9 +140,9 @@ def _merged_identity(key: str, person: Person) -> Identity:
 
 
 def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
-    """Who was there before and is not any more.
+    """Return the guests who have left.
 
-    Whom nothing tells apart from somebody new is still there: nobody is said to have left who did not.
+    A guest who cannot be told apart from a new one counts as present, so that no departure is reported in error.
     """
     here = [Identity.of(person) for person in after]
     gone = [(person, Identity.of(person)) for person in before]

@@ -1,4 +1,4 @@
-"""`Retry-After`: how long somebody asks us to wait, in whichever way HTTP lets them say so."""
+"""`Retry-After`: parse how long a server asks us to wait."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,10 +9,10 @@ SECONDS = re.compile(r"[0-9]+")
 
 
 def parse_retry_after(retry_after: str | None, now: datetime) -> timedelta | None:
-    """Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None if it is neither.
+    """Parse `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None if it is neither.
 
     Returns:
-        Between zero and a day, whatever was asked.
+        The wait, limited to between zero and a day.
     """
     value = (retry_after or "").strip()
     if SECONDS.fullmatch(value):

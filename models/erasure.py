@@ -1,4 +1,4 @@
-"""Erasure: takes one guest out of everything that we keep, or says what it did not reach.
+"""Erasure: remove one guest from everything that is stored, and report what could not be reached.
 
 A guest is found by what is known and by what was: the address may have changed since under the same guest id. Rows are
 found without a lock, and changed one booking at a time, in the order of locks that `runtime.contention` names.
@@ -54,7 +54,7 @@ class PersonMatches:
         keys: booking id -> the ids by which it knows the person.
         bodies: ids of deliveries that tell of the person, and of none of these bookings.
         texts: rows that quote the person: table and id.
-        hosts: ids of platform users with the address, and 0 for each employee that meetergo told. They stay.
+        hosts: ids of platform users with the address, and 0 for each employee with it. They stay.
         unopened: ids of deliveries whose body no key opens.
         skipped: rows that could not be read, and why.
     """
@@ -83,7 +83,7 @@ class PersonMatches:
 
 @dataclass
 class ErasureResult:
-    """What an erasure did: how many rows of each kind.
+    """The result of an erasure: the number of rows of each kind.
 
     `waiting` are deliveries that are not handled yet, and `unopened` those that no key opens: neither is touched.
     `texts` are other rows that quoted the guest, `hosts` platform users with the address, who stay, and `skipped` rows

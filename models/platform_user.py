@@ -1,4 +1,4 @@
-"""Platform users: the hosts, as the platform knows them, and how they want to hear of bookings."""
+"""Platform users: the hosts as the platform knows them, and the channels that notify them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -36,7 +36,7 @@ class TolerantJson(TypeDecorator[Any]):
 class PlatformUser(Model):
     """A host. The platform writes these rows; `meetergo_user_id` may come later and links them.
 
-    `channels` are the URLs that this user hears by; null means the default of all. `language` is `de` or `en`.
+    `channels` are the URLs that notify this user; null means the default channels. `language` is `de` or `en`.
     """
 
     __tablename__ = "platform_users"
@@ -127,7 +127,7 @@ class PlatformUser(Model):
 
 
 class HostResolver:
-    """Finds platform users by whom and what meetergo names.
+    """Resolves meetergo's host and meeting type ids to platform users, with a cache.
 
     Args:
         session: reads.
@@ -139,7 +139,7 @@ class HostResolver:
         self._types: dict[str, PlatformUser | None] = {}
 
     def prefetch(self, host_ids: Iterable[str]) -> None:
-        """Reads many at once, so that asking for each is quick. What is no id is left out."""
+        """Load many users at once into the cache. Values that are not ids are ignored."""
         wanted = {host_id for host_id in host_ids if isinstance(host_id, str)} - self._hosts.keys()
         if wanted:
             self._hosts |= dict.fromkeys(wanted)
@@ -154,7 +154,7 @@ class HostResolver:
         return list(dict.fromkeys([owner, *others] if owner else others))
 
     def resolve(self, host_ids: Sequence[str], meeting_type_id: str | None) -> PlatformUser | None:
-        """The first host whom we know, else the only owner of the meeting type."""
+        """Return the first known host, else the only owner of the meeting type."""
         self.prefetch(host_ids)
         known = (self._hosts[host_id] for host_id in host_ids)
         return next((user for user in known if user), None) or self._owner_of_meeting_type(meeting_type_id)

@@ -1,4 +1,4 @@
-"""Reconciliations: how far we compared our bookings with the provider's, and what each run found."""
+"""Reconciliations: progress of the comparison with the provider's bookings, and the result of each run."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from runtime.database import Model, insert_into
 MAX_RUN_TIME = timedelta(hours=1)
 """A run that has not ended by then hangs, or was killed and no other came to its end since."""
 INACTIVE_AFTER = timedelta(days=1)
-"""Whoever did not begin a run for so long does not reconcile any more, and misses nothing."""
+"""Reconciling counts as disabled, not as failing, if no run began for this long."""
 
 
 class ReconcileCursor(Model):
@@ -30,12 +30,12 @@ class ReconcileCursor(Model):
 
     @classmethod
     def record_attempt(cls, session: Session, host_id: str, tried_at: datetime | None) -> None:
-        """Notes that a host had its turn."""
+        """Record that a comparison of a host was begun."""
         cls._upsert(session, host_id, tried_at=tried_at)
 
     @classmethod
     def advance(cls, session: Session, host_id: str, created_until: datetime | None, swept_at: datetime) -> None:
-        """Notes how far we are with a host."""
+        """Record how far a host was compared."""
         cls._upsert(session, host_id, created_until=created_until, swept_at=swept_at)
 
     @classmethod
@@ -69,7 +69,7 @@ class Reconciliation(Model):
 
 @dataclass(frozen=True)
 class ReconcileStatus:
-    """How reconciling goes.
+    """The state of reconciling.
 
     Attributes:
         last: the last run that ended; None if none did.

@@ -1,4 +1,4 @@
-"""Timeline: what happened, read from the rows that remember it.
+"""Timeline: events of a booking or of the whole inbox, derived from the stored rows.
 
 The timeline of a booking and the tail are both this.
 """
@@ -21,19 +21,19 @@ from models.notification import Notification
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One thing that happened. What does not belong to its kind is None.
+    """One entry of a timeline. Attributes that do not apply to its kind are None.
 
     Attributes:
         at: when, UTC.
         kind: of what, and what: `delivery.` and received, retrying, dead, done, replayed or ignored; `booking.` and the
             kind of its change; `notification.` and owed, retrying, dead, done, replayed or sent_again.
         booking_id: the booking that it is about, as far as is known by now.
-        delivery_id: the delivery; of a change and of news, the one that caused it.
+        delivery_id: the delivery; for changes and notifications, the one that caused it.
         notification_id: the notification.
         event: the provider's name of the delivery's event.
-        news: what the notification tells.
-        channel: by what it goes.
-        recipient: to whom.
+        news: the kind of the notification.
+        channel: its channel.
+        recipient: its recipient.
         attempts: how many tries had failed by then.
         error: why this one did.
         note: why nothing came of a delivery that is done.
@@ -83,19 +83,19 @@ class TimelineSource:
 
 
 def for_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
-    """All that happened to one booking and to whatever was about it, in order."""
+    """Return all entries of one booking, in order."""
     return _merge_by_time(
         _read(session, source.query.where(source.matches_booking(booking_id)), source) for source in SOURCES
     )
 
 
 def since(session: Session, time: datetime) -> list[TimelineEntry]:
-    """All that happened at a moment or later, in order."""
+    """Return all entries at or after a time, in order."""
     return _merge_by_time(_read(session, source.query.where(source.order[0] >= time), source) for source in SOURCES)
 
 
 def latest(session: Session, count: int) -> list[TimelineEntry]:
-    """What happened last, in order."""
+    """Return the latest entries, in order."""
     newest = (source.query.order_by(*(key.desc() for key in source.order)).limit(count) for source in SOURCES)
     rows = ([TimelineEntry(**row) for row in session.execute(query).mappings()][::-1] for query in newest)
     return _merge_by_time(rows)[-count:]

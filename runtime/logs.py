@@ -1,4 +1,4 @@
-"""Logs: events and ids, never bodies, addresses, secrets or people."""
+"""Logs: event names and ids, never bodies, addresses, secrets or personal data."""
 
 import logging
 import re
@@ -12,21 +12,21 @@ import structlog
 from structlog.typing import Processor
 
 NOISY_LIBRARIES = ("apprise", "httpx", "httpcore", "urllib3", "requests", "markdown", "sqlalchemy.engine", "psycopg")
-"""Libraries that log URLs, which may hold secrets, or rows, which hold people."""
+"""Libraries that log URLs, which may hold secrets, or rows, which hold personal data."""
 
 CONTROL_CHARACTERS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Escapes, ends of lines, and what turns the direction of writing: ids come from whoever knows the address."""
+"""Escapes, line ends and bidirectional controls. Ids may hold them: any sender that knows the address chooses ids."""
 MULTILINE_FIELDS = ("traceback", "exception", "stack")
 """Our own code's, in lines."""
 
 
 class StderrLogger:
-    """Writes our own lines to stderr. One that cannot be written is lost."""
+    """Writes our own log lines to stderr. A line that cannot be written is dropped."""
 
     def msg(self, line: str) -> None:
-        """One line."""
+        """Write one line."""
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{line}\n")
 
@@ -34,9 +34,9 @@ class StderrLogger:
 
 
 def configure() -> None:
-    """JSON lines, or friendly ones on a terminal; what libraries log looks the same.
+    """Log JSON lines, or readable ones on a terminal, in the same format for our code and for libraries.
 
-    Our own lines do not travel through `logging`, which takes time: the receiver writes one for each delivery.
+    Our own lines bypass `logging`, which is slow: the receiver writes one for each delivery.
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     terminal = sys.stderr.isatty()
@@ -59,7 +59,7 @@ def configure() -> None:
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Makes what would drive a terminal visible."""
+    """Escape control characters, which a terminal would interpret."""
     for name, value in event.items():
         if isinstance(value, str) and name not in MULTILINE_FIELDS:
             event[name] = CONTROL_CHARACTERS.sub(lambda found: found[0].encode("unicode_escape").decode(), value)
@@ -67,12 +67,12 @@ def _escape(_logger: object, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 def silence() -> None:
-    """Says nothing from now on that is not critical."""
+    """Log only critical messages from now on."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     logging.root.setLevel(logging.CRITICAL)
 
 
 def log_unhandled_exception(error: BaseException) -> None:
-    """Logs where it was raised and not its message, which could hold the secret address or a body."""
+    """Log where an exception was raised, without its message, which could hold the secret address or a body."""
     where = "".join(traceback.format_tb(error.__traceback__))
     structlog.get_logger().error("request.failed", error=type(error).__name__, traceback=where)

@@ -1,8 +1,8 @@
-"""The metrics server: serves what the processes of one kind have counted to Prometheus, from a process of its own.
+"""The metrics server: serves the metrics of one kind of process to Prometheus, from its own process.
 
-Each process counts in files of a folder; whoever serves adds them up. So counts survive the process that made them.
-prometheus_client reads the folder's name at its first import and then stays with it. That is why it is imported
-late everywhere, and only where somebody asked for numbers.
+Each process counts in files of a folder, and the server adds them up, so counts survive the process that made them.
+prometheus_client reads the folder's name once, at its first import. So it is imported late everywhere, and only where
+metrics are enabled.
 """
 
 import multiprocessing
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ProcessKind = Literal["web", "worker", "cron"]
 
 PORT_OFFSETS: dict[ProcessKind, int] = {"web": 0, "worker": 1, "cron": 2}
-"""How far from METRICS_PORT each listens, so that all can run on one machine with the same settings."""
+"""Offset from METRICS_PORT per kind of process, so that all can run on one machine with the same settings."""
 
 MULTIPROC_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OWNER_CHECK_INTERVAL = timedelta(seconds=1)
@@ -37,7 +37,7 @@ OWNER_CHECK_INTERVAL = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class MetricsServer:
-    """Where one kind of process shows its numbers.
+    """Serves the metrics of one kind of process.
 
     Attributes:
         kind: which processes.
@@ -55,7 +55,7 @@ class MetricsServer:
 
     @contextmanager
     def serving(self) -> Iterator[None]:
-        """Serves from a child of this process until the block ends."""
+        """Serve from a child process until the block ends."""
         process = multiprocessing.get_context("fork").Process(target=self.serve)
         process.start()
         try:
@@ -65,7 +65,7 @@ class MetricsServer:
             process.join()
 
     def serve(self) -> None:
-        """Serves until the owner says so or dies, and in that case cleans up after it."""
+        """Serve until the owner terminates it or dies; if it died, remove its folder."""
         from prometheus_client import CollectorRegistry, start_http_server
         from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -82,7 +82,7 @@ class MetricsServer:
 
 @contextmanager
 def open_metrics_server(settings: MetricsSettings, kind: ProcessKind) -> Iterator[MetricsServer | None]:
-    """Lets this process and its children count; None if nobody asked for numbers.
+    """Enable metrics in this process and its children. Yields None if METRICS_PORT is not set.
 
     Raises:
         SystemExit: the port is taken.
@@ -97,7 +97,7 @@ def open_metrics_server(settings: MetricsSettings, kind: ProcessKind) -> Iterato
 
 
 def port_of(settings: MetricsSettings, kind: ProcessKind) -> int | None:
-    """Where a kind of process listens; None if nobody asked for numbers.
+    """Return the metrics port of a kind of process; None if METRICS_PORT is not set.
 
     Raises:
         SystemExit: the port is taken.
@@ -121,7 +121,7 @@ def port_of(settings: MetricsSettings, kind: ProcessKind) -> int | None:
 
 
 def add_build_info(registry: "CollectorRegistry", kind: ProcessKind) -> None:
-    """Adds which version of what is running."""
+    """Add the version and the kind of process to the metrics."""
     from prometheus_client import Info
 
     Info("meetergo_inbox_build", "What is running.", registry=registry).info({"version": VERSION, "process": kind})

@@ -196,7 +196,7 @@ LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\t"))
 
 
 class Settings(BaseSettings):
-    """What one kind of process reads. Values come from the environment, then from `.env`."""
+    """Settings of one kind of process. Values come from the environment, then from `.env`."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
@@ -216,7 +216,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **values: Any) -> Self:
-        """Reads the settings, `.env` too, or stops the process with a sentence that says what to set."""
+        """Load the settings, including `.env`, or exit with a message that says what to set."""
         reading = _file.set(ENV_FILE)
         try:
             settings = cls(**values)
@@ -233,7 +233,7 @@ class Settings(BaseSettings):
 
 
 def exit_with_message(*messages: str) -> NoReturn:
-    """Ends the process, since a setting cannot be used."""
+    """Exit with a message, since a setting cannot be used."""
     print(*(shorten(each) for each in dict.fromkeys(messages)), sep="\n", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)
 
@@ -255,7 +255,7 @@ def one_line(text: str) -> str:
 
 
 class DatabaseSettings(Settings):
-    """Where the database is."""
+    """Settings of the database."""
 
     database_url: DatabaseUrl = Field(DEFAULT_DATABASE_URL, repr=False)
 
@@ -315,7 +315,7 @@ def _make_folder(folder: Path) -> None:
 
 
 class StoreSettings(PrefixSettings):
-    """Where the two stores are."""
+    """Settings of the two stores, database and Redis."""
 
     redis_url: RedisUrl = Field(repr=False)
 
@@ -328,29 +328,29 @@ class StoreSettings(PrefixSettings):
         return values
 
     def redis(self) -> InstallationRedis:
-        """A client of this installation."""
+        """Open a Redis client of this installation."""
         return connect(self.redis_url, self.prefix, self.origin)
 
 
 class MetricsSettings(Settings):
-    """Where the numbers for Prometheus are served; without a port they are not even taken."""
+    """Settings of the Prometheus metrics. Without a port, nothing is counted."""
 
     metrics_port: int | None = Field(None, ge=1, le=65533)
     metrics_host: ListenHost = "127.0.0.1"
 
 
 class EncryptionSettings(Settings):
-    """What encrypts the bodies at rest."""
+    """Settings for the encryption of bodies at rest."""
 
     body_keys: BodyKeys = Field([], repr=False)
 
     def cipher(self) -> BodyCipher:
-        """The cipher with these keys."""
+        """Build the cipher with these keys."""
         return BodyCipher(self.body_keys)
 
 
 class EncryptedStoreSettings(DatabaseSettings, EncryptionSettings):
-    """What decrypts the bodies in the database."""
+    """Settings of processes that decrypt bodies in the database."""
 
 
 class RetentionSettings(DatabaseSettings):
@@ -372,7 +372,7 @@ class WaitingSettings(Settings):
 
 
 class AddressSettings(Settings):
-    """What signs the address that meetergo posts to."""
+    """Settings that sign the address that meetergo posts to."""
 
     webhook_keys: WebhookKeys = Field(repr=False)
     webhook_account: Account = "default"

@@ -25,7 +25,7 @@ from meetergo.api.webhooks import Webhooks
 
 
 class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments, Branding, Templates, Webhooks):
-    """Everything that we ask of meetergo. Threads may share it; close it when done.
+    """A client of meetergo's API. It is thread-safe; close it when done.
 
     Every call raises `meetergo.api.errors.ApiError`, or one of the more exact errors beneath it.
 
@@ -77,7 +77,7 @@ class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments
         return self._session.transport.credential.kind == "platform"
 
     def as_user(self, user_id: str) -> "Meetergo":
-        """The same client, acting as a user: what it makes is theirs, what it lists they can see.
+        """Return a client that acts as a user: what it creates is theirs, and it lists what they can see.
 
         Raises:
             InvalidCall: a personal access token acts as its owner and nobody else.
@@ -87,7 +87,7 @@ class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments
         return other
 
     def close(self) -> None:
-        """Closes the connections, for all that share the session."""
+        """Close the connections, also for clients that share them through `as_user`."""
         self._session.transport.close()
 
     def __enter__(self) -> Self:

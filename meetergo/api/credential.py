@@ -20,7 +20,7 @@ Impersonation = Literal["never", "optional", "required"]
 
 
 class UnusableKey(ValueError):
-    """No key of meetergo's looks like this; says how one looks, and quotes nothing."""
+    """The text is not a meetergo key. The message says how one looks, and quotes nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Credential:
         """The header that says whom a request acts as; none for a personal token.
 
         Raises:
-            InvalidCall: a personal token cannot act as another, and a Platform key must act as somebody.
+            InvalidCall: a personal token cannot act as another user, or a Platform key needs a user to act as.
         """
         if self.kind == "personal":
             if user_id:

@@ -1,11 +1,11 @@
-"""What can go wrong between us and meetergo's API, named by what is done about it.
+"""Errors of meetergo's API, named by what is done about them.
 
 ApiError
 ├── InvalidCall       we did not send it: the call itself is wrong
 ├── Rejected          trying again cannot help
 │   ├── BadRequest        400 and the like; `fields` says which
 │   │   └── AlreadyExists 409, or a 400 that says so: look it up, adopt it
-│   ├── SlotTaken         somebody else booked that time: ask for slots again
+│   ├── SlotTaken         the time is no longer free: ask for slots again
 │   ├── Unauthorised      401
 │   │   └── KeyExpired
 │   ├── Forbidden         403: the user or the key may not
@@ -61,11 +61,11 @@ class InvalidCall(ApiError):
 
 
 class Rejected(ApiError):
-    """meetergo said no, and would say it again."""
+    """meetergo rejected the request, and would reject it again."""
 
 
 class BadRequest(Rejected):
-    """meetergo does not take these values."""
+    """meetergo does not accept these values."""
 
 
 class AlreadyExists(BadRequest):
@@ -75,7 +75,7 @@ class AlreadyExists(BadRequest):
 
 
 class SlotTaken(Rejected):
-    """That time is not free any more."""
+    """The time is no longer free."""
 
     advice = "ask for the free slots again, and choose another"
 
@@ -109,7 +109,7 @@ class LimitReached(Rejected):
 
 
 class PlanLimit(Rejected):
-    """The company's plan does not hold this."""
+    """The company's plan does not include this feature."""
 
     advice = "ask meetergo for a plan that holds it"
 

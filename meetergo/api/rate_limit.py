@@ -47,7 +47,7 @@ class Window(RateLimitItemPerMinute):
 
 
 class RateLimiter:
-    """Lets a request pass when there is room for it.
+    """Limits the requests of a key, across all processes that share a Redis.
 
     Args:
         redis_url: where all processes count; None if there is only this one, or a pool.
@@ -55,8 +55,8 @@ class RateLimiter:
         key_prefix: what the keys there begin with.
         per_minute: how many requests a key may make.
         share: how full the window may be for this caller to enter, from 0 to 1: a small one leaves room to others.
-        processes: how many share the key: while Redis is away, each takes that part of the limit.
-        max_wait: how long one request may wait for its turn.
+        processes: number of processes that share the key; while Redis is down, each takes that part of the limit.
+        max_wait: how long one request may wait.
         sleep: waits some seconds.
         clock: seconds since 1970.
     """
@@ -84,7 +84,7 @@ class RateLimiter:
         self._redis_down_until = self._count_locally_until = float("-inf")
 
     def acquire(self, key: str) -> None:
-        """Returns when the key may make a request, and counts it.
+        """Wait until the key may make a request, and count it.
 
         Args:
             key: the fingerprint of the key.
@@ -100,7 +100,7 @@ class RateLimiter:
             waited += delay
 
     def close(self) -> None:
-        """Lets go of Redis."""
+        """Close the connections to Redis."""
         if self._pool:
             self._pool.disconnect()
 
@@ -119,7 +119,7 @@ class RateLimiter:
             self._fall_back(error)
             return 0.0 if counts_locally else self._local_delay(key)
         if not delay and not counts_locally:
-            self._local_delay(key)  # should Redis go away now, this request still counts
+            self._local_delay(key)  # if Redis goes down now, this request still counts
         return delay
 
     def _fall_back(self, error: RedisError) -> None:

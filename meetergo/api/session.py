@@ -1,4 +1,4 @@
-"""A session: a transport, and the user whom its requests act as. The resources of the client use it."""
+"""A session: a transport, and the user that its requests act as. The client's resources use it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,10 +24,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Response:
-    """What came of a call.
+    """The response to a request.
 
     Attributes:
-        request: what was asked.
+        request: the request that was sent.
         body: JSON, or None if it was empty.
     """
 
@@ -94,7 +94,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Session:
-    """Calls of one user, or of nobody in particular.
+    """Sends requests, optionally as a given user.
 
     Attributes:
         transport: sends them.
@@ -111,22 +111,22 @@ class Session:
         return self._send(Request("GET", path, query or {}, user_id=self.user_id, **options))
 
     def post(self, path: str, body: Json, **options: Any) -> Response:
-        """Makes or does something."""
+        """Create something or run an action."""
         return self._send(Request("POST", path, body=body, user_id=self.user_id, **options))
 
     def patch(self, path: str, body: Json, **options: Any) -> Response:
-        """Changes what the body names."""
+        """Update the fields in the body."""
         return self._send(Request("PATCH", path, body=body, user_id=self.user_id, **options))
 
     def delete(self, path: str, **options: Any) -> Response:
-        """Takes something away."""
+        """Delete something."""
         return self._send(Request("DELETE", path, user_id=self.user_id, **options))
 
     def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Response]) -> Iterator[Kind]:
-        """Reads a list to its end, each item once, a page when it is needed.
+        """Yield all items of a list, each once, loading pages as needed.
 
-        Paging moves under our feet when somebody books meanwhile. So it ends at the total, where there is one, or at
-        a short page, and in any case at a page that brings nothing new.
+        Pages shift when a booking is made meanwhile. So paging ends at the total, where there is one, or at a short
+        page, and in any case at a page without new items.
 
         Args:
             kind: of the items.
@@ -152,7 +152,7 @@ class Session:
 
 
 class Resource:
-    """The base of the client's resources."""
+    """Base class of the client's resources."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -81,10 +81,10 @@ class Transport:
         )
 
     def send(self, request: Request) -> Json:
-        """What meetergo answered: JSON, or None if the body was empty.
+        """Send a request and return the response's JSON, or None if its body was empty.
 
         Raises:
-            ApiError: it did not do what we asked, or we do not know.
+            ApiError: the request failed, or its outcome is unknown.
         """
         impersonation = self.credential.header(request.user_id, request.impersonation)
         retrying = Retrying(
@@ -98,7 +98,7 @@ class Transport:
         return retrying(self._send_once, request, impersonation)
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._client.close()
         self._rate_limiter.close()
 

@@ -1,4 +1,4 @@
-"""Stopping: somebody asks to, often by a signal."""
+"""A stop event that signal handlers can set."""
 
 import math
 import os
@@ -11,10 +11,9 @@ MAX_SIGNAL_DELAY_SECONDS = 0.25
 
 
 class StopEvent:
-    """What `threading.Event` is, but a signal's handler may set it wherever it interrupted its own thread.
+    """Like `threading.Event`, but a signal handler may set it even if it interrupted `wait` in its own thread.
 
-    An Event is deaf then: its lock is held by the `wait` that was interrupted, which goes on when the handler returns,
-    which waits for the lock.
+    An Event deadlocks then: `set` in the handler waits for the lock that the interrupted `wait` holds.
     """
 
     def __init__(self) -> None:
@@ -22,16 +21,16 @@ class StopEvent:
         os.set_blocking(self._write_end, False)
 
     def set(self) -> None:
-        """Asks, for good; once or often."""
+        """Set the event, for good. Idempotent."""
         with suppress(BlockingIOError):  # it was asked so often that the pipe is full
             os.write(self._write_end, b"!")
 
     def is_set(self) -> bool:
-        """Whether somebody asked."""
+        """Whether the event was set."""
         return self.wait(0)
 
     def wait(self, seconds: float = math.inf) -> bool:
-        """Waits until somebody asks, or so long; whether somebody did."""
+        """Wait until the event is set or the time is over; return whether it was set."""
         deadline = time.monotonic() + seconds
         while True:
             remaining = max(0.0, deadline - time.monotonic())

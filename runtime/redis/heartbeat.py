@@ -71,7 +71,7 @@ def live_workers(queue: Queue) -> list[BaseWorker]:
     time limit of its job. No clock but Redis's is read.
 
     Raises:
-        RedisError: Redis is away.
+        RedisError: Redis is down.
     """
     workers = Worker.all(queue=queue)
     pipeline = queue.connection.pipeline(transaction=False)

@@ -1,4 +1,4 @@
-"""Queues of others on our Redis: what a changed prefix, or a version without one, left waiting there."""
+"""Orphaned queues on the same Redis: webhooks left there after the prefix changed, or by a version without one."""
 
 import re
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ARGUMENT_COUNT = 5
 
 @dataclass(frozen=True)
 class Adopted:
-    """What came of it.
+    """The result of adopting a queue.
 
     Attributes:
         taken: webhooks that are in our queue now.
