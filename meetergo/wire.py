@@ -171,13 +171,13 @@ def mapping(value: Any) -> dict[str, Any]:
 
 
 class Ignored:
-    """The names of fields that could not be read. No values: they may be anybody's."""
+    """The names of fields that could not be read. Values are left out: they may be personal data."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}
 
     def add(self, name: str) -> None:
-        """Notes one, in the way of `attendees.0.email`."""
+        """Note a field, such as `attendees.0.email`."""
         self._names.setdefault(name)
 
     def __bool__(self) -> bool:
@@ -261,12 +261,12 @@ class Fields:
         return None
 
     def length(self, name: str) -> int:
-        """How long a list is; 0 if it is none."""
+        """Return the length of a list; 0 if the value is not a list."""
         value = None if self._values is None else self._values.get(name)
         return len(value) if isinstance(value, list) else 0
 
     def ignore(self, name: str) -> None:
-        """Notes a field that cannot be read."""
+        """Note a field that cannot be read."""
         self._ignored.add(self._path + name)
 
 

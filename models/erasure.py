@@ -50,7 +50,7 @@ class PersonMatches:
     """Where a person is.
 
     Attributes:
-        guests: what is known of the person, each way that it is told.
+        guests: attendee objects that describe the person, each variant once.
         keys: booking id -> the ids by which it knows the person.
         bodies: ids of deliveries that tell of the person, and of none of these bookings.
         texts: rows that quote the person: table and id.
@@ -202,7 +202,7 @@ def _is_provider_id(key: str) -> bool:
 
 
 def _find_in_rows(database: Database, person: Person, found: PersonMatches) -> None:
-    """In bookings, in what they were, and in what was told of them."""
+    """Search bookings, their changes and their notifications."""
     booking = ("id", "facts", "attendees", "metadata_", "cancel_reason", "cancelled_by", "location", "meeting_name")
     for key, facts, *rest in _pages(database, Booking, booking, found.skipped):
         _match(found, person, key, [*rest, facts], [*_attendees_of(facts), *find_guests(rest[0], ATTENDEE)])
@@ -320,7 +320,7 @@ def _erase_bodies(session: Session, ids: Sequence[str], person: Person, now: dat
 
 
 def _erase_body(session: Session, delivery: Delivery, person: Person, now: datetime, result: ErasureResult) -> bool:
-    """Not before it is handled: what it says of the booking would be lost with it."""
+    """Erase a delivery's body, unless it is pending: its content would be lost before it is applied."""
     if delivery.status == "pending":
         result.waiting += 1
         return False
@@ -336,7 +336,7 @@ def _erase_body(session: Session, delivery: Delivery, person: Person, now: datet
 
 
 def _erase_errors(session: Session, person: Person, condition: ColumnElement[bool]) -> None:
-    """An error may quote what it failed at."""
+    """Redact errors, which may quote the person's data."""
     for attempt in session.scalars(select(FailedAttempt).where(condition).order_by(FailedAttempt.id)):
         attempt.error = person.redact(attempt.error)
 

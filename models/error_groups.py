@@ -1,4 +1,4 @@
-"""Causes: what rows failed of, counted, in words that name nobody."""
+"""Error groups: the causes of failed rows, counted and without personal data."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.retryable import Retryable
 
 REPEATED_FAILURE_ATTEMPTS = 2
-"""A row that failed so often and waits for another try is not just unlucky."""
+"""Attempts after which a pending row counts as failing repeatedly."""
 MAX_GROUPS = 3
 MAX_DISTINCT_ERRORS = 200
-"""Different errors that are looked at for the most frequent causes."""
+"""Number of distinct errors that are grouped by cause."""
 MAX_GROUP_LENGTH = 100
 
 
@@ -48,7 +48,7 @@ class ErrorGroups:
 
     @classmethod
     def of_repeated_failures(cls, session: Session, rows: type[Retryable]) -> "ErrorGroups":
-        """Of rows that wait for another try after several that failed."""
+        """Collect the causes of pending rows that failed repeatedly."""
         return cls.collect(
             session,
             rows,
@@ -59,7 +59,7 @@ class ErrorGroups:
 
     @classmethod
     def of_dead(cls, session: Session, rows: type[Retryable]) -> "ErrorGroups":
-        """Of rows that need a person."""
+        """Collect the causes of dead rows."""
         return cls.collect(session, rows, rows.has_status("dead"))
 
     def summary(self) -> str:

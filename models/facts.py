@@ -112,7 +112,7 @@ def attendees(current: Facts) -> list[dict[str, Any]]:
 
 
 def _with_attendee_list(current: Facts, newer: Facts, version: str, keys: Sequence[str], limit: str) -> Facts:
-    """After another list of guests than the newest was told: who was in neither is dropped."""
+    """Update the facts after a list of guests other than the newest arrived, dropping guests in neither list."""
     before = current.get(ATTENDEE_IDS)
     if before and before[0] > limit:
         before = None

@@ -96,7 +96,7 @@ class Incident(Model):
 
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":
-        """Claim an incident that has pending notifications, and return it with its channels."""
+        """Claim an incident with a pending notification, and return it with the channel to notify."""
         is_fresh = or_(cls.ended_at.is_(None), cls.ended_at > now - WORTH_NOTIFYING)
         is_free = or_(cls.claimed_until.is_(None), cls.claimed_until <= now)
         query = select(cls).where(is_fresh, is_free).order_by(cls.id).with_for_update(skip_locked=True)
@@ -108,7 +108,7 @@ class Incident(Model):
         return None
 
     def pending_state_for(self, channel: str) -> IncidentState | None:
-        """Return the state to send to a channel; None if it is up to date or the incident is too old."""
+        """Return the state to send to a channel; None if it is up to date, or was configured after the incident."""
         last_state, state = self.notified.get(channel), "over" if self.ended_at else "began"
         return None if last_state in (None, state) else state  # type: ignore[return-value] # both are
 

@@ -1,4 +1,4 @@
-"""A person in what we keep: how a guest is recognised in texts, in JSON and in bodies, and taken out of them."""
+"""Personal data: recognise a guest in texts, JSON and bodies, and remove the guest from them."""
 
 import json
 import re
@@ -16,7 +16,7 @@ ERASED = "(erased)"
 MIN_ID_LENGTH = 8
 """Characters of an id that is taken for the same person's in other bookings too."""
 MIN_PHONE_DIGITS = 6
-"""Digits."""
+"""Fewest digits of a telephone number."""
 JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 PHONE_NUMBER = re.compile(r"\+?\(?\d[\d\s()/.\-\u2010-\u2015]{4,30}\d")
 NOT_INSIDE_ADDRESS = r"(?<![\w.+%\-])"
@@ -31,7 +31,7 @@ NO_IDENTITIES: Identities = (frozenset(), frozenset(), frozenset())
 
 @dataclass(frozen=True)
 class Person:
-    """Whom to look for.
+    """The person to look for.
 
     Attributes:
         emails: as `normalize_text` writes them.
@@ -136,7 +136,7 @@ class Person:
 
 
 def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
-    """Whom an operator means.
+    """Build the person that an operator names.
 
     Args:
         email: an address, also as `Jane <jane@example.com>`.

@@ -59,19 +59,19 @@ class PlatformUser(Model):
 
     @classmethod
     def by_external_id(cls, session: Session, external_id: str, *, locked: bool = False) -> "PlatformUser | None":
-        """The one whom the platform calls so."""
+        """Return the user with this id of the platform."""
         query = select(cls).where(cls.external_id == external_id)
         return session.scalars(query.with_for_update() if locked else query).one_or_none()
 
     @classmethod
     def by_ids(cls, session: Session, ids: Iterable[int | None]) -> "dict[int, PlatformUser]":
-        """Those who are there, by id."""
+        """Return the existing users by id."""
         wanted = {each for each in ids if each is not None}
         return {row.id: row for row in session.scalars(select(cls).where(cls.id.in_(wanted)))} if wanted else {}
 
     @classmethod
     def by_meetergo_user_id(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":
-        """The one who is this user of meetergo."""
+        """Return the user that is mapped to this meetergo user."""
         return session.scalars(select(cls).where(cls.meetergo_user_id == meetergo_user_id)).one_or_none()
 
     @classmethod
@@ -93,7 +93,7 @@ class PlatformUser(Model):
 
     @classmethod
     def skip_linking(cls, session: Session, user_id: int) -> None:
-        """A row that cannot be read is not looked at again until its mapping changes."""
+        """Skip a row that cannot be read until its mapping changes."""
         statement = update(cls).where(cls.id == user_id).values(linked_as=cls._mapping())
         session.execute(statement, execution_options={"synchronize_session": False})
 
@@ -115,12 +115,12 @@ class PlatformUser(Model):
 
     @classmethod
     def get_unique(cls, session: Session, *conditions: Any) -> "PlatformUser | None":
-        """The one user of whom this is true; None if there are several."""
+        """Return the only user that matches a condition; None if there are several."""
         found = session.scalars(select(cls).where(*conditions).limit(2)).all()
         return found[0] if len(found) == 1 else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Who is told, as it stands in the news."""
+        """Return the user as it appears in a notification's payload."""
         details = {name: getattr(self, name) for name in ("external_id", "name", "email", "timezone", "language")}
         # The platform writes these rows, and SQLite takes anything.
         return {"id": self.id, **{name: value if value is None else str(value) for name, value in details.items()}}

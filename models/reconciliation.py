@@ -83,7 +83,7 @@ class ReconcileStatus:
 
     @classmethod
     def load(cls, session: Session) -> "ReconcileStatus | None":
-        """As it is now; None if nobody reconciles."""
+        """Load the current state; None if reconciling is not in use."""
         began_at = session.scalar(select(Reconciliation.started_at).order_by(Reconciliation.started_at.desc()).limit(1))
         if began_at is None:
             return None
@@ -95,7 +95,7 @@ class ReconcileStatus:
         return cls(last, began_at, session.scalar(unended_query))
 
     def error(self, now: datetime) -> str | None:
-        """What needs a person, in words that name nobody."""
+        """Return the problem that needs an operator, without personal data; None if there is none."""
         if now - self.began_at > INACTIVE_AFTER:
             return None
         if self.unended_since and now - self.unended_since > MAX_RUN_TIME:

@@ -27,7 +27,7 @@ def make_private(folder: Path) -> None:
 
 
 def create_private(path: Path) -> None:
-    """Makes an empty file for us alone, unless it is there. Whoever opens it reports an error."""
+    """Create an empty private file unless it exists. Errors are left to the code that opens it."""
     with suppress(OSError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 

@@ -1,4 +1,4 @@
-"""Children end with their parent, even if it was killed and could not say so."""
+"""Child processes that end with their parent, even if it was killed."""
 
 import ctypes
 import os
@@ -34,7 +34,7 @@ def parent_death_preexec(number: signal.Signals = signal.SIGTERM) -> Callable[[]
 
 
 def stop_with_parent() -> None:
-    """Asks this process to stop when its parent has ended."""
+    """Send this process SIGTERM when its parent has ended."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         Thread(target=_watch, args=(os.getppid(),), name="parent", daemon=True).start()

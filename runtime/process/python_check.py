@@ -1,4 +1,4 @@
-"""What a Python without our requirements prints at start. It imports nothing that may be missing."""
+"""Check at start that this Python has our requirements. Imports nothing that may be missing."""
 
 import sys
 from importlib.util import find_spec
@@ -9,10 +9,10 @@ REQUIRED = ("cryptography", "psycopg", "pydantic_settings", "redis", "rq", "sqla
 
 
 def check_python(*more: str) -> None:
-    """Ends the process with a sentence if this Python cannot run us.
+    """Exit with a message if this Python is too old or lacks a required library.
 
     Args:
-        more: other libraries that are needed.
+        more: further required libraries.
     """
     missing = [name for name in (*REQUIRED, *more) if find_spec(name) is None]
     if missing or sys.version_info < MIN_PYTHON:

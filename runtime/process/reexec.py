@@ -1,14 +1,13 @@
-"""Re-executes this process without variables that it does not use, such as secrets of other processes."""
+"""Re-execute this process without environment variables that it does not use, such as other processes' secrets."""
 
 import os
 import sys
 
 
 def reexec_without(*names: str) -> None:
-    """Starts this program anew, as the same process, without some variables, if it was given them.
+    """Re-execute this program, under the same pid, without some environment variables, if any of them is set.
 
-    To take them out of `os.environ` is not enough: /proc shows what a process was started with, and so do the
-    processes that it forks.
+    Removing them from `os.environ` is not enough: /proc shows the initial environment of a process and of its forks.
 
     Args:
         names: of variables, such as secrets that other processes of the same Procfile need.
