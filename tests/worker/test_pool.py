@@ -252,7 +252,7 @@ def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) 
         check=False,
     )
     assert done.returncode == 2
-    assert "a BOX is inbox or outbox" in done.stderr
+    assert "a QUEUE is inbox or outbox" in done.stderr
 
 
 @pytest.mark.parametrize(
