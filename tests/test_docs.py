@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.console.runbook import PAGE, TEXTS
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -57,3 +59,8 @@ def test_the_glossary_is_short() -> None:
     glossary = (ROOT / "docs" / "architecture.md").read_text().partition("## Glossary")[2].partition("\n## ")[0]
     terms = re.findall(r"^\| (\w+) \|", glossary, re.MULTILINE)[1:]
     assert 0 < len(terms) <= MAX_GLOSSARY_TERMS
+
+
+def test_the_page_has_the_texts_of_the_runbook() -> None:
+    page = PAGE.read_text()
+    assert [name for name, (text, _, _) in TEXTS.items() if text not in page] == []
