@@ -21,10 +21,10 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@touch $(STAMP)
 
-demo: install ## a short story from webhook to notification, on servers of its own
+demo: install ## a guest books at a stand-in: from webhook to notification, on servers of its own
 	@$(BIN)/python -m console demo
 
-run: install ## receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset
+run: install ## receiver, worker and scheduler until Ctrl-C, with a Redis of its own if REDIS_URL is unset
 	@$(BIN)/python -m console run
 
 sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C; its options: ARGS="--drop 0.1"
@@ -36,10 +36,10 @@ test: install ## all tests, on real Redis, SQLite and PostgreSQL
 year: install ## the long test: 200 hosts, 2,000 bookings over a bad line, one reconciliation (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year
 
-fuzz: install ## hostile inputs to the verifier, the door and the wire, for some minutes
+fuzz: install ## hostile inputs to the verifier, the receiver and the parsers, for some minutes
 	@$(BIN)/python -m tests.fuzz
 
-faults: install ## break everything, one after the other, and write docs/reliability.md (some 20 minutes)
+faults: install ## break everything, one after the other, and write docs/reliability.md (about 20 minutes)
 	@$(BIN)/python -m tests.faults
 
 bench: bench-install ## measure speed, memory and growth beside other systems, and write docs/performance.md (about 40 minutes)
@@ -59,7 +59,7 @@ bench-pins: install # the same for the peers; run it after `make pins`
 	@$(BIN)/pip-compile $(PIN) benchmarks/requirements.in -o benchmarks/requirements.txt
 	@$(BIN)/pip-compile $(PIN) benchmarks/requirements-redis5.in -o benchmarks/requirements-redis5.txt
 
-runbook: install ## live through an incident in a terminal (tmux) and write it into docs/operations.md
+runbook: install ## run through an incident in a terminal (tmux) and write it into docs/operations.md
 	@$(BIN)/python -m tests.console.runbook
 
 lint: install ## ruff (check and format) and mypy (strict)

@@ -318,6 +318,11 @@ class BookingChange(Model):
         return and_(its, cls.delivery_id == delivery.id)
 
     @property
+    def news(self) -> list[NotificationKind]:
+        """The former name of `notification_kinds`, for platform hooks that read it."""
+        return self.notification_kinds
+
+    @property
     def previous(self) -> dict[str, Any] | None:
         """The columns before this change, named as in `Booking.public_columns`; None if the booking was new."""
         return None if self.before is None else {**self.booking.public_columns(), **self.before}

@@ -34,20 +34,23 @@ class DebouncedTrigger:
         with self._lock:
             if self._is_scheduled:
                 return
-            wait = self._last_triggered + self._min_interval - time.monotonic()
+            now = time.monotonic()
+            wait = self._last_triggered + self._min_interval - now
             self._is_scheduled = wait > 0
+            if not self._is_scheduled:
+                self._last_triggered = now
         if wait > 0:
-            self._timer = Timer(wait, self._trigger)
+            self._timer = Timer(wait, self._trigger_late)
             self._timer.start()
         else:
-            self._trigger()
+            self._job_queue.trigger_drain(self._queue_name)
 
     def flush(self) -> None:
         """Wait for a scheduled trigger to be sent."""
         if self._timer:
             self._timer.join()
 
-    def _trigger(self) -> None:
+    def _trigger_late(self) -> None:
         """Send the trigger. The flag is cleared first, so that a later commit schedules another one."""
         with self._lock:
             self._is_scheduled, self._last_triggered = False, time.monotonic()

@@ -7,6 +7,7 @@ exception: while the database is down, `enqueue_store` holds the body until a wo
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal, Protocol
 from uuid import uuid4
 
@@ -83,6 +84,7 @@ class JobQueue:
         self.redis = redis
         self._cooldown, self._outage = Cooldown(), Outage("queue.unavailable")
         self._queues = {queue_name: open_queue(redis, rq_queue_name(redis, queue_name)) for queue_name in QUEUES}
+        self._flags = {queue_name: key_of(redis, "bell", queue_name) for queue_name in QUEUES}
 
     def queue(self, queue_name: QueueName) -> Queue:
         """The RQ queue of this name."""
@@ -90,7 +92,7 @@ class JobQueue:
 
     def job_id(self, queue_name: QueueName, key: str) -> str:
         """Return the id of a row's retry job."""
-        return f"{self.queue(queue_name).name}-{key}"
+        return f"{self._queues[queue_name].name}-{key}"
 
     def trigger_drain(self, queue_name: QueueName) -> bool:
         """Enqueue one drain job, unless one is pending.
@@ -100,7 +102,7 @@ class JobQueue:
         Returns:
             Whether Redis was reached.
         """
-        return self._suppress_redis_errors(queue_name, lambda: self._trigger_drain(queue_name))
+        return self._suppress_redis_errors(queue_name, partial(self._trigger_drain, queue_name))
 
     def force_drain(self, queue_name: QueueName) -> None:
         """Enqueue a drain job even if the trigger flag is set, unless the queue holds jobs. Never raises.
@@ -108,13 +110,13 @@ class JobQueue:
         The flag may belong to a job that was lost.
         """
         self._suppress_redis_errors(
-            queue_name, lambda: None if self.queue(queue_name).count else self.redis.delete(self._flag(queue_name))
+            queue_name, lambda: None if self.queue(queue_name).count else self.redis.delete(self._flags[queue_name])
         )
         self.trigger_drain(queue_name)
 
     def drain_started(self, queue_name: QueueName) -> None:
         """Clear the trigger flag. Call this before reading the due rows, so that no wake-up is lost. Never raises."""
-        self._suppress_redis_errors(queue_name, lambda: self.redis.delete(self._flag(queue_name)))
+        self._suppress_redis_errors(queue_name, partial(self.redis.delete, self._flags[queue_name]))
 
     def schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
         """Schedule a failed row's retry job, or put it into the failed registry if the row is dead. Never raises."""
@@ -152,7 +154,7 @@ class JobQueue:
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Record that a delivery used this signed address, for address rotation. Never raises."""
-        self._suppress_redis_errors("inbox", lambda: address_usage.record_seen(self.redis, fingerprint, now))
+        self._suppress_redis_errors("inbox", partial(address_usage.record_seen, self.redis, fingerprint, now))
 
     def enqueue_store(self, packed: Sequence[str]) -> None:
         """Enqueue a delivery that the database cannot take now, packed by `models.delivery.pack`.
@@ -209,21 +211,17 @@ class JobQueue:
         if self._cooldown.active:
             raise RedisUnavailable("it did not answer just now")
         try:
-            self._call_with_retry(action)
+            try:
+                action()
+            except NotWritable:  # after a failover: pooled connections lead to the old primary, new ones to the new one
+                self.redis.connection_pool.disconnect(inuse_connections=False)
+                action()
         except (RedisUnavailable, RedisTimeout):
             self._cooldown.start()
             raise
 
-    def _call_with_retry(self, action: Callable[[], object]) -> None:
-        """Retry once on a new connection: after a failover, pooled connections lead to the demoted server."""
-        try:
-            action()
-        except NotWritable:
-            self.redis.connection_pool.disconnect(inuse_connections=False)
-            action()
-
     def _trigger_drain(self, queue_name: QueueName) -> None:
-        if self.redis.set(self._flag(queue_name), 1, nx=True, ex=TRIGGER_TTL):
+        if self.redis.set(self._flags[queue_name], 1, nx=True, ex=TRIGGER_TTL):
             self._enqueue(queue_name, DRAIN, (queue_name,), f"empty the {queue_name}")
 
     def _enqueue(
@@ -262,9 +260,6 @@ class JobQueue:
             if job:
                 job.delete()
             queue.failed_job_registry.remove(name)
-
-    def _flag(self, queue_name: QueueName) -> str:
-        return key_of(self.redis, "bell", queue_name)
 
     def _row_job(self, queue_name: QueueName, key: str) -> Job:
         return self.queue(queue_name).create_job(

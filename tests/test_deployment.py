@@ -44,9 +44,9 @@ def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
             assert text == (",".join(default) if isinstance(default, list) else str(default))
 
 
-def test_the_readme_names_every_setting() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert not [name for name in SETTING_ENV_NAMES if f"`{name}`" not in readme]
+def test_the_page_of_the_configuration_names_every_setting() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert not [name for name in SETTING_ENV_NAMES if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize(("service", "process"), [("migrate", "release"), ("worker", "worker"), ("cron", "cron")])

@@ -76,9 +76,9 @@ class Scene:
             return session.scalar(select(func.count()).where(*criteria)) or 0  # type: ignore[arg-type]
 
     def is_drained(self) -> bool:
-        """All deliveries ended, and all news was tried."""
+        """Whether all deliveries ended, and all notifications that follow no other one were tried."""
         return not self.count(Delivery.status == "pending") and not self.count(
-            Notification.status == "pending", Notification.attempts == 0
+            Notification.status == "pending", Notification.attempts == 0, ~Notification._has_earlier_unsent()
         )
 
     def logged(self) -> str:

@@ -1,12 +1,17 @@
 """The keyboard: types commands at the desk, and what must not come back."""
 
 import json
+import os
+from contextlib import chdir
+from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from console.__main__ import cli
+from runtime.settings import SETTING_NAMES
 
 BROKEN = b'{"webhookType": "booking_created", "secret": "its-own-secret", "id": '
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -17,6 +22,16 @@ SECRETS = ("sample-secret", "its-own-secret", "one-time-token", "a-zoom-password
 def run_cli(*words: str) -> Result:
     """Types a command; settings are those of the desk."""
     return CliRunner().invoke(cli, list(words))
+
+
+def run_cli_in(folder: Path, *words: str, **settings: str) -> "CompletedProcess[str]":
+    """Types a command in a folder, with these settings alone, as a process of its own would run it."""
+    unset = {name: None for name in os.environ if name in SETTING_NAMES and name != "REDIS_PREFIX"}
+    with chdir(folder):
+        done = CliRunner(env={**unset, **settings}).invoke(cli, words)
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 def run_cli_json(*words: str) -> Any:

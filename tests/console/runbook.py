@@ -1,4 +1,4 @@
-"""`python -m tests.console.runbook`: lives through the incident once more and writes it into `docs/operations.md`."""
+"""`python -m tests.console.runbook`: runs through the incident once more and writes it into `docs/operations.md`."""
 
 import re
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ TEXTS: dict[str, tuple[str, int, int]] = {
     "healthy": ("Everything is as it should be.", ALL, 0),
     "alarm": (
         "Then the platform is deployed with a mistake in its `PLATFORM_HOOK`: each delivery dies. Within 15 seconds, "
-        "`ALERT_CHANNELS` hears of it, once:",
+        "`ALERT_CHANNELS` is notified, once:",
         ALL,
         0,
     ),
-    "status": ("**Look.** `status` says the same, and its exit code says it to scripts.", ALL, 0),
+    "status": ("**Look.** `status` shows the same, and its exit code tells scripts.", ALL, 0),
     "list": ("The last of them:", ALL, 0),
     "errors": ("One cause, or several?", ALL, 0),
-    "show": ("One of them in full: what it says, each failed try, what it changed, who was told.", 19, 3),
+    "show": ("One of them in full: what it says, each failed attempt, what it changed, who was notified.", 19, 3),
     "booking": (
         "Its booking was made before the incident, and should have been moved. Guests and hosts see the old time until "
         "this is repaired.",
@@ -42,14 +42,14 @@ TEXTS: dict[str, tuple[str, int, int]] = {
         ALL,
         0,
     ),
-    "outlook": ("The same dry run now shows what each booking would become, and who would hear of it:", ALL, 0),
+    "outlook": ("The same dry run now shows what each booking would become, and who would be notified:", ALL, 0),
     "replay": (
-        "**Replay.** It shows that again, asks, and goes no faster than the platform likes. Ctrl-C would stop it "
+        "**Replay.** It shows that again, asks, and goes no faster than `--rate`. Ctrl-C would stop it "
         "between two chunks, and the same command would do the rest.",
         3,
         4,
     ),
-    "over": ("When no delivery has been dead for a minute, `ALERT_CHANNELS` hears that too:", ALL, 0),
+    "over": ("When no delivery has been dead for a minute, `ALERT_CHANNELS` is notified of that too:", ALL, 0),
     "calm": ("**Make sure.**", ALL, 0),
     "timeline": ("The booking is right, and its timeline tells the whole story:", 2, 14),
 }
@@ -57,7 +57,7 @@ TEXTS: dict[str, tuple[str, int, int]] = {
 
 
 def main() -> None:
-    """Lives through it with the real schedule, which takes some two minutes."""
+    """Run through it with the real schedule, which takes about two minutes."""
     with incident() as it:
         section = "\n\n".join(paragraph for step in run_incident(it) for paragraph in _paragraphs(step))
     before, _, rest = PAGE.read_text().partition(BEGIN)

@@ -53,8 +53,9 @@ def test_every_command_that_prints_what_is_kept_prints_json() -> None:
     assert with_json >= {" ".join(words[:2]) for words in READING} | {"status", "prune", "erase", "reencrypt"}
 
 
-def test_the_commands_and_options_of_the_readme_are_there() -> None:
-    table = (ROOT / "README.md").read_text().partition("| command | what it shows |")[2].partition("\n\n")[0]
+def test_the_commands_and_options_of_the_operations_page_are_there() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    table = page.partition("| command | what it shows |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
     commands = [words.split() for said, _ in rows for words in re.findall(r"`(.+?)`", said)]
     assert len(commands) == 10
@@ -64,6 +65,17 @@ def test_the_commands_and_options_of_the_readme_are_there() -> None:
         explained = next(text for said, text in rows if f"`{' '.join(words)}`" in said)
         for option in re.findall(r"`(--[a-z]+)", explained):
             assert option in help_text.stdout
+
+
+def test_the_five_commands_of_the_readme_are_there() -> None:
+    table = (ROOT / "README.md").read_text().partition("| command | what it does |")[2].partition("\n\n")[0]
+    commands = re.findall(r"^\| `bin/inbox (.+?)` \|", table, re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        words = [word for word in command.split() if word != "ID"]
+        help_text = run_cli(*(word for word in words if not word.startswith("-")), "--help")
+        assert help_text.exit_code == 0
+        assert all(word in help_text.stdout for word in words if word.startswith("-"))
 
 
 def test_exit_codes_are_said() -> None:

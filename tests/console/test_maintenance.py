@@ -1,8 +1,6 @@
 """The commands, as an operator types them."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,16 +12,10 @@ from devtools.redis_server import free_port
 from models.delivery import Delivery
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
+from tests.console.cli import run_cli_in as console
 from tests.worker.harness import Harness
 
 KEYS = "k" * 32
-
-
-def console(folder: Path, *words: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    bare = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "REDIS_PREFIX")}
-    env = {**bare, "PYTHONPATH": environment({})["PYTHONPATH"], **settings}
-    command = [sys.executable, "-m", "console", *words]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_endpoint_prints_the_address(tmp_path: Path) -> None:

@@ -318,7 +318,8 @@ def test_two_hundred_hosts_are_onboarded_once_through_limits_failures_and_a_cras
 def _kill_at(operator: Operator, file: Path, count: int) -> int:
     """Onboards in a process of its own, and kills it when so many users are there."""
     env = {**os.environ, "PYTHONPATH": environment({})["PYTHONPATH"], **operator.settings}
-    at_once = "from datetime import timedelta; from console import patience; patience.SETTLING = timedelta()"
+    delay = "consistency.READ_AFTER_WRITE_DELAY = timedelta()"
+    at_once = f"from datetime import timedelta; from operations import consistency; {delay}"
     program = f"{at_once}; from console.__main__ import cli; cli()"
     command = [sys.executable, "-c", program, "users", "onboard", str(file)]
     with subprocess.Popen(

@@ -27,28 +27,28 @@ class Tmux:
         if window == "operator":
             self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "harness", "-n", window, *size, *shell)
         else:
-            self._tmux("new-window", "-d", "-t", "desk:", "-n", window, *shell)
+            self._tmux("new-window", "-d", "-t", "harness:", "-n", window, *shell)
         self.wait(window, lambda shown: shown == PROMPT)
 
     def type(self, window: str, line: str) -> None:
         """Types a line, and the return key."""
-        self._tmux("send-keys", "-t", f"desk:{window}", "-l", line)
-        self._tmux("send-keys", "-t", f"desk:{window}", "Enter")
+        self._tmux("send-keys", "-t", f"harness:{window}", "-l", line)
+        self._tmux("send-keys", "-t", f"harness:{window}", "Enter")
 
     def press(self, window: str, key: str) -> None:
         """Presses one key, such as `C-c`."""
-        self._tmux("send-keys", "-t", f"desk:{window}", key)
+        self._tmux("send-keys", "-t", f"harness:{window}", key)
 
     def clear(self, window: str) -> None:
         """An empty screen with a prompt."""
-        self._tmux("send-keys", "-R", "-t", f"desk:{window}")
-        self._tmux("clear-history", "-t", f"desk:{window}")
+        self._tmux("send-keys", "-R", "-t", f"harness:{window}")
+        self._tmux("clear-history", "-t", f"harness:{window}")
         self.press(window, "Enter")
         self.wait(window, lambda shown: shown.strip() == PROMPT)
 
     def screen(self, window: str) -> str:
         """What is shown, and what was scrolled away since it was cleared."""
-        return self._tmux("capture-pane", "-p", "-S", "-", "-t", f"desk:{window}").rstrip()
+        return self._tmux("capture-pane", "-p", "-S", "-", "-t", f"harness:{window}").rstrip()
 
     def wait(self, window: str, condition: Callable[[str], object]) -> str:
         """Looks at the screen until it is so; what is shown then."""

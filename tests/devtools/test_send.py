@@ -27,6 +27,7 @@ from devtools.send.plan import RepeatsParam
 from models.booking import Booking
 from operations.text import short
 from runtime.signed_address import WEBHOOK_PATH
+from tests.console.cli import run_cli_in
 from tests.scrape import wait_until
 from tests.worker.harness import Harness
 
@@ -48,15 +49,7 @@ class Receiver:
             return int(connection.execute("SELECT count(*) FROM deliveries").fetchone()[0])
 
     def send(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "console", "send", *words],
-            cwd=self.folder,
-            env=environment(self.settings),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        return run_cli_in(self.folder, "send", *words, **self.settings)
 
 
 @pytest.fixture(scope="module")

@@ -138,8 +138,10 @@ def test_generated_keys_keep_the_encoding(encoding: str, tmp_path: Path, monkeyp
     assert len(values["WEBHOOK_KEYS"]) > 40 < len(values["BODY_KEYS"])
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-16-le"])
-@pytest.mark.parametrize("module", ["receiver", "worker", "worker.scheduler", "console"])
+@pytest.mark.parametrize(
+    ("module", "encoding"),
+    [("receiver", "utf-16"), ("worker", "utf-8-sig"), ("worker.scheduler", "utf-16-le"), ("console", "utf-16")],
+)
 def test_every_process_reads_every_encoding_and_reports_what_it_cannot_read(
     module: str, encoding: str, tmp_path: Path
 ) -> None:

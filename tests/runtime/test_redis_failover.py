@@ -54,9 +54,11 @@ def test_a_pipeline_drops_its_connection_too(pair: RedisPair) -> None:
 
 def test_a_blocking_read_fails_when_the_server_is_demoted(pair: RedisPair) -> None:
     client = connect(f"redis://127.0.0.1:{pair.ports[0]}/0?socket_timeout=30")
-    Timer(1, pair.fail_over).start()
+    timer = Timer(1, pair.fail_over)
+    timer.start()
     with pytest.raises(NotWritable):
         client.blmove("a", "b", 20)
+    timer.join()
     client.close()
 
 

@@ -46,7 +46,7 @@ class Provider:
 
     def client(self, key: str | None = None, user_id: str | None = None, **more: Any) -> Meetergo:
         """Waits for nothing: neither for a turn nor before another try."""
-        waits = {"limit": RateLimiter(per_minute=PLENTY), "sleep": lambda _: None}
+        waits = {"rate_limiter": RateLimiter(per_minute=PLENTY), "sleep": lambda _: None}
         return Meetergo(key or self.meetergo.key, user_id=user_id, base_url=self.meetergo.url, **waits, **more)
 
     def reconciler(self, key: str | None = None, user_id: str = "") -> Reconciler:

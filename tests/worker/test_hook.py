@@ -1,6 +1,7 @@
 """The platform's hook: looked at when the worker starts, and alone with its mistakes."""
 
 import functools
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.platform_user import PlatformUser
+from runtime.errors import Permanent, Transient
 from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.hook import UnusableHook
@@ -240,3 +242,9 @@ def test_an_error_of_the_database_that_the_hook_caught_ends_as_a_sentence_or_har
     expected = ["b1"] if database.supports_skip_locked else []
     assert list(errors) == expected
     assert all("the hook caught an error of the database" in error for error in errors.values())
+
+
+def test_hooks_may_use_the_former_names() -> None:
+    failures = importlib.import_module("models.failures")
+    assert (failures.Permanent, failures.Transient) == (Permanent, Transient)
+    assert BookingChange(notification_kinds=["created"]).news == ["created"]

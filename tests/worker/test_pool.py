@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rq import Worker
 
+import worker.__main__ as worker_main
 from devtools.processes import environment
 from devtools.send import samples
 from models.attempt import FailedAttempt
@@ -28,6 +29,7 @@ from runtime.version import VERSION
 from tests.process_environment import environment_names
 from tests.scrape import free_ports, read, read_until
 from tests.worker.harness import AT, START, Harness
+from worker import scheduler
 
 
 @contextmanager
@@ -252,7 +254,7 @@ def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) 
         check=False,
     )
     assert done.returncode == 2
-    assert "a BOX is inbox or outbox" in done.stderr
+    assert "a QUEUE is inbox or outbox" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -274,21 +276,24 @@ def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) 
     ],
 )
 def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
-    tmp_path: Path, settings: dict[str, str], sentence: str
+    settings: dict[str, str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "worker.scheduler" if {"PLATFORM_HOOK", "ALERT_CHANNELS"} & set(settings) else "worker"],
-        cwd=tmp_path,
-        env=environment({"REDIS_URL": "redis://127.0.0.1:1", **settings}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 2
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "s3cr3t" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["worker"])
+    monkeypatch.setattr(worker_main, "reexec_without", lambda _name: None)
+    for name, value in {"REDIS_URL": "redis://127.0.0.1:1", **settings}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        (scheduler.main if {"PLATFORM_HOOK", "ALERT_CHANNELS"} & set(settings) else worker_main.main)()
+    assert ended.value.code == 2
+    printed = capfd.readouterr().err
+    assert sentence in printed
+    assert "Traceback" not in printed
+    assert "s3cr3t" not in printed
 
 
 def test_the_bell_never_raises_when_redis_is_away() -> None:

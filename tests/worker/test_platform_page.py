@@ -1,4 +1,4 @@
-"""What the README shows of the platform's side works as it stands there."""
+"""The code on the platform's page of the docs works as it stands there."""
 
 import re
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from sqlalchemy import text
 from devtools.send import samples
 from tests.worker.harness import AT, START, Harness
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "platform.md").read_text()
 
 
 def block(language: str, about: str) -> str:
-    """The README's code block that speaks of something."""
-    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if about in code]
+    """The code block of the page that contains a text."""
+    (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if about in code]
     return str(found)
 
 
-def test_the_hook_of_the_readme_updates_the_platforms_table(
+def test_the_hook_of_the_page_updates_the_platforms_table(
     open_harness: Callable[..., Harness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "myplatform").mkdir()
@@ -45,6 +45,6 @@ def test_the_hook_of_the_readme_updates_the_platforms_table(
             session.execute(text("DROP TABLE lawyers"))
 
 
-def test_the_hook_of_the_readme_is_ten_lines() -> None:
+def test_the_hook_of_the_page_is_ten_lines() -> None:
     code = [line for line in block("python", "def changed").splitlines() if line and not line.startswith("#")]
     assert len(code) <= 10
