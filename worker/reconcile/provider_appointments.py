@@ -57,7 +57,7 @@ class ProviderAppointments:
     """The appointments of all hosts.
 
     Attributes:
-        client: meetergo.
+        client: meetergo's API client.
         user_id: the user, an admin, that a Platform key impersonates if no host is named; empty for the company's
             owner.
     """
@@ -104,7 +104,7 @@ def admin_id(client: Meetergo, configured: str) -> str | None:
     """Return the user as whom calls without a host are made.
 
     Args:
-        client: meetergo.
+        client: meetergo's API client.
         configured: the user from the settings; empty for the token's owner, or with a Platform key the company's.
 
     Returns:
