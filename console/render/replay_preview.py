@@ -16,7 +16,7 @@ from operations.text import count, escape_markup, short
 
 MAX_LISTED = 10
 MAX_DETAILED = 3
-"""Maximum number of bookings shown with all columns; more are shown in one line each, largest effect first."""
+"""Maximum number of bookings shown with all columns; more are shown in one line each, by SUMMARY_COLUMNS."""
 SUMMARY_COLUMNS = ("status", "starts_at", "meeting_name")
 MAX_ERRORS = 8
 ID_LENGTH = 8

@@ -1,4 +1,4 @@
-"""The company: everything that the stand-in keeps, the one lock over it, and how news of it gets out."""
+"""The company: the sandbox's whole state, its lock, and the events that it emits."""
 
 import json
 from collections import Counter
