@@ -29,7 +29,7 @@ def _platform_bookings() -> list[dict[str, Any]]:
 
 
 def bookings(database: Database) -> list[dict[str, Any]]:
-    """Our newest bookings, as the stand-in's page compares them; closes the database.
+    """Return our newest bookings for the sandbox's page; closes the database.
 
     Raises:
         SQLAlchemyError: the database is down, or has no tables yet.

@@ -54,7 +54,7 @@ SORTED_BY: dict[str, Callable[[Record], datetime]] = {
 
 
 def appointments_page(company: Company, query: AppointmentQuery, user_id: str) -> Record:
-    """A page of somebody's appointments, cancelled ones included.
+    """Return a page of a user's appointments, including cancelled ones.
 
     Raises:
         ApiRejection: another user's, and the acting user is no administrator.

@@ -56,7 +56,7 @@ class PageBooking(Input):
 
 
 class Reason(Input):
-    """Why somebody cancels."""
+    """The reason for a cancellation."""
 
     reason: Annotated[str, Field(max_length=500)] | None = None
 
