@@ -1,4 +1,4 @@
-"""The operators' desk: the command line."""
+"""The command line for operators."""
 
 from runtime.process.python_check import check_python
 

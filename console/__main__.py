@@ -27,7 +27,7 @@ from runtime import logs
 DATA_COMMANDS = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
 MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book]
 DEVELOPMENT_COMMANDS = import_module("devtools.commands").COMMANDS if find_spec("devtools") else []
-"""`run`, `demo`, `send` and `sandbox`: they are in no image."""
+"""`run`, `demo`, `send` and `sandbox`; the image does not contain them."""
 
 HELP = """The operators' desk of meetergo-inbox.
 
@@ -51,5 +51,5 @@ if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     logs.configure()
-    logging.getLogger("meetergo.api").setLevel(logging.WARNING)  # what it repeats is its own business
+    logging.getLogger("meetergo.api").setLevel(logging.WARNING)  # retries of the client are of no interest here
     cli(prog_name="bin/inbox", complete_var=VARIABLE)

@@ -1,4 +1,4 @@
-"""The desk: all commands under one name, and what their errors come to."""
+"""The root command group, and the exit codes of its errors."""
 
 import os
 import sys
@@ -10,17 +10,17 @@ from operations.errors import OperationError, StoreError, store_error_message
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
-"""What a shell makes of a program that wrote into a pipe without a reader."""
+"""The shell's exit code for a program killed by SIGPIPE."""
 
 
 class RootGroup(click.Group):
-    """A group that says in a sentence which store does not answer, and does not mind being interrupted."""
+    """A group that reports a failing store in one sentence and exits cleanly when interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command.
+        """Run the command.
 
         Raises:
-            ClickException: a store does not answer.
+            ClickException: a store does not respond, or the operation is impossible.
         """
         try:
             return super().invoke(ctx)
@@ -33,5 +33,5 @@ class RootGroup(click.Group):
             ctx.exit(EXIT_BROKEN_PIPE)
         except KeyboardInterrupt:
             ctx.exit(EXIT_INTERRUPTED)
-        except click.Abort as abort:  # at a question: Ctrl-C, or nobody there to answer
+        except click.Abort as abort:  # at a prompt: Ctrl-C, or no terminal to answer from
             ctx.exit(EXIT_INTERRUPTED if isinstance(abort.__context__, KeyboardInterrupt) else 1)

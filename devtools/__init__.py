@@ -1,1 +1,1 @@
-"""Tools for development, in no image: run, demo, send, and the stand-in for meetergo."""
+"""Development tools, not part of the image: run, demo, send, and the sandbox that stands in for meetergo."""

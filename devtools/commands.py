@@ -1,4 +1,4 @@
-"""The development commands, which the command line shows where this package is installed: it is in no image."""
+"""The development commands, available where this package is installed; the image does not contain it."""
 
 import sys
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from devtools.send.command import send
 
 @click.command("demo")
 def demo_command() -> None:
-    """A short story from webhook to notification, on servers of its own."""
+    """Run a short demo from webhook to notification, on its own servers."""
     with _report_errors():
         sys.exit(0 if command.run_demo(Console()) else 1)
 
 
 @click.command("run")
 def run_command() -> None:
-    """Receiver, worker and schedule until Ctrl-C, with a Redis of its own if REDIS_URL is unset."""
+    """Run receiver, worker and scheduler until Ctrl-C, with a private Redis if REDIS_URL is unset."""
     with _report_errors():
         sys.exit(run.run(Path.cwd()))
 

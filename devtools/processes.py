@@ -1,4 +1,4 @@
-"""The stage: receiver, worker and schedule as the Procfile starts them, on stores of our own."""
+"""Run receiver, worker and scheduler as the Procfile starts them, on private stores."""
 
 import os
 import shlex
@@ -23,23 +23,23 @@ PROCESSES = ("web", "worker", "cron")
 
 
 class ProcessFailed(Exception):
-    """A process did not start; the message says which, and the end of what it printed."""
+    """A process failed; the message names it and ends with its last output."""
 
 
 def commands() -> dict[str, str]:
-    """What the Procfile runs, by name."""
+    """Return the Procfile's commands by name."""
     return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment with some settings, and the `python` that runs us first."""
+    """Return this process's environment with extra settings, and with our `python` first on the PATH."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {**os.environ, "PATH": path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1", **settings}
 
 
 def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:
-    """Runs one command of the Procfile, such as `release`.
+    """Run one command of the Procfile to its end, such as `release`.
 
     Raises:
         ProcessFailed: it failed.
@@ -55,10 +55,10 @@ def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:
 def processes(
     env: Mapping[str, str], folder: Path, names: Sequence[str] = PROCESSES, overrides: Mapping[str, str] | None = None
 ) -> Iterator[dict[str, Path]]:
-    """Runs commands of the Procfile, or others instead, until the block ends; each prints into a file of the folder.
+    """Run commands of the Procfile, or overrides, until the block ends; each logs to a file in the folder.
 
     Yields:
-        Name -> that file.
+        Name -> log file.
     """
     logs = {name: folder / f"{name}.log" for name in names}
     command_lines = {**commands(), **(overrides or {})}
@@ -73,10 +73,10 @@ def processes(
 
 
 def wait_until_ready(url: str, log: Path) -> None:
-    """Returns when the receiver can keep deliveries.
+    """Wait until the receiver is ready to store deliveries.
 
     Raises:
-        ProcessFailed: it does not get there.
+        ProcessFailed: it does not become ready in time.
     """
     deadline = time.monotonic() + TIMEOUT.total_seconds()
     with urllib3.PoolManager() as pool:
@@ -91,7 +91,7 @@ def wait_until_ready(url: str, log: Path) -> None:
 
 
 def _start(command: str, env: Mapping[str, str], folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
-    """In a session of its own, so that a Ctrl-C for us is not one for it: we stop it in order."""
+    """Start a process in its own session, so that Ctrl-C does not reach it: it is stopped in order."""
     with log:
         return subprocess.Popen(
             shlex.split(command),

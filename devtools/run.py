@@ -1,4 +1,4 @@
-"""`make run`: everything on this machine until Ctrl-C, with what nobody has set yet."""
+"""`make run`: run everything on this machine until Ctrl-C, with defaults for missing settings."""
 
 import os
 import secrets
@@ -33,17 +33,17 @@ EXIT_INTERRUPTED = 130
 
 
 def run(folder: Path) -> int:
-    """Starts receiver, worker and schedule, and prints where they are.
+    """Start receiver, worker and scheduler, and print their addresses.
 
     Args:
-        folder: where `.env` and `data/` are.
+        folder: folder of `.env` and `data/`.
 
     Returns:
         The exit code: 0 after Ctrl-C.
 
     Raises:
-        NoRedisServer: REDIS_URL is unset, and there is no Redis to start.
-        ProcessFailed: something cannot start; the message says why.
+        NoRedisServer: REDIS_URL is unset, and no Redis server was found.
+        ProcessFailed: a process cannot start; the message says why.
     """
     generated = generate_keys(folder / ".env")
     settings = ConsoleSettings.load()
@@ -67,10 +67,10 @@ GENERATED: dict[str, Callable[[], str]] = {
 
 
 def generate_keys(path: Path) -> list[str]:
-    """Writes keys to `.env` if nobody has set any, so that the address and the stored bodies survive a restart.
+    """Write missing keys to `.env`, so that the address and the stored bodies survive a restart.
 
     Returns:
-        The names of those that it had to invent.
+        The names of the generated keys.
     """
     try:
         known = environment_of(path)
@@ -83,7 +83,7 @@ def generate_keys(path: Path) -> list[str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Aside first: whatever happens meanwhile, the file is whole."""
+    """Write a file atomically through a temporary one."""
     path = path.resolve()
     temporary = path.with_name(path.name + ".new")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -95,21 +95,21 @@ def _run_processes(env: dict[str, str], folder: Path) -> int:
     manager = Manager(_Screen())
     manager._process_ctor = _Child
     for name in PROCESSES:
-        manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell between us
+        manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell in between
     _stop_on_hangup()
     manager.loop()
     return int(manager.returncode or 0)
 
 
 class _Child(Process):  # type: ignore[misc] # honcho has no types
-    """One process, and what watches it: they end when we do, even if we are killed."""
+    """One process and its watcher: both end when we do, even if we are killed."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._on_parent_death = parent_death_preexec(signal.SIGKILL)  # what watches is deaf to all others
+        self._on_parent_death = parent_death_preexec(signal.SIGKILL)  # the watcher ignores all other signals
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        """In a process of its own."""
+        """Run in its own process."""
         if self._on_parent_death:
             self._on_parent_death()
         self._child_ctor = partial(Popen, preexec_fn=parent_death_preexec())
@@ -117,7 +117,7 @@ class _Child(Process):  # type: ignore[misc] # honcho has no types
 
 
 class _Screen(Printer):  # type: ignore[misc] # honcho has no types
-    """Where they print. It may be closed while they stop."""
+    """Output of the processes. It may be closed while they stop."""
 
     def write(self, message: Any) -> None:
         with suppress(OSError):
@@ -125,7 +125,7 @@ class _Screen(Printer):  # type: ignore[misc] # honcho has no types
 
 
 def _stop_on_hangup() -> None:
-    """Otherwise all three would go on, unseen, and keep the port. Under nohup they are meant to."""
+    """Stop on hangup: otherwise the processes would go on unseen and hold the port. Under nohup they should go on."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
@@ -140,12 +140,12 @@ def _check_port(port: int) -> None:
 
 
 def _check_redis(url: str) -> None:
-    """At the start; one that goes away later is waited for."""
+    """Check Redis at the start; later outages are waited for."""
     try:
         with connect(url) as client:
             client.ping()
     except ValueError:
-        return  # the settings say it better
+        return  # the settings report it better
     except RedisError as error:
         raise ProcessFailed(
             f"{store_error_message(error)} (REDIS_URL; `make run` starts a Redis of its own without it)"

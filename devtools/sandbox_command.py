@@ -1,4 +1,4 @@
-"""`sandbox`: the stand-in for meetergo, with what our database says of each appointment beside it."""
+"""`sandbox`: run the sandbox, with our database's view of each appointment beside it."""
 
 from typing import Any
 
@@ -29,10 +29,10 @@ def _platform_bookings() -> list[dict[str, Any]]:
 
 
 def bookings(database: Database) -> list[dict[str, Any]]:
-    """Our newest bookings, as the stand-in's page compares them; closes the database.
+    """Return our newest bookings for the sandbox's page; closes the database.
 
     Raises:
-        SQLAlchemyError: the database is away, or has no tables yet.
+        SQLAlchemyError: the database is down, or has no tables yet.
     """
     columns = Booking.id, Booking.status, Booking.starts_at, Booking.attendees, Booking.revision
     try:

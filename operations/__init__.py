@@ -1,1 +1,1 @@
-"""What an operator can do, as functions and classes with typed results: no printing, no command line."""
+"""Operators' actions as functions and classes with typed results; nothing here prints or parses a command line."""

@@ -1,4 +1,4 @@
-"""Concerns: what needs a person, and the command that helps."""
+"""Health checks: findings that need an operator, each with the command that helps."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ RENEW_API_KEY = "make another, and set MEETERGO_API_KEY_EXPIRES to its last day"
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that needs a person.
+    """One problem that needs an operator.
 
     Attributes:
-        what: a sentence.
-        command: what to type, or to do; None where the sentence says it.
+        what: the problem in one sentence.
+        command: the command or action that helps; None if the sentence names it.
     """
 
     what: str
@@ -34,7 +34,7 @@ class Finding:
 
 
 def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
-    """All of them, the worst first."""
+    """Run all checks; the most severe findings come first."""
     stats = snapshot.stats
     return [
         *_check_stores(stats, snapshot.is_schema_outdated),

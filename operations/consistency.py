@@ -1,12 +1,12 @@
-"""The patience: a write that was left open gets some time before anybody looks whether it was applied."""
+"""Read-after-write delay: wait before checking whether a write with unknown outcome was applied."""
 
 from datetime import timedelta
 from time import sleep
 
 READ_AFTER_WRITE_DELAY = timedelta(seconds=5)
-"""An answer may be lost before the write is done: who looks at once does not see it."""
+"""A response can be lost before the write completes; an immediate read would miss the write."""
 
 
 def wait_for_consistency() -> None:
-    """Waits so long."""
+    """Wait for READ_AFTER_WRITE_DELAY."""
     sleep(READ_AFTER_WRITE_DELAY.total_seconds())

@@ -1,4 +1,4 @@
-"""All that is known of one delivery."""
+"""The details of one delivery, for display."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from runtime.encryption import BodyCipher
 
 
 def collect(session: Session, delivery: Delivery, cipher: BodyCipher) -> serialize.Json:
-    """All that is known of a delivery."""
+    """Collect everything stored about a delivery."""
     return {
         **serialize.delivery_to_json(delivery),
         **decrypted_body(delivery, cipher),
@@ -31,7 +31,7 @@ def collect(session: Session, delivery: Delivery, cipher: BodyCipher) -> seriali
 def attempts(
     session: Session, attempt_filter: ColumnElement[bool], intervention_filter: ColumnElement[bool]
 ) -> serialize.Json:
-    """What was tried in vain, and what a person did."""
+    """Return the failed attempts and the operators' interventions."""
     return {
         "failed_attempts": _select_all(session, FailedAttempt, serialize.attempt_to_json, attempt_filter),
         "interventions": _select_all(session, Intervention, serialize.intervention_to_json, intervention_filter),

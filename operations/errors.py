@@ -1,4 +1,4 @@
-"""Errors of operations, and what a store's or the API's error means, as sentences for an operator."""
+"""Errors of operations, and messages for operators about errors of the stores and the API."""
 
 import sqlite3
 
@@ -17,20 +17,20 @@ PASSWORD_REQUIRED = ("NOAUTH", "Authentication required", "must be called with t
 TABLES_MISSING = f"the database does not have the tables of this version: {MIGRATE_COMMAND}"
 
 StoreError = (DBAPIError, NoConnectionFree, RedisError)
-"""What a store's trouble raises; any other error of SQLAlchemy is a fault of ours."""
+"""Exceptions of a failing store; any other SQLAlchemy error is a bug."""
 
 
 class OperationError(Exception):
-    """What an operator asked for cannot be done. The message is a sentence that says why, and what to do."""
+    """The requested operation is impossible. The message says why, and what to do."""
 
 
 def api_error_message(error: ApiError) -> str:
-    """One sentence, which names the setting where one is to blame."""
+    """Return one sentence, which names the setting if one is at fault."""
     return f"MEETERGO_API_KEY: {error}" if isinstance(error, Unauthorised) else str(error)
 
 
 def store_error_message(error: Exception) -> str:
-    """What is wrong, with the driver's own first line: it names the server or the file, not what is in it."""
+    """Describe a store's error with the first line from the driver, which names the server or file but no content."""
     if isinstance(error, RedisError):
         return _redis_error_message(error)
     if is_schema_outdated(error):
@@ -66,5 +66,5 @@ def _redis_error_message(error: RedisError) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What the driver said first."""
+    """Return the first line of the driver's message."""
     return printable(str(getattr(error, "orig", error)).strip().partition("\n")[0])

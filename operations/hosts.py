@@ -1,4 +1,4 @@
-"""Hosts, as commands name them: by the platform's own id."""
+"""Look up hosts by the platform's own id."""
 
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from runtime.database import Database
 
 
 def find(database: Database, external_id: str) -> PlatformUser:
-    """The host.
+    """Return the host with this external id.
 
     Raises:
         OperationError: there is none.
@@ -24,13 +24,13 @@ def find(database: Database, external_id: str) -> PlatformUser:
 
 
 def all_hosts(database: Database) -> Sequence[PlatformUser]:
-    """All of them, in the order in which they came."""
+    """Return all hosts, oldest first."""
     with database.read_only() as session:
         return session.scalars(select(PlatformUser).order_by(PlatformUser.id)).all()
 
 
 def meetergo_id(row: PlatformUser) -> str:
-    """Whom to act as for a host.
+    """Return the host's meetergo id.
 
     Raises:
         OperationError: the host is not in meetergo yet.
@@ -41,10 +41,10 @@ def meetergo_id(row: PlatformUser) -> str:
 
 
 def zone(row: PlatformUser) -> ZoneInfo:
-    """By which a host's days begin.
+    """Return the host's time zone.
 
     Raises:
-        OperationError: the platform wrote something else.
+        OperationError: the platform stored no valid time zone.
     """
     try:
         return ZoneInfo(row.timezone)
@@ -53,10 +53,10 @@ def zone(row: PlatformUser) -> ZoneInfo:
 
 
 def meeting_type_id(row: PlatformUser, requested: str | None) -> str:
-    """What is meant: the meeting type that was named, else the host's first.
+    """Return the requested meeting type, else the host's first.
 
     Raises:
-        OperationError: none was named, and none is known.
+        OperationError: none was requested and none is known.
     """
     found = requested or row.meetergo_meeting_type_id
     if not found:

@@ -1,4 +1,4 @@
-"""Ids as operators type them: whole, or the beginning."""
+"""Resolve ids as operators type them: complete or as a prefix."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,18 +13,18 @@ from operations.errors import OperationError
 from operations.text import count, printable
 
 MIN_PREFIX_LENGTH = 4
-"""A shorter beginning says too little."""
+"""A shorter prefix is too ambiguous."""
 MESSAGE_PREFIX = "msg_"
 MAX_ROW_ID = 2**31
 MAX_MATCHES = 30
 
 
 class IdNotFound(OperationError):
-    """No id is what was typed, or begins with it."""
+    """No id equals or starts with the typed text."""
 
 
 def find_delivery(session: Session, typed: str) -> Delivery:
-    """The delivery whose id it is, or begins with it.
+    """Return the delivery whose id equals or starts with the typed text.
 
     Raises:
         OperationError: there is none, or more than one.
@@ -33,7 +33,7 @@ def find_delivery(session: Session, typed: str) -> Delivery:
 
 
 def find_booking(session: Session, typed: str) -> Booking:
-    """The booking whose id it is, or begins with it.
+    """Return the booking whose id equals or starts with the typed text.
 
     Raises:
         OperationError: there is none, or more than one.
@@ -42,10 +42,10 @@ def find_booking(session: Session, typed: str) -> Booking:
 
 
 def find_booking_id(session: Session, typed: str) -> str:
-    """The id of a booking, also of one that is not there yet, since no delivery about it could be handled.
+    """Return a booking's id, even if the booking does not exist yet because no delivery about it could be handled.
 
     Raises:
-        OperationError: nothing is known of it, or more than one is meant.
+        OperationError: the id is unknown or ambiguous.
     """
     try:
         return _resolve_id(session, Booking.id, typed, "booking", "bookings")
@@ -54,7 +54,7 @@ def find_booking_id(session: Session, typed: str) -> str:
 
 
 def find_notification(session: Session, typed: str) -> Notification:
-    """The notification with this number, or whose message id begins with it.
+    """Return the notification with this number, or whose message id starts with the typed text.
 
     Raises:
         OperationError: there is none, or more than one.
@@ -63,7 +63,7 @@ def find_notification(session: Session, typed: str) -> Notification:
         key = _resolve_id(
             session, Notification.key, typed.removeprefix(MESSAGE_PREFIX).lower(), "notification", "notifications"
         )
-        row_id = select(Notification.id).where(Notification.key == key)  # in SQLite the index holds it
+        row_id = select(Notification.id).where(Notification.key == key)  # in SQLite the index covers it
         return session.get_one(Notification, session.scalars(row_id).one())
     row = session.get(Notification, int(typed)) if typed.isdecimal() and int(typed) < MAX_ROW_ID else None
     if row is None:
@@ -72,16 +72,16 @@ def find_notification(session: Session, typed: str) -> Notification:
 
 
 def delivery_ids(session: Session, typed: Iterable[str]) -> list[str]:
-    """The ids of the deliveries that are meant, each once.
+    """Return the ids of the named deliveries without duplicates.
 
     Raises:
-        OperationError: one of them is none, or more than one.
+        OperationError: one of them is unknown or ambiguous.
     """
     return list(dict.fromkeys(find_delivery(session, each).id for each in typed))
 
 
 def resolve_booking_id(session: Session, typed: str | None) -> str | None:
-    """The whole id of a booking, for a filter; as it was typed where there is no such booking (yet)."""
+    """Return a booking's complete id for a filter; the text as typed if no such booking exists (yet)."""
     if typed is None or len(typed) < MIN_PREFIX_LENGTH or session.get(Booking, typed) is not None:
         return typed
     found = _ids_starting_with(session, Booking.id, typed)

@@ -1,4 +1,4 @@
-"""Masking: secrets that a body or an error may quote are not shown to anybody, not even at the desk."""
+"""Redaction: secrets quoted in a body or an error are never shown, not even to operators."""
 
 import json
 import re
@@ -14,7 +14,7 @@ SHOWN_BYTES, REDACTED_BYTES = 200, 2000
 SECRET_NAME = re.compile(
     r"secret|token|passw(?:or)?d|passphrase|pwd|api[-_]?key|private[-_]?key|credential|authorization", re.IGNORECASE
 )
-"""Part of a name whose value is none of ours to show. `pwd` is how the links of video calls carry theirs."""
+"""Parts of names whose values are secret. `pwd` is the password in links to video calls."""
 
 VALUE_PATTERNS = (
     r'"(?:[^"\\]|\\.)*"?',
@@ -28,11 +28,11 @@ SECRET_IN_TEXT = re.compile(
     rf"""(?P<name>(?:{SECRET_NAME.pattern})[\w-]{{0,40}}(?:\\?["']|%22)?\s{{0,8}}(?:[:=]|%3A|%3D)\s{{0,8}})(?:{"|".join(VALUE_PATTERNS)})""",
     re.IGNORECASE | re.DOTALL,
 )
-"""A name and its value, quoted in one way or another. Bounded, since anybody may have written the text."""
+"""A name and its value in any style of quotes. Bounded, since the text is untrusted."""
 
 
 def redact(content: Any) -> Any:
-    """A JSON value with every secret in it replaced, at any depth."""
+    """Replace every secret in a JSON value, at any depth."""
     if isinstance(content, dict):
         return {name: MASK if _is_secret(name, item) else redact(item) for name, item in content.items()}
     if isinstance(content, list):
@@ -41,7 +41,7 @@ def redact(content: Any) -> Any:
 
 
 def redact_text(text: str) -> str:
-    """Text in which `token=...`, `"secret": "..."` and the like are replaced, as in a URL or in broken JSON."""
+    """Replace secrets such as `token=...` and `"secret": "..."` in text, for example in a URL or in broken JSON."""
     return SECRET_IN_TEXT.sub(lambda found: found["name"] + MASK, text)
 
 
@@ -50,7 +50,7 @@ def _is_secret(name: str, content: Any) -> bool:
 
 
 def decrypted_body(delivery: Delivery, cipher: BodyCipher) -> dict[str, Any]:
-    """The body, or why there is none to show. One that is no JSON is shown by its beginning."""
+    """Return the body, or why it cannot be shown. A body that is not JSON is shown by its beginning."""
     empty: dict[str, Any] = {"body": None, "body_begins": None, "body_is_missing": None}
     if not delivery.body:
         return {**empty, "body_is_missing": "it was erased"}

@@ -1,4 +1,4 @@
-"""Rows as JSON: the keys that scripts read. They stay as they are."""
+"""Serialise rows to JSON. Scripts read these keys, so they are stable."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 def delivery_to_json(row: Delivery) -> Json:
-    """A delivery without its body."""
+    """Serialise a delivery without its body."""
     return {
         "id": row.id,
         "status": row.status,
@@ -30,7 +30,7 @@ def delivery_to_json(row: Delivery) -> Json:
 
 
 def notification_to_json(row: Notification) -> Json:
-    """A notification without its payload."""
+    """Serialise a notification without its payload."""
     return {
         "id": row.id,
         "message_id": row.message_id,
@@ -47,19 +47,19 @@ def notification_to_json(row: Notification) -> Json:
 
 
 def booking_to_json(row: Booking) -> Json:
-    """A booking, with the columns of the contract."""
+    """Serialise a booking with the columns of the contract."""
     times = {"as_of": row.as_of, "created_at": row.created_at, "updated_at": row.updated_at}
     starts = {"starts_at": row.starts_at, "ends_at": row.ends_at}
     return {"id": row.id, **redact(row.public_columns()), **starts, **times, "revision": row.revision}
 
 
 def host_to_json(row: PlatformUser | None) -> Json | None:
-    """Whose booking it is."""
+    """Serialise a booking's owner."""
     return row.to_dict() if row else None
 
 
 def change_to_json(row: BookingChange) -> Json:
-    """A change of a booking."""
+    """Serialise a change of a booking."""
     return {
         "booking_id": row.booking_id,
         "revision": row.revision,
@@ -72,17 +72,17 @@ def change_to_json(row: BookingChange) -> Json:
 
 
 def attempt_to_json(row: FailedAttempt) -> Json:
-    """A try that failed."""
+    """Serialise a failed attempt."""
     return {"number": row.number, "at": row.at, "outcome": row.outcome, "error": redact_text(row.error)}
 
 
 def intervention_to_json(row: Intervention) -> Json:
-    """What a person did."""
+    """Serialise an operator's intervention."""
     return {"kind": row.kind, "at": row.at, "by": row.by, "reason": row.reason}
 
 
 def entry_to_json(entry: TimelineEntry) -> Json:
-    """What happened; all keys, whatever its kind."""
+    """Serialise a timeline entry, with all keys whatever its kind."""
     error = entry.error and redact_text(entry.error)
     return {**vars(entry), "error": error, "before": redact(entry.before), "after": redact(entry.after)}
 

@@ -1,4 +1,4 @@
-"""Settings of the console: the address and how its deliveries are signed; meetergo's API; what `status` has to know."""
+"""Settings of the command line: the receiver's address and signing, meetergo's API, and `status`."""
 
 from datetime import date
 from typing import Annotated
@@ -20,38 +20,38 @@ def _public_url(url: str) -> str:
 
 
 class ConsoleSettings(SignedAddressSettings):
-    """What the commands that speak of the address read."""
+    """Settings of commands that need the receiver's address."""
 
     public_url: Annotated[str, AfterValidator(_public_url)] = ""
     port: int = Field(8000, ge=0, le=65535)
 
     @property
     def receiver_url(self) -> str:
-        """Where the receiver is reached: by everybody, or else from this machine."""
+        """The receiver's base URL: the public one, else the local one."""
         return (self.public_url or f"http://127.0.0.1:{self.port}").rstrip("/")
 
     @property
     def address(self) -> str:
-        """What meetergo posts to. It is a secret."""
+        """The URL that meetergo posts to. It is a secret."""
         return self.receiver_url + AddressSigner(self.webhook_keys).path(self.webhook_account)
 
 
 class StatusSettings(StoreSettings, WaitingSettings):
-    """What `status` reads."""
+    """Settings of `status`."""
 
     meetergo_api_key_expires: date | None = None
 
 
 class ProviderSettings(PrefixSettings, ApiSettings):
-    """What the commands that call meetergo's API read. Without Redis they count their requests alone."""
+    """Settings of commands that call meetergo's API. Without Redis each process counts its requests alone."""
 
     meetergo_api_key: ApiKey = Field(repr=False)
     redis_url: RedisUrl | None = Field(None, repr=False)
 
     def redis(self) -> InstallationRedis | None:
-        """A client of this installation, if there is a Redis."""
+        """Return this installation's Redis client; None if no Redis is configured."""
         return connect(self.redis_url, self.prefix, self.origin) if self.redis_url else None
 
 
 class RegistrationSettings(ProviderSettings, ConsoleSettings):
-    """What the commands that register the address with meetergo read."""
+    """Settings of commands that register the address with meetergo."""

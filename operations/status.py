@@ -14,13 +14,13 @@ from runtime.queue import JobQueue
 
 @dataclass(frozen=True)
 class StatusSnapshot:
-    """One look.
+    """The state of the system at one moment.
 
     Attributes:
-        stats: the numbers.
-        lacks_tables: whether the database answers, but not as this version needs it.
+        stats: statistics of both stores.
+        is_schema_outdated: whether the database responds but lacks this version's schema.
         longest_wait: how long a row may wait.
-        key_days_left: until the API key ends, if that is known.
+        key_days_left: days until the API key expires, if known.
     """
 
     stats: Stats
@@ -30,7 +30,7 @@ class StatusSnapshot:
 
 
 def take_snapshot(settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime) -> StatusSnapshot:
-    """Asks both stores. Never raises because one is away."""
+    """Query both stores. Never raises because one is down."""
     stats = collect_stats(database, job_queue, now)
     expires = settings.meetergo_api_key_expires
     return StatusSnapshot(

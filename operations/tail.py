@@ -1,4 +1,4 @@
-"""The tail: happenings as they come, each once, those that were committed late as well."""
+"""Follow the timeline: each entry once, including those that were committed late."""
 
 from datetime import datetime, timedelta
 
@@ -9,16 +9,16 @@ from models.timeline import TimelineEntry
 
 INITIAL_ENTRIES = 10
 OVERLAP = timedelta(seconds=30)
-"""A happening has the time of its transaction's work; so much later it may be committed."""
+"""How long after its own time an entry may be committed: an entry has the time of its transaction's start."""
 MAX_ADVANCE = timedelta(seconds=3)
-"""How far a read moves on at most: bodies that waited in Redis while the database was away come late."""
+"""How far one read advances at most: bodies that waited in Redis while the database was down arrive late."""
 
 
 class Tail:
-    """Reads what is new.
+    """Reads new timeline entries.
 
     Args:
-        start: from when on; None to begin with the last few happenings.
+        start: time of the first entry; None to begin with the last few entries.
     """
 
     def __init__(self, start: datetime | None = None) -> None:
@@ -27,7 +27,7 @@ class Tail:
         self._seen: set[tuple[object, ...]] = set()
 
     def read(self, session: Session, now: datetime) -> list[TimelineEntry]:
-        """What was not read before, in order. The first read begins; each other goes on."""
+        """Return entries not read before, in order. The first call sets the position."""
         if self._position is None:
             return self._begin(session, now)
         found = timeline.since(session, self._position)

@@ -1,4 +1,4 @@
-"""The back room: jobs that turn what was accepted into bookings, and bookings into news."""
+"""The workers: jobs that apply stored deliveries to bookings and send notifications."""
 
 from runtime.process.python_check import check_python
 

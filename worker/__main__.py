@@ -13,7 +13,7 @@ from worker.start import exit_on_bad_setting
 
 
 def main() -> None:
-    """Checks the settings first, so that a missing one is a sentence and not a traceback of each process."""
+    """Check the settings, then start the pool: a missing setting is one error message, not a traceback per process."""
     parser = argparse.ArgumentParser(
         prog="python -m worker", description="Turns deliveries into bookings and notifications."
     )

@@ -1,4 +1,4 @@
-"""The counters: metrics that Prometheus can read. Import it late: see runtime/metrics_server.py."""
+"""Prometheus counters of the workers. Import this module late: see runtime/metrics_server.py."""
 
 from datetime import datetime
 
@@ -29,13 +29,13 @@ NOTIFICATIONS = Counter(
 
 OUTCOMES: dict[Status, str] = {"done": "done", "pending": "retrying", "dead": "dead"}
 OTHER_EVENT = "other"
-"""Every event that we do not handle: whoever can deliver chooses its name."""
+"""Label for every event without a handler: a sender can choose any event name."""
 
 log = structlog.get_logger()
 
 
 class PrometheusMetrics:
-    """Begins with zeros, so that the first of a kind shows as a rise."""
+    """Counts attempts in Prometheus. Every series starts at zero, so that the first occurrence shows as an increase."""
 
     def __init__(self) -> None:
         for outcome in OUTCOMES.values():
@@ -47,7 +47,7 @@ class PrometheusMetrics:
                 NOTIFICATIONS.labels(channel, outcome)
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:
-        """One try; if it worked, how long that took since the receipt."""
+        """Count one attempt; if it succeeded, observe the time since the receipt."""
         event, outcome = delivery.event if delivery.event in HANDLERS else OTHER_EVENT, OUTCOMES[delivery.status]
         try:
             ATTEMPTS.labels("inbox", outcome).inc()
@@ -58,7 +58,7 @@ class PrometheusMetrics:
             _log_failure(error)
 
     def notification(self, notification: Notification) -> None:
-        """One try."""
+        """Count one attempt."""
         outcome = OUTCOMES[notification.status]
         try:
             ATTEMPTS.labels("outbox", outcome).inc()
@@ -68,5 +68,5 @@ class PrometheusMetrics:
 
 
 def _log_failure(error: OSError) -> None:
-    """The folder is gone, or its disk is full."""
+    """Log that the metrics folder is missing or its disk is full."""
     log.warning("metrics.failed", error=type(error).__name__)

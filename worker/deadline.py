@@ -1,6 +1,6 @@
-"""A deadline for a whole exchange: names, connections, encryption, request and answer, whichever library makes them.
+"""A deadline for a whole exchange, from name resolution to the response, for any networking library.
 
-Timeouts of sockets count from the last byte, so that who sends a byte now and then is waited for without end.
+Socket timeouts restart with every byte received, so a slow peer could hold a connection forever.
 """
 
 import socket
@@ -19,13 +19,13 @@ _current: ContextVar["Deadline | None"] = ContextVar("deadline", default=None)
 
 
 class Deadline:
-    """Ends every connection that was opened in its block and context, when its time is up.
+    """Closes every connection opened in its block and context when the time is up.
 
-    Whoever waits on such a connection then gets an error or the end of the stream; see `expired`. A connection that
-    would be opened later is refused with TimeoutError: a name server that answers late cannot have anything sent late.
+    Code that waits on such a connection gets an error or the end of the stream; see `expired`. A later connection is
+    refused with TimeoutError, so that a late answer from a name server cannot cause a late send.
 
     Args:
-        length: how long the exchange may take in all.
+        length: limit for the whole exchange.
     """
 
     def __init__(self, length: timedelta) -> None:
@@ -39,7 +39,7 @@ class Deadline:
         self._token: Token[Deadline | None] | None = None
 
     def __enter__(self) -> Self:
-        """The time begins."""
+        """Start the clock."""
         _install_audit_hook()
         self._ends_at = monotonic() + self._length
         self._token = _current.set(self)
@@ -50,7 +50,7 @@ class Deadline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """The exchange is over, one way or the other."""
+        """Stop the clock and forget the connections."""
         self._timer.cancel()
         _active.discard(self)
         if self._token:
@@ -60,22 +60,22 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
-        """Whether the time was up."""
+        """Whether the time is up."""
         return self._aborted or monotonic() >= self._ends_at
 
     def abort(self) -> None:
-        """Ends the exchange now."""
+        """End the exchange now."""
         with self._lock:
             self._aborted = True
             for connection in self._connections:
                 try:
                     connection.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # it is not connected yet, or not any more: see `watch`
+                    continue  # not connected yet, or no longer: see `watch`
             self._close_connections()
 
     def watch(self, connection: socket.socket) -> None:
-        """Ends this connection with the exchange. It must not be connected yet.
+        """Close this connection when the exchange ends. It must not be connected yet.
 
         Raises:
             TimeoutError: the time is up.
@@ -87,7 +87,7 @@ class Deadline:
             timeout = connection.gettimeout()
             if timeout is None or timeout > left:
                 connection.settimeout(left)
-            # A second descriptor of the same connection: the first one moves on when it is wrapped for TLS.
+            # A second descriptor of the same connection: wrapping for TLS replaces the first.
             self._connections.append(socket.socket(fileno=dup(connection.fileno())))
 
     def _close_connections(self) -> None:
@@ -97,14 +97,14 @@ class Deadline:
 
 
 def abort_all() -> None:
-    """Ends every exchange of this process now."""
+    """End every exchange of this process now."""
     for deadline in list(_active):
         deadline.abort()
 
 
 @cache
 def _install_audit_hook() -> None:
-    """Python tells of each `connect`, whichever library calls it: of urllib3, smtplib, and all that Apprise uses."""
+    """Install a hook for Python's `connect` audit event, which every library triggers: urllib3, smtplib, Apprise's."""
     sys.addaudithook(_on_audit_event)
 
 

@@ -1,4 +1,4 @@
-"""DrainResult: what became of one step of a drain."""
+"""DrainResult: the result of one step of a drain."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""The gauges: how everything is just now, as Prometheus reads it. The schedule shows them."""
+"""Prometheus gauges of the current state, served by the scheduler."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from worker.services import Services
 
 PREFIX = "meetergo_inbox"
 CACHE_TTL = timedelta(seconds=5)
-"""However many ask, the stores are counted through no more often than this."""
+"""Minimum time between two queries of the stores, however many scrapes arrive."""
 
 MODELS_BY_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
     "rows_waiting": ("Rows to be done, or to be tried again.", lambda rows, now: rows.waiting),
@@ -37,7 +37,7 @@ JOBS: dict[str, Callable[[JobStats], int]] = {
 
 
 class StatsCollector(Collector):
-    """Asks the stores when Prometheus asks us. What a store that is away would say is left out."""
+    """Queries the stores on each scrape. Gauges of a store that is down are left out."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -45,7 +45,7 @@ class StatsCollector(Collector):
         self._cached: tuple[float, Stats] | None = None
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """All of them."""
+        """Yield all gauges."""
         stats = self._stats()
         yield from _store_gauges(stats)
         if stats.rows is not None:
@@ -83,7 +83,7 @@ class StatsCollector(Collector):
 
 
 def serve_stats(services: Services, host: str, port: int) -> None:
-    """Serves them from threads of this process."""
+    """Serve the gauges from threads of this process."""
     registry = CollectorRegistry()
     registry.register(StatsCollector(services))
     add_build_info(registry, "cron")

@@ -22,28 +22,28 @@ from runtime.errors import Failure, Transient
 Hook = Callable[[Session, Booking, BookingChange], None]
 
 FORBIDDEN_METHODS = ("commit", "rollback", "close", "reset", "invalidate", "expunge_all", "prepare")
-"""What ends the transaction, or takes objects out of the session, that other deliveries share."""
+"""Session methods that would end the transaction or detach objects that other deliveries share."""
 LIBRARY_PATHS = tuple(filter(None, map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))))
 MAX_NAME_LENGTH = 255
 MAX_FRAMES = 8
-"""Frames of an error in the log."""
+"""Maximum number of stack frames in a logged error."""
 
 log = structlog.get_logger()
 
 
 class HookFailed(Transient):
-    """The hook raised; the message names the kind of the error and the place in the code, and quotes no value."""
+    """The hook raised; the message names the error's type and place in the code, and quotes no value."""
 
 
 class UnusableHook(ValueError):
-    """PLATFORM_HOOK names nothing that can be called; the message says what."""
+    """PLATFORM_HOOK does not name a usable function; the message says why."""
 
 
 def load(path: str) -> Hook | None:
-    """Finds the function that a setting names; None if it names none.
+    """Import the function that a setting names; None if the setting is empty.
 
     Raises:
-        UnusableHook: there is no such module, nothing to call in it, or it cannot be called as a hook.
+        UnusableHook: the module or the function does not exist, or it cannot be called as a hook.
     """
     if not path:
         return None
@@ -69,7 +69,7 @@ def _validate(path: str, function: Any) -> None:
         raise UnusableHook(f"PLATFORM_HOOK={path} is async or a generator: it would never run; write a plain function")
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of some functions that are written in C nobody knows it
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
     try:
         signature.bind(None, None, None)
@@ -80,11 +80,11 @@ def _validate(path: str, function: Any) -> None:
 
 
 DEFERRED_KINDS = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
-"""Calling one of these runs nothing of it."""
+"""Kinds of functions whose body does not run when they are called."""
 
 
 def _wrapped(function: Callable[..., Any]) -> Hook:
-    """The same function; whatever it does to its session or to the process is a failure of its own delivery."""
+    """Wrap the function so that whatever it does to its session or process fails only its own delivery."""
 
     def hook(session: Session, booking: Booking, change: BookingChange) -> None:
         transaction = session.get_nested_transaction() or session.get_transaction()
@@ -93,7 +93,7 @@ def _wrapped(function: Callable[..., Any]) -> Hook:
                 result = function(session, booking, change)
             _reject_deferred_result(result)
             _check_transaction(session, transaction)
-            session.flush()  # what it added fails here, and not as something of ours
+            session.flush()  # an invalid row that the hook added fails here, as the hook's error
         except Failure:
             raise
         except (Exception, SystemExit) as error:
@@ -106,7 +106,7 @@ def _wrapped(function: Callable[..., Any]) -> Hook:
 
 @contextmanager
 def _guarded(session: Session) -> Iterator[None]:
-    """The transaction is the worker's: it holds other deliveries too."""
+    """Forbid the hook to end the transaction, which other deliveries share."""
 
     def forbid(name: str) -> Callable[..., Any]:
         def call(*_: Any, **__: Any) -> None:
@@ -131,7 +131,7 @@ def _reject_deferred_result(result: Any) -> None:
 
 
 def _check_transaction(session: Session, transaction: Any) -> None:
-    """A hook that caught an error of the database goes on in a transaction that can do no more."""
+    """Reject a hook that swallowed a database error: its transaction can do nothing more."""
     now = session.get_nested_transaction() or session.get_transaction()
     if now is None or now is not transaction or not now.is_active:
         raise HookFailed("the hook ended the transaction, or left it broken after an error that it caught")
@@ -141,7 +141,7 @@ def _check_transaction(session: Session, transaction: Any) -> None:
 
 
 def _summary(error: BaseException) -> str:
-    """The kind of an error and where it happened: the last place in the platform's own code."""
+    """Return the error's type and its place: the last frame in the platform's own code."""
     frames = list(_frames(error))
     own = [frame for frame in frames if not frame.filename.startswith(LIBRARY_PATHS)]
     kind = "the hook asked Python to exit" if isinstance(error, SystemExit) else type(error).__name__
@@ -149,7 +149,7 @@ def _summary(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
-    """Those below this module. Their lines and variables are not read."""
+    """Yield the frames below this module, without reading source lines or variables."""
     for frame, line in traceback.walk_tb(_below_this_module(error.__traceback__)):
         yield traceback.FrameSummary(frame.f_code.co_filename, line, frame.f_code.co_name, lookup_line=False)
 

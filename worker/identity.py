@@ -7,19 +7,19 @@ from secrets import token_hex
 MAX_HOST_NAME_LENGTH = 64
 
 _names: dict[int, str] = {}
-"""Process id -> its name. A child that was forked is another process."""
+"""Process id -> name. A forked child is another process."""
 
 
 def new_name() -> str:
-    """A name that no other process ever has, on any machine."""
+    """Return a name that no other process ever has, on any machine."""
     return f"{socket.gethostname()[:MAX_HOST_NAME_LENGTH]}-{os.getpid()}-{token_hex(4)}"
 
 
 def set_name(name: str) -> None:
-    """Gives this process its name: that by which the pool knows it after its death."""
+    """Set the name of this process, by which the pool identifies it after its death."""
     _names[os.getpid()] = name
 
 
 def own_name() -> str:
-    """The name of this process."""
+    """Return the name of this process."""
     return _names.setdefault(os.getpid(), new_name())

@@ -1,4 +1,4 @@
-"""Jobs: what RQ calls, by name. They take ids, do JSON, and are idempotent."""
+"""The RQ jobs. They take ids, do JSON, and are idempotent."""
 
 import math
 import re
@@ -21,12 +21,12 @@ from worker.drain_result import DrainResult
 from worker.services import services
 
 MAX_DRAIN_TIME = timedelta(seconds=3)
-"""A job that goes on longer rings and ends, so that a worker that is asked to stop does so soon."""
+"""A drain that takes longer triggers another and ends, so that a worker asked to stop does so soon."""
 RECHECK_DELAY: dict[QueueName, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
-"""Whoever found something looks once more after it: while much comes, that costs far less than a job for each ring."""
+"""A drain that found work checks once more after this delay: under load that costs far less than a job per trigger."""
 RETRY_SOON = Retry(max=100_000, interval=5)
 UNLIMITED = 1_000_000_000
-"""The row counts its tries, so RQ must not."""
+"""The row counts its attempts, so RQ must not limit them."""
 
 FROM_ANOTHER_DATABASE = (
     "this webhook was accepted for another database, so it was not stored in this one;"
@@ -37,15 +37,15 @@ log = structlog.get_logger()
 
 
 class DeadRow(Failure):
-    """A row will not be tried again; this puts its job into RQ's failed registry, where it can be requeued."""
+    """The row is dead; raising this puts its job into RQ's failed registry, where it can be requeued."""
 
 
 class InvalidJob(DeadRow):
-    """A job that is none of ours: whoever can write to Redis can enqueue anything."""
+    """The job was not enqueued by this service: anything with access to Redis can enqueue anything."""
 
 
 def drain(*args: object) -> Retry | None:
-    """Works off all that is due in a queue. Takes the trigger down first: what comes after that triggers again.
+    """Process everything due in a queue. Clears the trigger first, so that later arrivals trigger again.
 
     Args:
         args: the queue.
@@ -55,30 +55,30 @@ def drain(*args: object) -> Retry | None:
 
 
 def retry_one(*args: object) -> Retry | None:
-    """Tries one row that failed, when its time has come, until it is done or dead.
+    """Retry one failed row when it is due, until it is done or dead.
 
     Args:
-        args: the queue, and the id of the row.
+        args: the queue, and the row's id.
     """
     queue, row_id = _validated(args, _is_queue, lambda row_id: ROW_ID_PATTERNS[args[0]].fullmatch(row_id))
     return _retry_on_error(queue, lambda: _retry_one(queue, row_id))
 
 
 def store_deferred(*args: object) -> Retry | None:
-    """Stores a body that the receiver could not store, once the database is back.
+    """Store a body that the receiver could not store, once the database is back.
 
     Args:
-        args: what `runtime.queue.pack` made of it.
+        args: the output of `models.delivery.pack`, and the installation that it came from.
     """
-    packed = _validated(args, *[_accept_any] * len(args))  # it is looked at where it is unpacked
+    packed = _validated(args, *[_accept_any] * len(args))  # validated where it is unpacked
     return _retry_on_error("inbox", lambda: _store_deferred(packed))
 
 
 def _validated(args: Sequence[Any], *checks: Callable[[str], object]) -> Any:
-    """The arguments of a job, if they are such as we give.
+    """Return a job's arguments after checking that this service could have enqueued them.
 
     Raises:
-        Invalid: they are not.
+        InvalidJob: it could not.
     """
     if len(args) == len(checks) and all(isinstance(value, str) for value in args):
         with suppress(ValueError):
@@ -103,7 +103,7 @@ ROW_ID_PATTERNS: dict[Any, re.Pattern[str]] = {
 
 
 def _retry_on_error(queue: QueueName, work: Callable[[], Retry | None]) -> Retry | None:
-    """What cannot be done now is done later. Only a dead row fails its job, and says no more than we may log."""
+    """Retry later on any error. Only a dead row fails its job, with a message that is safe to log."""
     try:
         return work()
     except DeadRow:
@@ -130,7 +130,7 @@ def _drain(queue: QueueName) -> None:
 
 
 def _retry_one(queue: QueueName, row_id: str) -> Retry | None:
-    """Healthy rows first: a job for each of many failing ones may be before the one that works off the others."""
+    """Drain healthy rows first: the retry jobs of many failing rows may be queued ahead of the drain job."""
     if queue == "inbox":
         services().inbox.process_due()
     row = services().processor(queue).retry(row_id)
@@ -144,14 +144,14 @@ def _retry_one(queue: QueueName, row_id: str) -> Retry | None:
 
 
 def _do_not_retry() -> None:
-    """RQ may run a job again whose worker died; not one that has come to its end."""
+    """Prevent further runs by RQ: it may rerun a job whose worker died, but not one that ended."""
     job = get_current_job()
     if job:
         job.retries_left = 0
 
 
 def _store_deferred(packed: tuple[str, ...]) -> None:
-    """A body of another installation on this Redis is not stored: it would become a booking of the wrong platform."""
+    """Store a body. Reject one from another installation: it would become a booking of the wrong platform."""
     delivery_parts, origin = packed[:5], packed[5:]
     if origin != (origin_of(services().job_queue.redis),):
         _do_not_retry()
@@ -175,4 +175,4 @@ def _store_deferred(packed: tuple[str, ...]) -> None:
 
 
 empty, tend, carry = drain, retry_one, store_deferred
-"""What the previous version called them: its jobs wait in Redis while one upgrades."""
+"""Job names of the previous version: its jobs are still in Redis during an upgrade."""

@@ -1,4 +1,4 @@
-"""Metrics: counts what became of each attempt, after it was recorded."""
+"""Metrics: count the result of each attempt after it was recorded."""
 
 from datetime import datetime
 from typing import Protocol
@@ -8,17 +8,17 @@ from models.notification import Notification
 
 
 class Metrics(Protocol):
-    """Counts tries. It never raises: what is done is done."""
+    """Counts attempts. Never raises: the work is already committed."""
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:
-        """A delivery was tried: it is done, dead, or pending to be tried again."""
+        """Count an attempt at a delivery, which is now done, dead, or pending a retry."""
 
     def notification(self, notification: Notification) -> None:
-        """The same of a notification."""
+        """Count an attempt at a notification."""
 
 
 class NoMetrics:
-    """Counts nothing: nobody asked for numbers."""
+    """Counts nothing; used when metrics are disabled."""
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""The worker pool: the processes of one machine that work on the queues, started together and kept alive."""
+"""The worker pool: starts all worker processes of one machine and restarts those that die."""
 
 import gc
 import logging
@@ -40,19 +40,19 @@ from worker.stopping import stopping
 RESTART_DELAY = timedelta(seconds=1)
 MAX_TEMPLATES = 1000
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = timedelta(seconds=1), timedelta(seconds=15)
-"""Between two tries to work while Redis fails us."""
+"""Delay between attempts while Redis fails."""
 MAINTENANCE_INTERVAL = timedelta(seconds=60)
-"""RQ looks for jobs whose worker was killed this often; its own default is ten minutes."""
+"""How often RQ looks for jobs of killed workers; RQ's own default is ten minutes."""
 WORKER_TTL = timedelta(seconds=60)
-"""An idle worker shows itself more often than this; its registration outlives it by another minute."""
+"""Maximum time between heartbeats of an idle worker; its registration outlives the last one by a minute."""
 ABANDONED_AFTER = timedelta(seconds=5)
-"""Past its timeout, at which RQ breaks a job off, nobody can be working at it."""
+"""Grace after a job's timeout, at which RQ stops the job: later no worker can be running it."""
 
 log = structlog.get_logger()
 
 
 class ExitedProcess(NamedTuple):
-    """That of a process: its name and number, and whether it did not end by itself."""
+    """A process that ended: its name, process id, and whether it crashed."""
 
     name: str
     crashed: bool
@@ -60,13 +60,13 @@ class ExitedProcess(NamedTuple):
 
 
 UNKNOWN_PROCESS = ExitedProcess("", crashed=False)
-"""A pool that starts does not know who died before it."""
+"""Used at the start of a pool, which does not know the dead process before it."""
 
 
 class QueueWorker(SimpleWorker):
-    """An RQ worker on one queue, so that a job cannot be lost between two lists.
+    """An RQ worker on a single queue, so that no job is lost between two lists.
 
-    It does not fork for each job: a job drains a whole queue, and what a handler breaks stays in a savepoint.
+    It does not fork per job: a job drains a whole queue, and a savepoint contains a handler's failure.
     """
 
     job_class = OwnJob
@@ -74,36 +74,38 @@ class QueueWorker(SimpleWorker):
     log_result_lifespan = False
 
     def subscribe(self) -> None:
-        """Hears no commands of RQ: signals stop it, it has no child to kill, and it needs no right to channels."""
+        """Do not listen for RQ's commands: signals stop this worker, it has no child, and Redis need not allow
+        channels.
+        """
 
     @property
     def stop_requested(self) -> bool:
-        """Whether it ended by a signal, and not since Redis failed it."""
+        """Whether a signal stopped the worker, rather than an error of Redis."""
         return self._shutdown_requested_date is not None
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Runs a job that lay in this queue, whatever else it says of itself."""
+        """Run a job as one of this queue, whatever origin it states."""
         job.origin = queue.name
         super().execute_job(job, queue)
 
     def handle_job_failure(
         self, job: Job, queue: Queue, started_job_registry: Any = None, exc_string: str = "", execution: Any = None
     ) -> None:
-        """Files a job that failed: one that was refused with a sentence only, and for good."""
+        """Record a failed job: a rejected one with a short reason only and without retries."""
         if REJECTION in exc_string:
             job.retries_left = 0
         reason = REJECTION if REJECTION in exc_string else exc_string
         super().handle_job_failure(job, queue, started_job_registry, reason, execution)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
-        """Logs a job that failed in one line; the failed registry says why."""
+        """Log a failed job in one line; the failed registry holds the reason."""
         if isinstance(exc_info[1], RejectedJob):
             log.error("job.refused", queue=job.origin, job_id=job.id)
         else:
             log.warning("job.dead", queue=job.origin, job_id=job.id, error=type(exc_info[1]).__name__)
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
-        """Shows that it lives, and who it is: a Redis that was emptied has forgotten that."""
+        """Send a heartbeat, and register again if Redis was emptied."""
         super().heartbeat(timeout, pipeline)
         if self.birth_date is None:
             return
@@ -111,20 +113,20 @@ class QueueWorker(SimpleWorker):
         worker_registration.register(self, pipeline)
 
     def handle_warm_shutdown_request(self) -> None:
-        """Asked to stop by a signal: its job begins nothing more."""
+        """Stop on a signal: the current job begins nothing new."""
         super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call] # RQ has types, but not here
         stopping.request()
         self._stop_requested = True
 
     def run_maintenance_tasks(self) -> None:
-        """Tidies up. RQ swallows what a signal raises meanwhile, and would go on to wait for jobs."""
+        """Run maintenance. RQ swallows an exception that a signal raises meanwhile and would go on to wait for jobs."""
         super().run_maintenance_tasks()  # type: ignore[no-untyped-call] # RQ has types, but not here
         self._raise_if_asked_to_stop()
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> tuple[Job, Queue] | None:
-        """Waits for a job, unless it was asked to stop since RQ looked."""
+        """Wait for a job, unless a stop was requested since RQ checked."""
         self._raise_if_asked_to_stop()
         return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
 
@@ -133,7 +135,7 @@ class QueueWorker(SimpleWorker):
             raise StopRequested
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:
-        """When a job counts as abandoned, in seconds: soon after its time was up. RQ would wait another minute."""
+        """Return the seconds until a job counts as abandoned: soon after its timeout. RQ would wait another minute."""
         return int((job.timeout or JOB_TIMEOUT.total_seconds()) + ABANDONED_AFTER.total_seconds())
 
 
@@ -141,14 +143,14 @@ class QueueWorker(SimpleWorker):
 class WorkerPool:
     """N workers for each queue, and one scheduler.
 
-    Each queue has workers of its own, so that a slow channel holds up no booking. The scheduler is not a child of
-    a worker, as RQ would have it: that child outlives a killed worker with its connection, and swallows the next job.
+    Each queue has its own workers, so that a slow channel holds up no booking. The scheduler is not a worker's child,
+    unlike in RQ: such a child outlives a killed worker together with its connection, and swallows the next job.
 
     Attributes:
-        redis: opens a connection, in the process that will use it.
-        queues: what to work at.
-        processes: how many for each queue.
-        metrics_server: shows what they counted, if somebody asked for numbers.
+        redis: opens a connection; called in the process that uses it.
+        queues: the queues to process.
+        processes: number of workers for each queue.
+        metrics_server: serves the workers' metrics; None if metrics are disabled.
     """
 
     redis: Callable[[], InstallationRedis]
@@ -157,11 +159,11 @@ class WorkerPool:
     metrics_server: MetricsServer | None = None
 
     def work(self) -> None:
-        """Starts all, restarts who dies, and ends when asked to: each finishes its job first."""
+        """Start all processes, restart those that die, and stop on a signal: each finishes its job first."""
         stop = StopEvent()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
-        gc.freeze()  # what was imported stays: the collector need not look at it again and again
+        gc.freeze()  # imported objects live forever: exempt them from garbage collection
         targets = self._targets()
         running = {targets[0]: _start(targets[0], replaces=UNKNOWN_PROCESS)} | {
             target: _start(target) for target in targets[1:]
@@ -179,7 +181,9 @@ class WorkerPool:
             process.join()
 
     def _targets(self) -> list[Callable[[], None]]:
-        """The scheduler's name stays when it is restarted: so it takes its own lock over at once."""
+        """Return the targets to run. A restarted scheduler keeps its name, so that it takes over its own lock at
+        once.
+        """
         name = f"{socket.gethostname()}-{os.getpid()}"
         workers = [partial(run_worker, self.redis, queue) for queue in self.queues for _ in range(self.processes)]
         metrics = [self.metrics_server.serve] if self.metrics_server else []
@@ -194,17 +198,17 @@ def _start(target: Callable[[], None], replaces: ExitedProcess | None = None) ->
 
 
 def _run(target: Callable[[], None], name: str, replaces: ExitedProcess | None) -> None:
-    """What the dead one had claimed is freed here, and not by the pool: that must survive whatever the stores do."""
+    """Run a target. Claims of the dead process are released here, so that no fault of the stores affects the pool."""
     identity.set_name(name)
     if replaces:
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, signal.SIG_DFL)  # the pool's own handlers came along with the fork
+            signal.signal(signum, signal.SIG_DFL)  # the fork inherited the pool's handlers
         recovery.recover_from_exit(replaces.name, crashed=replaces.crashed, pid=replaces.pid)
     target()
 
 
 def run_worker(redis: Callable[[], InstallationRedis], queue: QueueName) -> None:
-    """One worker, until it is asked to stop. While Redis fails it, it tries again, less and less often."""
+    """Run one worker until it is asked to stop. While Redis fails, retry with growing delays."""
     _exit_on_signal_or_parent_death()
     _shorten_rq_logs()
     try:
@@ -214,10 +218,10 @@ def run_worker(redis: Callable[[], InstallationRedis], queue: QueueName) -> None
 
 
 def _run_rq_worker(redis: InstallationRedis, queue: QueueName) -> bool:
-    """Until it is asked to stop, or Redis fails it.
+    """Run RQ's worker until it is asked to stop, or Redis fails.
 
     Returns:
-        Whether it was asked.
+        Whether it was asked to stop.
     """
     with redis:
         worker = _build_rq_worker(redis, queue)
@@ -227,13 +231,13 @@ def _run_rq_worker(redis: InstallationRedis, queue: QueueName) -> bool:
             worker.register_death()  # type: ignore[no-untyped-call] # RQ has types, but not here
             raise
         except RedisError:
-            if not worker.stop_requested:  # else it could not say good-bye
+            if not worker.stop_requested:  # otherwise it only failed to unregister
                 raise
         return worker.stop_requested
 
 
 def run_rq_scheduler(redis: Callable[[], InstallationRedis], queues: tuple[QueueName, ...], name: str) -> None:
-    """RQ's scheduler: enqueues the jobs of failed rows when their time has come, until it is asked to stop."""
+    """Run RQ's scheduler, which enqueues the jobs of failed rows when they are due, until it is asked to stop."""
     _exit_on_signal_or_parent_death()
     _shorten_rq_logs()
     _retry_until_stopped("scheduler", lambda: _run_rq_scheduler(redis(), queues, name))
@@ -249,7 +253,7 @@ def _run_rq_scheduler(redis: InstallationRedis, queues: tuple[QueueName, ...], n
             scheduler.acquire_locks()
             scheduler.work()
         except RedisError:
-            if not scheduler._stop_requested:  # else it could not give its locks back: they end by themselves
+            if not scheduler._stop_requested:  # otherwise it only failed to release its locks, which expire
                 raise
         return True
 
@@ -261,12 +265,12 @@ def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
         try:
             if work():
                 return
-        except (RedisError, ValueError, TypeError) as error:  # the latter two: what Redis holds is not RQ's
+        except (RedisError, ValueError, TypeError) as error:  # the latter two: data in Redis that is not RQ's
             outage.record_failure(error, queue=source, reason=first_line(error))
         if time.monotonic() - began > MAX_RETRY_DELAY.total_seconds():
             outage.record_recovery()
             delay = MIN_RETRY_DELAY
-        _exit_on_signal()  # RQ's handlers would tell who is not at work any more
+        _exit_on_signal()  # RQ's handlers refer to a worker that no longer runs
         time.sleep(delay.total_seconds())
         delay = min(2 * delay, MAX_RETRY_DELAY)
 
@@ -284,20 +288,20 @@ def _build_rq_worker(redis: InstallationRedis, queue: QueueName) -> QueueWorker:
 
 
 def _shorten_rq_logs() -> None:
-    """For the loggers of RQ: one line for an error, and not the same every second."""
+    """Shorten RQ's logs: one line per error, and no repeats every second."""
     for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry"):
         logging.getLogger(name).addFilter(BriefLogFilter())
 
 
 class BriefLogFilter(logging.Filter):
-    """Cuts tracebacks off, and drops what was said within half a minute."""
+    """Removes tracebacks, and drops repeats within half a minute."""
 
     def __init__(self) -> None:
         super().__init__()
         self._last_logged: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a line is to be written; it may be shortened."""
+        """Whether to write a record; may shorten it."""
         now, template = time.monotonic(), str(record.msg)
         if now - self._last_logged.get(template, -LOG_INTERVAL.total_seconds()) < LOG_INTERVAL.total_seconds():
             return False
@@ -312,7 +316,7 @@ class BriefLogFilter(logging.Filter):
 
 
 def _exit_on_signal_or_parent_death() -> None:
-    """The pool's own handlers came along with the fork; RQ sets others as soon as there is a job to finish."""
+    """Replace the handlers inherited from the pool; RQ sets its own as soon as there is a job to finish."""
     _exit_on_signal()
     stop_with_parent()
 

@@ -1,4 +1,4 @@
-"""`python -m worker.schedule`: the name of `worker.scheduler` of before, for Procfiles that still say so."""
+"""`python -m worker.schedule`: former name of `worker.scheduler`, kept for existing Procfiles."""
 
 from worker.scheduler import main
 

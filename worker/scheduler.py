@@ -1,4 +1,4 @@
-"""`python -m worker.scheduler`: what runs by the clock. One of it is enough; two do no harm."""
+"""`python -m worker.scheduler`: runs periodic tasks. One instance is enough; two do no harm."""
 
 import signal
 import time
@@ -37,19 +37,19 @@ SCHEDULE: Schedule = {
 
 RECONCILE_EVERY = timedelta(minutes=10)
 SHUTDOWN_TIMEOUT = timedelta(seconds=18)
-"""An operator channel may take most of it; Docker waits for 20 (see docker-compose.yml)."""
+"""Limit for stopping. An operator channel may take most of it; Docker waits 20 s (see docker-compose.yml)."""
 
 MONITORING_TIMEOUT = timedelta(seconds=5)
-"""How long one question of the alerts and of the gauges may take."""
+"""Query timeout for alerts and gauges."""
 
 MISSED_RUNS = 4
-"""So many runs may be missed before the schedule counts as stopped."""
+"""Number of runs that may be missed before the scheduler counts as stopped."""
 
 log = structlog.get_logger()
 
 
 def main() -> None:
-    """Runs each task when it is due, until it is asked to stop."""
+    """Run each task when it is due, until asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
     services = exit_on_bad_setting(lambda: build_services(settings))
@@ -65,9 +65,9 @@ def main() -> None:
 
 
 def run(schedule: Schedule, services: Services, stop: StopEvent) -> None:
-    """Runs each task in a thread of its own: an operator channel that never answers holds up no sweep.
+    """Run each task in its own thread, so that an unresponsive operator channel delays no sweep.
 
-    What does not end soon after it is asked to is broken off: each task can be, at any point.
+    A task that does not end soon after a stop is abandoned: each one can be interrupted anywhere.
     """
     threads = [
         Thread(target=_repeat, args=(name, task, services, interval, stop), daemon=True)
@@ -82,7 +82,7 @@ def run(schedule: Schedule, services: Services, stop: StopEvent) -> None:
 
 
 def _alert_task(watched_services: Services) -> tuple[timedelta, Task]:
-    """The alerts, on a database that is given up soon: one that hangs has to be told of as well."""
+    """Return the alerts task on a connection with a short timeout, so that a hanging database is reported too."""
     every, task = SCHEDULE["alerts"]
     return every, lambda _services, now: task(watched_services, now)
 
@@ -111,7 +111,7 @@ def _repeat(name: str, task: Task, services: Services, interval: timedelta, stop
 
 
 def _run(name: str, task: Task, services: Services, interval: timedelta) -> None:
-    """A task that fails now is run again when it is due again: a database may be away for a while."""
+    """Run a task once. A failed task runs again when it is next due: the database may be down for a while."""
     try:
         task(services, datetime.now(UTC))
         redis = services.job_queue.redis

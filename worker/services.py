@@ -1,4 +1,4 @@
-"""The services: what a worker process works with, opened once, at its first job."""
+"""The composition root of a worker process, built once at its first job."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from worker.settings import WorkerSettings
 
 @dataclass(frozen=True)
 class Services:
-    """Everything, put together."""
+    """The objects that the jobs of a process work with."""
 
     database: Database
     job_queue: JobQueue
@@ -28,21 +28,21 @@ class Services:
     retention: dict[str, timedelta]
 
     def processor(self, queue: QueueName) -> InboxProcessor | OutboxSender:
-        """The processor of a queue."""
+        """Return the processor of a queue."""
         return self.inbox if queue == "inbox" else self.outbox
 
 
 @cache
 def services() -> Services:
-    """This process's services. RQ imports jobs before it forks, so nothing is opened at import."""
+    """Return this process's services. RQ imports jobs before it forks, so nothing is opened at import."""
     return build_services(WorkerSettings.load())
 
 
 def build_services(settings: WorkerSettings) -> Services:
-    """The services on these settings.
+    """Build the services from settings.
 
     Raises:
-        UnusableHook: PLATFORM_HOOK names no function.
+        UnusableHook: PLATFORM_HOOK does not name a usable function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
     database, job_queue = Database(settings.database_url), JobQueue(settings.redis())

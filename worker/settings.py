@@ -1,4 +1,4 @@
-"""Settings of the workers and of the schedule: the stores, the channels, the platform's hook, the provider's API."""
+"""Settings of the workers and the scheduler: stores, channels, the platform's hook, the provider's API."""
 
 from datetime import timedelta
 from typing import Annotated, Literal, Self
@@ -42,7 +42,7 @@ def _validate_mode(mode: object) -> object:
 
 
 class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, MetricsSettings):
-    """What the back room reads."""
+    """Settings of the workers."""
 
     meetergo_company_id: OneLine = ""
     platform_hook: OneLine = ""
@@ -62,31 +62,33 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
 
     @property
     def confirmation_mode(self) -> ConfirmationMode | None:
-        """Which webhooks meetergo has to confirm; None for none. CONFIRM_CANCELS is what CONFIRM=cancels was called."""
+        """Which webhooks to verify with meetergo; None for none. CONFIRM_CANCELS is the former name of
+        CONFIRM=cancels.
+        """
         return self.confirm or ("cancels" if self.confirm_cancels else None)
 
 
 class AlertSettings(WaitingSettings):
-    """Whom to tell that a person is needed."""
+    """Settings of the alerts to operators."""
 
     alert_channels: CommaSeparated = Field([], repr=False)
 
 
 class ComparisonSettings(ApiSettings):
-    """How our bookings are compared with the provider's; `reconcile_days` is how far ahead changes are looked for."""
+    """Settings of the comparison with the provider; `reconcile_days` is how far ahead to look for changes."""
 
     webhook_account: Account = "default"
     reconcile_days: int = Field(90, ge=1, le=3650)
 
     @property
     def horizon(self) -> timedelta:
-        """As a duration."""
+        """The horizon as a duration."""
         return timedelta(days=self.reconcile_days)
 
 
 class ReconcileSettings(StoreSettings, EncryptionSettings, ComparisonSettings):
-    """What a comparison reads that is started by hand."""
+    """Settings of a reconciliation started by hand."""
 
 
 class ScheduleSettings(WorkerSettings, AlertSettings, ComparisonSettings):
-    """What the schedule reads."""
+    """Settings of the scheduler."""

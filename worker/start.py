@@ -1,4 +1,4 @@
-"""Starting: a process that cannot work says why in a sentence, and ends."""
+"""Start of a process: a bad setting ends it with a one-sentence message."""
 
 import sys
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Opened = TypeVar("Opened")
 
 
 def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:
-    """What it opens; or the end of the process, if a setting cannot be used."""
+    """Return what `build` opens, or exit if a setting cannot be used."""
     try:
         return build()
     except UnusableChannel as error:

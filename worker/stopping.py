@@ -1,4 +1,4 @@
-"""Stopping: a worker process that was asked to stop ends what it has begun, and begins nothing more."""
+"""Graceful stop: a worker process finishes what it has begun, and begins nothing new."""
 
 import signal
 import threading
@@ -11,35 +11,35 @@ from typing import Any
 from worker import deadline
 
 GRACE = timedelta(seconds=8)
-"""For exchanges that are under way; then they are ended."""
+"""Time for exchanges in progress; then they are aborted."""
 RECORDING_TIME = timedelta(seconds=4)
-"""For what was ended to be written down."""
+"""Time for recording aborted exchanges."""
 POLL_INTERVAL = 0.05
-"""Seconds between two looks whether all has ended."""
+"""Seconds between checks whether all threads have ended."""
 
 
 class Stopping:
-    """Whether this process was asked to stop, and its threads that have to end first."""
+    """The stop state of this process, and the threads that have to end first."""
 
     def __init__(self) -> None:
         self._requested_at: float | None = None
         self._threads: set[Thread] = set()
 
     def request(self) -> None:
-        """Asks. A signal's handler may do it: it takes no lock."""
+        """Request the stop. Safe in a signal handler: it takes no lock."""
         if self._requested_at is None:
             self._requested_at = time.monotonic()
 
     @property
     def is_requested(self) -> bool:
-        """Whether somebody asked."""
+        """Whether a stop was requested."""
         return self._requested_at is not None
 
     def abort_late_exchanges(self) -> bool:
-        """Ends what is still under way after the grace.
+        """Abort exchanges that are still in progress after the grace period.
 
         Returns:
-            Whether the time for it has come.
+            Whether the grace period is over.
         """
         is_late = self._requested_at is not None and time.monotonic() > self._requested_at + GRACE.total_seconds()
         if is_late:
@@ -47,7 +47,7 @@ class Stopping:
         return is_late
 
     def start(self, work: Callable[..., object], *arguments: Any) -> None:
-        """Does something in a thread, for which `wait` waits."""
+        """Run a function in a thread that `wait` waits for."""
 
         def run() -> None:
             try:
@@ -57,7 +57,7 @@ class Stopping:
 
         thread = Thread(target=run, daemon=True)
         self._threads.add(thread)
-        # Signals are for the main thread, which would sleep on if the kernel gave them to another.
+        # Block signals in the thread: the main thread would sleep on if the kernel delivered them elsewhere.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             thread.start()
@@ -65,7 +65,7 @@ class Stopping:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def wait(self) -> None:
-        """Returns when all threads have ended, or when they had their time."""
+        """Wait until all threads have ended or their time is up."""
         self.request()
         until = time.monotonic() + (GRACE + RECORDING_TIME).total_seconds()
         while self._threads and time.monotonic() < until:
@@ -74,4 +74,4 @@ class Stopping:
 
 
 stopping = Stopping()
-"""Of this process."""
+"""The stop state of this process."""

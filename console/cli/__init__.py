@@ -1,1 +1,1 @@
-"""What every command shares: options, errors, progress, the stores."""
+"""What all commands share: options, errors, progress, the stores."""

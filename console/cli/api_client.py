@@ -1,4 +1,4 @@
-"""The provider at the desk: meetergo's API as the commands call it, and its errors as sentences."""
+"""The API client of the commands, with errors as one-sentence messages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from runtime.settings import DatabaseSettings
 
 @contextmanager
 def api_client(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meetergo]:
-    """A client that acts as MEETERGO_API_USER, or else as whom the key belongs to; what goes wrong is a sentence.
+    """Open a client that acts as MEETERGO_API_USER, else as the key's owner; errors become one-sentence messages.
 
     Args:
-        settings: the key, and where the API is.
-        share: how full the minute may be for this command; see `Limit`.
+        settings: the key, and the API's URL.
+        share: fraction of the rate limit that this command may use; see `RateLimiter`.
     """
     with report_errors(), settings.api_client(settings.redis(), share) as meetergo:
         yield as_admin(meetergo, settings)
@@ -27,7 +27,7 @@ def api_client(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meete
 
 @contextmanager
 def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
-    """The database; what goes wrong is a sentence."""
+    """Open the database; errors become one-sentence messages."""
     database = Database(settings.existing_database_url)
     try:
         with report_errors():
@@ -38,7 +38,7 @@ def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Ends the command with one sentence when meetergo or a store does not do what it should."""
+    """End the command with a one-sentence message when meetergo or a store fails."""
     try:
         yield
     except ApiError as error:
@@ -48,7 +48,9 @@ def report_errors() -> Iterator[None]:
 
 
 def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:
-    """A Platform key must say whom it acts as: if nobody is configured, the company's owner, whom meetergo names."""
+    """Choose the user for a Platform key, which must name one: by default the company's owner, as meetergo reports
+    it.
+    """
     if settings.meetergo_api_user or Credential.read(settings.meetergo_api_key).kind == "personal":
         return meetergo
     return meetergo.as_user(meetergo.me().id)

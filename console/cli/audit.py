@@ -1,4 +1,4 @@
-"""The operator: who acts and why, and the office that they act in."""
+"""Audit options, `--by` and `--reason`, and the worker's services for one command."""
 
 import getpass
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from worker.start import exit_on_bad_setting
 
 
 def login_name() -> str:
-    """Who is logged in here, if that can be known."""
+    """Return the name of the logged-in user, if known."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
@@ -27,15 +27,15 @@ REASON_OPTION = click.option("--reason", default="", metavar="TEXT", help="Why; 
 
 
 def audited(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the options by which its acts are audited: `reason` and `by`."""
+    """Add the audit options `reason` and `by` to a command."""
     return REASON_OPTION(BY_OPTION(command))
 
 
 @contextmanager
 def worker_services() -> Iterator[Services]:
-    """The worker's office, for one command. What goes wrong with a store is a sentence."""
+    """Open the worker's services for one command; errors of a store become one-sentence messages."""
     logs.configure()
-    logs.silence()  # what there is to say, the command prints
+    logs.silence()  # the command prints the results itself
     settings = WorkerSettings.load()
     _ = settings.existing_database_url
     services = exit_on_bad_setting(lambda: build_services(settings))

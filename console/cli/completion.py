@@ -1,4 +1,4 @@
-"""Recent ids: what a shell offers where an id is asked."""
+"""Shell completion of ids with recent ones."""
 
 import contextlib
 import io
@@ -49,10 +49,10 @@ def _notifications(session: Session, typed: str) -> Iterator[tuple[str, str]]:
 
 
 class Identifier(click.ParamType[str]):
-    """An id, or its beginning. Completion is silent, whatever goes wrong.
+    """An id or a prefix of one. Completion is silent on any error.
 
     Args:
-        recent: yields ids that begin with what is typed, and a word on each.
+        recent: yields ids that start with the typed text, each with a description.
     """
 
     name = "id"
@@ -61,7 +61,7 @@ class Identifier(click.ParamType[str]):
         self._recent = recent
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
-        """Recent ids that begin with it."""
+        """Return recent ids that start with the typed text."""
         with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
             url = DatabaseSettings.load().existing_database_url
             with open_database(url, TIMEOUT) as database, database.read_only() as session:

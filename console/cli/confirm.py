@@ -1,4 +1,4 @@
-"""Consent: a question before what cannot be taken back. A no is exit code 1, Ctrl-C is 130: see `console.app`."""
+"""Confirmation before an irreversible action. No exits with 1, Ctrl-C with 130: see `console.app`."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import click
 
 
 def confirm_or_exit(question: str, **how: Any) -> None:
-    """Goes on if the answer is yes.
+    """Return if the operator confirms, else exit.
 
     Args:
-        question: without the [y/N].
-        how: of `click.confirm`.
+        question: the question without the [y/N].
+        how: options for `click.confirm`.
     """
     if not click.confirm(question, **how):
         click.echo("Nothing was done.", err=True)

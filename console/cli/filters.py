@@ -1,4 +1,4 @@
-"""Filters: the options by which an operator says which rows are meant. `list` and `replay` share them."""
+"""The filter options that select rows, shared by `list`, `replay` and others."""
 
 import re
 from collections.abc import Callable
@@ -15,12 +15,12 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class TimestampParam(click.ParamType[datetime]):
-    """A time: ISO 8601 (UTC unless it says otherwise), or how long ago: 30s, 10m, 2h, 7d."""
+    """A time: ISO 8601 (UTC by default), or an age: 30s, 10m, 2h, 7d."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> datetime:
-        """To aware UTC."""
+        """Convert to an aware UTC time."""
         if isinstance(value, datetime):
             return value
         age = AGE.fullmatch(value)
@@ -45,12 +45,12 @@ FILTER_OPTIONS = [
 
 
 def filters(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the options; it receives them as `search_for(**chosen)` takes them."""
+    """Add the filter options to a command, which receives them as `row_search(**chosen)` takes them."""
     for option in reversed(FILTER_OPTIONS):
         command = option(command)
     return command
 
 
 def row_search(**chosen: Any) -> RowSearch:
-    """What the options say."""
+    """Build the search from the options."""
     return RowSearch(**chosen)

@@ -1,4 +1,4 @@
-"""Pages: a list is shown in parts, and says which command shows the next."""
+"""Paging of lists: each page names the command that shows the next."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 
 
 def paging_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a list the options of a page."""
+    """Add the paging options to a list command."""
     limit = click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many rows.")
     before = click.option("--before", metavar="ID", help="Go on after this row of an earlier page.")
     return limit(before(command))
 
 
 def fetch_page(session: Session, query: Select[Any], limit: int) -> tuple[Sequence[Any], int]:
-    """The first rows, and how many more there are."""
+    """Return the first rows, and the number of remaining ones."""
     rows = session.scalars(query.limit(limit + 1)).all()
     if len(rows) <= limit:
         return rows, 0
@@ -28,7 +28,7 @@ def fetch_page(session: Session, query: Select[Any], limit: int) -> tuple[Sequen
 
 
 def next_page_command(context: click.Context, last: str) -> str:
-    """The command that was typed, as it goes on after a row."""
+    """Return the command as typed, continued after a row."""
     arguments: list[str] = []
     for option in context.command.params:
         name = option.name or ""
@@ -39,5 +39,5 @@ def next_page_command(context: click.Context, last: str) -> str:
 
 
 def _option_text(value: Any) -> str:
-    """A time that was given as an age has to stay where it was."""
+    """Format an option's value. An age becomes a fixed time, so that later pages start from the same moment."""
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,4 +1,4 @@
-"""The pace: how fast a bulk of rows goes, and how it is stopped."""
+"""Rate limit, progress bar and graceful Ctrl-C of bulk commands."""
 
 import re
 import signal
@@ -18,12 +18,12 @@ SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
 class RateParam(click.ParamType[float]):
-    """So many in a time: 50/s, 100/m, 1000/h."""
+    """A rate: 50/s, 100/m, 1000/h."""
 
     name = "rate"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
-        """To rows per second."""
+        """Convert to rows per second."""
         if isinstance(value, float):
             return value
         found = RATE.fullmatch(value)
@@ -34,7 +34,7 @@ class RateParam(click.ParamType[float]):
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[StopEvent]:
-    """Ctrl-C sets it, so that what is begun can be ended; a second one interrupts."""
+    """Yield an event that Ctrl-C sets, so that work in progress can finish; a second Ctrl-C interrupts."""
     stop = StopEvent()
 
     def request_stop(*_: Any) -> None:
@@ -50,10 +50,10 @@ def stop_on_interrupt() -> Iterator[StopEvent]:
 
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[[int], object]]:
-    """A bar on the terminal, gone when it is done; nothing where nobody looks.
+    """Show a progress bar on a terminal and remove it at the end; show nothing elsewhere.
 
     Yields:
-        What to tell how many more are done.
+        A function to call with the number of newly finished items.
     """
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""The opening: the registry, our addresses and Redis, as the settings say."""
+"""Open the webhook registrations, our addresses and Redis from the settings."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from operations.webhooks.registrations import Registrations
 
 @contextmanager
 def open_registrations(force: bool = False) -> Iterator[tuple[Registrations, Sequence[Address], "Redis | None"]]:
-    """The registry, our addresses from oldest to newest, and Redis if there is one; what goes wrong is a sentence.
+    """Yield registrations, our addresses (oldest to newest), and Redis if configured; errors become messages.
 
     Args:
         force: whether webhooks that post to another host may be changed.

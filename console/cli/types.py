@@ -1,4 +1,4 @@
-"""A length of time, as an option takes it."""
+"""The option type for durations."""
 
 from datetime import timedelta
 from typing import Any
@@ -9,12 +9,12 @@ from console.cli.filters import AGE, UNITS
 
 
 class DurationParam(click.ParamType[timedelta]):
-    """A length of time: 30s, 10m, 24h, 2d."""
+    """A duration: 30s, 10m, 24h, 2d."""
 
     name = "length"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> timedelta:
-        """To a timedelta."""
+        """Convert to a timedelta."""
         if isinstance(value, timedelta):
             return value
         found = AGE.fullmatch(value)

@@ -1,4 +1,4 @@
-"""`adopt-queue`: takes webhooks that rest in another queue of Redis into this installation's."""
+"""`adopt-queue`: move webhooks from another queue in Redis to this installation's."""
 
 import click
 
@@ -15,9 +15,9 @@ from runtime.settings import StoreSettings
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
-    """Store webhooks that rest in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list those.
+    """Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.
 
-    They were accepted while the database was down. Take only a queue of this platform: they become its bookings.
+    They were accepted while the database was down. Adopt only a queue of this platform: they become its bookings.
     """
     job_queue = JobQueue(StoreSettings.load().redis())
     if name is None:

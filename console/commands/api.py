@@ -1,4 +1,4 @@
-"""`api`: whether meetergo's API answers, to which key, and as whom it acts."""
+"""`api`: check that meetergo's API responds, and show which key and user are in use."""
 
 import time
 from typing import Any
@@ -16,7 +16,7 @@ from operations.users.directory import full_name
 @click.command()
 @tables.as_json
 def check(as_json: bool) -> None:
-    """Ask meetergo who we are. It changes nothing."""
+    """Check the API key and the user that it acts as. Changes nothing."""
     settings = ProviderSettings.load()
     credential = Credential.read(settings.meetergo_api_key)
     with api_client(settings) as meetergo:

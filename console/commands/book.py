@@ -1,4 +1,4 @@
-"""`book`: an appointment with a host, as a guest would make it."""
+"""`book`: book an appointment with a host, as a guest would."""
 
 from datetime import datetime, timedelta
 
@@ -20,12 +20,12 @@ AWAITED_CONFIRMATION = {
 
 
 class StartTimeParam(click.ParamType[datetime]):
-    """A time with its offset, as `slots` prints it."""
+    """A time with its UTC offset, as `slots` prints it."""
 
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, context: click.Context | None) -> datetime:
-        """To an aware time."""
+        """Convert to an aware time."""
         try:
             moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
         except ValueError:
@@ -80,14 +80,14 @@ def book(
 def _book(
     meetergo: Meetergo, meeting_type_id: str, start: datetime, guest: Guest, host_id: str
 ) -> str | AwaitingConfirmation:
-    """The id of the booking alone: whoever has its secret can cancel it."""
+    """Return only the booking's id: its secret would let anyone cancel it."""
     try:
         outcome = meetergo.book(meeting_type_id, start, guest, host_ids=[host_id])
     except OutcomeUnknown as unclear:
         try:
             found = _find(meetergo, host_id, meeting_type_id, start, guest.email)
         except ApiError:
-            raise unclear from None  # that it is to be looked up is what matters, not why we could not
+            raise unclear from None  # the advice to look it up matters, not why the lookup failed
         if not found:
             raise
         return found
@@ -95,7 +95,7 @@ def _book(
 
 
 def _find(meetergo: Meetergo, host_id: str, meeting_type_id: str, start: datetime, email: str) -> str | None:
-    """The appointment that an unclear answer may have made. With a personal token, an admin asks for the host's."""
+    """Find the appointment that a request with unknown outcome may have made. A personal token reads as an admin."""
     can_impersonate = meetergo.can_impersonate
     client, of_user = (meetergo.as_user(host_id), None) if can_impersonate else (meetergo, host_id)
     end = start + timedelta(minutes=1)

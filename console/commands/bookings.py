@@ -1,4 +1,4 @@
-"""`bookings`: how each is, and how it came to be so."""
+"""`bookings`: list bookings, and show one with its history."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -46,7 +46,7 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
 @as_json
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
-    """Bookings, the latest start first."""
+    """List bookings, the latest start first."""
     with read_only_session() as session:
         query = BookingSearch(**chosen).bookings()
         if before:
@@ -71,7 +71,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @click.argument("booking_id", metavar="ID", type=completion.BOOKING)
 @as_json
 def show(booking_id: str, as_json: bool) -> None:
-    """One booking: how it is, whose it is, and all that happened to it, in order. ID may be its beginning."""
+    """Show one booking: its state, its owner, and its history in order. ID may be a prefix."""
     with read_only_session() as session:
         known = lookup.find_booking_id(session, booking_id)
         booking = session.get(Booking, known)
@@ -98,7 +98,7 @@ bookings = click.Group(
 
 
 def _comes_after(row: Booking) -> Any:
-    """In the order of the list, where a booking without a start comes last."""
+    """Condition for rows after this one in the list's order, where a booking without a start comes last."""
     if row.starts_at is None:
         return and_(Booking.starts_at.is_(None), Booking.id < row.id)
     same = and_(Booking.starts_at == row.starts_at, Booking.id < row.id)

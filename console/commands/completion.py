@@ -1,11 +1,11 @@
-"""`completion`: the script by which a shell completes `inbox`: commands, options, recent ids."""
+"""`completion`: print the script that completes `inbox` in a shell: commands, options, recent ids."""
 
 import click
 from click.shell_completion import get_completion_class
 
 PROGRAM = "inbox"
 VARIABLE = "_INBOX_COMPLETE"
-"""What the shell sets when it asks for a completion."""
+"""The variable that the shell sets when it requests completions."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`deliveries`: what came, what became of it, and why."""
+"""`deliveries`: list received webhooks, and show one with its result."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +39,7 @@ COLUMNS = [
 @as_json
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
-    """What came, newest first."""
+    """List deliveries, newest first."""
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         query = row_search(**chosen).deliveries().options(defer(Delivery.body))
@@ -69,7 +69,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @click.argument("delivery_id", metavar="ID", type=completion.DELIVERY)
 @as_json
 def show(delivery_id: str, as_json: bool) -> None:
-    """One delivery: its body without secrets, every failed try, what it changed. ID may be its beginning."""
+    """Show one delivery: its body without secrets, every failed attempt, and its changes. ID may be a prefix."""
     cipher = EncryptedStoreSettings.load().cipher()
     with read_only_session() as session:
         found = delivery_detail.collect(session, lookup.find_delivery(session, delivery_id), cipher)

@@ -1,6 +1,4 @@
-"""`deliveries errors` and `notifications errors`: which errors there are, and how often, so that one cause is told
-from several.
-"""
+"""`deliveries errors` and `notifications errors`: count errors by message, to find their causes."""
 
 from datetime import UTC, datetime
 from typing import Any

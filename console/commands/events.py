@@ -1,4 +1,4 @@
-"""`events`: what is happening now, one line each, like a log that a person wants to read."""
+"""`events`: follow the timeline, one line per event, like a readable log."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ POLL_INTERVAL = timedelta(seconds=1)
 @click.option("--follow/--no-follow", default=True, help="Go on until Ctrl-C, or end when all is shown.")
 @as_json
 def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
-    """What is happening now: deliveries, changes of bookings, notifications, what people did. Times are UTC.
+    """Show events as they happen: deliveries, changes of bookings, notifications, operators' actions. Times are UTC.
 
     With --json, each line is a JSON object.
     """
@@ -42,7 +42,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
         if not follow:
             _read(database, Tail(since), show_entry)
             return
-        with stop_on_interrupt() as stop:  # an interrupt in the middle of a library's clean-up would be swallowed
+        with stop_on_interrupt() as stop:  # an interrupt during a library's clean-up would be swallowed
             follow_events(database, Tail(since), show_entry, lambda: stop.wait(POLL_INTERVAL.total_seconds()))
 
 
@@ -52,7 +52,7 @@ events = click.Group("events", commands=[tail_command], help="What is happening 
 def follow_events(
     database: Database, tail: Tail, show_entry: Callable[[TimelineEntry], None], wait: Callable[[], object]
 ) -> None:
-    """Tells what is new, until `wait` says that it is time to end. A database that is away is waited for."""
+    """Show new entries until `wait` returns true. Waits while the database is down."""
     is_down = False
     while True:
         try:

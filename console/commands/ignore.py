@@ -1,4 +1,4 @@
-"""`deliveries ignore` and `notifications ignore`: close what is dead and will never work."""
+"""`deliveries ignore` and `notifications ignore`: close dead rows that will never succeed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -34,9 +34,9 @@ YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask.")
 @BY_OPTION
 @as_json
 def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as_json: bool, **chosen: Any) -> None:
-    """Close dead deliveries that will never work, so that they call for nobody any more.
+    """Close dead deliveries that will never succeed, so that `status` stops reporting them.
 
-    Name them by ID (the first characters will do), by filters, or with --dead.
+    Select them by ID (a prefix is enough), by filters, or with --dead.
     """
     _require_selector(ids, dead, chosen, as_json=as_json, yes=yes)
     with worker_services() as services:
@@ -64,9 +64,9 @@ def ignore(ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as
 def ignore_notifications(
     ids: tuple[str, ...], dead: bool, reason: str, yes: bool, by: str, as_json: bool, **chosen: Any
 ) -> None:
-    """Close dead notifications that will never be sent, so that they call for nobody any more.
+    """Close dead notifications that will never be sent, so that `status` stops reporting them.
 
-    Name them by ID (a number, or msg_...), by filters, or with --dead.
+    Select them by ID (a number, or msg_...), by filters, or with --dead.
     """
     _require_selector(ids, dead, chosen, as_json=as_json, yes=yes)
     with worker_services() as services:

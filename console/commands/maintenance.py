@@ -1,4 +1,4 @@
-"""Commands: thin words over what the other rooms do."""
+"""Maintenance commands, such as `migrate` and `healthcheck`."""
 
 from copy import copy
 
@@ -23,7 +23,7 @@ from runtime.settings import DatabaseSettings, StoreSettings
 
 @click.command()
 def migrate() -> None:
-    """Bring the database to the tables that this version needs."""
+    """Migrate the database to the schema of this version."""
     database = Database(DatabaseSettings.load().database_url)
     try:
         warning = check_encoding(database.engine)
@@ -42,7 +42,7 @@ def migrate() -> None:
 @click.command()
 @click.argument("process", type=click.Choice(["worker", "cron"]))
 def healthcheck(process: str) -> None:
-    """Exit 0 if this machine's worker or schedule works (for health checks)."""
+    """Exit 0 if this machine's worker or scheduler is alive (for health checks)."""
     job_queue = JobQueue(StoreSettings.load().redis())
     try:
         is_alive = (
@@ -57,7 +57,7 @@ def healthcheck(process: str) -> None:
 
 
 def _alias(command: click.Command, name: str) -> click.Command:
-    """The name that a command had before; scripts may still use it, and help does not show it."""
+    """Register a command under its former name, hidden from help, because scripts may still use it."""
     alias = copy(command)
     alias.name, alias.hidden = name, True
     return alias

@@ -1,4 +1,4 @@
-"""`meeting-types`: what can be booked with a host."""
+"""`meeting-types`: list and change what can be booked with a host."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ minutes = click.IntRange(min=0)
 @HOST_ARGUMENT
 @tables.as_json
 def list_command(external_id: str, as_json: bool) -> None:
-    """What can be booked with a host."""
+    """List the meeting types of a host."""
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
         found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types()
@@ -50,7 +50,7 @@ def list_command(external_id: str, as_json: bool) -> None:
 @click.option("--enabled/--disabled", default=None, help="Whether it can be booked.")
 @tables.as_json
 def update(external_id: str, meeting_type: str | None, as_json: bool, **options: Any) -> None:
-    """Change a meeting type. What is not named stays."""
+    """Change a meeting type. Options that are not given stay unchanged."""
     changes: Changes = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
@@ -68,7 +68,7 @@ meeting_types = click.Group("meeting-types", commands=[list_command, update], he
 
 
 def as_row(item: MeetingType) -> dict[str, Any]:
-    """A meeting type, for a program."""
+    """Serialise a meeting type to JSON."""
     return {
         "id": item.id,
         "name": item.name,

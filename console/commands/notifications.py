@@ -1,4 +1,4 @@
-"""`notifications`: who was told what, by which channel, and what is still owed."""
+"""`notifications`: list notifications, and show one with its attempts."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -44,7 +44,7 @@ COLUMNS = [
 @as_json
 @click.pass_context
 def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool, **chosen: Any) -> None:
-    """News, newest first."""
+    """List notifications, newest first."""
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         query = row_search(**chosen).notifications()
@@ -70,7 +70,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
 @click.argument("notification_id", metavar="ID", type=completion.NOTIFICATION)
 @as_json
 def show(notification_id: str, as_json: bool) -> None:
-    """One notification: what it tells whom, and every failed try. ID is its number, or msg_..."""
+    """Show one notification: its content, recipient and every failed attempt. ID is its number, or msg_..."""
     with read_only_session() as session:
         row = lookup.find_notification(session, notification_id)
         attempt_filter, intervention_filter = (

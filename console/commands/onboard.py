@@ -1,4 +1,4 @@
-"""`users onboard`: a file of hosts becomes users of meetergo."""
+"""`users onboard`: create users in meetergo from a file of hosts."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,16 +26,16 @@ EXIT_INTERRUPTED = 130
 INTERRUPTED = "interrupted"
 FAILED_SUFFIX = ".failed"
 UNUSED_REDIS_URL = "redis://127.0.0.1"
-"""Channels need settings of the worker, and no Redis."""
+"""Opening channels needs the worker's settings but no Redis."""
 
 
 class LineNumbersParam(click.ParamType[frozenset[int]]):
-    """Numbers of lines: 3,17,20-25."""
+    """Line numbers: 3,17,20-25."""
 
     name = "lines"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> frozenset[int]:
-        """To numbers."""
+        """Convert to a set of numbers."""
         if isinstance(value, frozenset):
             return value
         try:
@@ -52,10 +52,11 @@ class LineNumbersParam(click.ParamType[frozenset[int]]):
 @BOOKING_ROOT_OPTION
 @tables.as_json
 def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_root: str | None, as_json: bool) -> None:
-    """Make the hosts in FILE (CSV or JSON) users of meetergo, with hours and a first meeting type.
+    """Create the hosts in FILE (CSV or JSON) as users in meetergo, with opening hours and a first meeting type.
 
-    It may be interrupted and run again: nobody is made twice. Lines that fail are written to FILE.failed.csv with the
-    reason; correct them there, and give it that file.
+    It is safe to interrupt and run again: no user is created twice. Failed lines are written to FILE.failed.csv with
+    the
+    reason; correct them there and pass that file.
     """
     chosen = _read(file, lines)
     settings = ProviderSettings.load()
@@ -92,7 +93,7 @@ def _read(file: Path, numbers: frozenset[int] | None) -> list[HostRow]:
 
 @contextmanager
 def _progress_bar(title: str, total: int) -> Iterator[Callable[[], object]]:
-    """On a terminal; nothing where nobody looks."""
+    """Show a progress bar on a terminal; show nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -101,12 +102,12 @@ def _progress_bar(title: str, total: int) -> Iterator[Callable[[], object]]:
 
 
 def _failed_file(file: Path) -> Path:
-    """Beside the file; a file of failed lines is its own."""
+    """Return the path for failed lines, beside the file; a file of failed lines is overwritten."""
     return file.with_name(file.stem.removesuffix(FAILED_SUFFIX) + FAILED_SUFFIX + ".csv")
 
 
 def _write_failed(file: Path, import_run: ImportRun) -> None:
-    """A run that stopped leaves there what it did not take; one that was cut off takes no line away."""
+    """Write failed lines, and the unprocessed ones of a stopped run; an interrupted run removes no line."""
     target = _failed_file(file)
     if (import_run.stopped or not import_run.remaining) and import_run.stopped != INTERRUPTED:
         write_failed(

@@ -1,4 +1,4 @@
-"""Commands for people's data: how long it is kept, how it is sealed, and how one person is taken out of it."""
+"""Commands for personal data: retention, encryption and erasure."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ OLD_PAGES_REMAIN = "other processes read the file of the database, and it keeps 
 
 
 class ErasureSettings(StoreSettings, EncryptionSettings):
-    """What `erase` reads. Without Redis it cannot look there."""
+    """Settings of `erase`. Without Redis it cannot search there."""
 
     redis_url: RedisUrl | None = Field(None, repr=False)  # type: ignore[assignment] # wider than others have it
 
@@ -34,7 +34,7 @@ class ErasureSettings(StoreSettings, EncryptionSettings):
 @click.command()
 @as_json
 def prune(as_json: bool) -> None:
-    """Remove deliveries and notifications that ended long ago (the schedule does it daily)."""
+    """Delete deliveries and notifications past their retention (the scheduler does it daily)."""
     settings = RetentionSettings.load()
     with open_configured_database(settings) as database:
         removed = prune_rows(database, datetime.now(UTC), settings.keep_for)
@@ -48,9 +48,9 @@ def prune(as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
-    """Take one guest out of bookings, changes, notifications and deliveries.
+    """Erase one guest from bookings, changes, notifications and deliveries.
 
-    Whom it means, and how much that is, is shown first.
+    Shows first whom it would erase, and from how many rows.
     """
     person = _person_from_options(email, phone, name)
     settings = ErasureSettings.load()
@@ -91,7 +91,7 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
 @click.command()
 @as_json
 def reencrypt(as_json: bool) -> None:
-    """Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can go."""
+    """Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed."""
     settings = ErasureSettings.load()
     cipher = settings.cipher()
     if cipher.newest_key is None:
@@ -122,7 +122,7 @@ def _person_from_options(email: str, phone: str, name: str) -> Person:
 
 
 def _refuse_several(person: Person, found: PersonMatches) -> None:
-    """A name alone may be that of several people."""
+    """Refuse a name alone if it matches several people."""
     by_name = not (person.emails or person.phones)
     contacts = {frozenset(identities(each)[0] or identities(each)[1]) for each in found.guests}
     if by_name and len(contacts) > 1:

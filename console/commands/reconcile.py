@@ -1,4 +1,4 @@
-"""The command `reconcile`: compares our bookings with meetergo's, and shows what it found."""
+"""`reconcile`: compare our bookings with meetergo's, and show the differences."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ from worker.reconcile.runner import open_reconciler
 from worker.settings import ReconcileSettings
 
 SHOWN_COLUMNS = {"status", "starts_at", "ends_at"}
-"""Columns of which the values may be shown: they name nobody."""
+"""Columns whose values may be shown: they hold no personal data."""
 MAX_SHOWN = 200
 ID_WIDTH = 36
 
@@ -39,7 +39,7 @@ ProgressCallback = Callable[[int, int], None]
 @click.option("--user", metavar="ID", help="Only this host's bookings (external_id).")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
-    """Find what no webhook told us, and put it right (the schedule does it every 10 minutes)."""
+    """Find changes that no webhook delivered, and apply them (the scheduler does it every 10 minutes)."""
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
@@ -75,7 +75,7 @@ def _check_host(database: Database, external_id: str) -> None:
 
 @contextmanager
 def _progress() -> Iterator[ProgressCallback]:
-    """A bar on a terminal, nothing elsewhere; beside what is printed, so that JSON stays JSON."""
+    """Show a progress bar on a terminal, on standard error so that JSON output stays valid."""
     terminal = Console(stderr=True)
     columns = (TextColumn("hosts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
@@ -121,7 +121,7 @@ def _table(drifts: list[Drift]) -> Table:
 
 
 def _differences(drift: Drift) -> str:
-    """Names of columns, and values only where they name nobody."""
+    """List changed columns, with values only where they hold no personal data."""
     if drift.kind == "missed":
         return f"starts_at {_format_value(drift.columns['starts_at'][1])}"
     return ", ".join(

@@ -1,4 +1,4 @@
-"""`bookings refresh`: asks meetergo now how bookings are, and lets the worker put them right."""
+"""`bookings refresh`: read bookings from meetergo now, and let the worker correct ours."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,13 +39,13 @@ Columns = Mapping[str, tuple[Any, Any]]
 
 @dataclass
 class RefreshResult:
-    """What came of one booking.
+    """The result for one booking.
 
     Attributes:
-        booking_id: which.
-        columns: column -> before and after; of a dry run, what it would be.
-        problem: why it is not refreshed, or not yet; None if it is.
-        delivery_id: of what the worker handles; None if there is nothing to handle.
+        booking_id: the booking's id.
+        columns: column -> before and after; in a dry run, the expected value.
+        problem: why it is not refreshed, or not yet; None on success.
+        delivery_id: the delivery for the worker; None if nothing differs.
     """
 
     booking_id: str
@@ -54,7 +54,7 @@ class RefreshResult:
     delivery_id: str | None = None
 
     def as_json(self) -> Json:
-        """For scripts."""
+        """The result as JSON."""
         columns = {name: {"before": before, "after": after} for name, (before, after) in self.columns.items()}
         return {"booking_id": self.booking_id, "changes": columns, "problem": self.problem}
 
@@ -64,9 +64,9 @@ class RefreshResult:
 @click.option("--dry-run", "is_dry", is_flag=True, help="Only show what differs; write nothing.")
 @as_json
 def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
-    """Ask meetergo now how bookings are, and put ours right. ID may be its beginning.
+    """Read bookings from meetergo now, and correct ours. ID may be a prefix.
 
-    What meetergo says is final: it also undoes what somebody made up. Exit 1 if one of them is not refreshed.
+    meetergo's answer is final: it also undoes forged webhooks. Exits 1 if a booking is not refreshed.
     """
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
@@ -83,13 +83,13 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
 
 @dataclass(frozen=True)
 class Refresher:
-    """Asks, feeds and waits.
+    """Reads bookings from meetergo, ingests the differences, and waits for the worker.
 
     Attributes:
         local_bookings: our side.
-        cancel_check: knows whom to ask at meetergo.
-        clock: tells the time, UTC.
-        timeout: how long the worker has.
+        cancel_check: chooses the users to act as at meetergo.
+        clock: returns the time, UTC.
+        timeout: how long to wait for the worker.
     """
 
     local_bookings: LocalBookings
@@ -98,11 +98,11 @@ class Refresher:
     timeout: timedelta = TIMEOUT
 
     def run(self, typed: Sequence[str], is_dry: bool) -> list[RefreshResult]:
-        """All of them; one that cannot be read is no reason to leave out the others.
+        """Refresh all bookings; one that cannot be read does not stop the others.
 
         Raises:
-            ClickException: an id is none, or more than one.
-            Unauthorised: the key is refused.
+            OperationError: an id is unknown or ambiguous.
+            Unauthorised: the key is rejected.
             SQLAlchemyError, RedisError: a store is down.
         """
         with self.local_bookings.database.read_only() as session:
@@ -134,7 +134,7 @@ class Refresher:
         return RefreshResult(booking_id, delivery_id=delivery_id(delivery.body))
 
     def _wait_for_worker(self, found: Sequence[RefreshResult]) -> None:
-        """Until the worker has handled all, or the time is up."""
+        """Wait until the worker has handled all deliveries, or the time is up."""
         deadline = time.monotonic() + self.timeout.total_seconds()
         waiting = [each for each in found if each.delivery_id]
         if waiting and not heartbeat.live_workers(self.local_bookings.job_queue.queue("inbox")):
@@ -159,7 +159,7 @@ class Refresher:
 
 
 def _resolve_id(session: Any, typed: str) -> str:
-    """A booking that we know; or the whole id of one that we do not know yet."""
+    """Resolve a known booking's id; accept the complete id of an unknown one."""
     try:
         return lookup.find_booking_id(session, typed)
     except lookup.IdNotFound:

@@ -1,4 +1,4 @@
-"""`replay`: handles deliveries again, after it has shown what that would do."""
+"""`replay`: handle deliveries again, after a preview of the effect."""
 
 import json
 from collections import Counter
@@ -57,11 +57,11 @@ def replay(
     reason: str,
     **chosen: Any,
 ) -> None:
-    """Handle deliveries again, such as dead ones whose cause is repaired.
+    """Handle deliveries again, for example dead ones whose cause is fixed.
 
-    Pending ones that wait for another try are tried now, and keep their attempts.
+    Pending ones that wait for a retry are tried now and keep their attempts.
 
-    Name them by ID (the first characters will do), by filters, or with --dead. What would happen is shown first.
+    Select them by ID (a prefix is enough), by filters, or with --dead. The effect is shown first.
     """
     require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
@@ -86,10 +86,10 @@ def replay(
 
 
 def require_selector(ids: Sequence[Any], dead: bool, chosen: dict[str, Any]) -> None:
-    """Nothing said is never everything.
+    """Require a selection: an empty command must not replay everything.
 
     Raises:
-        click.UsageError: nothing is said, or too much.
+        click.UsageError: no selection, or a contradictory one.
     """
     is_narrowed = any(value is not None for value in chosen.values())
     if not ids and not dead and not is_narrowed:
@@ -131,7 +131,7 @@ def _show(console: Console, selection: Selection, report: DryRunReport) -> None:
 def _run_replay(
     console: Console, replay_service: ReplayService, chosen: Sequence[SelectedDelivery], rate: float | None, wait: bool
 ) -> tuple[dict[str, Any], int]:
-    """Replays, waits if that is wanted, and says what came of it; with the exit code."""
+    """Replay, wait if requested, and return the result with the exit code."""
     final_statuses: Counter[str] = Counter()
     with stop_on_interrupt() as stop:
         run = ReplayRun(replay_service, Throttle(rate, stop.wait), stop)

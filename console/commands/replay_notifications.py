@@ -1,4 +1,4 @@
-"""`notifications replay`: sends what could not be sent, and on purpose what was told already."""
+"""`notifications replay`: send dead notifications, and on request those already sent."""
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
@@ -47,9 +47,9 @@ def replay_notifications(
     reason: str,
     **chosen: Any,
 ) -> None:
-    """Send notifications that are dead; with --again, also those that were told already.
+    """Send dead notifications; with --again, also those already sent.
 
-    A notification that is told once more has a new message id, so that who receives it does not take it for a repeat.
+    A notification that is sent again gets a new message id, so that the recipient does not treat it as a repeat.
     """
     require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
@@ -80,7 +80,7 @@ def replay_notifications(
 def _close_superseded(
     console: Console, services: Services, replay_service: ReplayService, outdated: Sequence[Notification], dry_run: bool
 ) -> None:
-    """What is dead and not the latest any more has come to its end; what was told is left as it is."""
+    """Close dead notifications that are superseded; those already sent stay as they are."""
     if not outdated:
         return
     if not dry_run:
@@ -95,7 +95,7 @@ def _close_superseded(
 def _found(
     services: Services, ids: Sequence[int], chosen: dict[str, Any]
 ) -> tuple[Sequence[Notification], Collection[int]]:
-    """Those that are meant, and the ids of those which are not the latest any more."""
+    """Return the selected notifications, and the ids of the superseded ones."""
     query: Select[Any] = row_search(**chosen).notifications()
     if ids:
         query = select(Notification).where(Notification.id.in_(ids))

@@ -1,4 +1,4 @@
-"""`slots`: when a host can be booked."""
+"""`slots`: list the times at which a host can be booked."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +24,7 @@ Day = click.DateTime(["%Y-%m-%d"])
 def slots(
     external_id: str, first: datetime | None, last: datetime | None, meeting_type: str | None, as_json: bool
 ) -> None:
-    """The times at which a host can be booked, in the host's time zone."""
+    """List the times at which a host can be booked, in the host's time zone."""
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
         row = hosts.find(database, external_id)

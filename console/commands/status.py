@@ -1,4 +1,4 @@
-"""`status`: how everything is, and what needs a person."""
+"""`status`: show the state of the system and what needs an operator."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ REFRESH_INTERVAL = timedelta(seconds=2)
 @click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
 @as_json
 def status(watch: bool, as_json: bool) -> None:
-    """How everything is. Exit 1 when something needs a person, and what to type."""
+    """Show the state of the system. Exits 1 if something needs an operator, and names the command that helps."""
     if watch and as_json:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()

@@ -1,4 +1,4 @@
-"""`users sync`: platform users as meetergo's list of users has them."""
+"""`users sync`: update platform users from meetergo's list of users."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from operations.users.sync import NEEDS_ATTENTION, SyncFinding, UserSync
 @BOOKING_ROOT_OPTION
 @tables.as_json
 def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) -> None:
-    """Bring platform users up to date from meetergo's list of users, by e-mail."""
+    """Update platform users from meetergo's list of users, matched by e-mail."""
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         user_sync = UserSync(Directory(meetergo), hosts.all_hosts(database), names, booking_root)

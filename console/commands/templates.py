@@ -1,4 +1,4 @@
-"""`templates`: one meeting type for many hosts."""
+"""`templates`: create a meeting type once and assign it to many hosts."""
 
 import click
 
@@ -19,7 +19,7 @@ from operations.text import printable
 @click.option("--spots", type=click.IntRange(1, 100), help="Guests to one appointment.")
 @tables.as_json
 def create(name: str, duration: int, description: str, channel: str | None, spots: int | None, as_json: bool) -> None:
-    """Make a template, and print its id."""
+    """Create a template, and print its id."""
     with api_client(ProviderSettings.load()) as meetergo:
         template = meetergo.create_template(name, duration, description=description, channel=channel, spots=spots)
     if as_json:
@@ -33,7 +33,7 @@ def create(name: str, duration: int, description: str, channel: str | None, spot
 @click.argument("external_ids", metavar="EXTERNAL_ID...", nargs=-1, required=True)
 @tables.as_json
 def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> None:
-    """Give hosts a meeting type made from a template. Each time, meetergo may make another."""
+    """Create a meeting type from a template for hosts. Each run may create another."""
     settings, made = ProviderSettings.load(), []
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         named = {external_id: hosts.meetergo_id(hosts.find(database, external_id)) for external_id in external_ids}

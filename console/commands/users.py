@@ -1,4 +1,4 @@
-"""`users`: the platform's hosts as users of meetergo."""
+"""`users`: the platform's hosts and their users in meetergo."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ COLUMNS = [
 @click.command("list")
 @tables.as_json
 def list_command(as_json: bool) -> None:
-    """All hosts, and who they are in meetergo."""
+    """List all hosts with their meetergo ids."""
     with open_configured_database(DatabaseSettings.load()) as database:
         rows = [_row(user) for user in hosts.all_hosts(database)]
     if as_json:
@@ -49,7 +49,7 @@ def list_command(as_json: bool) -> None:
 @click.option("--title", help="What it shows, for those who cannot see it.")
 @click.option("--height", type=click.IntRange(min=100), default=700, show_default=True, help="In pixels.")
 def embed(external_id: str, title: str | None, height: int) -> None:
-    """Print the iframe with which a page of yours shows a host's booking page."""
+    """Print an iframe that embeds a host's booking page."""
     with open_configured_database(DatabaseSettings.load()) as database, report_errors():
         row = hosts.find(database, external_id)
         if not row.booking_url:
@@ -69,7 +69,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 @click.option("--description", help="Text on the page.")
 @tables.as_json
 def brand(external_id: str, as_json: bool, **options: Any) -> None:
-    """Change how a host's booking page looks. What is not named stays."""
+    """Change the style of a host's booking page. Options that are not given stay unchanged."""
     wanted: PageStyle = {name: value for name, value in options.items() if value is not None}  # type: ignore[assignment]
     if wanted.get("header_image") == "":
         wanted["header_image"] = None

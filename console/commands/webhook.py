@@ -1,4 +1,4 @@
-"""`webhook`: our addresses at meetergo, registered, rotated, listed and removed. Others' are left alone."""
+"""`webhook`: register, rotate, list and remove our webhooks at meetergo. Others' are not changed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -29,7 +29,7 @@ DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only say what the
 @FORCE_OPTION
 @DRY_RUN_OPTION
 def register(move: bool, force: bool, dry_run: bool) -> None:
-    """Make meetergo post to our address, once. Running it again changes nothing."""
+    """Register our address with meetergo, once. Running it again changes nothing."""
     with open_registrations(force) as (registrations, ours, _):
         _apply(registrations, plan_register(registrations, ours, move=move), dry_run)
         if not dry_run and (older := registrations.fetch().older(ours)):
@@ -46,9 +46,9 @@ def register(move: bool, force: bool, dry_run: bool) -> None:
 )
 @DRY_RUN_OPTION
 def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> None:
-    """Move from the older of WEBHOOK_KEYS to the newest without losing a delivery.
+    """Rotate from the older WEBHOOK_KEYS to the newest without losing a delivery.
 
-    Append the new key to WEBHOOK_KEYS and restart the receiver first. It may be interrupted and run again.
+    Append the new key to WEBHOOK_KEYS and restart the receiver first. It is safe to interrupt and run again.
     """
     with _interruptible(), open_registrations(force) as (registrations, ours, redis):
         if dry_run:
@@ -75,7 +75,7 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @FORCE_OPTION
 def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
-    """Remove our webhooks, or one of them. meetergo tells us nothing any more then."""
+    """Remove our webhooks, or one of them. meetergo then sends nothing more."""
     with open_registrations(force) as (registrations, _, _):
         state = registrations.fetch()
         chosen = [webhook for webhook in state.ours() if webhook_id in (None, webhook.id)]
@@ -153,7 +153,7 @@ def _report_full(registrations: Registrations) -> Iterator[None]:
 
 
 def _wait(rotation: Rotation, timeout: timedelta) -> bool:
-    """On a terminal, something moves meanwhile."""
+    """Wait for a delivery, with a spinner on a terminal."""
     if not timeout or rotation.has_received():
         return rotation.has_received()
     click.echo("Both addresses are registered. Waiting for a delivery by the new one; Ctrl-C is safe.")

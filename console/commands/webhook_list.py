@@ -1,4 +1,4 @@
-"""`webhook list`: what meetergo posts to, and when something last came by our addresses."""
+"""`webhook list`: show where meetergo posts to, and when each of our addresses last received a delivery."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ COLUMNS = [
 @click.command("list")
 @tables.as_json
 def list_command(as_json: bool) -> None:
-    """All webhooks at meetergo: ours, and of others the host."""
+    """List all webhooks at meetergo: ours in full, of others only the host."""
     with open_registrations() as (registrations, ours, redis):
         state = registrations.fetch()
         rows = [_row(webhook, state, ours, redis) for webhook in state.webhooks]

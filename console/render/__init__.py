@@ -1,1 +1,1 @@
-"""Rows as people and scripts read them."""
+"""Render results for people and for scripts."""

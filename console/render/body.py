@@ -1,4 +1,4 @@
-"""A body as operators may see it: without its secrets."""
+"""Render a delivery's redacted body."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ INDENT, MAX_WIDTH = "  ", 110
 
 
 def render(found: Json) -> Text:
-    """The same for people."""
+    """Render the body for people."""
     if found["body_is_missing"]:
         return _indented(found["body_is_missing"])
     if found["body_begins"] is not None:
@@ -22,7 +22,7 @@ def render(found: Json) -> Text:
 
 
 def render_json(content: Any) -> Text:
-    """JSON for people."""
+    """Render JSON for people."""
     return _indented(compact(content, min(screen().width, MAX_WIDTH) - len(INDENT)))
 
 

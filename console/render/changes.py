@@ -1,4 +1,4 @@
-"""Changes of a booking, column by column, as people read them."""
+"""Render changes of a booking, column by column."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,22 +11,22 @@ from models.booking import Booking
 from operations.text import NO_VALUE, moment, value
 
 COLUMN_ORDER = list(Booking.__table__.columns.keys())
-"""PostgreSQL keeps the names of a JSON object in an order of its own."""
+"""Order of the columns: PostgreSQL does not keep the order of a JSON object's names."""
 TIMES = ("starts_at", "ends_at", "as_of")
 SUMMARY_COLUMNS = ("starts_at", "status")
-"""What one line tells of a change; the other columns it only names."""
+"""Columns whose values a one-line summary shows; it only names the others."""
 EMPTY: tuple[Any, ...] = (None, [], {})
 
 
 def table(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Table:
-    """The columns that changed, before and after; of a new row, those that are not empty."""
+    """Render changed columns before and after; of a new row, those that are not empty."""
     if before is None:
         return fields({name: column(name, after[name]) for name in _names(after) if after[name] not in EMPTY})
     return fields({name: _arrow(name, before, after) for name in _names(after)})
 
 
 def line(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
-    """The same in one line."""
+    """Render a change in one line."""
     if before is None:
         return f"starts at {column('starts_at', after.get('starts_at'))}"
     return ", ".join(
@@ -35,7 +35,7 @@ def line(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> str:
 
 
 def column(name: str, content: Any) -> str:
-    """A booking's column: times as times, guests by name and e-mail."""
+    """Format a booking's column: times as times, attendees by name and e-mail."""
     if name in TIMES and isinstance(content, str):
         return moment(datetime.fromisoformat(content))
     if name == "attendees" and isinstance(content, list):
@@ -44,7 +44,7 @@ def column(name: str, content: Any) -> str:
 
 
 def pair(name: str, before: Any, after: Any) -> tuple[str, str]:
-    """Both values of a column; in full where they look alike otherwise."""
+    """Format both values of a column, in full if their short forms are equal."""
     short = column(name, before), column(name, after)
     return short if short[0] != short[1] else (value(before), value(after))
 

@@ -1,17 +1,17 @@
-"""Compact JSON: what fits into a line stays on one line, as a person would write it."""
+"""Compact JSON: what fits into a line stays on one line."""
 
 import json
 from typing import Any
 
 
 def compact(content: Any, width: int, indent: str = "", before: str = "") -> str:
-    """JSON text.
+    """Format a value as JSON.
 
     Args:
-        content: what to write.
-        width: how long a line may be, unless a single value is longer.
-        indent: of the line that it begins in.
-        before: what is in that line already.
+        content: the value.
+        width: maximum line length, unless a single value is longer.
+        indent: indentation of the current line.
+        before: text already on the current line.
     """
     line = json.dumps(content, ensure_ascii=False)
     if len(indent + before + line) < width or not content or not isinstance(content, dict | list):

@@ -1,4 +1,4 @@
-"""One delivery as people read it."""
+"""Render one delivery for people."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,7 +24,7 @@ INTERVENTION_COLUMNS = [Column("what"), Column("at (UTC)"), Column("by", wraps=T
 
 
 def render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
-    """The dossier for people."""
+    """Render the details of a delivery."""
     yield Text(f"delivery {found['id']}", style="bold")
     received = f"{moment(found['received_at'])} ({age(found['received_at'], now)})"
     facts = {
@@ -52,7 +52,7 @@ def render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
 
 
 def outcome_fields(found: serialize.Json, now: datetime) -> dict[str, str]:
-    """How a row ended, or when it is tried next."""
+    """Return how a row ended, or when it is retried."""
     return {
         "tries": f"{found['attempts']} failed" if found["attempts"] else "-",
         "next try": f"{moment(found['due_at'])} ({age(found['due_at'], now)})" if found["due_at"] else "-",
@@ -62,7 +62,7 @@ def outcome_fields(found: serialize.Json, now: datetime) -> dict[str, str]:
 
 
 def render_attempts(found: serialize.Json) -> Iterator[RenderableType]:
-    """What was tried in vain, and what a person did, for people."""
+    """Render failed attempts and interventions."""
     if found["failed_attempts"]:
         yield tables.title("Failed tries")
         yield tables.listing(ATTEMPT_COLUMNS, [_attempt_row(row) for row in found["failed_attempts"]])

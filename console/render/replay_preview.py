@@ -1,4 +1,4 @@
-"""The preview: an outlook as a person reads it, and as a program does."""
+"""Render the report of a dry run for people and for scripts."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from operations.text import count, escape_markup, short
 
 MAX_LISTED = 10
 MAX_DETAILED = 3
-"""Up to so many bookings are shown with all of their columns, more in a line each, with what tells most of them."""
+"""Maximum number of bookings shown with all columns; more are shown in one line each, by SUMMARY_COLUMNS."""
 SUMMARY_COLUMNS = ("status", "starts_at", "meeting_name")
 MAX_ERRORS = 8
 ID_LENGTH = 8
@@ -24,7 +24,7 @@ ALREADY_KNOWN = "what it says is known already"
 
 
 def show(console: Console, report: DryRunReport) -> None:
-    """Prints the first bookings, then, where it is seen last, the totals and why some would fail again."""
+    """Print the first bookings, then, last and thus visible, the totals and the reasons of failures."""
     booking_diffs = {diff.booking_id: diff for diff in report.booking_diffs}
     bookings = list(
         dict.fromkeys([*booking_diffs, *(notification.booking_id for notification in report.notifications)])
@@ -44,7 +44,7 @@ def show(console: Console, report: DryRunReport) -> None:
 
 
 def as_json(report: DryRunReport) -> dict[str, Any]:
-    """Everything, with times in ISO 8601."""
+    """The complete report as JSON, with times in ISO 8601."""
     return {
         "deliveries": [_outcome_to_json(outcome) for outcome in report.outcomes],
         "bookings": [redact(asdict(diff)) for diff in report.booking_diffs],
@@ -75,7 +75,7 @@ def _totals(report: DryRunReport) -> Table:
 
 
 def _failing(outcomes: Sequence[DeliveryOutcome]) -> Iterator[tuple[str, str]]:
-    """Each error with its number, and the first delivery that has it."""
+    """Yield each error with its count and the first delivery that has it."""
     ways: dict[tuple[str, str], list[DeliveryOutcome]] = {}
     for outcome in outcomes:
         ways.setdefault((outcome.status, outcome.error or ""), []).append(outcome)
@@ -121,7 +121,7 @@ def _changes(diff: BookingDiff) -> Iterator[tuple[str, str]]:
 
 
 def _lines(bookings: Sequence[str], booking_diffs: Mapping[str, BookingDiff], report: DryRunReport) -> Table:
-    """One booking a line."""
+    """Render one booking per line."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for wraps in (False, False, True, True):
         table.add_column(no_wrap=not wraps, overflow="fold")

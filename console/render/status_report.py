@@ -1,4 +1,4 @@
-"""The sheet of `status`: the same look for people and for scripts."""
+"""Render `status` for people and for scripts."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -25,7 +25,7 @@ COLUMNS = [Column("box"), *(Column(head, is_number=True) for head in COUNT_COLUM
 
 
 def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
-    """For scripts."""
+    """Render the snapshot as JSON."""
     stats = snapshot.stats
     return {
         "at": stats.at,
@@ -50,7 +50,7 @@ def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
 
 
 def _reconcile(reconciled: ReconcileStatus | None) -> Json | None:
-    """The last run that ended, and since when none does."""
+    """Return the last completed run, and since when none completes."""
     if reconciled is None:
         return None
     last = reconciled.last
@@ -83,7 +83,7 @@ def _queue_to_json(stats: Stats, queue_name: QueueName) -> Json:
 
 
 def render(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """For people."""
+    """Render the snapshot for people."""
     stats = snapshot.stats
     yield Text(f"meetergo-inbox, {moment(stats.at)} UTC\n", style="bold")
     yield tables.listing(COLUMNS, [_line(stats, queue_name) for queue_name in QUEUES])
@@ -137,7 +137,7 @@ def _redis_only(stats: Stats) -> str | None:
 
 
 def _incidents(snapshot: StatusSnapshot) -> Iterator[str]:
-    """What the operators were told of. Each stays open until it has been over for a while."""
+    """Yield the incidents of which operators were notified. Each stays open until it has been over for a while."""
     stats = snapshot.stats
     for kind, since in stats.incidents.items():
         is_over = kind in CONDITIONS and CONDITIONS[kind](stats, snapshot.longest_wait) is False

@@ -1,4 +1,4 @@
-"""Output: tables on a terminal, the same without colours or cuts in a pipe, JSON if asked."""
+"""Output: tables on a terminal, without colours or truncation in a pipe, JSON on request."""
 
 import json
 import sys
@@ -16,9 +16,9 @@ from rich.text import Text
 from operations.text import NO_VALUE
 
 PIPE_WIDTH = 10_000
-"""The width of a pipe: nobody wraps there."""
+"""Width of a pipe, where nothing wraps."""
 WIDE_TERMINAL = 110
-"""From this width on a terminal shows all columns."""
+"""Minimum terminal width for all columns."""
 
 SAME_AS_ABOVE = Text("(the same)", style="dim")
 STYLES = {"dead": "bold red", "pending": "yellow", "done": "green", "confirmed": "green", "cancelled": "red"}
@@ -27,10 +27,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 class Screen(Console):
-    """Standard output. A reader that went away ends the command: see `console.__main__`."""
+    """Standard output. A reader that closed the pipe ends the command: see `console.__main__`."""
 
     def on_broken_pipe(self) -> NoReturn:
-        """Says so, instead of exiting with the code of a command that needs a person."""
+        """Raise, instead of exiting with the code for "needs an operator"."""
         raise BrokenPipeError
 
 
@@ -39,11 +39,11 @@ class Column:
     """A column of a list.
 
     Attributes:
-        name: its head.
-        wraps: whether long values go on in the next line; ids and times do not.
-        is_extra: whether it is left out on a narrow terminal.
+        name: the heading.
+        wraps: whether long values continue on the next line; ids and times do not.
+        is_extra: whether a narrow terminal omits it.
         is_number: whether it holds numbers.
-        collapses_repeats: whether a long value that the row above has too is not repeated on a terminal.
+        collapses_repeats: whether a terminal omits a long value that equals the one above.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Column:
 
 
 def screen() -> Screen:
-    """Where to print."""
+    """Return the console to print to."""
     width = None if sys.stdout.isatty() else PIPE_WIDTH
     return Screen(width=width, highlight=False, markup=False, emoji=False)
 
 
 def show(*parts: RenderableType) -> None:
-    """Prints for people."""
+    """Print for people."""
     console = screen()
     with console.capture() as captured:
         for part in parts:
@@ -69,12 +69,12 @@ def show(*parts: RenderableType) -> None:
 
 
 def print_json(content: Any, *, one_line: bool = False) -> None:
-    """Prints for scripts: times are ISO 8601 in UTC."""
+    """Print JSON for scripts: times are ISO 8601 in UTC."""
     click.echo(json.dumps(content, indent=None if one_line else 2, default=_iso))
 
 
 def listing(columns: Sequence[Column], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """A table."""
+    """Build a table."""
     chosen = [number for number, each in enumerate(columns) if screen().width >= WIDE_TERMINAL or not each.is_extra]
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     for each in (columns[number] for number in chosen):
@@ -97,7 +97,7 @@ def _repeats(column: Column, cell: str | Text, above: str | Text) -> bool:
 
 
 def fields(content: Mapping[str, str | Text | None]) -> Table:
-    """Names and values, one a line; what is not known is left out."""
+    """Build a list of names and values, one per line; unknown values are omitted."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
@@ -108,12 +108,12 @@ def fields(content: Mapping[str, str | Text | None]) -> Table:
 
 
 def title(text: str) -> Text:
-    """The head of a section."""
+    """Build a section heading."""
     return Text(f"\n{text}", style="bold")
 
 
 def status(word: str) -> Text:
-    """A status in its colour."""
+    """Render a status in its colour."""
     return Text(word, style=STYLES.get(word, ""))
 
 

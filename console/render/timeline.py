@@ -1,4 +1,4 @@
-"""The timeline: entries as lines, each with a sign and a colour. `bookings show` and `events tail` print it."""
+"""Render timeline entries as lines with a symbol and a colour, for `bookings show` and `events tail`."""
 
 from collections.abc import Iterator, Sequence
 
@@ -28,7 +28,7 @@ INDENT = len("2026-11-22 14:03:05")
 
 
 def line(entry: TimelineEntry) -> Table:
-    """One happening among those of all bookings: time, sign, what, whose, and what there is to say."""
+    """Render one entry among those of all bookings: time, symbol, event, booking and details."""
     subject = entry.kind.partition(".")[0]
     about = short(entry.booking_id) if subject != "booking" and entry.booking_id else ""
     texts = changes.line(entry.before, entry.after) if entry.after is not None else ""
@@ -36,7 +36,7 @@ def line(entry: TimelineEntry) -> Table:
 
 
 def render_timeline(entries: Sequence[TimelineEntry]) -> Iterator[RenderableType]:
-    """All happenings of one booking; a change with its columns, before and after."""
+    """Render all entries of one booking; a change with its columns, before and after."""
     for entry in entries:
         subject = entry.kind.partition(".")[0]
         if entry.after is None:
@@ -47,7 +47,7 @@ def render_timeline(entries: Sequence[TimelineEntry]) -> Iterator[RenderableType
 
 
 def _line(entry: TimelineEntry, identifier: str, first: Sequence[str]) -> Table:
-    """What is too long goes on below its beginning."""
+    """Render one line; overlong details continue below."""
     subject, _, what = entry.kind.partition(".")
     symbol, style = SYMBOLS.get(what, CHANGE_SYMBOL)
     kind = f"{symbol} {subject} {what.replace('_', ' ')}".ljust(KIND_WIDTH)

@@ -1,1 +1,1 @@
-"""The demo: the main job from webhook to notification, told step by step."""
+"""The demo: the path from webhook to notification, step by step."""

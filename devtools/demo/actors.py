@@ -1,4 +1,4 @@
-"""The cast of the demo: a guest at meetergo, whoever posts to our address, and the operator at the desk."""
+"""The actors of the demo: a guest at meetergo, a sender of webhooks, and the operator at the command line."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ SATURDAY = 5
 
 @dataclass(frozen=True)
 class ActionResult:
-    """What came of an act: what was answered, and the delivery that it made, if any."""
+    """The result of an action: the response, and the id of the delivery that it caused, if any."""
 
     response: str
     delivery_id: str | None = None
@@ -28,14 +28,14 @@ class ActionResult:
 
 @dataclass
 class Actors:
-    """Everybody who acts.
+    """Performs the actions of all actors.
 
     Attributes:
-        meetergo: the stand-in.
-        address: ours, as it is registered.
-        forged: one that we never signed.
-        env: of the operator's commands.
-        folder: where the operator sits.
+        meetergo: the sandbox.
+        address: the receiver's registered address.
+        forged: an address that was never signed.
+        env: environment of the operator's commands.
+        folder: working directory of the operator's commands.
     """
 
     meetergo: Sandbox
@@ -47,47 +47,47 @@ class Actors:
 
     @property
     def host_id(self) -> str:
-        """Who was onboarded: meetergo's id."""
+        """The meetergo id of the onboarded host."""
         (host_id,) = (key for key, user in self.meetergo.users.items() if user["email"] == HOST)
         return host_id
 
     def guest_books(self, day: int) -> ActionResult:
-        """On the host's public page."""
+        """Book on the host's public page."""
         (kind,) = (kind for kind, text in self.meetergo.meeting_types.items() if text["userId"] == self.host_id)
         booked = self.meetergo.actions.book(kind, working_day(day), GUEST, fullname="Guest 1")
         self._booked.append(booked["appointmentId"])
         return self._last_delivery_result()
 
     def guest_books_undelivered(self, day: int) -> ActionResult:
-        """The same, and meetergo's webhook does not arrive."""
+        """Book while meetergo's webhook gets lost."""
         self.meetergo.faults = FaultPlan(drop=1.0)
         return self.guest_books(day)
 
     def guest_moves(self, day: int) -> ActionResult:
-        """To a later hour."""
+        """Move the last booking to a later hour."""
         self.meetergo.actions.reschedule(self._booked[-1], working_day(day) + timedelta(hours=3))
         return self._last_delivery_result()
 
     def guest_cancels(self) -> ActionResult:
-        """For all."""
+        """Cancel the last booking for all attendees."""
         self.meetergo.actions.cancel(self._booked[-1], "Schedule conflict")
         return self._last_delivery_result()
 
     def meetergo_repeats(self) -> ActionResult:
-        """What it sent last, byte for byte."""
+        """Send the last delivery again, byte for byte."""
         return self.post(self.meetergo.deliveries[-1].body)
 
     def post(self, body: bytes, *, forged: bool = False) -> ActionResult:
-        """Somebody posts this to our address, or to another."""
+        """Post a body to our address, or to a forged one."""
         response = Sender(self.forged if forged else self.address).send(body)
         text = response.body.get("reason") or response.body.get("status", "")
         return ActionResult(f"{response.status} {text}", delivery_id(body) if response.status == 200 else None)
 
     def run_command(self, *arguments: str, when_done: Callable[[], str | None] = lambda: None) -> ActionResult:
-        """The operator types a command.
+        """Run a command of the operator.
 
         Raises:
-            ProcessFailed: it fails.
+            ProcessFailed: the command fails.
         """
         command = [sys.executable, "-m", "console", *arguments]
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True, check=False)
@@ -106,7 +106,7 @@ class Actors:
 
 
 def working_day(number: int) -> datetime:
-    """At nine o'clock UTC, within everybody's office hours, so many working days from now."""
+    """Return 9:00 UTC, within all office hours, N working days from now."""
     moment = datetime.now(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
     while number:
         moment += timedelta(days=1)

@@ -1,4 +1,4 @@
-"""`make demo`: a short story of real deliveries to a real receiver, and what became of each."""
+"""`make demo`: send real deliveries to a real receiver and show the result of each."""
 
 import base64
 import secrets
@@ -35,14 +35,14 @@ HOSTS = f"external_id,email,given_name,family_name\n4711,{HOST},The,Host\n"
 
 
 def run_demo(console: Console) -> bool:
-    """Plays the story on stores of its own and shows it.
+    """Run the demo on private stores and print it.
 
     Returns:
-        Whether everything came out as promised.
+        Whether every result was as expected.
 
     Raises:
         NoRedisServer: there is no Redis to start.
-        ProcessFailed: a process does not start, or does not get on.
+        ProcessFailed: a process does not start or makes no progress.
     """
     started = time.monotonic()
     console.print("\n[bold]meetergo-inbox[/bold]: from a guest's click at meetergo to a booking and a notification\n")
@@ -66,7 +66,7 @@ def run_demo(console: Console) -> bool:
             "PUBLIC_URL": f"http://127.0.0.1:{port}",
             "MEETERGO_API_URL": meetergo.url,
             "MEETERGO_API_KEY": meetergo.key,
-            "METRICS_PORT": "",  # what .env asks for is for what runs all day
+            "METRICS_PORT": "",  # settings in .env are for long-running processes
             "ALERT_CHANNELS": "",
         }
         as_expected = _run_processes(console, settings, folder, meetergo, sink)
@@ -94,7 +94,7 @@ def _run_processes(
 
 
 def _set_up(console: Console, actors: Actors) -> None:
-    """As the README tells a platform to: its hosts, then our address."""
+    """Set up as in the README: onboard the hosts, then register the address."""
     (actors.folder / "hosts.csv").write_text(HOSTS)
     table = _table("What the operator typed", "bin/inbox ...", "it said")
     for words in (("users", "onboard", "hosts.csv"), ("webhook", "register")):

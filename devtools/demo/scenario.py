@@ -1,4 +1,4 @@
-"""The story of the demo: what happens, in which order, and what is promised of each."""
+"""The scenario of the demo: its steps in order, with the expected result of each."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,13 +16,13 @@ ACCEPTED = "200 accepted"
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens.
+    """One step.
 
     Attributes:
-        title: what.
-        run: lets it happen.
-        expected: what is promised to come of it.
-        response: what the receiver is promised to answer; None for whatever a command prints.
+        title: what happens.
+        run: performs the step.
+        expected: the expected result.
+        response: the receiver's expected response; None for a command, whose output is shown as it is.
     """
 
     title: str
@@ -32,12 +32,12 @@ class Step:
 
 
 def scenario(now: datetime, max_body: int, reconcile: Callable[[Actors], ActionResult]) -> Iterator[Step]:
-    """The scenes.
+    """Yield the steps.
 
     Args:
-        now: the bookings are for the days after.
+        now: current time; bookings are on the following days.
         max_body: the receiver's limit, in bytes.
-        reconcile: lets the operator compare our bookings with meetergo's.
+        reconcile: runs the operator's `reconcile`.
     """
     yield Step("a guest books", lambda actors: actors.guest_books(1), "booking created")
     yield Step("meetergo repeats it", lambda actors: actors.meetergo_repeats(), NOTHING_NEW)
@@ -49,7 +49,7 @@ def scenario(now: datetime, max_body: int, reconcile: Callable[[Actors], ActionR
 
 
 def _bodies(now: datetime, max_body: int) -> Iterator[Step]:
-    """What the stand-in does not do by itself is posted: bookings of a host whom the platform does not know."""
+    """Yield steps that post bodies which the sandbox does not send: bookings of a host unknown to the platform."""
     second, group, later = now + timedelta(days=2), now + timedelta(days=3), now + timedelta(minutes=1)
     guests = [samples.guest(1), samples.guest(2)]
 
@@ -68,10 +68,10 @@ def _bodies(now: datetime, max_body: int) -> Iterator[Step]:
 
 
 BOOKINGS = ["cancelled", "cancelled", "confirmed", "confirmed"]
-"""How the story ends, in the order in which the bookings became known."""
+"""Expected statuses at the end, in the order in which the bookings became known."""
 
 NOTIFICATIONS = ["created", "rescheduled", "cancelled", "cancelled", "created", "attendee_left", "created"]
-"""What the host is told, in order, once by each channel."""
+"""Expected notifications of the host, in order, once per channel."""
 
 
 def _json(body: dict[str, Any]) -> bytes:

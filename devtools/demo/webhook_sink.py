@@ -1,4 +1,4 @@
-"""The platform's side of the demo: an endpoint that takes our signed news, and verifies it."""
+"""The platform's side of the demo: an endpoint that receives and verifies our signed notifications."""
 
 import json
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 @dataclass(frozen=True)
 class WebhookSink:
     """Attributes:
-    url: where it listens.
-    received: message id -> type, for each message with a good signature.
+    url: URL of the endpoint.
+    received: message id -> type, for each message with a valid signature.
     """
 
     url: str
@@ -24,7 +24,7 @@ class WebhookSink:
 
 @contextmanager
 def open_webhook_sink(secret: str) -> Iterator[WebhookSink]:
-    """Listens on a free port of this machine until the block ends."""
+    """Listen on a free local port until the block ends."""
     sinks: list[WebhookSink] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ def open_webhook_sink(secret: str) -> Iterator[WebhookSink]:
             self.end_headers()
 
         def log_message(self, *_args: Any) -> None:
-            """Nothing: the demo prints what was received."""
+            """Log nothing: the demo prints what was received."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         sinks.append(WebhookSink(f"http://127.0.0.1:{server.server_port}/bookings"))

@@ -1,1 +1,1 @@
-"""A stand-in for meetergo: a small server that behaves like its API, to develop and to test against."""
+"""A sandbox that stands in for meetergo: a small server that behaves like its API, for development and tests."""

@@ -1,4 +1,4 @@
-"""`python -m devtools.sandbox`: the stand-in on a port of this machine, until Ctrl-C."""
+"""`python -m devtools.sandbox`: run the sandbox on a local port until Ctrl-C."""
 
 from devtools.sandbox.command import command
 

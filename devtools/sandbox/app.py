@@ -1,4 +1,4 @@
-"""The app factory: the API, the page for developers, and what is asked of each request first."""
+"""The app factory: the API, the developer page, and the checks before each request."""
 
 from datetime import timedelta
 
@@ -19,13 +19,13 @@ from devtools.sandbox.ui.routes import PageContext
 def create_app(
     page_context: PageContext, credentials: Credentials, fault_injector: FaultInjector, buckets: TokenBuckets | None
 ) -> Flask:
-    """Answers truly about a company.
+    """Create the app for a company; it never injects faults itself.
 
     Args:
-        page_context: the company, and what the page needs.
-        credentials: who may ask.
-        fault_injector: knows whether all credentials are expired, and in which form a 429 says how long to wait.
-        buckets: the rate limit, if there is one.
+        page_context: the company and the page's dependencies.
+        credentials: the valid keys and tokens.
+        fault_injector: decides whether all credentials are expired, and the form of a 429's Retry-After.
+        buckets: the rate limit; None for none.
     """
     app = Flask(__name__, static_folder=None)
     company = page_context.company
@@ -56,7 +56,7 @@ def create_app(
 
 
 def _http_error(error: HTTPException) -> Response:
-    """What is no route is a 404, and so is a wrong method."""
+    """Answer 404 for an unknown route and for a wrong method."""
     status = error.code or 500
     if status in (404, 405):
         return error_response(ApiRejection(404, f"Cannot {request.method} {request.path}"))

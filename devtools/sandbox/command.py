@@ -1,4 +1,4 @@
-"""The command that runs the stand-in, with an option for each kind of trouble."""
+"""The command that runs the sandbox, with an option for each kind of fault."""
 
 import sys
 from dataclasses import Field, fields
@@ -16,7 +16,7 @@ from devtools.sandbox.ui.view import PlatformBookings
 
 PORT = 8300
 HOLD_SECONDS = 3.0
-"""So that a reordered webhook comes even if its booking is never changed again."""
+"""Delay after which a held-back webhook is sent even if its booking never changes again."""
 
 WELCOME = """
 A stand-in for meetergo is running. Ctrl-C stops it.
@@ -34,7 +34,7 @@ A stand-in for meetergo is running. Ctrl-C stops it.
 
 
 def serve(meetergo: Sandbox) -> None:
-    """Runs it until Ctrl-C, with a host in it if there was none."""
+    """Run the sandbox until Ctrl-C; add a host if there is none."""
     meetergo.company.booking_base = f"{meetergo.url}/book"
     seed(meetergo)
     click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token))

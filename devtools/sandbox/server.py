@@ -1,4 +1,4 @@
-"""The stand-in as a whole: started on a port, asked for what it keeps, and told what to do."""
+"""The sandbox server: starts on a port, exposes its state, and accepts faults."""
 
 import socket
 from collections import Counter
@@ -52,7 +52,7 @@ class Sandbox:
 
     Args:
         faults: what goes wrong.
-        now: the clock of everything but `trouble`'s pauses.
+        now: the clock of everything except the faults' pauses.
         rate_limit: for each key; None for none.
         plan: what the company has bought.
         retries: how often a webhook that got no 2xx is sent again.
@@ -149,7 +149,7 @@ class Sandbox:
 
     @property
     def deliveries(self) -> list[OutgoingDelivery]:
-        """Every webhook that was due, whatever became of it."""
+        """Every webhook that was due, whatever its result."""
         return self._dispatcher.deliveries
 
     @property
@@ -167,7 +167,7 @@ class Sandbox:
         self._fault_injector.faults = faults
 
     def inject_faults(self, route: str, *faults: Fault | None) -> None:
-        """The next calls of a route get these answers.
+        """Inject faults into the next calls of a route.
 
         Args:
             route: as in `requests`.
@@ -178,10 +178,10 @@ class Sandbox:
         self._fault_injector.enqueue(route, *faults)
 
     def drain(self, limit: timedelta = DRAIN_TIMEOUT) -> None:
-        """Waits until all webhooks that are due were sent, also those that trouble holds back.
+        """Wait until all due webhooks were sent, including those held back by faults.
 
         Raises:
-            NotSettled: not within the limit.
+            DrainTimeout: not within the limit.
         """
         self._dispatcher.drain(limit)
 
@@ -200,10 +200,10 @@ class Sandbox:
 
 @contextmanager
 def sandbox(faults: FaultPlan | None = None, **options: Any) -> Iterator[Sandbox]:
-    """Runs a stand-in in this process until the block ends; by default without a rate limit.
+    """Run a sandbox in this process until the block ends; by default without a rate limit.
 
     Args:
-        faults: what goes wrong; None for nothing.
+        faults: faults to inject; None for none.
         options: of `Sandbox`.
     """
     meetergo = Sandbox(faults or FaultPlan(), **options)

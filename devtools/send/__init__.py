@@ -1,1 +1,1 @@
-"""Sends sample webhooks and load to a receiver."""
+"""Send sample webhooks and load to a receiver."""

@@ -1,4 +1,4 @@
-"""The sender: delivers bodies to a receiver over real HTTP, as meetergo does."""
+"""HTTP client that delivers bodies to a receiver as meetergo does."""
 
 import json
 import time
@@ -15,12 +15,12 @@ import urllib3
 from runtime.signatures import Verifier
 
 TIMEOUT_SECONDS = 30
-"""meetergo waits this long for an answer."""
+"""meetergo's own timeout, in seconds."""
 
 
 @dataclass(frozen=True)
 class SendResponse:
-    """What the receiver said, and how long that took, in milliseconds."""
+    """The receiver's response and its latency in milliseconds."""
 
     status: int
     body: dict[str, Any]
@@ -40,17 +40,17 @@ class Sender:
     signer: Verifier | None = None
 
     def send(self, body: bytes) -> SendResponse:
-        """Delivers a body.
+        """Deliver a body.
 
         Raises:
-            urllib3.exceptions.HTTPError: nobody answers there.
+            urllib3.exceptions.HTTPError: no server responds.
         """
         with self.open_connections(1) as deliver:
             return deliver(body)
 
     @contextmanager
     def open_connections(self, count: int) -> Iterator[Callable[[bytes], SendResponse]]:
-        """Keeps so many lines open: for so many threads that deliver one body after the other.
+        """Keep N connections open, for N threads that each deliver one body after the other.
 
         Yields:
             The same as `send`.

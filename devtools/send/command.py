@@ -1,4 +1,4 @@
-"""`send`: delivers samples, or a file, as meetergo would: over real HTTP, signed as configured."""
+"""`send`: deliver samples or a file as meetergo would, over HTTP, signed as configured."""
 
 import json
 import sys
@@ -46,7 +46,7 @@ def send(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Deliver samples, a mix of them, or a file, over real HTTP. Exit 1 if one was not answered with 200."""
+    """Deliver samples, a mix of them, or a file, over real HTTP. Exits 1 if a response is not 200."""
     if event is None and options["file"] is None and options["shuffle"]:
         event = MIX
     if (event is None) == (options["file"] is None):

@@ -1,4 +1,4 @@
-"""A volley: many deliveries, over lines that stay open, and what was answered."""
+"""Load generator: many deliveries over persistent connections, and the responses."""
 
 import math
 from collections import Counter
@@ -18,12 +18,12 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass
 class LoadResult:
-    """What was answered.
+    """The responses of a run.
 
     Attributes:
-        statuses: HTTP status -> how many.
-        unanswered: how many got no answer.
-        milliseconds: how long each answer took.
+        statuses: HTTP status -> count.
+        unanswered: number without a response.
+        milliseconds: latency of each response.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -32,16 +32,16 @@ class LoadResult:
 
     @property
     def sent(self) -> int:
-        """How many went out."""
+        """Number of deliveries sent."""
         return self.statuses.total() + self.unanswered
 
     @property
     def is_good(self) -> bool:
-        """Whether all of them were taken."""
+        """Whether all deliveries were accepted."""
         return self.statuses.total() == self.statuses[200] == self.sent
 
     def latencies(self) -> dict[str, float]:
-        """p50 and so on, in milliseconds; empty if nobody answered."""
+        """Latency percentiles (p50 and so on) in milliseconds; empty without responses."""
         if not self.milliseconds:
             return {}
         ranked = sorted(self.milliseconds)
@@ -49,7 +49,7 @@ class LoadResult:
 
 
 def percentile(ranked: Sequence[float], percent: int) -> float:
-    """The smallest that so many percent do not exceed, of at least one, sorted."""
+    """Return the smallest value that N percent do not exceed, from a sorted, non-empty sequence."""
     return ranked[math.ceil(len(ranked) * percent / 100) - 1]
 
 
@@ -58,9 +58,9 @@ class LoadRun:
 
     Args:
         send: delivers one body.
-        throttle: how fast.
-        stop: whether somebody asked to end it.
-        advance: hears of each that is done.
+        throttle: limits the rate.
+        stop: set when a stop is requested.
+        advance: called after each delivery.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LoadRun:
         self._next, self._count = Lock(), Lock()
 
     def run(self, bodies: Iterable[bytes], threads: int) -> LoadResult:
-        """Sends all, or until it is asked to stop: what is on its way then is waited for."""
+        """Send all bodies, or those before a stop; deliveries in progress are completed."""
         remaining = iter(bodies)
         workers = [Thread(target=self._work, args=(remaining,), daemon=True) for _ in range(threads)]
         for thread in workers:

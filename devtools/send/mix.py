@@ -1,4 +1,4 @@
-"""Traffic: the bodies of a bulk of deliveries, in the order in which they are sent."""
+"""Generate the bodies of a load run, in the order in which they are sent."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ EVENT_INTERVAL = timedelta(minutes=1)
 
 
 def same_event(event: str, booking: str | None, run: str, count: int, now: datetime) -> list[bytes]:
-    """So many samples of one event, no two of the same bytes.
+    """Return N samples of one event, all with different bytes.
 
     Args:
         event: which.
@@ -34,7 +34,7 @@ def same_event(event: str, booking: str | None, run: str, count: int, now: datet
 
 
 def mix(run: str, count: int, now: datetime, rng: Random) -> list[bytes]:
-    """So many deliveries about bookings that are created and then moved, cancelled, or left by a guest, in order."""
+    """Return N deliveries about bookings that are created, then moved, cancelled, or left by a guest, in order."""
     bodies: list[bytes] = []
     for number in range(count):
         lifecycle, start = rng.choice(LIFECYCLES), now + timedelta(days=rng.randint(1, 30))

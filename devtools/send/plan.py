@@ -1,4 +1,4 @@
-"""An order: what `send` is to send, as its options say it."""
+"""SendPlan: what `send` sends, from its options."""
 
 import re
 import uuid
@@ -14,12 +14,12 @@ from devtools.send import mix
 
 MIX = "mix"
 DEFAULT_MIX_SIZE = 100
-"""Deliveries of a mix, unless somebody says how many."""
+"""Default number of deliveries in a mix."""
 REPEATS_PATTERN = re.compile(r"(\d{0,2}\.\d{1,4})|(\d{1,6})")
 
 
 class RepeatsParam(click.ParamType[float]):
-    """So many of the deliveries (10), or a share of them (0.2)."""
+    """A number of deliveries (10), or a share of them (0.2)."""
 
     name = "repeats"
 
@@ -35,7 +35,7 @@ class RepeatsParam(click.ParamType[float]):
 
 @dataclass(frozen=True)
 class SendPlan:
-    """What is to be sent: see the options of `send`."""
+    """What to send: see the options of `send`."""
 
     event: str | None
     file: Path | None

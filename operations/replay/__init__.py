@@ -1,1 +1,1 @@
-"""Replay: which deliveries, what it would change, and doing it."""
+"""Replay of deliveries: select them, show what would change, and run it."""

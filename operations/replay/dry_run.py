@@ -1,4 +1,4 @@
-"""The rehearsal: what would happen if deliveries were replayed. They are handled as ever, and all is rolled back."""
+"""Dry run of a replay: handle deliveries as usual and roll everything back."""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -25,15 +25,15 @@ def dry_run(
     chosen: Sequence[SelectedDelivery],
     progress: Callable[[int], object] = lambda _count: None,
 ) -> DryRunReport:
-    """Handles deliveries and keeps nothing. The platform's hook is called; no bell is rung, and nothing is sent.
+    """Handle deliveries without keeping the result. The platform's hook is called; nothing is triggered or sent.
 
-    What is about no booking may give bookings their owner. So it is handled first, and in each transaction anew; only
-    so many of them that the transaction stays short.
+    Employee events can assign owners, so up to CHUNK_SIZE of them are replayed first in every dry-run transaction; no
+    more, so that the transaction stays short.
 
     Args:
-        replay_service: how they would be replayed.
-        chosen: which, in the order of their bookings.
-        progress: is told after each transaction how many it held.
+        replay_service: the service that would replay them.
+        chosen: the deliveries, ordered by booking.
+        progress: called after each transaction with the number of deliveries in it.
     """
     report, booking_ids = DryRunReport(), {row.booking_id for row in chosen}
     without_booking = [row for row in chosen if not row.booking_id and row.event in HANDLERS][:CHUNK_SIZE]
@@ -55,7 +55,7 @@ def _run_transaction(
     report: DryRunReport,
     booking_ids: Collection[Any],
 ) -> Sequence[SelectedDelivery]:
-    """One transaction, as much of it as there is time for. What it says is added at its end."""
+    """Run one transaction until its time is up and add its results to the report."""
     with replay_service.services.database.rolled_back() as session:
         before = [row for row in without_booking if row not in chunk]
         transaction = _DryRun(session, replay_service, [*before, *chunk])
@@ -67,7 +67,7 @@ def _run_transaction(
 
 
 class _DryRun:
-    """One transaction of the rehearsal; it locks as a worker's does, deliveries first."""
+    """One transaction of the dry run; it takes locks in a worker's order, deliveries first."""
 
     def __init__(self, session: Session, replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> None:
         self._session, self._inbox = session, replay_service.services.inbox
@@ -90,7 +90,7 @@ class _DryRun:
             inbox.process(self._session, row)
 
     def process_until_deadline(self, chunk: Sequence[SelectedDelivery]) -> list[SelectedDelivery]:
-        """Whole bookings, for as long as a worker's transaction may last."""
+        """Process complete bookings, within the time limit of a worker's transaction."""
         deadline, processed = time.monotonic() + MAX_BATCH_TIME.total_seconds(), list[SelectedDelivery]()
         for group in group_by_booking(chunk):
             if processed and time.monotonic() > deadline:
@@ -103,7 +103,9 @@ class _DryRun:
     def add_to_report(
         self, report: DryRunReport, processed: Sequence[SelectedDelivery], booking_ids: Collection[str]
     ) -> None:
-        """Adds what was rehearsed here. What else befalls a booking is told together with its own deliveries."""
+        """Add the results to the report. Side effects on another booking are reported with that booking's own
+        deliveries.
+        """
         ids, here = {row.id for row in processed}, {row.booking_id for row in processed}
 
         def belongs(row: BookingChange | Notification) -> bool:
@@ -126,7 +128,7 @@ class _DryRun:
             if notification.id not in resent_ids
         ]
         for notification in (*self._resent, *new):
-            self._session.refresh(notification)  # it may have been superseded since
+            self._session.refresh(notification)  # it may have been superseded meanwhile
             if notification.status == "pending" and belongs(notification):
                 report.notifications.append(
                     NotificationPreview.from_notification(notification, notification.id in resent_ids)

@@ -1,4 +1,4 @@
-"""The outlook: what would become of deliveries, of their bookings and of those who are told."""
+"""The report of a dry run: what would happen to deliveries, bookings and recipients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from operations.replay.selection import SelectedDelivery
 
 @dataclass(frozen=True)
 class DeliveryOutcome:
-    """What would become of one delivery.
+    """The expected result for one delivery.
 
     Attributes:
-        delivery: which.
-        status: `done`; `dead`; or `pending`, if it would fail and be tried again.
-        error: why it would fail; it may quote people, so it is for the operator's eyes only.
-        note: why nothing would come of it, though it would be done.
+        delivery: the delivery.
+        status: `done`; `dead`; or `pending`, if it would fail and be retried.
+        error: why it would fail; it may contain personal data, so it is for operators only.
+        note: why it would have no effect although it would be done.
         changes: whether it would change a booking.
     """
 
@@ -31,19 +31,19 @@ class DeliveryOutcome:
 
     @classmethod
     def from_row(cls, delivery: SelectedDelivery, row: Delivery, changes: bool) -> "DeliveryOutcome":
-        """The row, as it was handled."""
+        """Build the outcome from the row after its dry run."""
         return cls(delivery, row.status, None if row.status == "done" else row.last_error, row.note, changes)
 
 
 @dataclass(frozen=True)
 class BookingDiff:
-    """What would become of one booking, by all of its deliveries together.
+    """The expected change of one booking by all of its deliveries.
 
     Attributes:
-        booking_id: which.
-        is_new: whether nobody knew of it before.
-        before: the columns that would be different, as they are.
-        after: the same, as they would be.
+        booking_id: the booking's id.
+        is_new: whether the booking does not exist yet.
+        before: the columns that would change, with current values.
+        after: the same columns with new values.
     """
 
     booking_id: str
@@ -53,7 +53,7 @@ class BookingDiff:
 
     @classmethod
     def from_changes(cls, changes: Sequence[BookingChange]) -> "BookingDiff":
-        """From the first change's before to the last one's after; what comes back to what it was is none."""
+        """Combine changes: from before the first to after the last, without columns that return to their value."""
         before: dict[str, Any] = {}
         after: dict[str, Any] = {}
         for change in changes:
@@ -66,14 +66,14 @@ class BookingDiff:
 
 @dataclass(frozen=True)
 class NotificationPreview:
-    """One notification that would go out.
+    """One notification that would be sent.
 
     Attributes:
-        booking_id: about which booking.
-        kind: what happened.
-        channel: by what, safe to show.
-        recipient: to whom.
-        again: whether it was owed before: it goes out once more because that is wanted.
+        booking_id: the booking's id.
+        kind: kind of notification.
+        channel: the channel, safe to show.
+        recipient: the recipient.
+        again: whether it existed before and would be resent on request.
     """
 
     booking_id: str
@@ -84,13 +84,13 @@ class NotificationPreview:
 
     @classmethod
     def from_notification(cls, notification: Notification, again: bool) -> "NotificationPreview":
-        """The notification, as it was owed."""
+        """Build the preview from the notification's row."""
         return cls(notification.booking_id, notification.kind, notification.channel, notification.recipient, again)
 
 
 @dataclass
 class DryRunReport:
-    """What would happen, if nothing else does meanwhile."""
+    """The expected results, if nothing else changes meanwhile."""
 
     outcomes: list[DeliveryOutcome] = field(default_factory=list)
     booking_diffs: list[BookingDiff] = field(default_factory=list)

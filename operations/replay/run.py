@@ -1,4 +1,4 @@
-"""A bulk of deliveries: replayed chunk by chunk, and watched until they are at rest."""
+"""Replay many deliveries in chunks and wait until they are handled."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,16 +21,16 @@ ProgressCallback = Callable[[int], object]
 
 @dataclass
 class ReplayRun:
-    """What is done to many deliveries, and how far it got.
+    """The progress of a replay.
 
     Attributes:
-        replay_service: how they are replayed.
-        throttle: how fast.
-        stop: set when somebody asks to stop.
-        replayed: the ids of those that start over.
-        resent: how many notifications go out once more.
-        left_alone: how many were left alone, since somebody else replayed them meanwhile.
-        queue_reached: whether Redis heard of all.
+        replay_service: replays them.
+        throttle: limits the rate.
+        stop: set when a stop is requested.
+        replayed: ids of the deliveries that start over.
+        resent: number of notifications sent again.
+        left_alone: number of deliveries skipped because another process replayed them meanwhile.
+        queue_reached: whether every trigger reached Redis.
     """
 
     replay_service: ReplayService
@@ -42,7 +42,7 @@ class ReplayRun:
     queue_reached: bool = True
 
     def replay(self, chosen: Sequence[SelectedDelivery], advance: ProgressCallback) -> None:
-        """Replays all, or what it gets to before somebody asks to stop; each chunk is committed by itself."""
+        """Replay all deliveries, or those before a requested stop; each chunk is its own transaction."""
         for chunk in chunks(chosen, self.throttle.chunk_size):
             self.throttle.wait_for(len(chunk))
             if self.stop.is_set():
@@ -55,10 +55,10 @@ class ReplayRun:
             advance(len(chunk))
 
     def wait(self, advance: ProgressCallback) -> Counter[str]:
-        """Waits until all are at rest, or somebody asks to stop.
+        """Wait until all deliveries are handled or a stop is requested.
 
         Returns:
-            Status -> how many; `pending` are those that it did not wait for, `pruned` those that are gone.
+            Status -> count; `pending` counts those not waited for, `pruned` those that no longer exist.
         """
         waiting, final_statuses = list(self.replayed), Counter[str]()
         while waiting:
@@ -73,7 +73,7 @@ class ReplayRun:
         return final_statuses
 
     def as_json(self) -> dict[str, Any]:
-        """What was done, for a program."""
+        """The result as JSON."""
         return {
             "replayed": self.replayed,
             "told_again": self.resent,

@@ -1,4 +1,4 @@
-"""The selection: which deliveries an operator means, as they were when they were chosen, booking by booking."""
+"""Select deliveries for a replay, in their current state, grouped by booking."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from worker.inbox.processor import InboxProcessor
 
 PAGE_SIZE = 500
 CHUNK_SIZE = 100
-"""Rows of one transaction: few enough that no worker waits for it."""
+"""Rows per transaction: few enough that no worker waits for it."""
 
 
 @dataclass(frozen=True)
 class SelectedDelivery:
-    """A delivery that is meant.
+    """A selected delivery.
 
     Attributes:
-        id: its id.
-        event: what it says it is, if it could be read.
-        booking_id: which booking it is about; empty if none, or if it cannot be read.
-        received_at: when it came, UTC.
-        status: how it was when it was chosen.
-        ended_at: when it had ended, UTC; whoever replayed it since has changed that.
-        is_erased: whether there is nothing left to handle.
-        is_scheduled: whether it is pending, and would be tried later: it failed, or a clock was wrong.
+        id: the delivery's id.
+        event: its event type; None if it could not be read.
+        booking_id: its booking; empty if there is none or it cannot be read.
+        received_at: time of receipt, UTC.
+        status: status when selected.
+        ended_at: when it ended, UTC; a replay since then has changed it in the row.
+        is_erased: whether its body was erased.
+        is_scheduled: whether it is pending but not due yet, because it failed or a clock was wrong.
     """
 
     id: str
@@ -47,12 +47,12 @@ class SelectedDelivery:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is to be replayed, and what is left alone.
+    """Deliveries to replay, and the number of those left out.
 
     Attributes:
-        chosen: to be replayed, by booking, and each booking's as they came.
-        waiting: how many are pending and due: a worker handles them anyway.
-        erased: how many have no body any more.
+        chosen: deliveries to replay, grouped by booking, each booking's in order of receipt.
+        waiting: number that are pending and due: a worker handles them anyway.
+        erased: number without a body.
     """
 
     chosen: Sequence[SelectedDelivery]
@@ -61,12 +61,12 @@ class Selection:
 
 
 def select_deliveries(inbox: InboxProcessor, query: Select[tuple[Delivery]], limit: int | None = None) -> Selection:
-    """Chooses deliveries.
+    """Select deliveries.
 
     Args:
-        inbox: reads those of which nobody knows yet what they are about.
-        query: which.
-        limit: the oldest so many only.
+        inbox: parses deliveries whose booking is not known yet.
+        query: the query for deliveries.
+        limit: maximum number, oldest first; None for all.
     """
     with inbox.database.read_only() as session:
         rows = list(_rows(session, query, inbox.clock()))
@@ -79,7 +79,7 @@ def select_deliveries(inbox: InboxProcessor, query: Select[tuple[Delivery]], lim
 
 
 def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK_SIZE) -> Iterator[list[SelectedDelivery]]:
-    """So many at once, or a few more: all of one booking stay together, and in their order."""
+    """Split deliveries into chunks of about this size; one booking's deliveries stay together and in order."""
     chunk: list[SelectedDelivery] = []
     for group in group_by_booking(chosen):
         if chunk and len(chunk) + len(group) > size:
@@ -91,7 +91,7 @@ def chunks(chosen: Sequence[SelectedDelivery], size: int = CHUNK_SIZE) -> Iterat
 
 
 def group_by_booking(chosen: Sequence[SelectedDelivery]) -> Iterator[list[SelectedDelivery]]:
-    """The deliveries of one booking after the other; each that is about none stands alone."""
+    """Group deliveries by booking; one without a booking is its own group."""
     for _, group in groupby(chosen, key=lambda row: row.booking_id or row.id):
         yield list(group)
 
@@ -109,7 +109,7 @@ def _rows(session: Session, query: Select[tuple[Delivery]], now: datetime) -> It
 
 
 def _with_booking_ids(inbox: InboxProcessor, rows: Sequence[SelectedDelivery]) -> Iterator[SelectedDelivery]:
-    """Those that could not be read when they died may be readable now: a key was given back."""
+    """Parse deliveries that were unreadable when they died: a missing key may be configured again."""
     unread = [row.id for row in rows if row.event is None]
     found: dict[str, Event | Failure] = {}
     for start in range(0, len(unread), PAGE_SIZE):

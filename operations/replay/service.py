@@ -1,4 +1,6 @@
-"""ReplayService: what an operator does to rows that ended. It is written down with them; commit first, ring after."""
+"""ReplayService: replay or ignore rows that ended, record the intervention, commit, and trigger the workers after
+it.
+"""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,18 +21,18 @@ from worker.services import Services
 
 
 class NotDead(Exception):
-    """A row cannot be ignored, since it is not dead; its message says what it is."""
+    """A row cannot be ignored because it is not dead; the message names its status."""
 
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What one transaction did.
+    """The result of one transaction.
 
     Attributes:
-        ids: the rows that start over, or were closed.
-        resent: notifications that go out again on purpose.
-        left_alone: how many were left alone: they wait already, or somebody else replayed them meanwhile.
-        queue_reached: whether Redis heard of it; if not, the sweep rings when it is back.
+        ids: rows that start over, or were closed.
+        resent: notifications sent again on request.
+        left_alone: number of rows skipped: they are pending already, or another process replayed them meanwhile.
+        queue_reached: whether the trigger reached Redis; if not, the sweep triggers later.
     """
 
     ids: Sequence[str]
@@ -41,14 +43,14 @@ class ReplayResult:
 
 @dataclass(frozen=True)
 class ReplayService:
-    """One operator's intention.
+    """Replays and ignores rows on behalf of one operator.
 
     Attributes:
         services: the stores.
-        by: who it is.
-        reason: why.
-        resend: whether what was told already is told once more.
-        superseded: whether that is also wanted of what is not the latest any more.
+        by: the operator's name.
+        reason: the operator's reason.
+        resend: whether to resend notifications that were already sent.
+        superseded: whether to resend superseded notifications too.
     """
 
     services: Services
@@ -58,8 +60,9 @@ class ReplayService:
     superseded: bool = False
 
     def replay(self, chosen: Collection[SelectedDelivery], now: datetime) -> ReplayResult:
-        """Lets deliveries start over, in one transaction, and wakes the workers. One that waits for another try is
-        tried now, and keeps its attempts.
+        """Restart deliveries in one transaction and trigger the workers.
+
+        A delivery that waits for a retry is tried now and keeps its attempts.
         """
         selected = {row.id: row for row in chosen}
 
@@ -75,10 +78,10 @@ class ReplayService:
         return ReplayResult(ids, resent, left_alone=len(selected) - len(ids), queue_reached=queue_reached)
 
     def reset_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
-        """Lets deliveries start over, in the caller's transaction, which holds their locks.
+        """Restart deliveries in the caller's transaction, which holds their locks.
 
         Returns:
-            The notifications that go out again on purpose.
+            The notifications that are resent on request.
         """
         if self.resend:
             _lock_notifications(session, *(Notification.caused_by(row) for row in deliveries))
@@ -93,13 +96,13 @@ class ReplayService:
         return list(self._resend_all(session, delivery, now)) if self.resend else []
 
     def _is_unchanged(self, row: Delivery, selected: SelectedDelivery, now: datetime) -> bool:
-        """Whether nobody else replayed it, or handled it, since it was chosen."""
+        """Whether the delivery was neither replayed nor handled since it was selected."""
         if row.status == "pending":
             return selected.status == "pending" and row.is_scheduled(now)
         return row.ended_at == selected.ended_at
 
     def replay_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
-        """Lets dead notifications start over; those that were told go out once more, if that is wanted."""
+        """Restart dead notifications; resend those already sent if requested."""
 
         def replay(session: Session) -> tuple[list[Notification], list[str]]:
             rows = _lock_notifications(session, Notification.id.in_(ids))
@@ -114,7 +117,7 @@ class ReplayService:
         )
 
     def ignore(self, ids: Collection[str], now: datetime) -> ReplayResult:
-        """Closes dead deliveries that will never work: all of them, or none.
+        """Close dead deliveries that will never succeed: all of them, or none.
 
         Raises:
             NotDead: one of them is not dead.
@@ -134,7 +137,7 @@ class ReplayService:
         )
 
     def ignore_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
-        """Closes dead notifications that will never work: all of them, or none.
+        """Close dead notifications that will never succeed: all of them, or none.
 
         Raises:
             NotDead: one of them is not dead.
@@ -150,14 +153,14 @@ class ReplayService:
         return ReplayResult(row_ids, queue_reached=self.services.job_queue.discard("outbox", *row_ids))
 
     def _resend_all(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
-        """Each news once, however often it was told."""
+        """Resend each distinct notification once, however often it was sent."""
         query = select(Notification).where(Notification.caused_by(delivery)).order_by(Notification.id)
         newest = {row.identity: row for row in session.scalars(query.with_for_update())}
         for row in newest.values():
             yield from self._resend_one(session, row, now)
 
     def _resend_one(self, session: Session, notification: Notification, now: datetime) -> Iterator[Notification]:
-        """What waits goes out anyway."""
+        """Resend one notification, unless it is pending anyway."""
         if notification.status == "dead":
             self.services.outbox.planner.reroute(session, notification)
         if notification.is_pending(session):
@@ -183,7 +186,7 @@ class ReplayService:
 
 
 def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> list[Notification]:
-    """Locks notifications, and before them their bookings, which a copy refers to: see `runtime.contention`."""
+    """Lock notifications after their bookings, to which a copy refers: see `runtime.contention`."""
     wanted: dict[int, str] = {}
     for condition in conditions:
         matching = select(Notification.id, Notification.booking_id).where(condition)

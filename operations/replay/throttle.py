@@ -1,4 +1,4 @@
-"""Limits how many rows are let go per second."""
+"""Limit the rate of a replay."""
 
 import time
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from operations.replay.selection import CHUNK_SIZE
 
 
 class Throttle:
-    """Lets so many rows go in a time.
+    """Limits the number of rows per second.
 
     Args:
-        per_second: rows per second; None for as fast as they can.
-        sleep: waits so many seconds, or less if somebody asks to stop.
-        clock: seconds that never go back.
+        per_second: rows per second; None for no limit.
+        sleep: waits this many seconds, or less if a stop is requested.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -23,11 +23,11 @@ class Throttle:
 
     @property
     def chunk_size(self) -> int:
-        """How many rows to let go at once: about as many as a second has room for."""
+        """The number of rows per chunk: about one second's worth."""
         return CHUNK_SIZE if self._per_second is None else max(1, min(CHUNK_SIZE, int(self._per_second)))
 
     def wait_for(self, count: int) -> None:
-        """Waits until so many rows may go."""
+        """Wait until this many rows may be replayed."""
         if self._per_second is None:
             return
         now = self._clock()

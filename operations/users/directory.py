@@ -1,4 +1,4 @@
-"""The directory: meetergo's users by e-mail, read once, and again when somebody may have come to it."""
+"""The directory of meetergo's users by e-mail, cached until a user may have been added."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ from meetergo.api.schemas import MeetingType, User
 
 
 class Directory:
-    """Who is in the company. The list is read when it is first needed.
+    """The company's users, read when first needed.
 
     Args:
-        meetergo: acts as an admin.
+        meetergo: API client that acts as an admin.
     """
 
     def __init__(self, meetergo: Meetergo) -> None:
@@ -19,22 +19,22 @@ class Directory:
         self._by_email: dict[str, list[User]] | None = None
 
     def by_email(self, email: str) -> Sequence[User]:
-        """Those with an e-mail, compared without case."""
+        """Return the users with an e-mail address, compared without case."""
         return self._users.get(_normalised(email), [])
 
     def all(self) -> dict[str, User]:
-        """Meetergo's id -> user."""
+        """Return all users by meetergo id."""
         return {user.id: user for users in self._users.values() for user in users}
 
     def invalidate(self) -> None:
-        """Forgets what was read: a create may have been applied without our hearing of it."""
+        """Clear the cache: a create whose response was lost may have been applied."""
         self._by_email = None
 
     def meeting_types(self, user_id: str) -> list[MeetingType]:
-        """What can be booked with a user.
+        """Return the meeting types of a user.
 
         Raises:
-            Misuse: a personal access token cannot act as another user.
+            InvalidCall: a personal access token cannot impersonate another user.
         """
         return self._meetergo.as_user(user_id).meeting_types()
 
@@ -49,14 +49,14 @@ class Directory:
 
 
 def full_name(user: User) -> str:
-    """As far as meetergo knows it."""
+    """Return the user's name, as far as meetergo has it."""
     return " ".join(filter(None, (user.given_name, user.family_name)))
 
 
 def booking_url(user: User, meeting_type: MeetingType, root: str | None) -> str | None:
-    """Where guests book: as meetergo says it, or else under the root that somebody named, as public pages are.
+    """Return the booking page's URL: meetergo's own, else built from the given root in the form of public pages.
 
-    Source of the form: developer.meetergo.com; companies have domains of their own, so the root cannot be guessed.
+    Source of the form: developer.meetergo.com; companies can have their own domains, so the root cannot be guessed.
     """
     if meeting_type.booking_url or not (root and user.slug and meeting_type.slug):
         return meeting_type.booking_url

@@ -1,4 +1,4 @@
-"""An entry: one host whom a platform wants to have in meetergo, as a line of its file says."""
+"""One validated host of an import file."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -15,12 +15,12 @@ EMAIL_PATTERN = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 CHANNEL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 SPREADSHEET_ERROR = re.compile(r"#[A-ZÄÖÜ/]+[!?]?|#N/A")
 SPREADSHEET_NUMBER = re.compile(r"\d+[.,]0+|\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE)
-"""How spreadsheets write a number that was an id."""
+"""How spreadsheets mangle a numeric id."""
 SLUG_PATTERN = r"^[a-z0-9-]+$"
 
 
 def _clean_text(text: str) -> str:
-    """What a person reads as a name or an id, on one line, and no accident of a spreadsheet."""
+    """Clean a name or id to one line, and reject typical accidents of spreadsheets."""
     text = " ".join(text.split())
     if text.startswith(("=", "@")):
         raise ValueError(f"it begins with '{text[0]}': a formula is not read, write its value")
@@ -38,7 +38,7 @@ def _external_id(text: str) -> str:
 
 
 def _is_garbled(text: str) -> bool:
-    """Whether it is UTF-8 that was read as Windows-1252: MÃ¼ller."""
+    """Whether text is UTF-8 that was decoded as Windows-1252: MÃ¼ller."""
     try:
         return not text.isascii() and text.encode("cp1252").decode("utf-8") != text
     except (UnicodeEncodeError, UnicodeDecodeError):
@@ -79,15 +79,15 @@ Channels = Annotated[list[str], BeforeValidator(_urls), AfterValidator(_channels
 
 
 class HostEntry(BaseModel):
-    """One host. The names are those of the file's columns.
+    """One host. Attributes are named like the file's columns.
 
     Attributes:
-        language: of the host's notifications.
-        slug: the host's part of booking addresses.
+        language: language of the host's notifications.
+        slug: the host's part of booking URLs.
         meeting_duration: in minutes.
         meeting_channel: such as `phone` or `zoom`.
         hours: as `operations.users.opening_hours` reads them.
-        channels: by which the host hears of bookings; None for the default of all.
+        channels: channels for the host's notifications; None for the defaults.
     """
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, coerce_numbers_to_str=True)
@@ -108,15 +108,15 @@ class HostEntry(BaseModel):
 
     @property
     def name(self) -> str:
-        """In full."""
+        """The full name."""
         return f"{self.given_name} {self.family_name}"
 
     def opening_hours(self) -> Hours:
-        """The hours as meetergo takes them."""
+        """The opening hours in meetergo's form."""
         return Hours("Business Hours", self.timezone, parse_hours(self.hours))
 
     def first_meeting_type(self) -> FirstMeetingTypeOptions:
-        """The meeting type as meetergo takes it."""
+        """The first meeting type in meetergo's form."""
         return FirstMeetingTypeOptions(
             self.meeting_type, self.meeting_duration, self.meeting_slug, self.meeting_channel
         )
@@ -125,4 +125,4 @@ class HostEntry(BaseModel):
 COLUMNS = list(HostEntry.model_fields)
 REQUIRED_COLUMNS = [name for name, field in HostEntry.model_fields.items() if field.is_required()]
 COLUMN_ALIASES = {"id": "external_id", "first_name": "given_name", "last_name": "family_name"}
-"""Other names of columns."""
+"""Alternative column names."""

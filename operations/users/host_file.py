@@ -1,4 +1,4 @@
-"""The roster: a file of hosts, one a line, read from CSV or JSON; and the lines that failed, written as CSV."""
+"""The import file of hosts: read one host per line from CSV or JSON, and write failed lines as CSV."""
 
 import csv
 import json
@@ -20,38 +20,38 @@ from worker.channels import UnusableChannel, open_channel
 from worker.settings import WorkerSettings
 
 REPORT_COLUMNS = ("line", "error")
-"""Columns that say which line failed and why: they are written, and not read."""
+"""Columns with the failed line and its reason: written, and ignored when read."""
 EXTRA_CELLS = ""
-"""Under this name are the cells that have no column."""
+"""Key of the cells that have no column."""
 HOW_TO_SAVE = "in a spreadsheet, save it as 'CSV UTF-8' (LibreOffice: 'Text CSV' with the character set UTF-8)"
 WORKBOOK_SIGNATURES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-"""How the files of spreadsheets begin that are no text."""
+"""Leading bytes of binary spreadsheet files."""
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[;,\t]*', re.IGNORECASE)
-"""The first line by which Excel is told the delimiter."""
+"""A first line that tells Excel the delimiter."""
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for a formula if a cell begins with it."""
+"""Leading characters that make a spreadsheet treat a cell as a formula."""
 PLACEHOLDER_SETTINGS = {
     "redis_url": "redis://127.0.0.1",
     "smtp_url": "smtp://127.0.0.1",
     "mail_from": "bookings@example.com",
     "notify_signing_secret": "whsec_" + "A" * 32,
 }
-"""Settings with which every channel opens that is well-formed."""
+"""Placeholder settings with which every well-formed channel opens."""
 
 
 class HostFileError(ValueError):
-    """The file as a whole is no roster; says why."""
+    """The file is no valid import file; the message says why."""
 
 
 @dataclass(frozen=True)
 class HostRow:
-    """One line.
+    """One line of the file.
 
     Attributes:
-        number: in a CSV file, of the line where it begins; in a JSON file, of the entry, from 1.
-        cells: column -> what is there.
-        entry: what it says; None if it cannot be used.
-        error: why not.
+        number: in CSV, the line number where the row begins; in JSON, the entry's number, from 1.
+        cells: column -> content.
+        entry: the validated host; None if the line is invalid.
+        error: why the line is invalid.
     """
 
     number: int
@@ -61,10 +61,10 @@ class HostRow:
 
 
 def read_host_file(path: Path) -> list[HostRow]:
-    """All lines, the bad ones too.
+    """Read all lines, including invalid ones.
 
     Raises:
-        HostFileError: it is no roster.
+        HostFileError: it is no valid import file.
     """
     try:
         text = _decode(path.read_bytes())
@@ -75,11 +75,11 @@ def read_host_file(path: Path) -> list[HostRow]:
 
 
 def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[list[HostRow], list[str]]:
-    """Opens every channel that a line names.
+    """Check every channel named in the lines by opening it.
 
     Returns:
-        The lines, of which those are faulty now that name a channel that nobody can use; and a warning for each channel
-        that waits for a setting of ours.
+        The lines, where a line with an unusable channel is now invalid; and a warning for each channel that needs a
+            missing setting.
     """
     placeholder_settings = settings.model_copy(update=PLACEHOLDER_SETTINGS)
     invalid: dict[str, str] = {}
@@ -113,7 +113,7 @@ def _is_usable(url: str, settings: WorkerSettings) -> bool:
 
 
 def write_failed(path: Path, failed: Sequence[tuple[HostRow, str]]) -> None:
-    """Writes the lines that failed with their reasons, readable as a roster again; the file goes if none did."""
+    """Write failed lines with their reasons, in a form that can be imported; delete the file if none failed."""
     if not failed:
         path.unlink(missing_ok=True)
         return
@@ -134,7 +134,7 @@ def write_failed(path: Path, failed: Sequence[tuple[HostRow, str]]) -> None:
 
 
 def _decode(content: bytes) -> str:
-    """UTF-8, or the UTF-16 of a spreadsheet's 'Unicode text'. Any other encoding would have to be guessed."""
+    """Decode UTF-8, or the UTF-16 of a spreadsheet's 'Unicode text'. Any other encoding would be a guess."""
     if content.startswith(WORKBOOK_SIGNATURES):
         raise HostFileError(f"the file is a workbook, not text: {HOW_TO_SAVE}")
     encoding = "utf-8-sig"
@@ -168,7 +168,7 @@ def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _find_header(text: str) -> tuple[int, str]:
-    """How many lines come before the one with the names, and the delimiter."""
+    """Return the number of lines before the header, and the delimiter."""
     for number, line in enumerate(StringIO(text, newline="")):
         head = line.strip("\r\n")
         if match := SEPARATOR_LINE.fullmatch(head.strip()):
@@ -179,12 +179,12 @@ def _find_header(text: str) -> tuple[int, str]:
 
 
 def _delimiter(head: str) -> str:
-    """Spreadsheets in German write semicolons."""
+    """Detect the delimiter: German spreadsheets use semicolons."""
     return max(",;\t", key=head.count)
 
 
 def _cleaned(cell: str) -> str:
-    """The cell without what a spreadsheet adds that nobody sees, and without what `_harmless` put before it."""
+    """Remove a spreadsheet's invisible characters, and the quote that `_escaped` added."""
     cell = cell.replace("\xa0", " ").translate(INVISIBLE_CHARACTERS).strip()
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_PREFIXES) else cell
 
@@ -193,7 +193,7 @@ INVISIBLE_CHARACTERS = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060\u0
 
 
 def _escaped(cell: str) -> str:
-    """The cell as no spreadsheet takes it for a formula."""
+    """Escape a cell so that no spreadsheet treats it as a formula."""
     return f"'{cell}" if cell.startswith(FORMULA_PREFIXES) else cell
 
 
@@ -249,7 +249,7 @@ def _error_message(error: Any) -> str:
 
 
 def _reject_duplicates(lines: Sequence[HostRow]) -> Iterator[HostRow]:
-    """The first line of a host counts."""
+    """Reject repeated hosts: the first line counts."""
     emails: dict[str, int] = {}
     ids: dict[str, int] = {}
     for line in lines:

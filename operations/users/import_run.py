@@ -1,4 +1,4 @@
-"""The intake: a roster's way through the onboarding, line by line; a line that fails does not stop the others."""
+"""Import hosts line by line; a failed line does not stop the others."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,20 +12,20 @@ from operations.users.host_file import HostRow
 from operations.users.onboarding import NotOnboarded, Outcome
 
 FATAL_ERRORS = (Unauthorised, Forbidden, PlanLimit, LimitReached)
-"""What would happen to every other line as well."""
+"""Errors that would occur for every other line too."""
 MAX_UNANSWERED = 5
-"""After so many lines in a row without an answer, meetergo is away."""
+"""Number of consecutive lines without a response after which meetergo counts as down."""
 
 
 @dataclass
 class ImportRun:
-    """What came of the lines so far.
+    """The progress of an import.
 
     Attributes:
-        outcomes: how many of each.
-        failed: lines, and why.
-        remaining: lines that were not taken; a line that stopped the run is the first.
-        stopped: why not, and at which line; empty if all were.
+        outcomes: number of lines for each outcome.
+        failed: failed lines with their reasons.
+        remaining: lines not processed; the line that stopped the run comes first.
+        stopped: why the run stopped, and at which line; empty if it did not.
     """
 
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -35,18 +35,18 @@ class ImportRun:
 
     @property
     def remaining_count(self) -> int:
-        """How many lines were not taken."""
+        """The number of lines not processed."""
         return len(self.remaining)
 
     def run(
         self, lines: Sequence[HostRow], onboard_host: Callable[[HostEntry], Outcome], advance: Callable[[], object]
     ) -> None:
-        """Takes all, or stops where going on is useless.
+        """Process all lines, or stop where it is useless to continue.
 
         Args:
-            lines: in the order of the file.
-            onboard_host: takes one host.
-            advance: told after each line.
+            lines: lines in the file's order.
+            onboard_host: onboards one host.
+            advance: called after each line.
         """
         unanswered, self.remaining = 0, lines
         for done, line in enumerate(lines, 1):
@@ -66,7 +66,7 @@ class ImportRun:
                 return
 
     def as_json(self) -> dict[str, Any]:
-        """For a program."""
+        """The result as JSON."""
         return {
             **{name: self.outcomes[name] for name in ("created", "adopted", "known")},
             "failed": [{"line": line.number, "reason": reason} for line, reason in self.failed],

@@ -1,8 +1,7 @@
-"""The onboarding: each host of a roster gets a user in meetergo and a row here, once, whatever happens in between.
+"""Idempotent onboarding: each host gets one user in meetergo and one row here, despite interruptions.
 
-meetergo has no idempotency key. What keeps a user from being made twice is the row, and else the e-mail, which is
-looked up before, and again some time after an answer that leaves open whether the user was made. Within a run, nobody
-is asked for again who may have been made.
+meetergo has no idempotency key. The row prevents a second user; without a row, the e-mail is looked up before a create,
+and again some time after a create with unknown outcome. Within a run, no create is repeated that may have been applied.
 """
 
 from collections.abc import Callable
@@ -30,12 +29,12 @@ Outcome = Literal["created", "adopted", "known"]
 
 
 class NotOnboarded(Exception):
-    """A host could not be taken; says why."""
+    """A host could not be onboarded; the message says why."""
 
 
 @dataclass(frozen=True)
 class UserIdentity:
-    """What a host is in meetergo."""
+    """A host's ids in meetergo."""
 
     user_id: str
     meeting_type_id: str | None
@@ -44,14 +43,14 @@ class UserIdentity:
 
 @dataclass(frozen=True)
 class Onboarding:
-    """Takes hosts, one by one.
+    """Onboards hosts one by one.
 
     Attributes:
-        meetergo: acts as an admin.
-        database: where the rows are.
-        directory: who is in the company.
-        booking_root: where public pages are, for users whose address meetergo does not tell; None to leave it out.
-        wait: waits before it looks for a user whose making was left open.
+        meetergo: API client that acts as an admin.
+        database: the database with the platform users.
+        directory: the company's users.
+        booking_root: root URL of public pages, for users without a URL from meetergo; None to leave it out.
+        wait: waits before looking for a user whose create had an unknown outcome.
     """
 
     meetergo: Meetergo
@@ -61,15 +60,15 @@ class Onboarding:
     wait: Callable[[], object] = wait_for_consistency
 
     def plan(self, entry: HostEntry) -> Outcome:
-        """What `apply` would do."""
+        """Return the outcome that `apply` would have."""
         return "known" if self._is_onboarded(entry) else "adopted" if self._find(entry) else "created"
 
     def apply(self, entry: HostEntry) -> Outcome:
-        """Takes a host, and commits.
+        """Onboard a host and commit.
 
         Raises:
-            NotOnboarded: it cannot be.
-            ApiError: meetergo does not do its part.
+            NotOnboarded: the host cannot be onboarded.
+            ApiError: meetergo failed or rejected a request.
         """
         if self._is_onboarded(entry):
             return "known"
@@ -83,7 +82,9 @@ class Onboarding:
         return "created"
 
     def _resolve_outcome(self, entry: HostEntry, error: OutcomeUnknown | AlreadyExists) -> Outcome:
-        """Somebody may be there now. If not, it does not ask again: the first request may still be on its way."""
+        """Look for the user after a create. If there is none, do not retry: the first request may still be in
+        progress.
+        """
         outcome_unknown = isinstance(error, OutcomeUnknown)
         if outcome_unknown:
             self.wait()
@@ -108,7 +109,7 @@ class Onboarding:
         return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
 
     def _find(self, entry: HostEntry) -> User | None:
-        """The user whom the row names; if it names none, the one with the e-mail."""
+        """Return the user named by the row; if it names none, the one with the e-mail."""
         with self.database.read_only() as session:
             row = PlatformUser.by_external_id(session, entry.external_id)
         if row and row.meetergo_user_id:
@@ -156,7 +157,7 @@ class Onboarding:
 
 
 def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity) -> PlatformUser:
-    """The row as the file says it; of one that was there before, only what the file says."""
+    """Merge the file's values into the row; an existing row keeps what the file does not name."""
     if row and row.meetergo_user_id not in (None, identity.user_id):
         raise NotOnboarded("it is another user of meetergo already: correct its e-mail, or its meetergo_user_id")
     names = {"timezone", "language", "channels"}
@@ -172,7 +173,7 @@ def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdenti
 
 
 def _choose_meeting_type(found: list[MeetingType], entry: HostEntry) -> MeetingType | None:
-    """The one that the file means, else the first."""
+    """Return the meeting type that the file names, else the first."""
     by_slug = [item for item in found if entry.meeting_slug and item.slug == entry.meeting_slug]
     by_name = [item for item in found if item.name == entry.meeting_type]
     return next(iter([*by_slug, *by_name, *found]), None)

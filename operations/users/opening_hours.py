@@ -1,4 +1,4 @@
-"""Hours as people write them into a table: `mon-thu 09:00-12:00 13:00-18:00; fri 09:00-16:00`."""
+"""Opening hours as people write them in a table: `mon-thu 09:00-12:00 13:00-18:00; fri 09:00-16:00`."""
 
 import re
 from itertools import pairwise
@@ -13,10 +13,10 @@ PART_PATTERN = re.compile(r"([a-z]{3})(?:-([a-z]{3}))?((?:\s+\d\d:\d\d-\d\d:\d\d
 
 
 def parse_hours(text: str) -> dict[str, list[tuple[str, str]]]:
-    """Day -> its intervals, from days (one, or from-to) and times; parts are separated by `;` or `,`.
+    """Parse days (one, or a range) and times to day -> intervals; parts are separated by `;` or `,`.
 
     Raises:
-        ValueError: it is not written like that, or times overlap; says which part.
+        ValueError: the text is malformed, or times overlap; names the part.
     """
     week: dict[str, list[tuple[str, str]]] = {}
     for part in filter(None, map(str.strip, re.split(r"[;,]", text.lower()))):
@@ -31,7 +31,7 @@ def parse_hours(text: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def _days(first: str, last: str) -> list[str]:
-    """From one day to another, also over Sunday."""
+    """Return the days of a range, which may wrap around Sunday."""
     start, end = DAY_ABBREVIATIONS.index(first), DAY_ABBREVIATIONS.index(last)
     return [DAYS[number % 7] for number in range(start, end + 1 if end >= start else end + 8)]
 

@@ -1,4 +1,4 @@
-"""The syncing: platform users held against meetergo's list of users, by id and else by e-mail."""
+"""Sync platform users with meetergo's users, matched by id, else by e-mail."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ NEEDS_ATTENTION: tuple[Kind, ...] = ("ambiguous", "vanished")
 
 @dataclass(frozen=True)
 class SyncFinding:
-    """What was found about one platform user.
+    """A finding about one platform user.
 
     Attributes:
-        kind: what it is.
-        external_id: of the platform user.
-        message: the same for people.
-        changes: column -> what it becomes.
+        kind: kind of finding.
+        external_id: the platform user's id.
+        message: the finding for people.
+        changes: column -> new value.
     """
 
     kind: Kind
@@ -32,7 +32,7 @@ class SyncFinding:
     changes: dict[str, str] = field(default_factory=dict, repr=False)
 
     def apply(self, database: Database) -> None:
-        """Writes the changes, if there are any."""
+        """Write the changes, if any."""
         if self.changes:
             with database.transaction() as session:
                 row = PlatformUser.by_external_id(session, self.external_id, locked=True)
@@ -42,12 +42,12 @@ class SyncFinding:
 
 @dataclass(frozen=True)
 class UserSync:
-    """Compares.
+    """Compares platform users with meetergo's users.
 
     Attributes:
         directory: meetergo's users.
         rows: all platform users.
-        names: whether names that differ become meetergo's.
+        names: whether to adopt meetergo's names where they differ.
         booking_root: see `directory.booking_url`.
     """
 
@@ -57,7 +57,7 @@ class UserSync:
     booking_root: str | None = None
 
     def findings(self) -> Iterator[SyncFinding]:
-        """What is not as it should be, in the order of the rows."""
+        """Yield the findings in the order of the rows."""
         listed, emails = self.directory.all(), Counter(_email(row) for row in self.rows)
         taken = {row.meetergo_user_id for row in self.rows}
         for row in self.rows:
@@ -67,7 +67,7 @@ class UserSync:
                 yield self._match_by_email(row, emails, taken)
 
     def unmatched(self) -> list[User]:
-        """Users of meetergo who are no platform users."""
+        """Return meetergo users without a platform user."""
         known = {row.meetergo_user_id for row in self.rows}
         return [user for user in self.directory.all().values() if user.id not in known]
 

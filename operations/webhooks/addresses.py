@@ -1,4 +1,4 @@
-"""Our addresses at meetergo: one for each key, told apart by their marks, and never shown."""
+"""The receiver's signed addresses: one per key, identified by fingerprints, never shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
 
 @dataclass(frozen=True)
 class Address:
-    """Where meetergo posts to.
+    """An address that meetergo posts to.
 
     Attributes:
-        url: the whole of it; a secret.
-        mark: tells it without giving it away.
+        url: the complete URL; a secret.
+        fingerprint: identifies the address without revealing it.
     """
 
     url: str = field(repr=False)
@@ -25,7 +25,7 @@ class Address:
 
 
 def our_addresses(settings: RegistrationSettings) -> Sequence[Address]:
-    """The addresses of our keys, oldest to newest.
+    """Return the addresses of our keys, oldest to newest.
 
     Raises:
         OperationError: meetergo could not post to them.
@@ -43,13 +43,13 @@ def our_addresses(settings: RegistrationSettings) -> Sequence[Address]:
 
 
 def fingerprint_in(endpoint: str) -> str | None:
-    """The mark of an address as meetergo shows it; None if it is none of this service's."""
+    """Return the fingerprint of an address as meetergo shows it; None if it is not this service's."""
     _, found, token = endpoint.partition(WEBHOOK_PATH + "/")
     return fingerprint_of(f"{WEBHOOK_PATH}/{token}") if found else None
 
 
 def host_of(endpoint: str) -> str:
-    """All of an address that may be shown."""
+    """Return the part of an address that is safe to show."""
     try:
         return urlsplit(endpoint).netloc.rpartition("@")[2] or "?"
     except ValueError:
@@ -57,5 +57,5 @@ def host_of(endpoint: str) -> str:
 
 
 def redacted_url(endpoint: str) -> str:
-    """An address of ours without what makes it one."""
+    """Return one of our addresses without its secret part."""
     return f"{urlsplit(endpoint).scheme}://{host_of(endpoint)}{WEBHOOK_PATH}/***"

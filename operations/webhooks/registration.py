@@ -1,4 +1,4 @@
-"""Registration: what makes meetergo's webhooks match ours, step by step, however often it is asked."""
+"""Plans that bring meetergo's webhooks to the desired state, idempotent step by step."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,16 +12,16 @@ from operations.webhooks.registrations import EVENTS, Action, Registrations, Reg
 MAX_ATTEMPTS = 3
 
 Plan = Callable[[RegistrationState], Iterator[Action]]
-"""What there is to do about what is seen."""
+"""Returns the actions for an observed state."""
 
 
 def plan_register(registrations: Registrations, addresses: Sequence[Address], *, move: bool = False) -> Plan:
-    """The newest address is registered once: an older one of ours moves rather than taking a second place.
+    """Register the newest address once; a webhook with an older address of ours is moved, not duplicated.
 
     Args:
         registrations: where.
         addresses: ours, oldest to newest.
-        move: also from another key's address on the same host, by which deliveries come as we speak.
+        move: whether to also move a webhook from another key's address on the same host, which may be in use.
     """
 
     def plan(state: RegistrationState) -> Iterator[Action]:
@@ -40,7 +40,7 @@ def plan_register(registrations: Registrations, addresses: Sequence[Address], *,
 
 
 def plan_add(registrations: Registrations, addresses: Sequence[Address]) -> Plan:
-    """The newest address is registered as well; older ones stay."""
+    """Register the newest address in addition; older ones stay."""
 
     def plan(state: RegistrationState) -> Iterator[Action]:
         if state.for_address(addresses[-1]):
@@ -52,7 +52,7 @@ def plan_add(registrations: Registrations, addresses: Sequence[Address]) -> Plan
 
 
 def plan_retire(registrations: Registrations, addresses: Sequence[Address]) -> Plan:
-    """Older addresses go, if the newest is there."""
+    """Remove older addresses, if the newest is registered."""
 
     def plan(state: RegistrationState) -> Iterator[Action]:
         if state.for_address(addresses[-1]):
@@ -68,17 +68,16 @@ def apply(
     report: Callable[[str], None],
     wait: Callable[[], object] = wait_for_consistency,
 ) -> None:
-    """Does what there is to do. After a step of which nobody knows whether it was done, it waits, looks, and decides
-    anew.
+    """Run the plan. After an action with unknown outcome, wait, fetch the state, and plan anew.
 
     Args:
         registrations: where.
-        plan: what to do.
-        report: hears what was done.
-        wait: gives a step that was left open its time.
+        plan: the plan to run.
+        report: called with a description of each completed action.
+        wait: waits after an action with unknown outcome.
 
     Raises:
-        OutcomeUnknown: that happened too often.
+        OutcomeUnknown: this happened too often.
     """
     for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
@@ -94,12 +93,12 @@ def apply(
 
 
 def describe_slots(state: RegistrationState) -> str:
-    """Who takes the places there are, without anybody's secret path."""
+    """List the registered webhooks by id and host, without secret paths."""
     return ", ".join(f"{webhook.id} ({host_of(webhook.endpoint)})" for webhook in state.webhooks)
 
 
 def _check_key(older: Webhook, newest: Address) -> None:
-    """A receiver that was not restarted yet answers 404 by the newest key."""
+    """Refuse to move between keys: a receiver that was not restarted answers 404 for the newest key."""
     if host_of(older.endpoint) == host_of(newest.url) and fingerprint_in(older.endpoint) != newest.fingerprint:
         raise OperationError(
             f"webhook {older.id} posts to the address of an older key, and stays: `webhook rotate` goes over to the "

@@ -1,4 +1,4 @@
-"""The registry: the webhooks that meetergo has, seen beside what we remember of ours, and what can be done to them."""
+"""Webhooks at meetergo, compared with those registered by us, and the actions on them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ DESCRIPTION = "meetergo-inbox"
 
 @dataclass(frozen=True)
 class RegistrationState:
-    """What there is.
+    """The observed state.
 
     Attributes:
-        webhooks: all of the company, others' too.
-        known: meetergo's id -> what we remember of it.
+        webhooks: all of the company's webhooks, including others'.
+        known: meetergo id -> the stored endpoint.
     """
 
     webhooks: Sequence[Webhook]
     known: dict[str, Endpoint]
 
     def for_address(self, address: Address) -> list[Webhook]:
-        """Those that post to exactly this address; the one that we remember first."""
+        """Return the webhooks with exactly this address; ours first."""
         found = [webhook for webhook in self.webhooks if webhook.endpoint == address.url]
         return sorted(found, key=lambda webhook: not self.is_ours(webhook))
 
     def is_ours(self, webhook: Webhook) -> bool:
-        """Whether we registered it: both its id and its address are as we remember them."""
+        """Whether we registered the webhook: its id and its address match the stored endpoint."""
         row = self.known.get(webhook.id)
         return row is not None and row.fingerprint == fingerprint_in(webhook.endpoint)
 
     def ours(self) -> list[Webhook]:
-        """All that we registered."""
+        """Return all webhooks registered by us."""
         return [webhook for webhook in self.webhooks if self.is_ours(webhook)]
 
     def older(self, addresses: Sequence[Address]) -> list[Webhook]:
-        """All of ours that do not post to the newest of our addresses."""
+        """Return our webhooks that do not post to the newest address."""
         older_ids = {webhook.id for address in addresses[:-1] for webhook in self.for_address(address)}
         newest_ids = {webhook.id for webhook in self.for_address(addresses[-1])}
         return [
@@ -53,17 +53,17 @@ class RegistrationState:
         ]
 
     def missing(self) -> list[str]:
-        """Ids that we remember and meetergo does not."""
+        """Return stored ids that meetergo does not have."""
         return sorted(self.known.keys() - {webhook.id for webhook in self.webhooks})
 
 
 @dataclass(frozen=True)
 class Action:
-    """One thing to do.
+    """One action to run.
 
     Attributes:
-        description: in words, once it is done.
-        run: does it, and remembers it.
+        description: what was done, for the operator.
+        run: performs and stores the action.
     """
 
     description: str
@@ -71,13 +71,13 @@ class Action:
 
 
 class Registrations:
-    """Our webhooks.
+    """Our webhook registrations.
 
     Args:
-        meetergo: acts as an admin.
-        database: remembers them. It may be a copy of another installation's, and so remember the other's.
-        clock: what time it is, UTC.
-        host: where we are; webhooks that post elsewhere stay as they are. None for anywhere.
+        meetergo: API client that acts as an admin.
+        database: stores them. It may be a copy of another installation's, and so name that one's.
+        clock: returns the time, UTC.
+        host: our host; webhooks that post elsewhere are not changed. None for any host.
     """
 
     def __init__(
@@ -89,16 +89,16 @@ class Registrations:
         self._host = host
 
     def fetch(self) -> RegistrationState:
-        """Asks meetergo, and recalls."""
+        """Fetch the webhooks from meetergo and the stored endpoints."""
         webhooks = self._meetergo.webhooks()
         with self._database.read_only() as session:
             return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.all(session)})
 
     def check_host(self, webhook: Webhook) -> None:
-        """Before a webhook is changed or removed.
+        """Check that a webhook may be changed or removed.
 
         Raises:
-            OperationError: it posts to another host, so another installation may live by it.
+            OperationError: it posts to another host, so another installation may depend on it.
         """
         there = host_of(webhook.endpoint)
         if self._host is not None and there.casefold() != self._host.casefold():
@@ -108,7 +108,7 @@ class Registrations:
             )
 
     def create(self, address: Address) -> Action:
-        """One more webhook."""
+        """Create a webhook."""
 
         def run() -> None:
             self._remember(address, self._meetergo.create_webhook(address.url, EVENTS, DESCRIPTION))
@@ -116,11 +116,11 @@ class Registrations:
         return Action(f"registered a webhook that posts to {host_of(address.url)}", run)
 
     def adopt(self, webhook: Webhook, address: Address) -> Action:
-        """An orphan: it posts to us, and we do not remember it."""
+        """Adopt a webhook that posts to us but is not stored."""
         return Action(f"adopted webhook {webhook.id}", lambda: self._remember(address, webhook))
 
     def move(self, webhook: Webhook, address: Address) -> Action:
-        """A webhook of ours to another address."""
+        """Move a webhook of ours to another address."""
         self.check_host(webhook)
 
         def run() -> None:
@@ -135,7 +135,7 @@ class Registrations:
         return Action(f"moved webhook {webhook.id} to the address of the newest key, {where}", run)
 
     def update_events(self, webhook: Webhook, address: Address) -> Action:
-        """The events of a webhook of ours."""
+        """Update the events of a webhook of ours."""
 
         def run() -> None:
             self._remember(address, self._meetergo.update_webhook(webhook.id, event_types=EVENTS))
@@ -143,7 +143,7 @@ class Registrations:
         return Action(f"changed the events of webhook {webhook.id}", run)
 
     def remove(self, webhook: Webhook) -> Action:
-        """A webhook of ours that is not needed."""
+        """Remove a webhook of ours."""
         self.check_host(webhook)
 
         def run() -> None:
@@ -153,11 +153,11 @@ class Registrations:
         return Action(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", run)
 
     def forget(self, webhook_id: str) -> Action:
-        """One of ours that somebody removed at meetergo."""
+        """Forget a webhook that was removed at meetergo."""
         return Action(f"forgot webhook {webhook_id}, which meetergo does not have", lambda: self._forget(webhook_id))
 
     def registered_at(self, address: Address) -> datetime | None:
-        """Since when meetergo posts to an address, as far as we remember."""
+        """Return when an address was registered, as far as stored."""
         with self._database.read_only() as session:
             row = Endpoint.by_fingerprint(session, [address.fingerprint]).get(address.fingerprint)
         return row.registered_at if row else None

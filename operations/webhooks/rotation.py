@@ -1,6 +1,6 @@
-"""The rotation: a second address under the newest key, and the older ones gone once deliveries come by it.
+"""Key rotation: register a second address under the newest key, and remove older ones once deliveries arrive there.
 
-It may be interrupted anywhere and run again: what there is to do follows from what meetergo has.
+It can be interrupted and run again anywhere: the next step follows from meetergo's state.
 """
 
 import time
@@ -27,13 +27,13 @@ NO_FREE_SLOT = (
 
 @dataclass(frozen=True)
 class Rotation:
-    """From the older addresses to the newest.
+    """Rotates from the older addresses to the newest.
 
     Attributes:
         registrations: our webhooks.
         addresses: oldest to newest.
-        redis: knows by which address deliveries came.
-        report: hears what was done.
+        redis: records when each address last received a delivery.
+        report: called with a description of each completed action.
     """
 
     registrations: Registrations
@@ -43,18 +43,18 @@ class Rotation:
 
     @property
     def newest(self) -> Address:
-        """Where meetergo is to post to."""
+        """The address to rotate to."""
         return self.addresses[-1]
 
     def start(self) -> bool:
-        """Registers the newest address beside the older ones, or if there is no room, in place of one.
+        """Register the newest address in addition to the older ones, or if the limit is reached, in place of one.
 
         Returns:
-            Whether older ones are still there.
+            Whether older ones remain.
 
         Raises:
-            LimitReached: there is no room, and nothing of ours to replace.
-            ClickException: an older one posts to another host.
+            LimitReached: the limit is reached, and no webhook of ours can be replaced.
+            OperationError: an older one posts to another host.
         """
         try:
             apply(self.registrations, plan_add(self.registrations, self.addresses), self.report)
@@ -69,7 +69,7 @@ class Rotation:
         return bool(older)
 
     def wait(self, timeout: timedelta, *, poll_interval: timedelta = POLL_INTERVAL) -> bool:
-        """Waits until a delivery came by the newest address since it is registered; whether one did."""
+        """Wait until the newest address has received a delivery since its registration; return whether it has."""
         deadline = time.monotonic() + timeout.total_seconds()
         while not self.has_received():
             left = deadline - time.monotonic()
@@ -79,12 +79,12 @@ class Rotation:
         return True
 
     def has_received(self) -> bool:
-        """Whether a delivery came by the newest address. A Redis that is away does not know."""
+        """Whether the newest address has received a delivery. False while Redis is down."""
         since, last = self.registrations.registered_at(self.newest), self._last_delivery_at()
         return since is not None and last is not None and last >= since
 
     def finish(self) -> None:
-        """Takes the older addresses away."""
+        """Remove the older addresses."""
         apply(self.registrations, plan_retire(self.registrations, self.addresses), self.report)
 
     def _last_delivery_at(self) -> datetime | None:

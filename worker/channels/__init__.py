@@ -1,4 +1,4 @@
-"""Channels: the ways to tell somebody, each named by a URL."""
+"""Channels: the ways to send a notification, each configured by a URL."""
 
 from worker.channels.base import Channel, Message, Unresponsive
 from worker.channels.broken import InvalidChannel

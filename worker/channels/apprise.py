@@ -1,4 +1,4 @@
-"""Everything that Apprise speaks as a channel: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
+"""Channels for every service that Apprise supports: `slack://`, `msteams://`, `ntfy://`, `json://` and so on."""
 
 import time
 from datetime import timedelta
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from apprise import Apprise
 
 TIMEOUT = timedelta(seconds=20)
-"""In all, however often a service retries and however slowly it answers."""
+"""Limit for one message, including the service's own retries."""
 SLOW_AFTER = timedelta(seconds=3)
-"""Apprise does not say why a message was not taken. What took longer than this had to wait for an answer: the services
-wait for four seconds, unless their URLs say otherwise."""
+"""A failed send that took longer than this counts as a timeout. Apprise does not say why a send failed;
+its services wait four seconds for a response unless their URLs say otherwise."""
 
 
 class AppriseChannel:
-    """One service that Apprise knows.
+    """A channel that sends through one Apprise service.
 
     Args:
-        scheme: of the service's URL; all of it that is safe to show.
-        service: what sends.
-        timeout: after this, a message counts as not sent.
+        scheme: scheme of the service's URL; the only part that is safe to show.
+        service: the Apprise service object.
+        timeout: limit for one message; after it the send has failed.
     """
 
     is_personal = False
@@ -40,7 +40,7 @@ class AppriseChannel:
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "AppriseChannel":
-        """The channel of any other URL, which needs no settings.
+        """Open the channel for a URL that no built-in channel handles. It needs no settings.
 
         Raises:
             ValueError: see `from_url`.
@@ -49,12 +49,12 @@ class AppriseChannel:
 
     @classmethod
     def from_url(cls, url: str, timeout: timedelta = TIMEOUT) -> "AppriseChannel":
-        """The channel of a URL of Apprise. It follows no redirects, whatever the URL says.
+        """Build the channel from an Apprise URL. Redirects are never followed, whatever the URL says.
 
         Raises:
-            ValueError: Apprise has no such service, or it asks for more than the URL says.
+            ValueError: Apprise does not know the service, or the service needs more than the URL says.
         """
-        # It loads more than a hundred services, and most processes need none of them.
+        # Imported late: Apprise loads more than a hundred services, and most processes need none of them.
         import apprise
 
         asset = apprise.AppriseAsset(storage_mode="memory", http_redirects=False)
@@ -65,15 +65,15 @@ class AppriseChannel:
         return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset), timeout)
 
     def recipient(self, host: dict[str, Any] | None) -> str:
-        """The scheme: the rest of the URL is mostly secrets."""
+        """Return the scheme: the rest of the URL is mostly secrets."""
         return self.name
 
     def send(self, message: Message) -> None:
-        """Sends subject and text.
+        """Send subject and text.
 
         Raises:
-            Unresponsive: there was no answer in time.
-            Transient: the service did not take it; Apprise does not say why.
+            Unresponsive: the service did not respond in time.
+            Transient: the service did not accept the message; Apprise does not say why.
         """
         rendered = MessageText.render(message, is_personal=False)
         self.send_text(rendered.subject, rendered.text, link=safe_link(one_line(message.booking.get("meeting_link"))))
@@ -86,13 +86,13 @@ class AppriseChannel:
         *,
         link: str | None = None,
     ) -> None:
-        """Sends any subject and text, as text: nothing in it pings anybody, marks up or becomes a link.
+        """Send a subject and a text as plain text: nothing in it mentions a user, is markup or becomes a link.
 
         Args:
             subject: one line.
-            text: the rest.
-            kind: what a service shows it as, such as by a colour.
-            link: what may be clicked on, if it stands in the text.
+            text: the body.
+            kind: how a service presents it, for example by a colour.
+            link: a URL in the text that stays clickable.
 
         Raises:
             Transient: see `send`.

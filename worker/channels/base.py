@@ -1,4 +1,4 @@
-"""A channel: one way to tell somebody. It sends a message, or says why it could not."""
+"""The channel protocol: send a message, or raise an error that says why it was not sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from runtime.errors import Transient
 
 @dataclass(frozen=True)
 class Message:
-    """News, ready to be sent.
+    """A notification, ready to be sent.
 
     Attributes:
-        id: the same on every attempt, so that who receives it can tell a repeat; letters, digits and `_`.
-        kind: what happened.
-        booking: the booking as it was after that: id, status, starts_at, ends_at (ISO 8601 in UTC or None),
+        id: idempotency key, the same on every attempt; letters, digits and `_`.
+        kind: kind of notification.
+        booking: the booking after the change: id, status, starts_at, ends_at (ISO 8601 in UTC or None),
             meeting_type_id, meeting_name, meeting_link, location, attendees (list of objects with some of id, email,
             firstname, lastname, fullname, phone, timezone, language), host_ids, metadata, cancel_reason,
             cancelled_by, as_of, and revision, an integer that rises with each change.
-        before: the same names, but only what was different before; None where the booking is new.
-        host: the platform's user: id, external_id, name, email, timezone (IANA), language; None if nobody owns it.
-        recipient: whom the channel said it would tell.
-        made_at: when it happened, UTC.
-        handed_over: whether a booking is cancelled for this reader only, since others host it now.
-        bookings: of a summary, the next ones that this host has: id, status, starts_at, ends_at, meeting_type_id,
-            meeting_name. Nothing of guests.
-        total: of a summary, how many there are; more than are listed, perhaps.
+        before: previous values of the fields that changed; None where the booking is new.
+        host: the platform user: id, external_id, name, email, timezone (IANA), language; None if nobody owns it.
+        recipient: what `Channel.recipient` returned for this notification.
+        made_at: when the change happened, UTC.
+        handed_over: whether the booking is cancelled only for this reader, because another host has it now.
+        bookings: in a summary, the host's next bookings: id, status, starts_at, ends_at, meeting_type_id,
+            meeting_name. It holds no attendee data.
+        total: in a summary, the number of bookings, which can exceed those listed.
     """
 
     id: str
@@ -43,16 +43,16 @@ class Message:
 
 
 class Unresponsive(Transient):
-    """The other side did not answer in time: it is left alone for a while, with all that is for it."""
+    """The destination did not respond in time. Everything for it pauses for a cool-down."""
 
 
 class Channel(Protocol):
-    """Sends messages to where its URL says.
+    """Sends messages to the destination that its URL names.
 
     Attributes:
-        name: what it is, safe to show: `mailto`, `https`, `slack`, `log` and so on.
-        is_personal: whether it tells the booking's host rather than a fixed place.
-        destination: the same for all channels that hang when one of them hangs; not to be shown.
+        name: kind of channel, safe to show: `mailto`, `https`, `slack`, `log` and so on.
+        is_personal: whether it notifies the booking's host rather than a fixed destination.
+        destination: key shared by all channels that hang together; not safe to show.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Channel(Protocol):
     destination: str
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
-        """Whom it would tell of a booking with this host, safe to show; None if there is nobody to tell."""
+        """Return the recipient for a booking with this host, safe to show; None if there is none."""
 
     def send(self, message: Message) -> None:
-        """Sends it.
+        """Send a message.
 
         Raises:
-            Permanent: it will never be taken like this.
-            Unresponsive: there was no answer in time.
-            Transient: it may be taken later, perhaps after the time that the other side named.
+            Permanent: the message will never be accepted as it is.
+            Unresponsive: the destination did not respond in time.
+            Transient: a later attempt may succeed, perhaps after the delay that the destination asked for.
         """

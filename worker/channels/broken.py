@@ -1,4 +1,4 @@
-"""A channel that cannot be opened: its news dies with a reason that an operator can see, and can be replayed later."""
+"""A channel that cannot be opened: its notifications end dead with a visible reason and can be replayed later."""
 
 import re
 from typing import Any
@@ -16,14 +16,13 @@ MAX_PLACE_LENGTH = 255
 
 
 class InvalidChannel:
-    """Stands for a URL of a platform user's that we cannot use.
+    """Stand-in for a platform user's channel URL that cannot be used.
 
-    It is called as the channel would be, and tells the same recipient, so that its news is known again once the channel
-    can be used.
+    It has the name and recipient of the real channel, so that its notifications match that channel once it works.
 
     Args:
-        reason: why it cannot be used; a sentence that names the setting, and quotes no secret.
-        url: of the channel, if it is one.
+        reason: why the URL cannot be used; a sentence that names the setting and quotes no secret.
+        url: the channel's URL, if the value is one.
     """
 
     def __init__(self, reason: str, url: str = "") -> None:
@@ -35,20 +34,20 @@ class InvalidChannel:
         self.is_personal = self._fixed is None
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
-        """Whom the channel would tell."""
+        """Return the recipient of the real channel."""
         return self._fixed or (host or {}).get("email") or None
 
     def send(self, message: Message) -> None:
-        """Never works.
+        """Always fail.
 
         Raises:
-            Permanent: says why.
+            Permanent: always, with the reason.
         """
         raise Permanent(f"this platform user's channel cannot be used: {self._reason}")
 
 
 def _fixed_recipient(name: str, rest: str, url: str) -> str | None:
-    """What is safe to show of it; None if it writes to each host."""
+    """Return the fixed recipient in a form that is safe to show; None if the channel writes to each host."""
     if name == "mailto":
         return (rest if mailbox(rest) else "unknown") if rest else None
     if name in ("http", "https"):

@@ -1,4 +1,4 @@
-"""A calendar invite: a booking as calendar programs take it, new, moved or cancelled (RFC 5545, RFC 5546)."""
+"""Calendar invites: a new, moved or cancelled booking as an iCalendar file (RFC 5545, RFC 5546)."""
 
 import re
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True)
 class CalendarInvite:
-    """What to put into a calendar.
+    """An iCalendar message.
 
     Attributes:
         method: `REQUEST` or `CANCEL`.
-        ics: the calendar file, its lines ended by CR LF.
+        ics: the calendar file, with CRLF line endings.
     """
 
     method: str
@@ -32,9 +32,9 @@ class CalendarInvite:
     def to(
         cls, attendee: Address, message: Message, rendered: MessageText, organizer: Address
     ) -> "CalendarInvite | None":
-        """The calendar's side of a letter; None while nobody knows when the meeting starts.
+        """Build the invite for a message; None while the meeting has no start time.
 
-        Only its reader attends: meetergo invites the guests, so here they stand in the description.
+        The recipient is the only attendee: meetergo invites the guests, so the description lists them.
         """
         period = TimeRange.of(message.booking)
         if not period:
@@ -74,6 +74,6 @@ def _described(row: MessageRow) -> str:
 
 
 def _calendar_address(address: Address, **parameters: Any) -> vCalAddress:
-    # No quoting exists for a double quote in a parameter.
+    # A parameter value cannot contain a double quote, not even escaped.
     name = address.display_name.replace('"', "'")
     return vCalAddress.new(address.addr_spec, cn=name or None, **parameters)

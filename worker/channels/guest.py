@@ -1,4 +1,4 @@
-"""An attendee: somebody who attends a booking, as far as we know them."""
+"""An attendee of a booking, as messages show them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from worker.channels.sanitize import one_line
 
 @dataclass(frozen=True)
 class MessageAttendee:
-    """One attendee. Any of these may be empty.
+    """One attendee. Any field may be empty.
 
     Attributes:
-        key: tells guests of one booking apart.
+        key: identifies the attendee within the booking.
         name: the full name.
-        email: where to write to.
-        phone: as they typed it.
+        email: e-mail address.
+        phone: phone number as typed.
     """
 
     key: str
@@ -25,7 +25,7 @@ class MessageAttendee:
 
     @classmethod
     def parse_all(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[MessageAttendee]":
-        """The guests in a booking's `attendees`."""
+        """Parse a booking's `attendees`."""
         return [cls._of(attendee) for attendee in attendees or ()]
 
     @classmethod
@@ -39,10 +39,10 @@ class MessageAttendee:
 
     @property
     def display_name(self) -> str:
-        """What to call them in a sentence."""
+        """The name for use in a sentence."""
         return self.name or self.email or self.phone
 
     @property
     def contact_line(self) -> str:
-        """All that is known, on one line."""
+        """Name, e-mail and phone on one line, as far as known."""
         return ", ".join(part for part in (self.name, self.email, self.phone) if part)

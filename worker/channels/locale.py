@@ -1,4 +1,4 @@
-"""The reader of a letter: which language, which way to write a date, which time zone."""
+"""The reader's locale: language, date format and time zone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +13,11 @@ UTC_ZONE = ZoneInfo("UTC")
 
 @dataclass(frozen=True)
 class ReaderLocale:
-    """Who reads it.
+    """How to write for one reader.
 
     Attributes:
-        locale: German or English, of some country.
-        zone: the reader's time zone; UTC if we do not know it.
+        locale: German or English, with a region.
+        zone: the reader's time zone; UTC if unknown.
     """
 
     locale: Locale
@@ -25,18 +25,18 @@ class ReaderLocale:
 
     @classmethod
     def of(cls, host: dict[str, Any] | None) -> "ReaderLocale":
-        """The booking's host; somebody who reads English in UTC if nobody owns it."""
+        """Return the locale of the booking's host; English and UTC if the booking has no owner."""
         known = host or {}
         return cls(_locale(str(known.get("language") or "en")), _zone(str(known.get("timezone") or "UTC")))
 
     @property
     def translation(self) -> Translation:
-        """The sentences in the reader's language."""
+        """The translation in the reader's language."""
         return GERMAN if self.locale.language == "de" else ENGLISH
 
 
 def _locale(language: str) -> Locale:
-    """`de-AT` keeps its Jänner; a language that we do not write becomes English."""
+    """Parse a language tag. `de-AT` keeps its region ("Jänner"); any unsupported language becomes English."""
     plain = Locale("de" if language.lower().startswith("de") else "en")
     try:
         locale = Locale.parse(language.replace("_", "-"), sep="-")

@@ -1,4 +1,4 @@
-"""The log as a channel: it tells the operators that there was news, by ids."""
+"""The log as a channel: it records that a notification was due, by its ids."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ log = structlog.get_logger()
 
 
 class LogChannel:
-    """What happens where nobody named another channel: one line, and nothing of people in it."""
+    """The default channel: one log line per notification, without personal data."""
 
     name = "log"
     is_personal = False
@@ -19,15 +19,15 @@ class LogChannel:
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "LogChannel":
-        """The channel of the URL `log:`, which needs no settings."""
+        """Open the channel for the URL `log:`, which needs no settings."""
         return cls()
 
     def recipient(self, host: dict[str, Any] | None) -> str:
-        """Always the log."""
+        """Return "log"."""
         return "log"
 
     def send(self, message: Message) -> None:
-        """Writes the line; it cannot fail."""
+        """Log the notification; this cannot fail."""
         log.info(
             "notification.logged",
             notification_id=message.id,

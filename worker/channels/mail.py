@@ -1,4 +1,4 @@
-"""Mail as a channel: a letter with an invitation, to the booking's host or to a fixed address."""
+"""The mail channel: a message with a calendar invite, to the booking's host or to a fixed address."""
 
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -16,16 +16,16 @@ from worker.channels.smtp import MailServer
 from worker.settings import WorkerSettings
 
 SEVEN_BIT = SMTP.clone(cte_type="7bit")
-"""Every server takes it, and none has to be asked."""
+"""7-bit content works with every mail server without negotiating an extension."""
 
 
 class MailChannel:
-    """Writes letters.
+    """Sends notifications by mail.
 
     Args:
-        server: takes them.
-        sender: whose name and address they carry.
-        fixed: where all of them go; None to write to each booking's host.
+        server: the SMTP server.
+        sender: name and address for `From`.
+        fixed: address for all messages; None to write to each booking's host.
     """
 
     name = "mailto"
@@ -39,7 +39,7 @@ class MailChannel:
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "MailChannel":
-        """The channel of `mailto:` (the host's own address) or `mailto:name@example.com`.
+        """Open the channel for `mailto:` (the host's own address) or `mailto:name@example.com`.
 
         Raises:
             ValueError: not such a URL, or SMTP_URL or MAIL_FROM is missing or malformed.
@@ -54,16 +54,16 @@ class MailChannel:
         return cls(MailServer(settings.smtp_url), senders[0], fixed or None)
 
     def recipient(self, host: dict[str, Any] | None) -> str | None:
-        """The fixed address, or the host's; None if the host is unknown or has none."""
+        """Return the fixed address or the host's; None if the host is unknown or has no address."""
         return self._fixed or (host or {}).get("email") or None
 
     def send(self, message: Message) -> None:
-        """Writes and sends it.
+        """Compose the mail and send it.
 
         Raises:
-            Permanent: the address is none, or the mail server refuses the letter.
-            Unresponsive: the mail server did not answer in time.
-            Transient: the mail server cannot take it now.
+            Permanent: the address is invalid, or the mail server rejects the message.
+            Unresponsive: the mail server did not respond in time.
+            Transient: the mail server cannot accept it now.
         """
         name = (message.host or {}).get("name") if self.is_personal else None
         recipient = mailbox(message.recipient, name or "")
@@ -90,6 +90,6 @@ class MailChannel:
 
 
 def _attach(invite: CalendarInvite, mail: EmailMessage) -> None:
-    """Twice: some calendar programs read the alternative, others only the attachment."""
+    """Attach the invite twice: some calendar programs read the alternative part, others only the attachment."""
     mail.add_alternative(invite.ics.decode(), subtype="calendar", params={"method": invite.method})
     mail.add_attachment(invite.ics, maintype="application", subtype="ics", filename="invite.ics")

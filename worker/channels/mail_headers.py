@@ -1,4 +1,4 @@
-"""Headers of a mail, folded by ourselves: before 3.11.12 Python drops the quotes of a long name (CVE-2025-1795)."""
+"""Mail headers, folded here because Python before 3.11.12 drops the quotes of a long name (CVE-2025-1795)."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ from worker.channels.message_text import MAX_NAME_LENGTH
 from worker.channels.sanitize import one_line
 
 MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[^\s@]{1,253})")
-"""Addresses as people have them: letters of any script, but nothing quoted and no comments."""
+"""Accepted addresses: letters of any script, no quoted local parts, no comments."""
 LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 DOMAIN = re.compile(rf"(?:{LABEL}\.)*{LABEL}")
 LONGEST_DOMAIN = 253
@@ -23,30 +23,30 @@ LINE_LENGTH = 76
 
 
 class FoldedHeader(str):
-    """A header's value as it goes out, with its line breaks. `EmailMessage` takes whatever has a name and can fold."""
+    """A header value with its line breaks. `EmailMessage` accepts any object that has a name and can fold."""
 
     name: str
 
     def fold(self, *, policy: EmailPolicy) -> str:
-        """The whole header."""
+        """Return the complete header."""
         return f"{self.name}: {self}{policy.linesep}"
 
 
 def plain_header(name: str, value: str) -> FoldedHeader:
-    """A value that needs no folding."""
+    """Build a header whose value needs no folding."""
     header = FoldedHeader(value)
     header.name = name
     return header
 
 
 def text_header(name: str, text: str) -> FoldedHeader:
-    """Text on one or more lines, of which the first is never empty."""
+    """Build a text header on one or more lines, the first of which is never empty."""
     charset = "us-ascii" if _is_plain(text) else "utf-8"
     return plain_header(name, Header(text, charset, LINE_LENGTH, name).encode(linesep="\r\n"))
 
 
 def address_header(name: str, address: Address) -> FoldedHeader:
-    """One address, and nothing in its name can become another."""
+    """Build a header with one address. Nothing in the name can become another address."""
     phrase = _phrase(name, address.display_name)
     fits = len(phrase) + len(address.addr_spec) < LINE_LENGTH
     value = f"{phrase}{' ' if fits else chr(13) + chr(10) + ' '}<{address.addr_spec}>" if phrase else address.addr_spec
@@ -54,11 +54,11 @@ def address_header(name: str, address: Address) -> FoldedHeader:
 
 
 def mailbox(address: str, name: str = "") -> Address | None:
-    """An address as a header takes it, its domain in ASCII; None if it is not exactly one.
+    """Parse one address, with its domain in ASCII; None if the text is not exactly one address.
 
     Args:
-        address: such as a person writes it.
-        name: whose it is; made fit for one line.
+        address: an address as a person writes it.
+        name: display name; reduced to one line.
     """
     parts = MAILBOX.fullmatch(address)
     domain = _ascii(parts["domain"]) if parts and parts["local"].isprintable() else None
@@ -66,7 +66,7 @@ def mailbox(address: str, name: str = "") -> Address | None:
 
 
 def _ascii(domain: str) -> str | None:
-    """A domain by IDNA 2008, where each letter stays what it is: `ß` does not become `ss`, as it did in 2003."""
+    """Encode a domain by IDNA 2008, which keeps `ß`; IDNA 2003 turned it into `ss`."""
     try:
         labels = [_ascii_label(label) for label in domain.split(".")]
     except (idna.IDNAError, UnicodeError):
@@ -80,7 +80,7 @@ def _ascii_label(label: str) -> str:
 
 
 def _phrase(header: str, name: str) -> str:
-    """A name in front of an address (RFC 5322, RFC 2047)."""
+    """Encode a display name for use before an address (RFC 5322, RFC 2047)."""
     if not _is_plain(name):
         return Header(name, "utf-8", LINE_LENGTH, header).encode(linesep="\r\n")
     if ATOMS.fullmatch(name):
@@ -90,5 +90,5 @@ def _phrase(header: str, name: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether it may stand as it is: who reads what looks encoded decodes it, in quotes too."""
+    """Whether the text needs no encoding: mail programs decode what looks encoded, even inside quotes."""
     return text.isascii() and "=?" not in text

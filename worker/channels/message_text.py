@@ -1,4 +1,4 @@
-"""A message rendered: one message in the words of its reader, as subject, plain text and HTML."""
+"""Render a message in the reader's language as subject, plain text and HTML."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from worker.channels.sanitize import break_links, one_line, safe_link
 from worker.channels.translations import Translation
 
 MAX_NAME_LENGTH = 80
-"""Characters of a meeting's or a person's name in a subject."""
+"""Maximum length of a meeting's or a person's name in a subject, in characters."""
 
 TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -30,7 +30,7 @@ TEMPLATES.filters["break_links"] = break_links
 
 @dataclass(frozen=True)
 class MessageRow:
-    """One thing that a letter says: a label, and one line or several; `link` where it may be clicked on."""
+    """One row of a message: a label, one or more lines, and `link` where the row is clickable."""
 
     label: str
     lines: list[str]
@@ -39,11 +39,11 @@ class MessageRow:
 
 @dataclass(frozen=True)
 class MessageText:
-    """A message in words.
+    """A rendered message.
 
     Attributes:
         title: the meeting and its guests, such as "Discovery Call with Jane Doe".
-        details: whom, where and why; for a calendar, which knows what and when by itself.
+        details: attendees, place and reason, for a calendar entry, which already shows title and time.
     """
 
     subject: str
@@ -54,11 +54,11 @@ class MessageText:
 
     @classmethod
     def render(cls, message: Message, *, is_personal: bool) -> "MessageText":
-        """Writes it in the language of the booking's host.
+        """Render a message in the language of the booking's host.
 
         Args:
-            message: the news.
-            is_personal: whether the host reads it, rather than a place where several people read.
+            message: the message to render.
+            is_personal: whether the host reads it, rather than a place that several people read.
         """
         reader = ReaderLocale.of(message.host)
         translation = reader.translation
@@ -78,7 +78,7 @@ class MessageText:
 
     @classmethod
     def _render_summary(cls, message: Message, reader: ReaderLocale, *, is_personal: bool) -> "MessageText":
-        """A summary: when and what, a line for each."""
+        """Render a summary: time and meeting, one line for each booking."""
         translation, host = reader.translation, one_line((message.host or {}).get("name"))
         lines = [_summary_line(booking, reader) for booking in message.bookings]
         missing = message.total - len(lines)
@@ -97,7 +97,7 @@ class MessageText:
 def _render_templates(
     reader: ReaderLocale, subject: str, intro: str, rows: list[MessageRow], greeting_name: str | None
 ) -> Iterator[str]:
-    """As plain text, and as HTML."""
+    """Yield the message as plain text, then as HTML."""
     content = {
         "language": reader.locale.language,
         "subject": subject,

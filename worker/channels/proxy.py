@@ -1,4 +1,4 @@
-"""The proxy that the environment names, as curl, requests and Apprise read it: HTTPS_PROXY, HTTP_PROXY, NO_PROXY."""
+"""The proxy from the environment, read as curl, requests and Apprise do: HTTPS_PROXY, HTTP_PROXY, NO_PROXY."""
 
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
@@ -12,14 +12,14 @@ from urllib3.util import Url, make_headers, parse_url
 
 
 def pool_for(url: Url, timeout: timedelta) -> PoolManager:
-    """What sends requests to a URL: by the proxy that is meant for it, or directly.
+    """Return a connection pool for a URL, through its proxy or direct.
 
     Args:
-        url: where to.
-        timeout: for connecting, and for each part of an answer.
+        url: the target.
+        timeout: limit for connecting, and for each read of a response.
 
     Raises:
-        ValueError: the proxy cannot be used; says which setting it is, and quotes nothing of it.
+        ValueError: the proxy cannot be used; names the setting and quotes nothing of it.
     """
     seconds = timeout.total_seconds()
     pool_timeout = Timeout(connect=seconds, read=seconds)
@@ -56,7 +56,7 @@ def _pool_behind(text: str, pool_timeout: Timeout) -> PoolManager:
 
 
 def _is_exempt(url: Url, exempt: str) -> bool:
-    """NO_PROXY names hosts, domains and networks."""
+    """Whether NO_PROXY, a list of hosts, domains and networks, exempts a URL."""
     host = (url.host or "").strip("[]")
     names = [name.strip() for name in exempt.split(",") if name.strip()]
     if any(_is_within(host, name) for name in names):

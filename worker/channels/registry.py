@@ -1,4 +1,4 @@
-"""From a channel's URL to the channel: a dict of what we speak ourselves, and Apprise for the rest."""
+"""Map a channel URL to its channel: a dict of the built-in channels, and Apprise for the rest."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from worker.settings import WorkerSettings
 
 
 class UnusableChannel(ValueError):
-    """A channel's URL that cannot be used; the message names the setting and quotes no secret."""
+    """A channel URL cannot be used; the message names the setting and quotes no secret."""
 
 
 OPENERS: dict[str, Callable[[str, WorkerSettings], Channel]] = {
@@ -24,10 +24,10 @@ OPENERS: dict[str, Callable[[str, WorkerSettings], Channel]] = {
 
 
 def open_channel(url: str, settings: WorkerSettings) -> Channel:
-    """The channel that a URL names.
+    """Open the channel that a URL names.
 
     Raises:
-        UnusableChannel: nothing speaks this, or a setting that it needs is missing.
+        UnusableChannel: no channel handles the scheme, or a setting that the channel needs is missing.
     """
     scheme, colon, _ = url.partition(":")
     if not colon or not SCHEME.fullmatch(scheme.lower()):

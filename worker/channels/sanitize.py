@@ -5,18 +5,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MAX_LINE_LENGTH = 2000
-"""Characters. Links to meetings run to several hundred."""
+"""Maximum length of a line, in characters. Meeting links run to several hundred."""
 
 INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Control characters that are no white space, those that turn the direction of writing, and lone surrogates."""
+"""Control characters except white space, bidirectional overrides, and lone surrogates."""
 
 ZERO_WIDTH_SPACE = "\N{ZERO WIDTH SPACE}"
-"""Nobody sees it, and what it parts is no link, no mention and no command any more."""
+"""Invisible; it breaks up links, mentions and commands so that no program recognises them."""
 EMAIL = re.compile(r"[^\s@/:<>()\[\]]+@[\w.-]+[,;.]?")
 LINK = re.compile(r"(?<=:)(?=//)|(?<=\w\.)(?=[^\W\d_]{2})")
-"""Inside of a scheme, and before what may be a top-level domain: chats and mail programs make links of both."""
+"""Positions in a scheme and before a possible top-level domain: chats and mail programs turn both into links."""
 LOOKALIKES = str.maketrans(
     {
         "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
@@ -32,41 +32,41 @@ LOOKALIKES = str.maketrans(
         "$": "\N{FULLWIDTH DOLLAR SIGN}",
     }
 )
-"""What marks up in one chat or another. A backslash before it would be shown where it does not."""
+"""Characters that are markup in at least one chat. A chat without that markup would show an escaping backslash."""
 OUTER_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
-"""Within a word it marks nothing up."""
+"""An underscore at the edge of a word. Within a word it is no markup."""
 MENTION_OR_COMMAND = re.compile(
     r"@(?=(?:everyone|here|channel|all|room|online)\b)|(?<![\w.+-])@|(?<!\S)/(?=\w)|&(?=#?\w+;)|:(?=[A-Za-z][\w+-]*:)",
     re.IGNORECASE,
 )
-"""Mentions, of all also within a word; commands, entities and emoji."""
+"""Mentions (of everyone also within a word), commands, entities and emoji."""
 UNSAFE_IN_LINK = re.compile(r"[*`~|\[\]()!@$]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def one_line(value: Any, max_length: int = MAX_LINE_LENGTH) -> str:
-    """The text on one line, without what a reader cannot see; empty if there is none.
+    """Return the text on one line, without invisible characters; empty if there is none.
 
     Args:
-        value: what should be text.
-        max_length: more characters than this are cut off.
+        value: the text; any other value is converted.
+        max_length: maximum number of characters; the rest is cut off.
     """
     text = " ".join(INVISIBLE.sub("", str(value or "")).split())
     return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def break_links(text: str) -> str:
-    """The text, of which nothing becomes a link by itself. E-mail addresses stay as they are, to be copied."""
+    """Prevent programs from linking parts of the text. E-mail addresses stay intact so that they can be copied."""
     return re.sub(
         r"\S+", lambda word: word[0] if EMAIL.fullmatch(word[0]) else LINK.sub(ZERO_WIDTH_SPACE, word[0]), text
     )
 
 
 def escape_markup(text: str, link: str | None = None) -> str:
-    """The text as a chat shows it when nothing in it is markup, a link, a mention or a command.
+    """Escape text so that a chat shows no markup, link, mention or command in it.
 
     Args:
-        text: one line or several.
-        link: what may be clicked on, if it stands in the text.
+        text: one or more lines.
+        link: a URL in the text that stays clickable.
     """
     if link and link in text:
         shown = UNSAFE_IN_LINK.sub(lambda found: f"%{ord(found[0]):02X}", link)
@@ -76,9 +76,9 @@ def escape_markup(text: str, link: str | None = None) -> str:
 
 
 def safe_link(text: str) -> str | None:
-    """The text, if it is a web address that may be clicked on; None for `javascript:` and everything else.
+    """Return the text if it is a web address that is safe to click; None for `javascript:` and everything else.
 
-    An address with a user in it shows another host than it leads to.
+    An address with a user name is rejected, because it can look like a different host.
     """
     try:
         url = urlsplit(text)

@@ -1,4 +1,4 @@
-"""The mail server: takes one letter, or says what became of it."""
+"""SMTP client: delivers one mail and classifies the result."""
 
 import re
 import smtplib
@@ -15,13 +15,13 @@ from worker.channels.base import Unresponsive
 from worker.deadline import Deadline
 
 TIMEOUT = timedelta(seconds=30)
-"""For the whole conversation, from the name to the goodbye."""
+"""Limit for the whole session, from name resolution to QUIT."""
 MAX_REPLY_BYTES = 65_536
 ENHANCED_CODE = re.compile(rb"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
-"""Why it was refused (RFC 3463): 5.1.1 is an address that does not exist, 5.7.1 a server that does not let us."""
+"""Enhanced status code (RFC 3463): 5.1.1 is an unknown address, 5.7.1 a lack of authorisation."""
 
 LOGIN_REPLY_CODES = {530, 534, 535, 538}
-"""Said of us, not of the letter (RFC 4954): right settings will mend it."""
+"""Authentication failures (RFC 4954): correct settings resolve them, so they are transient."""
 
 SMTP_ERRORS = (smtplib.SMTPException, OSError)
 
@@ -31,7 +31,7 @@ class MailServer:
 
     Args:
         url: `smtp://user:password@host:587` (STARTTLS where the server offers it) or `smtps://` (TLS at once).
-        timeout: for the whole conversation.
+        timeout: limit for the whole session.
 
     Attributes:
         place: host and port.
@@ -60,22 +60,22 @@ class MailServer:
         self._timeout = timeout
 
     def deliver(self, mail: EmailMessage, sender: str, recipient: str) -> None:
-        """Hands a letter over.
+        """Deliver one mail.
 
         Raises:
-            Permanent: the server refuses the sender, the recipient or the letter.
-            Unresponsive: it did not answer in time.
-            Transient: it cannot be reached, does not let us in, or asks to come back.
+            Permanent: the server rejects the sender, the recipient or the message.
+            Unresponsive: the server did not respond in time.
+            Transient: the server is unreachable, rejects the login, or asks to retry later.
         """
         with Deadline(self._timeout) as deadline:
             try:
                 with closing(self._connect()) as session:
                     self._secure_and_log_in(session)
                     session.send_message(mail, sender, [recipient])
-                    with suppress(*SMTP_ERRORS):  # the letter is taken: an unfriendly goodbye must not send it twice
+                    with suppress(*SMTP_ERRORS):  # the mail is accepted: an error in QUIT must not send it twice
                         session.quit()
             except SMTP_ERRORS as error:
-                # Not chained: the errors of smtplib carry addresses.
+                # Not chained: smtplib's errors carry addresses.
                 raise _to_failure(TimeoutError() if deadline.expired else error) from None
 
     def _connect(self) -> "SmtpSession":
@@ -101,10 +101,10 @@ class MailServer:
 
 
 class SmtpSession(smtplib.SMTP):
-    """SMTP whose answers have an end."""
+    """An SMTP session whose replies are bounded in size."""
 
     def getreply(self) -> tuple[int, bytes]:
-        """Waits for an answer, but does not keep one that is too long."""
+        """Read a reply and reject one that is too long."""
         if self.file is None and self.sock:
             self.file = self.sock.makefile("rb")
         reply = self.file
@@ -112,19 +112,19 @@ class SmtpSession(smtplib.SMTP):
         try:
             return super().getreply()
         finally:
-            if self.file is not None:  # else it was closed
+            if self.file is not None:  # None: the connection was closed
                 self.file = reply
 
 
 class BoundedReader:
-    """The lines of one answer, up to so many bytes."""
+    """The lines of one reply, up to a limit in bytes."""
 
     def __init__(self, lines: BinaryIO) -> None:
         self._lines = lines
         self._left = MAX_REPLY_BYTES
 
     def readline(self, size: int = -1) -> bytes:
-        """The next line; what smtplib reads of a file."""
+        """Return the next line, as smtplib reads it from a file."""
         line = self._lines.readline(size)
         self._left -= len(line)
         if self._left < 0:
@@ -132,16 +132,16 @@ class BoundedReader:
         return line
 
     def close(self) -> None:
-        """Closes it."""
+        """Close the underlying file."""
         self._lines.close()
 
 
 class TlsSmtpSession(SmtpSession, smtplib.SMTP_SSL):
-    """The same, encrypted from its first byte."""
+    """An SMTP session that uses TLS from the first byte."""
 
 
 def ssl_context_for(host: str) -> ssl.SSLContext:
-    """Which certificates we accept: those of a known authority, and on this machine any."""
+    """Return the TLS context: certificates of known authorities, and any certificate on a loopback address."""
     context = ssl.create_default_context()
     if is_loopback(host):
         context.check_hostname = False
@@ -150,7 +150,7 @@ def ssl_context_for(host: str) -> ssl.SSLContext:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine."""
+    """Whether a host name or address is loopback."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

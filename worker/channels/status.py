@@ -1,4 +1,4 @@
-"""What an HTTP answer means for what we sent: taken, never, or later."""
+"""Classify an HTTP status: accepted, permanent failure or transient failure."""
 
 from datetime import datetime
 
@@ -6,29 +6,29 @@ from meetergo.retry_after import parse_retry_after
 from runtime.errors import Permanent, Transient
 
 RETRYABLE_STATUSES = {408, 409, 425, 429}
-"""Request Timeout, Conflict, Too Early, Too Many Requests: the client errors that pass."""
+"""Request Timeout, Conflict, Too Early, Too Many Requests: client errors worth a retry."""
 
 TEMPORARY_REFUSALS = {401, 403, 404}
-"""Unauthorized, Forbidden, Not Found: a proxy says so while the platform is deployed, a platform while its secrets are
-changed. 410 Gone is said on purpose."""
+"""Unauthorized, Forbidden, Not Found: a proxy sends them while the platform is deployed, a platform while its
+secrets are rotated. 410 Gone is always deliberate."""
 
 
 class TemporaryRefusal(Transient):
-    """The platform refuses it as it is now; once it has done so for an hour, that is final."""
+    """The platform rejects the message for now; after an hour of rejections the failure is permanent."""
 
 
 def classify_status(status: int, retry_after: str | None, now: datetime) -> None:
-    """Returns if the platform took the message.
+    """Return if the platform accepted the message, else raise.
 
     Args:
-        status: of the answer.
-        retry_after: the header of that name, as it came.
-        now: when the answer came, UTC.
+        status: HTTP status of the response.
+        retry_after: the `Retry-After` header as received.
+        now: when the response arrived, UTC.
 
     Raises:
-        Permanent: a redirect or a refusal.
-        TemporaryRefusal: a refusal that often passes.
-        Transient: an overload or an accident, with the wait that was asked for.
+        Permanent: a redirect or a definite rejection.
+        TemporaryRefusal: a rejection that often passes.
+        Transient: an overload or a server error, with the delay that was asked for.
     """
     if 200 <= status < 300:
         return

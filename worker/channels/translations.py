@@ -1,4 +1,4 @@
-"""Translation: every sentence that a letter can contain, in each language that we write."""
+"""Every sentence that a message can contain, in each supported language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from models.booking import NotificationKind
 
 @dataclass(frozen=True)
 class Translation:
-    """One language. The subjects end with the meeting, as in "Cancelled: Discovery Call with Jane Doe"."""
+    """The sentences of one language. Subjects end with the meeting, as in "Cancelled: Discovery Call with Jane Doe"."""
 
     subject: Mapping[NotificationKind, str]
     intro: Mapping[NotificationKind, str]

@@ -1,4 +1,4 @@
-"""The platform itself as a channel: a signed HTTP POST, as Standard Webhooks describes it.
+"""The webhook channel: signed HTTP POSTs to the platform, following Standard Webhooks.
 
 Source: standardwebhooks.com, "Webhook headers" and "Signature scheme".
 """
@@ -23,10 +23,10 @@ from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
 TIMEOUT = timedelta(seconds=15)
-"""For all of it: the name, the connection, a proxy, encryption, the request and the head of the answer."""
+"""Limit for the whole exchange: name resolution, connecting, proxy, TLS, request and response headers."""
 
 MIN_SECRET_BYTES = 24
-"""Bytes; Standard Webhooks asks for 24 to 64."""
+"""Minimum secret length in bytes; Standard Webhooks asks for 24 to 64."""
 
 
 def _now() -> datetime:
@@ -34,16 +34,16 @@ def _now() -> datetime:
 
 
 class WebhookChannel:
-    """Posts news to one URL.
+    """Posts notifications to one URL.
 
     Args:
-        url: where to.
-        signer: makes the signatures.
-        timeout: for the whole exchange.
-        clock: tells the time of sending, UTC.
+        url: the target.
+        signer: signs the messages.
+        timeout: limit for the whole exchange.
+        clock: returns the time of sending, UTC.
 
     Raises:
-        ValueError: the proxy that the environment names cannot be used.
+        ValueError: the proxy from the environment cannot be used.
     """
 
     is_personal = False
@@ -63,30 +63,30 @@ class WebhookChannel:
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "WebhookChannel":
-        """The channel of an `http:` or `https:` URL.
+        """Open the channel for an `http:` or `https:` URL.
 
         Raises:
-            ValueError: not a whole URL, or NOTIFY_SIGNING_SECRET is missing or malformed.
+            ValueError: not an absolute URL, or NOTIFY_SIGNING_SECRET is missing or malformed.
         """
         return cls(_address(url), Webhook(_secret(settings.notify_signing_secret)))
 
     def recipient(self, host: dict[str, Any] | None) -> str:
-        """The platform's host and port; a path may hold a secret."""
+        """Return the platform's host and port; a path can hold a secret."""
         return self._netloc
 
     def send(self, message: Message) -> None:
-        """Posts it.
+        """Post a message.
 
         Raises:
-            Permanent: the platform refuses it, or answers with a redirect.
-            TemporaryRefusal: the platform refuses it for now.
-            Unresponsive: there was no answer in time.
-            Transient: the platform cannot be reached or cannot take it now.
+            Permanent: the platform rejects the message or redirects.
+            TemporaryRefusal: the platform rejects the message for now.
+            Unresponsive: the platform did not respond in time.
+            Transient: the platform is unreachable or cannot accept the message now.
         """
         body = _body(message)
         with Deadline(self._timeout) as deadline:
             try:
-                # The status says it all: of the body nothing is read, so no answer is too long.
+                # The status is enough: the body is not read, so no response is too long.
                 response = self._pool.request(
                     "POST",
                     self._address,
@@ -115,7 +115,7 @@ class WebhookChannel:
 
 
 def _body(message: Message) -> str:
-    """The same text for the same message, so that a repeat can be told by its bytes too."""
+    """Serialise a message deterministically, so that a receiver can recognise a repeat by its bytes too."""
     is_summary = message.kind == "summary"
     about: dict[str, Any] = {"booking": message.booking, "before": message.before}
     content = {

@@ -1,1 +1,1 @@
-"""inbox."""
+"""The inbox: applies stored deliveries to bookings."""

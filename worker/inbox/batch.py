@@ -1,4 +1,4 @@
-"""A batch: deliveries about bookings, handled together with one statement for each table instead of each row."""
+"""Process deliveries about bookings as one batch, with one statement per table instead of one per row."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -25,17 +25,17 @@ def process_batch(
     now: datetime,
     is_out_of_time: Callable[[], bool],
 ) -> tuple[int, int]:
-    """Handles deliveries in a savepoint, all of them or none if one fails, and ends them after it: see `complete`.
+    """Handle deliveries in one savepoint, all or none, then complete them outside it: see `complete`.
 
     Args:
-        session: of the transaction. The deliveries are not among its objects: they are written here.
-        parsed: deliveries and what they say.
+        session: the transaction's session. The deliveries are not among its objects: they are written here.
+        parsed: deliveries and their events.
         planner: plans the notifications of a change.
         now: the time, UTC.
-        is_out_of_time: whether the time is over: then those that follow are left. The first one is handled in any case.
+        is_out_of_time: whether to stop: the remaining deliveries are left. The first one is always handled.
 
     Returns:
-        How many were handled, and how many notifications are new.
+        The number of deliveries handled, and of notifications created.
     """
     handled = 0
     changes: list[BookingChange] = []
@@ -49,7 +49,7 @@ def process_batch(
             handled += 1
             delivery.set_event(event)
             for change in run_handler(context, delivery, event):
-                assert isinstance(change, BookingChange)  # noqa: S101 - of bookings there are no others
+                assert isinstance(change, BookingChange)  # noqa: S101 - booking events yield no other changes
                 changes.append(change)
                 rows += planner.rows_for(bulk_session, change, context.host_resolver)
         update_all(bulk_session, modified(bulk_session, Booking))

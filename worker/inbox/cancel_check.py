@@ -1,4 +1,4 @@
-"""CancelCheck: before a webhook is acted on, meetergo is asked whether it is true."""
+"""CancelCheck: verify a webhook against meetergo's API before it is applied."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +23,11 @@ from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ConfirmationMode
 
 TIMEOUT = timedelta(seconds=5)
-"""For an answer. For a turn it does not wait: the worker has other deliveries, and this one has its retries."""
+"""Limit for a response. The check never waits for the rate limiter: other deliveries wait, and this one is retried."""
 COOLDOWN = timedelta(seconds=30)
-"""How long a meetergo that did not answer is left alone, so that not each cancel holds up the worker."""
+"""Pause after a timeout of meetergo, so that not every cancel holds up the worker."""
 MAX_HOSTS = 3
-"""As so many hosts a booking is asked for at most."""
+"""Maximum number of hosts to impersonate when looking for one booking."""
 NO_ADMIN_KNOWN = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
 NOT_CANCELLED = "meetergo says it is not cancelled"
 DIFFERENT_ANSWER = "meetergo says otherwise than the webhook: what it says is applied"
@@ -35,12 +35,12 @@ NO_SUCH_BOOKING = (
     "meetergo knows no such booking: the webhook is old, or made up by somebody who has learnt the address"
 )
 PROPAGATION_DELAY = timedelta(minutes=2)
-"""A booking may be announced before every server of meetergo knows it."""
+"""A webhook can arrive before every server of meetergo knows the booking."""
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What to process instead of what was told, and what to note of it."""
+    """The event to process instead of the webhook's, and a note for the delivery."""
 
     event: Event | Failure
     note: str | None = None
@@ -48,12 +48,12 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class CancelCheck:
-    """Asks.
+    """Verifies webhooks by reading the appointment from meetergo.
 
     Attributes:
-        client: meetergo.
-        user_id: whom a Platform key acts as at first: an admin; empty for the company's owner.
-        mode: which webhooks are checked: the cancels, or all about bookings.
+        client: meetergo's API client.
+        user_id: the user, an admin, that a Platform key impersonates first; empty for the company's owner.
+        mode: which webhooks are verified: cancels, or all that concern bookings.
     """
 
     client: Meetergo
@@ -63,25 +63,27 @@ class CancelCheck:
 
     @classmethod
     def open(cls, redis: "Redis", mode: ConfirmationMode) -> "CancelCheck":
-        """With the key that the settings name."""
+        """Open a check with the API key from the settings."""
         settings = ApiSettings.load()
         client = settings.api_client(redis, max_wait=timedelta(0), timeout=TIMEOUT, attempts=1)
         return cls(client, settings.meetergo_api_user, mode)
 
     def needs_check(self, event: Event | Failure, source: Source) -> TypeGuard[BookingEvent]:
-        """Whether an event may be acted on only after meetergo has confirmed it: we did not ask for it ourselves."""
+        """Whether an event has to be verified before it is applied. Reconcile reads its events from meetergo
+        already.
+        """
         if not isinstance(event, BookingEvent) or source != "webhook":
             return False
-        return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # that ends a booking, too
+        return self.mode == "all" or _is_cancel(event) or event.moved_from is not None  # this also ends a booking
 
     def verify(self, event: BookingEvent, host_ids: Sequence[str], now: datetime, received_at: datetime) -> CheckResult:
-        """What meetergo says of a booking. Hold no lock meanwhile.
+        """Return what meetergo says about a booking. Call it without holding a lock.
 
         Args:
-            event: what was told.
-            host_ids: the booking's hosts, as far as we know them.
-            now: when we ask.
-            received_at: when it was told.
+            event: the webhook's event.
+            host_ids: the booking's known hosts.
+            now: the time of the request, UTC.
+            received_at: when the webhook arrived, UTC.
         """
         what = "cancel" if _is_cancel(event) else "booking"
         if self._cooldown.active:
@@ -105,24 +107,25 @@ class CancelCheck:
 
     @property
     def _sees_every_booking(self) -> bool:
-        """Whether somebody was asked as who would see the booking if there were one: its hosts may have changed."""
+        """Whether the check used a user who sees every booking: the booking's hosts may have changed."""
         return not self.client.can_impersonate or self._admin_id is not None
 
     @cached_property
     def _admin_id(self) -> str | None:
-        """Whom a Platform key acts as at first.
+        """The user that a Platform key impersonates first.
 
         Raises:
-            ApiError: meetergo does not say whose key this is.
+            ApiError: meetergo does not reveal the key's owner.
         """
         return admin_id(self.client, self.user_id)
 
     def appointments_for(self, host_ids: Sequence[str]) -> HostAppointments:
-        """Whom to ask for one booking: an admin, who sees every one, and then its hosts. Webhooks may name anybody.
+        """Return the users to impersonate for one booking: an admin, who sees all, then the hosts that the webhook
+        names.
 
         Raises:
-            InvalidCall: a host's id is none.
-            ApiError: we do not know whom to ask as, yet.
+            InvalidCall: a host's id is malformed.
+            ApiError: the user to impersonate is not known yet.
         """
         if not self.client.can_impersonate:
             return HostAppointments((self.client,), None)
@@ -134,7 +137,9 @@ class CancelCheck:
 
 
 def _is_uuid(booking_id: str) -> bool:
-    """Meetergo's ids are; to any other it answers 500, and a stranger could keep everybody waiting with a few."""
+    """Whether an id is a UUID. For any other id meetergo answers 500; forged webhooks could stall the worker with
+    it.
+    """
     try:
         return str(UUID(booking_id)) == booking_id.lower()
     except ValueError:
@@ -162,7 +167,7 @@ def _check_result(appointment: Appointment, webhook_event: BookingEvent, now: da
 
 
 def _contradicts(event: BookingEvent, webhook_event: BookingEvent) -> bool:
-    """Of an honest webhook too, if the booking has changed since."""
+    """Whether meetergo contradicts the webhook, as it does for a genuine one if the booking has changed since."""
     return any(
         name in event.facts and event.facts[name] != webhook_event.facts.get(name) for name in webhook_event.facts
     )
@@ -175,5 +180,5 @@ def _not_found(age: timedelta) -> Failure:
 
 
 def _is_unresponsive(error: ApiError) -> bool:
-    """Whether others would wait as long for nothing. A refusal for too many requests, and nonsense, come at once."""
+    """Whether other requests would also time out. Rate limiting and unreadable answers return at once."""
     return isinstance(error, Unavailable) and not isinstance(error, RateLimited | UnreadableAnswer)

@@ -1,4 +1,4 @@
-"""Changes: everything that changes bring with them, in the transaction that made them."""
+"""Record changes of bookings and their consequences in the transaction that made them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from worker.inbox.context import Change, HostLinked
 from worker.outbox.planner import NotificationPlanner
 
 BATCH = 500
-"""Notifications that are written together."""
+"""Number of notifications written with one statement."""
 
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class ChangeRecorder:
-    """Records changes.
+    """Records changes, calls the platform's hook and creates notifications.
 
     Attributes:
         planner: plans the notifications of a change.
@@ -34,7 +34,7 @@ class ChangeRecorder:
     hook: Hook | None
 
     def record(self, session: Session, changes: Iterable[Change]) -> int:
-        """Keeps changes, calls the platform's hook for each, writes what is owed.
+        """Record changes, call the platform's hook for each, and create the notifications.
 
         Returns:
             How many notifications are new.
@@ -49,9 +49,9 @@ class ChangeRecorder:
         return created + Notification.insert_new(session, rows)
 
     def record_each(self, session: Session, changes: Iterator[Change]) -> int:
-        """The same, but each in a savepoint, in which it is also made: one that cannot be recorded was never made.
+        """Record each change in its own savepoint, in which it is also made: a change that fails to record is undone.
 
-        It is named in the log, and keeps no other from being recorded.
+        A failed change is logged and does not stop the others.
 
         Returns:
             How many notifications are new.

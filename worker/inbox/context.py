@@ -1,4 +1,4 @@
-"""Handler context: the bookings and users that events may touch, locked for their transaction."""
+"""The handler context: the bookings and users that events may touch, locked for their transaction."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ log = structlog.get_logger()
 
 @dataclass
 class HostLinked:
-    """A platform user whose mapping is new, and who hosts bookings.
+    """A platform user was newly linked to a meetergo user who hosts bookings.
 
     Attributes:
-        user: who.
-        booking_ids: those that they host from now on, confirmed and not over.
-        at: when, UTC.
-        delivery_id: which delivery did that; None if none did.
-        is_late: whether that is old news.
+        user: the platform user.
+        booking_ids: bookings that the user owns from now on, confirmed and not over.
+        at: time of linking, UTC.
+        delivery_id: the delivery that caused it; None if none did.
+        is_late: whether the event is outdated.
     """
 
     user: PlatformUser
@@ -43,11 +43,11 @@ Change = BookingChange | HostLinked
 
 
 class HandlerContext:
-    """What a handler sees of the database.
+    """What a handler can read and change in the database.
 
     Attributes:
         now: the time of this transaction, UTC.
-        host_resolver: finds the hosts.
+        host_resolver: resolves hosts to platform users.
     """
 
     def __init__(self, session: Session, now: datetime) -> None:
@@ -57,7 +57,7 @@ class HandlerContext:
         self._bookings: dict[str, Booking] = {}
 
     def prefetch(self, events: Sequence[BookingEvent]) -> None:
-        """Locks the bookings of many events, and looks up their hosts, with a statement for all instead of each."""
+        """Lock the bookings of many events and resolve their hosts with one statement each."""
         moved = (event.moved_from for event in events if event.moved_from)
         ids = (*(event.booking_id for event in events), *moved)
         self._bookings |= Booking.get_for_update(self._session, ids, self.now)
@@ -65,37 +65,37 @@ class HandlerContext:
         self.host_resolver.prefetch(host for booking in self._bookings.values() for host in booking.host_ids or ())
 
     def booking(self, booking_id: str) -> Booking:
-        """The booking's row, locked; made if it is new."""
+        """Return the booking's row, locked; a new booking gets a row."""
         if booking_id not in self._bookings:
             self._bookings |= Booking.get_for_update(self._session, [booking_id], self.now)
         return self._bookings[booking_id]
 
     def resolve_host(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
-        """The id of the platform user who hosts this, if we know one."""
+        """Return the id of the platform user who hosts this, if known."""
         user = self.host_resolver.resolve(host_ids, meeting_type_id)
         return user.id if user else None
 
     def find_unlinked_user(self, email: str) -> PlatformUser | None:
-        """The one platform user with this e-mail who waits for a meetergo id."""
+        """Return the only platform user with this e-mail address that has no meetergo id yet."""
         return PlatformUser.unmapped_by_email(self._session, email)
 
     def is_mapped(self, meetergo_user_id: str) -> bool:
-        """Whether a platform user has this meetergo id already."""
+        """Whether a platform user already has this meetergo id."""
         query = select(func.count()).where(PlatformUser.meetergo_user_id == meetergo_user_id)
         return bool(self._session.scalar(query))
 
     def record_employee(self, meetergo_user_id: str, email: str) -> None:
-        """Keeps that this user of meetergo has this e-mail address."""
+        """Remember the e-mail address of a meetergo user."""
         Employee.insert_new(self._session, meetergo_user_id, email, self.now)
 
     def is_email_shared(self, meetergo_user_id: str, email: str) -> bool:
-        """Whether another user of meetergo has the same e-mail address."""
+        """Whether another meetergo user has the same e-mail address."""
         return Employee.is_email_shared(self._session, meetergo_user_id, email)
 
     def link_waiting_bookings(self, user: PlatformUser) -> Iterator[Change]:
-        """Gives their owner to the bookings that waited for this user; yields the change of each, and then all of them.
+        """Assign waiting bookings to this user; yield each booking's change, then one `HostLinked` for all.
 
-        A booking that cannot be linked is left as it is, and named in the log.
+        A booking that cannot be linked stays as it is and is logged.
         """
         is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
         self._session.flush()
@@ -124,9 +124,9 @@ class HandlerContext:
             return None
 
     def _unlinked_bookings_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:
-        """Page by page, locked in the order of ids, as in every transaction that locks several bookings.
+        """Yield bookings page by page, locked in order of id, as in every transaction that locks several bookings.
 
-        A page that holds a row which cannot be read comes as ids only.
+        A page with a row that cannot be loaded yields ids only.
         """
         by_type = Booking.meeting_type_id == (user.meetergo_meeting_type_id or "")
         is_for_user = or_(by_type, Booking.is_hosted_by(self._session, user.meetergo_user_id or ""))

@@ -1,7 +1,6 @@
-"""Handlers: what each event does to what we remember.
+"""Event handlers: plain functions that apply an event to the database's rows.
 
-A handler sees the context's rows and the event, and yields the changes it made. It knows no session, clock,
-queue or HTTP.
+A handler receives the context and the event and yields the changes it made. It has no session, clock, queue or HTTP.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from worker.inbox.context import Change, HandlerContext
 
 @dataclass(frozen=True)
 class HandlerNote:
-    """Why less came of a delivery than it might have; quotes nothing of it."""
+    """A reason why a delivery had less effect than it could have; quotes nothing of it."""
 
     text: str
 
@@ -23,9 +22,9 @@ Handler = Callable[[HandlerContext, Any], Iterator[Change | HandlerNote]]
 
 
 def apply_booking_event(context: HandlerContext, event: BookingEvent) -> Iterator[Change]:
-    """Created, rescheduled, cancelled: each says how the booking is, and the row keeps the newest.
+    """Apply a created, rescheduled or cancelled event: each holds the booking's state, and the row keeps the newest.
 
-    A reschedule that made a new booking ends the one before, and that is told first.
+    A reschedule that created a new booking first cancels the previous one.
     """
     if event.moved_from:
         context.prefetch([event])
@@ -39,9 +38,9 @@ def apply_booking_event(context: HandlerContext, event: BookingEvent) -> Iterato
 
 
 def link_employee(context: HandlerContext, event: EmployeeEvent) -> Iterator[Change | HandlerNote]:
-    """A platform user who waited for a meetergo id gets it, and the bookings that waited for an owner.
+    """Link an employee to the platform user with the same e-mail, and assign the bookings that waited for an owner.
 
-    It is remembered: if the platform adds its user later, the sweep links them.
+    The employee is remembered: if the platform adds its user later, the sweep links them.
     """
     if not event.email:
         yield HandlerNote("not linked: the body names no e-mail address")

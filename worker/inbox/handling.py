@@ -1,4 +1,4 @@
-"""Handling: a delivery's event meets its handler, and the delivery comes to its end."""
+"""Run a delivery's handler and complete the delivery."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,7 +10,7 @@ from worker.inbox.handlers import HANDLERS, HandlerNote
 
 
 def run_handler(context: HandlerContext, delivery: Delivery, event: Event) -> Iterator[Change]:
-    """Yields the changes that a delivery causes, each while its booking is as it made it. To end it is `complete`."""
+    """Yield the changes that a delivery causes, each before the next is made. `complete` ends the delivery."""
     handler = HANDLERS.get(event.type)
     for change in handler(context, event) if handler else ():
         if isinstance(change, HandlerNote):
@@ -21,10 +21,10 @@ def run_handler(context: HandlerContext, delivery: Delivery, event: Event) -> It
 
 
 def complete(delivery: Delivery, event: Event, now: datetime) -> None:
-    """A delivery was handled. To be called after the savepoint in which it was, since its row was locked before that.
+    """Mark a delivery done. Call this outside the savepoint in which it was handled: its row was locked before that.
 
-    PostgreSQL keeps a row that is locked outside of a savepoint and changed in it as two transactions'. Its index never
-    forgets such a row before the next vacuum, and each search for what waits would visit all that was worked off.
+    PostgreSQL records a row locked outside a savepoint and changed inside it as locked by two transactions. Its index
+    entry then stays live until the next vacuum, and every query for due rows would visit all that are done.
     """
     unhandled = None if event.type in HANDLERS else "nobody handles this event"
     delivery.note = "; ".join(note for note in (delivery.note, unhandled, event.note) if note) or None

@@ -1,4 +1,4 @@
-"""The inbox, worked off: from accepted bytes to changed bookings, each delivery in a savepoint of its own."""
+"""Process due deliveries: from stored bytes to changed bookings, each delivery isolated by a savepoint."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,20 +35,21 @@ from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
 MAX_ROWS: dict[DueKind, int] = {"new": BATCH, "failed": 20, "isolated": 1}
-"""How many are taken at once. What fails again and again keeps healthy ones waiting for that long."""
+"""Rows claimed at once. The limit for failed rows bounds how long they delay healthy ones."""
 MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""Of the bodies of a batch: what they say takes 25 times as much memory."""
+"""Limit for the bodies of a batch: once parsed they take 25 times as much memory."""
 PAGE_BYTES = 512 * 1024
-"""Of the bodies that are loaded together."""
+"""Limit for the bodies that are loaded together."""
 MAX_BATCH_TIME = timedelta(milliseconds=250)
-"""A batch holds locks, on SQLite the only one: when this is over it commits what it has."""
+"""A batch commits what it has after this time, because it holds locks; on SQLite the only one."""
 PARSE_SHARE = 0.5
-"""Of that time: what is read afterwards would not be handled in it."""
+"""Share of MAX_BATCH_TIME for parsing: later deliveries would not be handled in time."""
 MAX_SINGLES_TIME = timedelta(seconds=1)
-"""For a group of which one failed: each of them costs more than before, and all that they cost would be lost again."""
+"""Limit for a group handled one by one after a failure: single handling costs more, and a rollback would lose it
+all."""
 
 GROUP_SIZE = 100
-"""Deliveries that are handled together, with a statement for each table instead of each row."""
+"""Deliveries handled together, with one statement per table instead of one per row."""
 
 Clock = Callable[[], datetime]
 ParsedDelivery = tuple[Delivery, Event | Failure]
@@ -56,10 +57,10 @@ log = structlog.get_logger()
 
 
 class Outcome(NamedTuple):
-    """What became of a delivery: its error, if it failed.
+    """The result of one attempt: the delivery, and its error if it failed.
 
-    `owes`: whether it, or what was handled together with it, owes somebody news. `is_handed_over`: nothing yet, its own
-    job asks meetergo first.
+    `created_notifications`: whether the delivery, or its group, created notifications. `awaits_check`: it was not
+    handled yet, because its own job verifies it with meetergo first.
     """
 
     delivery: Delivery
@@ -70,7 +71,7 @@ class Outcome(NamedTuple):
 
 @dataclass
 class _Batch:
-    """Rows that are handled in one transaction."""
+    """Rows handled in one transaction."""
 
     kind: DueKind
     rows: list[DueRow] = field(default_factory=list)
@@ -83,30 +84,30 @@ class _Batch:
 
 @dataclass
 class _AdaptiveLimit:
-    """How many new rows are taken at once: what there was no time for was read, and locked, for nothing."""
+    """Number of new rows to claim at once: claiming rows that there is no time to handle wastes the work."""
 
     limit: int = BATCH
 
     def adapt(self, claimed: int, handled: int) -> None:
-        """After a batch, grows or shrinks to twice what was handled."""
+        """Adjust the limit after a batch to twice the number handled."""
         if claimed == self.limit or handled < claimed:
             self.limit = min(max(2 * handled, 1), BATCH)
 
 
 @dataclass(frozen=True)
 class InboxProcessor:
-    """Works off deliveries.
+    """Processes deliveries.
 
     Attributes:
-        database: where they are.
-        job_queue: wakes the outbox, and schedules retries.
-        recorder: records the changes that they make.
-        cipher: decrypts their bodies.
-        company_id: the only company whose events are taken; empty for any.
-        clock: tells the time, UTC.
+        database: the database with the deliveries.
+        job_queue: triggers the outbox and schedules retries.
+        recorder: records the changes that deliveries make.
+        cipher: decrypts the bodies.
+        company_id: the only company whose events are accepted; empty for any.
+        clock: returns the time, UTC.
         metrics: counts each attempt.
-        cancel_check: asks meetergo before webhooks are acted on, see CONFIRM; None to take them as they come.
-        worker: name of this process, under which it claims.
+        cancel_check: verifies webhooks with meetergo before they are applied, see CONFIRM; None to trust them.
+        worker: name of this process, under which it claims rows.
     """
 
     database: Database
@@ -121,16 +122,16 @@ class InboxProcessor:
     _limit: _AdaptiveLimit = field(default_factory=_AdaptiveLimit, repr=False, compare=False)
 
     def process_due(self) -> DrainResult:
-        """Handles what is due, each kind in a transaction of its own: what was never tried, then what is in trouble."""
+        """Handle due deliveries, each kind in its own transaction: new ones first, then failed and isolated ones."""
         with self.database.read_only() as session:
             due = Delivery.due(session, self.clock())
         return max((self._process_kind(kind) for kind in due), default=DrainResult.IDLE)
 
     def retry(self, delivery_id: str) -> Delivery | None:
-        """One more try of a delivery that failed. A dead one starts over, since somebody asked for it.
+        """Try a failed delivery once more. A dead one starts over, because an operator requeued its job.
 
         Returns:
-            The delivery as it is now, or None if there is none.
+            The delivery after the attempt, or None if there is none.
         """
         with self.database.read_only() as session:
             delivery = session.get(Delivery, delivery_id)
@@ -152,26 +153,26 @@ class InboxProcessor:
                 return delivery
             event = check.event if check else self.parse(delivery)
             if check is None and self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
-                return delivery  # it was not up yet when we would have asked
+                return delivery  # it was not due when meetergo would have been asked
             delivery.note = check.note if check else None
             outcome = self._process(session, delivery, event)
         self._report([outcome], schedule_retries=False)
         return delivery
 
     def process(self, session: Session, delivery: Delivery) -> Outcome:
-        """Handles one delivery in the caller's transaction, in a savepoint of its own. It wakes nobody."""
+        """Handle one delivery in the caller's transaction, in its own savepoint. Triggers no queue."""
         return self._process(session, delivery, self.parse(delivery))
 
     def process_all(self, session: Session, claimed: Sequence[DueRow]) -> list[Outcome]:
-        """Handles deliveries in the caller's transaction, as many as there is time for. It wakes nobody.
+        """Handle as many deliveries as time allows, in the caller's transaction. Triggers no queue.
 
         Args:
-            session: has locked these deliveries, and holds nothing else.
-            claimed: what to handle. The first is handled in any case.
+            session: holds the locks of these deliveries, and no other objects.
+            claimed: the deliveries to handle. The first is always handled.
         """
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
         outcomes, parsed = self._parse_in_time(session, claimed)
-        session.expunge_all()  # whoever handles one writes it
+        session.expunge_all()  # the code that handles a delivery adds it again
         for group in self._groups(sorted(parsed, key=_by_booking)):
             if outcomes and time.monotonic() > deadline:
                 break
@@ -198,11 +199,11 @@ class InboxProcessor:
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
-        """A transaction in which the rows of a batch are locked. Outside of it is recorded that we are at them."""
+        """Open a transaction that locks the rows of a batch. The claim is recorded outside of it."""
         if not self.database.supports_skip_locked:
             with self.database.read_only() as session:
                 ids = self._fill(session, batch).ids
-            with self._with_claim(ids) as session:  # SQLite's only lock would keep the record out
+            with self._with_claim(ids) as session:  # SQLite's only lock would block recording the claim
                 self._fill(session, batch, ids)
                 yield session
             return
@@ -214,7 +215,7 @@ class InboxProcessor:
 
     @contextmanager
     def _with_claim(self, ids: Sequence[str]) -> Iterator[Session]:
-        """A transaction, and outside of it the record that we are at these rows."""
+        """Record the claim on these rows, then open a transaction."""
         with self._dropping_claims():
             self._record_claim(ids)
             with self.database.transaction() as session:
@@ -226,7 +227,7 @@ class InboxProcessor:
 
     @contextmanager
     def _dropping_claims(self) -> Iterator[None]:
-        """A worker that lives to see an error has not died at what it claimed."""
+        """Drop the claims on an error: a worker that sees the error was not killed by the rows it claimed."""
         try:
             yield
         except BaseException:
@@ -234,7 +235,7 @@ class InboxProcessor:
             raise
 
     def _fill(self, session: Session, batch: _Batch, among: Sequence[str] | None = None) -> _Batch:
-        """Fills a batch: as many rows as may be taken, and as there is room for their bodies; one in any case."""
+        """Fill a batch up to the limits for rows and for bytes, but with at least one row."""
         limit = min(MAX_ROWS[batch.kind], self._limit.limit)
         due = Delivery.claim_due(session, batch.kind, self.clock(), limit, among)
         batch.rows, bytes_left = [], MAX_BATCH_BYTES
@@ -247,10 +248,10 @@ class InboxProcessor:
         return batch
 
     def _isolate(self, batch: _Batch, error: Exception) -> None:
-        """A transaction failed, and took the good rows along with the bad one: from now on each is tried alone.
+        """Isolate the rows of a failed transaction, which rolled back good rows too: each is tried alone from now on.
 
         Raises:
-            Exception: the same error, if it was no row's.
+            Exception: the same error, if no row caused it.
         """
         if not batch.rows:
             raise error
@@ -263,17 +264,19 @@ class InboxProcessor:
             Delivery.isolate_all(session, batch.ids)
 
     def _raise_unless_row_fault(self, error: Exception) -> None:
-        """A row is blamed only if the database could take it.
+        """Blame a row only if the database can be written.
 
         Raises:
-            Exception: the same error, or why it could not.
+            Exception: the same error, or the reason why the database cannot be written.
         """
         if isinstance(error, DBAPIError) and error.connection_invalidated:
             raise error
         self.database.probe_write()
 
     def _fail(self, delivery_id: str, error: Exception) -> Delivery | None:
-        """A delivery whose own transaction failed, fails alone; if its error cannot be written, the class of it can."""
+        """Fail only the delivery whose own transaction failed. If its error cannot be stored, store the error's
+        type.
+        """
         try:
             return self._write_failure(delivery_id, error)
         except Exception:
@@ -290,7 +293,7 @@ class InboxProcessor:
         return delivery
 
     def _note_stuck(self, batch: _Batch) -> None:
-        """Rows were due and nothing came of any: that never ends by itself, so a person has to look at it."""
+        """Record that due rows made no progress. That never resolves by itself, so an operator has to look at it."""
         log.error("drain.no_progress", queue="inbox", due=batch.kind, deliveries=len(batch.rows), first=batch.ids[0])
         try:
             with self.database.transaction() as session:
@@ -299,7 +302,7 @@ class InboxProcessor:
             log.warning("incident.not_recorded", error=type(error).__name__)
 
     def _check_first(self, delivery: Delivery) -> CheckResult | None:
-        """What meetergo says of what is about to be tried. No lock is held while it answers."""
+        """Ask meetergo about the delivery before the attempt. No lock is held meanwhile."""
         if self.cancel_check is None:
             return None
         event = self.parse(delivery)
@@ -311,7 +314,7 @@ class InboxProcessor:
         return self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
 
     def _parse_in_time(self, session: Session, claimed: Sequence[DueRow]) -> tuple[list[Outcome], list[ParsedDelivery]]:
-        """What deliveries say, of as many as there is time to read; and what became of those that cannot be loaded."""
+        """Parse as many deliveries as time allows; also return the outcomes of those that cannot be loaded."""
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds() * PARSE_SHARE
         outcomes, parsed = list[Outcome](), list[ParsedDelivery]()
         for page in _pages(claimed):
@@ -322,7 +325,7 @@ class InboxProcessor:
         return outcomes, parsed
 
     def _load(self, session: Session, ids: Sequence[str], outcomes: list[Outcome]) -> Sequence[Delivery]:
-        """Rows of the database; one that cannot be loaded dies, and stops no other."""
+        """Load rows. A row that cannot be loaded ends dead and does not stop the others."""
         try:
             return Delivery.load(session, ids)
         except DBAPIError as error:
@@ -341,13 +344,13 @@ class InboxProcessor:
         return ()
 
     def _defer_to_check(self, delivery: Delivery, event: Event) -> Outcome:
-        """To its own job, which asks meetergo first: see `retry`."""
+        """Defer the delivery to its own job, which asks meetergo first: see `retry`."""
         delivery.set_event(event)
         delivery.defer(self.clock())
         return Outcome(delivery, awaits_check=True)
 
     def parse(self, delivery: Delivery) -> Event | Failure:
-        """What a delivery says; or why nobody can tell."""
+        """Return the delivery's event, or the reason why it cannot be read."""
         try:
             body, is_authoritative = self.cipher.decrypt(delivery.encrypted_body), delivery.source == "reconcile"
             event = events.read(body, delivery.received_at, is_authoritative=is_authoritative)
@@ -362,7 +365,7 @@ class InboxProcessor:
         return event
 
     def _groups(self, parsed: Sequence[ParsedDelivery]) -> Iterator[Sequence[ParsedDelivery]]:
-        """What is handled together; alone, what may take its time or touch more than its booking."""
+        """Split deliveries into groups. A delivery that may be slow or touch other bookings is its own group."""
         for is_processed_alone, chunk in groupby(parsed, self._is_processed_alone):
             group = list(chunk)
             size = 1 if is_processed_alone else GROUP_SIZE
@@ -377,7 +380,7 @@ class InboxProcessor:
         )
 
     def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
-        """All together, until `stop` in monotonic seconds; if that fails because of one of them, each alone."""
+        """Handle a group together, until `deadline` in monotonic seconds; if one of them fails, each alone."""
         if not self._is_processed_alone(group[0]):
             booking_events = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
@@ -417,14 +420,14 @@ class InboxProcessor:
             complete(delivery, event, now)
         except Exception as error:
             if not session.is_active:
-                raise  # its transaction is lost: see `_split`
+                raise  # its transaction is lost: see `_isolate`
             delivery.fail(error, now)
             FailedAttempt.record(session, delivery, now)
             return Outcome(delivery, error)
         return Outcome(delivery, created_notifications=created > 0)
 
     def _report(self, outcomes: Sequence[Outcome], *, schedule_retries: bool = True) -> None:
-        """After the commit: wakes the outbox, gives each failed row a job of its own, counts and logs."""
+        """Run after the commit: trigger the outbox, schedule a retry for each failed row, count and log."""
         if any(outcome.created_notifications for outcome in outcomes):
             self.job_queue.trigger_drain("outbox")
         for delivery, error, _, awaits_check in outcomes:
@@ -443,7 +446,7 @@ class InboxProcessor:
 
 
 def _pages(claimed: Sequence[DueRow]) -> Iterator[list[str]]:
-    """Ids of rows that are loaded together: of large bodies only some, so that few are held that are not read yet."""
+    """Yield ids of rows to load together; fewer if bodies are large, so that few unparsed bodies are in memory."""
     page, bytes_left = list[str](), PAGE_BYTES
     for row in claimed:
         if page and row.size > bytes_left:
@@ -456,12 +459,12 @@ def _pages(claimed: Sequence[DueRow]) -> Iterator[list[str]]:
 
 
 def _by_booking(item: ParsedDelivery) -> str:
-    """Every transaction locks bookings in the same order, so that two workers cannot deadlock."""
+    """Sort key: every transaction locks bookings in the same order, so that two workers cannot deadlock."""
     return item[1].booking_id if isinstance(item[1], BookingEvent) else ""
 
 
 def _discard_changes(session: Session, group: Sequence[ParsedDelivery]) -> None:
-    """The deliveries as they are in the database: forgets what the group would have made of them."""
+    """Restore the deliveries to their state in the database, discarding the changes of the failed group."""
     for delivery, _ in group:
         session.add(delivery)
         session.expire(delivery)

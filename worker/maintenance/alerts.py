@@ -1,4 +1,4 @@
-"""Alerts: an operator channel hears once that a person is needed, and once that it is over."""
+"""Alerts: notify each operator channel once when an incident begins and once when it is over."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,9 +30,9 @@ from worker.settings import AlertSettings
 Condition = Callable[[Stats, timedelta], bool | None]
 
 REDIS_ONLY_TOLERANCE = timedelta(seconds=30)
-"""A webhook that a worker stores sooner is no incident."""
+"""A deferred webhook that a worker stores within this time is no incident."""
 MAX_NOTIFY_TIME = NOTIFYING_LEASE / 2
-"""After this no other channel is told in one check, while other schedules have to be kept from telling the same."""
+"""Limit for sending in one check, well within the lease that keeps other schedulers from sending the same."""
 
 
 def _waits_too_long(stats: Stats, max_wait: timedelta) -> bool | None:
@@ -51,7 +51,7 @@ def _has_no_worker(stats: Stats, max_wait: timedelta) -> bool | None:
 
 
 def _of_rows(condition: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Condition:
-    """What only a database that answers can show."""
+    """Make a condition that is unknown while the database is down."""
     return lambda stats, max_wait: None if stats.rows is None else condition(stats, stats.rows)
 
 
@@ -70,7 +70,7 @@ CONDITIONS: dict[IncidentKind, Condition] = {
         lambda stats, rows: bool(stats.reconcile_status and stats.reconcile_status.error(stats.at))
     ),
 }
-"""What a person has to look at: by what it shows. None where that cannot be known now."""
+"""Incident kind -> its condition, which returns None while it cannot be known."""
 
 CHECKED_WITHOUT_DATABASE: Sequence[IncidentKind] = (
     "redis_only",
@@ -79,29 +79,29 @@ CHECKED_WITHOUT_DATABASE: Sequence[IncidentKind] = (
     "redis_down",
     "no_worker",
 )
-"""What is kept and told while the database cannot be written."""
+"""Kinds that are tracked and notified while the database cannot be written."""
 
 MIN_DURATION: Mapping[IncidentKind, timedelta] = {
     "database_down": timedelta(seconds=10),
     "redis_down": timedelta(seconds=10),
     "no_worker": timedelta(minutes=1),
 }
-"""What must have been so for this long: a restart is no incident."""
+"""How long a condition must hold: a restart is no incident."""
 
 log = structlog.get_logger()
 
 
 class UnusableAlert(ValueError):
-    """ALERT_CHANNELS names what cannot be used; the message quotes no secret."""
+    """ALERT_CHANNELS names a channel that cannot be used; the message quotes no secret."""
 
 
 @dataclass(frozen=True)
 class Alerts:
-    """Watches, and tells.
+    """Tracks incidents and notifies the operators.
 
     Attributes:
         channels: fingerprint -> operator channel.
-        max_wait: how long a row may wait.
+        max_wait: how long a row may wait to be processed.
     """
 
     channels: Mapping[str, AppriseChannel]
@@ -110,7 +110,7 @@ class Alerts:
     _since: dict[IncidentKind, datetime] = field(default_factory=dict)
 
     def check(self, services: Services, now: datetime) -> None:
-        """Keeps what is wrong, and tells what was not told yet. Who cannot be told now is told the next time."""
+        """Record the current incidents and send what is pending. A failed channel is tried again at the next check."""
         stats = collect_stats(services.database, services.job_queue, now)
         holds = {kind: self._holds(kind, stats) for kind in CONDITIONS}
         if stats.rows is not None and stats.write_error is None:
@@ -125,7 +125,7 @@ class Alerts:
         self._check_without_table(services, stats, holds)
 
     def _holds(self, kind: IncidentKind, stats: Stats) -> bool | None:
-        """Whether it is so, and has been for long enough; None if nobody knows, or not yet."""
+        """Whether a condition holds and has held for long enough; None if that is unknown or too early to say."""
         is_met = CONDITIONS[kind](stats, self.max_wait)
         if not is_met:
             self._since.pop(kind, None)
@@ -210,7 +210,7 @@ def _is_kept_in_memory() -> ColumnElement[bool]:
 
 
 def _causes(database: Database, incident: Incident) -> ErrorGroups | None:
-    """What the rows failed of that an incident is about."""
+    """Group the errors of the rows that an incident is about."""
     with database.read_only() as session:
         match incident.kind:
             case "deliveries_dead":
@@ -224,15 +224,15 @@ def _causes(database: Database, incident: Incident) -> ErrorGroups | None:
 
 @cache
 def alerts() -> Alerts:
-    """This process's alerts."""
+    """Return this process's alerts."""
     return open_alerts(AlertSettings.load())
 
 
 def open_alerts(settings: AlertSettings) -> Alerts:
-    """Alerts on these settings.
+    """Open alerts from settings.
 
     Raises:
-        UnusableAlert: ALERT_CHANNELS names what cannot be used.
+        UnusableAlert: ALERT_CHANNELS names a channel that cannot be used.
     """
     channels = {channel_fingerprint(url): _open(url) for url in settings.alert_channels}
     return Alerts(channels, timedelta(seconds=settings.alert_waiting_seconds))

@@ -1,4 +1,4 @@
-"""Text of an alert: what operators are told of an incident. Counts and commands; nothing of people, and no secret."""
+"""The text of an alert: counts and commands; no personal data and no secret."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ SINGULAR: Mapping[QueueName, str] = {"inbox": "delivery", "outbox": "notificatio
 
 @dataclass(frozen=True)
 class AlertWording:
-    """What to say of one kind of incident, and what to type then.
+    """The wording for one kind of incident, and the commands that help.
 
     Attributes:
-        firing: what it is, if its numbers are not known.
-        resolved: that it is over.
-        commands: what to type.
-        describe: the same as `began` with the numbers of now; empty if there are none to tell.
-        hint: what else to know, or None.
+        firing: the incident, if its numbers are unknown.
+        resolved: the end of the incident.
+        commands: commands to run.
+        describe: returns `firing` with current numbers; empty if there are none to show.
+        hint: further advice, or None.
     """
 
     firing: str
@@ -51,7 +51,7 @@ def _redis_only(stats: Stats) -> str:
 
 
 def _waiting(stats: Stats) -> str:
-    """Of the box whose oldest row waits longest."""
+    """Describe the queue whose oldest row has waited longest."""
     waiting = [(rows.oldest_waiting, queue, rows) for queue, rows in (stats.rows or {}).items() if rows.oldest_waiting]
     if not waiting:
         return ""
@@ -161,20 +161,20 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
 
 @dataclass(frozen=True)
 class AlertText:
-    """A subject and a text."""
+    """Subject and text of an alert."""
 
     subject: str
     text: str
 
 
 def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGroups | None = None) -> AlertText:
-    """An incident in words: that it began, or that it is over, and how everything is now.
+    """Render an incident: that it began or is over, and the current counts.
 
     Args:
-        incident: which.
-        stats: how everything is.
+        incident: the incident.
+        stats: current statistics.
         now: the time, UTC.
-        causes: what the rows failed of, if it is about rows that failed.
+        causes: grouped errors, if the incident is about failed rows.
     """
     wording, counts = WORDINGS[incident.kind], list(_count_lines(stats, now))
     if incident.ended_at:
@@ -189,7 +189,7 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
 
 
 def format_duration(duration: timedelta) -> str:
-    """Such as "45 s", "12 min", "3 h 20 min"."""
+    """Format such as "45 s", "12 min", "3 h 20 min"."""
     seconds = max(0, int(duration.total_seconds()))
     hours, minutes = seconds // 3600, seconds // 60 % 60
     if hours:

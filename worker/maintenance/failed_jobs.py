@@ -1,4 +1,4 @@
-"""The filing: RQ's failed registry tells the same story as our dead rows, whatever was lost on the way."""
+"""Keep RQ's failed-job registry in step with the dead rows, even after Redis lost data."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from worker.services import Services
 
 PAGE_SIZE = 1000
 MAX_CHANGES = 2000
-"""Repairs of one kind in one run: after a loss of Redis the rest waits for the next runs."""
+"""Maximum changes of one kind per run: after a loss of Redis the rest follows in the next runs."""
 
 RowClass = type[Delivery] | type[Notification]
 
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 def sync_failed_jobs(services: Services, now: datetime) -> None:
-    """Files the dead rows that RQ does not show as failed, and takes out what is not dead any more.
+    """Add dead rows that RQ's registry lacks, and remove jobs whose row is no longer dead.
 
     Raises:
         RedisError: Redis is down.
@@ -40,7 +40,7 @@ def sync_failed_jobs(services: Services, now: datetime) -> None:
 
 
 def _remove_stale(services: Services, queue: QueueName, rows: RowClass) -> int:
-    """The registry is read before the rows: what dies meanwhile is not taken for alive."""
+    """Remove stale jobs. The registry is read before the rows, so that a row that dies meanwhile is not removed."""
     stale: list[str] = []
     for keys in FailedJobs(services.job_queue, queue).pages(PAGE_SIZE):
         stale += sorted({*keys} - _dead_among(services.database, rows, keys))
@@ -71,7 +71,7 @@ def _dead_among(database: Database, rows: RowClass, keys: Sequence[str]) -> set[
 
 
 def _dead_pages(database: Database, rows: RowClass) -> Iterator[Sequence[Any]]:
-    """In the order of their index."""
+    """Yield the dead rows in the order of their index."""
     position = tuple_(rows.ended_at, rows.id)
     query = select(rows).options(load_only(rows.id, rows.ended_at, rows.last_error)).where(rows.has_status("dead"))
     page: Sequence[Any] = ()

@@ -1,6 +1,6 @@
-"""Incidents while the database cannot be written: kept in this process and in Redis, so that nothing is told twice.
+"""Incidents while the database cannot be written: kept in this process and in Redis, so that no alert repeats.
 
-As soon as the database can be written again they move into its table, and go on there.
+Once the database can be written again they move into its table.
 """
 
 import json
@@ -24,7 +24,7 @@ TIMES = {"began_at": "began_at", "calm_since": "quiet_since", "ended_at": "ended
 
 
 class IncidentMemory:
-    """Incidents without a table."""
+    """Stores incidents while their table is unavailable."""
 
     def __init__(self) -> None:
         self._incidents: list[Incident] = []
@@ -32,11 +32,11 @@ class IncidentMemory:
         self._version = 0
 
     def load_open(self, incidents: Iterable[Incident]) -> None:
-        """Keeps what is open in the table, so that it goes on from there when the database is gone."""
+        """Copy the table's open incidents, in order to continue from there when the database is down."""
         self._incidents = list(incidents)
 
     def load(self, redis: "Redis") -> None:
-        """Goes on with what another schedule, or this one before its restart, has told. Never raises."""
+        """Continue from what another scheduler, or this one before a restart, has recorded. Never raises."""
         try:
             stored = cast("bytes | None", redis.get(_key(redis)))
         except RedisError:
@@ -47,7 +47,7 @@ class IncidentMemory:
             self._incidents = [_from_json(fields) for fields in saved["incidents"]]
 
     def save(self, redis: "Redis") -> None:
-        """For the next who looks. Never raises: without Redis, this process remembers it alone."""
+        """Share the state with other schedulers. Never raises: without Redis only this process keeps it."""
         self._is_ahead_of_table = True
         self._version += 1
         saved = {"saves": self._version, "incidents": [_as_json(incident) for incident in self._incidents]}
@@ -55,7 +55,7 @@ class IncidentMemory:
             redis.set(_key(redis), json.dumps(saved), ex=TTL)
 
     def note(self, kind: IncidentKind, holds: bool, channels: Collection[str], now: datetime) -> None:
-        """As `Incident.record_state`, for one process at a time."""
+        """Do the same as `Incident.record_state`, for one process at a time."""
         open_incidents = [
             incident for incident in self._incidents if incident.kind == kind and incident.ended_at is None
         ]
@@ -65,13 +65,13 @@ class IncidentMemory:
             self._incidents.append(Incident(kind=kind, began_at=now, notified=dict.fromkeys(channels, "nothing")))
 
     def unnotified(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
-        """Which channel has to hear of which incident."""
+        """Yield each incident with a channel that has yet to be notified."""
         for incident in self._incidents:
             if incident.ended_at is None or incident.ended_at > now - WORTH_NOTIFYING:
                 yield from ((incident, channel) for channel in channels if incident.pending_state_for(channel))
 
     def flush_to(self, session: Session, redis: "Redis") -> None:
-        """Hands everything over to the table. Forget it after the commit: see `clear`."""
+        """Write all incidents to the table. Call `clear` after the commit."""
         self.load(redis)
         if not self._is_ahead_of_table:
             return
@@ -89,7 +89,7 @@ class IncidentMemory:
                 session.execute(insert_into(session, Incident).values(_columns(incident)).on_conflict_do_nothing())
 
     def clear(self, redis: "Redis") -> None:
-        """After the table has everything. Never raises."""
+        """Forget everything once the table has it. Never raises."""
         self._is_ahead_of_table, self._version = False, 0
         with suppress(RedisError):
             redis.delete(_key(redis))
@@ -97,7 +97,7 @@ class IncidentMemory:
 
 @contextmanager
 def notifier_lock(redis: "Redis") -> Iterator[bool]:
-    """Whether nobody else tells just now; without Redis, nobody can know, and each tells."""
+    """Yield whether this process may send alerts now; without Redis the lock cannot work, so every scheduler sends."""
     try:
         is_held = bool(redis.set(_lock(redis), 1, nx=True, ex=NOTIFYING_LEASE))
     except RedisError:
@@ -112,7 +112,7 @@ def notifier_lock(redis: "Redis") -> Iterator[bool]:
 
 
 def _is_in_table(session: Session, incident: Incident) -> bool:
-    """Whether the table has it: it was moved before, and Redis did not hear that."""
+    """Whether the table already has the incident: it was moved, but Redis could not record that."""
     same = (Incident.kind == incident.kind, Incident.began_at == incident.began_at)
     return bool(session.scalar(select(exists().where(*same))))
 

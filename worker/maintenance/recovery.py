@@ -1,4 +1,4 @@
-"""Recovery: what a dead worker had claimed is free again, and what may have killed it is tried alone."""
+"""Recovery: release the claims of dead workers, and isolate the rows that may have killed them."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,20 +16,20 @@ from runtime.redis import heartbeat
 from worker.settings import WorkerSettings
 
 STALE_AFTER = timedelta(seconds=30)
-"""A claim is left over when it is this old and nobody holds its rows."""
+"""Age at which a claim whose rows are not locked counts as stale."""
 STALE_AT_START = timedelta(seconds=5)
-"""The same for a pool that starts: whatever ended the one before it may come again soon. Longer than SQLite waits."""
+"""The same at the start of a pool: what ended the previous one may recur soon. Longer than SQLite's lock timeout."""
 
 log = structlog.get_logger()
 
 
 def recover_from_exit(worker: str, *, crashed: bool, pid: int | None = None) -> None:
-    """In the process that replaces a dead one, before it does anything else. Never raises: the sweep comes later.
+    """Recover first thing in the process that replaces a dead one. Never raises: the sweep tries again.
 
     Args:
-        worker: name of the dead process; empty if a pool starts, and nobody knows who died before it.
-        crashed: whether it did not end by itself.
-        pid: of the dead process; None if nobody knows.
+        worker: name of the dead process; empty at the start of a pool, when the name is unknown.
+        crashed: whether the process was killed or failed, instead of ending by itself.
+        pid: id of the dead process; None if unknown.
     """
     try:
         settings = WorkerSettings.load()
@@ -47,7 +47,7 @@ def recover_from_exit(worker: str, *, crashed: bool, pid: int | None = None) -> 
 
 
 def recover_stale_claims(database: Database, job_queue: JobQueue, now: datetime) -> None:
-    """Finds the claims of workers whose death nobody saw. The sweep calls it.
+    """Release the claims of workers whose death no pool noticed. The sweep calls this.
 
     Raises:
         SQLAlchemyError: the database is down.

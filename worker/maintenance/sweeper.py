@@ -1,4 +1,4 @@
-"""The sweep: makes true what a lost trigger, a lost Redis or a killed worker left undone."""
+"""The sweep: completes what a lost trigger, a lost Redis or a killed worker left undone."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 def sweep(services: Services, now: datetime) -> None:
-    """Takes up what killed workers held, rings for what is overdue, links bookings to users whose mapping is new."""
+    """Recover the work of killed workers, trigger for overdue rows, and link bookings to newly mapped users."""
     for queue in ROW_CLASSES:
         services.job_queue.requeue_abandoned(queue)
     services.job_queue.prune_redis_only()
@@ -44,7 +44,7 @@ def sweep(services: Services, now: datetime) -> None:
 
 
 def _clamp_due_at(services: Services, now: datetime) -> None:
-    """A clock that was a day ahead for a moment keeps no row waiting for a day."""
+    """Correct due times that a clock a day ahead has written, so that no row waits for a day."""
     for queue, rows in ROW_CLASSES.items():
         with services.database.transaction() as session:
             clamped = rows.correct_due_times(session, now)
@@ -53,7 +53,7 @@ def _clamp_due_at(services: Services, now: datetime) -> None:
 
 
 def end_superseded(services: Services, now: datetime) -> None:
-    """Ends news that has waited for long and says less than what waits behind it."""
+    """End pending notifications that a newer pending one supersedes."""
     with services.database.read_only() as session:
         ids = Notification.superseded_ids(session, now)
     if ids:
@@ -63,12 +63,12 @@ def end_superseded(services: Services, now: datetime) -> None:
 
 
 def link_new_users(services: Services, now: datetime) -> int:
-    """Gives their meetergo id to users who wait for one that was told, and their owner to bookings that waited for it.
+    """Give waiting users their announced meetergo id, and assign the bookings that waited for them.
 
-    Each user in a transaction of their own: one that cannot be linked is named in the log, and keeps no other waiting.
+    Each user has a separate transaction: one that cannot be linked is logged and does not stop the others.
 
     Returns:
-        How many notifications that owes.
+        The number of notifications created.
     """
     with services.database.read_only() as session:
         awaited = Employee.linkable_users(session)
@@ -83,14 +83,14 @@ def link_new_users(services: Services, now: datetime) -> int:
 
 
 def _assign_meetergo_id(services: Services, user_id: int, meetergo_user_id: str) -> None:
-    with suppress(IntegrityError), services.database.transaction() as session:  # somebody else may have it by now
+    with suppress(IntegrityError), services.database.transaction() as session:  # another user may have the id by now
         user = session.get(PlatformUser, user_id, with_for_update=True)
         if user and user.meetergo_user_id is None:
             user.meetergo_user_id = meetergo_user_id
 
 
 def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
-    """The user is locked so that bookings which refer to it can be written meanwhile."""
+    """Link the user's bookings. The lock lets other transactions write bookings that refer to the user."""
 
     def link(session: Session) -> int:
         user = session.get(PlatformUser, user_id, with_for_update={"key_share": True})

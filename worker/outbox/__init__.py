@@ -1,1 +1,1 @@
-"""outbox."""
+"""The outbox: plans and sends notifications of booking changes."""

@@ -1,4 +1,4 @@
-"""Destinations: where messages are being sent to now, and who did not answer in time and is left alone."""
+"""Destinations: track where messages are being sent, and which destinations cool down after a timeout."""
 
 import time
 from collections import Counter
@@ -8,22 +8,22 @@ from datetime import timedelta
 from threading import Condition
 
 MAX_CONCURRENT = 32
-"""Destinations at once, one message each; they only wait, so that threads are cheap."""
+"""Maximum number of destinations at once, one thread and message each; threads that only wait are cheap."""
 MAX_PER_KIND = MAX_CONCURRENT // 2
-"""Of one kind of channel: all of Slack may hang."""
+"""Maximum per kind of channel: a whole service such as Slack may hang."""
 MIN_COOLDOWN, MAX_COOLDOWN = timedelta(seconds=15), timedelta(seconds=60)
-"""It doubles each time that there is no answer."""
+"""Cool-down after a timeout; it doubles with each further timeout."""
 
 
 @dataclass
 class Destination:
-    """One of them.
+    """The state of one destination.
 
     Attributes:
-        fingerprints: of the channels that lead there, as far as they were used.
-        is_busy: whether somebody sends there.
-        timeouts: how often in a row there was no answer in time.
-        cooldown_until: until when it is left alone, by the monotonic clock.
+        fingerprints: channels that lead there and were used so far.
+        is_busy: whether a thread is sending there.
+        timeouts: number of consecutive timeouts.
+        cooldown_until: end of the cool-down, by the monotonic clock.
     """
 
     kind: str
@@ -34,12 +34,12 @@ class Destination:
 
     @property
     def is_available(self) -> bool:
-        """Whether somebody may send there."""
+        """Whether a thread may send there now."""
         return not self.is_busy and time.monotonic() >= self.cooldown_until
 
 
 class Destinations:
-    """Of each there is one sender at most, so that one that hangs holds up nobody else."""
+    """All destinations. Each has at most one sender, so that one that hangs holds up no other."""
 
     def __init__(self) -> None:
         self._destinations: dict[str, Destination] = {}
@@ -48,25 +48,25 @@ class Destinations:
 
     @property
     def has_capacity(self) -> bool:
-        """Whether somebody can be sent to."""
+        """Whether another destination can be sent to."""
         return self._busy_count() < MAX_CONCURRENT
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is being sent to."""
+        """Whether no destination is being sent to."""
         return not self._busy_count()
 
     def unavailable(self) -> set[str]:
-        """The fingerprints of channels that are not to be used now."""
+        """Return the fingerprints of channels that must not be used now."""
         with self._changed:
             busy_or_cooling = (each.fingerprints for each in self._destinations.values() if not each.is_available)
             return self._rejected.union(*busy_or_cooling)
 
     def acquire(self, name: str, kind: str, fingerprints: Collection[str]) -> bool:
-        """Begins to send there, unless somebody does already, it rests, or enough is being done.
+        """Reserve a destination, unless it is busy or cooling down, or the limits are reached.
 
         Returns:
-            Whether it may be done; then `release` follows.
+            Whether it was reserved; if so, call `release` later.
         """
         with self._changed:
             self._prune()
@@ -82,10 +82,10 @@ class Destinations:
             return True
 
     def start_cooldown(self, name: str) -> timedelta:
-        """Leaves it alone for a while, since it did not answer in time.
+        """Start a cool-down after a timeout.
 
         Returns:
-            For how long.
+            The length of the cool-down.
         """
         with self._changed:
             destination = self._destinations[name]
@@ -95,29 +95,29 @@ class Destinations:
             return length
 
     def record_answer(self, name: str) -> None:
-        """It did answer, whatever it said."""
+        """Reset the timeouts: the destination responded, with success or not."""
         self._destinations[name].timeouts = 0
 
     def cooldown_left(self, name: str) -> timedelta | None:
-        """For how much longer it rests; None if it does not."""
+        """Return the rest of the cool-down; None if there is none."""
         destination = self._destinations.get(name)
         left = destination.cooldown_until - time.monotonic() if destination else 0
         return timedelta(seconds=left) if left > 0 else None
 
     def is_busy(self, name: str) -> bool:
-        """Whether somebody sends there."""
+        """Whether a thread is sending there."""
         destination = self._destinations.get(name)
         return destination is not None and destination.is_busy
 
     def release(self, name: str) -> None:
-        """Nobody sends there any more."""
+        """Release a destination."""
         with self._changed:
             self._destinations[name].is_busy = False
             self._rejected = set()
             self._changed.notify_all()
 
     def wait_for_release(self, seconds: float) -> None:
-        """Returns when one has ended, or after so long."""
+        """Wait until a destination is released, at most this many seconds."""
         with self._changed:
             if self._busy_count():
                 self._changed.wait(seconds)
@@ -126,7 +126,7 @@ class Destinations:
         return sum(each.is_busy for each in list(self._destinations.values()))
 
     def _prune(self) -> None:
-        """Nothing is worth knowing of those that answer; the others are as many as hang."""
+        """Forget destinations that respond. The number of the others is bounded by those that hang."""
         self._destinations = {
             name: each for name, each in self._destinations.items() if not each.is_available or each.timeouts
         }

@@ -1,4 +1,4 @@
-"""The planner: who hears of a change, and by which channels. It owes; it does not send."""
+"""The planner: decide who is notified of a change and by which channels. It creates rows and sends nothing."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -19,18 +19,18 @@ from worker.settings import WorkerSettings
 
 BATCH = 500
 MAX_LISTED = 100
-"""Bookings that a summary lists; of more it says how many there are."""
+"""Maximum number of bookings listed in a summary; beyond it only their number is given."""
 LISTED_COLUMNS = ("id", "status", "starts_at", "ends_at", "meeting_type_id", "meeting_name")
-"""What a summary says of each: nothing of guests, since it would have to be found when one of them is erased."""
+"""Columns of a booking in a summary. No attendee data, which would have to be found when an attendee is erased."""
 
 
 @dataclass(frozen=True)
 class Subscriber:
-    """Somebody, or a place, that hears of a booking.
+    """A person or place that is notified of a booking.
 
     Attributes:
-        channel: by which.
-        host: who is told; of a place, whose booking it is, if we know.
+        channel: the channel to use.
+        host: the host to notify; for a shared place the booking's host, if known.
     """
 
     channel: Channel
@@ -38,14 +38,14 @@ class Subscriber:
 
 
 Subscribers = dict[tuple[str, str], Subscriber]
-"""Fingerprint of the channel and recipient -> who reads there. Two hosts who share a place are told there once."""
+"""(Channel fingerprint, recipient) -> subscriber. Two hosts who share a place are notified there once."""
 
 
 class NotificationPlanner:
-    """Knows the channels: each platform user's own, else the default of all.
+    """Plans notifications. Each platform user's own channels apply, else the default channels.
 
     Args:
-        settings: the default channels, and what the channels need.
+        settings: the default channels, and the settings that channels need.
 
     Raises:
         UnusableChannel: a default channel cannot be used.
@@ -58,12 +58,12 @@ class NotificationPlanner:
     def rows_for(
         self, session: Session, change: BookingChange, host_resolver: HostResolver | None = None
     ) -> Iterator[dict[str, Any]]:
-        """What is owed for a change, in this order: those who host no more are told so, then all others.
+        """Yield the notifications for a change: first for hosts who no longer have the booking, then for all others.
 
         Args:
-            session: of the transaction that made the change.
-            change: to be told while its booking is as it made it.
-            host_resolver: who has looked up the hosts; otherwise they are looked up.
+            session: session of the transaction that made the change.
+            change: the change; its booking must not have changed further.
+            host_resolver: a resolver that has prefetched the hosts; None to look them up.
 
         Returns:
             Rows for `Notification.insert_new`.
@@ -81,9 +81,9 @@ class NotificationPlanner:
                 yield _row(change, kind, key, subscriber, _payload(change))
 
     def rows_for_linked_host(self, session: Session, linked: HostLinked) -> Iterator[dict[str, Any]]:
-        """What is owed to a host who was linked late: of one booking that it is there, of several a summary.
+        """Yield the notifications for a newly linked host: of one booking that it exists, of several a summary.
 
-        Only of those that this reader was not told of. The places where several people read were.
+        Covers only bookings that this reader was not notified of. Shared places were notified before.
         """
         for (fingerprint, recipient), subscriber in self._own_subscribers(linked.user).items():
             announced = _announced(session, linked.booking_ids, fingerprint, recipient)
@@ -92,10 +92,10 @@ class NotificationPlanner:
                 yield _linked_host_row(session, linked, unannounced, fingerprint, recipient, subscriber)
 
     def channel_for(self, notification: Notification, user: PlatformUser | None) -> Channel:
-        """The channel that a notification was written for.
+        """Return the channel for which a notification was created.
 
         Raises:
-            Permanent: it is not configured any more.
+            Permanent: the channel is no longer configured.
         """
         channel = self._channels(user).get(notification.fingerprint) or self._default.get(notification.fingerprint)
         if channel is None:
@@ -103,9 +103,9 @@ class NotificationPlanner:
         return channel
 
     def reroute(self, session: Session, notification: Notification) -> None:
-        """Before a dead one starts over: it is for the same reader by the channel as that is now.
+        """Update a dead notification for a replay: same reader, current form of the channel.
 
-        If its channel is not configured any more, it takes one that this reader has now and that does not know of it.
+        If its channel is no longer configured, use one of the reader's current channels that lacks this notification.
         """
         user = session.get(PlatformUser, notification.platform_user_id) if notification.platform_user_id else None
         channels = self._channels(user)
@@ -119,7 +119,7 @@ class NotificationPlanner:
             notification.redirect(fingerprint=fingerprint, channel=channel.name, recipient=recipient)
 
     def _subscribers(self, hosts: Sequence[PlatformUser]) -> Subscribers:
-        """Each host by their own channels, or by those of all that are personal; the others of all once."""
+        """Map hosts to subscribers: each host by their own or the personal default channels, shared channels once."""
         subscribers: Subscribers = {}
         for host in hosts:
             subscribers |= {
@@ -146,7 +146,7 @@ class NotificationPlanner:
 
 
 def to_message(notification: Notification) -> Message:
-    """The notification as its channel sends it."""
+    """Convert a notification to the message that its channel sends."""
     return Message(
         id=notification.message_id,
         kind=notification.kind,
@@ -157,7 +157,7 @@ def to_message(notification: Notification) -> Message:
 
 
 def channel_fingerprint(url: Any) -> str:
-    """Tells channels apart without their secrets."""
+    """Identify a channel without revealing its secrets."""
     text = url if isinstance(url, str) else json.dumps(url)
     return sha256(text.encode("utf-8", "replace")).hexdigest()
 
@@ -169,7 +169,7 @@ def _add_subscriber(subscribers: Subscribers, fingerprint: str, channel: Channel
 
 
 def _kinds_for(change: BookingChange, subscriber: Subscriber, *, is_new: bool) -> Sequence[NotificationKind]:
-    """What a reader is told. Who is linked late is told of all bookings at once: see `rows_for_linked_host`."""
+    """Return the kinds of notification for a reader. Late-linked hosts get a summary: see `rows_for_linked_host`."""
     if is_new:
         is_relevant = change.booking.status == "confirmed" and change.kind != "linked"
         return ["created"] if is_relevant else []
@@ -183,7 +183,7 @@ def _payload(change: BookingChange) -> dict[str, Any]:
 
 
 def _handover_payload(booking: Booking, was: dict[str, Any]) -> dict[str, Any]:
-    """For who hosts no more: the booking as they know it, ended for them."""
+    """Return the payload for a former host: the booking as they know it, cancelled for them."""
     is_now = booking.public_columns()
     hosts = ("platform_user_id", "host_ids")
     shown = {**was, "status": "cancelled", **{name: is_now[name] for name in hosts}, "as_of": is_now["as_of"]}
@@ -215,7 +215,7 @@ def _row(
 
 
 def _announced(session: Session, booking_ids: Sequence[str], fingerprint: str, recipient: str) -> set[str]:
-    """Of which bookings a reader was told last that they are there, or will be."""
+    """Return the bookings whose latest notification told this reader that they exist, or will."""
     kinds: dict[str, str] = {}
     for start in range(0, len(booking_ids), BATCH):
         is_in_chunk = Notification.booking_id.in_(booking_ids[start : start + BATCH])
@@ -264,7 +264,7 @@ def _linked_host_row(
 
 
 def _open_all(urls: Any, settings: WorkerSettings) -> dict[str, Channel]:
-    """A user's channels. One that cannot be opened must not keep the booking from being right."""
+    """Open a user's channels. One that cannot be opened must not stop the booking from being updated."""
     if not isinstance(urls, list):
         return {channel_fingerprint(urls): InvalidChannel("platform_users.channels is not a list of URLs")}
     return {channel_fingerprint(url): _open(url, settings) for url in urls}
@@ -277,5 +277,5 @@ def _open(url: Any, settings: WorkerSettings) -> Channel:
         return open_channel(url, settings)
     except UnusableChannel as error:
         return InvalidChannel(str(error), url)
-    except Exception as error:  # a library that opens it may raise anything
+    except Exception as error:  # a channel library may raise anything
         return InvalidChannel(f"a channel in platform_users.channels cannot be opened ({type(error).__name__})", url)

@@ -1,4 +1,4 @@
-"""The outbox, worked off: news goes out after the change that made it was committed."""
+"""Send due notifications, after the change that caused them was committed."""
 
 import time
 from collections import defaultdict, deque
@@ -31,28 +31,28 @@ from worker.stopping import stopping
 
 BATCH = 100
 MAX_SEND_TIME = timedelta(seconds=1)
-"""What was claimed and has not been sent by then, others may have: channels may be slow."""
+"""Limit for one round: claimed notifications that were not sent are released, because channels may be slow."""
 MAX_UNRECORDED_TIME = timedelta(milliseconds=20)
-"""What was sent and is not written down yet is sent twice, should we be killed. That may happen to lines in a log,
-which are written down together; anything else is written down at once."""
+"""A worker killed after sending and before recording sends again. For log lines, which are recorded together, this is
+the limit; everything else is recorded at once."""
 MAX_RECORDING_TIME = timedelta(seconds=20)
-"""Together with a turn and the longest channel it is shorter than the lease."""
+"""Limit for recording. Together with a round and the slowest channel it is shorter than the lease."""
 POLL_SECONDS = 0.25
-"""Seconds. While messages are under way, news for other destinations is looked for this often."""
+"""Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)
-"""So long a refusal may pass: see `TemporaryRefusal`."""
+"""Time after which a temporary refusal becomes permanent: see `TemporaryRefusal`."""
 BUSY_DELAY = timedelta(seconds=5)
-"""When to come back to a destination to which somebody sends just now."""
+"""Delay before retrying a destination that is busy."""
 
 log = structlog.get_logger()
 
 
 class SendInterrupted(Exception):
-    """A message was under way when this process was asked to stop: it is sent again by the next one."""
+    """The process was asked to stop while sending a message: the next process sends it again."""
 
 
 class SendAttempt(NamedTuple):
-    """One sending: its error, if it failed; or why it was not sent, if it was not worth it any more."""
+    """One attempt to send: its error if it failed, or the reason if it was skipped as no longer useful."""
 
     notification: Notification
     error: Exception | None = None
@@ -60,7 +60,7 @@ class SendAttempt(NamedTuple):
 
 
 class RoutedNotification(NamedTuple):
-    """A notification, and the channel that is to send it."""
+    """A notification and the channel to send it by."""
 
     notification: Notification
     channel: Channel
@@ -68,18 +68,18 @@ class RoutedNotification(NamedTuple):
 
 @dataclass
 class OutboxSender:
-    """Sends notifications: several are claimed in one transaction, each is sent outside, and settled soon after.
+    """Sends notifications: claims several in one transaction, sends each outside, and records the results soon after.
 
-    Lines of the log are written at once. To each other destination a thread sends one after the other, so that one
-    that hangs holds up nobody else; one that did not answer in time rests.
+    Log lines are written at once. Each other destination has its own thread, which sends one message after another, so
+    that one that hangs holds up no other. A destination that did not respond in time cools down.
 
     Attributes:
-        database: where they are.
+        database: the database with the notifications.
         job_queue: schedules retries.
-        planner: knows the channels.
-        clock: tells the time, UTC.
+        planner: resolves the channels.
+        clock: returns the time, UTC.
         metrics: counts each attempt.
-        worker: name of this process, under which it claims.
+        worker: name of this process, under which it claims rows.
     """
 
     database: Database
@@ -90,18 +90,18 @@ class OutboxSender:
     worker: str = field(default_factory=own_name)
     _destinations: Destinations = field(default_factory=Destinations, init=False)
     _write_lock: Lock = field(default_factory=Lock, init=False)
-    """One thread at a time writes: what is held, the rows and the claim agree."""
+    """Serialises writes, so that the claimed ids, the rows and the claim agree."""
     _claimed_ids: set[int] = field(default_factory=set, init=False)
     _renewed_at: float = field(default=0, init=False)
     _next_is_isolated: bool = field(default=False, init=False)
     _has_released: bool = field(default=False, init=False)
-    """Whether something that is due was given back since the last look."""
+    """Whether a due notification was released since the last check."""
 
     def process_due(self) -> DrainResult:
-        """Sends the next notifications that are due, as many as there is time for.
+        """Send the next due notifications, as many as time allows.
 
         Returns:
-            `MORE` also while some are under way.
+            `MORE` also while some are still being sent.
         """
         if stopping.is_requested:
             return DrainResult.IDLE
@@ -110,16 +110,16 @@ class OutboxSender:
         claimed = self._claim_and_dispatch()
         if len(claimed) < BATCH or not self._destinations.has_capacity:
             self._destinations.wait_for_release(POLL_SECONDS)
-        is_under_way = not self._destinations.is_idle  # before what its end may have left
+        is_under_way = not self._destinations.is_idle  # read before the releases that the threads may still make
         if len(claimed) == BATCH or self._next_is_isolated or self._has_released or is_under_way:
             return DrainResult.MORE
         return DrainResult.DRAINED if claimed else DrainResult.IDLE
 
     def retry(self, notification_id: str) -> Notification | None:
-        """One more try of a notification that failed. A dead one starts over, since somebody asked for it.
+        """Try a failed notification once more. A dead one starts over, because an operator requeued its job.
 
         Returns:
-            The notification as it is now, or None if there is none.
+            The notification after the attempt, or None if there is none.
         """
         routed = self._claim_one(int(notification_id))
         if not isinstance(routed, RoutedNotification):
@@ -136,7 +136,7 @@ class OutboxSender:
         return attempts[0].notification if attempts else self._reload(notification.id)
 
     def _claim_and_dispatch(self) -> Sequence[Notification]:
-        """Claims what is due, and begins to send it."""
+        """Claim due notifications and start sending them."""
         if not self._destinations.has_capacity or (self._next_is_isolated and not self._destinations.is_idle):
             return []
         is_isolated = self._next_is_isolated
@@ -160,7 +160,7 @@ class OutboxSender:
     def _route(
         self, session: Session, rows: Sequence[Notification]
     ) -> tuple[list[RoutedNotification], list[SendAttempt]]:
-        """With their channels; and those that cannot be sent."""
+        """Pair notifications with their channels; also return attempts for those that cannot be sent."""
         users = PlatformUser.by_ids(session, (each.platform_user_id for each in rows))
         routed: list[RoutedNotification] = []
         unroutable: list[SendAttempt] = []
@@ -173,7 +173,7 @@ class OutboxSender:
         return routed, unroutable
 
     def _claim_one(self, notification_id: int) -> Notification | RoutedNotification | None:
-        """A notification that failed, if it may be sent now."""
+        """Claim one failed notification, if it may be sent now."""
         with self._write_lock:
             with self.database.transaction() as session:
                 notification = session.get(Notification, notification_id, with_for_update=True)
@@ -197,7 +197,7 @@ class OutboxSender:
         return routed[0]
 
     def _delay_for(self, routed: RoutedNotification) -> timedelta | None:
-        """How long to leave it, because of others; None if it may be sent now."""
+        """Return how long to wait because of other messages; None if it may be sent now."""
         notification, channel = routed
         if notification.is_isolated and not self._destinations.is_idle:
             return BUSY_DELAY
@@ -208,7 +208,7 @@ class OutboxSender:
         )
 
     def _record_claim(self, rows: Sequence[Notification]) -> None:
-        """Records what this process is about to send, before it does: see models/claim.py."""
+        """Record which rows this process is about to send: see models/claim.py."""
         if not rows:
             return
         claimed_ids = self._claimed_ids | {row.id for row in rows}
@@ -222,7 +222,7 @@ class OutboxSender:
         self._renewed_at = self._renewed_at or time.monotonic()
 
     def _dispatch(self, routed: Sequence[RoutedNotification], unroutable: Sequence[SendAttempt]) -> None:
-        """Each destination's to a thread of its own; lines of the log are written here."""
+        """Start a thread for each destination; write log lines here."""
         lines: deque[RoutedNotification] = deque()
         others: defaultdict[str, list[RoutedNotification]] = defaultdict(list)
         for each in routed:
@@ -251,12 +251,12 @@ class OutboxSender:
     def _start_group(
         self, destination: str, group: Sequence[RoutedNotification], attempts: list[SendAttempt] | None = None
     ) -> bool:
-        """Has a thread send a group, unless its destination is busy or rests.
+        """Start a thread that sends a group, unless the destination is busy or cooling down.
 
         Args:
-            destination: where to.
-            group: what.
-            attempts: where they are noted by a caller who schedules their retries.
+            destination: the destination.
+            group: the notifications.
+            attempts: list to append to, of a caller that schedules the retries itself.
         """
         fingerprints = {each.notification.fingerprint for each in group}
         if not self._destinations.acquire(destination, group[0].channel.name, fingerprints):
@@ -267,7 +267,7 @@ class OutboxSender:
     def _send_group(
         self, destination: str, waiting: deque[RoutedNotification], attempts: list[SendAttempt] | None
     ) -> None:
-        """Sends to one destination, in order, until it is time for others, or until there is no answer."""
+        """Send to one destination in order, until the time is up or it does not respond."""
         ids, deadline, until = _ids(waiting), time.monotonic() + MAX_SEND_TIME.total_seconds(), None
         try:
             while waiting and not until:
@@ -293,7 +293,7 @@ class OutboxSender:
             self._destinations.release(destination)
 
     def _send_log_lines(self, lines: deque[RoutedNotification]) -> list[SendAttempt]:
-        """Writes lines, and settles them at once."""
+        """Write log lines and record them at once."""
         attempts: list[SendAttempt] = []
         until = time.monotonic() + MAX_UNRECORDED_TIME.total_seconds()
         try:
@@ -325,7 +325,7 @@ class OutboxSender:
     def _record_and_report(
         self, attempts: Sequence[SendAttempt], *, schedule_retries: bool = False
     ) -> list[SendAttempt]:
-        """Writes down what became of them, and says so."""
+        """Record attempts, then log and count them."""
         recorded = self._record_with_retry(attempts) if attempts else []
         for each in recorded:
             self._report(each)
@@ -338,19 +338,19 @@ class OutboxSender:
             self.job_queue.schedule_retry("outbox", str(recorded.notification.id), recorded.notification)
 
     def _record_with_retry(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
-        """What was told has to be written down: a database that is down is waited for, lest it be told again."""
+        """Record attempts, retrying while the database is down: an unrecorded message would be sent again."""
         until = time.monotonic() + MAX_RECORDING_TIME.total_seconds()
         while True:
             try:
                 with self._write_lock:
                     return self._record(attempts)
-            except DBAPIError:  # it is down, or cannot be written for a while
+            except DBAPIError:  # down, or not writable for a while
                 if time.monotonic() > until:
                     raise
                 time.sleep(1)
 
     def _record(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
-        """Only of what we still have the lease of: others may have sent the rest since."""
+        """Record only rows whose lease this process still holds: another may have sent the rest since."""
         failed, now = {each.notification.id: each.error for each in attempts if each.error}, self.clock()
         skip_reason = {each.notification.id: each.skip_reason for each in attempts if each.skip_reason}
         sent = [each.notification for each in attempts if not each.error and not each.skip_reason]
@@ -370,7 +370,7 @@ class OutboxSender:
         return [each._replace(notification=rows.get(each.notification.id, each.notification)) for each in attempts]
 
     def _fail(self, session: Session, row: Notification, error: Exception, now: datetime) -> None:
-        """A refusal that may pass is final when it has not, after an hour."""
+        """Fail a notification. A temporary refusal becomes permanent after MAX_REFUSAL_TIME."""
         first = Notification.first_failed_at(session, row) or now
         if isinstance(error, TemporaryRefusal) and now >= first + MAX_REFUSAL_TIME:
             error = Permanent(str(error))
@@ -381,7 +381,7 @@ class OutboxSender:
         FailedAttempt.record(session, row, now)
 
     def _release(self, waiting: Iterable[RoutedNotification], until: datetime | None = None) -> None:
-        """Those that were not tried; until when they are left alone, if they are."""
+        """Release notifications that were not tried, until a time if they have to wait."""
         rows = [each.notification for each in waiting]
         if not rows:
             return
@@ -393,14 +393,14 @@ class OutboxSender:
         self._has_released |= until is None
 
     def _remaining_after(self, session: Session, rows: Iterable[Notification]) -> set[int]:
-        """What is still held without these; with the last one the claim goes too."""
+        """Return the claimed ids without these; release the claim with the last one."""
         remaining = self._claimed_ids - {row.id for row in rows}
         if self._claimed_ids and not remaining:
             Claim.release(session, self.worker)
         return remaining
 
     def _renew_leases(self) -> None:
-        """Prolongs the lease of what is still under way, long before it ends."""
+        """Renew the leases of messages still being sent, long before they end."""
         if not self._claimed_ids:
             self._renewed_at = 0
         elif time.monotonic() > self._renewed_at + SEND_LEASE.total_seconds() / 3:
@@ -409,7 +409,7 @@ class OutboxSender:
             self._renewed_at = time.monotonic()
 
     def _wait_until_sent(self, notification: Notification) -> None:
-        """While it is under way, others are sent; unless it has to be alone."""
+        """Wait until a notification is sent. Meanwhile send others, unless it is isolated."""
         while notification.id in self._claimed_ids and not stopping.abort_late_exchanges():
             if notification.is_isolated or stopping.is_requested:
                 self._destinations.wait_for_release(POLL_SECONDS)
@@ -441,7 +441,7 @@ class OutboxSender:
 
 
 def _reason_to_skip(notification: Notification, now: datetime) -> str:
-    """Asked right before: why it is not worth sending any more, or nothing."""
+    """Return why a notification is no longer worth sending, or "". Called right before it is sent."""
     return MEETING_OVER if notification.is_meeting_over(now) else ""
 
 

@@ -1,4 +1,4 @@
-"""Host comparison: one host's bookings, compared with that host's appointments at the provider."""
+"""Compare one host's bookings with that host's appointments at the provider."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -18,33 +18,34 @@ from worker.reconcile.report import ReadError, ReconcileReport
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 
 LOOKBACK = timedelta(days=1)
-"""How far back of the last visit starts are compared: some meetings are moved or cancelled while they are on."""
+"""How far before the last comparison starts are compared: some meetings are moved or cancelled while they take
+place."""
 OVERLAP = timedelta(hours=1)
-"""How far before the newest booking that was seen new ones are looked for: lists shift while they are read."""
+"""How far before the newest known booking to look for new ones: lists shift while they are read."""
 MAX_LOOKUPS = 100
-"""So many bookings that are in no list are looked up in a visit: chance gives each of more than that its turn."""
+"""Maximum number of unlisted bookings looked up per comparison; beyond it a random sample, so all get a turn."""
 
 Page = tuple[datetime, list[Appointment]]
 
 
 class ComparisonInterrupted(Exception):
-    """The time is up, or the process is asked to stop: this host is left to the next run."""
+    """The time is up, or the process is stopping: the next run takes this host."""
 
 
 @dataclass
 class HostComparison:
-    """Compares.
+    """Compares one host.
 
     Attributes:
-        host: with whom.
+        host: the host.
         appointments: the host's appointments at meetergo.
-        local_bookings: ours.
-        report: of the run; grows.
-        compared_ids: bookings that were compared in this run already; grows.
-        horizon: how far ahead changes are looked for.
-        clock: tells the time, UTC.
-        raise_if_interrupted: raises `ComparisonInterrupted` when it is time to go.
-        is_dry: whether only to look.
+        local_bookings: our bookings.
+        report: the run's report; appended to.
+        compared_ids: bookings already compared in this run; added to.
+        horizon: how far ahead to look for changes.
+        clock: returns the time, UTC.
+        raise_if_interrupted: raises `ComparisonInterrupted` when the run has to stop.
+        is_dry: whether to compare without writing.
     """
 
     host: ComparedHost
@@ -59,13 +60,13 @@ class HostComparison:
     _listed_ids: set[str] = field(default_factory=set)
 
     def run(self) -> datetime | None:
-        """Compares everything, and feeds in what differs.
+        """Compare all appointments and ingest the differences.
 
         Returns:
-            The creation time of the newest booking that was seen.
+            Creation time of the newest booking seen.
 
         Raises:
-            ComparisonInterrupted: it was time to go.
+            ComparisonInterrupted: the run has to stop.
             ApiError: the host cannot be read.
         """
         now = self.clock()
@@ -78,10 +79,10 @@ class HostComparison:
         return created_until
 
     def _compare_newest(self, since: datetime) -> tuple[datetime | None, bool]:
-        """Bookings from the newest back to what was seen. A page that is there is read to its end.
+        """Compare bookings from the newest back to those already seen. A page that was fetched is read to its end.
 
         Returns:
-            When the newest was made, and whether that were all there are: then nothing is left to sweep.
+            Creation time of the newest booking, and whether the list was complete: then no sweep is needed.
         """
         created_until = self.host.created_until
         seen_until = created_until and created_until - OVERLAP
@@ -94,7 +95,7 @@ class HostComparison:
         return created_until, True
 
     def _check_missing(self, since: datetime, until: datetime | None) -> None:
-        """Bookings that should have been in the lists: moved away, given to another host, or not meetergo's at all."""
+        """Look up bookings missing from the lists: moved, given to another host, or unknown to meetergo."""
         ours, listed = (
             self.local_bookings.confirmed_ids(self.host.user_id, since, until),
             self._listed_ids | self.compared_ids,
@@ -120,7 +121,7 @@ class HostComparison:
                 self.report.unknown.append(booking_id)
 
     def _pages(self, appointments: Iterator[Appointment]) -> Iterator[Page]:
-        """So many at once as meetergo sends, and when we asked."""
+        """Yield pages as meetergo sends them, each with the time of the request."""
         while True:
             self.raise_if_interrupted()
             asked_at = self.clock()

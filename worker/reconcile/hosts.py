@@ -1,4 +1,4 @@
-"""Hosts: whose appointments a reconciliation compares, in the order of who waits longest."""
+"""The hosts to reconcile, least recently visited first."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,14 +14,14 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class ComparedHost:
-    """Somebody whose appointments we may read.
+    """A host whose appointments can be read.
 
     Attributes:
-        user_id: meetergo's.
-        external_id: the platform's; None for the user whom we act as, if the platform does not know them.
-        created_until: all bookings made until then were seen.
-        swept_at: when all were last compared.
-        tried_at: when that was last begun.
+        user_id: the host's meetergo id.
+        external_id: the platform's id; None for the acting user, if the platform does not know them.
+        created_until: all bookings created until then were seen.
+        swept_at: when all bookings were last compared.
+        tried_at: when a comparison was last started.
     """
 
     user_id: str
@@ -32,11 +32,11 @@ class ComparedHost:
 
 
 def mapped_hosts(session: Session, only: str | None) -> list[ComparedHost]:
-    """Every mapped host, longest not visited first.
+    """Return every mapped host, least recently visited first.
 
     Args:
-        session: reads.
-        only: the external id of the one host who is wanted; None for all.
+        session: session to read with.
+        only: external id of a single host; None for all.
     """
     cursor = (ReconcileCursor.created_until, ReconcileCursor.swept_at, ReconcileCursor.tried_at)
     query = (
@@ -51,7 +51,7 @@ def mapped_hosts(session: Session, only: str | None) -> list[ComparedHost]:
 
 
 def with_acting_user(session: Session, hosts: list[ComparedHost], acting: str | None) -> list[ComparedHost]:
-    """The same, and in its place whose appointments we see although nobody may have mapped them."""
+    """Insert the acting user in order: their appointments are readable even if they are not mapped."""
     if acting is None or acting in {host.user_id for host in hosts}:
         return hosts
     cursor = session.get(ReconcileCursor, acting) or ReconcileCursor()
@@ -65,5 +65,5 @@ def _tried_at(host: ComparedHost) -> datetime:
 
 
 def count_unmapped(session: Session) -> int:
-    """How many platform users wait for a meetergo id, so that nobody can look for their bookings."""
+    """Count platform users without a meetergo id, whose bookings cannot be compared."""
     return session.scalar(select(func.count()).where(PlatformUser.meetergo_user_id.is_(None))) or 0

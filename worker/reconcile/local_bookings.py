@@ -1,4 +1,4 @@
-"""Local bookings: our side of a reconciliation. What we know of a booking, and the deliveries that put it right."""
+"""The local side of a reconciliation: known bookings, and the deliveries that correct them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from worker.reconcile.synthetic_delivery import SyntheticDelivery
 
 @dataclass(frozen=True)
 class LocalBookings:
-    """Reads rows, and feeds what was not told in by the front path.
+    """Reads bookings, and ingests missed changes like webhooks.
 
     Attributes:
-        database: where they are.
-        job_queue: wakes the inbox.
-        cipher: seals the deliveries.
-        account: whose inbox it is.
+        database: the database with the bookings.
+        job_queue: triggers the inbox.
+        cipher: encrypts the deliveries.
+        account: the webhook account of the deliveries.
     """
 
     database: Database
@@ -32,12 +32,12 @@ class LocalBookings:
     account: str
 
     def known(self, ids: Sequence[str]) -> dict[str, Booking]:
-        """Id -> our row."""
+        """Return bookings by id."""
         with self.database.read_only() as session:
             return bookings_by_id(session, ids)
 
     def confirmed_ids(self, host_id: str, since: datetime, until: datetime | None) -> list[str]:
-        """The ids of bookings that take place, as far as we know, between two times and with a host."""
+        """Return ids of confirmed bookings of a host that start between two times."""
         with self.database.read_only() as session:
             query = select(Booking.id).where(
                 Booking.status == "confirmed",
@@ -49,10 +49,11 @@ class LocalBookings:
             return list(session.scalars(query.order_by(Booking.starts_at)))
 
     def ingest(self, deliveries: Sequence[SyntheticDelivery]) -> None:
-        """Accepts each reading as the delivery that did not come, and rings.
+        """Store the deliveries that were missed, and trigger the inbox.
 
-        One that was handled before is handled again: something has undone it since. So is one that died, since nobody
-        else would try it: what killed it may be repaired.
+        A delivery that was done before is replayed, because something has undone it since. So is a dead one: nothing
+        else
+        would retry it, and the cause may be fixed.
         """
         new_deliveries = [
             NewDelivery.from_body(delivery.body, self.account, delivery.asked_at, self.cipher, source="reconcile")

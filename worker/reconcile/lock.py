@@ -1,4 +1,4 @@
-"""Lock: what only one process at a time should do. Whoever dies gives the lock back within half a minute."""
+"""A lock for work that one process at a time may do. The lock of a dead process expires within 30 seconds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,15 +16,15 @@ RENEW_INTERVAL = timedelta(seconds=10)
 
 
 class AlreadyRunning(Exception):
-    """Another process does it just now."""
+    """Another process holds the lock."""
 
 
 @contextmanager
 def exclusive(redis: "Redis", name: str) -> Iterator[None]:
-    """Holds the lock until the block ends. If Redis goes away meanwhile, another may begin: that does no harm.
+    """Hold a lock during the block. If Redis goes down meanwhile, another process may start too: that is harmless.
 
     Raises:
-        AlreadyRunning: somebody else has it.
+        AlreadyRunning: another process holds the lock.
         RedisError: Redis is down.
     """
     lock = redis.lock(key_of(redis, "turn", name), timeout=LOCK_TTL.total_seconds(), thread_local=False)

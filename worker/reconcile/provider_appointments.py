@@ -1,4 +1,4 @@
-"""ProviderAppointments: a host's appointments at the provider, as either kind of credential gets to see them."""
+"""A host's appointments at the provider, as each kind of credential can read them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,31 +12,31 @@ from meetergo.api.schemas import Appointment
 
 @dataclass(frozen=True)
 class HostAppointments:
-    """One host's appointments, cancelled ones too.
+    """One host's appointments, including cancelled ones.
 
     Attributes:
-        clients: who may read them, the best first; lists are read by the first.
-        of_user: the host, if the client is somebody else.
+        clients: API clients that may read them, best first; lists are read by the first.
+        of_user: the host, if the client acts as another user.
     """
 
     clients: tuple[Meetergo, ...]
     of_user: str | None
 
     def newest_first(self, since: datetime) -> Iterator[Appointment]:
-        """By when they were booked; those that start from a time on."""
+        """Yield appointments that start after a time, last booked first."""
         return self.clients[0].appointments(
             start=since, of_user=self.of_user, sort_by="appointment.createdAt", newest_first=True
         )
 
     def between(self, since: datetime, until: datetime) -> Iterator[Appointment]:
-        """By their start."""
+        """Yield appointments that start between two times."""
         return self.clients[0].appointments(start=since, end=until, of_user=self.of_user)
 
     def get(self, booking_id: str) -> Appointment | None:
-        """A single one; None if meetergo knows no such appointment.
+        """Return one appointment; None if meetergo does not know it.
 
         Raises:
-            Forbidden: nobody whom we may ask for is allowed to see it.
+            Forbidden: none of the clients may read it.
             ApiError: meetergo did not answer.
         """
         forbidden: Forbidden | None = None
@@ -54,21 +54,22 @@ class HostAppointments:
 
 @dataclass(frozen=True)
 class ProviderAppointments:
-    """Everybody's.
+    """The appointments of all hosts.
 
     Attributes:
-        client: meetergo.
-        user_id: whom a Platform key acts as if no host is named: an admin; empty for the company's owner.
+        client: meetergo's API client.
+        user_id: the user, an admin, that a Platform key impersonates if no host is named; empty for the company's
+            owner.
     """
 
     client: Meetergo
     user_id: str = ""
 
     def for_host(self, host_id: str) -> HostAppointments:
-        """One host's. A Platform key acts as the host; a personal token asks for it by name, unless it is its owner's.
+        """Return one host's appointments. A Platform key impersonates the host; a personal token names it in the query.
 
         Raises:
-            Misuse: this is no id of a user.
+            InvalidCall: the id is no user id.
             ApiError: meetergo does not say whose key this is.
         """
         acting = self.acting_user
@@ -79,7 +80,7 @@ class ProviderAppointments:
 
     @cached_property
     def acting_user(self) -> str | None:
-        """Who is asked for besides the hosts that are known: see `admin_id`.
+        """The user to compare besides the mapped hosts: see `admin_id`.
 
         Raises:
             ApiError: meetergo does not say whose key this is.
@@ -87,10 +88,10 @@ class ProviderAppointments:
         return admin_id(self.client, self.user_id)
 
     def is_reachable(self) -> bool:
-        """Whether meetergo answers at all.
+        """Whether meetergo responds at all.
 
         Raises:
-            ApiError: it answers, and refuses us.
+            ApiError: it responds, but rejects the key.
         """
         try:
             self.client.me()
@@ -100,17 +101,17 @@ class ProviderAppointments:
 
 
 def admin_id(client: Meetergo, configured: str) -> str | None:
-    """Whose calls those are that name no host.
+    """Return the user as whom calls without a host are made.
 
     Args:
-        client: meetergo.
-        configured: the user that the settings name; empty for the token's owner, or with a Platform key the company's.
+        client: meetergo's API client.
+        configured: the user from the settings; empty for the token's owner, or with a Platform key the company's.
 
     Returns:
-        None if meetergo does not let this key ask.
+        The user's id; None if meetergo does not let this key ask.
 
     Raises:
-        ApiError: meetergo knows no such key, or did not answer.
+        ApiError: meetergo does not know the key, or did not respond.
     """
     if configured:
         return configured

@@ -1,4 +1,4 @@
-"""ReconcileReport: what one reconciliation read, what it found, and what it could not read."""
+"""The report of a reconciliation: what it read, what it found, and what it could not read."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ MAX_ERRORS_SHOWN = 3
 
 @dataclass(frozen=True)
 class ReadError:
-    """A host, or a booking, that could not be read. The reason names nobody."""
+    """A host or booking that could not be read. The reason contains no personal data."""
 
     what: str
     reason: str
@@ -19,16 +19,16 @@ class ReadError:
 
 @dataclass
 class ReconcileReport:
-    """Of one run.
+    """The result of one run.
 
     Attributes:
-        hosts: how many were compared to the end.
-        appointments: how many different ones were read.
-        drifts: what is not as it is at meetergo.
-        unknown: bookings of ours that meetergo does not know. They are left as they are.
-        read_errors: what could not be read.
+        hosts: number of hosts compared completely.
+        appointments: number of distinct appointments read.
+        drifts: differences from meetergo.
+        unknown: local bookings that meetergo does not know. They are left unchanged.
+        read_errors: hosts and bookings that could not be read.
         unmapped: platform users without a meetergo id.
-        left: hosts that are left to the next run.
+        left: hosts left to the next run.
         stopped: why the run stopped early, if something is wrong.
     """
 
@@ -42,13 +42,13 @@ class ReconcileReport:
     stopped: str | None = None
 
     def retract(self, booking_id: str) -> None:
-        """Of a booking that was not to be seen: another host is asked for it, or shows it."""
+        """Remove findings about a booking that another host may still show."""
         self.unknown[:] = [known for known in self.unknown if known != booking_id]
         self.read_errors[:] = [error for error in self.read_errors if error.what != f"booking {booking_id}"]
 
     @property
     def counts(self) -> dict[str, int]:
-        """As a `Reconciliation` has them."""
+        """The counts as columns of `Reconciliation`."""
         kinds = Counter(drift.kind for drift in self.drifts)
         return {
             "hosts": self.hosts,
@@ -62,7 +62,7 @@ class ReconcileReport:
 
     @property
     def error_summary(self) -> str | None:
-        """What kept the run from reading everything, in a sentence or a few."""
+        """What could not be read, in one or a few sentences."""
         shown = [f"{error.what}: {error.reason}" for error in self.read_errors[:MAX_ERRORS_SHOWN]]
         more = len(self.read_errors) - len(shown)
         parts = [*([self.stopped] if self.stopped else []), *shown, *([f"and {more} more"] if more > 0 else [])]
@@ -70,9 +70,9 @@ class ReconcileReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything could be read, and meetergo knows all bookings of ours that it was asked for."""
+        """Whether everything was read and meetergo knows all local bookings that were looked up."""
         return not (self.error_summary or self.unknown)
 
     def summary(self) -> dict[str, Any]:
-        """What may be logged: numbers."""
+        """Counts that are safe to log."""
         return {**self.counts, "unread": len(self.read_errors), "unmapped": self.unmapped, "left": self.left}

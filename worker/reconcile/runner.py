@@ -1,4 +1,4 @@
-"""Reconcile: finds what no webhook told us, and feeds it in as deliveries that the worker handles like any other."""
+"""Reconcile: find changes that no webhook delivered, and ingest them as deliveries for the worker."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from worker.settings import ComparisonSettings, ScheduleSettings
 
 HORIZON = timedelta(days=90)
 MAX_REQUEST_WAIT = timedelta(minutes=2)
-"""How long a request of a run by the clock may wait for its turn. So long before its time is up it asks no more."""
+"""Longest wait of a scheduled run for the rate limiter. The run sends no request this close to its end."""
 LOCK_NAME = "reconcile"
 
 log = structlog.get_logger()
@@ -33,13 +33,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Reconciler:
-    """Compares all hosts' bookings with meetergo's.
+    """Compares the bookings of all hosts with meetergo's.
 
     Attributes:
         local_bookings: our side.
         provider_appointments: meetergo's side.
-        clock: tells the time, UTC.
-        horizon: how far ahead changes are looked for.
+        clock: returns the time, UTC.
+        horizon: how far ahead to look for changes.
     """
 
     local_bookings: LocalBookings
@@ -55,20 +55,20 @@ class Reconciler:
         should_stop: Callable[[], bool] = lambda: False,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> ReconcileReport:
-        """One run, longest not visited host first. What it does is safe to repeat, and to break off anywhere.
+        """Run once, least recently visited host first. A run is idempotent and can be interrupted anywhere.
 
         Args:
-            only: the external id of the one host to compare.
-            is_dry: writes nothing at all.
-            should_stop: asked before each request; the hosts that are left are the first of the next run.
-            progress: told how many hosts of how many are done.
+            only: external id of the one host to compare; None for all.
+            is_dry: whether to write nothing.
+            should_stop: called before each request; the next run starts with the remaining hosts.
+            progress: called with the number of hosts done and the total.
 
         Returns:
-            What was found. A key that is refused is in it, and is no exception.
+            The report. A rejected key is recorded in it and does not raise.
 
         Raises:
-            AlreadyRunning: another run is at it.
-            RedisError, SQLAlchemyError: a store is away. The next run goes on.
+            AlreadyRunning: another run is in progress.
+            RedisError, SQLAlchemyError: a store is down. The next run continues.
         """
         if is_dry:
             return self._compare(ReconcileRun(self, ReconcileReport(), None, should_stop), only, progress)
@@ -114,7 +114,7 @@ class Reconciler:
 def open_reconciler(
     settings: ComparisonSettings, database: Database, job_queue: JobQueue, cipher: BodyCipher, client: Meetergo
 ) -> Reconciler:
-    """A reconciler on these settings; the client stays the caller's."""
+    """Build a reconciler from settings; the caller keeps ownership of the client."""
     local_bookings = LocalBookings(database, job_queue, cipher, settings.webhook_account)
     return Reconciler(
         local_bookings,
@@ -127,14 +127,14 @@ def open_reconciler(
 def reconcile_on_schedule(
     settings: ScheduleSettings, services: Services, now: datetime, *, max_duration: timedelta, stop: StopEvent
 ) -> None:
-    """A run of the schedule's. It leaves what it does not get done to the next one.
+    """Run as a scheduled task. What it cannot finish is left to the next run.
 
     Args:
-        settings: name the key.
+        settings: settings with the API key.
         services: the stores.
-        now: when it begins.
-        max_duration: how long it may take.
-        stop: set when the process is asked to end.
+        now: time of the start, UTC.
+        max_duration: limit for the run.
+        stop: set when the process is asked to stop.
     """
     ends = time.monotonic() + (max_duration - MAX_REQUEST_WAIT).total_seconds()
     try:
@@ -148,13 +148,13 @@ def reconcile_on_schedule(
 
 
 class ReconcileRun:
-    """One run's way through the hosts.
+    """One run over the hosts.
 
     Args:
-        reconciler: whose run it is.
-        report: grows.
+        reconciler: the reconciler.
+        report: the report to fill.
         row_id: the run's row; None for a dry run.
-        should_stop: whether it is time to go.
+        should_stop: whether the run has to stop.
     """
 
     def __init__(
@@ -168,11 +168,11 @@ class ReconcileRun:
         self._is_first = True
 
     def compare(self, host: ComparedHost) -> None:
-        """Compares one host, or notes that it cannot be read.
+        """Compare one host, or record that it cannot be read.
 
         Raises:
-            ComparisonInterrupted: it is time to go.
-            ApiError: no host can be read: the key is refused, or meetergo is away.
+            ComparisonInterrupted: the run has to stop.
+            ApiError: no host can be read: the key is rejected, or meetergo is down.
         """
         self._raise_if_interrupted()
         swept_at, had_full_time = self._reconciler.clock(), self._is_first
@@ -192,7 +192,9 @@ class ReconcileRun:
         self._save(host, created_until, swept_at)
 
     def _begin(self, host: ComparedHost, tried_at: datetime | None) -> None:
-        """Before anything is read: a host that takes more than a run, or the process with it, goes to the end."""
+        """Record the try before reading: a host that exceeds a run, or kills its process, moves to the end of the
+        order.
+        """
         self._is_first = False
         if self._row_id is not None:
             with self._reconciler.local_bookings.database.transaction() as session:
@@ -213,7 +215,7 @@ class ReconcileRun:
         )
 
     def _record_read_error(self, host: ComparedHost, error: ApiError) -> None:
-        """One host's trouble is no reason to leave out the others, unless meetergo answers nobody."""
+        """Record one host's error and go on with the others, unless meetergo is down."""
         if isinstance(error, Unavailable) and not self._reconciler.provider_appointments.is_reachable():
             raise error
         log.warning("reconcile.read_failed", meetergo_user_id=host.user_id, error=str(error))
@@ -224,7 +226,7 @@ class ReconcileRun:
             raise ComparisonInterrupted
 
     def _save(self, host: ComparedHost, created_until: datetime | None, swept_at: datetime) -> None:
-        """After the deliveries: who dies in between reads this host again."""
+        """Save the progress after the deliveries: a run killed in between reads this host again."""
         if self._row_id is None:
             return
         with self._reconciler.local_bookings.database.transaction() as session:
@@ -232,7 +234,7 @@ class ReconcileRun:
             self._count(session.get_one(Reconciliation, self._row_id))
 
     def end(self) -> None:
-        """Writes down what came of it."""
+        """Record the result of the run."""
         for booking_id in self.report.unknown:
             log.warning("reconcile.unknown", booking_id=booking_id)
         if self.report.stopped:

@@ -1,4 +1,4 @@
-"""Synthetic deliveries: appointments as the provider's API shows them, made into the webhooks that we missed."""
+"""Synthetic deliveries: appointments read from the provider's API, converted to the webhooks that were missed."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,19 +13,18 @@ from models.booking import Booking
 from models.facts import newest_version
 
 CONSISTENCY_DELAY = timedelta(minutes=2)
-"""How long ago we must have learnt what contradicts a reading, for the reading to count: a list may lag behind."""
+"""Minimum age of a local version before a list that contradicts it counts: lists may lag behind."""
 
 
 @dataclass(frozen=True)
 class SyntheticDelivery:
-    """What meetergo answered about one booking, beside what we know of it.
+    """An appointment from meetergo together with the local booking.
 
     Attributes:
-        appointment: the answer.
-        asked_at: when we began to ask, UTC.
-        known: our row.
-        consistency_delay: how long ago we must have learnt what contradicts it; none for an appointment
-            that is asked for by itself.
+        appointment: the appointment as read.
+        asked_at: time of the request, UTC.
+        known: the local row, if any.
+        consistency_delay: minimum age of a contradicting local version; zero for an appointment read individually.
     """
 
     appointment: Appointment
@@ -35,24 +34,24 @@ class SyntheticDelivery:
 
     @cached_property
     def body(self) -> bytes:
-        """The delivery that meetergo should have sent. The same answer beside the same row is the same body."""
+        """The body that meetergo should have sent. The same appointment and row give the same body."""
         payload = {**self.appointment.raw, "webhookType": self._type}
         version = self._superseded_version(payload)
         return _json(payload | {SUPERSEDES: version} if version else payload)
 
     @property
     def event(self) -> BookingEvent:
-        """What that delivery says.
+        """Parse that body.
 
         Raises:
-            Unreadable: it makes no sense as a delivery.
+            UnreadableBody: it is no valid delivery.
         """
         return self._read(self.body)
 
     def _superseded_version(self, payload: dict[str, object]) -> str | None:
-        """What we know claims to be newer than what meetergo says now, and has had time to show there.
+        """Return the local version if it claims to be newer than meetergo's and had time to appear there.
 
-        It was told without a time of its own, with a wrong one, or by somebody else than meetergo.
+        Such a version came without a time, with a wrong one, or from a sender other than meetergo.
         """
         if (
             self.known is None
@@ -70,7 +69,7 @@ class SyntheticDelivery:
 
     @property
     def _type(self) -> str:
-        """The event that meetergo has for the difference. It also says `booking_cancelled` when one guest left."""
+        """The event type for the difference. meetergo also sends `booking_cancelled` when one guest left."""
         appointment, known = self.appointment, self.known
         if appointment.is_cancelled or (known and self._has_lost_a_guest(known)):
             return "booking_cancelled"

@@ -1,1 +1,1 @@
-"""Faults on purpose, in deliveries and in the API."""
+"""Fault injection in deliveries and in the API."""

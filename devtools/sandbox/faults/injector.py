@@ -1,4 +1,4 @@
-"""FaultInjector: the trouble that is on now, what a test told certain calls to do, and what was asked so far."""
+"""FaultInjector: the active fault plan, faults queued by tests, and counts of requests."""
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from devtools.sandbox.faults.plan import WRITES, FaultPlan
 
 @dataclass(frozen=True)
 class InjectedAnswer:
-    """An answer that a test made up. The request is not acted upon."""
+    """A response that a test injects. The request has no effect."""
 
     status: int
     body: bytes = b""
@@ -19,15 +19,15 @@ class InjectedAnswer:
 
 
 Fault = str | InjectedAnswer
-"""The name of an act of the front, or an answer."""
+"""The name of a fault of FaultMiddleware, or a response."""
 
 
 class FaultInjector:
-    """Decides about requests.
+    """Decides which requests fail.
 
     Attributes:
-        faults: may be exchanged at any time.
-        requests: `GET /v4/meeting-type/{id}` -> how often it was called.
+        faults: the fault plan; replaceable at any time.
+        requests: `GET /v4/meeting-type/{id}` -> number of calls.
     """
 
     def __init__(self, faults: FaultPlan) -> None:
@@ -38,12 +38,12 @@ class FaultInjector:
         self._lock = Lock()
 
     def enqueue(self, route: str, *faults: Fault | None) -> None:
-        """The next calls of a route do this; None is a true answer."""
+        """Queue faults for the next calls of a route; None is a real response."""
         with self._lock:
             self._queued[route].extend(faults)
 
     def request_fault(self, route: str, path: str, user_id: str, body: bytes) -> Fault | None:
-        """Counts a request, and says what happens to it; None for a true answer."""
+        """Count a request and return its fault; None for a real response."""
         method = route.partition(" ")[0]
         digest = sha256(body).hexdigest() if method in WRITES else ""
         with self._lock:
@@ -56,10 +56,10 @@ class FaultInjector:
         return self.faults.request_fault(*key, str(count))
 
     def choice(self, kind: str, options: tuple[str, ...], route: str) -> str:
-        """One of several ways to answer this call of a route."""
+        """Choose one of several ways to answer this call of a route."""
         return self.faults.choice(kind, options, route, str(self.requests[route]))
 
     @property
     def keys_are_expired(self) -> bool:
-        """Whether `expire_key` requests have come."""
+        """Whether `expire_key` requests have arrived."""
         return 0 < self.faults.expire_key <= self.requests.total()

@@ -1,4 +1,4 @@
-"""The front: counts what is asked of the API, and answers falsely when trouble says so."""
+"""FaultMiddleware: counts API requests and injects faults."""
 
 import socket
 from collections.abc import Callable, Iterable
@@ -26,18 +26,18 @@ BAD_GATEWAY = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></h
 
 
 class ConnectionDropped(ConnectionError):
-    """The line was cut on purpose; the server that called us does the rest."""
+    """The connection is dropped on purpose; raising this makes the server close it."""
 
 
 class FaultMiddleware:
-    """What the server calls; all but trouble is the app's.
+    """WSGI middleware in front of the app.
 
     Args:
-        app: answers truly.
-        company: what it answers about.
-        fault_injector: decides.
-        stop: set when the stand-in ends, so that nobody waits for a line that hangs.
-        state: file that the company is kept in.
+        app: the app, which gives real responses.
+        company: the app's company.
+        fault_injector: decides which requests fail.
+        stop: set when the sandbox stops, which ends hanging requests.
+        state: file in which the company is stored.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class FaultMiddleware:
         self._state = state
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answers one request."""
+        """Handle one request."""
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
         if environ["PATH_INFO"].startswith(API):
             response = self._respond(environ, body)
         elif environ["REQUEST_METHOD"] in WRITES:
             response = self._real_response(environ)
-        else:  # the page asks the platform, which may take its time
+        else:  # the page queries the platform, which may be slow
             response = Response.from_app(self._app, environ, buffered=True)
         return response(environ, start_response)
 
@@ -70,7 +70,7 @@ class FaultMiddleware:
         return RESPONSES[fault](self, environ) if fault else self._real_response(environ)
 
     def route(self, environ: "WSGIEnvironment") -> str:
-        """`GET /v4/meeting-type/{id}`; for what is no route, the path."""
+        """Return the route, such as `GET /v4/meeting-type/{id}`; for an unknown route the path."""
         try:
             rule, _ = self._app.url_map.bind_to_environ(environ).match(return_rule=True)
             path = rule.rule.replace("<", "{").replace(">", "}")
@@ -79,7 +79,7 @@ class FaultMiddleware:
         return f"{environ['REQUEST_METHOD']} {path}"
 
     def _real_response(self, environ: "WSGIEnvironment") -> Response:
-        """One request at a time, as if each were a transaction."""
+        """Let the app answer, one request at a time, as if each were a transaction."""
         with self._company.lock:
             response = Response.from_app(self._app, environ, buffered=True)
             if self._state and environ["REQUEST_METHOD"] in WRITES:
@@ -89,7 +89,7 @@ class FaultMiddleware:
     def _fail(self, environ: "WSGIEnvironment") -> Response:
         status = int(self._fault_injector.choice("failure", FAILURES, environ["sandbox.route"]))
         error = ApiRejection(status, "Internal server error" if status == 500 else "Service unavailable")
-        if status in (502, 504):  # what a proxy in front says for itself
+        if status in (502, 504):  # as a proxy in front would answer
             return Response(BAD_GATEWAY.format(error.body["error"]), status, mimetype="text/html")
         return error_response(error)
 

@@ -1,6 +1,6 @@
-"""FaultPlan: what the stand-in does wrong on purpose.
+"""FaultPlan: the faults that the sandbox injects.
 
-Each decision is a pure function of a seed and what it is about.
+Each decision is a pure function of a seed and its subject.
 """
 
 from dataclasses import dataclass, field
@@ -20,23 +20,23 @@ def _share(meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class FaultPlan:
-    """A schedule of trouble. Shares are from 0 to 1.
+    """A deterministic plan of faults. Shares are from 0 to 1.
 
-    A delivery is told apart by its event, its booking (or user), the number of that booking's change and the webhook;
-    a request by method, path, acting user, the body of a write, and how often just this came before. So a test that
-    makes the same bookings in any number of threads meets the same trouble.
+    A delivery is identified by its event, its booking (or user), the number of that booking's change and the webhook;
+    a request by method, path, acting user, the body of a write, and the number of identical requests before. So a test
+    that makes the same bookings in any number of threads meets the same faults.
 
     Attributes:
-        seed: another number, another schedule; ids follow from it as well.
+        seed: seed of the plan and of all ids.
         drop, repeat, reorder: of the deliveries. A reordered one waits until the next of its booking was sent, or
-            until `drain()`, or until its line was quiet for `hold` seconds (0: however long that takes).
-        delay: seconds before a delivery, at most.
+            until `drain()`, or until its queue was idle for `hold` seconds (0: without limit).
+        delay: maximum delay of a delivery, in seconds.
         wire: the envelope of deliveries; `both` decides for each.
-        fail: of the answers, a 500, 502, 503 or 504, with JSON and without; nothing was done.
-        time_out: of the answers: none for `hang` seconds, then the line is cut; nothing was done.
-        rate_limit: of the answers, a 429 with or without Retry-After (see `retry_after`).
-        commit_then_fail: of the writes: done, but the answer is a 500, or the line is cut.
-        expire_key: from which request on every credential is expired; 0 for never.
+        fail: share of requests that get a 500, 502, 503 or 504, with JSON and without, and have no effect.
+        time_out: share of requests whose connection hangs for `hang` seconds and is then dropped, without effect.
+        rate_limit: share of requests that get a 429 with or without Retry-After (see `retry_after`).
+        commit_then_fail: share of writes that take effect, but get a 500 or a dropped connection.
+        expire_key: number of the request from which every credential is expired; 0 for never.
         retry_after: the forms of Retry-After that 429s choose from: `none`, `seconds`, `date`.
     """
 
@@ -56,7 +56,7 @@ class FaultPlan:
     retry_after: tuple[str, ...] = RETRY_AFTER_FORMS
 
     def delivery_fault(self, *key: str) -> "DeliveryFault":
-        """What happens to one delivery."""
+        """Return the fault of one delivery."""
         wire = self.choice("wire", ("new", "old"), *key) if self.wire == "both" else self.wire
         return DeliveryFault(
             is_dropped=self._occurs("drop", key),
@@ -67,7 +67,7 @@ class FaultPlan:
         )
 
     def request_fault(self, method: str, *key: str) -> str | None:
-        """What happens to one request: the name of an act of the front, or None for a true answer."""
+        """Return the fault of one request: its name, or None for a real response."""
         for name in ("rate_limit", "fail", "time_out"):
             if self._occurs(name, (method, *key)):
                 return name
@@ -76,7 +76,7 @@ class FaultPlan:
         return None
 
     def choice(self, kind: str, options: tuple[str, ...], *key: str) -> str:
-        """One of several, always the same for the same key."""
+        """Choose one option, always the same for the same key."""
         return options[int(self._random(kind, key) * len(options))]
 
     def _occurs(self, kind: str, key: tuple[str, ...]) -> bool:
@@ -84,14 +84,14 @@ class FaultPlan:
         return share > 0 and self._random(kind, key) < share
 
     def _random(self, kind: str, key: tuple[str, ...]) -> float:
-        """Evenly spread from 0 to below 1."""
+        """Return a number uniformly distributed in [0, 1)."""
         digest = sha256("\x00".join((str(self.seed), kind, *key)).encode()).digest()
         return int.from_bytes(digest[:7]) / 2**56
 
 
 @dataclass(frozen=True)
 class DeliveryFault:
-    """What happens to one delivery. `delay` in seconds."""
+    """The fault of one delivery. `delay` is in seconds."""
 
     is_dropped: bool
     copies: int

@@ -1,4 +1,4 @@
-"""Credentials: both kinds of them, and their opposite rules for the header that names a user.
+"""Credentials of both kinds, with their opposite rules for the header that names a user.
 
 Source: the authentication and personal-access-tokens pages.
 """
@@ -49,10 +49,10 @@ class SandboxCredential:
 
 
 class Credentials:
-    """All that were given out.
+    """All issued credentials.
 
     Args:
-        company: whose they are.
+        company: the company that they belong to.
     """
 
     def __init__(self, company: Company) -> None:
@@ -75,14 +75,14 @@ class Credentials:
         return token
 
     def expire(self, text: str) -> None:
-        """Ends a credential now."""
+        """Expire a credential now."""
         self._credentials[text] = replace(self._credentials[text], expires_at=self._company.now())
 
     def authenticate(self, authorization: str) -> SandboxCredential:
-        """The one that a request shows.
+        """Return the credential of a request.
 
         Raises:
-            ApiRejection: 401, none, an unknown or an expired one.
+            ApiRejection: 401 for a missing, unknown or expired credential.
         """
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text:
@@ -95,22 +95,22 @@ class Credentials:
         return credential
 
     def _derive(self, kind: str) -> str:
-        """The same for the same seed, so that a .env outlives a restart."""
+        """Derive a credential from the seed, so that a .env file stays valid after a restart."""
         return sha256(f"meetergo-sandbox/{self._company.seed}/{kind}/{len(self._credentials)}".encode()).hexdigest()
 
 
 def expired() -> ApiRejection:
-    """The credential was good once."""
+    """Build the response for an expired credential."""
     return ApiRejection(401, "API key has expired")
 
 
 def acting_user(company: Company, credential: SandboxCredential, named: str | None, route: str, blueprint: str) -> str:
-    """The id of the user as whom a request acts.
+    """Return the id of the user as whom a request acts.
 
     Args:
-        company: whose API it is.
-        credential: what the request showed.
-        named: the user that the request's header names.
+        company: the company.
+        credential: the request's credential.
+        named: the user named by the request's header.
         route: such as `GET /v4/user/me`.
         blueprint: of the API, such as `users`.
 

@@ -1,4 +1,4 @@
-"""The rate limit: so many requests a minute for each key, and a burst on top (rate-limiting page)."""
+"""The rate limit: N requests per minute for each key, plus a burst (rate-limiting page)."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,24 +6,24 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True)
 class RateLimit:
-    """The numbers."""
+    """Limits of the plan."""
 
     per_minute: int = 100
     burst: int = 200
 
 
 class TokenBuckets:
-    """One bucket of tokens for each key, full at first."""
+    """One token bucket for each key, initially full."""
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
         self._levels: dict[str, tuple[float, datetime]] = {}
 
     def take(self, key: str, now: datetime) -> float:
-        """Takes a token.
+        """Take a token.
 
         Returns:
-            0, or if there is none the seconds until there is one.
+            0, or the seconds until a token is available.
         """
         level, then = self._levels.get(key, (float(self._limit.burst), datetime.min.replace(tzinfo=UTC)))
         per_second = self._limit.per_minute / 60

@@ -1,1 +1,1 @@
-"""Webhooks that the stand-in sends."""
+"""Webhooks sent by the sandbox."""

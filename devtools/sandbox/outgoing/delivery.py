@@ -1,4 +1,4 @@
-"""Deliveries: webhooks on their way, in lines that keep the order of each booking, unless trouble says otherwise."""
+"""Outgoing deliveries, in queues that keep the order of each booking unless a fault reorders them."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from devtools.sandbox.faults.plan import DeliveryFault
 Outcome = Literal["waiting", "dropped", "answered", "failed"]
 
 CLOSE_TIMEOUT_SECONDS = 2.0
-"""Seconds."""
+"""Seconds to wait for the current delivery when a queue closes."""
 
 HEADERS = {"content-type": "application/json", "user-agent": "meetergo-sandbox"}
 
@@ -27,11 +27,11 @@ class OutgoingDelivery:
     Attributes:
         number: 1, 2, 3 ... in the order of what happened.
         subject: id of the booking or user that it is about.
-        at: when it happened.
-        status: of the last answer.
-        attempts: how often it was sent; a repeated one at least twice.
-        milliseconds: until the last answer.
-        error: why there was none.
+        at: time of the event.
+        status: status of the last response.
+        attempts: number of times it was sent; a repeated one at least twice.
+        milliseconds: time until the last response.
+        error: why there was no response.
     """
 
     number: int
@@ -54,7 +54,7 @@ class WebhookSender:
 
     Args:
         timeout: seconds (meetergo documents 30).
-        retries: how often one that got no 2xx is sent again at once; none is documented.
+        retries: how often a delivery without a 2xx is sent again at once; none is documented.
     """
 
     def __init__(self, timeout: float, retries: int, connections: int) -> None:
@@ -62,7 +62,7 @@ class WebhookSender:
         self._pool = PoolManager(maxsize=connections, timeout=Timeout(connect=timeout, read=timeout), retries=False)
 
     def send(self, delivery: OutgoingDelivery) -> None:
-        """Sends as many copies as fate wants, each until it is taken or the retries are used up."""
+        """Send as many copies as its fault demands, each until it is accepted or its retries are used up."""
         for _ in range(delivery.fault.copies):
             for _ in range(1 + self._retries):
                 self._send_once(delivery)
@@ -70,7 +70,7 @@ class WebhookSender:
                     break
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         self._pool.clear()
 
     def _send_once(self, delivery: OutgoingDelivery) -> None:
@@ -89,7 +89,7 @@ class WebhookSender:
 
 
 class OrderedQueue(Thread):
-    """One after the other.
+    """A queue that sends one delivery after the other.
 
     Args:
         send: sends a delivery.
@@ -105,23 +105,23 @@ class OrderedQueue(Thread):
         self._stopping = Event()
 
     def put(self, delivery: OutgoingDelivery) -> None:
-        """Puts one at the end."""
+        """Append a delivery."""
         self._work.put(delivery)
 
     def flush(self) -> Event:
-        """Asks for what is held back to be sent after all else; the event tells when."""
+        """Send held-back deliveries after all others; the returned event is set when that is done."""
         done = Event()
         self._work.put(done)
         return done
 
     def stop(self) -> None:
-        """Ends after the one that is being sent; an endpoint that does not answer is not waited for."""
+        """Stop after the current delivery; do not wait for an endpoint that does not respond."""
         self._stopping.set()
         self._work.put(None)
         self.join(CLOSE_TIMEOUT_SECONDS)
 
     def run(self) -> None:
-        """Works until the end."""
+        """Send until stopped."""
         while True:
             try:
                 item = self._work.get(timeout=(self._held and self._idle_seconds()) or None)

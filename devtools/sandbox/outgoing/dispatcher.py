@@ -1,4 +1,4 @@
-"""The courier: makes a delivery for each webhook that wants to know, and puts it into a line."""
+"""The dispatcher: creates a delivery for each subscribed webhook and queues it."""
 
 import time
 from datetime import timedelta
@@ -12,23 +12,23 @@ from devtools.sandbox.state.company import Record, WebhookEvent
 from devtools.sandbox.timestamps import Clock, utc_text
 
 TIMEOUT = timedelta(seconds=30)
-"""For the answer (overview of webhooks)."""
+"""Time limit for a response (overview of webhooks)."""
 
 QUEUE_COUNT = 4
 
 
 class DrainTimeout(TimeoutError):
-    """Deliveries are still on their way; the endpoint does not answer, or the limit is too short."""
+    """Deliveries are still pending: the endpoint does not respond, or the limit is too short."""
 
 
 class Dispatcher:
-    """Sends what happened.
+    """Sends events to webhooks.
 
     Args:
-        fault_injector: what goes wrong.
+        fault_injector: decides which deliveries fail.
         now: the clock.
-        timeout: for each answer.
-        retries: how often a delivery that was not taken is sent again.
+        timeout: limit for each response.
+        retries: how often a rejected delivery is sent again.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Dispatcher:
             queue.start()
 
     def emit(self, event: WebhookEvent, webhooks: list[Record]) -> None:
-        """Queues it for each webhook. All of one booking take the same line, so only trouble reorders them."""
+        """Queue an event for each webhook. All of one booking use the same queue, so only faults reorder them."""
         queue = self._queues[crc32(event.subject.encode()) % QUEUE_COUNT]
         with self._lock:
             for webhook in webhooks:
@@ -55,10 +55,10 @@ class Dispatcher:
                 queue.put(delivery)
 
     def drain(self, limit: timedelta) -> None:
-        """Waits until everything was sent, also what trouble held back.
+        """Wait until everything was sent, including held-back deliveries.
 
         Raises:
-            NotSettled: not within the limit.
+            DrainTimeout: not within the limit.
         """
         deadline = time.monotonic() + limit.total_seconds()
         for done in [queue.flush() for queue in self._queues]:
@@ -66,7 +66,7 @@ class Dispatcher:
                 raise DrainTimeout(f"deliveries are still on their way after {limit.total_seconds():g} seconds")
 
     def close(self) -> None:
-        """Ends; what is queued is not sent any more."""
+        """Stop; queued deliveries are not sent."""
         for queue in self._queues:
             queue.stop()
         self._sender.close()

@@ -1,4 +1,4 @@
-"""Availabilities: a host's named weeks."""
+"""Availabilities: a host's named weekly schedules."""
 
 from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found
 from devtools.sandbox.http.schemas import Input, Name, Zone
@@ -38,7 +38,7 @@ def find(company: Company, availability_id: str, user_id: str) -> Record:
     """One that a user may see.
 
     Raises:
-        ApiRejection: there is none, or it is somebody else's.
+        ApiRejection: it does not exist, or belongs to another user.
     """
     record = company.availabilities.get(availability_id)
     if not record:

@@ -82,7 +82,7 @@ def confirm(company: Company, record: Record) -> Record:
     """The guest opted in, or the host said yes: what waited becomes an appointment.
 
     Raises:
-        ApiRejection: it does not wait any more, or somebody else took the slot.
+        ApiRejection: it is no longer pending, or the slot is taken.
     """
     if state(company, record) != "pending":
         raise ApiRejection(400, "This booking is not pending any more")

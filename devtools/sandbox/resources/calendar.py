@@ -1,4 +1,4 @@
-"""The diary of a host: when meetings are on, and whether one more fits."""
+"""The calendar of a host: opening hours, meetings, and whether one more fits."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +28,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Calendar:
-    """One host's time for one meeting type, as it is now: a diary serves one request.
+    """One host's time for one meeting type at present: an instance serves one request.
 
     Attributes:
         ignoring: an appointment that does not count, since it is about to be moved.

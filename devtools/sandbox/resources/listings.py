@@ -54,10 +54,10 @@ SORTED_BY: dict[str, Callable[[Record], datetime]] = {
 
 
 def appointments_page(company: Company, query: AppointmentQuery, user_id: str) -> Record:
-    """A page of somebody's appointments, cancelled ones included.
+    """Return a page of a user's appointments, including cancelled ones.
 
     Raises:
-        Refused: somebody else's, and who asks is no administrator.
+        ApiRejection: another user's, and the acting user is no administrator.
     """
     if query.user_id and user_id not in (query.user_id, company.admin_id):
         raise forbidden()
@@ -89,7 +89,7 @@ def provisional_page(company: Company, query: ProvisionalQuery, user_id: str) ->
     """A page of the bookings that wait, or waited.
 
     Raises:
-        Refused: somebody else's or everybody's, and who asks is no administrator.
+        ApiRejection: another user's or everyone's, and the acting user is no administrator.
     """
     if (query.company_wide or query.user_id not in (None, user_id)) and user_id != company.admin_id:
         raise forbidden()

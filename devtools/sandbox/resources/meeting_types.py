@@ -149,7 +149,7 @@ def find(company: Company, meeting_type_id: str, user_id: str | None = None) -> 
         user_id: who asks; None for anybody, who may book it.
 
     Raises:
-        ApiRejection: there is none, or it is somebody else's.
+        ApiRejection: it does not exist, or belongs to another user.
     """
     record = company.meeting_types.get(meeting_type_id)
     if not record:

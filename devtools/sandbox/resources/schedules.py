@@ -54,11 +54,11 @@ def _day(day: Any) -> Record:
 Schedule = Annotated[dict[str, Any], BeforeValidator(_schedule)]
 
 OFFICE_HOURS = _schedule({day: {"enabled": True, "hours": [{"start": "09:00", "end": "17:00"}]} for day in DAYS[:5]})
-"""What somebody has who says nothing; the newest concept pages say 8 to 17, all else 9 to 17."""
+"""The default schedule: the newest concept pages say 8 to 17, all others 9 to 17."""
 
 
 def open_hours(schedule: Record, zone: str, first: date, last: date) -> Iterator[tuple[datetime, datetime]]:
-    """When somebody is open, from one day to another, both included."""
+    """Yield the opening hours from one day to another, both included."""
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
         plan = schedule[DAYS[day.weekday()]]

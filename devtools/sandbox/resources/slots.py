@@ -49,7 +49,7 @@ def free_slots(company: Company, query: SlotQuery) -> Record:
     """What the API answers.
 
     Raises:
-        ApiRejection: nobody is named, or somebody or something that is not there.
+        ApiRejection: no host is named, or a host or the meeting type does not exist.
     """
     if not query.host_ids and not query.queue_id:
         raise ApiRejection(400, "Expected hostIds or queueId")

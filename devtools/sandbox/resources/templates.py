@@ -74,7 +74,7 @@ def assign(company: Company, template: Record, wanted: Assignment) -> None:
     """Makes a meeting type for each host; once more each time it is called.
 
     Raises:
-        ApiRejection: nobody is named, or somebody who is not there.
+        ApiRejection: no user is named, or one does not exist.
     """
     user_ids = wanted.user_ids or [wanted.user_id or ""]
     if "" in user_ids:

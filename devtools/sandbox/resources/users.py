@@ -120,7 +120,7 @@ def change(company: Company, user: Record, wanted: UserChange) -> None:
     """Takes over what the request said.
 
     Raises:
-        ApiRejection: 400 for an empty body, 409 for a slug that somebody else has.
+        ApiRejection: 400 for an empty body, 409 for a slug that is taken.
     """
     values = wanted.given_fields()
     if not values:

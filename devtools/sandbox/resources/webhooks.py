@@ -1,4 +1,4 @@
-"""Webhooks: where the company's news is sent. They live at the host's root, not under /v4, with integers as ids."""
+"""Webhook registrations. They live at the host's root, not under /v4, with integers as ids."""
 
 from typing import Annotated, Literal
 from urllib.parse import urlsplit

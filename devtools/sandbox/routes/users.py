@@ -41,7 +41,7 @@ def _fields() -> Any:
 
 @blueprint.get("/v4/user")
 def listed() -> Response:
-    """Some of the users. Not in pages: so many after so many."""
+    """List users by limit and offset, not by pages."""
     admin_only()
     wanted = query(UserQuery)
     found = [user for user in company().users.values() if wanted.type in (None, user["userType"])]

@@ -1,1 +1,1 @@
-"""What the stand-in remembers, and what people do to it."""
+"""The state of the sandbox, and people's actions on it."""

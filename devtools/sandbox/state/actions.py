@@ -1,4 +1,4 @@
-"""Actions: what hosts and guests do on meetergo's own pages, where no key is needed and no trouble meets them."""
+"""Actions of hosts and guests on meetergo's own pages, which need no key and meet no faults."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from devtools.sandbox.state.company import Company, Record
 
 
 class Actions:
-    """Hosts and guests. Each method raises `Refused` where the API would.
+    """Actions of hosts and guests. Each method raises `ApiRejection` where the API would.
 
     Args:
         company: of the hosts.
@@ -48,7 +48,7 @@ class Actions:
             What `POST /v4/booking` answers.
 
         Raises:
-            Refused: there is no such meeting type, or the slot is not free.
+            ApiRejection: there is no such meeting type, or the slot is not free.
         """
         attendee = {"email": email, "fullname": "The Guest", "receiveReminders": False, "notes": {}} | fields
         with self._company.lock:

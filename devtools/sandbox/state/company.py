@@ -1,4 +1,4 @@
-"""The company: everything that the stand-in keeps, the one lock over it, and how news of it gets out."""
+"""The company: the sandbox's whole state, its lock, and the events that it emits."""
 
 import json
 from collections import Counter
@@ -27,8 +27,8 @@ class Plan:
     """What the company has bought.
 
     Attributes:
-        users: so many at most; the next is a plan limit.
-        webhooks: so many at most; the next is a 406.
+        users: maximum number; the next is a plan limit.
+        webhooks: maximum number; the next is a 406.
     """
 
     users: int | None = None
@@ -57,7 +57,7 @@ EventListener = Callable[[WebhookEvent, list[Record]], None]
 
 @dataclass
 class Company:
-    """One customer of meetergo. Whoever reads or changes it holds `lock`.
+    """One customer of meetergo. Hold `lock` to read or change it.
 
     Attributes:
         issued: what an id was made from -> how many were.

@@ -1,4 +1,4 @@
-"""Furniture: what is in the company from the start, so that there is something to book."""
+"""Seed data: hosts and meeting types, so that there is something to book."""
 
 from devtools.sandbox.resources import meeting_types
 from devtools.sandbox.server import Sandbox
@@ -7,7 +7,7 @@ GROUP_SEATS = 5
 
 
 def seed(meetergo: Sandbox) -> None:
-    """A host with a meeting for one guest and one for several, if the company has no host yet."""
+    """Add a host with a single and a group meeting type, if the company has no host yet."""
     if any(user["userType"] == "api-platform" for user in meetergo.users.values()):
         return
     first = {"name": "Discovery Call", "duration": 30, "channel": "zoom"}

@@ -1,1 +1,1 @@
-"""The page on which a developer books, moves and cancels."""
+"""The developer page, for booking, moving and cancelling."""

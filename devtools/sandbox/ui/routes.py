@@ -1,4 +1,4 @@
-"""Routes of the page for developers. Guests and hosts act here, not the API: no key, no limit, no trouble."""
+"""Routes of the developer page. It acts for guests and hosts without a key, rate limit or faults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,7 +56,7 @@ class PageBooking(Input):
 
 
 class Reason(Input):
-    """Why somebody cancels."""
+    """The reason for a cancellation."""
 
     reason: Annotated[str, Field(max_length=500)] | None = None
 
