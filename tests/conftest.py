@@ -1,14 +1,18 @@
 """Fixtures that every room needs: real stores, started once, emptied for each test."""
 
 import gc
+import logging
 import os
 import shutil
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from redis import Redis
 from sqlalchemy import text
 
@@ -31,6 +35,23 @@ os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
 """Else each database of a test would have queues of its own, with names that no test can know."""
 
 TABLES = Booking.metadata.tables
+
+
+@pytest.fixture(autouse=True)
+def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that a test runs in this process configures or silences the logs: that ends with the test."""
+    before, level, handlers = structlog.get_config(), logging.root.level, logging.root.handlers
+    monkeypatch.setattr(structlog, "configure", partial(_configure_uncached, structlog.configure))
+    yield
+    monkeypatch.undo()
+    structlog.configure(**before)
+    logging.root.handlers = handlers
+    logging.root.setLevel(level)
+
+
+def _configure_uncached(configure: Callable[..., None], **options: Any) -> None:
+    """A logger that keeps its first configuration would keep it for the tests that follow."""
+    configure(**{**options, "cache_logger_on_first_use": False})
 
 
 @pytest.fixture(scope="session")

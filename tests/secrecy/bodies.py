@@ -32,8 +32,8 @@ def cancelled(booking_id: str, mark: Markers) -> Body:
     return {"webhookType": "booking_cancelled", **body}
 
 
-def unreadable(mark: Markers) -> list[bytes]:
-    """Bodies that no worker can read, each with a marker just where it stumbles."""
+def odd(mark: Markers) -> list[bytes]:
+    """Bodies with a marker just where a worker stumbles; some say too little to be read at all."""
     word = mark("unreadable")
     faults: list[Body] = [
         {"start": word},
