@@ -24,10 +24,13 @@ class RootGroup(click.Group):
         """
         try:
             return super().invoke(ctx)
-        except OperationError as error:
-            raise click.ClickException(str(error)) from error
-        except StoreError as error:
-            raise click.ClickException(store_error_message(error)) from error
+        except (OperationError, *StoreError, click.ClickException) as error:
+            if _was_interrupted(error):
+                ctx.exit(EXIT_INTERRUPTED)
+            if isinstance(error, click.ClickException):
+                raise
+            message = str(error) if isinstance(error, OperationError) else store_error_message(error)
+            raise click.ClickException(message) from error
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(EXIT_BROKEN_PIPE)
@@ -35,3 +38,10 @@ class RootGroup(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
         except click.Abort as abort:  # at a prompt: Ctrl-C, or no terminal to answer from
             ctx.exit(EXIT_INTERRUPTED if isinstance(abort.__context__, KeyboardInterrupt) else 1)
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C came first: a database refuses what the cleanup sends after an interrupted statement."""
+    while error and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -93,7 +93,8 @@ def after_traffic(service: Service) -> Scrape:
 
     def is_drained(scrape: Scrape) -> bool:
         sent_total = scrape.value("notifications_total", channel="log", outcome="done")
-        return sent_total == 3 and scrape.value("rows_done", box="outbox") == 3
+        has_swept = scrape.value("schedule_next_run_timestamp_seconds", task="sweep")
+        return sent_total == 3 and scrape.value("rows_done", box="outbox") == 3 and has_swept is not None
 
     return read_until(is_drained, *service.targets)
 

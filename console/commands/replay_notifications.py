@@ -30,7 +30,7 @@ MAX_SHOWN = 20
 @click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
 @filters
 @click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
-@click.option("--superseded", is_flag=True, help="Also those of which something newer was told since.")
+@click.option("--superseded", is_flag=True, help="Also those of which something newer was sent since.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")

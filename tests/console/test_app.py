@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
 
 from console.__main__ import cli
+from console.app import RootGroup
 from devtools.processes import ROOT
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
@@ -125,3 +129,15 @@ def test_a_list_on_a_narrow_terminal_cuts_no_id(sample_data: Harness) -> None:
     assert "received" not in head
     assert len(line.split()[0]) == 12
     assert "the body is not JSON" in line
+
+
+def test_a_statement_that_ctrl_c_interrupted_is_no_error_of_the_database() -> None:
+    @click.command()
+    def interrupted() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise OperationalError("", {}, Exception("can't change 'autocommit' now"))
+
+    done = CliRunner().invoke(RootGroup("inbox", commands=[interrupted]), ["interrupted"])
+    assert (done.exit_code, done.stderr) == (130, "")

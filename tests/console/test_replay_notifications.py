@@ -59,7 +59,7 @@ def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(
     """That it was booked: its host knows by now that it was cancelled."""
     result = invoke(replay_notifications, "--dead", "--yes")
     assert result.exit_code == 0, result.output
-    assert "1 notification closed, not sent: something newer was told since. Add --superseded to send it." in (
+    assert "1 notification closed, not sent: something newer was sent since. Add --superseded to send it." in (
         " ".join(result.output.split())
     )
     harness.send_all()
