@@ -16,7 +16,7 @@ STORES = "meetergo_inbox.stores"
 OK, FAILING = "ok", "failing"
 CACHE_TTL = timedelta(seconds=1)
 """How long the result of a probe is reused."""
-PROBE_TIMEOUT = timedelta(milliseconds=700)
+PROBE_TIMEOUT = timedelta(milliseconds=500)
 """Time limit of one probe: a health check has to be answered within a second."""
 
 blueprint = Blueprint("health", __name__)
