@@ -1,16 +1,3 @@
-"""Fixtures from the command line's and of the workers' tests."""
+"""The fixtures of operations serve here too: of the command line and of the workers."""
 
-from tests.console.conftest import invoke, meetergo, open_operator, operator, sample_data
-from tests.worker.conftest import harness, open_harness, provider, three_hosts
-
-__all__ = [
-    "harness",
-    "invoke",
-    "meetergo",
-    "open_harness",
-    "open_operator",
-    "operator",
-    "provider",
-    "sample_data",
-    "three_hosts",
-]
+from tests.operations.conftest import *  # noqa: F403 - what it names in __all__

@@ -72,7 +72,7 @@ class RedisServer:
 
     def fail_over(self) -> None:
         """Only two servers can."""
-        raise NotImplementedError
+        raise RuntimeError('this fault needs two Redis servers: name redis="pair" in the catalogue')
 
     def has_master(self) -> bool:
         """Whether a server can be written."""

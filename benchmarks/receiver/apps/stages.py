@@ -80,7 +80,7 @@ def authenticate() -> object:
         settings.webhook_max_body,
     )
     readiness = app.extensions["readiness"]
-    return AsyncApp(app.wsgi_app, authenticate, NotStored(), readiness, THREADS)  # type: ignore[arg-type] # for Reception
+    return AsyncApp(app.wsgi_app, authenticate, NotStored(), readiness, THREADS)  # type: ignore[arg-type] # stands in for WebhookView
 
 
 def ingest() -> object:
