@@ -278,7 +278,8 @@ def _notification_kinds(
     notification_kinds: list[NotificationKind] = ["rescheduled"] if different & {*TIME_COLUMNS} else []
     if attendee_left:
         return [*notification_kinds, "attendee_left"]
-    return notification_kinds or (["updated"] if "host_ids" in different else [])
+    has_new_owner = before["platform_user_id"] is not None and "platform_user_id" in different
+    return notification_kinds or (["updated"] if has_new_owner or "host_ids" in different else [])
 
 
 class BookingChange(Model):

@@ -127,7 +127,7 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_who_fails_in_a_batch_fails_alone_and_leaves_nothing(harness: Harness) -> None:
     names = [f"b{number}" for number in range(10)]
     harness.deliver(*(samples.created(name, START, AT) for name in [*names[:5], BAD, *names[5:]]))
-    harness.services.inbox.process_due()
+    harness.process_due()
     statuses = {row.booking_id: (row.status, row.attempts) for row in harness.all(Delivery)}
     assert statuses == {**dict.fromkeys(names, ("done", 0)), BAD: ("pending", 1)}
     assert {row.id for row in harness.all(Booking)} == {*names}
@@ -139,7 +139,7 @@ def test_who_fails_in_a_batch_fails_alone_and_leaves_nothing(harness: Harness) -
 def test_two_changes_of_one_booking_in_a_batch_tell_each_what_was_true_then(harness: Harness) -> None:
     life = mix._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW)  # their ids are in this order
     harness.deliver(*life)
-    harness.services.inbox.process_due()
+    harness.process_due()
     told = [
         (row.kind, row.payload["booking"]["starts_at"], row.payload["booking"]["revision"])
         for row in harness.all(Notification)
@@ -156,7 +156,7 @@ def test_the_owner_of_each_booking_of_a_batch_is_its_own_host(harness: Harness) 
         )
     bodies = [samples.created(f"b{number}", START, AT) | {"hostIds": [f"host-{number}"]} for number in range(4)]
     harness.deliver(*bodies)
-    harness.services.inbox.process_due()
+    harness.process_due()
     users = {user.id: user.meetergo_user_id for user in harness.all(PlatformUser)}
     owners = {row.id: users.get(row.platform_user_id) for row in harness.all(Booking)}
     assert owners == {"b0": "host-0", "b1": "host-1", "b2": "host-2", "b3": None}

@@ -391,6 +391,19 @@ def lasting_harness(open_harness: Callable[..., Harness]) -> Harness:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_log_hears_of_a_new_owner_among_the_same_hosts(lasting_harness: Harness) -> None:
+    """An older event that arrives late can show that another host has had the booking for longer."""
+    lasting_harness.process(body(3, "host-1", "host-2"), body(0, "host-2"), body(1, "host-1"))
+    owners = [
+        row.payload["booking"]["platform_user_id"] for row in lasting_harness.all(Notification) if row.channel == "log"
+    ]
+    assert owners[-1] == lasting_harness.booking().platform_user_id
+    assert len(set(owners)) > 1
+    mails = [row.recipient for row in lasting_harness.all(Notification) if row.channel != "log"]
+    assert sorted(mails) == ["h1@example.com", "h2@example.com"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_each_heard_last_is_what_the_row_says(lasting_harness: Harness) -> None:
     harness, hosts = lasting_harness, {"host-1": "h1@example.com", "host-2": "h2@example.com"}
 
