@@ -10,9 +10,9 @@ from receiver.auth import AuthenticatedRequest
 from receiver.debounced_trigger import DebouncedTrigger
 from receiver.group_commit import GroupCommit
 from receiver.thread_pool import ThreadPool
-from runtime.cooldown import Cooldown
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.outage import Cooldown
 from runtime.queue import JobQueue
 
 SEEN_INTERVAL = timedelta(minutes=1)

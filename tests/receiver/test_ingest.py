@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from models.tables import Delivery
 from runtime.database import Database
-from runtime.redis.address_usage import last_seen
+from runtime.queue import JobQueue
 from runtime.signed_address import AddressSigner
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY
@@ -71,14 +71,15 @@ def test_redis_holds_jobs_as_json_and_nothing_of_people(
 @pytest.mark.parametrize("key", [OLD_KEY, KEY])
 def test_the_address_of_a_delivery_is_recorded_once_a_minute(app: Flask, redis: Redis, key: str) -> None:
     (fingerprint,) = AddressSigner([key]).fingerprints("default")
-    assert last_seen(redis, fingerprint) is None
+    last_seen = JobQueue(redis).last_seen
+    assert last_seen(fingerprint) is None
     app.test_client().post(AddressSigner([key]).path("default"), data=BODY)
-    first = last_seen(redis, fingerprint)
+    first = last_seen(fingerprint)
     assert first
     app.test_client().post(AddressSigner([key]).path("default"), data=BODY)
-    assert last_seen(redis, fingerprint) == first
+    assert last_seen(fingerprint) == first
     others = set(AddressSigner([OLD_KEY, KEY]).fingerprints("default")) - {fingerprint}
-    assert [last_seen(redis, other) for other in others] == [None]
+    assert [last_seen(other) for other in others] == [None]
 
 
 def test_a_rejected_delivery_is_not_recorded(app: Flask, redis: Redis) -> None:

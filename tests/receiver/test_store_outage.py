@@ -18,9 +18,9 @@ from sqlalchemy import text
 
 from devtools.redis_server import free_port
 from models.delivery import unpack
-from runtime.cooldown import COOLDOWN
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.outage import COOLDOWN
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 
