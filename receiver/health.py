@@ -2,17 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from threading import Lock
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
 from receiver.responses import json_response, to_flask_response
 
 READYZ = "/readyz"
 STORES = "meetergo_inbox.stores"
+"""WSGI variable that holds the result of `Readiness.states`: Flask waits for no store."""
 OK, FAILING = "ok", "failing"
 CACHE_TTL = timedelta(seconds=1)
 """How long the result of a probe is reused."""
@@ -33,22 +34,11 @@ class Readiness:
     def __init__(self, database: Callable[[], object], redis: Callable[[], object]) -> None:
         self._probes = {"database": Probe(database), "redis": Probe(redis)}
 
-    def states(self) -> dict[str, str]:
+    async def states(self) -> dict[str, str]:
         """Return `ok` or `failing` for each store. A store that does not answer in time is failing."""
         futures = [probe.current() for probe in self._probes.values()]
-        wait(futures, self._time_left())
-        return self._states(futures)
-
-    async def states_async(self) -> dict[str, str]:
-        """Like `states`, without blocking a thread."""
-        futures = [probe.current() for probe in self._probes.values()]
-        await asyncio.wait(map(asyncio.wrap_future, futures), timeout=self._time_left())
-        return self._states(futures)
-
-    def _time_left(self) -> float:
-        return max(probe.time_left() for probe in self._probes.values())
-
-    def _states(self, futures: "Sequence[Future[str]]") -> dict[str, str]:
+        time_left = max(probe.time_left() for probe in self._probes.values())
+        await asyncio.wait(map(asyncio.wrap_future, futures), timeout=time_left)
         states = [future.result() if future.done() else FAILING for future in futures]
         return dict(zip(self._probes, states, strict=True))
 
@@ -98,8 +88,7 @@ def healthz() -> Response:
 @blueprint.get(READYZ)
 def readyz() -> Response:
     """Readiness: the state of each store. Either store is enough to keep a delivery."""
-    readiness: Readiness = current_app.extensions["readiness"]
-    stores = request.environ.get(STORES) or readiness.states()
+    stores = request.environ[STORES]
     is_ready = OK in stores.values()
     return to_flask_response(
         json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **stores})
