@@ -18,7 +18,7 @@ from runtime.redis.failed_jobs import FailedJobs
 from runtime.redis.installation import default_prefix, origin
 from runtime.redis.other_queues import Adopted, adopt, orphaned_queues
 from runtime.settings import StoreSettings
-from worker.reconcile.lock import exclusive
+from worker.reconcile.runner import exclusive
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 SAME_DATABASE = [
