@@ -1,16 +1,10 @@
 """Maintenance commands, such as `migrate` and `healthcheck`."""
 
-from copy import copy
-
 import click
 from alembic.util.exc import CommandError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
-from console.commands.privacy import erase, prune, reencrypt
-from console.commands.reconcile import reconcile
-from console.commands.replay import replay
-from console.commands.webhook import webhook_url
 from models.migrate import UnusableDatabase, check_encoding
 from models.migrate import migrate as migrate_engine
 from operations.errors import first_line
@@ -54,24 +48,3 @@ def healthcheck(process: str) -> None:
         raise click.ClickException("Redis does not answer") from None
     if not is_alive:
         raise click.ClickException(f"no sign of the {process} on this machine")
-
-
-def _alias(command: click.Command, name: str) -> click.Command:
-    """Register a command under its former name, hidden from help, because scripts may still use it."""
-    alias = copy(command)
-    alias.name, alias.hidden = name, True
-    return alias
-
-
-COMMANDS = [
-    replay,
-    reconcile,
-    prune,
-    erase,
-    reencrypt,
-    migrate,
-    healthcheck,
-    _alias(webhook_url, "endpoint"),
-    _alias(reencrypt, "reseal"),
-    _alias(healthcheck, "alive"),
-]
