@@ -1,15 +1,9 @@
 """Maintenance commands, such as `migrate` and `healthcheck`."""
 
 import click
-from alembic.util.exc import CommandError
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
-from models.migrate import UnusableDatabase, check_encoding
-from models.migrate import migrate as migrate_engine
-from operations.errors import first_line
 from runtime import queue
-from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from runtime.settings import DatabaseSettings, StoreSettings
@@ -18,6 +12,15 @@ from runtime.settings import DatabaseSettings, StoreSettings
 @click.command()
 def migrate() -> None:
     """Migrate the database to the schema of this version."""
+    # Late: `healthcheck` needs none of this, and containers run it twice a minute.
+    from alembic.util.exc import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from models.migrate import UnusableDatabase, check_encoding
+    from models.migrate import migrate as migrate_engine
+    from operations.errors import first_line
+    from runtime.database import Database
+
     database = Database(DatabaseSettings.load().database_url)
     try:
         warning = check_encoding(database.engine)
