@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from receiver import health
 from receiver.auth import WebhookAuth
-from receiver.health import Readiness
+from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest
 from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, rejection, to_flask_response
 from receiver.settings import ReceiverSettings
@@ -49,6 +49,7 @@ def create_flask_app() -> Flask:
     app.url_map.merge_slashes = False  # no redirects: `RequestHead.is_webhook` and Flask must agree on paths
     for path in (WEBHOOK_PATH, f"{WEBHOOK_PATH}/<token>"):
         app.post(path, endpoint=path, provide_automatic_options=False)(_not_found)
+    app.get(READYZ, endpoint=READYZ)(_not_found)
     app.register_blueprint(health.blueprint)
     app.register_error_handler(HTTPException, _reject)
     return app
@@ -63,7 +64,10 @@ class FlaskApp(Flask):
 
 
 def _not_found(token: str = "") -> Response:
-    """Return 404 where `RequestHead.is_webhook` sees none (a second leading slash). Other methods get 405."""
+    """Return 404 for what `ReceiverApp` answers itself (it sees no webhook in a path with a second leading slash).
+
+    The routes exist so that other methods get 405.
+    """
     abort(404)
 
 

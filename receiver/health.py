@@ -7,13 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from threading import Lock
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from receiver.responses import json_response, to_flask_response
+from receiver.responses import RawResponse, json_response, to_flask_response
 
 READYZ = "/readyz"
-STORES = "meetergo_inbox.stores"
-"""WSGI variable that holds the result of `Readiness.states`: Flask waits for no store."""
 OK, FAILING = "ok", "failing"
 CACHE_TTL = timedelta(seconds=1)
 """How long the result of a probe is reused."""
@@ -33,6 +31,12 @@ class Readiness:
 
     def __init__(self, database: Callable[[], object], redis: Callable[[], object]) -> None:
         self._probes = {"database": Probe(database), "redis": Probe(redis)}
+
+    async def response(self) -> RawResponse:
+        """Build the response of `/readyz`: 200 or 503, since either store is enough to keep a delivery."""
+        stores = await self.states()
+        status, text = (200, "ready") if OK in stores.values() else (503, "not ready")
+        return json_response(status, {"status": text, **stores})
 
     async def states(self) -> dict[str, str]:
         """Return `ok` or `failing` for each store. A store that does not answer in time is failing."""
@@ -83,13 +87,3 @@ class Probe:
 def healthz() -> Response:
     """Liveness: the process is alive."""
     return to_flask_response(json_response(200, {"status": "ok"}))
-
-
-@blueprint.get(READYZ)
-def readyz() -> Response:
-    """Readiness: the state of each store. Either store is enough to keep a delivery."""
-    stores = request.environ[STORES]
-    is_ready = OK in stores.values()
-    return to_flask_response(
-        json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **stores})
-    )

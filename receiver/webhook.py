@@ -1,7 +1,8 @@
 """The receiver as an RSGI application: it reads, authenticates, ingests and acknowledges webhooks.
 
 An event loop reads each body, with a deadline, so that a slow sender holds no thread. Webhooks bypass Flask's routing,
-which would make them at least a third more expensive (docs/performance.md); all other requests go to Flask.
+which would make them at least a third more expensive (docs/performance.md), and so does `/readyz`, because it waits for
+the stores. All other requests go to Flask.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[att
 from redis.exceptions import RedisError
 
 from receiver.auth import RejectedRequest, RequestHead, WebhookAuth
-from receiver.health import READYZ, STORES, Readiness
+from receiver.health import READYZ, Readiness
 from receiver.ingest import Ingest
 from receiver.process import enable_keepalive, exit_with_parent
 from receiver.responses import CLOSE_CONNECTION, COMMON_HEADERS, INTERNAL_ERROR, RawResponse, rejection
@@ -41,7 +42,7 @@ class ReceiverApp:
     Args:
         auth: authenticates webhooks, and decides whether a body is read.
         ingest: persists deliveries.
-        flask_app: handles all other requests. It waits for no store.
+        flask_app: handles all other requests, and waits for nothing.
         readiness: probes the stores for `/readyz`.
         count: counts responses to webhooks.
         body_timeout: time limit for reading a whole body.
@@ -56,7 +57,7 @@ class ReceiverApp:
         count: CountResponse = lambda _status, _seconds: None,
         body_timeout: timedelta = BODY_TIMEOUT,
     ) -> None:
-        self.auth, self.ingest, self.flask_app, self._readiness = auth, ingest, flask_app, readiness
+        self.auth, self.ingest, self._flask_app, self._readiness = auth, ingest, flask_app, readiness
         self._count = count
         self._body_timeout = body_timeout.total_seconds()
 
@@ -72,7 +73,12 @@ class ReceiverApp:
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Handle one request."""
         head = _head(scope)
-        response = await (self._respond(head, protocol) if head.is_webhook else self._call_flask(scope, head))
+        if head.is_webhook:
+            response = await self._respond(head, protocol)
+        elif head.path == READYZ and head.method in ("GET", "HEAD"):
+            response = await self._readiness.response()
+        else:
+            response = call_flask(self._flask_app, scope, head)
         protocol.response_bytes(*response)
 
     async def _respond(self, head: RequestHead, protocol: HTTPProtocol) -> RawResponse:
@@ -110,10 +116,6 @@ class ReceiverApp:
             raise RejectedRequest(408, "body too slow") from None
         except ProtocolClosed:
             raise RejectedRequest(400, "body incomplete") from None
-
-    async def _call_flask(self, scope: Scope, head: RequestHead) -> RawResponse:
-        stores = {STORES: await self._readiness.states()} if head.path == READYZ else {}
-        return call_flask(self.flask_app, scope, head, stores)
 
 
 def _acknowledgement(delivery_id: str) -> RawResponse:

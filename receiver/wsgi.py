@@ -1,7 +1,7 @@
 """WSGI: calls Flask from the event loop, for every request that is no webhook."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 from wsgiref.types import WSGIEnvironment
@@ -22,14 +22,13 @@ BASE_ENVIRON: WSGIEnvironment = {
 }
 
 
-def call_flask(app: Flask, scope: Scope, head: RequestHead, extra: Mapping[str, Any]) -> RawResponse:
+def call_flask(app: Flask, scope: Scope, head: RequestHead) -> RawResponse:
     """Return Flask's response.
 
     Args:
         app: it waits for nothing.
         scope: the request. Its body is not passed on: no route reads one.
         head: the head of this request.
-        extra: what the view needs to know, by the name of a WSGI variable.
     """
     responses: list[Any] = []
 
@@ -37,7 +36,7 @@ def call_flask(app: Flask, scope: Scope, head: RequestHead, extra: Mapping[str, 
         responses.append((int(status[:3]), headers))
         return lambda _: None
 
-    parts = app.wsgi_app({**_environ(scope, head), **extra}, start_response)
+    parts = app.wsgi_app(_environ(scope, head), start_response)
     try:
         body = b"".join(parts)
     finally:

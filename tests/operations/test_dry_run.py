@@ -196,7 +196,7 @@ def test_a_replay_does_what_its_rehearsal_said(open_harness: Callable[..., Harne
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
     harness.add_user(meetergo_user_id=samples.HOST_ID)
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         healthy=st.lists(deliveries(), max_size=4),
         broken=st.lists(deliveries(), max_size=5),

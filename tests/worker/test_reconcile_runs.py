@@ -19,6 +19,7 @@ from meetergo.api.schemas import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.process.stop_signal import StopEvent
+from tests.console.cli import ON_SQLITE
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.reconcile.provider_appointments import HostAppointments
 from worker.reconcile.runner import LOCK_NAME, LOCK_TTL, AlreadyRunning, exclusive, reconcile_on_schedule
@@ -100,6 +101,7 @@ def test_who_acts_and_is_not_mapped_waits_for_a_turn_like_everybody(provider: Pr
     assert provider.meetergo.company.admin_id in swept(provider)
 
 
+@ON_SQLITE
 def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
     three_hosts.meetergo.inject_faults(LISTS, None, "time_out")  # the second host's list is never answered
     command = [sys.executable, "-m", "console", "reconcile"]
@@ -197,6 +199,7 @@ def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
     assert found == set(provider.meetergo.appointments)
 
 
+@ON_SQLITE
 def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
     three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +216,7 @@ def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
     assert [row.hosts for row in three_hosts.harness.all(Reconciliation)] == [4, 0]
 
 
+@ON_SQLITE
 def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts: Provider, tmp_path: Path) -> None:
     patience = time.monotonic() + 30
     with processes(three_hosts.environment(), tmp_path, ["cron"]) as logs:

@@ -48,7 +48,7 @@ class InThreads:
         """One request."""
         await protocol()
         head, loop = RequestHead(scope.method, scope.path, dict(scope.headers.items())), asyncio.get_running_loop()
-        protocol.response_bytes(*await loop.run_in_executor(self._threads, call_flask, self._app, scope, head, {}))
+        protocol.response_bytes(*await loop.run_in_executor(self._threads, call_flask, self._app, scope, head))
 
 
 def server() -> object:
