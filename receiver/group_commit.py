@@ -2,105 +2,54 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from threading import Lock
+from concurrent.futures import Executor
+from functools import partial
 
 from models.delivery import NewDelivery
-from receiver.thread_pool import ThreadPool
+
+Waiting = list[tuple[NewDelivery, "asyncio.Future[bool]"]]
 
 
 class GroupCommit:
-    """Commits concurrent deliveries in batches.
+    """Commits concurrent deliveries in batches, one batch at a time. Belongs to one event loop.
 
-    The first caller becomes leader and commits everything queued, at once. Callers that arrive during a commit form
-    the next batch. No caller waits for a batch to grow, so a single delivery is as fast as without group commit.
+    The first delivery is committed at once. Those that arrive during a commit form the next batch. No delivery waits
+    for a batch to grow, so a single one is as fast as without group commit.
 
     Args:
         store: persists deliveries in one transaction; returns whether it did, and never raises.
+        threads: run `store`.
     """
 
-    def __init__(self, store: Callable[[Sequence[NewDelivery]], bool]) -> None:
-        self._store = store
-        self._lock = Lock()
-        self._waiting: list[_ThreadWaiter | _LoopWaiter] = []
+    def __init__(self, store: Callable[[Sequence[NewDelivery]], bool], threads: Executor) -> None:
+        self._store, self._threads = store, threads
+        self._waiting: Waiting = []
         self._is_underway = False
 
-    def commit(self, new_delivery: NewDelivery) -> bool:
+    async def commit(self, new_delivery: NewDelivery) -> bool:
         """Commit a delivery with its batch, and wait for the result.
 
         Returns:
             Whether it was stored.
         """
-        waiter = _ThreadWaiter(new_delivery)
-        if not self._becomes_leader(waiter):
-            waiter.wake_up.acquire()
-        return self._commit_group() if waiter.is_stored is None else waiter.is_stored
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((new_delivery, future))
+        if not self._is_underway:
+            self._commit_waiting()
+        return await future
 
-    async def commit_async(self, threads: ThreadPool, new_delivery: NewDelivery) -> bool:
-        """Like `commit`, from an event loop: one of these threads commits the batch."""
-        waiter = _LoopWaiter(new_delivery, threads, self._commit_group)
-        if self._becomes_leader(waiter):
-            waiter.lead()
-        return await waiter.future
+    def _commit_waiting(self) -> None:
+        group, self._waiting = self._waiting, []
+        self._is_underway = bool(group)
+        if group:
+            deliveries = [new_delivery for new_delivery, _ in group]
+            commit = asyncio.get_running_loop().run_in_executor(self._threads, self._store, deliveries)
+            commit.add_done_callback(partial(self._resolve, group))
 
-    def _becomes_leader(self, waiter: "_ThreadWaiter | _LoopWaiter") -> bool:
-        with self._lock:
-            self._waiting.append(waiter)
-            becomes_leader, self._is_underway = not self._is_underway, True
-        return becomes_leader
-
-    def _commit_group(self) -> bool:
-        """Commit everything queued, then pass leadership to the first delivery that arrived meanwhile."""
-        with self._lock:
-            group, self._waiting = self._waiting, []
-        is_stored = False
-        try:
-            is_stored = self._store([waiter.new_delivery for waiter in group])
-        finally:
-            self._pass_leadership()
-            for waiter in group:
-                waiter.resolve(is_stored)
-        return is_stored
-
-    def _pass_leadership(self) -> None:
-        with self._lock:
-            if self._waiting:
-                self._waiting[0].lead()
-            else:
-                self._is_underway = False
-
-
-class _ThreadWaiter:
-    """A queued delivery whose thread waits for the commit."""
-
-    def __init__(self, new_delivery: NewDelivery) -> None:
-        self.new_delivery = new_delivery
-        self.wake_up = Lock()
-        self.wake_up.acquire()
-        self.is_stored: bool | None = None
-
-    def lead(self) -> None:
-        """Let the waiting thread commit the next batch."""
-        self.wake_up.release()
-
-    def resolve(self, is_stored: bool) -> None:
-        """Resume the waiting thread."""
-        self.is_stored = is_stored
-        self.wake_up.release()
-
-
-class _LoopWaiter:
-    """A queued delivery awaited by a coroutine, without a thread."""
-
-    def __init__(self, new_delivery: NewDelivery, threads: ThreadPool, lead: Callable[[], object]) -> None:
-        self.new_delivery = new_delivery
-        self.future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._threads = threads
-        self._commit_group = lead
-
-    def lead(self) -> None:
-        """Let a thread of the pool commit the next batch."""
-        self._threads.submit(self._commit_group)
-
-    def resolve(self, is_stored: bool) -> None:
-        """Resume the coroutine."""
-        self._threads.resolve(self.future, is_stored)
+    def _resolve(self, group: Waiting, commit: "asyncio.Future[bool]") -> None:
+        """Start the next batch, then resume those that wait for this one."""
+        self._commit_waiting()
+        is_stored = commit.exception() is None and commit.result()
+        for _, future in group:
+            if not future.done():  # cancelled
+                future.set_result(is_stored)

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from threading import Lock
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from receiver.responses import RawResponse, json_response, to_flask_response
 
@@ -32,26 +32,17 @@ class Readiness:
     def __init__(self, database: Callable[[], object], redis: Callable[[], object]) -> None:
         self._probes = {"database": Probe(database), "redis": Probe(redis)}
 
-    def states(self) -> dict[str, str]:
+    async def response(self) -> RawResponse:
+        """Build the response of `/readyz`: 200 or 503, since either store is enough to keep a delivery."""
+        stores = await self.states()
+        status, text = (200, "ready") if OK in stores.values() else (503, "not ready")
+        return json_response(status, {"status": text, **stores})
+
+    async def states(self) -> dict[str, str]:
         """Return `ok` or `failing` for each store. A store that does not answer in time is failing."""
         futures = [probe.current() for probe in self._probes.values()]
-        wait(futures, self._time_left())
-        return self._states(futures)
-
-    def response(self) -> RawResponse:
-        """Build the response of `/readyz`."""
-        return _readiness_response(self.states())
-
-    async def response_async(self) -> RawResponse:
-        """Like `response`, without a thread: many callers may wait for one probe, and all are answered when it ends."""
-        futures = [probe.current() for probe in self._probes.values()]
-        await asyncio.wait(map(asyncio.wrap_future, futures), timeout=self._time_left())
-        return _readiness_response(self._states(futures))
-
-    def _time_left(self) -> float:
-        return max(probe.time_left() for probe in self._probes.values())
-
-    def _states(self, futures: "Sequence[Future[str]]") -> dict[str, str]:
+        time_left = max(probe.time_left() for probe in self._probes.values())
+        await asyncio.wait(map(asyncio.wrap_future, futures), timeout=time_left)
         states = [future.result() if future.done() else FAILING for future in futures]
         return dict(zip(self._probes, states, strict=True))
 
@@ -96,16 +87,3 @@ class Probe:
 def healthz() -> Response:
     """Liveness: the process is alive."""
     return to_flask_response(json_response(200, {"status": "ok"}))
-
-
-@blueprint.get(READYZ)
-def readyz() -> Response:
-    """Readiness: the state of each store."""
-    readiness: Readiness = current_app.extensions["readiness"]
-    return to_flask_response(readiness.response())
-
-
-def _readiness_response(stores: dict[str, str]) -> RawResponse:
-    """Build a 200 or a 503. Either store is enough to keep a delivery."""
-    is_ready = OK in stores.values()
-    return json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **stores})

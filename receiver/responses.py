@@ -1,9 +1,6 @@
 """HTTP responses: small JSON bodies. A rejection gives its reason in a few words that tell an attacker nothing."""
 
 import json
-from collections.abc import Iterable
-from http import HTTPStatus
-from wsgiref.types import StartResponse
 
 from flask import Response
 
@@ -29,20 +26,7 @@ def rejection(status: int, reason: str, headers: dict[str, str] | None = None) -
     return json_response(status, {"status": "refused", "reason": reason}, headers)
 
 
-def accepted(delivery_id: str) -> RawResponse:
-    """Build the response to a stored delivery."""
-    body = b'{"status":"accepted","delivery":"%b"}' % delivery_id.encode()
-    return 200, [("Content-Length", str(len(body))), ("X-Delivery-Id", delivery_id), *COMMON_HEADERS], body
-
-
 def to_flask_response(raw_response: RawResponse) -> Response:
     """Convert a response to a Flask response."""
     status, headers, body = raw_response
     return Response(body, status, headers)
-
-
-def send(raw_response: RawResponse, start_response: StartResponse) -> Iterable[bytes]:
-    """Send a response through a WSGI server."""
-    status, headers, body = raw_response
-    start_response(f"{status} {HTTPStatus(status).phrase}", headers)
-    return [body]

@@ -1,7 +1,13 @@
 """RSGI entry point, which Granian loads as `receiver.rsgi:app`."""
 
-from receiver.app import create_async_app
-from receiver.settings import ReceiverSettings
-from receiver.wsgi import app as wsgi_app
+import gc
 
-app = create_async_app(wsgi_app, ReceiverSettings.load().web_threads)
+from receiver.app import create_app
+from receiver.process import use_batch_scheduling
+from receiver.settings import ReceiverSettings
+from runtime.logs import configure
+
+configure()
+use_batch_scheduling()
+app = create_app(ReceiverSettings.load())
+gc.freeze()  # imported modules are never collected, so exempt them from garbage collection

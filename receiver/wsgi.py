@@ -1,15 +1,63 @@
-"""WSGI entry point: `receiver.wsgi:app`."""
+"""WSGI: calls Flask from the event loop, for every request that is no webhook."""
 
-import gc
+import sys
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from wsgiref.types import WSGIEnvironment
 
-from receiver.app import create_app
-from receiver.process import use_batch_scheduling
-from receiver.settings import ReceiverSettings
-from runtime.logs import configure
-from runtime.process.child_processes import stop_with_parent
+from flask import Flask
+from granian.rsgi import Scope
 
-configure()
-stop_with_parent()
-use_batch_scheduling()
-app = create_app(ReceiverSettings.load())
-gc.freeze()  # imported modules are never collected, so exempt them from garbage collection
+from receiver.auth import RequestHead
+from receiver.responses import RawResponse
+
+BASE_ENVIRON: WSGIEnvironment = {
+    "SCRIPT_NAME": "",
+    "wsgi.version": (1, 0),
+    "wsgi.errors": sys.stderr,
+    "wsgi.multithread": False,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
+
+
+def call_flask(app: Flask, scope: Scope, head: RequestHead) -> RawResponse:
+    """Return Flask's response.
+
+    Args:
+        app: it waits for nothing.
+        scope: the request. Its body is not passed on: no route reads one.
+        head: the head of this request.
+    """
+    responses: list[Any] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Callable[[bytes], None]:
+        responses.append((int(status[:3]), headers))
+        return lambda _: None
+
+    parts = app.wsgi_app(_environ(scope, head), start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        if close := getattr(parts, "close", None):
+            close()
+    return *responses[-1], body
+
+
+def _environ(scope: Scope, head: RequestHead) -> WSGIEnvironment:
+    server, _, port = scope.server.rpartition(":")
+    headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in head.headers.items()}
+    return {
+        **BASE_ENVIRON,
+        **headers,
+        "REQUEST_METHOD": head.method,
+        "PATH_INFO": head.path,
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": server,
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": f"HTTP/{scope.http_version}",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0],
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": BytesIO(),
+    }

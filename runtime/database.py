@@ -1,12 +1,12 @@
 """The database: one engine per process, opened lazily. It makes SQLite and PostgreSQL behave alike."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -41,7 +41,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from runtime.database_url import driver_options
-from runtime.private_files import create_private
+from runtime.private_files import FILE_MODE
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
 SQLITE_CACHE = "cache_size=-16384"
@@ -407,7 +407,8 @@ def _with_client_timeout(client_timeout: float) -> type[psycopg.Connection[Any]]
 def _create_sqlite(_dialect: Any, _record: Any, arguments: Sequence[Any], _options: Any) -> None:
     """Create the file with private permissions, which SQLite copies to its WAL and shared-memory files."""
     if arguments and not str(arguments[0]).startswith(("file:", ":memory:")):
-        create_private(Path(arguments[0]))
+        with suppress(OSError):  # it exists, or SQLite says why it cannot be opened
+            os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

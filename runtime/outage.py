@@ -1,4 +1,4 @@
-"""An outage: logged when it begins, every half minute while it lasts, and when it is over."""
+"""A store that is down: it is left alone for a second after a failure, and its outage is logged at begin and end."""
 
 import time
 from datetime import timedelta
@@ -6,9 +6,32 @@ from threading import Lock
 
 import structlog
 
+COOLDOWN = timedelta(seconds=1)
 LOG_INTERVAL = timedelta(seconds=30)
+"""How often an outage is logged while it lasts."""
 
 log = structlog.get_logger()
+
+
+class Cooldown:
+    """A period after a failure during which a store is not used, so that not every caller waits for it.
+
+    Args:
+        duration: how long it lasts.
+    """
+
+    def __init__(self, duration: timedelta = COOLDOWN) -> None:
+        self._duration = duration
+        self._until = 0.0
+
+    def start(self) -> None:
+        """Start the cool-down, or start it over."""
+        self._until = time.monotonic() + self._duration.total_seconds()
+
+    @property
+    def active(self) -> bool:
+        """Whether the store should be skipped now."""
+        return time.monotonic() < self._until
 
 
 class Outage:

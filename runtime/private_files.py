@@ -26,12 +26,6 @@ def make_private(folder: Path) -> None:
             _restrict(path, FILE_MODE)
 
 
-def create_private(path: Path) -> None:
-    """Create an empty private file unless it exists. Errors are left to the code that opens it."""
-    with suppress(OSError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, FILE_MODE))
-
-
 def _restrict(path: Path, mode: int) -> None:
     """Only what is ours, and only if it is open to others: who set less keeps it."""
     with suppress(OSError):

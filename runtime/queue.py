@@ -8,7 +8,7 @@ exception: while the database is down, `enqueue_store` holds the body until a wo
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 from uuid import uuid4
 
 import structlog
@@ -23,9 +23,8 @@ from rq.job import Job, JobStatus
 from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
-from runtime.cooldown import Cooldown
-from runtime.outage import Outage
-from runtime.redis import address_usage, deferred_deliveries
+from runtime.outage import Cooldown, Outage
+from runtime.redis import deferred_deliveries
 from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS, NotWritable, connect, key_of, origin_of, prefix_of
 
@@ -34,6 +33,8 @@ QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 
 TRIGGER_TTL = timedelta(hours=1)
 """How long the trigger flag stays set if its job was lost. The sweeper notices much earlier."""
+LAST_SEEN_TTL = timedelta(days=7)
+"""How long it is known when a signed address was last used."""
 JOB_TIMEOUT = timedelta(minutes=2)
 STORE_DEFERRED_TIMEOUT = timedelta(seconds=20)
 """Timeout of a job that stores a deferred body. Its one INSERT takes far less; if its worker is killed, the job runs
@@ -154,7 +155,17 @@ class JobQueue:
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Record that a delivery used this signed address, for address rotation. Never raises."""
-        self._suppress_redis_errors("inbox", partial(address_usage.record_seen, self.redis, fingerprint, now))
+        key = self._seen_key(fingerprint)
+        self._suppress_redis_errors("inbox", partial(self.redis.set, key, now.isoformat(), ex=LAST_SEEN_TTL))
+
+    def last_seen(self, fingerprint: str) -> datetime | None:
+        """Return when a delivery last used this signed address, to the minute; None if none did recently.
+
+        Raises:
+            RedisError: Redis is down.
+        """
+        value = cast("bytes | None", self.redis.get(self._seen_key(fingerprint)))
+        return datetime.fromisoformat(value.decode()) if value else None
 
     def enqueue_store(self, packed: Sequence[str]) -> None:
         """Enqueue a delivery that the database cannot take now, packed by `models.delivery.pack`.
@@ -198,6 +209,9 @@ class JobQueue:
 
         self._suppress_redis_errors("inbox", drop)
 
+    def _seen_key(self, fingerprint: str) -> str:
+        return key_of(self.redis, "came-by", fingerprint)
+
     def _suppress_redis_errors(self, queue_name: QueueName, action: Callable[[], object]) -> bool:
         try:
             self._call(action)
@@ -234,16 +248,19 @@ class JobQueue:
         job_id: str | None = None,
         pipeline: Pipeline | None = None,
     ) -> None:
-        self.queue(queue_name).enqueue(
+        new_job = Job.create(
             job,
             args=args,
+            connection=self.redis,
             description=description,
-            job_timeout=_seconds(timeout),
+            timeout=_seconds(timeout),
             result_ttl=0,
             retry=RETRY_IF_ABANDONED,
-            job_id=job_id or self.job_id(queue_name, uuid4().hex),
-            pipeline=pipeline,
+            id=job_id or self.job_id(queue_name, uuid4().hex),
+            status=JobStatus.QUEUED,
+            serializer=JSONSerializer,
         )
+        self.queue(queue_name).enqueue_job(new_job, pipeline)
 
     def _schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
         if row.status == "dead":

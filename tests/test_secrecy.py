@@ -27,8 +27,8 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from runtime import queue
-from runtime.cooldown import COOLDOWN
 from runtime.database import Database
+from runtime.outage import COOLDOWN
 from runtime.queue import QUEUES, JobQueue
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner

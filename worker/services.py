@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
@@ -48,6 +48,7 @@ def build_services(settings: WorkerSettings) -> Services:
     database, job_queue = Database(settings.database_url), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)
+    clock = partial(datetime.now, UTC)
     return Services(
         database,
         job_queue,
@@ -58,11 +59,11 @@ def build_services(settings: WorkerSettings) -> Services:
             recorder,
             settings.cipher(),
             settings.meetergo_company_id,
-            _now,
+            clock,
             metrics,
             CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
-        OutboxSender(database, job_queue, planner, _now, metrics),
+        OutboxSender(database, job_queue, planner, clock, metrics),
         settings.keep_for,
     )
 
@@ -73,7 +74,3 @@ def _metrics(settings: WorkerSettings) -> Metrics:
     from worker.counters import PrometheusMetrics  # late: see runtime/metrics_server.py
 
     return PrometheusMetrics()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

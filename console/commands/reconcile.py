@@ -21,11 +21,11 @@ from models.drift import Drift
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.queue import JobQueue
-from worker.reconcile.lock import AlreadyRunning
 from worker.reconcile.report import ReconcileReport
-from worker.reconcile.runner import open_reconciler
+from worker.reconcile.runner import AlreadyRunning, open_reconciler
 from worker.settings import ReconcileSettings
 
+ALREADY_RUNNING = "another reconciliation is running, or was killed within the last 8 minutes: wait until it is done"
 SHOWN_COLUMNS = {"status", "starts_at", "ends_at"}
 """Columns whose values may be shown: they hold no personal data."""
 MAX_SHOWN = 200
@@ -88,7 +88,7 @@ def _report_errors() -> Iterator[None]:
     try:
         yield
     except AlreadyRunning:
-        raise click.ClickException("another reconciliation is at it just now: wait until it is done") from None
+        raise click.ClickException(ALREADY_RUNNING) from None
     except ApiError as error:
         raise click.ClickException(str(error)) from None
     except RedisError as error:

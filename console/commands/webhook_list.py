@@ -16,7 +16,7 @@ from operations.text import age
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import RegistrationState
-from runtime.redis.address_usage import last_seen
+from runtime.queue import JobQueue
 
 COLUMNS = [
     Column("webhook"),
@@ -60,7 +60,7 @@ def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], re
 
 def _last_delivery_at(redis: "Redis | None", fingerprint: str | None) -> datetime | None:
     try:
-        return last_seen(redis, fingerprint) if redis and fingerprint else None
+        return JobQueue(redis).last_seen(fingerprint) if redis and fingerprint else None
     except RedisError:
         return None
 

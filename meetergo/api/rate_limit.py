@@ -1,7 +1,8 @@
 """The rate limiter: meetergo takes 100 requests a minute of a key, from all our processes together.
 
 The sliding window is kept in Redis. While Redis is down, each process uses a share of the limit that is small enough
-for all of them. Once Redis is back, that share still counts for a minute, so that no minute exceeds the limit.
+for all of them. What was counted elsewhere does not count then, so the minute in which Redis goes down or comes back
+may exceed the limit: meetergo answers 429, and the request is retried.
 """
 
 import time
@@ -81,7 +82,7 @@ class RateLimiter:
         self._max_wait = max_wait.total_seconds()
         self._sleep = sleep
         self._clock = clock
-        self._redis_down_until = self._count_locally_until = float("-inf")
+        self._redis_down_until = float("-inf")
 
     def acquire(self, key: str) -> None:
         """Wait until the key may make a request, and count it.
@@ -106,34 +107,17 @@ class RateLimiter:
 
     def _delay(self, key: str) -> float:
         """How long to wait before asking again; 0 if the request may pass."""
-        if not self._shared:
-            return self._local_delay(key)
-        counts_locally = self._clock() < self._count_locally_until
-        if counts_locally and (delay := self._local_delay(key)):
-            return delay
-        if self._clock() < self._redis_down_until:
-            return 0.0
-        try:
-            delay = self._delay_in(self._shared, self._window, key)
-        except RedisError as error:
-            self._fall_back(error)
-            return 0.0 if counts_locally else self._local_delay(key)
-        if not delay and not counts_locally:
-            self._local_delay(key)  # if Redis goes down now, this request still counts
-        return delay
-
-    def _fall_back(self, error: RedisError) -> None:
-        log.warning("api.rate_limit_local", error=type(error).__name__)
-        self._redis_down_until = self._clock() + COOLDOWN.total_seconds()
-        self._count_locally_until = self._redis_down_until + WINDOW.total_seconds()
-
-    def _local_delay(self, key: str) -> float:
+        if self._shared and self._clock() >= self._redis_down_until:
+            try:
+                return self._delay_in(self._shared, self._window, key)
+            except RedisError as error:
+                log.warning("api.rate_limit_local", error=type(error).__name__)
+                self._redis_down_until = self._clock() + COOLDOWN.total_seconds()
         return self._delay_in(_local_limiter(), self._local_window, key)
 
     def _delay_in(self, limiter: MovingWindowRateLimiter, window: Window, key: str) -> float:
-        return 0.0 if limiter.hit(window, key) else self._until_free(limiter, window, key)
-
-    def _until_free(self, limiter: MovingWindowRateLimiter, window: Window, key: str) -> float:
+        if limiter.hit(window, key):
+            return 0.0
         return max(MIN_DELAY, limiter.get_window_stats(window, key).reset_time - self._clock())
 
 

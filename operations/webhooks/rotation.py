@@ -16,7 +16,7 @@ from meetergo.api.errors import LimitReached
 from operations.webhooks.addresses import Address
 from operations.webhooks.registration import apply, plan_add, plan_register, plan_retire
 from operations.webhooks.registrations import Registrations
-from runtime.redis.address_usage import last_seen
+from runtime.queue import JobQueue
 
 POLL_INTERVAL = timedelta(seconds=2)
 NO_FREE_SLOT = (
@@ -89,5 +89,5 @@ class Rotation:
 
     def _last_delivery_at(self) -> datetime | None:
         with suppress(RedisError):
-            return last_seen(self.redis, self.newest.fingerprint) if self.redis else None
+            return JobQueue(self.redis).last_seen(self.newest.fingerprint) if self.redis else None
         return None

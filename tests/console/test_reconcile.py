@@ -10,8 +10,7 @@ from click.testing import CliRunner, Result
 from console.__main__ import cli
 from models.delivery import Delivery
 from tests.worker.provider import Provider
-from worker.reconcile.lock import exclusive
-from worker.reconcile.runner import LOCK_NAME
+from worker.reconcile.runner import LOCK_NAME, exclusive
 
 
 def reconcile(provider: Provider, *words: str, **settings: str) -> Result:
@@ -65,7 +64,7 @@ def test_it_fails_if_the_key_is_expired_in_a_sentence(three_hosts: Provider) -> 
 def test_it_says_that_another_is_at_it(three_hosts: Provider) -> None:
     with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
         done = reconcile(three_hosts)
-    assert (done.exit_code, "another reconciliation is at it" in done.stderr) == (1, True)
+    assert (done.exit_code, "another reconciliation is running" in done.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

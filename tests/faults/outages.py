@@ -1,9 +1,7 @@
 """Outages: stores that are away, silent, full or emptied for a while."""
 
 import signal
-import time
 
-from receiver.debounced_trigger import MIN_INTERVAL as RING_REST
 from tests.faults.context import FaultContext
 from tests.faults.databases import Postgresql, Sqlite
 
@@ -44,7 +42,6 @@ def lose_triggers(context: FaultContext) -> None:
     context.supervisor.signal("worker", signal.SIGSTOP)
     for _ in range(LAST_DELIVERIES):
         context.post_one_more()
-    time.sleep(2 * RING_REST.total_seconds())  # a receiver in a rush rings a moment later: before, not after
     context.redis.client.flushall()
     context.supervisor.signal("worker", signal.SIGCONT)
 

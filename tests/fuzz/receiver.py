@@ -8,7 +8,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
@@ -26,6 +25,7 @@ from tests.fuzz.mutation import Mutator
 from tests.fuzz.report import Report
 from tests.fuzz.signed import SCHEMES, SECRET
 from tests.fuzz.verifier import KEYS
+from tests.receiver.in_process import ReceiverInProcess
 
 LOOK_EVERY = 250
 
@@ -39,14 +39,14 @@ class ReceiverUnderTest:
         load: ids of what it acknowledged.
     """
 
-    def __init__(self, scheme: str, app: Flask) -> None:
+    def __init__(self, scheme: str, app: ReceiverInProcess) -> None:
         self.scheme = scheme
         self.app = app
         self.kept: set[str] = set()
 
     def stored(self) -> set[str]:
         """Ids of what it holds."""
-        with self.app.extensions["ingest"].database.read_only() as session:
+        with self.app.app.ingest.database.read_only() as session:
             return set(session.scalars(select(Delivery.id)))
 
 
@@ -70,10 +70,10 @@ def _receivers(folder: Path, redis_url: str) -> Iterator[list[ReceiverUnderTest]
         yield receivers
     finally:
         for receiver in receivers:
-            receiver.app.extensions["ingest"].close()
+            receiver.app.app.ingest.close()
 
 
-def _receiver(scheme: str, folder: Path, redis_url: str) -> Flask:
+def _receiver(scheme: str, folder: Path, redis_url: str) -> ReceiverInProcess:
     url = f"sqlite:///{folder / (scheme or 'plain')}.db"
     database = Database(url)
     migrate(database.engine)
@@ -83,7 +83,8 @@ def _receiver(scheme: str, folder: Path, redis_url: str) -> Flask:
     if scheme:
         signature = dict(webhook_signature_scheme=scheme, webhook_signature_secrets=[SECRET])
         signature["webhook_address_optional"] = True  # so that a signature alone is tried too
-    return create_app(ReceiverSettings(_env_file=None, **settings, **signature))  # type: ignore[call-arg] # pydantic's
+    app = create_app(ReceiverSettings(_env_file=None, **settings, **signature))  # type: ignore[call-arg] # pydantic's
+    return ReceiverInProcess(app)
 
 
 def _try(report: Report, receiver: ReceiverUnderTest, fuzz_request: FuzzRequest) -> None:
@@ -99,15 +100,14 @@ def _try(report: Report, receiver: ReceiverUnderTest, fuzz_request: FuzzRequest)
         _check_acceptance(report, receiver, fuzz_request, json.loads(body)["delivery"])
 
 
-def _answer(app: Flask, fuzz_request: FuzzRequest) -> tuple[int, bytes]:
+def _answer(app: ReceiverInProcess, fuzz_request: FuzzRequest) -> tuple[int, bytes]:
     heads: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: object = None) -> Any:
         heads.append((status, headers))
 
-    parts = app.wsgi_app(fuzz_request.opened(), start_response)  # type: ignore[arg-type] # hostile on purpose
+    parts = app.wsgi(fuzz_request.opened(), start_response)
     body = b"".join(parts)
-    getattr(parts, "close", lambda: None)()
     [(status, headers)] = heads
     assert not [line for header in headers for line in header if {"\r", "\n"} & set(line)], "a split header"
     return int(status[:3]), body

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 from redis import Redis
 from sqlalchemy import select
 
@@ -16,12 +15,13 @@ from receiver.settings import ReceiverSettings
 from runtime.database import Database
 from runtime.redis.client import DEFAULT_PREFIX
 from runtime.signed_address import AddressSigner
+from tests.receiver.in_process import ReceiverInProcess
 from tests.redis_content import redis_dump
 
 OLD_KEY, KEY = "old-key-" * 4, "new-key-" * 4
 ADDRESS = AddressSigner([OLD_KEY, KEY]).path("default")
 
-MakeApp = Callable[..., Flask]
+MakeApp = Callable[..., ReceiverInProcess]
 
 
 @pytest.fixture(autouse=True)
@@ -34,20 +34,20 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.fixture
 def make_app(database_url: str, redis_url: str, redis: Redis) -> Iterator[MakeApp]:
-    opened: list[Flask] = []
+    opened: list[ReceiverInProcess] = []
 
-    def make(**changes: Any) -> Flask:
+    def make(**changes: Any) -> ReceiverInProcess:
         stores = {"database_url": database_url, "redis_url": redis_url, "webhook_keys": [OLD_KEY, KEY]}
-        opened.append(create_app(ReceiverSettings(**(stores | changes))))
+        opened.append(ReceiverInProcess(create_app(ReceiverSettings(**(stores | changes)))))
         return opened[-1]
 
     yield make
-    for app in opened:
-        app.extensions["ingest"].close()
+    for each in opened:
+        each.app.ingest.close()
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> Flask:
+def app(make_app: MakeApp) -> ReceiverInProcess:
     return make_app()
 
 

@@ -6,13 +6,13 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Flask
 from redis import Redis
 from werkzeug.test import TestResponse
 
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, KEY, OLD_KEY, MakeApp
+from tests.receiver.in_process import ReceiverInProcess
 
 BODY = payload("booking_created")
 SOME_KEY = "some other key " * 3
@@ -64,12 +64,14 @@ BAD_PATHS = [
 
 
 @pytest.mark.parametrize("path", BAD_PATHS)
-def test_a_bad_address_is_404(app: Flask, assert_rejected: AssertRejected, path: str) -> None:
+def test_a_bad_address_is_404(app: ReceiverInProcess, assert_rejected: AssertRejected, path: str) -> None:
     response = app.test_client().post("/", data=BODY, environ_overrides={"PATH_INFO": path})
     assert_rejected(response, 404)
 
 
-def test_a_bad_address_is_404_without_a_look_at_the_body(app: Flask, assert_rejected: AssertRejected) -> None:
+def test_a_bad_address_is_404_without_a_look_at_the_body(
+    app: ReceiverInProcess, assert_rejected: AssertRejected
+) -> None:
     stream = BytesIO(BODY)
     assert_rejected(app.test_client().post(BAD_PATHS[3], input_stream=stream, environ_overrides=CHUNKED), 404)
     assert not stream.closed
@@ -79,7 +81,7 @@ def test_a_bad_address_is_404_without_a_look_at_the_body(app: Flask, assert_reje
 @pytest.mark.parametrize("path", [ADDRESS, WEBHOOK_PATH, BAD_PATHS[3]])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "PROPFIND"])
 def test_another_method_is_405_and_tells_which_is_allowed(
-    app: Flask, assert_rejected: AssertRejected, path: str, method: str
+    app: ReceiverInProcess, assert_rejected: AssertRejected, path: str, method: str
 ) -> None:
     response = app.test_client().open(path, method=method, data=BODY)
     assert_rejected(response, 405)
@@ -110,29 +112,37 @@ def test_a_body_as_large_as_the_limit_is_accepted(make_app: MakeApp, environ: di
     [{"CONTENT_LENGTH": str(len(BODY) + 1)}, {"CONTENT_LENGTH": "200000"}, CHUNKED],
     ids=["one missing", "much missing", "chunked"],
 )
-def test_a_body_that_was_cut_off_is_400(app: Flask, assert_rejected: AssertRejected, environ: dict[str, Any]) -> None:
+def test_a_body_that_was_cut_off_is_400(
+    app: ReceiverInProcess, assert_rejected: AssertRejected, environ: dict[str, Any]
+) -> None:
     sent = BODY[:-1] if environ is CHUNKED else BODY
     assert_rejected(app.test_client().post(ADDRESS, input_stream=BytesIO(sent), environ_overrides=environ), 400)
 
 
 @pytest.mark.parametrize("environ", [{}, {"CONTENT_LENGTH": "0"}, CHUNKED])
-def test_an_empty_body_is_400(app: Flask, assert_rejected: AssertRejected, environ: dict[str, Any]) -> None:
+def test_an_empty_body_is_400(app: ReceiverInProcess, assert_rejected: AssertRejected, environ: dict[str, Any]) -> None:
     assert_rejected(app.test_client().post(ADDRESS, input_stream=BytesIO(), environ_overrides=environ), 400)
 
 
-def test_a_body_whose_end_the_server_cannot_know_is_411(app: Flask, assert_rejected: AssertRejected) -> None:
+def test_a_body_whose_end_the_server_cannot_know_is_411(
+    app: ReceiverInProcess, assert_rejected: AssertRejected
+) -> None:
     assert_rejected(app.test_client().post(ADDRESS, data=BODY, environ_overrides={"CONTENT_LENGTH": ""}), 411)
 
 
 @pytest.mark.parametrize(
     "length", ["-1", "+5", "1_0", "0x10", "1e3", "nan", "5, 5", " 5", "\u0665", "²", "9" * 19, "9" * 5000]
 )
-def test_a_length_that_is_no_number_is_400(app: Flask, assert_rejected: AssertRejected, length: str) -> None:
+def test_a_length_that_is_no_number_is_400(
+    app: ReceiverInProcess, assert_rejected: AssertRejected, length: str
+) -> None:
     assert_rejected(app.test_client().post(ADDRESS, data=BODY, environ_overrides={"CONTENT_LENGTH": length}), 400)
 
 
 @pytest.mark.parametrize("signed_with", [OLD_KEY, KEY])
-def test_an_address_outlives_the_newest_key_as_long_as_its_own_is_listed(app: Flask, signed_with: str) -> None:
+def test_an_address_outlives_the_newest_key_as_long_as_its_own_is_listed(
+    app: ReceiverInProcess, signed_with: str
+) -> None:
     assert app.test_client().post(AddressSigner([signed_with]).path("default"), data=BODY).status_code == 200
 
 
@@ -152,7 +162,7 @@ def test_an_inbox_of_another_account_has_another_address(make_app: MakeApp, asse
 )
 @pytest.mark.parametrize("environ", [{}, CHUNKED], ids=["stated", "chunked"])
 def test_a_body_that_is_compressed_is_415_unread(
-    app: Flask, assert_rejected: AssertRejected, encoding: str, environ: dict[str, Any]
+    app: ReceiverInProcess, assert_rejected: AssertRejected, encoding: str, environ: dict[str, Any]
 ) -> None:
     stream, headers = BytesIO(gzip.compress(BODY)), {"HTTP_CONTENT_ENCODING": encoding}
     response = app.test_client().post(ADDRESS, input_stream=stream, environ_overrides=environ | headers)
@@ -165,7 +175,9 @@ def test_a_body_that_is_compressed_is_415_unread(
     "charset",
     ["iso-8859-1", "ISO-8859-15", "utf-16", "UTF-16LE", "utf-32", "windows-1252", "latin1", "martian", '"utf-16"'],
 )
-def test_a_body_in_another_charset_is_415(app: Flask, assert_rejected: AssertRejected, charset: str) -> None:
+def test_a_body_in_another_charset_is_415(
+    app: ReceiverInProcess, assert_rejected: AssertRejected, charset: str
+) -> None:
     content_type = f"application/json; charset={charset}"
     assert_rejected(app.test_client().post(ADDRESS, data=BODY, content_type=content_type), 415)
 
@@ -181,13 +193,13 @@ def test_a_body_in_another_charset_is_415(app: Flask, assert_rejected: AssertRej
         "",
     ],
 )
-def test_a_body_that_is_plain_utf8_is_accepted(app: Flask, encoding: str, content_type: str) -> None:
+def test_a_body_that_is_plain_utf8_is_accepted(app: ReceiverInProcess, encoding: str, content_type: str) -> None:
     client, headers = app.test_client(), {"HTTP_CONTENT_ENCODING": encoding}
     assert client.post(ADDRESS, data=BODY, content_type=content_type, environ_overrides=headers).status_code == 200
 
 
 def test_who_does_not_know_the_address_does_not_learn_what_is_wrong_with_a_body(
-    app: Flask, assert_rejected: AssertRejected
+    app: ReceiverInProcess, assert_rejected: AssertRejected
 ) -> None:
     headers = {"HTTP_CONTENT_ENCODING": "gzip"}
     assert_rejected(app.test_client().post(BAD_PATHS[3], data=BODY, environ_overrides=headers), 404)

@@ -1,22 +1,19 @@
 """What a delivery costs at the door: statements, commits and round trips to Redis, counted."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
-from flask import Flask
 
-from receiver.debounced_trigger import MIN_INTERVAL
 from tests.payloads import payload
 from tests.query_count import RedisProxy, count_queries, redis_proxy
 from tests.receiver.conftest import ADDRESS, MakeApp
+from tests.receiver.in_process import ReceiverInProcess
 
 Figures = tuple[int, int, int]
 
 COST = {
     "the first, which rings": (1, 1, 3),
     "one while the bell is rung": (1, 1, 1),
-    "one in a rush": (1, 1, 0),
     "a repeat": (1, 1, 1),
     "one that is refused": (0, 0, 0),
 }
@@ -30,43 +27,34 @@ def proxy(redis_url: str) -> Iterator[RedisProxy]:
 
 
 @pytest.fixture
-def warm_app(make_app: MakeApp, proxy: RedisProxy) -> Flask:
+def warm_app(make_app: MakeApp, proxy: RedisProxy) -> ReceiverInProcess:
     """Its lines are open, and it noted by which address deliveries come."""
     app = make_app(redis_url=proxy.url)
     assert _post(app, "warm-up") == 200
     return app
 
 
-def test_a_delivery_costs_so_many_statements_commits_and_round_trips(warm_app: Flask, proxy: RedisProxy) -> None:
-    job_queue = warm_app.extensions["ingest"].job_queue
+def test_a_delivery_costs_so_many_statements_commits_and_round_trips(
+    warm_app: ReceiverInProcess, proxy: RedisProxy
+) -> None:
+    job_queue = warm_app.app.ingest.job_queue
     job_queue.drain_started("inbox")
     assert _cost(warm_app, proxy, "b1") == COST["the first, which rings"]
     assert _cost(warm_app, proxy, "b2") == COST["one while the bell is rung"]
     assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
 
 
-def test_in_a_burst_a_delivery_before_the_next_trigger_asks_redis_nothing(
-    warm_app: Flask, proxy: RedisProxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(warm_app.extensions["ingest"]._trigger, "_is_scheduled", True)
-    with count_queries(proxy) as count:
-        for number in range(10):
-            assert _post(warm_app, f"rush {number}") == 200
-    assert count.totals == tuple(10 * figure for figure in COST["one in a rush"])
-
-
-def test_a_rejected_delivery_costs_nothing(warm_app: Flask, proxy: RedisProxy) -> None:
+def test_a_rejected_delivery_costs_nothing(warm_app: ReceiverInProcess, proxy: RedisProxy) -> None:
     assert _cost(warm_app, proxy, "b1", ADDRESS + "x", 404) == COST["one that is refused"]
 
 
 def _cost(
-    app: Flask, proxy: RedisProxy, booking: str, address: str = ADDRESS, status: int = 200
+    app: ReceiverInProcess, proxy: RedisProxy, booking: str, address: str = ADDRESS, status: int = 200
 ) -> tuple[int, int, int]:
-    time.sleep(MIN_INTERVAL.total_seconds())
     with count_queries(proxy) as count:
         assert _post(app, booking, address) == status
     return count.totals
 
 
-def _post(app: Flask, booking: str, address: str = ADDRESS) -> int:
+def _post(app: ReceiverInProcess, booking: str, address: str = ADDRESS) -> int:
     return app.test_client().post(address, data=payload("booking_created", id=booking)).status_code

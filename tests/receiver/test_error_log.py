@@ -3,31 +3,31 @@
 from typing import Any, NoReturn
 
 import pytest
-from flask import Flask
 from structlog.testing import capture_logs
 
 from receiver.auth import AuthenticatedRequest
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
+from tests.receiver.in_process import ReceiverInProcess
 
 BODY = payload("booking_created")
 TOKEN = ADDRESS.rpartition("/")[2]
 
 
-def accept(request: AuthenticatedRequest, now: Any) -> NoReturn:
+async def accept(request: AuthenticatedRequest, now: Any) -> NoReturn:
     """Raises what quotes everything that must not be told."""
     raise RuntimeError(f"{ADDRESS} {request.body!r}")
 
 
 @pytest.mark.parametrize("path", [ADDRESS, f"/{ADDRESS}"])
 def test_a_failure_is_logged_with_its_place_but_without_address_or_body(
-    app: Flask,
+    app: ReceiverInProcess,
     path: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(app.extensions["ingest"], "accept", accept)
+    monkeypatch.setattr(app.app.ingest, "accept", accept)
     with capture_logs() as entries:
         response = app.test_client().post("/", data=BODY, environ_overrides={"PATH_INFO": path, "QUERY_STRING": TOKEN})
     output = f"{entries} {caplog.text} {capfd.readouterr()} {response.text}"
@@ -54,7 +54,7 @@ def test_a_database_that_is_down_is_logged_without_its_statements(
 
 
 @pytest.mark.parametrize("host", ["a..b", "[", "x" * 300, "exa mple", "\xff", "a:port", ""])
-def test_a_hostile_host_header_breaks_nothing(app: Flask, host: str) -> None:
+def test_a_hostile_host_header_breaks_nothing(app: ReceiverInProcess, host: str) -> None:
     response = app.test_client().get("/healthz", environ_overrides={"HTTP_HOST": host})
     assert response.status_code in (200, 400)
     assert response.content_type == "application/json"

@@ -1,12 +1,13 @@
 """Group commit: letters that wait together share one transaction, and each hears what became of its own."""
 
+import asyncio
 import random
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Event, Lock
+
+import pytest
 
 from models.delivery import Delivery, NewDelivery
 from receiver.group_commit import GroupCommit
@@ -30,90 +31,95 @@ class Store:
         self.groups: list[list[str]] = []
         self.is_open = Event()
         self.is_open.set()
-        self.started = Event()
         self.failing: set[str] = set()
+        self.breaking: set[str] = set()
         self.at_once = Lock()
 
     def __call__(self, deliveries: Sequence[NewDelivery]) -> bool:
         assert self.at_once.acquire(blocking=False), "two groups at once"
         try:
+            ids = {each.id for each in deliveries}
             self.groups.append([each.id for each in deliveries])
-            self.started.set()
             assert self.is_open.wait(TIMEOUT_SECONDS)
-            return not self.failing & {each.id for each in deliveries}
+            if self.breaking & ids:
+                raise RuntimeError
+            return not self.failing & ids
         finally:
             self.at_once.release()
 
 
-def wait_for(group: GroupCommit, count: int) -> None:
-    until = time.monotonic() + TIMEOUT_SECONDS
-    while len(group._waiting) < count:
-        assert time.monotonic() < until
-        time.sleep(0.001)
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as threads:
+        yield threads
 
 
-@contextmanager
-def committed_while_one_is_stored(group: GroupCommit, store: Store, others: int) -> Iterator[list[Future[bool]]]:
-    """The first letter is being stored, and others wait; it is done when the block ends."""
-    store.is_open.clear()
-    store.started.clear()
-    with ThreadPoolExecutor(others + 1) as pool:
-        first = pool.submit(group.commit, make_delivery(0))
-        assert store.started.wait(TIMEOUT_SECONDS)
-        waiting = [pool.submit(group.commit, make_delivery(number)) for number in range(1, others + 1)]
-        wait_for(group, others)
-        yield waiting
-        store.is_open.set()
-        assert first.result(TIMEOUT_SECONDS)
+def commit(group: GroupCommit, *numbers: int) -> list[bool]:
+    """What becomes of deliveries that arrive one after the other, the others while the first is being stored."""
+
+    async def commit_all() -> list[bool]:
+        return await asyncio.gather(*(group.commit(make_delivery(number)) for number in numbers))
+
+    return asyncio.run(commit_all())
 
 
-def test_one_alone_does_not_wait_for_others() -> None:
+def test_one_alone_does_not_wait_for_others(threads: ThreadPoolExecutor) -> None:
     store = Store()
-    assert GroupCommit(store).commit(make_delivery(1))
+    assert commit(GroupCommit(store, threads), 1) == [True]
     assert store.groups == [[make_delivery(1).id]]
 
 
-def test_those_who_come_while_one_is_stored_are_stored_together() -> None:
+def test_those_who_come_while_one_is_stored_are_stored_together(threads: ThreadPoolExecutor) -> None:
     store = Store()
-    with committed_while_one_is_stored(GroupCommit(store), store, 9) as others:
-        pass
-    assert all(each.result(TIMEOUT_SECONDS) for each in others)
+    assert commit(GroupCommit(store, threads), *range(10)) == [True] * 10
     assert [len(each) for each in store.groups] == [1, 9]
 
 
-def test_when_a_group_cannot_be_stored_each_of_it_fails_and_nobody_else() -> None:
+def test_when_a_group_cannot_be_stored_each_of_it_fails_and_nobody_else(threads: ThreadPoolExecutor) -> None:
     store = Store()
     store.failing = {make_delivery(5).id}
-    group = GroupCommit(store)
-    with committed_while_one_is_stored(group, store, 9) as others:
-        pass
-    assert not any(each.result(TIMEOUT_SECONDS) for each in others)
-    assert group.commit(make_delivery(10))
+    group = GroupCommit(store, threads)
+    assert commit(group, *range(10)) == [True] + [False] * 9
+    assert commit(group, 10) == [True]
 
 
-def test_a_store_that_raises_leaves_nobody_waiting() -> None:
-    class Broken(Exception):
-        pass
-
+def test_a_store_that_raises_leaves_nobody_waiting(threads: ThreadPoolExecutor) -> None:
     store = Store()
-    group = GroupCommit(store)
-
-    def breaks(deliveries: Sequence[NewDelivery]) -> bool:
-        raise Broken
-
-    with committed_while_one_is_stored(group, store, 3) as others:
-        group._store = breaks
-    outcomes = [each.exception(TIMEOUT_SECONDS) or each.result() for each in others]
-    assert sorted(map(repr, outcomes)) == ["Broken()", "False", "False"]
-    group._store = store
-    assert group.commit(make_delivery(9))
+    store.breaking = {make_delivery(0).id}
+    group = GroupCommit(store, threads)
+    assert commit(group, *range(4)) == [False, True, True, True]
+    assert commit(group, 9) == [True]
 
 
-def test_in_a_burst_each_delivery_is_stored_once_and_each_caller_returns() -> None:
-    store, numbers = Store(), range(5_000)
-    group = GroupCommit(store)
-    with ThreadPoolExecutor(32) as pool:
-        assert all(pool.map(lambda number: group.commit(make_delivery(number)), numbers))
+def test_one_that_is_cancelled_is_stored_and_leaves_nobody_waiting(threads: ThreadPoolExecutor) -> None:
+    store = Store()
+    store.is_open.clear()
+
+    async def commit_and_cancel() -> list[bool]:
+        group = GroupCommit(store, threads)
+        first, second, third = (asyncio.create_task(group.commit(make_delivery(number))) for number in range(3))
+        await asyncio.sleep(0)
+        second.cancel()
+        store.is_open.set()
+        return await asyncio.gather(first, third)
+
+    assert asyncio.run(commit_and_cancel()) == [True, True]
+    assert store.groups == [[make_delivery(0).id], [make_delivery(1).id, make_delivery(2).id]]
+
+
+def test_in_a_burst_each_delivery_is_stored_once_and_each_caller_returns(threads: ThreadPoolExecutor) -> None:
+    store, numbers = Store(), range(1_000)
+
+    async def burst() -> None:
+        group = GroupCommit(store, threads)
+
+        async def caller(first: int) -> None:
+            for number in numbers[first::32]:
+                assert await group.commit(make_delivery(number))
+
+        await asyncio.gather(*map(caller, range(32)))
+
+    asyncio.run(burst())
     assert sorted(each for some in store.groups for each in some) == sorted(
         make_delivery(number).id for number in numbers
     )

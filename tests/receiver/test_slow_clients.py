@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from receiver.__main__ import HEADER_TIMEOUT, MAX_CONNECTIONS
-from receiver.async_app import BODY_TIMEOUT
+from receiver.webhook import BODY_TIMEOUT
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.process import Process, read_all, receiver_process, request

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from flask import Flask
 from redis import Redis
 from rq import Queue
 from rq.job import Job
@@ -18,11 +17,12 @@ from sqlalchemy import text
 
 from devtools.redis_server import free_port
 from models.delivery import unpack
-from runtime.cooldown import COOLDOWN
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.outage import COOLDOWN
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
+from tests.receiver.in_process import ReceiverInProcess
 
 BODY = payload("booking_created")
 MAX_RESPONSE_SECONDS = 5
@@ -62,7 +62,7 @@ def deferred_jobs(redis: Redis) -> list[Job]:
     return Queue("meetergo-inbox-inbox", connection=redis, serializer=JSONSerializer).jobs
 
 
-def assert_nothing_could_store_it(app: Flask) -> None:
+def assert_nothing_could_store_it(app: ReceiverInProcess) -> None:
     started = time.monotonic()
     response = app.test_client().post(ADDRESS, data=BODY)
     assert time.monotonic() - started < MAX_RESPONSE_SECONDS

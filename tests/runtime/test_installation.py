@@ -13,12 +13,12 @@ from rq.serializers import JSONSerializer
 from models.delivery import NewDelivery, pack
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, STORE_DEFERRED, JobQueue, connect
-from runtime.redis import address_usage, heartbeat
+from runtime.redis import heartbeat
 from runtime.redis.failed_jobs import FailedJobs
 from runtime.redis.installation import default_prefix, origin
 from runtime.redis.other_queues import Adopted, adopt, orphaned_queues
 from runtime.settings import StoreSettings
-from worker.reconcile.lock import exclusive
+from worker.reconcile.runner import exclusive
 
 NOW = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 SAME_DATABASE = [
@@ -106,7 +106,7 @@ def test_two_installations_do_not_see_each_others_keys(open_queue: Callable[[str
         assert other.queue(queue_name).count == 0
         assert list(FailedJobs(other, queue_name).pages(10)) == []
         assert other.queue(queue_name).failed_job_registry.count == 0
-    assert address_usage.last_seen(other.redis, "mark") is None
+    assert other.last_seen("mark") is None
     assert heartbeat.next_runs(other.redis) == {}
     assert not heartbeat.task_alive(other.redis, "sweep")
     with exclusive(own.redis, "reconcile"), exclusive(other.redis, "reconcile"):

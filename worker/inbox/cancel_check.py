@@ -16,8 +16,8 @@ from meetergo.api.schemas import Appointment
 from meetergo.events import BookingEvent, Event, UnreadableBody
 from models.delivery import Source
 from runtime.api_settings import ApiSettings
-from runtime.cooldown import Cooldown
 from runtime.errors import Failure, Permanent, Transient
+from runtime.outage import Cooldown
 from worker.reconcile.provider_appointments import HostAppointments, admin_id
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ConfirmationMode

@@ -1,11 +1,14 @@
 """Reconcile: find changes that no webhook delivered, and ingest them as deliveries for the worker."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from redis import Redis
+from redis.exceptions import LockError, RedisError
 
 from meetergo.api import BULK_SHARE, Meetergo
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
@@ -14,10 +17,10 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.process.stop_signal import StopEvent
 from runtime.queue import JobQueue
+from runtime.redis.client import key_of
 from worker.reconcile.host_comparison import ComparisonInterrupted, HostComparison
 from worker.reconcile.hosts import ComparedHost, count_unmapped, mapped_hosts, with_acting_user
 from worker.reconcile.local_bookings import LocalBookings
-from worker.reconcile.lock import AlreadyRunning, exclusive
 from worker.reconcile.provider_appointments import ProviderAppointments
 from worker.reconcile.report import ReadError, ReconcileReport
 from worker.services import Services
@@ -27,8 +30,14 @@ HORIZON = timedelta(days=90)
 MAX_REQUEST_WAIT = timedelta(minutes=2)
 """Longest wait of a scheduled run for the rate limiter. The run sends no request this close to its end."""
 LOCK_NAME = "reconcile"
+LOCK_TTL = timedelta(minutes=8)
+"""As long as a scheduled run may take. The lock of a killed run expires after it, before the next run is due."""
 
 log = structlog.get_logger()
+
+
+class AlreadyRunning(Exception):
+    """Another process holds the lock."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,24 @@ def reconcile_on_schedule(
         log.info("reconcile.already_running")
     except ApiError as error:
         log.error("reconcile.stopped", error=str(error))
+
+
+@contextmanager
+def exclusive(redis: "Redis", name: str) -> Iterator[None]:
+    """Hold a lock during the block. A second run beside one that outlasts its lock is harmless.
+
+    Raises:
+        AlreadyRunning: another process holds the lock.
+        RedisError: Redis is down.
+    """
+    lock = redis.lock(key_of(redis, "turn", name), timeout=LOCK_TTL.total_seconds())
+    if not lock.acquire(blocking=False):
+        raise AlreadyRunning
+    try:
+        yield
+    finally:
+        with suppress(LockError, RedisError):
+            lock.release()
 
 
 class ReconcileRun:

@@ -4,24 +4,26 @@
 rungs are the real receiver with stages taken out, the lower ones are the frame with the receiver's own gate before it.
 """
 
+import asyncio
 import os
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import structlog
 from flask import Flask
 from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it is their place
 
 from models.delivery import Delivery
-from receiver.app import create_app, create_async_app
-from receiver.async_app import AsyncApp, environ_of, run_wsgi
-from receiver.auth import AuthenticatedRequest, WebhookAuth
+from receiver.app import create_app
+from receiver.auth import AuthenticatedRequest, RequestHead
+from receiver.ingest import Ingest
 from receiver.process import use_batch_scheduling
 from receiver.settings import ReceiverSettings
-from receiver.thread_pool import ThreadPool
+from receiver.wsgi import call_flask
 from runtime.logs import configure
 from runtime.queue import JobQueue
-from runtime.signed_address import WEBHOOK_PATH, AddressSigner
+from runtime.signed_address import WEBHOOK_PATH
 
 OK = (200, [("content-type", "text/plain"), ("content-length", "2")], b"OK")
 THREADS = 64
@@ -40,20 +42,13 @@ class InThreads:
     """Reads the body, and asks Flask in a thread."""
 
     def __init__(self, app: Flask) -> None:
-        self._app, self._threads = app, ThreadPool("flask", THREADS)
+        self._app, self._threads = app, ThreadPoolExecutor(THREADS)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """One request."""
         await protocol()
-        protocol.response_bytes(*await self._threads.run(run_wsgi, self._app.wsgi_app, environ_of(scope)))
-
-
-class NotStored:
-    """In place of the reception: keeps nothing."""
-
-    async def receive(self, _request: AuthenticatedRequest, _threads: ThreadPool) -> Any:
-        """OK."""
-        return OK
+        head, loop = RequestHead(scope.method, scope.path, dict(scope.headers.items())), asyncio.get_running_loop()
+        protocol.response_bytes(*await loop.run_in_executor(self._threads, call_flask, self._app, scope, head))
 
 
 def server() -> object:
@@ -70,17 +65,13 @@ def flask() -> object:
 
 def authenticate() -> object:
     """The server, and the receiver's own gate: the address is verified, and the body read."""
-    settings = ReceiverSettings.load()
-    app = create_app(settings)
-    authenticate = WebhookAuth(
-        app.wsgi_app,
-        AddressSigner(settings.webhook_keys),
-        settings.webhook_account,
-        settings.verifier(),
-        settings.webhook_max_body,
-    )
-    readiness = app.extensions["readiness"]
-    return AsyncApp(app.wsgi_app, authenticate, NotStored(), readiness, THREADS)  # type: ignore[arg-type] # stands in for WebhookView
+
+    async def accept(_ingest: Ingest, _request: AuthenticatedRequest, _now: datetime) -> str:
+        """Keep nothing."""
+        return "0" * 64
+
+    Ingest.accept = accept  # type: ignore[method-assign]
+    return trigger_drain()
 
 
 def ingest() -> object:
@@ -103,8 +94,7 @@ def trigger_drain() -> object:
 
 def log() -> object:
     """And it is logged."""
-    settings = ReceiverSettings.load()
-    return create_async_app(create_app(settings), settings.web_threads)
+    return create_app(ReceiverSettings.load())
 
 
 def batch_scheduling() -> object:

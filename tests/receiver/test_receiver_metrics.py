@@ -96,7 +96,7 @@ def test_numbers_that_cannot_be_written_refuse_no_webhook(make_app: MakeApp, mon
     assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
 
 
-@pytest.mark.parametrize("opened", ["import receiver.wsgi", "from worker.services import services; services()"])
+@pytest.mark.parametrize("opened", ["import receiver.rsgi", "from worker.services import services; services()"])
 def test_switched_off_nothing_of_it_is_even_imported(tmp_path: Path, redis_url: str, opened: str) -> None:
     code = f"import sys\n{opened}\nprint('prometheus_client' in sys.modules)"
     settings = dict(WEBHOOK_KEYS=KEY, REDIS_URL=redis_url)
