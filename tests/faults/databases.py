@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -107,8 +108,12 @@ class Cluster:
         self._ctl("-m", "immediate", "stop")
 
     def start(self) -> None:
-        """After a crash."""
-        self._server.ensure_postgres_running()
+        """After a crash. The package gives it ten seconds; recovery on a slow disk takes longer."""
+        for _ in range(30):
+            with suppress(subprocess.TimeoutExpired, AssertionError):
+                return self._server.ensure_postgres_running()
+            time.sleep(2)
+        raise RuntimeError("PostgreSQL did not start again within a minute")
 
     def freeze(self) -> None:
         """It takes connections, and never answers."""
