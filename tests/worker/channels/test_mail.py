@@ -111,6 +111,17 @@ def test_whom_a_letter_is_for(url, host, recipient, is_personal, settings):
     ("refusals", "failure", "said"),
     [
         ({"RCPT": "550 no such user anna@platform.example"}, Permanent, "the mail server refused the recipient (550)"),
+        (
+            {"RCPT": "550 5.1.1 no such user anna@platform.example"},
+            Permanent,
+            "the mail server refused the recipient (550 5.1.1)",
+        ),
+        (
+            {"RCPT": "550 5.7.1 relaying denied"},
+            Permanent,
+            "the mail server refused the recipient (550 5.7.1)",
+        ),
+        ({"RCPT": "550 5.1.1anna@platform.example"}, Permanent, "the mail server refused the recipient (550)"),
         ({"RCPT": "450 greylisted"}, Transient, "the mail server refused the recipient (450)"),
         ({"MAIL": "553 b@mail.example is not yours"}, Permanent, "the mail server refused the sender (553)"),
         ({"MAIL": "451 later"}, Transient, "the mail server refused the sender (451)"),
