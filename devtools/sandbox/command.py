@@ -63,7 +63,7 @@ def command(
     limit: bool,
     **faults: Any,
 ) -> None:
-    """Runs it. The context's object, if there is one, reads what the platform knows."""
+    """Run it. If the context has an object, it reads the platform's bookings."""
     rate_limit = RateLimit() if limit else None
     try:
         meetergo = Sandbox(
