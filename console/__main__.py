@@ -29,13 +29,13 @@ MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book]
 DEVELOPMENT_COMMANDS = import_module("devtools.commands").COMMANDS if find_spec("devtools") else []
 """`run`, `demo`, `send` and `sandbox`; the image does not contain them."""
 
-HELP = """The operators' desk of meetergo-inbox.
+HELP = """Operate meetergo-inbox.
 
 \b
 Exit codes: 0   done
-            1   something needs a person, or was refused
+            1   something needs a person, or the operation failed
             2   wrong usage, or a setting that is missing or malformed
-            130 interrupted (Ctrl-C; of status --watch and events tail the usual end: 0)
+            130 interrupted (Ctrl-C; 0 for status --watch and events tail)
 """
 
 CONTEXT_SETTINGS = {"max_content_width": 120}

@@ -74,7 +74,7 @@ def _check_host(database: Database, external_id: str) -> None:
     if found is None:
         raise click.UsageError(f"there is no platform user with the external_id {external_id}")
     if found.meetergo_user_id is None:
-        raise click.UsageError("this platform user has no meetergo id yet: nobody can look for their bookings")
+        raise click.UsageError("this platform user has no meetergo id yet: their bookings cannot be found")
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _report_errors() -> Iterator[None]:
     try:
         yield
     except AlreadyRunning:
-        raise click.ClickException("another reconciliation is at it just now: wait until it is done") from None
+        raise click.ClickException("another reconciliation is running: wait until it ends") from None
     except ApiError as error:
         raise click.ClickException(str(error)) from None
     except RedisError as error:
@@ -108,7 +108,7 @@ def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:
     if len(report.drifts) > MAX_SHOWN:
         terminal.print(f"... and {len(report.drifts) - MAX_SHOWN} more")
     for booking_id in report.unknown:
-        terminal.print(f"unknown to meetergo, left as it is: booking {booking_id}", markup=False)
+        terminal.print(f"unknown to meetergo, left unchanged: booking {booking_id}", markup=False)
     for unread in report.read_errors:
         terminal.print(f"not read: {unread.what}: {unread.reason}", markup=False)
     if report.unmapped:

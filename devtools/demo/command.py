@@ -187,7 +187,7 @@ def _wait_until_at_rest(database: Database) -> None:
         if not any(waiting):
             return
         time.sleep(0.02)
-    raise ProcessFailed("the worker did not get on with its work")
+    raise ProcessFailed("the worker made no progress")
 
 
 def _count(database: Database) -> tuple[int, int]:

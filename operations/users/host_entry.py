@@ -47,7 +47,7 @@ def _is_garbled(text: str) -> bool:
 
 def _email(text: str) -> str:
     if not EMAIL_PATTERN.fullmatch(text):
-        raise ValueError("it is no e-mail address")
+        raise ValueError("it is not an e-mail address")
     return text
 
 
@@ -55,7 +55,7 @@ def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError):
-        raise ValueError("it is no time zone such as Europe/Berlin") from None
+        raise ValueError("it is not a time zone such as Europe/Berlin") from None
     return text
 
 

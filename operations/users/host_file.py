@@ -101,7 +101,7 @@ def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[
 
 def _warning(scheme: str, why: str, count: int, settings: WorkerSettings) -> str:
     missing = "SMTP_URL is not set: " if scheme.lower() == "mailto" and not settings.smtp_url else ""
-    return f"{count} have a channel '{scheme}:' that cannot be used yet, so they hear nothing by it: {missing}{why}"
+    return f"{count} have a channel '{scheme}:' that cannot be used yet, so they are not notified by it: {missing}{why}"
 
 
 def _is_usable(url: str, settings: WorkerSettings) -> bool:

@@ -24,13 +24,13 @@ def test_a_list_is_filtered(sample_data: Harness) -> None:
     assert ids("--status", "confirmed") == ["unhosted-1"]
     assert ids("--since", soon(100).isoformat()) == ["b1"]
     assert ids("--until", soon(100).isoformat()) == ["unhosted-1"]
-    assert run_cli("bookings", "list", "--user", "nobody").stdout == "No booking is like that.\n"
+    assert run_cli("bookings", "list", "--user", "nobody").stdout == "No booking matches.\n"
 
 
 def test_a_list_names_the_host(sample_data: Harness) -> None:
     lines = run_cli("bookings", "list").stdout.splitlines()
     assert re.search(r"^b1 +2124-01-15 09:40:00  cancelled  Discovery Call  The host \(4711\) +1  ", lines[2])
-    assert "nobody yet" in lines[3]
+    assert "none yet" in lines[3]
 
 
 def test_pages_lead_to_each_other_also_where_nobody_said_when(harness: Harness) -> None:
@@ -111,7 +111,7 @@ def test_a_booking_whose_deliveries_all_died_is_shown_with_what_happened(open_ha
     assert (shown["booking"], shown["host"]) == (None, None)
     assert [event["kind"] for event in shown["timeline"]] == ["delivery.received", "delivery.dead"]
     sheet = run_cli("bookings", "show", "b2-never-made").stdout
-    assert "not there yet: no delivery about it could be handled" in sheet
+    assert "does not exist yet: no delivery about it could be processed" in sheet
     assert "try 1: no room is known" in sheet
 
 

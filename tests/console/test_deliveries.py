@@ -41,7 +41,7 @@ def test_a_list_in_a_pipe_has_short_ids_and_no_colours(sample_data: Harness) -> 
 
 def test_nothing_found_gives_an_error_message_and_no_failure(harness: Harness) -> None:
     done = run_cli("deliveries", "list", "--since", "10m")
-    assert (done.exit_code, done.stdout) == (0, "No delivery is like that.\n")
+    assert (done.exit_code, done.stdout) == (0, "No delivery matches.\n")
     assert run_cli_json("deliveries", "list") == {"deliveries": [], "next": None}
 
 
@@ -65,7 +65,7 @@ def test_a_page_says_how_many_more_there_are_and_how_to_look_at_what_failed(samp
     newest = run_cli_json("deliveries", "list", "--limit", "1")["deliveries"][0]["id"][:12]
     assert last == [
         f"One of them: bin/inbox deliveries show {newest}",
-        "How often which error: bin/inbox deliveries errors",
+        "Errors by frequency: bin/inbox deliveries errors",
         f"1 more: console deliveries list --status dead --limit 1 --before {newest}",
     ]
     assert "One of them" not in run_cli("deliveries", "list", "--status", "done").stdout

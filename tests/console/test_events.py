@@ -68,7 +68,7 @@ def test_it_begins_earlier_if_asked(sample_data: Harness) -> None:
         "✗ delivery dead ",
         "try 1: the body is not JSON",
         "form_submission nobody handles this event",
-        "· notification owed 1 b1 created by log",
+        "· notification pending 1 b1 created by log",
         "✓ notification done 1 b1 created by log",
     ):
         assert words in said

@@ -43,7 +43,7 @@ SHOWS = {
     "repair": [],
     "outlook": ["done, and a booking changes", "notifications 'created' by http", "more bookings: --json shows all"],
     "replay": [f"Replay {BROKEN} deliveries\\?", f"{BROKEN} deliveries replayed", f"Now {BROKEN} done."],
-    "over": ["meetergo-inbox: over: no delivery is dead any more"],
+    "over": ["meetergo-inbox: resolved: no delivery is dead any more"],
     "calm": [f"inbox 0 - {HEALTHY + BROKEN} 0", "Nothing needs a person.", "exit code 0"],
     "timeline": [
         f"delivery dead [0-9a-f]{{12}} booking_rescheduled try 1: {ERROR} .* "
@@ -113,4 +113,4 @@ def test_it_is_kept_who_replayed_what_and_why(house: Incident) -> None:
     assert statuses == {"done": HEALTHY + BROKEN}
     first, *others = house.operator_channel.subjects()
     assert first.endswith(("delivery is dead", "deliveries are dead"))
-    assert others == ["over: no delivery is dead any more"]
+    assert others == ["resolved: no delivery is dead any more"]

@@ -114,7 +114,7 @@ def test_a_dry_run_shows_what_would_happen_and_changes_nothing(harness: Harness,
         "b1 (new)",
         "starts_at 2124-01-15 08:00",
         "attendees Guest 1 guest-1@example.com",
-        "tells created: log",
+        "notifies created: log",
         "If 2 deliveries are replayed now",
         "1 done, and a booking changes",
         "1 dead again: the body is not JSON",
@@ -139,7 +139,7 @@ def test_a_delivery_named_by_its_first_characters_is_replayed_and_it_is_kept_who
     result = invoke(replay, delivery_id[:6].upper(), delivery_id, "--reason", "the hook is repaired", answers="y\n")
     assert result.exit_code == 0
     assert "1 delivery replayed" in said(result)
-    assert "no worker works at the inbox" in said(result)
+    assert "no worker runs for the inbox" in said(result)
     (act,) = harness.all(Intervention)
     assert (act.kind, act.delivery_id, act.by, act.reason) == (
         "replayed",
@@ -271,7 +271,7 @@ def test_notify_lists_who_is_notified_again_and_does_it(harness: Harness, invoke
     harness.process(CREATED)
     harness.send_all()
     result = invoke(replay, "--booking", "b1", "--notify", "--yes")
-    assert "tells created: log (once more)" in said(result)
+    assert "notifies created: log (once more)" in said(result)
     assert "1 notification to go out once more" in said(result)
     harness.process_due()
     assert [row.status for row in harness.all(Notification)] == ["done", "pending"]

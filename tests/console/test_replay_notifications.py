@@ -70,7 +70,7 @@ def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(
 
 def test_sent_notifications_are_left_alone_without_again(harness: Harness, invoke: Invoke, told: list[str]) -> None:
     result = invoke(replay_notifications, "2", "--yes")
-    assert "told already" in result.output
+    assert "already sent" in result.output
     assert "nothing to send" in result.output
     result = invoke(replay_notifications, "2", "--again", "--yes")
     harness.send_all()

@@ -111,8 +111,8 @@ def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch:
 
 def test_processes_that_are_not_there_need_a_person(harness: Harness) -> None:
     assert findings() == [
-        ("no worker works at the inbox and the outbox", "python -m worker"),
-        ("the schedule does not run", "python -m worker.scheduler"),
+        ("no worker runs for the inbox and the outbox", "python -m worker"),
+        ("the scheduler is not running", "python -m worker.scheduler"),
     ]
 
 
@@ -158,7 +158,7 @@ def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
     )
     assert len(seen["concerns"]) == 1
     done = run_cli("status")
-    assert (done.exit_code, "away" in done.stdout) == (1, True)
+    assert (done.exit_code, "down" in done.stdout) == (1, True)
     assert "its-password" not in done.output
 
 
@@ -214,7 +214,7 @@ def test_the_last_reconciliation_is_shown(healthy: Harness) -> None:
 def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Harness) -> None:
     reconciled(healthy, 12 * MINUTE, 11 * MINUTE, error="the key has ended")
     reconciled(healthy, MINUTE)
-    what = "reconcile does not read everything: the key has ended"
+    what = "reconcile cannot read everything: the key has ended"
     assert findings() == [(what, "bin/inbox reconcile --dry-run")]
     reconciled(healthy, MINUTE, MINUTE / 2)
     assert findings() == []
@@ -266,9 +266,9 @@ def test_watching_looks_again_until_ctrl_c(healthy: Harness) -> None:
 def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
     with terminal("status", columns=80) as screen:
         assert screen.end() == 0
-    head = next(line for line in screen.text.splitlines() if line.startswith("box"))
+    head = next(line for line in screen.text.splitlines() if line.startswith("queue"))
     assert head.split() == [
-        *("box", "waiting", "oldest", "done", "dead"),
+        *("queue", "waiting", "oldest", "done", "dead"),
         "/min",
         "jobs",
         "retries",
@@ -280,7 +280,7 @@ def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
 
 def test_a_task_of_the_schedule_that_never_comes_to_its_end_is_a_concern(healthy: Harness) -> None:
     healthy.services.job_queue.redis.delete(*healthy.services.job_queue.redis.keys("meetergo-inbox:ran:*:filing"))
-    assert findings() == [("the schedule does not get through with: filing (its log says why)", None)]
+    assert findings() == [("the scheduler does not complete: filing (see its log)", None)]
 
 
 def test_deliveries_that_fail_again_and_again_are_named_at_once(
@@ -295,7 +295,7 @@ def test_deliveries_that_fail_again_and_again_are_named_at_once(
             session.get_one(Delivery, delivery_id).due_at = AT
         harness.services.inbox.retry(delivery_id)
     [(what, command)] = findings()
-    assert what.startswith("3 deliveries fail again and again (KeyError")
+    assert what.startswith("3 deliveries fail repeatedly (KeyError")
     assert "its-own-secret" not in what
     assert command == "bin/inbox deliveries errors"
 
@@ -350,7 +350,7 @@ def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
 def test_a_worker_that_was_killed_counts_no_more(healthy: Harness, redis: Redis) -> None:
     for worker in Worker.all(redis):
         redis.expire(worker.key, 59)  # an idle one renews its registration long before
-    assert [what for what, _ in findings()] == ["no worker works at the inbox and the outbox"]
+    assert [what for what, _ in findings()] == ["no worker runs for the inbox and the outbox"]
 
 
 def test_workers_that_die_are_named_with_how_often(healthy: Harness, redis: Redis) -> None:
@@ -363,7 +363,7 @@ def test_workers_that_die_are_named_with_how_often(healthy: Harness, redis: Redi
     assert [worker.pid for worker in Worker.all(queue=queue) if worker.pid in (7, 8, 9)] == []
     assert findings() == [
         (
-            "workers of the inbox died 3 times in the last 10 min (their log says how)",
+            "workers of the inbox died 3 times in the last 10 min (see their log)",
             "bin/inbox deliveries list --status dead",
         )
     ]
@@ -383,7 +383,7 @@ def test_a_delivery_that_was_received_in_the_future_is_a_concern(healthy: Harnes
 def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Harness) -> None:
     with healthy.services.database.transaction() as session:
         Incident.record_state(session, "deliveries_dead", True, [], datetime.now(UTC))
-    assert "over now, and closed when it stays so" in " ".join(run_cli("status").stdout.split())
+    assert "over now, and closed if it stays so" in " ".join(run_cli("status").stdout.split())
 
 
 def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(harness: Harness, redis: Redis) -> None:
@@ -396,7 +396,7 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     other = JobQueue(connect(redis_url, "old", "old/0"))
     other.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))))
     [(what, command)] = findings()
-    assert what.startswith("1 webhook rests in the queue old-inbox")
+    assert what.startswith("1 webhook is in the queue old-inbox")
     assert command == "bin/inbox adopt-queue old-inbox"
     assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
     assert run_cli("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0

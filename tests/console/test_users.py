@@ -87,7 +87,7 @@ def test_embed_prints_an_iframe_and_needs_no_key(operator: Operator) -> None:
     assert done.stdout.startswith('<iframe src="https://cal.meetergo.com/the-host/erstberatung?embed=true"')
     assert 'title="Termin buchen bei The &quot;Host&quot;"' in done.stdout
     add(operator, "2")
-    assert "no booking address is known" in operator.run("users", "embed", "2").stderr
+    assert "no booking URL is known" in operator.run("users", "embed", "2").stderr
     assert "there is no platform user '3'" in operator.run("users", "embed", "3").stderr
 
 

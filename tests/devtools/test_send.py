@@ -145,9 +145,9 @@ def test_ctrl_c_ends_it_in_order_and_says_what_was_sent(receiver: Receiver) -> N
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["mix", "--booking", "b1"], "--booking goes with one EVENT"),
-        (["--count", "3"], "name an EVENT or a --file"),
-        (["mix", "--rate", "fast"], "is no rate"),
+        (["mix", "--booking", "b1"], "--booking needs a single EVENT"),
+        (["--count", "3"], "name either an EVENT or a --file"),
+        (["mix", "--rate", "fast"], "is not a rate"),
         (["mix", "--duplicate", "some"], "ten repeats"),
         (["mix", "--count", "0"], "--count"),
     ],

@@ -29,10 +29,10 @@ def test_lines_have_the_number_at_which_they_begin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "error"),
     [
-        ("1,a.example.com,The,Host,,", "email: it is no e-mail address"),
+        ("1,a.example.com,The,Host,,", "email: it is not an e-mail address"),
         (",a@example.com,The,Host,,", "external_id is missing"),
         ("1,a@example.com,The,,,", "family_name is missing"),
-        ("1,a@example.com,The,Host,Europe/Atlantis,", "timezone: it is no time zone such as Europe/Berlin"),
+        ("1,a@example.com,The,Host,Europe/Atlantis,", "timezone: it is not a time zone such as Europe/Berlin"),
         ("1,a@example.com,The,Host,,mon 9-17", "hours: 'mon 9-17' are no hours: write them like"),
         ("1,a@example.com,The,Host,,,x", "more cells than there are columns"),
         ("1,A@Example.com,The,Host,,\n2,a@example.com,The,Host,,", "its e-mail is that of line 2"),

@@ -15,7 +15,7 @@ class NewAvailability(Input):
 
 
 class AvailabilityChange(Input):
-    """The body of `PATCH /v4/availability/{id}`. It replaces the schedule: whether meetergo merges is not documented."""
+    """The body of `PATCH /v4/availability/{id}`. It replaces the schedule; whether meetergo merges is unknown."""
 
     name: Name | None = None
     schedule: Schedule | None = None
