@@ -1,4 +1,4 @@
-"""The desk as a whole: what goes wrong is a sentence, and exit codes can be trusted."""
+"""The command line as a whole: errors are sentences, and exit codes are reliable."""
 
 import os
 import re
@@ -31,7 +31,7 @@ READING = [
 
 
 @pytest.mark.parametrize("words", READING, ids=" ".join)
-def test_a_store_that_is_away_or_bare_gives_an_error_message(
+def test_a_store_that_is_down_or_empty_gives_an_error_message(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_a_store_that_is_away_or_bare_gives_an_error_message(
         assert done.stdout == ""
 
 
-def test_every_command_that_prints_what_is_kept_prints_json() -> None:
+def test_every_command_that_prints_rows_prints_json() -> None:
     commands = dict(cli.commands)
     for group in ("deliveries", "bookings", "notifications", "events"):
         found = commands.pop(group)
@@ -57,7 +57,7 @@ def test_every_command_that_prints_what_is_kept_prints_json() -> None:
     assert with_json >= {" ".join(words[:2]) for words in READING} | {"status", "prune", "erase", "reencrypt"}
 
 
-def test_the_commands_and_options_of_the_operations_page_are_there() -> None:
+def test_the_commands_and_options_of_the_operations_page_exist() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     table = page.partition("| command | what it shows |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
@@ -71,7 +71,7 @@ def test_the_commands_and_options_of_the_operations_page_are_there() -> None:
             assert option in help_text.stdout
 
 
-def test_the_five_commands_of_the_readme_are_there() -> None:
+def test_the_five_commands_of_the_readme_exist() -> None:
     table = (ROOT / "README.md").read_text().partition("| command | what it does |")[2].partition("\n\n")[0]
     commands = re.findall(r"^\| `bin/inbox (.+?)` \|", table, re.MULTILINE)
     assert len(commands) == 5
@@ -82,7 +82,7 @@ def test_the_five_commands_of_the_readme_are_there() -> None:
         assert all(word in help_text.stdout for word in words if word.startswith("-"))
 
 
-def test_exit_codes_are_said() -> None:
+def test_exit_codes_are_documented() -> None:
     done = run_cli("--help")
     assert "130" in done.stdout
     assert "2   wrong usage" in done.stdout
@@ -90,7 +90,7 @@ def test_exit_codes_are_said() -> None:
 
 
 @ON_SQLITE
-def test_a_reader_that_goes_away_is_no_trouble(sample_data: Harness) -> None:
+def test_a_closed_pipe_is_no_error(sample_data: Harness) -> None:
     for words in ("events tail --since 1h", "deliveries list --limit 1000 --json"):
         line = f"{sys.executable} -m console {words} | head -1; exit ${{PIPESTATUS[0]}}"
         done = subprocess.run(
@@ -106,7 +106,7 @@ def test_a_reader_that_goes_away_is_no_trouble(sample_data: Harness) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
-def test_an_interruption_says_nothing_and_exits_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_prints_nothing_and_exits_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     monkeypatch.chdir(tmp_path)
@@ -122,7 +122,7 @@ def test_an_interruption_says_nothing_and_exits_130(tmp_path: Path, monkeypatch:
 
 
 @ON_SQLITE
-def test_a_list_on_a_narrow_terminal_cuts_no_id(sample_data: Harness) -> None:
+def test_a_list_on_a_narrow_terminal_truncates_no_id(sample_data: Harness) -> None:
     with terminal("deliveries", "list", "--status", "dead", columns=80) as screen:
         assert screen.end() == 0
     (head, _, line) = screen.text.strip().splitlines()[:3]
@@ -131,7 +131,7 @@ def test_a_list_on_a_narrow_terminal_cuts_no_id(sample_data: Harness) -> None:
     assert "the body is not JSON" in line
 
 
-def test_a_statement_that_ctrl_c_interrupted_is_no_error_of_the_database() -> None:
+def test_a_statement_interrupted_by_ctrl_c_is_no_database_error() -> None:
     @click.command()
     def interrupted() -> None:
         try:

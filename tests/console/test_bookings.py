@@ -1,4 +1,4 @@
-"""`bookings`: found by how they are, and shown with all that happened to them, in order."""
+"""`bookings`: filter them, and show each with its history."""
 
 import re
 from collections.abc import Callable
@@ -33,7 +33,7 @@ def test_a_list_names_the_host(sample_data: Harness) -> None:
     assert "none yet" in lines[3]
 
 
-def test_pages_lead_to_each_other_also_where_nobody_said_when(harness: Harness) -> None:
+def test_pages_lead_to_each_other_also_for_bookings_without_a_start(harness: Harness) -> None:
     for number in range(5):
         harness.process(samples.created(f"b{number}", START, AT))
     with harness.services.database.transaction() as session:
@@ -47,7 +47,7 @@ def test_pages_lead_to_each_other_also_where_nobody_said_when(harness: Harness) 
     assert page["next"] is None
 
 
-def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(sample_data: Harness) -> None:
+def test_the_timeline_has_every_delivery_change_notification_and_intervention_in_order(sample_data: Harness) -> None:
     first = run_cli_json("deliveries", "list", "--booking", "b1")["deliveries"][-1]["id"]
     with sample_data.services.database.transaction() as session:
         row = session.get_one(Delivery, first)
@@ -75,7 +75,7 @@ def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(sa
     assert (timeline[0]["by"], timeline[0]["reason"]) == ("somebody", "to be sure")
 
 
-def test_the_timeline_is_read_by_people(sample_data: Harness) -> None:
+def test_the_timeline_is_readable(sample_data: Harness) -> None:
     shown = run_cli("bookings", "show", "b1").stdout
     assert re.search(
         r"\d\d:\d\d:\d\d  • booking rescheduled +by [0-9a-f]{12}\n +starts_at  2124-01-15 08:00:00 -> ", shown
@@ -97,14 +97,14 @@ def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(
     assert about[-1] == "delivery.done"
 
 
-def test_a_booking_may_be_named_by_its_beginning(sample_data: Harness) -> None:
+def test_a_booking_can_be_named_by_a_prefix(sample_data: Harness) -> None:
     assert run_cli_json("bookings", "show", "unho")["booking"]["id"] == "unhosted-1"
     unknown = run_cli("bookings", "show", "nothing")
     assert unknown.exit_code == 1
     assert "there is no booking whose id is nothing" in unknown.stderr
 
 
-def test_a_booking_whose_deliveries_all_died_is_shown_with_what_happened(open_harness: Callable[..., Harness]) -> None:
+def test_a_booking_with_only_dead_deliveries_is_shown_with_its_history(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
     harness.process(samples.created("b2-never-made", START, AT))
     shown = run_cli_json("bookings", "show", "b2-n")

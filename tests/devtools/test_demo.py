@@ -1,4 +1,4 @@
-"""`make demo` comes out as promised, and would notice if it did not."""
+"""`make demo` has the expected outcomes, and fails otherwise."""
 
 import io
 from dataclasses import replace

@@ -40,7 +40,7 @@ def _environment(port: int) -> dict[str, str]:
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator[Path]:
-    """`make run` in a folder, until a Ctrl-C; yields what it prints."""
+    """Run `make run` in a folder until Ctrl-C; yield its output."""
     log = folder / "run.log"
     with log.open("wb") as file:
         process = subprocess.Popen(COMMAND, cwd=folder, env=_environment(port), stdout=file, stderr=file)
@@ -70,7 +70,7 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
     assert addresses[0].rpartition("/")[2] not in log.read_text().replace(addresses[0], "")
 
 
-def test_nothing_goes_on_when_its_terminal_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_its_terminal_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORT", str(port := free_port()))
     for name in NAMES:
@@ -82,7 +82,7 @@ def test_nothing_goes_on_when_its_terminal_is_closed(tmp_path: Path, monkeypatch
         wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
 
 
-def test_nothing_goes_on_when_it_is_killed(tmp_path: Path) -> None:
+def test_killing_it_ends_everything(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "run.log"
     with log.open("wb") as file:
         process = subprocess.Popen(COMMAND, cwd=tmp_path, env=_environment(port), stdout=file, stderr=file)
@@ -112,7 +112,7 @@ def test_a_second_one_in_the_same_folder_gives_an_error_message(tmp_path: Path) 
     assert "Traceback" not in done.stderr
 
 
-def test_data_that_was_open_to_others_is_shut(tmp_path: Path) -> None:
+def test_a_data_folder_readable_by_others_is_made_private(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "redis"
     folder.mkdir(parents=True, mode=0o755)
     (tmp_path / "data" / "inbox.db").touch(mode=0o644)
@@ -121,7 +121,7 @@ def test_data_that_was_open_to_others_is_shut(tmp_path: Path) -> None:
     assert _open_to_others(tmp_path / "data") == []
 
 
-def test_a_deep_folder_has_a_redis_too(tmp_path: Path) -> None:
+def test_a_long_path_has_a_redis_too(tmp_path: Path) -> None:
     with private_redis_server(tmp_path / ("deep" * 30)) as url, connect(url) as client:
         assert client.ping()
         path = Path(unquote(url.removeprefix("unix://").partition("?")[0]))
@@ -134,7 +134,7 @@ def _open_to_others(folder: Path) -> list[str]:
 
 
 def _status(folder: Path, port: int) -> int:
-    """As typed in another terminal, when cron has run once."""
+    """Run a command from another terminal once cron has run."""
     wait_until(lambda: _console(folder, port, "alive", "cron") == 0 and _console(folder, port, "alive", "worker") == 0)
     return _console(folder, port, "status")
 
@@ -145,7 +145,7 @@ def _console(folder: Path, port: int, *words: str) -> int:
 
 
 def _processes_in(folder: Path) -> list[str]:
-    """The other processes whose folder it is."""
+    """Return the processes that use the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -154,7 +154,7 @@ def _processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_a_port_that_is_taken_gives_an_error_message(tmp_path: Path) -> None:
+def test_a_port_in_use_gives_an_error_message(tmp_path: Path) -> None:
     import socket
 
     with socket.socket() as taken:

@@ -201,7 +201,7 @@ def test_bodies_that_no_key_decrypts_are_reported(open_harness: Callable[..., Ha
     assert "1 body that cannot be decrypted: run it again with all BODY_KEYS" in done.output
     harness.process(created("b1", guest()))
     done = run(JANE)
-    assert (done.exit_code, "1 body that cannot be opened" in done.output) == (1, True)
+    assert (done.exit_code, "1 body that cannot be decrypted" in done.output) == (1, True)
     assert [each["id"] for each in harness.booking().attendees] == ["guest-other-1"]
 
 
@@ -269,7 +269,7 @@ def test_an_sqlite_file_that_others_read_is_reported(
         session.execute(text("SELECT * FROM bookings")).all()
         done = run(JANE)
     assert done.exit_code == 1
-    assert "other processes read the file of the database" in done.output
+    assert "other processes are reading the database file" in done.output
 
 
 def test_a_guest_can_be_named_in_many_ways() -> None:

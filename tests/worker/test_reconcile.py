@@ -130,11 +130,11 @@ def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host
         provider.meetergo.actions.book(host["meetingTypeId"], free_start(1), "second@example.com")
         provider.meetergo.actions.cancel(booking_ids[2])
     provider.deliver_all()
-    kinds = provider.harness.notification_kinds()
+    notifications = provider.harness.notification_kinds()
     report = provider.reconcile()
     assert (report.hosts, report.appointments, report.drifts, report.is_clean) == (4, 9, [], True)
     assert provider.reconciled() == []
-    assert provider.harness.notification_kinds() == kinds
+    assert provider.harness.notification_kinds() == notifications
     assert dict(provider.meetergo.requests) == {LISTS: 4, ME: 1}
     for made in list(provider.meetergo.appointments.values())[::3]:
         made["createdAt"] = "2024-01-14T15:30:00.000Z"
