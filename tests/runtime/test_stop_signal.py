@@ -1,4 +1,4 @@
-"""Stop: whoever asks is heard, wherever the signal struck."""
+"""The stop event: no request is lost, wherever the signal arrives."""
 
 import random
 import signal
@@ -23,7 +23,7 @@ def restored_sigalrm() -> Iterator[None]:
 
 @pytest.mark.usefixtures("restored_sigalrm")
 def test_no_signal_is_lost() -> None:
-    """With an Event this never ends."""
+    """With an Event this never returns."""
     rng = random.Random(7)
     for _ in range(TIMES):
         stop = StopEvent()
