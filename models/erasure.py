@@ -42,7 +42,7 @@ TEXT_COLUMNS: dict[type[Model], tuple[str, ...]] = {
     Intervention: ("reason", "by"),
     Reconciliation: ("error",),
 }
-"""Columns that may quote anybody."""
+"""Columns that may quote a person."""
 
 
 @dataclass

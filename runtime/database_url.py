@@ -58,7 +58,7 @@ def driver_options(url: URL) -> dict[str, Any]:
 
 def _check_sqlite(parts: URL) -> None:
     if parts.query:
-        raise ValueError("an SQLite URL takes no options: leave away what follows the '?'")
+        raise ValueError("an SQLite URL takes no options: remove what follows the '?'")
     if parts.host or not parts.database or parts.database == ":memory:":
         raise ValueError("it names no file, and all processes have to share one: write 'sqlite:///data/inbox.db'")
 

@@ -70,7 +70,7 @@ def _redis_url(url: str) -> str:
             " 'redis+sentinel://host:26379,host2:26379/service/0'"
         ) from None
     if pool.connection_kwargs.get("decode_responses"):
-        raise ValueError("decode_responses cannot be used here: leave it away")
+        raise ValueError("decode_responses cannot be used here: remove it")
     return url
 
 

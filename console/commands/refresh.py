@@ -127,7 +127,7 @@ class Refresher:
         except Unauthorised:
             raise
         except (ApiError, UnreadableBody) as error:
-            return RefreshResult(booking_id, problem=f"meetergo cannot be asked: {error}")
+            return RefreshResult(booking_id, problem=f"cannot be read from meetergo: {error}")
         if is_dry:
             return RefreshResult(booking_id, differs.columns if differs else {})
         self.local_bookings.ingest([delivery])

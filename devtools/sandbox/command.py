@@ -19,7 +19,7 @@ HOLD_SECONDS = 3.0
 """Delay after which a held-back webhook is sent even if its booking never changes again."""
 
 WELCOME = """
-A stand-in for meetergo is running. Ctrl-C stops it.
+The sandbox for meetergo is running. Ctrl-C stops it.
 
   The page for booking, moving and cancelling:
     {url}/

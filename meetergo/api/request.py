@@ -21,7 +21,7 @@ def identifier(value: str | int, what: str) -> str:
     """
     text = str(value)
     if not IDENTIFIER.fullmatch(text):
-        raise InvalidCall(f"this is no id of a {what}: an id is 1 to 255 letters, digits, '-' or '_'")
+        raise InvalidCall(f"this is not the id of a {what}: an id is 1 to 255 letters, digits, '-' or '_'")
     return text
 
 

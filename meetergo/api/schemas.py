@@ -107,7 +107,7 @@ class MeetingType(Schema):
 
 
 class Availability(Schema):
-    """The times when somebody can be booked. `schedule` is day -> intervals, without closed days."""
+    """The times when a user can be booked. `schedule` is day -> intervals, without closed days."""
 
     name: Text | None = None
     timezone: Text | None = None

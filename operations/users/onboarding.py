@@ -153,7 +153,7 @@ class Onboarding:
                 row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
                 session.add(_merged_row(row, entry, identity))
         except IntegrityError as error:
-            raise NotOnboarded("somebody else writes this host at the same time: try again") from error
+            raise NotOnboarded("another process is writing this host: try again") from error
 
 
 def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity) -> PlatformUser:

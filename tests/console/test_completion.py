@@ -95,4 +95,4 @@ def test_inbox_works_through_a_symlink_from_any_folder(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "The operators' desk" in done.stdout
+    assert "Operate meetergo-inbox" in done.stdout

@@ -36,7 +36,7 @@ def test_webhook_url_says_what_an_unreachable_address_needs(tmp_path: Path) -> N
         (["migrate"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL cannot be used"),
         (["migrate"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "the database cannot be migrated"),
         (["replay", "x"], {}, "REDIS_URL is not set"),
-        (["send"], {"WEBHOOK_KEYS": KEYS}, "name an EVENT or a --file"),
+        (["send"], {"WEBHOOK_KEYS": KEYS}, "name either an EVENT or a --file"),
         (["send", "booking_created"], {"WEBHOOK_KEYS": KEYS, "PORT": "1"}, "nobody answers"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_booking_that_cannot_be_looked_up_keeps_its_unknown_outcome(hosting: O
     ("words", "sentence"),
     [
         (["slots", "2"], "there is no platform user '2'"),
-        (["book", "1", "--start", "tomorrow", "--email", "g@example.com", "--name", "G"], "no time with an offset"),
+        (["book", "1", "--start", "tomorrow", "--email", "g@example.com", "--name", "G"], "not a time with an offset"),
         (["templates", "assign", "no id!", "1"], "this is no id of a template"),
     ],
 )

@@ -110,7 +110,7 @@ def test_without_a_worker_it_says_so(request_count: Provider) -> None:
     booking_id = booked(request_count)
     request_count.meetergo.actions.cancel(booking_id)
     done = run_cli("bookings", "refresh", booking_id)
-    assert (done.exit_code, "no worker has handled it yet" in done.stdout) == (1, True)
+    assert (done.exit_code, "no worker has processed it yet" in done.stdout) == (1, True)
     request_count.harness.process_due()
     assert request_count.harness.booking(booking_id).status == "cancelled"
 
@@ -118,9 +118,9 @@ def test_without_a_worker_it_says_so(request_count: Provider) -> None:
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo knows no such booking"),
-        (InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be had"),
-        (InjectedAnswer(200, b"not json"), "cannot be had"),
+        (InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo does not know this booking"),
+        (InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be read from meetergo"),
+        (InjectedAnswer(200, b"not json"), "cannot be read from meetergo"),
     ],
 )
 def test_a_booking_that_cannot_be_read_gives_a_message_and_the_others_continue(
@@ -153,4 +153,4 @@ def test_an_invalid_id_gives_an_error_message(request_count: Provider) -> None:
     done = run_cli("bookings", "refresh", "nothing-of-that-name")
     assert (done.exit_code, "there is no booking whose id is" in done.stderr) == (1, True)
     unknown = run_cli("bookings", "refresh", str(uuid4()))
-    assert (unknown.exit_code, "meetergo knows no such booking" in unknown.stdout) == (1, True)
+    assert (unknown.exit_code, "meetergo does not know this booking" in unknown.stdout) == (1, True)

@@ -31,9 +31,7 @@ MAX_HOSTS = 3
 NO_ADMIN_KNOWN = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
 NOT_CANCELLED = "meetergo says it is not cancelled"
 DIFFERENT_ANSWER = "meetergo says otherwise than the webhook: what it says is applied"
-NO_SUCH_BOOKING = (
-    "meetergo knows no such booking: the webhook is old, or made up by somebody who has learnt the address"
-)
+NO_SUCH_BOOKING = "meetergo does not know this booking: the webhook is old, or forged by a sender who knows the address"
 PROPAGATION_DELAY = timedelta(minutes=2)
 """A webhook can arrive before every server of meetergo knows the booking."""
 

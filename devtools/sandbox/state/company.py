@@ -120,7 +120,7 @@ class Company:
             stored = json.loads(path.read_text())
             seed = stored["seed"]
         except (ValueError, KeyError, TypeError):
-            raise UnusableState(f"{path.name} holds no state of a stand-in: name another file, or remove it") from None
+            raise UnusableState(f"{path.name} holds no state of a sandbox: name another file, or remove it") from None
         if seed != self.seed:
             raise UnusableState(f"{path.name} was made with seed {seed}: use that one, or another file")
         for name in PERSISTED:
