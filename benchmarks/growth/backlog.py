@@ -31,7 +31,7 @@ def backlog(stores: Stores, kind: Kind, rate: float, rounds: Rounds, *, quick: b
     Args:
         stores: where.
         kind: of database.
-        rate: known rate of the worker in deliveries per second; the backlog is shorter if a long one would take too long.
+        rate: known rate of the worker, deliveries per second; limits the length of the backlog.
         rounds: how often, within reason.
         quick: only to see that it works.
     """

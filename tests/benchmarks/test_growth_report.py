@@ -17,11 +17,11 @@ def measured(many: float) -> dict[str, Any]:
 
 
 def test_growth_within_the_target_passes() -> None:
-    assert "PostgreSQL, the door: kept (measured 1.11 times)" in report.show(measured(900.0))
+    assert "PostgreSQL, the receiver: kept (measured 1.11 times)" in report.show(measured(900.0))
 
 
 def test_growth_beyond_the_target_is_reported() -> None:
-    assert "SQLite, the back room: **missed**: measured 2.00 times, promised 1.25 times" in report.show(measured(500.0))
+    assert "SQLite, the worker: **missed**: measured 2.00 times, promised 1.25 times" in report.show(measured(500.0))
 
 
 def test_the_number_of_rows_of_each_side_is_reported() -> None:

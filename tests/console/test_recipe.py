@@ -121,7 +121,7 @@ def test_a_booking_that_cannot_be_looked_up_keeps_its_unknown_outcome(hosting: O
     [
         (["slots", "2"], "there is no platform user '2'"),
         (["book", "1", "--start", "tomorrow", "--email", "g@example.com", "--name", "G"], "not a time with an offset"),
-        (["templates", "assign", "no id!", "1"], "this is no id of a template"),
+        (["templates", "assign", "no id!", "1"], "this is not the id of a template"),
     ],
 )
 def test_an_error_gives_a_message(hosting: Operator, words: list[str], sentence: str) -> None:
