@@ -149,10 +149,10 @@ def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
     """
     addresses = {normalize_address(email)} if email.strip() else set()
     if any(not re.fullmatch(r"[^@\s]+@[^@\s]+", each) for each in addresses):
-        raise ValueError(f"'{email}' is no e-mail address: a guest without one is named by --phone or --name")
+        raise ValueError(f"'{email}' is not an e-mail address: use --phone or --name for a guest without one")
     numbers = {normalize_phone(phone)} if phone.strip() else set()
     if any(len(each) < MIN_PHONE_DIGITS for each in numbers):
-        raise ValueError(f"'{phone}' is no telephone number")
+        raise ValueError(f"'{phone}' is not a phone number")
     return Person(frozenset(addresses), frozenset(numbers), frozenset(filter(None, [normalize_text(name)])))
 
 

@@ -113,7 +113,7 @@ def listen_host(name: str) -> str:
             probe.bind(address)
     except (OSError, UnicodeError):
         raise ValueError(
-            "it is no name or address of this machine: set it to 0.0.0.0, 127.0.0.1 or one of its own addresses"
+            "it is not a name or address of this machine: set it to 0.0.0.0, 127.0.0.1 or one of its own addresses"
         ) from None
     return str(address[0])
 

@@ -93,7 +93,7 @@ class Appointments(Resource):
         if reason and len(reason) > MAX_REASON_LENGTH:
             raise InvalidCall(f"a reason has at most {MAX_REASON_LENGTH} characters")
         if attendee_id and everybody:
-            raise InvalidCall("say either which guest leaves or that it is cancelled for everybody")
+            raise InvalidCall("name either the guest who leaves, or everybody")
         body = without_none(
             reason=reason,
             attendeeId=attendee_id and identifier(attendee_id, "guest"),
@@ -145,5 +145,5 @@ def _moment(value: Any) -> datetime | None:
 
 def _iso(moment: datetime) -> str:
     if moment.tzinfo is None:
-        raise InvalidCall("a moment needs a timezone: without one, nobody knows when it is")
+        raise InvalidCall("a moment needs a timezone")
     return moment.isoformat()

@@ -97,7 +97,7 @@ class AvailabilityResource(Resource):
             return {"queueId": owner.queue_id}
         if owner.user_id:
             return {"hostIds": [owner.user_id]}
-        raise InvalidCall("the meeting type names neither a host nor a queue: say with whom the meeting is to be")
+        raise InvalidCall("the meeting type names neither a host nor a queue: name a host")
 
 
 def _slots(response: Response) -> list[Slot]:
@@ -115,7 +115,7 @@ def _slots(response: Response) -> list[Slot]:
 def _bounds(start: date | datetime, end: date | datetime) -> tuple[str, str]:
     for bound in (start, end):
         if isinstance(bound, datetime) and bound.tzinfo is None:
-            raise InvalidCall("a moment needs a timezone: without one, nobody knows when it is")
+            raise InvalidCall("a moment needs a timezone")
     if isinstance(start, datetime) != isinstance(end, datetime) or end < start:
         raise InvalidCall("start and end should be two days or two moments, the earlier one first")
     return start.isoformat(), (end + timedelta(days=1) if end == start else end).isoformat()

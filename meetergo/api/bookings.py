@@ -101,9 +101,9 @@ class Bookings(Resource):
             InvalidCall: neither host nor queue is given, or the start lacks a timezone.
         """
         if start.tzinfo is None:
-            raise InvalidCall("a start needs a timezone: without one, nobody knows when it is")
+            raise InvalidCall("a start needs a timezone")
         if not host_ids and not queue_id:
-            raise InvalidCall("say with whom the meeting is to be: host_ids or queue_id")
+            raise InvalidCall("name the host: host_ids or queue_id")
         body = without_none(
             meetingTypeId=identifier(meeting_type_id, "meeting type"),
             start=start.isoformat(),

@@ -70,14 +70,11 @@ class Credential:
         if self.kind == "personal":
             if user_id:
                 raise InvalidCall(
-                    "a personal access token acts as its owner and nobody else: use a Platform API key to act as "
-                    "another user"
+                    "a personal access token acts only as its owner: use a Platform API key to act as another user"
                 )
             return {}
         if not user_id and impersonation == "required":
-            raise InvalidCall(
-                "a Platform API key must say whom it acts as: name a user, such as an admin of the company"
-            )
+            raise InvalidCall("a Platform API key must name the user to act as, such as an admin of the company")
         return {USER_HEADER: user_id} if user_id and impersonation != "never" else {}
 
     def __repr__(self) -> str:

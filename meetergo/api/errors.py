@@ -77,7 +77,7 @@ class AlreadyExists(BadRequest):
 class SlotTaken(Rejected):
     """The slot is no longer free."""
 
-    advice = "ask for the free slots again, and choose another"
+    advice = "load the free slots again, and choose another"
 
 
 class Unauthorised(Rejected):
@@ -111,7 +111,7 @@ class LimitReached(Rejected):
 class PlanLimit(Rejected):
     """The company's plan does not include this feature."""
 
-    advice = "ask meetergo for a plan that holds it"
+    advice = "ask meetergo for a plan that includes it"
 
 
 class Unavailable(ApiError):
@@ -131,7 +131,7 @@ class BadResponse(Unavailable):
 class OutcomeUnknown(ApiError):
     """It is unknown whether a write was applied. There are no idempotency keys: a blind retry may apply it twice."""
 
-    advice = "look whether it was applied before you try again"
+    advice = "check whether it was applied before a retry"
 
 
 class PartiallyApplied(ApiError):
@@ -141,7 +141,7 @@ class PartiallyApplied(ApiError):
         created_id: id of the created object.
     """
 
-    advice = "do not create it again, go on with the one that exists"
+    advice = "do not create it again, continue with the one that exists"
 
     def __init__(self, message: str, created_id: str) -> None:
         super().__init__(message)

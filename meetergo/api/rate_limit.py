@@ -95,7 +95,7 @@ class RateLimiter:
         waited = 0.0
         while delay := self._delay(key):
             if waited + delay > self._max_wait:
-                raise RateLimited("our own limit of requests a minute is used up", retry_after=timedelta(seconds=delay))
+                raise RateLimited("our limit of requests per minute is exhausted", retry_after=timedelta(seconds=delay))
             self._sleep(delay)
             waited += delay
 

@@ -47,7 +47,7 @@ def schedule(week: Week) -> dict[str, Any]:
         InvalidCall: an invalid day or time.
     """
     if unknown := set(week) - set(DAYS):
-        raise InvalidCall(f"these are no days of a week: {', '.join(sorted(unknown))}; write monday, tuesday and so on")
+        raise InvalidCall(f"not days of the week: {', '.join(sorted(unknown))}; write monday, tuesday and so on")
     return {day: _day(week.get(day, ())) for day in DAYS}
 
 

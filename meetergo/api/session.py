@@ -69,16 +69,16 @@ class Response:
             except ValidationError:
                 log.warning("api.unreadable_item", request=self.request.name)
         if strict and len(items) < len(listed):
-            raise self.bad_response("an item of the list has not what it should")
+            raise self.bad_response("an item of the list is malformed")
         if listed and not items:
-            raise self.bad_response("no item of the list has what it should")
+            raise self.bad_response("every item of the list is malformed")
         return items
 
     def raw_items(self, key: str) -> list[Json]:
         """Return the list that the body is or contains."""
         listed = self.body.get(key) if isinstance(self.body, dict) else self.body
         if not isinstance(listed, list):
-            raise self.bad_response("there is no list in it")
+            raise self.bad_response("it contains no list")
         return listed
 
     @property

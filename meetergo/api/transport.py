@@ -111,7 +111,7 @@ class Transport:
         try:
             return body_of(response.content)
         except ValueError:
-            raise bad_response(request, "it is no JSON") from None
+            raise bad_response(request, "it is not JSON") from None
 
     def _exchange(self, request: Request, impersonation: dict[str, str]) -> httpx.Response:
         query = {name: value for name, value in request.query.items() if value is not None}
@@ -146,11 +146,11 @@ def _base_url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
-        raise InvalidCall("the API's address is no URL") from None
+        raise InvalidCall("the API's address is not a URL") from None
     if url.userinfo or url.scheme not in ("https", "http") or not url.host:
         raise InvalidCall("the API's address should look like https://api.meetergo.com")
     if url.scheme == "http" and is_public_host(url.host):
-        raise InvalidCall("the API's address must begin with https, or the key could be read on its way")
+        raise InvalidCall("the API's address must begin with https, or the key could be read in transit")
     return url
 
 

@@ -164,7 +164,7 @@ def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number + skipped, values | {EXTRA_CELLS: surplus if any(surplus) else []}
             number = reader.line_num + 1
     except csv.Error as error:
-        raise HostFileError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
+        raise HostFileError(f"line {reader.line_num + skipped} is not CSV: {error}") from None
 
 
 def _find_header(text: str) -> tuple[int, str]:
@@ -211,7 +211,7 @@ def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise HostFileError(f"the file is no JSON: {error}") from None
+        raise HostFileError(f"the file is not JSON: {error}") from None
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise HostFileError("a JSON file should hold a list of objects, one for each host")
     for number, item in enumerate(content, 1):

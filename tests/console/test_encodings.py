@@ -47,6 +47,6 @@ def test_a_database_with_encoding_sql_ascii_is_rejected(postgresql_url: str, ope
         harness = open_on(url)
         done = run_cli("migrate")
         assert done.exit_code == 1
-        assert "encoding is SQL_ASCII, which knows no characters" in done.stderr
+        assert "encoding is SQL_ASCII, which does not know characters" in done.stderr
         assert "Traceback" not in done.stderr
         harness.services.database.close()

@@ -112,7 +112,7 @@ def test_a_booking_that_cannot_be_looked_up_keeps_its_unknown_outcome(hosting: O
     hosting.meetergo.inject_faults("GET /v4/appointment/paginated", InjectedAnswer(403, b"{}"))
     done = hosting.run("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
     assert done.exit_code == 1
-    assert "look whether it was applied before you try again" in done.stderr
+    assert "check whether it was applied before a retry" in done.stderr
     assert len(hosting.meetergo.appointments) == 1
 
 

@@ -111,7 +111,7 @@ def test_a_create_whose_outcome_stays_unknown_is_not_repeated_in_the_same_run(
     done = operator.run("users", "onboard", file)
     assert (done.exit_code, operator.request_count(CREATE), operator.request_count(LIST)) == (1, 2, 2)
     assert "1 created" in done.stdout
-    assert "line 2: meetergo left open whether it made the user and does not list it: run it again" in done.stdout
+    assert "line 2: it is unknown whether meetergo created the user, who is not listed: run it again" in done.stdout
     assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
     assert "1 created, 0 adopted, 1 known before" in operator.run("users", "onboard", file).stdout
 
@@ -152,7 +152,7 @@ def test_a_host_mapped_to_an_unknown_user_fails_and_creates_no_user(operator: Op
     map_host(operator, "nobody")
     done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
     assert done.exit_code == 1
-    assert "line 2: its meetergo_user_id is no user of the company: correct it, or run users sync" in done.stdout
+    assert "line 2: its meetergo_user_id is not a user of the company: correct it, or run users sync" in done.stdout
     assert operator.request_count(CREATE) == 0
 
 
@@ -224,7 +224,7 @@ def test_a_user_whose_meeting_types_are_forbidden_fails_only_that_line(operator:
     done = operator.run("users", "onboard", str(hosts(tmp_path, 3)))
     assert done.exit_code == 1
     assert "2 created, 0 adopted, 0 known before, 1 failed" in done.stdout
-    assert "line 2: meetergo does not let us see the meeting types of this user" in done.stdout
+    assert "line 2: meetergo denies access to this user's meeting types" in done.stdout
     assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
 
 

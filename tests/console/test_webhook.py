@@ -90,7 +90,7 @@ def test_an_incompletely_readable_list_registers_nothing(operator: Operator) -> 
     operator.meetergo.inject_faults("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))
     done = operator.run("webhook", "register")
     assert done.exit_code == 1
-    assert "an item of the list has not what it should" in done.stderr
+    assert "an item of the list is malformed" in done.stderr
     assert operator.request_count(CREATE) == 0
 
 

@@ -33,7 +33,7 @@ def test_rows_have_the_number_of_their_first_line(tmp_path: Path) -> None:
         (",a@example.com,The,Host,,", "external_id is missing"),
         ("1,a@example.com,The,,,", "family_name is missing"),
         ("1,a@example.com,The,Host,Europe/Atlantis,", "timezone: it is not a time zone such as Europe/Berlin"),
-        ("1,a@example.com,The,Host,,mon 9-17", "hours: 'mon 9-17' are no hours: write them like"),
+        ("1,a@example.com,The,Host,,mon 9-17", "hours: 'mon 9-17' are not hours: write them like"),
         ("1,a@example.com,The,Host,,,x", "more cells than there are columns"),
         ("1,A@Example.com,The,Host,,\n2,a@example.com,The,Host,,", "its e-mail is that of line 2"),
         ("1,a@example.com,The,Host,,\n1,b@example.com,The,Host,,", "its external_id is that of line 2"),

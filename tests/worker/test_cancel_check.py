@@ -215,7 +215,7 @@ def test_the_worker_does_not_wait_for_the_rate_limiter(open_provider: Callable[.
     try_again(provider)
     row = last(provider)
     assert (row.status, row.due_at > datetime.now(UTC) + timedelta(seconds=20)) == ("pending", True)
-    assert "limit of requests a minute is used up" in row.last_error
+    assert "limit of requests per minute is exhausted" in row.last_error
 
 
 def test_a_cancel_without_a_known_host_waits_until_one_is_known(confirming: Provider) -> None:

@@ -241,7 +241,7 @@ def test_a_database_error_that_the_hook_caught_affects_no_other_delivery(
     errors = {row.booking_id: row.last_error for row in harness.all(Delivery) if row.status != "done"}
     expected = ["b1"] if database.supports_skip_locked else []
     assert list(errors) == expected
-    assert all("the hook caught an error of the database" in error for error in errors.values())
+    assert all("the hook caught a database error" in error for error in errors.values())
 
 
 def test_hooks_may_use_the_former_names() -> None:

@@ -52,7 +52,7 @@ def test_a_platform_key_names_a_user_where_one_is_needed(
     route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
     fake_api.respond_with(GOOD)
-    with pytest.raises(InvalidCall, match="whom it acts as"):
+    with pytest.raises(InvalidCall, match="must name the user to act as"):
         ROUTES_FOR_SOMEBODY[route](open_client(user_id=None))
     assert fake_api.requests == []
     ROUTES_FOR_SOMEBODY[route](open_client())

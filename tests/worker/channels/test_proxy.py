@@ -99,7 +99,7 @@ def test_loopback_uses_the_proxy_unless_it_is_exempt(monkeypatch, platform, make
 def test_an_invalid_proxy_is_rejected_without_being_quoted(value, monkeypatch, settings):
     monkeypatch.setenv("HTTPS_PROXY", value)
 
-    with pytest.raises(UnusableChannel, match="HTTPS_PROXY is no proxy: write http://host:port") as failure:
+    with pytest.raises(UnusableChannel, match="HTTPS_PROXY is not a proxy URL: write http://host:port") as failure:
         open_channel("https://platform.example/", settings())
 
     assert "s3cret" not in str(failure.value)
