@@ -2,32 +2,85 @@
 
 import logging
 import sys
-from importlib import import_module
 from importlib.util import find_spec
 from io import TextIOWrapper
 
-from console.app import RootGroup
-from console.commands.adopt_queue import adopt_queue
-from console.commands.api import api
-from console.commands.book import book
-from console.commands.bookings import bookings
-from console.commands.completion import VARIABLE, completion
-from console.commands.deliveries import deliveries
-from console.commands.events import events
-from console.commands.maintenance import COMMANDS
-from console.commands.meeting_types import meeting_types
-from console.commands.notifications import notifications
-from console.commands.slots import slots
-from console.commands.status import status
-from console.commands.templates import templates
-from console.commands.users import users
-from console.commands.webhook import webhook
+from console.app import VARIABLE, LazyCommand, RootGroup
 from runtime import logs
 
-DATA_COMMANDS = [status, deliveries, bookings, notifications, events, adopt_queue, completion]
-MEETERGO_COMMANDS = [api, webhook, users, meeting_types, templates, slots, book]
-DEVELOPMENT_COMMANDS = import_module("devtools.commands").COMMANDS if find_spec("devtools") else []
-"""`run`, `demo`, `send` and `sandbox`; the image does not contain them."""
+COMMANDS = {
+    "adopt-queue": LazyCommand(
+        "console.commands.adopt_queue:adopt_queue",
+        "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
+    ),
+    "api": LazyCommand("console.commands.api:api", "Check meetergo's API."),
+    "book": LazyCommand("console.commands.book:book", "Book a time with a host."),
+    "bookings": LazyCommand("console.commands.bookings:bookings", "List bookings, and show their history."),
+    "completion": LazyCommand(
+        "console.commands.completion:completion",
+        "Print the script that lets your shell complete `inbox` (see bin/inbox).",
+    ),
+    "deliveries": LazyCommand(
+        "console.commands.deliveries:deliveries", "List received webhooks, and show their results."
+    ),
+    "erase": LazyCommand(
+        "console.commands.privacy:erase", "Erase one guest from bookings, changes, notifications and deliveries."
+    ),
+    "events": LazyCommand("console.commands.events:events", "Show what is happening now."),
+    "healthcheck": LazyCommand(
+        "console.commands.maintenance:healthcheck",
+        "Exit 0 if this machine's worker or scheduler is alive (for health checks).",
+    ),
+    "meeting-types": LazyCommand(
+        "console.commands.meeting_types:meeting_types", "List and change the meeting types of a host."
+    ),
+    "migrate": LazyCommand(
+        "console.commands.maintenance:migrate", "Migrate the database to the schema of this version."
+    ),
+    "notifications": LazyCommand(
+        "console.commands.notifications:notifications", "List notifications, and show their attempts."
+    ),
+    "prune": LazyCommand(
+        "console.commands.privacy:prune",
+        "Delete deliveries and notifications past their retention (the scheduler does it daily).",
+    ),
+    "reconcile": LazyCommand(
+        "console.commands.reconcile:reconcile",
+        "Find changes that no webhook delivered, and apply them (the scheduler does it every 10 minutes).",
+    ),
+    "reencrypt": LazyCommand(
+        "console.commands.privacy:reencrypt",
+        "Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed.",
+    ),
+    "replay": LazyCommand(
+        "console.commands.replay:replay", "Process deliveries again, for example dead ones whose cause is fixed."
+    ),
+    "slots": LazyCommand(
+        "console.commands.slots:slots", "List the times at which a host can be booked, in the host's time zone."
+    ),
+    "status": LazyCommand("console.commands.status:status", "Show the state of the system."),
+    "templates": LazyCommand("console.commands.templates:templates", "Create a meeting type for many hosts."),
+    "users": LazyCommand("console.commands.users:users", "Manage hosts as users of meetergo."),
+    "webhook": LazyCommand("console.commands.webhook:webhook", "Register and rotate our address at meetergo."),
+}
+DEVELOPMENT_COMMANDS = {
+    "demo": LazyCommand("devtools.commands:demo", "Run a short demo from webhook to notification, on its own servers."),
+    "run": LazyCommand(
+        "devtools.commands:run",
+        "Run receiver, worker and scheduler until Ctrl-C, with a private Redis if REDIS_URL is unset.",
+    ),
+    "sandbox": LazyCommand(
+        "devtools.sandbox_command:sandbox", "Run a stand-in for meetergo on this machine, until Ctrl-C."
+    ),
+    "send": LazyCommand("devtools.send.command:send", "Deliver samples, a mix of them, or a file, over real HTTP."),
+}
+"""Only where `devtools` is installed: the image does not contain it."""
+FORMER_NAMES = {
+    "alive": COMMANDS["healthcheck"]._replace(name="healthcheck"),
+    "endpoint": LazyCommand("console.commands.webhook:webhook_url", name="webhook url"),
+    "reseal": COMMANDS["reencrypt"]._replace(name="reencrypt"),
+}
+"""Hidden from help, because scripts may still use them."""
 
 HELP = """Operate meetergo-inbox.
 
@@ -42,7 +95,7 @@ CONTEXT_SETTINGS = {"max_content_width": 120}
 
 cli = RootGroup(
     "console",
-    commands=[*DATA_COMMANDS, *COMMANDS, *MEETERGO_COMMANDS, *DEVELOPMENT_COMMANDS],
+    lazy_commands={**COMMANDS, **FORMER_NAMES, **(DEVELOPMENT_COMMANDS if find_spec("devtools") else {})},
     help=HELP,
     context_settings=CONTEXT_SETTINGS,
 )

@@ -1,20 +1,69 @@
-"""The root command group, and the exit codes of its errors."""
+"""The root command group: finds a command when it is used, and turns errors into exit codes."""
 
 import os
 import sys
-from typing import Any
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import click
 
-from operations.errors import OperationError, StoreError, store_error_message
-
+VARIABLE = "_INBOX_COMPLETE"
+"""The variable that the shell sets when it requests completions."""
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 """The shell's exit code for a program killed by SIGPIPE."""
 
 
+class LazyCommand(NamedTuple):
+    """Where a command is, and its line in the list of commands.
+
+    Attributes:
+        target: `module:attribute`.
+        help: the first sentence of the command's own help.
+        name: its name if it is registered under a former one, which is hidden.
+    """
+
+    target: str
+    help: str = ""
+    name: str = ""
+
+    def load(self) -> click.Command:
+        """Import the command."""
+        module, _, attribute = self.target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+
 class RootGroup(click.Group):
-    """A group that reports a failing store in one sentence and exits cleanly when interrupted."""
+    """A group that reports a failing store in one sentence and exits cleanly when interrupted.
+
+    Args:
+        lazy_commands: name -> command, imported only when it is used, because importing them all takes seconds.
+    """
+
+    def __init__(self, *args: Any, lazy_commands: Mapping[str, LazyCommand] | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lazy_commands = dict(lazy_commands or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *self.lazy_commands])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return what a list of commands shows of a command: its name and its first sentence."""
+        lazy = self.lazy_commands.get(cmd_name)
+        if lazy is None:
+            return super().get_command(ctx, cmd_name)
+        return click.Command(cmd_name, short_help=lazy.help, hidden=bool(lazy.name))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed, and import it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        lazy = self.lazy_commands.get(name or "")
+        return name, lazy.load() if lazy else command, rest
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command.
@@ -24,13 +73,8 @@ class RootGroup(click.Group):
         """
         try:
             return super().invoke(ctx)
-        except (OperationError, *StoreError, click.ClickException) as error:
-            if _was_interrupted(error):
-                ctx.exit(EXIT_INTERRUPTED)
-            if isinstance(error, click.ClickException):
-                raise
-            message = str(error) if isinstance(error, OperationError) else store_error_message(error)
-            raise click.ClickException(message) from error
+        except click.exceptions.Exit:
+            raise
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(EXIT_BROKEN_PIPE)
@@ -38,6 +82,24 @@ class RootGroup(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
         except click.Abort as abort:  # at a prompt: Ctrl-C, or no terminal to answer from
             ctx.exit(EXIT_INTERRUPTED if isinstance(abort.__context__, KeyboardInterrupt) else 1)
+        except Exception as error:
+            message = _message(error)
+            if message and _was_interrupted(error):
+                ctx.exit(EXIT_INTERRUPTED)
+            if message is None or isinstance(error, click.ClickException):
+                raise
+            raise click.ClickException(message) from error
+
+
+def _message(error: Exception) -> str | None:
+    """Return the sentence that tells an expected error; None if it is a bug."""
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    from operations.errors import OperationError, StoreError, store_error_message  # late: imports both stores' drivers
+
+    if isinstance(error, OperationError):
+        return str(error)
+    return store_error_message(error) if isinstance(error, StoreError) else None
 
 
 def _was_interrupted(error: BaseException | None) -> bool:

@@ -15,6 +15,7 @@ IncidentKind = Literal[
     "failing_again",
     "waiting_too_long",
     "processing_stuck",
+    "link_skipped",
     "worker_died",
     "no_worker",
     "clock_ahead",
@@ -25,7 +26,7 @@ IncidentKind = Literal[
     "reconcile_stopped",
 ]
 KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
-EVENT_KINDS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck"})
+EVENT_KINDS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck", "link_skipped"})
 """Kinds opened by the process that notices the event. They end when the event has not recurred for a while."""
 IncidentState = Literal["nothing", "began", "over"]
 
@@ -93,6 +94,11 @@ class Incident(Model):
         elif is_active:
             row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"))
             session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
+
+    @classmethod
+    def record_event(cls, session: Session, kind: IncidentKind, now: datetime) -> None:
+        """Record an event of `EVENT_KINDS`. The channels are those of the process that sends the alert."""
+        cls.record_state(session, kind, True, [], now)
 
     @classmethod
     def claim(cls, session: Session, channels: Sequence[str], now: datetime) -> "tuple[Incident, str] | None":

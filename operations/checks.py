@@ -9,8 +9,7 @@ from operations.errors import MIGRATE_COMMAND, first_line, store_error_message
 from operations.status import StatusSnapshot
 from operations.text import count, duration, printable
 from runtime.queue import QUEUES, QueueName
-from runtime.redis.heartbeat import DEATH_WINDOW
-from worker.scheduler import SCHEDULE
+from runtime.redis.heartbeat import DEATH_WINDOW, TASKS
 
 NOUNS: dict[QueueName, tuple[str, str]] = {
     "inbox": ("delivery", "deliveries"),
@@ -86,7 +85,7 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
                 f"workers of the {queue_name} died {times} in the last {duration(DEATH_WINDOW)} (see their log)",
                 f"bin/inbox {NOUNS[queue_name][1]} list --status dead",
             )
-    stopped = [task for task in SCHEDULE if task not in stats.next_runs]
+    stopped = [task for task in TASKS if task not in stats.next_runs]
     if "sweep" in stopped:
         yield Finding("the scheduler is not running", "python -m worker.scheduler")
     elif stopped:

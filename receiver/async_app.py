@@ -1,6 +1,7 @@
 """The RSGI application: an event loop reads each body, with a deadline, so that a slow sender holds no thread.
 
-Deliveries go to the webhook view. All other requests go to Flask, in a thread pool of their own.
+Deliveries go to the webhook view, and `/readyz` is answered in the event loop, because it may have to wait. All other
+requests go to Flask, in a thread pool of their own.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from granian.rsgi import HTTPProtocol, ProtocolClosed, Scope  # type: ignore[attr-defined] # it is their place
 
 from receiver.auth import RejectedRequest, WebhookAuth, content_length, is_webhook_post
-from receiver.health import READYZ, STORES, Readiness
+from receiver.health import READYZ, Readiness
 from receiver.process import enable_keepalive, exit_with_parent
 from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, RawResponse, rejection
 from receiver.thread_pool import ThreadPool
@@ -90,6 +91,8 @@ class AsyncApp:
         environ = _head_environ(scope)
         if is_webhook_post(environ):
             response = await self._deliver(environ, protocol)
+        elif (environ["REQUEST_METHOD"], environ["PATH_INFO"]) == ("GET", READYZ):
+            response = await self._readiness.response_async()
         else:
             response = await self._call_flask(scope)
         protocol.response_bytes(*response)
@@ -127,10 +130,7 @@ class AsyncApp:
             return FailedBody(ConnectionResetError)
 
     async def _call_flask(self, scope: Scope) -> RawResponse:
-        environ = environ_of(scope)
-        if environ["PATH_INFO"] == READYZ:
-            environ[STORES] = await self._readiness.states_async()
-        return await self._others.run(run_wsgi, self._app, environ)
+        return await self._others.run(run_wsgi, self._app, environ_of(scope))
 
 
 class FailedBody:

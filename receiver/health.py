@@ -7,12 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import timedelta
 from threading import Lock
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
 
-from receiver.responses import json_response, to_flask_response
+from receiver.responses import RawResponse, json_response, to_flask_response
 
 READYZ = "/readyz"
-STORES = "meetergo_inbox.stores"
 OK, FAILING = "ok", "failing"
 CACHE_TTL = timedelta(seconds=1)
 """How long the result of a probe is reused."""
@@ -39,11 +38,15 @@ class Readiness:
         wait(futures, self._time_left())
         return self._states(futures)
 
-    async def states_async(self) -> dict[str, str]:
-        """Like `states`, without blocking a thread."""
+    def response(self) -> RawResponse:
+        """Build the response of `/readyz`."""
+        return _readiness_response(self.states())
+
+    async def response_async(self) -> RawResponse:
+        """Like `response`, without a thread: many callers may wait for one probe, and all are answered when it ends."""
         futures = [probe.current() for probe in self._probes.values()]
         await asyncio.wait(map(asyncio.wrap_future, futures), timeout=self._time_left())
-        return self._states(futures)
+        return _readiness_response(self._states(futures))
 
     def _time_left(self) -> float:
         return max(probe.time_left() for probe in self._probes.values())
@@ -97,10 +100,12 @@ def healthz() -> Response:
 
 @blueprint.get(READYZ)
 def readyz() -> Response:
-    """Readiness: the state of each store. Either store is enough to keep a delivery."""
+    """Readiness: the state of each store."""
     readiness: Readiness = current_app.extensions["readiness"]
-    stores = request.environ.get(STORES) or readiness.states()
+    return to_flask_response(readiness.response())
+
+
+def _readiness_response(stores: dict[str, str]) -> RawResponse:
+    """Build a 200 or a 503. Either store is enough to keep a delivery."""
     is_ready = OK in stores.values()
-    return to_flask_response(
-        json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **stores})
-    )
+    return json_response(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", **stores})

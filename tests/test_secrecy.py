@@ -167,6 +167,7 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # its URL holds a password
 def test_no_log_and_no_redis_holds_a_secret_or_a_person(scene: Scene) -> None:
     send_valid_deliveries(scene)
     send_forged_requests(scene)

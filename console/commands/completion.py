@@ -3,9 +3,9 @@
 import click
 from click.shell_completion import get_completion_class
 
+from console.app import VARIABLE
+
 PROGRAM = "inbox"
-VARIABLE = "_INBOX_COMPLETE"
-"""The variable that the shell sets when it requests completions."""
 
 
 @click.command()

@@ -1,21 +1,9 @@
 """Maintenance commands, such as `migrate` and `healthcheck`."""
 
-from copy import copy
-
 import click
-from alembic.util.exc import CommandError
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
-from console.commands.privacy import erase, prune, reencrypt
-from console.commands.reconcile import reconcile
-from console.commands.replay import replay
-from console.commands.webhook import webhook_url
-from models.migrate import UnusableDatabase, check_encoding
-from models.migrate import migrate as migrate_engine
-from operations.errors import first_line
 from runtime import queue
-from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from runtime.settings import DatabaseSettings, StoreSettings
@@ -24,6 +12,15 @@ from runtime.settings import DatabaseSettings, StoreSettings
 @click.command()
 def migrate() -> None:
     """Migrate the database to the schema of this version."""
+    # Late: `healthcheck` needs none of this, and containers run it twice a minute.
+    from alembic.util.exc import CommandError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from models.migrate import UnusableDatabase, check_encoding
+    from models.migrate import migrate as migrate_engine
+    from operations.errors import first_line
+    from runtime.database import Database
+
     database = Database(DatabaseSettings.load().database_url)
     try:
         warning = check_encoding(database.engine)
@@ -54,24 +51,3 @@ def healthcheck(process: str) -> None:
         raise click.ClickException("Redis does not answer") from None
     if not is_alive:
         raise click.ClickException(f"no sign of the {process} on this machine")
-
-
-def _alias(command: click.Command, name: str) -> click.Command:
-    """Register a command under its former name, hidden from help, because scripts may still use it."""
-    alias = copy(command)
-    alias.name, alias.hidden = name, True
-    return alias
-
-
-COMMANDS = [
-    replay,
-    reconcile,
-    prune,
-    erase,
-    reencrypt,
-    migrate,
-    healthcheck,
-    _alias(webhook_url, "endpoint"),
-    _alias(reencrypt, "reseal"),
-    _alias(healthcheck, "alive"),
-]

@@ -57,7 +57,7 @@ def replay(
     reason: str,
     **chosen: Any,
 ) -> None:
-    """Handle deliveries again, for example dead ones whose cause is fixed.
+    """Process deliveries again, for example dead ones whose cause is fixed.
 
     Pending ones that wait for a retry are tried now and keep their attempts.
 

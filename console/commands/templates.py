@@ -47,4 +47,4 @@ def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> No
         tables.print_json({"assigned": made})
 
 
-templates = click.Group("templates", commands=[create, assign], help="One meeting type for many hosts.")
+templates = click.Group("templates", commands=[create, assign], help="Create a meeting type for many hosts.")

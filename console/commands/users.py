@@ -83,7 +83,9 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
         tables.show(tables.fields({name: str(getattr(page, name)) for name in wanted}))
 
 
-users = click.Group("users", commands=[onboard, sync, list_command, embed, brand], help="Hosts as users of meetergo.")
+users = click.Group(
+    "users", commands=[onboard, sync, list_command, embed, brand], help="Manage hosts as users of meetergo."
+)
 
 
 def _row(user: PlatformUser) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from operations.serialize import Json
 from operations.status import StatusSnapshot
 from operations.text import NO_VALUE, age, count, moment
 from runtime.queue import QUEUES, QueueName
-from worker.maintenance.alerts import CONDITIONS
+from worker.maintenance.conditions import CONDITIONS
 
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 COUNT_COLUMNS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")

@@ -46,7 +46,7 @@ def serve(meetergo: Sandbox) -> None:
         meetergo.close()
 
 
-@click.command(help="Runs a stand-in for meetergo on this machine, until Ctrl-C.")
+@click.command(help="Run a stand-in for meetergo on this machine, until Ctrl-C.")
 @click.option("--host", default=HOST, show_default=True, help="Address to listen on.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Store users and bookings in this file.")

@@ -1,13 +1,20 @@
-"""meetergo's API: the client `Meetergo`, the response models in `schemas`, and the exceptions in `errors`."""
+"""meetergo's API: the client `Meetergo`, the response models in `schemas`, and the exceptions in `errors`.
 
-from meetergo.api.bookings import Guest
-from meetergo.api.client import Meetergo
-from meetergo.api.credential import Credential, UnusableKey
-from meetergo.api.embed import embed_code
-from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
-from meetergo.api.schedule import Hours
-from meetergo.api.schemas import AwaitingConfirmation, Booked
-from meetergo.api.users import FirstMeetingTypeOptions
+Names are imported when they are first used: whoever needs only the exceptions does not wait for the client.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from meetergo.api.bookings import Guest
+    from meetergo.api.client import Meetergo
+    from meetergo.api.credential import Credential, UnusableKey
+    from meetergo.api.embed import embed_code
+    from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
+    from meetergo.api.schedule import Hours
+    from meetergo.api.schemas import AwaitingConfirmation, Booked
+    from meetergo.api.users import FirstMeetingTypeOptions
 
 __all__ = [
     "BULK_SHARE",
@@ -22,3 +29,23 @@ __all__ = [
     "UnusableKey",
     "embed_code",
 ]
+
+_MODULES = {
+    "AwaitingConfirmation": "schemas",
+    "BULK_SHARE": "rate_limit",
+    "Booked": "schemas",
+    "Credential": "credential",
+    "FirstMeetingTypeOptions": "users",
+    "Guest": "bookings",
+    "Hours": "schedule",
+    "Meetergo": "client",
+    "RateLimiter": "rate_limit",
+    "UnusableKey": "credential",
+    "embed_code": "embed",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -24,7 +24,7 @@ def run_cli(*words: str) -> Result:
     return CliRunner().invoke(cli, list(words))
 
 
-def run_cli_in(folder: Path, *words: str, **settings: str) -> "CompletedProcess[str]":
+def run_cli_in(folder: Path, *words: str, **settings: str | None) -> "CompletedProcess[str]":
     """Run a command in a folder with these settings alone, as its own process would."""
     unset = {name: None for name in os.environ if name in SETTING_NAMES and name != "REDIS_PREFIX"}
     with chdir(folder):

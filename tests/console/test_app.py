@@ -49,12 +49,28 @@ def test_a_store_that_is_down_or_empty_gives_an_error_message(
 
 
 def test_every_command_that_prints_rows_prints_json() -> None:
-    commands = dict(cli.commands)
+    commands = {name: lazy.load() for name, lazy in cli.lazy_commands.items()}
     for group in ("deliveries", "bookings", "notifications", "events"):
         found = commands.pop(group)
         commands |= {f"{group} {name}": each for name, each in found.commands.items()}  # type: ignore[attr-defined]
     with_json = {name for name, command in commands.items() if any(p.name == "as_json" for p in command.params)}
     assert with_json >= {" ".join(words[:2]) for words in READING} | {"status", "prune", "erase", "reencrypt"}
+
+
+@pytest.mark.parametrize("name", sorted(cli.lazy_commands))
+def test_a_listed_command_exists_and_has_the_listed_help(name: str) -> None:
+    lazy = cli.lazy_commands[name]
+    command = lazy.load()
+    assert command.get_short_help_str(200) == lazy.help or lazy.name
+    assert name in ("alive", "endpoint", "reseal", command.name)
+
+
+def test_the_start_imports_no_command_and_no_store() -> None:
+    program = "import sys, console.__main__; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not {"sqlalchemy", "redis", "rq", "flask", "httpx", "alembic", "psycopg"} & loaded
+    assert not [name for name in loaded if name.startswith(("console.commands.", "operations.", "devtools."))]
 
 
 def test_the_commands_and_options_of_the_operations_page_exist() -> None:

@@ -27,6 +27,7 @@ from models.intervention import Intervention
 from models.notification import Notification
 from runtime.errors import Permanent
 from runtime.queue import JobQueue, connect
+from tests.console.cli import ON_SQLITE
 from tests.snapshot import snapshot, snapshot_rows
 from tests.worker.harness import AT, START, Harness, later, soon
 
@@ -303,6 +304,7 @@ def test_a_database_that_is_down_gives_an_error_message(
     assert "the database does not answer" in said(result)
 
 
+@ON_SQLITE
 def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
     harness: Harness, tmp_path: Path, invoke: Invoke
 ) -> None:

@@ -26,6 +26,7 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, JobQueue, connect
 from runtime.redis import heartbeat
+from runtime.redis.heartbeat import TASKS
 from tests.broken_databases import read_only_database
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
@@ -78,7 +79,7 @@ def test_a_healthy_system_has_no_findings(healthy: Harness) -> None:
         "workers": 1,
     }
     assert seen["boxes"]["inbox"]["per_minute"] == seen["accepted_per_minute"] == 0.2
-    assert set(seen["next_runs"]) == set(SCHEDULE)
+    assert set(seen["next_runs"]) == set(SCHEDULE) == set(TASKS)
     assert seen["api_key_days_left"] is None
 
 

@@ -23,6 +23,7 @@ from models.platform_user import PlatformUser
 from operations.users.directory import Directory
 from operations.users.host_entry import HostEntry
 from operations.users.onboarding import Onboarding
+from tests.console.cli import ON_SQLITE
 from tests.console.conftest import Operator
 from tests.payloads import payload
 from tests.worker.harness import Harness
@@ -282,6 +283,7 @@ def test_bookings_that_waited_for_a_host_are_linked(operator: Operator, harness:
     assert [booking.platform_user_id for booking in harness.all(Booking)] == [row.id]
 
 
+@ON_SQLITE
 def test_two_hundred_hosts_are_onboarded_once_through_limits_failures_and_a_crash(
     open_operator: Callable[..., Operator], tmp_path: Path
 ) -> None:

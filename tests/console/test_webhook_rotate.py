@@ -18,11 +18,15 @@ from devtools.sandbox.state.company import Plan
 from models.delivery import Delivery
 from runtime.queue import JobQueue
 from runtime.signed_address import AddressSigner
+from tests.console.cli import ON_SQLITE
 from tests.console.conftest import NEW_KEY, OLD_KEY, Operator
 from tests.console.test_webhook import CHANGE, CREATE, REMOVE, plant
 
 BOTH = f"{OLD_KEY},{NEW_KEY}"
 NEW_MARK = AddressSigner([NEW_KEY]).fingerprints("default")[0]
+
+
+pytestmark = ON_SQLITE
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from devtools.redis_server import free_port, private_redis_server
 from devtools.send.client import Sender
 from runtime.private_files import make_private
 from runtime.redis.client import connect
+from tests.console.cli import run_cli_in
 from tests.console.terminal import terminal
 from tests.scrape import wait_until
 
@@ -39,35 +40,47 @@ def _environment(port: int) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[Path]:
-    """Run `make run` in a folder until Ctrl-C; yield its output."""
+def running(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run `make run` in a folder until all its processes work; kill it if it still runs at the end."""
     log = folder / "run.log"
     with log.open("wb") as file:
         process = subprocess.Popen(COMMAND, cwd=folder, env=_environment(port), stdout=file, stderr=file)
-        try:
-            yield log
-        finally:
-            process.send_signal(signal.SIGINT)
-            code = process.wait(60)
-    assert code == 0, log.read_text()
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", log)
+        _wait_for_all_three(log)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path) -> None:
-    port, addresses = free_port(), []
-    for _ in range(2):
-        with running(tmp_path, port) as log:
-            wait_until_ready(f"http://127.0.0.1:{port}", log)
-            addresses.append(ADDRESS.findall(log.read_text())[0])
-            answer = Sender(addresses[-1]).send(b'{"webhookType":"form_submission"}')
-            assert answer.status == 200
-            _wait_for_all_three(log)
-            assert _status(tmp_path, port) == 0
-            assert _open_to_others(tmp_path / "data") == []
+    port, log, addresses = free_port(), tmp_path / "run.log", []
+    with running(tmp_path, port) as process:
+        addresses += ADDRESS.findall(log.read_text())
+        assert Sender(addresses[0]).send(b'{"webhookType":"form_submission"}').status == 200
+        wait_until(lambda: _exit_code(tmp_path, port, "status") == 0)  # when cron has run once
+        assert _open_to_others(tmp_path / "data") == []
+        assert_a_second_one_gives_an_error_message(tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0, log.read_text()
         assert _is_gone(tmp_path)
+    with running(tmp_path, port):
+        addresses += ADDRESS.findall(log.read_text())
+        assert Sender(addresses[1]).send(b'{"webhookType":"form_submission"}').status == 200
+    wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))  # nothing goes on when it is killed
     assert addresses[0] == addresses[1]
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert (tmp_path / "data" / "inbox.db").exists()
     assert addresses[0].rpartition("/")[2] not in log.read_text().replace(addresses[0], "")
+
+
+def assert_a_second_one_gives_an_error_message(folder: Path) -> None:
+    env = _environment(free_port())
+    done = subprocess.run(COMMAND, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "runs here already" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_closing_its_terminal_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,36 +93,6 @@ def test_closing_its_terminal_ends_everything(tmp_path: Path, monkeypatch: pytes
         wait_until_ready(f"http://127.0.0.1:{port}", tmp_path / "unread")
         screen.close()
         wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
-
-
-def test_killing_it_ends_everything(tmp_path: Path) -> None:
-    port, log = free_port(), tmp_path / "run.log"
-    with log.open("wb") as file:
-        process = subprocess.Popen(COMMAND, cwd=tmp_path, env=_environment(port), stdout=file, stderr=file)
-    try:
-        wait_until_ready(f"http://127.0.0.1:{port}", log)
-        _wait_for_all_three(log)
-    finally:
-        process.kill()
-        process.wait()
-    wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
-
-
-def test_a_second_one_in_the_same_folder_gives_an_error_message(tmp_path: Path) -> None:
-    with running(tmp_path, port := free_port()) as log:
-        wait_until_ready(f"http://127.0.0.1:{port}", log)
-        done = subprocess.run(
-            COMMAND,
-            cwd=tmp_path,
-            env=_environment(free_port()),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-    assert done.returncode == 1
-    assert "runs here already" in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_data_folder_readable_by_others_is_made_private(tmp_path: Path) -> None:
@@ -133,15 +116,9 @@ def _open_to_others(folder: Path) -> list[str]:
     return [str(path) for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077]
 
 
-def _status(folder: Path, port: int) -> int:
-    """Run a command from another terminal once cron has run."""
-    wait_until(lambda: _console(folder, port, "alive", "cron") == 0 and _console(folder, port, "alive", "worker") == 0)
-    return _console(folder, port, "status")
-
-
-def _console(folder: Path, port: int, *words: str) -> int:
-    command = [sys.executable, "-m", "console", *words]
-    return subprocess.run(command, cwd=folder, env=_environment(port), capture_output=True, check=False).returncode
+def _exit_code(folder: Path, port: int, *words: str) -> int:
+    """Run a command from another terminal; return its exit code."""
+    return run_cli_in(folder, *words, PORT=str(port), REDIS_PREFIX=None).returncode
 
 
 def _processes_in(folder: Path) -> list[str]:

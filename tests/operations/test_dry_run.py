@@ -196,7 +196,7 @@ def test_a_replay_does_what_its_dry_run_predicted(open_harness: Callable[..., Ha
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
     harness.add_user(meetergo_user_id=samples.HOST_ID)
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
         healthy=st.lists(deliveries(), max_size=4),
         broken=st.lists(deliveries(), max_size=5),

@@ -1,6 +1,7 @@
 """Health tells whether the process lives, and whether deliveries can be kept."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +120,8 @@ def test_a_silent_store_is_asked_once_by_many_and_they_do_not_wait_for_it() -> N
         states = list(pool.map(lambda _: readiness.states(), range(200)))
     assert states == [{"database": "failing", "redis": "ok"}] * 200
     assert silent.calls == 1
-    assert asyncio.run(readiness.states_async()) == states[0]
+    status, _, body = asyncio.run(readiness.response_async())
+    assert (status, json.loads(body)) == (200, {"status": "ready", **states[0]})
     assert time.monotonic() - started < TIMEOUT_SECONDS
     silent.may_return.set()
 

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from devtools.send import samples
 from models.booking import Booking
 from models.delivery import Delivery
+from models.incident import Incident
 from models.notification import MEETING_OVER, SUPERSEDED, Notification
 from models.platform_user import PlatformUser
 from models.search import RowSearch
@@ -257,6 +258,7 @@ def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
     assert {row.id: row.platform_user_id for row in harness.all(Booking)} == {"b1": None, "n0": 1, "n1": 1}
     assert all(user.linked_as for user in harness.all(PlatformUser))
     assert "link.skipped" in capfd.readouterr().out
+    assert [incident.kind for incident in harness.all(Incident)] == ["link_skipped"]
 
 
 def breaks_for_b1(_session: Any, booking: Booking, change: BookingChange) -> None:

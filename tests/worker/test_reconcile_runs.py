@@ -19,6 +19,7 @@ from meetergo.api.schemas import Appointment
 from models.booking import Booking
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.process.stop_signal import StopEvent
+from tests.console.cli import ON_SQLITE
 from tests.worker.provider import LISTS, Provider, free_start, webhook
 from worker.reconcile.lock import AlreadyRunning, exclusive
 from worker.reconcile.provider_appointments import HostAppointments
@@ -99,6 +100,7 @@ def test_an_unmapped_acting_user_is_ordered_like_the_others(provider: Provider) 
     assert provider.meetergo.company.admin_id in swept(provider)
 
 
+@ON_SQLITE
 def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
     three_hosts.meetergo.inject_faults(LISTS, None, "time_out")  # the second host's request hangs
     command = [sys.executable, "-m", "console", "reconcile"]
@@ -196,6 +198,7 @@ def test_bookings_made_during_a_run_are_found_by_it_or_the_next(
     assert found == set(provider.meetergo.appointments)
 
 
+@ON_SQLITE
 def test_the_scheduler_runs_it_with_a_key_and_stops_on_request(
     three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +215,7 @@ def test_the_scheduler_runs_it_with_a_key_and_stops_on_request(
     assert [row.hosts for row in three_hosts.harness.all(Reconciliation)] == [4, 0]
 
 
+@ON_SQLITE
 def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts: Provider, tmp_path: Path) -> None:
     patience = time.monotonic() + 30
     with processes(three_hosts.environment(), tmp_path, ["cron"]) as logs:

@@ -19,6 +19,7 @@ from models.booking import Booking
 from operations.errors import store_error_message
 from runtime.queue import JobQueue
 from runtime.redis.client import connect
+from tests.console.cli import ON_SQLITE
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_pool import wait_until
 
@@ -52,6 +53,7 @@ def is_handled(harness: Harness, url: str, number: int) -> None:
     wait_until(lambda: len(harness.all(Booking)) == number)
 
 
+@ON_SQLITE
 def test_a_user_without_rights_to_channels_is_enough(harness: Harness, own_redis: int, tmp_path: Path) -> None:
     with Redis(port=own_redis) as admin:
         admin.execute_command("ACL", "SETUSER", "clerk", "on", ">secret", "~*", "+@all", "-config", "resetchannels")
@@ -63,6 +65,7 @@ def test_a_user_without_rights_to_channels_is_enough(harness: Harness, own_redis
     assert "worker.died" not in log.read_text()
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("key", ["rq:queue:meetergo-inbox-inbox", "rq:wip:meetergo-inbox-inbox", "rq:workers"])
 def test_a_key_of_a_wrong_type_is_a_sentence_and_no_death_a_second(
     harness: Harness, own_redis: int, tmp_path: Path, key: str
@@ -82,6 +85,7 @@ def test_a_key_of_a_wrong_type_is_a_sentence_and_no_death_a_second(
     assert len(lines) < 25, lines
 
 
+@ON_SQLITE
 def test_a_redis_that_is_down_is_told_once_and_then_each_half_minute(harness: Harness, tmp_path: Path) -> None:
     port = redis_server.free_port()
     with worker_pool(tmp_path, f"redis://127.0.0.1:{port}/0") as log:

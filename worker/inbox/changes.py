@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from models.incident import Incident
 from models.notification import Notification
 from runtime.errors import describe
 from worker.hook import Hook
@@ -48,10 +50,10 @@ class ChangeRecorder:
                 rows.clear()
         return created + Notification.insert_new(session, rows)
 
-    def record_each(self, session: Session, changes: Iterator[Change]) -> int:
+    def record_each(self, session: Session, changes: Iterator[Change], now: datetime) -> int:
         """Record each change in its own savepoint, in which it is also made: a change that fails to record is undone.
 
-        A failed change is logged and does not stop the others.
+        A failed change is logged, opens an incident, and does not stop the others.
 
         Returns:
             How many notifications are new.
@@ -71,6 +73,7 @@ class ChangeRecorder:
                 if change is None:
                     raise
                 log.error("link.skipped", booking_id=_booking_of(change), error=describe(error))
+                Incident.record_event(session, "link_skipped", now)
 
     def _record_change(self, session: Session, change: Change) -> Iterable[dict[str, Any]]:
         if isinstance(change, HostLinked):

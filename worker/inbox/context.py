@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from meetergo.events import BookingEvent
 from models.booking import Booking, BookingChange
 from models.employee import Employee
+from models.incident import Incident
 from models.platform_user import HostResolver, PlatformUser
 from runtime.errors import describe
 
@@ -95,7 +96,7 @@ class HandlerContext:
     def link_waiting_bookings(self, user: PlatformUser) -> Iterator[Change]:
         """Assign waiting bookings to this user; yield each booking's change, then one `HostLinked` for all.
 
-        A booking that cannot be linked stays as it is and is logged.
+        A booking that cannot be linked stays as it is, is logged, and opens an incident.
         """
         is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
         self._session.flush()
@@ -121,6 +122,7 @@ class HandlerContext:
             if booking:
                 self._session.expire(booking)
             log.error("link.skipped", booking_id=booking_id, error=describe(error))
+            Incident.record_event(self._session, "link_skipped", self.now)
             return None
 
     def _unlinked_bookings_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:

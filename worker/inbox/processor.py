@@ -297,7 +297,7 @@ class InboxProcessor:
         log.error("drain.no_progress", queue="inbox", due=batch.kind, deliveries=len(batch.rows), first=batch.ids[0])
         try:
             with self.database.transaction() as session:
-                Incident.record_state(session, "processing_stuck", True, [], self.clock())
+                Incident.record_event(session, "processing_stuck", self.clock())
         except SQLAlchemyError as error:
             log.warning("incident.not_recorded", error=type(error).__name__)
 

@@ -1,7 +1,7 @@
 """Alerts: notify each operator channel once when an incident begins and once when it is over."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
@@ -16,61 +16,20 @@ from models.delivery import Delivery
 from models.error_groups import ErrorGroups
 from models.incident import EVENT_KINDS, NOTIFYING_LEASE, Incident, IncidentKind, IncidentState
 from models.notification import Notification
-from models.stats import RowStats, Stats, collect_stats
+from models.stats import Stats, collect_stats
 from runtime.database import Database
 from runtime.errors import Failure, describe
-from runtime.queue import QueueName
 from worker.channels.apprise import AppriseChannel
 from worker.maintenance.bulletin import alert_text
+from worker.maintenance.conditions import CONDITIONS
 from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
 from worker.outbox.planner import channel_fingerprint
 from worker.services import Services
 from worker.settings import AlertSettings
 
-Condition = Callable[[Stats, timedelta], bool | None]
-
-REDIS_ONLY_TOLERANCE = timedelta(seconds=30)
-"""A deferred webhook that a worker stores within this time is no incident."""
 MAX_NOTIFY_TIME = NOTIFYING_LEASE / 2
 """Limit for sending in one check, well within the lease that keeps other schedulers from sending the same."""
 
-
-def _waits_too_long(stats: Stats, max_wait: timedelta) -> bool | None:
-    if stats.rows is None:
-        return None
-    return any(queue.oldest_waiting and stats.at - queue.oldest_waiting > max_wait for queue in stats.rows.values())
-
-
-def _is_in_redis_only(stats: Stats, max_wait: timedelta) -> bool | None:
-    deferred = stats.redis_only
-    return None if deferred is None else bool(deferred.oldest and stats.at - deferred.oldest > REDIS_ONLY_TOLERANCE)
-
-
-def _has_no_worker(stats: Stats, max_wait: timedelta) -> bool | None:
-    return None if stats.jobs is None else any(not jobs.workers for jobs in stats.jobs.values())
-
-
-def _of_rows(condition: Callable[[Stats, Mapping[QueueName, RowStats]], bool]) -> Condition:
-    """Make a condition that is unknown while the database is down."""
-    return lambda stats, max_wait: None if stats.rows is None else condition(stats, stats.rows)
-
-
-CONDITIONS: dict[IncidentKind, Condition] = {
-    "deliveries_dead": _of_rows(lambda stats, rows: rows["inbox"].dead > 0),
-    "notifications_dead": _of_rows(lambda stats, rows: rows["outbox"].dead > 0),
-    "failing_again": _of_rows(lambda stats, rows: stats.failing.rows > 0),
-    "waiting_too_long": _waits_too_long,
-    "no_worker": _has_no_worker,
-    "clock_ahead": _of_rows(lambda stats, rows: stats.is_clock_wrong),
-    "redis_only": _is_in_redis_only,
-    "database_read_only": _of_rows(lambda stats, rows: stats.write_error is not None),
-    "database_down": lambda stats, max_wait: stats.is_database_down,
-    "redis_down": lambda stats, max_wait: stats.jobs is None,
-    "reconcile_stopped": _of_rows(
-        lambda stats, rows: bool(stats.reconcile_status and stats.reconcile_status.error(stats.at))
-    ),
-}
-"""Incident kind -> its condition, which returns None while it cannot be known."""
 
 CHECKED_WITHOUT_DATABASE: Sequence[IncidentKind] = (
     "redis_only",

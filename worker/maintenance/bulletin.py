@@ -105,6 +105,12 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         ("status", "deliveries list --status pending"),
         hint="The log of the worker says which deliveries it was processing.",
     ),
+    "link_skipped": AlertWording(
+        "a booking or a host could not be linked and was left out",
+        "nothing was left out of linking for 10 minutes",
+        ("status", "replay --booking ID --dry-run"),
+        hint="The log names each (link.skipped). Mend the cause, then replay the booking.",
+    ),
     "worker_died": AlertWording(
         "a worker died",
         "no worker has died for 10 minutes",

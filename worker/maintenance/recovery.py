@@ -62,7 +62,7 @@ def _recover(
         rows = [*(Claim.recover(session, worker, now) if worker else ())]
         rows += Claim.recover_stale(session, older_than, now)
         if rows or is_incident:
-            Incident.record_state(session, "worker_died", True, [], now)
+            Incident.record_event(session, "worker_died", now)
     if rows:
         _report(job_queue, rows, worker)
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
 from models.employee import Employee
+from models.incident import Incident
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Retryable
@@ -96,7 +97,7 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
         user = session.get(PlatformUser, user_id, with_for_update={"key_share": True})
         if user is None:
             return 0
-        created = services.recorder.record_each(session, HandlerContext(session, now).link_waiting_bookings(user))
+        created = services.recorder.record_each(session, HandlerContext(session, now).link_waiting_bookings(user), now)
         user.linked_as = user.mapping
         return created
 
@@ -108,4 +109,5 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
         log.error("link.skipped", platform_user_id=user_id, error=describe(error))
         with services.database.transaction() as session:
             PlatformUser.skip_linking(session, user_id)
+            Incident.record_event(session, "link_skipped", now)
         return 0

@@ -160,7 +160,7 @@ def test_a_malformed_id_is_never_sent(bad: str, fake_api: FakeApi, client: Meete
         lambda: client.assign_template("tmpl-1", bad),
     ]
     for call in [*calls, *([lambda: client.as_user(bad)] if bad else [])]:
-        with pytest.raises(InvalidCall, match="no id"):
+        with pytest.raises(InvalidCall, match="not the id"):
             call()
     assert fake_api.requests == []
 
