@@ -122,8 +122,7 @@ def _drain(queue: QueueName) -> None:
     job_queue.drain_started(queue)
     while result := processor.process_due():
         if time.monotonic() > deadline:
-            if result is DrainResult.MORE:
-                job_queue.trigger_drain(queue)
+            job_queue.trigger_drain(queue)  # what was just sent may make later messages of the same booking due
             break
         if result is DrainResult.DRAINED:
             time.sleep(RECHECK_DELAY[queue].total_seconds())

@@ -69,7 +69,7 @@ def single_booking(booking_id: str, minute: int = 0) -> BookingScenario:
 
 def webinar(booking_id: str, changes: int, guests: int) -> BookingScenario:
     """Make a booking with many guests that changes often; each body holds all of them."""
-    start = BOOKED_AT + timedelta(days=2)
+    start = BOOKED_AT + AHEAD
     attendees = [samples.guest(number + 1) | {"notes": "As told by the form. " * 4} for number in range(guests)]
     times = [BOOKED_AT + timedelta(seconds=number) for number in range(changes)]
     bodies = [samples.created(booking_id, start, at, attendees=attendees, updatedAt=at.isoformat()) for at in times]

@@ -24,6 +24,8 @@ from runtime.redis.client import origin_of
 from tests.redis_content import redis_dump
 from tests.worker.harness import AT, START, Harness
 from worker import jobs
+from worker.drain_result import DrainResult
+from worker.outbox.sender import OutboxSender
 from worker.pool import QueueWorker
 
 KEY = Fernet.generate_key().decode()
@@ -105,6 +107,16 @@ def test_a_worker_that_is_rung_for_works_off_and_rings_for_the_outbox(harness: H
     run_worker(harness, "outbox")
     assert [row.status for row in harness.all(Delivery)] == ["done"]
     assert not failed(harness).get_job_ids()
+
+
+def test_a_drain_that_found_work_until_its_time_was_up_is_followed_by_another(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A booking's messages go out one after the other: each round makes the next ones due, however slow it is."""
+    monkeypatch.setattr(jobs, "MAX_DRAIN_TIME", timedelta(0))
+    monkeypatch.setattr(OutboxSender, "process_due", lambda _self: DrainResult.DRAINED)
+    jobs.drain("outbox")
+    assert harness.services.job_queue.queue("outbox").count == 1
 
 
 def test_a_row_that_fails_gets_a_job_named_after_it_that_waits_out_its_backoff(failing_harness: Harness) -> None:
