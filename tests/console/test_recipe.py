@@ -80,7 +80,7 @@ def test_a_slot_can_be_booked_and_the_secret_is_not_shown(hosting: Operator) -> 
     assert appointment["secret"] not in done.output
     again = hosting.run("book", "1", "--start", appointment["start"], "--email", "g@example.com", "--name", "Guest")
     assert again.exit_code == 1
-    assert "ask for the free slots again" in again.stderr
+    assert "load the free slots again" in again.stderr
 
 
 def test_a_pending_booking_is_reported_as_not_booked(hosting: Operator) -> None:

@@ -101,7 +101,7 @@ def test_a_change_that_the_response_does_not_confirm_is_not_reported_as_done(ope
     operator.meetergo.inject_faults(CHANGE, stays, stays, stays)
     done = operator.run("webhook", "register", "--move", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
     assert done.exit_code == 1
-    assert "look whether it was applied" in done.stderr
+    assert "check whether it was applied" in done.stderr
     assert "Moved" not in done.stdout
 
 

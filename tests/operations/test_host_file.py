@@ -53,7 +53,7 @@ def test_an_invalid_line_gives_an_error_message(tmp_path: Path, cells: str, erro
         (f"{HEAD},external_id\n", "hosts.csv", "'external_id' is there twice"),
         ("", "hosts.csv", "a column is missing"),
         ('{"id": 1}', "hosts.json", "a list of objects"),
-        ("[", "hosts.json", "no JSON"),
+        ("[", "hosts.json", "not JSON"),
     ],
 )
 def test_an_invalid_host_file_gives_an_error_message(tmp_path: Path, text: str, name: str, said: str) -> None:

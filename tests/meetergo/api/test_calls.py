@@ -237,7 +237,7 @@ def test_the_host_is_read_from_the_meeting_type_unless_given(
 
 def test_slots_are_never_requested_without_host_or_queue(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with({"id": "mt-1"})
-    with pytest.raises(InvalidCall, match="with whom"):
+    with pytest.raises(InvalidCall, match="name a host"):
         client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
     assert fake_api.lines == ["GET /v4/meeting-type/mt-1"]
 
