@@ -1,1 +1,1 @@
-"""Benchmarks: everything side by side in one run. `make bench` writes docs/performance.md."""
+"""Benchmarks: compare everything in one run. `make bench` writes docs/performance.md."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures everything side by side, and writes docs/performance.md of it."""
+"""`python -m benchmarks`: measure everything side by side, and write docs/performance.md."""
 
 import argparse
 import json
@@ -18,14 +18,14 @@ ROUNDS = 3
 
 
 def main() -> int:
-    """The exit code: 1 if a part failed or a promise is not kept."""
+    """Return the exit code: 1 if a part failed or a target is missed."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     failed = [] if options.report else _measure(options)
     if failed:
-        print(f"Failed: {', '.join(failed)}; look above for why. What was measured before is kept.")
+        print(f"Failed: {', '.join(failed)}; see above. Earlier results are kept.")
     if options.quick:
-        print("A smoke run: nothing is kept, and the page stays as it is.")
+        print("A smoke run: results and page stay unchanged.")
         return int(bool(failed))
     promises = report.write()
     for promise in promises:
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace) -> list[str]:
-    """The names of the parts that failed."""
+    """Measure, and return the names of the parts that failed."""
     failed = []
     with ExitStack() as stack:
         with machine.on(machine.SERVER):
@@ -43,7 +43,7 @@ def _measure(options: argparse.Namespace) -> list[str]:
         for part in options.only or PARTS:
             try:
                 _part(part, each, options)
-            except Exception:  # the other parts are measured all the same
+            except Exception:  # the other parts are still measured
                 traceback.print_exc()
                 failed.append(part)
     return failed

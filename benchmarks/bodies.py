@@ -1,4 +1,4 @@
-"""The bodies: what meetergo sends about bookings that are made, moved, cancelled or left by a guest, 1 to 2 KB each."""
+"""Bodies: meetergo's events about bookings that are made, moved, cancelled or left by a guest, 1 to 2 KB each."""
 
 import json
 from collections.abc import Sequence
@@ -15,28 +15,28 @@ HOSTS = 100
 
 
 def bodies(run: str, count: int) -> list[bytes]:
-    """So many different deliveries in the order in which they were sent; the same for the same name of a run."""
+    """Return N different deliveries in the order sent; the same for the same run name."""
     rng = Random(f"{SEED} {run}")  # noqa: S311
     return [_padded(_with_host(body)) for body in mix.mix(run, count, datetime.now(UTC), rng)]
 
 
 def host_ids() -> list[str]:
-    """Whose bookings they are about."""
+    """Return the host ids of the bookings."""
     return [f"sample-host-{number}" for number in range(HOSTS)]
 
 
 def new_bookings(run: str, count: int) -> dict[str, bytes]:
-    """So many different bookings: id -> the delivery that says that it was made."""
+    """Return N new bookings: id -> the delivery that creates it."""
     made = mix.same_event("booking_created", None, run, count, datetime.now(UTC))
     return {mix.booking_id(run, number): _padded(body) for number, body in enumerate(made)}
 
 
 def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:
-    """Deliveries that say of bookings that they were moved. Each is newer than the one before it: all change something.
+    """Yield deliveries that move bookings. Each is newer than the one before, so all of them change something.
 
     Args:
-        hosts: ids of bookings, each with that of its host, which stays; a booking may be there again.
-        run: makes them different from those of other runs.
+        hosts: booking ids with the id of their host; bookings may repeat.
+        run: makes them differ from those of other runs.
     """
     now, rng = datetime.now(UTC), Random(run)  # noqa: S311
     bodies = []
@@ -50,12 +50,12 @@ def moved_bookings(hosts: Sequence[tuple[str, str]], run: str) -> list[bytes]:
 
 
 def sizes(sample: Sequence[bytes]) -> tuple[int, int]:
-    """The smallest and the largest, in bytes."""
+    """Return the smallest and the largest size, in bytes."""
     return min(map(len, sample)), max(map(len, sample))
 
 
 def _with_host(body: bytes) -> bytes:
-    """With one of many hosts, always the same of a booking."""
+    """Give the booking one of many hosts, always the same."""
     content: dict[str, Any] = json.loads(body)
     appointment = content["data"]["rescheduledAppointment"] if "data" in content else content
     _set_host(appointment, f"sample-host-{crc32(appointment['id'].encode()) % HOSTS}")
@@ -67,7 +67,7 @@ def _set_host(appointment: dict[str, Any], host: str) -> None:
 
 
 def _padded(body: bytes) -> bytes:
-    """A form's answers make up for what the samples leave out; nobody reads them."""
+    """Pad the body with form answers, which nothing reads, to a realistic size."""
     missing = SMALLEST - len(body)
     if missing <= 0:
         return body

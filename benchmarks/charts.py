@@ -1,4 +1,4 @@
-"""Charts: what is drawn of each part's figures. `benchmarks/plots.py` draws it; this needs no library."""
+"""Charts: which figures of each part are drawn. `benchmarks/plots.py` draws them; this module needs no library."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ class Bars:
     """Figures side by side, one bar each, with its spread.
 
     Attributes:
-        name: of the file.
-        title: above it.
+        name: name of the file.
+        title: title of the chart.
         unit: what the bars count.
-        figures: contestant -> figure; drawn from the largest to the smallest.
+        figures: setup -> figure; drawn from the largest to the smallest.
         is_log: whether the axis is logarithmic.
-        ours: what the names of our own contestants begin with.
-        form: how a number is written at its bar.
+        ours: prefix of our own setups' names.
+        form: format of the numbers at the bars.
     """
 
     name: str
@@ -34,13 +34,13 @@ class Bars:
 
 
 def of(part: str, results: Results) -> Sequence[Bars]:
-    """What is drawn of a part; nothing of most."""
+    """Return a part's charts; most have none."""
     return CHARTS[part](results) if part in CHARTS else ()
 
 
 def _receiver(results: Results) -> Sequence[Bars]:
     from benchmarks.receiver.measurement import SLOW
-    from benchmarks.receiver.setups import BARE  # late: only who was measured is drawn
+    from benchmarks.receiver.setups import BARE  # late: only measured setups are drawn
     from benchmarks.receiver.targets import HALF, P99, RATE
 
     rates = {name: each[RATE] for name, each in unpacked(results["rates"]).items() if name != BARE}
@@ -50,8 +50,8 @@ def _receiver(results: Results) -> Sequence[Bars]:
         for beside in SLOW
     }
     return (
-        Bars("door", "The door: deliveries answered on one core", "deliveries per second", rates),
-        Bars("latency", "The door at half of its most: p99", "milliseconds", slow, ours="", form="{:,.1f}"),
+        Bars("receiver", "The receiver: deliveries answered on one core", "deliveries per second", rates),
+        Bars("latency", "The receiver at half of its maximum: p99", "milliseconds", slow, ours="", form="{:,.1f}"),
     )
 
 
@@ -60,8 +60,8 @@ def _worker(results: Results) -> Sequence[Bars]:
 
     return [
         Bars(
-            f"backroom-{kind}",
-            f"The back room on {NAMES[kind]}: deliveries worked off in full",
+            f"worker-{kind}",
+            f"The worker on {NAMES[kind]}: deliveries processed completely",
             "deliveries per second",
             {
                 SETUPS[name].label.replace("**", ""): each["rate"]
@@ -75,4 +75,4 @@ def _worker(results: Results) -> Sequence[Bars]:
     ]
 
 
-CHARTS: dict[str, Callable[[Results], Sequence[Bars]]] = {"door": _receiver, "backroom": _worker}
+CHARTS: dict[str, Callable[[Results], Sequence[Bars]]] = {"receiver": _receiver, "worker": _worker}

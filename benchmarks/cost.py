@@ -1,4 +1,4 @@
-"""Cost: what each process holds in memory, idle, under load and while a long backlog is worked off."""
+"""Cost: the memory of each process, idle, under load and during a long backlog."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ SETTLED_AFTER_SECONDS = 3.0
 DELIVERIES, QUICK_DELIVERIES = 5_000, 200
 BACKLOG, QUICK_BACKLOG = 100_000, 1_000
 WORKER_CHILDREN = ("worker: inbox", "worker: outbox", "worker: RQ's scheduler")
-"""The children of `python -m worker`, in the order in which it starts them."""
+"""The children of `python -m worker`, in the order of their start."""
 
 Pids = dict[str, int]
 
@@ -41,7 +41,7 @@ show, promises = cost_report.show, cost_report.promises
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Memory does not waver like time does: each figure is taken once."""
+    """Memory does not fluctuate like time: each figure is measured once."""
     with machine.on(*machine.CORES), stores.on(*machine.CORES):
         return {
             "processes": {
@@ -53,14 +53,14 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 
 
 def _counted() -> dict[str, dict[str, tuple[int, int, int]]]:
-    """Where -> what -> statements, commits, round trips to Redis, as the tests pin them."""
+    """Return place -> case -> statements, commits, round trips to Redis, as pinned by the tests."""
     receiver, worker = import_module("tests.receiver.test_cost"), import_module("tests.worker.test_cost")
     notifications = {text.count(number, "notification"): cost for number, cost in worker.OUTBOX_COST.items() if number}
-    return {"door": receiver.COST, "back room": worker.COST, "outbox": notifications}
+    return {"receiver": receiver.COST, "worker": worker.COST, "outbox": notifications}
 
 
 def _all_processes(stores: Stores, kind: Kind, count: int) -> dict[str, dict[str, list[float]]]:
-    """All processes of ours: name -> when -> PSS and RSS in MiB."""
+    """Return name of a process -> when -> PSS and RSS in MiB."""
     sample, url = bodies("house", count), database_with_hosts(stores, kind)
     stores.empty_redis()
     try:
@@ -85,7 +85,7 @@ def _all_processes(stores: Stores, kind: Kind, count: int) -> dict[str, dict[str
 
 @contextmanager
 def _processes(folder: Path, stores: Stores, url: str) -> Iterator[tuple[int, Pids]]:
-    """What the Procfile starts, until the block ends."""
+    """Run the Procfile's processes until the block ends."""
     port = free_port()
     env = environment(
         dict(
@@ -124,7 +124,7 @@ def _deliver(port: int, sample: list[bytes]) -> None:
 
 
 def _backlog(stores: Stores, kind: Kind, count: int) -> dict[str, Any]:
-    """The inbox worker while it works off so many deliveries that wait: [seconds, done, PSS, RSS], in MiB."""
+    """Return samples of the inbox worker during a backlog: [seconds, done, PSS, RSS], in MiB."""
     sample, url, setup = bodies("backlog", count), stores.database(kind), SETUPS[ONE]
     stores.empty_redis()
     try:
@@ -150,7 +150,7 @@ def _backlog(stores: Stores, kind: Kind, count: int) -> dict[str, Any]:
 
 
 def _children(pid: int, count: int) -> list[int]:
-    """The first that a process starts, as soon as there are so many."""
+    """Return the first N children of a process, once they exist."""
     until = time.monotonic() + 30
     while len(found := machine.children(pid)) < count:
         if time.monotonic() > until:
@@ -161,7 +161,7 @@ def _children(pid: int, count: int) -> list[int]:
 
 @contextmanager
 def _sampled(sample_memory: Callable[[], Any]) -> Iterator[list[Any]]:
-    """Looks twice a second, in a thread, until the block ends."""
+    """Sample twice a second, in a thread, until the block ends."""
     samples, over = [sample_memory()], Event()
 
     def sample() -> None:

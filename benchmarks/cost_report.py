@@ -1,4 +1,4 @@
-"""The report of the cost: its piece of docs/performance.md."""
+"""The cost section of docs/performance.md."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from benchmarks.rounds import Figure
 from benchmarks.stores import KINDS, NAMES, Kind
 
 MOST_GROWTH = 0.1
-"""A backlog is worked off in flat memory if from its first tenth to its end no more is added than this share."""
+"""Memory counts as flat if it grows by no more than this share from the first tenth of a backlog to its end."""
 
 COLUMNS = {"RSS": 3, "PSS": 2}
-"""Where they are in a sample."""
+"""Positions in a sample."""
 
 INTRODUCTION = """\
 Memory of each process in MiB. PSS is what a process adds to the machine: its own pages and its share of those that it
@@ -21,17 +21,17 @@ after the start, the peak is the highest of two looks a second under a closed lo
 For a user: the sum is what a machine or a container needs.
 """
 FLAT = """\
-One inbox worker works off deliveries that wait. Its memory must not depend on how many there are. What counts is RSS:
-PSS also grows once, when Python's garbage collector first touches the pages that the worker shares with its parent.
+One inbox worker processes a backlog. Its memory must not depend on the size of the backlog. RSS is what counts: PSS
+also grows once, when Python's garbage collector first touches the pages that the worker shares with its parent.
 """
 COUNTED = """\
-Of one delivery at the door, of one batch in the back room, and of news that is sent at no cost; the same on both
-databases. The tests `tests/receiver/test_cost.py` and `tests/worker/test_cost.py` count them and fail if one is added.
+Per delivery in the receiver, per batch in the worker, and for notifications whose sending costs nothing; the same on
+both databases. `tests/receiver/test_cost.py` and `tests/worker/test_cost.py` count them, and fail if one is added.
 """
 
 
 def show(results: Mapping[str, Any]) -> str:
-    """Markdown."""
+    """Render Markdown."""
     parts = [_processes(results["processes"]), _backlog(results["backlog"]), _counted(results["counted"])]
     return "\n".join(["## Cost", "", *(line for part in parts for line in part)])
 
@@ -74,7 +74,7 @@ def _flatness(kind: Kind, count: int, samples: Sequence[Sequence[float]]) -> Ite
 
 
 def promises(results: Mapping[str, Any]) -> list[Promise]:
-    """That a backlog is worked off in flat memory, on each database."""
+    """Return the target of flat memory during a backlog, on each database."""
     backlog = results["backlog"]
     return [_promise(kind, backlog[kind]["count"], backlog[kind]["samples"]) for kind in KINDS]
 
@@ -87,7 +87,7 @@ def _promise(kind: Kind, count: int, samples: Sequence[Sequence[float]]) -> Prom
 
 
 def _warm(count: int, samples: Sequence[Sequence[float]]) -> Sequence[float]:
-    """When the first tenth was done."""
+    """Return when the first tenth was done."""
     return next(sample for sample in samples if sample[1] >= count / 10)
 
 

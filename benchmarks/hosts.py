@@ -1,4 +1,4 @@
-"""The hosts of whom deliveries tell, as users of the platform: so each booking belongs to somebody."""
+"""The hosts of the deliveries as platform users, so that each booking has an owner."""
 
 from sqlalchemy import insert
 
@@ -9,14 +9,14 @@ from runtime.database import Database
 
 
 def add_hosts(database: Database) -> None:
-    """Makes all of them platform users."""
+    """Make all of them platform users."""
     users = [{"external_id": host, "meetergo_user_id": host, "email": f"{host}@example.com"} for host in host_ids()]
     with database.transaction() as session:
         session.execute(insert(PlatformUser.__table__), users)
 
 
 def database_with_hosts(stores: Stores, kind: Kind) -> str:
-    """The URL of a new database that holds nothing but them."""
+    """Return the URL of a new database that holds nothing but them."""
     url = stores.database(kind)
     database = Database(url)
     add_hosts(database)

@@ -1,8 +1,8 @@
-"""The load: deliveries over lines that stay open, from one thread, and how long each answer took.
+"""Load generator: deliveries over persistent connections, from one thread, with the latency of each response.
 
-A line is opened when it is needed first, and again after a server has closed it; opening it counts as waiting.
+A connection is opened when first needed, and again after the server closed it; opening it counts towards latency.
 
-Closed loop: each line sends its next delivery as soon as the last one was answered; this finds the most that a
+Closed loop: each connection sends its next delivery as soon as the last one was answered; this finds the maximum
 server can do. Open loop: deliveries leave at fixed times whether or not the server keeps up, and an answer is timed
 from the moment at which its delivery was to leave; this is what a sender feels.
 """
@@ -23,7 +23,7 @@ RECEIVE_BYTES = 16 * 1024
 
 @dataclass
 class LoadMeasurement:
-    """What was answered.
+    """The responses of a run.
 
     Attributes:
         seconds: from the first that left to the last answer.
@@ -37,11 +37,11 @@ class LoadMeasurement:
 
     @property
     def rate(self) -> float:
-        """Answers per second."""
+        """Responses per second."""
         return self.statuses.total() / self.seconds
 
     def latency(self, percent: int) -> float:
-        """So many percent were answered within this, in milliseconds."""
+        """Return a percentile of the latencies, in milliseconds."""
         return percentile(sorted(self.milliseconds), percent)
 
 
@@ -54,13 +54,13 @@ class _Connection:
 
 
 def requests(bodies: Sequence[bytes], path: str, headers: Sequence[str] = ()) -> list[bytes]:
-    """Bodies as they go over the line."""
+    """Return the requests as bytes."""
     head = "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", "Content-Type: application/json", *headers])
     return [f"{head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
 
 
 def send(port: int, requests_to_send: Sequence[bytes], connections: int, rate: float = 0.0) -> LoadMeasurement:
-    """Sends all of them.
+    """Send all requests.
 
     Args:
         port: of the server, on this machine.
@@ -158,6 +158,6 @@ class _LoadGenerator:
 
 
 def length(head: bytearray) -> int:
-    """Of the body that follows a head, in bytes."""
+    """Return the length of the body after this head, in bytes."""
     at = head.lower().find(b"content-length:")
     return int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0

@@ -1,4 +1,4 @@
-"""The machine: who may run on which core, what it is, and how much its speed wavers."""
+"""The machine: pinning to cores, its description, and how much its speed varies."""
 
 import os
 import platform
@@ -11,13 +11,13 @@ from pathlib import Path
 
 CORES = sorted(os.sched_getaffinity(0))
 SERVER, LOAD = CORES[0], CORES[-1]
-"""One core for what is measured, one for who measures."""
+"""One core for the system under test, one for the load generator."""
 PROBE_ROUNDS = 2_000
 
 
 @contextmanager
 def on(*cores: int) -> Iterator[None]:
-    """Everything that is started meanwhile runs on these cores, and stays there."""
+    """Everything started meanwhile runs on these cores, and stays there."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -27,7 +27,7 @@ def on(*cores: int) -> Iterator[None]:
 
 
 def move(pid: int, *cores: int) -> None:
-    """A process that runs, its threads and the processes that it started go on on these cores."""
+    """Move a process, its threads and its children to these cores."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         os.sched_setaffinity(int(task.name), cores)
     for child in children(pid):
@@ -36,7 +36,7 @@ def move(pid: int, *cores: int) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Whom a process started, by any of its threads, oldest first."""
+    """Return the children of a process, started by any of its threads, oldest first."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # it ended meanwhile
@@ -45,12 +45,12 @@ def children(pid: int) -> list[int]:
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that it started, and what those started."""
+    """Return a process with all its descendants."""
     return [pid, *(one for child in children(pid) for one in family(child))]
 
 
 def probe() -> float:
-    """How long a fixed piece of work takes now, in milliseconds. It has nothing to do with what is measured."""
+    """Return how long a fixed piece of work takes now, in milliseconds, independent of the system under test."""
     block = bytes(16 * 1024)
     started = time.perf_counter()
     for _ in range(PROBE_ROUNDS):
@@ -59,13 +59,13 @@ def probe() -> float:
 
 
 def noise(probes: Sequence[float]) -> float:
-    """How much the machine's own speed wavered: the spread of the middle half of all probes, as a share."""
+    """Return the variation of the machine's speed: the interquartile range of all probes, as a share."""
     low, middle, high = statistics.quantiles(probes, n=4)
     return (high - low) / middle
 
 
 def describe() -> dict[str, str]:
-    """What it is."""
+    """Describe the machine."""
     return {
         "processor": _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
         "cores": str(len(CORES)),
@@ -76,7 +76,7 @@ def describe() -> dict[str, str]:
 
 
 def memory_bytes() -> int:
-    """How much it has."""
+    """Return its memory."""
     return int(_field("/proc/meminfo", "MemTotal").split()[0]) * 1024
 
 

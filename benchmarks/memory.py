@@ -1,4 +1,4 @@
-"""Memory: what processes hold, as the kernel counts it."""
+"""Memory of processes, as the kernel counts it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ KIB_PER_MIB = 1024
 
 @dataclass(frozen=True)
 class Memory:
-    """In MiB.
+    """Memory in MiB.
 
     Attributes:
         pss: the process's own, and its share of what it shares with others: these can be added.
@@ -22,7 +22,7 @@ class Memory:
 
 
 def of(pid: int) -> Memory:
-    """What one process holds now.
+    """Return the memory of one process.
 
     Raises:
         OSError: it has ended.
@@ -33,7 +33,7 @@ def of(pid: int) -> Memory:
 
 
 def of_family(pid: int) -> float:
-    """What they hold together: the sum of PSS, in MiB. Who ends meanwhile counts nothing."""
+    """Return the total PSS of processes, in MiB. Processes that end meanwhile count nothing."""
     return sum(_pss(each) for each in machine.family(pid))
 
 

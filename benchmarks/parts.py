@@ -1,4 +1,4 @@
-"""The parts of the benchmark: what each measures, where its results are, and how its piece of the page is made."""
+"""The parts of the benchmark: their modules, results and sections of the page."""
 
 import json
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from typing import Any
 from benchmarks.promises import Promise
 
 PARTS = {
-    "door": "benchmarks.receiver",
-    "backroom": "benchmarks.worker",
+    "receiver": "benchmarks.receiver",
+    "worker": "benchmarks.worker",
     "growth": "benchmarks.growth",
     "journey": "benchmarks.journey",
     "cost": "benchmarks.cost",
 }
-"""Name -> module with `measure` and `show`, perhaps `promises`; imported when somebody asks for it."""
+"""Name -> module with `measure` and `show`, perhaps `promises`; imported on demand."""
 
 Results = dict[str, Any]
 RESULTS = Path(__file__).parent / "results"
@@ -25,14 +25,14 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Measured:
-    """A part's results, and what there is to know about their making.
+    """A part's results, and how they were measured.
 
     Attributes:
-        on: the day.
-        rounds: how many.
-        seconds: how long it took.
+        on: the date.
+        rounds: number of rounds.
+        seconds: duration.
         machine: see `machine.describe`.
-        probes: of the machine's own speed, in milliseconds.
+        probes: probes of the machine's speed, in milliseconds.
         results: what `measure` returned.
     """
 
@@ -44,29 +44,29 @@ class Measured:
     results: Results
 
     def save(self, part: str) -> None:
-        """Keeps them, so that the page can be made again without measuring."""
+        """Save the results, so that the page can be rendered without measuring."""
         RESULTS.mkdir(exist_ok=True)
         _path(part).write_text(json.dumps(asdict(self), indent=1) + "\n")
 
     @classmethod
     def load(cls, part: str) -> "Measured | None":
-        """What was kept; None if there is nothing."""
+        """Load the saved results; None if there are none."""
         path = _path(part)
         return cls(**json.loads(path.read_text())) if path.exists() else None
 
 
 def module(part: str) -> ModuleType:
-    """The part's code."""
+    """Return the part's module."""
     return import_module(PARTS[part])
 
 
 def show(part: str, results: Results) -> str:
-    """Its piece of the page."""
+    """Render its section of the page."""
     return str(module(part).show(results)).strip()
 
 
 def promises(part: str, results: Results) -> Sequence[Promise]:
-    """What it promises, if it says so in that form."""
+    """Return its targets, if it declares any."""
     say = getattr(module(part), "promises", None)
     return say(results) if say else ()
 

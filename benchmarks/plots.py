@@ -1,4 +1,4 @@
-"""Plots: charts as small SVG files in docs/performance/. The same figures give the same bytes."""
+"""Plots: charts as small SVG files in docs/performance/. Equal figures give equal bytes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ STYLE = {
 
 
 def draw(charts: Sequence[Bars], folder: Path = FOLDER) -> None:
-    """Writes a file for each."""
+    """Write a file for each chart."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         for chart in charts:

@@ -1,4 +1,4 @@
-"""The processor's time that processes took, as /proc counts it."""
+"""CPU time of processes, as /proc counts it."""
 
 import os
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def seconds(pids: Iterable[int]) -> float:
-    """Of these processes until now, in user and system mode; of those that are there."""
+    """Return the CPU time of processes so far, user and system; only of those that still run."""
     return sum(_ticks(pid) for pid in pids) / TICKS
 
 

@@ -1,4 +1,4 @@
-"""Promises: what is said of the service's speed, what was measured, and whether it is kept."""
+"""Targets: what is promised of the service's speed, the measurement, and whether it is met."""
 
 from dataclasses import dataclass
 
@@ -25,17 +25,17 @@ class Promise:
 
     @classmethod
     def at_least(cls, what: str, bound: float, figure: Figure, form: str = "{:.2f} x") -> "Promise":
-        """A bound from below; the form writes a number with its unit."""
+        """Return a target with a lower bound; the form writes a number with its unit."""
         return cls(what, f"≥ {form.format(bound)}", *_said(figure, form), figure.median >= bound)
 
     @classmethod
     def at_most(cls, what: str, bound: float, figure: Figure, form: str = "{:.2f} x") -> "Promise":
-        """A bound from above."""
+        """Return a target with an upper bound."""
         return cls(what, f"≤ {form.format(bound)}", *_said(figure, form), figure.median <= bound)
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """Render it in words."""
         return "kept" if self.kept else f"**missed**: measured {self.measured}, promised {self.promised}"
 
 

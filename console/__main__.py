@@ -13,27 +13,33 @@ COMMANDS = {
         "console.commands.adopt_queue:adopt_queue",
         "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
     ),
-    "api": LazyCommand("console.commands.api:api", "meetergo's API."),
+    "api": LazyCommand("console.commands.api:api", "Check meetergo's API."),
     "book": LazyCommand("console.commands.book:book", "Book a time with a host."),
-    "bookings": LazyCommand("console.commands.bookings:bookings", "How bookings are, and how they came to be so."),
+    "bookings": LazyCommand("console.commands.bookings:bookings", "List bookings, and show their history."),
     "completion": LazyCommand(
         "console.commands.completion:completion",
         "Print the script that lets your shell complete `inbox` (see bin/inbox).",
     ),
-    "deliveries": LazyCommand("console.commands.deliveries:deliveries", "What came, and what became of it."),
+    "deliveries": LazyCommand(
+        "console.commands.deliveries:deliveries", "List received webhooks, and show their results."
+    ),
     "erase": LazyCommand(
         "console.commands.privacy:erase", "Erase one guest from bookings, changes, notifications and deliveries."
     ),
-    "events": LazyCommand("console.commands.events:events", "What is happening now."),
+    "events": LazyCommand("console.commands.events:events", "Show what is happening now."),
     "healthcheck": LazyCommand(
         "console.commands.maintenance:healthcheck",
         "Exit 0 if this machine's worker or scheduler is alive (for health checks).",
     ),
-    "meeting-types": LazyCommand("console.commands.meeting_types:meeting_types", "What can be booked with a host."),
+    "meeting-types": LazyCommand(
+        "console.commands.meeting_types:meeting_types", "List and change the meeting types of a host."
+    ),
     "migrate": LazyCommand(
         "console.commands.maintenance:migrate", "Migrate the database to the schema of this version."
     ),
-    "notifications": LazyCommand("console.commands.notifications:notifications", "Who was told what."),
+    "notifications": LazyCommand(
+        "console.commands.notifications:notifications", "List notifications, and show their attempts."
+    ),
     "prune": LazyCommand(
         "console.commands.privacy:prune",
         "Delete deliveries and notifications past their retention (the scheduler does it daily).",
@@ -47,15 +53,15 @@ COMMANDS = {
         "Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed.",
     ),
     "replay": LazyCommand(
-        "console.commands.replay:replay", "Handle deliveries again, for example dead ones whose cause is fixed."
+        "console.commands.replay:replay", "Process deliveries again, for example dead ones whose cause is fixed."
     ),
     "slots": LazyCommand(
         "console.commands.slots:slots", "List the times at which a host can be booked, in the host's time zone."
     ),
     "status": LazyCommand("console.commands.status:status", "Show the state of the system."),
-    "templates": LazyCommand("console.commands.templates:templates", "One meeting type for many hosts."),
-    "users": LazyCommand("console.commands.users:users", "Hosts as users of meetergo."),
-    "webhook": LazyCommand("console.commands.webhook:webhook", "Our address at meetergo."),
+    "templates": LazyCommand("console.commands.templates:templates", "Create a meeting type for many hosts."),
+    "users": LazyCommand("console.commands.users:users", "Manage hosts as users of meetergo."),
+    "webhook": LazyCommand("console.commands.webhook:webhook", "Register and rotate our address at meetergo."),
 }
 DEVELOPMENT_COMMANDS = {
     "demo": LazyCommand("devtools.commands:demo", "Run a short demo from webhook to notification, on its own servers."),
@@ -64,7 +70,7 @@ DEVELOPMENT_COMMANDS = {
         "Run receiver, worker and scheduler until Ctrl-C, with a private Redis if REDIS_URL is unset.",
     ),
     "sandbox": LazyCommand(
-        "devtools.sandbox_command:sandbox", "Runs a stand-in for meetergo on this machine, until Ctrl-C."
+        "devtools.sandbox_command:sandbox", "Run a stand-in for meetergo on this machine, until Ctrl-C."
     ),
     "send": LazyCommand("devtools.send.command:send", "Deliver samples, a mix of them, or a file, over real HTTP."),
 }
@@ -76,13 +82,13 @@ FORMER_NAMES = {
 }
 """Hidden from help, because scripts may still use them."""
 
-HELP = """The operators' desk of meetergo-inbox.
+HELP = """Operate meetergo-inbox.
 
 \b
 Exit codes: 0   done
-            1   something needs a person, or was refused
+            1   something needs a person, or the operation failed
             2   wrong usage, or a setting that is missing or malformed
-            130 interrupted (Ctrl-C; of status --watch and events tail the usual end: 0)
+            130 interrupted (Ctrl-C; 0 for status --watch and events tail)
 """
 
 CONTEXT_SETTINGS = {"max_content_width": 120}

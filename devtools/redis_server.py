@@ -145,4 +145,4 @@ def _wait_for(process: "subprocess.Popen[bytes]", connection: "Redis") -> None:
                 return
     process.kill()
     process.wait()
-    raise NoRedisServer("the Redis server did not start: look above for what it said")
+    raise NoRedisServer("the Redis server did not start: see its output above")

@@ -136,7 +136,9 @@ def _check_port(port: int) -> None:
         try:
             probe.bind((HOST, port))
         except OSError:
-            raise ProcessFailed(f"port {port} is taken: stop who uses it, or set PORT to another") from None
+            raise ProcessFailed(
+                f"port {port} is taken: stop the process that uses it, or set PORT to another"
+            ) from None
 
 
 def _check_redis(url: str) -> None:

@@ -192,7 +192,7 @@ def _booking_event(
     try:
         appointment = AppointmentBody.read(_appointment(inner))
     except TooManyGuests:
-        message = f"the booking has more than {MAX_GUESTS} guests: so many are not kept"
+        message = f"the booking has more than {MAX_GUESTS} guests: that many are not kept"
         raise UnreadableBody(message, event_type, _booking_id(event_type, inner)) from None
     if not appointment.booking_id:
         raise UnreadableBody(f"the body names no booking: {_id_problem(inner)}", event_type)

@@ -142,7 +142,7 @@ def _merged_identity(key: str, person: Person) -> Identity:
 def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
     """Return the guests who have left.
 
-    A guest who cannot be told apart from a new one counts as present, so that no departure is reported in error.
+    A guest who cannot be distinguished from a new one counts as present, so that no departure is reported in error.
     """
     here = [Identity.of(person) for person in after]
     gone = [(person, Identity.of(person)) for person in before]

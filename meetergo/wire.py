@@ -1,6 +1,6 @@
-"""Wire formats: the objects inside meetergo's bodies, with all the names that its documents give them.
+"""Wire formats: the objects inside meetergo's bodies, with all documented names.
 
-What is absent is not said, and null says that there is none. A field that cannot be read says nothing, and is noted.
+An absent field says nothing; null says that there is none. A field that cannot be read says nothing and is noted.
 Source: the webhook events page (old and new copies) and the REST reference of an appointment.
 """
 
@@ -22,7 +22,7 @@ MAX_HOSTS = 1000
 MAX_LANGUAGES = 50
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""Times from here on, or before the earliest, are nobody's appointment, and not every database can show them."""
+"""Times from here on or before the earliest are no real appointment, and not every database can store them."""
 MAX_IGNORED_SHOWN = 10
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
 TRUE = {"true", "1", "yes", "y", "on", "t"}
@@ -30,14 +30,14 @@ FALSE = {"false", "0", "no", "n", "off", "f"}
 ATTENDEE_FIELDS = ("id", "email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
 
 ABSENT: Final[Any] = type("Absent", (), {"__repr__": lambda _self: "ABSENT", "__bool__": lambda _self: False})()
-"""What a field says that is not there, or cannot be read: nothing."""
+"""A field that is missing or cannot be read: it says nothing."""
 
 Convert = Callable[[Any], Any]
-"""Reads a value that is not null; None if that says that there is none. ValueError if it makes no sense."""
+"""Parses a value that is not null; returns None for "there is none". Raises ValueError for nonsense."""
 
 
 class TooManyGuests(ValueError):
-    """More than `MAX_GUESTS` attendees."""
+    """There are more than `MAX_GUESTS` attendees."""
 
 
 def _text(value: Any) -> Any:
@@ -45,7 +45,7 @@ def _text(value: Any) -> Any:
 
 
 def _identifier(value: Any) -> Any:
-    """Production ids are strings for bookings and integers for webhooks; we keep text."""
+    """Ids in production are strings for bookings and integers for webhooks; here they are text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -71,21 +71,21 @@ Moment = Annotated[datetime, BeforeValidator(_utc)]
 
 
 class ApiModel(BaseModel):
-    """An object of the API's that must be as it should: unknown keys are ignored, and no error quotes its content."""
+    """An object of the API that must be well-formed: unknown keys are ignored, and no error quotes its content."""
 
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True, frozen=True)
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_there(cls, value: Any) -> Any:
-        """So that of two names for one thing, the one with a value counts."""
+        """Drop nulls, so that of two names for one thing the one with a value counts."""
         if not isinstance(value, dict):
             return value
         return {name: item for name, item in value.items() if item is not None}
 
 
 def text(value: Any) -> str | None:
-    """A text, or a number as text. Blank says that there is none."""
+    """Parse a text, or a number as text. Blank text means that there is none."""
     if isinstance(value, str):
         return value if value and not value.isspace() else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -94,7 +94,7 @@ def text(value: Any) -> str | None:
 
 
 def localised_text(value: Any) -> str | dict[str, str] | None:
-    """A text, or one for each language: `{"de": "Erstgespräch", "en": "First call"}`."""
+    """Parse a text, or one per language: `{"de": "Erstgespräch", "en": "First call"}`."""
     if not isinstance(value, dict):
         return text(value)
     if len(value) > MAX_LANGUAGES or not all(map(LANGUAGE.fullmatch, value)):
@@ -108,7 +108,7 @@ def localised_text(value: Any) -> str | dict[str, str] | None:
 
 
 def address(value: Any) -> str | dict[str, str] | None:
-    """A name, or an object or a list as JSON: an address."""
+    """Parse a name; an object or a list, such as an address, becomes JSON."""
     try:
         return localised_text(value)
     except ValueError:
@@ -118,7 +118,7 @@ def address(value: Any) -> str | dict[str, str] | None:
 
 
 def identifier(value: Any) -> str | None:
-    """An id as text."""
+    """Parse an id as text."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError
     text_value = str(value)
@@ -128,7 +128,7 @@ def identifier(value: Any) -> str | None:
 
 
 def boolean(value: Any) -> bool:
-    """A yes or no, in the ways in which people write it."""
+    """Parse a boolean in its usual spellings."""
     if isinstance(value, bool):
         return value
     text_value = str(value).strip().lower().removesuffix(".0") if isinstance(value, str | int | float) else ""
@@ -138,7 +138,7 @@ def boolean(value: Any) -> bool:
 
 
 def plausible_time(value: Any) -> datetime:
-    """A time of our days: ISO 8601, or seconds or milliseconds since 1970."""
+    """Parse a plausible time: ISO 8601, or seconds or milliseconds since 1970."""
     text_value = timestamp(value)
     if text_value >= LATEST:
         raise ValueError
@@ -146,7 +146,7 @@ def plausible_time(value: Any) -> datetime:
 
 
 def timestamp(value: Any) -> datetime:
-    """A time; one that is too late to be true is `LATEST`."""
+    """Parse a time; one too late to be plausible becomes `LATEST`."""
     if isinstance(value, str):
         text_value = datetime.fromisoformat(value)
         text_value = text_value if text_value.tzinfo else text_value.replace(tzinfo=UTC)
@@ -164,20 +164,20 @@ def timestamp(value: Any) -> datetime:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """An object."""
+    """Parse an object."""
     if not isinstance(value, dict):
         raise ValueError
     return value
 
 
 class Ignored:
-    """The names of fields that could not be read. Values are left out: they may be personal data."""
+    """Names of fields that could not be read. Their values are omitted: they may be personal data."""
 
     def __init__(self) -> None:
         self._names: dict[str, None] = {}
 
     def add(self, name: str) -> None:
-        """Note a field, such as `attendees.0.email`."""
+        """Add a field, such as `attendees.0.email`."""
         self._names.setdefault(name)
 
     def __bool__(self) -> bool:
@@ -185,7 +185,7 @@ class Ignored:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The first few, and how many more there are."""
+        """Describe the first few, and the number of the others."""
         names = tuple(self._names)
         more = len(names) - MAX_IGNORED_SHOWN
         return (*names[:MAX_IGNORED_SHOWN], f"{more} more") if more > 0 else names
@@ -195,9 +195,9 @@ class Fields:
     """The fields of one object.
 
     Args:
-        values: the object; None where a null stands for it: then each of its fields says that there is none.
-        ignored: grows by each field that cannot be read.
-        path: of the object, with a dot at its end.
+        values: the object; None if it is null, so that each of its fields says that there is none.
+        ignored: collects the fields that cannot be read.
+        path: path of the object, with a trailing dot.
     """
 
     __slots__ = ("_ignored", "_path", "_values")
@@ -207,11 +207,11 @@ class Fields:
 
     @property
     def is_null(self) -> bool:
-        """Whether a null stands for the object."""
+        """Whether the value is null instead of an object."""
         return self._values is None
 
     def read(self, convert: Convert, *names: str) -> Any:
-        """The value of the first name that has one; None if a null is all that is there, else `ABSENT`."""
+        """Return the value of the first name that has one; None if there are only nulls, else `ABSENT`."""
         values, value_read = self._values, ABSENT
         if values is None:
             return None
@@ -231,7 +231,7 @@ class Fields:
         return value_read
 
     def object(self, name: str) -> "Fields":
-        """The fields of an object inside this one. An id in its place is no object."""
+        """Return the fields of a nested object. An id in its place is no object."""
         if self._values is None:
             return self
         value = self._values.get(name, ABSENT)
@@ -244,9 +244,9 @@ class Fields:
         return NO_FIELDS
 
     def items(self, name: str, max_length: int, *single_item_keys: str) -> list[Any] | None:
-        """The items of a list; None if there is none, or too long a one.
+        """Return the items of a list; None if it is absent or too long.
 
-        An object with one of these keys, or an address or an id alone, is a list of one. `{"0": ..., "1": ...}` is how
+        An object with one of these keys, or an address or id alone, is a list of one. `{"0": ..., "1": ...}` is how
         some languages write a list.
         """
         value = None if self._values is None else self._values.get(name)
@@ -266,7 +266,7 @@ class Fields:
         return len(value) if isinstance(value, list) else 0
 
     def ignore(self, name: str) -> None:
-        """Note a field that cannot be read."""
+        """Note a field as unreadable."""
         self._ignored.add(self._path + name)
 
 
@@ -278,7 +278,7 @@ NO_FIELDS: Final = Fields({}, Ignored())
 
 
 def first(*value_read: Any) -> Any:
-    """Of several names for one thing: the first with a value; None if a null is all that is there, else `ABSENT`."""
+    """Return the first of several readings that has a value; None if there are only nulls, else `ABSENT`."""
     for value in value_read:
         if value is not None and value is not ABSENT:
             return value
@@ -290,8 +290,8 @@ class AttendeeBody:
     """A guest. Phone-only bookings have no e-mail.
 
     Attributes:
-        key: tells guests of one booking apart: see `meetergo.guests`.
-        details: what was said of this person, None where that is that there is none.
+        key: identifies the guest within the booking: see `meetergo.guests`.
+        details: known details; None where the body says that there is none.
     """
 
     key: str
@@ -299,12 +299,12 @@ class AttendeeBody:
 
     @property
     def id(self) -> str | None:
-        """As meetergo gives it."""
+        """The booking id as received."""
         return self.details.get("id")
 
     @property
     def email(self) -> str | None:
-        """As meetergo writes it."""
+        """The event name as meetergo writes it."""
         return self.details.get("email")
 
 
@@ -313,20 +313,20 @@ class AppointmentBody:
     """A booking as webhooks and the REST API show it.
 
     Attributes:
-        booking_id: the provider's id of it.
-        company_id: whose it is.
-        start: when it begins.
-        end: when it ends.
-        created_at: when it was booked.
-        updated_at: when it was last changed.
+        booking_id: the provider's id.
+        company_id: the company that it belongs to.
+        start: start time.
+        end: end time.
+        created_at: time of booking.
+        updated_at: time of the last change.
         version_time: `updatedAt`, else the newest time of a change that the body carries; `LATEST` if that is no time
             of our days.
-        is_cancelled: by the flag or a cancel time; never because of an event's name.
-        cancelled_flag: `isCancelled`, if it is there.
-        attendees: the guests; None if nothing is said of them.
+        is_cancelled: according to the flag or a cancel time, never to an event's name.
+        cancelled_flag: `isCancelled`, if present.
+        attendees: the guests; None if the body says nothing about them.
         has_all_attendees: whether every listed guest could be read.
-        host_ids: from whichever of the two lists is there.
-        facts: column of a booking -> value, only for what was said.
+        host_ids: from whichever of the two lists is present.
+        facts: column of a booking -> value, only for fields that are present.
         ignored: names of fields that could not be read.
     """
 
@@ -347,7 +347,7 @@ class AppointmentBody:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "AppointmentBody":
-        """Reads what can be read. Nothing but too many guests raises.
+        """Parse everything that can be read. Only too many guests raise.
 
         Null says that there is none. But no appointment is without a time, a host or a list of guests: there, a null
         says nothing. Only a cancelled one speaks of its status: no webhook revives a booking.
@@ -363,7 +363,7 @@ class AppointmentBody:
             fields.object("meetingType"),
         )
         if meeting_type.is_null and fields.read(identifier, "meetingTypeId"):
-            meeting_type = NO_FIELDS  # it is not shown, but there is one
+            meeting_type = NO_FIELDS  # unreadable, but present
         cancel = fields.object("cancel")
         cancelled_flag = fields.read(boolean, "isCancelled")
         cancelled_at = cancel.read(plausible_time, "actionAt", "cancelledAt")
@@ -418,7 +418,7 @@ class AppointmentBody:
 
 
 def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | None, bool]:
-    """The guests, each once, and whether all could be read.
+    """Return the guests, each once, and whether all could be read.
 
     Raises:
         TooManyGuests: there are more than `MAX_GUESTS`.
@@ -446,7 +446,7 @@ def _attendees(fields: Fields, ignored: Ignored) -> tuple[list[AttendeeBody] | N
 
 
 def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | None:
-    """What is said of a guest. An address or an id alone names one, too."""
+    """Return the details of a guest. An address or an id alone also identifies one."""
     if not isinstance(item, dict):
         details = _guest_from_text(item)
         if details is None:
@@ -466,7 +466,7 @@ def _guest(item: Any, ignored: Ignored, path: str) -> dict[str, str | None] | No
 
 
 def _guest_from_text(item: Any) -> dict[str, str | None] | None:
-    """The guest whom an address, with or without a name, or an id alone means."""
+    """Return the guest for an address, with or without a name, or for an id alone."""
     try:
         text_value = identifier(item)
     except ValueError:
@@ -478,7 +478,7 @@ def _guest_from_text(item: Any) -> dict[str, str | None] | None:
 
 
 def _host_ids(fields: Fields, ignored: Ignored) -> list[str] | None:
-    """The hosts' ids, each once: from `hostIds`, or else from `hosts`."""
+    """Return the hosts' ids, each once, from `hostIds` or else from `hosts`."""
     for name in ("hostIds", "hosts"):
         ids: dict[str, None] = {}
         for number, item in enumerate(fields.items(name, MAX_HOSTS, "id") or ()):
@@ -508,7 +508,7 @@ class EmployeeBody:
 
     @classmethod
     def read(cls, body: Mapping[str, Any]) -> "EmployeeBody":
-        """Reads what can be read."""
+        """Parse everything that can be read."""
         ignored = Ignored()
         fields = Fields(body, ignored)
         return cls(

@@ -1,6 +1,6 @@
 """Erasure: remove one guest from everything that is stored, and report what could not be reached.
 
-A guest is found by what is known and by what was: the address may have changed since under the same guest id. Rows are
+A guest is found by current and former details: the address may have changed under the same guest id. Rows are
 found without a lock, and changed one booking at a time, in the order of locks that `runtime.contention` names.
 """
 
@@ -42,20 +42,20 @@ TEXT_COLUMNS: dict[type[Model], tuple[str, ...]] = {
     Intervention: ("reason", "by"),
     Reconciliation: ("error",),
 }
-"""Columns in which anybody may be quoted."""
+"""Columns that may quote a person."""
 
 
 @dataclass
 class PersonMatches:
-    """Where a person is.
+    """Where a person appears.
 
     Attributes:
         guests: attendee objects that describe the person, each variant once.
         keys: booking id -> the ids by which it knows the person.
-        bodies: ids of deliveries that tell of the person, and of none of these bookings.
+        bodies: ids of deliveries that mention the person and belong to none of these bookings.
         texts: rows that quote the person: table and id.
-        hosts: ids of platform users with the address, and 0 for each employee with it. They stay.
-        unopened: ids of deliveries whose body no key opens.
+        hosts: ids of platform users with the address, and 0 for each employee with it. They are not erased.
+        unopened: ids of deliveries that no key decrypts.
         skipped: rows that could not be read, and why.
     """
 
@@ -73,7 +73,7 @@ class PersonMatches:
         return bool(self.keys or self.bodies or self.texts)
 
     def add_guest(self, booking_id: str, person: Person, details: Details, key: str | None) -> None:
-        """One attendee of one booking who is the person."""
+        """An attendee of a booking who is the person."""
         self.keys.setdefault(booking_id, set())
         if key:
             self.keys[booking_id].add(key)
@@ -85,7 +85,7 @@ class PersonMatches:
 class ErasureResult:
     """The result of an erasure: the number of rows of each kind.
 
-    `waiting` are deliveries that are not handled yet, and `unopened` those that no key opens: neither is touched.
+    `waiting` are pending deliveries, and `unopened` those that no key decrypts: neither is changed.
     `texts` are other rows that quoted the guest, `hosts` platform users with the address, who stay, and `skipped` rows
     that could not be read or changed, with the reason.
     """
@@ -101,13 +101,13 @@ class ErasureResult:
     skipped: list[str] = field(default_factory=list)
 
     def add(self, other: "ErasureResult") -> None:
-        """What another transaction did."""
+        """The number of rows that a transaction changed."""
         for name in ("bookings", "changes", "notifications", "deliveries", "waiting", "texts"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 def find(database: Database, cipher: BodyCipher, person: Person) -> PersonMatches:
-    """Looks everywhere. It locks nothing, and one row that cannot be read does not hide the others."""
+    """Search everywhere. It locks nothing, and an unreadable row does not hide the others."""
     found = PersonMatches()
     _find_in_rows(database, person, found)
     _find_in_bodies(database, cipher, person, found)
@@ -130,19 +130,19 @@ def find(database: Database, cipher: BodyCipher, person: Person) -> PersonMatche
 def erase(
     database: Database, cipher: BodyCipher, who: str | Person, now: datetime, found: PersonMatches | None = None
 ) -> ErasureResult:
-    """Takes a guest out of bookings, changes, notifications and deliveries, one booking at a time.
+    """Remove a guest from bookings, changes, notifications and deliveries, one booking at a time.
 
-    A delivery that names the guest loses its whole body, and so cannot be replayed any more.
+    A delivery that names the guest loses its whole body and can no longer be replayed.
 
     Args:
-        database: where the rows are.
-        cipher: opens bodies.
+        database: the database.
+        cipher: decrypts bodies.
         who: an e-mail address, or a person.
         now: the time, UTC.
-        found: what `find` said, if it was asked.
+        found: the result of `find`, if it was called.
 
     Returns:
-        What it did. A second time it finds nothing.
+        The numbers of changed rows. A second run finds nothing.
     """
     person = person_from(who) if isinstance(who, str) else who
     found = found or find(database, cipher, person)
@@ -172,10 +172,10 @@ def erase(
 
 
 def vacuum(database: Database, timeout: timedelta = VACUUM_TIMEOUT) -> bool:
-    """Lets SQLite write its file anew and empty its log: both keep what was overwritten. PostgreSQL has its vacuum.
+    """Vacuum SQLite and truncate its log: both keep what was overwritten. PostgreSQL has its own vacuum.
 
     Returns:
-        Whether it could; not while other processes read for longer than `within`.
+        Whether it succeeded; it fails while other processes read for longer than `within`.
     """
     if database.supports_skip_locked:
         return True
@@ -246,7 +246,7 @@ def _find_in_bodies(database: Database, cipher: BodyCipher, person: Person, foun
 def _erase_from_booking(
     session: Session, cipher: BodyCipher, booking_id: str, person: Person, now: datetime
 ) -> tuple[ErasureResult, set[str]]:
-    """One booking, and all that belongs to it; with the ids of the deliveries that lost their bodies."""
+    """Erase the guest from one booking and its rows; return the ids of the deliveries that lost their bodies."""
     result = ErasureResult()
     query = select(Delivery).where(Delivery.booking_id == booking_id, Delivery.body != b"")
     deliveries = session.scalars(query.order_by(Delivery.id).with_for_update()).all()
@@ -293,7 +293,7 @@ def _erase_facts(booking: Booking, person: Person, now: datetime) -> None:
 
 
 def _attendees_of(facts: Any) -> list[Details]:
-    """What is known of each guest, those who left too; the key stands as `id`."""
+    """Return the known details of each guest, including former ones; the key becomes `id`."""
     guests: dict[str, dict[str, Any]] = {}
     for name, register in facts.items() if isinstance(facts, dict) else ():
         kind, _, rest = str(name).partition("/")
@@ -353,7 +353,7 @@ def _erase_texts(session: Session, model: type[Any], key: Any, person: Person) -
 def _pages(
     database: Database, model: type[Any], names: Sequence[str], skipped: list[str], *where: ColumnElement[bool]
 ) -> Iterator[Sequence[Any]]:
-    """These columns of all rows, the key first. A page that cannot be read is read row by row."""
+    """Yield these columns of all rows, the key first. A page that cannot be read is read row by row."""
     columns, after = [getattr(model, name) for name in names], None
     while True:
         with database.read_only() as session:

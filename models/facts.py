@@ -3,7 +3,7 @@
 A register is `[version, value]`. `join` takes, name by name, the value of the highest version. It is commutative,
 associative and idempotent, so neither order nor repetition of deliveries matters.
 
-None is a value too: the provider said that there is none. Older releases stored versions from the future, beyond a
+None is a value too: the provider says that there is none. Older releases stored versions from the future, beyond a
 limit; such a version loses against any other.
 
 The facts of a guest are kept as long as every list of guests names that person. `ATTENDEES_SINCE` records, for each
@@ -25,9 +25,9 @@ ATTENDEES_SINCE = "attendees_since"
 MIN_FORMER_KEYS = 16
 """Number of former guest keys that are kept, or the number of guests if that is larger."""
 NO_LIMIT = ":"
-"""Sorts after every digit, so no version is beyond it."""
+"""Sorts after every digit, so no version exceeds it."""
 HOSTS_AT_PREFIX = "hosts_at/"
-"""Name prefix of the hosts at a version. Such a fact never changes, so the order of arrival does not matter."""
+"""Name prefix of the hosts at a version. Such a fact never changes, so the order of arrival is irrelevant."""
 MAX_HOST_VERSIONS = 64
 
 
@@ -72,7 +72,7 @@ def newest(current: Facts, name: str) -> Any:
 
 
 def newest_version(current: Facts, limit: str) -> str:
-    """Return the highest version that is not beyond a limit; empty if there is none."""
+    """Return the highest version within the limit; empty if there is none."""
     return max((version for version, _ in current.values() if version <= limit), default="")
 
 
@@ -134,7 +134,7 @@ def _with_attendee_list(current: Facts, newer: Facts, version: str, keys: Sequen
 
 
 def _pruned(facts: Facts, listed: Sequence[str], listed_marks: set[str]) -> Facts:
-    """Without what was said of guests before a list that did not hold them."""
+    """Drop what was known of guests before a list that did not contain them."""
     since = facts[ATTENDEES_SINCE][1]
     cutoffs: dict[str, str | None] = {}
     others: dict[str, str] = {}
@@ -162,7 +162,7 @@ def _pruned(facts: Facts, listed: Sequence[str], listed_marks: set[str]) -> Fact
 
 
 def _guest_facts(guests: Mapping[str, Mapping[str, Any]]) -> Facts:
-    """Each detail of each guest as a fact of its own: a later body that names only ids takes no name away."""
+    """Return each detail of each guest as a fact of its own, so that a later body with ids only removes no name."""
     return {f"{ATTENDEE}/{name}/{key}": detail for key, details in guests.items() for name, detail in details.items()}
 
 
@@ -207,7 +207,7 @@ def with_hosts(current: Facts, version: str, hosts: Sequence[str]) -> Facts:
     needs. If the hosts changed very often, the oldest versions are dropped.
     """
     registers = [register] if (register := current.get("host_ids")) else []
-    earlier = {f"{HOSTS_AT_PREFIX}{at}": sorted_ids(ids) for at, ids in registers}  # by rows that are older than this
+    earlier = {f"{HOSTS_AT_PREFIX}{at}": sorted_ids(ids) for at, ids in registers}  # rows of older releases
     lists = {**earlier, **_hosts_by_version(current), f"{HOSTS_AT_PREFIX}{version}": list(hosts)}
     names = sorted(lists)
     redundant = [

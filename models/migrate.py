@@ -36,7 +36,7 @@ def check_encoding(engine: Engine) -> str | None:
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
     if encoding in UNUSABLE_ENCODINGS:
         raise UnusableDatabase(
-            f"the database's encoding is {encoding}, which knows no characters: create one with"
+            f"the database's encoding is {encoding}, which does not know characters: create one with"
             " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
         )
     return (

@@ -1,4 +1,4 @@
-"""Personal data: recognise a guest in texts, JSON and bodies, and remove the guest from them."""
+"""Personal data: recognise a guest in texts, JSON and bodies, and remove it."""
 
 import json
 import re
@@ -14,18 +14,18 @@ from meetergo.guests import Identity
 
 ERASED = "(erased)"
 MIN_ID_LENGTH = 8
-"""Characters of an id that is taken for the same person's in other bookings too."""
+"""Minimum length of an id that is taken for the same person's in other bookings too."""
 MIN_PHONE_DIGITS = 6
-"""Fewest digits of a telephone number."""
+"""Minimum number of digits of a phone number."""
 JSON_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 PHONE_NUMBER = re.compile(r"\+?\(?\d[\d\s()/.\-\u2010-\u2015]{4,30}\d")
 NOT_INSIDE_ADDRESS = r"(?<![\w.+%\-])"
-"""What comes before an address is no part of another one."""
+"""Characters before an address that are not part of another one."""
 NOT_BEFORE_DOMAIN = r"(?![\w\-])(?!\.[\w])"
 
 Details = Mapping[str, Any]
 Identities = tuple[frozenset[str], frozenset[str], frozenset[str]]
-"""E-mails, telephone numbers and full names."""
+"""E-mails, phone numbers and full names."""
 NO_IDENTITIES: Identities = (frozenset(), frozenset(), frozenset())
 
 
@@ -34,13 +34,12 @@ class Person:
     """The person to look for.
 
     Attributes:
-        emails: as `normalize_text` writes them.
-        phones: their digits.
-        names: in full, as `normalize_text` writes them.
-        keys: the ids by which bookings know this person.
-        other_identities: further addresses, numbers and names of the person. They are looked for in texts; no guest
-        is taken for
-            the person because of them.
+        emails: normalized by `normalize_text`.
+        phones: digits only.
+        names: full names, normalized by `normalize_text`.
+        keys: the ids of this person in bookings.
+        other_identities: further addresses, numbers and names of the person. They are searched for in texts, but do
+            not identify a guest as the person.
     """
 
     emails: frozenset[str] = frozenset()
@@ -51,7 +50,7 @@ class Person:
     _pattern: "re.Pattern[str] | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        """Compiles once what is looked for in many texts."""
+        """Compile the patterns once for many texts."""
         emails, names = self.emails | self.other_identities[0], self.names | self.other_identities[2]
         parts = [
             f"{NOT_INSIDE_ADDRESS}{re.escape(each)}{NOT_BEFORE_DOMAIN}"
@@ -62,14 +61,14 @@ class Person:
         object.__setattr__(self, "_pattern", re.compile("|".join(parts)) if parts else None)
 
     def matches_guest(self, details: Details) -> bool:
-        """Whether an attendee is this person: by address or number, and by name if nothing else is known of either."""
+        """Whether an attendee is this person: by address or number, or by name if neither is known."""
         emails, phones, names = identities(details)
         if emails & self.emails or any(_is_same_number(a, b) for a in phones for b in self.phones):
             return True
         return not (self.emails or self.phones) and bool(names & self.names)
 
     def is_mentioned_in(self, value: Any) -> bool:
-        """Whether a value of JSON mentions this person anywhere, names of its members included."""
+        """Whether a JSON value mentions this person anywhere, including keys."""
         if isinstance(value, dict):
             return any(self.is_mentioned_in(name) or self.is_mentioned_in(item) for name, item in value.items())
         if isinstance(value, list):
@@ -79,9 +78,9 @@ class Person:
         return isinstance(value, int) and not isinstance(value, bool) and self._is_number(str(value))
 
     def with_identities_of(self, guests: Sequence[Details]) -> "Person":
-        """The person with every id, address, number and name that these guests have who are the person.
+        """Return the person with every id, address, number and name of the guests who are the person.
 
-        What another guest has as well is left out: a family may share a telephone, and who is not meant stays.
+        Details that another guest shares are omitted: a family may share a phone, and only the person is erased.
         """
         person = self
         while True:
@@ -102,8 +101,10 @@ class Person:
         return str(details.get("id")) in self.keys or self.matches_guest(details)
 
     def redact(self, value: Any, name: str = "") -> Any:
-        """The value of JSON without this person: attendees are dropped, and so is what is named after the person; other
-        texts that mention the person are blackened as a whole.
+        """Return a JSON value without this person.
+
+        Attendees, and values whose key mentions the person, are dropped; other texts that mention the person are
+        replaced as a whole.
         """
         if isinstance(value, list):
             return [self.redact(item, name) for item in value if not self._is_person(item, name)]
@@ -140,28 +141,28 @@ def person_from(email: str = "", phone: str = "", name: str = "") -> Person:
 
     Args:
         email: an address, also as `Jane <jane@example.com>`.
-        phone: a number, however it is written.
-        name: in full.
+        phone: a number in any notation.
+        name: the full name.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: one of them is malformed.
     """
     addresses = {normalize_address(email)} if email.strip() else set()
     if any(not re.fullmatch(r"[^@\s]+@[^@\s]+", each) for each in addresses):
-        raise ValueError(f"'{email}' is no e-mail address: a guest without one is named by --phone or --name")
+        raise ValueError(f"'{email}' is not an e-mail address: use --phone or --name for a guest without one")
     numbers = {normalize_phone(phone)} if phone.strip() else set()
     if any(len(each) < MIN_PHONE_DIGITS for each in numbers):
-        raise ValueError(f"'{phone}' is no telephone number")
+        raise ValueError(f"'{phone}' is not a phone number")
     return Person(frozenset(addresses), frozenset(numbers), frozenset(filter(None, [normalize_text(name)])))
 
 
 def normalize_text(text: str) -> str:
-    """The text as it is compared: case, width and how letters are composed mean nothing."""
+    """Normalize a text for comparison: case, width and composition do not matter."""
     return " ".join(normalize("NFKC", text).casefold().split())
 
 
 def normalize_address(text: str) -> str:
-    """The address in what a person may have typed, as it is compared: its domain is in ASCII."""
+    """Normalize a typed address for comparison; its domain becomes ASCII."""
     text = text.strip().removeprefix("mailto:")
     address = normalize_text((parseaddr(text)[1] or text) if "<" in text else text)
     local, at, domain = address.rpartition("@")
@@ -171,7 +172,7 @@ def normalize_address(text: str) -> str:
 
 
 def domain_variants(email: str) -> set[str]:
-    """An address with its domain in letters of any script, and in ASCII."""
+    """Return an address with its domain in Unicode and in ASCII."""
     local, _, domain = email.rpartition("@")
     found = {email}
     with suppress(UnicodeError):
@@ -180,12 +181,12 @@ def domain_variants(email: str) -> set[str]:
 
 
 def normalize_phone(text: str) -> str:
-    """A telephone number without all that is not a digit; a leading 00 is a plus."""
+    """Strip a phone number to its digits; a leading 00 becomes a plus."""
     return re.sub(r"\D", "", text).removeprefix("00")
 
 
 def identities(details: Details) -> Identities:
-    """E-mails, numbers and full names in what is known of an attendee."""
+    """Return the e-mails, numbers and full names of an attendee."""
     text = {name.lower(): str(value) for name, value in details.items() if isinstance(value, str | int) and value}
     emails = {normalize_address(value) for name, value in text.items() if "mail" in name and "@" in value}
     phones = {normalize_phone(value) for name, value in text.items() if "phone" in name}
@@ -200,7 +201,7 @@ def identities(details: Details) -> Identities:
 
 
 def find_guests(value: Any, name: str = "") -> Iterator[Details]:
-    """What a value of JSON tells of attendees: objects in lists, or under names, of attendees."""
+    """Yield the attendees in a JSON value: objects in lists, or under names, of attendees."""
     if isinstance(value, dict):
         if "attendee" in name.lower():
             yield value
@@ -212,7 +213,7 @@ def find_guests(value: Any, name: str = "") -> Iterator[Details]:
 
 
 def body_as_json(body: bytes) -> Any:
-    """A body as JSON; as text if it is none."""
+    """Parse a body as JSON; return it as text if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -220,7 +221,7 @@ def body_as_json(body: bytes) -> Any:
 
 
 def _is_same_number(one: str, other: str) -> bool:
-    """Whether two numbers are the same; one of them may be written as inside its country."""
+    """Whether two numbers are equal; one of them may be in national format."""
     if one == other:
         return True
     national, international = sorted((one, other), key=len)
@@ -229,7 +230,7 @@ def _is_same_number(one: str, other: str) -> bool:
 
 
 def _decodings(text: str) -> Iterator[str]:
-    """The text as it is, and as JSON or a URL in it would be read."""
+    """Return a text as it is, and as JSON or a URL in it would be decoded."""
     normalized = normalize_text(text)
     yield normalized
     if "\\u" in text:

@@ -15,13 +15,13 @@ LINK_BATCH_SIZE = 100
 
 
 class TolerantJson(TypeDecorator[Any]):
-    """JSON that the platform writes. What is none comes as text: then it is no list of URLs, and said to be none."""
+    """JSON written by the platform. Malformed JSON is read as text, so that it is reported as no list of URLs."""
 
     impl = JSON_VALUE
     cache_ok = True
 
     def result_processor(self, dialect: Dialect, coltype: Any) -> Any:
-        """Reads without failing: one row must not keep others from being read."""
+        """Read without failing: one row must not keep others from being read."""
         read = super().result_processor(dialect, coltype)
 
         def parse(value: Any) -> Any:
@@ -76,7 +76,7 @@ class PlatformUser(Model):
 
     @classmethod
     def unmapped_by_email(cls, session: Session, email: str) -> "PlatformUser | None":
-        """The one user with this e-mail, in any case, who has no meetergo id yet; None if there are several."""
+        """Return the one user with this e-mail, in any case, who has no meetergo id yet; None if there are several."""
         is_unmapped = cls.meetergo_user_id.is_(None)
         if email.isascii():
             return cls.get_unique(session, func.lower(cls.email) == email.lower(), is_unmapped)
@@ -87,7 +87,7 @@ class PlatformUser(Model):
 
     @classmethod
     def newly_mapped(cls, session: Session) -> Sequence[int]:
-        """Ids of users whose mapping to meetergo is new since their waiting bookings were last linked."""
+        """Return ids of users whose mapping to meetergo is newer than the last linking of their waiting bookings."""
         is_new = func.coalesce(cls.linked_as, NO_MAPPING) != cls._mapping()
         return session.scalars(select(cls.id).where(is_new).order_by(cls.id).limit(LINK_BATCH_SIZE)).all()
 
@@ -103,12 +103,12 @@ class PlatformUser(Model):
 
     @property
     def mapping(self) -> str:
-        """What this user is in meetergo; kept in `linked_as` once waiting bookings were linked."""
+        """The user's identity in meetergo, stored in `linked_as` once waiting bookings were linked."""
         return f"{self.meetergo_user_id or ''}/{self.meetergo_meeting_type_id or ''}"
 
     @property
     def linked_host(self) -> str:
-        """Who this user was in meetergo when waiting bookings were last linked; empty if nobody."""
+        """The user's identity when waiting bookings were last linked; empty if they never were."""
         suffix = f"/{self.meetergo_meeting_type_id or ''}"
         linked = self.linked_as or NO_MAPPING
         return linked.removesuffix(suffix) if linked.endswith(suffix) else linked.rpartition("/")[0]
@@ -147,7 +147,7 @@ class HostResolver:
             self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
 
     def known_hosts(self, host_ids: Sequence[str], owner_id: int | None) -> list[PlatformUser]:
-        """All hosts whom we know, the owner first, then by their ids: each once."""
+        """Return all known hosts, the owner first, each once."""
         self.prefetch(host_ids)
         owner = self._session.get(PlatformUser, owner_id) if owner_id else None
         others = sorted((user for host_id in host_ids if (user := self._hosts[host_id])), key=lambda user: user.id)

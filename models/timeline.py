@@ -24,23 +24,23 @@ class TimelineEntry:
     """One entry of a timeline. Attributes that do not apply to its kind are None.
 
     Attributes:
-        at: when, UTC.
-        kind: of what, and what: `delivery.` and received, retrying, dead, done, replayed or ignored; `booking.` and the
+        at: time, UTC.
+        kind: `delivery.` and received, retrying, dead, done, replayed or ignored; `booking.` and the
             kind of its change; `notification.` and owed, retrying, dead, done, replayed or sent_again.
-        booking_id: the booking that it is about, as far as is known by now.
+        booking_id: the booking, if known by now.
         delivery_id: the delivery; for changes and notifications, the one that caused it.
         notification_id: the notification.
         event: the provider's name of the delivery's event.
         news: the kind of the notification.
-        channel: its channel.
-        recipient: its recipient.
-        attempts: how many tries had failed by then.
-        error: why this one did.
-        note: why nothing came of a delivery that is done.
-        before: the columns that changed, as they were; None of a new booking.
-        after: the same, as they became.
-        by: who intervened.
-        reason: why.
+        channel: the notification's channel.
+        recipient: the notification's recipient.
+        attempts: number of failed attempts by then.
+        error: error of this attempt.
+        note: why a processed delivery had no effect.
+        before: the changed columns before; None for a new booking.
+        after: the changed columns after.
+        by: operator who intervened.
+        reason: reason for the intervention.
     """
 
     at: datetime
@@ -62,19 +62,19 @@ class TimelineEntry:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The same whenever it is read; what a delivery is about is known only later."""
+        """A stable key of the entry. It omits what a delivery is about, which is known only later."""
         subject = self.kind.partition(".")[0]
         return self.kind, self.at, getattr(self, f"{subject}_id")
 
 
 @dataclass(frozen=True)
 class TimelineSource:
-    """Where one kind of entry is read.
+    """The source of one kind of entry.
 
     Attributes:
         query: yields the columns of a `TimelineEntry`.
-        order: its time, and what decides between equal times.
-        matches_booking: what makes it one booking's.
+        order: time, and a tie-breaker for equal times.
+        matches_booking: condition for the entries of one booking.
     """
 
     query: Select[*tuple[Any, ...]]
@@ -106,12 +106,12 @@ def _read(session: Session, query: Select[*tuple[Any, ...]], source: TimelineSou
 
 
 def _merge_by_time(parts: Iterable[Sequence[TimelineEntry]]) -> list[TimelineEntry]:
-    """By time. What one transaction did has one time: there the order of the sources counts."""
+    """Order by time. Entries of one transaction have the same time; they keep the order of the sources."""
     return sorted((entry for part in parts for entry in part), key=lambda entry: entry.at)
 
 
 def _deliveries_of(booking_id: str) -> CompoundSelect[str]:
-    """Those that are about it, and those that changed it all the same, such as a `new_employee`."""
+    """Return rows about the booking, and those that changed it otherwise, such as a `new_employee`."""
     caused_by_change = select(BookingChange.delivery_id).where(
         BookingChange.booking_id == booking_id, BookingChange.delivery_id.is_not(None)
     )

@@ -16,7 +16,7 @@ NOUNS: dict[QueueName, tuple[str, str]] = {
     "outbox": ("notification", "notifications"),
 }
 API_KEY_WARNING = timedelta(days=14)
-RENEW_API_KEY = "make another, and set MEETERGO_API_KEY_EXPIRES to its last day"
+RENEW_API_KEY = "create a new one, and set MEETERGO_API_KEY_EXPIRES to its last day"
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def _check_redis_only(stats: Stats) -> Iterator[Finding]:
         )
     for queue, waiting in stats.orphaned_queues.items():
         yield Finding(
-            f"{count(waiting, 'webhook rests', 'webhooks rest')} in the queue {queue}, and no worker works at it"
-            " (an older version's, or of another REDIS_PREFIX): if it is this platform's, take them",
+            f"{count(waiting, 'webhook is', 'webhooks are')} in the queue {queue}, which no worker processes"
+            " (from an older version or another REDIS_PREFIX): if it is this platform's, adopt them",
             f"bin/inbox adopt-queue {queue}",
         )
 
@@ -77,30 +77,30 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
         return
     unattended = [queue_name for queue_name in QUEUES if not stats.jobs[queue_name].workers]
     if unattended:
-        yield Finding(f"no worker works at the {' and the '.join(unattended)}", "python -m worker")
+        yield Finding(f"no worker runs for the {' and the '.join(unattended)}", "python -m worker")
     for queue_name in QUEUES:
         if stats.deaths.get(queue_name):
             times = count(stats.deaths[queue_name], "time", "times")
             yield Finding(
-                f"workers of the {queue_name} died {times} in the last {duration(DEATH_WINDOW)} (their log says how)",
+                f"workers of the {queue_name} died {times} in the last {duration(DEATH_WINDOW)} (see their log)",
                 f"bin/inbox {NOUNS[queue_name][1]} list --status dead",
             )
     stopped = [task for task in TASKS if task not in stats.next_runs]
     if "sweep" in stopped:
-        yield Finding("the schedule does not run", "python -m worker.scheduler")
+        yield Finding("the scheduler is not running", "python -m worker.scheduler")
     elif stopped:
-        yield Finding(f"the schedule does not get through with: {', '.join(stopped)} (its log says why)")
+        yield Finding(f"the scheduler does not complete: {', '.join(stopped)} (see its log)")
 
 
 def _check_repeated_failures(stats: Stats) -> Iterator[Finding]:
     failing = stats.failing
     if failing.rows:
-        what = f"{count(failing.rows, 'delivery fails', 'deliveries fail')} again and again"
+        what = f"{count(failing.rows, 'delivery fails', 'deliveries fail')} repeatedly"
         yield Finding(f"{what} ({printable(failing.summary())})", "bin/inbox deliveries errors")
     if "processing_stuck" in stats.incidents:
         since = duration(stats.at - stats.incidents["processing_stuck"])
         yield Finding(
-            f"a drain ended without an outcome, {since} ago (the worker's log says more)",
+            f"a drain ended without an outcome, {since} ago (see the worker's log)",
             "bin/inbox deliveries list --status pending",
         )
 
@@ -131,7 +131,7 @@ def _check_clocks(stats: Stats) -> Iterator[Finding]:
 def _check_reconcile(stats: Stats) -> Iterator[Finding]:
     error = stats.reconcile_status and stats.reconcile_status.error(stats.at)
     if error:
-        yield Finding(f"reconcile does not read everything: {printable(error)}", "bin/inbox reconcile --dry-run")
+        yield Finding(f"reconcile cannot read everything: {printable(error)}", "bin/inbox reconcile --dry-run")
 
 
 def _waited_longer_than(since: datetime | None, now: datetime, longest: timedelta) -> bool:

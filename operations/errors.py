@@ -38,26 +38,26 @@ def store_error_message(error: Exception) -> str:
     cause, message = getattr(error, "orig", None), first_line(error)
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if isinstance(cause, ReadOnlySqlTransaction) or code == sqlite3.SQLITE_READONLY:
-        return f"the database can be read, and not written: {message}"
+        return f"the database can be read, but not written: {message}"
     if isinstance(cause, DiskFull) or code == sqlite3.SQLITE_FULL:
         return f"the disk of the database is full: {message}"
     if isinstance(cause, InsufficientPrivilege):
-        return f"the database lets the user of DATABASE_URL not do that: {message}"
+        return f"the user in DATABASE_URL lacks a privilege: {message}"
     if isinstance(error, OperationalError | InterfaceError | NoConnectionFree):
         return f"the database does not answer: {first_line(error)}"
-    return f"the database refuses: {first_line(error)}"
+    return f"the database reports an error: {first_line(error)}"
 
 
 def _redis_error_message(error: RedisError) -> str:
     message = first_line(error)
     if any(marker in message for marker in PASSWORD_REQUIRED):
-        return "Redis wants a password: put it into REDIS_URL (redis://:password@host:6379/0)"
+        return "Redis requires a password: put it into REDIS_URL (redis://:password@host:6379/0)"
     if isinstance(error, AuthenticationError):
-        return f"Redis refuses the user or the password in REDIS_URL: {message}"
+        return f"Redis rejects the user or the password in REDIS_URL: {message}"
     if isinstance(error, NoPermissionError):
-        return f"Redis lets the user in REDIS_URL not do that: {message}"
+        return f"the Redis user in REDIS_URL lacks a permission: {message}"
     if "WRONGTYPE" in message:
-        return f"Redis holds something else under a name of ours (see REDIS_PREFIX): {message}"
+        return f"a Redis key of ours holds another type (see REDIS_PREFIX): {message}"
     if isinstance(error, NotWritable):
         return f"Redis cannot be written: {message}"
     if isinstance(error, ResponseError):

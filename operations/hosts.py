@@ -36,7 +36,7 @@ def meetergo_id(row: PlatformUser) -> str:
         OperationError: the host is not in meetergo yet.
     """
     if not row.meetergo_user_id:
-        raise OperationError(f"'{row.external_id}' is no user of meetergo yet: `users onboard` or `users sync`")
+        raise OperationError(f"'{row.external_id}' is not a user of meetergo yet: `users onboard` or `users sync`")
     return row.meetergo_user_id
 
 

@@ -34,7 +34,7 @@ def _api_url(url: str) -> str:
     if parts.query or parts.fragment or not parts.hostname:
         raise ValueError(f"it should look like '{API_URL}'")
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOCAL_HOSTS):
-        raise ValueError("it should start with https://; only a stand-in on this machine may do without")
+        raise ValueError("it should start with https://; only a sandbox on this machine may use http")
     return url.rstrip("/")
 
 

@@ -58,9 +58,9 @@ def driver_options(url: URL) -> dict[str, Any]:
 
 def _check_sqlite(parts: URL) -> None:
     if parts.query:
-        raise ValueError("an SQLite URL takes no options: leave away what follows the '?'")
+        raise ValueError("an SQLite URL takes no options: remove what follows the '?'")
     if parts.host or not parts.database or parts.database == ":memory:":
-        raise ValueError("it names no file, and all processes have to share one: write 'sqlite:///data/inbox.db'")
+        raise ValueError("it names no file, but all processes must share one: write 'sqlite:///data/inbox.db'")
 
 
 def _check_postgresql(parts: URL) -> None:
@@ -71,7 +71,7 @@ def _check_postgresql(parts: URL) -> None:
     try:
         parts.get_dialect()().create_connect_args(parts)
     except ArgumentError:
-        raise ValueError("it names hosts and ports that do not fit together") from None
+        raise ValueError("its hosts and ports do not match") from None
     try:
         driver_options(parts)
     except (ValueError, OverflowError):
@@ -88,7 +88,7 @@ def _check_option(name: str, value: str) -> None:
     try:
         conninfo_to_dict(make_conninfo(**{name: value}))
     except psycopg.Error:
-        raise ValueError(f"it has an option that PostgreSQL's driver does not know: {name[:40]}") from None
+        raise ValueError(f"it has an option unknown to PostgreSQL's driver: {name[:40]}") from None
     if name in NUMERIC and not value.strip().lstrip("+-").isdigit():
         raise ValueError(f"its option {name} should be a number")
     if name in CHOICES and value not in CHOICES[name]:

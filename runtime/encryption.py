@@ -66,7 +66,7 @@ class BodyCipher:
         except KeyError:
             raise Transient(f"the body is encrypted with key {encrypted_body.key}, which is not in BODY_KEYS") from None
         except InvalidToken:
-            raise Transient(f"the body does not open with key {encrypted_body.key}: it is damaged") from None
+            raise Transient(f"the body cannot be decrypted with key {encrypted_body.key}: it is damaged") from None
 
     def warn_if_unencrypted(self) -> None:
         """Log a warning, at the start of a process, if personal data is stored in plain text."""

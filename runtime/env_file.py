@@ -1,9 +1,9 @@
-"""The file `.env`, read by every process in the same way, however the process was started.
+"""The file `.env`, read in the same way by every process, however it was started.
 
-The rules are those of python-dotenv, without interpolation: `export` may stand before a name, quotes keep what is
-between them, and a comment begins with a `#` after white space. Process managers read the same file by rules of their
-own and put what they make of it into the environment (honcho cuts a value at any `#` and drops its spaces). A variable
-that holds such a reading counts as not set, so that the file's own value holds.
+The rules are those of python-dotenv, without interpolation: a name may follow `export`, quotes keep what is
+between them, and a comment begins with a `#` after white space. Process managers read the same file by their own
+rules and put the result into the environment (honcho cuts a value at any `#` and drops its spaces). A variable
+that holds such a reading counts as not set, so that the file's own value applies.
 """
 
 import codecs
@@ -20,7 +20,7 @@ from dotenv.parser import Binding, parse_stream
 from honcho.environ import parse as read_as_honcho
 
 MAX_BYTES = 1024 * 1024
-"""Bytes. What is larger is no list of settings."""
+"""Limit in bytes; a larger file is no list of settings."""
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 NAME = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
 PYTHONPATH = "PYTHONPATH"
@@ -32,13 +32,13 @@ class UnusableFile(ValueError):
 
 @dataclass(frozen=True)
 class EnvFile:
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        text: all of it. Bytes that are not UTF-8 are surrogate escapes.
-        encoding: of the file.
-        values: name -> value; of a name that is there twice, the last one.
-        lines: name -> all its lines, as they are written.
+        text: the whole text. Bytes that are not UTF-8 are surrogate escapes.
+        encoding: encoding of the file.
+        values: name -> value; the last one counts.
+        lines: name -> all its lines, unparsed.
     """
 
     text: str = field(default="", repr=False)
@@ -47,11 +47,11 @@ class EnvFile:
     lines: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
 
     def may_stem_from_file(self, name: str, value: str) -> bool:
-        """Whether a value is what another program makes of the file's line: honcho, Docker's or systemd's reader."""
+        """Whether a value is another program's reading of the file's line: honcho's, Docker's or systemd's."""
         return any(value in _foreign_readings(name, line) for line in self.lines.get(name, ()))
 
     def with_values(self, values: Mapping[str, str]) -> bytes:
-        """The file's new content: each value in the place of an empty one of that name, or else at the end."""
+        """Return the new content: each value replaces an empty one of its name, or is appended."""
         text = self.text
         for name, value in values.items():
             line = re.compile(rf"^([ \t]*(?:export[ \t]+)?{name}[ \t]*=)[ \t]*(?=\r?$)", re.MULTILINE)
@@ -62,10 +62,10 @@ class EnvFile:
 
 
 def read_env_file(path: Path) -> EnvFile:
-    """Reads a file; one that is not there is empty.
+    """Read a file; a missing one is empty.
 
     Raises:
-        UnusableFile: it is not text, or a line of it is not NAME=value.
+        UnusableFile: it is not text, or one of its lines is not NAME=value.
     """
     try:
         with path.open("rb") as file:
@@ -90,7 +90,7 @@ def read_env_file(path: Path) -> EnvFile:
 
 
 def environment(path: Path | None) -> dict[str, str]:
-    """Name -> value: the environment, an empty variable too, and then the file if one is given.
+    """Return the environment's variables, including empty ones, with the file's values added.
 
     Raises:
         UnusableFile: the file cannot be read.
@@ -101,11 +101,11 @@ def environment(path: Path | None) -> dict[str, str]:
 
 
 def export(path: Path, setting_names: frozenset[str]) -> None:
-    """Gives this process what the file says for others: proxies, certificates, the settings of the platform's hook.
+    """Export the file's other values to this process: proxies, certificates, settings of the platform's hook.
 
     Args:
         path: the file.
-        setting_names: names of settings of ours. They stay in the file, so that no child process inherits a secret.
+        setting_names: names of this program's settings. They are not exported: no child process inherits a secret.
 
     Raises:
         UnusableFile: the file cannot be read.
@@ -121,12 +121,12 @@ def export(path: Path, setting_names: frozenset[str]) -> None:
 
 def _foreign_readings(name: str, line: str) -> Iterator[str | None]:
     yield line.partition("=")[2].strip()
-    with suppress(ValueError):  # a quote that is never closed
+    with suppress(ValueError):  # an unclosed quote
         yield read_as_honcho(line).get(name)
 
 
 def _decoded(content: bytes, path: Path) -> tuple[str, str]:
-    """UTF-8, or UTF-16 as a shell of Windows writes it."""
+    """Decode UTF-8, or UTF-16 as a Windows shell writes it."""
     encoding = next((name for bom, name in ENCODINGS.items() if content.startswith(bom)), None)
     if encoding is None and b"\x00" in content[:2]:
         encoding = "utf-16-be" if content[:1] == b"\x00" else "utf-16-le"
@@ -147,7 +147,7 @@ def _check(path: Path, binding: Binding) -> None:
 
 
 def _location(path: Path, binding: Binding) -> str:
-    """Line and name. The parser counts the blank lines before a binding to it."""
+    """Yield line number and name. The parser counts the blank lines before a binding as part of it."""
     text = binding.original.string
     line = binding.original.line + len(re.findall(r"\r\n|\n|\r", text[: len(text) - len(text.lstrip())]))
     name = NAME.match(text)

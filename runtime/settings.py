@@ -26,7 +26,7 @@ from runtime.signed_address import ACCOUNT
 
 DATA_FOLDER = Path("data")
 DEV_REDIS_SOCKET = DATA_FOLDER / "redis" / "redis.sock"
-"""Where `make run` puts a Redis of its own."""
+"""Socket of the Redis that `make run` starts."""
 DEFAULT_DATABASE_URL = f"sqlite:///{DATA_FOLDER}/inbox.db"
 EXIT_BAD_SETTING = 2
 MIN_KEY_LENGTH = 32
@@ -40,9 +40,9 @@ SETTING_NAMES = frozenset(
     MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET
     PLATFORM_HOOK PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX REDIS_URL SMTP_URL
     WEBHOOK_ACCOUNT WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY WEBHOOK_SIGNATURE_HEADER
-    WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - thirty lines less
+    WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
-"""Every setting of every process. What else is in `.env` is for libraries and for the platform's hook."""
+"""Every setting of every process. Other names in `.env` are for libraries and for the platform's hook."""
 
 
 def _split(value: Any) -> Any:
@@ -70,7 +70,7 @@ def _redis_url(url: str) -> str:
             " 'redis+sentinel://host:26379,host2:26379/service/0'"
         ) from None
     if pool.connection_kwargs.get("decode_responses"):
-        raise ValueError("decode_responses cannot be used here: leave it away")
+        raise ValueError("decode_responses cannot be used here: remove it")
     return url
 
 
@@ -81,16 +81,16 @@ def _prefix(prefix: str) -> str:
 
 
 def split_url(url: str) -> SplitResult:
-    """The parts of a URL whose port is a number and in which nothing is blank.
+    """Parse a URL and check that its port is a number and that no part is blank.
 
     Raises:
-        ValueError: they are not.
+        ValueError: it is malformed.
     """
     if any(character.isspace() or not character.isprintable() for character in url):
         raise ValueError("it holds a blank or a control character")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - is read only here
+        parts.port  # noqa: B018 - reading it validates it
     except ValueError:
         raise ValueError(
             "its port or its brackets are malformed (in a password, write '@' as %40, ':' as %3A, '/' as %2F, "
@@ -100,10 +100,10 @@ def split_url(url: str) -> SplitResult:
 
 
 def listen_host(name: str) -> str:
-    """A host to listen on, as an address that a socket takes.
+    """Parse a host to listen on as a socket address.
 
     Raises:
-        ValueError: it is no name or address of this machine.
+        ValueError: it is not a name or address of this machine.
     """
     name = name.strip("[]")
     try:
@@ -113,7 +113,7 @@ def listen_host(name: str) -> str:
             probe.bind(address)
     except (OSError, UnicodeError):
         raise ValueError(
-            "it is no name or address of this machine: set it to 0.0.0.0, 127.0.0.1 or one of its own addresses"
+            "it is not a name or address of this machine: set it to 0.0.0.0, 127.0.0.1 or one of its own addresses"
         ) from None
     return str(address[0])
 
@@ -144,7 +144,7 @@ def _account(name: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether there are neither control characters nor what is not UTF-8 in it."""
+    """Whether a text is UTF-8 without control characters."""
     return not any(character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff" for character in text)
 
 
@@ -160,15 +160,15 @@ Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 
 
 class UnusableSetting(Exception):
-    """A setting that is well-formed but of no use here; the message says which and why."""
+    """A setting is well-formed but unusable here; the message says which and why."""
 
 
 class _Source(EnvSettingsSource):
-    """The environment and then the file. A variable that is there and empty takes the setting away.
+    """Read the environment and then the file. An empty variable unsets the setting.
 
     Args:
-        settings: the class that is loaded.
-        file: where the file is; None to read none.
+        settings: the class to load.
+        file: path of the file; None to read none.
     """
 
     def __init__(self, settings: type[BaseSettings], file: Path | None) -> None:
@@ -190,9 +190,9 @@ class _Source(EnvSettingsSource):
 
 ENV_FILE = Path(".env")
 _file: ContextVar[Path | None] = ContextVar("file", default=None)
-"""Where the file is that is read now; None where settings are made from given values."""
+"""The file being read; None where settings are built from given values."""
 LINE_BREAKS = dict.fromkeys(map(ord, "\r\n\t"))
-"""Between the parts of a list there may be lines: each part is looked at alone."""
+"""Elements of a list may be separated by line breaks: each is checked alone."""
 
 
 class Settings(BaseSettings):
@@ -209,8 +209,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given to the constructor, then the environment, then the file. pydantic-settings reads no file: it
-        would do so before anybody could say in a sentence what is wrong with it.
+        """Use constructor arguments, then the environment, then the file.
+
+        pydantic-settings itself does not read the file: it would do so before this module could report an error in it.
         """
         return init_settings, _Source(settings_cls, _file.get())
 
@@ -233,18 +234,18 @@ class Settings(BaseSettings):
 
 
 def exit_with_message(*messages: str) -> NoReturn:
-    """Exit with a message, since a setting cannot be used."""
+    """Exit with the message for an unusable setting."""
     print(*(shorten(each) for each in dict.fromkeys(messages)), sep="\n", file=sys.stderr)
     raise SystemExit(EXIT_BAD_SETTING)
 
 
 def shorten(message: str) -> str:
-    """A sentence that may quote a name or a path, with the middle left out if that is very long."""
+    """Return a message that may quote a name or a path; a very long one is shortened in the middle."""
     return message if len(message) <= MAX_MESSAGE_LENGTH else f"{message[:200]} ... {message[-100:]}"
 
 
 def one_line(text: str) -> str:
-    """A value that becomes part of a header or a URL.
+    """Check a value that becomes part of a header or a URL.
 
     Raises:
         ValueError: it has several lines.
@@ -261,16 +262,16 @@ class DatabaseSettings(Settings):
 
     @property
     def database_file(self) -> Path | None:
-        """The file of an SQLite database."""
+        """Path of an SQLite database."""
         url = make_url(self.database_url)
         return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
     @property
     def existing_database_url(self) -> str:
-        """The URL for who only looks at what is there, or changes it: an SQLite file is not made by that.
+        """URL for commands that only read or change existing data: they must not create an SQLite file.
 
         Raises:
-            SystemExit: there is no such file.
+            SystemExit: the file does not exist.
         """
         file = self.database_file
         if file and not file.exists():
@@ -278,7 +279,7 @@ class DatabaseSettings(Settings):
         return self.database_url
 
     def model_post_init(self, context: Any) -> None:
-        """Makes the folder of an SQLite file."""
+        """Create the directory of an SQLite file."""
         super().model_post_init(context)
         file = self.database_file
         if file is None:
@@ -293,23 +294,23 @@ class DatabaseSettings(Settings):
 
 
 class PrefixSettings(DatabaseSettings):
-    """What the names in Redis begin with; it comes from DATABASE_URL unless it is set."""
+    """Prefix of the names in Redis, derived from DATABASE_URL unless set."""
 
     redis_prefix: RedisPrefix = ""
 
     @property
     def prefix(self) -> str:
-        """What this installation's keys, queues and jobs begin with."""
+        """Prefix of this installation's keys, queues and jobs."""
         return self.redis_prefix or default_prefix(self.database_url)
 
     @property
     def origin(self) -> str:
-        """Where a body that waits in Redis belongs; see `installation.origin`."""
+        """Identifies the installation that a body waiting in Redis belongs to; see `installation.origin`."""
         return origin(self.prefix, self.database_url)
 
 
 def _make_folder(folder: Path) -> None:
-    """Our own folder is private. Another that is there is left as it is: others may have a share in it."""
+    """Make our own directory private. Any other is left alone: others may use it too."""
     if folder == DATA_FOLDER or not folder.exists():
         make_private(folder)
 
@@ -322,7 +323,7 @@ class StoreSettings(PrefixSettings):
     @model_validator(mode="before")
     @classmethod
     def _redis_of_make_run(cls, values: Any) -> Any:
-        """Beside a running `make run`, the console finds its Redis."""
+        """Use the Redis of a running `make run`, so that the console finds it."""
         if isinstance(values, dict) and not values.get("redis_url") and DEV_REDIS_SOCKET.is_socket():
             return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
         return values
@@ -333,7 +334,7 @@ class StoreSettings(PrefixSettings):
 
 
 class MetricsSettings(Settings):
-    """Settings of the Prometheus metrics. Without a port, nothing is counted."""
+    """Settings of the Prometheus metrics. Without a port, metrics are disabled."""
 
     metrics_port: int | None = Field(None, ge=1, le=65533)
     metrics_host: ListenHost = "127.0.0.1"
@@ -354,25 +355,25 @@ class EncryptedStoreSettings(DatabaseSettings, EncryptionSettings):
 
 
 class RetentionSettings(DatabaseSettings):
-    """How long ended rows are kept, in days."""
+    """How long finished rows are kept, in days."""
 
     keep_done_days: Days = 30
     keep_dead_days: Days = 90
 
     @property
     def keep_for(self) -> dict[str, timedelta]:
-        """Status -> how long rows stay."""
+        """Map each status to how long its rows are kept."""
         return {"done": timedelta(days=self.keep_done_days), "dead": timedelta(days=self.keep_dead_days)}
 
 
 class WaitingSettings(Settings):
-    """How long a row may wait before a person should look, in seconds."""
+    """How long a row may wait before an operator is needed, in seconds."""
 
     alert_waiting_seconds: int = Field(300, ge=1, le=MAX_SECONDS)
 
 
 class AddressSettings(Settings):
-    """Settings that sign the address that meetergo posts to."""
+    """Settings for signing the address that meetergo posts to."""
 
     webhook_keys: WebhookKeys = Field(repr=False)
     webhook_account: Account = "default"

@@ -1,4 +1,4 @@
-"""HMAC signatures of a request: what a gateway in front, or one day meetergo, puts into a header.
+"""HMAC signatures of requests, as a gateway in front (or one day meetergo) puts them into a header.
 
 A verifier is total: any headers and any body in, True or False out.
 """
@@ -20,28 +20,28 @@ SHA256 = HMACAlgorithm(sha256)
 SHA256_BYTES = sha256().digest_size
 
 Headers = Mapping[str, str]
-"""Header names in lower case, values as they came (latin-1, as WSGI decodes them)."""
+"""Header names in lower case; values as received (latin-1, as WSGI decodes them)."""
 
 SignedParts = tuple[bytes, list[bytes]]
-"""The bytes that were signed, and the signatures that claim to be theirs."""
+"""The signed bytes, and the candidate signatures."""
 
 
 class MalformedSecret(ValueError):
-    """A secret that cannot be used with its scheme; says how it should look."""
+    """A secret does not fit its scheme; the message says how it should look."""
 
 
 class Verifier:
-    """Verifies one scheme's header against several secrets; any may match.
+    """Verifies one scheme's header against several secrets; any of them may match.
 
     Args:
         scheme: `standard`, `timestamped`, `hex` or `base64`.
-        secrets: the shared secrets as their sender shows them.
-        header: the header that holds the signature; empty for the scheme's own default.
-        tolerance: how far a signed time may be from now, in both directions.
+        secrets: the shared secrets as the sender displays them.
+        header: header with the signature; empty for the scheme's default.
+        tolerance: maximum difference of a signed time from now, in both directions.
 
     Raises:
-        KeyError: no such scheme.
-        MalformedSecret: a secret is empty, or not base64 where the scheme asks for it.
+        KeyError: the scheme does not exist.
+        MalformedSecret: a secret is empty, or not base64 where the scheme requires it.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Verifier:
         self._tolerance = tolerance.total_seconds()
 
     def verify(self, headers: Headers, body: bytes, now: datetime) -> bool:
-        """Whether any secret signed this body, recently enough. Never raises.
+        """Return whether any secret signed this body, recently enough. Never raises.
 
         The schemes: Standard Webhooks (standardwebhooks.com), `t=,v1=` of Stripe and Calendly,
         plain hex of GitHub and Cal.com, plain base64 of Shopify.
@@ -71,12 +71,12 @@ class Verifier:
         return any(compare_digest(ours, theirs) for ours in expected for theirs in signatures)
 
     def could_verify(self, headers: Headers, now: datetime) -> bool:
-        """Whether these headers could vouch for some body: a whole signature, recent enough. Never raises."""
+        """Return whether the headers could sign any body: a complete signature, recent enough. Never raises."""
         parts = self._parts(self.header, headers, b"", partial(self._is_fresh, now=now))
         return parts is not None and any(len(signature) == SHA256_BYTES for signature in parts[1])
 
     def sign(self, body: bytes, message_id: str, now: datetime) -> dict[str, str]:
-        """The headers that a sender with the newest secret would put on this body."""
+        """Return the headers with which a sender that has the newest secret signs this body."""
         timestamp, prefix = str(int(now.timestamp())), _prefix(self.header)
         if self.scheme == "standard":
             mac = base64.b64encode(self._mac(_joined(message_id, timestamp, body))).decode()
@@ -108,7 +108,7 @@ def _standard(header: str, headers: Headers, body: bytes, fresh: IsFresh) -> Sig
 
 
 def _prefix(header: str) -> str:
-    """What the names of Standard Webhooks' three headers begin with: `svix-` of `svix-signature`."""
+    """Prefix of the three header names of Standard Webhooks: `svix-` for `svix-signature`."""
     return header.removesuffix("signature") if header.endswith("signature") else "webhook-"
 
 

@@ -13,7 +13,7 @@ TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}\.[A-Za-z0-9_-]{43}")
 
 
 class AddressSigner:
-    """Writes and reads the tokens of signed addresses.
+    """Signs and verifies the tokens of addresses.
 
     Args:
         keys: signing keys, oldest to newest; the newest signs, all verify.
@@ -24,7 +24,7 @@ class AddressSigner:
         self._signer = Signer(list(keys), salt=SALT, key_derivation="hmac", digest_method=sha256)
 
     def path(self, account: str) -> str:
-        """The path to register with meetergo, for one account.
+        """Return the path to register with meetergo for one account.
 
         Raises:
             ValueError: the account is not 1 to 64 letters, digits, `-` or `_`.
@@ -34,11 +34,11 @@ class AddressSigner:
         return f"{WEBHOOK_PATH}/{self._signer.sign(account).decode('ascii')}"
 
     def fingerprints(self, account: str) -> list[str]:
-        """The fingerprints of this account's addresses, one for each key, oldest to newest: see `fingerprint_of`."""
+        """Return the fingerprints of this account's addresses, one per key, oldest to newest: see `fingerprint_of`."""
         return [fingerprint_of(path) for path in self.paths(account)]
 
     def paths(self, account: str) -> list[str]:
-        """This account's paths, one for each key, oldest to newest.
+        """Return this account's paths, one per key, oldest to newest.
 
         Raises:
             ValueError: the account is not 1 to 64 letters, digits, `-` or `_`.
@@ -46,7 +46,7 @@ class AddressSigner:
         return [AddressSigner([key]).path(account) for key in self._keys]
 
     def account(self, token: str) -> str | None:
-        """The account that a token names, or None if we did not sign it. Never raises."""
+        """Return the account that a token names, or None if it was not signed with these keys. Never raises."""
         if not TOKEN.fullmatch(token):
             return None
         try:
@@ -56,5 +56,5 @@ class AddressSigner:
 
 
 def fingerprint_of(path: str) -> str:
-    """Identifies an address without revealing it: 12 hexadecimal digits."""
+    """Return an identifier that does not reveal the address: 12 hexadecimal digits."""
     return sha256(path.encode("utf-8", "replace")).hexdigest()[:12]

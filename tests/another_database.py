@@ -1,4 +1,4 @@
-"""Another database on the PostgreSQL of the tests: the shared one is emptied for each test that asks for it."""
+"""A further PostgreSQL database for a test: the shared one is emptied for each test that uses it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from sqlalchemy import create_engine, text
 
 @contextmanager
 def another_database(postgresql_url: str, name: str, options: str = "") -> Iterator[str]:
-    """The URL of a new one without tables; it is gone when the block ends.
+    """Yield the URL of a new database without tables, which is dropped when the block ends.
 
     Args:
-        postgresql_url: of the database beside which it is.
-        name: of the new one.
-        options: of CREATE DATABASE.
+        postgresql_url: URL of a database of the same server.
+        name: name of the new database.
+        options: options of CREATE DATABASE.
     """
     admin = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

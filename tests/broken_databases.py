@@ -1,4 +1,4 @@
-"""Databases that are not as they should be: they answer and cannot be written, or do not answer."""
+"""Broken databases: read-only or unresponsive."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from worker.services import Services
 
 @contextmanager
 def read_only_database(database: Database) -> Iterator[None]:
-    """As after a failover, or with a full disk: what reads goes on, for connections that are open and for new ones."""
+    """Make a database read-only, as after a failover or with a full disk, for open and new connections."""
     engine = database.engine
     engine.dispose()
     if database.supports_skip_locked:
@@ -32,7 +32,7 @@ def read_only_database(database: Database) -> Iterator[None]:
 
 @contextmanager
 def unreachable_database(services: Services) -> Iterator[Services]:
-    """The same office without a database that answers."""
+    """Return the same services with a database that does not respond."""
     database = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     yield replace(services, database=database)
     database.close()

@@ -1,4 +1,4 @@
-"""Fixtures that every room needs: real stores, started once, emptied for each test."""
+"""Fixtures for all packages: real stores, started once and emptied for each test."""
 
 import gc
 import logging
@@ -25,21 +25,21 @@ from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that runs us in the background has it ignored, also by the programs that we start and interrupt.
+    # A background shell ignores SIGINT, and so would the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.set_threshold(50_000, 20, 20)
-"""Thousands of modules are loaded for good: the collector need not walk through them all the time."""
+"""Thousands of modules are loaded permanently: the garbage collector need not scan them."""
 
 os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
-"""Else each database of a test would have queues of its own, with names that no test can know."""
+"""Otherwise each test's database would have queues with unpredictable names."""
 
 TABLES = Booking.metadata.tables
 
 
 @pytest.fixture(autouse=True)
 def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A command that a test runs in this process configures or silences the logs: that ends with the test."""
+    """A command run in this process configures or silences the logs; undo that after each test."""
     before, level, handlers = structlog.get_config(), logging.root.level, logging.root.handlers
     monkeypatch.setattr(structlog, "configure", partial(_configure_uncached, structlog.configure))
     yield
@@ -50,7 +50,7 @@ def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _configure_uncached(configure: Callable[..., None], **options: Any) -> None:
-    """A logger that keeps its first configuration would keep it for the tests that follow."""
+    """A logger that caches its first configuration would keep it for later tests."""
     configure(**{**options, "cache_logger_on_first_use": False})
 
 
@@ -92,11 +92,11 @@ def migrated_postgresql(postgresql_url: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file to copy: migrations take longer than most tests."""
+    """A migrated file to copy: migrations take longer than most tests."""
     file = tmp_path_factory.mktemp("sqlite") / "inbox.db"
     database = Database(f"sqlite:///{file}")
     migrate(database.engine)
-    database.close()  # with its last connection goes the log beside the file
+    database.close()  # closing the last connection removes the log beside the file
     return file
 
 

@@ -1,4 +1,4 @@
-"""Captured bodies: one JSON per event and shape under `tests/fixtures/`, named after both."""
+"""Captured bodies: one JSON per event and form under `tests/fixtures/`, named after both."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ NESTED_KEYS = ("data", "rescheduledAppointment")
 
 
 def payload(name: str, **changes: Any) -> bytes:
-    """A captured body, with other values in its innermost object; `...` takes a field away."""
+    """Return a captured body with other values in its innermost object; `...` removes a field."""
     document = json.loads((FIXTURES / f"{name}.json").read_bytes())
     inner = document
     for key in NESTED_KEYS:

@@ -1,4 +1,4 @@
-"""A PostgreSQL primary with a real standby that confirms each commit, behind one address that moves to the standby."""
+"""A PostgreSQL primary with a synchronous standby, behind one address that can move to the standby."""
 
 import shutil
 import warnings
@@ -13,10 +13,10 @@ from tests.tcp_proxy import Proxy
 
 
 class PostgresqlPair:
-    """The standby is read-only until it is promoted.
+    """A primary and its standby, which is read-only until promoted.
 
     Attributes:
-        url: of the database `postgres`, by the address that moves.
+        url: URL of the database `postgres` at the address that moves.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,25 +36,25 @@ class PostgresqlPair:
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.proxy.port}/postgres"
 
     def move(self) -> None:
-        """The address leads to the standby, which reads; connections that are open stay with the primary."""
+        """Move the address to the standby, which only reads; open connections stay with the primary."""
         self.proxy.target = str(self._folder / ".s.PGSQL.5432")
 
     def demote(self) -> None:
-        """Connections end, and new ones come to the standby: what a client meets before a promotion."""
+        """Drop connections; new ones reach the standby, as before a promotion."""
         self.move()
         self.proxy.cut()
 
     def restore(self) -> None:
-        """The address leads to the primary again; connections that are open stay with the standby."""
+        """Move the address back to the primary; open connections stay with the standby."""
         self.proxy.target = f"{_socket_folder(self._primary_url)}/.s.PGSQL.5432"
 
     def promote(self) -> None:
-        """The standby is the primary from now on, and waits for nobody's confirmation."""
+        """Promote the standby, and stop waiting for confirmations."""
         self._run("pg_ctl", "-w", "-D", str(self._folder / "data"), "promote")
         self._query("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()", url=self._standby_url)
 
     def close(self) -> None:
-        """Stops both."""
+        """Stop both."""
         self.proxy.close()
         with suppress(Exception):
             self._run("pg_ctl", "-w", "-m", "immediate", "-D", str(self._folder / "data"), "stop")
@@ -93,7 +93,7 @@ def _socket_folder(url: str) -> str:
 
 @contextmanager
 def postgresql_pair(folder: Path) -> Iterator[PostgresqlPair]:
-    """One, until the block ends."""
+    """Run a pair until the block ends."""
     pair = PostgresqlPair(folder)
     try:
         yield pair

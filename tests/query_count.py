@@ -1,4 +1,4 @@
-"""Counting: how often a piece of work asks the database and Redis."""
+"""Count queries of the database and Redis."""
 
 import re
 import socket
@@ -16,17 +16,17 @@ from sqlalchemy import Engine, event
 
 RECEIVE_BYTES = 64 * 1024
 BEGIN = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
-"""Not counted: SQLite's is a statement of ours, PostgreSQL's comes from its driver."""
+"""Not counted: on SQLite it is our statement, on PostgreSQL the driver's."""
 KIND = re.compile(r"^\s*(?:UPDATE \w+|\w+(?: SAVEPOINT)?)|\b(?:INTO|FROM) \w+")
 
 
 @dataclass
 class QueryCount:
-    """What was asked for.
+    """The recorded queries.
 
     Attributes:
-        statements: the SQL, in order; of one that was executed for many rows at once, once.
-        commits: how many transactions were kept.
+        statements: the SQL, in order; `executemany` counts once.
+        commits: number of commits.
         redis: round trips; a pipeline is one.
     """
 
@@ -35,19 +35,19 @@ class QueryCount:
     redis: int = 0
 
     def __str__(self) -> str:
-        """Which statements, and how many of each."""
+        """Count each statement."""
         kinds = Counter(" ".join(KIND.findall(statement)) for statement in self.statements)
         return "\n".join(f"{number} x {kind}" for kind, number in kinds.items())
 
     @property
     def totals(self) -> tuple[int, int, int]:
-        """Statements, commits, round trips to Redis."""
+        """Return the numbers of statements, commits and round trips to Redis."""
         return len(self.statements), self.commits, self.redis
 
 
 @contextmanager
 def count_queries(proxy: "RedisProxy") -> Iterator[QueryCount]:
-    """Counts what is asked meanwhile: of any database of this process, and of Redis through the proxy."""
+    """Count the queries meanwhile: of any database of this process, and of Redis through the proxy."""
     count, before = QueryCount(), proxy.round_trips
 
     def on_statement(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
@@ -69,7 +69,7 @@ def count_queries(proxy: "RedisProxy") -> Iterator[QueryCount]:
 
 
 class RedisProxy(ThreadingTCPServer):
-    """Stands before a real Redis and counts how often somebody waits for it.
+    """A proxy in front of Redis that counts round trips.
 
     Attributes:
         round_trips: so often began somebody to ask who had been answered before.
@@ -104,7 +104,7 @@ class _ProxyConnection(BaseRequestHandler):
 
 @contextmanager
 def redis_proxy(redis_url: str) -> Iterator[RedisProxy]:
-    """Such a proxy, until the block ends."""
+    """Run such a proxy until the block ends."""
     with RedisProxy(redis_url) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

@@ -1,4 +1,4 @@
-"""The content of Redis, all of it, with what RQ packs unpacked."""
+"""The complete content of Redis, with RQ's values unpacked."""
 
 import base64
 import zlib
@@ -8,7 +8,7 @@ from redis import Redis
 
 
 def redis_dump(redis: Redis) -> bytes:
-    """All keys and values."""
+    """Return all keys and values."""
     return b"\n".join(key + b" " + b" ".join(map(_with_decompressed, _values(redis, key))) for key in redis.scan_iter())
 
 
@@ -32,7 +32,7 @@ def _fields(redis: Redis, key: bytes) -> Iterator[bytes]:
 
 
 def _with_decompressed(value: bytes) -> bytes:
-    """Jobs are compressed; what a failed one said, in base64 too. Either form counts."""
+    """Unpack jobs, which are compressed, and errors, which are also base64. Both forms count."""
     for decompress in (zlib.decompress, lambda text: zlib.decompress(base64.b64decode(text, validate=True))):
         try:
             return value + b" " + decompress(value)

@@ -1,4 +1,4 @@
-"""Two Redis servers, one the replica of the other, and a Sentinel that watches them."""
+"""Two Redis servers, one the replica of the other, and a Sentinel."""
 
 import subprocess
 import time
@@ -24,10 +24,10 @@ sentinel failover-timeout {service} 6000
 
 
 class RedisPair:
-    """The first is the master until `fail_over`.
+    """A master and a replica, until `fail_over` swaps them.
 
     Attributes:
-        ports: of the master and its replica, at the start.
+        ports: ports of master and replica, at the start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,17 +40,17 @@ class RedisPair:
         wait_until(lambda: self.clients[1].info("replication")["master_link_status"] == "up")  # type: ignore[index]
 
     def fail_over(self) -> None:
-        """The replica becomes the master, and the master its replica, as a manager of Redis does it."""
+        """Promote the replica and demote the master, as a managed Redis does."""
         self.clients[1].execute_command("REPLICAOF", "NO", "ONE")
         self.clients[0].replicaof("127.0.0.1", str(self.ports[1]))
 
     def kill_master(self) -> None:
-        """As a machine that loses its power."""
+        """Kill the master, as in a power loss."""
         self._processes[0].kill()
         self._processes[0].wait()
 
     def close(self) -> None:
-        """Stops both."""
+        """Stop both."""
         for client in self.clients:
             client.close()
         for process in self._processes:
@@ -61,7 +61,7 @@ class RedisPair:
 
 @contextmanager
 def redis_pair(folder: Path) -> Iterator[RedisPair]:
-    """One, until the block ends."""
+    """Run a pair until the block ends."""
     pair = RedisPair(folder)
     try:
         yield pair
@@ -71,7 +71,7 @@ def redis_pair(folder: Path) -> Iterator[RedisPair]:
 
 @contextmanager
 def sentinel(folder: Path, master: int, password: str = "") -> Iterator[int]:
-    """A real Sentinel for the service `SERVICE`; yields its port."""
+    """Run a real Sentinel for the service `SERVICE`; yield its port."""
     folder.mkdir(parents=True)
     port, config = free_port(), folder / "sentinel.conf"
     text = SENTINEL.format(port=port, folder=folder, service=SERVICE_NAME, master=master)
@@ -95,7 +95,7 @@ def _replicas(client: "Redis") -> int:
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Returns when something holds."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"

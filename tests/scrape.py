@@ -1,4 +1,4 @@
-"""A scrape: what Prometheus would read from our processes."""
+"""Scrape our processes as Prometheus does."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Scrape:
-    """`text` as it came; `samples` by name and labels."""
+    """A scrape: `text` as received; `samples` by name and labels."""
 
     text: str
     samples: dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -28,7 +28,7 @@ class Scrape:
 
 
 def read(*ports: int) -> Scrape:
-    """All targets together; a target that does not answer says nothing."""
+    """Scrape all targets; a target that does not respond is omitted."""
     texts = [_get(port) for port in ports]
     samples = {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -57,8 +57,8 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody uses."""
-    for first in range(20_000 + os.getpid() * 7 % 10_000, 32_000, 7):  # other test processes look elsewhere
+    """Return the first of N consecutive free ports."""
+    for first in range(20_000 + os.getpid() * 7 % 10_000, 32_000, 7):  # other test processes use other ranges
         try:
             for port in range(first, first + count):
                 with socket.socket() as probe:

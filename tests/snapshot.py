@@ -1,4 +1,4 @@
-"""Everything that we keep, to be compared."""
+"""A snapshot of everything stored, for comparison."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from runtime.database import Database, Model
 
 
 def snapshot(database: Database, redis: Redis) -> tuple[dict[str, list[Any]], dict[bytes, Any]]:
-    """All rows of all tables, and all of Redis."""
+    """Return all rows of all tables, and all of Redis."""
     return snapshot_rows(database), snapshot_redis(redis)
 
 

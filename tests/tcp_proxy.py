@@ -1,4 +1,4 @@
-"""A TCP line whose far end can be moved while old connections stay: what DNS or a cloud's endpoint do at a failover."""
+"""A TCP proxy whose target can be moved while old connections stay, as DNS or a cloud endpoint does in a failover."""
 
 import socket
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ Address = int | str
 
 
 class Proxy:
-    """Passes on what comes to its port.
+    """Forward connections.
 
     Args:
-        target: a port of this machine, or the path of a socket; it may be changed, for new connections.
+        target: a local port or the path of a socket; a change applies to new connections.
     """
 
     def __init__(self, target: Address) -> None:
@@ -23,7 +23,7 @@ class Proxy:
         Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Ends all connections; new ones are taken."""
+        """Drop all connections; new ones are accepted."""
         pairs, self._pairs = self._pairs, []
         for pair in pairs:
             for connection in pair:
@@ -31,7 +31,7 @@ class Proxy:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """For good."""
+        """Stop."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -75,7 +75,7 @@ def forward(source: socket.socket, sink: socket.socket) -> None:
 
 @contextmanager
 def proxy(target: Address) -> Iterator[Proxy]:
-    """One, until the block ends."""
+    """Run a proxy until the block ends."""
     running_proxy = Proxy(target)
     try:
         yield running_proxy

@@ -33,11 +33,11 @@ MOST_MODULES = {
     "worker/channels": 20,
     "console/commands": 25,
 }
-"""In one folder, without `__init__` and `__main__`; of others at most 16."""
+"""Maximum per folder, without `__init__` and `__main__`; 16 for all others."""
 
 
 def imported_packages(source: str) -> Iterator[str]:
-    """Names of our rooms that a module imports, wherever in it."""
+    """Return the packages of ours that a module imports, anywhere in it."""
     for node in ast.walk(ast.parse(source)):
         names = []
         if isinstance(node, ast.Import):
@@ -104,7 +104,7 @@ def test_the_image_has_every_package_but_the_tools_of_developers() -> None:
     assert allowed & set(MAY_IMPORT) == IN_THE_IMAGE
 
 
-def test_no_class_name_stands_twice() -> None:
+def test_class_names_are_unique() -> None:
     found: dict[str, list[str]] = {}
     for package in MAY_IMPORT:
         for path in (ROOT / package).rglob("*.py"):
@@ -114,7 +114,7 @@ def test_no_class_name_stands_twice() -> None:
     assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
-def test_no_folder_is_a_heap() -> None:
+def test_no_folder_has_too_many_modules() -> None:
     for package in MAY_IMPORT:
         for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
             name = str(folder.relative_to(ROOT))

@@ -1,4 +1,4 @@
-"""The files that start us somewhere else agree with the code. There may be no Docker engine where the tests run."""
+"""The deployment files agree with the code. Docker need not be installed."""
 
 import re
 import tomllib
@@ -44,7 +44,7 @@ def test_the_defaults_in_the_example_are_those_of_the_code() -> None:
             assert text == (",".join(default) if isinstance(default, list) else str(default))
 
 
-def test_the_page_of_the_configuration_names_every_setting() -> None:
+def test_the_configuration_page_names_every_setting() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
     assert not [name for name in SETTING_ENV_NAMES if f"`{name}`" not in page]
 
@@ -74,14 +74,14 @@ def test_the_stores_of_compose_lose_nothing() -> None:
     ("service", "settings"),
     [("receiver", [ReceiverSettings]), ("worker", [WorkerSettings, ApiSettings]), ("cron", [ScheduleSettings])],
 )
-def test_each_process_is_given_only_what_it_reads(service: str, settings: list[Any]) -> None:
+def test_each_process_gets_only_the_settings_that_it_reads(service: str, settings: list[Any]) -> None:
     given_variables = set(compose()[service]["environment"])
     read = {name.upper() for kind in settings for name in kind.model_fields}
     assert given_variables <= read
     assert read - given_variables <= {"HOST"}
 
 
-def test_the_worker_is_given_the_api_key_and_drops_it_unless_it_verifies_cancels() -> None:
+def test_the_worker_gets_the_api_key_and_drops_it_unless_it_verifies_cancels() -> None:
     """See `test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms`."""
     given_variables = compose()["worker"]["environment"]
     assert {given_variables[name.upper()] for name in ApiSettings.model_fields} == {
@@ -89,12 +89,12 @@ def test_the_worker_is_given_the_api_key_and_drops_it_unless_it_verifies_cancels
     }
 
 
-def test_the_version_that_we_show_is_the_one_that_we_state() -> None:
+def test_the_displayed_version_is_the_declared_one() -> None:
     stated = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert stated == VERSION
 
 
-def test_what_we_ship_is_pinned_exactly() -> None:
+def test_dependencies_are_pinned_exactly() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.lstrip().startswith("#")]
         assert lines

@@ -19,7 +19,7 @@ PATH_IN_REPOSITORY = re.compile(r"`([a-z_]+/[a-z_/]*(?:[a-z_]+\.py)?)`")
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors of a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -61,6 +61,6 @@ def test_the_glossary_is_short() -> None:
     assert 0 < len(terms) <= MAX_GLOSSARY_TERMS
 
 
-def test_the_page_has_the_texts_of_the_runbook() -> None:
+def test_the_operations_page_has_the_texts_of_the_runbook() -> None:
     page = PAGE.read_text()
     assert [name for name, (text, _, _) in TEXTS.items() if text not in page] == []

@@ -1,4 +1,4 @@
-"""The harness of `make faults` is alive: two cheap faults, with few deliveries."""
+"""The harness of `make faults` works: two cheap faults with few deliveries."""
 
 from pathlib import Path
 from random import Random

@@ -1,4 +1,4 @@
-"""A little of `make fuzz`: the same fuzzers, and that each notices what it is there for."""
+"""A short `make fuzz`: the same fuzzers, each of which notices a planted fault."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -45,13 +45,13 @@ def test_a_verifier_that_raises_or_accepts_forgeries_is_noticed(monkeypatch: pyt
 
 def test_missing_authentication_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> None:
     def accept_any(self: WebhookAuth, environ: object) -> None:
-        """No check of the address."""
+        """Skip the check of the address."""
 
     monkeypatch.setattr(WebhookAuth, "_check_address", accept_any)
     assert "accepted what nobody vouched for" in str(fuzz_receiver(SEED, 200, tmp_path, redis_url).violations)
 
 
-def test_what_breaks_or_is_slow_each_time_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_raises_or_is_always_slow_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.fuzz.report.LONGEST", timedelta(0))
     report = Report("slow")
     report.run(lambda: None, "input")

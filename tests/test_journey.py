@@ -1,4 +1,4 @@
-"""The journey of one webhook, on real parts: receiver process, Redis, worker process, SMTP server, platform."""
+"""One webhook through real parts: receiver process, Redis, worker process, SMTP server, platform."""
 
 import base64
 import email

@@ -1,4 +1,4 @@
-"""One id follows a webhook from the door to the notification, through the logs of real processes."""
+"""One id follows a webhook from the receiver to the notification, through the logs of real processes."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ def lines_about(delivery_id: str, log: Path) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("delivery_id") == delivery_id]
 
 
-def test_the_answer_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redis, redis_url: str) -> None:
+def test_the_response_and_each_log_carry_the_same_id(tmp_path: Path, redis: Redis, redis_url: str) -> None:
     url, address = f"http://127.0.0.1:{(port := free_port())}", AddressSigner([KEYS]).path("default")
     stores = {"DATABASE_URL": f"sqlite:///{tmp_path / 'inbox.db'}", "REDIS_URL": redis_url}
     env = environment({**stores, "WEBHOOK_KEYS": KEYS, "HOST": "127.0.0.1", "PORT": str(port)})

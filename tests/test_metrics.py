@@ -1,4 +1,4 @@
-"""What Prometheus reads from real processes, and that the dashboard and the alert rules speak of nothing else."""
+"""The metrics of real processes; dashboard and alert rules use no others."""
 
 import json
 import os
@@ -37,7 +37,7 @@ needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not on the
 
 @dataclass
 class Service:
-    """Receiver with two server processes, worker and schedule."""
+    """A receiver with two server processes, a worker and a scheduler."""
 
     url: str
     metrics: int
@@ -84,7 +84,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def after_traffic(service: Service) -> Scrape:
-    """What is read after some of everything, when all of it was worked off and the schedule's numbers are fresh."""
+    """A scrape after some of everything was processed and the scheduler's gauges are fresh."""
     statuses = [service.send(body(number)) for number in (1, 2, 3, 3)]
     statuses += [service.send(b"not json"), service.send(b'{"webhookType":"made_up_by_a_stranger"}')]
     statuses += [service.send(b"{}", f"{WEBHOOK_PATH}/guess{number}") for number in range(2)]
@@ -183,18 +183,18 @@ def expressions() -> list[str]:
     return [target["expr"] for panel in panels() for target in panel["targets"]]
 
 
-def test_every_metric_of_the_dashboard_and_of_the_rules_is_one_that_we_show(after_traffic: Scrape) -> None:
+def test_every_metric_of_the_dashboard_and_of_the_rules_is_exported(after_traffic: Scrape) -> None:
     used = metric_names([*expressions(), *(rule["expr"] for rule in rules())])
     assert len(used) > 15
     assert used - after_traffic.names == set()
 
 
-def test_every_metric_that_we_show_is_on_the_dashboard(after_traffic: Scrape) -> None:
+def test_every_exported_metric_is_on_the_dashboard(after_traffic: Scrape) -> None:
     exposed = {re.sub("_(bucket|sum|count)$", "", name) for name in after_traffic.names}
     assert exposed - {re.sub("_(bucket|sum|count)$", "", name) for name in metric_names(expressions())} == set()
 
 
-def test_each_panel_has_a_unit_a_place_and_the_chosen_source() -> None:
+def test_each_panel_has_a_unit_a_position_and_the_selected_data_source() -> None:
     dashboard = json.loads((OPERATIONS / "grafana.json").read_text())
     assert [variable["type"] for variable in dashboard["templating"]["list"]] == ["datasource"]
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
@@ -206,7 +206,7 @@ def test_each_panel_has_a_unit_a_place_and_the_chosen_source() -> None:
             assert panel_or_target["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
 
 
-def test_each_rule_waits_a_while_and_says_what_to_type_and_where_to_read_on() -> None:
+def test_each_rule_has_a_delay_a_command_and_a_link_to_the_docs() -> None:
     for rule in rules():
         assert rule["for"]
         assert rule["labels"]["severity"] in ("critical", "warning")
@@ -215,7 +215,7 @@ def test_each_rule_waits_a_while_and_says_what_to_type_and_where_to_read_on() ->
         assert re.search(r'docs/operations\.md, section "[^"]+"\.$', rule["annotations"]["description"])
 
 
-def test_the_section_that_a_rule_names_is_there() -> None:
+def test_the_section_that_a_rule_names_exists() -> None:
     headings = set(re.findall(r"^## (.+)$", (OPERATIONS.parent / "operations.md").read_text(), re.MULTILINE))
     named = {re.findall(r'section "([^"]+)"', rule["annotations"]["description"])[0] for rule in rules()}
     assert named <= headings
@@ -228,13 +228,13 @@ def promtool(*words: str, stdin: str = "") -> None:
 
 
 @needs_promtool
-def test_promtool_finds_the_rules_right_and_they_fire_when_they_should() -> None:
+def test_promtool_accepts_the_rules_and_their_tests_pass() -> None:
     promtool("check", "rules", "alerts.yml")
     promtool("test", "rules", "alerts_test.yml")
 
 
 @needs_promtool
-def test_promtool_can_read_every_expression_of_the_dashboard(tmp_path: Path) -> None:
+def test_promtool_parses_every_expression_of_the_dashboard(tmp_path: Path) -> None:
     rules = [
         {"record": f"panel:{number}", "expr": expression.replace("$__rate_interval", "5m")}
         for number, expression in enumerate(expressions())
@@ -245,6 +245,6 @@ def test_promtool_can_read_every_expression_of_the_dashboard(tmp_path: Path) -> 
 
 
 @needs_promtool
-def test_promtool_finds_no_fault_with_names_and_units(service: Service) -> None:
+def test_promtool_accepts_names_and_units(service: Service) -> None:
     for port in service.targets:
         promtool("check", "metrics", stdin=read(port).text)

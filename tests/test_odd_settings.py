@@ -1,4 +1,4 @@
-"""Whatever stands in a setting: the process works, or ends with a sentence that names the setting."""
+"""With any value of a setting, the process works or ends with a message that names the setting."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -146,12 +146,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_every_setting_is_known_by_name() -> None:
+def test_every_setting_is_covered() -> None:
     assert SETTING_ENV_NAMES <= SETTING_NAMES
 
 
 @pytest.mark.parametrize(("name", "process"), PAIRS)
-def test_an_odd_value_works_or_is_a_sentence(
+def test_an_odd_value_works_or_gives_an_error_message(
     name: str, process: Callable[[], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     defaults = DEFAULTS | ({"MEETERGO_API_KEY": PERSONAL} if process is _registration else {})

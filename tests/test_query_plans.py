@@ -1,7 +1,7 @@
 """Every query that runs per delivery finds its rows by an index, as the plans of both databases show.
 
-What runs is heard, not named: each statement with its parameters, from the door to the outbox. It is explained
-afterwards, on a database with many rows, whose planner knows of them.
+The statements are recorded as they run, with their parameters, from the receiver to the outbox. They are explained
+afterwards, on a database with many rows and current statistics.
 """
 
 import json
@@ -35,7 +35,7 @@ GROWING_TABLES = ("deliveries", "bookings", "booking_changes", "notifications", 
 KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 YEARS_AGO = "2020-01-01 00:00:00.000000"
 MIX_STATES = "UPDATE deliveries SET attempts = CASE WHEN id < '5' THEN 0 ELSE 1 END, is_isolated = id LIKE '%a'"
-"""Some were never tried, some failed, some are isolated: ids are in hex."""
+"""Make some rows untried, some failed, some isolated: ids are in hex."""
 PENDING_INDEX = re.compile("_due|_isolated")
 SORT_STEP = re.compile("Sort|Bitmap|TEMP B-TREE")
 Statements = list[tuple[str, Any]]
@@ -43,7 +43,7 @@ Statements = list[tuple[str, Any]]
 
 @contextmanager
 def record_statements() -> Iterator[Statements]:
-    """Each statement that any engine of this process runs, with its parameters."""
+    """Record each statement that any engine of this process runs, with its parameters."""
     statements: Statements = []
 
     def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
@@ -57,7 +57,7 @@ def record_statements() -> Iterator[Statements]:
 
 
 def full_scans(database: Database, statements: Statements) -> dict[str, list[str]]:
-    """Statements that read a growing table, or an index of it, from one end to the other -> which."""
+    """Return the statements that scan a growing table or index completely -> which."""
     scanned = _scanned_by_postgresql if database.supports_skip_locked else _scanned_by_sqlite
     with database.engine.connect() as connection:
         raw = connection.connection.dbapi_connection
@@ -68,7 +68,7 @@ def full_scans(database: Database, statements: Statements) -> dict[str, list[str
 
 
 def distinct(statements: Statements) -> dict[str, Any]:
-    """Those that a planner has to do with; the last parameters of each."""
+    """Return the planned statements; each with its last parameters."""
     return {
         statement: parameters
         for statement, parameters in statements
@@ -141,7 +141,7 @@ def database_url(large_database_url: str) -> str:
 
 
 def bodies(run: str) -> list[dict[str, Any]]:
-    """Whatever comes: new bookings and known ones; hosts whom we know, whom nobody knows, known by the meeting type."""
+    """Deliver every kind: new and known bookings; known and unknown hosts, and hosts known by meeting type."""
     now = datetime.now(UTC)
     start = now + timedelta(days=2)
     kinds = {
@@ -215,7 +215,7 @@ def test_the_outbox_claims_and_completes_by_an_index(harness: Harness, database:
 def test_due_rows_are_claimed_in_index_order_by_a_planner_that_expects_no_backlog(
     database: Database,
 ) -> None:
-    """Else a backlog is sorted for each batch, or read for each row. When a planner looks, hardly anybody waits."""
+    """Otherwise a backlog is sorted for each batch, or read for each row. During ANALYZE few rows are pending."""
     now = datetime.now(UTC)
     with record_statements() as statements, database.rolled_back() as session:
         for status, waiting in (("done", 0), ("pending", 10)):

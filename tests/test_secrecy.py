@@ -1,4 +1,4 @@
-"""Secrets and personal data are in no log at any level, and not in Redis, whatever goes well or wrong."""
+"""Secrets and personal data are in no log at any level, and not in Redis, whatever goes wrong."""
 
 import json
 import socket
@@ -44,7 +44,7 @@ DEBUG_LOGGING = ROOT / "tests" / "secrecy" / "loud"
 
 @dataclass
 class Scene:
-    """All that a test of secrecy works with. `ours` ends our processes."""
+    """Everything that the test needs. `ours` ends our processes."""
 
     mark: Markers
     services_outside: ExternalServices
@@ -61,7 +61,7 @@ class Scene:
         return Sender(self.url + self.address, verifier if signer else None)
 
     def send(self, *contents: object) -> list[str]:
-        """The ids of deliveries that were accepted."""
+        """Return the ids of accepted deliveries."""
         ids = []
         for content in contents:
             body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -76,7 +76,7 @@ class Scene:
             return session.scalar(select(func.count()).where(*criteria)) or 0  # type: ignore[arg-type]
 
     def is_drained(self) -> bool:
-        """Whether all deliveries ended, and all notifications that follow no other one were tried."""
+        """Whether all deliveries ended, and all notifications that wait for no other were tried."""
         return not self.count(Delivery.status == "pending") and not self.count(
             Notification.status == "pending", Notification.attempts == 0, ~Notification._has_earlier_unsent()
         )
@@ -86,7 +86,7 @@ class Scene:
 
 
 def settings(mark: Markers, services_outside: ExternalServices, database_url: str, redis_url: str) -> dict[str, str]:
-    """Every secret setting is a marker."""
+    """Settings in which every secret is a marker."""
     channels = [
         "log:",
         "mailto:",
@@ -134,7 +134,7 @@ def scene(database: Database, database_url: str, tmp_path: Path) -> Iterator[Sce
 
 
 def with_password(redis_url: str, password: str) -> str:
-    """The URL of the same Redis, which asks for a password from now on."""
+    """Protect the same Redis by a password, and return its URL."""
     with Redis.from_url(redis_url) as redis:
         redis.config_set("requirepass", password)
     return redis_url.replace("redis://", f"redis://:{password}@")
@@ -226,7 +226,7 @@ def is_readable(body: bytes) -> bool:
 
 
 def send_failing_deliveries(scene: Scene) -> list[str]:
-    """The ids of deliveries that are to die: of each that the hook fails, the next try is the last."""
+    """Return the ids of deliveries that must die: for each one that the hook fails, the next attempt is the last."""
     odd = bodies.odd(scene.mark)
     unreadable = [each for each, body in zip(scene.send(*odd), odd, strict=True) if not is_readable(body)]
     assert len(unreadable) >= 4
@@ -255,7 +255,7 @@ def make_channels_fail(scene: Scene) -> None:
 
 
 def lock_the_database(scene: Scene) -> None:
-    with scene.database.engine.begin() as connection:  # on SQLite, this alone holds the write lock
+    with scene.database.engine.begin() as connection:  # on SQLite this holds the only write lock
         if scene.database.supports_skip_locked:
             connection.execute(text("LOCK TABLE deliveries IN EXCLUSIVE MODE"))
         scene.send(bodies.created("b5", scene.mark))
@@ -266,7 +266,7 @@ def lock_the_database(scene: Scene) -> None:
 
 
 def pause_redis(scene: Scene) -> None:
-    time.sleep(COOLDOWN.total_seconds())  # until the receiver asks the database again
+    time.sleep(COOLDOWN.total_seconds())  # until the receiver tries the database again
     scene.redis.client_pause(1500)
     scene.send(bodies.created("b6", scene.mark))
     assert "queue.unavailable" in scene.logs["web"].read_text()
@@ -287,7 +287,7 @@ def assert_nothing_leaked(scene: Scene) -> None:
 
 
 def failed_job_errors(redis: Redis) -> list[str]:
-    """Why the failed jobs of both boxes failed, as RQ's own tools show it."""
+    """Return why the failed jobs of both queues failed, as RQ's own tools show it."""
     ids = [job_id for box in QUEUES for job_id in JobQueue(redis).queue(box).failed_job_registry.get_job_ids()]
     results = [Job.fetch(job_id, redis, serializer=JSONSerializer).latest_result() for job_id in ids]
     return [result.exc_string or "" for result in results if result]

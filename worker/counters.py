@@ -12,18 +12,18 @@ from runtime.queue import QUEUES
 from worker.channels.registry import OPENERS
 from worker.inbox.handlers import HANDLERS
 
-ATTEMPTS = Counter("meetergo_inbox_attempts", "Tries of rows of a box, by what came of them.", ["box", "outcome"])
+ATTEMPTS = Counter("meetergo_inbox_attempts", "Attempts of rows in a queue, by outcome.", ["box", "outcome"])
 HANDLED = Counter(
-    "meetergo_inbox_deliveries_handled", "Tries of deliveries, by event and what came of them.", ["event", "outcome"]
+    "meetergo_inbox_deliveries_handled", "Attempts of deliveries, by event and outcome.", ["event", "outcome"]
 )
 PROCESSING = Histogram(
     "meetergo_inbox_delivery_processing_seconds",
-    "From the receipt of a delivery to the commit of all that it changed.",
+    "Time from the receipt of a delivery to the commit of its changes.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
 )
 NOTIFICATIONS = Counter(
     "meetergo_inbox_notifications",
-    "Tries of notifications, by channel and what came of them.",
+    "Attempts of notifications, by channel and outcome.",
     ["channel", "outcome"],
 )
 

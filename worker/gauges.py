@@ -21,11 +21,11 @@ CACHE_TTL = timedelta(seconds=5)
 """Minimum time between two queries of the stores, however many scrapes arrive."""
 
 MODELS_BY_QUEUE: dict[str, tuple[str, Callable[[RowStats, datetime], float]]] = {
-    "rows_waiting": ("Rows to be done, or to be tried again.", lambda rows, now: rows.waiting),
-    "rows_done": ("Rows that are done, and not pruned yet.", lambda rows, now: rows.done),
+    "rows_waiting": ("Rows that are pending.", lambda rows, now: rows.waiting),
+    "rows_done": ("Rows that are done and not yet pruned.", lambda rows, now: rows.done),
     "rows_dead": ("Rows that need a person.", lambda rows, now: rows.dead),
     "oldest_waiting_age_seconds": (
-        "Age of the oldest row that waits; 0 if none does.",
+        "Age of the oldest pending row; 0 if there is none.",
         lambda rows, now: (now - rows.oldest_waiting).total_seconds() if rows.oldest_waiting else 0,
     ),
 }
@@ -57,20 +57,20 @@ class StatsCollector(Collector):
                 "database_writable", "1 if the database can be written.", [], {(): int(not stats.write_error)}
             )
             failing = {(): stats.failing.rows}
-            yield _family("deliveries_failing_again", "Deliveries that fail again and again.", [], failing)
+            yield _family("deliveries_failing_again", "Deliveries that fail repeatedly.", [], failing)
             is_open = {(kind,): int(kind in stats.incidents) for kind in KINDS}
-            yield _family("incident_open", "1 while a person has to look at this.", ["kind"], is_open)
+            yield _family("incident_open", "1 while this incident needs a person.", ["kind"], is_open)
         if stats.jobs is not None:
             jobs = {(queue, state): count(of) for queue, of in stats.jobs.items() for state, count in JOBS.items()}
-            yield _family("queue_jobs", "Jobs that RQ has.", ["box", "state"], jobs)
+            yield _family("queue_jobs", "Jobs in RQ.", ["box", "state"], jobs)
             deferred = stats.redis_only or RedisOnly()
             age = (stats.at - deferred.oldest).total_seconds() if deferred.oldest else 0
             yield _family("redis_only", "Webhooks that are in Redis only.", [], {(): deferred.count})
-            yield _family("redis_only_oldest_age_seconds", "Age of the oldest of them; 0 if none.", [], {(): age})
+            yield _family("redis_only_oldest_age_seconds", "Age of the oldest one; 0 if there is none.", [], {(): age})
             deaths = {(queue,): number for queue, number in stats.deaths.items()}
             yield _family("worker_deaths", "Workers that died in the last 10 minutes.", ["box"], deaths)
             workers = {(queue,): of.workers for queue, of in stats.jobs.items()}
-            yield _family("workers", "Worker processes that live, on all machines.", ["box"], workers)
+            yield _family("workers", "Live worker processes, on all machines.", ["box"], workers)
             runs = {(task,): moment.timestamp() for task, moment in stats.next_runs.items()}
             yield _family("schedule_next_run_timestamp_seconds", "When a task runs next.", ["task"], runs)
 
@@ -92,7 +92,7 @@ def serve_stats(services: Services, host: str, port: int) -> None:
 
 def _store_gauges(stats: Stats) -> Iterator[GaugeMetricFamily]:
     up = {("database",): int(stats.rows is not None), ("redis",): int(stats.jobs is not None)}
-    yield _family("store_up", "1 if a store answers the schedule.", ["store"], up)
+    yield _family("store_up", "1 if a store answers the scheduler.", ["store"], up)
 
 
 def _family(name: str, text: str, labels: list[str], values: Mapping[Any, float]) -> GaugeMetricFamily:

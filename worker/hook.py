@@ -137,7 +137,7 @@ def _check_transaction(session: Session, transaction: Any) -> None:
         raise HookFailed("the hook ended the transaction, or left it broken after an error that it caught")
     raw: Any = session.connection().connection.dbapi_connection
     if getattr(getattr(raw, "info", None), "transaction_status", None) == TransactionStatus.INERROR:
-        raise HookFailed("the hook caught an error of the database, after which no more can be written")
+        raise HookFailed("the hook caught a database error, after which nothing can be written")
 
 
 def _summary(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Growth: what a delivery costs when a million were there before it, when many wait, and while they are pruned."""
+"""Growth: the cost of a delivery after a million others, with a long backlog, and during pruning."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ FEW, MANY, MANY_QUICK = 1_000, 1_000_000, 20_000
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Everything, on each database: first both sizes side by side, then the larger one is pruned."""
+    """Measure both sizes side by side on each database, then prune the larger one."""
     sizes: dict[Size, int] = {"few": FEW, "many": MANY_QUICK if quick else MANY}
     results: dict[str, Any] = {"sizes": sizes}
     for kind in KINDS:
@@ -33,10 +33,10 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 
 
 def show(results: dict[str, Any]) -> str:
-    """As Markdown."""
+    """Render Markdown."""
     return report.show(results)
 
 
 def promises(results: dict[str, Any]) -> list[Promise]:
-    """Each promise, with what was measured."""
+    """Return each target with its measurement."""
     return report.promises(results)

@@ -1,4 +1,4 @@
-"""The backlog: whether a delivery costs more when many wait."""
+"""Backlog: whether a delivery costs more when many are pending."""
 
 from datetime import datetime
 from typing import Any
@@ -22,16 +22,16 @@ from benchmarks.stores import Kind, Stores
 WARM_UP, WAITING, QUICK = 10_000, 100_000, 1_000
 LONGEST_SECONDS = 20
 ROUNDS = 1
-"""It is long, and each compares its own beginning with its own end."""
+"""A long measurement, which compares its beginning with its end."""
 
 
 def backlog(stores: Stores, kind: Kind, rate: float, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Works off many that wait; the first tenth of them against the last.
+    """Process a long backlog; compare its first tenth with its last.
 
     Args:
         stores: where.
         kind: of database.
-        rate: deliveries a second that the back room is known to do; fewer wait if many would take too long.
+        rate: known rate of the worker, deliveries per second; limits the length of the backlog.
         rounds: how often, within reason.
         quick: only to see that it works.
     """
@@ -62,7 +62,7 @@ def _process_backlog(stores: Stores, kind: Kind, waiting: int) -> dict[str, floa
 
 
 def _when(reader: DatabaseReader, number: int) -> datetime:
-    """The moment at which the delivery of this number was done."""
+    """Return when the delivery with this number was done."""
     ((moment,),) = reader.rows("SELECT ended_at FROM deliveries ORDER BY ended_at LIMIT 1 OFFSET ?", [number])
     return datetime.fromisoformat(moment) if isinstance(moment, str) else moment
 

@@ -1,4 +1,4 @@
-"""The fill: a database that has been in use for a month, written in bulk; each row looks as our own code makes it."""
+"""Fill: bulk-write a database that looks as after a month of use; each row is as our own code makes it."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,11 +16,11 @@ from runtime.database import Database
 RUN = "filled"
 MONTH = timedelta(days=30)
 AGE = timedelta(days=2)
-"""How long ago the newest of them came: `prune` can be told to keep none of them."""
+"""Age of the newest row, so that `prune` can be configured to keep none."""
 USERS = 2_000
 CHUNK_SIZE = 5_000
 SIZE_VARIATION = 900
-"""Bodies are up to so many bytes longer than the shortest."""
+"""Maximum number of bytes by which bodies differ in size."""
 CHANNEL = "log"
 PLACEHOLDER_ID = "(the booking)"
 
@@ -29,7 +29,7 @@ Row = Mapping[str, Any]
 
 
 def fill(database: Database, count: int, now: datetime) -> None:
-    """Writes so many deliveries that are done, with a booking, a change and a notification each, and users.
+    """Write N processed deliveries, with a booking, a change and a notification each, and users.
 
     What the planner knows of the tables is brought up to date, and everything is on disk, when it returns.
     """
@@ -48,7 +48,7 @@ def fill(database: Database, count: int, now: datetime) -> None:
 
 
 def analyze_and_flush(database: Database) -> None:
-    """Brings the planner up to date, and everything to disk."""
+    """Update the planner's statistics, and write everything to disk."""
     postgresql = ("VACUUM (ANALYZE)", "CHECKPOINT")
     sqlite = ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)")
     with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -58,18 +58,18 @@ def analyze_and_flush(database: Database) -> None:
 
 
 def booking_id(number: int) -> str:
-    """Of a booking that was filled in."""
+    """The id of a filled booking."""
     return mix.booking_id(RUN, number)
 
 
 def host_id(number: int) -> str:
-    """Of the host of that booking; the first is who hosts the samples."""
+    """The id of that booking's host; the first one hosts the samples."""
     number %= USERS
     return f"{samples.HOST_ID}-{number}" if number else samples.HOST_ID
 
 
 class _Template:
-    """One booking as our own code makes it, of which every row is a copy with ids and times of its own."""
+    """A booking made by our own code, from which all rows are copied with their own ids and times."""
 
     def __init__(self, now: datetime, count: int) -> None:
         self._first, self._step = now - AGE - MONTH, MONTH / count
@@ -156,7 +156,7 @@ class _Template:
         }
 
     def _at(self, number: int) -> str:
-        """As SQLite keeps it, and PostgreSQL understands it while its time zone is UTC."""
+        """Format a time as SQLite stores it; PostgreSQL reads it in UTC."""
         return (self._first + number * self._step).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
@@ -174,7 +174,7 @@ def _digest(number: int) -> str:
 
 
 def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
-    """All at once; what they refer to is there, and is not looked up again."""
+    """Insert all rows at once, without checking foreign keys."""
     first = next(rows)
     with database.engine.begin() as connection:
         cursor: Any = connection.connection.cursor()
@@ -186,13 +186,13 @@ def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
 
 
 def _in_copy(value: Any) -> str:
-    """JSON escapes with a backslash, and so does COPY."""
+    """Escape backslashes twice: for JSON and for COPY."""
     text = str(value)
     return text.replace("\\", "\\\\") if text.startswith(("{", "[")) else text
 
 
 def _insert(database: Database, table: str, rows: Iterator[Row]) -> None:
-    """The file is written as if nothing could break, and made safe again."""
+    """Write the file without durability, and restore it afterwards."""
     first = next(rows)
     places = ", ".join("CAST(? AS BLOB)" if name == "body" else "?" for name in first)
     raw: Any = database.engine.raw_connection()
@@ -205,7 +205,7 @@ def _insert(database: Database, table: str, rows: Iterator[Row]) -> None:
             raw.executemany(insert, [tuple(row.values()) for row in batch_rows])
         raw.execute("COMMIT")
         raw.execute("PRAGMA journal_mode=WAL")
-        raw.invalidate()  # the next one that connects has the settings of the house
+        raw.invalidate()  # later connections have the usual settings
     finally:
         raw.close()
 

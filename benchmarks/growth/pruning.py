@@ -1,4 +1,4 @@
-"""Pruning: what the door feels while all that is old and done is removed."""
+"""Pruning: the receiver's latency while old rows are removed."""
 
 import shlex
 import subprocess
@@ -17,11 +17,11 @@ BEFORE_SECONDS, SLICE_SECONDS, LONGEST_SECONDS = 10, 5, 40
 QUICK_SECONDS, LONGEST_QUICK_SECONDS = 1, 4
 PRUNE = "python -m console prune"
 KEEP_DAYS = "1"
-"""Less than the age of the youngest that was filled in."""
+"""Less than the age of the youngest filled row."""
 
 
 def pruning(stores: Stores, side: Side, *, quick: bool) -> dict[str, Any]:
-    """Deliveries come at a steady pace, before it and while it goes on; what takes too long is broken off."""
+    """Send deliveries at a steady rate, before and during pruning; a prune that takes too long is aborted."""
     with machine.on(machine.SERVER):
         running = service(stores.folder, side.url, side.redis_url, ("web", "worker"), INBOX)
     with running as receiving:
@@ -67,7 +67,7 @@ def _send(receiving: Service, side: Side, seconds: int) -> LoadMeasurement:
 
 
 def _old(side: Side) -> int:
-    """How many rows of the fill are there still."""
+    """Return the number of filled rows that remain."""
     filled = "SELECT count(*) FROM {} WHERE ended_at < (SELECT max(at) FROM booking_changes WHERE id <= ?)"
     return sum(side.reader.number(filled.format(table), [side.rows]) for table in ("deliveries", "notifications"))
 

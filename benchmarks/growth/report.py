@@ -1,4 +1,4 @@
-"""Growth, as Markdown."""
+"""The growth section of docs/performance.md."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES
 
 MOST_GROWTH = 1.25
-PLACES = {"door": "the door", "room": "the back room"}
+PLACES = {"door": "the receiver", "room": "the worker"}
 LONGEST_ANSWER_MS = 5_000.0
-"""The door answers within so long in every case."""
+"""Target for the receiver's latency during pruning."""
 
 
 def show(results: Mapping[str, Any]) -> str:
-    """Tables, and each promise with what was measured."""
+    """Render the tables, and each target with its measurement."""
     few, many = results["sizes"]["few"], results["sizes"]["many"]
     return "\n".join(
         [
@@ -56,7 +56,7 @@ def show(results: Mapping[str, Any]) -> str:
             "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
             *(_pruning_row(results[kind]["pruning"], kind) for kind in KINDS),
             "",
-            "Promised: it does not stop the door. "
+            "Promised: it does not stop the receiver. "
             + "; ".join(_pruning_verdict(results[kind]["pruning"], kind) for kind in KINDS)
             + ".",
             "",
@@ -65,7 +65,7 @@ def show(results: Mapping[str, Any]) -> str:
 
 
 def promises(results: Mapping[str, Any]) -> list[Promise]:
-    """Each promise, with what was measured."""
+    """Return each target with its measurement."""
     many = f"{results['sizes']['many']:,}"
     grown = [
         Promise.at_most(
@@ -89,7 +89,7 @@ def promises(results: Mapping[str, Any]) -> list[Promise]:
 
 
 def growth(results: Mapping[str, Any], place: str) -> Figure:
-    """How many times as much a delivery costs with many rows, round by round."""
+    """Return the cost with many rows relative to few, per round."""
     sides = unpacked(results[place])
     return sides["few"]["rate"].over(sides["many"]["rate"])
 

@@ -37,12 +37,12 @@ ROWS = "SELECT count(*) FROM deliveries"
 RECEIVER_COUNT, WORKER_COUNT, QUICK = 10_000, 5_000, 200
 WARM_UP = {"door": 30_000, "room": 5_000}
 """It is long, as what is touched for the first time after a checkpoint costs more, and few rows soon all are. In the
-room it is longer than it seems: what the door left there comes first."""
+worker it is longer than it seems: it processes the receiver's backlog first."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One database, with a queue of its own.
+    """One database with its own queue.
 
     Attributes:
         name: few or many.
@@ -62,7 +62,7 @@ class Side:
     _numbers: "count[int]"
 
     def fill(self) -> float:
-        """Writes the rows.
+        """Write the rows.
 
         Returns:
             How long it took, in seconds.
@@ -74,7 +74,7 @@ class Side:
         return time.monotonic() - started
 
     def deliveries(self, amount: int) -> list[bytes]:
-        """One half is about new bookings, the other about any of those that are there."""
+        """Return deliveries, one half about new bookings, the other about existing ones."""
         run = f"{self.name} {next(self._numbers)}"
         dice = Random(run)  # noqa: S311
         known = [(booking_id(number), host_id(number)) for number in dice.choices(range(self.rows), k=amount // 2)]
@@ -83,7 +83,7 @@ class Side:
 
 @contextmanager
 def open_sides(stores: Stores, kind: Kind, sizes: Mapping[Size, int]) -> Iterator[dict[Size, Side]]:
-    """Empty databases of both sizes; gone when the block ends."""
+    """Yield empty databases of both sizes; they are dropped when the block ends."""
     with ExitStack() as stack:
         sides: dict[Size, Side] = {}
         for number, (name, rows) in enumerate(sizes.items()):
@@ -98,7 +98,7 @@ def open_sides(stores: Stores, kind: Kind, sizes: Mapping[Size, int]) -> Iterato
 
 
 def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Both places on both sides, in turn.
+    """Measure receiver and worker on both sides, in turn.
 
     Returns:
         Place -> side -> quantity -> a value of each round.
@@ -119,7 +119,7 @@ def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) ->
 
 
 def measure_receiver(side: Side, running: Service, amount: int) -> dict[str, float]:
-    """As many as the receiver takes."""
+    """Measure the receiver's maximum rate."""
     sent = side.deliveries(amount)
     warm(side.reader, side.url)
     before, there = running.processor_seconds(side.reader), side.reader.number(ROWS)
@@ -131,7 +131,7 @@ def measure_receiver(side: Side, running: Service, amount: int) -> dict[str, flo
 
 
 def measure_worker(side: Side, running: Service, amount: int) -> dict[str, float]:
-    """As many as the worker works off; what the door left there comes first."""
+    """Measure the worker's rate; the receiver's backlog is processed first."""
     process_pending(side, running)
     waiting, there = side.deliveries(amount), side.reader.number(ROWS)
     insert_deliveries(side.url, waiting)
@@ -144,7 +144,7 @@ def measure_worker(side: Side, running: Service, amount: int) -> dict[str, float
 
 
 def process_pending(side: Side, running: Service) -> float:
-    """Everything that waits; in so many seconds."""
+    """Process the backlog within a time limit."""
     started = time.perf_counter()
     trigger_drain(side.redis_url)
     wait_until_done(side.reader, running)

@@ -1,4 +1,4 @@
-"""Warm: before each turn the memory holds the files of the database, as on a server in use, and nobody tidies up.
+"""Warm-up: before each turn, the database's files are in memory, as on a server in use, and no vacuum runs.
 
 Some machines, virtual ones above all, soon forget what of a file nobody reads for a while; then each visit of a page is
 a visit of the disk, and only a database with many rows has pages that nobody visits for a while.
@@ -21,7 +21,7 @@ for path in sys.argv[1:]:
         while file.read(2**20):
             pass
 """
-"""For a process of its own: one that closes a file of SQLite gives up all its locks on it, and so would `look`."""
+"""Run in a process of its own: closing an SQLite file releases all of a process's locks on it."""
 LONGEST_SECONDS = 60.0
 POLL_INTERVAL_SECONDS = 0.1
 VACUUMS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
@@ -31,7 +31,7 @@ SELECT current_setting('data_directory') || '/base/' || oid FROM pg_database WHE
 
 
 def warm(reader: DatabaseReader, url: str) -> None:
-    """Reads all files once; then waits until PostgreSQL vacuums no table, of this database or of another one.
+    """Read all files once; then wait until PostgreSQL vacuums no table of any database.
 
     Args:
         reader: at the database.

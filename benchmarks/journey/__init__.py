@@ -1,4 +1,4 @@
-"""The journey: from a POST to a booking that anybody can see, and how many of them can come every second."""
+"""End to end: from a POST to a visible booking, and how many of them per second can be sustained."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from benchmarks.stores import stores as open_stores
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """Everything, on each database. Receiver, worker, cron, stores and load share all cores."""
+    """Measure everything on each database. Receiver, worker, cron, stores and load share all cores."""
     with machine.on(*machine.CORES), open_stores() as unpinned:
         return {
             kind: {
@@ -25,10 +25,10 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 
 
 def show(results: dict[str, Any]) -> str:
-    """As Markdown."""
+    """Render Markdown."""
     return report.show(results)
 
 
 def promises(results: dict[str, Any]) -> list[Promise]:
-    """Each promise, with what was measured."""
+    """Return each target with its measurement."""
     return report.promises(results)

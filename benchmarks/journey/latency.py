@@ -1,4 +1,4 @@
-"""End to end: how long after a delivery was to leave its booking is visible to somebody else."""
+"""End-to-end latency: from a delivery's scheduled time until another connection sees its booking."""
 
 import select
 import socket
@@ -18,14 +18,14 @@ from devtools.send.load import percentile
 
 RATE = 5.0
 DELIVERIES = 300
-"""In all rounds together, but at least so many in each: """
+"""Samples of all rounds together, with a minimum per round."""
 AT_LEAST, WARM_UP, QUICK = 60, 20, 10
 POLL_INTERVAL_SECONDS = 0.001
 TIMEOUT_SECONDS = 10.0
 
 
 def latency(stores: Stores, kind: Kind, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """The whole house at a quiet pace.
+    """Run all processes at a low rate.
 
     Returns:
         Quantity -> a value of each round; and `milliseconds`, of all.
@@ -51,7 +51,7 @@ def latency(stores: Stores, kind: Kind, rounds: Rounds, *, quick: bool) -> dict[
 
 @dataclass
 class _Watch:
-    """One thread that sends at fixed times over one line and looks in between, so that neither waits for the other."""
+    """Sends at fixed times on one connection and polls in between, in one thread: neither waits for the other."""
 
     port: int
     reader: DatabaseReader
@@ -61,7 +61,7 @@ class _Watch:
     _buffer: bytearray = field(default_factory=bytearray)
 
     def watch(self) -> list[float]:
-        """Milliseconds of each, in the order in which they were seen.
+        """Return the milliseconds of each, in the order seen.
 
         Raises:
             Lost: one was not taken, or is never seen.
@@ -95,7 +95,7 @@ class _Watch:
         return [(now - self._sent_at.pop(booking)) * 1000 for (booking,) in found]
 
     def _receive(self, part: bytes) -> None:
-        """One line: answers come in the order of what was sent."""
+        """One connection: responses arrive in the order of the requests."""
         if not part:
             raise MeasurementFailed("the receiver closed the line")
         self._buffer += part

@@ -1,4 +1,4 @@
-"""The journey, as Markdown."""
+"""The end-to-end section of docs/performance.md."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,21 +13,21 @@ MOST_P50, MOST_P99 = 30.0, 150.0
 """Milliseconds."""
 LOAD_COLUMNS = (
     "",
-    "door alone",
-    "back room alone",
+    "receiver alone",
+    "worker alone",
     "together",
     "for",
-    "what waits grows by",
-    "waits at the end",
-    "worked off in",
-    "news that waits grows by",
-    "p99 of the door",
+    "backlog grows by",
+    "backlog at the end",
+    "processed in",
+    "pending notifications grow by",
+    "p99 of the receiver",
     "holds",
 )
 
 
 def show(results: Mapping[str, Any]) -> str:
-    """Tables, and each promise with what was measured."""
+    """Render the tables, and each target with its measurement."""
     return "\n".join(
         [
             "## From the webhook to the booking",
@@ -46,16 +46,16 @@ def show(results: Mapping[str, Any]) -> str:
             "",
             "## Sustained load",
             "",
-            "The door and the back room were measured by themselves first, each on one core with its stores. Then",
+            "The receiver and the worker were measured by themselves first, each on one core with its stores. Then",
             "everything together is given as much as the slower of the two can do: receiver, worker, the sender of",
-            "news, cron, Redis, the database and the load share all cores of this machine, and what waits in the inbox",
-            f"is counted every second. Each time the database has been in use for a while: it holds {ROWS:,} bookings.",
+            "notifications, cron, Redis, the database and the load share all cores of this machine, and the backlog is",
+            f"counted every second. Each time the database has been in use for a while: it holds {ROWS:,} bookings.",
             "",
             f"| {' | '.join(LOAD_COLUMNS)} |",
             "|---" * len(LOAD_COLUMNS) + "|",
             *(_load_row(results[kind]["sustained"], kind) for kind in KINDS),
             "",
-            "Promised: at the lower of the two limits what waits does not grow. "
+            "Promised: at the lower of the two limits the backlog does not grow. "
             + "; ".join(_load_verdict(results[kind]["sustained"], kind) for kind in KINDS)
             + ".",
             "",
@@ -64,7 +64,7 @@ def show(results: Mapping[str, Any]) -> str:
 
 
 def promises(results: Mapping[str, Any]) -> list[Promise]:
-    """Each promise, with what was measured."""
+    """Return each target with its measurement."""
     return [promise for kind in KINDS for promise in _promises(results[kind], kind)]
 
 

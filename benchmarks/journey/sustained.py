@@ -1,4 +1,4 @@
-"""Sustained load: whether the house keeps up with as much as its slower half does alone; if not, with how much."""
+"""Sustained load: whether all processes together keep up with the slower half's rate; if not, with which rate."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -30,12 +30,12 @@ ROWS = 20_000
 WARM_UP, RECEIVER_COUNT, WORKER_COUNT, QUICK = 300, 4_000, 4_000, 200
 SECONDS, TRIAL_SECONDS, QUICK_SECONDS = 60, 30, 3
 START_SECONDS = 5.0
-"""Until then what waits grows in any case: from nothing to what a job finds when it looks again."""
+"""Until then the backlog grows in any case: from nothing to what a job finds when it checks again."""
 TRIALS = 4
 MOST_BEHIND = 0.02
-"""A load holds if what waits grows by no more than this share of what comes."""
+"""A load is sustained if the backlog grows by at most this share of the rate."""
 LATE_SECONDS = 1.0
-"""And if the last answer is no later than this, and what waits then is worked off as soon."""
+"""And if the last response is no later than this, and the backlog is then processed as quickly."""
 LONGEST_QUIET_SECONDS = 60.0
 INBOX = {"worker": "python -m worker inbox"}
 
@@ -43,7 +43,7 @@ LoadTrial = dict[str, Any]
 
 
 def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
-    """The limits of the door and of the back room, each on one core; then all together, on all, at the lower one.
+    """Measure receiver and worker, each on one core; then all together, on all, at the lower one.
 
     Where that does not hold, the highest load that does is looked for.
     """
@@ -70,7 +70,7 @@ def _bisect(running: Service, reader: DatabaseReader, too_much: float, *, quick:
 
 
 def _load(running: Service, reader: DatabaseReader, run: str, rate: float, seconds: int) -> LoadTrial:
-    """Deliveries at this rate for so long; what waits is counted every second. All are worked off when it returns."""
+    """Send at this rate; count the backlog every second. The backlog is processed on return."""
     sent = bodies(f"{run} {rate} {time.time()}", round(rate * seconds))
     with _sampled(reader) as samples:
         measurement = running.send(sent, OPEN_LINES, rate)
@@ -100,12 +100,12 @@ def _load(running: Service, reader: DatabaseReader, run: str, rate: float, secon
 
 
 def _slope(points: Sequence[tuple[float, int]]) -> float:
-    """By how many a second they grow."""
+    """Return the growth per second."""
     return linear_regression(*zip(*points, strict=True)).slope if len(points) > 1 else 0.0
 
 
 def _wait_for_notifications(reader: DatabaseReader) -> None:
-    """The next trial starts in a quiet house; but it starts."""
+    """Wait until the service is idle before the next trial, within a limit."""
     until = time.monotonic() + LONGEST_QUIET_SECONDS
     while reader.pending("notifications") and time.monotonic() < until:
         time.sleep(0.1)
@@ -113,7 +113,7 @@ def _wait_for_notifications(reader: DatabaseReader) -> None:
 
 @contextmanager
 def _sampled(reader: DatabaseReader) -> Iterator[list[tuple[float, int, int]]]:
-    """What waits, each second: seconds from the start, how many deliveries, how much news."""
+    """Samples of the backlog, one per second: seconds since the start, deliveries, notifications."""
     samples, stop, started = list[tuple[float, int, int]](), Event(), time.monotonic()
 
     def sample() -> None:
@@ -130,14 +130,14 @@ def _sampled(reader: DatabaseReader) -> Iterator[list[tuple[float, int, int]]]:
 
 
 def _receiver_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
-    """Deliveries a second, from a sender that never rests."""
+    """Return the receiver's deliveries per second under a closed loop."""
     with _running(stores, kind, "web") as (running, _):
         running.send(bodies("warm", WARM_UP), LINES)
         return running.send(bodies("door", QUICK if quick else RECEIVER_COUNT), LINES).rate
 
 
 def _worker_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
-    """Deliveries a second, of those that wait."""
+    """Return the worker's deliveries per second on a backlog."""
     with _running(stores, kind, "worker") as (running, reader):
         _process_all(stores, reader, running, bodies("warm", WARM_UP))
         amount = QUICK if quick else WORKER_COUNT
@@ -155,7 +155,7 @@ def _process_all(stores: Stores, reader: DatabaseReader, running: Service, waiti
 
 
 def _in_use(stores: Stores, kind: Kind) -> str:
-    """The URL of a database that has been in use for a while: the planner of an empty one expects it to stay empty."""
+    """Return the URL of a database with realistic statistics: the planner of an empty one expects it to stay empty."""
     url = stores.database(kind)
     database = Database(url)
     fill(database, ROWS, datetime.now(UTC))
@@ -165,7 +165,7 @@ def _in_use(stores: Stores, kind: Kind) -> str:
 
 @contextmanager
 def _running(stores: Stores, kind: Kind, *names: str) -> Iterator[tuple[Service, DatabaseReader]]:
-    """One half of the house on one core, in which nobody sends what it owes; or all of it on all cores."""
+    """Run one half of the service on one core, without sending notifications; or all of it on all cores."""
     url = _in_use(stores, kind)
     stores.empty_redis()
     which, instead = (names, INBOX) if names else (processes.PROCESSES, None)

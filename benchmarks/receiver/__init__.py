@@ -1,4 +1,4 @@
-"""The door: how many deliveries it takes, how soon it answers, and beside whom."""
+"""The receiver: its throughput and latency, beside other receivers."""
 
 from benchmarks.receiver.measurement import measure as measure
 from benchmarks.receiver.report import promises as promises

@@ -1,4 +1,4 @@
-"""The measurement: who is fastest, how soon our door answers, whom a slow client slows, and where our time goes."""
+"""Measurements: throughput beside others, latency with and without slow clients, and the cost of each stage."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -15,12 +15,12 @@ from benchmarks.stores import KINDS, Stores, checkpoint
 from receiver.settings import DEFAULT_THREADS
 
 SLOW = {"alone": 0, "one slow client": 1, f"{DEFAULT_THREADS // 2} slow clients": DEFAULT_THREADS // 2}
-"""With how many slow clients beside; half of the threads at most."""
+"""Numbers of slow clients; at most half of the threads."""
 FEW = LINES // 4
 
 
 class Durations:
-    """How long things are measured, in seconds.
+    """Durations of the measurements, in seconds.
 
     Args:
         quick: only whether it works.
@@ -31,14 +31,14 @@ class Durations:
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
-    """All figures, one value per round."""
+    """Measure everything; one value per round."""
     durations = Durations(quick)
     fewer = Rounds(math.ceil(rounds.count / 2), rounds.probes)
-    announce("The door: deliveries per second, 64 lines, each sends when it was answered")
+    announce("The receiver: deliveries per second, 64 connections, closed loop")
     rates = rounds.alternate({name: partial(_rate, setup, stores, durations) for name, setup in SETUPS.items()})
-    announce("The door: how soon it answers at half of its most, and beside slow clients")
+    announce("The receiver: latency at half of its maximum, and beside slow clients")
     latency = rounds.alternate({ours(kind): partial(_latency, SETUPS[ours(kind)], stores, durations) for kind in KINDS})
-    announce("The door: where its time goes, stage by stage")
+    announce("The receiver: the cost of each stage")
     stages = fewer.alternate(
         {name: partial(_stage, stage_name, stores, durations) for name, stage_name in stage_setups().items()}
     )
@@ -46,7 +46,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
 
 
 def announce(what: str) -> None:
-    """For whoever waits."""
+    """Print progress."""
     print(what, flush=True)
 
 
@@ -63,7 +63,7 @@ def _stage(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mappin
 
 
 def _latency(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapping[str, float]:
-    """One process through all of it: its most, half of that for long, and both again beside slow clients."""
+    """Measure one process: its maximum, half of that for longer, and both again beside slow clients."""
     with trial(setup, stores) as trial_run:
         trial_run.warm_up(durations.warm_up)
         few = trial_run.closed(durations.slow, FEW)

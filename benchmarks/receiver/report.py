@@ -1,4 +1,4 @@
-"""The door's piece of the page: its tables, and what they mean for a user."""
+"""The receiver section of docs/performance.md."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,16 +14,16 @@ from benchmarks.receiver.targets import HALF, MOST, P50, P99, RATE, added, costs
 from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES, Kind
 
-TEMPLATE = Path(__file__).parent / "page.template.md"
+TEMPLATE = Path(__file__).parent / "report.template.md"
 
 
 def promises(results: Mapping[str, Any]) -> list[Promise]:
-    """Each promise of the door, with what was measured."""
+    """Return each target of the receiver with its measurement."""
     return targets.promises(unpacked(results["rates"]), unpacked(results["latency"]))
 
 
 def show(results: Mapping[str, Any]) -> str:
-    """Its piece of the page, in Markdown."""
+    """Render the section in Markdown."""
     rates, latency, stages = (unpacked(results[key]) for key in ("rates", "latency", "stages"))
     return Template(TEMPLATE.read_text()).substitute(
         lines=LINES,

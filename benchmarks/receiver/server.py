@@ -1,4 +1,4 @@
-"""A server under test: a process on the server's core, from its start to its end, and what it kept."""
+"""A server under test: its process on the server's core, and what it stored."""
 
 import shlex
 import socket
@@ -22,17 +22,17 @@ KEY = "a key of the benchmark's own that is long enough"
 SECRET = "a secret of the benchmark's own"  # noqa: S105 - it guards nothing
 ACCOUNT = "default"
 PATH = AddressSigner([KEY]).path(ACCOUNT)
-"""The signed address. Who knows no addresses serves the path before it."""
+"""The signed address. Setups without addresses serve the path before it."""
 TIMEOUT_SECONDS = 20.0
 
 
 class ServerFailed(Exception):
-    """A contestant does not run, or lost something; the message says which, and the end of what it printed."""
+    """A setup does not run, or lost something; the message says which, with the end of its output."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers.
+    """A running server.
 
     Attributes:
         port: on this machine.
@@ -43,7 +43,7 @@ class Running:
     log: Path
 
     def log_tail(self) -> str:
-        """The end of what it printed."""
+        """Return the end of its output."""
         return self.log.read_text(errors="replace")[-1500:]
 
 
@@ -51,7 +51,7 @@ class Running:
 def serving(
     command: str, stores: Stores, env: Mapping[str, str], interpreter: str = "", cores: tuple[int, ...] = ()
 ) -> Iterator[Running]:
-    """Runs a command of Python until the block ends.
+    """Run a Python command until the block ends.
 
     Args:
         command: its arguments, where `{port}` stands for the port.
@@ -88,7 +88,7 @@ def _start(
 
 
 def _environment(stores: Stores, port: int, env: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of whoever runs this: settings are the defaults."""
+    """Return a clean environment: settings are the defaults."""
     stores_and_keys = {"REDIS_URL": stores.redis_url, "WEBHOOK_KEYS": KEY, "WEBHOOK_SECRET": SECRET}
     return running.environment({"HOST": "127.0.0.1", "PORT": str(port), **stores_and_keys, **env})
 

@@ -1,4 +1,4 @@
-"""The contestants: what runs, with which settings and why, and where it keeps what it answered."""
+"""The setups: what runs, with which settings and why, and where it stores deliveries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ Where = Literal["", "rows", "rq:queue:default", "celery", "dramatiq:default", "a
 
 @dataclass(frozen=True)
 class ReceiverSetup:
-    """A server, and how it is run.
+    """A server and how it is run.
 
     Attributes:
         command: arguments of Python.
@@ -51,11 +51,11 @@ OTHERS = {
     "Flask + Celery": ("Flask + Celery, gunicorn sync", "Flask + Celery, gunicorn gthread"),
     "Flask + Dramatiq": ("Flask + Dramatiq, gunicorn sync", "Flask + Dramatiq, gunicorn gthread"),
 }
-"""Whoever runs in two ways counts with the better one."""
+"""Setups that run in two ways; the better one counts."""
 
 
 def ours(kind: Kind) -> str:
-    """What the receiver on this database is called."""
+    """Return the name of the receiver on this database."""
     return f"meetergo-inbox, {NAMES[kind]}"
 
 

@@ -1,4 +1,4 @@
-"""Slow clients: they send their head at once, and then their body byte by byte. Who is given up comes again."""
+"""Slow clients: they send their head at once, and then their body byte by byte; dropped ones reconnect."""
 
 import socket
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from benchmarks.receiver.server import Running, ServerFailed
 EVERY_SECONDS = 0.05
 REQUEST_TIMEOUT = b"HTTP/1.1 408 "
 CONTENT_LENGTH = 100_000
-"""Bytes that each of them says it will send."""
+"""Announced length of the body, in bytes."""
 
 
 @contextmanager
 def slow_clients(server: Running, path: str, count: int) -> Iterator[None]:
-    """So many of them, until the block ends.
+    """Run N of them until the block ends.
 
     Raises:
         Failed: one was answered otherwise than that it is too slow, so that what was measured meanwhile says nothing.
@@ -45,10 +45,10 @@ def _send_slowly(clients: "list[_Client]", stop: Event) -> None:
 
 
 class _Client:
-    """One of them.
+    """One slow client.
 
     Attributes:
-        responses: what it was told each time when it was given up.
+        responses: the response each time it was dropped.
     """
 
     def __init__(self, port: int, head: bytes) -> None:
@@ -57,11 +57,11 @@ class _Client:
         self._connect()
 
     def send_byte(self) -> None:
-        """One byte; or it comes again."""
+        """Send one byte, or reconnect."""
         try:
             self.responses.append(self._line.recv(1000))
         except BlockingIOError:
-            with suppress(OSError):  # the next call hears why
+            with suppress(OSError):  # the next call sees why
                 self._line.send(b" ")
             return
         except OSError as error:
@@ -70,7 +70,7 @@ class _Client:
         self._connect()
 
     def close(self) -> None:
-        """For good."""
+        """Close it."""
         self._line.close()
 
     def _connect(self) -> None:

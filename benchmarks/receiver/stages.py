@@ -1,4 +1,4 @@
-"""The ladder: the stages of our door, one more on each rung. What a rung costs more than the one below is the stage."""
+"""The stages of the receiver: each setup has one more; a stage costs the difference to the setup before."""
 
 from dataclasses import dataclass
 
@@ -7,40 +7,40 @@ from benchmarks.receiver.setups import ReceiverSetup
 from benchmarks.stores import KINDS, NAMES, Kind
 
 SERVER_STAGES = ("server", "gate")
-"""Rungs that know no database."""
+"""Stages without a database."""
 FLASK_STAGE = "flask"
-"""What a delivery does not pass: Flask with a view that answers OK."""
+"""For comparison only: Flask with a view that answers OK. A delivery does not pass it."""
 RECEIVER_STAGES = ("door", "insert", "ring", "log", "patience")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What a rung adds, in words."""
+    """The description of a stage."""
 
     title: str
     what: str
 
 
 STAGES: dict[str, Stage] = {
-    "server": Stage("server", "Granian: HTTP, the event loop, the body read, and the answer over the line"),
-    "gate": Stage("body and verification", "the gate: head, signed address, deadline"),
-    "door": Stage("door and answer", "name (SHA-256), seal, wait for the group, the JSON answer with its id"),
+    "server": Stage("server", "Granian: HTTP, the event loop, the body read, and the response"),
+    "gate": Stage("body and verification", "authentication: head, signed address, deadline"),
+    "door": Stage("ingest and response", "id (SHA-256), encryption, wait for the group commit, the JSON response"),
     "insert": Stage("insert", "its share of the group's commit, and the database's own work"),
-    "ring": Stage("ring", "its share of the bell, and Redis' own work"),
+    "ring": Stage("trigger", "its share of the trigger, and Redis' own work"),
     "log": Stage("log", "a line of JSON for each delivery"),
     "patience": Stage(
-        "patience", "a woken thread waits for its turn (SCHED_BATCH, `receiver/process.py`): what it saves"
+        "scheduling", "a woken thread does not preempt (SCHED_BATCH, `receiver/process.py`): what it saves"
     ),
 }
 
 
 def stage_name(name: str, kind: Kind | None) -> str:
-    """What it is called in the results."""
+    """Return its name in the results."""
     return f"{name}, {NAMES[kind]}" if kind else name
 
 
 def stage_setups() -> dict[str, ReceiverSetup]:
-    """All of them, on both databases."""
+    """Return all setups, on both databases."""
     frame: dict[str, ReceiverSetup] = {
         stage_name(name, None): _setup(name, None) for name in (*SERVER_STAGES, FLASK_STAGE)
     }

@@ -1,4 +1,4 @@
-"""The verdicts: what is promised of the door, held against the figures."""
+"""Targets of the receiver, compared with the figures."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -16,18 +16,18 @@ ALONE, ONE = list(SLOW)[:2]
 TIMES_NAIVE, TIMES_NAIVE_ON_OURS, SHARE_OF_BARE = 3.0, 1.5, 0.35
 LATENCY_MILLISECONDS = 25.0
 UNSLOWED = 0.9
-"""This share of the rate without a slow client still counts as not slowed: rounds differ by as much."""
+"""At least this share of the rate without a slow client counts as not slowed: rounds vary by as much."""
 
 Figures = Mapping[str, Mapping[str, Figure]]
 
 
 def promises(rates: Figures, latency: Figures) -> list[Promise]:
-    """All of them, on both databases."""
+    """Return all targets, on both databases."""
     return [promise for kind in KINDS for promise in (*_rates(rates, kind), *_latency(latency[ours(kind)], kind))]
 
 
 def costs(stages: Figures, kind: Kind) -> dict[str, Figure]:
-    """What each stage costs, in microseconds per delivery: each rung less the one below, round by round."""
+    """Return what each stage costs, in microseconds per delivery: the difference to the stage before, per round."""
     found: dict[str, Figure] = {}
     below = (0.0,) * len(stages[SERVER_STAGES[0]][RATE].values)
     for name in (*SERVER_STAGES, *RECEIVER_STAGES):
@@ -39,13 +39,13 @@ def costs(stages: Figures, kind: Kind) -> dict[str, Figure]:
 
 
 def added(stages: Figures) -> float:
-    """What Flask would add if deliveries passed it, in microseconds."""
+    """Return what Flask would add if deliveries passed it, in microseconds."""
     bare, server = (stages[stage_name(name, None)][RATE].median for name in (FLASK_STAGE, SERVER_STAGES[0]))
     return 1e6 / bare - 1e6 / server
 
 
 def _rates(rates: Figures, kind: Kind) -> Iterator[Promise]:
-    mine, name = rates[ours(kind)][RATE], f"The door on {NAMES[kind]}"
+    mine, name = rates[ours(kind)][RATE], f"The receiver on {NAMES[kind]}"
     yield Promise.at_least(f"{name}, beside the naive receiver on gunicorn", TIMES_NAIVE, _over(mine, rates, NAIVE))
     on_ours = _over(mine, rates, [NAIVE_ON_OURS])
     yield Promise.at_least(f"{name}, beside the naive receiver on our server", TIMES_NAIVE_ON_OURS, on_ours)
@@ -56,7 +56,7 @@ def _rates(rates: Figures, kind: Kind) -> Iterator[Promise]:
 
 
 def _latency(mine: Mapping[str, Figure], kind: Kind) -> Iterator[Promise]:
-    name, form = f"The door on {NAMES[kind]}", "{:.1f} ms"
+    name, form = f"The receiver on {NAMES[kind]}", "{:.1f} ms"
     at_half, beside = (mine[HALF.format(each) + P99] for each in (ALONE, ONE))
     yield Promise.at_most(f"{name}, p99 at half of its most", LATENCY_MILLISECONDS, at_half, form)
     yield Promise.at_most(f"{name}, the same beside a slow client", LATENCY_MILLISECONDS, beside, form)
@@ -65,5 +65,5 @@ def _latency(mine: Mapping[str, Figure], kind: Kind) -> Iterator[Promise]:
 
 
 def _over(mine: Figure, rates: Figures, ways: Iterable[str]) -> Figure:
-    """The ratio to the better way of somebody."""
+    """Return the ratio to the better way of a setup."""
     return mine.over(max((rates[way][RATE] for way in ways), key=lambda figure: figure.median))

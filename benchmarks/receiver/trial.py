@@ -1,4 +1,4 @@
-"""One trial: a contestant on empty stores, warmed up, fired at, and asked afterwards what it kept."""
+"""One trial: a setup on empty stores, warmed up, loaded, and checked for what it stored."""
 
 import hmac
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ from runtime import queue
 
 LINES = 64
 CHUNK_SIZE = 10_000
-"""So many deliveries are made at once, when they are needed; a fresh trial begins again with the first."""
+"""Number of deliveries generated at once; a new trial starts again with the first."""
 WARM_UP_COUNT = 200
-"""The first deliveries of a warm-up, which show how many more make it as long as it should be."""
+"""The first deliveries of a warm-up, which determine its length."""
 
 
 @dataclass
 class ReceiverTrial:
-    """A server that runs, and what it was sent.
+    """A running server, and what it was sent.
 
     Attributes:
         server: where it listens.
@@ -44,19 +44,19 @@ class ReceiverTrial:
     _used: int = field(default=0, init=False)
 
     def warm_up(self, seconds: float) -> None:
-        """Fires until it is warm, and learns how fast it is."""
+        """Send until it is warm, and measure its rate."""
         self.rate = self._send(WARM_UP_COUNT, LINES).rate
         if seconds:
             self.closed(seconds)
 
     def closed(self, seconds: float, lines: int = LINES) -> LoadMeasurement:
-        """As much as it takes, for about so long."""
+        """Send as much as it accepts, for about this long."""
         measurement = self._send(max(lines, int(self.rate * seconds)), lines)
         self.rate = measurement.rate
         return measurement
 
     def open(self, seconds: float, rate: float, lines: int = 2 * LINES) -> LoadMeasurement:
-        """So many a second, whether or not it keeps up."""
+        """Send at this rate, whether or not it keeps up."""
         return self._send(max(lines, int(rate * seconds)), lines, rate)
 
     def _send(self, count: int, lines: int, rate: float = 0.0) -> LoadMeasurement:
@@ -75,7 +75,7 @@ class ReceiverTrial:
 
 @contextmanager
 def trial(setup: ReceiverSetup, stores: Stores) -> Iterator[ReceiverTrial]:
-    """Runs it until the block ends.
+    """Run it until the block ends.
 
     Raises:
         Failed: it does not run, answers something else than 200, or has not kept what it answered.

@@ -1,4 +1,4 @@
-"""The back room against its peers: the full work of a delivery, on both databases, deliveries per second."""
+"""The worker beside other job systems: complete processing of deliveries, on both databases, per second."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,21 +9,21 @@ if TYPE_CHECKING:
 
 
 def measure(stores: "Stores", rounds: "Rounds", *, quick: bool) -> dict[str, Any]:
-    """All contestants in turn on each database."""
+    """Measure all setups in turn on each database."""
     from benchmarks.worker import comparison  # late: the peers' workers import this package, and need none of it
 
     return comparison.measure(stores, rounds, quick=quick)
 
 
 def show(results: dict[str, Any]) -> str:
-    """As Markdown."""
+    """Render Markdown."""
     from benchmarks.worker import report  # as above
 
     return report.show(results)
 
 
 def promises(results: dict[str, Any]) -> "list[Promise]":
-    """What is promised, and whether it is kept."""
+    """Return each target and whether it is met."""
     from benchmarks.worker import report  # as above
 
     return report.promises(results)

@@ -1,4 +1,4 @@
-"""The contest: all contestants in turn, in rounds, on each database."""
+"""The comparison: all setups in turn, in rounds, on each database."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from benchmarks.worker.trial import RunFailed, WorkerTrial
 
 
 def measure(stores: Stores, rounds: Rounds, *, quick: bool, names: Sequence[str] = tuple(SETUPS)) -> dict[str, Any]:
-    """Everything that these contestants do; whoever fails says why and is not in the figures.
+    """Run these setups; one that fails reports why and is not in the figures.
 
     Both cores are theirs and the stores'.
     """
     counts = {name: SETUPS[name].deliveries(quick=quick) for name in names}
-    sample = bodies("back room", max(counts.values()))
+    sample = bodies("worker", max(counts.values()))
     results: dict[str, Any] = {"counts": counts, "figures": {}, "failures": {}}
     with machine.on(*machine.CORES), stores.on(*machine.CORES):
         for kind in KINDS:
@@ -38,7 +38,7 @@ def _turn(
             try:
                 return trial.run(setup, count)
             except RunFailed as failed:
-                failures[name] = str(failed).partition("\n")[0]  # what its log said holds paths
+                failures[name] = str(failed).partition("\n")[0]  # its log holds paths
                 print(f"  {name} failed: {failed}")
         return {"rate": 0.0, "memory": 0.0}
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.worker.enqueue MODULE`: one job for each id on stdin, as that contestant enqueues."""
+"""`python -m benchmarks.worker.enqueue MODULE`: enqueue one job per id on stdin, in the way of that setup."""
 
 import asyncio
 import inspect
@@ -7,7 +7,7 @@ from importlib import import_module
 
 
 def main() -> None:
-    """In the environment that the contestant's library is in."""
+    """Run in the environment with the setup's library."""
     enqueued = import_module(sys.argv[1]).enqueue(sys.stdin.read().split())
     if inspect.iscoroutine(enqueued):
         asyncio.run(enqueued)

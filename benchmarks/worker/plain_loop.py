@@ -1,4 +1,4 @@
-"""`python -m benchmarks.worker.plain_loop`: works off all that is due in batches, with no queue at all.
+"""`python -m benchmarks.worker.plain_loop`: process everything due in batches, without a queue.
 
 The 100 % mark.
 """
@@ -15,7 +15,7 @@ REST_SECONDS = 0.1
 
 
 def main() -> None:
-    """Until it is ended, so that its memory can be read when all is done."""
+    """Stay until terminated, so that its memory can be read when all is done."""
     while True:
         while _batch():
             pass

@@ -1,4 +1,4 @@
-"""The work that all contestants do: `process`, for one delivery a job or for a batch. The only place that calls it."""
+"""The work of all setups: `process`, for one delivery per job or for a batch. The only place that calls it."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from worker.services import services
 
 
 def process_one(delivery_id: str) -> None:
-    """One delivery in one transaction: the job of the peers."""
+    """Process one delivery in one transaction: the job of the other systems."""
     with services().database.transaction() as session:
         delivery = session.get(Delivery, delivery_id, with_for_update=True)
         if delivery and delivery.status == "pending":
@@ -17,5 +17,5 @@ def process_one(delivery_id: str) -> None:
 
 
 def process(session: Session, deliveries: Sequence[Delivery]) -> None:
-    """In the caller's transaction: several with a statement for each table, as our own worker does."""
+    """Process several in the caller's transaction, one statement per table, as our own worker does."""
     services().inbox.process_all(session, deliveries)

@@ -1,4 +1,4 @@
-"""The report: the back room's piece of docs/performance.md."""
+"""The worker section of docs/performance.md."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,22 +11,22 @@ from benchmarks.worker.setups import FORK, LOOP, ONE, SETUPS, SIMPLE, TWO
 Figures = Mapping[str, Mapping[str, Figure]]
 
 NOISE = 0.95
-"""Two processes on SQLite, which has one writer, are not slower than one if they get this share of its rate."""
+"""Two processes on SQLite, which has one writer, must reach this share of one process's rate."""
 
 INTRODUCTION = """\
-How many deliveries a second are worked off in full: body parsed, booking merged, change recorded, notification owed,
-delivery done. All contestants call the same function on a database of their own that was filled alike, with their jobs
-enqueued before they start; the first tenth is start-up and does not count. Both cores are theirs and the stores'. After
-each run it is checked that every delivery is done and every booking is as its last delivery said: who loses or breaks
-one has no figure. Ours takes what is due in batches behind one bell; the others have one job for each delivery.
+Deliveries per second, processed completely: body parsed, booking merged, change recorded, notification inserted,
+delivery done. All systems call the same function on equally filled databases, with their jobs enqueued before they
+start; the first tenth is start-up and does not count. Both cores are theirs and the stores'. After each run every
+delivery must be done and every booking must agree with its last delivery; a system that fails this has no figure. Ours
+processes what is due in batches after one trigger; the others have one job per delivery.
 
 For a user: this is how fast a backlog shrinks after an outage or a replay, and how many hosts one machine carries.
 """
 
 
 def show(results: dict[str, Any]) -> str:
-    """Markdown."""
-    return "\n".join(["## The back room", "", INTRODUCTION, *_tables(results), *_configurations(), *_kept(results)])
+    """Render Markdown."""
+    return "\n".join(["## The worker", "", INTRODUCTION, *_tables(results), *_configurations(), *_kept(results)])
 
 
 def _tables(results: dict[str, Any]) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _kept(results: dict[str, Any]) -> Iterator[str]:
 
 
 def promises(results: dict[str, Any]) -> list[Promise]:
-    """What is promised of the back room, on each database."""
+    """Return each target of the worker, on each database."""
     return [promise for kind in KINDS for promise in _promises(kind, unpacked(results["figures"][kind]))]
 
 
@@ -89,7 +89,7 @@ def _promises(kind: Kind, figures: Figures) -> Iterator[Promise]:
         ("one process to a plain loop", ONE, LOOP, 0.4),
         ("two processes to one", TWO, ONE, 1.5 if kind == "postgresql" else NOISE),
     ):
-        said = f"back room, {NAMES[kind]}: {what}"
+        said = f"worker, {NAMES[kind]}: {what}"
         if ours in rates and theirs in rates:
             yield Promise.at_least(said, least, rates[ours].over(rates[theirs]))
         else:

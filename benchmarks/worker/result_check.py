@@ -1,4 +1,4 @@
-"""The ledger of a run: what is put into the database before, and what has to be there after."""
+"""The check of a run: the rows before it, and the expected rows after it."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,21 +22,21 @@ RECEIVED_INTERVAL = timedelta(milliseconds=1)
 
 
 class ResultMismatch(Exception):
-    """The tables do not hold what the deliveries say."""
+    """The tables do not agree with the deliveries."""
 
 
 def fill(database: Database, bodies: Sequence[bytes]) -> list[str]:
-    """Platform users for all hosts, and the bodies as deliveries that wait, in the order in which they came.
+    """Insert platform users for all hosts, and the bodies as pending deliveries, in the order received.
 
     Returns:
         The ids of the deliveries.
     """
     add_hosts(database)
-    letters, ids = _new_deliveries(bodies), list[str]()
+    rows, ids = _new_deliveries(bodies), list[str]()
     with database.transaction() as session:
-        while page := list(islice(letters, CHUNK_SIZE)):
+        while page := list(islice(rows, CHUNK_SIZE)):
             Delivery.accept(session, page)
-            ids += [letter.id for letter in page]
+            ids += [row.id for row in page]
     return ids
 
 
@@ -47,18 +47,18 @@ def _new_deliveries(bodies: Sequence[bytes]) -> Iterator[NewDelivery]:
 
 
 def done(database: Database) -> int:
-    """How many deliveries came to an end; `check` says whether to a good one."""
+    """Return the number of ended deliveries; `check` says whether they ended well."""
     with database.read_only() as session:
         return session.scalar(select(func.count()).where(Delivery.ended_at.is_not(None))) or 0
 
 
 def check(database: Database, bodies: Sequence[bytes], *, in_order: bool) -> None:
-    """Every booking is as its newest delivery said, belongs to its host, and somebody is owed news of it.
+    """Check that every booking agrees with its newest delivery, belongs to its host, and has a notification.
 
     Args:
         database: where they are.
         bodies: of all deliveries.
-        in_order: whether each came after what it follows: then each is one change and one piece of news.
+        in_order: whether deliveries were in order: then each is one change and one notification.
 
     Raises:
         Wrong: something is missing, or too much.
@@ -88,7 +88,7 @@ def check(database: Database, bodies: Sequence[bytes], *, in_order: bool) -> Non
 
 
 def _expected(bodies: Iterable[bytes]) -> dict[str, tuple[str, datetime, str]]:
-    """Booking id -> its status, its start and its host, of what was sent last."""
+    """Return booking id -> status, start and host, according to the last delivery."""
     newest: dict[str, tuple[str, datetime, str]] = {}
     for body in bodies:
         event = events.read(body, datetime.now(UTC))

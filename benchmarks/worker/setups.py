@@ -1,4 +1,4 @@
-"""The contestants: what each starts, how many deliveries it is given, and why it is configured so."""
+"""The setups: what each starts, its number of deliveries, and the reasons for its configuration."""
 
 import sys
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ OLDER_REDIS = ROOT / "benchmarks" / ".venv-redis5" / "bin" / "python"
 PEERS = "benchmarks.worker.peers"
 SMALLEST_COUNT = 20
 QUICK_DIVISOR = 25
-"""A smoke run does one part of so many."""
+"""A smoke run processes one Nth."""
 
 QUIET_CELERY = "--without-gossip --without-mingle --without-heartbeat --loglevel WARNING"
 HUEY = f"huey.bin.huey_consumer {PEERS}.with_huey.huey --no-periodic --quiet"
@@ -22,7 +22,7 @@ TASKIQ = f"taskiq worker {PEERS}.with_taskiq:broker --log-level WARNING"
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """Somebody who works off deliveries.
+    """A system that processes deliveries.
 
     Attributes:
         label: in the tables.
@@ -51,16 +51,16 @@ class WorkerSetup:
     counts_as_peer: bool = False
 
     def command_line(self, kind: Kind) -> list[str]:
-        """The command on this database."""
+        """Return the command for this database."""
         command = self.command if isinstance(self.command, str) else self.command[kind]
         return [str(self.python), "-m", *command.split()]
 
     def settings(self, kind: Kind) -> dict[str, str]:
-        """What its processes are told beside the stores."""
+        """Return the environment of its processes, beside the stores."""
         return {"CONCURRENCY": str(self.concurrency[kind])} if self.concurrency else {}
 
     def deliveries(self, *, quick: bool) -> int:
-        """How many it is given."""
+        """Return its number of deliveries."""
         return max(SMALLEST_COUNT, self.count // QUICK_DIVISOR) if quick else self.count
 
 

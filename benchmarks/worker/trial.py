@@ -1,4 +1,4 @@
-"""One trial: a fresh database full of deliveries that wait, one contestant, and how fast they become done."""
+"""One trial: a fresh database with a backlog, one setup, and its rate."""
 
 import subprocess
 import time
@@ -18,14 +18,14 @@ from runtime.database import Database
 
 POLL_INTERVAL_SECONDS = 0.05
 POLL_COST_FACTOR = 20
-"""Looking takes processor too: at most one part of so many of the time."""
+"""Polling costs CPU: at most this part of the time."""
 WARM_UP = 0.1
-"""So much of the work counts as start-up."""
+"""This share of the work counts as start-up."""
 STALLED_AFTER_SECONDS = 30.0
 
 
 class RunFailed(Exception):
-    """A contestant did not do the work; the message holds its last words."""
+    """A setup did not do the work; the message holds the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class WorkerTrial:
     Attributes:
         stores: the servers.
         kind: of database.
-        bodies: what the deliveries say; a contestant gets the first of them.
+        bodies: what the deliveries say; a setup gets the first of them.
     """
 
     stores: Stores
@@ -43,10 +43,10 @@ class WorkerTrial:
     bodies: Sequence[bytes]
 
     def run(self, setup: WorkerSetup, count: int) -> dict[str, float]:
-        """Works off so many deliveries.
+        """Process N deliveries.
 
         Returns:
-            Deliveries per second; the memory of the contestant's processes after it, in MiB.
+            Deliveries per second; the memory of the setup's processes after it, in MiB.
 
         Raises:
             Failed: it did not, or not rightly.
@@ -61,7 +61,7 @@ class WorkerTrial:
             self.stores.drop(url)
 
     def environment(self, url: str, setup: WorkerSetup) -> dict[str, str]:
-        """What a contestant's processes are told."""
+        """Return the environment of a setup's processes."""
         stores = {"DATABASE_URL": url, "REDIS_URL": self.stores.redis_url, "NOTIFY_DEFAULT": "log:"}
         return environment({**stores, **setup.settings(self.kind)})
 
@@ -87,11 +87,11 @@ class WorkerTrial:
 
 
 class Stalled(Exception):
-    """Nothing became done for a while."""
+    """Nothing was completed for a while."""
 
 
 def enqueue(setup: WorkerSetup, folder: Path, env: Mapping[str, str], ids: Sequence[str]) -> None:
-    """All jobs of a contestant, before it starts.
+    """Enqueue all jobs of a setup, before it starts.
 
     Raises:
         Failed: that did not work.
@@ -108,7 +108,7 @@ def enqueue(setup: WorkerSetup, folder: Path, env: Mapping[str, str], ids: Seque
 
 
 def watch(database: Database, count: int, every: float = POLL_INTERVAL_SECONDS) -> float:
-    """Waits until so many are done; looks each so many seconds, or less often if looking takes long.
+    """Wait until N are done; poll at this interval, or less often if polling is slow.
 
     Returns:
         How many became done per second after the first tenth; of so few that nothing is seen of them, from the start.

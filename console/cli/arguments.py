@@ -7,6 +7,6 @@ HOST_ARGUMENT = click.argument("external_id", metavar="EXTERNAL_ID")
 BOOKING_ROOT_OPTION = click.option(
     "--booking-root",
     metavar="URL",
-    help="Where public pages are, such as https://cal.meetergo.com: for users whose booking address meetergo "
-    "does not tell.",
+    help="Root of public pages, such as https://cal.meetergo.com, for users whose booking URL meetergo "
+    "does not return.",
 )

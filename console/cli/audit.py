@@ -22,8 +22,10 @@ def login_name() -> str:
         return "unknown"
 
 
-BY_OPTION = click.option("--by", default=login_name, metavar="NAME", help="Who does it (the login name).")
-REASON_OPTION = click.option("--reason", default="", metavar="TEXT", help="Why; it is kept, and shown in the timeline.")
+BY_OPTION = click.option(
+    "--by", default=login_name, metavar="NAME", help="Your name in the audit record (default: login name)."
+)
+REASON_OPTION = click.option("--reason", default="", metavar="TEXT", help="Why; recorded, and shown in the timeline.")
 
 
 def audited(command: Callable[..., Any]) -> Callable[..., Any]:

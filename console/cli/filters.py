@@ -29,18 +29,24 @@ class TimestampParam(click.ParamType[datetime]):
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
-            self.fail(f"'{value}' is no time: write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00+01:00", param, context)
+            self.fail(
+                f"'{value}' is not a time: write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00+01:00", param, context
+            )
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 FILTER_OPTIONS = [
-    click.option("--status", type=click.Choice(["pending", "done", "dead"]), help="How they ended, or that they wait."),
-    click.option("--event", metavar="NAME", help="The event, such as booking_created; of notifications, the news."),
-    click.option("--booking", "booking_id", type=completion.BOOKING, metavar="ID", help="About this booking."),
-    click.option("--user", "platform_user", metavar="ID", help="About bookings of this host (external_id)."),
-    click.option("--since", type=TimestampParam(), metavar="TIME", help="Not older: 10m, 2h, 7d, or a date and time."),
+    click.option("--status", type=click.Choice(["pending", "done", "dead"]), help="Only rows with this status."),
+    click.option(
+        "--event", metavar="NAME", help="Only this event, such as booking_created; for notifications, the kind."
+    ),
+    click.option("--booking", "booking_id", type=completion.BOOKING, metavar="ID", help="Only this booking."),
+    click.option("--user", "platform_user", metavar="ID", help="Only bookings of this host (external_id)."),
+    click.option(
+        "--since", type=TimestampParam(), metavar="TIME", help="Not older than this: 10m, 2h, 7d, or a date and time."
+    ),
     click.option("--until", type=TimestampParam(), metavar="TIME", help="Older than this."),
-    click.option("--error", metavar="TEXT", help="Whose last error contains this."),
+    click.option("--error", metavar="TEXT", help="Only rows whose last error contains this text."),
 ]
 
 

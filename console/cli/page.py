@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 def paging_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the paging options to a list command."""
-    limit = click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many rows.")
-    before = click.option("--before", metavar="ID", help="Go on after this row of an earlier page.")
+    limit = click.option(
+        "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of rows."
+    )
+    before = click.option("--before", metavar="ID", help="Continue after this row of an earlier page.")
     return limit(before(command))
 
 

@@ -28,7 +28,7 @@ class RateParam(click.ParamType[float]):
             return value
         found = RATE.fullmatch(value)
         if not found or not int(found[1]):
-            self.fail(f"'{value}' is no rate: write 50/s, 100/m or 1000/h", param, context)
+            self.fail(f"'{value}' is not a rate: write 50/s, 100/m or 1000/h", param, context)
         return int(found[1]) / SECONDS[found[2]]
 
 

@@ -19,7 +19,7 @@ class DurationParam(click.ParamType[timedelta]):
             return value
         found = AGE.fullmatch(value)
         if not found:
-            self.fail(f"'{value}' is no length of time: write 30s, 10m, 24h or 2d", param, context)
+            self.fail(f"'{value}' is not a duration: write 30s, 10m, 24h or 2d", param, context)
         return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 

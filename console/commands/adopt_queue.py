@@ -11,8 +11,8 @@ from runtime.settings import StoreSettings
 
 @click.command("adopt-queue")
 @click.argument("name", required=False, metavar="[QUEUE]")
-@click.option("--all", "everything", is_flag=True, help="Also what was accepted for a database of another name.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Also webhooks accepted for a database with another name.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def adopt_queue(name: str | None, everything: bool, yes: bool, as_json: bool) -> None:
     """Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.
@@ -41,6 +41,6 @@ def _list(found: dict[str, int], as_json: bool) -> None:
         print_json({"queues": found})
         return
     for queue, waiting in found.items():
-        click.echo(f"{waiting} webhooks rest in {queue}, and no worker works at it.")
+        click.echo(f"{waiting} webhooks are in {queue}, which no worker processes.")
     if not found:
-        click.echo("No webhook rests in a queue without a worker.")
+        click.echo("No webhook is in a queue without a worker.")

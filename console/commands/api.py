@@ -42,4 +42,4 @@ def check(as_json: bool) -> None:
     tables.show(tables.fields({name.replace("_", " "): value and str(value) for name, value in shown.items()}))
 
 
-api = click.Group("api", commands=[check], help="meetergo's API.")
+api = click.Group("api", commands=[check], help="Check meetergo's API.")

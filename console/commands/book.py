@@ -13,9 +13,9 @@ from operations import hosts
 from operations.settings import ProviderSettings
 
 AWAITED_CONFIRMATION = {
-    "double_opt_in": "the guest's yes, for which meetergo asks by mail",
-    "host_confirmation": "the host's yes; it lapses after 24 hours",
-    "unknown": "somebody's yes",
+    "double_opt_in": "the guest's confirmation, which meetergo requests by mail",
+    "host_confirmation": "the host's approval, which expires after 24 hours",
+    "unknown": "an approval",
 }
 
 
@@ -32,20 +32,20 @@ class StartTimeParam(click.ParamType[datetime]):
             moment = None
         if moment is None or moment.tzinfo is None:
             self.fail(
-                f"'{value}' is no time with an offset: write 2026-01-31T12:00+01:00, or Z for UTC", param, context
+                f"'{value}' is not a time with an offset: write 2026-01-31T12:00+01:00, or Z for UTC", param, context
             )
         return moment
 
 
 @click.command()
 @HOST_ARGUMENT
-@click.option("--start", type=StartTimeParam(), required=True, metavar="TIME", help="When; `slots` prints such times.")
-@click.option("--email", required=True, help="The guest's.")
-@click.option("--name", required=True, help="The guest's.")
-@click.option("--phone", help="The guest's, with the country's code.")
-@click.option("--timezone", help="The guest's, such as Europe/Berlin.")
-@click.option("--language", help="The guest's, such as en or de.")
-@click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
+@click.option("--start", type=StartTimeParam(), required=True, metavar="TIME", help="Start, as printed by `slots`.")
+@click.option("--email", required=True, help="The guest's e-mail.")
+@click.option("--name", required=True, help="The guest's full name.")
+@click.option("--phone", help="The guest's number, with country code.")
+@click.option("--timezone", help="The guest's time zone, such as Europe/Berlin.")
+@click.option("--language", help="The guest's language, such as en or de.")
+@click.option("--meeting-type", metavar="ID", help="The meeting type (default: the host's first).")
 @tables.as_json
 def book(
     external_id: str,
@@ -70,7 +70,7 @@ def book(
             "waits_for": outcome.kind,
             "provisional_booking_id": outcome.provisional_booking_id,
         }
-        message = f"Not booked yet: it waits for {AWAITED_CONFIRMATION[outcome.kind]}."
+        message = f"Not booked yet: it awaits {AWAITED_CONFIRMATION[outcome.kind]}."
     else:
         result = {"status": "booked", "booking_id": outcome}
         message = f"Booked: {outcome}"

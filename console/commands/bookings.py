@@ -31,17 +31,20 @@ COLUMNS = [
     Column("guests", is_number=True, is_extra=True),
     Column("changed", is_extra=True),
 ]
-NOT_STORED = {"status": "not there yet: no delivery about it could be handled"}
+NOT_STORED = {"status": "does not exist yet: no delivery about it could be processed"}
 SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "created_at", "updated_at", "as_of")
 
 
 @click.command("list")
-@click.option("--status", type=click.Choice(["confirmed", "cancelled"]), help="How they are.")
-@click.option("--user", "platform_user", metavar="ID", help="Of this host (external_id).")
+@click.option("--status", type=click.Choice(["confirmed", "cancelled"]), help="Only bookings with this status.")
+@click.option("--user", "platform_user", metavar="ID", help="Only bookings of this host (external_id).")
 @click.option(
-    "--since", type=TimestampParam(), metavar="TIME", help="That start at or after this: 2h (ago), or a date and time."
+    "--since",
+    type=TimestampParam(),
+    metavar="TIME",
+    help="Only bookings that start at or after this: 2h (ago), or a date and time.",
 )
-@click.option("--until", type=TimestampParam(), metavar="TIME", help="That start before this.")
+@click.option("--until", type=TimestampParam(), metavar="TIME", help="Only bookings that start before this.")
 @paging_options
 @as_json
 @click.pass_context
@@ -59,7 +62,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         tables.print_json({"bookings": [serialize.booking_to_json(row) for row in found], "next": last})
         return
     if not found:
-        click.echo("No booking is like that.")
+        click.echo("No booking matches.")
         return
     now = datetime.now(UTC)
     tables.show(tables.listing(COLUMNS, [_line(row, hosts.get(row.platform_user_id), now) for row in found]))
@@ -93,7 +96,7 @@ def show(booking_id: str, as_json: bool) -> None:
 
 
 bookings = click.Group(
-    "bookings", commands=[list_command, show, refresh], help="How bookings are, and how they came to be so."
+    "bookings", commands=[list_command, show, refresh], help="List bookings, and show their history."
 )
 
 
@@ -124,7 +127,7 @@ def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[s
     ]
     return {
         "status": tables.status(booking.status),
-        "when": times if booking.starts_at else "nobody said when",
+        "when": times if booking.starts_at else "unknown",
         "host": _host(host),
         **{name: changes.column(name, content) for name, content in others if content not in changes.EMPTY},
         "as of": moment(booking.as_of),
@@ -133,4 +136,4 @@ def _facts(booking: Booking, host: PlatformUser | None, now: datetime) -> dict[s
 
 
 def _host(host: PlatformUser | None) -> str:
-    return f"{value(host.name)} ({value(host.external_id)})" if host else "nobody yet"
+    return f"{value(host.name)} ({value(host.external_id)})" if host else "none yet"

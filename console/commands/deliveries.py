@@ -51,7 +51,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         tables.print_json({"deliveries": [serialize.delivery_to_json(row) for row in found], "next": last})
         return
     if not found:
-        click.echo("No delivery is like that.")
+        click.echo("No delivery matches.")
         return
     now = datetime.now(UTC)
     tables.show(tables.listing(COLUMNS, [_line(serialize.delivery_to_json(row), now) for row in found]))
@@ -60,7 +60,7 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         click.echo()
     if failed:
         click.echo(f"One of them: {CONSOLE_COMMAND} deliveries show {short(failed.id)}")
-        click.echo(f"How often which error: {CONSOLE_COMMAND} deliveries errors")
+        click.echo(f"Errors by frequency: {CONSOLE_COMMAND} deliveries errors")
     if remaining:
         click.echo(f"{remaining} more: {next_page_command(context, short(found[-1].id))}")
 
@@ -80,7 +80,7 @@ def show(delivery_id: str, as_json: bool) -> None:
 
 
 deliveries = click.Group(
-    "deliveries", commands=[list_command, errors, show, ignore], help="What came, and what became of it."
+    "deliveries", commands=[list_command, errors, show, ignore], help="List received webhooks, and show their results."
 )
 
 

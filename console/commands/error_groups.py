@@ -25,26 +25,26 @@ MAX_ROWS = 20
 @filters
 @as_json
 def errors(as_json: bool, **chosen: Any) -> None:
-    """Which errors the dead and the failing have, and how often, the most frequent first."""
+    """Count the errors of dead and failing deliveries, most frequent first."""
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         rows = session.execute(_count_errors(row_search(**chosen).deliveries(), Delivery, Delivery.received_at)).all()
     names = ("deliveries", "first_received_at", "last_received_at")
-    _show(rows, names, as_json, "No delivery has an error.", "came", "replay --dead --dry-run")
+    _show(rows, names, as_json, "No delivery has an error.", "received", "replay --dead --dry-run")
 
 
 @click.command("errors")
 @filters
 @as_json
 def notification_errors(as_json: bool, **chosen: Any) -> None:
-    """Which errors the dead and the failing have, and how often, the most frequent first."""
+    """Count the errors of dead and failing notifications, most frequent first."""
     with read_only_session() as session:
         chosen["booking_id"] = lookup.resolve_booking_id(session, chosen["booking_id"])
         query = _count_errors(row_search(**chosen).notifications(), Notification, Notification.created_at)
         rows = session.execute(query.where(Notification.status != "done")).all()
     names = ("notifications", "first_created_at", "last_created_at")
     replay_command = "notifications replay --dead --dry-run"
-    _show(rows, names, as_json, "No notification has an error.", "owed", replay_command)
+    _show(rows, names, as_json, "No notification has an error.", "created", replay_command)
 
 
 def _count_errors(query: Select[Any], model: Any, received: Any) -> Select[Any]:

@@ -23,8 +23,8 @@ POLL_INTERVAL = timedelta(seconds=1)
 
 
 @click.command("tail")
-@click.option("--since", type=TimestampParam(), metavar="TIME", help="Begin earlier: 10m, 2h, or a date and time.")
-@click.option("--follow/--no-follow", default=True, help="Go on until Ctrl-C, or end when all is shown.")
+@click.option("--since", type=TimestampParam(), metavar="TIME", help="Start earlier: 10m, 2h, or a date and time.")
+@click.option("--follow/--no-follow", default=True, help="Continue until Ctrl-C, or end when everything is shown.")
 @as_json
 def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
     """Show events as they happen: deliveries, changes of bookings, notifications, operators' actions. Times are UTC.
@@ -46,7 +46,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
             follow_events(database, Tail(since), show_entry, lambda: stop.wait(POLL_INTERVAL.total_seconds()))
 
 
-events = click.Group("events", commands=[tail_command], help="What is happening now.")
+events = click.Group("events", commands=[tail_command], help="Show what is happening now.")
 
 
 def follow_events(

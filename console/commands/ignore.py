@@ -20,9 +20,9 @@ from operations.replay.selection import CHUNK_SIZE
 from operations.replay.service import NotDead, ReplayResult, ReplayService
 from operations.text import count
 
-REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never work; it is kept.")
-DEAD_OPTION = click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
-YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask.")
+REASON_OPTION = click.option("--reason", required=True, metavar="TEXT", help="Why it will never succeed; recorded.")
+DEAD_OPTION = click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
+YES_OPTION = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 @click.command()
@@ -120,7 +120,7 @@ def _ignore(
     if not found:
         click.echo("There is nothing to ignore.")
     if not queue_reached:
-        click.echo("Redis does not answer: it leaves RQ's failed jobs when it is back.")
+        click.echo("Redis does not answer: RQ's failed jobs are updated when it is back.")
 
 
 def _chunks(found: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -35,17 +35,17 @@ def list_command(external_id: str, as_json: bool) -> None:
 
 @click.command()
 @HOST_ARGUMENT
-@click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
+@click.option("--meeting-type", metavar="ID", help="The meeting type (default: the host's first).")
 @click.option("--name")
 @click.option("--description")
 @click.option("--duration", type=click.IntRange(5, 480), help="In minutes.")
 @click.option("--channel", help="Such as phone, zoom or connect.")
 @click.option("--buffer-before", type=minutes, help="In minutes.")
 @click.option("--buffer-after", type=minutes, help="In minutes.")
-@click.option("--slug", help="The last part of its address. Old addresses end.")
-@click.option("--spots", type=click.IntRange(1, 100), help="Guests to one appointment.")
+@click.option("--slug", help="The last part of its URL. Old URLs stop working.")
+@click.option("--spots", type=click.IntRange(1, 100), help="Guests per appointment.")
 @click.option("--timeslot-interval", type=click.IntRange(5, 60), help="In minutes.")
-@click.option("--booking-minimum", type=minutes, help="How long before it must be booked, in minutes.")
+@click.option("--booking-minimum", type=minutes, help="Minimum notice, in minutes.")
 @click.option("--days-into-future", type=click.IntRange(min=1), help="How far ahead it can be booked.")
 @click.option("--enabled/--disabled", default=None, help="Whether it can be booked.")
 @tables.as_json
@@ -64,7 +64,9 @@ def update(external_id: str, meeting_type: str | None, as_json: bool, **options:
         tables.show(tables.listing(COLUMNS, [_line(as_row(changed))]))
 
 
-meeting_types = click.Group("meeting-types", commands=[list_command, update], help="What can be booked with a host.")
+meeting_types = click.Group(
+    "meeting-types", commands=[list_command, update], help="List and change the meeting types of a host."
+)
 
 
 def as_row(item: MeetingType) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from operations.text import CONSOLE_COMMAND, age, moment, printable, short
 
 COLUMNS = [
     Column("id", is_number=True),
-    Column("owed since (UTC)", is_extra=True),
+    Column("created (UTC)", is_extra=True),
     Column("age"),
-    Column("news"),
+    Column("kind"),
     Column("booking"),
     Column("channel"),
     Column("recipient", wraps=True, is_extra=True),
@@ -56,12 +56,12 @@ def list_command(context: click.Context, /, limit: int, before: str | None, as_j
         tables.print_json({"notifications": [serialize.notification_to_json(row) for row in found], "next": last})
         return
     if not found:
-        click.echo("No notification is like that.")
+        click.echo("No notification matches.")
         return
     now = datetime.now(UTC)
     tables.show(tables.listing(COLUMNS, [_line(serialize.notification_to_json(row), now) for row in found]))
     if any(row.last_error and row.status != "done" for row in found):
-        click.echo(f"\nHow often which error: {CONSOLE_COMMAND} notifications errors")
+        click.echo(f"\nErrors by frequency: {CONSOLE_COMMAND} notifications errors")
     if remaining:
         click.echo(f"\n{remaining} more: {next_page_command(context, str(found[-1].id))}")
 
@@ -91,7 +91,7 @@ def show(notification_id: str, as_json: bool) -> None:
 notifications = click.Group(
     "notifications",
     commands=[list_command, notification_errors, show, ignore_notifications, replay_notifications],
-    help="Who was told what.",
+    help="List notifications, and show their attempts.",
 )
 
 
@@ -113,14 +113,14 @@ def _line(row: serialize.Json, now: datetime) -> list[str | Text]:
 def _render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
     yield Text(f"notification {found['id']} ({found['message_id']})", style="bold")
     facts = {
-        "news": found["kind"].replace("_", " "),
+        "kind": found["kind"].replace("_", " "),
         "booking": printable(found["booking_id"]),
         "channel": printable(found["channel"]),
         "recipient": printable(found["recipient"]),
-        "owed since": f"{moment(found['created_at'])} ({age(found['created_at'], now)})",
+        "created": f"{moment(found['created_at'])} ({age(found['created_at'], now)})",
         "delivery": found["delivery_id"] or "-",
     }
     yield tables.fields({"status": tables.status(found["status"]), **delivery.outcome_fields(found, now), **facts})
     yield from delivery.render_attempts(found)
-    yield tables.title("What it tells")
+    yield tables.title("Content")
     yield body.render_json(found["payload"])

@@ -42,21 +42,20 @@ class LineNumbersParam(click.ParamType[frozenset[int]]):
             parts = [part.partition("-") for part in value.split(",")]
             return frozenset(n for first, _, last in parts for n in range(int(first), int(last or first) + 1))
         except ValueError:
-            self.fail(f"'{value}' are no numbers of lines: write 3,17 or 3-17", param, context)
+            self.fail(f"'{value}' is not a list of line numbers: write 3,17 or 3-17", param, context)
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--lines", type=LineNumbersParam(), help="Only these lines, such as those that failed: 3,17 or 3-17.")
-@click.option("--dry-run", is_flag=True, help="Check the file, and say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Check the file, and show what would be done.")
 @BOOKING_ROOT_OPTION
 @tables.as_json
 def onboard(file: Path, lines: frozenset[int] | None, dry_run: bool, booking_root: str | None, as_json: bool) -> None:
     """Create the hosts in FILE (CSV or JSON) as users in meetergo, with opening hours and a first meeting type.
 
-    It is safe to interrupt and run again: no user is created twice. Failed lines are written to FILE.failed.csv with
-    the
-    reason; correct them there and pass that file.
+    It is safe to interrupt and run again: no user is created twice. Failed lines are written to FILE.failed.csv
+    with the reason; correct them there and pass that file.
     """
     chosen = _read(file, lines)
     settings = ProviderSettings.load()
@@ -111,7 +110,8 @@ def _write_failed(file: Path, import_run: ImportRun) -> None:
     target = _failed_file(file)
     if (import_run.stopped or not import_run.remaining) and import_run.stopped != INTERRUPTED:
         write_failed(
-            target, [*import_run.failed, *((line, f"not taken: {import_run.stopped}") for line in import_run.remaining)]
+            target,
+            [*import_run.failed, *((line, f"not processed: {import_run.stopped}") for line in import_run.remaining)],
         )
     elif import_run.failed and target != file:
         write_failed(target, import_run.failed)
@@ -136,11 +136,11 @@ def _report(import_run: ImportRun, file: Path, dry_run: bool, as_json: bool) -> 
         if not dry_run and found.total() > found["known"]:
             click.echo("The sweep links bookings that waited for them, within 15 seconds while cron runs.")
     if import_run.stopped == INTERRUPTED:
-        click.echo(f"Interrupted with {import_run.remaining_count} to go: run it again to go on.", err=True)
+        click.echo(f"Interrupted with {import_run.remaining_count} to go: run it again to continue.", err=True)
         raise SystemExit(EXIT_INTERRUPTED)
     if import_run.stopped:
         raise click.ClickException(
-            f"{import_run.stopped}. {import_run.remaining_count} are left: run it again to go on"
+            f"{import_run.stopped}. {import_run.remaining_count} are left: run it again to continue"
         )
     if import_run.failed:
         raise SystemExit(1)

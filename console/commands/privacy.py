@@ -22,7 +22,7 @@ from runtime.redis.client import connect
 from runtime.settings import EncryptionSettings, RedisUrl, RetentionSettings, StoreSettings
 
 MAX_SHOWN = 5
-OLD_PAGES_REMAIN = "other processes read the file of the database, and it keeps old copies meanwhile: run it again"
+OLD_PAGES_REMAIN = "other processes are reading the database file, so it still holds old copies: run it again"
 
 
 class ErasureSettings(StoreSettings, EncryptionSettings):
@@ -43,9 +43,11 @@ def prune(as_json: bool) -> None:
 
 @click.command()
 @click.argument("email", default="")
-@click.option("--phone", default="", metavar="NUMBER", help="A guest with this telephone number.")
-@click.option("--name", default="", metavar="NAME", help="A guest with this full name, if that is all there is.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--phone", default="", metavar="NUMBER", help="A guest with this phone number.")
+@click.option(
+    "--name", default="", metavar="NAME", help="A guest with this full name, if neither address nor number is known."
+)
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
     """Erase one guest from bookings, changes, notifications and deliveries.
@@ -70,7 +72,7 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
         click.echo(_describe_matches(found), err=as_json)
         if not yes:
             confirm_or_exit(
-                "It cannot be undone, and deliveries that name the guest cannot be replayed. Go on?", err=True
+                "It cannot be undone, and deliveries that name the guest cannot be replayed. Continue?", err=True
             )
         erased = erase_guest(database, cipher, person, datetime.now(UTC), found)
         if not vacuum(database):
@@ -78,11 +80,11 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
     counts = asdict(erased)
     _print_counts(counts if as_json else {what: number for what, number in counts.items() if number}, as_json)
     remaining += _remaining_in_database(erased)
-    click.echo("What meetergo sends of the guest later comes in again: erase the guest there too.", err=True)
+    click.echo("Later webhooks bring the guest's data back: erase the guest in meetergo too.", err=True)
     if erased.hosts:
         click.echo(f"{count(erased.hosts, 'host')} with this address: that is the platform's, and stays.", err=True)
     if not settings.redis_url:
-        click.echo("REDIS_URL is not set: webhooks that may wait in Redis alone were not looked at.", err=True)
+        click.echo("REDIS_URL is not set: webhooks that may be in Redis only were not searched.", err=True)
     _print_remaining(remaining)
     if remaining:
         raise click.ClickException("not all is erased: see above")
@@ -102,7 +104,7 @@ def reencrypt(as_json: bool) -> None:
         print_json({"resealed": result.done, "key": cipher.newest_key, "failed": result.failed})
     else:
         all_are = "" if result.failed else f"; all are encrypted with key {cipher.newest_key} now"
-        click.echo(f"{result.done} bodies reencrypted{all_are}")
+        click.echo(f"{result.done} bodies re-encrypted{all_are}")
     if result.failed:
         for key, reason in [*result.failed.items()][:MAX_SHOWN]:
             click.echo(f"delivery {key}: {reason}", err=True)
@@ -117,7 +119,7 @@ def _person_from_options(email: str, phone: str, name: str) -> Person:
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if person == Person():
-        raise click.UsageError("say whom: an e-mail address, --phone or --name")
+        raise click.UsageError("name the guest: an e-mail address, --phone or --name")
     return person
 
 
@@ -127,13 +129,13 @@ def _refuse_several(person: Person, found: PersonMatches) -> None:
     contacts = {frozenset(identities(each)[0] or identities(each)[1]) for each in found.guests}
     if by_name and len(contacts) > 1:
         known = "; ".join(sorted(_describe(each) for each in found.guests))
-        raise click.ClickException(f"several guests have this name: {known}. Name the address, or --phone")
+        raise click.ClickException(f"several guests have this name: {known}. Give the address, or --phone")
 
 
 def _describe_matches(found: PersonMatches) -> str:
     names = list(dict.fromkeys(_describe(each) for each in found.guests))
     more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
-    who = "; ".join(names[:MAX_SHOWN]) + more if names else "Somebody who is no guest, but is mentioned"
+    who = "; ".join(names[:MAX_SHOWN]) + more if names else "A person who is not a guest, but is mentioned"
     parts = [count(len(found.keys), "booking")]
     parts += [f"{count(len(found.bodies), 'delivery', 'deliveries')} besides"] if found.bodies else []
     parts += [f"{count(len(found.texts), 'text')} that name them"] if found.texts else []
@@ -153,9 +155,9 @@ def _remaining_in_redis(settings: ErasureSettings) -> list[str]:
         with connect(settings.redis_url, settings.prefix, settings.origin) as redis:
             redis_only = deferred_deliveries.read(redis)
     except RedisError:
-        return ["Redis does not answer, so webhooks that wait in it alone were not looked at: run it again"]
+        return ["Redis does not answer, so webhooks that are in Redis only were not searched: run it again"]
     return (
-        [f"{count(redis_only.count, 'webhook')} in Redis alone: run it again when they are stored"]
+        [f"{count(redis_only.count, 'webhook')} in Redis only: run it again when they are stored"]
         if redis_only.count
         else []
     )
@@ -165,10 +167,10 @@ def _remaining_in_database(erased: ErasureResult) -> list[str]:
     remaining = [f"could not be read or changed: {each}" for each in erased.skipped]
     if erased.waiting:
         number = count(erased.waiting, "delivery", "deliveries")
-        remaining.append(f"{number} not handled yet: run it again when no delivery is waiting")
+        remaining.append(f"{number} not processed yet: run it again when no delivery is waiting")
     if erased.unopened:
         remaining.append(
-            f"{count(erased.unopened, 'body', 'bodies')} that cannot be opened: run it again with all BODY_KEYS"
+            f"{count(erased.unopened, 'body', 'bodies')} that cannot be decrypted: run it again with all BODY_KEYS"
         )
     return remaining
 

@@ -11,14 +11,17 @@ import click
 from redis.exceptions import RedisError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from console.render import tables
+from console.render.tables import Column
 from meetergo.api import BULK_SHARE
 from meetergo.api.errors import ApiError
 from models.drift import Drift
 from models.platform_user import PlatformUser
+from operations.text import count
+from runtime import logs
 from runtime.database import Database
 from runtime.queue import JobQueue
 from worker.reconcile.report import ReconcileReport
@@ -29,7 +32,7 @@ ALREADY_RUNNING = "another reconciliation is running, or was killed within the l
 SHOWN_COLUMNS = {"status", "starts_at", "ends_at"}
 """Columns whose values may be shown: they hold no personal data."""
 MAX_SHOWN = 200
-ID_WIDTH = 36
+COLUMNS = [Column("booking"), Column("drift"), Column("what differs", wraps=True)]
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -43,12 +46,13 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
     settings = ReconcileSettings.load()
     if not settings.meetergo_api_key:
         raise click.UsageError("MEETERGO_API_KEY is not set: put it into the environment or into .env")
+    logs.silence()  # the command prints the results itself
     with _report_errors():
         report = _run(settings, is_dry, user)
     if as_json:
         click.echo(json.dumps(_as_json(report), indent=2))
     else:
-        _show(report, is_dry, Console())
+        _show(report, is_dry, tables.screen())
     sys.exit(0 if report.is_clean else 1)
 
 
@@ -70,7 +74,7 @@ def _check_host(database: Database, external_id: str) -> None:
     if found is None:
         raise click.UsageError(f"there is no platform user with the external_id {external_id}")
     if found.meetergo_user_id is None:
-        raise click.UsageError("this platform user has no meetergo id yet: nobody can look for their bookings")
+        raise click.UsageError("this platform user has no meetergo id yet: their bookings cannot be found")
 
 
 @contextmanager
@@ -99,11 +103,12 @@ def _report_errors() -> Iterator[None]:
 
 def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:
     if report.drifts:
-        terminal.print(_table(report.drifts[:MAX_SHOWN]))
+        rows = [[drift.booking_id, drift.kind, _differences(drift)] for drift in report.drifts[:MAX_SHOWN]]
+        terminal.print(tables.listing(COLUMNS, rows))
     if len(report.drifts) > MAX_SHOWN:
         terminal.print(f"... and {len(report.drifts) - MAX_SHOWN} more")
     for booking_id in report.unknown:
-        terminal.print(f"unknown to meetergo, left as it is: booking {booking_id}", markup=False)
+        terminal.print(f"unknown to meetergo, left unchanged: booking {booking_id}", markup=False)
     for unread in report.read_errors:
         terminal.print(f"not read: {unread.what}: {unread.reason}", markup=False)
     if report.unmapped:
@@ -111,13 +116,6 @@ def _show(report: ReconcileReport, is_dry: bool, terminal: Console) -> None:
     if report.stopped:
         terminal.print(f"Stopped: {report.stopped}", markup=False)
     terminal.print(_summary(report, is_dry))
-
-
-def _table(drifts: list[Drift]) -> Table:
-    table = Table(Column("booking", min_width=ID_WIDTH), "drift", "what differs")
-    for drift in drifts:
-        table.add_row(drift.booking_id, drift.kind, _differences(drift))
-    return table
 
 
 def _differences(drift: Drift) -> str:
@@ -138,11 +136,13 @@ def _format_value(value: Any) -> str:
 
 
 def _summary(report: ReconcileReport, is_dry: bool) -> str:
-    read = f"{report.appointments} appointments of {report.hosts} hosts read"
-    if not report.drifts:
-        return f"{read}: nothing differs."
-    outcome = "would be repaired" if is_dry else "handed to the worker"
-    return f"{read}: {len(report.drifts)} differ and {outcome}."
+    read = f"{count(report.appointments, 'appointment')} of {count(report.hosts, 'host')} read"
+    if report.stopped:
+        read += f", {count(report.left, 'host')} not read"
+    if report.drifts:
+        outcome = "would be repaired" if is_dry else "handed to the worker"
+        return f"{read}: {count(len(report.drifts), 'differs', 'differ')} and {outcome}."
+    return f"{read}." if report.stopped else f"{read}: nothing differs."
 
 
 def _as_json(report: ReconcileReport) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from worker.settings import ReconcileSettings
 
 TIMEOUT = timedelta(seconds=30)
 POLL_INTERVAL_SECONDS = 0.2
-UNKNOWN_BOOKING = "meetergo knows no such booking: it is left as it is"
+UNKNOWN_BOOKING = "meetergo does not know this booking: it is left unchanged"
 
 Columns = Mapping[str, tuple[Any, Any]]
 
@@ -127,7 +127,7 @@ class Refresher:
         except Unauthorised:
             raise
         except (ApiError, UnreadableBody) as error:
-            return RefreshResult(booking_id, problem=f"meetergo's answer cannot be had: {error}")
+            return RefreshResult(booking_id, problem=f"cannot be read from meetergo: {error}")
         if is_dry:
             return RefreshResult(booking_id, differs.columns if differs else {})
         self.local_bookings.ingest([delivery])
@@ -143,7 +143,7 @@ class Refresher:
             waiting = [each for each in waiting if not self._is_finished(each)]
             if waiting and time.monotonic() > deadline:
                 for each in waiting:
-                    each.problem = "no worker has handled it yet: bin/inbox status"
+                    each.problem = "no worker has processed it yet: bin/inbox status"
                 return
             if waiting:
                 time.sleep(POLL_INTERVAL_SECONDS)
@@ -153,7 +153,7 @@ class Refresher:
             query = select(Delivery.status, Delivery.last_error).where(Delivery.id == each.delivery_id)
             status, error = session.execute(query).one()
         if error:
-            end = "is dead" if status == "dead" else "failed, and is tried again"
+            end = "is dead" if status == "dead" else "failed, and is retried"
             each.problem = f"its delivery {end}: {printable(error)}"
         return status != "pending" or bool(error)
 

@@ -31,14 +31,14 @@ from worker.services import Services
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
+@click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
 @filters
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="The oldest N of them only.")
-@click.option("--notify", is_flag=True, help="Tell once more what they told; otherwise nobody is told twice.")
-@click.option("--superseded", is_flag=True, help="Tell all of it, also what is not the latest any more.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the oldest N.")
+@click.option("--notify", is_flag=True, help="Send their notifications once more; otherwise nobody is notified twice.")
+@click.option("--superseded", is_flag=True, help="Also send superseded notifications.")
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--rate", type=RateParam(), metavar="RATE", help="No faster than 50/s, or 100/m.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--rate", type=RateParam(), metavar="RATE", help="Maximum rate: 50/s, or 100/m.")
 @click.option("--wait", is_flag=True, help="Wait until they are done or dead; exit 1 if some are dead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 @audited
@@ -57,7 +57,7 @@ def replay(
     reason: str,
     **chosen: Any,
 ) -> None:
-    """Handle deliveries again, for example dead ones whose cause is fixed.
+    """Process deliveries again, for example dead ones whose cause is fixed.
 
     Pending ones that wait for a retry are tried now and keep their attempts.
 
@@ -119,9 +119,11 @@ def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) 
 
 def _show(console: Console, selection: Selection, report: DryRunReport) -> None:
     if selection.waiting:
-        console.print(f"{_deliveries(selection.waiting)} left alone: pending and due, so a worker handles them anyway.")
+        console.print(
+            f"{_deliveries(selection.waiting)} left alone: pending and due, so a worker processes them anyway."
+        )
     if selection.erased:
-        console.print(f"{_deliveries(selection.erased)} left out: the body was erased, so there is nothing to handle.")
+        console.print(f"{_deliveries(selection.erased)} left out: the body was erased, so there is nothing to process.")
     if selection.chosen:
         replay_preview.show(console, report)
     else:
@@ -160,11 +162,11 @@ def _print_result(console: Console, run: ReplayRun, total: int) -> None:
     if run.resent:
         console.print(f"{count(run.resent, 'notification')} to go out once more.")
     if run.left_alone:
-        console.print(f"{_deliveries(run.left_alone)} left alone: somebody else replayed them meanwhile.")
+        console.print(f"{_deliveries(run.left_alone)} left alone: another operator replayed them meanwhile.")
     if run.queue_reached and number and not _has_workers(run.replay_service.services):
-        console.print("But no worker works at the inbox; they wait for one: python -m worker")
+        console.print("But no worker runs for the inbox; they wait for one: python -m worker")
     if not run.queue_reached:
-        console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")
+        console.print("Redis does not answer, so no worker was triggered: the sweep does it when it is back.")
 
 
 def _has_workers(services: Services) -> bool:
@@ -177,7 +179,7 @@ def _has_workers(services: Services) -> bool:
 def _describe_final(final_statuses: Counter[str]) -> str:
     parts = ", ".join(f"{number} {status}" for status, number in final_statuses.most_common())
     advice = "; see `deliveries list --status dead`" if final_statuses["dead"] else ""
-    return f"Now {parts or 'nothing waits'}{advice}."
+    return f"Now {parts or 'nothing is pending'}{advice}."
 
 
 def _deliveries(number: int) -> str:

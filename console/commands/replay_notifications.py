@@ -27,12 +27,12 @@ MAX_SHOWN = 20
 
 @click.command("replay")
 @click.argument("ids", nargs=-1, type=click.IntRange(1, 2**31 - 1), metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All that are dead; with filters, the dead ones among those.")
+@click.option("--dead", is_flag=True, help="All dead ones; with filters, those that match.")
 @filters
-@click.option("--again", is_flag=True, help="Those that were told too: they are told once more.")
-@click.option("--superseded", is_flag=True, help="Also those of which something newer was sent since.")
+@click.option("--again", is_flag=True, help="Also those already sent: they are sent once more.")
+@click.option("--superseded", is_flag=True, help="Also those that something newer has superseded.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent, and do nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 @audited
 def replay_notifications(
@@ -114,14 +114,12 @@ def _show(console: Console, rows: Sequence[Notification], to_send: Sequence[Noti
         console.print(f"{count(waiting, 'notification')} left alone: pending, so they go out anyway.")
     already_sent = sum(row.status == "done" for row in rows)
     if already_sent and not again:
-        console.print(
-            f"{count(already_sent, 'notification')} left alone: told already. Add --again to tell it once more."
-        )
+        console.print(f"{count(already_sent, 'notification')} left alone: already sent. Add --again to send once more.")
     if not to_send:
         console.print("There is nothing to send.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim")
-    for title in ("id", "booking", "news", "by", "to", ""):
+    for title in ("id", "booking", "kind", "by", "to", ""):
         table.add_column(title, overflow="fold")
     for row in to_send[:MAX_SHOWN]:
         why = "once more" if row.status == "done" else escape_markup(redact_text(row.last_error or ""))
@@ -147,5 +145,5 @@ def _send(console: Console, replay_service: ReplayService, ids: Sequence[int]) -
         sent, queue_reached = [*sent, *chunk_result.ids], queue_reached and chunk_result.queue_reached
     console.print(f"{count(len(sent), 'notification')} pending: a worker sends them next.")
     if not queue_reached:
-        console.print("Redis does not answer, so no worker heard of it: the schedule wakes them when it is back.")
+        console.print("Redis does not answer, so no worker was triggered: the sweep does it when it is back.")
     return {"sent": [int(each) for each in sent], "workers_were_woken": queue_reached}

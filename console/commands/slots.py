@@ -17,9 +17,9 @@ Day = click.DateTime(["%Y-%m-%d"])
 
 @click.command()
 @HOST_ARGUMENT
-@click.option("--from", "first", type=Day, metavar="DAY", help="From this day on, such as 2026-01-31 (today).")
-@click.option("--to", "last", type=Day, metavar="DAY", help="Up to this day (a week later).")
-@click.option("--meeting-type", metavar="ID", help="Which (the host's first).")
+@click.option("--from", "first", type=Day, metavar="DAY", help="First day, such as 2026-01-31 (default: today).")
+@click.option("--to", "last", type=Day, metavar="DAY", help="Last day (default: a week later).")
+@click.option("--meeting-type", metavar="ID", help="The meeting type (default: the host's first).")
 @tables.as_json
 def slots(
     external_id: str, first: datetime | None, last: datetime | None, meeting_type: str | None, as_json: bool
@@ -41,4 +41,4 @@ def slots(
         left = "" if slot.spots_left is None else f"  ({slot.spots_left} left)"
         click.echo(f"{slot.start.astimezone(zone).isoformat()}{left}")
     if not found:
-        click.echo("No time is free.", err=True)
+        click.echo("No slot is free.", err=True)

@@ -22,7 +22,7 @@ REFRESH_INTERVAL = timedelta(seconds=2)
 
 
 @click.command()
-@click.option("--watch", is_flag=True, help="Look again every 2 seconds, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Refresh every 2 seconds, until Ctrl-C.")
 @as_json
 def status(watch: bool, as_json: bool) -> None:
     """Show the state of the system. Exits 1 if something needs an operator, and names the command that helps."""

@@ -18,8 +18,8 @@ from operations.users.sync import NEEDS_ATTENTION, SyncFinding, UserSync
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
-@click.option("--names", is_flag=True, help="Take over names that are different in meetergo.")
+@click.option("--dry-run", is_flag=True, help="Only show what there is to do.")
+@click.option("--names", is_flag=True, help="Adopt names that are different in meetergo.")
 @BOOKING_ROOT_OPTION
 @tables.as_json
 def sync(dry_run: bool, names: bool, booking_root: str | None, as_json: bool) -> None:
@@ -54,7 +54,7 @@ def _print_findings(findings: Sequence[SyncFinding], unmatched: int, dry_run: bo
     kinds = Counter(finding.kind for finding in findings)
     click.echo(", ".join(f"{number} {kind}" for kind, number in kinds.items()) or "All platform users are up to date.")
     if unmatched:
-        click.echo(f"{count(unmatched, 'user', 'users')} of meetergo no platform user is.")
+        click.echo(f"{count(unmatched, 'user', 'users')} of meetergo without a platform user.")
     if dry_run:
         click.echo("Nothing was changed.")
     elif kinds["mapped"] or kinds["moved"]:

@@ -16,7 +16,7 @@ from operations.text import printable
 @click.option("--duration", required=True, type=click.IntRange(5, 480), help="In minutes.")
 @click.option("--description", default="", help="Shown to guests.")
 @click.option("--channel", help="Such as phone, zoom or connect.")
-@click.option("--spots", type=click.IntRange(1, 100), help="Guests to one appointment.")
+@click.option("--spots", type=click.IntRange(1, 100), help="Guests per appointment.")
 @tables.as_json
 def create(name: str, duration: int, description: str, channel: str | None, spots: int | None, as_json: bool) -> None:
     """Create a template, and print its id."""
@@ -47,4 +47,4 @@ def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> No
         tables.print_json({"assigned": made})
 
 
-templates = click.Group("templates", commands=[create, assign], help="One meeting type for many hosts.")
+templates = click.Group("templates", commands=[create, assign], help="Create a meeting type for many hosts.")

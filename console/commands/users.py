@@ -46,7 +46,7 @@ def list_command(as_json: bool) -> None:
 
 @click.command()
 @HOST_ARGUMENT
-@click.option("--title", help="What it shows, for those who cannot see it.")
+@click.option("--title", help="Description for screen readers.")
 @click.option("--height", type=click.IntRange(min=100), default=700, show_default=True, help="In pixels.")
 def embed(external_id: str, title: str | None, height: int) -> None:
     """Print an iframe that embeds a host's booking page."""
@@ -54,7 +54,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
         row = hosts.find(database, external_id)
         if not row.booking_url:
             raise click.ClickException(
-                "no booking address is known of this host: put it into platform_users.booking_url, "
+                "no booking URL is known for this host: set platform_users.booking_url, "
                 "or let `users sync --booking-root` find it"
             )
         page_title = title or TITLES.get(row.language, TITLES["en"]).format(row.name or external_id)
@@ -65,7 +65,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
 @HOST_ARGUMENT
 @click.option("--primary-color", metavar="#RRGGBB", help="Such as '#0066cc'.")
 @click.option("--secondary-color", metavar="#RRGGBB")
-@click.option("--header-image", metavar="URL", help="An image above; '' takes it away.")
+@click.option("--header-image", metavar="URL", help="Header image; '' removes it.")
 @click.option("--description", help="Text on the page.")
 @tables.as_json
 def brand(external_id: str, as_json: bool, **options: Any) -> None:
@@ -83,7 +83,9 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
         tables.show(tables.fields({name: str(getattr(page, name)) for name in wanted}))
 
 
-users = click.Group("users", commands=[onboard, sync, list_command, embed, brand], help="Hosts as users of meetergo.")
+users = click.Group(
+    "users", commands=[onboard, sync, list_command, embed, brand], help="Manage hosts as users of meetergo."
+)
 
 
 def _row(user: PlatformUser) -> dict[str, Any]:

@@ -20,12 +20,14 @@ from operations.webhooks.registrations import Registrations
 from operations.webhooks.rotation import Rotation
 
 EXIT_INTERRUPTED = 130
-FORCE_OPTION = click.option("--force", is_flag=True, help="Change also what posts to another host than PUBLIC_URL's.")
-DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only say what there is to do.")
+FORCE_OPTION = click.option(
+    "--force", is_flag=True, help="Also change webhooks that post to another host than PUBLIC_URL's."
+)
+DRY_RUN_OPTION = click.option("--dry-run", is_flag=True, help="Only show what there is to do.")
 
 
 @click.command()
-@click.option("--move", is_flag=True, help="Move from an older key's address at once: the receiver has the newest key.")
+@click.option("--move", is_flag=True, help="Replace an older key's address at once: the receiver has the newest key.")
 @FORCE_OPTION
 @DRY_RUN_OPTION
 def register(move: bool, force: bool, dry_run: bool) -> None:
@@ -38,11 +40,11 @@ def register(move: bool, force: bool, dry_run: bool) -> None:
 
 @click.command()
 @click.option("--timeout", type=DURATION, default="24h", show_default=True, help="How long to wait for a delivery.")
-@click.option("--no-wait", is_flag=True, help="Look once whether a delivery came, and do not wait.")
+@click.option("--no-wait", is_flag=True, help="Check once for a delivery, and do not wait.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Remove the older addresses even if no delivery came by the newest, or they are elsewhere.",
+    help="Remove the older addresses even if the newest received no delivery, or they are on another host.",
 )
 @DRY_RUN_OPTION
 def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> None:
@@ -59,20 +61,22 @@ def rotate(timeout: timedelta, no_wait: bool, force: bool, dry_run: bool) -> Non
         if not has_older:
             return click.echo("There is nothing more to do: only the address of the newest key is registered.")
         if redis is None and not (no_wait or force):
-            raise click.ClickException("REDIS_URL is not set: it tells whether a delivery came by the new address")
+            raise click.ClickException(
+                "REDIS_URL is not set: Redis records whether the new address received a delivery"
+            )
         if not _wait(rotation, timedelta() if no_wait else timeout) and not force:
             raise click.ClickException(
-                "no delivery came by the new address yet, so both stay registered: run it again later, "
+                "the new address has received no delivery yet, so both stay registered: run it again later, "
                 "or with --force if you know that the receiver has the new key"
             )
         rotation.finish()
-        click.echo("Done: only the address of the newest key is registered. Take the older keys out of WEBHOOK_KEYS.")
+        click.echo("Done: only the address of the newest key is registered. Remove the older keys from WEBHOOK_KEYS.")
     return None
 
 
 @click.command()
 @click.argument("webhook_id", metavar="[ID]", required=False)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @FORCE_OPTION
 def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
     """Remove our webhooks, or one of them. meetergo then sends nothing more."""
@@ -89,7 +93,7 @@ def remove(webhook_id: str | None, yes: bool, force: bool) -> None:
         if not chosen:
             click.echo("No such webhook of ours is registered.")
         elif not yes:
-            confirm_or_exit(f"This removes {', '.join(webhook.id for webhook in chosen)}. Go on?")
+            confirm_or_exit(f"This removes {', '.join(webhook.id for webhook in chosen)}. Continue?")
         ids = {webhook.id for webhook in chosen}
         apply(
             registrations,
@@ -113,7 +117,9 @@ def webhook_url(as_json: bool) -> None:
 
 
 webhook = click.Group(
-    "webhook", commands=[webhook_url, register, rotate, list_command, remove], help="Our address at meetergo."
+    "webhook",
+    commands=[webhook_url, register, rotate, list_command, remove],
+    help="Register and rotate our address at meetergo.",
 )
 
 
@@ -167,7 +173,7 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("Interrupted: what is registered stays so. Run it again to go on.", err=True)
+        click.echo("Interrupted: registered webhooks stay. Run it again to continue.", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
 
 

@@ -14,7 +14,7 @@ from operations.text import CONSOLE_COMMAND, age, moment, printable, short
 ATTEMPT_COLUMNS = [Column("try"), Column("at (UTC)"), Column("then"), Column("error", wraps=True)]
 NOTIFICATION_COLUMNS = [
     Column("id"),
-    Column("news"),
+    Column("kind"),
     Column("channel"),
     Column("status"),
     Column("tries"),
@@ -41,7 +41,7 @@ def render(found: serialize.Json, now: datetime) -> Iterator[RenderableType]:
         )
         yield changes.table(change["before"], change["after"])
     if found["notifications"]:
-        yield tables.title("Notifications that followed")
+        yield tables.title("Notifications")
         yield tables.listing(NOTIFICATION_COLUMNS, [_notification_row(row) for row in found["notifications"]])
     yield tables.title("Body")
     yield body.render(found)
@@ -64,10 +64,10 @@ def outcome_fields(found: serialize.Json, now: datetime) -> dict[str, str]:
 def render_attempts(found: serialize.Json) -> Iterator[RenderableType]:
     """Render failed attempts and interventions."""
     if found["failed_attempts"]:
-        yield tables.title("Failed tries")
+        yield tables.title("Failed attempts")
         yield tables.listing(ATTEMPT_COLUMNS, [_attempt_row(row) for row in found["failed_attempts"]])
     if found["interventions"]:
-        yield tables.title("What a person did")
+        yield tables.title("Interventions")
         yield tables.listing(INTERVENTION_COLUMNS, [_intervention_row(row) for row in found["interventions"]])
 
 

@@ -20,7 +20,7 @@ MAX_DETAILED = 3
 SUMMARY_COLUMNS = ("status", "starts_at", "meeting_name")
 MAX_ERRORS = 8
 ID_LENGTH = 8
-ALREADY_KNOWN = "what it says is known already"
+ALREADY_KNOWN = "its content is already known"
 
 
 def show(console: Console, report: DryRunReport) -> None:
@@ -81,7 +81,7 @@ def _failing(outcomes: Sequence[DeliveryOutcome]) -> Iterator[tuple[str, str]]:
         ways.setdefault((outcome.status, outcome.error or ""), []).append(outcome)
     by_number = sorted(ways.items(), key=lambda way: -len(way[1]))
     for (status, error), group in by_number[:MAX_ERRORS]:
-        end = "[red]dead again[/]" if status == "dead" else "[yellow]failing[/], and tried again later"
+        end = "[red]dead again[/]" if status == "dead" else "[yellow]failing[/], and retried later"
         which = group[0].delivery.id[:ID_LENGTH]
         yield (
             str(len(group)),
@@ -107,7 +107,7 @@ def _detail(diff: BookingDiff | None, notifications: Sequence[NotificationPrevie
     for name, change in _changes(diff) if diff else ():
         table.add_row(f"  {name}", change)
     for kind, ways in _channels_by_kind(notifications).items():
-        table.add_row("  tells", f"{kind}: {', '.join(ways)}")
+        table.add_row("  notifies", f"{kind}: {', '.join(ways)}")
     return table
 
 
@@ -125,7 +125,7 @@ def _lines(bookings: Sequence[str], booking_diffs: Mapping[str, BookingDiff], re
     table = Table.grid(padding=(0, 2, 0, 0))
     for wraps in (False, False, True, True):
         table.add_column(no_wrap=not wraps, overflow="fold")
-    table.add_row("[dim]booking", "", "[dim]would be", "[dim]tells")
+    table.add_row("[dim]booking", "", "[dim]would be", "[dim]notifies")
     for booking_id in bookings:
         diff, notifications = (
             booking_diffs.get(booking_id),

@@ -21,7 +21,7 @@ from worker.maintenance.conditions import CONDITIONS
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 COUNT_COLUMNS = ("waiting", "oldest", "done", "dead", "/min", "jobs", "retries", "failed", "workers")
 COUNTS = ("hosts", "appointments", *DRIFTS, "unknown")
-COLUMNS = [Column("box"), *(Column(head, is_number=True) for head in COUNT_COLUMNS)]
+COLUMNS = [Column("queue"), *(Column(head, is_number=True) for head in COUNT_COLUMNS)]
 
 
 def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
@@ -113,7 +113,7 @@ def _line(stats: Stats, queue_name: QueueName) -> list[str | Text]:
 def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
     stats = snapshot.stats
     runs = (f"{task} {age(at, stats.at)}" for task, at in sorted(stats.next_runs.items()))
-    redis, database = ("answers" if store is not None else "away" for store in (stats.jobs, stats.rows))
+    redis, database = ("answers" if store is not None else "down" for store in (stats.jobs, stats.rows))
     if stats.write_error:
         database = "answers, but cannot be written"
     over = count(int(RATE_WINDOW / timedelta(minutes=1)), "minute", "minutes")
@@ -122,7 +122,7 @@ def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
         "redis": redis,
         "in Redis only": _redis_only(stats),
         "accepted": f"{stats.accepted_per_minute:.1f} a minute, over the last {over}" if stats.rows else None,
-        "schedule": (", ".join(runs) or "does not run") if stats.jobs else None,
+        "schedule": (", ".join(runs) or "is not running") if stats.jobs else None,
         "incidents": ", ".join(_incidents(snapshot)) or None,
         "reconcile": _last_run(stats),
         "API key": None if snapshot.key_days_left is None else count(snapshot.key_days_left, "day left", "days left"),
@@ -141,7 +141,7 @@ def _incidents(snapshot: StatusSnapshot) -> Iterator[str]:
     stats = snapshot.stats
     for kind, since in stats.incidents.items():
         is_over = kind in CONDITIONS and CONDITIONS[kind](stats, snapshot.longest_wait) is False
-        suffix = "; over now, and closed when it stays so" if is_over else ""
+        suffix = "; over now, and closed if it stays so" if is_over else ""
         yield f"{kind.replace('_', ' ')}, since {moment(since)} ({age(since, stats.at)}{suffix})"
 
 

@@ -22,6 +22,7 @@ SYMBOLS = {
     "ignored": ("!", "magenta"),
     "sent_again": ("!", "magenta"),
 }
+LABELS = {"owed": "pending"}
 CHANGE_SYMBOL = ("•", "bold blue")
 KIND_WIDTH = len("• booking attendee left")
 INDENT = len("2026-11-22 14:03:05")
@@ -50,7 +51,8 @@ def _line(entry: TimelineEntry, identifier: str, first: Sequence[str]) -> Table:
     """Render one line; overlong details continue below."""
     subject, _, what = entry.kind.partition(".")
     symbol, style = SYMBOLS.get(what, CHANGE_SYMBOL)
-    kind = f"{symbol} {subject} {what.replace('_', ' ')}".ljust(KIND_WIDTH)
+    what = LABELS.get(what, what.replace("_", " "))
+    kind = f"{symbol} {subject} {what}".ljust(KIND_WIDTH)
     texts = [printable(words) for words in (*first, *_details(entry)) if words]
     rest = "  ".join([identifier.ljust(SHORT_ID_LENGTH), *texts]).rstrip()
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -70,5 +72,5 @@ def _details(entry: TimelineEntry) -> Iterator[str]:
     if entry.error is not None:
         yield f"try {entry.attempts}: {redact_text(entry.error)}"
     elif entry.attempts:
-        yield f"after {count(entry.attempts, 'failed try', 'failed tries')}"
+        yield f"after {count(entry.attempts, 'failed attempt', 'failed attempts')}"
     yield entry.note or ""

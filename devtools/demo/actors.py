@@ -13,7 +13,7 @@ from devtools.sandbox.server import Sandbox
 from devtools.send.client import Sender
 from models.delivery import delivery_id
 
-LOST = "lost on its way"
+LOST = "lost in transit"
 HOST, GUEST = "host@example.com", "guest-1@example.com"
 SATURDAY = 5
 

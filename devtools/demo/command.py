@@ -158,7 +158,7 @@ def _show_bookings(console: Console, database: Database) -> bool:
 
 
 def _show_notifications(console: Console, database: Database, sink: WebhookSink) -> bool:
-    table = _table("The notifications", "news", "booking", "channel", "status", "")
+    table = _table("The notifications", "kind", "booking", "channel", "status", "")
     with database.read_only() as session:
         sent = session.scalars(select(Notification).order_by(Notification.id)).all()
     for notification in sent:
@@ -187,7 +187,7 @@ def _wait_until_at_rest(database: Database) -> None:
         if not any(waiting):
             return
         time.sleep(0.02)
-    raise ProcessFailed("the worker did not get on with its work")
+    raise ProcessFailed("the worker made no progress")
 
 
 def _count(database: Database) -> tuple[int, int]:

@@ -44,7 +44,7 @@ def scenario(now: datetime, max_body: int, reconcile: Callable[[Actors], ActionR
     yield Step("the guest moves it", lambda actors: actors.guest_moves(1), "booking rescheduled")
     yield Step("the guest cancels it", lambda actors: actors.guest_cancels(), "booking cancelled")
     yield from _bodies(now, max_body)
-    yield Step("one more, unheard", lambda actors: actors.guest_books_undelivered(2), NOTHING_STORED, LOST)
+    yield Step("one more, webhook lost", lambda actors: actors.guest_books_undelivered(2), NOTHING_STORED, LOST)
     yield Step("console reconcile", reconcile, "booking created", None)
 
 

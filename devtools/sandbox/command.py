@@ -19,9 +19,9 @@ HOLD_SECONDS = 3.0
 """Delay after which a held-back webhook is sent even if its booking never changes again."""
 
 WELCOME = """
-A stand-in for meetergo is running. Ctrl-C stops it.
+The sandbox for meetergo is running. Ctrl-C stops it.
 
-  The page, on which you book, move and cancel:
+  The page for booking, moving and cancelling:
     {url}/
 
   For your .env:
@@ -46,11 +46,11 @@ def serve(meetergo: Sandbox) -> None:
         meetergo.close()
 
 
-@click.command(help="Runs a stand-in for meetergo on this machine, until Ctrl-C.")
-@click.option("--host", default=HOST, show_default=True, help="Where to listen.")
-@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="Where to listen.")
-@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Keep users and bookings in this file.")
-@click.option("--retries", default=0, show_default=True, help="How often a webhook is sent again that got no 2xx.")
+@click.command(help="Run a stand-in for meetergo on this machine, until Ctrl-C.")
+@click.option("--host", default=HOST, show_default=True, help="Address to listen on.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
+@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Store users and bookings in this file.")
+@click.option("--retries", default=0, show_default=True, help="How often a webhook without a 2xx is sent again.")
 @click.option("--limit/--no-limit", default=True, show_default=True, help="100 requests a minute, bursts of 200.")
 @click.pass_obj
 def command(
@@ -63,7 +63,7 @@ def command(
     limit: bool,
     **faults: Any,
 ) -> None:
-    """Runs it. The context's object, if there is one, reads what the platform knows."""
+    """Run it. If the context has an object, it reads the platform's bookings."""
     rate_limit = RateLimit() if limit else None
     try:
         meetergo = Sandbox(
@@ -76,7 +76,7 @@ def command(
             platform_bookings=platform_bookings,
         )
     except OSError as error:
-        sys.exit(f"Port {port} cannot be used ({error.strerror}): stop who uses it, or choose another with --port.")
+        sys.exit(f"Port {port} cannot be used ({error.strerror}): stop its process, or choose another with --port.")
     except UnusableState as error:
         sys.exit(str(error))
     serve(meetergo)

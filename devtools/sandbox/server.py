@@ -32,45 +32,45 @@ DRAIN_TIMEOUT = timedelta(seconds=60)
 
 
 class _SilentRequestHandler(WSGIRequestHandler):
-    """Logs nothing: a webhook's address may be a secret."""
+    """Logs nothing: a webhook's path may be a secret."""
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the name that it overrides
-        """Nothing."""
+        """Log nothing."""
 
 
 def _create_server(host: str, port: int, app: FaultMiddleware) -> BaseWSGIServer:
-    """A server on a socket of ours: werkzeug would end the process if the port is taken."""
+    """A server on an already bound socket: werkzeug would exit the process if the port is in use."""
     with socket.create_server((host, port)) as listener:
         port = listener.getsockname()[1]
         return make_server(host, port, app, threaded=True, request_handler=_SilentRequestHandler, fd=listener.fileno())
 
 
 class Sandbox:
-    """meetergo, as far as its API and its webhooks go, with one company in it.
+    """A stand-in for meetergo's API and webhooks, with one company.
 
-    The collections are the company's own: read them when nothing is on its way, change them to make a mess.
+    The collections are the company's own: read them when nothing is in transit; change them to simulate lost data.
 
     Args:
-        faults: what goes wrong.
-        now: the clock of everything except the faults' pauses.
-        rate_limit: for each key; None for none.
-        plan: what the company has bought.
-        retries: how often a webhook that got no 2xx is sent again.
-        timeout: for the answer to a webhook.
-        state: file that the company is kept in.
-        platform_bookings: reads what the platform knows, for the page: rows with `id`, `status`, `starts_at`,
+        faults: the fault plan.
+        now: clock for everything but the pauses of faults.
+        rate_limit: limit per key; None for none.
+        plan: the company's plan.
+        retries: how often a webhook without a 2xx is sent again.
+        timeout: time limit for the response to a webhook.
+        state: file in which the company is stored.
+        platform_bookings: returns the platform's bookings for the page: rows with `id`, `status`, `starts_at`,
             `attendees` and `revision`.
-        host, port: where to listen; port 0 for a free one.
+        host, port: address to listen on; port 0 for a free one.
 
     Raises:
-        OSError: it cannot listen there.
-        UnusableState: nothing can be taken from the file.
+        OSError: it cannot listen on that address.
+        UnusableState: the file cannot be loaded.
 
     Attributes:
-        url: where it listens.
+        url: its root URL.
         key: a platform API key.
         token: a personal access token of the company's owner.
-        actions: does what hosts and guests do on meetergo's own pages.
+        actions: performs actions of hosts and guests on meetergo's own pages.
     """
 
     def __init__(
@@ -110,15 +110,15 @@ class Sandbox:
             users.create_admin(self.company)
 
     def serve(self, poll_seconds: float = 0.5) -> None:
-        """Answers until `stop` is called from another thread, which is looked for so often."""
+        """Handle requests until another thread calls `stop`, which is checked at this interval."""
         self._server.serve_forever(poll_seconds)
 
     def stop(self) -> None:
-        """Ends `serve`, from another thread."""
+        """End `serve`, from another thread."""
         self._server.shutdown()
 
     def close(self) -> None:
-        """Ends the rest; what was not sent is not sent any more: see `drain`."""
+        """Release all resources. Unsent webhooks are dropped: see `drain`."""
         self._stop.set()
         self._dispatcher.close()
 
@@ -134,17 +134,17 @@ class Sandbox:
 
     @property
     def appointments(self) -> dict[str, Record]:
-        """Id -> appointment. Delete one, and nobody ever knew it."""
+        """Id -> appointment. A deleted one never existed."""
         return self.company.appointments
 
     @property
     def provisional_bookings(self) -> dict[str, Record]:
-        """Id -> booking that waits, or waited."""
+        """Id -> booking that is or was pending."""
         return self.company.provisional_bookings
 
     @property
     def webhooks(self) -> list[Record]:
-        """What is registered."""
+        """The webhook registrations."""
         return list(self.company.webhooks.values())
 
     @property
@@ -154,12 +154,12 @@ class Sandbox:
 
     @property
     def requests(self) -> Counter[str]:
-        """`GET /v4/meeting-type/{id}` -> how often it was called."""
+        """`GET /v4/meeting-type/{id}` -> number of calls."""
         return self._fault_injector.requests
 
     @property
     def faults(self) -> FaultPlan:
-        """What goes wrong. Exchange it at any time; the seed of ids stays that of the first."""
+        """The active fault plan. Replaceable at any time; ids keep using the first plan's seed."""
         return self._fault_injector.faults
 
     @faults.setter
@@ -173,7 +173,7 @@ class Sandbox:
             route: as in `requests`.
             faults: for each call an `InjectedAnswer`; or `fail`, `time_out`, `drop_connection`, `rate_limit`,
             `commit_then_fail` or
-                `commit_then_drop`; or None for the true answer.
+                `commit_then_drop`; or None for the real response.
         """
         self._fault_injector.enqueue(route, *faults)
 
@@ -186,15 +186,15 @@ class Sandbox:
         self._dispatcher.drain(limit)
 
     def new_key(self) -> str:
-        """One more platform API key."""
+        """Issue another platform API key."""
         return self._credentials.new_key()
 
     def new_token(self, user_id: str, *capabilities: str) -> str:
-        """A personal access token of a user; with capabilities (`scheduling`, `account`) for nothing else."""
+        """Issue a personal access token for a user, optionally restricted to capabilities (`scheduling`, `account`)."""
         return self._credentials.new_token(user_id, frozenset(capabilities) or None)
 
     def expire(self, credential: str) -> None:
-        """Ends a key or a token."""
+        """Expire a key or a token."""
         self._credentials.expire(credential)
 
 

@@ -11,18 +11,18 @@ SHORTEST = 5
 
 
 def slug_of(text: str, shortest: int = 1) -> str:
-    """What a name looks like in a URL."""
+    """Derive a slug from a name."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-").ljust(shortest, "0")
 
 
 def free_slug(wanted: str, taken: Container[str]) -> str:
-    """The slug, or the first of `slug-2`, `slug-3` and so on that nobody has."""
+    """Return the slug, or the first free one of `slug-2`, `slug-3` and so on."""
     if wanted not in taken:
         return wanted
     return next(slug for number in count(2) if (slug := f"{wanted}-{number}") not in taken)
 
 
 def slugs(records: dict[str, Record], **of: str) -> set[str]:
-    """The slugs in use, among the records that have these values."""
+    """Return the slugs in use, among the records that have these values."""
     return {record["slug"] for record in records.values() if of.items() <= record.items()}

@@ -1,4 +1,4 @@
-"""Timestamps as meetergo writes them: `Z` and milliseconds for its own, an offset for the times of meetings."""
+"""Timestamps as meetergo writes them: UTC with `Z` and milliseconds, and meeting times with an offset."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -6,32 +6,32 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 Clock = Callable[[], datetime]
-"""Tells the time, aware."""
+"""Returns the time, aware."""
 
 SMALLEST_STEP = timedelta(milliseconds=1)
 
 
 def utc_now() -> datetime:
-    """The time on this machine."""
+    """Return the system time."""
     return datetime.now(UTC)
 
 
 @lru_cache(maxsize=65536)
 def moment(text: str) -> datetime:
-    """The time that a text says, in UTC."""
+    """Parse a time and convert it to UTC."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def utc_text(time: datetime) -> str:
-    """`2024-01-14T15:30:00.000Z`."""
+    """Format as `2024-01-14T15:30:00.000Z`."""
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def local_text(time: datetime, zone: str) -> str:
-    """`2024-01-15T09:00:00+01:00`."""
+    """Format as `2024-01-15T09:00:00+01:00`."""
     return time.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
 
 
 def next_text(previous: str, now: datetime) -> str:
-    """The time of a change: now, but always later than the change before."""
+    """Return the time of a change: now, but always later than the previous change."""
     return utc_text(max(now, moment(previous) + SMALLEST_STEP))

@@ -25,18 +25,27 @@ from operations.settings import ConsoleSettings
 
 @click.command()
 @click.argument("event", type=click.Choice([*samples.EVENTS, MIX]), required=False)
-@click.option("--booking", metavar="ID", help="Which booking it is about (a new one).")
+@click.option("--booking", metavar="ID", help="The booking's id (default: a new one).")
 @click.option("--file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Send this body instead.")
-@click.option("--url", metavar="ADDRESS", help="Where to (the address that `endpoint` prints).")
+@click.option("--url", metavar="ADDRESS", help="Endpoint to post to (default: the address that `webhook url` prints).")
 @click.option(
-    "--count", type=click.IntRange(1), metavar="N", help=f"How many, besides repeats (1; of a mix {DEFAULT_MIX_SIZE})."
+    "--count",
+    type=click.IntRange(1),
+    metavar="N",
+    help=f"Number of deliveries, excluding repeats (default 1; {DEFAULT_MIX_SIZE} for mix).",
 )
-@click.option("--rate", type=RateParam(), metavar="RATE", help="No faster than 50/s, or 100/m.")
-@click.option("--concurrency", type=click.IntRange(1, 256), default=1, metavar="N", help="So many at once (1).")
-@click.option("--shuffle", is_flag=True, help="In random order; without an EVENT, of a mix.")
-@click.option("--duplicate", type=RepeatsParam(), default=0, metavar="N", help="Repeat 10 of them, or a share: 0.2.")
-@click.option("--seed", type=int, metavar="N", help="Makes the same mix and order again.")
-@click.option("--json", "as_json", is_flag=True, help="For scripts.")
+@click.option("--rate", type=RateParam(), metavar="RATE", help="Maximum rate: 50/s, or 100/m.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 256),
+    default=1,
+    metavar="N",
+    help="Number of concurrent requests (default 1).",
+)
+@click.option("--shuffle", is_flag=True, help="Random order; without an EVENT, sends a mix.")
+@click.option("--duplicate", type=RepeatsParam(), default=0, metavar="N", help="Number of repeats, or a share: 0.2.")
+@click.option("--seed", type=int, metavar="N", help="Reproduces a mix and its order.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def send(
     event: str | None,
     url: str | None,
@@ -50,9 +59,9 @@ def send(
     if event is None and options["file"] is None and options["shuffle"]:
         event = MIX
     if (event is None) == (options["file"] is None):
-        raise click.UsageError("name an EVENT or a --file, one of the two")
+        raise click.UsageError("name either an EVENT or a --file")
     if options["booking"] and (event == MIX or options["file"]):
-        raise click.UsageError("--booking goes with one EVENT: a mix has bookings of its own, a file says its own")
+        raise click.UsageError("--booking needs a single EVENT: a mix and a file name their own bookings")
     settings = ConsoleSettings.load()
     plan = SendPlan(event=event, seed=Random().randrange(1_000_000) if seed is None else seed, **options)  # noqa: S311
     sender = Sender(url or settings.address, settings.verifier())
@@ -125,4 +134,4 @@ def _print_json(result: LoadResult, seconds: float, bodies: Sequence[bytes], pla
 def _describe(response: SendResponse) -> str:
     if "delivery" in response.body:
         return f"{response.body['status']} as delivery {response.body['delivery']}"
-    return str(response.body.get("reason", "no answer that we know"))
+    return str(response.body.get("reason", "no valid response"))

@@ -29,7 +29,11 @@ class RepeatsParam(click.ParamType[float]):
             return float(value)
         found = REPEATS_PATTERN.fullmatch(value)
         if not found:
-            self.fail(f"'{value}' is neither: write 10 for ten repeats, or 0.2 for a fifth of all", param, context)
+            self.fail(
+                f"'{value}' is neither a number nor a share: write 10 for ten repeats, or 0.2 for a fifth of all",
+                param,
+                context,
+            )
         return float(value) if found[1] else int(value)
 
 

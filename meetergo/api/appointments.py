@@ -1,4 +1,4 @@
-"""Appointments: what was booked. A cancel or a move comes back as a webhook as well."""
+"""Appointments: list, cancel and move what was booked. A cancel or move also arrives as a webhook."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -22,10 +22,10 @@ MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 class Appointments(Resource):
-    """Calls about appointments."""
+    """API calls for appointments."""
 
     def appointment(self, appointment_id: str) -> Appointment:
-        """One appointment, cancelled or not.
+        """Return one appointment, cancelled or not.
 
         Raises:
             NotFound: there is none, or the acting user may not see it.
@@ -43,15 +43,15 @@ class Appointments(Resource):
         newest_first: bool = False,
         page_size: int = PAGE_SIZE,
     ) -> Iterator[Appointment]:
-        """Appointments of the acting user, cancelled ones too; each once, a page when it is needed.
+        """Yield the acting user's appointments, including cancelled ones, each once. Pages are loaded as needed.
 
         Args:
             start: the earliest start.
             end: the latest start.
-            meeting_type_id: of this kind only.
-            of_user: another user's; the acting user must be an admin.
-            sort_by: the start, or when it was booked.
-            newest_first: the other way round.
+            meeting_type_id: only appointments of this meeting type.
+            of_user: list another user's appointments; the acting user must be an admin.
+            sort_by: start time or booking time.
+            newest_first: reverse the order.
             page_size: 1 to 100.
         """
         query = without_none(
@@ -75,25 +75,25 @@ class Appointments(Resource):
         everybody: bool = False,
         entire_series: bool | None = None,
     ) -> Appointment:
-        """Cancels an appointment, or takes one guest out of a group.
+        """Cancel an appointment, or remove one guest from a group appointment.
 
         Args:
-            appointment_id: which.
-            reason: for the guests, at most 500 characters.
-            attendee_id: only for this guest: the others still meet.
-            everybody: for a group, which meetergo does not cancel otherwise.
-            entire_series: all of a series.
+            appointment_id: the appointment.
+            reason: shown to the guests, at most 500 characters.
+            attendee_id: remove only this guest; the others still meet.
+            everybody: required to cancel a group appointment as a whole.
+            entire_series: cancel the whole series.
 
         Returns:
             The appointment as it is now; `is_cancelled` says whether it still takes place.
 
         Raises:
-            InvalidCall: a reason that is too long, or both a guest and everybody.
+            InvalidCall: the reason is too long, or both a guest and everybody are given.
         """
         if reason and len(reason) > MAX_REASON_LENGTH:
             raise InvalidCall(f"a reason has at most {MAX_REASON_LENGTH} characters")
         if attendee_id and everybody:
-            raise InvalidCall("say either which guest leaves or that it is cancelled for everybody")
+            raise InvalidCall("name either the guest who leaves, or everybody")
         body = without_none(
             reason=reason,
             attendeeId=attendee_id and identifier(attendee_id, "guest"),
@@ -106,7 +106,7 @@ class Appointments(Resource):
     def reschedule(
         self, appointment_id: str, start: datetime, *, ignore_availability: bool | None = None
     ) -> Rescheduled:
-        """Moves an appointment; its length stays.
+        """Move an appointment. Its length stays the same.
 
         Raises:
             SlotTaken: the time is not free.
@@ -118,7 +118,7 @@ class Appointments(Resource):
         return Rescheduled(_inner(response).one(Appointment), _moment(response.body.get("previousStart")))
 
     def provisional_bookings(self, *, page_size: int = PAGE_SIZE) -> Iterator[ProvisionalBooking]:
-        """What waits for a guest's or host's word. No document shows its paging in full: it is read as above."""
+        """Yield bookings that await a guest's opt-in or a host's approval."""
         page = partial(self._page, "/v4/provisional-booking/paginated", {"pageSize": page_size})
         return self._session.pages(ProvisionalBooking, "provisionalBookings", page_size, page)
 
@@ -131,7 +131,7 @@ def _path(appointment_id: str) -> str:
 
 
 def _inner(response: Response) -> Response:
-    """An answer may be the appointment, or hold it."""
+    """Return the appointment of a response, which may be the body or inside it."""
     inner = response.body.get("appointment") if isinstance(response.body, dict) else None
     return Response(response.request, inner) if isinstance(inner, dict) else response
 
@@ -145,5 +145,5 @@ def _moment(value: Any) -> datetime | None:
 
 def _iso(moment: datetime) -> str:
     if moment.tzinfo is None:
-        raise InvalidCall("a moment needs a timezone: without one, nobody knows when it is")
+        raise InvalidCall("a moment needs a timezone")
     return moment.isoformat()

@@ -1,4 +1,4 @@
-"""AvailabilityResource: when a user can be booked, and which times are still free."""
+"""Availability: when a user can be booked, and which times are still free."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -15,23 +15,23 @@ from meetergo.api.session import Resource, Response, without_none
 
 
 class AvailabilityResource(Resource):
-    """Calls about times."""
+    """API calls for opening hours and free slots."""
 
     def availability(self, availability_id: str) -> schemas.Availability:
-        """The hours of a user, as they are set."""
+        """Return a user's availabilities."""
         path = f"/v4/availability/{identifier(availability_id, 'availability')}"
         return self._session.get(path).one(schemas.Availability)
 
     def update_availability(
         self, availability_id: str, *, name: str | None = None, week: Week | None = None
     ) -> schemas.Availability:
-        """Sets the hours of a user, for all seven days: a day that the week does not name is free. It may be repeated.
+        """Set a user's hours for all seven days; days missing from the week are closed. Idempotent.
 
         Returns:
-            What holds now, read back.
+            The availability as read back.
 
         Raises:
-            InvalidCall: nothing to change, or a day or time that is none.
+            InvalidCall: nothing to change, or an invalid day or time.
         """
         changes = without_none(name=name, schedule=None if week is None else schedule(week))
         if not changes:
@@ -51,20 +51,20 @@ class AvailabilityResource(Resource):
         timezone: str | None = None,
         refresh: bool = False,
     ) -> list[Slot]:
-        """The times that are free, in order.
+        """Return the free slots, in order.
 
         Args:
-            meeting_type_id: what is to be booked.
+            meeting_type_id: the meeting type to book.
             start: the first day or moment.
-            end: the last; if it is the first as well, the day after.
-            host_ids: with whom. Without them and without a queue, the meeting type is read, and says it.
-            queue_id: or with anybody of this queue.
+            end: the last day or moment; if equal to the start, the day after.
+            host_ids: the hosts. Without hosts and queue, the meeting type is read to find them.
+            queue_id: any host of this queue instead.
             duration: in minutes, where the meeting type offers several.
-            timezone: by which days begin.
-            refresh: past meetergo's cache, after `SlotTaken`.
+            timezone: determines when days begin.
+            refresh: bypass meetergo's cache; use it after `SlotTaken`.
 
         Raises:
-            InvalidCall: a moment without a timezone, an end before the start.
+            InvalidCall: a moment lacks a timezone, or the end is before the start.
         """
         meeting_type_id = identifier(meeting_type_id, "meeting type")
         first, last = _bounds(start, end)
@@ -84,7 +84,7 @@ class AvailabilityResource(Resource):
     def _hosts_or_queue(
         self, meeting_type_id: str, host_ids: Sequence[str], queue_id: str | None
     ) -> dict[str, str | list[str]]:
-        """Whose calendars count: meetergo answers 400 if nobody is named, whatever its documents say."""
+        """Return the parameters that name the hosts. meetergo answers 400 without them, whatever its documents say."""
         if host_ids:
             return {"hostIds": [identifier(host_id, "host") for host_id in host_ids]}
         if queue_id:
@@ -97,7 +97,7 @@ class AvailabilityResource(Resource):
             return {"queueId": owner.queue_id}
         if owner.user_id:
             return {"hostIds": [owner.user_id]}
-        raise InvalidCall("the meeting type names neither a host nor a queue: say with whom the meeting is to be")
+        raise InvalidCall("the meeting type names neither a host nor a queue: name a host")
 
 
 def _slots(response: Response) -> list[Slot]:
@@ -115,7 +115,7 @@ def _slots(response: Response) -> list[Slot]:
 def _bounds(start: date | datetime, end: date | datetime) -> tuple[str, str]:
     for bound in (start, end):
         if isinstance(bound, datetime) and bound.tzinfo is None:
-            raise InvalidCall("a moment needs a timezone: without one, nobody knows when it is")
+            raise InvalidCall("a moment needs a timezone")
     if isinstance(start, datetime) != isinstance(end, datetime) or end < start:
         raise InvalidCall("start and end should be two days or two moments, the earlier one first")
     return start.isoformat(), (end + timedelta(days=1) if end == start else end).isoformat()

@@ -1,4 +1,4 @@
-"""Bookings: making one, as a guest would."""
+"""Bookings: book a slot, as a guest would."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,23 +16,23 @@ KINDS: dict[str, Literal["double_opt_in", "host_confirmation"]] = {
     "doubleoptin": "double_opt_in",
     "requirehostconfirmation": "host_confirmation",
 }
-"""`bookingType` in lower case: documents and answers spell it differently."""
+"""`bookingType` in lower case: the documents and the responses spell it differently."""
 
 
 @dataclass(frozen=True)
 class Guest:
-    """Who books. meetergo takes a guest without a name, we do not.
+    """The person who books. meetergo accepts a guest without a name; this client does not.
 
     Attributes:
-        email: where meetergo writes to.
+        email: address for meetergo's mails.
         name: the full name.
-        phone: with the country's code.
+        phone: with country code.
         timezone: IANA.
         language: such as `en` or `de`.
-        receive_reminders: whether meetergo may remind.
-        data_policy_accepted: what the guest said, if you asked.
-        notes: the answers to the meeting type's questions.
-        companions: e-mails of up to five people who come along.
+        receive_reminders: whether meetergo may send reminders.
+        data_policy_accepted: the guest's answer, if you asked.
+        notes: answers to the meeting type's questions.
+        companions: e-mails of up to five more participants.
     """
 
     email: str = field(repr=False)
@@ -46,10 +46,10 @@ class Guest:
     companions: Sequence[str] = field(default=(), repr=False)
 
     def body(self) -> dict[str, Any]:
-        """As meetergo takes it.
+        """Return the guest as request JSON.
 
         Raises:
-            InvalidCall: no e-mail or name, or too many companions.
+            InvalidCall: the e-mail or name is missing, or there are too many companions.
         """
         if not self.email.strip() or not self.name.strip():
             raise InvalidCall("a guest needs an e-mail and a name")
@@ -69,7 +69,7 @@ class Guest:
 
 
 class Bookings(Resource):
-    """The call that books."""
+    """The booking call."""
 
     def book(
         self,
@@ -83,27 +83,27 @@ class Bookings(Resource):
         channel: str | None = None,
         skip_notifications: bool | None = None,
     ) -> Booked | AwaitingConfirmation:
-        """Books a time.
+        """Book a slot.
 
         Args:
-            meeting_type_id: what.
-            start: when; a `Slot` has it.
-            guest: who.
-            host_ids: with whom.
-            queue_id: or with anybody of this queue.
+            meeting_type_id: the meeting type.
+            start: start of a `Slot`.
+            guest: the person who books.
+            host_ids: the hosts.
+            queue_id: any host of this queue instead.
             duration: in minutes, where the meeting type offers several.
-            channel: where it offers several.
-            skip_notifications: whether meetergo is not to write to anybody.
+            channel: where the meeting type offers several.
+            skip_notifications: whether meetergo sends no mails.
 
         Raises:
             SlotTaken: the time is not free.
-            OutcomeUnknown: it may have been booked. Look among the appointments of that time before trying again.
-            InvalidCall: neither host nor queue, or a start without a timezone.
+            OutcomeUnknown: it may have been booked. Check the appointments of that time before retrying.
+            InvalidCall: neither host nor queue is given, or the start lacks a timezone.
         """
         if start.tzinfo is None:
-            raise InvalidCall("a start needs a timezone: without one, nobody knows when it is")
+            raise InvalidCall("a start needs a timezone")
         if not host_ids and not queue_id:
-            raise InvalidCall("say with whom the meeting is to be: host_ids or queue_id")
+            raise InvalidCall("name the host: host_ids or queue_id")
         body = without_none(
             meetingTypeId=identifier(meeting_type_id, "meeting type"),
             start=start.isoformat(),

@@ -21,7 +21,7 @@ NAMES = {
 
 
 class PageStyle(TypedDict, total=False):
-    """What can be set: colours such as `#0066cc`, a URL or None as header image, ids of meeting types in order."""
+    """Options: colours such as `#0066cc`, a URL or None as header image, meeting type ids in display order."""
 
     use_custom_colors: bool
     primary_color: str
@@ -34,17 +34,17 @@ class PageStyle(TypedDict, total=False):
 
 
 class Branding(Resource):
-    """Calls about the acting user's page."""
+    """API calls for the acting user's page."""
 
     def page(self) -> Page:
-        """How it looks now."""
+        """Return the current page."""
         return self._session.get(PATH).one(Page)
 
     def update_page_style(self, **changes: Unpack[PageStyle]) -> Page:
-        """Changes what is named and nothing else. A colour switches custom colours on, or it would not show.
+        """Change only the given options. A colour also enables custom colours, or it would have no effect.
 
         Raises:
-            InvalidCall: nothing to change, or something that is no part of a page.
+            InvalidCall: nothing to change, or an unknown option.
         """
         if not changes or set(changes) - set(NAMES):
             raise InvalidCall(f"what can be changed is: {', '.join(NAMES)}")

@@ -25,24 +25,24 @@ from meetergo.api.webhooks import Webhooks
 
 
 class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments, Branding, Templates, Webhooks):
-    """A client of meetergo's API. It is thread-safe; close it when done.
+    """A client for meetergo's API. It is thread-safe; close it when done.
 
-    Every call raises `meetergo.api.errors.ApiError`, or one of the more exact errors beneath it.
+    Every call raises `meetergo.api.errors.ApiError` or one of its subclasses.
 
     Args:
         key: a Platform API key or a personal access token.
-        user_id: whom calls act as, with a Platform key; an admin for calls about users and webhooks.
-        rate_limiter: how many requests may be made; None for one that counts in this process alone.
+        user_id: user to act as, with a Platform key; calls for users and webhooks need an admin.
+        rate_limiter: limits the requests; None for one that counts only in this process.
         base_url: the API's root.
-        local_webhooks: whether webhooks may go to this machine; for a stand-in.
-        timeout: for connecting, and for each wait for bytes.
-        attempts: how often to send at most what is safe to repeat.
-        max_backoff: between two attempts, whatever meetergo asks for.
-        sleep: waits some seconds.
-        clock: what time it is, UTC.
+        local_webhooks: whether webhooks may go to this machine, for the sandbox.
+        timeout: for connecting, and for each read.
+        attempts: maximum attempts of a request that is safe to repeat.
+        max_backoff: maximum pause between attempts, whatever meetergo asks for.
+        sleep: waits N seconds.
+        clock: returns the time, UTC.
 
     Raises:
-        UnusableKey: the key has neither form.
+        UnusableKey: the key is neither a Platform key nor a personal token.
     """
 
     def __init__(
@@ -73,14 +73,14 @@ class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments
 
     @property
     def can_impersonate(self) -> bool:
-        """Whether calls may act as any user of the company: with a Platform key; a personal token is its owner."""
+        """Whether calls may act as any user of the company: with a Platform key. A personal token acts as its owner."""
         return self._session.transport.credential.kind == "platform"
 
     def as_user(self, user_id: str) -> "Meetergo":
-        """Return a client that acts as a user: what it creates is theirs, and it lists what they can see.
+        """Return a client that acts as a user: it creates objects owned by that user and lists what the user can see.
 
         Raises:
-            InvalidCall: a personal access token acts as its owner and nobody else.
+            InvalidCall: a personal access token acts only as its owner.
         """
         other = copy(self)
         other._session = replace(self._session, user_id=_user(self._session.transport, user_id))

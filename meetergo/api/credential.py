@@ -1,4 +1,4 @@
-"""Credentials: the two kinds of key, and their opposite rules for whom a request acts as."""
+"""Credentials: the two kinds of key, and their opposite rules for the acting user."""
 
 import re
 from collections.abc import Generator
@@ -16,19 +16,19 @@ PLATFORM_KEY = re.compile(r"ak_[a-z]+:[0-9A-Za-z-]{8,64}:[!-~]+")
 PERSONAL_TOKEN = re.compile(r"rgo-[!-~]{8,}")
 
 Impersonation = Literal["never", "optional", "required"]
-"""Whether a route takes a user to act as."""
+"""Whether a route accepts a user to act as."""
 
 
 class UnusableKey(ValueError):
-    """The text is not a meetergo key. The message says how one looks, and quotes nothing."""
+    """The text is not a meetergo key. The message describes the format and quotes nothing."""
 
 
 @dataclass(frozen=True)
 class Credential:
-    """A key. No representation shows it: it is in `secret` alone.
+    """A key. Only `secret` reveals it; `repr` does not.
 
     Attributes:
-        kind: `platform` acts as any user of the company, named per request; `personal` acts as its owner, always.
+        kind: `platform` acts as any user of the company, named per request; `personal` always acts as its owner.
     """
 
     kind: Literal["platform", "personal"]
@@ -36,10 +36,10 @@ class Credential:
 
     @classmethod
     def read(cls, key: str) -> "Credential":
-        """Tells the kind of a key by its form.
+        """Detect the kind of a key by its format.
 
         Raises:
-            UnusableKey: it has neither form.
+            UnusableKey: it has neither format.
         """
         key = key.strip()
         if PLATFORM_KEY.fullmatch(key):
@@ -50,7 +50,7 @@ class Credential:
 
     @property
     def masked(self) -> str:
-        """Enough to tell keys apart: the beginning of a Platform key's id, nothing of a personal token."""
+        """Return a hint to tell keys apart: the start of a Platform key's id, nothing of a personal token."""
         if self.kind == "personal":
             return "rgo-***"
         environment, key_id, _ = self.secret.get_secret_value().split(":", 2)
@@ -58,11 +58,11 @@ class Credential:
 
     @property
     def fingerprint(self) -> str:
-        """Names the key where the key itself must not be, such as in Redis."""
+        """Return an identifier for the key where the key itself must not appear, such as in Redis."""
         return sha256(self.secret.get_secret_value().encode()).hexdigest()[:16]
 
     def header(self, user_id: str | None, impersonation: Impersonation) -> dict[str, str]:
-        """The header that says whom a request acts as; none for a personal token.
+        """Return the header that names the acting user; none for a personal token.
 
         Raises:
             InvalidCall: a personal token cannot act as another user, or a Platform key needs a user to act as.
@@ -70,14 +70,11 @@ class Credential:
         if self.kind == "personal":
             if user_id:
                 raise InvalidCall(
-                    "a personal access token acts as its owner and nobody else: use a Platform API key to act as "
-                    "another user"
+                    "a personal access token acts only as its owner: use a Platform API key to act as another user"
                 )
             return {}
         if not user_id and impersonation == "required":
-            raise InvalidCall(
-                "a Platform API key must say whom it acts as: name a user, such as an admin of the company"
-            )
+            raise InvalidCall("a Platform API key must name the user to act as, such as an admin of the company")
         return {USER_HEADER: user_id} if user_id and impersonation != "never" else {}
 
     def __repr__(self) -> str:
@@ -87,7 +84,7 @@ class Credential:
 
 
 class Bearer(httpx.Auth):
-    """Puts the key into a request at the last moment, so that it is in no dictionary of ours."""
+    """Adds the key to a request at the last moment, so that no dictionary of ours holds it."""
 
     def __init__(self, credential: Credential) -> None:
         self._credential = credential

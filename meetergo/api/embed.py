@@ -1,4 +1,4 @@
-"""The embed code: what a page of the platform holds to show a booking page of meetergo's."""
+"""Embed code: HTML that shows a meetergo booking page on a page of the platform."""
 
 from html import escape
 
@@ -11,16 +11,16 @@ DEFAULT_HEIGHT = 700
 
 
 def embed_code(booking_url: str, *, title: str = "", width: str = "100%", height: int = DEFAULT_HEIGHT) -> str:
-    """An iframe, safe to put into HTML as it is.
+    """Return an iframe, safe to insert into HTML.
 
     Args:
-        booking_url: as meetergo gave it: companies have domains of their own, so it cannot be built.
-        title: what it shows, for those who cannot see it.
+        booking_url: as meetergo returned it; it cannot be built, since companies have their own domains.
+        title: description for screen readers.
         width: as in HTML.
         height: in pixels.
 
     Raises:
-        InvalidCall: it is no address that a browser may be sent to.
+        InvalidCall: the URL is not safe to open in a browser.
     """
     try:
         url = httpx.URL(booking_url)

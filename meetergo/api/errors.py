@@ -1,21 +1,21 @@
-"""Errors of meetergo's API, named by what is done about them.
+"""Errors of meetergo's API, named after what the caller does about them.
 
 ApiError
-├── InvalidCall       we did not send it: the call itself is wrong
-├── Rejected          trying again cannot help
-│   ├── BadRequest        400 and the like; `fields` says which
-│   │   └── AlreadyExists 409, or a 400 that says so: look it up, adopt it
-│   ├── SlotTaken         the time is no longer free: ask for slots again
+├── InvalidCall       not sent: the call itself is wrong
+├── Rejected          a retry cannot help
+│   ├── BadRequest        400 and the like; `fields` names the values
+│   │   └── AlreadyExists 409, or a 400 that says so: look it up and adopt it
+│   ├── SlotTaken         the slot is no longer free: load the slots again
 │   ├── Unauthorised      401
 │   │   └── KeyExpired
-│   ├── Forbidden         403: the user or the key may not
+│   ├── Forbidden         403: the user or the key is not allowed
 │   ├── NotFound          404
-│   ├── LimitReached      406: as many as the company may have, such as six webhooks
-│   └── PlanLimit         the company's plan does not hold this feature
-├── Unavailable       trying again may help: no connection, a 5xx to a read
-│   ├── RateLimited       429, or our own limit: after `retry_after`
-│   └── BadResponse       an answer that is not what its documents show
-├── OutcomeUnknown    a write of which we do not know whether it was applied: look before trying again
+│   ├── LimitReached      406: the company's maximum is reached, such as six webhooks
+│   └── PlanLimit         the company's plan does not include this feature
+├── Unavailable       a retry may help: no connection, a 5xx for a read
+│   ├── RateLimited       429, or the client's own limit: retry after `retry_after`
+│   └── BadResponse       the response does not have the documented form
+├── OutcomeUnknown    it is unknown whether a write was applied: check before a retry
 └── PartiallyApplied  the first of several writes was applied: `created_id` exists
 """
 
@@ -24,15 +24,15 @@ from datetime import timedelta
 
 
 class ApiError(Exception):
-    """A call did not do what it should. The message is ours and safe to log: no key, nobody's data that we know of.
+    """A call failed. The message is ours and safe to log: it holds no key and no known personal data.
 
     Attributes:
-        is_transient: whether the same call may simply be made again, later.
-        status: the HTTP status, if there was an answer.
-        detail: what meetergo said, with addresses, numbers and keys taken out.
-        fields: field -> what meetergo said of it.
-        feature: what the plan lacks, for `PlanLimit`.
-        retry_after: how long meetergo asked us to wait, if it did; at most a day.
+        is_transient: whether the same call may succeed later.
+        status: the HTTP status, if there was a response.
+        detail: meetergo's message, with addresses, numbers and keys removed.
+        fields: field -> meetergo's message about it.
+        feature: the feature that the plan lacks, for `PlanLimit`.
+        retry_after: the delay that meetergo asked for, if any; at most a day.
     """
 
     is_transient = False
@@ -57,7 +57,7 @@ class ApiError(Exception):
 
 
 class InvalidCall(ApiError):
-    """The call is wrong as it stands, so it was not sent."""
+    """The call itself is wrong, so it was not sent."""
 
 
 class Rejected(ApiError):
@@ -69,15 +69,15 @@ class BadRequest(Rejected):
 
 
 class AlreadyExists(BadRequest):
-    """There is one with this e-mail, slug or the like."""
+    """An object with this e-mail, slug or similar exists."""
 
     advice = "look it up and use that one, or choose another name"
 
 
 class SlotTaken(Rejected):
-    """The time is no longer free."""
+    """The slot is no longer free."""
 
-    advice = "ask for the free slots again, and choose another"
+    advice = "load the free slots again, and choose another"
 
 
 class Unauthorised(Rejected):
@@ -87,23 +87,23 @@ class Unauthorised(Rejected):
 
 
 class KeyExpired(Unauthorised):
-    """Platform keys live for 90 days at most."""
+    """The key expired: Platform keys are valid for at most 90 days."""
 
     advice = "make a new key in meetergo and configure it"
 
 
 class Forbidden(Rejected):
-    """The key, or the user whom it acts as, may not do this."""
+    """The key, or the acting user, is not allowed to do this."""
 
     advice = "check the role of the user whom the key acts as, and what the key may do"
 
 
 class NotFound(Rejected):
-    """There is no such thing, or not for this user."""
+    """The object does not exist, or is not visible to this user."""
 
 
 class LimitReached(Rejected):
-    """The company has as many of these as it may have."""
+    """The company has reached its maximum number of these."""
 
     advice = "remove one that is not needed"
 
@@ -111,37 +111,37 @@ class LimitReached(Rejected):
 class PlanLimit(Rejected):
     """The company's plan does not include this feature."""
 
-    advice = "ask meetergo for a plan that holds it"
+    advice = "ask meetergo for a plan that includes it"
 
 
 class Unavailable(ApiError):
-    """meetergo did not answer, or could not."""
+    """meetergo did not respond, or responded with a server error."""
 
     is_transient = True
 
 
 class RateLimited(Unavailable):
-    """Too many requests in a minute."""
+    """Too many requests within a minute."""
 
 
 class BadResponse(Unavailable):
-    """The answer is not what its documents show."""
+    """The response does not have the documented form."""
 
 
 class OutcomeUnknown(ApiError):
-    """Whether a write was applied is not known. Nothing has an idempotency key: a blind repeat may do it twice."""
+    """It is unknown whether a write was applied. There are no idempotency keys: a blind retry may apply it twice."""
 
-    advice = "look whether it was applied before you try again"
+    advice = "check whether it was applied before a retry"
 
 
 class PartiallyApplied(ApiError):
-    """Something was created, and a later step failed; `__cause__` has its error.
+    """An object was created, and a later step failed; `__cause__` has the error.
 
     Attributes:
-        created_id: what exists now.
+        created_id: id of the created object.
     """
 
-    advice = "do not create it again, go on with the one that exists"
+    advice = "do not create it again, continue with the one that exists"
 
     def __init__(self, message: str, created_id: str) -> None:
         super().__init__(message)

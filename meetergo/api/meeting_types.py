@@ -1,4 +1,4 @@
-"""Meeting types: what can be booked. Each belongs to the user whom the call acts as."""
+"""Meeting types: what can be booked. Each belongs to the acting user."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, Unpack
@@ -18,7 +18,7 @@ INFO = {
     "buffer_before": "bufferBefore",
     "buffer_after": "bufferAfter",
 }
-"""Our names of what meetergo keeps inside `meetingInfo`."""
+"""Names of settings that meetergo stores inside `meetingInfo`."""
 SETTINGS = {
     "slug": "slug",
     "enabled": "enabled",
@@ -43,7 +43,7 @@ class Info(TypedDict, total=False):
 
 
 class Changes(Info, total=False):
-    """What can be changed: interval (5 to 60) and booking minimum in minutes, spots 1 to 100."""
+    """Changeable settings: interval (5 to 60) and booking minimum in minutes, spots 1 to 100."""
 
     slug: str
     enabled: bool
@@ -56,14 +56,14 @@ class Changes(Info, total=False):
 
 
 class MeetingTypes(Resource):
-    """Calls about meeting types."""
+    """API calls for meeting types."""
 
     def meeting_types(self) -> list[MeetingType]:
-        """All that the acting user has."""
+        """Return all meeting types of the acting user."""
         return self._session.get(PATH).many(MeetingType, "meetingTypes")
 
     def meeting_type(self, meeting_type_id: str) -> MeetingType:
-        """One of them."""
+        """Return one meeting type."""
         return self._session.get(f"{PATH}/{identifier(meeting_type_id, 'meeting type')}").one(MeetingType)
 
     def create_meeting_type(
@@ -79,20 +79,20 @@ class MeetingTypes(Resource):
         spots: int | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> MeetingType:
-        """Creates one for the acting user, public at once.
+        """Create a meeting type for the acting user; it is public at once.
 
-        It is read back, since meetergo drops in silence what it does not take.
+        It is read back, since meetergo silently drops values that it does not accept.
 
         Args:
             name: shown to guests.
             duration: 5 to 480 minutes.
             description: shown to guests.
             channel: such as `phone`, `zoom` or `connect`.
-            slug: the last part of its address. It has to be set in a second call.
-            availability_id: whose hours count.
+            slug: the last part of its URL. It takes a second call to set.
+            availability_id: the availability whose hours apply.
             days_into_future: how far ahead it can be booked.
-            spots: guests to one appointment.
-            metadata: comes back in webhooks, if meetergo keeps it.
+            spots: number of guests per appointment.
+            metadata: returned in webhooks, if meetergo stores it.
 
         Raises:
             PartiallyApplied: it exists, but its slug could not be set or it could not be read.
@@ -114,10 +114,10 @@ class MeetingTypes(Resource):
             raise PartiallyApplied(f"meeting type {created.id} was created, but {error}", created.id) from error
 
     def update_meeting_type(self, meeting_type_id: str, **changes: Unpack[Changes]) -> MeetingType:
-        """Changes what is named and nothing else. It may be repeated.
+        """Change only the given settings. Idempotent.
 
         Raises:
-            InvalidCall: nothing to change, or something that is no setting.
+            InvalidCall: nothing to change, or an unknown setting.
         """
         meeting_type_id = identifier(meeting_type_id, "meeting type")
         if not changes or set(changes) - {*INFO, *SETTINGS}:

@@ -1,4 +1,4 @@
-"""Hosts: which of them the whole internet can reach, judged by their names alone."""
+"""Hosts: whether one is reachable from the public internet, judged by its name alone."""
 
 import ipaddress
 import re
@@ -8,7 +8,7 @@ NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def is_public_host(host: str) -> bool:
-    """Whether a host is no machine of a private network. A name is not looked up.
+    """Return whether a host is outside private networks. Names are not resolved.
 
     Args:
         host: a name or an IP address, without brackets.
@@ -18,6 +18,6 @@ def is_public_host(host: str) -> bool:
         address = ipaddress.ip_address(name)
     except ValueError:
         labels = name.split(".")
-        # 127.1, 0x7f000001 and 2130706433 are addresses to some resolvers, and none of them is a name
+        # some resolvers read 127.1, 0x7f000001 and 2130706433 as addresses
         return len(labels) > 1 and not NUMERIC.fullmatch(labels[-1]) and not name.endswith(PRIVATE_SUFFIXES)
     return address.is_global and not address.is_multicast

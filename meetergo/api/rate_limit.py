@@ -1,4 +1,4 @@
-"""The rate limiter: meetergo takes 100 requests a minute of a key, from all our processes together.
+"""The rate limiter: meetergo accepts 100 requests a minute per key, from all processes together.
 
 The sliding window is kept in Redis. While Redis is down, each process uses a share of the limit that is small enough
 for all of them. What was counted elsewhere does not count then, so the minute in which Redis goes down or comes back
@@ -24,15 +24,15 @@ from meetergo.api.errors import RateLimited
 PER_MINUTE = 100
 """Source: developer.meetergo.com/developer-docs/best-practices/rate-limiting."""
 BULK_SHARE = 0.8
-"""What a long run may take, so that the worker always finds room."""
+"""Share of the limit for long runs, which leaves room for the worker."""
 PROCESSES = 4
-"""How many processes share a key, as a guess for the time that they cannot ask each other."""
+"""Assumed number of processes that share a key while Redis is down."""
 
 WINDOW = timedelta(minutes=1)
 MAX_WAIT = timedelta(minutes=5)
 REDIS_TIMEOUT_SECONDS = 1
 COOLDOWN = timedelta(seconds=5)
-"""How long a Redis that did not answer is left alone."""
+"""Pause after a failure of Redis."""
 MIN_DELAY = 0.05
 KEY_PREFIX = "meetergo-inbox:api-limit"
 
@@ -40,10 +40,10 @@ log = structlog.get_logger()
 
 
 class Window(RateLimitItemPerMinute):
-    """So many a minute. All amounts count in the same window: that is what makes room for the greater."""
+    """A limit of N requests per minute. All shares count in one window, so smaller ones leave room for larger ones."""
 
     def key_for(self, *identifiers: bytes | str | float) -> str:
-        """The name of the window."""
+        """Return the key of the window."""
         return "/".join(map(str, identifiers))
 
 
@@ -51,14 +51,14 @@ class RateLimiter:
     """Limits the requests of a key, across all processes that share a Redis.
 
     Args:
-        redis_url: where all processes count; None if there is only this one, or a pool.
-        pool: connections to that Redis, instead of its URL.
-        key_prefix: what the keys there begin with.
-        per_minute: how many requests a key may make.
-        share: how full the window may be for this caller to enter, from 0 to 1: a small one leaves room to others.
-        processes: number of processes that share the key; while Redis is down, each takes that part of the limit.
-        max_wait: how long one request may wait.
-        sleep: waits some seconds.
+        redis_url: the Redis in which all processes count; None for a single process or with a pool.
+        pool: connection pool, instead of a URL.
+        key_prefix: prefix of the Redis keys.
+        per_minute: maximum requests per key.
+        share: part of the window that this caller may use, from 0 to 1; a small one leaves room for others.
+        processes: number of processes that share the key; while Redis is down, each uses its part of the limit.
+        max_wait: maximum wait of one request.
+        sleep: waits N seconds.
         clock: seconds since 1970.
     """
 
@@ -96,7 +96,7 @@ class RateLimiter:
         waited = 0.0
         while delay := self._delay(key):
             if waited + delay > self._max_wait:
-                raise RateLimited("our own limit of requests a minute is used up", retry_after=timedelta(seconds=delay))
+                raise RateLimited("our limit of requests per minute is exhausted", retry_after=timedelta(seconds=delay))
             self._sleep(delay)
             waited += delay
 
@@ -106,7 +106,7 @@ class RateLimiter:
             self._pool.disconnect()
 
     def _delay(self, key: str) -> float:
-        """How long to wait before asking again; 0 if the request may pass."""
+        """Return the delay before asking again; 0 if the request may proceed."""
         if self._shared and self._clock() >= self._redis_down_until:
             try:
                 return self._delay_in(self._shared, self._window, key)
@@ -123,12 +123,12 @@ class RateLimiter:
 
 @cache
 def _local_limiter() -> MovingWindowRateLimiter:
-    """One for all limits of this process. Made when first needed, since its storage starts a thread."""
+    """Return the limiter that all instances of this process share. Created lazily: its storage starts a thread."""
     return MovingWindowRateLimiter(MemoryStorage())
 
 
 def _pool(url: str) -> ConnectionPool:
-    """Gives up soon: a limit must not hang on a Redis that never answers."""
+    """Return a Redis client that gives up soon: a limit must not hang on an unresponsive Redis."""
     seconds, retry = REDIS_TIMEOUT_SECONDS, Retry(NoBackoff(), 0)
     return ConnectionPool.from_url(url, socket_connect_timeout=seconds, socket_timeout=seconds, retry=retry)
 

@@ -1,4 +1,4 @@
-"""Redaction: meetergo's words, without what must not reach a log."""
+"""Redaction: remove from meetergo's messages what must not reach a log."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ PERSONAL = {
     *("email", "fullname", "firstname", "lastname", "givenName", "familyName", "phone", "notes", "reason"),
     *("bringalongEmails", "onlineProfiles"),
 }
-"""Fields of requests that hold people; an answer may quote them."""
+"""Request fields with personal data, which a response may quote."""
 MIN_QUOTE_LENGTH = 2
 
 PATTERNS = {
@@ -21,11 +21,11 @@ PATTERNS = {
 
 
 def redact(text: str, sent: Any = None) -> str:
-    """A line that may be logged: no key, address, e-mail, phone number, and none of the people that we sent.
+    """Return a line that is safe to log: no key, address, e-mail, phone number, or person from the request.
 
     Args:
-        text: what meetergo said.
-        sent: the body of our request.
+        text: meetergo's message.
+        sent: the request body.
     """
     for quote in sorted(set(_personal_values(sent)), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(quote)}(?!\w)", "[person]", text, flags=re.IGNORECASE)

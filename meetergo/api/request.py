@@ -1,4 +1,4 @@
-"""A request to meetergo, before it is sent."""
+"""Requests to meetergo."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,30 +14,30 @@ Query = Mapping[str, str | int | Sequence[str] | None]
 
 
 def identifier(value: str | int, what: str) -> str:
-    """An id as it may stand in a path or a header. meetergo answers 500 to others.
+    """Check that an id is safe in a path or a header. meetergo answers 500 to others.
 
     Raises:
-        InvalidCall: it is more than letters, digits, `-` and `_`.
+        InvalidCall: it holds other characters than letters, digits, `-` and `_`.
     """
     text = str(value)
     if not IDENTIFIER.fullmatch(text):
-        raise InvalidCall(f"this is no id of a {what}: an id is 1 to 255 letters, digits, '-' or '_'")
+        raise InvalidCall(f"this is not the id of a {what}: an id is 1 to 255 letters, digits, '-' or '_'")
     return text
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask.
+    """A request.
 
     Attributes:
-        method: the HTTP method; GET alone is a read.
-        path: from the host's root, ids checked.
-        query: repeated for each item of a list; None leaves a name away.
+        method: the HTTP method; only GET is a read.
+        path: path from the host's root; ids are already checked.
+        query: parameters; a list repeats the name, None omits it.
         body: sent as JSON.
-        is_form: sends the body as multipart/form-data instead, each value that is no text as JSON.
-        user_id: whom to act as.
-        impersonation: whether this route takes a user to act as.
-        takes_a_slot: a conflict means that the time is not free any more.
+        is_form: whether to send the body as multipart/form-data, with non-text values as JSON.
+        user_id: user to act as.
+        impersonation: whether this route accepts a user to act as.
+        takes_a_slot: whether a conflict means that the slot is no longer free.
     """
 
     method: str
@@ -51,10 +51,10 @@ class Request:
 
     @property
     def is_read(self) -> bool:
-        """Whether it changes nothing, however often it is sent."""
+        """Whether the request changes nothing, so that it is safe to repeat."""
         return self.method == "GET"
 
     @property
     def name(self) -> str:
-        """How messages and logs name it: without the query."""
+        """The name in messages and logs: without the query."""
         return f"{self.method} {self.path}"

@@ -1,4 +1,4 @@
-"""Responses: what a status and a body mean, in our own words. A body may be JSON, empty, or anything else."""
+"""Responses: translate a status and a body into an error. A body may be JSON, empty, or anything else."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from meetergo.api.request import Request
 from meetergo.retry_after import parse_retry_after
 
 Json = Any
-"""A value that JSON can hold."""
+"""A JSON value."""
 
 EXISTS = re.compile(r"\balready\b|\bduplicate|\bmust be unique\b|(?<!\bnot )\bexists\b", re.IGNORECASE)
 REQUEST_TIMEOUT, CONFLICT, TOO_MANY_REQUESTS = 408, 409, 429
@@ -32,13 +32,13 @@ BY_STATUS: dict[int, type[errors.ApiError]] = {
 
 @dataclass(frozen=True)
 class ErrorBody:
-    """What the body of a refusal says; each part may be missing.
+    """The body of an error response; each part may be missing.
 
     Attributes:
-        detail: the message, a list of them joined.
+        detail: the message; a list is joined.
         code: `errorCode` or `code`, such as `slot-occupied` or `PLAN_LIMIT_REACHED`.
-        fields: field -> what is wrong with it.
-        feature: what the plan lacks.
+        fields: field -> error.
+        feature: the feature that the plan lacks.
     """
 
     detail: str
@@ -48,25 +48,25 @@ class ErrorBody:
 
 
 def body_of(content: bytes) -> Json:
-    """The JSON of a body; None if it is empty.
+    """Parse the JSON of a body; None if it is empty.
 
     Raises:
-        ValueError: there is something, but no JSON.
+        ValueError: it is neither empty nor JSON.
     """
     with suppress(ValueError, RecursionError):
         return json.loads(content) if content.strip() else None
-    raise ValueError("no JSON")  # outside of the block: json's own error holds the whole body
+    raise ValueError("no JSON")  # outside the except block: json's own error holds the whole body
 
 
 def error_for(request: Request, status: int, content: bytes, retry_after: str | None, now: datetime) -> errors.ApiError:
-    """The error that an answer is, which was no success.
+    """Return the error for an unsuccessful response.
 
     Args:
-        request: what we asked.
-        status: of the answer.
-        content: its body.
-        retry_after: its header of that name.
-        now: when it came.
+        request: the request.
+        status: status of the response.
+        content: body of the response.
+        retry_after: its `Retry-After` header.
+        now: time of the response.
     """
     error_body = _parse_error(content, request.body)
     error_class = _error_class(request, status, error_body)
@@ -95,7 +95,7 @@ def _error_class(request: Request, status: int, error_body: ErrorBody) -> type[e
     if status in BY_STATUS:
         return BY_STATUS[status]
     if not 400 <= status < 500:
-        return errors.Rejected  # a redirect: it would take the key elsewhere
+        return errors.Rejected  # a redirect: following it would send the key elsewhere
     return errors.AlreadyExists if EXISTS.search(detail) else errors.BadRequest
 
 

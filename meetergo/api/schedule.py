@@ -1,4 +1,4 @@
-"""The week of an availability, in the object form of the newer documents; the older list is read as well."""
+"""The weekly schedule of an availability, in the object form of the newer documents; the older list is read too."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 
 Intervals = list[tuple[str, str]]
-"""Times of day from and to, such as ("09:00", "17:00")."""
+"""Time intervals of a day, such as ("09:00", "17:00")."""
 
 Week = Mapping[str, Sequence[tuple[str, str]]]
-"""Day, such as `monday` -> its intervals. A day that is not there is free."""
+"""Day, such as `monday` -> its intervals. A missing day is closed."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +32,22 @@ class Hours:
     week: Week
 
     def body(self) -> dict[str, Any]:
-        """As meetergo takes it. All seven days are there, since no document says what happens to the others.
+        """Return the hours as request JSON, with all seven days: no document says what happens to missing ones.
 
         Raises:
-            InvalidCall: a day or a time that is none.
+            InvalidCall: an invalid day or time.
         """
         return {"name": self.name, "timezone": self.timezone, "schedule": schedule(self.week)}
 
 
 def schedule(week: Week) -> dict[str, Any]:
-    """A week as meetergo takes it.
+    """Return a week as request JSON.
 
     Raises:
-        InvalidCall: a day or a time that is none.
+        InvalidCall: an invalid day or time.
     """
     if unknown := set(week) - set(DAYS):
-        raise InvalidCall(f"these are no days of a week: {', '.join(sorted(unknown))}; write monday, tuesday and so on")
+        raise InvalidCall(f"not days of the week: {', '.join(sorted(unknown))}; write monday, tuesday and so on")
     return {day: _day(week.get(day, ())) for day in DAYS}
 
 
@@ -59,7 +59,7 @@ def _day(intervals: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def read_week(value: Any) -> Any:
-    """Day -> intervals, from either form; days without any are left out."""
+    """Read a week in either form: day -> intervals; days without intervals are omitted."""
     if isinstance(value, list):
         days = {str(day.get("dayOfWeek", "")).lower(): day.get("intervals") for day in value if isinstance(day, dict)}
     elif isinstance(value, dict):

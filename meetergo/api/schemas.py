@@ -1,4 +1,4 @@
-"""Schemas: what meetergo answers, with types. Unknown keys stay in `raw`; no representation shows people or secrets.
+"""Schemas: typed responses. Unknown keys stay in `raw`; no `repr` shows personal data or secrets.
 
 Source: the REST reference at developer.meetergo.com, with the names that its own client reads.
 """
@@ -17,10 +17,10 @@ from meetergo.wire import ApiModel, Identifier, Many, Moment, Text
 
 
 class Schema(ApiModel):
-    """An object of meetergo's.
+    """An object of meetergo's API.
 
     Attributes:
-        id: meetergo's, as text.
+        id: meetergo's id, as text.
     """
 
     id: Identifier
@@ -28,10 +28,10 @@ class Schema(ApiModel):
 
     @classmethod
     def read(cls, body: Any) -> Self:
-        """The object in an answer.
+        """Parse the object in a response.
 
         Raises:
-            ValidationError: it is not there, or has no id.
+            ValidationError: it is missing or has no id.
         """
         result = cls.model_validate(body)
         result._raw = body
@@ -39,7 +39,7 @@ class Schema(ApiModel):
 
     @property
     def raw(self) -> dict[str, Any]:
-        """All that meetergo said, as it came."""
+        """The object as received."""
         return self._raw
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
@@ -63,7 +63,7 @@ class User(Schema):
 
 
 class NewUser(Schema):
-    """What came into being with a user. `booking_url` is used as it is: companies have domains of their own."""
+    """What was created with a user. Use `booking_url` as it is: companies have their own domains."""
 
     id: Identifier = Field(validation_alias=AliasChoices("userId", "id"))
     availability_id: Identifier | None = Field(None, validation_alias="availabilityId")
@@ -97,17 +97,17 @@ class MeetingType(Schema):
 
     @property
     def name(self) -> str | None:
-        """From either of the two places that documents show."""
+        """Read the ids from either of the two documented places."""
         return self.info.name or self.flat_name
 
     @property
     def duration(self) -> int | None:
-        """In minutes."""
+        """Duration in minutes."""
         return self.info.duration or self.flat_duration
 
 
 class Availability(Schema):
-    """When somebody can be booked. `schedule` is day -> times of day, for days that have any."""
+    """The times when a user can be booked. `schedule` is day -> intervals, without closed days."""
 
     name: Text | None = None
     timezone: Text | None = None
@@ -115,7 +115,7 @@ class Availability(Schema):
 
 
 class Page(Schema):
-    """The public page of a user, and how it looks."""
+    """The public page of a user and its style."""
 
     id: Identifier | None = None  # type: ignore[assignment]  # no document shows whether it has one
     use_custom_colors: bool | None = Field(None, validation_alias="useCustomColors")
@@ -132,7 +132,7 @@ class Template(Schema):
 
 
 class Webhook(Schema):
-    """An address that meetergo posts to. Ids are integers in production and text here."""
+    """A registered endpoint. Its id is an integer in production and text here."""
 
     endpoint: Text
     description: Text | None = None
@@ -142,9 +142,9 @@ class Webhook(Schema):
 
 
 class Appointment(Schema):
-    """A booking, read as tolerantly as webhooks are: only its id must be there.
+    """A booking, parsed as tolerantly as webhooks: only its id is required.
 
-    It is cancelled by its flag or a cancel time; there may be a `cancel` object on a live one.
+    The flag or a cancel time makes it cancelled; a live one may also have a `cancel` object.
     """
 
     id: Identifier = Field(validation_alias=AliasChoices("appointmentId", "id"))
@@ -152,10 +152,10 @@ class Appointment(Schema):
 
     @classmethod
     def read(cls, body: Any) -> Self:
-        """The object in an answer.
+        """Parse the object in a response.
 
         Raises:
-            ValidationError: it is not there, or has no id, or more guests than `wire.MAX_GUESTS`.
+            ValidationError: it is missing, has no id, or has more guests than `wire.MAX_GUESTS`.
         """
         result = super().read(body)
         try:
@@ -166,52 +166,52 @@ class Appointment(Schema):
 
     @property
     def company_id(self) -> str | None:
-        """Whose it is."""
+        """Id of the company."""
         return self._parsed.company_id
 
     @property
     def start(self) -> datetime | None:
-        """When it begins, UTC."""
+        """Start, UTC."""
         return self._parsed.start
 
     @property
     def end(self) -> datetime | None:
-        """When it ends, UTC."""
+        """End, UTC."""
         return self._parsed.end
 
     @property
     def created_at(self) -> datetime | None:
-        """When it was booked, UTC."""
+        """Time of booking, UTC."""
         return self._parsed.created_at
 
     @property
     def updated_at(self) -> datetime | None:
-        """When it was last changed, UTC."""
+        """Time of the last change, UTC."""
         return self._parsed.updated_at
 
     @property
     def is_cancelled(self) -> bool:
-        """By the flag or a cancel time."""
+        """Whether it is cancelled, by the flag or a cancel time."""
         return self._parsed.is_cancelled
 
     @property
     def cancelled_flag(self) -> bool | None:
-        """What `isCancelled` says, if anything."""
+        """The value of `isCancelled`, if present."""
         return self._parsed.cancelled_flag
 
     @property
     def attendees(self) -> Sequence[wire.AttendeeBody] | None:
-        """The guests; None if nothing is said of them."""
+        """The guests; None if the list is absent."""
         return self._parsed.attendees
 
     @property
     def attendee_ids(self) -> list[str]:
-        """What tells the guests apart: their ids, else what wire says."""
+        """The guests' keys: their ids, else as `wire` derives them."""
         return [attendee.id or attendee.key for attendee in self.attendees or ()]
 
     @property
     def host_ids(self) -> list[str] | None:
-        """The hosts' ids, from whichever of the two lists is there."""
+        """The hosts' ids, from whichever of the two lists is present."""
         return self._parsed.host_ids
 
 
@@ -221,7 +221,7 @@ def _too_many_guests(kind: type[Schema]) -> ValidationError:
 
 
 class ProvisionalBooking(Schema):
-    """A booking that waits for the guest's opt-in or a host's word. `dto` in `raw` is what was asked for."""
+    """A booking that awaits the guest's opt-in or the host's approval. `dto` in `raw` is the request."""
 
     type: Text | None = None
     created_at: Moment | None = Field(None, validation_alias="createdAt")
@@ -230,11 +230,11 @@ class ProvisionalBooking(Schema):
 
 @dataclass(frozen=True, order=True)
 class Slot:
-    """A time that is free.
+    """A free slot.
 
     Attributes:
         start: UTC.
-        spots_left: how many guests still fit, where meetergo says so.
+        spots_left: number of free spots, if meetergo returns it.
     """
 
     start: datetime
@@ -243,7 +243,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Booked:
-    """The appointment exists. Whoever has the secret can cancel or move it."""
+    """The appointment exists. Anyone who has the secret can cancel or move it."""
 
     appointment_id: str
     secret: str = field(repr=False)
@@ -251,7 +251,7 @@ class Booked:
 
 @dataclass(frozen=True)
 class AwaitingConfirmation:
-    """Nothing is booked yet: the guest has to confirm by mail, or a host within 24 hours."""
+    """Nothing is booked yet: the guest has to confirm by mail, or the host within 24 hours."""
 
     kind: Literal["double_opt_in", "host_confirmation", "unknown"]
     provisional_booking_id: str
@@ -266,14 +266,14 @@ class Rescheduled:
 
 
 class GroupAppointment(ApiModel):
-    """The group appointment that has a start already."""
+    """The group appointment that already exists at a start."""
 
     total: int | None = Field(None, validation_alias="totalSpots")
     taken: int | None = Field(None, validation_alias="takenSpots")
 
 
 class Spot(ApiModel):
-    """One start on one day, as `booking-availability` lists it."""
+    """One start on one day, as listed by `booking-availability`."""
 
     start: Moment = Field(validation_alias="startTime")
     unavailability: list[Any] = Field([], validation_alias="unavailabilityEvents")
@@ -281,7 +281,7 @@ class Spot(ApiModel):
 
     @property
     def spots_left(self) -> int | None:
-        """How many guests still fit into the group, if there is one."""
+        """Number of free spots in the group appointment, if there is one."""
         return None if self.group.total is None else max(0, self.group.total - (self.group.taken or 0))
 
     @property

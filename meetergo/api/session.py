@@ -1,4 +1,4 @@
-"""A session: a transport, and the user that its requests act as. The client's resources use it."""
+"""A session: a transport and the acting user. The client's resources use it."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from meetergo.api.schemas import Schema
 from meetergo.api.transport import Transport, bad_response
 
 PAGE_SIZE = 100
-"""The most that meetergo gives at once."""
+"""Maximum page size."""
 
 Kind = TypeVar("Kind", bound=Schema)
 
@@ -36,14 +36,14 @@ class Response:
 
     @property
     def is_empty(self) -> bool:
-        """Whether meetergo said yes and no more, as it may."""
+        """Whether the response is a success without an object, which meetergo may send."""
         return not self.body
 
     def one(self, kind: type[Kind]) -> Kind:
-        """The object that the body is.
+        """Return the body as an object.
 
         Raises:
-            BadResponse: it is not (`OutcomeUnknown` after a write).
+            BadResponse: it is not an object (`OutcomeUnknown` after a write).
         """
         try:
             return kind.read(self.body)
@@ -52,15 +52,15 @@ class Response:
             raise self.bad_response(f"'{'.'.join(map(str, fault['loc']))}' {fault['type']}") from None
 
     def many(self, kind: type[Kind], key: str, *, strict: bool = False) -> list[Kind]:
-        """The objects in a bare array, or under a key. One that cannot be read is left out, and logged.
+        """Return the objects in a bare array or under a key. Unreadable ones are skipped and logged.
 
         Args:
             kind: of the objects.
             key: of the list, in answers that are no bare array.
-            strict: leave none out: something is made if it is not in the list.
+            strict: fail on an unreadable one, because the caller creates what is missing from the list.
 
         Raises:
-            BadResponse: there is no list, or nothing in it can be read; if strict, one item cannot.
+            BadResponse: there is no list, or none of its items can be read; if strict, any item that cannot be read.
         """
         listed, items = self.raw_items(key), []
         for body in listed:
@@ -69,26 +69,26 @@ class Response:
             except ValidationError:
                 log.warning("api.unreadable_item", request=self.request.name)
         if strict and len(items) < len(listed):
-            raise self.bad_response("an item of the list has not what it should")
+            raise self.bad_response("an item of the list is malformed")
         if listed and not items:
-            raise self.bad_response("no item of the list has what it should")
+            raise self.bad_response("every item of the list is malformed")
         return items
 
     def raw_items(self, key: str) -> list[Json]:
-        """The list that the body is or holds."""
+        """Return the list that the body is or contains."""
         listed = self.body.get(key) if isinstance(self.body, dict) else self.body
         if not isinstance(listed, list):
-            raise self.bad_response("there is no list in it")
+            raise self.bad_response("it contains no list")
         return listed
 
     @property
     def total(self) -> int | None:
-        """How many items all pages have, where the body says so."""
+        """The total number of items of all pages, if the body has it."""
         total = self.body.get("total") if isinstance(self.body, dict) else None
         return total if isinstance(total, int) else None
 
     def bad_response(self, why: str) -> ApiError:
-        """The error that this response is."""
+        """Return the error for this response."""
         return bad_response(self.request, why)
 
 
@@ -98,7 +98,7 @@ class Session:
 
     Attributes:
         transport: sends them.
-        user_id: whom they act as.
+        user_id: user to act as.
         local_webhooks: whether webhooks may go to private hosts.
     """
 
@@ -107,11 +107,11 @@ class Session:
     local_webhooks: bool = False
 
     def get(self, path: str, query: dict[str, Any] | None = None, **options: Any) -> Response:
-        """Reads. `options` are more arguments of `Request`."""
+        """Send a GET request. `options` are further arguments of `Request`."""
         return self._send(Request("GET", path, query or {}, user_id=self.user_id, **options))
 
     def post(self, path: str, body: Json, **options: Any) -> Response:
-        """Create something or run an action."""
+        """Create an object or run an action."""
         return self._send(Request("POST", path, body=body, user_id=self.user_id, **options))
 
     def patch(self, path: str, body: Json, **options: Any) -> Response:
@@ -125,14 +125,14 @@ class Session:
     def pages(self, kind: type[Kind], key: str, size: int, page: Callable[[int], Response]) -> Iterator[Kind]:
         """Yield all items of a list, each once, loading pages as needed.
 
-        Pages shift when a booking is made meanwhile. So paging ends at the total, where there is one, or at a short
+        Pages shift when a booking is made meanwhile. So paging ends at the total, if there is one, or at a short
         page, and in any case at a page without new items.
 
         Args:
             kind: of the items.
             key: of the list, in answers that are no bare array.
-            size: how many items a full page has.
-            page: asks for the page of a number, from 0.
+            size: page size.
+            page: loads the page with a number, from 0.
         """
         seen: set[str] = set()
         for number in count():
@@ -159,5 +159,5 @@ class Resource:
 
 
 def without_none(**fields: Any) -> dict[str, Any]:
-    """The fields that have a value: None means not to send one."""
+    """Return the fields without those that are None."""
     return {name: value for name, value in fields.items() if value is not None}

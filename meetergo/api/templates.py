@@ -13,7 +13,7 @@ PATH = "/v4/meeting-type-template"
 
 
 class Templates(Resource):
-    """Calls about templates."""
+    """API calls for templates."""
 
     def create_template(
         self,
@@ -26,14 +26,14 @@ class Templates(Resource):
         template_type: Literal["individual", "team"] = "individual",
         options: Mapping[str, Any] | None = None,
     ) -> Template:
-        """Creates a template.
+        """Create a template.
 
         Args:
             name: shown to guests.
             duration: in minutes.
             description: shown to guests.
             channel: such as `phone` or `zoom`.
-            spots: guests to one appointment.
+            spots: number of guests per appointment.
             template_type: for single users or for teams.
             options: `meetingOptions`, by meetergo's names.
         """
@@ -42,9 +42,9 @@ class Templates(Resource):
         return self._session.post(f"{PATH}/create", body).one(Template)
 
     def assign_template(self, template_id: str, user_id: str) -> list[MeetingType]:
-        """Gives a user a meeting type made from a template. Each time it is called, it may make another.
+        """Give a user a meeting type made from a template. Each call may create another one.
 
-        Neither body nor answer of this call is documented: the body is that of meetergo's recipe, and what came of it
+        Neither body nor response of this call is documented: the body is that of meetergo's recipe, and the result
         is read from the user's meeting types, before and after. So a Platform key is needed.
 
         Returns:

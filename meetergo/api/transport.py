@@ -1,4 +1,4 @@
-"""The transport: sends calls within the limit, and repeats those that are safe to repeat.
+"""The transport: sends requests within the rate limit, and retries those that are safe to repeat.
 
 Reads are repeated on network errors and 429, 502, 503, 504; writes on 429 only, since no endpoint has an idempotency
 key. Those are the rules of meetergo's own client (meetergo-mcp-server, `src/client.ts`).
@@ -28,24 +28,24 @@ MAX_BACKOFF = timedelta(seconds=20)
 HEADERS = {"Accept": "application/json", "User-Agent": "meetergo-inbox"}
 
 RETRYABLE_READ_STATUSES = {None, 502, 503, 504}
-"""Statuses; None is no answer at all."""
+"""Status codes; None means no response."""
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 log = structlog.get_logger()
 
 
 class Transport:
-    """Sends requests to meetergo's API, with one key. Threads may share it.
+    """Sends requests to meetergo's API with one key. It is thread-safe.
 
     Args:
         credential: the key.
-        rate_limiter: how many requests may be made, in all processes.
-        base_url: the API's root: https, or http on a private host, where only a stand-in can be.
-        timeout: for connecting, and for each wait for bytes.
-        attempts: how often to send a call at most.
-        max_backoff: between two attempts, whatever meetergo asks for.
-        sleep: waits some seconds.
-        clock: what time it is, UTC.
+        rate_limiter: limits the requests of all processes.
+        base_url: the API's root: https, or http on a private host, which can only be the sandbox.
+        timeout: for connecting, and for each read.
+        attempts: maximum attempts of a request.
+        max_backoff: maximum pause between attempts, whatever meetergo asks for.
+        sleep: waits N seconds.
+        clock: returns the time, UTC.
 
     Raises:
         InvalidCall: the root is not https.
@@ -76,8 +76,8 @@ class Transport:
             headers=HEADERS,
             auth=Bearer(credential),
             timeout=timeout.total_seconds(),
-            follow_redirects=False,  # it would carry the key elsewhere
-            trust_env=is_public_host(url.host),  # a proxy has no business between us and a stand-in
+            follow_redirects=False,  # following a redirect would send the key elsewhere
+            trust_env=is_public_host(url.host),  # no proxy between the client and the sandbox
         )
 
     def send(self, request: Request) -> Json:
@@ -111,7 +111,7 @@ class Transport:
         try:
             return body_of(response.content)
         except ValueError:
-            raise bad_response(request, "it is no JSON") from None
+            raise bad_response(request, "it is not JSON") from None
 
     def _exchange(self, request: Request, impersonation: dict[str, str]) -> httpx.Response:
         query = {name: value for name, value in request.query.items() if value is not None}
@@ -124,7 +124,7 @@ class Transport:
             )
         except httpx.HTTPError as error:
             failure = _network_error(request, error)
-        raise failure  # outside of the block: httpx's error holds the request, and that the key
+        raise failure  # outside the except block: httpx's error holds the request and so the key
 
     def _wait_before_retry(self, state: RetryCallState) -> float:
         error = state.outcome and state.outcome.exception()
@@ -137,7 +137,7 @@ class Transport:
 
 
 def bad_response(request: Request, why: str) -> ApiError:
-    """An answer that says yes, and nothing that we understand. Of a write, that leaves open what it made."""
+    """Return the error for a success that cannot be parsed. After a write, the outcome is unknown."""
     kind = BadResponse if request.is_read else OutcomeUnknown
     return kind(f"meetergo's answer to {request.name} cannot be read: {why}")
 
@@ -146,11 +146,11 @@ def _base_url(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
-        raise InvalidCall("the API's address is no URL") from None
+        raise InvalidCall("the API's address is not a URL") from None
     if url.userinfo or url.scheme not in ("https", "http") or not url.host:
         raise InvalidCall("the API's address should look like https://api.meetergo.com")
     if url.scheme == "http" and is_public_host(url.host):
-        raise InvalidCall("the API's address must begin with https, or the key could be read on its way")
+        raise InvalidCall("the API's address must begin with https, or the key could be read in transit")
     return url
 
 
@@ -163,7 +163,7 @@ def _network_error(request: Request, error: httpx.HTTPError) -> ApiError:
 
 def _is_retryable(request: Request, error: BaseException) -> bool:
     if isinstance(error, RateLimited):
-        return error.status == TOO_MANY_REQUESTS  # our own limit has waited already
+        return error.status == TOO_MANY_REQUESTS  # the rate limiter has already waited
     if isinstance(error, BadResponse) or not isinstance(error, Unavailable):
         return False
     return request.is_read and error.status in RETRYABLE_READ_STATUSES

@@ -1,4 +1,4 @@
-"""Users: who takes part, and how to make one once."""
+"""Users: list, create and change the company's users."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ UNSUPPORTED_MEDIA_TYPE = 415
 
 @dataclass(frozen=True)
 class FirstMeetingTypeOptions:
-    """The meeting type that a user begins with.
+    """The first meeting type of a user.
 
     Attributes:
         name: shown to guests.
         duration: in minutes.
-        slug: the last part of its address; None to let meetergo choose.
-        channel: such as `phone`, which is meetergo's choice, `zoom` or `connect`.
+        slug: the last part of its URL; None to let meetergo choose.
+        channel: such as `phone` (meetergo's default), `zoom` or `connect`.
         days_into_future: how far ahead it can be booked.
     """
 
@@ -33,7 +33,7 @@ class FirstMeetingTypeOptions:
     days_into_future: int | None = None
 
     def body(self) -> dict[str, Any]:
-        """As meetergo takes it."""
+        """Return the options as request JSON."""
         return without_none(
             name=self.name,
             duration=self.duration,
@@ -44,10 +44,10 @@ class FirstMeetingTypeOptions:
 
 
 class Users(Resource):
-    """Calls about users."""
+    """API calls for users."""
 
     def me(self) -> User:
-        """The user of the key; a Platform key's is the company's owner. Good as a health check of the key.
+        """Return the user of the key; for a Platform key, the company's owner. Useful as a health check of the key.
 
         Raises:
             Unauthorised: the key is wrong, expired (`KeyExpired`) or revoked.
@@ -55,11 +55,11 @@ class Users(Resource):
         return self._session.get("/v4/user/me", impersonation="optional").one(User)
 
     def users(self) -> Iterator[User]:
-        """All users of the company, a page when it is needed. The acting user must be an admin."""
+        """Yield all users of the company, loading pages as needed. The acting user must be an admin."""
         return self._session.pages(User, "users", PAGE_SIZE, self._users_page)
 
     def find_user(self, email: str) -> User | None:
-        """The user with an e-mail, compared without case. It reads the list: meetergo has no such search."""
+        """Return the user with an e-mail, ignoring case. It reads the whole list: meetergo has no such search."""
         wanted = email.strip().casefold()
         return next((user for user in self.users() if (user.email or "").strip().casefold() == wanted), None)
 
@@ -74,19 +74,19 @@ class Users(Resource):
         hours: Hours | None = None,
         meeting_type: FirstMeetingTypeOptions | None = None,
     ) -> NewUser:
-        """Creates a user of the platform. Look for the e-mail first, and again after `OutcomeUnknown`.
+        """Create a user. Look for the e-mail first, and again after `OutcomeUnknown`.
 
         Args:
             email: unique; it cannot be changed later.
             given_name: the first name.
             family_name: the last name.
             timezone: IANA, such as Europe/Berlin.
-            slug: the user's part of booking addresses; None to let meetergo choose.
-            hours: when the user can be booked; None for meetergo's office hours.
-            meeting_type: the first one; None for meetergo's of 30 minutes.
+            slug: the user's part of booking URLs; None to let meetergo choose.
+            hours: when the user can be booked; None for meetergo's default hours.
+            meeting_type: the first meeting type; None for meetergo's default of 30 minutes.
 
         Raises:
-            AlreadyExists: there is a user with this e-mail or slug.
+            AlreadyExists: a user with this e-mail or slug exists.
             OutcomeUnknown: the user may have been created.
         """
         body = without_none(
@@ -108,10 +108,10 @@ class Users(Resource):
         family_name: str | None = None,
         slug: str | None = None,
     ) -> User:
-        """Changes a user. With another slug, the user's old booking addresses end.
+        """Change a user. A new slug invalidates the user's old booking URLs.
 
         Raises:
-            InvalidCall: nothing to change, or a slug under 5 characters.
+            InvalidCall: nothing to change, or a slug shorter than 5 characters.
         """
         changes = without_none(givenName=given_name, familyName=family_name, slug=slug)
         if not changes:
@@ -127,7 +127,7 @@ class Users(Resource):
         return self._session.get("/v4/user", {"limit": PAGE_SIZE, "offset": number * PAGE_SIZE})
 
     def _post_user(self, body: dict[str, Any]) -> Response:
-        """As JSON, and only if meetergo says that it wants a form, as one: its documents show both."""
+        """Send a body as JSON, and as a form if meetergo asks for one: its documents show both."""
         try:
             return self._session.post("/v4/user", body, impersonation="never")
         except BadRequest as error:

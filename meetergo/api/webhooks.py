@@ -1,4 +1,4 @@
-"""Webhooks: where meetergo posts to. They are the company's, six at most, and not under /v4."""
+"""Webhook registrations: the endpoints that meetergo posts to, at most six per company. They are not under /v4."""
 
 from collections.abc import Sequence
 
@@ -14,23 +14,23 @@ PATH = "/webhooks"
 
 
 class Webhooks(Resource):
-    """Calls about webhooks."""
+    """API calls for webhook registrations."""
 
     def webhooks(self) -> list[Webhook]:
-        """All of the company, others' too.
+        """Return all registrations of the company, including those of others.
 
         Raises:
-            BadResponse: one of them cannot be read, and could be the one that is looked for.
+            BadResponse: one of them cannot be read, and could be the one that the caller looks for.
         """
         return self._session.get(PATH).many(Webhook, "webhooks", strict=True)
 
     def create_webhook(self, endpoint: str, event_types: Sequence[str], description: str | None = None) -> Webhook:
-        """Registers an address. meetergo does not mind a second one that is the same, so list before.
+        """Register an endpoint. meetergo accepts duplicates, so list before.
 
         Raises:
-            LimitReached: there are six already.
-            OutcomeUnknown: it may have been registered. List, and look for the address.
-            InvalidCall: the address is not https, or not public; or no event is named.
+            LimitReached: six are registered already.
+            OutcomeUnknown: it may have been registered. List them and look for the URL.
+            InvalidCall: the URL is not https or not public, or no event is named.
         """
         self._check(endpoint, event_types)
         body = without_none(endpoint=endpoint, eventTypes=list(event_types), description=description)
@@ -44,10 +44,10 @@ class Webhooks(Resource):
         event_types: Sequence[str] | None = None,
         description: str | None = None,
     ) -> Webhook:
-        """Changes a webhook. Events that are not named are not sent any more. It may be repeated.
+        """Change a registration. Events that are not named are no longer sent. Idempotent.
 
         Raises:
-            InvalidCall: as for a new one, or nothing to change.
+            InvalidCall: as in `create_webhook`, or nothing to change.
         """
         self._check(endpoint, event_types)
         types = None if event_types is None else list(event_types)
@@ -60,7 +60,7 @@ class Webhooks(Resource):
         return next(listed, None) or response.one(Webhook)
 
     def delete_webhook(self, webhook_id: str | int) -> bool:
-        """Takes a webhook away. Whether it was there: one that is gone already is no error."""
+        """Delete a registration; return whether it existed."""
         try:
             self._session.delete(f"{PATH}/{identifier(webhook_id, 'webhook')}")
         except NotFound:
@@ -75,14 +75,14 @@ class Webhooks(Resource):
 
 
 def check_endpoint(endpoint: str, *, local: bool = False) -> None:
-    """Whether meetergo may be told to post to an address. It is not known to check that itself.
+    """Check that meetergo may post to a URL. meetergo itself is not known to check.
 
     Args:
-        endpoint: an URL. No message quotes it: its path is a secret.
-        local: take http and private hosts too.
+        endpoint: a URL. No message quotes it: its path is a secret.
+        local: whether to accept http and private hosts.
 
     Raises:
-        InvalidCall: it is not https, or its host cannot be reached from outside.
+        InvalidCall: it is not https, or its host is not reachable from outside.
     """
     try:
         url = httpx.URL(endpoint)

@@ -25,7 +25,7 @@ def _clean_text(text: str) -> str:
     if text.startswith(("=", "@")):
         raise ValueError(f"it begins with '{text[0]}': a formula is not read, write its value")
     if SPREADSHEET_ERROR.fullmatch(text):
-        raise ValueError("it is an error of the spreadsheet")
+        raise ValueError("it is a spreadsheet error")
     if not text.isprintable() or "\ufffd" in text or _is_garbled(text):
         raise ValueError("it is garbled: save the file as UTF-8 where it comes from")
     return normalize("NFC", text)
@@ -33,7 +33,7 @@ def _clean_text(text: str) -> str:
 
 def _external_id(text: str) -> str:
     if SPREADSHEET_NUMBER.fullmatch(text):
-        raise ValueError("a spreadsheet made a number of it: format the column as text, and enter it again")
+        raise ValueError("a spreadsheet turned it into a number: format the column as text, and enter it again")
     return text
 
 
@@ -47,7 +47,7 @@ def _is_garbled(text: str) -> bool:
 
 def _email(text: str) -> str:
     if not EMAIL_PATTERN.fullmatch(text):
-        raise ValueError("it is no e-mail address")
+        raise ValueError("it is not an e-mail address")
     return text
 
 
@@ -55,7 +55,7 @@ def _time_zone(text: str) -> str:
     try:
         ZoneInfo(text)
     except (ValueError, OSError, KeyError):
-        raise ValueError("it is no time zone such as Europe/Berlin") from None
+        raise ValueError("it is not a time zone such as Europe/Berlin") from None
     return text
 
 

@@ -101,7 +101,7 @@ def check_channels(lines: Sequence[HostRow], settings: WorkerSettings) -> tuple[
 
 def _warning(scheme: str, why: str, count: int, settings: WorkerSettings) -> str:
     missing = "SMTP_URL is not set: " if scheme.lower() == "mailto" and not settings.smtp_url else ""
-    return f"{count} have a channel '{scheme}:' that cannot be used yet, so they hear nothing by it: {missing}{why}"
+    return f"{count} have a channel '{scheme}:' that cannot be used yet, so they are not notified by it: {missing}{why}"
 
 
 def _is_usable(url: str, settings: WorkerSettings) -> bool:
@@ -164,7 +164,7 @@ def _csv(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number + skipped, values | {EXTRA_CELLS: surplus if any(surplus) else []}
             number = reader.line_num + 1
     except csv.Error as error:
-        raise HostFileError(f"line {reader.line_num + skipped} is no CSV: {error}") from None
+        raise HostFileError(f"line {reader.line_num + skipped} is not CSV: {error}") from None
 
 
 def _find_header(text: str) -> tuple[int, str]:
@@ -211,7 +211,7 @@ def _json(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise HostFileError(f"the file is no JSON: {error}") from None
+        raise HostFileError(f"the file is not JSON: {error}") from None
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         raise HostFileError("a JSON file should hold a list of objects, one for each host")
     for number, item in enumerate(content, 1):

@@ -19,11 +19,9 @@ from operations.users.directory import Directory, booking_url
 from operations.users.host_entry import HostEntry
 from runtime.database import Database
 
-OUTCOME_UNKNOWN = "meetergo left open whether it made the user and does not list it: run it again later"
-UNKNOWN_USER = "its meetergo_user_id is no user of the company: correct it, or run users sync"
-MEETING_TYPES_FORBIDDEN = (
-    "meetergo does not let us see the meeting types of this user: give the user a role that may have some"
-)
+OUTCOME_UNKNOWN = "it is unknown whether meetergo created the user, who is not listed: run it again later"
+UNKNOWN_USER = "its meetergo_user_id is not a user of the company: correct it, or run users sync"
+MEETING_TYPES_FORBIDDEN = "meetergo denies access to this user's meeting types: give the user a role that may have some"
 
 Outcome = Literal["created", "adopted", "known"]
 
@@ -105,7 +103,7 @@ class Onboarding:
         with self.database.read_only() as session:
             row = PlatformUser.by_external_id(session, entry.external_id)
         if row and row.email and row.email.casefold() != entry.email.casefold():
-            raise NotOnboarded("another e-mail is known of this external_id: correct one of the two")
+            raise NotOnboarded("another e-mail is known for this external_id: correct one of the two")
         return bool(row and row.meetergo_user_id and row.meetergo_meeting_type_id)
 
     def _find(self, entry: HostEntry) -> User | None:
@@ -153,7 +151,7 @@ class Onboarding:
                 row = PlatformUser.by_external_id(session, entry.external_id, locked=True)
                 session.add(_merged_row(row, entry, identity))
         except IntegrityError as error:
-            raise NotOnboarded("somebody else writes this host at the same time: try again") from error
+            raise NotOnboarded("another process is writing this host: try again") from error
 
 
 def _merged_row(row: PlatformUser | None, entry: HostEntry, identity: UserIdentity) -> PlatformUser:

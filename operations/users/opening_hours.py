@@ -22,7 +22,7 @@ def parse_hours(text: str) -> dict[str, list[tuple[str, str]]]:
     for part in filter(None, map(str.strip, re.split(r"[;,]", text.lower()))):
         found = PART_PATTERN.fullmatch(part)
         if not found or not {found[1], found[2] or found[1]} <= set(DAY_ABBREVIATIONS):
-            raise ValueError(f"'{part}' are no hours: write them like '{DEFAULT_HOURS}'")
+            raise ValueError(f"'{part}' are not hours: write them like '{DEFAULT_HOURS}'")
         intervals = [tuple(interval.split("-")) for interval in found[3].split()]
         for day in _days(found[1], found[2] or found[1]):
             week.setdefault(day, []).extend((start, end) for start, end in intervals)

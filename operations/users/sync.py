@@ -75,7 +75,7 @@ class UserSync:
         found = self.directory.by_email(row.email) if row.email else []
         free = [user for user in found if user.id not in taken]
         if len(found) > 1 or (free and emails[_email(row)] > 1):
-            message = "its e-mail is that of several users: set meetergo_user_id yourself"
+            message = "several users have its e-mail: set meetergo_user_id yourself"
             return SyncFinding("ambiguous", row.external_id, message)
         if free and row.meetergo_user_id:
             return SyncFinding(
@@ -84,15 +84,15 @@ class UserSync:
         if free:
             return SyncFinding("mapped", row.external_id, "is a user of meetergo", self._mapping_of(row, free[0]))
         if row.meetergo_user_id:
-            return SyncFinding("vanished", row.external_id, "its user is not in meetergo any more")
-        return SyncFinding("absent", row.external_id, "is not in meetergo: `users onboard` makes a user")
+            return SyncFinding("vanished", row.external_id, "its user is no longer in meetergo")
+        return SyncFinding("absent", row.external_id, "is not in meetergo: `users onboard` creates a user")
 
     def _check_mapped(self, row: PlatformUser, user: User) -> Iterator[SyncFinding]:
         if missing := self._missing_columns(row, user):
             yield SyncFinding("completed", row.external_id, f"gets {', '.join(missing)}", missing)
         name = full_name(user)
         if row.name and name and row.name != name:
-            message = "gets meetergo's name" if self.names else "has another name in meetergo: --names takes that over"
+            message = "gets meetergo's name" if self.names else "has another name in meetergo: --names adopts it"
             yield SyncFinding("differs", row.external_id, message, {"name": name} if self.names else {})
 
     def _missing_columns(self, row: PlatformUser, user: User) -> dict[str, str]:

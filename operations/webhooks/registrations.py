@@ -127,7 +127,7 @@ class Registrations:
             changed = self._meetergo.update_webhook(webhook.id, endpoint=address.url, event_types=EVENTS)
             if changed.endpoint != address.url:
                 raise OutcomeUnknown(
-                    f"meetergo took a new address for webhook {webhook.id}, and answered with another one"
+                    f"meetergo accepted a new address for webhook {webhook.id}, and answered with another one"
                 )
             self._remember(address, changed)
 

@@ -20,7 +20,7 @@ from runtime.queue import JobQueue
 
 POLL_INTERVAL = timedelta(seconds=2)
 NO_FREE_SLOT = (
-    "found no place for a second webhook, so the one that there is moves at once, as by `webhook register --move`: "
+    "found no free slot for a second webhook, so the existing one is changed at once, as by `webhook register --move`: "
     "a receiver that does not have the newest key yet refuses deliveries until it is restarted"
 )
 

@@ -1,1 +1,1 @@
-"""A process: how it starts, hears signals, and ends with its parent."""
+"""A process: its start, its signals, and its end with its parent."""

@@ -1,4 +1,4 @@
-"""The bodies of the benchmarks: what they are said to do, they do, or two sides would not be given the same work."""
+"""The bodies of the benchmarks have the promised effects; else two sides would not do the same work."""
 
 from datetime import UTC, datetime
 
@@ -27,12 +27,12 @@ def test_each_move_changes_its_booking_and_keeps_its_host(
     assert {name for change in made for name in change.after} == {"starts_at", "ends_at", "as_of"}
 
 
-def test_every_run_of_moves_has_bodies_of_its_own() -> None:
+def test_every_run_of_moves_has_different_bodies() -> None:
     known = [(booking_id(0), host_id(0))] * 2
     assert len({*moved_bookings(known, "one"), *moved_bookings(known, "two")}) == 4
 
 
-def test_all_that_was_filled_in_is_done(database: Database, harness: Harness) -> None:
+def test_all_prefilled_rows_are_done(database: Database, harness: Harness) -> None:
     fill(database, ROWS, datetime.now(UTC))
     assert len(harness.all(BookingChange)) == ROWS
     assert not harness.services.inbox.process_due()

@@ -1,4 +1,4 @@
-"""What the benchmarks say is computed from what they measured."""
+"""The benchmarks' verdicts are computed from their measurements."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ def measured(many: float) -> dict[str, Any]:
     return {"sizes": {"few": 1000, "many": 1_000_000}, "postgresql": each, "sqlite": each}
 
 
-def test_growth_within_the_promise_is_kept() -> None:
-    assert "PostgreSQL, the door: kept (measured 1.11 times)" in report.show(measured(900.0))
+def test_growth_within_the_target_passes() -> None:
+    assert "PostgreSQL, the receiver: kept (measured 1.11 times)" in report.show(measured(900.0))
 
 
-def test_more_growth_than_promised_is_said() -> None:
-    assert "SQLite, the back room: **missed**: measured 2.00 times, promised 1.25 times" in report.show(measured(500.0))
+def test_growth_beyond_the_target_is_reported() -> None:
+    assert "SQLite, the worker: **missed**: measured 2.00 times, promised 1.25 times" in report.show(measured(500.0))
 
 
-def test_how_many_rows_each_side_held_by_then_is_said() -> None:
+def test_the_number_of_rows_of_each_side_is_reported() -> None:
     assert "| 6,500 and 1,005,500 |" in report.show(measured(900.0))

@@ -1,4 +1,4 @@
-"""The measurement of the journey sees bookings that come by the real receiver and the real worker."""
+"""The end-to-end benchmark sees bookings made by the real receiver and worker."""
 
 from itertools import count
 from pathlib import Path

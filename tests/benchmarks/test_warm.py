@@ -1,4 +1,4 @@
-"""Warm: it reads the files of a database without taking SQLite's locks away from whoever looks."""
+"""Warming reads a database's files without releasing SQLite's locks of this process."""
 
 import subprocess
 import sys
@@ -16,10 +16,10 @@ connection.execute("CREATE TABLE later AS SELECT 1 AS one")
 connection.commit()
 connection.close()
 """
-"""Whoever closes last removes SQLite's log: who is still there, but has lost its locks, goes on reading that one."""
+"""The last process to close SQLite removes its log; one that lost its locks would continue to read the removed log."""
 
 
-def test_who_looks_sees_what_others_write_after_it(tmp_path: Path) -> None:
+def test_a_reader_sees_later_writes_of_others(tmp_path: Path) -> None:
     path = tmp_path / "warm.db"
     database = Database(f"sqlite:///{path}")
     migrate(database.engine)

@@ -1,4 +1,4 @@
-"""The harness of the back room's benchmark is alive: it counts who does the work, and says why somebody did not."""
+"""The harness of the worker benchmark works: it measures a setup, and reports why another failed."""
 
 from dataclasses import replace
 from itertools import count

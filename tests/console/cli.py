@@ -1,4 +1,4 @@
-"""The keyboard: types commands at the desk, and what must not come back."""
+"""Run commands, and check their output for secrets."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from runtime.settings import SETTING_NAMES
 
 BROKEN = b'{"webhookType": "booking_created", "secret": "its-own-secret", "id": '
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-"""For what starts a process and would be no different on PostgreSQL."""
+"""For tests that start a process and would not differ on PostgreSQL."""
 SECRETS = ("sample-secret", "its-own-secret", "one-time-token", "a-zoom-password")
 
 
 def run_cli(*words: str) -> Result:
-    """Types a command; settings are those of the desk."""
+    """Run a command with the settings of the harness."""
     return CliRunner().invoke(cli, list(words))
 
 
 def run_cli_in(folder: Path, *words: str, **settings: str | None) -> "CompletedProcess[str]":
-    """Types a command in a folder, with these settings alone, as a process of its own would run it."""
+    """Run a command in a folder with these settings alone, as its own process would."""
     unset = {name: None for name in os.environ if name in SETTING_NAMES and name != "REDIS_PREFIX"}
     with chdir(folder):
         done = CliRunner(env={**unset, **settings}).invoke(cli, words)

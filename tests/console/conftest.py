@@ -1,4 +1,4 @@
-"""The desk of the back room serves here too, with something on it; and an operator, whose provider is a stand-in."""
+"""Fixtures of the command line: a harness with data, and an operator whose provider is the sandbox."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,7 @@ Invoke = Callable[..., Result]
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
-    """Types a command and answers to its question; the logs of this process stay as they are."""
+    """Run a command and answer its prompts; this process's logs stay configured."""
     monkeypatch.setattr(logs, "configure", lambda: None)
     monkeypatch.setattr(logs, "silence", lambda: None)
     monkeypatch.setenv("LOGNAME", "the-operator")
@@ -44,7 +44,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Iterator[Invoke]:
 
 @pytest.fixture
 def sample_data(open_harness: Callable[..., Harness]) -> Harness:
-    """A booking that was made, moved and cancelled; one that nobody hosts; a dead delivery; a channel that fails."""
+    """A booking that was created, moved and cancelled; one without a host; a dead delivery; a failing channel."""
     harness = open_harness(notify_default="log:,http://127.0.0.1:1/hook", notify_signing_secret="whsec_" + "b2xk" * 8)
     harness.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
     link = {"meetingInfo": {"channel": "zoom", "meetingLink": "https://zoom.example/j/1?pwd=a-zoom-password"}}
@@ -62,7 +62,7 @@ PUBLIC_URL = "http://127.0.0.1:8765"
 
 
 class Operator:
-    """Types commands, and looks at what came of them.
+    """Runs commands and inspects the result.
 
     Attributes:
         settings: the environment.

@@ -1,4 +1,4 @@
-"""`python -m tests.console.fast_alerts`: the scheduler, with alerts each second, and calm after two."""
+"""`python -m tests.console.fast_alerts`: the scheduler, with alerts each second, resolved after two."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""An incident, from the alarm to the end: real processes, a real terminal, and an operator who types into it."""
+"""An incident from alert to end: real processes, a real terminal, and an operator's commands."""
 
 import json
 import secrets
@@ -34,24 +34,24 @@ from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 
 HEALTHY, BROKEN = 40, 200
 GOOD, BAD = '"sample-type"', '"sample_type"'
-"""The platform's new version writes the name of a meeting type differently."""
+"""The platform's new version misspells the name of a meeting type."""
 
 Body = dict[str, Any]
 
 
 @dataclass
 class Incident:
-    """What there is.
+    """The parts of an incident.
 
     Attributes:
-        folder: where the processes work, with the platform's hook in it.
-        database: theirs.
+        folder: working directory of the processes, with the platform's hook.
+        database: their database.
         sender: posts to the receiver, as meetergo does.
-        terminal: the operator's.
+        terminal: the operator's terminal.
         operator_channel: the operators' channel.
-        receptions: what the platform was told.
+        receptions: what the platform received.
         bodies: what was delivered.
-        booking: the id of a booking that is there before the incident, and is moved in it.
+        booking: the id of a booking made before the incident and moved during it.
     """
 
     folder: Path
@@ -64,7 +64,7 @@ class Incident:
     booking: str = ""
 
     def deliver(self, bodies: Sequence[Body]) -> None:
-        """Over real HTTP, from several lines."""
+        """Deliver over real HTTP, on several connections."""
         self.bodies += bodies
         raw = [json.dumps(body).encode() for body in bodies]
         with self.sender.open_connections(4) as send:
@@ -72,12 +72,12 @@ class Incident:
         assert result.is_good, result
 
     def count(self, status: str) -> int:
-        """How many deliveries are so."""
+        """Return the number of deliveries with a status."""
         with self.database.read_only() as session:
             return session.scalar(text("SELECT count(*) FROM deliveries WHERE status = :status"), {"status": status})
 
     def deploy(self, name: str, name_now: str) -> None:
-        """Changes the platform's hook."""
+        """Replace a text in the platform's hook."""
         hook = self.folder / "platform_hook.py"
         hook.write_text(hook.read_text().replace(name, name_now))
 
@@ -86,7 +86,7 @@ class Incident:
         self.terminal.wait("worker", lambda shown: "worker.started" in shown)
 
     def restart_worker(self) -> None:
-        """As one does who has it in a window."""
+        """Restart the worker, as an operator who has it in a window."""
         self.terminal.interrupt("worker")
         self.terminal.clear("worker")
         self.start_worker()
@@ -94,14 +94,14 @@ class Incident:
 
 @dataclass(frozen=True)
 class Step:
-    """What the screen showed after the operator had typed something; or what the operators' channel heard."""
+    """One step: the screen after the operator's command, or the text that the operators' channel received."""
 
     name: str
     screen: str
 
 
 def run_incident(incident_run: Incident) -> Iterator[Step]:
-    """The incident, step by step; each is yielded when it is done."""
+    """Run the incident; yield each step when it is done."""
 
     def step(name: str, words: str, answers: dict[str, str] | None = None) -> Step:
         return Step(name, incident_run.terminal.run(f"python -m console {words}", answers))
@@ -144,10 +144,10 @@ def run_incident(incident_run: Incident) -> Iterator[Step]:
 
 @contextmanager
 def incident(schedule: str | None = None) -> Iterator[Incident]:
-    """All processes, in a folder of their own; the worker in a window of the terminal.
+    """Start all processes in a folder of their own, the worker in a window of the terminal.
 
     Args:
-        schedule: what to start instead of the Procfile's cron.
+        schedule: command that replaces the Procfile's cron.
     """
     with (
         _folder() as folder,
@@ -194,7 +194,7 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
 
 
 def expected(bodies: Sequence[Body]) -> dict[str, tuple[str, datetime, int]]:
-    """Booking -> status, start and number of guests, as the newest of what was delivered says."""
+    """Return booking -> status, start and number of guests, according to the newest delivery."""
     found: dict[str, Body] = {}
     for body in bodies:
         says = body["data"]["rescheduledAppointment"] if "event" in body else body
@@ -211,7 +211,7 @@ def expected(bodies: Sequence[Body]) -> dict[str, tuple[str, datetime, int]]:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Waits until it is so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"

@@ -1,4 +1,4 @@
-"""The hook of a platform that gives each booking a room. The incident copies this file, and breaks the copy."""
+"""A platform's hook that gives each booking a room. The incident copies this file and breaks the copy."""
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""`python -m tests.console.runbook`: runs through the incident once more and writes it into `docs/operations.md`."""
+"""`python -m tests.console.runbook`: run the incident and write it into `docs/operations.md`."""
 
 import re
 from collections.abc import Iterator
@@ -53,11 +53,11 @@ TEXTS: dict[str, tuple[str, int, int]] = {
     "calm": ("**Make sure.**", ALL, 0),
     "timeline": ("The booking is right, and its timeline tells the whole story:", 2, 14),
 }
-"""Before each step; and how many lines are shown of its beginning and of its end."""
+"""Text before each step, and the number of lines shown from its beginning and end."""
 
 
 def main() -> None:
-    """Run through it with the real schedule, which takes about two minutes."""
+    """Run it with the real scheduler, which takes about two minutes."""
     with incident() as it:
         section = "\n\n".join(paragraph for step in run_incident(it) for paragraph in _paragraphs(step))
     before, _, rest = PAGE.read_text().partition(BEGIN)

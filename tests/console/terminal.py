@@ -1,4 +1,4 @@
-"""A terminal of the tests: runs the desk on a pty, as an operator's shell does."""
+"""Run commands on a pty, as an operator's shell does."""
 
 import contextlib
 import fcntl
@@ -20,7 +20,7 @@ CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 
 class Terminal:
-    """What a command prints on a terminal, while it runs."""
+    """The output of a command on a terminal, while it runs."""
 
     def __init__(self, process: int, screen: int) -> None:
         self._process, self._screen = process, screen
@@ -28,11 +28,11 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """Without colours."""
+        """The output without colours."""
         return CODES.sub("", self.raw).replace("\r\n", "\n")
 
     def wait_for(self, words: str) -> None:
-        """Reads until the words are there."""
+        """Read until a text appears."""
         until = time.monotonic() + TIMEOUT_SECONDS
         while words not in self.text:
             assert time.monotonic() < until, self.text
@@ -42,11 +42,11 @@ class Terminal:
         os.write(self._screen, b"\x03")
 
     def close(self) -> None:
-        """Closes the window: whoever runs in it hears of that, and cannot print any more."""
+        """Close the window: its process gets SIGHUP, and can print no more."""
         os.close(self._screen)
 
     def end(self) -> int:
-        """Reads the rest; the exit code."""
+        """Read the rest; return the exit code."""
         while self._read(TIMEOUT_SECONDS):
             pass
         return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
@@ -64,7 +64,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(*words: str, columns: int = 80) -> Iterator[Terminal]:
-    """Types a command of the desk on a terminal of some width, in this folder and environment."""
+    """Run a command on a terminal of this width, in this folder and environment."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
     for name in ("COLUMNS", "NO_COLOR"):
         environment.pop(name, None)

@@ -1,4 +1,4 @@
-"""The desk as a whole: what goes wrong is a sentence, and exit codes can be trusted."""
+"""The command line as a whole: errors are sentences, and exit codes are reliable."""
 
 import os
 import re
@@ -31,7 +31,7 @@ READING = [
 
 
 @pytest.mark.parametrize("words", READING, ids=" ".join)
-def test_a_store_that_is_away_or_bare_gives_an_error_message(
+def test_a_store_that_is_down_or_empty_gives_an_error_message(
     words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -48,7 +48,7 @@ def test_a_store_that_is_away_or_bare_gives_an_error_message(
         assert done.stdout == ""
 
 
-def test_every_command_that_prints_what_is_kept_prints_json() -> None:
+def test_every_command_that_prints_rows_prints_json() -> None:
     commands = {name: lazy.load() for name, lazy in cli.lazy_commands.items()}
     for group in ("deliveries", "bookings", "notifications", "events"):
         found = commands.pop(group)
@@ -58,14 +58,14 @@ def test_every_command_that_prints_what_is_kept_prints_json() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(cli.lazy_commands))
-def test_a_listed_command_is_there_and_says_the_same_of_itself(name: str) -> None:
+def test_a_listed_command_exists_and_has_the_listed_help(name: str) -> None:
     lazy = cli.lazy_commands[name]
     command = lazy.load()
     assert command.get_short_help_str(200) == lazy.help or lazy.name
     assert name in ("alive", "endpoint", "reseal", command.name)
 
 
-def test_a_start_imports_no_command_and_no_store() -> None:
+def test_the_start_imports_no_command_and_no_store() -> None:
     program = "import sys, console.__main__; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
@@ -73,7 +73,7 @@ def test_a_start_imports_no_command_and_no_store() -> None:
     assert not [name for name in loaded if name.startswith(("console.commands.", "operations.", "devtools."))]
 
 
-def test_the_commands_and_options_of_the_operations_page_are_there() -> None:
+def test_the_commands_and_options_of_the_operations_page_exist() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     table = page.partition("| command | what it shows |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1:3] for line in table.splitlines()[2:]]
@@ -87,7 +87,7 @@ def test_the_commands_and_options_of_the_operations_page_are_there() -> None:
             assert option in help_text.stdout
 
 
-def test_the_five_commands_of_the_readme_are_there() -> None:
+def test_the_five_commands_of_the_readme_exist() -> None:
     table = (ROOT / "README.md").read_text().partition("| command | what it does |")[2].partition("\n\n")[0]
     commands = re.findall(r"^\| `bin/inbox (.+?)` \|", table, re.MULTILINE)
     assert len(commands) == 5
@@ -98,7 +98,7 @@ def test_the_five_commands_of_the_readme_are_there() -> None:
         assert all(word in help_text.stdout for word in words if word.startswith("-"))
 
 
-def test_exit_codes_are_said() -> None:
+def test_exit_codes_are_documented() -> None:
     done = run_cli("--help")
     assert "130" in done.stdout
     assert "2   wrong usage" in done.stdout
@@ -106,7 +106,7 @@ def test_exit_codes_are_said() -> None:
 
 
 @ON_SQLITE
-def test_a_reader_that_goes_away_is_no_trouble(sample_data: Harness) -> None:
+def test_a_closed_pipe_is_no_error(sample_data: Harness) -> None:
     for words in ("events tail --since 1h", "deliveries list --limit 1000 --json"):
         line = f"{sys.executable} -m console {words} | head -1; exit ${{PIPESTATUS[0]}}"
         done = subprocess.run(
@@ -122,7 +122,7 @@ def test_a_reader_that_goes_away_is_no_trouble(sample_data: Harness) -> None:
         assert len(done.stdout.splitlines()) == 1
 
 
-def test_an_interruption_says_nothing_and_exits_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_prints_nothing_and_exits_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     monkeypatch.chdir(tmp_path)
@@ -138,7 +138,7 @@ def test_an_interruption_says_nothing_and_exits_130(tmp_path: Path, monkeypatch:
 
 
 @ON_SQLITE
-def test_a_list_on_a_narrow_terminal_cuts_no_id(sample_data: Harness) -> None:
+def test_a_list_on_a_narrow_terminal_truncates_no_id(sample_data: Harness) -> None:
     with terminal("deliveries", "list", "--status", "dead", columns=80) as screen:
         assert screen.end() == 0
     (head, _, line) = screen.text.strip().splitlines()[:3]
@@ -147,7 +147,7 @@ def test_a_list_on_a_narrow_terminal_cuts_no_id(sample_data: Harness) -> None:
     assert "the body is not JSON" in line
 
 
-def test_a_statement_that_ctrl_c_interrupted_is_no_error_of_the_database() -> None:
+def test_a_statement_interrupted_by_ctrl_c_is_no_database_error() -> None:
     @click.command()
     def interrupted() -> None:
         try:

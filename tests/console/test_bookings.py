@@ -1,4 +1,4 @@
-"""`bookings`: found by how they are, and shown with all that happened to them, in order."""
+"""`bookings`: filter them, and show each with its history."""
 
 import re
 from collections.abc import Callable
@@ -24,16 +24,16 @@ def test_a_list_is_filtered(sample_data: Harness) -> None:
     assert ids("--status", "confirmed") == ["unhosted-1"]
     assert ids("--since", soon(100).isoformat()) == ["b1"]
     assert ids("--until", soon(100).isoformat()) == ["unhosted-1"]
-    assert run_cli("bookings", "list", "--user", "nobody").stdout == "No booking is like that.\n"
+    assert run_cli("bookings", "list", "--user", "nobody").stdout == "No booking matches.\n"
 
 
 def test_a_list_names_the_host(sample_data: Harness) -> None:
     lines = run_cli("bookings", "list").stdout.splitlines()
     assert re.search(r"^b1 +2124-01-15 09:40:00  cancelled  Discovery Call  The host \(4711\) +1  ", lines[2])
-    assert "nobody yet" in lines[3]
+    assert "none yet" in lines[3]
 
 
-def test_pages_lead_to_each_other_also_where_nobody_said_when(harness: Harness) -> None:
+def test_pages_lead_to_each_other_also_for_bookings_without_a_start(harness: Harness) -> None:
     for number in range(5):
         harness.process(samples.created(f"b{number}", START, AT))
     with harness.services.database.transaction() as session:
@@ -47,7 +47,7 @@ def test_pages_lead_to_each_other_also_where_nobody_said_when(harness: Harness) 
     assert page["next"] is None
 
 
-def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(sample_data: Harness) -> None:
+def test_the_timeline_has_every_delivery_change_notification_and_intervention_in_order(sample_data: Harness) -> None:
     first = run_cli_json("deliveries", "list", "--booking", "b1")["deliveries"][-1]["id"]
     with sample_data.services.database.transaction() as session:
         row = session.get_one(Delivery, first)
@@ -75,7 +75,7 @@ def test_the_timeline_has_every_delivery_change_notification_and_act_in_order(sa
     assert (timeline[0]["by"], timeline[0]["reason"]) == ("somebody", "to be sure")
 
 
-def test_the_timeline_is_read_by_people(sample_data: Harness) -> None:
+def test_the_timeline_is_readable(sample_data: Harness) -> None:
     shown = run_cli("bookings", "show", "b1").stdout
     assert re.search(
         r"\d\d:\d\d:\d\d  • booking rescheduled +by [0-9a-f]{12}\n +starts_at  2124-01-15 08:00:00 -> ", shown
@@ -97,21 +97,21 @@ def test_a_delivery_that_changed_a_booking_without_naming_it_is_in_its_timeline(
     assert about[-1] == "delivery.done"
 
 
-def test_a_booking_may_be_named_by_its_beginning(sample_data: Harness) -> None:
+def test_a_booking_can_be_named_by_a_prefix(sample_data: Harness) -> None:
     assert run_cli_json("bookings", "show", "unho")["booking"]["id"] == "unhosted-1"
     unknown = run_cli("bookings", "show", "nothing")
     assert unknown.exit_code == 1
     assert "there is no booking whose id is nothing" in unknown.stderr
 
 
-def test_a_booking_whose_deliveries_all_died_is_shown_with_what_happened(open_harness: Callable[..., Harness]) -> None:
+def test_a_booking_with_only_dead_deliveries_is_shown_with_its_history(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
     harness.process(samples.created("b2-never-made", START, AT))
     shown = run_cli_json("bookings", "show", "b2-n")
     assert (shown["booking"], shown["host"]) == (None, None)
     assert [event["kind"] for event in shown["timeline"]] == ["delivery.received", "delivery.dead"]
     sheet = run_cli("bookings", "show", "b2-never-made").stdout
-    assert "not there yet: no delivery about it could be handled" in sheet
+    assert "does not exist yet: no delivery about it could be processed" in sheet
     assert "try 1: no room is known" in sheet
 
 

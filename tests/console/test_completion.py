@@ -1,4 +1,4 @@
-"""A shell completes `inbox`: commands, options, and the ids of what is there."""
+"""Shell completion of `inbox`: commands, options, and existing ids."""
 
 import os
 import subprocess
@@ -31,13 +31,13 @@ DATABASE_URL=postgresql://127.0.0.1:1/x complete_words inbox bookings show un
 
 
 def offered(*words: str) -> list[str]:
-    """What is offered for the last word."""
+    """Return the completions of the last word."""
     shell = BashComplete(cli, {}, PROGRAM, VARIABLE)
     return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
 
 
 @ON_SQLITE
-def test_bash_completes_from_any_folder_and_is_silent_when_it_cannot_know(sample_data: Harness) -> None:
+def test_bash_completes_from_any_folder_and_is_silent_on_errors(sample_data: Harness) -> None:
     done = subprocess.run(
         ["bash", "--norc", "-c", IN_BASH],
         env={**os.environ, "PATH": PATH},
@@ -50,14 +50,14 @@ def test_bash_completes_from_any_folder_and_is_silent_when_it_cannot_know(sample
     assert done.stderr == ""
 
 
-def test_commands_options_and_choices_are_offered() -> None:
+def test_commands_options_and_choices_are_completed() -> None:
     assert offered("deliv") == ["deliveries"]
     assert {"list", "show"} <= set(offered("deliveries", ""))
     assert offered("deliveries", "list", "--status", "") == ["pending", "done", "dead"]
     assert offered("deliveries", "list", "--bo") == ["--booking"]
 
 
-def test_the_ids_that_are_there_are_offered(sample_data: Harness) -> None:
+def test_existing_ids_are_completed(sample_data: Harness) -> None:
     delivery, notification = sample_data.all(Delivery)[0], sample_data.all(Notification)[1]
     assert offered("deliveries", "show", delivery.id[:3]) == [delivery.id[:12]]
     assert offered("deliveries", "show", delivery.id[:20]) == [delivery.id[:20]]
@@ -69,7 +69,7 @@ def test_the_ids_that_are_there_are_offered(sample_data: Harness) -> None:
 
 
 @pytest.mark.parametrize("url", ["postgresql://127.0.0.1:1/x", "nonsense", "sqlite:///bare.db"])
-def test_completion_is_silent_when_it_cannot_know(
+def test_completion_is_silent_on_errors(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -83,7 +83,7 @@ def test_there_is_a_script_for_each_shell(shell: str) -> None:
     assert f"_INBOX_COMPLETE={shell}_complete" in run_cli("completion", shell).stdout
 
 
-def test_inbox_works_through_a_link_from_any_folder(tmp_path: Path) -> None:
+def test_inbox_works_through_a_symlink_from_any_folder(tmp_path: Path) -> None:
     (tmp_path / "inbox").symlink_to(ROOT / "bin" / "inbox")
     done = subprocess.run(
         [tmp_path / "inbox", "--help"],
@@ -95,4 +95,4 @@ def test_inbox_works_through_a_link_from_any_folder(tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    assert "The operators' desk" in done.stdout
+    assert "Operate meetergo-inbox" in done.stdout

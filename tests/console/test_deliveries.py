@@ -1,4 +1,4 @@
-"""`deliveries`: found, shown in full, without a secret."""
+"""`deliveries`: list them, and show each in full without secrets."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def test_a_list_in_a_pipe_has_short_ids_and_no_colours(sample_data: Harness) -> 
 
 def test_nothing_found_gives_an_error_message_and_no_failure(harness: Harness) -> None:
     done = run_cli("deliveries", "list", "--since", "10m")
-    assert (done.exit_code, done.stdout) == (0, "No delivery is like that.\n")
+    assert (done.exit_code, done.stdout) == (0, "No delivery matches.\n")
     assert run_cli_json("deliveries", "list") == {"deliveries": [], "next": None}
 
 
@@ -59,13 +59,13 @@ def test_pages_lead_to_each_other_and_miss_nothing(harness: Harness) -> None:
     assert words == []
 
 
-def test_a_page_says_how_many_more_there_are_and_how_to_look_at_what_failed(sample_data: Harness) -> None:
+def test_a_page_names_the_number_of_further_rows_and_the_next_commands(sample_data: Harness) -> None:
     sample_data.process(b"broken too")
     last = run_cli("deliveries", "list", "--status", "dead", "--limit", "1").stdout.splitlines()[-3:]
     newest = run_cli_json("deliveries", "list", "--limit", "1")["deliveries"][0]["id"][:12]
     assert last == [
         f"One of them: bin/inbox deliveries show {newest}",
-        "How often which error: bin/inbox deliveries errors",
+        "Errors by frequency: bin/inbox deliveries errors",
         f"1 more: console deliveries list --status dead --limit 1 --before {newest}",
     ]
     assert "One of them" not in run_cli("deliveries", "list", "--status", "done").stdout
@@ -85,7 +85,7 @@ def test_errors_are_counted_the_most_frequent_first(harness: Harness) -> None:
 
 
 @ON_SQLITE
-def test_on_a_terminal_the_same_error_is_not_written_again_in_each_line(sample_data: Harness) -> None:
+def test_on_a_terminal_a_repeated_error_is_collapsed(sample_data: Harness) -> None:
     sample_data.process(b"broken too")
     with terminal("deliveries", "list", "--status", "dead") as screen:
         assert screen.end() == 0
@@ -93,7 +93,7 @@ def test_on_a_terminal_the_same_error_is_not_written_again_in_each_line(sample_d
     assert run_cli("deliveries", "list", "--status", "dead").stdout.count("the body is not JSON") == 2
 
 
-def test_a_body_takes_few_lines_and_stays_json() -> None:
+def test_a_body_is_compact_and_valid_json() -> None:
     content = {"id": 1, "guest": {"name": "Ü" * 30}, "hosts": [{"id": "x" * 40}, {"id": "y" * 40}], "none": []}
     text = compact({"data": content}, 76)
     assert json.loads(text) == {"data": content}
@@ -112,7 +112,7 @@ def test_a_body_takes_few_lines_and_stays_json() -> None:
     ]
 
 
-def test_a_page_goes_on_from_a_row_even_if_its_time_was_given_as_an_age(sample_data: Harness) -> None:
+def test_a_next_page_keeps_the_time_of_a_filter_given_as_an_age(sample_data: Harness) -> None:
     hint = run_cli("deliveries", "list", "--since", "1h", "--limit", "1").stdout.splitlines()[-1]
     assert re.search(r"--since \d{4}-\d\d-\d\dT\S+\+00:00 --limit 1 --before [0-9a-f]{12}$", hint)
 
@@ -133,7 +133,7 @@ def test_a_delivery_is_shown_with_its_changes_and_notifications(sample_data: Har
     assert '"secret": "***"' in sheet
 
 
-def test_every_failed_try_and_every_act_is_shown(sample_data: Harness) -> None:
+def test_every_failed_attempt_and_intervention_is_shown(sample_data: Harness) -> None:
     with sample_data.services.database.transaction() as session:
         row = session.get_one(Delivery, delivery_id(BROKEN))
         Intervention.record(session, "replayed", row, AT, by="somebody", reason="the hook is repaired")
@@ -169,7 +169,7 @@ def test_no_secret_is_shown_anywhere(sample_data: Harness) -> None:
     assert "its-own-secret" in BROKEN.decode()
 
 
-def test_a_body_that_is_not_json_is_shown_by_its_beginning(sample_data: Harness) -> None:
+def test_the_beginning_of_a_body_that_is_not_json_is_shown(sample_data: Harness) -> None:
     shown = run_cli_json("deliveries", "show", delivery_id(BROKEN))
     assert shown["body"] is None
     assert shown["body_begins"] == '{"webhookType": "booking_created", "secret": ***, "id": '
@@ -179,13 +179,13 @@ def test_a_body_that_is_not_json_is_shown_by_its_beginning(sample_data: Harness)
     assert "x" * 201 not in done.stdout
 
 
-def test_a_body_that_was_erased_says_so(sample_data: Harness) -> None:
+def test_an_erased_body_is_marked(sample_data: Harness) -> None:
     assert run_cli("erase", "guest-1@example.com", "--yes").exit_code == 0
     (erased, *_) = run_cli_json("deliveries", "list", "--booking", "b1")["deliveries"]
     assert "it was erased" in run_cli("deliveries", "show", erased["id"]).stdout
 
 
-def test_a_body_whose_key_is_missing_says_which(
+def test_a_body_whose_key_is_missing_names_the_key(
     open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = Fernet.generate_key().decode()
@@ -197,7 +197,7 @@ def test_a_body_whose_key_is_missing_says_which(
     assert "which is not in BODY_KEYS" in shown["body_is_missing"]
 
 
-def test_an_id_may_be_a_beginning_that_only_one_has(harness: Harness) -> None:
+def test_a_unique_prefix_of_an_id_is_enough(harness: Harness) -> None:
     with harness.services.database.transaction() as session:
         for delivery_id in ("abcd" * 16, "abcd" * 15 + "ffff"):
             columns = dict(account="default", source="webhook", body=b"{}", received_at=AT, due_at=AT)
@@ -215,20 +215,20 @@ def test_an_id_may_be_a_beginning_that_only_one_has(harness: Harness) -> None:
         assert sentence in done.stderr
 
 
-def test_a_row_that_is_gone_cannot_begin_a_page(harness: Harness) -> None:
+def test_a_deleted_row_cannot_start_a_page(harness: Harness) -> None:
     done = run_cli("deliveries", "list", "--before", "0" * 64)
     assert done.exit_code == 1
     assert "there is no delivery" in done.stderr
 
 
-def test_what_others_wrote_cannot_move_the_cursor(harness: Harness) -> None:
+def test_untrusted_text_cannot_control_the_terminal(harness: Harness) -> None:
     (delivery_id,) = harness.deliver('{"webhookType": "\\u001b[2J\\u202eevil", "name": "\x9b2J"}'.encode())
     harness.process_due()
     for words in (["list"], ["show", delivery_id]):
         assert not re.search("[\x1b\x9b\u202e]", run_cli("deliveries", *words).stdout)
 
 
-def test_received_in_the_same_moment_is_paged_by_id(harness: Harness) -> None:
+def test_deliveries_received_at_the_same_time_are_paged_by_id(harness: Harness) -> None:
     ids = harness.deliver(*(b'{"webhookType":"form_submission","n":%d}' % number for number in range(3)))
     with harness.services.database.transaction() as session:
         for each in ids:

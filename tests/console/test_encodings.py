@@ -1,4 +1,4 @@
-"""Databases that do not store UTF-8: what can be written is written, the rest is said when they are migrated."""
+"""Databases that do not store UTF-8: what fits is stored, and migrate reports the rest."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ def open_on(open_harness: Callable[..., Harness]) -> Callable[[str], Harness]:
     return lambda url: open_harness(database_url=url)
 
 
-def test_one_name_that_latin_1_cannot_write_stops_no_other(
+def test_one_name_that_latin_1_cannot_encode_stops_no_other(
     postgresql_url: str, open_on: Callable[[str], Harness]
 ) -> None:
     with another_database(postgresql_url, "platform_l1", AS_IT_IS.format("LATIN1")) as url:
@@ -42,13 +42,11 @@ def test_one_name_that_latin_1_cannot_write_stops_no_other(
         harness.services.database.close()
 
 
-def test_a_database_without_characters_is_refused_in_a_sentence(
-    postgresql_url: str, open_on: Callable[[str], Harness]
-) -> None:
+def test_a_database_with_encoding_sql_ascii_is_rejected(postgresql_url: str, open_on: Callable[[str], Harness]) -> None:
     with another_database(postgresql_url, "platform_ascii", AS_IT_IS.format("SQL_ASCII")) as url:
         harness = open_on(url)
         done = run_cli("migrate")
         assert done.exit_code == 1
-        assert "encoding is SQL_ASCII, which knows no characters" in done.stderr
+        assert "encoding is SQL_ASCII, which does not know characters" in done.stderr
         assert "Traceback" not in done.stderr
         harness.services.database.close()

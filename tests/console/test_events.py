@@ -1,4 +1,4 @@
-"""`events tail`: each happening once, late ones too, whatever the database does meanwhile."""
+"""`events tail`: each entry once, including late ones, whatever happens to the database."""
 
 import json
 import re
@@ -23,7 +23,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def receive(harness: Harness, body: bytes, at: datetime) -> str:
-    """A delivery that came at some time."""
+    """Store a delivery received at a given time."""
     (delivery_id,) = harness.deliver(body)
     with harness.services.database.transaction() as session:
         session.get_one(Delivery, delivery_id).received_at = at
@@ -36,7 +36,7 @@ def read(harness: Harness, tail: Tail, now: datetime) -> list[str | None]:
 
 
 def follow(harness: Harness, actions: Iterator[Callable[[], object]], database: Any = None) -> list[TimelineEntry]:
-    """Follows while the actions are done, one between two reads; then Ctrl-C."""
+    """Follow while the actions run, one between two reads; then press Ctrl-C."""
     shown: list[TimelineEntry] = []
 
     def wait() -> None:
@@ -50,13 +50,13 @@ def follow(harness: Harness, actions: Iterator[Callable[[], object]], database: 
     return shown
 
 
-def test_it_begins_with_the_last_few(sample_data: Harness) -> None:
+def test_it_starts_with_the_last_entries(sample_data: Harness) -> None:
     lines = run_cli("events", "tail", "--no-follow").stdout.splitlines()
     assert len(lines) == INITIAL_ENTRIES
     assert "notification" in lines[-1]
 
 
-def test_it_begins_earlier_if_asked(sample_data: Harness) -> None:
+def test_it_starts_earlier_on_request(sample_data: Harness) -> None:
     done = run_cli("events", "tail", "--no-follow", "--since", "10m")
     assert done.exit_code == 0
     said = re.sub(" +", " ", done.stdout)
@@ -68,7 +68,7 @@ def test_it_begins_earlier_if_asked(sample_data: Harness) -> None:
         "✗ delivery dead ",
         "try 1: the body is not JSON",
         "form_submission nobody handles this event",
-        "· notification owed 1 b1 created by log",
+        "· notification pending 1 b1 created by log",
         "✓ notification done 1 b1 created by log",
     ):
         assert words in said
@@ -118,7 +118,7 @@ def test_deliveries_received_while_the_database_was_down_are_shown_when_stored(h
     assert read(harness, tail, back + timedelta(minutes=2)) == []
 
 
-def test_entries_left_out_at_the_start_are_not_shown_later(harness: Harness) -> None:
+def test_entries_omitted_at_the_start_are_not_shown_later(harness: Harness) -> None:
     now = datetime.now(UTC)
     harness.deliver(*(b'{"n":%d}' % number for number in range(INITIAL_ENTRIES * 3)))
     tail = Tail()
@@ -126,11 +126,11 @@ def test_entries_left_out_at_the_start_are_not_shown_later(harness: Harness) -> 
     assert read(harness, tail, now) == []
 
 
-def test_a_database_that_is_away_is_waited_for_and_said_once(
+def test_it_waits_for_a_database_that_is_down_and_says_so_once(
     harness: Harness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Flaky:
-        """The real one, after it has failed some times."""
+        """The real method, after some failures."""
 
         failures = 0
 
@@ -155,7 +155,7 @@ def test_a_database_that_is_away_is_waited_for_and_said_once(
     ]
 
 
-def test_a_database_without_tables_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_does_not_wait_for_a_database_without_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bare.db").touch()
     monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/bare.db")
     done = run_cli("events", "tail")
@@ -164,7 +164,7 @@ def test_a_database_without_tables_is_not_waited_for(tmp_path: Path, monkeypatch
 
 
 @ON_SQLITE
-def test_on_a_terminal_it_is_coloured_and_ends_quietly_at_ctrl_c(harness: Harness) -> None:
+def test_on_a_terminal_it_is_coloured_and_ends_quietly_on_ctrl_c(harness: Harness) -> None:
     harness.process(b"not json")
     with terminal("events", "tail") as screen:
         screen.wait_for("delivery dead")

@@ -1,4 +1,4 @@
-"""`deliveries ignore`: closes what is dead, with a reason, and nothing else."""
+"""`deliveries ignore`: close dead rows with a reason, and nothing else."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def test_a_dead_delivery_is_closed_with_a_reason(harness: Harness, invoke: Invok
     assert harness.services.job_queue.queue("inbox").failed_job_registry.get_job_ids() == []
 
 
-def test_json_says_what_was_closed(harness: Harness, invoke: Invoke) -> None:
+def test_json_lists_the_closed_rows(harness: Harness, invoke: Invoke) -> None:
     (one,) = harness.deliver(b"not json")
     harness.process_due()
     said = json.loads(invoke(ignore, one, "--reason", "x", "--json").stdout)
@@ -46,7 +46,7 @@ def test_it_needs_a_reason_and_a_dead_delivery(harness: Harness, invoke: Invoke)
     assert harness.all(Intervention) == []
 
 
-def test_all_that_are_dead_for_a_reason_are_closed_at_once(harness: Harness, invoke: Invoke) -> None:
+def test_all_dead_deliveries_with_an_error_are_closed_at_once(harness: Harness, invoke: Invoke) -> None:
     harness.deliver(*(f"not json {number}".encode() for number in range(3)), b'{"data": {}}')
     harness.process_due()
     other = next(row.id for row in harness.all(Delivery) if "JSON" not in (row.last_error or ""))
@@ -55,7 +55,7 @@ def test_all_that_are_dead_for_a_reason_are_closed_at_once(harness: Harness, inv
     assert [row.id for row in harness.all(Delivery) if row.status == "dead"] == [other]
 
 
-def test_filters_ask_first_and_choose_only_what_is_dead(harness: Harness, invoke: Invoke) -> None:
+def test_filters_ask_first_and_select_only_dead_rows(harness: Harness, invoke: Invoke) -> None:
     harness.deliver(b"not json")
     harness.process(samples.created("b1", START, AT))
     assert invoke(ignore, "--since", "1h", "--reason", "x", "--json").exit_code == 2

@@ -1,4 +1,4 @@
-"""An incident in a real terminal: what the screen shows at each step, and that all is right in the end."""
+"""An incident in a real terminal: the screen at each step, and the state at the end."""
 
 import re
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ SHOWS = {
     "repair": [],
     "outlook": ["done, and a booking changes", "notifications 'created' by http", "more bookings: --json shows all"],
     "replay": [f"Replay {BROKEN} deliveries\\?", f"{BROKEN} deliveries replayed", f"Now {BROKEN} done."],
-    "over": ["meetergo-inbox: over: no delivery is dead any more"],
+    "over": ["meetergo-inbox: resolved: no delivery is dead any more"],
     "calm": [f"inbox 0 - {HEALTHY + BROKEN} 0", "Nothing needs a person.", "exit code 0"],
     "timeline": [
         f"delivery dead [0-9a-f]{{12}} booking_rescheduled try 1: {ERROR} .* "
@@ -52,7 +52,7 @@ SHOWS = {
         "notification done \\d+ rescheduled by http"
     ],
 }
-"""What each step shows, as regular expressions over its words."""
+"""The expected output of each step, as regular expressions."""
 
 
 pytestmark = pytest.mark.timeout(600)
@@ -71,7 +71,7 @@ def house(told: tuple[Incident, list[Step]]) -> Incident:
     return told[0]
 
 
-def test_each_step_shows_what_the_operator_has_to_know_and_what_to_type_next(
+def test_each_step_shows_the_problem_and_the_next_command(
     told: tuple[Incident, list[Step]],
 ) -> None:
     house, steps = told
@@ -82,7 +82,7 @@ def test_each_step_shows_what_the_operator_has_to_know_and_what_to_type_next(
             assert re.search(shown.replace("{booking}", house.booking), words), (shown, step.screen)
 
 
-def test_in_the_end_each_booking_is_as_the_newest_webhook_says_and_the_platforms_own_rows_too(house: Incident) -> None:
+def test_in_the_end_each_booking_and_the_platforms_rows_agree_with_the_newest_webhook(house: Incident) -> None:
     with house.database.read_only() as session:
         bookings = {row.id: row for row in session.scalars(select(Booking))}
         rooms = set(session.scalars(text("SELECT booking_id FROM rooms")))
@@ -91,7 +91,7 @@ def test_in_the_end_each_booking_is_as_the_newest_webhook_says_and_the_platforms
     assert rooms == {key for key, row in bookings.items() if row.status == "confirmed"}
 
 
-def test_everybody_was_notified_exactly_once(house: Incident) -> None:
+def test_everyone_was_notified_exactly_once(house: Incident) -> None:
     with house.database.read_only() as session:
         until(lambda: set(session.scalars(select(Notification.status))) == {"done"})
         unsent = func.coalesce(Notification.last_error.in_((MEETING_OVER, SUPERSEDED)), False)
@@ -102,7 +102,7 @@ def test_everybody_was_notified_exactly_once(house: Incident) -> None:
     assert house.received_messages.strange == []
 
 
-def test_it_is_kept_who_replayed_what_and_why(house: Incident) -> None:
+def test_operator_and_reason_of_the_replay_are_recorded(house: Incident) -> None:
     with house.database.read_only() as session:
         acts = session.scalars(select(Intervention)).all()
         statuses = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
@@ -113,4 +113,4 @@ def test_it_is_kept_who_replayed_what_and_why(house: Incident) -> None:
     assert statuses == {"done": HEALTHY + BROKEN}
     first, *others = house.operator_channel.subjects()
     assert first.endswith(("delivery is dead", "deliveries are dead"))
-    assert others == ["over: no delivery is dead any more"]
+    assert others == ["resolved: no delivery is dead any more"]

@@ -1,4 +1,4 @@
-"""The commands, as an operator types them."""
+"""Maintenance commands."""
 
 import os
 from pathlib import Path
@@ -18,13 +18,13 @@ from tests.worker.harness import Harness
 KEYS = "k" * 32
 
 
-def test_endpoint_prints_the_address(tmp_path: Path) -> None:
+def test_webhook_url_prints_the_address(tmp_path: Path) -> None:
     done = console(tmp_path, "endpoint", WEBHOOK_KEYS=KEYS, PUBLIC_URL="https://inbox.example/")
     assert done.stdout.strip() == "https://inbox.example" + AddressSigner([KEYS]).path("default")
     assert done.stderr == ""
 
 
-def test_endpoint_says_what_an_address_that_meetergo_cannot_reach_needs(tmp_path: Path) -> None:
+def test_webhook_url_says_what_an_unreachable_address_needs(tmp_path: Path) -> None:
     assert "PUBLIC_URL" in console(tmp_path, "endpoint", WEBHOOK_KEYS=KEYS).stderr
 
 
@@ -36,7 +36,7 @@ def test_endpoint_says_what_an_address_that_meetergo_cannot_reach_needs(tmp_path
         (["migrate"], {"DATABASE_URL": "mysql://x"}, "DATABASE_URL cannot be used"),
         (["migrate"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "the database cannot be migrated"),
         (["replay", "x"], {}, "REDIS_URL is not set"),
-        (["send"], {"WEBHOOK_KEYS": KEYS}, "name an EVENT or a --file"),
+        (["send"], {"WEBHOOK_KEYS": KEYS}, "name either an EVENT or a --file"),
         (["send", "booking_created"], {"WEBHOOK_KEYS": KEYS, "PORT": "1"}, "nobody answers"),
     ],
 )
@@ -60,7 +60,7 @@ def test_migrate_makes_the_tables_and_the_folder_of_the_file(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("scheme", ["", "standard"])
-def test_send_delivers_a_sample_that_the_receiver_takes(tmp_path: Path, redis_url: str, scheme: str) -> None:
+def test_send_delivers_a_sample_that_the_receiver_accepts(tmp_path: Path, redis_url: str, scheme: str) -> None:
     settings = {
         "WEBHOOK_KEYS": KEYS,
         "REDIS_URL": redis_url,
@@ -78,7 +78,7 @@ def test_send_delivers_a_sample_that_the_receiver_takes(tmp_path: Path, redis_ur
     assert "--booking sample-" in done.stdout
 
 
-def test_replay_makes_a_dead_delivery_pending_and_takes_it_out_of_rqs_failed_registry(
+def test_replay_makes_a_dead_delivery_pending_and_removes_its_failed_job(
     harness: Harness, tmp_path: Path, redis: Redis
 ) -> None:
     (delivery_id,) = harness.deliver(b"not json")
@@ -93,7 +93,7 @@ def test_replay_makes_a_dead_delivery_pending_and_takes_it_out_of_rqs_failed_reg
     assert "there is no delivery whose id" in console(tmp_path, "replay", "unknown", **settings).stderr
 
 
-def test_alive_says_whether_a_worker_of_this_machine_works(tmp_path: Path, redis: Redis, redis_url: str) -> None:
+def test_healthcheck_says_whether_this_machines_worker_is_alive(tmp_path: Path, redis: Redis, redis_url: str) -> None:
     redis.flushall()
     assert console(tmp_path, "alive", "worker", REDIS_URL=redis_url).returncode == 1
     assert console(tmp_path, "alive", "cron", REDIS_URL="redis://127.0.0.1:1").returncode == 1

@@ -1,4 +1,4 @@
-"""`notifications`: who was told what, and what is still owed."""
+"""`notifications`: list them, and show each."""
 
 import re
 
@@ -27,7 +27,7 @@ def test_pages_lead_to_each_other(sample_data: Harness) -> None:
     assert hint.endswith(f"notifications list --limit 5 --before {first['next']}")
 
 
-def test_one_is_shown_by_its_number_or_by_the_id_that_its_receiver_knows(sample_data: Harness) -> None:
+def test_a_notification_is_shown_by_its_number_or_its_message_id(sample_data: Harness) -> None:
     row = sample_data.all(Notification)[1]
     by_number, by_message = (
         run_cli_json("notifications", "show", "2"),
@@ -39,7 +39,7 @@ def test_one_is_shown_by_its_number_or_by_the_id_that_its_receiver_knows(sample_
     assert re.search(r"^  next try +\d{4}", run_cli("notifications", "show", row.message_id[:10]).stdout, re.MULTILINE)
 
 
-def test_what_is_not_there_gives_an_error_message(harness: Harness) -> None:
+def test_an_unknown_id_gives_an_error_message(harness: Harness) -> None:
     for typed in ("1", "x", "99999999999999999999", "msg_ffffff", "msg_f", "-1", "\u0661"):
         done = run_cli("notifications", "show", "--", typed)
         assert done.exit_code == 1

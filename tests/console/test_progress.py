@@ -1,4 +1,4 @@
-"""A rate is kept, whatever the clock and whoever asks to stop."""
+"""The throttle keeps its rate, and stops on request."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from operations.replay.throttle import Throttle
 
 
 class Clock:
-    """A clock that goes on only while somebody sleeps, or works."""
+    """A clock that advances only during sleep and work."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -26,18 +26,18 @@ class Clock:
 
 
 @pytest.mark.parametrize(("typed", "per_second"), [("50/s", 50), ("90/m", 1.5), ("1800/h", 0.5)])
-def test_a_rate_is_so_many_in_a_time(typed: str, per_second: float) -> None:
+def test_a_rate_is_a_number_per_unit_of_time(typed: str, per_second: float) -> None:
     assert RateParam().convert(typed, None, None) == per_second
 
 
 @pytest.mark.parametrize("typed", ["50", "x/s", "-1/s", "0/s", "5/d", "5 /s", "1.5/s", ""])
-def test_anything_else_is_no_rate(typed: str) -> None:
+def test_anything_else_is_not_a_rate(typed: str) -> None:
     with pytest.raises(BadParameter, match="write 50/s"):
         RateParam().convert(typed, None, None)
 
 
 @pytest.mark.parametrize("per_second", [0.5, 1, 7, 50, 1000])
-def test_so_many_go_in_a_time_and_no_more(per_second: float) -> None:
+def test_the_rate_is_not_exceeded(per_second: float) -> None:
     clock = Clock()
     pace = Throttle(per_second, clock.sleep, clock)
     gone = 0
@@ -48,7 +48,7 @@ def test_so_many_go_in_a_time_and_no_more(per_second: float) -> None:
     assert clock.now - 100 == pytest.approx((gone - pace.chunk_size) / per_second)
 
 
-def test_time_that_the_work_took_is_not_waited_for_again() -> None:
+def test_the_duration_of_the_work_counts_towards_the_wait() -> None:
     clock = Clock()
     pace = Throttle(10, clock.sleep, clock)
     pace.wait_for(10)
@@ -57,7 +57,7 @@ def test_time_that_the_work_took_is_not_waited_for_again() -> None:
     assert clock.now == 105
 
 
-def test_without_a_rate_nobody_waits() -> None:
+def test_without_a_rate_there_is_no_wait() -> None:
     pace = Throttle(None, pytest.fail)
     pace.wait_for(1_000_000)
     assert pace.chunk_size == 100
@@ -65,14 +65,14 @@ def test_without_a_rate_nobody_waits() -> None:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """As in a process of ours: workers of other tests have left handlers of their own."""
+    """Default signal handlers: workers of other tests have left theirs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")
-def test_ctrl_c_asks_to_stop_and_a_second_one_interrupts() -> None:
+def test_ctrl_c_requests_a_stop_and_a_second_one_interrupts() -> None:
     with stop_on_interrupt() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.wait(5)

@@ -1,4 +1,4 @@
-"""The rest of the recipe, as commands: `api`, `meeting-types`, `templates`, `slots`, `book`."""
+"""The commands for the rest of the recipe: `api`, `meeting-types`, `templates`, `slots`, `book`."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ BOOK = "POST /v4/booking"
 
 @pytest.fixture
 def hosting(operator: Operator) -> Operator:
-    """There is the host 1, who can be booked."""
+    """An operator with host 1, who can be booked."""
     host = operator.meetergo.actions.add_host("host@example.com")
     ids = dict(meetergo_user_id=host["userId"], meetergo_meeting_type_id=host["meetingTypeId"])
     with operator.database.transaction() as session:
@@ -34,14 +34,14 @@ def first_slot(operator: Operator) -> str:
     return operator.run("slots", "1", *days).stdout.splitlines()[0]
 
 
-def test_check_says_who_we_are_and_not_what_the_key_is(operator: Operator) -> None:
+def test_check_names_the_acting_user_and_not_the_key(operator: Operator) -> None:
     said = json.loads(operator.run("api", "check", "--json").stdout)
     assert (said["kind"], said["acts_as"]["id"]) == ("platform", operator.meetergo.company.admin_id)
     assert said["key"].endswith(":***")
     assert "meetergo answers." in operator.run("api", "check").stdout
 
 
-def test_what_is_repeated_does_not_get_into_the_json(operator: Operator, tmp_path: Path) -> None:
+def test_logs_of_retries_do_not_get_into_the_json(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.inject_faults("GET /v4/user/me", InjectedAnswer(429, b"", {"Retry-After": "0"}))
     env = {**environment({}), **operator.settings}
     command = [sys.executable, "-m", "console", "api", "check", "--json"]
@@ -57,7 +57,7 @@ def test_a_user_can_be_named_to_act_as(hosting: Operator) -> None:
     assert hosting.request_count("GET /v4/user/me") == 1
 
 
-def test_meeting_types_are_listed_and_changed_in_what_is_named(hosting: Operator) -> None:
+def test_meeting_types_are_listed_and_only_given_options_change(hosting: Operator) -> None:
     done = hosting.run("meeting-types", "update", "1", "--duration", "45", "--buffer-after", "10")
     assert done.exit_code == 0, done.output
     (listed,) = json.loads(hosting.run("meeting-types", "list", "1", "--json").stdout)["meeting_types"]
@@ -66,11 +66,11 @@ def test_meeting_types_are_listed_and_changed_in_what_is_named(hosting: Operator
     assert hosting.run("meeting-types", "update", "1").exit_code == 1
 
 
-def test_a_template_is_made_and_given_to_a_host(hosting: Operator) -> None:
+def test_a_template_is_created_and_assigned_to_a_host(hosting: Operator) -> None:
     made = hosting.run("templates", "create", "--name", "Initial Consultation", "--duration", "30")
     done = hosting.run("templates", "assign", made.stdout.strip(), "1")
     assert "1: Initial Consultation (" in done.stdout
-    assert len(hosting.meetergo.meeting_types) == 3  # the owner's, the host's first, and this
+    assert len(hosting.meetergo.meeting_types) == 3  # the owner's, the host's first, and this one
 
 
 def test_a_slot_can_be_booked_and_the_secret_is_not_shown(hosting: Operator) -> None:
@@ -80,10 +80,10 @@ def test_a_slot_can_be_booked_and_the_secret_is_not_shown(hosting: Operator) -> 
     assert appointment["secret"] not in done.output
     again = hosting.run("book", "1", "--start", appointment["start"], "--email", "g@example.com", "--name", "Guest")
     assert again.exit_code == 1
-    assert "ask for the free slots again" in again.stderr
+    assert "load the free slots again" in again.stderr
 
 
-def test_a_booking_that_waits_is_no_booking(hosting: Operator) -> None:
+def test_a_pending_booking_is_reported_as_not_booked(hosting: Operator) -> None:
     (row,) = hosting.users()
     hosting.meetergo.meeting_types[str(row.meetergo_meeting_type_id)]["meetingOptions"] = {"doubleOptIn": True}
     start = first_slot(hosting)
@@ -94,7 +94,7 @@ def test_a_booking_that_waits_is_no_booking(hosting: Operator) -> None:
 
 @pytest.mark.parametrize("credential", ["key", "token"])
 @pytest.mark.parametrize(("act", "code", "bookings"), [("commit_then_fail", 0, 1), ("drop_connection", 1, 0)])
-def test_an_unclear_booking_is_looked_up_and_never_made_twice(
+def test_a_booking_with_unknown_outcome_is_looked_up_and_never_repeated(
     hosting: Operator, act: str, code: int, bookings: int, credential: str
 ) -> None:
     start = first_slot(hosting)
@@ -106,13 +106,13 @@ def test_an_unclear_booking_is_looked_up_and_never_made_twice(
     assert ("Booked:" in done.stdout) == bool(bookings)
 
 
-def test_an_unclear_booking_that_cannot_be_looked_up_is_still_said_to_be_unclear(hosting: Operator) -> None:
+def test_a_booking_that_cannot_be_looked_up_keeps_its_unknown_outcome(hosting: Operator) -> None:
     start = first_slot(hosting)
     hosting.meetergo.inject_faults(BOOK, "commit_then_fail")
     hosting.meetergo.inject_faults("GET /v4/appointment/paginated", InjectedAnswer(403, b"{}"))
     done = hosting.run("book", "1", "--start", start, "--email", "guest-1@example.com", "--name", "Guest")
     assert done.exit_code == 1
-    assert "look whether it was applied before you try again" in done.stderr
+    assert "check whether it was applied before a retry" in done.stderr
     assert len(hosting.meetergo.appointments) == 1
 
 
@@ -120,17 +120,17 @@ def test_an_unclear_booking_that_cannot_be_looked_up_is_still_said_to_be_unclear
     ("words", "sentence"),
     [
         (["slots", "2"], "there is no platform user '2'"),
-        (["book", "1", "--start", "tomorrow", "--email", "g@example.com", "--name", "G"], "no time with an offset"),
-        (["templates", "assign", "no id!", "1"], "this is no id of a template"),
+        (["book", "1", "--start", "tomorrow", "--email", "g@example.com", "--name", "G"], "not a time with an offset"),
+        (["templates", "assign", "no id!", "1"], "this is not the id of a template"),
     ],
 )
-def test_what_is_wrong_gives_an_error_message(hosting: Operator, words: list[str], sentence: str) -> None:
+def test_an_error_gives_a_message(hosting: Operator, words: list[str], sentence: str) -> None:
     done = hosting.run(*words)
     assert done.exit_code in (1, 2)
     assert sentence in done.stderr
 
 
-def test_nobody_answering_gives_an_error_message(open_operator: Callable[..., Operator], meetergo: Sandbox) -> None:
+def test_no_response_gives_an_error_message(open_operator: Callable[..., Operator], meetergo: Sandbox) -> None:
     operator = open_operator(meetergo, MEETERGO_API_URL="http://127.0.0.1:1")
     operator.settings["MEETERGO_API_USER"] = "admin"
     done = operator.run("templates", "create", "--name", "x", "--duration", "30")

@@ -1,4 +1,4 @@
-"""`bookings refresh`: meetergo is asked now, the worker puts our row right, and both are shown."""
+"""`bookings refresh`: meetergo is read, the worker corrects the row, and both are shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def request_count(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Provid
 
 @contextmanager
 def working(provider: Provider, redis: Redis) -> Iterator[None]:
-    """A worker that is registered, and works off what comes."""
+    """A registered worker that processes what arrives."""
     worker = Worker([JobQueue(redis).queue(box) for box in QUEUES], connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     stop = Event()
@@ -56,7 +56,7 @@ def forge(provider: Provider, booking_id: str, **changes: object) -> None:
     provider.harness.process(webhook(provider.meetergo, record, **{"updatedAt": now, **changes}))
 
 
-def test_a_forged_time_is_put_right_and_shown(request_count: Provider, redis: Redis) -> None:
+def test_a_forged_time_is_corrected_and_shown(request_count: Provider, redis: Redis) -> None:
     booking_id = booked(request_count)
     before = request_count.harness.booking(booking_id)
     forge(request_count, booking_id, webhookType="booking_rescheduled", start="2030-01-01T09:00:00Z")
@@ -68,7 +68,7 @@ def test_a_forged_time_is_put_right_and_shown(request_count: Provider, redis: Re
     assert "2030-01-01 09:00:00 -> " in done.stdout
 
 
-def test_a_version_from_the_future_does_not_hold_against_it(request_count: Provider, redis: Redis) -> None:
+def test_it_overrides_a_version_from_the_future(request_count: Provider, redis: Redis) -> None:
     booking_id = booked(request_count)
     forge(request_count, booking_id, webhookType="booking_rescheduled", updatedAt="2099-01-01T00:00:00Z")
     request_count.meetergo.actions.cancel(booking_id)
@@ -88,14 +88,14 @@ def test_a_cancel_without_a_webhook_is_found(request_count: Provider, redis: Red
     assert done.stdout.count("booking ") == 2
 
 
-def test_a_booking_that_we_do_not_know_yet_is_fetched(request_count: Provider, redis: Redis) -> None:
+def test_an_unknown_booking_is_fetched(request_count: Provider, redis: Redis) -> None:
     booking_id = request_count.book(request_count.add_host())
     with working(request_count, redis):
         assert run_cli("bookings", "refresh", booking_id).exit_code == 0
     assert request_count.harness.booking(booking_id).status == "confirmed"
 
 
-def test_a_dry_run_shows_it_and_writes_nothing(request_count: Provider) -> None:
+def test_a_dry_run_shows_the_change_and_writes_nothing(request_count: Provider) -> None:
     booking_id = booked(request_count)
     request_count.meetergo.actions.cancel(booking_id)
     before = snapshot_rows(request_count.harness.services.database)
@@ -106,11 +106,11 @@ def test_a_dry_run_shows_it_and_writes_nothing(request_count: Provider) -> None:
     assert snapshot_rows(request_count.harness.services.database) == before
 
 
-def test_without_a_worker_it_waits_for_one_and_says_so(request_count: Provider) -> None:
+def test_without_a_worker_it_says_so(request_count: Provider) -> None:
     booking_id = booked(request_count)
     request_count.meetergo.actions.cancel(booking_id)
     done = run_cli("bookings", "refresh", booking_id)
-    assert (done.exit_code, "no worker has handled it yet" in done.stdout) == (1, True)
+    assert (done.exit_code, "no worker has processed it yet" in done.stdout) == (1, True)
     request_count.harness.process_due()
     assert request_count.harness.booking(booking_id).status == "cancelled"
 
@@ -118,12 +118,12 @@ def test_without_a_worker_it_waits_for_one_and_says_so(request_count: Provider) 
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo knows no such booking"),
-        (InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be had"),
-        (InjectedAnswer(200, b"not json"), "cannot be had"),
+        (InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'), "meetergo does not know this booking"),
+        (InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}'), "cannot be read from meetergo"),
+        (InjectedAnswer(200, b"not json"), "cannot be read from meetergo"),
     ],
 )
-def test_what_cannot_be_read_gives_an_error_message_and_the_others_go_on(
+def test_a_booking_that_cannot_be_read_gives_a_message_and_the_others_continue(
     request_count: Provider, redis: Redis, answer: InjectedAnswer, sentence: str
 ) -> None:
     first, second = booked(request_count, 1), booked(request_count, 2)
@@ -137,7 +137,7 @@ def test_what_cannot_be_read_gives_an_error_message_and_the_others_go_on(
     assert "Traceback" not in done.output
 
 
-def test_a_key_that_is_refused_or_missing_gives_an_error_message(
+def test_a_rejected_or_missing_key_gives_an_error_message(
     request_count: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     booking_id = booked(request_count)
@@ -149,8 +149,8 @@ def test_a_key_that_is_refused_or_missing_gives_an_error_message(
     assert (missing.exit_code, "MEETERGO_API_KEY is not set" in missing.stderr) == (2, True)
 
 
-def test_an_id_that_is_none_gives_an_error_message(request_count: Provider) -> None:
+def test_an_invalid_id_gives_an_error_message(request_count: Provider) -> None:
     done = run_cli("bookings", "refresh", "nothing-of-that-name")
     assert (done.exit_code, "there is no booking whose id is" in done.stderr) == (1, True)
     unknown = run_cli("bookings", "refresh", str(uuid4()))
-    assert (unknown.exit_code, "meetergo knows no such booking" in unknown.stdout) == (1, True)
+    assert (unknown.exit_code, "meetergo does not know this booking" in unknown.stdout) == (1, True)

@@ -1,4 +1,4 @@
-"""`replay`, as an operator types it: shown first, asked, done once, stopped cleanly."""
+"""`replay`: previewed, confirmed, done once, stopped cleanly."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def said(result: Result) -> str:
 
 
 def die(harness: Harness, *bodies: dict[str, Any] | bytes) -> list[str]:
-    """They die of a bad hook, which is repaired then."""
+    """Deliveries that died of a bad hook, which is repaired now."""
     BROKEN["hook"] = True
     ids = harness.deliver(*(bodies or (CREATED,)))
     harness.process_due()
@@ -77,9 +77,7 @@ def die(harness: Harness, *bodies: dict[str, Any] | bytes) -> list[str]:
         (["--dead", "--limit", "0"], "--limit"),
     ],
 )
-def test_what_is_not_clearly_meant_is_not_done(
-    harness: Harness, invoke: Invoke, words: list[str], sentence: str
-) -> None:
+def test_an_ambiguous_selection_is_rejected(harness: Harness, invoke: Invoke, words: list[str], sentence: str) -> None:
     die(harness)
     before = snapshot_rows(harness.services.database)
     result = invoke(replay, *words)
@@ -91,9 +89,7 @@ def test_what_is_not_clearly_meant_is_not_done(
     ("typed", "sentence"),
     [("abc", "at least 4 characters"), ("abcd", "there is no delivery whose id"), ("0000", "write more of the id")],
 )
-def test_an_id_that_names_no_delivery_or_several_is_refused(
-    harness: Harness, invoke: Invoke, typed: str, sentence: str
-) -> None:
+def test_an_unknown_or_ambiguous_id_is_rejected(harness: Harness, invoke: Invoke, typed: str, sentence: str) -> None:
     die(harness)
     with harness.services.database.transaction() as session:
         (row,) = session.scalars(select(Delivery))
@@ -105,7 +101,7 @@ def test_an_id_that_names_no_delivery_or_several_is_refused(
     assert harness.all(Intervention) == []
 
 
-def test_a_dry_run_shows_what_would_happen_and_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
+def test_a_dry_run_shows_the_effect_and_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
     die(harness, CREATED, b"not json")
     before = snapshot(harness.services.database, redis)
     result = invoke(replay, "--dead", "--dry-run", "--notify")
@@ -115,7 +111,7 @@ def test_a_dry_run_shows_what_would_happen_and_changes_nothing(harness: Harness,
         "b1 (new)",
         "starts_at 2124-01-15 08:00",
         "attendees Guest 1 guest-1@example.com",
-        "tells created: log",
+        "notifies created: log",
         "If 2 deliveries are replayed now",
         "1 done, and a booking changes",
         "1 dead again: the body is not JSON",
@@ -125,7 +121,7 @@ def test_a_dry_run_shows_what_would_happen_and_changes_nothing(harness: Harness,
         assert words in said(result)
 
 
-def test_it_asks_and_a_no_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
+def test_it_asks_and_no_changes_nothing(harness: Harness, invoke: Invoke, redis: Redis) -> None:
     die(harness)
     before = snapshot(harness.services.database, redis)
     result = invoke(replay, "--dead", answers="n\n")
@@ -133,14 +129,12 @@ def test_it_asks_and_a_no_changes_nothing(harness: Harness, invoke: Invoke, redi
     assert snapshot(harness.services.database, redis) == before
 
 
-def test_a_delivery_named_by_its_first_characters_is_replayed_and_it_is_kept_who_did_it_and_why(
-    harness: Harness, invoke: Invoke
-) -> None:
+def test_a_replay_by_prefix_records_operator_and_reason(harness: Harness, invoke: Invoke) -> None:
     (delivery_id,) = die(harness)
     result = invoke(replay, delivery_id[:6].upper(), delivery_id, "--reason", "the hook is repaired", answers="y\n")
     assert result.exit_code == 0
     assert "1 delivery replayed" in said(result)
-    assert "no worker works at the inbox" in said(result)
+    assert "no worker runs for the inbox" in said(result)
     (act,) = harness.all(Intervention)
     assert (act.kind, act.delivery_id, act.by, act.reason) == (
         "replayed",
@@ -154,7 +148,7 @@ def test_a_delivery_named_by_its_first_characters_is_replayed_and_it_is_kept_who
     assert harness.booking().status == "confirmed"
 
 
-def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(harness: Harness, invoke: Invoke) -> None:
+def test_moved_bookings_are_shown_before_and_after(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
     harness.process(CREATED)
     die(harness, samples.rescheduled("b1", soon(60 * 24), later(1), START))
@@ -163,7 +157,7 @@ def test_moved_bookings_are_shown_as_they_are_and_as_they_would_be(harness: Harn
     assert "meeting_name" not in said(result)
 
 
-def test_what_fails_again_and_again_is_tried_now_and_keeps_its_attempts(harness: Harness, invoke: Invoke) -> None:
+def test_a_failing_delivery_is_retried_now_and_keeps_its_attempts(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = "for now"
     ids = harness.deliver(CREATED, samples.created("b2", START, AT))
     harness.process_due()
@@ -184,7 +178,7 @@ def test_what_fails_again_and_again_is_tried_now_and_keeps_its_attempts(harness:
     assert {row.status for row in harness.all(Delivery)} == {"done"}
 
 
-def test_what_a_wrong_clock_has_stranded_is_tried_now(harness: Harness, invoke: Invoke) -> None:
+def test_a_delivery_stranded_by_a_wrong_clock_is_retried_now(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
     (delivery_id,) = harness.deliver(CREATED)
     with harness.services.database.transaction() as session:
@@ -205,7 +199,7 @@ def test_two_operators_who_retry_the_same_delivery_retry_it_once(harness: Harnes
     assert len(harness.all(Intervention)) == 1
 
 
-def test_what_waits_is_left_alone_and_what_was_erased_is_left_out(harness: Harness, invoke: Invoke) -> None:
+def test_pending_deliveries_are_left_alone_and_erased_ones_omitted(harness: Harness, invoke: Invoke) -> None:
     die(harness, CREATED, b"erased")
     harness.deliver(b"waits")
     with harness.services.database.transaction() as session:
@@ -217,12 +211,12 @@ def test_what_waits_is_left_alone_and_what_was_erased_is_left_out(harness: Harne
     assert [act.booking_id for act in harness.all(Intervention)] == ["b1"]
 
 
-def test_nothing_dead_is_nothing_to_do_and_no_failure(harness: Harness, invoke: Invoke) -> None:
+def test_without_dead_deliveries_there_is_nothing_to_do(harness: Harness, invoke: Invoke) -> None:
     result = invoke(replay, "--dead", "--yes")
     assert (result.exit_code, said(result)) == (0, "There is nothing to replay.")
 
 
-def test_the_oldest_go_first_if_it_is_limited(harness: Harness, invoke: Invoke) -> None:
+def test_a_limit_takes_the_oldest(harness: Harness, invoke: Invoke) -> None:
     ids = die(harness, *(samples.created(f"b{number}", START, AT) for number in range(3)))
     with harness.services.database.transaction() as session:
         session.get_one(Delivery, ids[2]).received_at = AT
@@ -230,7 +224,7 @@ def test_the_oldest_go_first_if_it_is_limited(harness: Harness, invoke: Invoke) 
     assert [act.delivery_id for act in harness.all(Intervention)] == [ids[2]]
 
 
-def test_json_says_all_and_nothing_else(harness: Harness, invoke: Invoke) -> None:
+def test_json_output_is_complete_and_pure(harness: Harness, invoke: Invoke) -> None:
     ids = die(harness, *(samples.created(f"b{number}", START, AT) for number in range(12)))
     result = invoke(replay, "--dead", "--json", "--yes")
     told = json.loads(result.stdout)
@@ -242,7 +236,7 @@ def test_json_says_all_and_nothing_else(harness: Harness, invoke: Invoke) -> Non
     assert (told["waiting"], told["erased"], told["left_alone"], told["interrupted"]) == (0, 0, 0, False)
 
 
-def test_many_bookings_are_summed_up(harness: Harness, invoke: Invoke) -> None:
+def test_many_bookings_are_summarized(harness: Harness, invoke: Invoke) -> None:
     die(harness, *(samples.created(f"b{number:02d}", START, AT) for number in range(14)))
     result = said(invoke(replay, "--dead", "--dry-run"))
     assert "b09 new confirmed, 2124-01-15 08:00, Discovery Call created ... and 4 more" in result
@@ -250,9 +244,7 @@ def test_many_bookings_are_summed_up(harness: Harness, invoke: Invoke) -> None:
     assert "and 4 more bookings: --json shows all" in result
 
 
-def test_many_bookings_that_are_there_are_shown_in_a_line_each_with_what_changes(
-    harness: Harness, invoke: Invoke
-) -> None:
+def test_many_existing_bookings_are_shown_in_one_line_each(harness: Harness, invoke: Invoke) -> None:
     BROKEN["hook"] = False
     harness.process(*(samples.created(f"b{number}", START, AT) for number in range(4)))
     die(harness, *(samples.rescheduled(f"b{number}", soon(60), later(1), START) for number in range(4)))
@@ -260,7 +252,7 @@ def test_many_bookings_that_are_there_are_shown_in_a_line_each_with_what_changes
     assert "b3 starts_at: 2124-01-15 08:00:00 -> 2124-01-15 09:00:00 rescheduled If 4" in result
 
 
-def test_what_people_wrote_cannot_steer_the_terminal(harness: Harness, invoke: Invoke) -> None:
+def test_untrusted_text_cannot_control_the_terminal(harness: Harness, invoke: Invoke) -> None:
     die(harness, samples.created("b1", START, AT, attendees=[{"id": "g", "fullname": "\x1b[2J[red]x", "email": "y"}]))
     result = invoke(replay, "--dead", "--dry-run")
     assert "\x1b" not in result.output
@@ -272,14 +264,14 @@ def test_notify_lists_who_is_notified_again_and_does_it(harness: Harness, invoke
     harness.process(CREATED)
     harness.send_all()
     result = invoke(replay, "--booking", "b1", "--notify", "--yes")
-    assert "tells created: log (once more)" in said(result)
+    assert "notifies created: log (once more)" in said(result)
     assert "1 notification to go out once more" in said(result)
     harness.process_due()
     assert [row.status for row in harness.all(Notification)] == ["done", "pending"]
     assert [act.kind for act in harness.all(Intervention)] == ["replayed", "sent_again"]
 
 
-def test_it_waits_until_they_are_at_rest_and_says_how_they_ended(harness: Harness, invoke: Invoke) -> None:
+def test_wait_reports_the_final_statuses(harness: Harness, invoke: Invoke) -> None:
     die(harness, CREATED, b"not json")
 
     def work() -> None:
@@ -294,7 +286,7 @@ def test_it_waits_until_they_are_at_rest_and_says_how_they_ended(harness: Harnes
     assert result.exit_code == 1
 
 
-def test_redis_may_be_away(harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_works_while_redis_is_down(harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     (delivery_id,) = die(harness)
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
     result = invoke(replay, delivery_id, "--yes")
@@ -303,7 +295,7 @@ def test_redis_may_be_away(harness: Harness, invoke: Invoke, monkeypatch: pytest
     assert [row.status for row in harness.all(Delivery)] == ["pending"]
 
 
-def test_a_database_that_is_away_gives_an_error_message(
+def test_a_database_that_is_down_gives_an_error_message(
     harness: Harness, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/nothing")

@@ -1,4 +1,4 @@
-"""`notifications replay`: what could not be sent is sent, and what was told only on purpose."""
+"""`notifications replay`: sends dead notifications, and sent ones only on request."""
 
 import json
 from collections.abc import Callable
@@ -22,73 +22,71 @@ SICK = {"kinds": {"created"}}
 
 
 @pytest.fixture
-def told(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """b1 was booked, which could not be sent, and cancelled, which was. These message ids are what was sent since."""
-    sent: list[str] = []
+def sent(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """b1 was booked, which could not be sent, and cancelled, which was. Return the ids of messages sent since."""
+    messages: list[str] = []
 
     def send(_channel: LogChannel, message: Message) -> None:
         if message.kind in SICK["kinds"]:
             raise Permanent("nobody there")
-        sent.append(message.id)
+        messages.append(message.id)
 
     SICK["kinds"] = {"created"}
     monkeypatch.setattr(LogChannel, "send", send)
     harness.process(samples.created("b1", START, AT), samples.cancelled("b1", START, later(1)))
     harness.send_all()
     SICK["kinds"] = set()
-    sent.clear()
-    return sent
+    messages.clear()
+    return messages
 
 
-def test_the_dead_are_sent(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+def test_the_dead_are_sent(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     result = invoke(replay_notifications, "--dead", "--superseded", "--reason", "they are back", "--yes")
     assert result.exit_code == 0, result.output
     assert "nobody there" in result.output
     box = harness.services.job_queue.queue("outbox")
     assert box.failed_job_registry.get_job_ids() == []
     harness.send_all()
-    assert told == [harness.all(Notification)[0].message_id]
+    assert sent == [harness.all(Notification)[0].message_id]
     assert [(act.kind, act.notification_id, act.by, act.reason) for act in harness.all(Intervention)] == [
         ("replayed", 1, "the-operator", "they are back")
     ]
 
 
-def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(
-    harness: Harness, invoke: Invoke, told: list[str]
-) -> None:
-    """That it was booked: its host knows by now that it was cancelled."""
+def test_superseded_notifications_are_closed_and_not_sent(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
+    """Its creation: the host knows by now that it was cancelled."""
     result = invoke(replay_notifications, "--dead", "--yes")
     assert result.exit_code == 0, result.output
     assert "1 notification closed, not sent: something newer was sent since. Add --superseded to send it." in (
         " ".join(result.output.split())
     )
     harness.send_all()
-    assert told == []
+    assert sent == []
     assert [(row.status, row.last_error) for row in harness.all(Notification)] == [("done", SUPERSEDED), ("done", None)]
     assert harness.services.job_queue.queue("outbox").failed_job_registry.get_job_ids() == []
 
 
-def test_sent_notifications_are_left_alone_without_again(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+def test_sent_notifications_are_left_alone_without_again(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     result = invoke(replay_notifications, "2", "--yes")
-    assert "told already" in result.output
+    assert "already sent" in result.output
     assert "nothing to send" in result.output
     result = invoke(replay_notifications, "2", "--again", "--yes")
     harness.send_all()
     old, new = harness.all(Notification)[1:]
-    assert told == [new.message_id] != [old.message_id]
+    assert sent == [new.message_id] != [old.message_id]
     assert [(act.kind, act.notification_id) for act in harness.all(Intervention)] == [("sent_again", new.id)]
 
 
-def test_what_is_on_its_way_once_more_is_not_sent_twice(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+def test_a_pending_resend_is_not_repeated(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     for _ in range(2):
         invoke(replay_notifications, "--booking", "b1", "--again", "--superseded", "--yes")
     harness.send_all()
-    assert len(told) == 2
+    assert len(sent) == 2
 
 
 @pytest.mark.parametrize("words", [["--dry-run"], []])
-def test_a_dry_run_or_a_no_changes_nothing(
-    harness: Harness, invoke: Invoke, told: list[str], redis: Redis, words: list[str]
+def test_a_dry_run_and_no_change_nothing(
+    harness: Harness, invoke: Invoke, sent: list[str], redis: Redis, words: list[str]
 ) -> None:
     before = snapshot(harness.services.database, redis)
     result = invoke(replay_notifications, "--booking", "b1", "--again", "--superseded", *words, answers="n\n")
@@ -96,7 +94,7 @@ def test_a_dry_run_or_a_no_changes_nothing(
     assert snapshot(harness.services.database, redis) == before
 
 
-def test_json_says_what_would_be_sent_and_what_was(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+def test_json_lists_what_would_be_and_what_was_sent(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     assert invoke(replay_notifications, "--dead", "--json").exit_code == 2
     dead = ("--dead", "--superseded", "--json")
     said = json.loads(invoke(replay_notifications, *dead, "--dry-run").stdout)
@@ -106,7 +104,7 @@ def test_json_says_what_would_be_sent_and_what_was(harness: Harness, invoke: Inv
     assert (said["sent"], said["workers_were_woken"]) == ([1], True)
 
 
-def test_nothing_said_is_nothing_meant(harness: Harness, invoke: Invoke, told: list[str]) -> None:
+def test_a_command_without_a_selection_is_rejected(harness: Harness, invoke: Invoke, sent: list[str]) -> None:
     assert invoke(replay_notifications, "--yes").exit_code == 2
     assert "there is no notification 99" in invoke(replay_notifications, "99", "--yes").output
     assert harness.all(Intervention) == []

@@ -1,4 +1,4 @@
-"""`status`: the numbers, what needs a person, and what to type."""
+"""`status`: numbers, findings, and the commands that help."""
 
 import json
 import sqlite3
@@ -37,7 +37,7 @@ from worker.scheduler import SCHEDULE
 
 @pytest.fixture
 def healthy(harness: Harness, redis: Redis) -> Iterator[Harness]:
-    """Both boxes have a worker, and the schedule runs."""
+    """A harness with a worker for each queue, and a running scheduler."""
     queues = [JobQueue(redis).queue(box) for box in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
@@ -91,7 +91,7 @@ def test_dead_rows_need_a_person(healthy: Harness) -> None:
     assert sheet.endswith("  2 deliveries are dead\n      bin/inbox deliveries list --status dead\n")
 
 
-def test_an_open_incident_is_shown_until_it_has_been_over_for_a_while(healthy: Harness) -> None:
+def test_an_open_incident_is_shown_until_it_is_closed(healthy: Harness) -> None:
     assert looked()[1]["incidents"] == {}
     began = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     with healthy.services.database.transaction() as session:
@@ -110,10 +110,10 @@ def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch:
     assert findings() == [("1 delivery waiting, the oldest for 4 min", "bin/inbox deliveries list --status pending")]
 
 
-def test_processes_that_are_not_there_need_a_person(harness: Harness) -> None:
+def test_missing_processes_need_a_person(harness: Harness) -> None:
     assert findings() == [
-        ("no worker works at the inbox and the outbox", "python -m worker"),
-        ("the schedule does not run", "python -m worker.scheduler"),
+        ("no worker runs for the inbox and the outbox", "python -m worker"),
+        ("the scheduler is not running", "python -m worker.scheduler"),
     ]
 
 
@@ -129,7 +129,7 @@ def test_an_api_key_that_ends_soon_needs_a_person(
     assert [what for what, _ in findings()] == ([f"the API key of meetergo {sentence}"] if sentence else [])
 
 
-def test_a_key_date_that_is_none_is_a_bad_setting(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_malformed_key_date_is_a_bad_setting(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY_EXPIRES", "soon")
     done = run_cli("status")
     assert done.exit_code == 2
@@ -147,7 +147,7 @@ def test_a_key_date_that_is_none_is_a_bad_setting(harness: Harness, monkeypatch:
         ("REDIS_URL", "redis://:its-password@127.0.0.1:1/0", "Redis does not answer: Error 111"),
     ],
 )
-def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
+def test_a_store_that_is_down_needs_a_person_and_the_other_is_shown(
     healthy: Harness, monkeypatch: pytest.MonkeyPatch, setting: str, url: str, sentence: str
 ) -> None:
     monkeypatch.setenv(setting, url)
@@ -159,16 +159,16 @@ def test_a_store_that_is_away_needs_a_person_and_the_other_is_shown(
     )
     assert len(seen["concerns"]) == 1
     done = run_cli("status")
-    assert (done.exit_code, "away" in done.stdout) == (1, True)
+    assert (done.exit_code, "down" in done.stdout) == (1, True)
     assert "its-password" not in done.output
 
 
-def test_a_redis_that_refuses_is_not_said_to_be_silent() -> None:
+def test_a_rejection_by_redis_is_distinguished_from_silence() -> None:
     assert store_error_message(ResponseError("MISCONF it cannot save")) == "Redis refuses: MISCONF it cannot save"
     assert store_error_message(NobodyThere("nobody there")) == "Redis does not answer: nobody there"
 
 
-def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
+def test_missing_tables_are_a_finding_with_the_command_that_creates_them(
     healthy: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "bare.db").touch()
@@ -179,7 +179,7 @@ def test_missing_tables_are_a_concern_with_the_command_that_makes_them(
     assert findings() == []
 
 
-def test_tables_of_an_earlier_version_are_a_concern(
+def test_tables_of_an_earlier_version_are_a_finding(
     healthy: Harness, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     earlier = Database(f"sqlite:///{tmp_path}/earlier.db")
@@ -191,7 +191,7 @@ def test_tables_of_an_earlier_version_are_a_concern(
 
 
 def reconciled(harness: Harness, began: timedelta, ended: timedelta | None = None, **found: Any) -> None:
-    """A run that began so long ago, and ended so long ago."""
+    """Store a run that began and ended this long ago."""
     now = datetime.now(UTC)
     with harness.services.database.transaction() as session:
         session.add(
@@ -215,7 +215,7 @@ def test_the_last_reconciliation_is_shown(healthy: Harness) -> None:
 def test_a_reconcile_that_could_not_read_everything_needs_a_person(healthy: Harness) -> None:
     reconciled(healthy, 12 * MINUTE, 11 * MINUTE, error="the key has ended")
     reconciled(healthy, MINUTE)
-    what = "reconcile does not read everything: the key has ended"
+    what = "reconcile cannot read everything: the key has ended"
     assert findings() == [(what, "bin/inbox reconcile --dry-run")]
     reconciled(healthy, MINUTE, MINUTE / 2)
     assert findings() == []
@@ -241,18 +241,18 @@ def test_runs_that_do_not_end_need_a_person(
     assert ["no run has ended since" in what for what, _ in findings()] == ([True] if is_wrong else [])
 
 
-def test_who_stopped_reconciling_hears_no_more_of_it(healthy: Harness) -> None:
+def test_an_unused_reconcile_is_no_finding(healthy: Harness) -> None:
     reconciled(healthy, timedelta(hours=25), timedelta(hours=25), error="the key has ended")
     assert findings() == []
 
 
-def test_watching_is_for_people(harness: Harness) -> None:
+def test_watch_and_json_exclude_each_other(harness: Harness) -> None:
     done = run_cli("status", "--watch", "--json")
     assert done.exit_code == 2
 
 
 @ON_SQLITE
-def test_watching_looks_again_until_ctrl_c(healthy: Harness) -> None:
+def test_watch_refreshes_until_ctrl_c(healthy: Harness) -> None:
     with terminal("status", "--watch") as screen:
         screen.wait_for("Nothing needs a person.")
         healthy.process(b"not json")
@@ -267,9 +267,9 @@ def test_watching_looks_again_until_ctrl_c(healthy: Harness) -> None:
 def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
     with terminal("status", columns=80) as screen:
         assert screen.end() == 0
-    head = next(line for line in screen.text.splitlines() if line.startswith("box"))
+    head = next(line for line in screen.text.splitlines() if line.startswith("queue"))
     assert head.split() == [
-        *("box", "waiting", "oldest", "done", "dead"),
+        *("queue", "waiting", "oldest", "done", "dead"),
         "/min",
         "jobs",
         "retries",
@@ -279,12 +279,12 @@ def test_it_fits_a_narrow_terminal(healthy: Harness) -> None:
     assert max(map(len, screen.text.splitlines())) <= 80
 
 
-def test_a_task_of_the_schedule_that_never_comes_to_its_end_is_a_concern(healthy: Harness) -> None:
+def test_a_scheduled_task_that_never_completes_is_a_finding(healthy: Harness) -> None:
     healthy.services.job_queue.redis.delete(*healthy.services.job_queue.redis.keys("meetergo-inbox:ran:*:filing"))
-    assert findings() == [("the schedule does not get through with: filing (its log says why)", None)]
+    assert findings() == [("the scheduler does not complete: filing (see its log)", None)]
 
 
-def test_deliveries_that_fail_again_and_again_are_named_at_once(
+def test_deliveries_that_fail_repeatedly_are_reported_at_once(
     open_harness: Callable[..., Harness], healthy: Harness
 ) -> None:
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
@@ -296,7 +296,7 @@ def test_deliveries_that_fail_again_and_again_are_named_at_once(
             session.get_one(Delivery, delivery_id).due_at = AT
         harness.services.inbox.retry(delivery_id)
     [(what, command)] = findings()
-    assert what.startswith("3 deliveries fail again and again (KeyError")
+    assert what.startswith("3 deliveries fail repeatedly (KeyError")
     assert "its-own-secret" not in what
     assert command == "bin/inbox deliveries errors"
 
@@ -307,7 +307,7 @@ def bad_hook(_session: object, _booking: object, _change: object) -> None:
 
 @contextmanager
 def connections_that_only_read() -> Iterator[None]:
-    """Of SQLite: what opens its file from now on cannot write it."""
+    """On SQLite, new connections cannot write."""
 
     def only_read(connection: Any, _record: object) -> None:
         if isinstance(connection, sqlite3.Connection):
@@ -348,13 +348,13 @@ def test_what_is_in_redis_only_is_shown_while_the_database_is_down(
     assert looked()[1]["redis_only"]["count"] == 2
 
 
-def test_a_worker_that_was_killed_counts_no_more(healthy: Harness, redis: Redis) -> None:
+def test_a_killed_worker_is_not_counted(healthy: Harness, redis: Redis) -> None:
     for worker in Worker.all(redis):
         redis.expire(worker.key, 59)  # an idle one renews its registration long before
-    assert [what for what, _ in findings()] == ["no worker works at the inbox and the outbox"]
+    assert [what for what, _ in findings()] == ["no worker runs for the inbox and the outbox"]
 
 
-def test_workers_that_die_are_named_with_how_often(healthy: Harness, redis: Redis) -> None:
+def test_dying_workers_are_counted(healthy: Harness, redis: Redis) -> None:
     queue = healthy.services.job_queue.queue("inbox")
     for pid in (7, 8, 9):
         worker = SimpleWorker([queue], connection=redis, serializer=JSONSerializer)
@@ -364,13 +364,13 @@ def test_workers_that_die_are_named_with_how_often(healthy: Harness, redis: Redi
     assert [worker.pid for worker in Worker.all(queue=queue) if worker.pid in (7, 8, 9)] == []
     assert findings() == [
         (
-            "workers of the inbox died 3 times in the last 10 min (their log says how)",
+            "workers of the inbox died 3 times in the last 10 min (see their log)",
             "bin/inbox deliveries list --status dead",
         )
     ]
 
 
-def test_a_delivery_that_was_received_in_the_future_is_a_concern(healthy: Harness) -> None:
+def test_a_delivery_received_in_the_future_is_a_finding(healthy: Harness) -> None:
     healthy.process(b'{"webhookType":"form_submission"}')
     with healthy.services.database.transaction() as session:
         session.execute(update(Delivery).values(received_at=datetime.now(UTC) + timedelta(hours=3)))
@@ -381,13 +381,13 @@ def test_a_delivery_that_was_received_in_the_future_is_a_concern(healthy: Harnes
     assert findings() == []
 
 
-def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Harness) -> None:
+def test_an_incident_that_is_over_is_marked(healthy: Harness) -> None:
     with healthy.services.database.transaction() as session:
         Incident.record_state(session, "deliveries_dead", True, [], datetime.now(UTC))
-    assert "over now, and closed when it stays so" in " ".join(run_cli("status").stdout.split())
+    assert "over now, and closed if it stays so" in " ".join(run_cli("status").stdout.split())
 
 
-def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(harness: Harness, redis: Redis) -> None:
+def test_a_scheduler_with_a_wrong_clock_uses_the_time_of_redis(harness: Harness, redis: Redis) -> None:
     scheduler._run("sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15))
     moment = heartbeat.next_runs(redis)["sweep"]
     assert timedelta(0) < moment - heartbeat.redis_now(redis) <= timedelta(seconds=15)
@@ -397,8 +397,8 @@ def test_webhooks_in_a_queue_of_another_name_need_a_person(healthy: Harness, red
     other = JobQueue(connect(redis_url, "old", "old/0"))
     other.enqueue_store(pack(NewDelivery.from_body(b"{}", "default", datetime.now(UTC), BodyCipher([]))))
     [(what, command)] = findings()
-    assert what.startswith("1 webhook rests in the queue old-inbox")
+    assert what.startswith("1 webhook is in the queue old-inbox")
     assert command == "bin/inbox adopt-queue old-inbox"
     assert run_cli("adopt-queue", "old-inbox", "--yes").exit_code == 1
     assert run_cli("adopt-queue", "old-inbox", "--yes", "--all").exit_code == 0
-    assert healthy.services.job_queue.queue("inbox").count == 2  # it, and the bell
+    assert healthy.services.job_queue.queue("inbox").count == 2  # the body and the trigger

@@ -39,7 +39,7 @@ def test_a_dry_run_changes_nothing(operator: Operator) -> None:
     assert row(operator, "1").meetergo_user_id is None
 
 
-def test_sync_does_not_guess_who_is_who(operator: Operator) -> None:
+def test_sync_does_not_guess(operator: Operator) -> None:
     operator.meetergo.actions.add_host("host@example.com")
     for external_id in ("1", "2"):
         add(operator, external_id, email="host@example.com")
@@ -64,7 +64,7 @@ def test_a_user_who_vanished_is_reported_and_one_who_came_back_is_found(operator
     assert (row(operator, "1").meetergo_user_id, row(operator, "2").meetergo_user_id) == ("gone-1", host["userId"])
 
 
-def test_names_are_taken_over_only_if_asked(operator: Operator) -> None:
+def test_names_are_adopted_only_on_request(operator: Operator) -> None:
     host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", email="host@example.com", name="Dr. Host", meetergo_user_id=host["userId"])
     operator.run("users", "sync")
@@ -73,7 +73,7 @@ def test_names_are_taken_over_only_if_asked(operator: Operator) -> None:
     assert row(operator, "1").name == "The Host"
 
 
-def test_the_list_is_for_people_and_for_programs(operator: Operator) -> None:
+def test_the_list_is_a_table_or_json(operator: Operator) -> None:
     assert "users onboard" in operator.run("users", "list").stdout
     add(operator, "4711", email="host@example.com", name="The Host")
     assert "4711" in operator.run("users", "list").stdout
@@ -87,11 +87,11 @@ def test_embed_prints_an_iframe_and_needs_no_key(operator: Operator) -> None:
     assert done.stdout.startswith('<iframe src="https://cal.meetergo.com/the-host/erstberatung?embed=true"')
     assert 'title="Termin buchen bei The &quot;Host&quot;"' in done.stdout
     add(operator, "2")
-    assert "no booking address is known" in operator.run("users", "embed", "2").stderr
+    assert "no booking URL is known" in operator.run("users", "embed", "2").stderr
     assert "there is no platform user '3'" in operator.run("users", "embed", "3").stderr
 
 
-def test_branding_changes_the_page_of_that_host(operator: Operator) -> None:
+def test_brand_changes_the_hosts_page(operator: Operator) -> None:
     host = operator.meetergo.actions.add_host("host@example.com")
     add(operator, "1", meetergo_user_id=host["userId"])
     done = operator.run("users", "brand", "1", "--primary-color", "#0066cc", "--json")

@@ -1,4 +1,4 @@
-"""`users onboard`: each host of a file is one user in meetergo and one row here, once, whatever goes wrong."""
+"""`users onboard`: each host of a file becomes one user in meetergo and one row here, whatever goes wrong."""
 
 import csv
 import json
@@ -83,7 +83,7 @@ def test_a_host_is_a_user_with_hours_and_a_first_meeting_type_and_a_row(operator
     assert hours["schedule"]["sunday"]["enabled"] is False
 
 
-def test_running_it_again_asks_for_nothing(operator: Operator, tmp_path: Path) -> None:
+def test_a_second_run_changes_nothing(operator: Operator, tmp_path: Path) -> None:
     file = str(hosts(tmp_path, 5))
     operator.run("users", "onboard", file)
     before = operator.meetergo.requests.copy()
@@ -93,7 +93,7 @@ def test_running_it_again_asks_for_nothing(operator: Operator, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_drop"])
-def test_a_user_who_may_have_been_made_is_looked_up_and_adopted(operator: Operator, tmp_path: Path, act: str) -> None:
+def test_a_user_created_with_unknown_outcome_is_adopted(operator: Operator, tmp_path: Path, act: str) -> None:
     operator.meetergo.inject_faults(CREATE, None, act)
     done = operator.run("users", "onboard", str(hosts(tmp_path, 3)), "--booking-root", "https://cal.meetergo.com")
     assert "2 created, 1 adopted" in done.stdout
@@ -104,7 +104,7 @@ def test_a_user_who_may_have_been_made_is_looked_up_and_adopted(operator: Operat
     assert second.booking_url == str(first.booking_url).replace("-1", "-2")
 
 
-def test_a_user_whose_making_is_left_open_is_not_asked_for_again_in_the_same_run(
+def test_a_create_whose_outcome_stays_unknown_is_not_repeated_in_the_same_run(
     operator: Operator, tmp_path: Path
 ) -> None:
     operator.meetergo.inject_faults(CREATE, "fail")
@@ -112,12 +112,12 @@ def test_a_user_whose_making_is_left_open_is_not_asked_for_again_in_the_same_run
     done = operator.run("users", "onboard", file)
     assert (done.exit_code, operator.request_count(CREATE), operator.request_count(LIST)) == (1, 2, 2)
     assert "1 created" in done.stdout
-    assert "line 2: meetergo left open whether it made the user and does not list it: run it again" in done.stdout
+    assert "line 2: it is unknown whether meetergo created the user, who is not listed: run it again" in done.stdout
     assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
     assert "1 created, 0 adopted, 1 known before" in operator.run("users", "onboard", file).stdout
 
 
-def test_a_user_who_is_made_after_the_answer_is_given_time_and_adopted(operator: Operator) -> None:
+def test_a_user_who_appears_after_the_response_is_awaited_and_adopted(operator: Operator) -> None:
     entry = HostEntry.model_validate(
         {"external_id": "1", "email": "host-1@example.com", "given_name": "The", "family_name": "Host"}
     )
@@ -139,7 +139,7 @@ def map_host(operator: Operator, user_id: str) -> None:
         session.add(PlatformUser(external_id="1", meetergo_user_id=user_id))
 
 
-def test_a_host_who_is_mapped_already_stays_that_user_whatever_the_e_mail(operator: Operator, tmp_path: Path) -> None:
+def test_a_mapped_host_keeps_that_user_whatever_the_e_mail(operator: Operator, tmp_path: Path) -> None:
     made = operator.meetergo.actions.add_host("old-address@example.com")
     map_host(operator, made["userId"])
     done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
@@ -149,15 +149,15 @@ def test_a_host_who_is_mapped_already_stays_that_user_whatever_the_e_mail(operat
     assert (row.meetergo_user_id, row.meetergo_meeting_type_id) == (made["userId"], made["meetingTypeId"])
 
 
-def test_a_host_who_is_mapped_to_nobody_is_a_failure_and_makes_no_user(operator: Operator, tmp_path: Path) -> None:
+def test_a_host_mapped_to_an_unknown_user_fails_and_creates_no_user(operator: Operator, tmp_path: Path) -> None:
     map_host(operator, "nobody")
     done = operator.run("users", "onboard", str(hosts(tmp_path, 1)))
     assert done.exit_code == 1
-    assert "line 2: its meetergo_user_id is no user of the company: correct it, or run users sync" in done.stdout
+    assert "line 2: its meetergo_user_id is not a user of the company: correct it, or run users sync" in done.stdout
     assert operator.request_count(CREATE) == 0
 
 
-def test_a_user_who_is_in_meetergo_already_is_adopted(operator: Operator, tmp_path: Path) -> None:
+def test_an_existing_user_of_meetergo_is_adopted(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.actions.add_host("HOST-1@example.com", meetingType={"name": "Erstberatung"})
     assert "0 created, 1 adopted" in operator.run("users", "onboard", str(hosts(tmp_path, 1))).stdout
     (row,) = operator.users()
@@ -166,9 +166,7 @@ def test_a_user_who_is_in_meetergo_already_is_adopted(operator: Operator, tmp_pa
     assert operator.request_count(CREATE) == 0
 
 
-def test_a_row_that_the_platform_wrote_before_keeps_what_the_file_does_not_say(
-    operator: Operator, tmp_path: Path
-) -> None:
+def test_an_existing_row_keeps_what_the_file_does_not_name(operator: Operator, tmp_path: Path) -> None:
     with operator.database.transaction() as session:
         session.add(PlatformUser(external_id="1", email="host-1@example.com", language="de", channels=["log:"]))
     file = tmp_path / "hosts.csv"
@@ -197,7 +195,7 @@ def test_bad_lines_are_reported_with_their_numbers_and_can_be_retried_alone(oper
     assert [row.external_id for row in operator.users()] == ["1", "2"]
 
 
-def test_what_meetergo_refuses_of_one_line_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
+def test_a_line_that_meetergo_rejects_does_not_stop_the_others(operator: Operator, tmp_path: Path) -> None:
     refusal = json.dumps({"statusCode": 400, "message": ["host-1@example.com is not good"]}).encode()
     operator.meetergo.inject_faults(CREATE, InjectedAnswer(400, refusal))
     done = operator.run("users", "onboard", str(hosts(tmp_path, 2)))
@@ -208,7 +206,7 @@ def test_what_meetergo_refuses_of_one_line_does_not_stop_the_others(operator: Op
     assert emails(operator.meetergo) == ["host-1@example.com", "host-2@example.com"]
 
 
-def test_a_slug_that_is_taken_is_the_failure_of_that_line(operator: Operator, tmp_path: Path) -> None:
+def test_a_taken_slug_fails_only_that_line(operator: Operator, tmp_path: Path) -> None:
     file = tmp_path / "hosts.csv"
     file.write_text(
         "id,email,first_name,last_name,slug\n1,a@example.com,The,Host,the-host\n2,b@example.com,The,Host,the-host\n"
@@ -219,9 +217,7 @@ def test_a_slug_that_is_taken_is_the_failure_of_that_line(operator: Operator, tm
     assert len(operator.users()) == 1
 
 
-def test_a_user_whose_meeting_types_are_kept_from_us_is_the_failure_of_that_line(
-    operator: Operator, tmp_path: Path
-) -> None:
+def test_a_user_whose_meeting_types_are_forbidden_fails_only_that_line(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.actions.add_host("host-1@example.com")
     operator.meetergo.inject_faults(
         "GET /v4/meeting-type", InjectedAnswer(403, b'{"statusCode":403,"message":"Forbidden"}')
@@ -229,12 +225,12 @@ def test_a_user_whose_meeting_types_are_kept_from_us_is_the_failure_of_that_line
     done = operator.run("users", "onboard", str(hosts(tmp_path, 3)))
     assert done.exit_code == 1
     assert "2 created, 0 adopted, 0 known before, 1 failed" in done.stdout
-    assert "line 2: meetergo does not let us see the meeting types of this user" in done.stdout
+    assert "line 2: meetergo denies access to this user's meeting types" in done.stdout
     assert lines_of(tmp_path / "hosts.failed.csv") == [("1", "2")]
 
 
 @pytest.mark.parametrize("what", ["key", "plan"])
-def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
+def test_an_error_that_would_fail_every_line_stops_the_run(
     open_operator: Callable[..., Operator], tmp_path: Path, what: str
 ) -> None:
     faults = FaultPlan(expire_key=5 if what == "key" else 0)
@@ -250,7 +246,7 @@ def test_what_would_stop_every_line_stops_the_run_with_one_sentence(
     assert lines_of(tmp_path / "hosts.failed.csv") == [(str(number), str(number + 1)) for number in range(3, 21)]
 
 
-def test_a_provider_that_is_away_stops_the_run(operator: Operator, tmp_path: Path) -> None:
+def test_a_provider_that_is_down_stops_the_run(operator: Operator, tmp_path: Path) -> None:
     file = str(hosts(tmp_path, 50))
     operator.meetergo.inject_faults(LIST, *[InjectedAnswer(500)] * 5)
     done = operator.run("users", "onboard", file)
@@ -259,7 +255,7 @@ def test_a_provider_that_is_away_stops_the_run(operator: Operator, tmp_path: Pat
     assert not operator.users()
 
 
-def test_a_dry_run_says_what_it_would_do(operator: Operator, tmp_path: Path) -> None:
+def test_a_dry_run_shows_what_it_would_do(operator: Operator, tmp_path: Path) -> None:
     operator.meetergo.actions.add_host("host-1@example.com")
     done = operator.run("users", "onboard", str(hosts(tmp_path, 3)), "--dry-run")
     assert "2 would be created, 1 would be adopted" in done.stdout
@@ -318,7 +314,7 @@ def test_two_hundred_hosts_are_onboarded_once_through_limits_failures_and_a_cras
 
 
 def _kill_at(operator: Operator, file: Path, count: int) -> int:
-    """Onboards in a process of its own, and kills it when so many users are there."""
+    """Onboard in a process of its own, and kill it once N users exist."""
     env = {**os.environ, "PYTHONPATH": environment({})["PYTHONPATH"], **operator.settings}
     delay = "consistency.READ_AFTER_WRITE_DELAY = timedelta()"
     at_once = f"from datetime import timedelta; from operations import consistency; {delay}"

@@ -1,4 +1,4 @@
-"""Rosters as spreadsheets write them: read as they are meant, or refused by a sentence; never garbled in silence."""
+"""Host files as spreadsheets write them: read correctly or rejected with a message, never silently garbled."""
 
 import csv
 from io import StringIO
@@ -41,7 +41,7 @@ def read(folder: Path, content: str | bytes) -> list[HostRow]:
         ('"external_id";" E-Mail";given_name;family_name;language\n'.replace(" E-Mail", " Email ") + ADA, 2),
     ],
 )
-def test_it_is_read_as_it_is_meant(content: str | bytes, number: int, tmp_path: Path) -> None:
+def test_a_spreadsheets_file_is_read_correctly(content: str | bytes, number: int, tmp_path: Path) -> None:
     (line,) = read(tmp_path, content)
     assert line.entry, line.error
     said = line.entry
@@ -50,13 +50,13 @@ def test_it_is_read_as_it_is_meant(content: str | bytes, number: int, tmp_path: 
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "mac_roman", "cp1250"])
-def test_an_encoding_that_would_have_to_be_guessed_is_refused(encoding: str, tmp_path: Path) -> None:
+def test_an_unknown_encoding_is_rejected(encoding: str, tmp_path: Path) -> None:
     with pytest.raises(HostFileError, match="the file is not UTF-8: in a spreadsheet, save it as 'CSV UTF-8'"):
         read(tmp_path, f"{HEAD}\n{ADA}".encode(encoding))
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04\x14\x00", b"\xd0\xcf\x11\xe0\xa1\xb1"])
-def test_a_workbook_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_a_workbook_is_rejected(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(HostFileError, match="the file is a workbook"):
         read(tmp_path, content)
 
@@ -64,28 +64,28 @@ def test_a_workbook_is_refused(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("4711.0;ada@firm.example;Ada;Müller;de", "external_id: a spreadsheet made a number of it"),
-        ("4,71E+03;ada@firm.example;Ada;Müller;de", "external_id: a spreadsheet made a number of it"),
+        ("4711.0;ada@firm.example;Ada;Müller;de", "external_id: a spreadsheet turned it into a number"),
+        ("4,71E+03;ada@firm.example;Ada;Müller;de", "external_id: a spreadsheet turned it into a number"),
         ("4711;ada@firm.example;Ada;MÃ¼ller;de", "family_name: it is garbled"),
         ("4711;ada@firm.example;Ada;M\ufffdller;de", "family_name: it is garbled"),
         ('4711;ada@firm.example;=HYPERLINK("http://x");Müller;de', "given_name: it begins with '='"),
-        ("4711;ada@firm.example;#NAME?;Müller;de", "given_name: it is an error of the spreadsheet"),
+        ("4711;ada@firm.example;#NAME?;Müller;de", "given_name: it is a spreadsheet error"),
         ("4711;ada@firm.example;Ada;Müller;de;;surplus", "it has more cells than there are columns"),
         ("4711;ada@firm.example;A\x07da;Müller;de", "given_name: it is garbled"),
     ],
 )
-def test_what_a_spreadsheet_spoiled_gives_an_error_message(line: str, fault: str, tmp_path: Path) -> None:
+def test_a_cell_that_a_spreadsheet_garbled_gives_an_error_message(line: str, fault: str, tmp_path: Path) -> None:
     (read_line,) = read(tmp_path, f"{HEAD}\n{line}\n")
     assert read_line.entry is None
     assert read_line.error.startswith(fault)
 
 
-def test_something_in_a_column_without_a_name_gives_an_error_message(tmp_path: Path) -> None:
+def test_a_cell_without_a_column_name_gives_an_error_message(tmp_path: Path) -> None:
     (line,) = read(tmp_path, f"{HEAD};;\n{ADA};;surplus\n")
     assert line.error == "it has more cells than there are columns"
 
 
-def test_the_lines_that_failed_hold_no_formula_and_are_read_again_as_they_were(tmp_path: Path) -> None:
+def test_failed_lines_hold_no_formula_and_are_read_back_unchanged(tmp_path: Path) -> None:
     lines = read(tmp_path, f'{HEAD}\n-1;x;"=1+1";@b;de\n')
     failed = tmp_path / "hosts.failed.csv"
     write_failed(failed, [(line, line.error) for line in lines])
@@ -100,7 +100,7 @@ def settings(**values: str) -> WorkerSettings:
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "mailt:", "mailto:nobody", "slack://x", "https:", "nothing://"])
-def test_a_channel_that_nobody_can_use_is_refused_with_its_line(url: str, tmp_path: Path) -> None:
+def test_an_unusable_channel_is_rejected_with_its_line(url: str, tmp_path: Path) -> None:
     lines, warnings = check_channels(read(tmp_path, f"{HEAD};channels\n{ADA};log: {url}\n"), settings())
     assert lines[0].entry is None
     assert lines[0].number == 2
@@ -108,7 +108,7 @@ def test_a_channel_that_nobody_can_use_is_refused_with_its_line(url: str, tmp_pa
     assert not warnings
 
 
-def test_a_channel_that_waits_for_a_setting_is_a_warning_that_names_it(tmp_path: Path) -> None:
+def test_a_channel_that_needs_a_missing_setting_is_a_warning_that_names_it(tmp_path: Path) -> None:
     text = f"{HEAD};channels\n{ADA};mailto:\n4712;b@firm.example;B;B;de;mailto: https://h.example/x\n"
     lines, warnings = check_channels(read(tmp_path, text), settings())
     assert all(line.entry for line in lines)
@@ -119,7 +119,7 @@ def test_a_channel_that_waits_for_a_setting_is_a_warning_that_names_it(tmp_path:
     assert check_channels(lines, usable)[1] == []
 
 
-def test_the_example_names_no_channel_that_waits_for_a_setting() -> None:
+def test_the_example_names_no_channel_that_needs_a_setting() -> None:
     example = read_host_file(Path(__file__).parent.parent.parent / "examples" / "hosts.csv")
     lines, warnings = check_channels(example, settings())
     assert all(line.entry for line in lines)

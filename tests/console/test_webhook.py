@@ -1,4 +1,4 @@
-"""`webhook`: our address is registered once, others' webhooks are never touched, and no output shows a path."""
+"""`webhook`: our address is registered once, others' webhooks are never changed, and no output shows a path."""
 
 import json
 from collections.abc import Callable
@@ -19,12 +19,12 @@ CREATE, CHANGE, REMOVE = "POST /webhooks", "PATCH /webhooks/{id}", "DELETE /webh
 
 
 def plant(meetergo: Sandbox, endpoint: str, events: Any = EVENTS) -> str:
-    """A webhook that somebody registered at meetergo without us."""
+    """Register a webhook at meetergo without our knowledge."""
     body = webhooks.NewWebhook.model_validate({"endpoint": endpoint, "eventTypes": events})
     return str(webhooks.create(meetergo.company, body)["id"])
 
 
-def test_our_address_is_registered_once_however_often_it_is_asked(operator: Operator) -> None:
+def test_our_address_is_registered_once_however_often_it_runs(operator: Operator) -> None:
     for _ in range(3):
         assert operator.run("webhook", "register").exit_code == 0
     (webhook,) = operator.meetergo.webhooks
@@ -35,14 +35,14 @@ def test_our_address_is_registered_once_however_often_it_is_asked(operator: Oper
     assert (row.provider_id, row.event_types) == (str(webhook["id"]), EVENTS)
 
 
-def test_an_orphan_is_adopted_rather_than_joined_by_another(operator: Operator) -> None:
+def test_an_orphan_is_adopted_rather_than_duplicated(operator: Operator) -> None:
     orphan = plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
     assert f"Adopted webhook {orphan}" in operator.run("webhook", "register").stdout
     assert operator.request_count(CREATE) == operator.request_count(CHANGE) == 0
     assert [row.provider_id for row in operator.endpoints()] == [orphan]
 
 
-def test_an_older_address_of_ours_moves_and_takes_no_second_place(operator: Operator) -> None:
+def test_an_older_address_of_ours_is_replaced_and_takes_no_second_slot(operator: Operator) -> None:
     operator.run("webhook", "register")
     (before,) = operator.registered()
     done = operator.run("webhook", "register", "--force", public_url="http://localhost:9999")
@@ -55,7 +55,7 @@ def test_an_older_address_of_ours_moves_and_takes_no_second_place(operator: Oper
     assert (operator.request_count(CREATE), len(operator.endpoints())) == (1, 1)
 
 
-def test_a_key_that_the_receiver_may_not_have_yet_moves_nothing_unless_it_is_asked(operator: Operator) -> None:
+def test_an_address_is_not_replaced_unless_forced_while_the_receiver_may_lack_the_key(operator: Operator) -> None:
     operator.run("webhook", "register")
     before = operator.registered()
     operator.settings["WEBHOOK_KEYS"] = f"{OLD_KEY},{NEW_KEY}"
@@ -85,27 +85,27 @@ def test_a_copy_of_another_installations_database_does_not_take_its_webhook(
     assert operator.registered().get(id_) != endpoint
 
 
-def test_a_list_that_cannot_be_read_in_full_is_no_reason_to_register_another(operator: Operator) -> None:
+def test_an_incompletely_readable_list_registers_nothing(operator: Operator) -> None:
     listed = [{"id": 1, "endpoint": "https://other.example/hook"}, {"id": 2, "endpoint": None}]
     operator.meetergo.inject_faults("GET /webhooks", InjectedAnswer(200, json.dumps(listed).encode()))
     done = operator.run("webhook", "register")
     assert done.exit_code == 1
-    assert "an item of the list has not what it should" in done.stderr
+    assert "an item of the list is malformed" in done.stderr
     assert operator.request_count(CREATE) == 0
 
 
-def test_a_move_that_the_answer_does_not_show_is_not_said_to_be_done(operator: Operator) -> None:
+def test_a_change_that_the_response_does_not_confirm_is_not_reported_as_done(operator: Operator) -> None:
     operator.run("webhook", "register")
     ((id_, endpoint),) = operator.registered().items()
     stays = InjectedAnswer(200, json.dumps({"id": id_, "endpoint": endpoint}).encode())
     operator.meetergo.inject_faults(CHANGE, stays, stays, stays)
     done = operator.run("webhook", "register", "--move", webhook_keys=f"{OLD_KEY},{NEW_KEY}")
     assert done.exit_code == 1
-    assert "look whether it was applied" in done.stderr
+    assert "check whether it was applied" in done.stderr
     assert "Moved" not in done.stdout
 
 
-def test_an_unclear_create_is_given_time_before_anybody_looks(
+def test_a_create_with_unknown_outcome_is_looked_up_after_a_wait(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consistency, "READ_AFTER_WRITE_DELAY", timedelta(seconds=5))
@@ -121,7 +121,7 @@ def test_an_unclear_create_is_given_time_before_anybody_looks(
     assert (pauses, len(operator.registered()), operator.request_count(CREATE)) == ([5.0], 1, 1)
 
 
-def test_a_webhook_whose_id_we_remember_with_another_address_is_somebody_elses(operator: Operator) -> None:
+def test_a_known_id_with_another_address_is_not_ours(operator: Operator) -> None:
     operator.run("webhook", "register")
     (webhook,) = operator.meetergo.company.webhooks.values()
     webhook["endpoint"] = "https://elsewhere.example/hook"
@@ -140,7 +140,7 @@ def test_events_are_compared_as_sets(operator: Operator, events: list[str], chan
     assert set(operator.meetergo.webhooks[0]["eventTypes"]) == set(EVENTS)
 
 
-def test_duplicates_of_our_own_address_go_and_others_stay(operator: Operator) -> None:
+def test_duplicates_of_our_address_are_removed_and_others_stay(operator: Operator) -> None:
     operator.run("webhook", "register")
     (ours,) = operator.registered()
     plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
@@ -150,7 +150,7 @@ def test_duplicates_of_our_own_address_go_and_others_stay(operator: Operator) ->
 
 
 @pytest.mark.parametrize("act", ["commit_then_fail", "commit_then_drop", "fail", "drop_connection"])
-def test_an_unclear_create_is_looked_up_before_any_other(operator: Operator, act: str) -> None:
+def test_a_create_with_unknown_outcome_is_looked_up_before_another(operator: Operator, act: str) -> None:
     operator.meetergo.inject_faults(CREATE, act)
     done = operator.run("webhook", "register")
     assert done.exit_code == 0, done.output
@@ -159,14 +159,14 @@ def test_an_unclear_create_is_looked_up_before_any_other(operator: Operator, act
     assert operator.request_count("GET /webhooks") >= 2
 
 
-def test_a_create_that_stays_unclear_gives_an_error_message_and_can_be_run_again(operator: Operator) -> None:
+def test_a_create_whose_outcome_stays_unknown_gives_a_message_and_can_be_repeated(operator: Operator) -> None:
     operator.meetergo.inject_faults(CREATE, "fail", "fail", "fail")
     done = operator.run("webhook", "register")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
     assert operator.run("webhook", "register").exit_code == 0
 
 
-def test_without_a_free_place_it_says_who_takes_them_by_host_alone(open_operator: Callable[..., Operator]) -> None:
+def test_without_a_free_slot_it_lists_the_occupants_by_host(open_operator: Callable[..., Operator]) -> None:
     with sandbox(plan=Plan(webhooks=6)) as meetergo:
         operator = open_operator(meetergo)
         for number in range(6):
@@ -196,7 +196,7 @@ def test_a_dry_run_changes_nothing(operator: Operator) -> None:
         ({"meetergo_api_key": "abc"}, "MEETERGO_API_KEY cannot be used"),
     ],
 )
-def test_what_meetergo_could_not_use_gives_an_error_message_before_anything_is_asked(
+def test_an_unusable_address_gives_an_error_message_before_any_request(
     operator: Operator, settings: dict[str, str], sentence: str
 ) -> None:
     done = operator.run("webhook", "register", **{"meetergo_api_url": "https://api.meetergo.com", **settings})
@@ -212,7 +212,7 @@ def test_an_expired_key_gives_an_error_message_that_names_the_setting(operator: 
     assert "make a new key" in done.stderr
 
 
-def test_a_personal_access_token_registers_as_well(operator: Operator) -> None:
+def test_a_personal_access_token_can_register(operator: Operator) -> None:
     assert operator.run("webhook", "register", meetergo_api_key=operator.meetergo.token).exit_code == 0
     assert len(operator.registered()) == 1
 
@@ -234,7 +234,7 @@ def test_the_list_redacts_our_urls_and_shows_the_host_of_others(operator: Operat
     assert "ago" in table
 
 
-def test_removing_touches_only_what_is_ours_by_id_and_by_address(operator: Operator) -> None:
+def test_remove_affects_only_webhooks_that_are_ours_by_id_and_address(operator: Operator) -> None:
     other = plant(operator.meetergo, "https://other.example/hook")
     orphan = plant(operator.meetergo, operator.addresses(NEW_KEY)[0])
     operator.run("webhook", "register")
@@ -243,7 +243,7 @@ def test_removing_touches_only_what_is_ours_by_id_and_by_address(operator: Opera
         done = operator.run("webhook", "remove", stranger, "--yes")
         assert done.exit_code == 1
         assert "not known as ours" in done.stderr
-    assert operator.run("webhook", "remove").exit_code == 1  # nobody said yes
+    assert operator.run("webhook", "remove").exit_code == 1  # no confirmation
     assert operator.request_count(REMOVE) == 0
     assert operator.run("webhook", "remove", "--yes").exit_code == 0
     assert set(operator.registered()) == {other, orphan}
@@ -252,7 +252,7 @@ def test_removing_touches_only_what_is_ours_by_id_and_by_address(operator: Opera
     assert operator.run("webhook", "remove", "--yes").exit_code == 0
 
 
-def test_an_unclear_removal_is_looked_up(operator: Operator) -> None:
+def test_a_removal_with_unknown_outcome_is_looked_up(operator: Operator) -> None:
     operator.run("webhook", "register")
     operator.meetergo.inject_faults(REMOVE, "commit_then_fail")
     assert operator.run("webhook", "remove", "--yes").exit_code == 0

@@ -37,7 +37,7 @@ def rotating(operator: Operator) -> Operator:
     return operator
 
 
-def test_both_addresses_stay_until_a_delivery_came_by_the_new_one(rotating: Operator, job_queue: JobQueue) -> None:
+def test_both_addresses_stay_until_the_new_one_received_a_delivery(rotating: Operator, job_queue: JobQueue) -> None:
     done = rotating.run("webhook", "rotate", "--timeout", "1s")
     assert done.exit_code == 1
     assert "both stay registered" in done.stderr
@@ -51,13 +51,13 @@ def test_both_addresses_stay_until_a_delivery_came_by_the_new_one(rotating: Oper
     assert "nothing more to do" in again.stdout
 
 
-def test_a_delivery_from_before_the_registration_says_nothing(rotating: Operator, job_queue: JobQueue) -> None:
+def test_a_delivery_from_before_the_registration_does_not_count(rotating: Operator, job_queue: JobQueue) -> None:
     job_queue.record_seen(NEW_MARK, datetime.now(UTC) - timedelta(minutes=1))
     assert rotating.run("webhook", "rotate", "--no-wait").exit_code == 1
     assert len(rotating.registered()) == 2
 
 
-def test_with_force_nobody_waits(rotating: Operator) -> None:
+def test_force_does_not_wait(rotating: Operator) -> None:
     assert rotating.run("webhook", "rotate", "--no-wait", "--force").exit_code == 0
     assert list(rotating.registered().values()) == rotating.addresses(NEW_KEY)
 
@@ -68,7 +68,7 @@ def test_a_dry_run_changes_nothing(rotating: Operator) -> None:
     assert rotating.registered() == before
 
 
-def test_an_older_address_that_we_do_not_remember_goes_as_well(operator: Operator, job_queue: JobQueue) -> None:
+def test_an_unknown_older_address_of_ours_is_removed_too(operator: Operator, job_queue: JobQueue) -> None:
     plant(operator.meetergo, operator.addresses(OLD_KEY)[0])
     other = plant(operator.meetergo, "https://other.example/hook")
     operator.run("webhook", "rotate", "--no-wait", webhook_keys=BOTH)
@@ -80,7 +80,7 @@ def test_an_older_address_that_we_do_not_remember_goes_as_well(operator: Operato
     assert other in operator.registered()
 
 
-def test_without_a_free_place_the_one_that_there_is_moves(open_operator: Callable[..., Operator]) -> None:
+def test_without_a_free_slot_the_existing_webhook_is_changed(open_operator: Callable[..., Operator]) -> None:
     with sandbox(plan=Plan(webhooks=6)) as meetergo:
         operator = open_operator(meetergo)
         operator.run("webhook", "register")
@@ -95,9 +95,7 @@ def test_without_a_free_place_the_one_that_there_is_moves(open_operator: Callabl
 
 
 @pytest.mark.parametrize("act", ["commit_then_fail", "fail"])
-def test_no_unclear_answer_leaves_us_without_a_webhook_or_with_two_of_one_address(
-    rotating: Operator, job_queue: JobQueue, act: str
-) -> None:
+def test_no_unknown_outcome_leaves_no_webhook_or_duplicates(rotating: Operator, job_queue: JobQueue, act: str) -> None:
     rotating.meetergo.inject_faults(CREATE, act)
     rotating.meetergo.inject_faults(REMOVE, act)
     rotating.run("webhook", "rotate", "--no-wait")
@@ -109,7 +107,7 @@ def test_no_unclear_answer_leaves_us_without_a_webhook_or_with_two_of_one_addres
 
 @contextmanager
 def waiting(operator: Operator, folder: Path) -> Iterator["subprocess.Popen[str]"]:
-    """`webhook rotate` in a process of its own, which has registered the new address and waits."""
+    """Run `webhook rotate` in a process of its own until it has registered the new address and waits."""
     env = {**os.environ, "PYTHONPATH": environment({})["PYTHONPATH"], "PYTHONUNBUFFERED": "1", **operator.settings}
     command = [sys.executable, "-m", "console", "webhook", "rotate"]
     with subprocess.Popen(
@@ -133,7 +131,7 @@ def test_ctrl_c_while_it_waits_leaves_both_registered(rotating: Operator, tmp_pa
     assert len(rotating.registered()) == 2
 
 
-def test_deliveries_through_a_receiver_end_the_wait_and_none_is_lost(
+def test_a_delivery_to_the_receiver_ends_the_wait_and_none_is_lost(
     open_operator: Callable[..., Operator], meetergo: Sandbox, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -153,7 +151,7 @@ def test_deliveries_through_a_receiver_end_the_wait_and_none_is_lost(
     assert list(operator.registered().values()) == operator.addresses(NEW_KEY)
     assert {delivery.status for delivery in meetergo.deliveries} == {200}
     with operator.database.read_only() as session:
-        assert session.query(Delivery).count() == 2  # the first came by both addresses, and is one
+        assert session.query(Delivery).count() == 2  # both addresses received the first one, which is stored once
 
 
 def _book(meetergo: Sandbox, meeting_type_id: str, number: int) -> None:

@@ -1,3 +1,3 @@
-"""The fixtures of operations serve here too: of the command line and of the workers."""
+"""Fixtures of operations, of the command line and of the workers."""
 
-from tests.operations.conftest import *  # noqa: F403 - what it names in __all__
+from tests.operations.conftest import *  # noqa: F403 - it defines __all__

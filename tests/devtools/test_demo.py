@@ -1,4 +1,4 @@
-"""The demo: every step but one that expects something else comes out as expected. `.ci/run` runs `make demo` itself."""
+"""The demo: every step has the expected outcome, and any other outcome fails it. `.ci/run` runs `make demo` itself."""
 
 import io
 import re

@@ -41,7 +41,7 @@ def _environment(port: int) -> dict[str, str]:
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    """`make run` in a folder, with all its processes at work. It is killed if it still runs in the end."""
+    """Run `make run` in a folder until all its processes work; kill it if it still runs at the end."""
     log = folder / "run.log"
     with log.open("wb") as file:
         process = subprocess.Popen(COMMAND, cwd=folder, env=_environment(port), stdout=file, stderr=file)
@@ -83,7 +83,7 @@ def assert_a_second_one_gives_an_error_message(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_nothing_goes_on_when_its_terminal_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_its_terminal_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PORT", str(port := free_port()))
     for name in NAMES:
@@ -95,7 +95,7 @@ def test_nothing_goes_on_when_its_terminal_is_closed(tmp_path: Path, monkeypatch
         wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
 
 
-def test_data_that_was_open_to_others_is_shut(tmp_path: Path) -> None:
+def test_a_data_folder_readable_by_others_is_made_private(tmp_path: Path) -> None:
     folder = tmp_path / "data" / "redis"
     folder.mkdir(parents=True, mode=0o755)
     (tmp_path / "data" / "inbox.db").touch(mode=0o644)
@@ -104,7 +104,7 @@ def test_data_that_was_open_to_others_is_shut(tmp_path: Path) -> None:
     assert _open_to_others(tmp_path / "data") == []
 
 
-def test_a_deep_folder_has_a_redis_too(tmp_path: Path) -> None:
+def test_a_long_path_has_a_redis_too(tmp_path: Path) -> None:
     with private_redis_server(tmp_path / ("deep" * 30)) as url, connect(url) as client:
         assert client.ping()
         path = Path(unquote(url.removeprefix("unix://").partition("?")[0]))
@@ -117,12 +117,12 @@ def _open_to_others(folder: Path) -> list[str]:
 
 
 def _exit_code(folder: Path, port: int, *words: str) -> int:
-    """Of a command that is typed in another terminal."""
+    """Run a command from another terminal; return its exit code."""
     return run_cli_in(folder, *words, PORT=str(port), REDIS_PREFIX=None).returncode
 
 
 def _processes_in(folder: Path) -> list[str]:
-    """The other processes whose folder it is."""
+    """Return the processes that use the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -131,7 +131,7 @@ def _processes_in(folder: Path) -> list[str]:
     return found
 
 
-def test_a_port_that_is_taken_gives_an_error_message(tmp_path: Path) -> None:
+def test_a_port_in_use_gives_an_error_message(tmp_path: Path) -> None:
     import socket
 
     with socket.socket() as taken:

@@ -1,4 +1,4 @@
-"""The stand-in that the desk runs knows what our database says."""
+"""`bin/inbox sandbox` shows our bookings on its page."""
 
 from threading import Thread
 
@@ -12,7 +12,7 @@ from devtools.sandbox_command import sandbox
 from tests.worker.harness import Harness
 
 
-def test_its_page_shows_our_bookings_and_it_takes_the_options_of_the_stand_in(
+def test_its_page_shows_our_bookings_and_it_accepts_the_sandboxs_options(
     sample_data: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []

@@ -1,4 +1,4 @@
-"""`send` in bulk: real deliveries to a real receiver, counted as they were answered."""
+"""`send` in bulk: real deliveries to a real receiver, counted by response."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterat
         yield Receiver(folder, settings)
 
 
-def test_a_mix_with_repeats_goes_out_signed_and_each_body_is_kept_once(receiver: Receiver) -> None:
+def test_a_mix_with_repeats_is_signed_and_each_body_is_stored_once(receiver: Receiver) -> None:
     before = receiver.stored()
     done = receiver.send(
         *("mix", "--count", "60", "--shuffle", "--duplicate", "0.5", "--concurrency", "4", "--seed", "7", "--json")
@@ -85,7 +85,7 @@ def test_a_mix_with_repeats_goes_out_signed_and_each_body_is_kept_once(receiver:
     assert receiver.stored() - before == 60
 
 
-def test_for_people_it_shows_counts_by_status_and_latencies(receiver: Receiver) -> None:
+def test_it_prints_counts_by_status_and_latencies(receiver: Receiver) -> None:
     done = receiver.send("booking_created", "--count", "20", "--duplicate", "5")
     assert done.returncode == 0, done.stderr
     first, statuses, latency, seed = done.stdout.splitlines()
@@ -102,7 +102,7 @@ def test_a_count_of_samples_of_one_booking_are_different_deliveries(receiver: Re
     assert receiver.stored() - before == 5
 
 
-def test_a_file_goes_out_so_many_times_as_it_is(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_file_is_sent_n_times_unchanged(receiver: Receiver, tmp_path: Path) -> None:
     before = receiver.stored()
     (tmp_path / "body.json").write_text('{"webhookType":"form_submission"}')
     done = receiver.send("--file", str(tmp_path / "body.json"), "--count", "3", "--json")
@@ -110,20 +110,20 @@ def test_a_file_goes_out_so_many_times_as_it_is(receiver: Receiver, tmp_path: Pa
     assert receiver.stored() - before == 1
 
 
-def test_one_refusal_is_exit_1(receiver: Receiver) -> None:
+def test_one_rejection_is_exit_1(receiver: Receiver) -> None:
     done = receiver.send("mix", "--count", "3", "--url", f"{receiver.url}{WEBHOOK_PATH}/wrong", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["answers"] == {"404": 3}
 
 
-def test_nobody_there_is_exit_1_and_counted(receiver: Receiver) -> None:
+def test_no_connection_is_exit_1_and_counted(receiver: Receiver) -> None:
     done = receiver.send("mix", "--count", "3", "--url", "http://127.0.0.1:1/")
     assert done.returncode == 1
     assert "no answer       3" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_ends_it_in_order_and_says_what_was_sent(receiver: Receiver) -> None:
+def test_ctrl_c_ends_it_cleanly_and_reports_what_was_sent(receiver: Receiver) -> None:
     before, words = receiver.stored(), ["mix", "--count", "1000", "--rate", "20/s", "--concurrency", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "console", "send", *words],
@@ -145,14 +145,14 @@ def test_ctrl_c_ends_it_in_order_and_says_what_was_sent(receiver: Receiver) -> N
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["mix", "--booking", "b1"], "--booking goes with one EVENT"),
-        (["--count", "3"], "name an EVENT or a --file"),
-        (["mix", "--rate", "fast"], "is no rate"),
+        (["mix", "--booking", "b1"], "--booking needs a single EVENT"),
+        (["--count", "3"], "name either an EVENT or a --file"),
+        (["mix", "--rate", "fast"], "is not a rate"),
         (["mix", "--duplicate", "some"], "ten repeats"),
         (["mix", "--count", "0"], "--count"),
     ],
 )
-def test_options_that_make_no_sense_gives_an_error_message(receiver: Receiver, words: list[str], sentence: str) -> None:
+def test_contradictory_options_give_an_error_message(receiver: Receiver, words: list[str], sentence: str) -> None:
     done = receiver.send(*words)
     assert done.returncode == 2
     assert sentence in done.stderr
@@ -160,7 +160,7 @@ def test_options_that_make_no_sense_gives_an_error_message(receiver: Receiver, w
 
 @contextmanager
 def counting_server() -> Iterator[tuple[str, list[int]]]:
-    """A server that counts the connections, and answers 200."""
+    """A server that counts its connections and responds with 200."""
     lines: list[int] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -177,7 +177,7 @@ def counting_server() -> Iterator[tuple[str, list[int]]]:
             self.end_headers()
 
         def log_message(self, *_args: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
@@ -186,7 +186,7 @@ def counting_server() -> Iterator[tuple[str, list[int]]]:
         server.shutdown()
 
 
-def test_many_deliveries_share_a_few_open_lines(receiver: Receiver) -> None:
+def test_many_deliveries_share_a_few_connections(receiver: Receiver) -> None:
     with counting_server() as (url, lines):
         done = receiver.send("mix", "--count", "40", "--concurrency", "3", "--url", url)
     assert done.returncode == 0, done.stdout
@@ -209,7 +209,7 @@ def test_a_mix_in_any_order_makes_the_same_bookings(harness: Harness) -> None:
     assert {seen["status"] for seen in made["straight"].values()} == {"confirmed", "cancelled"}  # type: ignore[index]
 
 
-def test_bookings_of_a_mix_are_told_apart_by_what_a_list_shows_of_their_ids() -> None:
+def test_bookings_of_a_mix_differ_in_their_shortened_ids() -> None:
     assert len({short(mix.booking_id("run", number)) for number in range(200)}) == 200
 
 
@@ -229,12 +229,12 @@ def test_repeats_are_a_number_or_a_share(typed: str, count: int) -> None:
 
 
 @pytest.mark.parametrize("typed", ["-1", "half", "0.00001", "1e3", ""])
-def test_anything_else_is_no_repeat(typed: str) -> None:
+def test_anything_else_is_not_a_number_of_repeats(typed: str) -> None:
     with pytest.raises(BadParameter):
         RepeatsParam().convert(typed, None, None)
 
 
-def test_a_percentile_is_a_value_that_was_measured() -> None:
+def test_a_percentile_is_a_measured_value() -> None:
     ranked = [float(number) for number in range(1, 101)]
     assert [percentile(ranked, percent) for percent in (50, 95, 99)] == [50, 95, 99]
     assert [percentile([4.0], percent) for percent in (50, 95, 99)] == [4, 4, 4]

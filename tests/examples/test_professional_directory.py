@@ -1,4 +1,4 @@
-"""The example works as it stands there, against the stand-in."""
+"""The example works against the sandbox."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ def run(meetergo: Sandbox, folder: Path) -> str:
     return done.stdout
 
 
-def test_a_lawyer_can_be_booked_and_is_not_made_twice(tmp_path: Path) -> None:
+def test_a_lawyer_can_be_booked_and_is_not_created_twice(tmp_path: Path) -> None:
     with sandbox() as meetergo:
         assert run(meetergo, tmp_path).startswith('<iframe src="https://cal.meetergo.com/the-lawyer/the-lawyer-erst')
         assert "there already" in run(meetergo, tmp_path)

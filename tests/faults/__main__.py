@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: breaks everything, one after the other, and writes what came of it."""
+"""`python -m tests.faults`: inject every fault, one after the other, and write the results."""
 
 import argparse
 import signal
@@ -18,7 +18,7 @@ DELIVERIES = 300
 
 
 def main() -> int:
-    """The exit code: 1 if a promise was broken."""
+    """Return the exit code: 1 if a promise was broken."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     rows: list[Row] = []
@@ -71,7 +71,7 @@ def _keep_logs(place: Path, where: Path) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", metavar="NAME", action="append", choices=CATALOGUE, help=", ".join(CATALOGUE))
-    parser.add_argument("--database", action="append", choices=BOTH, help="both, if not said")
+    parser.add_argument("--database", action="append", choices=BOTH, help="default: both")
     parser.add_argument("--deliveries", type=int, default=DELIVERIES, metavar="N", help=f"at least ({DELIVERIES})")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the instants and the stories (1)")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the logs of what broke its promise")

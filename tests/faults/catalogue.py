@@ -1,4 +1,4 @@
-"""The catalogue: every fault, where it strikes, and what is promised of it."""
+"""The catalogue: every fault, where it occurs, and what is promised."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,16 +23,16 @@ ELSEWHERE = timedelta(seconds=180)
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break things.
+    """One fault.
 
     Attributes:
-        title: for the table.
-        inject: what is done while deliveries come; it returns when the fault is over.
-        databases: on which.
-        channels: how the news goes out.
+        title: title in the table.
+        inject: injects the fault while deliveries arrive; returns when it is over.
+        databases: databases to test.
+        channels: channels of the notifications.
         within: the promised time to recover.
-        refuses: whether the door may answer 503.
-        needs_disk: whether SQLite has to be on a disk of its own.
+        refuses: whether the receiver may answer 503.
+        needs_disk: whether SQLite needs a disk of its own.
         has_standby: whether PostgreSQL has a standby, behind one address.
         redis: one server; two behind one address; or two that a Sentinel watches.
         own_prefix: whether the names in Redis come from the database, as by default.
@@ -63,10 +63,10 @@ def _worker_dies(place: str) -> dict[str, str]:
 
 
 CATALOGUE: dict[str, Fault] = {
-    "none": Fault("nothing is broken, two workers for each box", many_connections.nothing, overrides=TWO_OF_EACH),
+    "none": Fault("no fault, two workers for each queue", many_connections.nothing, overrides=TWO_OF_EACH),
     "worker": Fault("worker killed at random", kills.kill_workers, within=KILLED_WORKER, hook=SLOWLY),
     "pool": Fault(
-        "worker of twice two processes killed with all of them",
+        "worker of two times two processes killed with all of them",
         kills.kill_pool,
         within=KILLED_WORKER,
         hook=SLOWLY,
@@ -79,20 +79,20 @@ CATALOGUE: dict[str, Fault] = {
         hook="tests.faults.self_kill:in_the_transaction",
     ),
     "before-trigger": Fault(
-        "worker killed after the commit, before the ring",
+        "worker killed after the commit, before the trigger",
         kills.die_at_the_place,
         within=LOST_TRIGGER,
         overrides=_worker_dies("committed"),
     ),
     "while-sending": Fault(
-        "worker killed between the channel's yes and our commit",
+        "worker killed between the channel's acknowledgement and our commit",
         kills.die_at_the_place,
         channels=("post", "mail"),
         within=KILLED_WORKER,
         overrides=_worker_dies("sent"),
     ),
     "storing-deferred": Fault(
-        "worker killed while it brings a body from Redis to the database",
+        "worker killed while it stores a deferred body",
         kills.die_while_storing_deferred,
         within=KILLED_WORKER,
         overrides=_worker_dies("storing-deferred"),
@@ -103,13 +103,13 @@ CATALOGUE: dict[str, Fault] = {
         within=KILLED_WORKER,
         hook="tests.faults.self_kill:of_some_bookings",
     ),
-    "large-batch": Fault("220 bodies of 95 KB of one webinar waited together", many_connections.large_batch),
+    "large-batch": Fault("220 pending bodies of 95 KB of one webinar", many_connections.large_batch),
     "scheduler": Fault("RQ's scheduler killed", kills.kill_scheduler),
-    "cron": Fault("cron killed, and the bells lost", kills.kill_cron, SQLITE, within=LOST_TRIGGER),
+    "cron": Fault("cron killed, and the triggers lost", kills.kill_cron, SQLITE, within=LOST_TRIGGER),
     "receiver": Fault("receiver's server process killed under load", kills.kill_receiver),
     "receiver-main": Fault("receiver's main process killed under load", kills.kill_receiver_main, POSTGRESQL),
     "redis-killed": Fault("Redis killed and restarted", outages.kill_redis),
-    "redis-emptied": Fault("Redis emptied (FLUSHALL), bells lost", outages.empty_redis, within=LOST_TRIGGER),
+    "redis-emptied": Fault("Redis emptied (FLUSHALL), triggers lost", outages.empty_redis, within=LOST_TRIGGER),
     "redis-full": Fault("Redis out of memory (noeviction)", outages.fill_redis),
     "redis-silent": Fault("Redis accepts and never answers", outages.freeze_redis),
     "postgresql-away": Fault("PostgreSQL crashed and started", outages.database_leaves, POSTGRESQL),
@@ -133,19 +133,17 @@ CATALOGUE: dict[str, Fault] = {
     "postgresql-silent": Fault("PostgreSQL accepts and never answers", outages.freeze_postgresql, POSTGRESQL),
     "sqlite-locked": Fault("SQLite locked by another process", outages.database_leaves, SQLITE),
     "disk-full": Fault("disk of SQLite full", outages.fill_disk, SQLITE, needs_disk=True),
-    "both-away": Fault("both stores away", outages.both_leave, refuses=True),
+    "both-away": Fault("both stores down", outages.both_leave, refuses=True),
     "post-fails": Fault("platform answers 500", channels.channel_is("fails"), POSTGRESQL),
     "post-hangs": Fault("platform accepts and never answers", channels.channel_is("hangs"), SQLITE),
-    "post-drips": Fault("platform drips its answer, a byte now and then", channels.channel_is("drips"), SQLITE),
+    "post-drips": Fault("platform drips its response, byte by byte", channels.channel_is("drips"), SQLITE),
     "post-later": Fault("platform answers 429 with Retry-After", channels.channel_is("says later"), POSTGRESQL),
     "post-hangs-up": Fault("platform takes the message and hangs up", channels.channel_is("hangs up"), SQLITE),
     "mail-fails": Fault("mail server answers 451", channels.channel_is("fails"), SQLITE, ("mail",)),
     "mail-hangs": Fault("mail server never answers", channels.channel_is("hangs"), POSTGRESQL, ("mail",)),
-    "mail-drips": Fault(
-        "mail server drips its answer, a byte now and then", channels.channel_is("drips"), SQLITE, ("mail",)
-    ),
+    "mail-drips": Fault("mail server drips its reply, byte by byte", channels.channel_is("drips"), SQLITE, ("mail",)),
     "one-hangs": Fault(
-        "platform never answers; letters beside it leave within 10 s",
+        "platform never answers; mails beside it leave within 10 s",
         channels.one_hangs_beside,
         channels=("post", "mail"),
     ),
@@ -153,13 +151,13 @@ CATALOGUE: dict[str, Fault] = {
         "worker asked to stop while the platform never answers", channels.stop_while_it_hangs, SQLITE
     ),
     "poison-notification": Fault(
-        "news that ends the worker that sends it, each time",
+        "notifications that end the worker that sends them, each time",
         channels.deliver_poison_notification,
         within=KILLED_WORKER,
         overrides=_worker_dies("poison-notification"),
     ),
     "mail-hangs-up": Fault(
-        "mail server takes the letter and hangs up",
+        "mail server takes the mail and hangs up",
         channels.channel_is("hangs up"),
         POSTGRESQL,
         ("mail",),
@@ -169,6 +167,8 @@ CATALOGUE: dict[str, Fault] = {
     "idle-strangers": Fault("1,500 connections that say nothing", many_connections.slow_clients("idle", 1_500), SQLITE),
     "dripping": Fault("500 clients that drip", many_connections.slow_clients("dripping", 500)),
     "readyz-crowd": Fault(
-        "600 askers for readiness while PostgreSQL is silent", many_connections.ask_beside_a_silent_database, POSTGRESQL
+        "600 clients poll /readyz while PostgreSQL is silent",
+        many_connections.ask_beside_a_silent_database,
+        POSTGRESQL,
     ),
 }

@@ -13,13 +13,13 @@ from tests.faults.self_kill import POISON_NOTIFICATION
 from tests.faults.sinks import Behaviour
 
 SOON_SECONDS = 10
-"""The promise for news of others while one channel hangs."""
+"""Limit for other notifications while one channel hangs."""
 STOPS_WITHIN_SECONDS = 15
 DEADLY = 2
 
 
 def channel_is(behaviour: Behaviour) -> Callable[[FaultContext], None]:
-    """The sink of the news misbehaves for a while."""
+    """Let the sink misbehave for a while."""
     return partial(_misbehave, behaviour)
 
 
@@ -33,24 +33,24 @@ def _misbehave(behaviour: Behaviour, context: FaultContext) -> None:
 
 
 def one_hangs_beside(context: FaultContext) -> None:
-    """The platform hangs; the letters of the same bookings, and of new ones, go out all the same."""
+    """The platform hangs; mails of the same and of new bookings are still sent."""
     context.pause(1, 2)
     context.platform.behave("hangs")
     context.load.finish()
-    context.until(partial(_mails_finished, context), "the letters never came to rest")
+    context.until(partial(_mails_finished, context), "the mails were never all sent")
     for _ in range(4):
         context.pause(3, 6)
         before, began = context.mails(), time.monotonic()
         context.post_one_more()
-        context.until(lambda known=before: context.mails() > known, "a letter never came")
+        context.until(lambda known=before: context.mails() > known, "a mail was never received")
         took = time.monotonic() - began
         if took > SOON_SECONDS:
-            context.notes.append(f"a letter took {took:.0f} s while the platform hung")
+            context.notes.append(f"a mail took {took:.0f} s while the platform hung")
     context.platform.behave("well")
 
 
 def stop_while_it_hangs(context: FaultContext) -> None:
-    """The worker is asked to stop while the platform does not answer; its supervisor starts it again."""
+    """Ask the worker to stop while the platform does not respond; the supervisor restarts it."""
     context.pause(1, 2)
     for _ in range(2):
         context.platform.behave("hangs")
@@ -73,7 +73,7 @@ def _mails_finished(context: FaultContext) -> bool:
 
 
 def deliver_poison_notification(context: FaultContext) -> None:
-    """Under load, and two at once: news that ends each worker that sends it."""
+    """Under load, and two at once: notifications that end each worker that sends them."""
     for number in range(DEADLY):
         context.pause(0.5, 1.5)
         context.load.post(single_booking(f"{POISON_NOTIFICATION}-{number}").bodies[0])

@@ -1,4 +1,4 @@
-"""The scene of a fault: everything that runs, and what may be done to it."""
+"""The context of a fault: everything that runs, and how to affect it."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ LONGEST_WAIT_SECONDS = 60
 
 @dataclass
 class FaultContext:
-    """What a strike gets.
+    """What a fault gets.
 
     Attributes:
         random: chooses when and whom; seeded.
         load: the deliveries that come meanwhile.
         armed: the file that arms `death`.
-        scenarios: what was told, in the end also what a strike told.
+        scenarios: the delivered scenarios, including those of faults.
         deaths: how many senders died, or may have: so many messages may come twice.
         notes: what went otherwise than the strike wanted.
     """
@@ -46,27 +46,27 @@ class FaultContext:
     notes: list[str] = field(default_factory=list)
 
     def pause(self, shortest: float, longest: float) -> None:
-        """Some time, in seconds."""
+        """Sleep for some time, in seconds."""
         time.sleep(self.random.uniform(shortest, longest))
 
     def kill(self, pid: int) -> None:
-        """Nobody can prepare for it."""
+        """Sleep for a random time."""
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
-            self.notes.append("the victim was dead already")
+            self.notes.append("the process was already dead")
 
     def arm(self) -> None:
-        """Whoever comes by the chosen place dies there."""
+        """Arm the chosen place: the next process that passes it dies there."""
         self.deaths += 1
         self.armed.touch()
 
     def until_dead(self) -> None:
-        """Returns when somebody did."""
-        self.until(lambda: not self.armed.exists(), "nobody came by the place where they should have died")
+        """Wait until a process died there."""
+        self.until(lambda: not self.armed.exists(), "no process passed the armed place")
 
     def until(self, condition: Callable[[], object], failure_note: str) -> None:
-        """Returns when something holds, and notes it if it does not."""
+        """Wait until a condition holds; note it if it never does."""
         ends = time.monotonic() + LONGEST_WAIT_SECONDS
         while not condition():
             if time.monotonic() > ends:
@@ -75,17 +75,17 @@ class FaultContext:
             time.sleep(0.02)
 
     def post_scenario(self, scenario: BookingScenario) -> None:
-        """A story of its own, besides those that come anyway; each body is answered 200 before the next is sent."""
+        """Deliver a scenario of its own, besides the load; each body is answered 200 before the next is sent."""
         self.scenarios.append(scenario)
         for body in scenario.bodies:
             self.load.post(body)
 
     def mails(self) -> int:
-        """How many letters the mail server took."""
+        """Return the number of mails that the mail server accepted."""
         return sum(each.was_accepted and not each.stream for each in list(self.mail_sink.received_messages.all))
 
     def post_one_more(self) -> None:
-        """A last delivery, when all others have come: nothing after it rings again."""
+        """Deliver one more body after all others: nothing triggers after it."""
         scenario = single_booking(f"booking-last-{len(self.scenarios)}", minute=len(self.scenarios))
         self.scenarios.append(scenario)
         self.load.post(scenario.bodies[0])

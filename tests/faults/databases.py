@@ -1,4 +1,4 @@
-"""The databases of a fault: SQLite in a file, or PostgreSQL in a cluster of our own; both can be taken away."""
+"""The databases of a fault: an SQLite file, or a PostgreSQL cluster of its own; both can be made unavailable."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ NUMBERS = count(1)
 
 
 class Sqlite:
-    """A database in a file.
+    """An SQLite file.
 
     Args:
         folder: of the fault.
@@ -41,19 +41,19 @@ class Sqlite:
         self._lock: sqlite3.Connection | None = None
 
     def leave(self) -> None:
-        """Somebody else holds the write lock."""
+        """Hold the write lock."""
         self._lock = sqlite3.connect(
             self._folder / "inbox.db", isolation_level=None, timeout=30, check_same_thread=False
         )
         self._lock.execute("BEGIN IMMEDIATE")
 
     def return_(self) -> None:
-        """The lock is free."""
+        """Release the lock."""
         if self._lock:
             self._lock.close()
 
     def is_free(self) -> bool:
-        """Whether nobody holds the write lock for long."""
+        """Whether the write lock is free within a moment."""
         with closing(sqlite3.connect(self._folder / "inbox.db", isolation_level=None, timeout=0.5)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -62,22 +62,22 @@ class Sqlite:
         return True
 
     def fill(self) -> None:
-        """The disk is full."""
+        """Fill the disk."""
         with (self._folder / "filler").open("wb", buffering=0) as filler:
             for size in (65536, 4096, 1):
                 _write_until_full(filler.fileno(), size)
 
     def free_space(self) -> None:
-        """There is room again."""
+        """Free the space."""
         (self._folder / "filler").unlink(missing_ok=True)
 
     def is_sound(self) -> bool:
-        """Whether SQLite itself finds nothing wrong with the file."""
+        """Whether SQLite's integrity check passes."""
         with closing(sqlite3.connect(self._folder / "inbox.db")) as connection:
             return connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
     def close(self) -> None:
-        """Takes the disk away."""
+        """Unmount the disk."""
         self.return_()
         if self.can_fill:
             subprocess.run(["umount", "--lazy", self._folder], check=True)
@@ -96,7 +96,7 @@ class Cluster:
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
 
     def make(self, name: str) -> str:
-        """A new database; returns its URL."""
+        """Create a database; return its URL."""
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
@@ -104,7 +104,7 @@ class Cluster:
         return self.url.replace("/postgres?", f"/{name}?")
 
     def crash(self) -> None:
-        """Ends at once, and leaves recovery to the next start."""
+        """Kill it immediately; the next start recovers."""
         self._ctl("-m", "immediate", "stop")
 
     def start(self) -> None:
@@ -116,19 +116,19 @@ class Cluster:
         raise RuntimeError("PostgreSQL did not start again within a minute")
 
     def freeze(self) -> None:
-        """It takes connections, and never answers."""
+        """Freeze it: it accepts connections and never answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It answers again."""
+        """Unfreeze it."""
         self._signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """Stops it for good."""
+        """Stop it for good."""
         self._server.cleanup()
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the postmaster and to all who serve a connection."""
+        """Signal the postmaster and all backends."""
         postmaster = self._server.get_pid()
         for pid in (postmaster, *children(postmaster)):
             with suppress(ProcessLookupError):
@@ -145,7 +145,7 @@ class Cluster:
 
 
 class Postgresql:
-    """A database of its own in the cluster."""
+    """A database in the cluster."""
 
     name = "PostgreSQL"
     can_fill = False
@@ -155,29 +155,29 @@ class Postgresql:
         self.url = cluster.make(f"fault_{next(NUMBERS)}")
 
     def leave(self) -> None:
-        """The server crashes."""
+        """Crash the server."""
         self.cluster.crash()
 
     def return_(self) -> None:
-        """The server is started."""
+        """Start the server."""
         self.cluster.start()
 
     def is_free(self) -> bool:
-        """Nobody's lock keeps a delivery out."""
+        """Never locked by others."""
         return True
 
     def is_sound(self) -> bool:
-        """PostgreSQL would not have started."""
+        """Always intact: a damaged PostgreSQL would not start."""
         return True
 
     def close(self) -> None:
-        """The cluster goes on."""
+        """Keep the cluster running."""
         self.cluster.thaw()
         self.cluster.start()
 
 
 class ReplicatedPostgresql:
-    """A primary with a standby that confirms each commit, behind one address."""
+    """A primary with a synchronous standby, behind one address."""
 
     name = "PostgreSQL"
     can_fill = False
@@ -187,23 +187,23 @@ class ReplicatedPostgresql:
         self.url = self.pair.url
 
     def leave(self) -> None:
-        """The address leads to the standby."""
+        """Move the address to the standby."""
         self.pair.demote()
 
     def return_(self) -> None:
-        """The standby is the primary."""
+        """Promote the standby."""
         self.pair.promote()
 
     def is_free(self) -> bool:
-        """Nobody's lock keeps a delivery out."""
+        """Never locked by others."""
         return True
 
     def is_sound(self) -> bool:
-        """PostgreSQL would not have started."""
+        """Always intact: a damaged PostgreSQL would not start."""
         return True
 
     def close(self) -> None:
-        """Stops both."""
+        """Stop both."""
         self.pair.close()
 
 
@@ -212,7 +212,7 @@ Store = Sqlite | Postgresql | ReplicatedPostgresql
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """One, until the block ends."""
+    """Run a server until the block ends."""
     server = Cluster(folder)
     try:
         yield server

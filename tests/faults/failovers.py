@@ -1,4 +1,4 @@
-"""Failovers: stores that answer, and cannot write for a while; and a second installation on the same Redis."""
+"""Failovers: stores that answer but cannot write for a while; and a second installation on the same Redis."""
 
 from sqlalchemy import create_engine, make_url, text
 
@@ -14,7 +14,7 @@ CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :n
 
 
 def database_is_read_only(context: FaultContext) -> None:
-    """All sessions of PostgreSQL from now on, and the old ones end; then it can be written again."""
+    """Make all PostgreSQL sessions read-only and drop the old ones; then make them writable again."""
     assert isinstance(context.store, Postgresql)
     context.pause(1, 3)
     _set_read_only(context.store.cluster, context.store.url, "SET default_transaction_read_only = on")
@@ -23,7 +23,7 @@ def database_is_read_only(context: FaultContext) -> None:
 
 
 def postgresql_fails_over(context: FaultContext) -> None:
-    """The address leads to a standby, which reads; some seconds later it is promoted."""
+    """Move the address to a standby, which only reads; promote it some seconds later."""
     assert isinstance(context.store, ReplicatedPostgresql)
     context.pause(1, 3)
     context.store.pair.demote()
@@ -32,14 +32,14 @@ def postgresql_fails_over(context: FaultContext) -> None:
 
 
 def redis_fails_over(context: FaultContext) -> None:
-    """The replica is made the master behind the same address; open connections stay with the demoted server."""
+    """Promote the replica behind the same address; open connections stay with the demoted server."""
     context.pause(1, 3)
     context.redis.fail_over()
     context.pause(*LONG)
 
 
 def redis_dies_under_sentinel(context: FaultContext) -> None:
-    """The master is killed; Sentinel makes the replica the master."""
+    """Kill the master; Sentinel promotes the replica."""
     context.pause(1, 3)
     context.redis.kill()
     context.until(context.redis.has_master, "Sentinel made nobody the master")
@@ -47,7 +47,7 @@ def redis_dies_under_sentinel(context: FaultContext) -> None:
 
 
 def another_installation(context: FaultContext) -> None:
-    """Worker and cron of another database work on the same Redis while bodies wait there for ours."""
+    """Run worker and cron of another database on the same Redis while our bodies wait there."""
     assert isinstance(context.store, Sqlite)
     folder = context.armed.parent / "other"
     folder.mkdir()

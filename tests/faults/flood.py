@@ -1,4 +1,4 @@
-"""`python -m tests.faults.flood PLACE PATH CONNECTIONS SECONDS`: a flood of deliveries, from a process of its own.
+"""`python -m tests.faults.flood PLACE PATH CONNECTIONS SECONDS`: flood the receiver from a process of its own.
 
 Each connection stays open and posts one body after the other about a booking of its own, as fast as it is
 answered. It prints what became of them, as JSON.
@@ -21,7 +21,7 @@ START = BOOKED_AT + AHEAD
 
 @dataclass
 class FloodResult:
-    """What came of a flood.
+    """The result of a flood.
 
     Attributes:
         kept: how many bodies of each connection were answered 200: always its first ones.
@@ -35,19 +35,19 @@ class FloodResult:
 
 
 def booking_id(connection: int) -> str:
-    """Each connection has one."""
+    """Return the booking of a connection."""
     return f"flood-{connection}"
 
 
 def body(connection: int, number: int) -> bytes:
-    """The booking with another link each time: a change, but no news to anybody."""
+    """Return the booking with another link each time: a change without notifications."""
     at = BOOKED_AT + timedelta(seconds=number)
     link = {"channel": "zoom", "meetingLink": f"https://zoom.example/j/{number}"}
     return json.dumps(samples.created(booking_id(connection), START, at, meetingInfo=link)).encode()
 
 
 async def run_flood(place: str, path: str, connections: int, seconds: float) -> FloodResult:
-    """Posts on all connections at once, for so long."""
+    """Post on all connections at once, for some time."""
     flood_result, ends = FloodResult([0] * connections), time.monotonic() + seconds
     await asyncio.gather(*(_post_all(flood_result, place, path, each, ends) for each in range(connections)))
     return flood_result

@@ -1,4 +1,4 @@
-"""Kills: processes that end by SIGKILL, at any instant or at a chosen place."""
+"""Kills: processes that end by SIGKILL, at a random time or at a chosen place."""
 
 import signal
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from tests.faults.self_kill import POISON
 
 SENDERS_OF_A_POOL = 2
 DEADLY = 2
-"""Deliveries that end each worker that handles them."""
+"""Deliveries that end each worker that processes them."""
 SCHEDULERS = SCHEDULER_KEY_TEMPLATE % "*"
 
 
 def kill_workers(context: FaultContext) -> None:
-    """Any process of the crew, at any instant."""
+    """Kill random processes of the worker pool."""
     for _ in range(6):
         context.pause(0.5, 2.0)
         supervised = context.supervisor.children("worker")
@@ -28,7 +28,7 @@ def kill_workers(context: FaultContext) -> None:
 
 
 def kill_pool(context: FaultContext) -> None:
-    """The whole worker, with all its processes."""
+    """Kill the worker with all its processes."""
     for _ in range(3):
         context.pause(1, 3)
         context.deaths += SENDERS_OF_A_POOL
@@ -36,7 +36,7 @@ def kill_pool(context: FaultContext) -> None:
 
 
 def die_at_the_place(context: FaultContext) -> None:
-    """Sometimes under load, and once with the last delivery, after which nothing rings again."""
+    """Arm the place several times under load, and once with the last delivery, after which nothing triggers."""
     for _ in range(4):
         context.pause(0.5, 2.0)
         context.arm()
@@ -49,7 +49,7 @@ def die_at_the_place(context: FaultContext) -> None:
 
 
 def deliver_poison(context: FaultContext) -> None:
-    """Under load, and two at once: deliveries that end each worker that handles them."""
+    """Under load, and two at once: deliveries that end each worker that processes them."""
     for number in range(DEADLY):
         context.pause(0.5, 1.5)
         (body,) = single_booking(f"{POISON}-{number}").bodies
@@ -58,7 +58,7 @@ def deliver_poison(context: FaultContext) -> None:
 
 
 def die_while_storing_deferred(context: FaultContext) -> None:
-    """The database is away, and who would bring it a body dies: under load, and once with a single body."""
+    """While the database is down, kill the worker that stores a deferred body: under load, and with a single body."""
     context.pause(1, 2)
     _die_with_the_database_away(context)
     context.load.finish()
@@ -88,7 +88,7 @@ def kill_scheduler(context: FaultContext) -> None:
 
 
 def kill_cron(context: FaultContext) -> None:
-    """While it is needed: the bells are lost, too."""
+    """Kill cron while it is needed: the triggers are lost, too."""
     for _ in range(3):
         context.pause(1, 3)
         context.kill(context.supervisor.main("cron"))
@@ -96,7 +96,7 @@ def kill_cron(context: FaultContext) -> None:
 
 
 def kill_receiver(context: FaultContext) -> None:
-    """The process that answers; its main process starts another."""
+    """Kill the serving process; its main process starts another."""
     for _ in range(4):
         context.pause(1, 2)
         for pid in context.supervisor.children("web"):
@@ -104,7 +104,7 @@ def kill_receiver(context: FaultContext) -> None:
 
 
 def kill_receiver_main(context: FaultContext) -> None:
-    """The main process, and what the supervisor sweeps up after it."""
+    """Kill the main process; the supervisor restarts it and ends its children."""
     for _ in range(3):
         context.pause(1, 3)
         context.kill(context.supervisor.main("web"))

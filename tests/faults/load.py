@@ -1,4 +1,4 @@
-"""The load: posts bodies at an even pace over a few lines that stay open, and comes back with what was refused."""
+"""The load: post bodies at an even rate on a few persistent connections, and retry rejected ones."""
 
 import time
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from tests.faults.sent_deliveries import NO_ANSWER, LoadResponse, SentDeliveries
 
 SENDERS = 8
 PATIENCE_SECONDS = 30
-"""meetergo waits this long for an answer."""
+"""meetergo's timeout for a response."""
 PAUSE = timedelta(seconds=1)
-"""Before it comes back with what was not answered 200."""
+"""Delay before a body without a 200 is sent again."""
 GIVES_UP_AFTER = timedelta(seconds=90)
 
 
@@ -36,7 +36,7 @@ class Load:
         self._gives_up_at = 0.0
 
     def start(self, bodies: Sequence[bytes], lasts: timedelta) -> None:
-        """Begins; the bodies are spread evenly over a time."""
+        """Start; spread the bodies evenly over a time."""
         now = time.monotonic()
         self._gives_up_at = now + lasts.total_seconds() + GIVES_UP_AFTER.total_seconds()
         for number, body in enumerate(bodies):
@@ -46,12 +46,12 @@ class Load:
             thread.start()
 
     def finish(self) -> None:
-        """Returns when all was answered 200, or it gave up: then the ledger lacks it."""
+        """Wait until all were answered 200, or given up."""
         for thread in self._threads:
             thread.join()
 
     def post(self, body: bytes) -> None:
-        """Posts one body now, until it is answered 200."""
+        """Post one body now, until it is answered 200."""
         self._waiting.put((time.monotonic(), body))
         self._gives_up_at = time.monotonic() + GIVES_UP_AFTER.total_seconds()
         self._send_all()

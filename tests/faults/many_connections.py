@@ -1,4 +1,4 @@
-"""Crowds: many connections at once, and for comparison the usual few."""
+"""Many connections at once, and for comparison the usual few."""
 
 import json
 import signal
@@ -18,11 +18,11 @@ from tests.faults.slow_clients import HealthWatch
 CHANGES_OF_A_WEBINAR, GUESTS_OF_A_WEBINAR = 220, 430
 FLOOD_CONNECTIONS, FLOOD_LASTS = 200, timedelta(seconds=30)
 SLOW_CLIENTS_LAST = timedelta(seconds=15)
-"""Longer than anybody may be silent, so that they are dropped and come again."""
+"""Longer than the idle timeout, so that clients are dropped and reconnect."""
 HEALTH_WITHIN = timedelta(seconds=1)
 READYZ_ASKERS = 600
 FEWEST = 100
-"""Honest deliveries of which 99 % are not all."""
+"""Minimum number of honest deliveries for a p99."""
 
 
 def flood(context: FaultContext) -> None:
@@ -49,7 +49,7 @@ def flood(context: FaultContext) -> None:
 
 
 def large_batch(context: FaultContext) -> None:
-    """Many large bodies of one booking that waited together, since the worker was not there for a while."""
+    """Many large pending bodies of one booking, received while the worker was stopped."""
     context.pause(1, 2)
     context.supervisor.signal("worker", signal.SIGSTOP)
     context.post_scenario(webinar("booking-webinar", CHANGES_OF_A_WEBINAR, GUESTS_OF_A_WEBINAR))
@@ -57,7 +57,7 @@ def large_batch(context: FaultContext) -> None:
 
 
 def slow_clients(kind: str, count: int) -> Callable[[FaultContext], None]:
-    """Many who are slow or silent, beside honest deliveries."""
+    """Many slow or silent clients, beside honest deliveries."""
 
     def come(context: FaultContext) -> None:
         _watch(context, kind, count)
@@ -69,7 +69,7 @@ def slow_clients(kind: str, count: int) -> Callable[[FaultContext], None]:
 
 
 def ask_beside_a_silent_database(context: FaultContext) -> None:
-    """Many ask whether it is ready, and the database does not say."""
+    """Many clients poll readiness while the database does not respond."""
     assert isinstance(context.store, Postgresql)
     context.store.cluster.freeze()
     try:
@@ -98,5 +98,5 @@ def _watch(context: FaultContext, kind: str, count: int) -> None:
 
 
 def nothing(context: FaultContext) -> None:
-    """So that we know what the harness itself costs."""
+    """No fault: shows the cost of the harness itself."""
     context.load.finish()

@@ -1,4 +1,4 @@
-"""Receptions: every message that reached a sink, told apart by its id and by what it says."""
+"""Received messages, identified by their id and content."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from threading import Lock
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """One message, once.
+    """One received message.
 
     Attributes:
         message_id: what the message calls itself.
@@ -28,23 +28,23 @@ class ReceivedMessage:
 
 @dataclass
 class ReceivedMessages:
-    """Filled by many at once."""
+    """All received messages. Thread-safe."""
 
     all: list[ReceivedMessage] = field(default_factory=list)
     strange: list[str] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, message: ReceivedMessage) -> None:
-        """One more."""
+        """Add a message."""
         with self._lock:
             self.all.append(message)
 
     def ids(self) -> set[str]:
-        """Who was taken at least once."""
+        """Return the ids of messages accepted at least once."""
         return {message.message_id for message in self.all if message.was_accepted}
 
     def repeats(self) -> tuple[int, int]:
-        """How many messages came more often than once; and how many of these with one and the same id."""
+        """Return how many messages were received repeatedly, and how many of these with the same id."""
         by_content: dict[str, list[str]] = defaultdict(list)
         for message in self.all:
             if message.was_accepted:
@@ -53,11 +53,11 @@ class ReceivedMessages:
         return len(repeated), sum(len(set(ids)) == 1 for ids in repeated)
 
     def excused(self) -> int:
-        """How many messages were taken, and nobody was told: each of these may come again."""
+        """Return how many messages were accepted without an acknowledgement: each may be sent again."""
         return len({message.message_id for message in self.all if not message.was_acknowledged})
 
     def out_of_order(self) -> int:
-        """How many messages came, for the first time, after a later one of the same stream."""
+        """Return how many messages were first received after a later one of the same stream."""
         seen: dict[str, int] = defaultdict(int)
         wrong, known = 0, set()
         for message in self.all:

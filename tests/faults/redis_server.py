@@ -1,4 +1,4 @@
-"""The Redis of one fault: the same server as elsewhere, but one that can be killed, frozen, filled and replaced."""
+"""The Redis of a fault: it can be killed, frozen, filled and replaced."""
 
 import signal
 import subprocess
@@ -22,7 +22,7 @@ RedisKind = Literal["alone", "pair", "sentinel"]
 
 
 class RedisServer:
-    """A server that comes back on its port and its data.
+    """A server that restarts on its port with its data.
 
     Attributes:
         url: where it is.
@@ -38,48 +38,48 @@ class RedisServer:
 
     @property
     def inbox(self) -> Queue:
-        """RQ's queue, as the processes of this fault call it."""
+        """RQ's queue of the processes under test."""
         return JobQueue(self.client).queue("inbox")
 
     def workers(self) -> list[Worker]:
-        """All that are registered, of whichever installation."""
+        """All registered workers, of any installation."""
         return [worker for worker in Worker.all(self.client) if worker.death_date is None]
 
     def kill(self) -> None:
-        """As a machine that loses its power would, but for what the system still writes."""
+        """Kill it, as in a power loss."""
         self._process.kill()
         self._process.wait()
 
     def start(self) -> None:
-        """After a kill."""
+        """Start it after a kill."""
         self._process = redis_server.start(self._folder, self._port)
 
     def freeze(self) -> None:
-        """It takes connections, and never answers."""
+        """Freeze it: it accepts connections and never answers."""
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """It answers again."""
+        """Unfreeze it."""
         self._process.send_signal(signal.SIGCONT)
 
     def fill(self) -> None:
-        """Nothing can be added any more (`noeviction`)."""
+        """Fill its memory (`noeviction`)."""
         self.client.config_set("maxmemory", 1)
 
     def free_space(self) -> None:
-        """There is room again."""
+        """Free the memory."""
         self.client.config_set("maxmemory", 0)
 
     def fail_over(self) -> None:
-        """Only two servers can."""
+        """Only a pair can fail over."""
         raise RuntimeError('this fault needs two Redis servers: name redis="pair" in the catalogue')
 
     def has_master(self) -> bool:
-        """Whether a server can be written."""
+        """Whether it can be written."""
         return True
 
     def stop(self) -> None:
-        """For good."""
+        """Stop it for good."""
         self.client.close()
         self.thaw()
         self._process.terminate()
@@ -103,11 +103,11 @@ class RedisServers(RedisServer):
         self.client = stack.enter_context(queue.connect(self.url))
 
     def kill(self) -> None:
-        """The master."""
+        """Return the master."""
         self._pair.kill_master()
 
     def fail_over(self) -> None:
-        """The replica becomes the master, and has the address; who is connected stays with the demoted server."""
+        """Promote the replica and move the address; open connections stay with the demoted server."""
         self._line.target = self._pair.ports[1]
         self._pair.fail_over()
 
@@ -119,7 +119,7 @@ class RedisServers(RedisServer):
 
 @contextmanager
 def running(folder: Path, kind: RedisKind = "alone", database_url: str | None = None) -> Iterator[RedisServer]:
-    """One, or two, until the block ends; with the names of a database's own if it is given."""
+    """Run one server or a pair until the block ends, with the key prefix of a database if given."""
     if kind != "alone":
         with ExitStack() as stack:
             yield RedisServers(stack, folder, kind)

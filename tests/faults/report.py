@@ -1,4 +1,4 @@
-"""The report: one line for each fault, and `docs/reliability.md` of all of them."""
+"""The report: one line per fault, and `docs/reliability.md` of all of them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,7 +25,7 @@ TEMPLATE = Path(__file__).parent / "reliability.template.md"
 
 @dataclass(frozen=True)
 class Row:
-    """One trial that was run, and how long it took in all, in seconds."""
+    """One trial, and its total duration in seconds."""
 
     name: str
     fault: Fault
@@ -35,7 +35,7 @@ class Row:
 
 
 def line(row: Row) -> str:
-    """For whoever waits."""
+    """Return a line of progress."""
     verdict = row.verdict
     return (
         f"{row.name:18} {row.database:10} kept {verdict.answered:5} lost {verdict.lost:3} wrong {verdict.wrong:3} "
@@ -46,7 +46,7 @@ def line(row: Row) -> str:
 
 
 def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> None:
-    """The page, with the numbers of this run and the settings of this version."""
+    """Write the page, with the numbers of this run and the settings of this version."""
     durations = dict(
         overdue=OVERDUE_AFTER,
         sweep=SCHEDULE["sweep"][0],
@@ -63,7 +63,7 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
         statement=STATEMENT_TIMEOUT,
         backoff=INITIAL_BACKOFF,
         killed_worker=KILLED_WORKER,
-        lost_bell=LOST_TRIGGER,
+        lost_trigger=LOST_TRIGGER,
         minutes=timedelta(seconds=sum(row.seconds for row in rows) / 60),
     )
     PAGE.parent.mkdir(exist_ok=True)

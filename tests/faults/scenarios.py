@@ -1,4 +1,4 @@
-"""Stories: what meetergo would post of many bookings, and how each must end, known from how it was made."""
+"""Scenarios: meetergo's webhooks for many bookings, and the expected end of each."""
 
 import json
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from devtools.send import samples
 BODIES_OF_A_STORY = 4
 BOOKED_AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 AHEAD = timedelta(days=36_500)
-"""From when it was booked to the meeting, of which nobody is told once it is over."""
+"""Time from booking to meeting: nothing is sent about a meeting that is over."""
 REPEATED, LATE = 0.1, 1.5
-"""The share of bodies that come twice, and by how many steps a body may come too late or too early."""
+"""Share of repeated bodies, and the maximum displacement of a reordered one."""
 
 Json = dict[str, Any]
 PLOTS = ("create", "create move", "create move move", "create move cancel", "create left move", "move cancel", "cancel")
@@ -21,7 +21,7 @@ PLOTS = ("create", "create move", "create move move", "create move cancel", "cre
 
 @dataclass(frozen=True)
 class ExpectedBooking:
-    """How a booking must be in the end."""
+    """The expected end of a booking."""
 
     status: str
     starts_at: datetime
@@ -30,7 +30,7 @@ class ExpectedBooking:
 
 @dataclass(frozen=True)
 class BookingScenario:
-    """The bodies of one booking, in the order in which they happened."""
+    """The bodies of one booking, in order."""
 
     booking_id: str
     bodies: tuple[bytes, ...]
@@ -38,7 +38,7 @@ class BookingScenario:
 
 
 def make_scenarios(random: Random, bodies: int) -> list[BookingScenario]:
-    """So many that together they have at least so many bodies."""
+    """Make enough scenarios for a number of bodies."""
     scenarios: list[BookingScenario] = []
     while sum(len(scenario.bodies) for scenario in scenarios) < bodies:
         number = len(scenarios)
@@ -49,7 +49,7 @@ def make_scenarios(random: Random, bodies: int) -> list[BookingScenario]:
 
 
 def as_posted(random: Random, scenarios: list[BookingScenario]) -> list[bytes]:
-    """All their bodies as they arrive: interleaved, some out of order, some twice."""
+    """Return all bodies in the order of arrival: interleaved, some reordered, some repeated."""
     timed = [
         (turn + step + random.gauss(0, LATE), body)
         for turn, scenario in enumerate(scenarios)
@@ -60,7 +60,7 @@ def as_posted(random: Random, scenarios: list[BookingScenario]) -> list[bytes]:
 
 
 def single_booking(booking_id: str, minute: int = 0) -> BookingScenario:
-    """A booking that is only created."""
+    """Make a booking that is only created."""
     at = BOOKED_AT + timedelta(minutes=minute)
     start = at + AHEAD
     body = samples.created(booking_id, start, at)
@@ -68,7 +68,7 @@ def single_booking(booking_id: str, minute: int = 0) -> BookingScenario:
 
 
 def webinar(booking_id: str, changes: int, guests: int) -> BookingScenario:
-    """A booking with many guests that changes often: each body holds all of them."""
+    """Make a booking with many guests that changes often; each body holds all of them."""
     start = BOOKED_AT + AHEAD
     attendees = [samples.guest(number + 1) | {"notes": "As told by the form. " * 4} for number in range(guests)]
     times = [BOOKED_AT + timedelta(seconds=number) for number in range(changes)]
@@ -108,7 +108,7 @@ def _innermost(body: Json) -> Json:
 
 
 def _in_either_format(random: Random, body: Json) -> Json:
-    """The samples know each event in one wire format; the other says the same."""
+    """Return the other wire format of a sample."""
     if random.random() < 0.5:
         return body
     if "event" in body:

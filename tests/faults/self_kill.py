@@ -1,4 +1,4 @@
-"""Death at a chosen place: a process that comes by there, while it is armed, kills itself as `kill -9` would."""
+"""Death at a chosen place: a process that passes it while it is armed kills itself with SIGKILL."""
 
 import os
 import random
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 ARMED = "FAULTS_ARMED"
-"""The environment's name for the file that arms: who can take it away, dies."""
+"""Environment variable with the file that arms the place: whoever deletes it dies."""
 SLOWNESS_SECONDS = 0.02
 POISON_NOTIFICATION = "booking-poison-notification"
-"""News of the bookings whose names begin so ends whoever sends it."""
+"""Notifications of bookings with this prefix end their sender."""
 
 
 def die_if_armed() -> None:
-    """Dies here, once for each time it was armed."""
+    """Die here, once per arming."""
     try:
         Path(os.environ[ARMED]).unlink()
     except FileNotFoundError:
@@ -24,21 +24,21 @@ def die_if_armed() -> None:
 
 
 def in_the_transaction(_session: Any, _booking: Any, _change: Any) -> None:
-    """A PLATFORM_HOOK: everything of a delivery is written, nothing is committed."""
+    """A PLATFORM_HOOK that dies when a delivery is written but not committed."""
     die_if_armed()
 
 
 POISON = "booking-poison"
-"""The bookings whose names begin so end whoever handles them."""
+"""Bookings with this prefix end their worker."""
 
 
 def of_some_bookings(session: Any, booking: Any, change: Any) -> None:
-    """A PLATFORM_HOOK in which some bookings end the process each time, as a fault in an extension does."""
+    """A PLATFORM_HOOK in which some bookings end the process each time, like a fault in an extension."""
     if booking.id.startswith(POISON):
         os._exit(1)
     slowly(session, booking, change)
 
 
 def slowly(_session: Any, _booking: Any, _change: Any) -> None:
-    """A PLATFORM_HOOK that takes its time, so that a random death finds somebody at work."""
+    """A slow PLATFORM_HOOK, so that a random kill hits a worker at work."""
     time.sleep(random.uniform(0, SLOWNESS_SECONDS))

@@ -1,4 +1,4 @@
-"""The ledger: what was sent, and what was answered 200."""
+"""Sent deliveries and their responses."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from hashlib import sha256
 from threading import Lock
 
 NO_ANSWER = 0
-"""In place of a status: the line broke."""
+"""Instead of a status: the connection broke."""
 
 
 @dataclass(frozen=True)
 class LoadResponse:
-    """What the door said: its status, whether it said when to come back, and how long that took."""
+    """A response: status, whether it has `Retry-After`, and its duration."""
 
     status: int
     seconds: float
@@ -20,7 +20,7 @@ class LoadResponse:
 
 @dataclass
 class SentDeliveries:
-    """Filled by many senders at once.
+    """All sent deliveries. Thread-safe.
 
     Attributes:
         kept: delivery id -> body, for what was answered 200.
@@ -37,14 +37,14 @@ class SentDeliveries:
     _lock: Lock = field(default_factory=Lock)
 
     def record_sent(self, body: bytes) -> str:
-        """Notes that a body is on its way; returns its id."""
+        """Record that a body is being sent; return its id."""
         delivery_id = sha256(body).hexdigest()
         with self._lock:
             self.sent[delivery_id] = body
         return delivery_id
 
     def record_answer(self, delivery_id: str, answer: LoadResponse, said: bytes) -> None:
-        """Notes what became of it."""
+        """Record its response."""
         with self._lock:
             self.answers.append(answer)
             if answer.status == 200 and delivery_id.encode() in said:
@@ -53,14 +53,14 @@ class SentDeliveries:
                 self.strange.append(f"{answer.status} {said[:80]!r}")
 
     def record_accepted(self, body: bytes) -> None:
-        """Notes that another process sent a body and heard 200."""
+        """Record a body that another process sent and that was answered 200."""
         delivery_id = self.record_sent(body)
         self.kept[delivery_id] = body
 
     def count(self, *statuses: int) -> int:
-        """How many answers had one of these."""
+        """Count the responses with one of these statuses."""
         return sum(answer.status in statuses for answer in self.answers)
 
     def slowest(self, statuses: Iterable[int] = (200, 503)) -> float:
-        """The longest that anybody waited for one of these, in seconds."""
+        """Return the slowest response with one of these statuses, in seconds."""
         return max((answer.seconds for answer in self.answers if answer.status in statuses), default=0.0)

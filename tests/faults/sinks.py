@@ -1,4 +1,4 @@
-"""The sinks: a platform that takes signed POSTs and a mail server that takes letters; both can be made to misbehave."""
+"""Sinks: a platform that receives signed POSTs and a mail server; both can be made to misbehave."""
 
 import asyncio
 import email
@@ -19,8 +19,9 @@ from devtools.redis_server import free_port
 from tests.faults.received_messages import ReceivedMessage, ReceivedMessages
 
 Behaviour = Literal["well", "fails", "hangs", "drips", "says later", "hangs up"]
-"""`hangs up`: takes the message, and closes the line without an answer. `drips`: answers a byte now and then, and never
-to the end."""
+"""`hangs up`: accepts the message and drops the connection without a response. `drips`: responds byte by byte, without
+end.
+"""
 DRIP_SECONDS = 0.5
 ACCEPTING = ("well", "hangs up")
 RETRY_AFTER_SECONDS = 3
@@ -28,7 +29,7 @@ SECRET = "whsec_c2lnbnMgdGhlIG5ld3MgaW4gdGhlIGZhdWx0cyE="
 
 
 class Sink:
-    """What both have.
+    """Common parts of both sinks.
 
     Attributes:
         url: the channel.
@@ -43,7 +44,7 @@ class Sink:
         self.received_messages = received_messages
 
     def behave(self, behaviour: Behaviour) -> None:
-        """From now on; whoever hangs is let go when it is well again."""
+        """Set the behaviour; hanging requests continue when it becomes healthy."""
         self.behaviour = behaviour
         self.recovered.set() if behaviour == "well" else self.recovered.clear()
 
@@ -52,7 +53,7 @@ class PlatformSink(Sink):
     """Verifies each POST, as a platform should."""
 
     def take(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str]] | None:
-        """The answer; None to close the line."""
+        """Return the response; None to drop the connection."""
         behaviour = self.behaviour
         try:
             Webhook(SECRET).verify(body, headers)
@@ -72,7 +73,7 @@ class PlatformSink(Sink):
 
 @contextmanager
 def platform(received_messages: ReceivedMessages) -> Iterator[PlatformSink]:
-    """Listens until the block ends."""
+    """Listen until the block ends."""
     sink = PlatformSink(received_messages)
 
     class Handler(BaseHTTPRequestHandler):
@@ -110,7 +111,7 @@ def platform(received_messages: ReceivedMessages) -> Iterator[PlatformSink]:
 
 
 class MailSink(Sink):
-    """An SMTP server; `url` is the channel, `smtp_url` where it listens."""
+    """An SMTP server; `url` is the channel, `smtp_url` its address."""
 
     smtp_url = ""
 
@@ -129,7 +130,7 @@ class MailSink(Sink):
 
 @contextmanager
 def mail_sink(received_messages: ReceivedMessages) -> Iterator[MailSink]:
-    """Listens until the block ends."""
+    """Listen until the block ends."""
     sink, port = MailSink(received_messages), free_port()
     sink.url, sink.smtp_url = "mailto:", f"smtp://127.0.0.1:{port}"
     controller = Controller(sink, hostname="127.0.0.1", port=port)
@@ -154,7 +155,7 @@ def _post(message_id: str, body: bytes, behaviour: Behaviour) -> ReceivedMessage
 
 
 def _mail_message(content: bytes, behaviour: Behaviour) -> ReceivedMessage:
-    """A letter says no booking and no revision; its text is different for each news of our stories."""
+    """Identify a mail, which names no booking or revision, by its text, which is unique in these scenarios."""
     mail = email.message_from_bytes(content, policy=default)
     text = mail.get_body(("plain",))
     says = f"{mail['subject']}\n{text.get_content() if text else ''}"

@@ -23,7 +23,7 @@ NUMBERS = count_up()
 
 @dataclass
 class HealthWatch:
-    """What came of it.
+    """The result.
 
     Attributes:
         asked: how often each path was asked for.
@@ -38,14 +38,14 @@ class HealthWatch:
     dropped: int = 0
 
     def note(self, path: str, seconds: float) -> None:
-        """One answer."""
+        """One response."""
         self.asked[path] += 1
         self.slowest[path] = max(self.slowest.get(path, 0.0), seconds)
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where, and until when."""
+    """The receiver's address, and the deadline."""
 
     host: str
     port: int
@@ -53,12 +53,12 @@ class Target:
     ends: float
 
     def head(self, method: str, path: str, *headers: str) -> bytes:
-        """Of a request."""
+        """The head of a request."""
         return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {self.host}", *headers, "", ""]).encode()
 
 
 async def watch(kind: str, target: Target, count: int) -> HealthWatch:
-    """Lets them in, and watches until the time is over."""
+    """Start the clients, and watch until the deadline."""
     seen = HealthWatch()
     slow_clients = [asyncio.create_task(_reconnect(CLIENT_KINDS[kind], target, seen)) for _ in range(count)]
     asking = [asyncio.create_task(_ask(path, target, seen)) for path in ("/healthz", "/readyz")]
@@ -115,7 +115,7 @@ CLIENT_KINDS: dict[str, SlowClient] = {"halves": _half_a_body, "idle": _nothing,
 
 
 async def _ask(path: str, target: Target, seen: HealthWatch) -> None:
-    """On a line of its own each time, as whoever watches a service does; opening it counts."""
+    """Poll on a new connection each time, as a monitor does; connecting counts."""
     while time.monotonic() < target.ends:
         started = time.monotonic()
         try:

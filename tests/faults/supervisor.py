@@ -1,4 +1,4 @@
-"""The house: receiver, worker and cron as real processes, started again when they die, as a supervisor would."""
+"""The supervisor: receiver, worker and cron as real processes, restarted when they die."""
 
 import os
 import shlex
@@ -46,25 +46,25 @@ class ProcessSupervisor:
         self._supervisor.start()
 
     def main(self, name: str) -> int:
-        """The pid of a process."""
+        """Return the pid of a process."""
         with self._lock:
             return self._running[name].pid
 
     def children(self, name: str) -> list[int]:
-        """The pids of its children, oldest first."""
+        """Return the pids of its children, oldest first."""
         return children(self.main(name))
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """To a process and all of its group."""
+        """Signal a process with its group."""
         with suppress(ProcessLookupError):
             os.killpg(self.main(name), number)
 
     def log(self, name: str) -> Path:
-        """What it printed."""
+        """Return its output."""
         return self._folder / f"{name}.log"
 
     def close(self) -> None:
-        """Stops all in order; whoever does not stop in time is killed, and noted."""
+        """Stop all cleanly; kill and record those that do not stop in time."""
         self._closing.set()
         self._supervisor.join()
         for process in self._running.values():
@@ -100,7 +100,7 @@ class ProcessSupervisor:
 def supervised(
     env: Mapping[str, str], folder: Path, overrides: Mapping[str, str], names: Sequence[str] = processes.PROCESSES
 ) -> Iterator[ProcessSupervisor]:
-    """A house, until the block ends."""
+    """Run a supervisor until the block ends."""
     supervisor = ProcessSupervisor(env, folder, overrides, names)
     try:
         yield supervisor
@@ -109,7 +109,7 @@ def supervised(
 
 
 def children(pid: int) -> list[int]:
-    """The pids of a process's children, oldest first."""
+    """Return the pids of a process's children, oldest first."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
@@ -117,7 +117,7 @@ def children(pid: int) -> list[int]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """What a process leaves behind dies with it, as in a container or under systemd."""
+    """End what a dead process leaves behind, as in a container or under systemd."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

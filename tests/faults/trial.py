@@ -37,7 +37,7 @@ LONGEST_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True)
 class Trial:
-    """What is tried.
+    """The parameters of a trial.
 
     Attributes:
         fault: what is broken.
@@ -54,7 +54,7 @@ class Trial:
     folder: Path
 
     def run(self) -> Verdict:
-        """Breaks it, waits until it is well again, and looks."""
+        """Inject the fault, wait for recovery, and judge."""
         received_messages = ReceivedMessages()
         with self._database() as database, ExitStack() as stack:
             context = self._set(stack, received_messages)
@@ -81,18 +81,18 @@ class Trial:
         return found
 
     def _judge_ways(self, found: Verdict, context: FaultContext, received_messages: ReceivedMessages) -> None:
-        """What this fault promises beyond the end."""
+        """Judge what this fault promises beyond the end state."""
         within = self.fault.within.total_seconds()
         found.promise((found.recovered or 0) <= within, f"it took {found.recovered or 0:.0f} s, not {within:.0f}")
         found.promise(
-            found.slowest <= LONGEST_ANSWER.total_seconds(), f"somebody waited {found.slowest:.1f} s for an answer"
+            found.slowest <= LONGEST_ANSWER.total_seconds(), f"the slowest response took {found.slowest:.1f} s"
         )
-        found.promise(self.fault.refuses or not found.refused, f"{found.refused} were asked to come back")
-        # A worker that dies may have one message under way to each destination.
+        found.promise(self.fault.refuses or not found.refused, f"{found.refused} were answered 503")
+        # a worker that dies may have been sending one message to each destination
         excused = context.deaths * len(self.fault.channels) + received_messages.excused()
-        found.promise(found.repeated <= excused, f"{found.repeated} news were sent twice, {excused} had an excuse")
+        found.promise(found.repeated <= excused, f"{found.repeated} messages were sent twice, {excused} may be")
         others = found.repeated - found.repeated_with_same_id
-        found.promise(not others, f"{others} news were sent twice with different ids")
+        found.promise(not others, f"{others} messages were sent twice with different ids")
         found.promise(self.store.is_sound(), "the database is damaged")
         had_to_kill = context.supervisor.had_to_kill
         found.promise(not had_to_kill, f"did not stop when asked to: {', '.join(had_to_kill)}")
@@ -140,7 +140,7 @@ class Trial:
 
     @contextmanager
     def _database(self) -> Iterator[Database]:
-        """Migrated, and with the host of all samples: the platform user 1."""
+        """Migrate, and add the samples' host as platform user 1."""
         database = Database(self.store.url)
         migrate(database.engine)
         with database.transaction() as session:
@@ -153,6 +153,6 @@ class Trial:
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """For one run; PostgreSQL needs a short path, since its socket is in it."""
+    """A folder for one run; PostgreSQL needs a short path for its socket."""
     with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as name:
         yield Path(name)

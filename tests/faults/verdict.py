@@ -1,4 +1,4 @@
-"""The verdict: what the ledger and the sinks know, held against what the database says."""
+"""The verdict: the sent deliveries and received messages compared with the database."""
 
 import time
 from collections import Counter, defaultdict
@@ -44,13 +44,13 @@ class Verdict:
     broken: list[str] = field(default_factory=list)
 
     def promise(self, condition: bool, failure: str) -> None:
-        """Notes a promise that does not hold."""
+        """Record a promise unless it holds."""
         if not condition:
             self.broken.append(failure)
 
 
 def wait_until_idle(database: Database, sent_deliveries: SentDeliveries) -> str:
-    """Returns when nothing waits any more, with nothing; or with what still waits when it lost patience."""
+    """Wait until nothing is pending; return what still is when time is up."""
     ends = time.monotonic() + LONGEST_WAIT.total_seconds()
     while True:
         pending = _pending(database, sent_deliveries)
@@ -82,7 +82,7 @@ def judge(
     received_messages: ReceivedMessages,
     channels: int,
 ) -> Verdict:
-    """Everything that can be seen once all is at rest."""
+    """Judge everything once nothing is pending."""
     verdict = Verdict(
         answered=len(sent_deliveries.kept), slowest=sent_deliveries.slowest(), refused=sent_deliveries.count(503)
     )
@@ -91,10 +91,10 @@ def judge(
         _judge_bookings(session, verdict, bodies, scenarios, set(sent_deliveries.kept))
         _judge_notifications(session, verdict, received_messages, channels)
     verdict.repeated, verdict.repeated_with_same_id = received_messages.repeats()
-    verdict.promise(not sent_deliveries.strange, f"strange answers of the door: {sent_deliveries.strange[:3]}")
-    verdict.promise(not received_messages.strange, f"strange news: {received_messages.strange[:3]}")
+    verdict.promise(not sent_deliveries.strange, f"unexpected responses of the receiver: {sent_deliveries.strange[:3]}")
+    verdict.promise(not received_messages.strange, f"unexpected messages: {received_messages.strange[:3]}")
     verdict.promise(
-        not received_messages.out_of_order(), f"{received_messages.out_of_order()} news came after later ones"
+        not received_messages.out_of_order(), f"{received_messages.out_of_order()} messages came after later ones"
     )
     return verdict
 
@@ -102,12 +102,12 @@ def judge(
 def _judge_deliveries(
     session: Session, cipher: BodyCipher, verdict: Verdict, sent_deliveries: SentDeliveries
 ) -> dict[str, bytes]:
-    """What was answered 200 is there and has ended; what is there was sent, and is what was sent."""
+    """Check that everything answered 200 is stored and ended, and that everything stored was sent."""
     rows = {row.id: row for row in session.scalars(select(Delivery))}
     lost = [key for key in sent_deliveries.kept if key not in rows or rows[key].status == "pending"]
     dead = [row.last_error for row in rows.values() if row.status == "dead" and row.id not in sent_deliveries.deadly]
     ends = {(row.status, row.last_error) for row in rows.values() if row.id in sent_deliveries.deadly}
-    verdict.promise(ends <= {("dead", WORKER_DIED)}, f"what ends its worker is not dead in the end: {ends}")
+    verdict.promise(ends <= {("dead", WORKER_DIED)}, f"a delivery that ends its worker is not dead in the end: {ends}")
     verdict.lost = len(lost)
     verdict.promise(not lost, f"{len(lost)} deliveries lost: {[key[:8] for key in lost[:3]]}")
     verdict.promise(not dead, f"{len(dead)} deliveries are dead: {dead[:3]}")
@@ -116,7 +116,7 @@ def _judge_deliveries(
         f"{len(sent_deliveries.sent) - len(sent_deliveries.kept)} never got a 200",
     )
     bodies = {key: cipher.decrypt(row.encrypted_body) for key, row in rows.items()}
-    verdict.promise(bodies.items() <= sent_deliveries.sent.items(), "something is stored that nobody sent")
+    verdict.promise(bodies.items() <= sent_deliveries.sent.items(), "something is stored that was not sent")
     return {key: body for key, body in bodies.items() if key not in sent_deliveries.deadly}
 
 
@@ -127,7 +127,7 @@ def _judge_bookings(
     scenarios: Sequence[BookingScenario],
     kept: set[str],
 ) -> None:
-    """Each row is what its facts say, as we replay them here, and what its story knows of its end."""
+    """Check that each row agrees with a replay of its events and with the end of its scenario."""
     events_by_booking: dict[str, list[BookingEvent]] = defaultdict(list)
     for body in bodies.values():
         event = events.read(body, BOOKED_AT)
@@ -176,7 +176,7 @@ def _ends_well(rows: Mapping[str, Booking], scenario: BookingScenario) -> bool:
 def _judge_notifications(
     session: Session, verdict: Verdict, received_messages: ReceivedMessages, channels: int
 ) -> None:
-    """Every change that is news has its notifications, one by each channel, and each reached its sink."""
+    """Check that every change has its notifications, one per channel, and that each reached its sink."""
     expected_notifications: Counter[tuple[str, str]] = Counter()
     for change in session.scalars(select(BookingChange)):
         expected_notifications.update((change.booking_id, kind) for kind in change.notification_kinds)
@@ -185,19 +185,21 @@ def _judge_notifications(
     unwritten = sum(max(0, channels * number - written[key]) for key, number in expected_notifications.items())
     deadly = [row for row in rows if row.booking_id.startswith(POISON_NOTIFICATION)]
     ends = {(row.status, row.last_error) for row in deadly}
-    verdict.promise(ends <= {("dead", WORKER_DIED)}, f"what ends its sender is not dead in the end: {ends}")
+    verdict.promise(ends <= {("dead", WORKER_DIED)}, f"a notification that ends its sender is not dead: {ends}")
     unreceived = {row.message_id for row in rows if row not in deadly} - received_messages.ids()
     verdict.missing = unwritten + len(unreceived)
-    verdict.promise(not unwritten, f"{unwritten} news were never owed")
-    verdict.promise(not unreceived, f"{len(unreceived)} news never came: {sorted(unreceived)[:3]}")
+    verdict.promise(not unwritten, f"{unwritten} notifications were never inserted")
+    verdict.promise(not unreceived, f"{len(unreceived)} notifications were never received: {sorted(unreceived)[:3]}")
     dead = [row.last_error for row in rows if row.status == "dead" and row not in deadly]
     verdict.promise(not dead, f"{len(dead)} notifications are dead: {dead[:3]}")
     unknown = received_messages.ids() - {row.message_id for row in rows}
-    verdict.promise(not unknown, f"{len(unknown)} news came that nobody owed")
+    verdict.promise(not unknown, f"{len(unknown)} messages have no notification")
     for booking_id, status in session.execute(select(Booking.id, Booking.status)):
         first, last = (
             expected_notifications[booking_id, "created"] + expected_notifications[booking_id, "cancelled"],
             expected_notifications[booking_id, "cancelled"],
         )
-        is_told = first >= 1 and expected_notifications[booking_id, "created"] <= 1 and last == (status == "cancelled")
-        verdict.promise(is_told, f"the news of {booking_id} do not tell its story")
+        is_complete = (
+            first >= 1 and expected_notifications[booking_id, "created"] <= 1 and last == (status == "cancelled")
+        )
+        verdict.promise(is_complete, f"notifications of {booking_id} contradict its changes")

@@ -1,4 +1,4 @@
-"""`python -m tests.faults.worker_main PLACE`: the worker, and its death at a place that no hook reaches."""
+"""`python -m tests.faults.worker_main PLACE`: the worker, which dies at a place that no hook reaches."""
 
 import functools
 import os
@@ -15,14 +15,14 @@ from worker.inbox.processor import InboxProcessor
 from worker.outbox.sender import OutboxSender
 
 PLACES: dict[str, tuple[Any, str]] = {
-    "committed": (InboxProcessor, "_report"),  # the bookings are changed, the outbox is not rung for
-    "sent": (OutboxSender, "_record"),  # the channel has the news, the row does not say so
-    "storing-deferred": (jobs, "store_deferred"),  # a body that only Redis has is in our hands
+    "committed": (InboxProcessor, "_report"),  # the bookings are committed, the outbox is not triggered
+    "sent": (OutboxSender, "_record"),  # the channel has the message, the row does not say so
+    "storing-deferred": (jobs, "store_deferred"),  # a body that only Redis has is being stored
 }
 
 
 def dies_before(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, if it is lived to see."""
+    """Call the method, then die if armed."""
 
     @functools.wraps(method)
     def dangerous(*arguments: Any, **options: Any) -> Any:
@@ -33,7 +33,7 @@ def dies_before(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def exits_on_some_notifications(channel: Any, message: Message) -> None:
-    """A channel that some news ends the process of, each time, as a fault in an extension does."""
+    """A channel that ends its process for some notifications, each time, like a fault in an extension."""
     if message.booking["id"].startswith(self_kill.POISON_NOTIFICATION):
         os._exit(1)
     send(channel, message)
@@ -44,7 +44,7 @@ send = WebhookChannel.send
 if __name__ == "__main__":
     place = sys.argv.pop(1)
     if place == "poison-notification":
-        setattr(WebhookChannel, "send", exits_on_some_notifications)  # noqa: B010 - mypy lets nobody replace a method otherwise
+        setattr(WebhookChannel, "send", exits_on_some_notifications)  # noqa: B010 - mypy allows no other way to replace a method
     else:
         owner, name = PLACES[place]
         setattr(owner, name, dies_before(getattr(owner, name)))

@@ -1,1 +1,1 @@
-"""Fuzzing: hostile inputs by the hundred thousand, the same for the same seed. `make fuzz` runs the long version."""
+"""Fuzzing: hundreds of thousands of hostile inputs, the same for the same seed. `make fuzz` runs the long version."""

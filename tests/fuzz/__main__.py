@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: the long version. Says what it did, and fails if anything was as it must not be."""
+"""`python -m tests.fuzz`: the long version. Reports what it did, and fails on any violation."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ from tests.fuzz.verifier import fuzz_verifier
 
 
 def main() -> None:
-    """Runs all three."""
+    """Run all three fuzzers."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--inputs", type=int, default=1_000_000, help="to the verifier (1,000,000)")

@@ -1,4 +1,4 @@
-"""The corpus: inputs kept because they are good, or nearly."""
+"""The corpus: inputs that are valid or nearly valid."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ CORPUS = Path(__file__).parent / "corpus"
 
 
 def load(name: str) -> Any:
-    """What a file of the corpus holds."""
+    """Return the content of a corpus file."""
     return json.loads((CORPUS / f"{name}.json").read_text())
 
 

@@ -1,4 +1,4 @@
-"""A knock: one whole request, as a WSGI server would hand it over, and whether it may come in."""
+"""A fuzzed request, as a WSGI server passes it on, and whether it may be accepted."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,10 +23,10 @@ class FuzzRequest:
     """One request.
 
     Attributes:
-        environ: all of it but its body.
+        environ: everything but the body.
         stream: step and breaking point of the body.
         content: the body's bytes.
-        signed: what its sender signed, if anything.
+        signed: what was signed, if anything.
         tokens: those that we signed.
     """
 
@@ -37,23 +37,23 @@ class FuzzRequest:
     tokens: list[str] = field(repr=False)
 
     def opened(self) -> dict[str, Any]:
-        """An environment of its own, with the body at its beginning."""
+        """Return a fresh environment with the body at its beginning."""
         return {**self.environ, "wsgi.input": Stream(self.content, *self.stream), "wsgi.errors": BytesIO()}
 
     @property
     def body(self) -> bytes:
-        """What may be kept of it: the content up to its stated length, which has to be a number."""
+        """Return what may be stored of it: the content up to its declared length, which must be a number."""
         stated = self.environ.get("CONTENT_LENGTH")
         return self.content[: int(stated)] if stated else self.content
 
     def is_whole(self) -> bool:
-        """Whether as many bytes came as were said to come."""
+        """Whether the body is as long as declared."""
         stated = self.environ.get("CONTENT_LENGTH")
         breaks_at = self.stream[1]
         return (not stated or len(self.body) == int(stated)) and (breaks_at is None or breaks_at >= len(self.body))
 
     def is_acceptable(self, scheme: str) -> bool:
-        """Whether somebody vouched for it, by an address of ours and by a signature where one is asked for."""
+        """Whether it is authenticated: by an address of ours, and by a signature where required."""
         path = self.environ["PATH_INFO"]
         token = path.removeprefix(WEBHOOK_PATH + "/")
         is_addressed = token != path and token.count(".") == 1 and is_ours(token, self.tokens)
@@ -69,7 +69,7 @@ class FuzzRequest:
 
 
 class RequestFuzzer:
-    """Makes requests: good ones with mistakes.
+    """Makes requests: valid ones with mistakes.
 
     Args:
         mutator: makes the mistakes.
@@ -82,7 +82,7 @@ class RequestFuzzer:
         self._tokens = tokens
 
     def fuzz_request(self, scheme: str) -> FuzzRequest:
-        """The next request, for a receiver that asks for this signature, or for none."""
+        """Make the next request, for a receiver with this signature scheme, or without one."""
         rng = self._rng
         content = rng.choice(PARTS["bodies"]).encode()
         if rng.randrange(2):
@@ -147,5 +147,5 @@ class RequestFuzzer:
 
 
 def request_fuzzer(mutator: Mutator) -> RequestFuzzer:
-    """Knows the tokens of the corpus that name the receiver's account."""
+    """Return the corpus tokens that name the receiver's account."""
     return RequestFuzzer(mutator, [token for token in load("tokens")["good"] if token.startswith("default.")])

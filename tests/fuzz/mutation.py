@@ -1,4 +1,4 @@
-"""Mutation: a good input, made a little or very wrong. The same seed makes the same mistakes."""
+"""Mutation: turn a valid input into a slightly or very invalid one. The same seed makes the same mistakes."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -13,7 +13,7 @@ class Mutator:
 
     Args:
         rng: decides which.
-        words: pieces that mean something to whoever reads the input.
+        words: pieces that are meaningful to the parser.
     """
 
     def __init__(self, rng: Random, words: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ class Mutator:
         ]
 
     def text(self, text: str) -> str:
-        """The text with some mistakes; now and then a very long one."""
+        """Return the text with some mistakes; sometimes a very long one."""
         for _ in range(self.rng.randint(1, MOST_STEPS)):
             start, end = sorted((self._place(text), self._place(text)))
             text = self.rng.choice(self._steps)(text, start, end)
@@ -40,11 +40,11 @@ class Mutator:
         return text
 
     def header(self, text: str) -> str:
-        """The same with nothing that a WSGI server could not say: it decodes headers and paths as latin-1."""
+        """Return the same, restricted to latin-1, in which a WSGI server decodes headers and paths."""
         return self.text(text).encode("latin-1", "replace").decode("latin-1")
 
     def bytes(self, content: bytes) -> bytes:
-        """Bytes with some mistakes."""
+        """Return the bytes with some mistakes."""
         return self.text(content.decode("latin-1")).encode("latin-1", "replace")
 
     def _place(self, text: str) -> int:

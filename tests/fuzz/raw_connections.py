@@ -1,4 +1,4 @@
-"""The wire under fire: raw lines to the real server process, broken, cut off, joined, slow, or never finished."""
+"""Raw connections to the real server process: broken, cut off, pipelined, slow, or never finished requests."""
 
 import json
 import socket
@@ -22,11 +22,11 @@ LOOK_EVERY = 100
 MOST_UNFINISHED = 40
 SILENCE_SECONDS = 2.0
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: close now, and throw away what is left."""
+"""SO_LINGER: close at once, and discard what is left."""
 
 
 def fuzz_lines(seed: int, lines: int, folder: Path, redis_url: str) -> Report:
-    """Half of the lines by strangers, of whom nothing is stored; then half by who knows the address."""
+    """First send requests without the address, of which nothing is stored; then requests with it."""
     report, rng = Report("lines"), Random(seed)
     with receiver_process(folder, redis_url) as server:
         _run_client(report, server, RawClient(rng, WRONG), lines // 2)
@@ -45,11 +45,11 @@ def fuzz_lines(seed: int, lines: int, folder: Path, redis_url: str) -> Report:
 
 
 class RawClient:
-    """Says wrong things.
+    """Builds broken requests.
 
     Args:
         rng: decides which.
-        address: the path that is posted to.
+        address: the path to post to.
     """
 
     def __init__(self, rng: Random, address: str) -> None:
@@ -58,7 +58,7 @@ class RawClient:
         self._address = address
 
     def words(self) -> bytes:
-        """One request or several on one line, most of them with mistakes."""
+        """Build one or several requests for one connection, most of them with mistakes."""
         return b"".join(self._request() for _ in range(self.rng.choice([1, 1, 1, 2, 5])))
 
     def _request(self) -> bytes:
@@ -70,13 +70,13 @@ class RawClient:
         return self._mutator.bytes(text.encode("latin-1")) if self.rng.randrange(2) else text.encode("latin-1")
 
     def pieces(self, words: bytes) -> list[bytes]:
-        """The same in one piece or in several."""
+        """Split the bytes into one or several pieces."""
         cuts = sorted(self.rng.randrange(len(words) + 1) for _ in range(self.rng.choice([0, 0, 1, 3])))
         return [words[start:end] for start, end in zip([0, *cuts], [*cuts, len(words)], strict=True)]
 
 
 def _run_client(report: Report, server: Process, client: RawClient, lines: int) -> set[str]:
-    """The ids of what was acknowledged to us."""
+    """Return the ids of acknowledged deliveries."""
     accepted: set[str] = set()
     unfinished: list[socket.socket] = []
     for number in range(lines):
@@ -98,7 +98,7 @@ def _run_client(report: Report, server: Process, client: RawClient, lines: int) 
 
 
 def _exchange(server: Process, client: RawClient, words: bytes) -> bytes:
-    """Says it, and hears the answers; or hangs up before them."""
+    """Send the pieces and read the responses; or drop the connection before."""
     with server.connect() as line:
         line.settimeout(SILENCE_SECONDS)
         try:
@@ -112,12 +112,12 @@ def _exchange(server: Process, client: RawClient, words: bytes) -> bytes:
                 return b""
             line.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it has heard enough: what did it answer?
+            pass  # it closed the connection: read its response
         return _receive(line)
 
 
 def _begin(server: Process, client: RawClient, words: bytes) -> socket.socket:
-    """Says some of it, and stays silent."""
+    """Send a part, and stay silent."""
     line = server.connect()
     line.sendall(words[: client.rng.randrange(len(words) + 1)])
     return line

@@ -1,4 +1,4 @@
-"""The door under fire: whole requests to the real app, answered in time, and only what is vouched for is kept."""
+"""Fuzzed requests to the real app: answered in time, and only authenticated ones are stored."""
 
 import json
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ LOOK_EVERY = 250
 
 
 class ReceiverUnderTest:
-    """One receiver, and what it should hold.
+    """One receiver, and what it should have stored.
 
     Attributes:
-        scheme: the signature that it asks for; empty for none.
+        scheme: the required signature scheme; empty for none.
         app: the receiver.
         load: ids of what it acknowledged.
     """
@@ -45,13 +45,13 @@ class ReceiverUnderTest:
         self.kept: set[str] = set()
 
     def stored(self) -> set[str]:
-        """Ids of what it holds."""
+        """Return the ids of stored deliveries."""
         with self.app.app.ingest.database.read_only() as session:
             return set(session.scalars(select(Delivery.id)))
 
 
 def fuzz_receiver(seed: int, requests: int, folder: Path, redis_url: str) -> Report:
-    """Requests to five receivers: without a signature, and with each scheme."""
+    """Send requests to five receivers: without a signature, and with each scheme."""
     report, maker = Report("door"), request_fuzzer(Mutator(Random(seed), WORDS))
     with _receivers(folder, redis_url) as receivers, queue.connect(redis_url) as redis:
         redis.flushall()
@@ -82,7 +82,7 @@ def _receiver(scheme: str, folder: Path, redis_url: str) -> ReceiverInProcess:
     signature: dict[str, Any] = {}
     if scheme:
         signature = dict(webhook_signature_scheme=scheme, webhook_signature_secrets=[SECRET])
-        signature["webhook_address_optional"] = True  # so that a signature alone is tried too
+        signature["webhook_address_optional"] = True  # so that a signature alone is tested too
     app = create_app(ReceiverSettings(_env_file=None, **settings, **signature))  # type: ignore[call-arg] # pydantic's
     return ReceiverInProcess(app)
 
@@ -123,7 +123,7 @@ def _check_acceptance(report: Report, receiver: ReceiverUnderTest, fuzz_request:
 
 
 def _check_stores(report: Report, receivers: list[ReceiverUnderTest], redis: Redis) -> None:
-    """In the stores is what was acknowledged, and at most one bell that is rung."""
+    """Check that the stores hold what was acknowledged, and at most one trigger."""
     for receiver in receivers:
         if receiver.stored() != receiver.kept:
             report.violate("stored is not acknowledged", (receiver.scheme, receiver.stored() ^ receiver.kept))

@@ -1,4 +1,4 @@
-"""The report: what was tried, what came of it, and what should not have."""
+"""The report: inputs, outcomes and violations."""
 
 import time
 from collections import Counter
@@ -11,20 +11,20 @@ Result = TypeVar("Result")
 
 LONGEST = timedelta(seconds=1)
 SECOND_CHANCES = 3
-"""Slow is what is slow again: a busy machine may interrupt anybody once."""
+"""An input is slow only if it is slow repeatedly: a busy machine may interrupt any run once."""
 LONGEST_QUOTE = 600
 
 
 @dataclass
 class Report:
-    """What fuzzing found.
+    """The findings of a fuzzer.
 
     Attributes:
-        name: what was fuzzed.
-        inputs: how many were tried.
-        outcomes: how often each came.
-        violations: what must not be, with the input that did it.
-        slowest: seconds, of the best of its tries.
+        name: the fuzzed component.
+        inputs: number of inputs.
+        outcomes: count of each outcome.
+        violations: each violation with its input.
+        slowest: seconds of the slowest input, in its fastest run.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Report:
     slowest: float = 0.0
 
     def run(self, attempt: Callable[[], Result], quote: object) -> Result | None:
-        """Runs one input; the result, or None if it raised. It must be one that may be run again."""
+        """Run one input; return the result, or None if it raised. The input must be repeatable."""
         self.inputs += 1
         try:
             result, seconds = _timed(attempt)
@@ -49,7 +49,7 @@ class Report:
         return result
 
     def violate(self, what: str, quote: object) -> None:
-        """Notes what must not be."""
+        """Record a violation."""
         self.violations.append(f"{what}: {repr(quote)[:LONGEST_QUOTE]}")
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""What was signed: says independently of the verifier whether it may say yes.
+"""What was signed: decide independently of the verifier whether it may accept.
 
 Nobody who fuzzes knows the secret while mutating, so a yes is right only for the very content that was signed.
 """
@@ -16,7 +16,7 @@ Headers = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Signed:
-    """One good message.
+    """One valid message.
 
     Attributes:
         scheme: which signature it carries.

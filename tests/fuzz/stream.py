@@ -1,11 +1,11 @@
-"""A stream: what a server hands out of a body, as unhelpfully as it may."""
+"""A body stream that is as unhelpful as a server may be."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Stream:
-    """Hands out a body.
+    """A stream of a body.
 
     Attributes:
         content: all of it.
@@ -19,7 +19,7 @@ class Stream:
     read_so_far: int = 0
 
     def read(self, size: int = -1) -> bytes:
-        """Some bytes; none at the end."""
+        """Return some bytes; none at the end."""
         if self.breaks_at is not None and self.read_so_far >= self.breaks_at:
             raise ConnectionResetError
         end = len(self.content) if self.breaks_at is None else self.breaks_at

@@ -1,4 +1,4 @@
-"""The verifier under fire: any headers and any body in, a verdict out, and yes only for what was signed."""
+"""The fuzzed verifier: any headers and body in, a verdict out, and acceptance only of what was signed."""
 
 from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
@@ -89,7 +89,7 @@ def _try_token(report: Report, mutator: Mutator, addresses: AddressSigner, token
 
 
 def is_ours(token: str, good: list[str]) -> bool:
-    """Whether a token carries an account and its MAC as we signed them; base64 may spell a MAC in several ways."""
+    """Whether a token carries an account and its MAC as signed; base64 can encode a MAC in several ways."""
     try:
         return _parts(token) in map(_parts, good)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Every shape that the provider documents tells the same facts."""
+"""Every documented form of an event yields the same facts."""
 
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,7 +23,7 @@ def parsed_event(name: str, **changes: Any) -> BookingEvent:
     return event
 
 
-def test_a_created_booking_tells_all_its_facts() -> None:
+def test_a_created_booking_has_all_its_facts() -> None:
     event = parsed_event("booking_created")
     assert event.type == "booking_created"
     assert (event.booking_id, event.company_id) == ("appt-uuid-12345", "company-uuid-789")
@@ -43,14 +43,14 @@ def test_a_created_booking_tells_all_its_facts() -> None:
     assert event.attendees[JANE]["timezone"] == "America/New_York"
 
 
-def test_the_old_envelope_tells_the_same_but_for_the_metadata() -> None:
+def test_the_old_envelope_has_the_same_facts_except_metadata() -> None:
     old, new = parsed_event("booking_created_old"), parsed_event("booking_created")
     assert old.facts == {name: value for name, value in new.facts.items() if name != "metadata"}
     assert (old.attendees, old.at, old.booking_id) == (new.attendees, new.at, new.booking_id)
 
 
 @pytest.mark.parametrize("name", CANCELLED)
-def test_every_shape_of_a_cancelled_booking_tells_who_and_why(name: str) -> None:
+def test_every_form_of_a_cancelled_booking_has_author_and_reason(name: str) -> None:
     event = parsed_event(name)
     assert event.facts["status"] == "cancelled"
     assert (event.facts["cancelled_by"], event.facts["cancel_reason"]) == ("attendee", "Schedule conflict")
@@ -58,7 +58,7 @@ def test_every_shape_of_a_cancelled_booking_tells_who_and_why(name: str) -> None
 
 
 @pytest.mark.parametrize("name", RESCHEDULED)
-def test_every_shape_of_a_rescheduled_booking_tells_the_new_times(name: str) -> None:
+def test_every_form_of_a_rescheduled_booking_has_the_new_times(name: str) -> None:
     event = parsed_event(name)
     assert (event.type, event.booking_id) == ("booking_rescheduled", "appt-uuid-12345")
     assert event.facts == parsed_event("booking_rescheduled").facts
@@ -88,7 +88,7 @@ def test_a_flag_or_a_time_cancels_under_any_event_name(name: str, cancel: dict[s
 
 
 @pytest.mark.parametrize("name", BOOKINGS)
-def test_what_is_missing_is_not_said(name: str) -> None:
+def test_a_missing_field_says_nothing(name: str) -> None:
     fields = ("start", "end", "meetingInfo", "meetingType", "meetingTypeId", "attendees", "hosts", "hostIds")
     event = parsed_event(name, **dict.fromkeys((*fields, "companyId", "location"), ...))
     assert set(event.facts) - {"status", "cancelled_by", "cancel_reason"} == set()
@@ -96,7 +96,7 @@ def test_what_is_missing_is_not_said(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BOOKINGS)
-def test_no_booking_is_without_a_time_a_host_or_a_list_of_guests_so_there_a_null_says_nothing(name: str) -> None:
+def test_a_null_time_host_or_list_of_guests_says_nothing(name: str) -> None:
     event = parsed_event(name, **dict.fromkeys(("start", "end", "attendees", "hosts", "hostIds", "companyId"), None))
     assert not {"starts_at", "ends_at", "attendee_ids", "host_ids"} & set(event.facts)
     assert (event.attendees, event.company_id, event.ignored) == ({}, None, ())
@@ -139,13 +139,13 @@ def test_null_says_that_there_is_none(name: str, changes: dict[str, Any], column
         ({"meetingType": None}, "meeting_type_id", "mt-uuid-456"),
     ],
 )
-def test_of_two_names_for_one_thing_the_one_with_a_value_counts(
+def test_of_two_names_for_one_field_the_one_with_a_value_counts(
     changes: dict[str, Any], column: str, value: str
 ) -> None:
     assert parsed_event("booking_created", **changes).facts[column] == value
 
 
-def test_a_meeting_type_that_is_not_shown_beside_its_id_takes_no_name_away() -> None:
+def test_a_meeting_type_id_alone_removes_no_name() -> None:
     facts = parsed_event("booking_created", meetingType=None).facts
     assert not {"meeting_name", "metadata"} & set(facts)
 
@@ -159,23 +159,23 @@ def test_a_null_in_the_cancellation_of_a_live_booking_says_nothing() -> None:
     assert "cancelled_by" not in facts
 
 
-def test_a_null_takes_a_detail_of_a_guest_away_but_not_the_id() -> None:
+def test_a_null_removes_a_detail_of_a_guest_but_not_the_id() -> None:
     guest = {"id": None, "email": "jane@example.com", "phone": None, "fullname": ""}
     (details,) = parsed_event("booking_created", attendees=[guest]).attendees.values()
     assert details == {"email": "jane@example.com", "phone": None, "fullname": None}
 
 
-def test_a_location_is_taken_away_by_a_null_and_kept_by_silence() -> None:
+def test_a_null_removes_a_location_and_absence_keeps_it() -> None:
     assert parsed_event("booking_created", location=None).facts["location"] is None
     assert "location" not in parsed_event("booking_created", location=...).facts
     assert parsed_event("booking_created", location={"city": "Köln"}).facts["location"] == '{"city": "Köln"}'
 
 
-def test_an_empty_group_is_told_but_no_list_at_all_is_not() -> None:
+def test_an_empty_list_of_guests_differs_from_an_absent_one() -> None:
     assert parsed_event("booking_created", attendees=[]).facts["attendee_ids"] == []
 
 
-def test_other_names_for_the_same_things_are_understood() -> None:
+def test_alternative_field_names_are_understood() -> None:
     hosting = {"hostingInfo": {"meetingLink": "https://example.com/j"}, "meetingInfo": {"name": "Call"}}
     facts = parsed_event("booking_created", **hosting, meetingType={"id": "mt-1"}, meetingTypeId=..., hostIds=...).facts
     assert (facts["meeting_link"], facts["settings_name"]) == ("https://example.com/j", "Call")
@@ -183,7 +183,7 @@ def test_other_names_for_the_same_things_are_understood() -> None:
 
 
 @pytest.mark.parametrize("attendee", [{"id": 7, "email": "a@b.c"}, {"email": "a@b.c"}, {"phone": "+1"}, {}])
-def test_attendees_are_told_apart_by_whatever_is_known(attendee: dict[str, Any]) -> None:
+def test_attendees_are_identified_by_whatever_is_known(attendee: dict[str, Any]) -> None:
     event = parsed_event("booking_created", attendees=[attendee, {"phone": "+2"}, {"phone": "+2", "fullname": "Bob"}])
     assert len(event.attendees) == 3
     assert event.facts["attendee_ids"] == list(event.attendees)
@@ -198,18 +198,18 @@ def test_a_new_employee_has_a_user_id(name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["form_submission", "review_submitted", "signature_completed", "anything", "x" * 500])
-def test_an_event_that_nobody_documents_is_only_named(kind: str) -> None:
+def test_an_undocumented_event_is_only_named(kind: str) -> None:
     for company in ("company-1", None):
         event = read(payload("form_submission", webhookType=kind, companyId=company), RECEIVED)
         assert event == Event(kind[:100], company)
 
 
-def test_what_an_event_shows_of_itself_names_no_person() -> None:
+def test_repr_of_an_event_names_no_person() -> None:
     for shown in (repr(parsed_event("booking_created")), repr(read(payload("new_employee"), RECEIVED))):
         assert "example.com" not in shown
         assert "Jane" not in shown
 
 
-def test_a_version_is_made_of_time_and_kind_and_digest() -> None:
+def test_a_version_consists_of_time_kind_and_digest() -> None:
     body = payload("booking_cancelled")
     assert parsed_event("booking_cancelled").version == f"{1705248000_000000:020d}-3-{sha256(body).hexdigest()[:16]}"

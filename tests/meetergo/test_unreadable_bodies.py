@@ -1,4 +1,4 @@
-"""Whatever bytes come, they are read, or refused in words that quote nothing of them."""
+"""Any bytes are either parsed or rejected with an error that quotes none of them."""
 
 import json
 from contextlib import suppress
@@ -39,12 +39,12 @@ def error_message(body: bytes) -> str:
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_what_is_not_json_is_unreadable(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_unreadable(body: bytes) -> None:
     assert error_message(body) == "the body is not JSON"
 
 
 @pytest.mark.parametrize("body", [b"null", b"1", b'"Quoted-Never"', b'["Quoted-Never"]', b"true"])
-def test_what_is_no_object_is_unreadable(body: bytes) -> None:
+def test_a_body_that_is_no_object_is_unreadable(body: bytes) -> None:
     assert error_message(body) == "the body is JSON, but not an object"
 
 
@@ -72,7 +72,7 @@ def test_a_booking_without_an_id_is_unreadable(name: str, missing: Any) -> None:
         (" ", "neither text"),
     ],
 )
-def test_a_booking_whose_id_is_none_is_unreadable_and_its_event_is_known(value: Any, why: str) -> None:
+def test_a_booking_with_an_invalid_id_is_unreadable_and_its_event_is_known(value: Any, why: str) -> None:
     with pytest.raises(UnreadableBody, match=why) as refused:
         read(payload("booking_created", id=value), RECEIVED)
     assert PERSONAL_TEXT not in str(refused.value)
@@ -80,7 +80,7 @@ def test_a_booking_whose_id_is_none_is_unreadable_and_its_event_is_known(value: 
 
 
 def body_of(value: Any, field: str, envelope: str) -> bytes:
-    """A body with one odd field, in one of the shapes that meetergo sends."""
+    """A body with one odd field, in one of meetergo's forms."""
     name = {"old": "booking_created_old", "nested": "booking_rescheduled"}.get(envelope, "booking_created")
     return payload(name, **{field: value})
 
@@ -105,7 +105,7 @@ BODIES += ("hostIds", "meetingType", "meetingTypeId", "companyId", "createdAt", 
 @pytest.mark.parametrize("field", BODIES)
 @pytest.mark.parametrize("value", ODD, ids=lambda value: repr(value)[:20])
 def test_any_other_field_may_have_any_type(value: Any, field: str, envelope: str) -> None:
-    """What can be read is read all the same, and no note quotes what cannot."""
+    """Readable fields are parsed nevertheless, and no note quotes an unreadable value."""
     event = read(body_of(value, field, envelope), RECEIVED)
     assert isinstance(event, BookingEvent)
     assert event.booking_id == "appt-uuid-12345"
@@ -140,14 +140,14 @@ def test_any_other_field_may_have_any_type(value: Any, field: str, envelope: str
         ({"attendees": [1.5] * 13}, ", ".join(["ignored: attendees.0", *(f"attendees.{n}" for n in range(1, 10))])),
     ],
 )
-def test_what_is_ignored_is_noted_by_its_name(changes: dict[str, Any], note: str) -> None:
+def test_an_ignored_field_is_noted_by_its_name(changes: dict[str, Any], note: str) -> None:
     event = read(payload("booking_created", **changes), RECEIVED)
     assert event.note is not None
     assert event.note.startswith(note)
     assert len(event.note) < 300
 
 
-def test_a_body_that_is_as_it_should_be_has_no_note() -> None:
+def test_a_well_formed_body_has_no_note() -> None:
     assert read(payload("booking_created"), RECEIVED).note is None
 
 
@@ -157,7 +157,7 @@ def guests(*attendees: Any) -> list[dict[str, Any]]:
     return [dict(details) for details in event.attendees.values()]
 
 
-def test_what_obviously_names_a_guest_is_read_as_one() -> None:
+def test_unusual_forms_of_a_guest_are_understood() -> None:
     assert guests("ada@guest.example") == [{"email": "ada@guest.example"}]
     assert guests("Ada <ada@guest.example>") == [{"email": "ada@guest.example", "fullname": "Ada"}]
     assert guests("att-1", 7) == [{"id": "att-1"}, {"id": "7"}]
@@ -181,7 +181,7 @@ def test_hosts_may_be_objects_or_ids(field: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "is_cancelled"), [("true", True), ("True", True), (1, True), ("false", False), (0, False), ("0", False)]
 )
-def test_a_flag_may_be_a_word_or_a_number(value: Any, is_cancelled: bool) -> None:
+def test_a_flag_may_be_a_text_or_a_number(value: Any, is_cancelled: bool) -> None:
     event = read(payload("booking_created", isCancelled=value), RECEIVED)
     assert isinstance(event, BookingEvent)
     assert (event.facts.get("status") == "cancelled") == is_cancelled
@@ -189,7 +189,7 @@ def test_a_flag_may_be_a_word_or_a_number(value: Any, is_cancelled: bool) -> Non
 
 
 @pytest.mark.parametrize("name", ["booking_created", "booking_cancelled", "booking_rescheduled"])
-def test_the_type_may_stand_beside_the_data(name: str) -> None:
+def test_the_event_type_may_be_beside_the_data(name: str) -> None:
     whole = json.loads(payload(name))
     fields = {field: value for field, value in whole.items() if field != "webhookType"}
     for outer in ({}, {"id": "evt_1", "createdAt": "2020-01-01T00:00:00Z"}, {"companyId": "company-uuid-789"}):
@@ -207,7 +207,7 @@ def test_a_flat_body_with_data_of_its_own_is_still_read(data: Any) -> None:
     assert event.booking_id == "appt-uuid-12345"
 
 
-def test_a_name_for_each_language_is_kept_whole() -> None:
+def test_a_name_in_several_languages_is_kept_whole() -> None:
     names = {"de": "Erstgespräch", "en-GB": "First call", "fr": None}
     event = read(payload("booking_created", meetingType={"meetingInfo": {"name": names}}), RECEIVED)
     assert isinstance(event, BookingEvent)
@@ -215,7 +215,7 @@ def test_a_name_for_each_language_is_kept_whole() -> None:
     assert event.note is None
 
 
-def test_numbers_that_no_database_keeps_stay_text() -> None:
+def test_numbers_that_no_database_stores_stay_text() -> None:
     body = payload("booking_created", meetingType={"metadata": {"a": 1, "b": 2}})
     event = read(body.replace(b'"a": 1', b'"a": 1e999').replace(b'"b": 2', b'"b": ' + b"9" * 5000), RECEIVED)
     assert isinstance(event, BookingEvent)
@@ -223,7 +223,7 @@ def test_numbers_that_no_database_keeps_stay_text() -> None:
 
 
 @pytest.mark.parametrize("name", ["booking_created", "booking_cancelled_old", "booking_rescheduled"])
-def test_too_many_guests_are_unreadable_and_say_of_which_booking(name: str) -> None:
+def test_too_many_guests_are_unreadable_and_name_the_booking(name: str) -> None:
     most = [{"id": f"a-{number}"} for number in range(1001)]
     event = read(payload(name, attendees=most[:1000]), RECEIVED)
     assert isinstance(event, BookingEvent)
@@ -246,37 +246,37 @@ def nested(depth: int, field: str = "odd") -> bytes:
 
 @pytest.mark.parametrize("depth", [64, 65, 900, 950, DEEP])
 @pytest.mark.parametrize("field", ["odd", "meetingType", "location", "attendees"])
-def test_a_body_that_nests_too_deep_is_unreadable_and_says_of_which_booking(depth: int, field: str) -> None:
+def test_a_body_that_nests_too_deep_is_unreadable_and_names_the_booking(depth: int, field: str) -> None:
     with pytest.raises(UnreadableBody, match="nests deeper than 64 levels") as refused:
         read(nested(depth, field), RECEIVED)
     assert (refused.value.event, refused.value.booking_id) == ("booking_created", "appt-uuid-12345")
     assert isinstance(read(nested(63, field), RECEIVED), BookingEvent)
 
 
-def test_what_is_known_of_an_unreadable_body_can_be_stored() -> None:
+def test_known_fields_of_an_unreadable_body_can_be_stored() -> None:
     deep = payload("booking_created", id="a\x00b\ud800", odd="here").replace(b'"here"', b"[" * 99 + b"]" * 99)
     with pytest.raises(UnreadableBody) as refused:
         read(deep, RECEIVED)
     assert refused.value.booking_id == "ab?"
 
 
-def test_what_nests_too_deep_and_is_no_json_is_no_json() -> None:
+def test_a_body_that_nests_too_deep_and_is_no_json_is_no_json() -> None:
     assert error_message(b"[" * DEEP) == error_message(b"]" * DEEP) == "the body is not JSON"
     assert error_message(b"[" * DEEP + b"]" * DEEP) == "the body is JSON, but not an object"
     assert error_message(nested(DEEP) + b"}") == "the body is not JSON"
 
 
-def test_brackets_in_a_text_are_no_nesting() -> None:
+def test_brackets_in_a_text_do_not_count_as_nesting() -> None:
     assert isinstance(read(payload("booking_created", location="[{" * 500), RECEIVED), BookingEvent)
 
 
-def test_a_byte_order_mark_is_no_obstacle() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     event = read(b"\xef\xbb\xbf" + payload("booking_created"), RECEIVED)
     assert isinstance(event, BookingEvent)
 
 
 @pytest.mark.parametrize("kind", [5, None, [], ""])
-def test_an_event_may_be_named_by_either_name(kind: Any) -> None:
+def test_an_event_may_be_in_either_field(kind: Any) -> None:
     event = read(payload("booking_created", webhookType=kind, event="booking_created"), RECEIVED)
     assert isinstance(event, BookingEvent)
 
@@ -288,7 +288,7 @@ def test_an_employee_without_an_id_is_unreadable() -> None:
     assert (employee.email, employee.note) == (None, "ignored: email")
 
 
-def test_what_no_database_stores_as_text_is_taken_out() -> None:
+def test_characters_that_no_database_stores_are_removed() -> None:
     odd = {"ticket\x00": "a\x00b", "half \ud800": ["\udfff"]}
     event = read(payload("booking_created", id="a\x00b", meetingType={"metadata": odd}), RECEIVED)
     assert isinstance(event, BookingEvent)
@@ -332,8 +332,8 @@ def any_json(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 @given(st.recursive(texts | st.none() | st.integers(), any_json), st.booleans())
-def test_a_body_without_anything_suspicious_says_nothing_that_no_database_stores(value: Any, ascii_only: bool) -> None:
-    """The look at the bytes is what spares the look at each value; it must never spare too much."""
+def test_a_body_without_suspicious_bytes_has_no_values_that_no_database_stores(value: Any, ascii_only: bool) -> None:
+    """The check of the bytes replaces a check of each value, and must not miss any."""
     with suppress(UnicodeEncodeError):
         body = json.dumps(value, ensure_ascii=ascii_only).encode()
         read_back = json.loads(body)
@@ -341,12 +341,12 @@ def test_a_body_without_anything_suspicious_says_nothing_that_no_database_stores
 
 
 @given(st.sampled_from(FIELDS), values)
-def test_an_arbitrary_value_in_one_field_raises_nothing_else(field: str, value: Any) -> None:
+def test_an_arbitrary_value_of_one_field_raises_nothing_else(field: str, value: Any) -> None:
     is_read_or_unreadable(payload("booking_created", **{field: value}))
 
 
 @pytest.mark.parametrize("depth", range(50, 1050, 50))
 @pytest.mark.parametrize("field", ["location", "x", "attendees"])
-def test_any_depth_is_read_or_unreadable(field: str, depth: int) -> None:
+def test_any_depth_is_parsed_or_unreadable(field: str, depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     is_read_or_unreadable(payload("booking_created", **{field: "here"}).replace(b'"here"', nested))

@@ -1,4 +1,4 @@
-"""The version of an event orders what is told of one booking; its id says which booking that is."""
+"""An event's version orders the events of a booking; its id says which booking that is."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ def parsed(body: bytes) -> BookingEvent:
         (dict(updatedAt=..., rescheduledAt=..., createdAt=None, cancel=...), RECEIVED.isoformat()),
     ],
 )
-def test_a_version_is_the_update_else_the_newest_change_else_the_receipt(times: dict[str, Any], expected: str) -> None:
+def test_a_version_is_update_else_newest_change_else_time_received(times: dict[str, Any], expected: str) -> None:
     for name in ("booking_created", "booking_rescheduled_old", "booking_cancelled_attendee_left"):
         assert parsed_event(name, **times).at == datetime.fromisoformat(expected)
 
@@ -70,13 +70,13 @@ def test_a_provider_that_is_hours_ahead_is_believed() -> None:
     )
 
 
-def test_a_time_before_1970_says_nothing_so_the_next_best_is_the_version() -> None:
+def test_a_time_before_1970_is_ignored_and_the_next_best_is_the_version() -> None:
     assert parsed_event(
         "booking_created", updatedAt="1969-12-31T23:59:59Z", createdAt=EARLY
     ).at == datetime.fromisoformat(EARLY)
 
 
-def test_no_body_of_ours_supersedes_into_the_future() -> None:
+def test_no_synthetic_body_supersedes_a_future_version() -> None:
     far = f"{4070908800 * 1_000_000:020d}-3-{'0' * 16}"
     event = read(payload("booking_created", supersedes=far), RECEIVED, is_authoritative=True)
     assert isinstance(event, BookingEvent)
@@ -84,7 +84,7 @@ def test_no_body_of_ours_supersedes_into_the_future() -> None:
     assert event.version < far
 
 
-def test_at_the_same_time_a_cancel_beats_a_reschedule_and_that_a_create() -> None:
+def test_at_the_same_time_cancel_beats_reschedule_beats_create() -> None:
     names = ["booking_created", "booking_rescheduled", "booking_cancelled"]
     versions = [parsed_event(name, updatedAt=EARLY).version for name in names]
     assert versions == sorted(versions)
@@ -100,7 +100,7 @@ def test_at_the_same_time_and_kind_the_digest_decides() -> None:
 @pytest.mark.parametrize(
     "time", ["2024-01-14T15:30:00", 1705246200, "2024-01-14T15:30:00.000Z", "2024-01-14T16:30+01:00"]
 )
-def test_times_in_any_of_the_usual_forms_are_the_same_time(time: Any) -> None:
+def test_all_usual_forms_of_a_time_are_equal(time: Any) -> None:
     assert parsed_event("booking_created", updatedAt=time).at == datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
 
 
@@ -115,7 +115,7 @@ def test_times_in_any_of_the_usual_forms_are_the_same_time(time: Any) -> None:
         (dict(id="a", appointmentId=None), "a"),
     ],
 )
-def test_a_booking_is_named_by_appointment_id_else_by_id_as_text(ids: dict[str, Any], expected: str) -> None:
+def test_a_booking_id_is_the_appointment_id_else_the_id_as_text(ids: dict[str, Any], expected: str) -> None:
     for name in ("booking_created", "booking_cancelled_old", "booking_rescheduled_flat"):
         assert parsed_event(name, **ids).booking_id == expected
 
@@ -132,7 +132,7 @@ def test_a_booking_is_named_by_appointment_id_else_by_id_as_text(ids: dict[str, 
         ({"id": "out"}, {}, "out"),
     ],
 )
-def test_the_nested_id_goes_before_those_outside(
+def test_the_nested_id_takes_precedence(
     nest: str, envelope: str, outside: dict[str, Any], inside: dict[str, Any], expected: str
 ) -> None:
     start = datetime(2024, 5, 1, 9, tzinfo=UTC)
@@ -155,7 +155,7 @@ def test_the_nested_id_goes_before_those_outside(
         ({}, {"id": "in"}, None),
     ],
 )
-def test_a_nested_appointment_with_another_id_names_the_booking_it_replaces(
+def test_a_nested_appointment_with_another_id_is_the_replaced_booking(
     outside: dict[str, Any], inside: dict[str, Any], moved_from: str | None
 ) -> None:
     body = {"webhookType": "booking_rescheduled", **outside, "rescheduledAppointment": inside}

@@ -1,4 +1,4 @@
-"""The desk of the back room serves here too."""
+"""The fixtures of the workers' tests."""
 
 from tests.worker.conftest import harness, open_harness
 

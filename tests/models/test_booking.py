@@ -1,4 +1,4 @@
-"""A booking converges: the same facts in any order make the same row. Here without a database, exhaustively."""
+"""A booking converges: the same facts in any order make the same row. Without a database, exhaustively."""
 
 import itertools
 import json
@@ -66,7 +66,7 @@ def apply_all(bodies: Sequence[dict[str, Any]]) -> tuple[Booking, list[BookingCh
 
 
 @pytest.mark.parametrize("bodies", SEQUENCES.values(), ids=SEQUENCES)
-def test_every_order_with_every_repetition_ends_in_the_same_row(bodies: list[dict[str, Any]]) -> None:
+def test_every_order_and_repetition_ends_in_the_same_row(bodies: list[dict[str, Any]]) -> None:
     expected = apply_all(bodies)[0].public_columns()
     for repeated in [*bodies, None]:
         for order in itertools.permutations([*bodies, repeated] if repeated else bodies):
@@ -101,7 +101,7 @@ def test_no_notification_follows_a_cancel(bodies: list[dict[str, Any]]) -> None:
     assert "created" not in notification_kinds[1:]
 
 
-def test_the_notifications_of_a_whole_life_in_order() -> None:
+def test_the_notifications_of_a_booking_in_order() -> None:
     notification_kinds = [change.notification_kinds for change in apply_all(SEQUENCES["a whole life"])[1]]
     assert notification_kinds == [["created"], ["rescheduled"], ["rescheduled"], ["attendee_left"], ["cancelled"]]
 
@@ -141,7 +141,7 @@ TEXTS = st.sampled_from([None, ABSENT, "one", "two"])
 def body_with(
     minute: int, link: Any, hosting: Any, location: Any, name: Any, type_id: Any, metadata: Any, phone: Any, old: bool
 ) -> dict[str, Any]:
-    """A body in either format, in which each field has a value, is null, or is not there."""
+    """A body in either format, in which each field has a value, is null, or is absent."""
     guest = {"id": "g1", "email": "g1@example.com", "phone": phone}
     appointment = samples.appointment("b1", START, AT + minutes(minute)) | {
         "meetingInfo": without_absent(meetingLink=link),
@@ -225,7 +225,7 @@ def test_a_version_from_the_future_freezes_no_booking() -> None:
 
 
 def booking_with_future_version() -> Booking:
-    """A row as the last release left it after a forged body."""
+    """A row as the previous release left it after a forged body."""
     booking, _ = apply_all([CREATED])
     far = f"{4070908800 * 1_000_000:020d}-3-{'0' * 16}"
     booking.facts |= {
@@ -378,7 +378,7 @@ def test_guests_stored_by_the_last_release_are_read() -> None:
     assert "attendee_left" not in change.notification_kinds
 
 
-def test_nothing_is_kept_of_a_guest_who_left() -> None:
+def test_a_former_guests_details_are_dropped() -> None:
     booking, _ = apply_all([with_guests(0, *TWO_GUESTS), with_guests(1, TWO_GUESTS[0])])
     assert "guest-2" not in json.dumps(booking.facts)
     for order in itertools.permutations(
@@ -409,7 +409,7 @@ LISTS = st.builds(lambda minute, guests: with_guests(minute, *guests), st.intege
 
 
 def in_two_orders(bodies: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Any]:
-    """Some bodies, and the same again in any order with one of them told twice."""
+    """Bodies in any order, one of them repeated."""
     some = st.lists(bodies, min_size=2, max_size=6)
     return some.flatmap(lambda bodies: st.tuples(st.just(bodies), st.permutations([*bodies, bodies[0]])))
 
@@ -445,7 +445,7 @@ def test_a_guest_who_changes_with_each_delivery_does_not_grow_the_row(one: dict[
 # --- names in several languages
 
 
-def test_a_name_in_several_languages_reads_as_english_where_no_host_is_known() -> None:
+def test_a_name_in_several_languages_is_english_without_a_known_host() -> None:
     names = {"de": "Erstgespräch", "en": "First call"}
     in_both_languages = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": names}})
     assert apply_all([in_both_languages])[0].meeting_name == "First call"

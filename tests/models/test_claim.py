@@ -1,4 +1,4 @@
-"""Claims: what a worker was at when it died is known afterwards, and its rows are tried alone."""
+"""Claims: after a worker's death its rows are known, and are tried alone."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The migrations make the tables that the code knows, on both databases."""
+"""The migrations create the tables that the models declare, on both databases."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ ROWS = 20
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLite's reflection
-def test_the_migrated_database_is_what_the_models_say(database: Database) -> None:
+def test_the_migrated_database_matches_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Model.metadata) == []
@@ -31,7 +31,7 @@ def test_migrating_twice_does_nothing(database: Database) -> None:
     migrate(database.engine)
 
 
-def test_the_migrations_can_be_undone_and_done_again(tmp_path: object) -> None:
+def test_the_migrations_can_be_reverted_and_repeated(tmp_path: object) -> None:
     database = Database(f"sqlite:///{tmp_path}/undone.db")
     migrate(database.engine)
     downgrade(database, "base")
@@ -55,7 +55,7 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_recreating_a_table_deletes_no_referring_rows(empty_database: Database) -> None:
-    """SQLite removes the old table, and would remove whatever refers to its rows."""
+    """SQLite drops the old table, and would delete the rows that refer to it."""
     migrate(empty_database.engine, "0005")
     fill(empty_database, ROWS, datetime.now(UTC))
     with empty_database.engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Pruning is a guest in the house: who wants to write while it goes on comes to it between two of its transactions."""
+"""Pruning lets other writers in between its transactions."""
 
 from datetime import UTC, datetime, timedelta
 from threading import Event, Thread, get_ident

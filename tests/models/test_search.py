@@ -1,4 +1,4 @@
-"""A search finds what it describes, newest first, and nothing else."""
+"""A search returns exactly the matching rows, newest first."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

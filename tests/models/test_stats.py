@@ -1,4 +1,4 @@
-"""The statistics count what is there, and leaves out what does not answer."""
+"""The statistics count both stores, and omit one that does not respond."""
 
 from datetime import UTC, datetime, timedelta
 

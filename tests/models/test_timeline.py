@@ -1,4 +1,4 @@
-"""History is read back from the rows, in the order in which it happened."""
+"""The timeline is derived from the rows, in order."""
 
 from datetime import timedelta
 

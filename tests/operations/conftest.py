@@ -1,4 +1,4 @@
-"""The fixtures of the command line's and of the workers' tests."""
+"""Fixtures of the command line's and of the workers' tests."""
 
 from tests.console.conftest import invoke, meetergo, open_operator, operator, sample_data
 from tests.worker.conftest import harness, open_harness, provider, three_hosts

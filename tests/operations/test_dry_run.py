@@ -1,4 +1,4 @@
-"""The rehearsal says what would happen, and nothing happens."""
+"""The dry run predicts a replay, and changes nothing."""
 
 import time
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def notifications(harness: Harness) -> dict[int, tuple[str, str, str, str]]:
     return {row.id: (row.booking_id, row.kind, row.channel, row.recipient) for row in rows}
 
 
-def test_a_rehearsal_says_what_each_booking_would_become_and_who_would_hear(harness: Harness) -> None:
+def test_a_dry_run_shows_each_booking_and_who_would_be_notified(harness: Harness) -> None:
     harness.process(CREATED, MOVED, b"not json")
     BROKEN_FOR["bookings"] = NOBODY
     outlook = report_of(harness)
@@ -94,13 +94,13 @@ def test_a_rehearsal_says_what_each_booking_would_become_and_who_would_hear(harn
     assert diff.is_new
     assert diff.before["starts_at"] is None
     assert diff.after["starts_at"] == (START + timedelta(hours=1)).isoformat()
-    # That it was created is old news by then.
+    # Its creation is superseded by then.
     assert [(told.kind, told.recipient, told.again) for told in outlook.notifications] == [
         ("rescheduled", "log", False)
     ]
 
 
-def test_a_rehearsal_names_only_the_fields_that_would_change(harness: Harness) -> None:
+def test_a_dry_run_names_only_the_fields_that_would_change(harness: Harness) -> None:
     BROKEN_FOR["bookings"] = NOBODY
     harness.process(CREATED)
     BROKEN_FOR["bookings"] = EVERYBODY
@@ -111,7 +111,7 @@ def test_a_rehearsal_names_only_the_fields_that_would_change(harness: Harness) -
     assert set(diff.before) == {"starts_at", "ends_at", "as_of"}
 
 
-def test_what_would_fail_again_is_said_with_its_error(harness: Harness) -> None:
+def test_a_delivery_that_would_fail_again_is_reported_with_its_error(harness: Harness) -> None:
     harness.process(CREATED)
     outlook = report_of(harness)
     assert [(verdict.status, verdict.error) for verdict in outlook.outcomes] == [("dead", "the hook is broken")]
@@ -119,7 +119,7 @@ def test_what_would_fail_again_is_said_with_its_error(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("hook", ["bad_hook", "hook_that_commits"])
-def test_a_rehearsal_keeps_nothing_and_rings_no_bell(
+def test_a_dry_run_stores_nothing_and_triggers_nothing(
     open_harness: Callable[..., Harness], redis: Redis, hook: str
 ) -> None:
     BROKEN_FOR["bookings"] = EVERYBODY
@@ -133,10 +133,10 @@ def test_a_rehearsal_keeps_nothing_and_rings_no_bell(
     assert snapshot(harness.services.database, redis) == before
 
 
-def test_an_employee_who_came_with_the_bookings_owns_them_in_every_transaction(
+def test_an_employee_event_applies_in_every_transaction_of_a_dry_run(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mapping comes first, as a worker would take it, though each booking has a transaction of its own."""
+    """The mapping comes first, as in a worker, although each booking has its own transaction."""
     user = harness.add_user()
     harness.process(*(samples.created(key, START, AT) for key in ("b1", "b2", "b3")))
     BROKEN_FOR["bookings"] = NOBODY
@@ -152,7 +152,7 @@ def test_an_employee_who_came_with_the_bookings_owns_them_in_every_transaction(
     assert len(outlook.notifications) == 3
 
 
-def test_bookings_that_an_employee_links_are_told_once(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bookings_that_an_employee_links_notify_once(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     BROKEN_FOR["bookings"] = NOBODY
     harness.process(CREATED, *(samples.created(key, START, AT, hostIds=[], hosts=[]) for key in ("b2", "b3")))
     harness.process(EMPLOYED)
@@ -168,8 +168,8 @@ def test_bookings_that_an_employee_links_are_told_once(harness: Harness, monkeyp
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_whoever_writes_meanwhile_gets_the_lock_in_time(open_harness: Callable[..., Harness]) -> None:
-    """On SQLite there is one; a receiver waits two seconds for it."""
+def test_other_writers_get_the_lock_in_time(open_harness: Callable[..., Harness]) -> None:
+    """SQLite has one write lock; a receiver waits two seconds for it."""
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
     BROKEN_FOR["bookings"] = frozenset(f"b{number}" for number in range(220))
     harness.deliver(*(samples.created(key, START, AT) for key in sorted(BROKEN_FOR["bookings"])))
@@ -192,7 +192,7 @@ def deliveries(draw: st.DrawFn) -> dict[str, Any]:
     return body(kind, booking, minute, draw(st.integers(0, 3)), has_times=draw(st.booleans()), is_old_format=False)
 
 
-def test_a_replay_does_what_its_rehearsal_said(open_harness: Callable[..., Harness], redis: Redis) -> None:
+def test_a_replay_does_what_its_dry_run_predicted(open_harness: Callable[..., Harness], redis: Redis) -> None:
     harness = open_harness(platform_hook=f"{__name__}:bad_hook")
     harness.add_user(meetergo_user_id=samples.HOST_ID)
 

@@ -1,4 +1,4 @@
-"""A roster is read as a whole: each bad line is a sentence with its number, and the good ones can go on."""
+"""A host file is read as a whole: each bad line has a message with its number, and the good ones remain usable."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def host_file(folder: Path, text: str, name: str = "hosts.csv") -> Path:
     return path
 
 
-def test_lines_have_the_number_at_which_they_begin(tmp_path: Path) -> None:
+def test_rows_have_the_number_of_their_first_line(tmp_path: Path) -> None:
     text = f'{HEAD}\r\n1,a@example.com,The,Host\r\n\r\n,,,\r\n2,b@example.com,"The\r\nsecond",Host\r\n3,c,The,Host\r\n'
     assert [(line.number, bool(line.entry)) for line in read_host_file(host_file(tmp_path, text))] == [
         (2, True),
@@ -29,17 +29,17 @@ def test_lines_have_the_number_at_which_they_begin(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cells", "error"),
     [
-        ("1,a.example.com,The,Host,,", "email: it is no e-mail address"),
+        ("1,a.example.com,The,Host,,", "email: it is not an e-mail address"),
         (",a@example.com,The,Host,,", "external_id is missing"),
         ("1,a@example.com,The,,,", "family_name is missing"),
-        ("1,a@example.com,The,Host,Europe/Atlantis,", "timezone: it is no time zone such as Europe/Berlin"),
-        ("1,a@example.com,The,Host,,mon 9-17", "hours: 'mon 9-17' are no hours: write them like"),
+        ("1,a@example.com,The,Host,Europe/Atlantis,", "timezone: it is not a time zone such as Europe/Berlin"),
+        ("1,a@example.com,The,Host,,mon 9-17", "hours: 'mon 9-17' are not hours: write them like"),
         ("1,a@example.com,The,Host,,,x", "more cells than there are columns"),
         ("1,A@Example.com,The,Host,,\n2,a@example.com,The,Host,,", "its e-mail is that of line 2"),
         ("1,a@example.com,The,Host,,\n1,b@example.com,The,Host,,", "its external_id is that of line 2"),
     ],
 )
-def test_what_is_wrong_with_a_line_gives_an_error_message(tmp_path: Path, cells: str, error: str) -> None:
+def test_an_invalid_line_gives_an_error_message(tmp_path: Path, cells: str, error: str) -> None:
     last = read_host_file(host_file(tmp_path, f"{HEAD},timezone,hours\n{cells}\n"))[-1]
     assert last.entry is None
     assert error in last.error
@@ -53,7 +53,7 @@ def test_what_is_wrong_with_a_line_gives_an_error_message(tmp_path: Path, cells:
         (f"{HEAD},external_id\n", "hosts.csv", "'external_id' is there twice"),
         ("", "hosts.csv", "a column is missing"),
         ('{"id": 1}', "hosts.json", "a list of objects"),
-        ("[", "hosts.json", "no JSON"),
+        ("[", "hosts.json", "not JSON"),
     ],
 )
 def test_an_invalid_host_file_gives_an_error_message(tmp_path: Path, text: str, name: str, said: str) -> None:
@@ -107,7 +107,7 @@ def test_the_failed_lines_are_a_valid_host_file(tmp_path: Path) -> None:
     assert not failed.exists()
 
 
-def test_hours_are_days_and_times() -> None:
+def test_hours_consist_of_days_and_times() -> None:
     assert parse_hours("Mon-Tue 13:00-17:00 09:00-12:00; sun-mon 20:00-21:00") == {
         "monday": [("09:00", "12:00"), ("13:00", "17:00"), ("20:00", "21:00")],
         "tuesday": [("09:00", "12:00"), ("13:00", "17:00")],
@@ -116,11 +116,11 @@ def test_hours_are_days_and_times() -> None:
 
 
 @pytest.mark.parametrize("text", ["mon", "mon 9:00-17:00", "xyz 09:00-17:00", "mon 17:00-09:00", "mon 09:00-25:00"])
-def test_what_are_no_hours_gives_an_error_message(text: str) -> None:
+def test_malformed_hours_give_an_error_message(text: str) -> None:
     with pytest.raises(ValueError, match="09:00"):
         parse_hours(text)
 
 
-def test_hours_that_overlap_are_a_mistake() -> None:
+def test_overlapping_hours_are_rejected() -> None:
     with pytest.raises(ValueError, match="the hours of monday overlap"):
         parse_hours("mon 09:00-12:00; mon-tue 11:00-13:00")

@@ -1,4 +1,4 @@
-"""What is secret is masked, wherever it stands; what is not stays readable."""
+"""Secrets are redacted wherever they appear; everything else stays readable."""
 
 import time
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_secret_in_broken_text_is_redacted(text: str) -> None:
     assert "hidden" not in redact_text(text)
 
 
-def test_what_is_no_secret_stays() -> None:
+def test_everything_else_is_unchanged() -> None:
     plain = {"id": "b1", "attendees": [{"email": "guest@example.com"}], "secret": None, "n": 1, "ok": True}
     assert redact(plain) == plain
     assert redact_text("the body is encrypted with key 0123456789ab") == "the body is encrypted with key 0123456789ab"

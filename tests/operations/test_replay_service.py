@@ -1,4 +1,4 @@
-"""What an operator does to ended rows: once, written down, and harmless when it is done again."""
+"""Operators' actions on ended rows: done once, recorded, and harmless when repeated."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +41,7 @@ def acts(harness: Harness) -> list[tuple[str, str | None, int | None, str | None
     ]
 
 
-def test_a_replay_is_written_down_and_wakes_the_workers(harness: Harness) -> None:
+def test_a_replay_is_recorded_and_triggers_the_workers(harness: Harness) -> None:
     (delivery_id,) = harness.deliver(b"not json")
     harness.process_due()
     assert replay(harness).ids == [delivery_id]
@@ -51,7 +51,7 @@ def test_a_replay_is_written_down_and_wakes_the_workers(harness: Harness) -> Non
     assert (box.count, box.failed_job_registry.get_job_ids()) == (1, [])
 
 
-def test_a_replay_tells_nobody_twice(harness: Harness) -> None:
+def test_a_replay_notifies_nobody_twice(harness: Harness) -> None:
     harness.process(CREATED)
     harness.send_all()
     replay(harness)
@@ -61,7 +61,7 @@ def test_a_replay_tells_nobody_twice(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("operators", [2, 4])
-def test_operators_who_replay_the_same_at_once_replay_it_once(harness: Harness, operators: int) -> None:
+def test_concurrent_replays_of_a_delivery_replay_it_once(harness: Harness, operators: int) -> None:
     ids = harness.deliver(*(b"not json %d" % number for number in range(40)))
     harness.process_due()
     seen = choose(harness, status="dead")
@@ -72,7 +72,7 @@ def test_operators_who_replay_the_same_at_once_replay_it_once(harness: Harness, 
     assert len(harness.all(Intervention)) == len(ids)
 
 
-def test_who_was_replayed_and_handled_since_it_was_chosen_is_left_alone(harness: Harness) -> None:
+def test_a_delivery_replayed_since_the_selection_is_left_alone(harness: Harness) -> None:
     harness.process(CREATED)
     seen = choose(harness)
     replay(harness, seen)
@@ -81,8 +81,8 @@ def test_who_was_replayed_and_handled_since_it_was_chosen_is_left_alone(harness:
     assert len(harness.all(Intervention)) == 1
 
 
-def test_what_came_together_is_handled_in_the_order_in_which_it_came(harness: Harness) -> None:
-    """Else the same replay would tell now of a booking and its end, now of its end alone."""
+def test_replayed_deliveries_are_processed_in_the_order_received(harness: Harness) -> None:
+    """Otherwise the same replay would notify of a booking and its cancellation, or of the cancellation alone."""
     later_id, first_id = harness.deliver(CANCELLED, CREATED)
     with harness.services.database.transaction() as session:
         session.get_one(Delivery, first_id).received_at = AT
@@ -93,14 +93,14 @@ def test_what_came_together_is_handled_in_the_order_in_which_it_came(harness: Ha
     assert harness.notification_kinds() == ["created", "cancelled"]
 
 
-def test_all_deliveries_of_a_booking_go_together(harness: Harness) -> None:
+def test_all_deliveries_of_a_booking_are_replayed_together(harness: Harness) -> None:
     for number in range(5):
         harness.process(*(samples.created(f"b{booking}", START, later(number)) for booking in range(3)))
     sizes = [[row.booking_id for row in chunk] for chunk in chunks(choose(harness), size=4)]
     assert sizes == [[name] * 5 for name in ("b0", "b1", "b2")]
 
 
-def test_a_delivery_whose_key_was_away_is_known_by_its_booking_when_the_key_is_back(
+def test_a_delivery_whose_key_was_missing_is_found_by_its_booking_when_the_key_is_back(
     open_harness: Callable[..., Harness],
 ) -> None:
     from cryptography.fernet import Fernet
@@ -115,7 +115,7 @@ def test_a_delivery_whose_key_was_away_is_known_by_its_booking_when_the_key_is_b
     assert [(row.booking_id, row.event) for row in choose(open_harness(body_keys=key))] == [("b1", "booking_created")]
 
 
-def test_what_was_told_is_told_once_more_under_a_new_id_if_that_is_wanted(open_harness: Callable[..., Harness]) -> None:
+def test_a_resend_sends_once_more_under_a_new_id(open_harness: Callable[..., Harness]) -> None:
     with open_webhook_sink(SECRET) as listener:
         harness = open_harness(notify_default=listener.url, notify_signing_secret=SECRET)
         harness.process(CREATED, CANCELLED)
@@ -133,10 +133,8 @@ def test_what_was_told_is_told_once_more_under_a_new_id_if_that_is_wanted(open_h
     assert acts(harness)[1][:4] == ("sent_again", None, rows[2].id, "b1")
 
 
-def test_what_is_not_the_latest_any_more_is_not_told_once_more(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its reader would take for true what was said last."""
+def test_a_superseded_notification_is_not_resent(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipient would take the last message for the truth."""
     sent: list[str] = []
     monkeypatch.setattr(LogChannel, "send", lambda _channel, message: sent.append(message.kind))
     harness.process(CREATED, CANCELLED)
@@ -148,9 +146,7 @@ def test_what_is_not_the_latest_any_more_is_not_told_once_more(
     assert sent == ["created", "cancelled", "cancelled"]
 
 
-def test_however_often_it_was_told_it_is_told_once_more_not_twice(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notification_sent_repeatedly_is_resent_once(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
     monkeypatch.setattr(LogChannel, "send", lambda _channel, message: sent.append(message.id))
     harness.process(CREATED)
@@ -162,16 +158,14 @@ def test_however_often_it_was_told_it_is_told_once_more_not_twice(
     assert len(sent) == len(set(sent)) == 4
 
 
-def test_news_that_waits_goes_out_anyway_and_is_not_copied(harness: Harness) -> None:
+def test_a_pending_notification_is_not_copied_by_a_resend(harness: Harness) -> None:
     harness.process(CREATED)
     assert replay(harness, resend=True).resent == []
     harness.process_due()
     assert harness.notification_kinds() == ["created"]
 
 
-def test_news_that_could_not_be_told_is_tried_again_as_itself(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dead_notification_is_retried_under_its_own_id(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LogChannel, "send", _refuse)
     harness.process(CREATED)
     harness.send_all()
@@ -187,7 +181,7 @@ def _refuse(_channel: object, _message: object) -> None:
     raise Permanent("nobody there")
 
 
-def test_ignoring_closes_a_dead_delivery_and_takes_it_from_rqs_failed_jobs(harness: Harness) -> None:
+def test_ignoring_closes_a_dead_delivery_and_removes_its_failed_job(harness: Harness) -> None:
     (delivery_id,) = harness.deliver(b"not json")
     harness.process_due()
     ReplayService(harness.services, "the operator", "a test of theirs").ignore([delivery_id], datetime.now(UTC))
@@ -199,7 +193,7 @@ def test_ignoring_closes_a_dead_delivery_and_takes_it_from_rqs_failed_jobs(harne
     assert harness.all(Delivery)[0].note is None
 
 
-def test_only_what_is_dead_can_be_ignored_and_then_all_or_none(harness: Harness) -> None:
+def test_only_dead_rows_can_be_ignored_all_or_none(harness: Harness) -> None:
     (dead,) = harness.deliver(b"not json")
     harness.process(CREATED)
     ids = [row.id for row in harness.all(Delivery)]

@@ -1,4 +1,4 @@
-"""How hard Hypothesis tries: no test fails because a machine is slow."""
+"""Hypothesis settings: no test fails because a machine is slow."""
 
 from hypothesis import HealthCheck, settings
 

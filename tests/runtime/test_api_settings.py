@@ -1,4 +1,4 @@
-"""The settings of meetergo's API: what cannot be used is a sentence, and no representation shows the key."""
+"""The settings of meetergo's API: unusable values give a message, and `repr` does not show the key."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Bulk: many rows in one statement, in the transaction of a session whose own flush would write each."""
+"""Bulk statements: many rows at once, in the transaction of a session whose own flush would write one by one."""
 
 from datetime import UTC, datetime
 

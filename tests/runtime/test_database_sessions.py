@@ -1,4 +1,4 @@
-"""A database of the platform's own: whatever it sets for its sessions, ours are as we need them."""
+"""A database with its own session settings: ours override them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Patience: a PostgreSQL that never answers is given up, and the only lock of SQLite is had by whoever waits for it."""
+"""Timeouts: an unresponsive PostgreSQL is given up, and every waiting writer gets SQLite's lock."""
 
 import os
 import signal
@@ -95,7 +95,7 @@ def test_sqlite_errors_other_than_the_lock_are_raised_at_once(
 
 
 def test_a_worker_replaces_a_silent_connection(postgresql_url: str) -> None:
-    """It asks first whether somebody is there: the server may be, though that connection is not."""
+    """It pings first: the server may be up while that connection is dead."""
     database = Database(postgresql_url, pool_size=1, statement_timeout=STATEMENT_TIMEOUT)
     with database.transaction() as session:
         pid = session.scalar(text("SELECT pg_backend_pid()"))

@@ -1,4 +1,4 @@
-"""The verifier is total: whatever comes, it says no and never raises."""
+"""The verifier is total: hostile input is rejected and never raises."""
 
 import base64
 import hmac

@@ -1,4 +1,4 @@
-"""What strangers wrote cannot drive the terminal on which somebody reads the log."""
+"""Untrusted text in a log cannot control the terminal."""
 
 import logging
 import sys
@@ -14,7 +14,7 @@ HOSTILE_VALUE = "b1\x1b[2J\x1b]0;title\x07\r\nfake line\x9b31m\u202egnol\x7f"
 
 
 class Terminal(StringIO):
-    """Takes what is written."""
+    """A stream that keeps what is written."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def _restored() -> Iterator[None]:
 
 
 def logged(monkeypatch: pytest.MonkeyPatch, write: Callable[[], None], *, is_terminal: bool = True) -> list[str]:
-    """The lines, without the colours that are ours."""
+    """Return the lines without our colours."""
     terminal = Terminal()
     monkeypatch.setattr(terminal, "isatty", lambda: is_terminal)
     monkeypatch.setattr(sys, "stderr", terminal)

@@ -1,4 +1,4 @@
-"""Redis fails over: who was connected to the demoted server goes on with its successor."""
+"""Redis fails over: clients of the demoted server continue with its successor."""
 
 import time
 from collections.abc import Iterator

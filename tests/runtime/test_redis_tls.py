@@ -19,7 +19,7 @@ from tests.tcp_proxy import forward
 
 
 def certificate(folder: Path) -> Path:
-    """A self-signed one for 127.0.0.1, with its key."""
+    """A self-signed certificate for 127.0.0.1, with its key."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "redis")])
     certificate_ = (
@@ -44,7 +44,7 @@ def certificate(folder: Path) -> Path:
 
 @pytest.fixture
 def tls_proxy(redis_url: str, tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """The port of a proxy that ends TLS in front of the tests' Redis, and its certificate."""
+    """The port of a TLS proxy in front of the tests' Redis, and its certificate."""
     certificate_path, port = certificate(tmp_path), int(redis_url.rpartition(":")[2].partition("/")[0])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate_path)

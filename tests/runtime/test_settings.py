@@ -1,4 +1,4 @@
-"""Settings come from the environment, then from `.env`; a bad one ends the process with a sentence."""
+"""Settings come from the environment, then from `.env`; a bad one ends the process with a message."""
 
 from pathlib import Path
 

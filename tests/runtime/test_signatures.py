@@ -1,4 +1,4 @@
-"""Signatures against answers that others published, and against our own senders."""
+"""Signatures compared with published examples and with our own senders."""
 
 import json
 from datetime import UTC, datetime, timedelta

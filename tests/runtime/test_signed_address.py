@@ -1,4 +1,4 @@
-"""The signed address names an account, and only who holds a key can write one."""
+"""The signed address names an account, and only a holder of a key can create one."""
 
 from hashlib import sha256
 
@@ -52,7 +52,7 @@ def forgeries() -> list[str]:
 
 
 @pytest.mark.parametrize("account", ["default", "a", "Team_7-b", "x" * 64])
-def test_an_address_names_the_account_it_was_written_for(account: str) -> None:
+def test_an_address_names_its_account(account: str) -> None:
     assert AddressSigner([OLD]).account(token([OLD], account)) == account
 
 
@@ -61,7 +61,7 @@ def test_an_address_stays_the_same_as_long_as_its_key() -> None:
 
 
 @pytest.mark.parametrize("account", ["", "x" * 65, "a.b", "a/b", "ä", "a b", "a\n"])
-def test_an_account_that_does_not_fit_into_a_path_gets_no_address(account: str) -> None:
+def test_an_account_unfit_for_a_path_gets_no_address(account: str) -> None:
     with pytest.raises(ValueError, match="1 to 64"):
         AddressSigner([OLD]).path(account)
 
@@ -75,27 +75,27 @@ def test_every_listed_key_verifies(signed_with: list[str]) -> None:
     assert AddressSigner([OLD, NEW, OTHER]).account(token(signed_with)) == "default"
 
 
-def test_a_removed_key_verifies_no_more() -> None:
+def test_a_removed_key_no_longer_verifies() -> None:
     assert AddressSigner([NEW]).account(token([OLD])) is None
 
 
 @pytest.mark.parametrize("forged", forgeries(), ids=lambda forged: repr(forged[:30]))
-def test_what_we_did_not_sign_names_nobody(forged: str) -> None:
+def test_an_unsigned_token_names_no_account(forged: str) -> None:
     assert AddressSigner([OLD]).account(forged) is None
 
 
 @pytest.mark.parametrize("place", range(len("default")))
-def test_a_token_with_a_changed_account_names_nobody(place: int) -> None:
+def test_a_token_with_a_changed_account_names_none(place: int) -> None:
     good = token([OLD])
     assert AddressSigner([OLD]).account(f"{good[:place]}X{good[place + 1 :]}") is None
 
 
 @given(st.text() | st.from_regex(r"[\w-]{1,64}\.[\w-]{43}", fullmatch=True))
-def test_no_text_makes_it_raise_or_names_anybody(text: str) -> None:
+def test_no_text_raises_or_names_an_account(text: str) -> None:
     assert AddressSigner([OLD]).account(text) is None
 
 
-def test_each_key_has_a_path_of_its_own_and_a_fingerprint_that_reveals_nothing() -> None:
+def test_each_key_has_its_own_path_and_a_fingerprint_that_reveals_nothing() -> None:
     paths, fingerprints = AddressSigner([OLD, NEW]).paths("default"), AddressSigner([OLD, NEW]).fingerprints("default")
     assert paths == [AddressSigner([key]).path("default") for key in (OLD, NEW)]
     assert [len(fingerprint) for fingerprint in fingerprints] == [12, 12]

@@ -1,4 +1,4 @@
-"""Stop: whoever asks is heard, wherever the signal struck."""
+"""The stop event: no request is lost, wherever the signal arrives."""
 
 import random
 import signal

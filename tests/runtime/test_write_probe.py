@@ -1,4 +1,4 @@
-"""The write probe: a database that can be read and not written is found out, and nothing stays of the question."""
+"""The write probe detects a read-only database, and leaves nothing behind."""
 
 import os
 import subprocess
@@ -158,7 +158,7 @@ def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str
 
 
 def test_a_sqlite_transaction_that_cannot_begin_raises_a_sqlalchemy_error(tmp_path: Path) -> None:
-    """A read-only file is noticed as early as at BEGIN IMMEDIATE; the connection is discarded in the middle of it."""
+    """A read-only file is noticed at BEGIN IMMEDIATE; the connection is discarded in the middle of it."""
     database = Database(f"sqlite:///{tmp_path / 'inbox.db'}")
     migrate(database.engine)
     with read_only_database(database), pytest.raises(SQLAlchemyError), database.transaction() as session:

@@ -1,1 +1,1 @@
-"""Secrecy: what the test of it plants, and the hostile world that it drives us through."""
+"""Helpers of the secrecy test: planted markers, and hostile services."""

@@ -1,4 +1,4 @@
-"""Bodies with a marker in every field that holds people, secrets or words of theirs."""
+"""Bodies with a marker in every field that holds personal data, secrets or free text."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -14,18 +14,18 @@ Body = dict[str, Any]
 
 
 def created(booking_id: str, mark: Markers) -> Body:
-    """A new booking."""
+    """Return a new booking."""
     return samples.created(booking_id, START, AT, **_planted(mark))
 
 
 def rescheduled(booking_id: str, mark: Markers) -> Body:
-    """The same, moved."""
+    """Return it rescheduled."""
     later = AT + timedelta(minutes=1)
     return samples.rescheduled(booking_id, START + timedelta(hours=1), later, START, **_planted(mark))
 
 
 def cancelled(booking_id: str, mark: Markers) -> Body:
-    """The same, cancelled."""
+    """Return it cancelled."""
     at = AT + timedelta(minutes=2)
     cancel = {"cancelledAt": at.isoformat(), "cancelledBy": mark("cancelledby"), "reason": mark("reason")}
     body = samples.appointment(booking_id, START, at, isCancelled=True, cancel=cancel, **_planted(mark))
@@ -33,7 +33,7 @@ def cancelled(booking_id: str, mark: Markers) -> Body:
 
 
 def odd(mark: Markers) -> list[bytes]:
-    """Bodies with a marker just where a worker stumbles; some say too little to be read at all."""
+    """Return bodies with a marker where the worker fails; some are unreadable."""
     word = mark("unreadable")
     faults: list[Body] = [
         {"start": word},

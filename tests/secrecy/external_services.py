@@ -1,4 +1,4 @@
-"""The world outside: a mail server and a platform that can turn hostile, and then quote what they were told."""
+"""A mail server and a platform that can turn hostile and quote what they received."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ class ExternalServices:
     """Attributes:
     http: port of the platform, and of every service behind Apprise.
     smtp: port of the mail server.
-    is_hostile: whether they refuse, with everything that they heard in the answer.
-    calls: how often either was called.
+    is_hostile: whether they reject everything and quote it in the response.
+    calls: number of calls of either.
     """
 
     http: int
@@ -30,12 +30,12 @@ class ExternalServices:
 
 
 class Mailbox:
-    """What the mail server says."""
+    """Return the mail server's reply."""
 
     services_outside: ExternalServices
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _: Any) -> str:  # noqa: N802 - aiosmtpd's
-        """Refuses with the address in the answer."""
+        """Reject with the address in the reply."""
         self.services_outside.calls += 1
         if self.services_outside.is_hostile:
             return f"550 5.1.1 <{address}> is nobody here"
@@ -45,7 +45,7 @@ class Mailbox:
 
 @contextmanager
 def open_external_services() -> Iterator[ExternalServices]:
-    """Both servers, on this machine, until the block ends."""
+    """Run both servers on this machine until the block ends."""
     box = Mailbox()
     controller = Controller(
         box,
@@ -65,7 +65,7 @@ def open_external_services() -> Iterator[ExternalServices]:
             self.wfile.write(heard)
 
         def log_message(self, *_args: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         box.services_outside = ExternalServices(server.server_port, controller.port, controller)

@@ -1,4 +1,4 @@
-"""A platform's hook as it should not be: it fails, and quotes all it knows."""
+"""A platform's hook with bad manners: it fails and quotes everything."""
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -7,7 +7,7 @@ from models.booking import Booking, BookingChange
 
 
 def changed(session: Session, booking: Booking, change: BookingChange) -> None:
-    """Fails for bookings that are named after a failure."""
+    """Fail for bookings that are named after a failure."""
     said = f"{booking.public_columns()} {change.after}"
     if booking.id.startswith("sql"):
         session.execute(text("INSERT INTO nowhere VALUES (:said, '" + str(booking.meeting_name) + "')"), {"said": said})

@@ -1,4 +1,4 @@
-"""The operators' channel: a real HTTP server that keeps what it was told, or refuses to hear it."""
+"""The operators' channel: a real HTTP server that records what it receives, or fails."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass
 class AlertReceiver:
-    """`url` is Apprise's; `answer` is what it says to whoever tells something; `responding` unset lets it hang."""
+    """`url` is Apprise's; `answer` is the status that it returns; while `responding` is unset, it hangs."""
 
     url: str
     answer: int = 200
@@ -40,7 +40,7 @@ def alert_receiver() -> Iterator[AlertReceiver]:
             self.end_headers()
 
         def log_message(self, *_args: Any) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True

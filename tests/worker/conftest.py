@@ -1,4 +1,4 @@
-"""Fixtures of the back room: the services on real stores."""
+"""Fixtures of the workers: the services on real stores."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from worker.services import Services, services
 def open_harness(
     database: Database, database_url: str, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Harness]]:
-    """Opens a harness on some settings; jobs of this process work at the same."""
+    """Open a harness with settings; jobs in this process use the same stores."""
     opened: list[Services] = []
     monkeypatch.chdir(tmp_path)
 
@@ -41,14 +41,14 @@ def harness(open_harness: Callable[..., Harness]) -> Harness:
 
 @pytest.fixture
 def provider(open_harness: Callable[..., Harness]) -> Iterator[Provider]:
-    """The stand-in, with a harness beside it that hears nothing of it."""
+    """The sandbox and a harness that receives none of its webhooks."""
     with sandbox() as meetergo:
         yield Provider(meetergo, open_harness())
 
 
 @pytest.fixture
 def three_hosts(provider: Provider) -> Provider:
-    """Each has a booking that nobody told us of."""
+    """Three hosts, each with a booking whose webhook was lost."""
     for number in (1, 2, 3):
         provider.book(provider.add_host(number))
     return provider

@@ -14,7 +14,7 @@ from worker.services import Services
 
 START = datetime(2124, 1, 15, 8, 0, tzinfo=UTC)
 AT = datetime(2024, 1, 14, 15, 30, tzinfo=UTC)
-"""The samples' meeting, which is not over while this is tested, and when it was booked."""
+"""The samples' meeting, which is in the future during the tests, and its time of booking."""
 
 
 class Harness:
@@ -38,7 +38,7 @@ class Harness:
             pass
 
     def process(self, *bodies: dict[str, Any] | bytes) -> None:
-        """Delivers one after the other, and works off each."""
+        """Deliver bodies one after the other, and process each."""
         for body in bodies:
             self.deliver(body)
             self.process_due()
@@ -73,5 +73,5 @@ def later(minutes: int) -> datetime:
 
 
 def soon(minutes: int) -> datetime:
-    """Some minutes after the samples' meeting would have begun."""
+    """Return the samples' start plus some minutes."""
     return START + timedelta(minutes=minutes)

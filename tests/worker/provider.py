@@ -1,4 +1,4 @@
-"""A provider to reconcile with: the stand-in, its hosts known to the platform, and what one reconciliation finds."""
+"""A provider to reconcile with: the sandbox, with hosts that the platform knows."""
 
 import json
 import os
@@ -24,18 +24,18 @@ PLENTY = 100_000
 
 
 class Provider:
-    """The stand-in and our harness beside it."""
+    """The sandbox and a harness."""
 
     def __init__(self, meetergo: Sandbox, harness: Harness) -> None:
         self.meetergo, self.harness = meetergo, harness
         self.ahead = timedelta(0)
 
     def clock(self) -> datetime:
-        """Ours. Moving it ahead is how time passes."""
+        """Our clock. Advance it to let time pass."""
         return datetime.now(UTC) + self.ahead
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Of a process that works at the same stores, and asks the same stand-in."""
+        """Settings for a process that uses the same stores and sandbox."""
         services = self.harness.services
         stores = {
             "DATABASE_URL": services.database.engine.url.render_as_string(hide_password=False),
@@ -45,7 +45,7 @@ class Provider:
         return environment({**stores, **api, **settings})
 
     def client(self, key: str | None = None, user_id: str | None = None, **more: Any) -> Meetergo:
-        """Waits for nothing: neither for a turn nor before another try."""
+        """Open a client that never waits, neither for the rate limiter nor between attempts."""
         waits = {"rate_limiter": RateLimiter(per_minute=PLENTY), "sleep": lambda _: None}
         return Meetergo(key or self.meetergo.key, user_id=user_id, base_url=self.meetergo.url, **waits, **more)
 
@@ -55,7 +55,7 @@ class Provider:
         return Reconciler(local_bookings, ProviderAppointments(self.client(key, user_id or None), user_id), self.clock)
 
     def reconcile(self, *, key: str | None = None, user_id: str = "", **how: Any) -> ReconcileReport:
-        """One run, and the worker's part."""
+        """Reconcile once, and process the deliveries."""
         reconciler = self.reconciler(key, user_id)
         with reconciler.provider_appointments.client:
             report = reconciler.run(**how)
@@ -63,7 +63,7 @@ class Provider:
         return report
 
     def process_due(self) -> None:
-        """The worker's clock is ours too."""
+        """Process what is due, by our clock."""
         inbox = replace(self.harness.services.inbox, clock=self.clock)
         while inbox.process_due():
             pass
@@ -74,16 +74,16 @@ class Provider:
         return host
 
     def book(self, host: dict[str, Any], number: int = 0, **said: Any) -> str:
-        """An appointment of this host, in the half hour of a number."""
+        """Book an appointment with a host, in the half hour with this number."""
         booked = self.meetergo.actions.book(host["meetingTypeId"], free_start(number), GUEST, **said)
         return str(booked["appointmentId"])
 
     def share(self, host: dict[str, Any], spots: int = 3) -> None:
-        """The host's meetings become group meetings."""
+        """Turn the host's meetings into group meetings."""
         self.meetergo.meeting_types[host["meetingTypeId"]]["spots"] = spots
 
     def deliver_all(self) -> None:
-        """Delivers every webhook that the stand-in would have sent of what there is now."""
+        """Deliver every webhook that the sandbox would send for the current appointments."""
         for record in self.meetergo.appointments.values():
             self.harness.deliver(webhook(self.meetergo, record))
         self.harness.process_due()
@@ -96,7 +96,7 @@ GUEST = "guest@example.com"
 
 
 def webhook(meetergo: Sandbox, record: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """What meetergo would post of an appointment as it is now."""
+    """Return the webhook for an appointment's current state."""
     event = "booking_cancelled" if record["isCancelled"] else "booking_created"
     make = payloads.cancelled if record["isCancelled"] else payloads.created
     body: dict[str, Any] = json.loads(json.dumps(make(meetergo.company, record)))
@@ -104,7 +104,7 @@ def webhook(meetergo: Sandbox, record: dict[str, Any], **changes: Any) -> dict[s
 
 
 def free_start(number: int = 0) -> datetime:
-    """Half hours within everybody's office hours, from next Monday on."""
+    """Yield half hours within everyone's opening hours, from next Monday on."""
     now = datetime.now(UTC)
     monday = now.replace(hour=9, minute=0, second=0, microsecond=0) + timedelta(days=7 - now.weekday())
     day, half_hour = divmod(number, 10)

@@ -1,4 +1,4 @@
-"""Operators hear once that a person is needed, and once that it is over."""
+"""Operators are notified once that a person is needed, and once that it is over."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ EACH = timedelta(seconds=15)
 
 @pytest.fixture(autouse=True)
 def workers(redis: Redis) -> Iterator[Worker]:
-    """Each box has one."""
+    """Start a worker for each queue."""
     queues = [JobQueue(redis).queue(box) for box in QUEUES]
     worker = Worker(queues, connection=redis, serializer=JSONSerializer)
     worker.register_birth()
@@ -57,7 +57,7 @@ def alerts_to(*channels: AlertReceiver, max_wait: int = 300) -> Alerts:
 
 
 def check(harness: Harness, alerts: Alerts, *seconds: float) -> None:
-    """As often as the schedule would, at these times."""
+    """Check at these times, as the scheduler would."""
     for after in seconds:
         alerts.check(harness.services, NOW + timedelta(seconds=after))
 
@@ -73,9 +73,7 @@ def repair(harness: Harness) -> None:
             row.finish(NOW)
 
 
-def test_a_dead_delivery_is_told_once_and_again_when_it_is_over(
-    harness: Harness, operator_channel: AlertReceiver
-) -> None:
+def test_a_dead_delivery_is_alerted_once_and_resolved_once(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     check(harness, alerts, 0)
     assert operator_channel.received == []
@@ -86,11 +84,11 @@ def test_a_dead_delivery_is_told_once_and_again_when_it_is_over(
     check(harness, alerts, 60, 75, 90, 105)
     assert operator_channel.subjects() == ["1 delivery is dead"]
     check(harness, alerts, 120, 135)
-    assert operator_channel.subjects() == ["1 delivery is dead", "over: no delivery is dead any more"]
+    assert operator_channel.subjects() == ["1 delivery is dead", "resolved: no delivery is dead any more"]
     assert [(row.began_at, row.ended_at) for row in harness.all(Incident)] == [(NOW + EACH, NOW + EACH * 4)]
 
 
-def test_a_reconcile_that_stopped_working_is_told_until_a_run_reads_everything(
+def test_a_failing_reconcile_is_an_incident_until_a_run_reads_everything(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     def run(error: str | None) -> None:
@@ -103,17 +101,15 @@ def test_a_reconcile_that_stopped_working_is_told_until_a_run_reads_everything(
     assert operator_channel.received == []
     run("the key of host@example.com has ended")
     check(harness, alerts, 15, 30)
-    assert operator_channel.subjects() == ["reconcile does not read everything"]
+    assert operator_channel.subjects() == ["reconcile cannot read everything"]
     assert "bin/inbox reconcile --dry-run" in operator_channel.received[0][1]
     assert "example.com" not in operator_channel.received[0][1]
     run(None)
     check(harness, alerts, 45, 120)
-    assert operator_channel.subjects()[1:] == ["over: reconcile reads everything again"]
+    assert operator_channel.subjects()[1:] == ["resolved: reconcile reads everything again"]
 
 
-def test_what_is_told_are_counts_times_and_commands_and_nothing_else(
-    harness: Harness, operator_channel: AlertReceiver
-) -> None:
+def test_an_alert_holds_counts_times_and_commands_only(harness: Harness, operator_channel: AlertReceiver) -> None:
     fail_one(harness)
     harness.deliver(samples.created("b1", START, AT))
     with harness.services.database.transaction() as session:
@@ -127,13 +123,13 @@ def test_what_is_told_are_counts_times_and_commands_and_nothing_else(
         "Deliveries: 1 dead, 1 waiting, the oldest for 2 min.",
         "Notifications: 0 dead, 0 waiting.",
         "Most frequent cause: the body is not JSON.",
-        "What to type next:",
+        "Next commands:",
         "  bin/inbox deliveries list --status dead",
         "  bin/inbox replay --dead --dry-run",
     ]
 
 
-def test_a_dead_notification_and_a_row_that_waits_too_long_are_incidents_of_their_own(
+def test_dead_notifications_and_overdue_rows_are_separate_incidents(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     harness.process(samples.created("b1", START, AT), samples.created("b2", START, AT))
@@ -147,7 +143,7 @@ def test_a_dead_notification_and_a_row_that_waits_too_long_are_incidents_of_thei
     assert operator_channel.subjects() == ["1 notification is dead", "1 notification waits, the oldest for 1 min"]
 
 
-def test_what_comes_and_goes_is_one_incident(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_a_flapping_condition_is_one_incident(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     for turn in range(6):
         fail_one(harness)
@@ -162,7 +158,7 @@ def test_what_comes_and_goes_is_one_incident(harness: Harness, operator_channel:
     assert len(operator_channel.received) == 2
 
 
-def test_what_comes_back_after_its_end_is_told_again(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_a_recurring_condition_is_alerted_again(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     for hour in (0, 1):
         harness.deliver(f"not json {hour}".encode())
@@ -173,7 +169,7 @@ def test_what_comes_back_after_its_end_is_told_again(harness: Harness, operator_
     assert len(operator_channel.received) == 4
 
 
-def test_a_channel_that_fails_is_tried_until_it_hears_and_no_other_hears_twice(
+def test_a_channel_that_fails_is_retried_and_no_other_is_notified_twice(
     harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(second_channel, operator_channel)
@@ -186,7 +182,7 @@ def test_a_channel_that_fails_is_tried_until_it_hears_and_no_other_hears_twice(
     assert second_channel.subjects() == operator_channel.subjects() == ["1 delivery is dead"]
 
 
-def test_an_incident_that_ended_before_it_could_be_told_is_told_once_as_over(
+def test_an_incident_that_ended_before_it_could_be_sent_is_sent_once_as_resolved(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -197,11 +193,11 @@ def test_an_incident_that_ended_before_it_could_be_told_is_told_once_as_over(
     check(harness, alerts, 15, 90)
     operator_channel.answer = 200
     check(harness, alerts, 105, 120)
-    assert operator_channel.subjects() == ["over: no delivery is dead any more"]
+    assert operator_channel.subjects() == ["resolved: no delivery is dead any more"]
     assert "lasted 15 s" in operator_channel.received[0][1]
 
 
-def test_an_incident_that_nobody_could_be_told_for_a_day_is_let_be(
+def test_an_incident_that_could_not_be_sent_for_a_day_is_dropped(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -215,7 +211,7 @@ def test_an_incident_that_nobody_could_be_told_for_a_day_is_let_be(
     assert operator_channel.received == []
 
 
-def test_a_channel_that_is_new_hears_of_what_is_open_and_not_of_what_was(
+def test_a_new_channel_is_notified_of_open_incidents_only(
     harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
     fail_one(harness)
@@ -230,14 +226,14 @@ def test_a_channel_that_is_new_hears_of_what_is_open_and_not_of_what_was(
     assert len(operator_channel.received) == len(second_channel.received) == 2
 
 
-def test_nothing_is_told_again_after_a_restart(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_nothing_is_sent_again_after_a_restart(harness: Harness, operator_channel: AlertReceiver) -> None:
     fail_one(harness)
     for after in (0, 15, 30):
         check(harness, alerts_to(operator_channel), after)
     assert len(operator_channel.received) == 1
 
 
-def test_who_dies_while_telling_is_replaced_by_the_next_who_looks_after_a_while(
+def test_the_claim_of_a_process_that_died_while_sending_expires(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -252,7 +248,7 @@ def test_who_dies_while_telling_is_replaced_by_the_next_who_looks_after_a_while(
     assert len(operator_channel.received) == 1
 
 
-def test_several_schedules_at_once_tell_once(
+def test_several_schedulers_at_once_send_once(
     harness: Harness, operator_channel: AlertReceiver, second_channel: AlertReceiver
 ) -> None:
     fail_one(harness)
@@ -278,7 +274,7 @@ def test_several_schedules_at_once_tell_once(
     assert len(harness.all(Incident)) == 1
 
 
-def test_two_who_claim_at_the_same_moment_do_not_both_get_it(database: Database) -> None:
+def test_two_simultaneous_claims_of_an_incident_do_not_both_succeed(database: Database) -> None:
     if not database.supports_skip_locked:
         pytest.skip("SQLite lets one transaction begin after the other")
     with database.transaction() as session:
@@ -288,7 +284,7 @@ def test_two_who_claim_at_the_same_moment_do_not_both_get_it(database: Database)
         assert Incident.claim(other, ["a", "b"], NOW) is None
 
 
-def test_without_channels_an_incident_is_kept_for_whoever_asks(harness: Harness) -> None:
+def test_without_channels_an_incident_is_still_recorded(harness: Harness) -> None:
     fail_one(harness)
     check(harness, alerts_to(), 0)
     assert collect_stats(harness.services.database, harness.services.job_queue, NOW).incidents == {
@@ -296,7 +292,7 @@ def test_without_channels_an_incident_is_kept_for_whoever_asks(harness: Harness)
     }
 
 
-def test_the_log_says_that_something_was_told_and_where_but_not_the_address(
+def test_the_log_names_the_alert_and_its_channel_but_not_the_address(
     harness: Harness, operator_channel: AlertReceiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
     operator_channel.answer = 500
@@ -310,7 +306,7 @@ def test_the_log_says_that_something_was_told_and_where_but_not_the_address(
     assert "the-" not in printed
 
 
-def test_a_database_that_is_away_is_no_incident_and_no_traceback(
+def test_a_database_that_is_down_is_not_an_incident_at_once_and_causes_no_traceback(
     harness: Harness, operator_channel: AlertReceiver, tmp_path: object, capfd: pytest.CaptureFixture[str]
 ) -> None:
     nothing = Database(f"sqlite:///{tmp_path}/nothing.db")
@@ -321,13 +317,13 @@ def test_a_database_that_is_away_is_no_incident_and_no_traceback(
 
 
 @pytest.mark.parametrize("url", ["s3cr3t", "nonsense://s3cr3t", "https://s3cr3t.example/x", "slack://s3cr3t"])
-def test_a_channel_that_cannot_be_used_is_said_without_its_secret(url: str) -> None:
+def test_an_unusable_channel_is_reported_without_its_secret(url: str) -> None:
     with pytest.raises(UnusableAlert) as refused:
         open_alerts(AlertSettings(alert_channels=[url]))
     assert "s3cr3t" not in str(refused.value)
 
 
-def test_a_task_that_hangs_holds_up_no_other(harness: Harness) -> None:
+def test_a_task_that_hangs_delays_no_other(harness: Harness) -> None:
     stop, hung, ran = Event(), Event(), Event()
 
     def often(interval: float, task: Callable[[], object]) -> tuple[timedelta, scheduler.Task]:

@@ -1,4 +1,4 @@
-"""Operators hear of a store that is down or cannot be written, also while the table of incidents cannot be."""
+"""Operators are notified of a store that is down or cannot be written, even while the table of incidents cannot be."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,12 +25,12 @@ from worker.settings import AlertSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 READ_ONLY = "the database answers, but cannot be written"
-WRITABLE = "over: the database can be written again"
+WRITABLE = "resolved: the database can be written again"
 
 
 @pytest.fixture(autouse=True)
 def workers(redis: Redis) -> Iterator[Worker]:
-    """Each box has one."""
+    """Start a worker for each queue."""
     worker = Worker([JobQueue(redis).queue(box) for box in QUEUES], connection=redis, serializer=JSONSerializer)
     worker.register_birth()
     yield worker
@@ -58,7 +58,7 @@ def defer_one(harness: Harness, body: bytes, received_at: datetime = NOW) -> Non
     )
 
 
-def test_a_database_that_cannot_be_written_is_told_once_and_again_when_it_can(
+def test_a_read_only_database_is_alerted_once_and_resolved_once(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -76,7 +76,7 @@ def test_a_database_that_cannot_be_written_is_told_once_and_again_when_it_can(
     assert incident.ended_at == NOW + timedelta(seconds=60)
 
 
-def test_nothing_is_told_again_by_a_schedule_that_is_restarted_meanwhile(
+def test_a_scheduler_that_restarts_meanwhile_sends_nothing_again(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     with read_only_database(harness.services.database):
@@ -87,7 +87,7 @@ def test_nothing_is_told_again_by_a_schedule_that_is_restarted_meanwhile(
     assert operator_channel.subjects() == [READ_ONLY, WRITABLE]
 
 
-def test_two_schedules_tell_it_once(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_two_schedulers_send_it_once(harness: Harness, operator_channel: AlertReceiver) -> None:
     one, other = alerts_to(operator_channel), alerts_to(operator_channel)
     with read_only_database(harness.services.database):
         for after in (0, 15, 30):
@@ -100,7 +100,7 @@ def test_two_schedules_tell_it_once(harness: Harness, operator_channel: AlertRec
     assert len(harness.all(Incident)) == 1
 
 
-def test_a_database_that_is_down_is_told_when_it_was_more_than_a_restart(
+def test_a_database_that_is_down_is_alerted_after_longer_than_a_restart(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -111,10 +111,10 @@ def test_a_database_that_is_down_is_told_when_it_was_more_than_a_restart(
         assert operator_channel.subjects() == ["the database does not answer"]
         assert "nobody@" not in operator_channel.received[0][1]
     check(harness.services, alerts, 45, 60, 105, 120)
-    assert operator_channel.subjects()[1:] == ["over: the database answers again"]
+    assert operator_channel.subjects()[1:] == ["resolved: the database answers again"]
 
 
-def test_a_channel_that_did_not_hear_hears_later(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_a_channel_that_failed_is_notified_later(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts, operator_channel.answer = alerts_to(operator_channel), 500
     with read_only_database(harness.services.database):
         check(harness.services, alerts, 0, 15)
@@ -123,7 +123,7 @@ def test_a_channel_that_did_not_hear_hears_later(harness: Harness, operator_chan
     assert operator_channel.subjects() == [READ_ONLY]
 
 
-def test_both_stores_down_are_told_from_memory(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_with_both_stores_down_alerts_are_sent_from_memory(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     with unreachable_database(harness.services) as services:
         silent = replace(services, job_queue=JobQueue(queue.connect("redis://127.0.0.1:1/0")))
@@ -137,10 +137,10 @@ def test_redis_that_is_down_is_an_incident_like_others(harness: Harness, operato
     assert operator_channel.subjects() == ["Redis does not answer"]
     assert [incident.kind for incident in harness.all(Incident)] == ["redis_down"]
     check(harness.services, alerts, 45, 110)
-    assert operator_channel.subjects()[1:] == ["over: Redis answers again"]
+    assert operator_channel.subjects()[1:] == ["resolved: Redis answers again"]
 
 
-def test_webhooks_in_redis_only_are_told_while_the_database_is_down_and_until_they_are_stored(
+def test_webhooks_in_redis_only_are_an_incident_until_they_are_stored(
     harness: Harness, operator_channel: AlertReceiver, redis: Redis
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -156,18 +156,16 @@ def test_webhooks_in_redis_only_are_told_while_the_database_is_down_and_until_th
     for job in JobQueue(redis).queue("inbox").jobs:
         harness.services.job_queue.remove_redis_only(job.id)
     check(harness.services, alerts, 65, 130)
-    assert "over: no webhook is in Redis only any more" in operator_channel.subjects()
+    assert "resolved: no webhook is in Redis only any more" in operator_channel.subjects()
 
 
-def test_what_rests_in_redis_only_for_a_moment_is_no_incident(
-    harness: Harness, operator_channel: AlertReceiver
-) -> None:
+def test_a_webhook_briefly_in_redis_only_is_no_incident(harness: Harness, operator_channel: AlertReceiver) -> None:
     defer_one(harness, b"{}")
     check(harness.services, alerts_to(operator_channel), 5, 20)
     assert operator_channel.received == []
 
 
-def test_a_database_that_goes_again_within_a_minute_is_not_told_again(
+def test_a_database_that_fails_again_within_a_minute_is_not_alerted_again(
     harness: Harness, operator_channel: AlertReceiver
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -180,7 +178,7 @@ def test_a_database_that_goes_again_within_a_minute_is_not_told_again(
     assert operator_channel.subjects() == [READ_ONLY, WRITABLE]
 
 
-def test_an_event_is_told_once_and_closes_itself(harness: Harness, operator_channel: AlertReceiver) -> None:
+def test_an_event_is_alerted_once_and_closes_itself(harness: Harness, operator_channel: AlertReceiver) -> None:
     alerts = alerts_to(operator_channel)
     for after in (0, 40):
         with harness.services.database.transaction() as session:
@@ -190,10 +188,10 @@ def test_an_event_is_told_once_and_closes_itself(harness: Harness, operator_chan
     check(harness.services, alerts, 120, 300)
     assert len(operator_channel.received) == 1
     check(harness.services, alerts, 60 + RESOLVE_EVENT_AFTER.total_seconds())
-    assert operator_channel.subjects()[1:] == ["over: no worker has died for 10 minutes"]
+    assert operator_channel.subjects()[1:] == ["resolved: no worker has died for 10 minutes"]
 
 
-def test_a_box_without_a_worker_is_told_after_a_minute(
+def test_a_queue_without_a_worker_is_alerted_after_a_minute(
     harness: Harness, operator_channel: AlertReceiver, workers: Worker
 ) -> None:
     alerts = alerts_to(operator_channel)
@@ -201,10 +199,10 @@ def test_a_box_without_a_worker_is_told_after_a_minute(
     check(harness.services, alerts, 0, 15)
     assert operator_channel.received == []
     check(harness.services, alerts, 60, 75)
-    assert operator_channel.subjects() == ["no worker works at the inbox and the outbox"]
+    assert operator_channel.subjects() == ["no worker runs for the inbox and the outbox"]
 
 
-def test_a_count_that_was_left_behind_is_corrected(harness: Harness, redis: Redis) -> None:
+def test_a_stale_count_is_corrected(harness: Harness, redis: Redis) -> None:
     defer_one(harness, b"{}")
     defer_one(harness, b"[]")
     JobQueue(redis).queue("inbox").jobs[0].delete()
@@ -214,7 +212,7 @@ def test_a_count_that_was_left_behind_is_corrected(harness: Harness, redis: Redi
     assert (held.count, held.oldest) == (1, NOW)
 
 
-def test_a_stored_body_counts_no_more(harness: Harness, redis: Redis) -> None:
+def test_a_stored_body_is_no_longer_counted(harness: Harness, redis: Redis) -> None:
     defer_one(harness, b"{}")
     defer_one(harness, b"[]")
     assert deferred_deliveries.read(redis) == RedisOnly(2, NOW)
@@ -223,7 +221,7 @@ def test_a_stored_body_counts_no_more(harness: Harness, redis: Redis) -> None:
     assert len(harness.all(Delivery)) == 2
 
 
-def test_a_body_that_an_earlier_version_carries_is_counted_when_it_cannot_be_stored(
+def test_a_body_deferred_by_an_earlier_version_is_counted_if_it_cannot_be_stored(
     harness: Harness, redis: Redis
 ) -> None:
     defer_one(harness, b"{}")

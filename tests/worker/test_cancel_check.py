@@ -1,4 +1,4 @@
-"""With CONFIRM_CANCELS a cancel is acted on only after meetergo said that it is true; without, as it comes."""
+"""With CONFIRM_CANCELS, a cancel is applied only after meetergo confirmed it; without, at once."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ def confirming(open_provider: Callable[..., Provider]) -> Provider:
 
 
 def cancelled(provider: Provider, booking_id: str, **changes: Any) -> dict[str, Any]:
-    """The webhook of a cancel, true or not."""
+    """Return the webhook of a cancel, true or forged."""
     now = datetime.now(UTC).isoformat()
     made_up = {
         "webhookType": "booking_cancelled",
@@ -57,7 +57,7 @@ def cancelled(provider: Provider, booking_id: str, **changes: Any) -> dict[str, 
 
 
 def try_again(provider: Provider) -> None:
-    """What the own jobs of the rows do, when their time has come."""
+    """Retry the deliveries that are due, as their jobs would."""
     for row in provider.harness.all(Delivery):
         if row.status == "pending":
             provider.harness.services.inbox.retry(row.id)
@@ -86,7 +86,7 @@ def test_a_true_cancel_is_confirmed_and_applied(confirming: Provider) -> None:
     assert confirming.harness.all(FailedAttempt) == []
 
 
-def test_a_made_up_cancel_is_not_applied_and_the_delivery_says_why(confirming: Provider) -> None:
+def test_a_forged_cancel_is_not_applied_and_the_delivery_says_why(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.harness.process(cancelled(confirming, booking_id))
@@ -96,8 +96,8 @@ def test_a_made_up_cancel_is_not_applied_and_the_delivery_says_why(confirming: P
     assert confirming.harness.notification_kinds() == ["created"]
 
 
-def test_a_made_up_move_ends_no_other_booking(confirming: Provider) -> None:
-    """A reschedule that names another booking beside its own would cancel that one."""
+def test_a_forged_reschedule_cancels_no_other_booking(confirming: Provider) -> None:
+    """A forged reschedule that names another booking would cancel that one."""
     booking_id, other_id = confirming.book(confirming.add_host(1)), confirming.book(confirming.add_host(2))
     confirming.deliver_all()
     now = datetime.now(UTC).isoformat()
@@ -115,7 +115,7 @@ def test_a_made_up_move_ends_no_other_booking(confirming: Provider) -> None:
     assert confirming.harness.notification_kinds() == ["created", "created"]
 
 
-def test_a_cancel_of_a_booking_that_is_gone_is_applied_as_it_came(confirming: Provider) -> None:
+def test_a_cancel_of_a_deleted_booking_is_applied(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     body = cancelled(confirming, booking_id)
@@ -125,7 +125,7 @@ def test_a_cancel_of_a_booking_that_is_gone_is_applied_as_it_came(confirming: Pr
     assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("cancelled", None)
 
 
-def test_a_cancel_before_its_create_is_confirmed_as_one_of_its_hosts(confirming: Provider) -> None:
+def test_a_cancel_before_its_create_is_checked_as_one_of_its_hosts(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.meetergo.actions.cancel(booking_id)
     confirming.deliver_all()
@@ -133,8 +133,8 @@ def test_a_cancel_before_its_create_is_confirmed_as_one_of_its_hosts(confirming:
     assert confirming.harness.booking(booking_id).status == "cancelled"
 
 
-def test_hosts_that_a_made_up_cancel_names_are_not_asked_as(confirming: Provider) -> None:
-    """They see nothing of it, and what nobody sees would count as gone."""
+def test_hosts_named_only_by_the_cancel_are_not_acted_as(confirming: Provider) -> None:
+    """They do not see the booking, and what no user sees would count as deleted."""
     booking_id = confirming.book(confirming.add_host(1))
     confirming.deliver_all()
     other = confirming.add_host(2)
@@ -143,9 +143,7 @@ def test_hosts_that_a_made_up_cancel_names_are_not_asked_as(confirming: Provider
     assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("confirmed", NOT_CANCELLED)
 
 
-def test_an_admin_who_is_configured_is_asked_as_first(
-    open_provider: Callable[..., Provider], confirming: Provider
-) -> None:
+def test_a_configured_admin_is_acted_as_first(open_provider: Callable[..., Provider], confirming: Provider) -> None:
     provider = open_provider(meetergo_api_user=confirming.meetergo.company.admin_id)
     booking_id = provider.book(provider.add_host())
     provider.harness.process(cancelled(provider, booking_id, hostIds=[], hosts=[]))
@@ -153,7 +151,7 @@ def test_an_admin_who_is_configured_is_asked_as_first(
     assert (last(provider).status, last(provider).note) == ("done", NOT_CANCELLED)
 
 
-def test_without_a_configured_admin_the_companys_owner_is_asked_as_and_looked_up_once(confirming: Provider) -> None:
+def test_without_a_configured_admin_the_companys_owner_is_acted_as_and_looked_up_once(confirming: Provider) -> None:
     for number in range(2):
         booking_id = confirming.book(confirming.add_host(number))
         confirming.harness.process(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
@@ -162,8 +160,8 @@ def test_without_a_configured_admin_the_companys_owner_is_asked_as_and_looked_up
     assert confirming.meetergo.requests[ME] == 1
 
 
-def test_what_only_hosts_were_asked_for_does_not_count_as_gone(confirming: Provider) -> None:
-    """It may have been given to somebody else."""
+def test_a_booking_not_visible_to_hosts_does_not_count_as_deleted(confirming: Provider) -> None:
+    """It may have been reassigned to another host."""
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.meetergo.inject_faults(ME, FORBIDDEN)
@@ -175,7 +173,7 @@ def test_what_only_hosts_were_asked_for_does_not_count_as_gone(confirming: Provi
     assert "set MEETERGO_API_USER" in last(confirming).last_error
 
 
-def test_an_answer_that_does_not_say_whether_it_is_cancelled_settles_nothing(confirming: Provider) -> None:
+def test_a_response_without_the_cancelled_flag_is_no_confirmation(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     body = cancelled(confirming, booking_id)
@@ -186,7 +184,7 @@ def test_an_answer_that_does_not_say_whether_it_is_cancelled_settles_nothing(con
     assert "does not say" in last(confirming).last_error
 
 
-def test_while_meetergo_is_silent_one_cancel_asks_and_the_others_wait_without(confirming: Provider) -> None:
+def test_while_meetergo_does_not_respond_only_one_cancel_asks(confirming: Provider) -> None:
     booked = [confirming.book(confirming.add_host(number)) for number in range(3)]
     confirming.deliver_all()
     confirming.meetergo.faults = FaultPlan(fail=1)
@@ -199,7 +197,7 @@ def test_while_meetergo_is_silent_one_cancel_asks_and_the_others_wait_without(co
 
 
 @pytest.mark.parametrize("quick", [InjectedAnswer(429, b""), InjectedAnswer(200, b"not json")])
-def test_one_quick_refusal_keeps_no_other_cancel_waiting(confirming: Provider, quick: InjectedAnswer) -> None:
+def test_a_quick_rejection_delays_no_other_cancel(confirming: Provider, quick: InjectedAnswer) -> None:
     booked = [confirming.book(confirming.add_host(number)) for number in range(2)]
     confirming.deliver_all()
     confirming.meetergo.inject_faults(ONE, quick)
@@ -209,7 +207,7 @@ def test_one_quick_refusal_keeps_no_other_cancel_waiting(confirming: Provider, q
     assert sorted(row.status for row in confirming.harness.all(Delivery)) == ["done", "done", "done", "pending"]
 
 
-def test_for_a_turn_at_meetergo_the_worker_does_not_wait(open_provider: Callable[..., Provider]) -> None:
+def test_the_worker_does_not_wait_for_the_rate_limiter(open_provider: Callable[..., Provider]) -> None:
     provider = open_provider(meetergo_api_per_minute="1")
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
@@ -217,10 +215,10 @@ def test_for_a_turn_at_meetergo_the_worker_does_not_wait(open_provider: Callable
     try_again(provider)
     row = last(provider)
     assert (row.status, row.due_at > datetime.now(UTC) + timedelta(seconds=20)) == ("pending", True)
-    assert "limit of requests a minute is used up" in row.last_error
+    assert "limit of requests per minute is exhausted" in row.last_error
 
 
-def test_a_cancel_of_which_nobody_knows_a_host_waits_until_somebody_does(confirming: Provider) -> None:
+def test_a_cancel_without_a_known_host_waits_until_one_is_known(confirming: Provider) -> None:
     confirming.meetergo.inject_faults(ME, FORBIDDEN)
     booking_id = confirming.book(confirming.add_host())
     confirming.harness.process(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
@@ -241,7 +239,7 @@ def test_while_meetergo_does_not_answer_the_cancel_waits(confirming: Provider, a
     assert "not confirmed yet" in row.last_error
 
 
-def test_it_waits_as_long_as_meetergo_asks(confirming: Provider) -> None:
+def test_it_waits_as_long_as_retry_after_says(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.meetergo.inject_faults(ONE, InjectedAnswer(429, b"", {"Retry-After": "1800"}))
@@ -260,7 +258,7 @@ def test_an_expired_key_loses_no_cancel(confirming: Provider) -> None:
     assert "make a new key" in last(confirming).last_error
 
 
-def test_the_batch_asks_nothing_and_leaves_the_cancel_to_its_own_job(confirming: Provider) -> None:
+def test_the_batch_leaves_the_check_to_the_cancels_own_job(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.harness.process(cancelled(confirming, booking_id))
@@ -274,7 +272,7 @@ def test_the_batch_asks_nothing_and_leaves_the_cancel_to_its_own_job(confirming:
     assert last(confirming).status == "done"
 
 
-def test_rq_does_it_all_by_itself(confirming: Provider) -> None:
+def test_rq_runs_the_check_in_the_cancels_own_job(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.harness.process(cancelled(confirming, booking_id))
@@ -288,7 +286,7 @@ def test_rq_does_it_all_by_itself(confirming: Provider) -> None:
     assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
 
 
-def test_what_an_own_job_lost_is_handed_over_again_and_not_applied(confirming: Provider) -> None:
+def test_a_check_whose_job_was_lost_is_scheduled_again(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.harness.process(cancelled(confirming, booking_id))
@@ -300,7 +298,7 @@ def test_what_an_own_job_lost_is_handed_over_again_and_not_applied(confirming: P
     assert registry.get_job_ids() == [f"meetergo-inbox-inbox-{last(confirming).id}"]
 
 
-def test_a_cancel_that_comes_up_between_asking_and_trying_waits_for_the_next_try(confirming: Provider) -> None:
+def test_a_cancel_that_arrives_between_check_and_retry_waits_for_the_next_attempt(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.harness.process(cancelled(confirming, booking_id))
@@ -313,7 +311,7 @@ def test_a_cancel_that_comes_up_between_asking_and_trying_waits_for_the_next_try
     assert last(confirming).note == NOT_CANCELLED
 
 
-def test_one_guest_who_leaves_and_all_else_need_no_confirmation(confirming: Provider) -> None:
+def test_only_cancels_need_confirmation(confirming: Provider) -> None:
     host = confirming.add_host()
     confirming.share(host)
     booking_id = confirming.book(host)
@@ -326,7 +324,7 @@ def test_one_guest_who_leaves_and_all_else_need_no_confirmation(confirming: Prov
     assert confirming.meetergo.requests[ONE] == 0
 
 
-def test_what_reconcile_read_is_not_asked_for_again(confirming: Provider) -> None:
+def test_a_cancel_read_by_reconcile_is_not_checked_again(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.meetergo.actions.cancel(booking_id)
@@ -335,7 +333,7 @@ def test_what_reconcile_read_is_not_asked_for_again(confirming: Provider) -> Non
     assert confirming.meetergo.requests[ONE] == 0
 
 
-def test_without_the_setting_a_cancel_is_applied_as_it_comes(open_provider: Callable[..., Provider]) -> None:
+def test_without_the_setting_a_cancel_is_applied_at_once(open_provider: Callable[..., Provider]) -> None:
     provider = open_provider(confirm_cancels="false")
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
@@ -344,7 +342,7 @@ def test_without_the_setting_a_cancel_is_applied_as_it_comes(open_provider: Call
     assert provider.meetergo.requests[ONE] == 0
 
 
-def test_with_it_and_without_a_key_the_process_stops_with_a_sentence(
+def test_the_setting_without_a_key_is_an_error_at_start(
     open_harness: Callable[..., Harness], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
@@ -352,7 +350,7 @@ def test_with_it_and_without_a_key_the_process_stops_with_a_sentence(
     assert "MEETERGO_API_KEY is not set, and CONFIRM_CANCELS asks for it" in capsys.readouterr().err
 
 
-def test_a_token_cannot_be_told_to_act_as_somebody(
+def test_a_token_cannot_act_as_another_user(
     confirming: Provider, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY", confirming.meetergo.token)
@@ -363,10 +361,10 @@ def test_a_token_cannot_be_told_to_act_as_somebody(
     assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
 
 
-def test_bookings_converge_whatever_order_cancels_are_told_and_confirmed_in(
+def test_bookings_converge_in_any_order_of_cancels_and_checks(
     open_provider: Callable[..., Provider], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """True and made-up cancels, repeated and reversed: in the end each row is what meetergo says."""
+    """True and forged cancels, repeated and reversed: in the end each row agrees with meetergo."""
     monkeypatch.setattr("worker.inbox.cancel_check.COOLDOWN", timedelta(0))
     confirming = open_provider()
     host = confirming.add_host()

@@ -1,4 +1,4 @@
-"""With CONFIRM=all no webhook about a booking is acted on before meetergo confirmed what it says."""
+"""With CONFIRM=all, no webhook about a booking is applied before meetergo confirmed it."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def confirming(open_harness: Callable[..., Harness]) -> Iterator[Provider]:
 
 
 def booked(provider: Provider) -> str:
-    """A booking that was told and confirmed."""
+    """A booking that was delivered and confirmed."""
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
     try_again(provider)
@@ -57,7 +57,7 @@ def test_a_true_webhook_is_confirmed_and_applied(confirming: Provider) -> None:
     ],
     ids=["link", "time", "hosts", "version"],
 )
-def test_what_somebody_made_up_changes_nothing_and_tells_nobody(confirming: Provider, forged: dict[str, Any]) -> None:
+def test_a_forged_webhook_changes_nothing_and_notifies_nobody(confirming: Provider, forged: dict[str, Any]) -> None:
     booking_id = booked(confirming)
     before = vars(confirming.harness.booking(booking_id)).copy()
     now = datetime.now(UTC).isoformat()
@@ -75,7 +75,7 @@ def test_the_delivery_says_when_meetergo_says_otherwise(confirming: Provider) ->
     assert last(confirming).note == DIFFERENT_ANSWER
 
 
-def test_a_made_up_booking_is_dead_and_no_row(confirming: Provider) -> None:
+def test_a_forged_booking_is_dead_and_makes_no_row(confirming: Provider) -> None:
     booking_id = booked(confirming)
     made_up = str(uuid4())
     tell(confirming, booking_id, id=made_up, appointmentId=made_up)
@@ -91,7 +91,7 @@ def test_a_made_up_booking_is_dead_and_no_row(confirming: Provider) -> None:
     assert [row.id for row in confirming.harness.all(Booking)] == [booking_id]
 
 
-def test_an_id_that_meetergo_cannot_have_is_not_asked_for_and_keeps_nobody_waiting(confirming: Provider) -> None:
+def test_an_impossible_id_is_not_checked_and_delays_no_other(confirming: Provider) -> None:
     booking_id = booked(confirming)
     tell(confirming, booking_id, id="%22made-up%22", appointmentId="%22made-up%22")
     assert "does not know it yet" in last(confirming).last_error
@@ -124,7 +124,7 @@ def test_a_cancel_is_confirmed_too(confirming: Provider) -> None:
     assert confirming.harness.booking(booking_id).status == "cancelled"
 
 
-def test_under_429_all_are_right_in_the_end(confirming: Provider) -> None:
+def test_under_429_all_bookings_converge(confirming: Provider) -> None:
     host = confirming.add_host()
     ids = [confirming.book(host, number) for number in range(4)]
     for _ in range(3):
@@ -139,7 +139,7 @@ def test_under_429_all_are_right_in_the_end(confirming: Provider) -> None:
     assert {row.id for row in confirming.harness.all(Booking)} == set(ids)
 
 
-def test_what_is_about_no_booking_is_not_asked_for(confirming: Provider) -> None:
+def test_an_event_without_a_booking_is_not_checked(confirming: Provider) -> None:
     confirming.harness.process({"webhookType": "form_submission"})
     assert (last(confirming).status, confirming.meetergo.requests[ONE]) == ("done", 0)
 
@@ -181,7 +181,7 @@ def test_the_setting_has_a_new_name_and_the_old_one_means_the_same(
     ("settings", "sentence"),
     [({"CONFIRM": "everything"}, "'cancels' or 'all'"), ({"CONFIRM": "all"}, "CONFIRM asks for it")],
 )
-def test_a_setting_that_cannot_be_used_is_a_sentence(
+def test_an_unusable_setting_is_an_error_message(
     harness: Harness,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -1,4 +1,4 @@
-"""Erasing, reencrypting, replaying, pruning and linking beside the workers: nobody fails, and nothing is half done."""
+"""Erase, re-encrypt, replay, prune and link beside the workers: none fails, and nothing is left half done."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 
 
 def bodies(turn: int) -> list[dict[str, Any]]:
-    """All bookings with a guest who comes in this turn only, and moved."""
+    """Return all bookings, each with a guest of this turn only, rescheduled."""
     return [
         samples.created(f"b{number:02}", START, later(turn), attendees=[samples.guest(1), samples.guest(turn + 2)])
         | {"start": later(60 + turn).isoformat(), "hostIds": [f"h{number % 5}"]}
@@ -67,7 +67,7 @@ def replay_notifications(services: Services, _turn: int) -> None:
 
 
 def work(services: Services, turn: int) -> None:
-    """A worker whose transaction found no place is called again, as its job would be."""
+    """Process what is due; retry after a lock conflict, as a job would."""
     with_retry(lambda: Harness(services).deliver(*bodies(turn + 1)))
     for _ in range(3):
         with_retry(services.inbox.process_due)
@@ -91,7 +91,7 @@ def remove_what_is_old(services: Services, _turn: int) -> None:
     prune(services.database, datetime.now(UTC) + timedelta(days=40), KEEP | {"done": timedelta(days=39, hours=23)})
 
 
-def test_all_that_operators_do_goes_on_beside_the_workers(open_harness: Callable[..., Harness]) -> None:
+def test_operators_commands_work_beside_the_workers(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(body_keys=OLD)
     for number in range(5):
         harness.add_user(external_id=str(number), meetergo_user_id=f"h{number}", email=f"h{number}@example.com")
@@ -165,7 +165,7 @@ def _link(services: Services) -> object:
     ],
     ids=["erase and a worker", "erase and a replay", "a replay and erase", "linking and a worker"],
 )
-def test_who_locks_in_the_one_order_is_never_the_victim(
+def test_a_transaction_that_keeps_the_lock_order_is_never_the_deadlock_victim(
     open_harness: Callable[..., Harness],
     database: Database,
     command: Callable[[Services], object],
@@ -185,12 +185,12 @@ def test_who_locks_in_the_one_order_is_never_the_victim(
             session.execute(first).all()
             running = pool.submit(command, harness.services)
             wait_until(lambda: _waits_for_a_lock(database))
-            session.execute(text("SET LOCAL lock_timeout = '300ms'"))  # before a deadlock is looked for
+            session.execute(text("SET LOCAL lock_timeout = '300ms'"))  # longer than the deadlock timeout
             session.execute(then).all()
         running.result(60)
 
 
-def test_work_that_another_transaction_is_in_the_way_of_is_done_again(database: Database, database_url: str) -> None:
+def test_work_that_conflicts_with_another_transaction_is_retried(database: Database, database_url: str) -> None:
     other, tries = Database(database_url), []
     with database.transaction() as session:
         session.add_all(PlatformUser(external_id=each) for each in "ab")
@@ -212,7 +212,7 @@ def test_work_that_another_transaction_is_in_the_way_of_is_done_again(database: 
     assert database.supports_skip_locked is False or len(tries) > 1
 
 
-def test_a_deadlock_is_done_again_and_another_error_is_not(database: Database) -> None:
+def test_a_deadlock_is_retried_and_another_error_is_not(database: Database) -> None:
     if not database.supports_skip_locked:
         pytest.skip("SQLite has one lock")
     with database.transaction() as session:
@@ -247,7 +247,7 @@ def test_a_deadlock_is_done_again_and_another_error_is_not(database: Database) -
     assert len(tries_of_a_fault) == 1
 
 
-def test_one_body_that_no_key_opens_does_not_stop_the_others(open_harness: Callable[..., Harness]) -> None:
+def test_one_body_that_no_key_decrypts_does_not_stop_the_others(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(body_keys=OLD)
     harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
     with harness.services.database.transaction() as session:

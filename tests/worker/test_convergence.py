@@ -1,4 +1,4 @@
-"""Bookings converge on real databases: whatever is told, lost, repeated, reordered, replayed or asked for again."""
+"""Bookings converge on real databases, however webhooks are lost, repeated, reordered, replayed or refreshed."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ KINDS = st.sampled_from(["created", "rescheduled", "cancelled", "attendee left"]
 def body(
     kind: str, booking_id: str, minute: int, guests: int, *, has_times: bool, is_old_format: bool
 ) -> dict[str, Any]:
-    """A webhook: equal, missing and reversed times come from few minutes and from leaving them out."""
+    """A webhook: a small range of minutes, and omission, produce equal, missing and reversed times."""
     at, start = later(minute), START + timedelta(hours=minute % 3)
     changes = {
         "created": {},
@@ -49,7 +49,7 @@ def body(
 
 
 class Provider(RuleBasedStateMachine):
-    """What can happen between meetergo and us."""
+    """Everything that can happen between meetergo and us."""
 
     harness: Harness
     told = Bundle("told")
@@ -70,7 +70,7 @@ class Provider(RuleBasedStateMachine):
         old=st.booleans(),
     )
     def something_happens(self, kind: str, booking: str, minute: int, guests: int, times: bool, old: bool) -> bytes:
-        """It is told at once, later, twice, or never: see the other rules."""
+        """An event occurs; its webhook arrives at once, later, twice, or never: see the other rules."""
         return json.dumps(body(kind, booking, minute, guests, has_times=times, is_old_format=old)).encode()
 
     @rule(bodies=st.lists(told, min_size=1, max_size=6))
@@ -151,7 +151,7 @@ SENT: list[str] = []
 
 
 def _newest(facts: list[BookingEvent], name: str) -> Any:
-    """The oracle, without order: of all who say something, the newest."""
+    """The oracle, independent of order: the newest value of each column."""
     said = [event for event in facts if name in event.facts]
     return max(said, key=lambda event: event.version).facts[name] if said else {"status": "confirmed"}.get(name)
 

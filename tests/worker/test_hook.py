@@ -1,4 +1,4 @@
-"""The platform's hook: looked at when the worker starts, and alone with its mistakes."""
+"""The platform's hook is checked at the start, and its errors affect only its own delivery."""
 
 import functools
 import importlib
@@ -77,14 +77,14 @@ def any_number(*arguments: Any) -> None:
         ("", "cannot be imported"),
     ],
 )
-def test_what_cannot_be_a_hook_is_a_sentence_at_the_start(name: str, said: str) -> None:
+def test_an_unusable_hook_is_an_error_message_at_start(name: str, said: str) -> None:
     with pytest.raises(UnusableHook) as error:
         hook.load(f"{__name__}:{name}")
     assert str(error.value).startswith(f"PLATFORM_HOOK={__name__}:{name} ")
     assert said in str(error.value)
 
 
-def test_a_module_that_fails_as_it_is_imported_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_fails_on_import_is_an_error_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     for name, source in {
         "raises_at_import": "SETTINGS = {}\nSETTINGS['s3cret']\n",
@@ -106,7 +106,7 @@ def test_a_module_that_fails_as_it_is_imported_is_a_sentence(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("name", ["callee", "partial", "any_number"])
-def test_all_that_takes_three_arguments_is_a_hook(open_harness: Callable[..., Harness], name: str) -> None:
+def test_every_callable_with_three_arguments_is_a_hook(open_harness: Callable[..., Harness], name: str) -> None:
     CALLS.clear()
     open_harness(platform_hook=f"{__name__}:{name}").process(samples.created("b1", START, AT))
     assert len(CALLS) == 1
@@ -202,7 +202,7 @@ HERE = "worker/test_hook.py"
         ("partial_late_callee", "the hook returned a coroutine"),
     ],
 )
-def test_a_hook_that_fails_says_where_and_what_and_harms_no_other(
+def test_a_failing_hook_names_place_and_error_and_affects_no_other_delivery(
     open_harness: Callable[..., Harness], name: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness = open_harness(platform_hook=f"{__name__}:{name}")
@@ -218,7 +218,7 @@ def test_a_hook_that_fails_says_where_and_what_and_harms_no_other(
         assert {booking.id for booking in harness.all(Booking)} == {"b0", "b2"}
 
 
-def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(
+def test_the_error_names_the_last_frame_and_the_log_all_frames(
     open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness, log = open_harness(platform_hook=f"{__name__}:fails"), CapturingLogger()
@@ -231,17 +231,17 @@ def test_the_last_frame_names_the_place_and_the_log_has_the_way_there(
     assert line["delivery_id"] == row.id
 
 
-def test_an_error_of_the_database_that_the_hook_caught_ends_as_a_sentence_or_harms_nobody(
+def test_a_database_error_that_the_hook_caught_affects_no_other_delivery(
     open_harness: Callable[..., Harness], database: Any
 ) -> None:
-    """SQLite goes on after it; PostgreSQL does not."""
+    """SQLite continues after the error; PostgreSQL does not."""
     harness = open_harness(platform_hook=f"{__name__}:catches_an_error_of_the_database")
     harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
     harness.process_due()
     errors = {row.booking_id: row.last_error for row in harness.all(Delivery) if row.status != "done"}
     expected = ["b1"] if database.supports_skip_locked else []
     assert list(errors) == expected
-    assert all("the hook caught an error of the database" in error for error in errors.values())
+    assert all("the hook caught a database error" in error for error in errors.values())
 
 
 def test_hooks_may_use_the_former_names() -> None:

@@ -1,7 +1,7 @@
-"""Traces: what was worked off leaves nothing in the way of what waits.
+"""Processed rows leave nothing behind that slows down the search for pending rows.
 
 PostgreSQL keeps a row that is locked before a savepoint and changed in it as two transactions' (a MultiXact). No reader
-ever learns that such a row is dead, so each search for what waits visits all that was worked off since the last vacuum.
+marks such a row as dead, so each search for pending rows visits all rows processed since the last vacuum.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,7 @@ NEXT = "SELECT next_multixact_id::text::bigint FROM pg_control_checkpoint()"
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("hook", ["", "tests.worker.hooks:do_nothing"])
-def test_no_row_is_two_transactions_at_once(
-    database: Database, open_harness: Callable[..., Harness], hook: str
-) -> None:
+def test_processing_creates_no_multixact(database: Database, open_harness: Callable[..., Harness], hook: str) -> None:
     harness = open_harness(notify_default="log:", platform_hook=hook)
     before = multixacts(database)
     harness.deliver(*mix.same_event("booking_created", None, "traces", COUNT, datetime.now(UTC)))
@@ -34,7 +32,7 @@ def test_no_row_is_two_transactions_at_once(
 
 
 def multixacts(database: Database) -> int:
-    """How many there were of them until now, in the whole cluster."""
+    """Return the number of MultiXacts so far, in the whole cluster."""
     engine = create_engine(database.engine.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("CHECKPOINT"))

@@ -1,4 +1,4 @@
-"""What is odd in a body costs no more than itself: the booking is kept, and an operator finds what was ignored."""
+"""An odd field costs no more than itself: the booking is kept, and the operator sees what was ignored."""
 
 import json
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def test_an_odd_field_is_noted_on_the_delivery_and_the_booking_is_kept(harness: 
     assert (booking.starts_at, booking.attendees) == (START, [{"email": "ada@guest.example"}])
 
 
-def test_bodies_that_are_handled_together_are_noted_each(harness: Harness) -> None:
+def test_each_body_of_a_batch_has_its_own_note(harness: Harness) -> None:
     harness.deliver(*(samples.created(f"b{number}", START, AT, end=number) for number in (True, [])))
     harness.deliver(samples.created("b3", START, AT))
     harness.process_due()
@@ -40,7 +40,7 @@ def test_bodies_that_are_handled_together_are_noted_each(harness: Harness) -> No
         ({"companyId": "theirs"}, "another company's"),
     ],
 )
-def test_a_dead_delivery_says_of_which_booking_it_is(
+def test_a_dead_delivery_names_its_booking(
     open_harness: Callable[..., Harness], changes: dict[str, Any], reason: str
 ) -> None:
     harness = open_harness(meetergo_company_id="sample-company")
@@ -51,7 +51,7 @@ def test_a_dead_delivery_says_of_which_booking_it_is(
     assert reason in delivery.last_error
 
 
-def test_what_a_body_says_of_numbers_and_text_can_be_stored(harness: Harness) -> None:
+def test_extreme_numbers_and_texts_can_be_stored(harness: Harness) -> None:
     metadata = {"number": 1, "float": 2, "text\x00": "half \ud800"}
     body = json.dumps(samples.created("b1", START, AT, meetingType={"metadata": metadata})).encode()
     body = body.replace(b'"number": 1', b'"number": ' + b"9" * 5000).replace(b'"float": 2', b'"float": 1e999')
@@ -59,7 +59,7 @@ def test_what_a_body_says_of_numbers_and_text_can_be_stored(harness: Harness) ->
     assert harness.booking().metadata_ == {"number": "9" * 5000, "float": "1e999", "text": "half ?"}
 
 
-def test_a_name_in_several_languages_reads_as_the_hosts(harness: Harness) -> None:
+def test_a_name_in_several_languages_is_shown_in_the_hosts_language(harness: Harness) -> None:
     names = {"de": "Erstgespräch", "en": "First call"}
     told = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": names}})
     harness.add_user(meetergo_user_id=samples.HOST_ID, language="de-AT")

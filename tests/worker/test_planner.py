@@ -1,4 +1,4 @@
-"""Each host hears of what is theirs, once, and what each heard last is what the row says."""
+"""Each host is notified of their bookings, once, and the last message agrees with the row."""
 
 import json
 from collections import defaultdict
@@ -29,14 +29,14 @@ from worker.maintenance.sweeper import sweep
 from worker.outbox.planner import to_message
 
 Sent = list[tuple[str, str]]
-"""Recipient and kind, in order."""
+"""Return recipient and kind of each message, in order."""
 MAIL = {"notify_default": "mailto:", "mail_from": "b@mail.example", "smtp_url": "smtp://127.0.0.1:1"}
 
 
 def body(
     minute: int, *hosts: str, start: datetime | None = START, event: str = "created", **said: Any
 ) -> dict[str, Any]:
-    """What is said of one booking at some minute."""
+    """Return the webhook of one booking at some minute."""
     told = samples.appointment("b1", start or START, later(minute), hostIds=list(hosts), hosts=[], **said)
     if start is None:
         told = {name: value for name, value in told.items() if name not in ("start", "end")}
@@ -50,7 +50,7 @@ def cancelled(minute: int, *hosts: str) -> dict[str, Any]:
 
 @pytest.fixture
 def harness(open_harness: Callable[..., Harness]) -> Harness:
-    """Two hosts, who hear by mail."""
+    """Two hosts, who are notified by mail."""
     harness = open_harness(**MAIL)
     for number in (1, 2):
         harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", email=f"h{number}@example.com")
@@ -62,7 +62,7 @@ def sent(harness: Harness) -> Sent:
     return [(row.recipient.partition("@")[0], row.kind) for row in harness.all(Notification)]
 
 
-def test_a_former_host_hears_that_it_ended_and_then_the_new_one_that_it_is_there(harness: Harness) -> None:
+def test_a_former_host_gets_the_cancellation_and_then_the_new_one_the_invitation(harness: Harness) -> None:
     harness.process(body(0, "host-1"), body(1, "host-2", event="rescheduled"), cancelled(2, "host-2"))
     assert sent(harness) == [("h1", "created"), ("h1", "cancelled"), ("h2", "created"), ("h2", "cancelled")]
     first, ended, new, _ = harness.all(Notification)
@@ -72,8 +72,8 @@ def test_a_former_host_hears_that_it_ended_and_then_the_new_one_that_it_is_there
     assert [row.payload["host"]["id"] for row in (ended, new)] == [1, 2]
 
 
-def test_who_is_told_that_it_ended_knows_it_by_the_time_that_they_were_told(harness: Harness) -> None:
-    """It was moved and given to somebody else at once."""
+def test_a_cancellation_for_a_former_host_names_the_time_that_they_know(harness: Harness) -> None:
+    """The booking was moved and reassigned at once."""
     harness.process(body(0, "host-1"), body(1, "host-2", start=START + timedelta(hours=2), event="rescheduled"))
     first, ended, new = harness.all(Notification)
     assert [row.kind for row in (first, ended, new)] == ["created", "cancelled", "created"]
@@ -81,13 +81,13 @@ def test_who_is_told_that_it_ended_knows_it_by_the_time_that_they_were_told(harn
     assert new.payload["booking"]["starts_at"] == (START + timedelta(hours=2)).isoformat()
 
 
-def test_a_booking_that_nobody_known_takes_over_is_ended_for_its_host(harness: Harness) -> None:
+def test_a_booking_that_goes_to_an_unknown_host_is_cancelled_for_its_former_host(harness: Harness) -> None:
     harness.process(body(0, "host-1"), body(1, "stranger", event="rescheduled"))
     assert sent(harness) == [("h1", "created"), ("h1", "cancelled")]
     assert harness.booking().platform_user_id is None
 
 
-def test_a_booking_that_goes_to_and_fro_is_told_each_time_with_a_higher_sequence(harness: Harness) -> None:
+def test_a_booking_that_goes_back_and_forth_has_a_higher_sequence_each_time(harness: Harness) -> None:
     harness.process(*(body(minute, f"host-{host}") for minute, host in enumerate((1, 2, 1))))
     assert sent(harness) == [
         ("h1", "created"),
@@ -102,20 +102,20 @@ def test_a_booking_that_goes_to_and_fro_is_told_each_time_with_a_higher_sequence
     assert sequences == sorted(set(sequences))
 
 
-def test_each_of_several_hosts_hears_once_whatever_their_order(harness: Harness) -> None:
+def test_each_of_several_hosts_is_notified_once_in_any_order(harness: Harness) -> None:
     harness.process(body(0, "host-1", "host-2"), body(1, "host-2", "host-1"), cancelled(2, "host-2", "host-1"))
     assert sent(harness) == [("h1", "created"), ("h2", "created"), ("h1", "cancelled"), ("h2", "cancelled")]
     assert harness.booking().host_ids == ["host-1", "host-2"]
     assert [change.notification_kinds for change in harness.changes()] == [["created"], [], ["cancelled"]]
 
 
-def test_who_joins_hears_and_who_was_there_does_not(harness: Harness) -> None:
+def test_only_a_host_who_joins_is_notified(harness: Harness) -> None:
     harness.process(body(0, "host-2"), body(1, "host-1", "host-2"))
     assert sent(harness) == [("h2", "created"), ("h1", "created")]
     assert harness.booking().platform_user_id == 2  # the current owner is among the hosts still
 
 
-def test_a_place_where_several_people_read_is_told_once_for_all_hosts(open_harness: Callable[..., Harness]) -> None:
+def test_a_shared_channel_is_notified_once_for_all_hosts(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness()
     for number in (1, 2):
         harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}")
@@ -124,7 +124,7 @@ def test_a_place_where_several_people_read_is_told_once_for_all_hosts(open_harne
     assert harness.all(Notification)[1].payload["before"]["host_ids"] == ["host-1", "host-2"]
 
 
-def test_hosts_who_share_a_channel_are_told_there_once(open_harness: Callable[..., Harness]) -> None:
+def test_hosts_who_share_a_channel_are_notified_there_once(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(notify_default="log:all")
     for number in (1, 2):
         harness.add_user(external_id=str(number), meetergo_user_id=f"host-{number}", channels=["log:ours"])
@@ -132,7 +132,7 @@ def test_hosts_who_share_a_channel_are_told_there_once(open_harness: Callable[..
     assert harness.notification_kinds() == ["created"]
 
 
-def test_a_reschedule_that_made_a_new_booking_ends_the_one_before(harness: Harness) -> None:
+def test_a_reschedule_that_made_a_new_booking_cancels_the_one_before(harness: Harness) -> None:
     new = samples.appointment("b2", START + timedelta(hours=1), later(1), hostIds=["host-1"], hosts=[])
     moved = {"webhookType": "booking_rescheduled", "id": "b1", "rescheduledAppointment": new}
     harness.process(body(0, "host-1"), moved)
@@ -144,7 +144,7 @@ def test_a_reschedule_that_made_a_new_booking_ends_the_one_before(harness: Harne
     assert (harness.booking("b1").status, harness.booking("b1").cancel_reason) == ("cancelled", "moved to b2")
 
 
-def test_a_booking_that_was_replaced_before_it_was_told_is_told_to_nobody(harness: Harness) -> None:
+def test_a_booking_replaced_before_it_was_announced_notifies_nobody(harness: Harness) -> None:
     new = samples.appointment("b2", START, later(1), hostIds=["host-1"], hosts=[])
     moved = {"webhookType": "booking_rescheduled", "id": "b1", "rescheduledAppointment": new}
     harness.process(moved, body(0, "host-1"))
@@ -152,7 +152,7 @@ def test_a_booking_that_was_replaced_before_it_was_told_is_told_to_nobody(harnes
     assert harness.booking("b1").status == "cancelled"
 
 
-def test_a_time_that_becomes_known_later_is_told(harness: Harness) -> None:
+def test_a_time_that_becomes_known_later_notifies(harness: Harness) -> None:
     harness.process(body(1, "host-1", start=None), body(0, "host-1"))
     assert sent(harness) == [("h1", "created"), ("h1", "rescheduled")]
     assert harness.all(Notification)[1].payload["booking"]["starts_at"] == START.isoformat()
@@ -168,7 +168,7 @@ def test_two_older_moves_that_come_late_are_two_messages(harness: Harness) -> No
     assert rows[-1].payload["booking"]["starts_at"] == (START + timedelta(hours=3)).isoformat()
 
 
-def test_nothing_is_sent_of_a_meeting_that_is_over_and_it_says_why(harness: Harness) -> None:
+def test_nothing_is_sent_about_a_meeting_that_is_over_and_the_error_says_why(harness: Harness) -> None:
     past = datetime.now(UTC) - timedelta(hours=2)
     harness.process(body(0, "host-1", start=past))
     (row,) = harness.all(Notification)
@@ -183,7 +183,7 @@ def test_a_meeting_that_is_over_when_its_turn_comes_is_known_to_be(harness: Harn
     assert row.is_meeting_over(soon + samples.LENGTH + timedelta(seconds=1))
 
 
-def test_a_host_who_waits_for_a_meeting_that_was_moved_into_the_past_is_told(harness: Harness) -> None:
+def test_a_host_is_notified_of_a_meeting_moved_into_the_past(harness: Harness) -> None:
     past = datetime.now(UTC) - timedelta(hours=2)
     harness.process(body(0, "host-1"), body(1, "host-1", start=past, event="rescheduled"))
     assert [(row.kind, row.status) for row in harness.all(Notification)] == [
@@ -193,7 +193,7 @@ def test_a_host_who_waits_for_a_meeting_that_was_moved_into_the_past_is_told(har
 
 
 @pytest.mark.parametrize("channels", [[None], True, "mailto:", {}, 5, [1, {}, []], "not json at all", ["a b"]])
-def test_channels_that_are_no_list_of_urls_keep_nobody_from_being_told(harness: Harness, channels: Any) -> None:
+def test_malformed_channels_of_one_host_do_not_affect_others(harness: Harness, channels: Any) -> None:
     with harness.services.database.transaction() as session:
         session.get_one(PlatformUser, 1).channels = channels
     harness.process(body(0, "host-1", "host-2"))
@@ -222,7 +222,7 @@ def test_a_host_who_is_added_late_gets_one_summary(harness: Harness) -> None:
     assert {booking.platform_user_id for booking in harness.all(Booking)} == {3}
 
 
-def test_a_summary_is_a_letter_without_an_invitation(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_summary_is_a_mail_without_an_invite(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
     monkeypatch.setattr(
         MailChannel, "send", lambda self, message: sent.append(self._compose(message, self._sender).as_string())
@@ -236,7 +236,7 @@ def test_a_summary_is_a_letter_without_an_invitation(harness: Harness, monkeypat
     assert "Ihre kommenden Termine (3)" in sent[0]
 
 
-def test_a_host_of_others_who_is_added_late_is_told_too_and_takes_nothing_over(harness: Harness) -> None:
+def test_a_further_host_who_is_added_late_is_notified_and_does_not_become_the_owner(harness: Harness) -> None:
     harness.process(body(0, "host-2", "a-late-one"))
     harness.add_user(external_id="late", meetergo_user_id="a-late-one", email="late@example.com")
     sweep(harness.services, datetime.now(UTC))
@@ -280,7 +280,7 @@ def test_an_employee_is_linked_when_the_platform_adds_them_later(harness: Harnes
 
 
 @pytest.mark.parametrize("is_known_before", [True, False])
-def test_a_second_employee_of_the_same_address_takes_nothing_over(harness: Harness, is_known_before: bool) -> None:
+def test_a_second_employee_with_the_same_address_is_not_linked(harness: Harness, is_known_before: bool) -> None:
     if is_known_before:
         harness.add_user(external_id="late", email="jane@example.com")
     harness.process(employed("one", "jane@example.com"), employed("two", "JANE@example.com"))
@@ -294,7 +294,7 @@ def test_a_second_employee_of_the_same_address_takes_nothing_over(harness: Harne
 
 
 def die_and_replay(harness: Harness, *bodies: dict[str, Any], **wanted: Any) -> None:
-    """They died of something that is repaired by now."""
+    """Kill all notifications, for a reason that has been repaired since."""
     harness.deliver(*bodies)
     with harness.services.database.transaction() as session:
         session.execute(update(Delivery).values(status="dead", ended_at=datetime.now(UTC)))
@@ -324,7 +324,7 @@ def test_a_replay_sends_only_what_still_matters(
     assert {row.last_error for row in harness.all(Notification) if row.status == "done"} <= {SUPERSEDED}
 
 
-def test_what_is_handled_hours_later_sends_only_what_still_matters(harness: Harness) -> None:
+def test_deliveries_processed_hours_later_send_only_what_still_matters(harness: Harness) -> None:
     harness.deliver(*LIFE)
     with harness.services.database.transaction() as session:
         session.execute(update(Delivery).values(received_at=datetime.now(UTC) - timedelta(hours=3)))
@@ -333,7 +333,7 @@ def test_what_is_handled_hours_later_sends_only_what_still_matters(harness: Harn
     assert harness.all(Notification)[-1].kind == "cancelled"
 
 
-def test_what_waited_for_a_channel_for_long_is_not_sent_after_what_is_newer(harness: Harness) -> None:
+def test_a_delayed_notification_is_not_sent_after_a_newer_one(harness: Harness) -> None:
     harness.process(*LIFE)
     now = datetime.now(UTC)
     sweep(harness.services, now)
@@ -355,7 +355,7 @@ def test_a_dead_notification_is_not_sent_after_a_newer_one(harness: Harness) -> 
 
 @st.composite
 def bodies(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """The life of a booking, of which any part may be lost, repeated or out of order."""
+    """The life of a booking, any part of which may be lost, repeated or reordered."""
     story = []
     for minute in range(draw(st.integers(1, 5))):
         hosts = draw(st.sampled_from([["host-1"], ["host-2"], ["host-1", "host-2"], ["host-2", "host-1"], ["x"], []]))
@@ -393,7 +393,7 @@ def lasting_harness(open_harness: Callable[..., Harness]) -> Harness:
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_the_log_hears_of_a_new_owner_among_the_same_hosts(lasting_harness: Harness) -> None:
+def test_the_log_is_notified_of_a_new_owner_among_the_same_hosts(lasting_harness: Harness) -> None:
     """An older event that arrives late can show that another host has had the booking for longer."""
     lasting_harness.process(body(3, "host-1", "host-2"), body(0, "host-2"), body(1, "host-1"))
     owners = [
@@ -406,7 +406,7 @@ def test_the_log_hears_of_a_new_owner_among_the_same_hosts(lasting_harness: Harn
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_what_each_heard_last_is_what_the_row_says(lasting_harness: Harness) -> None:
+def test_the_last_message_to_each_recipient_agrees_with_the_row(lasting_harness: Harness) -> None:
     harness, hosts = lasting_harness, {"host-1": "h1@example.com", "host-2": "h2@example.com"}
 
     @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
@@ -456,7 +456,7 @@ def test_any_order_of_hosts_ends_in_the_same_row_with_the_same_owner(lasting_har
     hold()
 
 
-def test_the_kinds_of_news_are_heard_by_the_log_too(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_gets_every_kind_of_notification(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: dict[str, int] = defaultdict(int)
     monkeypatch.setattr(LogChannel, "send", lambda _self, message: kinds.__setitem__(message.kind, 1))
     with harness.services.database.transaction() as session:

@@ -1,4 +1,4 @@
-"""The code on the platform's page of the docs works as it stands there."""
+"""The code in docs/platform.md works as printed."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "platform.md").read_text(
 
 
 def block(language: str, about: str) -> str:
-    """The code block of the page that contains a text."""
+    """Return the page's code block that contains a text."""
     (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if about in code]
     return str(found)
 

@@ -1,4 +1,4 @@
-"""People's data: sealed at rest, removed when it is old, and one guest taken out of everything."""
+"""Personal data: encrypted at rest, pruned when old, and erasable for one guest."""
 
 import json
 from collections.abc import Callable
@@ -33,20 +33,20 @@ KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 
 
 def snapshot(harness: Harness) -> str:
-    """All rows of all tables, as text."""
+    """Return all rows of all tables as text."""
     with harness.services.database.read_only() as session:
         tables = inspect(session.get_bind()).get_table_names()
         return "\n".join(str(tuple(row)) for table in tables for row in session.execute(text(f"SELECT * FROM {table}")))
 
 
-def test_bodies_are_sealed_at_rest_and_handled_all_the_same(open_harness: Callable[..., Harness]) -> None:
+def test_bodies_are_encrypted_at_rest_and_processed(open_harness: Callable[..., Harness]) -> None:
     harness = open_harness(body_keys=OLD)
     harness.process({**CREATED, "secret": "s3cr3t-marker"})
     assert "s3cr3t-marker" not in snapshot(harness)
     assert harness.booking().status == "confirmed"
 
 
-def test_a_body_whose_key_is_missing_waits_until_it_is_given_back(open_harness: Callable[..., Harness]) -> None:
+def test_a_body_whose_key_is_missing_waits_until_the_key_is_back(open_harness: Callable[..., Harness]) -> None:
     open_harness(body_keys=OLD).deliver(CREATED)
     harness = open_harness(body_keys=NEW)
     harness.process_due()
@@ -60,28 +60,28 @@ def test_a_body_whose_key_is_missing_waits_until_it_is_given_back(open_harness: 
     assert harness.booking().status == "confirmed"
 
 
-def test_reseal_lets_the_old_key_go(open_harness: Callable[..., Harness]) -> None:
+def test_reencrypt_makes_the_old_key_unnecessary(open_harness: Callable[..., Harness]) -> None:
     open_harness(body_keys="").deliver(CREATED)
     open_harness(body_keys=OLD).deliver(LEFT)
     open_harness(body_keys=f"{OLD},{NEW}")
     done = CliRunner().invoke(cli, ["reseal"])
-    assert "2 bodies reencrypted" in done.output
+    assert "2 bodies re-encrypted" in done.output
     harness = open_harness(body_keys=NEW)
     harness.process_due()
     assert {delivery.sealed_with for delivery in harness.all(Delivery)} == {key_id(NEW)}
     assert {delivery.status for delivery in harness.all(Delivery)} == {"done"}
 
 
-def test_reseal_without_a_key_says_what_to_set(open_harness: Callable[..., Harness]) -> None:
+def test_reencrypt_without_a_key_names_the_setting(open_harness: Callable[..., Harness]) -> None:
     open_harness(body_keys="")
     done = CliRunner().invoke(cli, ["reseal"])
     assert done.exit_code == 2
     assert "BODY_KEYS is not set" in done.output
 
 
-def test_what_ended_long_ago_is_removed_and_the_rest_stays(harness: Harness) -> None:
+def test_rows_past_their_retention_are_pruned_and_the_rest_stays(harness: Harness) -> None:
     now = datetime.now(UTC)
-    told, _ = harness.deliver(CREATED, b"not json")
+    created, _ = harness.deliver(CREATED, b"not json")
     harness.process_due()
     harness.send_all()
     harness.deliver(LEFT)
@@ -104,17 +104,17 @@ def test_what_ended_long_ago_is_removed_and_the_rest_stays(harness: Harness) -> 
     assert [incident.ended_at for incident in harness.all(Incident)] == [None]
     assert [row.status for row in harness.all(Delivery)] == ["pending"]
     assert harness.booking().status == "confirmed"
-    assert [change.delivery_id for change in harness.changes()] == [told], "a change still names what made it"
+    assert [change.delivery_id for change in harness.changes()] == [created], "a change still names its delivery"
 
 
-def test_many_rows_are_removed_a_few_at_a_time(harness: Harness) -> None:
+def test_many_rows_are_pruned_in_chunks(harness: Harness) -> None:
     harness.deliver(*(f"{number}".encode() for number in range(BATCH_SIZE + 5)))
     with harness.services.database.transaction() as session:
         session.execute(update(Delivery).values(status="done", ended_at=AT))
     assert prune(harness.services.database, datetime.now(UTC), KEEP)["deliveries"] == BATCH_SIZE + 5
 
 
-def test_a_webhook_that_comes_again_after_its_row_was_pruned_changes_and_tells_nothing(harness: Harness) -> None:
+def test_a_webhook_repeated_after_its_row_was_pruned_changes_nothing_and_notifies_nobody(harness: Harness) -> None:
     harness.process(CREATED, LEFT)
     before = (harness.booking().public_columns(), harness.notification_kinds())
     prune(harness.services.database, datetime.now(UTC) + timedelta(days=31), KEEP)
@@ -123,7 +123,7 @@ def test_a_webhook_that_comes_again_after_its_row_was_pruned_changes_and_tells_n
 
 
 @pytest.mark.parametrize("keys", ["", OLD], ids=["as they came", "sealed"])
-def test_an_erased_guest_is_nowhere_and_the_others_stay(open_harness: Callable[..., Harness], keys: str) -> None:
+def test_an_erased_guest_is_removed_everywhere(open_harness: Callable[..., Harness], keys: str) -> None:
     harness = open_harness(body_keys=keys)
     harness.process(
         CREATED, LEFT, samples.created("b2", START, AT), json.dumps({"who": "guest-2@example.com"}).encode()
@@ -139,7 +139,7 @@ def test_an_erased_guest_is_nowhere_and_the_others_stay(open_harness: Callable[.
     assert again.deliveries == again.bookings == 0
 
 
-def test_an_error_and_a_reason_that_quote_the_guest_are_blackened(harness: Harness) -> None:
+def test_an_error_and_a_reason_that_quote_the_guest_are_redacted(harness: Harness) -> None:
     harness.process(CREATED)
     (delivery,), (notification,) = harness.all(Delivery), harness.all(Notification)
     with harness.services.database.transaction() as session:
@@ -155,7 +155,7 @@ def test_an_error_and_a_reason_that_quote_the_guest_are_blackened(harness: Harne
     assert len(harness.all(FailedAttempt)) == len(harness.all(Intervention)) == 2
 
 
-def test_an_address_beyond_ascii_is_found_however_it_is_written(harness: Harness) -> None:
+def test_every_spelling_of_a_non_ascii_address_is_found(harness: Harness) -> None:
     guest = {**samples.guest(1), "email": "zoë@example.com"}
     harness.deliver(json.dumps(samples.created("b1", START, AT, attendees=[guest]), ensure_ascii=False).encode())
     harness.deliver(samples.attendee_left("b1", START, later(1)) | {"attendees": [guest]})
@@ -164,7 +164,7 @@ def test_an_address_beyond_ascii_is_found_however_it_is_written(harness: Harness
     assert "example.com" not in snapshot(harness).replace("host@example.com", "")
 
 
-def test_what_is_not_handled_yet_is_not_erased_and_the_command_says_so(harness: Harness) -> None:
+def test_pending_deliveries_are_not_erased_and_the_command_says_so(harness: Harness) -> None:
     harness.deliver(CREATED)
     done = CliRunner().invoke(cli, ["erase", "guest-1@example.com", "--yes"])
     assert done.exit_code == 1
@@ -176,7 +176,7 @@ def test_what_is_not_handled_yet_is_not_erased_and_the_command_says_so(harness: 
     assert harness.booking().attendees == [samples.guest(2)]
 
 
-def test_the_changes_of_a_booking_replay_to_its_row_after_an_erasure(harness: Harness) -> None:
+def test_a_bookings_changes_still_yield_its_row_after_an_erasure(harness: Harness) -> None:
     harness.process(CREATED, LEFT)
     erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
     replayed: dict[str, object] = {}
@@ -185,7 +185,7 @@ def test_the_changes_of_a_booking_replay_to_its_row_after_an_erasure(harness: Ha
     assert replayed == harness.booking().public_columns()
 
 
-def test_pending_news_of_an_erased_guest_goes_out_without_them(harness: Harness) -> None:
+def test_pending_notifications_are_sent_without_the_erased_guest(harness: Harness) -> None:
     harness.process(CREATED)
     erase(harness.services.database, harness.services.inbox.cipher, "guest-2@example.com", datetime.now(UTC))
     with harness.services.database.read_only() as session:

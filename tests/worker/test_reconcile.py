@@ -1,4 +1,4 @@
-"""Reconcile finds every kind of drift at the stand-in, repairs it by deliveries, and leaves alone what is right."""
+"""Reconcile finds every kind of drift from the sandbox, repairs it with deliveries, and leaves the rest unchanged."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,7 +30,7 @@ def kinds(provider: Provider, **how: Any) -> list[str]:
     return [drift.kind for drift in provider.reconcile(**how).drifts]
 
 
-def test_a_missed_create_becomes_a_booking_with_its_owner_and_its_news(provider: Provider) -> None:
+def test_a_missed_create_becomes_a_booking_with_owner_and_notification(provider: Provider) -> None:
     host = provider.add_host()
     booking_id = provider.book(host)
     assert kinds(provider) == ["missed"]
@@ -46,7 +46,7 @@ def test_a_missed_create_becomes_a_booking_with_its_owner_and_its_news(provider:
     assert [(row.event, row.status) for row in provider.reconciled()] == [("booking_created", "done")]
 
 
-def test_a_missed_move_is_repaired_and_told(provider: Provider) -> None:
+def test_a_missed_reschedule_is_repaired_and_notifies(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
     provider.meetergo.actions.reschedule(booking_id, free_start(3))
@@ -56,7 +56,7 @@ def test_a_missed_move_is_repaired_and_told(provider: Provider) -> None:
     assert provider.harness.notification_kinds() == ["created", "rescheduled"]
 
 
-def test_a_missed_cancel_is_repaired_and_told(provider: Provider) -> None:
+def test_a_missed_cancel_is_repaired_and_notifies(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
     provider.meetergo.actions.cancel(booking_id, "Schedule conflict")
@@ -88,7 +88,7 @@ def test_guests_who_joined_and_left_are_found(provider: Provider) -> None:
     assert provider.harness.notification_kinds() == ["created", "attendee_left"]
 
 
-def test_a_booking_that_was_revived_at_the_provider_takes_place_again(provider: Provider) -> None:
+def test_a_booking_revived_at_the_provider_is_confirmed_again(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.meetergo.actions.cancel(booking_id, "Schedule conflict")
     provider.deliver_all()
@@ -99,7 +99,7 @@ def test_a_booking_that_was_revived_at_the_provider_takes_place_again(provider: 
     assert provider.harness.notification_kinds() == ["cancelled", "created"]
 
 
-def test_what_moved_out_of_the_window_is_looked_up(provider: Provider) -> None:
+def test_a_booking_moved_out_of_the_window_is_looked_up(provider: Provider) -> None:
     host = provider.add_host()
     booking_id = provider.book(host)
     provider.deliver_all()
@@ -112,7 +112,7 @@ def test_what_moved_out_of_the_window_is_looked_up(provider: Provider) -> None:
     assert provider.meetergo.requests[ONE] == 1
 
 
-def test_a_booking_that_meetergo_does_not_know_is_reported_and_left_as_it_is(provider: Provider) -> None:
+def test_a_booking_unknown_to_meetergo_is_reported_and_unchanged(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
     del provider.meetergo.appointments[booking_id]
@@ -130,11 +130,11 @@ def test_an_undisturbed_system_gets_no_delivery_and_costs_one_call_for_each_host
         provider.meetergo.actions.book(host["meetingTypeId"], free_start(1), "second@example.com")
         provider.meetergo.actions.cancel(booking_ids[2])
     provider.deliver_all()
-    news = provider.harness.notification_kinds()
+    notifications = provider.harness.notification_kinds()
     report = provider.reconcile()
     assert (report.hosts, report.appointments, report.drifts, report.is_clean) == (4, 9, [], True)
     assert provider.reconciled() == []
-    assert provider.harness.notification_kinds() == news
+    assert provider.harness.notification_kinds() == notifications
     assert dict(provider.meetergo.requests) == {LISTS: 4, ME: 1}
     for made in list(provider.meetergo.appointments.values())[::3]:
         made["createdAt"] = "2024-01-14T15:30:00.000Z"
@@ -155,7 +155,7 @@ def test_a_second_run_finds_nothing(provider: Provider) -> None:
     assert (len(provider.reconciled()), provider.harness.notification_kinds()) == (3, before)
 
 
-def test_more_than_a_page_is_read_to_its_end(provider: Provider) -> None:
+def test_all_pages_are_read(provider: Provider) -> None:
     host = provider.add_host()
     booked = {provider.book(host, number) for number in range(215)}
     report = provider.reconciler().run()
@@ -182,7 +182,7 @@ def test_a_long_list_is_read_newest_first_and_then_swept_for_changes(provider: P
 
 
 def test_the_next_run_looks_back_to_where_the_last_one_was(provider: Provider) -> None:
-    """Nothing ran for three days: what was booked, and held, and moved meanwhile is found."""
+    """Nothing ran for three days: bookings made, held and moved meanwhile are found."""
     host = provider.add_host()
     provider.reconcile()
     booking_id = provider.book(host, 0)
@@ -191,7 +191,7 @@ def test_the_next_run_looks_back_to_where_the_last_one_was(provider: Provider) -
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
-def test_one_host_who_cannot_be_read_holds_nobody_up(provider: Provider) -> None:
+def test_a_host_who_cannot_be_read_delays_no_other(provider: Provider) -> None:
     hosts = [provider.add_host(number) for number in (1, 2, 3)]
     del provider.meetergo.users[hosts[0]["userId"]]
     provider.harness.add_user(external_id="4")
@@ -204,7 +204,7 @@ def test_one_host_who_cannot_be_read_holds_nobody_up(provider: Provider) -> None
     assert "host 1" in provider.harness.all(Reconciliation)[0].error
 
 
-def test_a_host_who_always_fails_does_not_keep_the_others_from_their_turn(provider: Provider) -> None:
+def test_a_host_who_always_fails_does_not_starve_the_others(provider: Provider) -> None:
     provider.add_host(1)
     booking_id = provider.book(provider.add_host(2))
     provider.meetergo.inject_faults(LISTS, *["fail"] * 3)
@@ -213,7 +213,7 @@ def test_a_host_who_always_fails_does_not_keep_the_others_from_their_turn(provid
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
-def test_when_meetergo_is_away_the_run_stops_and_says_so(provider: Provider) -> None:
+def test_a_run_stops_and_says_so_when_meetergo_is_down(provider: Provider) -> None:
     for number in range(1, 4):
         provider.add_host(number)
     provider.meetergo.faults = FaultPlan(fail=1)
@@ -223,7 +223,7 @@ def test_when_meetergo_is_away_the_run_stops_and_says_so(provider: Provider) -> 
 
 
 @pytest.mark.parametrize("kind", ["platform", "personal"])
-def test_an_expired_key_is_one_sentence_and_the_end_of_the_run(provider: Provider, kind: str) -> None:
+def test_an_expired_key_ends_the_run_with_one_error(provider: Provider, kind: str) -> None:
     provider.add_host(1)
     provider.add_host(2)
     key = provider.meetergo.key if kind == "platform" else provider.meetergo.token
@@ -235,7 +235,7 @@ def test_an_expired_key_is_one_sentence_and_the_end_of_the_run(provider: Provide
     assert provider.harness.all(Reconciliation)[0].error == report.stopped
 
 
-def test_a_refusal_for_too_many_requests_is_waited_out(provider: Provider) -> None:
+def test_a_run_waits_after_a_429(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.meetergo.inject_faults(LISTS, "rate_limit", "rate_limit")
     assert provider.reconcile().is_clean
@@ -292,7 +292,7 @@ def test_without_a_user_a_platform_key_acts_as_the_companys_owner(provider: Prov
     assert own in statuses(provider)
 
 
-def test_a_key_that_may_not_ask_who_it_is_reads_the_hosts_all_the_same(provider: Provider) -> None:
+def test_a_key_that_may_not_read_its_own_user_still_reads_the_hosts(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.meetergo.inject_faults(ME, FORBIDDEN)
     report = provider.reconcile()
@@ -301,7 +301,7 @@ def test_a_key_that_may_not_ask_who_it_is_reads_the_hosts_all_the_same(provider:
 
 
 def test_a_booking_that_went_to_another_host_is_found_by_that_hosts_list(provider: Provider) -> None:
-    """Nobody who may see all bookings is known, and the host who had it sees nothing of it any more."""
+    """No user who sees all bookings is known, and the former host no longer sees this one."""
     provider.meetergo.inject_faults(ME, FORBIDDEN)
     first, second = provider.add_host(1), provider.add_host(2)
     booking_id = provider.book(first)
@@ -313,7 +313,7 @@ def test_a_booking_that_went_to_another_host_is_found_by_that_hosts_list(provide
     assert provider.harness.booking(booking_id).host_ids == [second["userId"]]
 
 
-def test_a_dry_run_says_what_differs_and_writes_nothing(provider: Provider) -> None:
+def test_a_dry_run_reports_differences_and_writes_nothing(provider: Provider) -> None:
     host = provider.add_host()
     known = provider.book(host)
     provider.deliver_all()
@@ -336,7 +336,7 @@ def test_one_host_can_be_chosen(provider: Provider) -> None:
     assert set(statuses(provider)) == {chosen}
 
 
-def test_the_run_is_kept_as_a_row(provider: Provider) -> None:
+def test_the_run_is_recorded(provider: Provider) -> None:
     provider.book(provider.add_host())
     provider.reconcile()
     row = provider.harness.all(Reconciliation)[0]
@@ -344,7 +344,7 @@ def test_the_run_is_kept_as_a_row(provider: Provider) -> None:
     assert row.ended_at >= row.started_at
 
 
-def test_a_booking_that_somebody_deleted_here_comes_back(provider: Provider) -> None:
+def test_a_booking_deleted_here_is_restored(provider: Provider) -> None:
     booking_id = provider.book(provider.add_host())
     provider.reconcile()
     with provider.harness.services.database.transaction() as session:
@@ -353,8 +353,8 @@ def test_a_booking_that_somebody_deleted_here_comes_back(provider: Provider) -> 
     assert statuses(provider) == {booking_id: "confirmed"}
 
 
-def test_a_repair_that_died_is_tried_again(provider: Provider) -> None:
-    """It was handed to a worker that could not handle it then: nobody else would try it."""
+def test_a_dead_repair_is_retried(provider: Provider) -> None:
+    """The worker could not process it then, and nothing else would retry it."""
     booking_id = provider.book(provider.add_host())
     provider.reconciler().run()
     with provider.harness.services.database.transaction() as session:
@@ -372,8 +372,8 @@ def test_drift_that_waits_for_the_worker_is_not_delivered_again(provider: Provid
     assert [row.status for row in provider.reconciled()] == ["pending"]
 
 
-def test_what_was_told_by_mistake_is_believed_until_it_had_time_to_show_and_then_put_right(provider: Provider) -> None:
-    """A cancel without any time counts from when it came, which is later than all that meetergo says."""
+def test_a_false_cancel_holds_until_meetergo_had_time_to_show_it_and_is_then_repaired(provider: Provider) -> None:
+    """A cancel without any time has the time received as its version, later than anything that meetergo says."""
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
     timeless = {"createdAt": None, "updatedAt": None}

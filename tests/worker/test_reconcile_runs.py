@@ -1,4 +1,4 @@
-"""Runs of reconcile: one at a time, resumed where they stopped, undisturbed by what comes meanwhile."""
+"""Runs of reconcile: one at a time, resumed where they stopped, undisturbed by webhooks that arrive meanwhile."""
 
 import signal
 import subprocess
@@ -34,12 +34,12 @@ def swept(provider: Provider) -> list[str]:
 
 
 def after(questions: int) -> Callable[[], bool]:
-    """Whether it is time to go: not yet, so many times. It is asked before each host, and before each request."""
+    """Return a callback that stops after N calls. It is called before each host and each request."""
     answers = chain(repeat(False, questions), repeat(True))
     return lambda: next(answers)
 
 
-def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_hosts: Provider) -> None:
+def test_the_next_run_starts_with_the_remaining_hosts_of_an_interrupted_one(three_hosts: Provider) -> None:
     first = three_hosts.reconcile(should_stop=after(2))
     assert (first.hosts, first.left, len(first.drifts)) == (1, 3, 1)
     three_hosts.meetergo.requests.clear()
@@ -50,7 +50,7 @@ def test_a_run_that_was_interrupted_goes_on_with_the_hosts_that_were_left(three_
     assert three_hosts.harness.notification_kinds() == ["created"] * 3
 
 
-def test_a_host_who_takes_more_than_a_run_does_not_keep_the_others_from_their_turn(provider: Provider) -> None:
+def test_a_host_who_takes_longer_than_a_run_does_not_starve_the_others(provider: Provider) -> None:
     hosts = [provider.add_host(number) for number in (1, 2)]
     for number in range(12):
         provider.book(hosts[0], number)
@@ -65,7 +65,7 @@ def test_a_host_who_takes_more_than_a_run_does_not_keep_the_others_from_their_tu
 
 
 def test_a_host_who_was_interrupted_late_in_a_run_is_the_first_of_the_next(provider: Provider) -> None:
-    """Else who is always reached when little time is left would never be read to the end."""
+    """A host who is always reached late in a run would otherwise never be read completely."""
     hosts = [provider.add_host(number) for number in (1, 2)]
     for number in range(3):
         provider.book(hosts[1], number)
@@ -76,9 +76,7 @@ def test_a_host_who_was_interrupted_late_in_a_run_is_the_first_of_the_next(provi
     assert len(swept(provider)) == 2
 
 
-def test_of_many_bookings_that_are_gone_each_visit_looks_some_up_and_in_time_all(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_deleted_bookings_are_looked_up_a_few_per_run(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.reconcile.host_comparison.MAX_LOOKUPS", 4)
     host = provider.add_host()
     booked = {provider.book(host, number) for number in range(6)}
@@ -94,7 +92,7 @@ def test_of_many_bookings_that_are_gone_each_visit_looks_some_up_and_in_time_all
     assert seen == booked
 
 
-def test_who_acts_and_is_not_mapped_waits_for_a_turn_like_everybody(provider: Provider) -> None:
+def test_an_unmapped_acting_user_is_ordered_like_the_others(provider: Provider) -> None:
     provider.add_host()
     assert provider.reconcile(should_stop=after(2)).hosts == 1
     provider.reconcile(should_stop=after(2))
@@ -103,7 +101,7 @@ def test_who_acts_and_is_not_mapped_waits_for_a_turn_like_everybody(provider: Pr
 
 @ON_SQLITE
 def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(three_hosts: Provider) -> None:
-    three_hosts.meetergo.inject_faults(LISTS, None, "time_out")  # the second host's list is never answered
+    three_hosts.meetergo.inject_faults(LISTS, None, "time_out")  # the second host's request hangs
     command = [sys.executable, "-m", "console", "reconcile"]
     victim = subprocess.Popen(command, env=three_hosts.environment(), stderr=subprocess.DEVNULL)
     while three_hosts.meetergo.requests[LISTS] < 2:
@@ -121,7 +119,7 @@ def test_a_run_that_was_killed_loses_nothing_and_the_next_one_repeats_one_host(t
     assert len(three_hosts.reconciled()) == 3
 
 
-def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: Provider) -> None:
+def test_a_second_run_at_the_same_time_says_so_and_reads_nothing(three_hosts: Provider) -> None:
     with exclusive(three_hosts.harness.services.job_queue.redis, LOCK_NAME):
         with pytest.raises(AlreadyRunning):
             three_hosts.reconcile()
@@ -129,14 +127,14 @@ def test_of_two_runs_at_once_the_second_says_so_and_reads_nothing(three_hosts: P
     assert three_hosts.reconcile().is_clean
 
 
-def test_the_turn_of_one_who_died_ends_by_itself(provider: Provider) -> None:
+def test_the_lock_of_a_dead_run_expires(provider: Provider) -> None:
     redis = provider.harness.services.job_queue.redis
     with exclusive(redis, "a test"):
         assert 0 < redis.pttl("meetergo-inbox:turn:a test") <= LOCK_TTL.total_seconds() * 1000
 
 
-def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
-    """Should the exclusive be lost: the same drift is the same delivery."""
+def test_concurrent_runs_do_no_harm(three_hosts: Provider) -> None:
+    """Even if the lock is lost: the same drift is the same delivery."""
     reconcilers = [three_hosts.reconciler() for _ in range(3)]
     for reconciler in reconcilers:
         reconciler.run()
@@ -149,7 +147,7 @@ def test_runs_at_once_would_do_no_harm(three_hosts: Provider) -> None:
 def test_a_webhook_that_arrives_while_the_list_is_read_wins(
     provider: Provider, monkeypatch: pytest.MonkeyPatch, is_first: bool
 ) -> None:
-    """The list says how it was; the cancel came after that."""
+    """The list shows the earlier state; the cancel came after it."""
     host = provider.add_host()
     booking_id = provider.book(host)
     provider.deliver_all()
@@ -177,7 +175,7 @@ def test_a_webhook_that_arrives_while_the_list_is_read_wins(
     assert provider.reconcile().drifts == []
 
 
-def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
+def test_bookings_made_during_a_run_are_found_by_it_or_the_next(
     provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = provider.add_host()
@@ -200,7 +198,7 @@ def test_bookings_made_while_the_pages_are_read_are_missed_by_no_two_runs(
 
 
 @ON_SQLITE
-def test_the_schedule_runs_it_with_a_key_and_ends_when_asked_to(
+def test_the_scheduler_runs_it_with_a_key_and_stops_on_request(
     three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in three_hosts.environment().items():
@@ -230,9 +228,7 @@ def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts
     assert "example.com" not in printed
 
 
-def test_what_fails_by_the_clock_is_logged_and_harms_nobody(
-    three_hosts: Provider, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_scheduled_run_is_recorded(three_hosts: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     three_hosts.meetergo.expire(three_hosts.meetergo.key)
     for name, value in three_hosts.environment().items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A notification that died of its channel is replayed through the channel as it is now."""
+"""A notification that died because of its channel is replayed through the current channel."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from tests.worker.harness import AT, START, Harness
 
 CREATED = samples.created("b1", START, AT)
 __all__ = ["mail_server", "platform"]
-"""Fixtures of the channels."""
+"""Settings of the channels."""
 
 
 def replay(harness: Harness) -> None:
@@ -35,7 +35,7 @@ def set_channels(harness: Harness, channels: list[Any]) -> None:
         session.execute(update(PlatformUser).values(channels=channels))
 
 
-def test_what_died_without_a_mail_server_names_it_and_goes_out_once_it_is_set(
+def test_a_notification_that_died_without_a_mail_server_says_so_and_is_sent_once_it_is_set(
     open_harness: Callable[..., Harness], mail_server: Callable[..., Any]
 ) -> None:
     harness = open_harness(mail_from="b@mail.example", smtp_url="")
@@ -52,7 +52,7 @@ def test_what_died_without_a_mail_server_names_it_and_goes_out_once_it_is_set(
     assert services.envelopes[0].rcpt_tos == ["anna@platform.example"]
 
 
-def test_what_died_before_the_reader_was_kept_finds_the_reader_again(
+def test_a_notification_that_died_before_its_recipient_was_stored_finds_the_recipient(
     open_harness: Callable[..., Harness], mail_server: Callable[..., Any]
 ) -> None:
     harness = open_harness(mail_from="b@mail.example", smtp_url="")
@@ -68,9 +68,7 @@ def test_what_died_before_the_reader_was_kept_finds_the_reader_again(
     assert outcome(harness) == [("mailto", "anna@platform.example", "done", None)]
 
 
-def test_a_replay_goes_by_the_channel_that_its_reader_has_now(
-    open_harness: Callable[..., Harness], platform: Platform
-) -> None:
+def test_a_replay_uses_the_recipients_current_channel(open_harness: Callable[..., Harness], platform: Platform) -> None:
     harness = open_harness(notify_signing_secret=SIGNING_SECRET)
     harness.add_user(meetergo_user_id=samples.HOST_ID, channels=["ftp://x", "log:"])
     harness.process(CREATED)
@@ -82,7 +80,7 @@ def test_a_replay_goes_by_the_channel_that_its_reader_has_now(
     assert len(platform.received) == 1
 
 
-def test_who_heard_it_by_every_channel_that_is_left_does_not_hear_it_twice(
+def test_a_recipient_notified_by_every_remaining_channel_is_not_notified_twice(
     open_harness: Callable[..., Harness],
 ) -> None:
     harness = open_harness()
@@ -109,7 +107,7 @@ def test_who_heard_it_by_every_channel_that_is_left_does_not_hear_it_twice(
         ("", "unusable", "unknown"),
     ],
 )
-def test_a_channel_that_cannot_be_used_is_named_without_its_secrets(
+def test_an_unusable_channel_is_named_without_its_secrets(
     open_harness: Callable[..., Harness], url: str, channel: str, recipient: str
 ) -> None:
     harness = open_harness()

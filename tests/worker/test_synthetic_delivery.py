@@ -1,4 +1,4 @@
-"""Readings and webhooks of the same appointment say the same: no column flips, and what was repaired stays repaired."""
+"""Reads and webhooks of one appointment agree: no column flips, and repaired bookings stay repaired."""
 
 import json
 from copy import deepcopy
@@ -26,7 +26,7 @@ API_ONLY = {"crmOptions": {}, "ics": None, "attendeeIds": [], "reminderIds": [],
 
 
 def state(minute: int = 0, **changes: Any) -> dict[str, Any]:
-    """An appointment at the provider, in neither shape."""
+    """An appointment at the provider, in neither form."""
     return samples.appointment("b1", START, AT + timedelta(minutes=minute)) | changes
 
 
@@ -35,19 +35,19 @@ def in_webhook_shape(appointment: dict[str, Any], event: str = "booking_created"
 
 
 def in_api_shape(appointment: dict[str, Any], *left_out: str) -> dict[str, Any]:
-    """Settings in `meetingInfo`, the link in `hostingInfo`, no meeting type and no hosts but their ids."""
-    told = deepcopy(appointment)
-    told["hostingInfo"] = told.pop("meetingInfo")
-    told["meetingInfo"] = {"name": told.pop("meetingType")["meetingInfo"]["name"], "duration": 30, "bufferAfter": 0}
-    told.pop("hosts")
-    cancel = told.get("cancel") or {}
-    told["cancel"] = {
+    """The API's form: settings in `meetingInfo`, the link in `hostingInfo`, no meeting type, only ids of hosts."""
+    body = deepcopy(appointment)
+    body["hostingInfo"] = body.pop("meetingInfo")
+    body["meetingInfo"] = {"name": body.pop("meetingType")["meetingInfo"]["name"], "duration": 30, "bufferAfter": 0}
+    body.pop("hosts")
+    cancel = body.get("cancel") or {}
+    body["cancel"] = {
         "actionSource": cancel.get("cancelledBy"),
         "actionAt": cancel.get("cancelledAt"),
         "actionBy": None,
         "reason": cancel.get("reason"),
     }
-    return {name: value for name, value in {**told, **API_ONLY}.items() if name not in left_out}
+    return {name: value for name, value in {**body, **API_ONLY}.items() if name not in left_out}
 
 
 def row() -> Booking:
@@ -72,7 +72,7 @@ def synthetic(booking: Booking, appointment: dict[str, Any], now: datetime = NOW
 
 
 def reconcile(booking: Booking, appointment: dict[str, Any], now: datetime = NOW) -> int:
-    """Reconciles until nothing differs any more; how many deliveries that took."""
+    """Reconcile until nothing differs any more; return the number of deliveries."""
     for deliveries in range(5):
         found = synthetic(booking, appointment, now)
         if drift(booking, found.event) is None:
@@ -107,7 +107,7 @@ LEFT_OUT = st.sets(
 
 @given(STATES)
 @settings(deadline=None)
-def test_an_appointment_that_was_told_in_full_is_no_drift(told: dict[str, Any]) -> None:
+def test_a_completely_delivered_appointment_has_no_drift(told: dict[str, Any]) -> None:
     booking = row()
     apply_body(booking, in_webhook_shape(told, "booking_cancelled" if told["isCancelled"] else "booking_created"))
     assert drift(booking, synthetic(booking, in_api_shape(told)).event) is None
@@ -115,8 +115,8 @@ def test_an_appointment_that_was_told_in_full_is_no_drift(told: dict[str, Any]) 
 
 @given(STATES, LEFT_OUT)
 @settings(deadline=None)
-def test_what_the_api_leaves_out_takes_nothing_away(told: dict[str, Any], left_out: set[str]) -> None:
-    """But for the link and the place: an appointment that shows none has none."""
+def test_fields_that_the_api_omits_remove_nothing(told: dict[str, Any], left_out: set[str]) -> None:
+    """Except link and location: an appointment that shows none has none."""
     left_out -= {"location", "hostingInfo"}
     booking = row()
     apply_body(booking, in_webhook_shape(told))
@@ -126,7 +126,7 @@ def test_what_the_api_leaves_out_takes_nothing_away(told: dict[str, Any], left_o
 
 
 @pytest.mark.parametrize("hosting", [{"meetingLink": None}, {}, None, ...])
-def test_a_forged_link_does_not_outlive_a_reading(hosting: Any) -> None:
+def test_a_read_removes_a_forged_link(hosting: Any) -> None:
     booking = row()
     apply_body(booking, in_webhook_shape(state(location="Room 1")))
     apply_body(
@@ -139,7 +139,7 @@ def test_a_forged_link_does_not_outlive_a_reading(hosting: Any) -> None:
     assert booking.meeting_name == "Discovery Call"
 
 
-def test_a_row_frozen_by_a_version_from_the_future_is_repaired_by_one_reading() -> None:
+def test_one_read_repairs_a_row_frozen_by_a_version_from_the_future() -> None:
     booking = row()
     apply_body(booking, in_webhook_shape(state()))
     far = f"{4070908800 * 1_000_000:020d}-3-{'0' * 16}"
@@ -165,7 +165,7 @@ def test_a_name_in_several_languages_is_no_drift() -> None:
     assert drift(booking, synthetic(booking, shown).event) is None
 
 
-def test_an_appointment_that_nests_too_deep_is_no_appointment_and_stops_nothing() -> None:
+def test_an_appointment_that_nests_too_deep_is_skipped() -> None:
     deep: list[Any] = []
     for _ in range(5_000):
         deep = [deep]
@@ -175,10 +175,10 @@ def test_an_appointment_that_nests_too_deep_is_no_appointment_and_stops_nothing(
 
 @given(st.lists(STATES, max_size=4), STATES, LEFT_OUT, st.booleans())
 @settings(max_examples=300, deadline=None)
-def test_whatever_was_heard_a_reading_is_believed_in_the_end_and_then_there_is_no_drift(
+def test_after_any_webhooks_a_read_prevails_and_leaves_no_drift(
     heard: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
 ) -> None:
-    """Also if it carries no time, or the same as others, or an older one: then what we knew was not true."""
+    """Even if it carries no time, an equal time or an older one: then our state was wrong."""
     left_out -= {"location", "attendees", "hostingInfo"}
     booking = row()
     for told in heard:
@@ -195,8 +195,8 @@ def test_whatever_was_heard_a_reading_is_believed_in_the_end_and_then_there_is_n
 
 @given(STATES, st.integers(4, 9))
 @settings(deadline=None)
-def test_webhooks_and_readings_in_turn_flip_no_column(told: dict[str, Any], turns: int) -> None:
-    """A touch of the provider's makes each newer than the last. The API names the meeting otherwise."""
+def test_alternating_webhooks_and_reads_flip_no_column(told: dict[str, Any], turns: int) -> None:
+    """A touch by the provider makes each newer than the last. The API names the meeting otherwise."""
     booking = row()
     apply_body(booking, in_webhook_shape(told))
     before = {**booking.public_columns(), "as_of": None}
@@ -224,7 +224,7 @@ def test_a_newer_webhook_that_arrives_meanwhile_is_not_undone() -> None:
     assert booking.status == "cancelled"
 
 
-def test_what_supersedes_a_version_does_not_supersede_what_comes_after_it() -> None:
+def test_a_read_supersedes_earlier_versions_only() -> None:
     booking = row()
     apply_body(booking, in_webhook_shape(state(9, isCancelled=True)), AT)
     found = synthetic(booking, in_api_shape(state(1))).event
@@ -243,16 +243,16 @@ def test_no_webhook_supersedes_anything() -> None:
 
 
 @pytest.mark.parametrize("silent", [{"isCancelled": None}, {"isCancelled": None, "cancel": None}])
-def test_a_reading_that_does_not_say_whether_it_is_cancelled_revives_nothing(silent: dict[str, Any]) -> None:
+def test_a_read_without_the_cancelled_flag_revives_nothing(silent: dict[str, Any]) -> None:
     booking = row()
     apply_body(booking, in_webhook_shape(state(0, isCancelled=True), "booking_cancelled"))
     assert drift(booking, synthetic(booking, in_api_shape(state(5)) | silent).event) is None
 
 
-def test_the_order_of_guests_and_hosts_is_no_drift() -> None:
+def test_another_order_of_guests_and_hosts_is_no_drift() -> None:
     booking = row()
     apply_body(booking, in_webhook_shape(state(0, attendees=GUESTS, hostIds=["a", "b"])))
-    booking.attendees = [dict(reversed(person.items())) for person in booking.attendees]  # as PostgreSQL may keep them
+    booking.attendees = [dict(reversed(person.items())) for person in booking.attendees]  # as PostgreSQL may store them
     shown = in_api_shape(state(0, attendees=GUESTS[::-1], hostIds=["b", "a"]))
     assert drift(booking, synthetic(booking, shown).event) is None
 

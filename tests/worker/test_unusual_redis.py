@@ -107,8 +107,8 @@ def test_a_missing_or_wrong_password_is_a_sentence(own_redis: int) -> None:
     with Redis(port=own_redis) as admin:
         admin.config_set("requirepass", "secret")
     for url, words in {
-        f"redis://127.0.0.1:{own_redis}/0": "Redis wants a password: put it into REDIS_URL",
-        f"redis://:wrong@127.0.0.1:{own_redis}/0": "Redis refuses the user or the password in REDIS_URL",
+        f"redis://127.0.0.1:{own_redis}/0": "Redis requires a password: put it into REDIS_URL",
+        f"redis://:wrong@127.0.0.1:{own_redis}/0": "Redis rejects the user or the password in REDIS_URL",
     }.items():
         with connect(url) as client:
             with pytest.raises(RedisError) as raised:

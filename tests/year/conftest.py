@@ -1,4 +1,4 @@
-"""A platform and its provider for a year: a receiver process, a desk, the stand-in, and hosts on both sides."""
+"""A platform and its provider for a year: a receiver process, the console, the sandbox, hosts on both sides."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ EVENTS = ["booking_created", "booking_rescheduled", "booking_cancelled"]
 
 @pytest.fixture
 def hosts(provider: Provider) -> dict[str, int]:
-    """meetergo's id of each host -> the platform's, after onboarding."""
+    """Return meetergo's id of each host -> the platform's, after onboarding."""
     onboarded: dict[str, int] = {}
     with provider.client() as client:
         for number in range(HOSTS):
@@ -48,7 +48,7 @@ def receiver(provider: Provider, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def year(provider: Provider, receiver: str, hosts: dict[str, int]) -> Year:
-    """What is to happen, while a tenth of the deliveries is lost, a tenth repeated and three tenths come late."""
+    """A plan in which a tenth of the deliveries is lost, a tenth repeated and three tenths reordered."""
     with provider.client(user_id=provider.meetergo.company.admin_id, local_webhooks=True) as client:
         client.create_webhook(receiver, EVENTS)
     provider.meetergo.faults = FaultPlan(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")

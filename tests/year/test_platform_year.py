@@ -1,4 +1,4 @@
-"""The long test: a year of bookings over a bad line, and after one reconciliation both sides know the same.
+"""The long test: a year of bookings over an unreliable network, and after one reconciliation both sides agree.
 
 YEAR_HOSTS and YEAR_BOOKINGS make it longer: see `make year`.
 """
@@ -17,9 +17,7 @@ from tests.year.year import Year
 
 
 @pytest.mark.timeout(1800)
-def test_after_one_reconciliation_both_sides_know_the_same(
-    provider: Provider, hosts: dict[str, int], year: Year
-) -> None:
+def test_after_one_reconciliation_both_sides_agree(provider: Provider, hosts: dict[str, int], year: Year) -> None:
     year.run()
     provider.process_due()
     fates = Counter(delivery.outcome for delivery in provider.meetergo.deliveries)
@@ -34,16 +32,16 @@ def test_after_one_reconciliation_both_sides_know_the_same(
     assert len(provider.reconciled()) == len(findings.drifts) < len(truth) / 2
     assert provider.meetergo.requests[LISTS] < 1.5 * len(hosts)
 
-    news = [(row.booking_id, row.kind) for row in provider.harness.all(Notification)]
+    notifications = [(row.booking_id, row.kind) for row in provider.harness.all(Notification)]
     assert provider.reconcile().drifts == []
-    assert [(row.booking_id, row.kind) for row in provider.harness.all(Notification)] == news
-    told_twice = Counter(item for item in news if item[1] in ("created", "cancelled"))
-    assert max(told_twice.values()) == 1
+    assert [(row.booking_id, row.kind) for row in provider.harness.all(Notification)] == notifications
+    repeated = Counter(item for item in notifications if item[1] in ("created", "cancelled"))
+    assert max(repeated.values()) == 1
     assert {row.status for row in provider.harness.all(Delivery)} == {"done"}
 
 
 def here(provider: Provider) -> dict[str, dict[str, Any]]:
-    """Our rows."""
+    """Return our rows."""
     return {
         row.id: {
             "status": row.status,
@@ -64,7 +62,7 @@ def here(provider: Provider) -> dict[str, dict[str, Any]]:
 
 
 def at_meetergo(record: dict[str, Any], hosts: dict[str, int]) -> dict[str, Any]:
-    """The row that an appointment should be."""
+    """Return the expected row for an appointment."""
     return {
         "status": "cancelled" if record["isCancelled"] else "confirmed",
         "starts_at": utc(record["start"]),

@@ -1,4 +1,4 @@
-"""A year at the provider: bookings are made, moved, joined, left and cancelled, in an order that a seed decides."""
+"""A year at the provider: bookings are made, moved, joined, left and cancelled, in a seeded order."""
 
 from collections import Counter
 from datetime import datetime
@@ -13,12 +13,12 @@ GROUPS_OF = 4
 
 
 class Year:
-    """Lets it happen.
+    """Run the year.
 
     Args:
-        meetergo: where.
-        hosts: who can be booked. Every third gives group meetings.
-        bookings: how many are made.
+        meetergo: the sandbox.
+        hosts: the hosts. Every third has group meetings.
+        bookings: number of bookings.
     """
 
     def __init__(self, meetergo: Sandbox, hosts: list[str], bookings: int) -> None:
@@ -32,7 +32,7 @@ class Year:
             meetergo.meeting_types[self._type_of[host]]["spots"] = GROUPS_OF
 
     def run(self) -> None:
-        """All of it; returns when every delivery that is not lost was sent."""
+        """Run everything; return when every delivery that is not lost was sent."""
         made: list[str] = []
         for number in range(self._bookings):
             made.append(self._book(number))
@@ -68,6 +68,6 @@ class Year:
             self._meetergo.actions.book(record["meetingTypeId"], start, f"friend-{number}@example.com")
 
     def _free(self, host: str) -> datetime:
-        """Nobody was ever given the same half hour."""
+        """Return a half hour that was never used."""
         self._next_slot[host] += 1
         return free_start(self._next_slot[host])

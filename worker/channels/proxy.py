@@ -31,7 +31,7 @@ def pool_for(url: Url, timeout: timedelta) -> PoolManager:
         return _pool_behind(proxies[name], pool_timeout)
     except (HTTPError, ValueError):
         raise ValueError(
-            f"{name.upper()}_PROXY is no proxy: write http://host:port, or unset it, or name this host in NO_PROXY"
+            f"{name.upper()}_PROXY is not a proxy URL: write http://host:port, unset it, or name this host in NO_PROXY"
         ) from None
 
 

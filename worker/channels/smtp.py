@@ -166,7 +166,7 @@ def _to_failure(error: Exception) -> Failure:
         case smtplib.SMTPDataError():
             return _refusal("the message", error.smtp_code, error.smtp_error)
         case smtplib.SMTPNotSupportedError():
-            return Permanent("the mail server cannot take an address with letters beyond ASCII")
+            return Permanent("the mail server does not accept non-ASCII addresses")
         case ssl.SSLCertVerificationError():
             return Transient("the mail server's certificate cannot be trusted")
         case TimeoutError():

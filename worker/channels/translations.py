@@ -52,7 +52,7 @@ ENGLISH = Translation(
         "updated": "This meeting has other hosts than before.",
         "cancelled": "This meeting has been cancelled.",
         "attendee_left": "A guest can no longer attend. The meeting itself has not been cancelled.",
-        "summary": "From now on you are told of your bookings here. These are the next ones.",
+        "summary": "From now on you are notified of your bookings here. These are the next ones.",
     },
     party={"attendee": "a guest", "host": "the host"},
     hello="Hello",

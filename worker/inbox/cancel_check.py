@@ -28,12 +28,10 @@ COOLDOWN = timedelta(seconds=30)
 """Pause after a timeout of meetergo, so that not every cancel holds up the worker."""
 MAX_HOSTS = 3
 """Maximum number of hosts to impersonate when looking for one booking."""
-NO_ADMIN_KNOWN = "nobody is known who sees all bookings: set MEETERGO_API_USER to an admin of the company"
+NO_ADMIN_KNOWN = "no user who sees all bookings is known: set MEETERGO_API_USER to an admin of the company"
 NOT_CANCELLED = "meetergo says it is not cancelled"
-DIFFERENT_ANSWER = "meetergo says otherwise than the webhook: what it says is applied"
-NO_SUCH_BOOKING = (
-    "meetergo knows no such booking: the webhook is old, or made up by somebody who has learnt the address"
-)
+DIFFERENT_ANSWER = "meetergo disagrees with the webhook: its answer is applied"
+NO_SUCH_BOOKING = "meetergo does not know this booking: the webhook is old, or forged by a sender who knows the address"
 PROPAGATION_DELAY = timedelta(minutes=2)
 """A webhook can arrive before every server of meetergo knows the booking."""
 

@@ -37,7 +37,7 @@ def _dead(queue: QueueName) -> Callable[[Stats], str]:
 
 
 def _failing(stats: Stats) -> str:
-    return _pluralize(stats.failing.rows, "inbox", "fails again and again", "fail again and again")
+    return _pluralize(stats.failing.rows, "inbox", "fails repeatedly", "fail repeatedly")
 
 
 def _from_future(stats: Stats) -> str:
@@ -67,7 +67,7 @@ def _deaths(stats: Stats) -> str:
 
 def _no_worker(stats: Stats) -> str:
     unattended = [queue for queue in QUEUES if stats.jobs and not stats.jobs[queue].workers]
-    return f"no worker works at the {' and the '.join(unattended)}" if unattended else ""
+    return f"no worker runs for the {' and the '.join(unattended)}" if unattended else ""
 
 
 def _pluralize(number: int, queue: QueueName, one: str, many: str) -> str:
@@ -88,8 +88,8 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         _dead("outbox"),
     ),
     "failing_again": AlertWording(
-        "deliveries fail again and again",
-        "no delivery fails again and again any more",
+        "deliveries fail repeatedly",
+        "no delivery fails repeatedly any more",
         ("deliveries errors", "replay --status pending --dry-run"),
         _failing,
     ),
@@ -103,7 +103,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "a drain ended without an outcome",
         "each drain has an outcome again",
         ("status", "deliveries list --status pending"),
-        hint="The log of the worker says which deliveries it held.",
+        hint="The log of the worker says which deliveries it was processing.",
     ),
     "link_skipped": AlertWording(
         "a booking or a host could not be linked and was left out",
@@ -116,14 +116,14 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "no worker has died for 10 minutes",
         ("status", "deliveries list --status dead"),
         _deaths,
-        "It was restarted, and what it held is tried again. The log of the worker says how it died.",
+        "It was restarted, and what it was processing is retried. The log of the worker says how it died.",
     ),
     "no_worker": AlertWording(
         "no worker runs",
-        "each box has a worker again",
-        ("alive worker", "status"),
+        "each queue has a worker again",
+        ("healthcheck worker", "status"),
         _no_worker,
-        "What comes in is kept, and waits.",
+        "Webhooks are kept, and wait for a worker.",
     ),
     "clock_ahead": AlertWording(
         "a clock is wrong",
@@ -155,10 +155,10 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "Redis does not answer",
         "Redis answers again",
         ("status",),
-        hint="Webhooks are kept in the database, and are handled when it does.",
+        hint="Webhooks are kept in the database, and are processed when it does.",
     ),
     "reconcile_stopped": AlertWording(
-        "reconcile does not read everything",
+        "reconcile cannot read everything",
         "reconcile reads everything again",
         ("status", "reconcile --dry-run"),
     ),
@@ -186,11 +186,11 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
     if incident.ended_at:
         lasted = format_duration(incident.ended_at - incident.began_at)
         lines = [f"It began at {_format_time(incident.began_at)} and lasted {lasted}.", *counts]
-        return AlertText(f"meetergo-inbox: over: {wording.resolved}", "\n".join(lines))
+        return AlertText(f"meetergo-inbox: resolved: {wording.resolved}", "\n".join(lines))
     lines = [f"Since {_format_time(incident.began_at)}.", *counts]
     lines += [f"Most frequent cause: {causes.summary()}."] if causes and causes.most_frequent else []
     lines += [wording.hint] if wording.hint else []
-    lines += ["What to type next:", *(f"  bin/inbox {command}" for command in wording.commands)]
+    lines += ["Next commands:", *(f"  bin/inbox {command}" for command in wording.commands)]
     return AlertText(f"meetergo-inbox: {wording.describe(stats) or wording.firing}", "\n".join(lines))
 
 

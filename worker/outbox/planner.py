@@ -215,7 +215,7 @@ def _row(
 
 
 def _announced(session: Session, booking_ids: Sequence[str], fingerprint: str, recipient: str) -> set[str]:
-    """Return the bookings whose latest notification told this reader that they exist, or will."""
+    """Return the bookings whose latest notification to this recipient, sent or pending, announces them."""
     kinds: dict[str, str] = {}
     for start in range(0, len(booking_ids), BATCH):
         is_in_chunk = Notification.booking_id.in_(booking_ids[start : start + BATCH])

@@ -1,12 +1,14 @@
 """The report of a reconciliation: what it read, what it found, and what it could not read."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from models.drift import Drift
 
 MAX_ERRORS_SHOWN = 3
+MAX_NAMES_SHOWN = 3
+"""Maximum number of hosts and bookings named with one error."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,14 @@ class ReconcileReport:
 
     @property
     def error_summary(self) -> str | None:
-        """What could not be read, in one or a few sentences."""
-        shown = [f"{error.what}: {error.reason}" for error in self.read_errors[:MAX_ERRORS_SHOWN]]
-        more = len(self.read_errors) - len(shown)
-        parts = [*([self.stopped] if self.stopped else []), *shown, *([f"and {more} more"] if more > 0 else [])]
-        return "; ".join(parts) or None
+        """What could not be read, in one or a few sentences; each reason once."""
+        by_reason = defaultdict[str, list[str]](list)
+        for error in self.read_errors:
+            by_reason[error.reason].append(error.what)
+        shown = [f"{_listed(names)}: {reason}" for reason, names in list(by_reason.items())[:MAX_ERRORS_SHOWN]]
+        more = len(by_reason) - len(shown)
+        rest = [f"and {more} more {'error' if more == 1 else 'errors'}"] if more else []
+        return "; ".join([*([self.stopped] if self.stopped else []), *shown, *rest]) or None
 
     @property
     def is_clean(self) -> bool:
@@ -76,3 +81,8 @@ class ReconcileReport:
     def summary(self) -> dict[str, Any]:
         """Counts that are safe to log."""
         return {**self.counts, "unread": len(self.read_errors), "unmapped": self.unmapped, "left": self.left}
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MAX_NAMES_SHOWN
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -261,18 +261,20 @@ class ReconcileRun:
             self._count(session.get_one(Reconciliation, self._row_id))
 
     def end(self) -> None:
-        """Record the result of the run."""
-        for booking_id in self.report.unknown:
-            log.warning("reconcile.unknown", booking_id=booking_id)
-        if self.report.stopped:
-            log.error("reconcile.stopped", error=self.report.stopped)
+        """Record and log the result of the run; a dry run does neither, its caller has the report."""
         if self._row_id is None:
             return
+        for booking_id in self.report.unknown:
+            log.warning("reconcile.unknown", booking_id=booking_id)
         with self._reconciler.local_bookings.database.transaction() as session:
             row = session.get_one(Reconciliation, self._row_id)
             self._count(row)
             row.ended_at, row.error = self._reconciler.clock(), self.report.error_summary
-        log.info("reconcile.done", reconciliation_id=self._row_id, **self.report.summary())
+        found = {"reconciliation_id": self._row_id, **self.report.summary()}
+        if self.report.stopped:
+            log.error("reconcile.stopped", error=self.report.stopped, **found)
+        else:
+            log.info("reconcile.done", **found)
 
     def _count(self, row: Reconciliation) -> None:
         for name, count in self.report.counts.items():

@@ -7,5 +7,5 @@ app = Flask(__name__)
 
 @app.post("/webhooks/meetergo")
 def webhook() -> str:
-    """Keeps nothing."""
+    """Store nothing."""
     return "OK"

@@ -1,4 +1,4 @@
-"""The job that the receivers of other people enqueue. Nobody runs it here: the queue only fills."""
+"""The job that other receivers enqueue. It never runs here: the queue only fills."""
 
 from typing import Any
 

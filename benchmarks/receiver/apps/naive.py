@@ -1,4 +1,4 @@
-"""The receiver that most people write: Flask, and one RQ job for each request. All that it keeps is that job."""
+"""The receiver that most people write: Flask and one RQ job per request, and no other storage."""
 
 import hmac
 import os
@@ -15,7 +15,7 @@ queue = Queue(connection=Redis.from_url(os.environ["REDIS_URL"]))
 
 @app.post("/webhooks/meetergo")
 def webhook() -> Response:
-    """Verifies, parses, enqueues."""
+    """Verify, parse, enqueue."""
     expected = hmac.new(SECRET, request.get_data(), "sha256").hexdigest()
     if not hmac.compare_digest(expected, request.headers.get("X-Signature", "")):
         abort(401)

@@ -1,4 +1,4 @@
-"""`python on_our_server.py bare:app`: any app on Granian, with the very options of `python -m receiver`."""
+"""`python on_our_server.py bare:app`: run any app on Granian with exactly the options of `python -m receiver`."""
 
 import sys
 from typing import Any
@@ -10,11 +10,11 @@ from receiver import __main__ as ours
 from receiver.settings import ReceiverSettings
 
 RSGI = ("stages:app",)
-"""What brings its own event loop's app; all others are WSGI apps, which run in threads."""
+"""Apps with their own event loop; all others are WSGI apps, which run in threads."""
 
 
 def main(target: str) -> None:
-    """Serves it. Only the app differs: the call that we make is the receiver's own."""
+    """Serve the app. Only the app differs: the call is the receiver's own."""
     settings = ReceiverSettings.load()
     wsgi = {"interface": Interfaces.WSGI, "blocking_threads": settings.web_threads}
 

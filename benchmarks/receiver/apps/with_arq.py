@@ -15,7 +15,7 @@ SECRET = os.environ["WEBHOOK_SECRET"].encode()
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """The pool lives as long as the app."""
+    """Keep the pool for the lifetime of the app."""
     app.state.queue = await create_pool(RedisSettings.from_dsn(os.environ["REDIS_URL"]))
     yield
     await app.state.queue.aclose()
@@ -26,7 +26,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/webhooks/meetergo")
 async def webhook(request: Request) -> Response:
-    """Verifies, parses, enqueues."""
+    """Verify, parse, enqueue."""
     body = await request.body()
     expected = hmac.new(SECRET, body, "sha256").hexdigest()
     if not hmac.compare_digest(expected, request.headers.get("X-Signature", "")):

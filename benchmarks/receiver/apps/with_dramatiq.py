@@ -21,7 +21,7 @@ def handle(payload: dict[str, Any]) -> None:
 
 @app.post("/webhooks/meetergo")
 def webhook() -> Response:
-    """Verifies, parses, enqueues."""
+    """Verify, parse, enqueue."""
     expected = hmac.new(SECRET, request.get_data(), "sha256").hexdigest()
     if not hmac.compare_digest(expected, request.headers.get("X-Signature", "")):
         abort(401)

@@ -1,1 +1,1 @@
-"""The peers: each with one job per delivery, that calls the same `process_one`."""
+"""Other job systems: each has one job per delivery, which calls the same `process_one`."""

@@ -1,4 +1,4 @@
-"""Ours: the deliveries are there already, so one ring is all."""
+"""Ours: the deliveries are already stored, so one trigger is enough."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,6 @@ from worker.settings import WorkerSettings
 
 
 def enqueue(_ids: Sequence[str]) -> None:
-    """Says that there is something to do."""
+    """Trigger the worker."""
     with WorkerSettings.load().redis() as redis:
         JobQueue(redis).trigger_drain("inbox")

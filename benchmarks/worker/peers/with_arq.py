@@ -1,4 +1,4 @@
-"""arq: its workers are asynchronous, so the work is done in threads."""
+"""arq: its workers are asynchronous, so jobs run in threads."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ REDIS = RedisSettings.from_dsn(os.environ["REDIS_URL"])
 
 
 async def job(_context: Any, delivery_id: str) -> None:
-    """In a thread."""
+    """Run in a thread."""
     await asyncio.to_thread(process_one, delivery_id)
 
 
 class WorkerSettings:
-    """As arq's documentation has it; it looks for jobs more often than each half second, or it would wait most."""
+    """Settings as in arq's documentation, but it polls more often than every half second, or it would mostly wait."""
 
     functions = (job,)
     redis_settings = REDIS
@@ -30,7 +30,7 @@ class WorkerSettings:
 
 
 async def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     pool = await create_pool(REDIS)
     for delivery_id in ids:
         await pool.enqueue_job("job", delivery_id)

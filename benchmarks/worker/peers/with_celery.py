@@ -13,6 +13,6 @@ job = app.task(name="process_one")(process_one)
 
 
 def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     for delivery_id in ids:
         job.delay(delivery_id)

@@ -13,6 +13,6 @@ job = dramatiq.actor(process_one)
 
 
 def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     for delivery_id in ids:
         job.send(delivery_id)

@@ -12,6 +12,6 @@ job = huey.task()(process_one)
 
 
 def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     for delivery_id in ids:
         job(delivery_id)

@@ -1,4 +1,4 @@
-"""RQ as it comes: `python -m benchmarks.worker.peers.with_rq fork|simple`, with the application imported before."""
+"""RQ with defaults: `python -m benchmarks.worker.peers.with_rq fork|simple`, with the application preloaded."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ WORKERS = {"fork": Worker, "simple": SimpleWorker}
 
 
 def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     queue = _queue()
     queue.enqueue_many([Queue.prepare_data(process_one, (delivery_id,)) for delivery_id in ids])
 

@@ -1,4 +1,4 @@
-"""SAQ: its workers are asynchronous, so the work is done in threads."""
+"""SAQ: its workers are asynchronous, so jobs run in threads."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ queue = Queue.from_url(os.environ["REDIS_URL"])
 
 
 async def job(_context: Any, *, delivery_id: str) -> None:
-    """In a thread."""
+    """Run in a thread."""
     await asyncio.to_thread(process_one, delivery_id)
 
 
@@ -21,7 +21,7 @@ settings = {"queue": queue, "functions": [("job", job)], "concurrency": int(os.e
 
 
 async def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     for delivery_id in ids:
         await queue.enqueue("job", delivery_id=delivery_id)
     await queue.disconnect()

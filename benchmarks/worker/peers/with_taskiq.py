@@ -1,4 +1,4 @@
-"""taskiq on a Redis list: it runs a synchronous task in a thread on its own."""
+"""taskiq on a Redis list: it runs synchronous tasks in threads."""
 
 import os
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ job = broker.task(task_name="process_one")(process_one)
 
 
 async def enqueue(ids: Sequence[str]) -> None:
-    """One job each."""
+    """Enqueue one job per delivery."""
     await broker.startup()
     for delivery_id in ids:
         await job.kiq(delivery_id)

@@ -100,7 +100,7 @@ class FaultMiddleware:
     def _drop_connection(self, environ: "WSGIEnvironment") -> Response:
         connection: socket.socket = environ["werkzeug.socket"]
         connection.shutdown(socket.SHUT_RDWR)
-        raise ConnectionDropped("the line was cut on purpose")
+        raise ConnectionDropped("the connection was dropped on purpose")
 
     def _rate_limit(self, environ: "WSGIEnvironment") -> Response:
         form = self._fault_injector.choice(

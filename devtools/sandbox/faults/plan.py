@@ -40,19 +40,19 @@ class FaultPlan:
         retry_after: the forms of Retry-After that 429s choose from: `none`, `seconds`, `date`.
     """
 
-    seed: int = field(default=0, metadata={"help": "another number, another schedule"})
-    drop: float = _share("deliveries that are lost")
+    seed: int = field(default=0, metadata={"help": "determines ids and faults"})
+    drop: float = _share("deliveries that are dropped")
     repeat: float = _share("deliveries that are sent twice")
     reorder: float = _share("deliveries that are sent after the next one of their booking")
-    hold: float = field(default=0.0, metadata={"help": "seconds of quiet that end the wait of a reordered delivery"})
-    delay: float = field(default=0.0, metadata={"help": "seconds before a delivery, at most"})
+    hold: float = field(default=0.0, metadata={"help": "idle seconds after which a reordered delivery is sent"})
+    delay: float = field(default=0.0, metadata={"help": "maximum delay of a delivery, in seconds"})
     wire: Wire = field(default="new", metadata={"help": "envelope of deliveries: new, old or both"})
-    fail: float = _share("requests that are answered with a 5xx")
-    time_out: float = _share("requests that are not answered")
-    hang: float = field(default=35.0, metadata={"help": "seconds until a line without an answer is cut"})
-    rate_limit: float = _share("requests that are answered with a 429")
-    commit_then_fail: float = _share("writes that are done and answered with a 500 or a cut line")
-    expire_key: int = field(default=0, metadata={"help": "request from which on the credentials are expired"})
+    fail: float = _share("requests that get a 5xx")
+    time_out: float = _share("requests that time out")
+    hang: float = field(default=35.0, metadata={"help": "seconds until a request that times out is dropped"})
+    rate_limit: float = _share("requests that get a 429")
+    commit_then_fail: float = _share("writes that take effect, but get a 500 or a dropped connection")
+    expire_key: int = field(default=0, metadata={"help": "number of the request from which credentials are expired"})
     retry_after: tuple[str, ...] = RETRY_AFTER_FORMS
 
     def delivery_fault(self, *key: str) -> "DeliveryFault":

@@ -1,4 +1,4 @@
-"""Credentials of both kinds, with their opposite rules for the header that names a user.
+"""Credentials of both kinds, with their opposite rules for the header that names the acting user.
 
 Source: the authentication and personal-access-tokens pages.
 """
@@ -18,7 +18,7 @@ MAX_KEY_AGE = timedelta(days=90)
 ROUTES_WITHOUT_USER = frozenset(
     {"POST /v4/user", "GET /v4/user/me", "GET /v4/booking-availability", "POST /v4/booking"},
 )
-"""Where a platform key may leave the header out, and acts as the company's owner."""
+"""Routes where a platform key may omit the header and acts as the company's owner."""
 
 CAPABILITIES = {
     "users": "account",
@@ -30,16 +30,16 @@ CAPABILITIES = {
     "appointments": "scheduling",
     "templates": "scheduling",
 }
-"""Part of the API -> the capability that a restricted token needs for it."""
+"""Part of the API -> the capability that a restricted token needs."""
 
 
 @dataclass(frozen=True)
 class SandboxCredential:
-    """A key or a token.
+    """A platform key or a personal token.
 
     Attributes:
-        owner_id: whom a token acts as; for a key, when no user is named.
-        capabilities: of a restricted token; None for all.
+        owner_id: user whom a token acts as, and a key without a named user.
+        capabilities: capabilities of a restricted token; None for all.
     """
 
     kind: Literal["platform", "personal"]
@@ -60,7 +60,7 @@ class Credentials:
         self._credentials: dict[str, SandboxCredential] = {}
 
     def new_key(self) -> str:
-        """A platform API key, for as long as one can be."""
+        """Issue a platform API key with the maximum lifetime."""
         text = self._derive("key")
         key = f"ak_live:{uuid5(NAMESPACE_URL, text)}:{text[:40]}"
         self._credentials[key] = SandboxCredential(
@@ -69,7 +69,7 @@ class Credentials:
         return key
 
     def new_token(self, user_id: str, capabilities: frozenset[str] | None = None) -> str:
-        """A personal access token."""
+        """Issue a personal access token."""
         token = f"rgo-{self._derive('token')[:32]}"
         self._credentials[token] = SandboxCredential("personal", user_id, None, capabilities)
         return token

@@ -1,4 +1,4 @@
-"""What a request works with: the company, and the user as whom it acts."""
+"""The context of a request: the company and the acting user."""
 
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,18 +13,18 @@ InputType = TypeVar("InputType", bound=Input)
 
 
 def company() -> Company:
-    """The one company."""
+    """Return the company."""
     found: Company = current_app.extensions["company"]
     return found
 
 
 def user_id() -> str:
-    """As whom the request acts."""
+    """Return the acting user."""
     return str(g.user_id)
 
 
 def admin_only() -> None:
-    """Refuses who is no administrator.
+    """Reject users who are not administrators.
 
     Raises:
         ApiRejection: 403.
@@ -34,19 +34,19 @@ def admin_only() -> None:
 
 
 def body(model: type[InputType]) -> InputType:
-    """The body.
+    """Return the validated body.
 
     Raises:
-        ApiRejection: 400, it does not fit.
+        ApiRejection: 400, it is invalid.
     """
     return read_body(model, json_body())
 
 
 def json_body() -> Any:
-    """The body as JSON.
+    """Return the body as JSON.
 
     Raises:
-        ApiRejection: 400, it is none.
+        ApiRejection: 400, it is not JSON.
     """
     found = request.get_json(silent=True)
     if not isinstance(found, dict):
@@ -55,16 +55,16 @@ def json_body() -> Any:
 
 
 def query(model: type[InputType]) -> InputType:
-    """The query.
+    """Return the validated query.
 
     Raises:
-        ApiRejection: 400, it does not fit.
+        ApiRejection: 400, it is invalid.
     """
     return read_query(model, request.args)
 
 
 def uuid(text: str) -> str:
-    """An id of a path.
+    """Return an id from the path.
 
     Raises:
         ApiRejection: 500 if it is no UUID, as meetergo answers.

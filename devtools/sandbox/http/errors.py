@@ -1,4 +1,4 @@
-"""ApiRejection: a request that gets an error, in the shapes that meetergo's errors have.
+"""ApiRejection: a rejected request, in the documented shapes of meetergo's errors.
 
 Source: the error-handling page; a list of messages, `errorCode` and the plan's code as clients have seen them.
 """
@@ -11,8 +11,8 @@ class ApiRejection(Exception):
     """Ends a request.
 
     Args:
-        status: of the answer.
-        message: one, or a list as the validator has it.
+        status: status of the response.
+        message: one message, or a list as the validator returns it.
         more: other fields of the body, such as `errorCode`.
     """
 
@@ -23,20 +23,20 @@ class ApiRejection(Exception):
 
 
 def slot_occupied() -> ApiRejection:
-    """The time is not free, or not any more."""
+    """The slot is not or no longer free."""
     return ApiRejection(400, "slot-occupied", errorCode="slot-occupied")
 
 
 def not_found(what: str) -> ApiRejection:
-    """There is none with that id."""
+    """No object has that id."""
     return ApiRejection(404, f"{what} not found")
 
 
 def forbidden() -> ApiRejection:
-    """Somebody else's, or for administrators."""
+    """It belongs to another user, or needs an administrator."""
     return ApiRejection(403, "Insufficient permissions")
 
 
 def plan_limit(feature: str) -> ApiRejection:
-    """The plan does not go so far. The status is not documented; 403 is what plan walls usually have."""
+    """The plan does not include the feature. The status is not documented; plan limits usually use 403."""
     return ApiRejection(403, "Your plan does not include this", code="PLAN_LIMIT_REACHED", feature=feature)

@@ -1,4 +1,4 @@
-"""Answers: what the API says in JSON, and how a 429 tells how long to wait."""
+"""Responses: JSON, errors, and the forms of a 429's Retry-After."""
 
 import json
 import math
@@ -12,29 +12,29 @@ from devtools.sandbox.http.errors import ApiRejection
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """An answer in JSON."""
+    """Return a JSON response."""
     return Response(json.dumps(content, ensure_ascii=False), status, mimetype="application/json")
 
 
 def empty(status: int = 204) -> Response:
-    """An answer without a body."""
+    """Return a response without a body."""
     response = Response(status=status)
     response.headers.remove("Content-Type")
     return response
 
 
 def error_response(error: ApiRejection) -> Response:
-    """An error."""
+    """Return an error."""
     return json_response(error.body, error.status)
 
 
 def too_many_requests(wait: timedelta, form: str, now: datetime) -> Response:
-    """A 429.
+    """Return a 429.
 
     Args:
-        wait: how long, at least.
-        form: of Retry-After, which is documented nowhere: `seconds`, `date` or `none`.
-        now: the time.
+        wait: minimum wait.
+        form: form of Retry-After, which is not documented: `seconds`, `date` or `none`.
+        now: the current time.
     """
     response = error_response(ApiRejection(429, "Too Many Requests"))
     if form == "seconds":

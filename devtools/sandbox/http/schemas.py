@@ -1,4 +1,4 @@
-"""Inputs: bodies and queries, validated as meetergo's validator does it, which silently drops what it does not know."""
+"""Schemas of requests, validated like meetergo's validator, which silently drops unknown fields."""
 
 import re
 from typing import Annotated, Any, ClassVar, TypeVar
@@ -35,17 +35,17 @@ Number = StrictInt
 
 
 class Input(BaseModel):
-    """A body or a query; names in camel case.
+    """A body or a query; field names are in camel case.
 
     Attributes:
-        repeated: names of a query that may come several times.
+        repeated: names of query parameters that may be repeated.
     """
 
     model_config = ConfigDict(extra="ignore", alias_generator=to_camel, validate_by_name=False, validate_by_alias=True)
     repeated: ClassVar[frozenset[str]] = frozenset()
 
     def given_fields(self) -> dict[str, Any]:
-        """Name -> value, of what the request said."""
+        """Return the fields that the request contains."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
 
 
@@ -53,7 +53,7 @@ InputType = TypeVar("InputType", bound=Input)
 
 
 def read_body(model: type[InputType], body: Any) -> InputType:
-    """Reads a body.
+    """Parse a body.
 
     Raises:
         ApiRejection: 400, with a list of messages.
@@ -65,7 +65,7 @@ def read_body(model: type[InputType], body: Any) -> InputType:
 
 
 def read_query(model: type[InputType], query: MultiDict[str, str]) -> InputType:
-    """Reads a query.
+    """Parse a query.
 
     Raises:
         ApiRejection: 400, with `errors`.

@@ -63,7 +63,7 @@ class Dispatcher:
         deadline = time.monotonic() + limit.total_seconds()
         for done in [queue.flush() for queue in self._queues]:
             if not done.wait(max(0.0, deadline - time.monotonic())):
-                raise DrainTimeout(f"deliveries are still on their way after {limit.total_seconds():g} seconds")
+                raise DrainTimeout(f"deliveries are still pending after {limit.total_seconds():g} seconds")
 
     def close(self) -> None:
         """Stop; queued deliveries are not sent."""

@@ -1,4 +1,4 @@
-"""The bodies of webhooks: an appointment as the events page shows it, and the two envelopes.
+"""Payloads of webhooks: an appointment as on the events page, and the two envelopes.
 
 Source: developer.meetergo.com/developer-docs/webhooks/events. A reschedule nests the appointment, and the names of a
 cancellation are not those of the REST API.
@@ -13,7 +13,7 @@ HOST_FIELDS = ("id", "email", "givenName", "familyName", "fullName", "slug", "pi
 
 
 def created(company: Company, record: Record) -> Record:
-    """The content of `booking_created`."""
+    """Return the content of `booking_created`."""
     meeting_type = company.meeting_types.get(record["meetingTypeId"], {})
     info = {name: record["meetingInfo"][name] for name in ("name", "duration")}
     return {
@@ -31,7 +31,7 @@ def created(company: Company, record: Record) -> Record:
 
 
 def cancelled(company: Company, record: Record) -> Record:
-    """The content of `booking_cancelled`: also of a meeting that goes on, after one guest left."""
+    """Return the content of `booking_cancelled`, also for a meeting that continues after one guest left."""
     cancel = record["cancel"]
     if not record["isCancelled"]:
         return created(company, record) | {"cancel": {"actionAt": None, "reason": None}}
@@ -40,11 +40,11 @@ def cancelled(company: Company, record: Record) -> Record:
 
 
 def rescheduled(company: Company, record: Record, previous: str) -> Record:
-    """The content of `booking_rescheduled`."""
+    """Return the content of `booking_rescheduled`."""
     return {"oldStartDate": previous, "rescheduledAppointment": created(company, record)}
 
 
 def encode(event: str, content: Record, wire: str) -> bytes:
-    """The bytes of a webhook; `wire` is `new` or `old`."""
+    """Return the bytes of a webhook; `wire` is `new` or `old`."""
     body = {"webhookType": event, **content} if wire == "new" else {"event": event, "data": content}
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

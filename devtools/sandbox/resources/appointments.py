@@ -1,4 +1,4 @@
-"""Appointments: what was booked, how it is moved and cancelled, and what webhooks say of it."""
+"""Appointments: create, move and cancel them, and emit the webhooks."""
 
 from typing import Annotated
 
@@ -42,15 +42,15 @@ def create(
     attendees: list[Record],
     **values: str,
 ) -> Record:
-    """Makes one, and tells of it.
+    """Create an appointment and emit its webhook.
 
     Args:
-        company: whose it becomes.
-        meeting_type: what is booked.
-        host_ids: who hosts; the first one's time zone is that of the times.
-        interval: when.
-        attendees: the guests, whose ids are made here.
-        values: `channel` and `location`, if they are not the meeting type's.
+        company: the company.
+        meeting_type: the meeting type to book.
+        host_ids: the hosts; times are in the first one's time zone.
+        interval: start and end.
+        attendees: the guests, without ids.
+        values: `channel` and `location`, if they differ from the meeting type's.
     """
     now, zone = utc_text(company.now()), company.users[host_ids[0]]["timezone"]
     first_guest = attendees[0].get("email") or attendees[0].get("phone") or ""
@@ -88,23 +88,23 @@ def create(
 
 
 def add_attendees(company: Company, record: Record, attendees: list[Record]) -> None:
-    """More guests for a group meeting."""
+    """Add guests to a group meeting."""
     _add_attendees(company, record, attendees)
     _touch(company, record)
     company.emit("booking_created", record["id"], payloads.created(company, record))
 
 
 def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> None:
-    """Cancels it, or takes one guest out of a group meeting that goes on, and tells of it.
+    """Cancel an appointment, or remove one guest from a group meeting, and emit the webhook.
 
     Args:
-        company: whose it is.
-        record: which.
+        company: the company.
+        record: the appointment.
         wanted: the request.
         by: `host` or `attendee`.
 
     Raises:
-        ApiRejection: it is cancelled already, that guest is not there, or a group meeting and nobody said who.
+        ApiRejection: it is already cancelled, the guest does not exist, or a group meeting lacks `everybody`.
     """
     if record["isCancelled"]:
         raise ApiRejection(400, "Appointment is already cancelled")
@@ -121,13 +121,13 @@ def cancel(company: Company, record: Record, wanted: Cancellation, by: str) -> N
 
 
 def reschedule(company: Company, record: Record, wanted: Move) -> str:
-    """Moves it, and tells of it. It keeps its id and its length.
+    """Move an appointment and emit the webhook. Id and length stay the same.
 
     Returns:
-        When it was before.
+        The former start and end.
 
     Raises:
-        ApiRejection: it is cancelled, or that time is not free.
+        ApiRejection: it is cancelled, or the slot is not free.
     """
     if record["isCancelled"]:
         raise ApiRejection(400, "A cancelled appointment cannot be rescheduled")
@@ -145,16 +145,16 @@ def reschedule(company: Company, record: Record, wanted: Move) -> str:
 
 
 def revive(company: Company, record: Record) -> None:
-    """Takes back that it was cancelled. No webhook tells of that, and no route does it."""
+    """Undo a cancellation. No webhook reports it, and no route does it."""
     record |= {"isCancelled": False, "cancel": NOT_CANCELLED}
     _touch(company, record)
 
 
 def find(company: Company, booking_id: str, user_id: str) -> Record:
-    """One that a user may see.
+    """Return an appointment that a user may see.
 
     Raises:
-        ApiRejection: there is none, or others host it.
+        ApiRejection: it does not exist, or others host it.
     """
     record = company.appointments.get(booking_id)
     if not record:
@@ -165,7 +165,7 @@ def find(company: Company, booking_id: str, user_id: str) -> Record:
 
 
 def is_group(company: Company, record: Record) -> bool:
-    """Whether it has more than one seat."""
+    """Whether it has more than one spot."""
     meeting_type = company.meeting_types.get(record["meetingTypeId"])
     return meeting_type["spots"] > 1 if meeting_type else len(record["attendees"]) > 1
 
@@ -178,7 +178,7 @@ def _check_free(company: Company, record: Record, interval: Interval) -> None:
 
 
 def _rules_of_deleted_type(record: Record) -> Record:
-    """The rules of a meeting type that was deleted: its appointments stay."""
+    """The rules of a deleted meeting type, whose appointments stay."""
     info = DEFAULT_INFO | record["meetingInfo"]
     return {"bookingMinimum": 0, "daysIntoFuture": 365, "availabilityId": None, "meetingInfo": info}
 

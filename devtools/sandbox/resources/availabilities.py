@@ -7,7 +7,7 @@ from devtools.sandbox.state.company import Company, Record
 
 
 class NewAvailability(Input):
-    """As it comes with a new user."""
+    """The availability that comes with a new user."""
 
     name: Name = "Default"
     timezone: Zone | None = None
@@ -15,14 +15,14 @@ class NewAvailability(Input):
 
 
 class AvailabilityChange(Input):
-    """The body of `PATCH /v4/availability/{id}`. Whether a schedule is merged is not documented: here it replaces."""
+    """The body of `PATCH /v4/availability/{id}`. It replaces the schedule; whether meetergo merges is unknown."""
 
     name: Name | None = None
     schedule: Schedule | None = None
 
 
 def create(company: Company, user_id: str, zone: str, wanted: NewAvailability) -> Record:
-    """A host's first one."""
+    """Create a host's first availability."""
     record: Record = {
         "id": company.new_id("availability", user_id),
         "userId": user_id,
@@ -35,7 +35,7 @@ def create(company: Company, user_id: str, zone: str, wanted: NewAvailability) -
 
 
 def find(company: Company, availability_id: str, user_id: str) -> Record:
-    """One that a user may see.
+    """Return an availability that a user may see.
 
     Raises:
         ApiRejection: it does not exist, or belongs to another user.
@@ -49,7 +49,7 @@ def find(company: Company, availability_id: str, user_id: str) -> Record:
 
 
 def change(record: Record, wanted: AvailabilityChange) -> None:
-    """Takes over what the request said."""
+    """Apply the request's changes."""
     values = wanted.given_fields()
     if not values:
         raise ApiRejection(400, ["name or schedule should not be empty"])
@@ -57,10 +57,10 @@ def change(record: Record, wanted: AvailabilityChange) -> None:
 
 
 def to_json(record: Record) -> Record:
-    """As the API shows it."""
+    """Return it as the API shows it."""
     return {name: record[name] for name in ("id", "name", "timezone", "schedule")}
 
 
 def default_of(company: Company, user_id: str) -> Record:
-    """The one that counts where a meeting type names no other."""
+    """Return the availability that applies where a meeting type names none."""
     return next(record for record in company.availabilities.values() if record["userId"] == user_id)

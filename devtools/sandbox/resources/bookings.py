@@ -1,4 +1,4 @@
-"""Bookings: a guest takes a slot. It becomes an appointment at once, or waits for an opt-in or for the host's yes."""
+"""Bookings: a guest takes a slot. It becomes an appointment at once, or awaits an opt-in or the host's approval."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -15,13 +15,13 @@ from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import moment, utc_text
 
 CONFIRMATION_WINDOW = timedelta(hours=24)
-"""How long a booking waits for a yes (help centre)."""
+"""Time limit for an opt-in or approval (help centre)."""
 
 ATTENDEE_FIELDS = ("email", "firstname", "lastname", "fullname", "phone", "timezone", "language")
 
 
 class GuestInput(Input):
-    """`attendee`: two of its fields are required that one would not expect."""
+    """`attendee`: two fields are unexpectedly required."""
 
     email: Email | None = None
     fullname: str | None = None
@@ -58,13 +58,13 @@ class NewBooking(Input):
 
 
 def book(company: Company, wanted: NewBooking) -> Record:
-    """Books.
+    """Book a slot.
 
     Returns:
-        What `POST /v4/booking` answers: of an appointment its id and secret, of one that waits what it waits for.
+        The response of `POST /v4/booking`: an appointment's id and secret, or what the booking awaits.
 
     Raises:
-        ApiRejection: nobody is named, something is not there, or the slot is not free.
+        ApiRejection: no host is named, an object does not exist, or the slot is not free.
     """
     meeting_type = meeting_types.find(company, wanted.meeting_type_id)
     if not wanted.host_ids and not wanted.queue_id:
@@ -79,7 +79,7 @@ def book(company: Company, wanted: NewBooking) -> Record:
 
 
 def confirm(company: Company, record: Record) -> Record:
-    """The guest opted in, or the host said yes: what waited becomes an appointment.
+    """Confirm a pending booking, for the guest or the host: it becomes an appointment.
 
     Raises:
         ApiRejection: it is no longer pending, or the slot is taken.
@@ -94,7 +94,7 @@ def confirm(company: Company, record: Record) -> Record:
 
 
 def state(company: Company, record: Record) -> str:
-    """The status of a booking that waits: `pending`, `confirmed`, `expired` or `declined_by_host`."""
+    """Return the status of a pending booking: `pending`, `confirmed`, `expired` or `declined_by_host`."""
     is_expired = company.now() >= moment(record["createdAt"]) + CONFIRMATION_WINDOW
     return "expired" if record["status"] == "pending" and is_expired else str(record["status"])
 

@@ -1,4 +1,4 @@
-"""The calendar of a host: opening hours, meetings, and whether one more fits."""
+"""The calendar of a host: opening hours, meetings, and whether another meeting fits."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,26 +12,26 @@ from devtools.sandbox.timestamps import moment
 
 
 class Interval(NamedTuple):
-    """From one time to another, UTC."""
+    """A time interval, UTC."""
 
     start: datetime
     end: datetime
 
     def overlaps(self, other: "Interval") -> bool:
-        """Whether they have some time in common."""
+        """Whether two intervals overlap."""
         return self.start < other.end and other.start < self.end
 
     def contains(self, other: "Interval") -> bool:
-        """Whether all of the other is in this one."""
+        """Whether this interval contains another."""
         return self.start <= other.start and other.end <= self.end
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """One host's time for one meeting type at present: an instance serves one request.
+    """One host's time for one meeting type; an instance serves one request.
 
     Attributes:
-        ignoring: an appointment that does not count, since it is about to be moved.
+        ignoring: an appointment to ignore, since it is about to be moved.
     """
 
     company: Company
@@ -40,14 +40,14 @@ class Calendar:
     ignoring: str | None = None
 
     def hours(self, within: Interval) -> list[Interval]:
-        """When the host is open."""
+        """Return the opening hours."""
         week = self._week
         first, last = (time.date() + timedelta(days=days) for time, days in zip(within, (-1, 1), strict=True))
         intervals = (Interval(*hours) for hours in open_hours(week["schedule"], week["timezone"], first, last))
         return [interval for interval in intervals if interval.overlaps(within)]
 
     def is_bookable(self, meeting: Interval) -> bool:
-        """Whether a meeting is neither too soon nor too far away, within the hours, and meets no other."""
+        """Whether a meeting is within the notice, the horizon and the opening hours, and overlaps no other."""
         now, rules = self.company.now(), self.meeting_type
         soonest = now + timedelta(minutes=rules["bookingMinimum"])
         latest = now + timedelta(days=rules["daysIntoFuture"])
@@ -58,7 +58,7 @@ class Calendar:
         )
 
     def conflicts(self, meeting: Interval) -> list[Interval]:
-        """The meetings that are in the way, with their buffers and ours."""
+        """Return the conflicting meetings, with their buffers and this type's."""
         ours = _with_buffers(meeting, self.meeting_type)
         return [busy for busy in self._busy if busy.overlaps(ours)]
 
@@ -82,7 +82,7 @@ class Calendar:
 
 
 def interval_of(appointment: Record) -> Interval:
-    """When it is."""
+    """Return the interval of an appointment."""
     return Interval(moment(appointment["start"]), moment(appointment["end"]))
 
 

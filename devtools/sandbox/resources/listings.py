@@ -1,4 +1,4 @@
-"""Listings: pages of appointments, and of bookings that wait. Pages count from 0."""
+"""Listings: pages of appointments and of pending bookings. Pages count from 0."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -15,18 +15,18 @@ from devtools.sandbox.timestamps import moment
 
 
 class ListingPage(Input):
-    """Both are required, whatever the concept pages say."""
+    """Both are required, contrary to the concept pages."""
 
     page: Annotated[int, Field(ge=0)]
     page_size: Annotated[int, Field(ge=1, le=100)]
 
     def of(self, records: list[Record]) -> list[Record]:
-        """The records on this page."""
+        """Return the records of this page."""
         return records[self.page * self.page_size : (self.page + 1) * self.page_size]
 
 
 class AppointmentQuery(ListingPage):
-    """The query of `GET /v4/appointment/paginated`. The values of `status` are documented nowhere: none is accepted."""
+    """The query of `GET /v4/appointment/paginated`. The values of `status` are not documented: none is accepted."""
 
     start: AwareDatetime | None = None
     end: AwareDatetime | None = None
@@ -67,26 +67,26 @@ def appointments_page(company: Company, query: AppointmentQuery, user_id: str) -
 
 
 def hosted_by(company: Company, user_id: str) -> list[Record]:
-    """All appointments of one host."""
+    """Return all appointments of one host."""
     return [record for record in company.appointments.values() if user_id in record["hostIds"]]
 
 
 def today(company: Company, user_id: str) -> list[Record]:
-    """One host's appointments of this day (UTC)."""
+    """Return one host's appointments of this day (UTC)."""
     start = company.now().replace(hour=0, minute=0, second=0, microsecond=0)
     end = start + timedelta(days=1)
     return [record for record in hosted_by(company, user_id) if start <= moment(record["start"]) < end]
 
 
 def current(company: Company, user_id: str) -> list[Record]:
-    """One host's appointments that are on now."""
+    """Return one host's appointments in progress."""
     now = company.now()
     found = (record for record in hosted_by(company, user_id) if not record["isCancelled"])
     return [record for record in found if interval_of(record).start <= now < interval_of(record).end]
 
 
 def provisional_page(company: Company, query: ProvisionalQuery, user_id: str) -> Record:
-    """A page of the bookings that wait, or waited.
+    """Return a page of the bookings that are or were pending.
 
     Raises:
         ApiRejection: another user's or everyone's, and the acting user is no administrator.

@@ -1,4 +1,4 @@
-"""Meeting types: what can be booked. Their validator drops what it does not know, even the slug of a new one."""
+"""Meeting types: what can be booked. Their validator drops unknown fields, even the slug of a new one."""
 
 from typing import Annotated, Any, Literal
 
@@ -23,7 +23,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9-]+$", max_length=100)]
 
 
 class InfoChange(Input):
-    """`meetingInfo` of a change: only what is sent changes."""
+    """`meetingInfo` of an update: only fields in it change."""
 
     name: Name | None = None
     description: str | None = None
@@ -37,7 +37,7 @@ class InfoChange(Input):
 
 
 class NewInfo(InfoChange):
-    """`meetingInfo` of a new one. The description is required, and may be empty."""
+    """`meetingInfo` of a new one. The description is required, but may be empty."""
 
     name: Name
     description: str
@@ -66,7 +66,7 @@ class NewMeetingType(Input):
 
 
 class Ics(Input):
-    """Texts of the calendar entry."""
+    """Texts of the calendar event."""
 
     title: str | None = None
     description: str | None = None
@@ -90,7 +90,7 @@ class MeetingTypeChange(Input):
 
 
 class FirstMeetingTypeInput(Input):
-    """As it comes with a new user."""
+    """The meeting type that comes with a new user."""
 
     name: Name = "30min Meeting"
     duration: Duration = 30
@@ -103,13 +103,13 @@ DEFAULT_INFO = {"channel": "phone", "bufferBefore": 0, "bufferAfter": 0, "enable
 
 
 def create(company: Company, user_id: str, values: Record, slug: str | None = None) -> Record:
-    """Makes one for a host.
+    """Create a meeting type for a host.
 
     Args:
-        company: whose it becomes.
+        company: the company.
         user_id: the host.
-        values: the record's fields that are not as usual; `meetingInfo` has at least a name and a duration.
-        slug: the one that is wanted; else it follows from the name.
+        values: fields that differ from the defaults; `meetingInfo` has at least a name and a duration.
+        slug: the requested slug; None to derive it from the name.
     """
     info = DEFAULT_INFO | values["meetingInfo"]
     taken = slugs(company.meeting_types, userId=user_id)
@@ -141,12 +141,12 @@ def create(company: Company, user_id: str, values: Record, slug: str | None = No
 
 
 def find(company: Company, meeting_type_id: str, user_id: str | None = None) -> Record:
-    """One of them.
+    """Return a meeting type.
 
     Args:
-        company: where to look.
-        meeting_type_id: which.
-        user_id: who asks; None for anybody, who may book it.
+        company: the company.
+        meeting_type_id: id of the meeting type.
+        user_id: the acting user; None for a guest.
 
     Raises:
         ApiRejection: it does not exist, or belongs to another user.
@@ -160,10 +160,10 @@ def find(company: Company, meeting_type_id: str, user_id: str | None = None) -> 
 
 
 def change(company: Company, record: Record, wanted: MeetingTypeChange) -> None:
-    """Takes over what the request said.
+    """Apply the request's changes.
 
     Raises:
-        ApiRejection: 409, the host has another of that slug.
+        ApiRejection: 409, the host has another one with that slug.
     """
     values = wanted.given_fields()
     others = slugs(company.meeting_types, userId=record["userId"]) - {record["slug"]}

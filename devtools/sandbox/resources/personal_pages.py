@@ -1,4 +1,4 @@
-"""Personal pages: how a host's public page looks."""
+"""Personal pages: the style of a host's public page."""
 
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ DEFAULT_PAGE: Record = {
 
 
 class PersonalPageChange(Input):
-    """The body of `PATCH /v4/personal-page/me`. Colours count only with `useCustomColors`."""
+    """The body of `PATCH /v4/personal-page/me`. Colours apply only with `useCustomColors`."""
 
     use_custom_colors: Flag | None = None
     primary_color: Colour | None = None
@@ -35,7 +35,7 @@ class PersonalPageChange(Input):
 
 
 def of(company: Company, user_id: str) -> Record:
-    """A host's page."""
+    """Return a host's page."""
     if user_id not in company.personal_pages:
         page_id = company.new_id("personal-page", user_id)
         company.personal_pages[user_id] = {"id": page_id, "userId": user_id, **DEFAULT_PAGE}
@@ -43,7 +43,7 @@ def of(company: Company, user_id: str) -> Record:
 
 
 def change(record: Record, wanted: PersonalPageChange) -> None:
-    """Takes over what the request said; null takes the image away."""
+    """Apply the request's changes; null removes the image."""
     record |= wanted.given_fields()
     if "header_image" in wanted.model_fields_set:
         record["headerImage"] = wanted.header_image

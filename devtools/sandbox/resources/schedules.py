@@ -1,4 +1,4 @@
-"""Schedules: the hours of a week. Read in both forms that meetergo's documents show, kept in the newer one."""
+"""Schedules: weekly opening hours. Read in both documented forms, stored in the newer one."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def _schedule(value: Any) -> Record:
-    """The object form, with all seven days; a day that is not there is closed."""
+    """Return the object form, with all seven days; a missing day is closed."""
     days = _from_list(value) if isinstance(value, list) else value
     if not isinstance(days, dict) or not set(days) <= set(DAYS):
         raise ValueError(f"must be an object of {', '.join(DAYS)}")
@@ -58,7 +58,7 @@ OFFICE_HOURS = _schedule({day: {"enabled": True, "hours": [{"start": "09:00", "e
 
 
 def open_hours(schedule: Record, zone: str, first: date, last: date) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the opening hours from one day to another, both included."""
+    """Yield the opening hours from one day to another, inclusive."""
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
         plan = schedule[DAYS[day.weekday()]]

@@ -1,4 +1,4 @@
-"""Slots: the times that a guest may choose from, as `GET /v4/booking-availability` lists them."""
+"""Slots: the free times that `GET /v4/booking-availability` lists."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -28,7 +28,7 @@ DayOrTime = Annotated[str, AfterValidator(_day_or_time)]
 
 
 class SlotQuery(Input):
-    """The query. `hostIds` or `queueId` is needed, whatever the documents say."""
+    """The query. `hostIds` or `queueId` is required, contrary to the documents."""
 
     repeated: ClassVar[frozenset[str]] = frozenset({"hostIds"})
 
@@ -46,7 +46,7 @@ class SlotQuery(Input):
 
 
 def free_slots(company: Company, query: SlotQuery) -> Record:
-    """What the API answers.
+    """Return the response.
 
     Raises:
         ApiRejection: no host is named, or a host or the meeting type does not exist.
@@ -87,7 +87,7 @@ def _spots(
 
 
 def group_meetings(company: Company, meeting_type: Record) -> dict[datetime, Record]:
-    """The group meetings that go on: start -> appointment. None, if this type has one seat only."""
+    """Return the open group meetings: start -> appointment. None if this type has only one spot."""
     if meeting_type["spots"] == 1:
         return {}
     return {
@@ -119,7 +119,7 @@ def _spot_to_json(spot: Record, zone: str) -> Record:
 
 
 def _time(text: str, zone: str) -> datetime:
-    """A day begins at midnight where the slots are read; so an end that is a day is not included."""
+    """Parse a day or a time. Days begin at midnight where slots are read; an end given as a day is exclusive."""
     if len(text) == len("2026-01-31"):
         return datetime.combine(date.fromisoformat(text), time.min, ZoneInfo(zone)).astimezone(UTC)
     instant = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Meeting type templates: made once, then assigned to hosts, each of whom gets a meeting type like it."""
+"""Meeting type templates: created once, then assigned to hosts, each of whom gets such a meeting type."""
 
 from typing import Any, Literal
 
@@ -31,14 +31,14 @@ class NewTemplate(TemplateChange):
 
 
 class Assignment(Input):
-    """The body of `POST /v4/meeting-type-template/assign/{id}`: documented nowhere but in a recipe, with `userId`."""
+    """The body of `POST /v4/meeting-type-template/assign/{id}`: documented only in a recipe, with `userId`."""
 
     user_id: str | None = None
     user_ids: list[str] = Field(default_factory=list)
 
 
 def create(company: Company, wanted: NewTemplate) -> Record:
-    """Makes one."""
+    """Create a template."""
     values = wanted.given_fields()
     now = utc_text(company.now())
     template_id = company.new_id("template", values["meetingInfo"]["name"])
@@ -49,10 +49,10 @@ def create(company: Company, wanted: NewTemplate) -> Record:
 
 
 def find(company: Company, template_id: str) -> Record:
-    """One of them.
+    """Return a template.
 
     Raises:
-        ApiRejection: there is none.
+        ApiRejection: it does not exist.
     """
     template = company.templates.get(template_id)
     if not template:
@@ -61,7 +61,7 @@ def find(company: Company, template_id: str) -> Record:
 
 
 def change(company: Company, template: Record, wanted: TemplateChange) -> None:
-    """Takes over what the request said."""
+    """Apply the request's changes."""
     values = wanted.given_fields()
     for name in ("meetingInfo", "meetingOptions"):
         if name in values:
@@ -71,7 +71,7 @@ def change(company: Company, template: Record, wanted: TemplateChange) -> None:
 
 
 def assign(company: Company, template: Record, wanted: Assignment) -> None:
-    """Makes a meeting type for each host; once more each time it is called.
+    """Create a meeting type for each host; each call creates another.
 
     Raises:
         ApiRejection: no user is named, or one does not exist.

@@ -1,4 +1,4 @@
-"""Users: the company's hosts, each with hours and a first meeting type from the start."""
+"""Users: the company's hosts. A new one has hours and a first meeting type."""
 
 from typing import Annotated
 
@@ -37,10 +37,10 @@ class UserChange(Input):
 
 
 def create(company: Company, wanted: UserInput) -> Record:
-    """Makes a host, and tells of it.
+    """Create a host and emit its webhook.
 
     Returns:
-        What `POST /v4/user` answers.
+        The response of `POST /v4/user`.
 
     Raises:
         ApiRejection: the e-mail or the slug is taken (its status is not documented: 409 here), or the plan is full.
@@ -64,7 +64,7 @@ def create(company: Company, wanted: UserInput) -> Record:
 
 
 def create_admin(company: Company) -> None:
-    """The one who opened the account, who is there from the start."""
+    """Create the user who opened the account."""
     body = {"email": "owner@example.com", "givenName": "The", "familyName": "Owner", "timezone": "Europe/Berlin"}
     _add(company, company.admin_id, UserInput.model_validate(body), "standard")
 
@@ -105,10 +105,10 @@ def _add(company: Company, user_id: str, wanted: UserInput, user_type: str) -> R
 
 
 def find(company: Company, user_id: str) -> Record:
-    """One of them.
+    """Return a user.
 
     Raises:
-        ApiRejection: there is none.
+        ApiRejection: it does not exist.
     """
     user = company.users.get(user_id)
     if not user:
@@ -117,7 +117,7 @@ def find(company: Company, user_id: str) -> Record:
 
 
 def change(company: Company, user: Record, wanted: UserChange) -> None:
-    """Takes over what the request said.
+    """Apply the request's changes.
 
     Raises:
         ApiRejection: 400 for an empty body, 409 for a slug that is taken.
@@ -133,5 +133,5 @@ def change(company: Company, user: Record, wanted: UserChange) -> None:
 
 
 def booking_url(company: Company, meeting_type: Record) -> str:
-    """Where guests book."""
+    """Return the booking URL."""
     return f"{company.booking_base}/{company.users[meeting_type['userId']]['slug']}/{meeting_type['slug']}"

@@ -1,4 +1,4 @@
-"""Webhook registrations. They live at the host's root, not under /v4, with integers as ids."""
+"""Webhook registrations. They are at the host's root, not under /v4, and their ids are integers."""
 
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -49,10 +49,10 @@ class WebhookChange(Input):
 
 
 def create(company: Company, wanted: NewWebhook) -> Record:
-    """Registers one. The same endpoint again is one more.
+    """Register an endpoint. A duplicate endpoint is a further registration.
 
     Raises:
-        ApiRejection: 406, there are as many as the plan allows.
+        ApiRejection: 406, the plan's maximum is reached.
     """
     if len(company.webhooks) >= company.plan.webhooks:
         raise ApiRejection(406, "Limit reached: maximum number of webhooks")
@@ -70,10 +70,10 @@ def create(company: Company, wanted: NewWebhook) -> Record:
 
 
 def find(company: Company, webhook_id: str) -> Record:
-    """One of them.
+    """Return a registration.
 
     Raises:
-        ApiRejection: 400 for what is no number, 404 if there is none.
+        ApiRejection: 400 if the id is no number, 404 if it does not exist.
     """
     if not webhook_id.isdecimal():
         raise ApiRejection(400, "Validation failed (numeric string is expected)")
@@ -84,5 +84,5 @@ def find(company: Company, webhook_id: str) -> Record:
 
 
 def change(record: Record, wanted: WebhookChange) -> None:
-    """Takes over what the request said."""
+    """Apply the request's changes."""
     record |= wanted.given_fields()

@@ -1,4 +1,4 @@
-"""Routes of appointments. `GET /v4/appointment` is none, whatever old notes say."""
+"""Routes of appointments. `GET /v4/appointment` does not exist, despite old notes."""
 
 from flask import Blueprint
 from werkzeug.wrappers import Response
@@ -15,31 +15,31 @@ blueprint = Blueprint("appointments", __name__)
 
 @blueprint.get("/v4/appointment/paginated")
 def page() -> Response:
-    """A page of the acting user's."""
+    """List a page of the acting user's appointments."""
     return json_response(listings.appointments_page(company(), query(AppointmentQuery), user_id()))
 
 
 @blueprint.get("/v4/appointment/today")
 def today() -> Response:
-    """Today's: a bare array."""
+    """List today's appointments in a bare array."""
     return json_response(listings.today(company(), user_id()))
 
 
 @blueprint.get("/v4/appointment/current")
 def current() -> Response:
-    """Those that are on: a bare array."""
+    """List the appointments in progress in a bare array."""
     return json_response(listings.current(company(), user_id()))
 
 
 @blueprint.get("/v4/appointment/<id>")
 def one(id: str) -> Response:  # noqa: A002 - the name in the route
-    """One of them."""
+    """Return an appointment."""
     return json_response(_found(id))
 
 
 @blueprint.post("/v4/appointment/<id>/cancel")
 def cancel(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Cancels one, or takes one guest out of it."""
+    """Cancel an appointment, or remove one guest from it."""
     record = _found(id)
     appointments.cancel(company(), record, body(Cancellation), "host")
     return json_response(record, 201)
@@ -47,7 +47,7 @@ def cancel(id: str) -> Response:  # noqa: A002 - the name in the route
 
 @blueprint.post("/v4/appointment/<id>/reschedule")
 def reschedule(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Moves one."""
+    """Move an appointment."""
     record = _found(id)
     previous = appointments.reschedule(company(), record, body(Move))
     return json_response({"appointment": record, "previousStart": previous}, 201)

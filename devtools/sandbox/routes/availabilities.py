@@ -13,13 +13,13 @@ blueprint = Blueprint("availabilities", __name__)
 
 @blueprint.get("/v4/availability/<id>")
 def one(id: str) -> Response:  # noqa: A002 - the name in the route
-    """One of them."""
+    """Return an availability."""
     return json_response(availabilities.to_json(availabilities.find(company(), uuid(id), user_id())))
 
 
 @blueprint.patch("/v4/availability/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Changes one."""
+    """Change an availability."""
     record = availabilities.find(company(), uuid(id), user_id())
     availabilities.change(record, body(AvailabilityChange))
     return json_response(availabilities.to_json(record))

@@ -1,4 +1,4 @@
-"""Routes of slots, bookings, and bookings that wait."""
+"""Routes of slots, bookings and pending bookings."""
 
 from flask import Blueprint
 from werkzeug.wrappers import Response
@@ -15,17 +15,17 @@ blueprint = Blueprint("bookings", __name__)
 
 @blueprint.get("/v4/booking-availability")
 def offered() -> Response:
-    """Free times."""
+    """List free slots."""
     return json_response(slots.free_slots(company(), query(SlotQuery)))
 
 
 @blueprint.post("/v4/booking")
 def book() -> Response:
-    """Books, or asks for an opt-in or the host's yes."""
+    """Book a slot, or await an opt-in or the host's approval."""
     return json_response(bookings.book(company(), body(NewBooking)), 201)
 
 
 @blueprint.get("/v4/provisional-booking/paginated")
 def waiting() -> Response:
-    """Bookings that wait, or waited."""
+    """List bookings that are or were pending."""
     return json_response(listings.provisional_page(company(), query(ProvisionalQuery), user_id()))

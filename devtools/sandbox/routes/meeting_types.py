@@ -13,26 +13,26 @@ blueprint = Blueprint("meeting_types", __name__)
 
 @blueprint.post("/v4/meeting-type")
 def create() -> Response:
-    """Makes one for the acting user."""
+    """Create a meeting type for the acting user."""
     record = meeting_types.create(company(), user_id(), body(NewMeetingType).given_fields())
     return json_response(record | {"bookingUrl": users.booking_url(company(), record)}, 201)
 
 
 @blueprint.get("/v4/meeting-type")
 def listed() -> Response:
-    """Those of the acting user: a bare array."""
+    """List the acting user's meeting types in a bare array."""
     return json_response([record for record in company().meeting_types.values() if record["userId"] == user_id()])
 
 
 @blueprint.get("/v4/meeting-type/<id>")
 def one(id: str) -> Response:  # noqa: A002 - the name in the route
-    """One of them."""
+    """Return a meeting type."""
     return json_response(meeting_types.find(company(), uuid(id), user_id()))
 
 
 @blueprint.patch("/v4/meeting-type/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Changes one."""
+    """Change a meeting type."""
     record = meeting_types.find(company(), uuid(id), user_id())
     meeting_types.change(company(), record, body(MeetingTypeChange))
     return json_response(record)
@@ -40,6 +40,6 @@ def change(id: str) -> Response:  # noqa: A002 - the name in the route
 
 @blueprint.delete("/v4/meeting-type/<id>")
 def remove(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Removes one; its appointments stay."""
+    """Delete a meeting type; its appointments stay."""
     del company().meeting_types[meeting_types.find(company(), uuid(id), user_id())["id"]]
     return empty()

@@ -13,13 +13,13 @@ blueprint = Blueprint("personal_pages", __name__)
 
 @blueprint.get("/v4/personal-page/me")
 def mine() -> Response:
-    """The acting user's."""
+    """Return the acting user's page."""
     return json_response(personal_pages.of(company(), user_id()))
 
 
 @blueprint.patch("/v4/personal-page/me")
 def change() -> Response:
-    """Changes the acting user's."""
+    """Change the acting user's page."""
     record = personal_pages.of(company(), user_id())
     personal_pages.change(record, body(PersonalPageChange))
     return json_response(record)
@@ -27,6 +27,6 @@ def change() -> Response:
 
 @blueprint.get("/v4/personal-page/<id>")
 def of_user(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Anybody's, for administrators."""
+    """Return any user's page, for administrators."""
     admin_only()
     return json_response(personal_pages.of(company(), users.find(company(), uuid(id))["id"]))

@@ -13,14 +13,14 @@ blueprint = Blueprint("templates", __name__)
 
 @blueprint.post("/v4/meeting-type-template/create")
 def create() -> Response:
-    """Makes one."""
+    """Create a template."""
     admin_only()
     return json_response(templates.create(company(), body(NewTemplate)), 201)
 
 
 @blueprint.patch("/v4/meeting-type-template/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Changes one."""
+    """Change a template."""
     admin_only()
     template = templates.find(company(), uuid(id))
     templates.change(company(), template, body(TemplateChange))
@@ -29,7 +29,7 @@ def change(id: str) -> Response:  # noqa: A002 - the name in the route
 
 @blueprint.post("/v4/meeting-type-template/assign/<id>")
 def assign(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Gives it to hosts. What meetergo answers is documented nowhere: here nothing."""
+    """Assign a template to hosts. meetergo's response is not documented; here it is empty."""
     admin_only()
     templates.assign(company(), templates.find(company(), uuid(id)), body(Assignment))
     return empty(201)

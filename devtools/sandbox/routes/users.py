@@ -17,7 +17,7 @@ blueprint = Blueprint("users", __name__)
 
 
 class UserQuery(Input):
-    """The query of the list. The name of `type` is a guess: no document shows it."""
+    """The query of the list. The name of `type` is a guess, as no document shows it."""
 
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     offset: Annotated[int, Field(ge=0)] = 0
@@ -26,13 +26,13 @@ class UserQuery(Input):
 
 @blueprint.post("/v4/user")
 def create() -> Response:
-    """Makes a user."""
+    """Create a user."""
     admin_only()
     return json_response(users.create(company(), read_body(UserInput, _fields())), 201)
 
 
 def _fields() -> Any:
-    """JSON, as the pages have it, or a form with JSON in its parts, as the reference has it."""
+    """Return the body: JSON, as on the pages, or a form with JSON in its parts, as in the reference."""
     if request.mimetype != "multipart/form-data":
         return json_body()
     parts = ("availability", "meetingType")
@@ -51,13 +51,13 @@ def listed() -> Response:
 
 @blueprint.get("/v4/user/me")
 def me() -> Response:
-    """The user as whom the request acts."""
+    """Return the acting user."""
     return json_response(users.find(company(), user_id()))
 
 
 @blueprint.patch("/v4/user/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Changes a user."""
+    """Change a user."""
     admin_only()
     user = users.find(company(), uuid(id))
     users.change(company(), user, body(UserChange))

@@ -13,19 +13,19 @@ blueprint = Blueprint("webhooks", __name__)
 
 @blueprint.post("/webhooks")
 def create() -> Response:
-    """Registers one."""
+    """Register an endpoint."""
     return json_response(webhooks.create(company(), body(NewWebhook)), 201)
 
 
 @blueprint.get("/webhooks")
 def listed() -> Response:
-    """All: a bare array."""
+    """List all registrations in a bare array."""
     return json_response(list(company().webhooks.values()))
 
 
 @blueprint.patch("/webhooks/<id>")
 def change(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Changes one."""
+    """Change a registration."""
     record = webhooks.find(company(), id)
     webhooks.change(record, body(WebhookChange))
     return json_response(record)
@@ -33,6 +33,6 @@ def change(id: str) -> Response:  # noqa: A002 - the name in the route
 
 @blueprint.delete("/webhooks/<id>")
 def remove(id: str) -> Response:  # noqa: A002 - the name in the route
-    """Removes one."""
+    """Delete a registration."""
     del company().webhooks[str(webhooks.find(company(), id)["id"])]
     return empty()

@@ -15,40 +15,40 @@ class Actions:
     """Actions of hosts and guests. Each method raises `ApiRejection` where the API would.
 
     Args:
-        company: of the hosts.
+        company: the company.
     """
 
     def __init__(self, company: Company) -> None:
         self._company = company
 
     def add_host(self, email: str, **fields: Any) -> Record:
-        """Makes a user.
+        """Create a user.
 
         Args:
-            email: of the user.
+            email: the user's e-mail.
             fields: other fields of `POST /v4/user`.
 
         Returns:
-            What that route answers.
+            The response of that route.
         """
         defaults = {"givenName": "The", "familyName": "Host", "timezone": "Europe/Berlin"}
         with self._company.lock:
             return users.create(self._company, read_body(UserInput, {"email": email} | defaults | fields))
 
     def book(self, meeting_type_id: str, start: datetime, email: str, **fields: Any) -> Record:
-        """A guest books on the host's public page.
+        """Book as a guest on the host's public page.
 
         Args:
-            meeting_type_id: what.
-            start: when.
+            meeting_type_id: the meeting type.
+            start: start of the slot.
             email: the guest's.
             fields: other fields of `attendee`.
 
         Returns:
-            What `POST /v4/booking` answers.
+            The response of `POST /v4/booking`.
 
         Raises:
-            ApiRejection: there is no such meeting type, or the slot is not free.
+            ApiRejection: the meeting type does not exist, or the slot is not free.
         """
         attendee = {"email": email, "fullname": "The Guest", "receiveReminders": False, "notes": {}} | fields
         with self._company.lock:
@@ -57,28 +57,28 @@ class Actions:
             return bookings.book(self._company, read_body(NewBooking, body))
 
     def confirm(self, provisional_id: str) -> Record:
-        """The guest opts in, or the host says yes, to a booking that waits."""
+        """Confirm a pending booking, as the guest or the host."""
         with self._company.lock:
             return bookings.confirm(self._company, self._company.provisional_bookings[provisional_id])
 
     def reschedule(self, booking_id: str, start: datetime) -> None:
-        """A guest moves an appointment, to a time that is free."""
+        """Move an appointment to a free slot, as a guest."""
         with self._company.lock:
             appointments.reschedule(self._company, self._company.appointments[booking_id], Move(start=start))
 
     def cancel(self, booking_id: str, reason: str | None = None) -> None:
-        """A guest cancels an appointment for all."""
+        """Cancel an appointment for everyone, as a guest."""
         with self._company.lock:
             wanted = Cancellation.model_validate({"reason": reason, "cancelAll": True})
             appointments.cancel(self._company, self._company.appointments[booking_id], wanted, "attendee")
 
     def leave(self, booking_id: str, attendee_id: str) -> None:
-        """One guest leaves a group meeting."""
+        """Remove one guest from a group meeting."""
         with self._company.lock:
             wanted = Cancellation.model_validate({"attendeeId": attendee_id})
             appointments.cancel(self._company, self._company.appointments[booking_id], wanted, "attendee")
 
     def revive(self, booking_id: str) -> None:
-        """The provider takes back a cancellation, and no webhook tells."""
+        """Undo a cancellation, as the provider; no webhook reports it."""
         with self._company.lock:
             appointments.revive(self._company, self._company.appointments[booking_id])

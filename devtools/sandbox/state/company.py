@@ -13,22 +13,22 @@ from uuid import NAMESPACE_URL, uuid5
 from devtools.sandbox.timestamps import Clock
 
 Record = dict[str, Any]
-"""What meetergo would answer of one thing: names in camel case, values as JSON has them."""
+"""An object as meetergo returns it: names in camel case, JSON values."""
 
 BOOKING_BASE = "https://cal.meetergo.com"
 
 
 class UnusableState(ValueError):
-    """A file that no company can be taken from; says what to do."""
+    """The file holds no usable company; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the company has bought.
+    """The company's plan.
 
     Attributes:
-        users: maximum number; the next is a plan limit.
-        webhooks: maximum number; the next is a 406.
+        users: maximum number; beyond it a plan limit applies.
+        webhooks: maximum number; beyond it the response is 406.
     """
 
     users: int | None = None
@@ -37,11 +37,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class WebhookEvent:
-    """Something to tell webhooks of.
+    """An event to send to webhooks.
 
     Attributes:
         subject: id of the booking or user that it is about.
-        change: 1 for the first thing that happened to the subject, then 2, 3, ...
+        change: number of the subject's change, from 1.
         content: the body without its envelope.
     """
 
@@ -52,7 +52,7 @@ class WebhookEvent:
 
 
 EventListener = Callable[[WebhookEvent, list[Record]], None]
-"""Told of what happened, and of the webhooks that want to know."""
+"""Receives an event and the webhooks that subscribed to it."""
 
 
 @dataclass
@@ -60,8 +60,8 @@ class Company:
     """One customer of meetergo. Hold `lock` to read or change it.
 
     Attributes:
-        issued: what an id was made from -> how many were.
-        changes: subject -> how often something happened to it.
+        issued: base of an id -> how many were issued from it.
+        changes: subject -> number of changes.
     """
 
     seed: int
@@ -87,23 +87,23 @@ class Company:
         self.admin_id = str(uuid5(self._namespace, "owner"))
 
     def new_id(self, kind: str, *made_of: str) -> str:
-        """An id that follows from what the thing is made of, so that threads may make things in any order."""
+        """Derive an id from what the object consists of, so that threads may create objects in any order."""
         origin = "/".join((kind, *made_of))
         self.issued[origin] += 1
         return str(uuid5(self._namespace, f"{origin}#{self.issued[origin]}"))
 
     def secret_of(self, thing_id: str) -> str:
-        """The secret of an appointment."""
+        """Derive the secret of an appointment."""
         return sha256(f"{self._namespace}/{thing_id}".encode()).hexdigest()[:32]
 
     def emit(self, event: str, subject: str, content: Record) -> None:
-        """Sends webhooks to those who registered for this event."""
+        """Emit an event to the webhooks that subscribed to it."""
         self.changes[subject] += 1
         subscribed = [webhook for webhook in self.webhooks.values() if event in webhook["eventTypes"]]
         self.event_listener(WebhookEvent(event, subject, self.changes[subject], content), subscribed)
 
     def save(self, path: Path) -> None:
-        """Writes everything to a file."""
+        """Write the whole state to a file."""
         temporary = path.with_name(path.name + ".new")
         temporary.write_text(
             json.dumps({"seed": self.seed} | {name: getattr(self, name) for name in PERSISTED}, indent=1)
@@ -111,16 +111,16 @@ class Company:
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
-        """Takes everything from a file that `save` wrote.
+        """Load the state that `save` wrote.
 
         Raises:
-            UnusableState: it is not such a file, or of another seed, from which other ids follow.
+            UnusableState: it is no such file, or has another seed, which leads to other ids.
         """
         try:
             stored = json.loads(path.read_text())
             seed = stored["seed"]
         except (ValueError, KeyError, TypeError):
-            raise UnusableState(f"{path.name} holds no state of a stand-in: name another file, or remove it") from None
+            raise UnusableState(f"{path.name} holds no state of a sandbox: name another file, or remove it") from None
         if seed != self.seed:
             raise UnusableState(f"{path.name} was made with seed {seed}: use that one, or another file")
         for name in PERSISTED:

@@ -29,7 +29,7 @@ page = Blueprint("page", __name__, template_folder="page")
 
 @dataclass(frozen=True)
 class PageContext:
-    """What the page works with."""
+    """Dependencies of the page."""
 
     company: Company
     actions: Actions
@@ -39,7 +39,7 @@ class PageContext:
 
 
 class WeekQuery(Input):
-    """Which week of slots; `ignoring` is an appointment that is about to be moved."""
+    """The week of slots to show; `ignoring` is an appointment that is about to be moved."""
 
     meeting_type_id: str
     first: date
@@ -47,7 +47,7 @@ class WeekQuery(Input):
 
 
 class PageBooking(Input):
-    """What a guest says on the page."""
+    """A guest's input."""
 
     meeting_type_id: str
     start: AwareDatetime
@@ -62,7 +62,7 @@ class Reason(Input):
 
 
 class LeavingAttendee(Input):
-    """Which guest leaves."""
+    """The guest who leaves."""
 
     attendee_id: str
 
@@ -70,7 +70,7 @@ class LeavingAttendee(Input):
 @page.get("/")
 @page.get("/book/<user>/<meeting_type>")
 def page_view(user: str = "", meeting_type: str = "") -> Response:
-    """The page; a booking URL is the page with the host and the meeting type chosen."""
+    """Return the page; a booking URL is the page with host and meeting type preselected."""
     page_context = _page_context()
     if user and not any(record["slug"] == user for record in page_context.company.users.values()):
         raise NotFound
@@ -84,14 +84,14 @@ def page_view(user: str = "", meeting_type: str = "") -> Response:
 
 @page.get("/sandbox/view")
 def seen() -> Response:
-    """What the page polls."""
+    """Return the data that the page polls."""
     page_context = _page_context()
     return json_response(view(page_context.company, page_context.deliveries, page_context.platform_bookings))
 
 
 @page.get("/sandbox/slots")
 def free() -> Response:
-    """A week of free times."""
+    """Return a week of free slots."""
     wanted, company = query(WeekQuery), _page_context().company
     with company.lock:
         host_id = company.meeting_types.get(wanted.meeting_type_id, {}).get("userId")
@@ -107,7 +107,7 @@ def free() -> Response:
 
 @page.post("/sandbox/bookings")
 def book() -> Response:
-    """A guest books."""
+    """Book as a guest."""
     wanted = body(PageBooking)
     actions = _page_context().actions
     return json_response(actions.book(wanted.meeting_type_id, wanted.start, wanted.email, fullname=wanted.name), 201)
@@ -115,28 +115,28 @@ def book() -> Response:
 
 @page.post("/sandbox/appointments/<uuid:booking_id>/reschedule")
 def reschedule(booking_id: object) -> Response:
-    """A guest moves an appointment."""
+    """Move an appointment as a guest."""
     _page_context().actions.reschedule(_known_booking_id(booking_id), body(Move).start)
     return empty()
 
 
 @page.post("/sandbox/appointments/<uuid:booking_id>/cancel")
 def cancel(booking_id: object) -> Response:
-    """A guest cancels an appointment for all."""
+    """Cancel an appointment for everyone, as a guest."""
     _page_context().actions.cancel(_known_booking_id(booking_id), body(Reason).reason)
     return empty()
 
 
 @page.post("/sandbox/appointments/<uuid:booking_id>/leave")
 def leave(booking_id: object) -> Response:
-    """One guest leaves."""
+    """Remove one guest."""
     _page_context().actions.leave(_known_booking_id(booking_id), body(LeavingAttendee).attendee_id)
     return empty()
 
 
 @page.post("/sandbox/provisional-bookings/<uuid:provisional_id>/confirm")
 def confirm(provisional_id: object) -> Response:
-    """The guest opts in, or the host says yes."""
+    """Confirm a pending booking, as the guest or the host."""
     page_context = _page_context()
     if str(provisional_id) not in page_context.company.provisional_bookings:
         raise NotFound

@@ -1,4 +1,4 @@
-"""The view: what the page shows, with what the platform says of each appointment beside it."""
+"""The view: the state shown on the page, with the platform's state of each appointment beside it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from devtools.sandbox.state.company import Company, Record
 from devtools.sandbox.timestamps import local_text, moment
 
 PlatformBookings = Callable[[], list[dict[str, Any]]]
-"""Reads what the platform knows: rows with `id`, `status`, `starts_at`, `attendees` and `revision`."""
+"""Returns the platform's bookings: rows with `id`, `status`, `starts_at`, `attendees` and `revision`."""
 
 MAX_APPOINTMENTS = 30
 MAX_DELIVERIES = 40
@@ -23,7 +23,7 @@ SHOWN = ("number", "event", "subject", "webhook_id", "at", "outcome", "status", 
 def view(
     company: Company, deliveries: Sequence[OutgoingDelivery], platform_bookings: PlatformBookings | None
 ) -> Record:
-    """Everything on the page that changes. The platform is asked before the company is locked."""
+    """Return everything on the page that changes. The platform is queried before the company is locked."""
     platform, rows = _platform(platform_bookings)
     with company.lock:
         newest = sorted(company.appointments.values(), key=lambda record: moment(record["updatedAt"]), reverse=True)
@@ -48,7 +48,7 @@ def _platform(platform_bookings: PlatformBookings | None) -> tuple[Record, dict[
         return {"state": "absent"}, {}
     try:
         rows = {str(row["id"]): row for row in platform_bookings()}
-    except Exception as error:  # whatever database it reads, and however that fails
+    except Exception as error:  # any database may be behind it, and raise anything
         return {"state": "unreadable", "error": type(error).__name__}, {}
     return {"state": "present"}, rows
 
@@ -102,7 +102,7 @@ def _agrees(record: Record, row: Record) -> bool:
 
 
 def _time(value: Any) -> datetime | None:
-    """Times come as text or not, and without an offset they are UTC."""
+    """Parse a time in text or as it is; without an offset it is UTC."""
     time = datetime.fromisoformat(value) if isinstance(value, str) else value
     if not isinstance(time, datetime):
         return None
@@ -130,7 +130,7 @@ def _delivery(delivery: OutgoingDelivery) -> Record:
 
 
 def _without_token(endpoint: str) -> str:
-    """The end of a path may be a secret: its last letters are enough to tell two addresses apart."""
+    """Shorten a path, which may be a secret: its last characters suffice to tell two addresses apart."""
     parts = urlsplit(endpoint)
     start, slash, end = parts.path.rpartition("/")
     short = end if len(end) <= 3 * TOKEN_END else f"…{end[-TOKEN_END:]}"

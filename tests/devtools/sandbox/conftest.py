@@ -1,4 +1,4 @@
-"""A stand-in whose clock stands still, a client that speaks plain HTTP to it, and an endpoint for its webhooks."""
+"""A sandbox with a fixed clock, a plain HTTP client for it, and an endpoint for its webhooks."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from urllib3 import PoolManager, Timeout
 from devtools.sandbox.server import Sandbox, sandbox
 
 MONDAY = datetime(2026, 3, 2, 7, tzinfo=UTC)
-"""8 o'clock in Berlin."""
+"""8:00 in Berlin."""
 
 GUEST = {"email": "guest@example.com", "fullname": "The Guest", "receiveReminders": True, "notes": {}}
 EVENTS = ["booking_created", "booking_rescheduled", "booking_cancelled", "new_employee"]
@@ -24,7 +24,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass
 class ManualClock:
-    """Goes on only when it is told to."""
+    """A clock that advances only on request."""
 
     now: datetime = MONDAY
 
@@ -48,7 +48,7 @@ class ApiAnswer:
 
 @dataclass
 class Api:
-    """Calls the API with the platform key, as the owner unless somebody else is named."""
+    """Call the API with the platform key, as the owner unless another user is named."""
 
     meetergo: Sandbox
     http: PoolManager
@@ -70,11 +70,11 @@ class Api:
 
 
 class Endpoint(ThreadingHTTPServer):
-    """Where webhooks are sent.
+    """The endpoint that webhooks are sent to.
 
     Attributes:
-        status: of every answer.
-        heard: the bodies, in the order in which they came.
+        status: status of every response.
+        heard: the received bodies, in order.
     """
 
     daemon_threads = True
@@ -110,7 +110,7 @@ class _EndpointHandler(BaseHTTPRequestHandler):
 
 @dataclass
 class Host:
-    """A host with one meeting type of half an hour, open from 9 to 17 on weekdays."""
+    """A host with one meeting type of half an hour, open from 9:00 to 17:00 on weekdays."""
 
     id: str
     meeting_type: str
@@ -131,7 +131,7 @@ def http() -> Iterator[PoolManager]:
 
 @pytest.fixture
 def start(clock: ManualClock) -> Iterator[Callable[..., Sandbox]]:
-    """Starts a stand-in with options."""
+    """Start a sandbox with options."""
     with ExitStack() as stack:
         yield lambda *arguments, **options: stack.enter_context(sandbox(*arguments, **{"now": clock} | options))
 
@@ -168,7 +168,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 @pytest.fixture
 def registered_endpoint(meetergo: Sandbox, api: Api, endpoint: Endpoint) -> Endpoint:
-    """An endpoint that is registered for all events."""
+    """An endpoint registered for all events."""
     return register(api, endpoint)
 
 
@@ -178,11 +178,11 @@ def register(api: Api, endpoint: Endpoint) -> Endpoint:
 
 
 def booking(host: Host, start: datetime, **changes: Any) -> dict[str, Any]:
-    """The body of a booking."""
+    """Return the body of a booking."""
     usual = {"meetingTypeId": host.meeting_type, "hostIds": [host.id], "start": start.isoformat(), "attendee": GUEST}
     return usual | changes
 
 
 def at(hour: float, day: int = 0) -> datetime:
-    """An hour of Berlin, so many days after that Monday."""
+    """Return an hour in Berlin, N days after that Monday."""
     return MONDAY + timedelta(hours=hour - 8, days=day)

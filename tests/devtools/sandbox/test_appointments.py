@@ -22,7 +22,7 @@ def group(meetergo: Sandbox, api: Api, host: Host) -> dict[str, Any]:
     return meetergo.appointments[booked["appointmentId"]]
 
 
-def test_an_appointment_is_seen_by_its_host_and_by_administrators(
+def test_an_appointment_is_visible_to_its_host_and_to_administrators(
     meetergo: Sandbox, api: Api, host: Host, booked: str
 ) -> None:
     other = add_host(meetergo, "other@example.com")
@@ -35,7 +35,7 @@ def test_an_appointment_is_seen_by_its_host_and_by_administrators(
     assert api(f"GET /v4/appointment/{host.id}").status == 404
 
 
-def test_the_old_route_of_the_list_is_none(api: Api) -> None:
+def test_the_old_route_of_the_list_does_not_exist(api: Api) -> None:
     answer = api("GET /v4/appointment", limit=20)
     assert (answer.status, answer.body["message"]) == (404, "Cannot GET /v4/appointment")
 
@@ -50,11 +50,11 @@ def test_a_move_keeps_the_id_and_the_length(api: Api, host: Host, booked: str) -
     assert (moved["rescheduledAt"], moved["rescheduleCount"]) == (moved["updatedAt"], 1)
 
 
-def test_a_move_by_half_its_length_does_not_meet_itself(api: Api, booked: str) -> None:
+def test_an_appointment_does_not_conflict_with_itself(api: Api, booked: str) -> None:
     assert api(f"POST /v4/appointment/{booked}/reschedule", {"start": at(9.25).isoformat()}).status == 201
 
 
-def test_a_move_onto_another_is_slot_occupied_unless_that_is_ignored(
+def test_a_move_onto_another_is_slot_occupied_unless_availability_is_ignored(
     meetergo: Sandbox, api: Api, host: Host, booked: str
 ) -> None:
     meetergo.actions.book(host.meeting_type, at(10), "other@example.com")
@@ -64,7 +64,7 @@ def test_a_move_onto_another_is_slot_occupied_unless_that_is_ignored(
     assert api(f"POST {path}", {"start": at(10).isoformat(), "ignoreAvailability": True}).status == 201
 
 
-def test_a_cancelled_one_says_who_and_why_and_stays(api: Api, host: Host, booked: str) -> None:
+def test_a_cancelled_appointment_has_author_and_reason_and_stays(api: Api, host: Host, booked: str) -> None:
     cancelled = api(f"POST /v4/appointment/{booked}/cancel", {"reason": "ill"}, user=host.id).body
     assert cancelled["isCancelled"]
     stamp = {"actionSource": "host", "actionAt": cancelled["updatedAt"], "actionBy": None, "reason": "ill"}
@@ -74,11 +74,11 @@ def test_a_cancelled_one_says_who_and_why_and_stays(api: Api, host: Host, booked
     assert api("POST /v4/booking", booking(host, at(9))).status == 201
 
 
-def test_a_reason_has_an_end(api: Api, booked: str) -> None:
+def test_a_reason_has_a_maximum_length(api: Api, booked: str) -> None:
     assert api(f"POST /v4/appointment/{booked}/cancel", {"reason": "x" * 501}).status == 400
 
 
-def test_for_a_group_one_has_to_say_who_or_all(meetergo: Sandbox, api: Api, group: dict[str, Any]) -> None:
+def test_a_group_cancel_must_name_a_guest_or_all(meetergo: Sandbox, api: Api, group: dict[str, Any]) -> None:
     path = f"/v4/appointment/{group['id']}/cancel"
     assert api(f"POST {path}", {}).status == 400
     assert api(f"POST {path}", {"attendeeId": "stranger"}).status == 404
@@ -94,7 +94,7 @@ def test_when_the_last_guest_leaves_a_group_meeting_is_cancelled(api: Api, group
     assert left["isCancelled"]
 
 
-def test_each_change_is_later_than_the_one_before_even_if_the_clock_stands_still(
+def test_each_change_is_later_than_the_previous_even_with_a_fixed_clock(
     meetergo: Sandbox, api: Api, booked: str
 ) -> None:
     seen = [meetergo.appointments[booked]["updatedAt"]]
@@ -113,7 +113,7 @@ def page(api: Api, **query: Any) -> list[str]:
 
 @pytest.fixture
 def five(meetergo: Sandbox, host: Host, clock: ManualClock) -> None:
-    """Booked in this order: e, d, c, b, a; they start in the order of their names."""
+    """Booked in the order e, d, c, b, a; their starts are in the order of their names."""
     for day, name in reversed(list(enumerate("abcde"))):
         meetergo.actions.book(host.meeting_type, at(12, day), f"{name}@example.com", fullname=f"Guest {name.upper()}")
         clock.advance(minutes=1)
@@ -138,12 +138,12 @@ def test_pages_count_from_zero_and_know_the_total(api: Api, host: Host) -> None:
         ({"limit": 2}, "abcde"),
     ],
 )
-def test_a_list_is_narrowed_and_sorted(api: Api, host: Host, query: dict[str, str], found: str) -> None:
+def test_a_list_is_filtered_and_sorted(api: Api, host: Host, query: dict[str, str], found: str) -> None:
     assert "".join(page(api, user=host.id, **query)) == found
 
 
 @pytest.mark.usefixtures("five")
-def test_the_list_is_the_acting_users_and_an_administrator_may_ask_for_anothers(
+def test_the_list_is_the_acting_users_and_administrators_may_list_others(
     meetergo: Sandbox, api: Api, host: Host
 ) -> None:
     other = add_host(meetergo, "other@example.com")
@@ -167,12 +167,12 @@ def test_the_list_is_the_acting_users_and_an_administrator_may_ask_for_anothers(
         {"page": 0, "pageSize": 10, "start": "2026-03-02"},
     ],
 )
-def test_a_query_that_does_not_fit_is_refused(api: Api, query: dict[str, Any]) -> None:
+def test_an_invalid_query_is_rejected(api: Api, query: dict[str, Any]) -> None:
     answer = api("GET /v4/appointment/paginated", **query)
     assert (answer.status, answer.body["message"]) == (400, "Validation failed")
 
 
-def test_cancelled_ones_are_listed_and_forgotten_ones_are_not(
+def test_cancelled_appointments_are_listed_and_deleted_ones_are_not(
     meetergo: Sandbox, api: Api, host: Host, booked: str
 ) -> None:
     meetergo.actions.cancel(booked)
@@ -182,7 +182,7 @@ def test_cancelled_ones_are_listed_and_forgotten_ones_are_not(
     assert api(f"GET /v4/appointment/{booked}").status == 404
 
 
-def test_those_of_today_and_those_that_are_on(api: Api, host: Host, booked: str, clock: ManualClock) -> None:
+def test_todays_and_current_appointments(api: Api, host: Host, booked: str, clock: ManualClock) -> None:
     assert [item["id"] for item in api("GET /v4/appointment/today", user=host.id).body] == [booked]
     assert api("GET /v4/appointment/current", user=host.id).body == []
     clock.now = datetime.fromisoformat("2026-03-02T09:15:00+01:00")

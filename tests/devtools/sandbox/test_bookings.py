@@ -1,4 +1,4 @@
-"""Slots and bookings: what is free, what becomes of a booking, and what waits."""
+"""Slots and bookings: free slots, appointments, and pending bookings."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def starts(offered: dict[str, Any]) -> list[str]:
     return [spot["startTime"] for day in offered["dates"] for spot in day["spots"]]
 
 
-def test_free_times_are_those_of_the_hosts_hours_in_the_hosts_zone(api: Api, host: Host) -> None:
+def test_free_slots_are_in_the_hosts_hours_and_time_zone(api: Api, host: Host) -> None:
     offered = offer(api, host)
     assert offered["timezone"] == "Europe/Berlin"
     assert starts(offered)[0] == "2026-03-02T09:00:00.000+01:00"
@@ -32,12 +32,12 @@ def test_free_times_are_those_of_the_hosts_hours_in_the_hosts_zone(api: Api, hos
     assert offered["earliestAvailableDate"] == "2026-03-02"
 
 
-def test_an_end_that_is_a_day_is_not_included(api: Api, host: Host) -> None:
+def test_an_end_given_as_a_day_is_exclusive(api: Api, host: Host) -> None:
     assert starts(offer(api, host, end="2026-03-02")) == []
     assert len(offer(api, host, end="2026-03-09")["dates"]) == 5
 
 
-def test_hours_stay_when_the_clocks_are_changed(api: Api, host: Host) -> None:
+def test_hours_stay_across_daylight_saving_changes(api: Api, host: Host) -> None:
     offered = starts(offer(api, host, start="2026-03-27", end="2026-03-31"))
     assert [text for text in offered if "T09:00" in text] == [
         "2026-03-27T09:00:00.000+01:00",
@@ -45,7 +45,7 @@ def test_hours_stay_when_the_clocks_are_changed(api: Api, host: Host) -> None:
     ]
 
 
-def test_whole_times_and_other_zones_are_understood(api: Api, host: Host) -> None:
+def test_times_with_offsets_are_accepted(api: Api, host: Host) -> None:
     query = {"start": "2026-03-02T10:00:00Z", "end": "2026-03-02T11:00:00Z", "timezone": "Asia/Tokyo"}
     assert starts(offer(api, host, **query)) == ["2026-03-02T19:00:00.000+09:00", "2026-03-02T19:30:00.000+09:00"]
 
@@ -56,7 +56,7 @@ def test_without_hosts_or_queue_nothing_is_offered_or_booked(api: Api, host: Hos
     assert api("POST /v4/booking", booking(host, at(9), hostIds=[])).body["message"] == "Expected hostIds or queueId"
 
 
-def test_a_booking_is_an_appointment_at_once_and_takes_its_time(meetergo: Sandbox, api: Api, host: Host) -> None:
+def test_a_booking_becomes_an_appointment_and_takes_its_slot(meetergo: Sandbox, api: Api, host: Host) -> None:
     answer = api("POST /v4/booking", booking(host, at(9)), user=None)
     assert answer.status == 201
     assert set(answer.body) == {"appointmentId", "secret"}
@@ -66,7 +66,7 @@ def test_a_booking_is_an_appointment_at_once_and_takes_its_time(meetergo: Sandbo
 
 
 @pytest.mark.parametrize(("hour", "day"), [(9, 0), (9.25, 0), (8.5, 0), (16.75, 0), (9, 5), (9, -3), (9, 70)])
-def test_a_time_that_is_not_free_is_slot_occupied(
+def test_a_slot_that_is_not_free_is_slot_occupied(
     meetergo: Sandbox, api: Api, host: Host, hour: float, day: int
 ) -> None:
     assert api("POST /v4/booking", booking(host, at(9))).status == 201
@@ -89,7 +89,7 @@ def test_buffers_keep_meetings_apart(api: Api, host: Host) -> None:
     assert api("POST /v4/booking", booking(host, at(11.5))).status == 400
 
 
-def test_the_shortest_notice_is_kept(api: Api, host: Host) -> None:
+def test_the_minimum_notice_is_enforced(api: Api, host: Host) -> None:
     api(f"PATCH /v4/meeting-type/{host.meeting_type}", {"bookingMinimum": 120})
     assert starts(offer(api, host))[0] == "2026-03-02T10:00:00.000+01:00"
 
@@ -104,13 +104,13 @@ def test_the_shortest_notice_is_kept(api: Api, host: Host) -> None:
         ({"bringalongEmails": ["a@example.com"] * 6}, "attendee.bringalongEmails list should have at most 5"),
     ],
 )
-def test_a_guest_who_does_not_fit_is_refused(api: Api, host: Host, guest: dict[str, Any], message: str) -> None:
+def test_an_invalid_guest_is_rejected(api: Api, host: Host, guest: dict[str, Any], message: str) -> None:
     answer = api("POST /v4/booking", booking(host, at(9), attendee=GUEST | guest))
     assert answer.status == 400
     assert answer.body["message"][0].startswith(message)
 
 
-def test_a_time_without_an_offset_is_refused(api: Api, host: Host) -> None:
+def test_a_time_without_an_offset_is_rejected(api: Api, host: Host) -> None:
     assert api("POST /v4/booking", booking(host, at(9)) | {"start": "2026-03-02T09:00:00"}).status == 400
 
 
@@ -155,7 +155,7 @@ def test_a_provisional_booking_sends_a_webhook_only_when_confirmed(
     assert registered_endpoint.last["id"] == booked["appointmentId"]
 
 
-def test_what_waits_too_long_is_expired(meetergo: Sandbox, api: Api, host: Host, clock: ManualClock) -> None:
+def test_a_pending_booking_expires(meetergo: Sandbox, api: Api, host: Host, clock: ManualClock) -> None:
     api(f"PATCH /v4/meeting-type/{host.meeting_type}", {"meetingOptions": {"requireHostConfirmation": True}})
     api("POST /v4/booking", booking(host, at(9, day=2)))
     clock.advance(hours=24)
@@ -165,7 +165,7 @@ def test_what_waits_too_long_is_expired(meetergo: Sandbox, api: Api, host: Host,
     assert api(route, user=host.id, page=0, pageSize=10, companyWide="true").status == 403
 
 
-def test_a_host_of_somebody_elses_company_cannot_be_booked(meetergo: Sandbox, api: Api, host: Host) -> None:
+def test_a_host_of_another_company_cannot_be_booked(meetergo: Sandbox, api: Api, host: Host) -> None:
     assert api("POST /v4/booking", booking(host, at(9), hostIds=["stranger"])).status == 404
 
 
@@ -178,9 +178,9 @@ def test_both_hosts_have_to_be_free(meetergo: Sandbox, api: Api, host: Host) -> 
     assert api("POST /v4/booking", booking(other, at(10))).status == 400
 
 
-def test_of_many_who_want_the_same_slot_at_once_one_gets_it(start: Callable[..., Sandbox], http: PoolManager) -> None:
+def test_of_many_concurrent_bookings_of_a_slot_one_succeeds(start: Callable[..., Sandbox], http: PoolManager) -> None:
     def dawdling_clock() -> datetime:
-        time.sleep(0.002)  # between the look into the diary and the entry in it
+        time.sleep(0.002)  # between the check of the calendar and the entry in it
         return MONDAY
 
     meetergo = start(now=dawdling_clock)

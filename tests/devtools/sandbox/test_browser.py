@@ -47,7 +47,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 
 class Page:
-    """What a developer sees and does. The page draws its parts anew meanwhile, so each step tries until it can."""
+    """A developer's view and actions. The page redraws its parts meanwhile, so each step is retried."""
 
     def __init__(self, browser: webdriver.Chrome) -> None:
         self._browser = browser
@@ -55,25 +55,25 @@ class Page:
         self._wait = WebDriverWait(browser, PATIENCE_SECONDS, 0.05, ignored_exceptions=drawn_anew)
 
     def shows(self, *texts: str, where: str = "main") -> None:
-        """Waits until all of it is to be read."""
+        """Wait until all texts are visible."""
         self._wait.until(lambda browser: all(text in self._one(where).text for text in texts))
 
     def clicks(self, name: str, where: str = "main") -> None:
-        """Waits until there is such a button, and presses it."""
+        """Wait for a button, and click it."""
         self._wait.until(lambda _: self._button(name, where)).click()
 
     def presses(self, name: str, where: str = "main") -> None:
-        """The same by the keyboard alone."""
+        """Press a button by the keyboard alone."""
         self._wait.until(lambda _: self._button(name, where)).send_keys(Keys.ENTER)
 
     def writes(self, label: str, text: str) -> None:
-        """Finds a field by its label."""
+        """Find a field by its label."""
         field = self._field(label)
         field.clear()
         field.send_keys(text)
 
     def chooses(self, label: str, text: str) -> None:
-        """Waits for the option of a list that begins so, and takes it."""
+        """Wait for an option with this beginning, and select it."""
         self._wait.until(lambda _: self._takes(Select(self._field(label)), text))
 
     def _takes(self, choice: Select, text: str) -> bool:
@@ -98,7 +98,7 @@ class Page:
 
 
 class Platform:
-    """Follows the webhooks that came, as simply as can be."""
+    """A minimal platform that follows the webhooks."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint

@@ -1,4 +1,4 @@
-"""The command: says how to use the stand-in, and runs it until Ctrl-C."""
+"""The command explains the sandbox and runs it until Ctrl-C."""
 
 import re
 import signal
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 PATIENCE_SECONDS = 60
 
 
-def test_it_prints_what_belongs_into_the_env_file_and_answers_until_it_is_interrupted(http: PoolManager) -> None:
+def test_it_prints_the_env_settings_and_runs_until_interrupted(http: PoolManager) -> None:
     arguments = [sys.executable, "-u", "-m", "devtools.sandbox", "--port", "0", "--drop", "0.1"]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -33,14 +33,14 @@ def test_it_prints_what_belongs_into_the_env_file_and_answers_until_it_is_interr
         assert process.wait(PATIENCE_SECONDS) == 0
 
 
-def test_a_port_that_is_taken_is_said_to_be() -> None:
+def test_a_port_in_use_gives_an_error_message() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         result = CliRunner().invoke(command, ["--port", str(taken.getsockname()[1])])
     assert result.exit_code == 1
     assert "choose another with --port" in result.output
 
 
-def test_a_state_that_cannot_be_used_is_said_to_be(tmp_path: Path) -> None:
+def test_an_unusable_state_gives_an_error_message(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text('{"seed": 3}')
     result = CliRunner().invoke(command, ["--port", "0", "--state", str(tmp_path / "state.json")])
     assert result.exit_code == 1
@@ -54,7 +54,7 @@ def test_every_fault_has_an_option() -> None:
     assert CliRunner().invoke(command, ["--drop", "2"]).exit_code == 2
 
 
-def test_there_is_something_to_book_and_only_once(start: Callable[..., Sandbox]) -> None:
+def test_seed_data_is_added_once(start: Callable[..., Sandbox]) -> None:
     meetergo = start()
     for _ in range(2):
         seed(meetergo)

@@ -1,4 +1,4 @@
-"""FaultPlan with the API: false answers, on purpose and repeatable; and the limits that are real."""
+"""Injected faults of the API, deliberate and repeatable; and the real limits."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,14 +20,14 @@ NEW_USER = {"email": "new@example.com", "givenName": "A", "familyName": "User", 
 
 
 def outcome(api: Api, route: str, body: object = None) -> int:
-    """The status, or 0 if the line was cut."""
+    """Return the status, or 0 if the connection was dropped."""
     try:
         return api(route, body).status
     except ProtocolError:
         return 0
 
 
-def test_nothing_goes_wrong_unless_it_is_told_to(api: Api) -> None:
+def test_without_a_plan_there_are_no_faults(api: Api) -> None:
     assert {outcome(api, ME) for _ in range(50)} == {200}
 
 
@@ -40,7 +40,7 @@ def test_requests_are_counted_by_route(meetergo: Sandbox, api: Api, host: Host) 
     assert meetergo.requests == Counter(expected)
 
 
-def test_failed_requests_do_nothing_and_have_many_forms(meetergo: Sandbox, api: Api) -> None:
+def test_failed_requests_have_no_effect_and_several_forms(meetergo: Sandbox, api: Api) -> None:
     meetergo.faults = FaultPlan(fail=1)
     answers = [api("POST /v4/user", NEW_USER | {"email": f"{number}@example.com"}) for number in range(30)]
     assert {answer.status for answer in answers} == {500, 502, 503, 504}
@@ -48,32 +48,32 @@ def test_failed_requests_do_nothing_and_have_many_forms(meetergo: Sandbox, api: 
     assert len(meetergo.users) == 1
 
 
-def test_a_write_that_is_done_can_be_answered_with_a_failure(meetergo: Sandbox, api: Api) -> None:
+def test_a_write_can_take_effect_and_fail(meetergo: Sandbox, api: Api) -> None:
     meetergo.faults = FaultPlan(commit_then_fail=1)
     answers = {outcome(api, "POST /v4/user", NEW_USER | {"email": f"{number}@example.com"}) for number in range(10)}
     assert answers == {0, 500}
     assert len(meetergo.users) == 11
 
 
-def test_reads_and_refusals_are_never_ambiguous(meetergo: Sandbox, api: Api) -> None:
+def test_reads_and_rejections_are_never_ambiguous(meetergo: Sandbox, api: Api) -> None:
     meetergo.faults = FaultPlan(commit_then_fail=1)
     assert outcome(api, ME) == 200
     assert {outcome(api, "POST /v4/user", {"email": f"{number}@example.com"}) for number in range(10)} == {400}
 
 
-def test_a_line_that_hangs_is_cut_without_an_answer(meetergo: Sandbox, api: Api) -> None:
+def test_a_hanging_connection_is_dropped_without_a_response(meetergo: Sandbox, api: Api) -> None:
     meetergo.faults = FaultPlan(time_out=1, hang=0.01)
     assert outcome(api, "POST /v4/user", NEW_USER) == 0
     assert len(meetergo.users) == 1
 
 
-def test_who_does_not_wait_so_long_sees_a_timeout(meetergo: Sandbox) -> None:
+def test_a_client_with_a_shorter_timeout_times_out(meetergo: Sandbox) -> None:
     meetergo.inject_faults(ME, "time_out")
     with PoolManager(retries=False, timeout=0.05) as http, pytest.raises(ReadTimeoutError):
         Api(meetergo, http)(ME)
 
 
-def test_too_many_requests_say_how_long_to_wait_in_each_form_or_not_at_all(meetergo: Sandbox, api: Api) -> None:
+def test_a_429_has_each_form_of_retry_after_or_none(meetergo: Sandbox, api: Api) -> None:
     meetergo.faults = FaultPlan(rate_limit=1)
     answers = [api(ME) for _ in range(30)]
     expected = {"statusCode": 429, "message": "Too Many Requests", "error": "Too Many Requests"}
@@ -97,7 +97,7 @@ def test_all_credentials_expire_from_a_request_on(meetergo: Sandbox, api: Api) -
     assert outcome(api, ME) == 200
 
 
-def test_the_next_calls_of_a_route_can_be_told_what_to_do(meetergo: Sandbox, api: Api) -> None:
+def test_faults_can_be_queued_for_the_next_calls_of_a_route(meetergo: Sandbox, api: Api) -> None:
     odd = InjectedAnswer(200, b"<html>", {"content-type": "text/html"})
     meetergo.inject_faults(ME, "rate_limit", None, "drop_connection", odd)
     assert [outcome(api, ME) for _ in range(2)] == [429, 200]
@@ -140,7 +140,7 @@ def limited(start: Callable[..., Sandbox], http: PoolManager) -> Api:
     return Api(start(rate_limit=RateLimit(per_minute=60, burst=5)), http)
 
 
-def test_a_burst_is_let_through_and_then_as_many_as_a_minute_allows(limited: Api, clock: ManualClock) -> None:
+def test_a_burst_passes_and_then_the_rate_per_minute(limited: Api, clock: ManualClock) -> None:
     assert [limited(ME).status for _ in range(6)] == [200] * 5 + [429]
     clock.advance(seconds=2)
     assert [limited(ME).status for _ in range(3)] == [200, 200, 429]
@@ -148,7 +148,7 @@ def test_a_burst_is_let_through_and_then_as_many_as_a_minute_allows(limited: Api
     assert [limited(ME).status for _ in range(6)] == [200] * 5 + [429]
 
 
-def test_what_is_limited_is_not_done(limited: Api, host: Host) -> None:
+def test_a_limited_request_has_no_effect(limited: Api, host: Host) -> None:
     for _ in range(5):
         limited(ME)
     assert limited("POST /v4/booking", booking(host, at(9))).status == 429
@@ -160,7 +160,7 @@ def test_each_key_has_its_own_limit(limited: Api) -> None:
     assert limited(ME, user=None, key=limited.meetergo.token).status == 200
 
 
-def test_a_limited_answer_says_when_the_next_is_let_through(limited: Api, clock: ManualClock) -> None:
+def test_a_limited_response_says_when_to_retry(limited: Api, clock: ManualClock) -> None:
     limited.meetergo.faults = FaultPlan(retry_after=("seconds",))
     for _ in range(5):
         limited(ME)

@@ -1,4 +1,4 @@
-"""Meeting types and templates: what their validator drops, and what it insists on."""
+"""Meeting types and templates: what their validator drops and requires."""
 
 from typing import Any
 
@@ -32,17 +32,17 @@ def test_a_new_one_belongs_to_the_acting_user_and_its_slug_follows_from_the_name
         (INFO | {"bufferAfter": 121}, "meetingInfo.bufferAfter should be less than or equal to 120"),
     ],
 )
-def test_what_does_not_fit_is_refused(api: Api, host: Host, info: dict[str, Any], message: str) -> None:
+def test_an_invalid_body_is_rejected(api: Api, host: Host, info: dict[str, Any], message: str) -> None:
     answer = api("POST /v4/meeting-type", {"meetingInfo": info}, user=host.id)
     assert (answer.status, answer.body["message"]) == (400, [message])
 
 
-def test_the_flat_form_of_the_recipe_is_refused(api: Api, host: Host) -> None:
+def test_the_flat_form_of_the_recipe_is_rejected(api: Api, host: Host) -> None:
     answer = api("POST /v4/meeting-type", {"name": "First Talk", "duration": 15}, user=host.id)
     assert answer.body["message"] == ["meetingInfo should not be empty"]
 
 
-def test_a_stale_channel_is_refused(api: Api, host: Host) -> None:
+def test_an_unknown_channel_is_rejected(api: Api, host: Host) -> None:
     assert api("POST /v4/meeting-type", {"meetingInfo": INFO | {"channel": "google_meet"}}, user=host.id).status == 400
 
 
@@ -52,7 +52,7 @@ def test_the_list_is_a_bare_array_of_the_acting_users_own(meetergo: Sandbox, api
     assert [kind["id"] for kind in kinds] == [host.meeting_type]
 
 
-def test_a_change_changes_only_what_it_says(api: Api, host: Host) -> None:
+def test_an_update_changes_only_the_given_fields(api: Api, host: Host) -> None:
     before = api(f"GET /v4/meeting-type/{host.meeting_type}").body
     wanted = {"meetingInfo": {"duration": 45}, "slug": "long", "spots": 3, "duration": 99, "bufferTimeBefore": 15}
     after = api(f"PATCH /v4/meeting-type/{host.meeting_type}", wanted, user=host.id).body
@@ -61,20 +61,20 @@ def test_a_change_changes_only_what_it_says(api: Api, host: Host) -> None:
     assert changed == {"meetingInfo", "slug", "spots", "updatedAt"}
 
 
-def test_two_of_one_host_have_different_slugs(api: Api, host: Host) -> None:
+def test_slugs_are_unique_per_host(api: Api, host: Host) -> None:
     first, second = (api("POST /v4/meeting-type", {"meetingInfo": INFO}, user=host.id).body for _ in range(2))
     assert (first["slug"], second["slug"]) == ("first-talk", "first-talk-2")
     assert api(f"PATCH /v4/meeting-type/{second['id']}", {"slug": "first-talk"}).status == 409
     assert api(f"PATCH /v4/meeting-type/{second['id']}", {"slug": "first-talk-2"}).status == 200
 
 
-def test_others_keep_their_hands_off(meetergo: Sandbox, api: Api, host: Host) -> None:
+def test_other_users_cannot_change_it(meetergo: Sandbox, api: Api, host: Host) -> None:
     other = add_host(meetergo, "other@example.com")
     assert api(f"PATCH /v4/meeting-type/{host.meeting_type}", {"spots": 2}, user=other.id).status == 403
     assert api(f"DELETE /v4/meeting-type/{host.meeting_type}", user=other.id).status == 403
 
 
-def test_one_can_be_removed_and_the_answer_is_empty(api: Api, host: Host) -> None:
+def test_a_meeting_type_can_be_deleted_with_an_empty_response(api: Api, host: Host) -> None:
     answer = api(f"DELETE /v4/meeting-type/{host.meeting_type}", user=host.id)
     assert (answer.status, answer.content) == (204, b"")
     assert api(f"GET /v4/meeting-type/{host.meeting_type}", user=host.id).status == 404
@@ -92,14 +92,14 @@ def test_an_assigned_template_becomes_a_meeting_type_each_time(meetergo: Sandbox
     assert all(kind["spots"] == 2 and kind["meetingOptions"] == {"doubleOptIn": True} for kind in kinds)
 
 
-def test_a_template_can_be_changed_and_only_by_administrators(api: Api, host: Host) -> None:
+def test_a_template_can_be_changed_by_administrators_only(api: Api, host: Host) -> None:
     template = api("POST /v4/meeting-type-template/create", {"meetingInfo": INFO}).body
     path = f"/v4/meeting-type-template/{template['id']}"
     assert api(f"PATCH {path}", {"lockedFields": ["duration"]}).body["lockedFields"] == ["duration"]
     assert api(f"PATCH {path}", {"lockedFields": []}, user=host.id).status == 403
 
 
-def test_a_template_for_nobody_or_for_strangers_is_refused(api: Api) -> None:
+def test_a_template_without_users_or_for_unknown_users_is_rejected(api: Api) -> None:
     template = api("POST /v4/meeting-type-template/create", {"meetingInfo": INFO}).body
     path = f"/v4/meeting-type-template/assign/{template['id']}"
     assert api(f"POST {path}", {}).status == 400

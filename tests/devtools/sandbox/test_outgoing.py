@@ -1,4 +1,4 @@
-"""Deliveries: what became of each webhook."""
+"""Outgoing deliveries and their results."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +16,7 @@ Troubled = Callable[..., tuple[Sandbox, Host]]
 
 @pytest.fixture
 def with_faults(start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint) -> Troubled:
-    """A stand-in that goes wrong from now on, and a host."""
+    """A sandbox with faults from now on, and a host."""
 
     def made(faults: FaultPlan, **options: int) -> tuple[Sandbox, Host]:
         meetergo = start(faults, **options)
@@ -28,7 +28,7 @@ def with_faults(start: Callable[..., Sandbox], http: PoolManager, endpoint: Endp
 
 
 def book_move_cancel(meetergo: Sandbox, host: Host, number: int) -> list[str]:
-    """So many bookings, each made, moved and cancelled."""
+    """Make N bookings, each created, moved and cancelled."""
     ids = [
         meetergo.actions.book(host.meeting_type, at(9, day), "g@example.com")["appointmentId"] for day in DAYS[:number]
     ]
@@ -44,7 +44,7 @@ DAYS = [day for day in range(50) if day % 7 < 5]
 STORY = ["booking_created", "booking_rescheduled", "booking_cancelled"]
 
 
-def test_webhooks_of_one_booking_come_in_their_order(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_webhooks_of_one_booking_arrive_in_order(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan())
     for booking_id in book_move_cancel(meetergo, host, 20):
         heard = [body for body in endpoint.received if booking_id.encode() in body]
@@ -53,21 +53,21 @@ def test_webhooks_of_one_booking_come_in_their_order(with_faults: Troubled, endp
     assert {(delivery.status, delivery.attempts) for delivery in meetergo.deliveries} == {(200, 1)}
 
 
-def test_a_lost_one_is_not_sent(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_a_dropped_delivery_is_not_sent(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan(drop=1))
     book_move_cancel(meetergo, host, 2)
     assert endpoint.received == []
     assert {delivery.outcome for delivery in meetergo.deliveries} == {"dropped"}
 
 
-def test_a_repeated_one_comes_twice_with_the_same_bytes(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_a_repeated_delivery_is_sent_twice_with_the_same_bytes(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan(repeat=1))
     book_move_cancel(meetergo, host, 1)
     assert endpoint.received[0::2] == endpoint.received[1::2]
     assert endpoint.events[0::2] == STORY
 
 
-def test_what_is_held_back_comes_after_the_next_of_its_booking(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_a_reordered_delivery_is_sent_after_the_next_of_its_booking(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan(reorder=1))
     booked = meetergo.actions.book(host.meeting_type, at(9), "g@example.com")["appointmentId"]
     meetergo.faults = FaultPlan()
@@ -77,15 +77,13 @@ def test_what_is_held_back_comes_after_the_next_of_its_booking(with_faults: Trou
     assert endpoint.events == ["booking_rescheduled", "booking_created", "booking_cancelled"]
 
 
-def test_what_is_held_back_comes_at_last(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_a_reordered_delivery_is_sent_by_drain(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan(reorder=1))
     book_move_cancel(meetergo, host, 1)
     assert sorted(endpoint.events) == sorted(STORY)
 
 
-def test_what_is_held_back_comes_when_its_line_was_quiet_for_long_enough(
-    with_faults: Troubled, endpoint: Endpoint
-) -> None:
+def test_a_reordered_delivery_is_sent_after_its_queue_was_idle(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan(reorder=1, hold=0.01))
     meetergo.actions.book(host.meeting_type, at(9), "g@example.com")
     while not endpoint.received:
@@ -110,7 +108,7 @@ def test_the_same_seed_gives_the_same_faults_in_any_order(with_faults: Troubled,
     assert {fate.is_held for fate in fates} == {True, False}
 
 
-def test_shares_are_what_they_say() -> None:
+def test_the_shares_of_faults_are_as_configured() -> None:
     faults = FaultPlan(seed=1, drop=0.1, repeat=0.1, reorder=0.3)
     fates = [faults.delivery_fault("booking_created", str(number), "1", "1500") for number in range(5000)]
     assert 400 < sum(fate.is_dropped for fate in fates) < 600
@@ -119,7 +117,7 @@ def test_shares_are_what_they_say() -> None:
     assert sum(fate.is_dropped and fate.copies == 2 for fate in fates) < 100
 
 
-def test_a_refused_one_is_sent_once_as_nothing_else_is_documented(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_a_rejected_delivery_is_sent_once_by_default(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan())
     endpoint.status = 503
     meetergo.actions.book(host.meeting_type, at(9), "g@example.com")
@@ -128,7 +126,7 @@ def test_a_refused_one_is_sent_once_as_nothing_else_is_documented(with_faults: T
     assert (delivery.outcome, delivery.status, delivery.attempts, len(endpoint.received)) == ("answered", 503, 1, 1)
 
 
-def test_a_refused_one_is_sent_again_if_one_wants_retries(with_faults: Troubled, endpoint: Endpoint) -> None:
+def test_a_rejected_delivery_is_retried_if_configured(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan(), retries=2)
     endpoint.status = 503
     meetergo.actions.book(host.meeting_type, at(9), "g@example.com")
@@ -136,7 +134,7 @@ def test_a_refused_one_is_sent_again_if_one_wants_retries(with_faults: Troubled,
     assert len(endpoint.received) == 3
 
 
-def test_an_endpoint_that_is_not_there_is_a_failed_delivery(meetergo: Sandbox, api: Api, host: Host) -> None:
+def test_an_unreachable_endpoint_is_a_failed_delivery(meetergo: Sandbox, api: Api, host: Host) -> None:
     api("POST /webhooks", {"endpoint": "http://127.0.0.1:9/", "eventTypes": STORY})
     meetergo.actions.book(host.meeting_type, at(9), "g@example.com")
     meetergo.drain()
@@ -144,11 +142,9 @@ def test_an_endpoint_that_is_not_there_is_a_failed_delivery(meetergo: Sandbox, a
     assert (delivery.outcome, delivery.status, delivery.error) == ("failed", None, "NewConnectionError")
 
 
-def test_an_endpoint_that_does_not_answer_is_not_waited_for_longer_than_asked(
-    meetergo: Sandbox, api: Api, host: Host
-) -> None:
+def test_an_unresponsive_endpoint_is_not_waited_for_beyond_the_limit(meetergo: Sandbox, api: Api, host: Host) -> None:
     meetergo.faults = FaultPlan(delay=60)
     api("POST /webhooks", {"endpoint": "http://127.0.0.1:9/", "eventTypes": STORY})
     meetergo.actions.book(host.meeting_type, at(9), "g@example.com")
-    with pytest.raises(DrainTimeout, match="still on their way"):
+    with pytest.raises(DrainTimeout, match="still pending"):
         meetergo.drain(timedelta(milliseconds=1))

@@ -1,4 +1,4 @@
-"""The state: kept in a file if one is named."""
+"""The state, stored in a file on request."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from devtools.sandbox.state.company import UnusableState
 from tests.devtools.sandbox.conftest import Api, ManualClock, add_host, at, booking
 
 
-def test_everything_is_there_again_after_a_restart(tmp_path: Path, http: PoolManager, clock: ManualClock) -> None:
+def test_the_state_survives_a_restart(tmp_path: Path, http: PoolManager, clock: ManualClock) -> None:
     path = tmp_path / "state.json"
     with sandbox(now=clock, state=path) as first:
         host = add_host(first)
@@ -25,7 +25,7 @@ def test_everything_is_there_again_after_a_restart(tmp_path: Path, http: PoolMan
         assert len(second.appointments) == 2
 
 
-def test_an_ambiguous_write_is_kept_too(tmp_path: Path, http: PoolManager, start: Callable[..., Sandbox]) -> None:
+def test_an_ambiguous_write_is_stored_too(tmp_path: Path, http: PoolManager, start: Callable[..., Sandbox]) -> None:
     meetergo = start(state=tmp_path / "state.json")
     api = Api(meetergo, http)
     meetergo.inject_faults("PATCH /v4/personal-page/me", "commit_then_drop")
@@ -38,7 +38,7 @@ def test_an_ambiguous_write_is_kept_too(tmp_path: Path, http: PoolManager, start
     ("text", "said"),
     [('{"seed": 3}', "seed 3: use that one"), ("[]", "name another file"), ("no json", "name another file")],
 )
-def test_a_file_that_cannot_be_used_says_what_to_do(tmp_path: Path, text: str, said: str) -> None:
+def test_an_unusable_file_gives_an_error_message(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(UnusableState, match=said):
         Sandbox(FaultPlan(), state=tmp_path / "state.json")

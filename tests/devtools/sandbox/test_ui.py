@@ -1,4 +1,4 @@
-"""The page's side of the server: what it shows, what it does, and what it compares."""
+"""The page's routes: content, actions and comparison."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ def act(meetergo: Sandbox, http: PoolManager, path: str, **body: Any) -> int:
     return http.request("POST", f"{meetergo.url}/sandbox/{path}", json=body).status
 
 
-def test_the_page_is_one_file_that_asks_nobody_else(meetergo: Sandbox, http: PoolManager) -> None:
+def test_the_page_is_one_file_without_external_resources(meetergo: Sandbox, http: PoolManager) -> None:
     answer = http.request("GET", meetergo.url + "/")
     html = answer.data.decode()
     assert answer.status == 200
@@ -30,7 +30,7 @@ def test_the_page_is_one_file_that_asks_nobody_else(meetergo: Sandbox, http: Poo
     assert meetergo.key in html
 
 
-def test_a_booking_url_is_the_page_with_the_host_chosen(meetergo: Sandbox, host: Host, http: PoolManager) -> None:
+def test_a_booking_url_is_the_page_with_the_host_preselected(meetergo: Sandbox, host: Host, http: PoolManager) -> None:
     meetergo.company.booking_base = f"{meetergo.url}/book"
     url = f"{meetergo.url}/book/the-host/30min-meeting"
     assert '["the-host", "30min-meeting"]' in http.request("GET", url + "?embed=true").data.decode()
@@ -53,7 +53,7 @@ def test_guests_book_move_and_cancel_without_faults(
     assert meetergo.requests == {"POST /webhooks": 1}
 
 
-def test_a_guest_leaves_a_group_and_what_waits_is_confirmed(
+def test_a_guest_leaves_a_group_and_a_pending_booking_is_confirmed(
     meetergo: Sandbox, host: Host, http: PoolManager, api: Api
 ) -> None:
     api(f"PATCH /v4/meeting-type/{host.meeting_type}", {"spots": 2, "meetingOptions": {"doubleOptIn": True}})
@@ -76,7 +76,7 @@ def test_another_sites_form_cannot_act(meetergo: Sandbox, host: Host, http: Pool
     assert act(meetergo, http, f"appointments/{host.id}/cancel") == 404
 
 
-def test_the_page_shows_webhooks_without_their_secrets_and_how_they_were_answered(
+def test_the_page_shows_webhooks_and_responses_without_secrets(
     meetergo: Sandbox, host: Host, http: PoolManager, registered_endpoint: Endpoint
 ) -> None:
     meetergo.company.webhooks["1500"]["endpoint"] = registered_endpoint.url + "-that-is-long-and-secret"
@@ -101,7 +101,7 @@ def test_the_page_shows_webhooks_without_their_secrets_and_how_they_were_answere
         ({"attendees": []}, False),
     ],
 )
-def test_what_the_platform_says_is_shown_beside_it(
+def test_the_platforms_state_is_shown_beside_it(
     start: Callable[..., Sandbox], http: PoolManager, said: dict[str, Any], agrees: bool
 ) -> None:
     rows: list[dict[str, Any]] = []
@@ -115,14 +115,14 @@ def test_what_the_platform_says_is_shown_beside_it(
     assert (shown["platform"]["revision"], shown["agrees"]) == (1, agrees)
 
 
-def test_a_platform_that_cannot_be_read_is_said_to_be(start: Callable[..., Sandbox], http: PoolManager) -> None:
+def test_an_unreadable_platform_is_reported(start: Callable[..., Sandbox], http: PoolManager) -> None:
     def away() -> list[dict[str, Any]]:
         raise ConnectionError("a secret address")
 
     assert view(start(platform_bookings=away), http)["platform"] == {"state": "unreadable", "error": "ConnectionError"}
 
 
-def test_while_the_platform_is_read_the_api_answers(start: Callable[..., Sandbox], http: PoolManager) -> None:
+def test_the_api_responds_while_the_platform_is_read(start: Callable[..., Sandbox], http: PoolManager) -> None:
     def asks_back() -> list[dict[str, Any]]:
         assert Api(meetergo, http)("GET /v4/user/me").status == 200
         return []
@@ -131,7 +131,7 @@ def test_while_the_platform_is_read_the_api_answers(start: Callable[..., Sandbox
     assert view(meetergo, http)["platform"] == {"state": "present"}
 
 
-def test_the_page_is_not_under_the_limit_of_the_key(start: Callable[..., Sandbox], http: PoolManager) -> None:
+def test_the_page_is_not_rate_limited(start: Callable[..., Sandbox], http: PoolManager) -> None:
     meetergo = start(rate_limit=RateLimit(1, 1))
     for _ in range(3):
         assert view(meetergo, http)["platform"] == {"state": "absent"}

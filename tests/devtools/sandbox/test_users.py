@@ -1,4 +1,4 @@
-"""Users: made with hours and a first meeting type, listed by offset, changed a little."""
+"""Users: created with hours and a first meeting type, listed by offset, changed in part."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def test_a_new_user_has_hours_a_meeting_type_and_a_booking_url(meetergo: Sandbox
     assert (kind["meetingInfo"]["duration"], kind["meetingInfo"]["channel"]) == (30, "phone")
 
 
-def test_what_the_recipe_sends_is_understood(meetergo: Sandbox, api: Api) -> None:
+def test_the_form_of_the_recipe_is_accepted(meetergo: Sandbox, api: Api) -> None:
     availability = {"schedule": [{"dayOfWeek": "monday", "intervals": [{"from": "09:00", "to": "18:00"}]}]}
     first = {"name": "Consultation", "duration": 45, "slug": "new-consultation"}
     answer = api("POST /v4/user", NEW_USER | {"availability": availability, "meetingType": first})
@@ -35,7 +35,7 @@ def test_what_the_recipe_sends_is_understood(meetergo: Sandbox, api: Api) -> Non
     assert answer.body["bookingUrl"].endswith("/new-consultation")
 
 
-def test_the_form_of_the_reference_is_understood_too(meetergo: Sandbox, http: PoolManager) -> None:
+def test_the_form_of_the_reference_is_accepted_too(meetergo: Sandbox, http: PoolManager) -> None:
     headers = {"authorization": f"Bearer {meetergo.key}"}
     fields = NEW_USER | {"meetingType": '{"name": "Consultation", "duration": 45}'}
     answer = http.request("POST", meetergo.url + "/v4/user", fields=fields, headers=headers)
@@ -43,7 +43,7 @@ def test_the_form_of_the_reference_is_understood_too(meetergo: Sandbox, http: Po
     assert answer.json()["bookingUrl"].endswith("/consultation")
 
 
-def test_what_is_missing_or_malformed_is_told_in_a_list(api: Api) -> None:
+def test_missing_and_malformed_fields_are_listed(api: Api) -> None:
     answer = api("POST /v4/user", {"email": "nobody", "givenName": "A", "timezone": "Mars/Olympus"})
     assert answer.body == {
         "statusCode": 400,
@@ -59,7 +59,7 @@ def test_what_is_missing_or_malformed_is_told_in_a_list(api: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "kind"), [(b"[]", "application/json"), (b"{", "application/json"), (b"{}", "text/plain")]
 )
-def test_a_body_that_is_no_json_object_is_said_to_be(
+def test_a_body_that_is_no_json_object_is_rejected(
     meetergo: Sandbox, http: PoolManager, body: bytes, kind: str
 ) -> None:
     headers = {"authorization": f"Bearer {meetergo.key}", "content-type": kind}
@@ -78,14 +78,14 @@ def test_a_body_that_is_no_json_object_is_said_to_be(
         "always",
     ],
 )
-def test_a_malformed_schedule_makes_no_user(meetergo: Sandbox, api: Api, schedule: object) -> None:
+def test_a_malformed_schedule_creates_no_user(meetergo: Sandbox, api: Api, schedule: object) -> None:
     answer = api("POST /v4/user", NEW_USER | {"availability": {"schedule": schedule}})
     assert answer.status == 400
     assert answer.body["message"][0].startswith("availability.schedule must")
     assert len(meetergo.users) == 1
 
 
-def test_an_email_is_taken_once_in_whatever_case(api: Api) -> None:
+def test_an_email_is_unique_in_any_case(api: Api) -> None:
     assert api("POST /v4/user", NEW_USER).status == 201
     assert api("POST /v4/user", NEW_USER | {"email": "New@Example.com"}).status == 409
 
@@ -96,7 +96,7 @@ def test_a_full_plan_is_a_plan_limit(start: Callable[..., Sandbox], http: PoolMa
     assert (answer.body["code"], answer.body["feature"]) == ("PLAN_LIMIT_REACHED", "users")
 
 
-def test_the_list_goes_by_limit_and_offset(meetergo: Sandbox, api: Api) -> None:
+def test_the_list_uses_limit_and_offset(meetergo: Sandbox, api: Api) -> None:
     for number in range(22):
         add_host(meetergo, f"host-{number}@example.com")
     page = api("GET /v4/user").body
@@ -108,13 +108,13 @@ def test_the_list_goes_by_limit_and_offset(meetergo: Sandbox, api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", [{"limit": 101}, {"limit": 0}, {"offset": -1}])
-def test_the_bounds_of_the_list_hold(api: Api, query: dict[str, int]) -> None:
+def test_the_bounds_of_the_list_are_enforced(api: Api, query: dict[str, int]) -> None:
     answer = api("GET /v4/user", **query)
     assert (answer.status, answer.body["message"]) == (400, "Validation failed")
     assert answer.body["errors"][0]["field"] == next(iter(query))
 
 
-def test_a_name_and_a_slug_can_be_changed_and_the_email_not(meetergo: Sandbox, api: Api, host: Host) -> None:
+def test_name_and_slug_can_be_changed_but_not_the_email(meetergo: Sandbox, api: Api, host: Host) -> None:
     answer = api(f"PATCH /v4/user/{host.id}", {"slug": "the-best-host", "email": "other@example.com"})
     assert (answer.status, answer.body["slug"], answer.body["email"]) == (200, "the-best-host", "host@example.com")
     assert api(f"PATCH /v4/user/{host.id}", {"email": "other@example.com"}).status == 400
@@ -148,6 +148,6 @@ def test_hours_are_replaced_as_a_whole(api: Api, host: Host) -> None:
     assert set(answer.body) == {"id", "name", "timezone", "schedule"}
 
 
-def test_hours_of_others_are_out_of_reach(meetergo: Sandbox, api: Api, host: Host) -> None:
+def test_hours_of_others_cannot_be_read(meetergo: Sandbox, api: Api, host: Host) -> None:
     other = add_host(meetergo, "other@example.com")
     assert api(f"GET /v4/availability/{other.availability}", user=host.id).status == 403

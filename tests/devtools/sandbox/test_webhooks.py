@@ -1,4 +1,4 @@
-"""Webhooks: registered at the host's root, six at most, and what they are sent."""
+"""Webhook registrations at the host's root, at most six, and their deliveries."""
 
 import json
 from collections.abc import Callable
@@ -28,18 +28,18 @@ def test_a_webhook_has_an_integer_id_and_belongs_to_the_company(meetergo: Sandbo
     assert api("GET /webhooks").body == [answer.body]
 
 
-def test_webhooks_are_not_under_the_version(api: Api) -> None:
+def test_webhooks_are_not_under_v4(api: Api) -> None:
     assert api("GET /v4/webhooks").status == 404
 
 
-def test_the_same_endpoint_again_takes_another_of_the_six_places(api: Api) -> None:
+def test_a_duplicate_endpoint_takes_another_of_the_six_slots(api: Api) -> None:
     answers = [api("POST /webhooks", WANTED) for _ in range(7)]
     assert [answer.status for answer in answers] == [201] * 6 + [406]
     assert answers[6].body["error"] == "Not Acceptable"
     assert len({answer.body["id"] for answer in answers[:6]}) == 6
 
 
-def test_a_removed_one_makes_place_and_its_id_is_not_used_again(api: Api) -> None:
+def test_a_removed_webhook_frees_its_slot_and_its_id_is_not_reused(api: Api) -> None:
     for _ in range(6):
         last = api("POST /webhooks", WANTED).body["id"]
     answer = api(f"DELETE /webhooks/{last}")
@@ -48,7 +48,7 @@ def test_a_removed_one_makes_place_and_its_id_is_not_used_again(api: Api) -> Non
     assert api("POST /webhooks", WANTED).body["id"] == last + 1
 
 
-def test_a_change_replaces_the_list_of_events(api: Api) -> None:
+def test_an_update_replaces_the_list_of_events(api: Api) -> None:
     webhook = api("POST /webhooks", WANTED).body
     answer = api(f"PATCH /webhooks/{webhook['id']}", {"eventTypes": ["booking_cancelled", "booking_cancelled"]})
     assert answer.body == webhook | {"eventTypes": ["booking_cancelled"]}
@@ -67,12 +67,12 @@ def test_a_change_replaces_the_list_of_events(api: Api) -> None:
         WANTED | {"endpoint": "ftp://platform.example/hook"},
     ],
 )
-def test_what_does_not_fit_is_refused(api: Api, wanted: dict[str, Any]) -> None:
+def test_an_invalid_body_is_rejected(api: Api, wanted: dict[str, Any]) -> None:
     assert api("POST /webhooks", wanted).status == 400
     assert api("GET /webhooks").body == []
 
 
-def test_each_is_sent_its_events_and_no_others(meetergo: Sandbox, api: Api, host: Host, endpoint: Endpoint) -> None:
+def test_each_webhook_receives_only_its_events(meetergo: Sandbox, api: Api, host: Host, endpoint: Endpoint) -> None:
     for events_wanted in (["booking_created"], ["booking_cancelled", "booking_created"], ["new_employee"]):
         api("POST /webhooks", {"endpoint": endpoint.url, "eventTypes": events_wanted})
     booked = meetergo.actions.book(host.meeting_type, at(9), "guest@example.com")
@@ -82,7 +82,7 @@ def test_each_is_sent_its_events_and_no_others(meetergo: Sandbox, api: Api, host
 
 
 def story(meetergo: Sandbox, host: Host) -> str:
-    """Booked, moved and cancelled."""
+    """Create, move and cancel a booking."""
     booking_id = str(meetergo.actions.book(host.meeting_type, at(9), "guest@example.com")["appointmentId"])
     meetergo.actions.reschedule(booking_id, at(11))
     meetergo.actions.cancel(booking_id, "ill")
@@ -104,7 +104,7 @@ def test_the_bodies_are_those_of_the_events_page(meetergo: Sandbox, host: Host, 
 
 
 @pytest.mark.parametrize("wire", ["new", "old"])
-def test_our_own_receiver_reads_what_is_sent(
+def test_our_own_parser_reads_the_payloads(
     start: Callable[..., Sandbox], http: PoolManager, endpoint: Endpoint, wire: Any
 ) -> None:
     meetergo = start(FaultPlan(wire=wire))
@@ -120,7 +120,7 @@ def test_our_own_receiver_reads_what_is_sent(
     assert bookings[-1].facts["status"] == "cancelled"
 
 
-def test_a_guest_who_leaves_is_told_by_the_same_event_and_nothing_is_cancelled(
+def test_a_guest_who_leaves_sends_booking_cancelled_and_cancels_nothing(
     meetergo: Sandbox, api: Api, host: Host, registered_endpoint: Endpoint
 ) -> None:
     api(f"PATCH /v4/meeting-type/{host.meeting_type}", {"spots": 3})

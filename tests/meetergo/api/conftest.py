@@ -1,4 +1,4 @@
-"""A client of a provider on this machine, which sleeps without time passing."""
+"""A client for a provider on this machine; its sleeps take no time."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def fake_api(session_api: FakeApi) -> FakeApi:
 
 @pytest.fixture
 def sleeps() -> list[float]:
-    """How long the client would have slept."""
+    """The total time that the client would have slept."""
     return []
 
 
@@ -56,5 +56,5 @@ def open_client(fake_api: FakeApi, sleeps: list[float]) -> Iterator[OpenClient]:
 
 @pytest.fixture
 def client(open_client: OpenClient) -> Meetergo:
-    """Has a Platform key, and acts as an admin."""
+    """A client with a Platform key that acts as an admin."""
     return open_client()

@@ -1,4 +1,4 @@
-"""A provider that answers what it was told to, on a real socket, and remembers what it was asked."""
+"""A provider on a real socket that gives configured responses and records requests."""
 
 import json
 import threading
@@ -14,13 +14,13 @@ from tests.payloads import FIXTURES
 
 
 def recorded(name: str) -> Any:
-    """A recorded answer of the API."""
+    """Return a recorded response of the API."""
     return json.loads((FIXTURES / "api" / f"{name}.json").read_bytes())
 
 
 @dataclass(frozen=True)
 class Request:
-    """What came in."""
+    """A received request."""
 
     method: str
     path: str
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True)
 class FakeResponse:
-    """What goes out. Content is sent as JSON unless it is bytes; `hangs_up` cuts the line, `silent` says nothing."""
+    """A response. Content is sent as JSON unless it is bytes; `hangs_up` drops the connection, `silent` hangs."""
 
     status: int = 200
     content: Any = b""
@@ -57,7 +57,7 @@ SILENT = FakeResponse(silent=True)
 
 
 class FakeApi:
-    """Gives the answers in turn; the last one again and again."""
+    """Give the responses in turn; repeat the last one."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -66,7 +66,7 @@ class FakeApi:
         self._requests: list[Request] = []
 
     def respond_with(self, *answers: FakeResponse | Any) -> None:
-        """What to answer from now on: an `Answer`, or the JSON of a good one."""
+        """Set the next responses: an `Answer`, or the JSON of a successful one."""
         self._requests.clear()
         self._answers = deque(each if isinstance(each, FakeResponse) else FakeResponse(200, each) for each in answers)
 
@@ -89,7 +89,7 @@ class FakeApi:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet, or the other side's delayed acknowledgement costs 40 ms
+    wbufsize = -1  # head and body in one packet: otherwise delayed acknowledgement costs 40 ms
     fake_api: FakeApi
 
     def handle_any(self) -> None:
@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the names that http.server calls
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 - names that http.server requires
 
     def log_message(self, *_: object) -> None:
         pass
@@ -120,7 +120,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that hung up first is no news."""
+        """Ignore a client that closed the connection first."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Every call of the recipe: what is sent, and what is made of the recorded answers."""
+"""Every call of the recipe: what it sends, and how it parses the recorded responses."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_user_is_created_with_hours_and_a_first_meeting_type(fake_api: FakeApi
     assert body["availability"]["schedule"]["sunday"] == {"enabled": False, "hours": []}
 
 
-def test_what_is_not_given_is_not_sent(fake_api: FakeApi, client: Meetergo) -> None:
+def test_options_that_are_not_given_are_not_sent(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("user_created")))
     client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
     assert set(fake_api.last.body) == {"email", "givenName", "familyName", "timezone"}
@@ -93,7 +93,7 @@ def test_a_user_is_updated(fake_api: FakeApi, client: Meetergo) -> None:
     assert len(fake_api.requests) == 1
 
 
-def test_an_empty_answer_to_an_update_is_made_good_by_reading(fake_api: FakeApi, client: Meetergo) -> None:
+def test_after_an_empty_response_to_an_update_the_user_is_read(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(204), recorded("users"))
     assert client.update_user("host-uuid-123", given_name="The").slug == "the-host"
     fake_api.respond_with(FakeResponse(200), recorded("meeting_type"))
@@ -136,7 +136,7 @@ def test_a_meeting_type_is_created_as_its_owner_and_read_back_with_its_slug(
     assert {request.acts_as for request in fake_api.requests} == {"host-uuid-123"}
 
 
-def test_a_slug_that_is_taken_does_not_hide_what_was_created(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_taken_slug_does_not_hide_the_created_object(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("meeting_type")), FakeResponse(409, {"message": "slug exists"}))
     with pytest.raises(PartiallyApplied) as raised:
         client.create_meeting_type("Discovery Call", 30, slug="taken")
@@ -145,7 +145,7 @@ def test_a_slug_that_is_taken_does_not_hide_what_was_created(fake_api: FakeApi, 
     assert not raised.value.is_transient
 
 
-def test_meeting_types_are_listed_in_either_shape(fake_api: FakeApi, client: Meetergo) -> None:
+def test_meeting_types_are_listed_in_either_form(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with([recorded("meeting_type"), recorded("meeting_type_flat")])
     listed = client.meeting_types()
     assert [(each.name, each.duration) for each in listed] == [("Discovery Call", 30), ("Consultation", 45)]
@@ -196,7 +196,7 @@ def test_hours_are_written_for_all_seven_days_and_read_back(fake_api: FakeApi, c
         {"monday": [("25:00", "26:00")]},
     ],
 )
-def test_no_such_day_or_time_is_sent(week: Any, fake_api: FakeApi, client: Meetergo) -> None:
+def test_an_invalid_day_or_time_is_not_sent(week: Any, fake_api: FakeApi, client: Meetergo) -> None:
     with pytest.raises(InvalidCall):
         client.update_availability("av-1", week=week)
     with pytest.raises(InvalidCall):
@@ -204,7 +204,7 @@ def test_no_such_day_or_time_is_sent(week: Any, fake_api: FakeApi, client: Meete
     assert fake_api.requests == []
 
 
-def test_slots_are_what_is_free_in_order_and_once(fake_api: FakeApi, client: Meetergo) -> None:
+def test_slots_are_ordered_and_unique(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("slots"))
     slots = client.slots("mt-uuid-456", date(2026, 10, 20), date(2026, 10, 21), host_ids=["h-1", "h-2"])
     assert [slot.start for slot in slots] == [
@@ -225,7 +225,7 @@ def test_slots_are_what_is_free_in_order_and_once(fake_api: FakeApi, client: Mee
     ("owner", "named"),
     [({"userId": "h-1"}, {"hostIds": ["h-1"]}), ({"userId": "h-1", "queueId": "q-1"}, {"queueId": ["q-1"]})],
 )
-def test_with_whom_is_read_from_the_meeting_type_if_nobody_says_it(
+def test_the_host_is_read_from_the_meeting_type_unless_given(
     owner: dict[str, str], named: dict[str, list[str]], fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with({"id": "mt-1", **owner}, recorded("slots"))
@@ -235,9 +235,9 @@ def test_with_whom_is_read_from_the_meeting_type_if_nobody_says_it(
     assert fake_api.last.query["end"] == ["2026-10-21"], "one day ends with the next"
 
 
-def test_slots_are_never_asked_for_without_host_or_queue(fake_api: FakeApi, client: Meetergo) -> None:
+def test_slots_are_never_requested_without_host_or_queue(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with({"id": "mt-1"})
-    with pytest.raises(InvalidCall, match="with whom"):
+    with pytest.raises(InvalidCall, match="name a host"):
         client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
     assert fake_api.lines == ["GET /v4/meeting-type/mt-1"]
 
@@ -254,7 +254,7 @@ def test_a_moment_keeps_its_offset_in_a_query(fake_api: FakeApi, client: Meeterg
 
 
 @pytest.mark.parametrize("odd", [{}, {"slots": []}, {"dates": [{"spots": [{}]}]}, {"dates": ["x"]}, []])
-def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_malformed_list_of_slots_is_an_error(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(odd)
     with pytest.raises(BadResponse):
         client.slots("mt-1", NINE, NINE, queue_id="q-1")
@@ -263,7 +263,7 @@ def test_an_odd_list_of_slots_is_not_taken_for_no_slots(odd: Any, fake_api: Fake
 # --- bookings
 
 
-def test_a_booking_that_exists(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_created_booking(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("booked")))
     outcome = client.book("mt-uuid-456", Slot(NINE).start, GUEST, host_ids=["h-1"])
     assert outcome == Booked("appt-uuid-12345", "secret-token-xyz")
@@ -287,9 +287,7 @@ def test_a_booking_that_exists(fake_api: FakeApi, client: Meetergo) -> None:
         ({"provisionalBookingId": 3, "bookingType": "new"}, AwaitingConfirmation("unknown", "3")),
     ],
 )
-def test_a_booking_that_waits(
-    response: Any, outcome: AwaitingConfirmation, fake_api: FakeApi, client: Meetergo
-) -> None:
+def test_a_pending_booking(response: Any, outcome: AwaitingConfirmation, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, response))
     assert client.book("mt-uuid-456", NINE, GUEST, queue_id="q-1") == outcome
 
@@ -297,7 +295,7 @@ def test_a_booking_that_waits(
 @pytest.mark.parametrize(
     "refusal", [FakeResponse(400, {"errorCode": "slot-occupied"}), FakeResponse(409, {"message": "Conflict"})]
 )
-def test_a_slot_that_is_taken(refusal: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_taken_slot(refusal: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(refusal)
     with pytest.raises(SlotTaken):
         client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
@@ -307,7 +305,7 @@ def test_a_slot_that_is_taken(refusal: FakeResponse, fake_api: FakeApi, client: 
 
 
 @pytest.mark.parametrize("response", [FakeResponse(201, {}), FakeResponse(200), FakeResponse(201, [1]), DISCONNECTS])
-def test_a_booking_of_which_nothing_is_known_is_ambiguous(
+def test_a_booking_without_a_response_has_an_unknown_outcome(
     response: FakeResponse, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(response)
@@ -326,7 +324,7 @@ def test_a_booking_of_which_nothing_is_known_is_ambiguous(
         (GUEST, NINE, []),
     ],
 )
-def test_what_is_no_booking_is_not_sent(
+def test_an_invalid_booking_is_not_sent(
     guest: Guest, start: datetime, whom: list[str], fake_api: FakeApi, client: Meetergo
 ) -> None:
     with pytest.raises(InvalidCall):
@@ -337,7 +335,7 @@ def test_what_is_no_booking_is_not_sent(
 # --- appointments
 
 
-def test_an_appointment_is_read_with_all_that_meetergo_said(fake_api: FakeApi, client: Meetergo) -> None:
+def test_an_appointment_keeps_the_raw_response(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("appointment"))
     one = client.appointment("appt-uuid-12345")
     assert one.raw == recorded("appointment")
@@ -358,20 +356,20 @@ def test_an_appointment_is_read_with_all_that_meetergo_said(fake_api: FakeApi, c
         ({"cancel": None, "isCancelled": None}, False),
     ],
 )
-def test_cancelled_is_a_flag_or_a_time(
+def test_an_appointment_is_cancelled_by_a_flag_or_a_time(
     changes: dict[str, Any], cancelled: bool, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(recorded("appointment") | changes)
     assert client.appointment("appt-uuid-12345").is_cancelled is cancelled
 
 
-def test_an_appointment_that_is_not_there(fake_api: FakeApi, client: Meetergo) -> None:
+def test_an_unknown_appointment(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(404, {"message": "Not Found"}))
     with pytest.raises(NotFound):
         client.appointment("appt-1")
 
 
-def test_appointments_are_asked_for_by_window_kind_user_and_order(fake_api: FakeApi, client: Meetergo) -> None:
+def test_appointments_are_requested_by_window_meeting_type_user_and_order(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with({"appointments": [], "total": 0})
     listed = client.appointments(
         start=NINE, end=NINE, meeting_type_id="mt-1", of_user="h-1", sort_by="appointment.createdAt", newest_first=True
@@ -392,7 +390,7 @@ def test_appointments_are_asked_for_by_window_kind_user_and_order(fake_api: Fake
     )
 
 
-def test_a_cancel_tells_whether_the_meeting_still_takes_place(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_cancel_returns_whether_the_meeting_still_takes_place(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("appointment") | {"isCancelled": True}))
     assert client.cancel("appt-uuid-12345", reason="Schedule conflict", everybody=True).is_cancelled
     assert fake_api.last.line == "POST /v4/appointment/appt-uuid-12345/cancel"
@@ -405,7 +403,7 @@ def test_a_cancel_tells_whether_the_meeting_still_takes_place(fake_api: FakeApi,
             client.cancel("appt-uuid-12345", **wrong)  # type: ignore[arg-type]
 
 
-def test_a_move_keeps_the_id_and_says_where_it_was(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_move_keeps_the_id_and_returns_the_former_time(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("rescheduled")))
     moved = client.reschedule("appt-uuid-12345", datetime(2024, 1, 16, 13, tzinfo=UTC))
     assert (moved.appointment.id, moved.appointment.start) == (
@@ -421,7 +419,7 @@ def test_a_move_keeps_the_id_and_says_where_it_was(fake_api: FakeApi, client: Me
     assert client.reschedule("appt-uuid-12345", NINE).appointment.raw == recorded("appointment")
 
 
-def test_bookings_that_wait_are_listed(fake_api: FakeApi, client: Meetergo) -> None:
+def test_pending_bookings_are_listed(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("provisional"))
     assert [(each.id, each.type) for each in client.provisional_bookings()] == [("prov-1", "doubleOptIn")]
     assert fake_api.lines == ["GET /v4/provisional-booking/paginated"]
@@ -430,7 +428,7 @@ def test_bookings_that_wait_are_listed(fake_api: FakeApi, client: Meetergo) -> N
 # --- branding and templates
 
 
-def test_a_colour_switches_custom_colours_on(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_colour_enables_custom_colours(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("page"))
     page = client.as_user("host-1").update_page_style(primary_color="#0066cc", header_image=None)
     assert (page.primary_color, page.use_custom_colors) == ("#0066cc", True)
@@ -456,7 +454,7 @@ BEFORE, AFTER = [recorded("meeting_type")], [recorded("meeting_type"), recorded(
 
 
 @pytest.mark.parametrize("response", [FakeResponse(201), FakeResponse(201, b"ok"), DISCONNECTS, FakeResponse(502)])
-def test_an_assigned_template_is_what_the_user_has_now_and_had_not(
+def test_an_assigned_template_returns_the_users_new_meeting_types(
     response: FakeResponse, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(BEFORE, response, AFTER)
@@ -466,7 +464,7 @@ def test_an_assigned_template_is_what_the_user_has_now_and_had_not(
     assert fake_api.requests[1].body == {"userId": "host-1"}
 
 
-def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(fake_api: FakeApi, client: Meetergo) -> None:
+def test_an_assignment_without_a_visible_result_has_an_unknown_outcome(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(BEFORE, DISCONNECTS, BEFORE)
     with pytest.raises(OutcomeUnknown):
         client.assign_template("tmpl-1", "host-1")
@@ -478,7 +476,7 @@ def test_an_assignment_that_shows_nothing_yet_stays_ambiguous(fake_api: FakeApi,
 HOOK = "https://bookings.example.com/webhooks/meetergo/default.token"
 
 
-def test_webhooks_have_ids_of_text_whatever_meetergo_sends(fake_api: FakeApi, client: Meetergo) -> None:
+def test_webhook_ids_are_text_whatever_meetergo_sends(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("webhooks"))
     hooks = client.webhooks()
     assert [hook.id for hook in hooks] == ["1492", "webhook-uuid-123"]
@@ -505,7 +503,7 @@ def test_a_webhook_is_created_changed_and_deleted(fake_api: FakeApi, client: Mee
     assert not client.delete_webhook("1492")
 
 
-def test_the_seventh_webhook_is_one_too_many(fake_api: FakeApi, client: Meetergo) -> None:
+def test_the_seventh_webhook_exceeds_the_limit(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(406, {"message": "Limit reached"}))
     with pytest.raises(LimitReached, match="remove one"):
         client.create_webhook(HOOK, ["booking_created"])
@@ -536,7 +534,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("endpoint", UNREACHABLE + MALFORMED)
-def test_an_address_that_meetergo_cannot_or_must_not_reach_is_not_registered(
+def test_an_unreachable_or_private_address_is_not_registered(
     endpoint: str, fake_api: FakeApi, client: Meetergo
 ) -> None:
     for call in (
@@ -549,7 +547,7 @@ def test_an_address_that_meetergo_cannot_or_must_not_reach_is_not_registered(
     assert fake_api.requests == []
 
 
-def test_a_stand_in_may_post_to_this_machine(fake_api: FakeApi, open_client: OpenClient) -> None:
+def test_the_sandbox_may_post_to_this_machine(fake_api: FakeApi, open_client: OpenClient) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("webhooks")[0]))
     for endpoint in LOCAL:
         open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
@@ -559,7 +557,7 @@ def test_a_stand_in_may_post_to_this_machine(fake_api: FakeApi, open_client: Ope
             open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
 
 
-def test_a_webhook_names_events(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_webhook_must_name_events(fake_api: FakeApi, client: Meetergo) -> None:
     for call in (
         lambda: client.create_webhook(HOOK, []),
         lambda: client.update_webhook(1, event_types=[]),

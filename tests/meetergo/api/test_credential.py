@@ -1,4 +1,4 @@
-"""Keys: two kinds, opposite rules, and shown nowhere."""
+"""Keys: two kinds with opposite rules, never shown."""
 
 import logging
 import traceback
@@ -52,7 +52,7 @@ def test_a_platform_key_names_a_user_where_one_is_needed(
     route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
     fake_api.respond_with(GOOD)
-    with pytest.raises(InvalidCall, match="whom it acts as"):
+    with pytest.raises(InvalidCall, match="must name the user to act as"):
         ROUTES_FOR_SOMEBODY[route](open_client(user_id=None))
     assert fake_api.requests == []
     ROUTES_FOR_SOMEBODY[route](open_client())
@@ -62,7 +62,7 @@ def test_a_platform_key_names_a_user_where_one_is_needed(
 
 
 @pytest.mark.parametrize("route", ROUTES_FOR_ANYBODY)
-def test_a_platform_key_needs_nobody_where_it_acts_as_the_owner(
+def test_a_platform_key_names_no_user_where_it_acts_as_the_owner(
     route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
     fake_api.respond_with(GOOD)
@@ -70,7 +70,7 @@ def test_a_platform_key_needs_nobody_where_it_acts_as_the_owner(
     assert fake_api.last.acts_as is None
 
 
-def test_users_are_created_as_the_owner_whomever_the_client_acts_as(fake_api: FakeApi, client: Meetergo) -> None:
+def test_users_are_created_as_the_owner_whoever_is_the_acting_user(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(GOOD)
     for call in ROUTES_FOR_ANYBODY.values():
         call(client)
@@ -81,13 +81,13 @@ def test_users_are_created_as_the_owner_whomever_the_client_acts_as(fake_api: Fa
 
 
 @pytest.mark.parametrize("key", ["", "ak_live", "ak_live:only-two-parts", "rgo-", "Bearer x", f"{TOKEN}\nX: y", "ключ"])
-def test_what_is_no_key_is_refused_unquoted(key: str) -> None:
+def test_a_malformed_key_is_rejected_without_being_quoted(key: str) -> None:
     with pytest.raises(UnusableKey) as refusal:
         Credential.read(key)
     assert len(key) < 10 or key not in str(refusal.value)
 
 
-def test_a_key_may_end_with_a_line_break() -> None:
+def test_a_trailing_line_break_of_a_key_is_ignored() -> None:
     assert Credential.read(f"{TOKEN}\n") == Credential.read(TOKEN)
 
 
@@ -99,7 +99,7 @@ def everything_shown(*things: object) -> str:
 
 
 @pytest.mark.parametrize("key", [PLATFORM_KEY, TOKEN])
-def test_no_representation_shows_a_key(key: str, open_client: OpenClient) -> None:
+def test_repr_shows_no_key(key: str, open_client: OpenClient) -> None:
     client = open_client(key, user_id=None)
     transport = client._session.transport
     http = transport._client
@@ -127,12 +127,12 @@ def test_no_error_log_or_traceback_shows_a_key(
 
 
 def frames_of(error: BaseException) -> str:
-    """A traceback with the local variables of every frame but the tests' own."""
+    """Return a traceback with the local variables of every frame except the tests' own."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__) if "tests" not in frame.f_code.co_filename]
     return " ".join(f"{frame.f_code.co_name} {frame.f_locals!r}" for frame in frames)
 
 
-def test_a_fingerprint_tells_keys_apart_and_shows_none() -> None:
+def test_a_fingerprint_distinguishes_keys_without_revealing_them() -> None:
     prints = {Credential.read(key).fingerprint for key in (PLATFORM_KEY, TOKEN, PLATFORM_KEY + "x")}
     assert len(prints) == 3
     assert all(len(each) == 16 and each.isalnum() for each in prints)
@@ -141,7 +141,7 @@ def test_a_fingerprint_tells_keys_apart_and_shows_none() -> None:
 @pytest.mark.parametrize(
     "base_url", ["http://api.meetergo.com", "http://8.8.8.8", "ftp://x", "https://u:p@x.example", "", "x"]
 )
-def test_a_key_goes_nowhere_in_plain_text(base_url: str, open_client: OpenClient) -> None:
+def test_a_key_is_not_sent_over_plain_http(base_url: str, open_client: OpenClient) -> None:
     with pytest.raises(InvalidCall, match="address"):
         open_client(base_url=base_url)
 
@@ -160,12 +160,12 @@ def test_a_malformed_id_is_never_sent(bad: str, fake_api: FakeApi, client: Meete
         lambda: client.assign_template("tmpl-1", bad),
     ]
     for call in [*calls, *([lambda: client.as_user(bad)] if bad else [])]:
-        with pytest.raises(InvalidCall, match="no id"):
+        with pytest.raises(InvalidCall, match="not the id"):
             call()
     assert fake_api.requests == []
 
 
-def test_the_health_check_says_who_the_key_is(fake_api: FakeApi, client: Meetergo) -> None:
+def test_the_health_check_returns_the_keys_user(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("user_me"))
     me = client.me()
     assert (me.id, me.company_id, me.slug, me.user_type) == ("admin-1", "company-uuid-789", "the-admin", "standard")

@@ -1,4 +1,4 @@
-"""The embed code: what stands in a platform's page."""
+"""The embed code for a platform's page."""
 
 from html.parser import HTMLParser
 
@@ -31,11 +31,11 @@ def attributes(code: str) -> dict[str, str | None]:
         ("http://127.0.0.1:9000/x", "http://127.0.0.1:9000/x?embed=true"),
     ],
 )
-def test_embed_joins_the_query_of_the_address(url: str, source: str) -> None:
+def test_embed_extends_the_query_of_the_url(url: str, source: str) -> None:
     assert attributes(embed_code(url))["src"] == source
 
 
-def test_nothing_breaks_out_of_the_code() -> None:
+def test_values_cannot_break_out_of_the_html() -> None:
     title, url = """Book "The Host" <b>&'</b>""", 'https://book.example.com/"><script>alert(1)</script>?a="&b=\'<'
     read = attributes(embed_code(url, title=title, width='"><x', height=500))
     assert (read["title"], read["width"], read["height"]) == (title, '"><x', "500")
@@ -45,6 +45,6 @@ def test_nothing_breaks_out_of_the_code() -> None:
 @pytest.mark.parametrize(
     "url", ["", "x", "javascript:alert(1)", "data:text/html,x", "http://example.com/", "https:///x"]
 )
-def test_only_an_address_of_a_page_is_embedded(url: str) -> None:
+def test_only_a_web_url_is_embedded(url: str) -> None:
     with pytest.raises(InvalidCall):
         embed_code(url)

@@ -1,4 +1,4 @@
-"""Which error of ours an answer is, and what it says."""
+"""The error for each response, and its message."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ CASES = recorded("errors")
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['status']}-{case['error']}" for case in CASES])
-def test_known_answers(case: dict[str, Any], fake_api: FakeApi, client: Meetergo) -> None:
+def test_known_responses(case: dict[str, Any], fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(case["status"], b"" if case["body"] is None else case["body"]))
     with pytest.raises(ApiError) as raised:
         client.meeting_types()
@@ -26,7 +26,7 @@ def test_known_answers(case: dict[str, Any], fake_api: FakeApi, client: Meetergo
 
 @pytest.mark.parametrize("content", [b"", b"<html>no</html>", b"\xff\xfe", b"{", b"null", b'"text"', b"[" * 100_000])
 @pytest.mark.parametrize(("status", "kind"), [(400, "BadRequest"), (404, "NotFound"), (500, "Unavailable")])
-def test_a_refusal_without_readable_json_is_judged_by_its_status(
+def test_an_error_without_readable_json_is_classified_by_its_status(
     content: bytes, status: int, kind: str, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(FakeResponse(status, content))
@@ -34,7 +34,7 @@ def test_a_refusal_without_readable_json_is_judged_by_its_status(
         client.meeting_types()
 
 
-def test_the_fields_at_fault_are_named(fake_api: FakeApi, client: Meetergo) -> None:
+def test_invalid_fields_are_named(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(CASES[0]["status"], CASES[0]["body"]))
     with pytest.raises(BadRequest) as raised:
         client.meeting_types()
@@ -67,7 +67,7 @@ def test_an_error_quotes_no_person_and_no_key(fake_api: FakeApi, client: Meeterg
     assert raised.value.detail == "[key] may not; [person] or [e-mail] and [number] are taken: [person] [person]"
 
 
-def test_long_words_are_cut() -> None:
+def test_long_messages_are_truncated() -> None:
     assert len(redact("word " * 1000)) == 300
 
 
@@ -75,6 +75,6 @@ def test_errors_say_what_to_do() -> None:
     assert str(errors.KeyExpired("no")) == "no: make a new key in meetergo and configure it"
 
 
-def test_what_is_transient() -> None:
+def test_is_transient() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ApiError)]
     assert {kind.__name__ for kind in kinds if kind.is_transient} == {"Unavailable", "RateLimited", "BadResponse"}

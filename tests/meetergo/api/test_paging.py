@@ -1,4 +1,4 @@
-"""Lists that come in pages, which move while they are read."""
+"""Paged lists, which shift while they are read."""
 
 from itertools import islice
 from typing import Any
@@ -31,7 +31,7 @@ def read(client: Meetergo, page_size: int = 2) -> list[str]:
         ([page(1, total=1)], [1]),
     ],
 )
-def test_a_list_is_read_to_its_end_and_not_beyond(
+def test_a_list_is_read_exactly_to_its_end(
     pages: list[Any], ids: list[int], fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(*pages)
@@ -40,12 +40,12 @@ def test_a_list_is_read_to_its_end_and_not_beyond(
     assert {request.query["pageSize"][0] for request in fake_api.requests} == {"2"}
 
 
-def test_what_a_booking_in_between_pushed_to_the_next_page_comes_once(fake_api: FakeApi, client: Meetergo) -> None:
+def test_an_item_shifted_to_the_next_page_is_yielded_once(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(page(4, 3, total=4), page(3, 2, total=5), page(1, total=5), page(total=5))
     assert read(client) == ["a-4", "a-3", "a-2", "a-1"]
 
 
-def test_a_page_that_brings_nothing_new_is_the_last(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_page_without_new_items_is_the_last(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(page(1, 2, total=9))
     assert read(client) == ["a-1", "a-2"]
     assert len(fake_api.requests) == 2
@@ -56,7 +56,7 @@ def test_a_provider_with_smaller_pages_is_read_to_its_total(fake_api: FakeApi, c
     assert read(client, page_size=100) == ["a-1", "a-2", "a-3"]
 
 
-def test_pages_are_asked_for_when_they_are_needed(fake_api: FakeApi, client: Meetergo) -> None:
+def test_pages_are_loaded_as_needed(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(page(1, 2, total=9), page(3, 4, total=9))
     assert [each.id for each in islice(client.appointments(page_size=2), 2)] == ["a-1", "a-2"]
     assert len(fake_api.requests) == 1
@@ -69,13 +69,13 @@ def test_users_are_read_by_offset(fake_api: FakeApi, client: Meetergo) -> None:
     assert [request.query["offset"] for request in fake_api.requests] == [["0"], ["100"]]
 
 
-def test_a_bare_array_that_knows_no_offset_ends_too(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_bare_array_that_ignores_the_offset_ends_too(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with([{"id": f"u-{number}"} for number in range(150)])
     assert len(list(client.users())) == 150
     assert len(fake_api.requests) == 2
 
 
-def test_one_odd_item_does_not_hide_the_others(fake_api: FakeApi, client: Meetergo) -> None:
+def test_one_malformed_item_does_not_hide_the_others(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(
         {"appointments": [{"id": "a-1"}, {"no": "id"}, None, {"id": "a-2", "start": "odd"}], "total": 4}
     )
@@ -85,7 +85,7 @@ def test_one_odd_item_does_not_hide_the_others(fake_api: FakeApi, client: Meeter
 @pytest.mark.parametrize(
     "odd", [{}, {"appointments": None}, {"appointments": [{"no": "id"}]}, FakeResponse(200), "text"]
 )
-def test_what_is_no_list_is_not_taken_for_an_empty_one(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_response_without_a_list_is_not_an_empty_list(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(odd)
     with pytest.raises(BadResponse):
         read(client)

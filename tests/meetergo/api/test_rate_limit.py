@@ -1,4 +1,4 @@
-"""The limit of requests a minute, shared through a real Redis, on a clock that moves only when somebody sleeps."""
+"""The limit of requests per minute, shared through a real Redis, on a clock that only sleeps advance."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -22,7 +22,7 @@ START = 1_700_000_000.0
 
 
 class Clock:
-    """Stands still while nobody sleeps."""
+    """A clock that only sleeps advance."""
 
     def __init__(self) -> None:
         self.now = START
@@ -53,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def open_rate_limiter(clock: Clock, redis: Redis, redis_url: str) -> Iterator[OpenRateLimiter]:
-    """Each as if it were in a process of its own, as far as Redis is there."""
+    """Limiters as if each were in its own process, as far as Redis is concerned."""
     opened: list[RateLimiter] = []
 
     def open_with(redis_url: str | None = redis_url, per_minute: int = 10, **changes: Any) -> RateLimiter:
@@ -67,7 +67,7 @@ def open_rate_limiter(clock: Clock, redis: Redis, redis_url: str) -> Iterator[Op
 
 
 def request_times(limit: RateLimiter, clock: Clock, count: int) -> list[int]:
-    """When each of so many requests passed, in whole seconds."""
+    """Return the time of each of N requests, in whole seconds."""
     passed = []
     for _ in range(count):
         limit.acquire(KEY)
@@ -79,9 +79,7 @@ def most_in_a_minute(passed: list[int]) -> int:
     return max(sum(start <= each < start + 60 for each in passed) for start in passed)
 
 
-def test_what_is_above_the_limit_waits_until_the_window_has_moved(
-    open_rate_limiter: OpenRateLimiter, clock: Clock
-) -> None:
+def test_requests_above_the_limit_wait_for_the_window_to_move(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
     limit = open_rate_limiter(per_minute=3)
     assert request_times(limit, clock, 2) == [0, 0]
     clock.sleep(20)
@@ -103,7 +101,7 @@ def test_a_bulk_run_leaves_room_for_the_worker(open_rate_limiter: OpenRateLimite
     assert request_times(bulk, clock, 1) == [60]
 
 
-def test_a_bulk_run_stands_back_while_the_worker_is_busy(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
+def test_a_bulk_run_yields_while_the_worker_is_busy(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
     bulk, worker = open_rate_limiter(share=0.8), open_rate_limiter()
     request_times(worker, clock, 8)
     clock.sleep(30)
@@ -112,14 +110,14 @@ def test_a_bulk_run_stands_back_while_the_worker_is_busy(open_rate_limiter: Open
     assert request_times(worker, clock, 1) == [120]
 
 
-def test_keys_have_limits_of_their_own(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
+def test_each_key_has_its_own_limit(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
     limit = open_rate_limiter(per_minute=1)
     limit.acquire("one")
     limit.acquire("other")
     assert clock.passed == 0
 
 
-def test_waiting_ends(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
+def test_the_wait_is_limited(open_rate_limiter: OpenRateLimiter, clock: Clock) -> None:
     limit = open_rate_limiter(per_minute=1, max_wait=timedelta(seconds=59))
     limit.acquire(KEY)
     with pytest.raises(RateLimited) as rejection:
@@ -140,7 +138,7 @@ def test_a_bulk_run_leaves_room_without_redis_too(open_rate_limiter: OpenRateLim
     assert request_times(bulk, clock, 1) == [60]
 
 
-def test_without_redis_each_process_keeps_to_its_part_and_goes_on(
+def test_without_redis_each_process_uses_its_part_of_the_limit(
     open_rate_limiter: OpenRateLimiter, clock: Clock
 ) -> None:
     limit = open_rate_limiter(f"redis://127.0.0.1:{free_port()}/0", per_minute=8, processes=4)
@@ -159,7 +157,7 @@ def test_a_redis_that_refuses_writes_is_as_good_as_down_until_it_is_back(
     assert request_times(limit, clock, 9) == [65] * 8 + [125]
 
 
-def test_a_redis_that_does_not_answer_is_left_alone_for_a_while(
+def test_an_unresponsive_redis_is_not_used_during_the_cooldown(
     open_rate_limiter: OpenRateLimiter, clock: Clock
 ) -> None:
     limit = open_rate_limiter(f"redis://127.0.0.1:{free_port()}/0", per_minute=40)
@@ -173,7 +171,7 @@ def test_a_redis_that_does_not_answer_is_left_alone_for_a_while(
     assert requests_made
 
 
-def test_redis_holds_the_fingerprint_of_a_key_and_not_the_key(
+def test_redis_holds_a_keys_fingerprint_and_not_the_key(
     open_client: OpenClient, open_rate_limiter: OpenRateLimiter, fake_api: FakeApi, redis: Redis
 ) -> None:
     fake_api.respond_with(recorded("user_me"))

@@ -1,4 +1,4 @@
-"""What is sent again and what is not, seen by counting requests."""
+"""Which requests are retried, verified by counting them."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def failure(client: Meetergo, call: object) -> ApiError:
 
 
 @pytest.mark.parametrize("status", TRANSIENT)
-def test_a_read_is_sent_three_times_and_not_more(
+def test_a_read_is_sent_at_most_three_times(
     status: int, fake_api: FakeApi, client: Meetergo, sleeps: list[float]
 ) -> None:
     fake_api.respond_with(FakeResponse(status))
@@ -39,35 +39,33 @@ def test_a_read_is_sent_three_times_and_not_more(
 
 
 @pytest.mark.parametrize("faults", [*map(FakeResponse, TRANSIENT), DISCONNECTS])
-def test_a_read_that_succeeds_at_last_is_a_success(faults: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_read_that_finally_succeeds_is_a_success(faults: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(faults, faults, ME)
     assert client.me().id == "admin-1"
     assert len(fake_api.requests) == 3
 
 
-def test_a_read_is_sent_again_when_the_line_is_cut(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_read_is_retried_when_the_connection_is_dropped(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(DISCONNECTS)
     error = failure(client, read)
     assert isinstance(error, Unavailable)
     assert (error.status, len(fake_api.requests)) == (None, 3)
 
 
-def test_a_read_that_nobody_answers_ends_at_the_timeout_and_is_sent_again(
-    fake_api: FakeApi, open_client: OpenClient
-) -> None:
+def test_a_read_without_a_response_times_out_and_is_retried(fake_api: FakeApi, open_client: OpenClient) -> None:
     fake_api.respond_with(SILENT, ME)
     assert open_client(timeout=timedelta(milliseconds=200)).me().id == "admin-1"
     assert len(fake_api.requests) == 2
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 406, 409, 500, 501])
-def test_no_other_answer_to_a_read_is_asked_for_again(status: int, fake_api: FakeApi, client: Meetergo) -> None:
+def test_no_other_response_to_a_read_is_retried(status: int, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(status))
     assert failure(client, read).is_transient == (status >= 500)
     assert len(fake_api.requests) == 1
 
 
-def test_a_write_is_sent_again_on_429(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_write_is_retried_on_429(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(429), FakeResponse(429), FakeResponse(201, recorded("user_created")))
     write(client)
     assert len(fake_api.requests) == 3
@@ -78,9 +76,7 @@ def test_a_write_is_sent_again_on_429(fake_api: FakeApi, client: Meetergo) -> No
 
 
 @pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
-def test_a_write_that_may_have_been_applied_is_never_sent_again(
-    status: int, fake_api: FakeApi, client: Meetergo
-) -> None:
+def test_a_write_that_may_have_been_applied_is_never_retried(status: int, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(status), ME)
     error = failure(client, write)
     assert isinstance(error, OutcomeUnknown)
@@ -90,7 +86,7 @@ def test_a_write_that_may_have_been_applied_is_never_sent_again(
 @pytest.mark.parametrize(
     "faults", [DISCONNECTS, SILENT, FakeResponse(201), FakeResponse(201, b"<html>"), FakeResponse(201, {"no": "id"})]
 )
-def test_a_write_without_an_answer_that_we_understand_is_ambiguous(
+def test_a_write_with_a_bad_response_has_an_unknown_outcome(
     faults: FakeResponse, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
     fake_api.respond_with(faults)
@@ -100,14 +96,14 @@ def test_a_write_without_an_answer_that_we_understand_is_ambiguous(
 
 
 @pytest.mark.parametrize("call", [read, write])
-def test_where_nobody_listens_nothing_was_applied(call: object, open_client: OpenClient, sleeps: list[float]) -> None:
+def test_a_refused_connection_is_unavailable(call: object, open_client: OpenClient, sleeps: list[float]) -> None:
     error = failure(open_client(base_url="http://127.0.0.1:9"), call)
     assert isinstance(error, Unavailable)
     assert len(sleeps) == (2 if call is read else 0)
 
 
 @pytest.mark.parametrize("content", [b"<html>busy</html>", b"", b"[" * 100_000])
-def test_a_good_answer_that_is_none_is_unreadable_and_not_asked_for_again(
+def test_a_malformed_success_is_a_bad_response_and_not_retried(
     content: bytes, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(FakeResponse(200, content))
@@ -134,7 +130,7 @@ def test_retry_after_is_honoured_in_both_forms_up_to_20_seconds(
     assert sleeps == [slept]
 
 
-def test_who_gives_up_tells_what_meetergo_asked_for(fake_api: FakeApi, open_client: OpenClient) -> None:
+def test_the_final_error_carries_retry_after(fake_api: FakeApi, open_client: OpenClient) -> None:
     fake_api.respond_with(FakeResponse(503, headers={"Retry-After": "3600"}))
     assert failure(open_client(attempts=1), read).retry_after == timedelta(hours=1)
     fake_api.respond_with(FakeResponse(503, headers={"Retry-After": "9" * 400}))
@@ -142,7 +138,7 @@ def test_who_gives_up_tells_what_meetergo_asked_for(fake_api: FakeApi, open_clie
 
 
 @pytest.mark.parametrize("asked", [None, "soon", "-5", "Sun, 99 Nov 2026 99:00:00 GMT"])
-def test_without_a_readable_retry_after_the_pauses_grow_and_differ(
+def test_without_a_valid_retry_after_the_pauses_grow_with_jitter(
     asked: str | None, fake_api: FakeApi, open_client: OpenClient, sleeps: list[float]
 ) -> None:
     fake_api.respond_with(FakeResponse(429, headers={"Retry-After": asked} if asked else {}))
@@ -152,7 +148,7 @@ def test_without_a_readable_retry_after_the_pauses_grow_and_differ(
     assert any(slept != round(slept) for slept in sleeps[:4])
 
 
-def test_one_attempt_means_one(fake_api: FakeApi, open_client: OpenClient, sleeps: list[float]) -> None:
+def test_a_single_attempt_can_be_configured(fake_api: FakeApi, open_client: OpenClient, sleeps: list[float]) -> None:
     fake_api.respond_with(FakeResponse(503))
     failure(open_client(attempts=1), read)
     assert (len(fake_api.requests), sleeps) == (1, [])
@@ -180,7 +176,7 @@ def test_every_attempt_counts_against_the_limit(fake_api: FakeApi, open_client: 
     assert len(passed) == 3
 
 
-def test_our_own_limit_is_not_waited_for_twice(fake_api: FakeApi, open_client: OpenClient) -> None:
+def test_the_rate_limiter_is_not_waited_for_twice(fake_api: FakeApi, open_client: OpenClient) -> None:
     class FullLimit:
         asked = 0
 
@@ -196,7 +192,7 @@ def test_our_own_limit_is_not_waited_for_twice(fake_api: FakeApi, open_client: O
     assert (error.retry_after, limit.asked, fake_api.requests) == (timedelta(seconds=30), 1, [])
 
 
-def test_a_refusal_of_json_for_a_new_user_is_answered_with_a_form(fake_api: FakeApi, client: Meetergo) -> None:
+def test_a_rejection_of_json_for_a_new_user_is_followed_by_a_form(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(415), FakeResponse(201, recorded("user_created")))
     write(client)
     form = fake_api.last
@@ -205,7 +201,7 @@ def test_a_refusal_of_json_for_a_new_user_is_answered_with_a_form(fake_api: Fake
     assert len(fake_api.requests) == 2
 
 
-def test_other_refusals_of_a_new_user_are_not(fake_api: FakeApi, client: Meetergo) -> None:
+def test_other_rejections_of_a_new_user_are_not(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(400, {"message": "Invalid timezone"}))
     assert isinstance(failure(client, write), BadRequest)
     assert len(fake_api.requests) == 1

@@ -1,4 +1,4 @@
-"""Python runs this first where it is on the path: every logger speaks at DEBUG, unless our code silences it wholly."""
+"""Python runs this first if it is on the path: every logger logs at DEBUG, unless our code silences it completely."""
 
 import logging
 
@@ -6,7 +6,7 @@ set_level = logging.Logger.setLevel
 
 
 def set_level_to_debug(logger: logging.Logger, level: int | str) -> None:
-    """The level that was asked for, if that is silence; otherwise the loudest."""
+    """Return the requested level if it silences; otherwise DEBUG."""
     silent = level in (logging.CRITICAL, "CRITICAL")
     set_level(logger, logging.CRITICAL if silent else logging.DEBUG)
 

@@ -69,7 +69,7 @@ MESSAGE = Message(
 
 @pytest.fixture
 def make_message() -> Callable[..., Message]:
-    """A message; what is named differently is changed, and only that: in it, in its booking or in its host."""
+    """Build a message; the arguments override fields of the message, its booking or its host."""
 
     def changed(host: dict[str, Any] | None = HOST, **changes: Any) -> Message:
         booking = MESSAGE.booking | {name: changes.pop(name) for name in list(changes) if name in MESSAGE.booking}
@@ -97,9 +97,9 @@ def settings() -> Callable[..., WorkerSettings]:
 
 
 class MailServerStub:
-    """A mail server that keeps what it takes, and refuses what it is told to.
+    """A mail server that records mails, and refuses commands on request.
 
-    `refusals` maps an SMTP command to the answer that it gets instead.
+    `refusals` maps an SMTP command to the reply that it gets instead.
     """
 
     def __init__(self, refusals: dict[str, str]) -> None:
@@ -141,7 +141,7 @@ class AnyPort(Controller):
 
 @pytest.fixture
 def mail_server() -> Iterator[Callable[..., tuple[str, MailServerStub]]]:
-    """Opens a mail server; returns its `host:port` and itself."""
+    """Open a mail server; return its `host:port` and the server."""
     with ExitStack() as stack:
 
         def opened(refusals: dict[str, str] | None = None, **parameters: Any) -> tuple[str, MailServerStub]:
@@ -163,14 +163,14 @@ def mail_server() -> Iterator[Callable[..., tuple[str, MailServerStub]]]:
 
 @pytest.fixture
 def certificate() -> ssl.SSLContext:
-    """A server's certificate that nobody has reason to trust."""
+    """A server certificate of no trusted authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATES / "server.crt", CERTIFICATES / "server.key")
     return context
 
 
 class Platform(ThreadingHTTPServer):
-    """A platform that answers as it is told, and keeps what it was sent.
+    """A platform that gives a configured response and records requests.
 
     Attributes:
         answer: status and headers of every answer.
@@ -220,14 +220,14 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """The `host:port` of a server that takes connections and never says a word."""
+    """Return the `host:port` of a server that accepts connections and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture
 def closed_port() -> str:
-    """A `host:port` where nobody listens."""
+    """Return a `host:port` where nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     return f"127.0.0.1:{port}"

@@ -1,4 +1,4 @@
-"""A server that answers byte by byte, and never comes to an end."""
+"""A server that responds byte by byte, without end."""
 
 import socket
 import ssl
@@ -12,11 +12,11 @@ from itertools import chain, repeat
 def slow_server(
     *lines: bytes, drip: bytes = b"x", every: float = 0.02, tls: ssl.SSLContext | None = None, waits_for: int = 0
 ) -> Iterator[str]:
-    """Takes connections, says some lines at once, and drips from then on; its `host:port`.
+    """Accept connections, send some lines at once, and then drip; yield the `host:port`.
 
     Args:
-        lines: said one after the other, each after something was read, but the first one.
-        drip: what it repeats, byte by byte.
+        lines: sent one after the other, each but the first after something was read.
+        drip: repeated byte by byte.
         every: seconds between two bytes.
         tls: an SSLContext, to speak TLS from the first byte.
         waits_for: bytes to read before the first line.

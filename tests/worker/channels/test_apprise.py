@@ -41,23 +41,23 @@ def test_apprise_writes_in_the_language_of_the_host(channel, platform, make_mess
     assert sent["title"] == "Neue Buchung: Discovery Call mit Jane Doe (Do., 15. Jan., 15:00 Uhr)"
 
 
-def test_of_the_url_only_the_scheme_is_shown(channel):
+def test_only_the_scheme_of_the_url_is_shown(channel):
     assert (channel.name, channel.recipient({"email": "a@b.example"}), channel.is_personal) == ("json", "json", False)
 
 
-def test_a_service_that_refuses_is_tried_again(channel, platform, make_message):
+def test_a_service_that_refuses_is_retried(channel, platform, make_message):
     platform.answer = (500, {})
 
     with pytest.raises(Transient, match=r"^the service behind 'json:' did not take the message$"):
         channel.send(make_message())
 
 
-def test_a_service_that_is_away_is_tried_again(closed_port, make_message, settings):
+def test_a_service_that_is_down_is_retried(closed_port, make_message, settings):
     with pytest.raises(Transient):
         open_channel(f"json://{closed_port}/s3cret", settings()).send(make_message())
 
 
-def test_a_service_that_hangs_is_left_soon(silent_server, make_message):
+def test_a_service_that_hangs_times_out(silent_server, make_message):
     import apprise
 
     service = apprise.Apprise(f"json://{silent_server}/s3cret?rto=1")
@@ -68,7 +68,7 @@ def test_a_service_that_hangs_is_left_soon(silent_server, make_message):
 
 
 @pytest.mark.parametrize("url", ["bogus://s3cret", "slack://s3cret", "json://"])
-def test_what_apprise_cannot_use_is_refused_without_being_quoted(url, settings):
+def test_a_url_that_apprise_cannot_use_is_rejected_without_being_quoted(url, settings):
     with pytest.raises(UnusableChannel, match="Apprise does not know it") as failure:
         open_channel(url, settings())
 
@@ -89,7 +89,7 @@ def test_apprise_prints_nothing(channel, platform, make_message, settings, capfd
 @pytest.mark.parametrize("option", ["", "?redirect=yes"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_no_redirect_is_followed(status, option, platform, make_message, settings):
-    """Else who may answer for a channel can have guests' data posted to machines that only we can reach."""
+    """A channel's server could otherwise have guests' data posted to internal machines."""
     platform.answer = (status, {"Location": f"http://{platform.place}/inside"})
 
     with pytest.raises(Transient):

@@ -72,7 +72,7 @@ def test_when_a_guest_leaves_the_meeting_stays_in_the_calendar(invite):
     assert event_of(invitation)["STATUS"] == "CONFIRMED"
 
 
-def test_only_the_reader_attends_and_has_accepted(invite):
+def test_only_the_recipient_attends_and_has_accepted(invite):
     event = event_of(invite())
 
     attendee = event["ATTENDEE"]
@@ -84,15 +84,15 @@ def test_only_the_reader_attends_and_has_accepted(invite):
     assert event["ORGANIZER"].params["CN"] == "Bücher"
 
 
-def test_the_guests_stand_in_the_description(invite):
+def test_the_guests_are_in_the_description(invite):
     assert "With: Jane Doe, jane@guests.example" in event_of(invite())["DESCRIPTION"]
 
 
-def test_a_booking_without_a_start_has_no_invitation(invite):
+def test_a_booking_without_a_start_has_no_invite(invite):
     assert invite(starts_at=None) is None
 
 
-def test_an_unknown_end_is_left_out(invite):
+def test_an_unknown_end_is_omitted(invite):
     assert "DTEND" not in event_of(invite(ends_at=None))
 
 
@@ -100,7 +100,7 @@ def test_only_a_web_link_becomes_the_url(invite):
     assert "URL" not in event_of(invite(meeting_link="javascript:alert(1)"))
 
 
-def test_what_guests_typed_cannot_add_lines(invite, guests):
+def test_guests_text_cannot_add_lines(invite, guests):
     evil = 'Eve"\r\nATTENDEE:mailto:victim@example.com\r\nX;:,\\n'
     event = event_of(
         invite(

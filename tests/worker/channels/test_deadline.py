@@ -1,4 +1,4 @@
-"""No exchange lasts longer than its deadline, however the other side drips, and whichever library waits."""
+"""No exchange lasts longer than its deadline, however slowly the other side drips, with any library."""
 
 import socket
 import time
@@ -20,7 +20,7 @@ from worker.deadline import Deadline
 
 SOON = timedelta(milliseconds=400)
 LATE = 60
-"""Seconds: most of these drops would never end."""
+"""Seconds. Most of these exchanges would otherwise never end."""
 OK = b"HTTP/1.1 200 OK\r\n"
 READY, HELLO = b"220 test ESMTP\r\n", b"250-test\r\n250-SIZE\r\n"
 
@@ -41,7 +41,7 @@ def _in_time():
     ],
     ids=["status line", "no status line", "continue"],
 )
-def test_a_platform_that_drips_is_left_in_time(lines, drip, make_message):
+def test_a_platform_that_drips_meets_the_deadline(lines, drip, make_message):
     with slow_server(*lines, drip=drip, waits_for=65536) as place:
         channel = WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
@@ -50,17 +50,17 @@ def test_a_platform_that_drips_is_left_in_time(lines, drip, make_message):
 
 
 @pytest.mark.parametrize("head", [OK, OK + b"x-long: "], ids=["headers", "one header"])
-def test_a_platform_that_said_yes_is_not_asked_again_though_its_headers_drip(head, make_message):
+def test_a_2xx_counts_although_its_headers_drip(head, make_message):
     with slow_server(head, drip=b"x-drip: y\r\n", waits_for=65536) as place:
         WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(make_message())
 
 
-def test_an_answer_that_is_whole_is_taken_though_its_body_drips(make_message):
+def test_a_complete_response_counts_although_its_body_drips(make_message):
     with slow_server(OK + b"transfer-encoding: chunked\r\n\r\n", drip=b"1\r\nx\r\n", waits_for=65536) as place:
         WebhookChannel(parse_url(f"http://{place}/"), Webhook(b"k" * 24), timeout=SOON).send(make_message())
 
 
-def test_a_platform_that_drips_its_handshake_is_left_in_time(make_message):
+def test_a_platform_that_drips_its_handshake_meets_the_deadline(make_message):
     with slow_server(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
         channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
 
@@ -68,7 +68,7 @@ def test_a_platform_that_drips_its_handshake_is_left_in_time(make_message):
             channel.send(make_message())
 
 
-def test_a_platform_that_drips_through_tls_is_left_in_time(make_message, certificate, monkeypatch):
+def test_a_platform_that_drips_through_tls_meets_the_deadline(make_message, certificate, monkeypatch):
     monkeypatch.setattr("ssl.SSLContext.verify_mode", 0, raising=False)
     with slow_server(OK, drip=b"x-drip: y\r\n", tls=certificate) as place:
         channel = WebhookChannel(parse_url(f"https://{place}/"), Webhook(b"k" * 24), timeout=SOON)
@@ -89,7 +89,7 @@ def test_a_platform_that_drips_through_tls_is_left_in_time(make_message, certifi
     ],
     ids=["banner", "lines of the banner", "hello", "handshake", "sender", "message"],
 )
-def test_a_mail_server_that_drips_is_left_in_time(lines, drip, make_message):
+def test_a_mail_server_that_drips_meets_the_deadline(lines, drip, make_message):
     with slow_server(*lines, drip=drip) as place:
         channel = MailChannel(MailServer(f"smtp://{place}", timeout=SOON), Address("", "b", "mail.example"))
 
@@ -97,7 +97,7 @@ def test_a_mail_server_that_drips_is_left_in_time(lines, drip, make_message):
             channel.send(make_message())
 
 
-def test_a_mail_server_that_drips_its_first_handshake_is_left_in_time(make_message):
+def test_a_mail_server_that_drips_its_handshake_meets_the_deadline(make_message):
     with slow_server(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
         channel = MailChannel(MailServer(f"smtps://{place}", timeout=SOON), Address("", "b", "mail.example"))
 
@@ -108,7 +108,7 @@ def test_a_mail_server_that_drips_its_first_handshake_is_left_in_time(make_messa
 @pytest.mark.parametrize(
     "lines", [(OK + b"content-length: 99999\r\n\r\n",), (b"HTTP/1.1 ",)], ids=["body", "status line"]
 )
-def test_a_service_that_drips_is_left_in_time(lines, make_message):
+def test_an_apprise_service_that_drips_meets_the_deadline(lines, make_message):
     with slow_server(*lines, drip=b" ", waits_for=65536) as place:
         channel = AppriseChannel.from_url(f"json://{place}/", timeout=SOON)
 
@@ -126,8 +126,8 @@ def _until_no_thread_of_apprise_works():
         time.sleep(0.01)
 
 
-def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, make_message):
-    """As long as each address may take by itself, all of them took."""
+def test_all_addresses_of_a_name_share_one_deadline(monkeypatch, make_message):
+    """With a timeout per address, the total was a multiple."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         port = full.getsockname()[1]
         taken = [socket.create_connection(("127.0.0.1", port)) for _ in range(1)]
@@ -141,7 +141,7 @@ def test_many_addresses_of_one_name_have_one_deadline_together(monkeypatch, make
             each.close()
 
 
-def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform, make_message):
+def test_a_name_that_resolves_too_late_is_not_connected_to(monkeypatch, platform, make_message):
     known = socket.getaddrinfo
 
     def slow(*arguments, **options):
@@ -157,7 +157,7 @@ def test_a_name_that_is_found_too_late_is_not_connected_to(monkeypatch, platform
     assert platform.received == []
 
 
-def test_outside_of_its_block_a_deadline_ends_nothing(platform):
+def test_a_deadline_ends_with_its_block(platform):
     with Deadline(timedelta(milliseconds=20)):
         pass
     time.sleep(0.05)

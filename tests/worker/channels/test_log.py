@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 from worker.channels import open_channel
 
 
-def test_the_log_tells_ids_and_nothing_of_people(make_message, settings):
+def test_the_log_holds_ids_and_no_personal_data(make_message, settings):
     channel = open_channel("log:", settings())
 
     with capture_logs() as lines:
@@ -20,7 +20,7 @@ def test_the_log_tells_ids_and_nothing_of_people(make_message, settings):
     ]
 
 
-def test_the_log_is_one_place_for_everybody(settings):
+def test_the_log_is_a_shared_destination(settings):
     channel = open_channel("log:", settings())
 
     assert (channel.name, channel.is_personal, channel.recipient(None)) == ("log", False, "log")

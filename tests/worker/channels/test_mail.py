@@ -13,7 +13,7 @@ from worker.channels.smtp import MailServer, ssl_context_for
 
 @pytest.fixture
 def deliver(mail_server, settings):
-    """Sends a message by a mail server of this process; returns the server with what it took."""
+    """Send a message through a mail server of this process; return the server."""
 
     def delivered(message, refusals=None, url="mailto:", **parameters):
         place, server = mail_server(refusals, **parameters)
@@ -23,10 +23,10 @@ def deliver(mail_server, settings):
     return delivered
 
 
-def test_a_letter_has_text_html_and_an_invitation_twice(deliver, make_message):
-    letter = deliver(make_message()).mails[0]
+def test_a_mail_has_text_html_and_the_invite_twice(deliver, make_message):
+    mail = deliver(make_message()).mails[0]
 
-    assert [part.get_content_type() for part in letter.walk()] == [
+    assert [part.get_content_type() for part in mail.walk()] == [
         "multipart/mixed",
         "multipart/alternative",
         "text/plain",
@@ -34,27 +34,27 @@ def test_a_letter_has_text_html_and_an_invitation_twice(deliver, make_message):
         "text/calendar",
         "application/ics",
     ]
-    *_, calendar, attachment = letter.walk()
+    *_, calendar, attachment = mail.walk()
     assert calendar.get_param("method") == "REQUEST"
     assert calendar.get_payload(decode=True) == attachment.get_payload(decode=True)
     assert attachment.get_filename() == "invite.ics"
 
 
-def test_a_letter_says_from_whom_to_whom_and_that_a_machine_wrote_it(deliver, make_message):
+def test_a_mail_has_sender_recipient_and_the_auto_generated_header(deliver, make_message):
     server = deliver(make_message())
 
-    letter = server.mails[0]
-    assert letter["From"] == "Bücher <b@mail.example>"
-    assert letter["To"] == "Anna Muster <anna@platform.example>"
-    assert letter["Subject"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
-    assert letter["Auto-Submitted"] == "auto-generated"
+    mail = server.mails[0]
+    assert mail["From"] == "Bücher <b@mail.example>"
+    assert mail["To"] == "Anna Muster <anna@platform.example>"
+    assert mail["Subject"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
+    assert mail["Auto-Submitted"] == "auto-generated"
     assert (server.envelopes[0].mail_from, server.envelopes[0].rcpt_tos) == (
         "b@mail.example",
         ["anna@platform.example"],
     )
 
 
-def test_every_attempt_is_the_same_letter(deliver, make_message):
+def test_every_attempt_sends_the_same_mail(deliver, make_message):
     first, second = (deliver(make_message()).mails[0] for _ in range(2))
 
     assert first["Message-ID"] == second["Message-ID"] == "<msg_0123456789abcdef0123456789abcdef@mail.example>"
@@ -64,11 +64,11 @@ def test_every_attempt_is_the_same_letter(deliver, make_message):
     ]
 
 
-def test_a_letter_without_a_known_start_has_no_invitation(deliver, make_message):
-    letter = deliver(make_message(starts_at=None)).mails[0]
+def test_a_mail_without_a_known_start_has_no_invite(deliver, make_message):
+    mail = deliver(make_message(starts_at=None)).mails[0]
 
-    assert letter.get_content_type() == "multipart/alternative"
-    assert [part.get_content_type() for part in letter.iter_parts()] == ["text/plain", "text/html"]
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
 
 
 def test_names_cannot_add_headers(deliver, make_message, guests):
@@ -82,7 +82,7 @@ def test_names_cannot_add_headers(deliver, make_message, guests):
     assert server.mails[0]["To"].addresses[0].display_name == "Eve Bcc: victim@example.com Body"
 
 
-def test_ops_can_have_all_letters_at_a_fixed_address(deliver, make_message):
+def test_all_mails_can_go_to_a_fixed_address(deliver, make_message):
     server = deliver(make_message(recipient="ops@platform.example"), url="mailto:ops@platform.example")
 
     assert server.envelopes[0].rcpt_tos == ["ops@platform.example"]
@@ -101,7 +101,7 @@ def test_ops_can_have_all_letters_at_a_fixed_address(deliver, make_message):
         ("MAILTO:ops%2Bx@b.example", {"email": "a@b.example"}, "ops+x@b.example", False),
     ],
 )
-def test_whom_a_letter_is_for(url, host, recipient, is_personal, settings):
+def test_the_recipient_of_a_mail(url, host, recipient, is_personal, settings):
     channel = open_channel(url, settings(smtp_url="smtp://localhost"))
 
     assert (channel.name, channel.recipient(host), channel.is_personal) == ("mailto", recipient, is_personal)
@@ -111,6 +111,17 @@ def test_whom_a_letter_is_for(url, host, recipient, is_personal, settings):
     ("refusals", "failure", "said"),
     [
         ({"RCPT": "550 no such user anna@platform.example"}, Permanent, "the mail server refused the recipient (550)"),
+        (
+            {"RCPT": "550 5.1.1 no such user anna@platform.example"},
+            Permanent,
+            "the mail server refused the recipient (550 5.1.1)",
+        ),
+        (
+            {"RCPT": "550 5.7.1 relaying denied"},
+            Permanent,
+            "the mail server refused the recipient (550 5.7.1)",
+        ),
+        ({"RCPT": "550 5.1.1anna@platform.example"}, Permanent, "the mail server refused the recipient (550)"),
         ({"RCPT": "450 greylisted"}, Transient, "the mail server refused the recipient (450)"),
         ({"MAIL": "553 b@mail.example is not yours"}, Permanent, "the mail server refused the sender (553)"),
         ({"MAIL": "451 later"}, Transient, "the mail server refused the sender (451)"),
@@ -119,7 +130,7 @@ def test_whom_a_letter_is_for(url, host, recipient, is_personal, settings):
         ({"DATA": "452 disk full"}, Transient, "the mail server refused the message (452)"),
     ],
 )
-def test_what_a_refusal_means_and_that_it_names_nobody(refusals, failure, said, deliver, make_message):
+def test_a_refusal_is_final_or_not_and_its_error_names_nobody(refusals, failure, said, deliver, make_message):
     with pytest.raises(failure) as raised:
         deliver(make_message(), refusals)
 
@@ -127,11 +138,11 @@ def test_what_a_refusal_means_and_that_it_names_nobody(refusals, failure, said, 
     assert raised.value.__cause__ is None
 
 
-def test_a_rude_goodbye_does_not_send_a_letter_twice(deliver, make_message):
+def test_an_error_on_quit_does_not_send_a_mail_twice(deliver, make_message):
     assert len(deliver(make_message(), {"QUIT": "500 what"}).mails) == 1
 
 
-def test_a_mail_server_that_hangs_is_left_soon(silent_server, make_message):
+def test_a_mail_server_that_hangs_times_out(silent_server, make_message):
     server = MailServer(f"smtp://{silent_server}", timeout=timedelta(milliseconds=50))
     channel = MailChannel(server, Address("", "b", "mail.example"))
 
@@ -139,12 +150,12 @@ def test_a_mail_server_that_hangs_is_left_soon(silent_server, make_message):
         channel.send(make_message())
 
 
-def test_a_mail_server_that_is_away_is_tried_again(closed_port, settings, make_message):
+def test_a_mail_server_that_is_down_is_retried(closed_port, settings, make_message):
     with pytest.raises(Transient, match=r"^the conversation with the mail server failed \(ConnectionRefusedError\)$"):
         open_channel("mailto:", settings(smtp_url=f"smtp://{closed_port}")).send(make_message())
 
 
-def test_the_letter_is_encrypted_where_the_server_offers_it(deliver, make_message, certificate):
+def test_a_mail_is_encrypted_if_the_server_offers_it(deliver, make_message, certificate):
     assert deliver(make_message(), tls_context=certificate).was_encrypted == [True]
 
 
@@ -163,7 +174,7 @@ def test_certificates_are_verified_except_on_this_machine():
     assert ssl_context_for("localhost").verify_mode == ssl.CERT_NONE
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(mail_server, make_message, certificate, monkeypatch):
+def test_a_certificate_of_no_authority_is_not_trusted(mail_server, make_message, certificate, monkeypatch):
     place, server = mail_server(tls_context=certificate)
     monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://{place}"), Address("", "b", "mail.example"))
@@ -183,7 +194,7 @@ def test_user_and_password_are_decoded_and_used(mail_server, settings, make_mess
     assert len(server.mails) == 1
 
 
-def test_a_wrong_password_is_a_matter_of_settings_so_the_letter_waits(mail_server, settings, make_message, certificate):
+def test_a_wrong_password_is_retried(mail_server, settings, make_message, certificate):
     place, server = mail_server({"AUTH": "no"}, tls_context=certificate, auth_required=True)
 
     with pytest.raises(Transient, match=r"^the mail server did not accept our user and password$"):
@@ -192,7 +203,7 @@ def test_a_wrong_password_is_a_matter_of_settings_so_the_letter_waits(mail_serve
     assert server.mails == []
 
 
-def test_a_password_does_not_travel_in_clear(mail_server, make_message, monkeypatch):
+def test_a_password_is_not_sent_unencrypted(mail_server, make_message, monkeypatch):
     place, server = mail_server(auth_require_tls=False)
     monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://user:pa55@{place}"), Address("", "b", "mail.example"))
@@ -203,19 +214,19 @@ def test_a_password_does_not_travel_in_clear(mail_server, make_message, monkeypa
     assert (server.logins, server.mails) == ([], [])
 
 
-def test_an_address_beyond_ascii_goes_to_servers_that_take_it(deliver, make_message):
+def test_a_non_ascii_address_goes_to_servers_that_accept_it(deliver, make_message):
     server = deliver(make_message(recipient="jürgen@bücher.example"))
 
     assert server.envelopes[0].rcpt_tos == ["jürgen@xn--bcher-kva.example"]
     assert "SMTPUTF8" in server.envelopes[0].mail_options
 
 
-def test_an_address_beyond_ascii_is_final_where_the_server_does_not_take_it(deliver, make_message):
-    with pytest.raises(Permanent, match="letters beyond ASCII"):
+def test_a_non_ascii_address_is_final_if_the_server_does_not_accept_it(deliver, make_message):
+    with pytest.raises(Permanent, match="non-ASCII addresses"):
         deliver(make_message(recipient="jürgen@bücher.example"), enable_SMTPUTF8=False)
 
 
-def test_a_domain_beyond_ascii_needs_no_special_server(deliver, make_message):
+def test_a_non_ascii_domain_needs_no_special_server(deliver, make_message):
     server = deliver(make_message(recipient="anna@bücher.example"), enable_SMTPUTF8=False)
 
     assert server.envelopes[0].rcpt_tos == ["anna@xn--bcher-kva.example"]
@@ -230,7 +241,7 @@ def test_a_malformed_address_is_final_and_not_quoted(address, deliver, make_mess
 
 
 @pytest.mark.parametrize("smtp_url", ["smtp://", "smtp://user:s3cret/x@host", "smtp://host:s3cret"])
-def test_a_malformed_mail_server_is_no_setting(smtp_url, settings):
+def test_a_malformed_mail_server_url_is_rejected(smtp_url, settings):
     with pytest.raises(ValidationError) as failure:
         settings(smtp_url=smtp_url)
 
@@ -238,7 +249,7 @@ def test_a_malformed_mail_server_is_no_setting(smtp_url, settings):
 
 
 @pytest.mark.parametrize("smtp_url", ["", "smtp://ü:p@host"])
-def test_without_a_good_mail_server_the_operator_is_told_what_to_set(smtp_url, settings):
+def test_without_a_valid_mail_server_the_error_names_the_setting(smtp_url, settings):
     with pytest.raises(UnusableChannel, match="set SMTP_URL to") as failure:
         open_channel("mailto:", settings(smtp_url=smtp_url))
 
@@ -246,13 +257,13 @@ def test_without_a_good_mail_server_the_operator_is_told_what_to_set(smtp_url, s
 
 
 @pytest.mark.parametrize("mail_from", ["", "Bookings", "a@b, c@d", "Bookings, Inc <a@b>"])
-def test_without_a_good_sender_the_operator_is_told_what_to_set(mail_from, settings):
+def test_without_a_valid_sender_the_error_names_the_setting(mail_from, settings):
     with pytest.raises(UnusableChannel, match="set MAIL_FROM to"):
         open_channel("mailto:", settings(smtp_url="smtp://localhost", mail_from=mail_from))
 
 
 @pytest.mark.parametrize("url", ["mailto://user:s3cret@gmail.com", "mailto:ops", "mailto:a@b?subject=x"])
-def test_a_mailto_url_of_another_kind_is_refused_without_being_quoted(url, settings):
+def test_an_invalid_mailto_url_is_rejected_without_being_quoted(url, settings):
     with pytest.raises(UnusableChannel, match="write 'mailto:' for each host's own address") as failure:
         open_channel(url, settings(smtp_url="smtp://localhost"))
 

@@ -1,4 +1,4 @@
-"""Whom a mail is for, byte by byte: on every Python 3.11 a name stays a name."""
+"""Mail headers, byte by byte: a name never becomes an address."""
 
 import re
 from email import message_from_bytes
@@ -44,14 +44,14 @@ def raw(mail_server, settings, make_message):
 
 
 def header(content: bytes, name: str) -> bytes:
-    """A header as it stands in the mail, unfolded."""
+    """Return a header as in the mail, unfolded."""
     head = content.partition(b"\r\n\r\n")[0]
     found = re.search(rb"^%s: ([^\r\n]*(?:\r\n[ \t][^\r\n]*)*)" % name.encode(), head, re.MULTILINE)
     return found[1].replace(b"\r\n", b"")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_no_address(name, raw):
+def test_a_name_does_not_become_an_address(name, raw):
     content, envelope = raw(host={"name": name})
 
     to = header(content, "To").decode("ascii")
@@ -64,7 +64,7 @@ def test_a_name_is_no_address(name, raw):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.isprintable() and len(name) <= 80])
-def test_a_name_is_read_as_it_was_written(name, raw):
+def test_a_name_is_preserved(name, raw):
     content, _ = raw(host={"name": name})
 
     [(shown, _)] = getaddresses([header(content, "To").decode()])
@@ -77,7 +77,7 @@ def test_a_name_with_commas_is_quoted(raw):
     assert header(content, "To") == f'"{NAMES[0]}" <anna@platform.example>'.encode()
 
 
-def test_the_senders_name_is_no_address_either(raw):
+def test_the_senders_name_does_not_become_an_address(raw):
     content, envelope = raw(
         mail_from='"Smith, Jones, Miller, Brown, Davis, Wilson, Moore, Taylor, <evil@example.org>" <b@mail.example>'
     )
@@ -109,7 +109,7 @@ def test_no_subject_begins_with_an_empty_line(length, letter):
         ("info@my_host.r3---sn.example", "info@my_host.r3---sn.example"),
     ],
 )
-def test_a_domain_stays_the_domain_that_it_is(address, encoded):
+def test_a_domain_follows_idna_2008(address, encoded):
     assert mailbox(address).addr_spec == encoded
 
 
@@ -136,12 +136,12 @@ def test_a_domain_stays_the_domain_that_it_is(address, encoded):
         ".".join(["a" * 60] * 5),
     ],
 )
-def test_a_domain_that_is_none_is_malformed(domain, raw):
+def test_an_invalid_domain_is_malformed(domain, raw):
     with pytest.raises(Permanent, match=r"^the recipient's e-mail address is malformed$"):
         raw(host={"email": f"info@{domain}"}, recipient=f"info@{domain}")
 
 
-def test_all_is_seven_bit_with_short_lines_and_whole_line_ends(raw, guests):
+def test_mail_is_7_bit_with_short_lines_ending_in_crlf(raw, guests):
     odd = guests[0] | {"fullname": "Jürgen\nGroß"}
     content, envelope = raw(
         attendees=[odd],
@@ -157,7 +157,7 @@ def test_all_is_seven_bit_with_short_lines_and_whole_line_ends(raw, guests):
     assert "SMTPUTF8" not in envelope.mail_options
 
 
-def test_a_server_that_knows_no_eight_bits_gets_none(raw, monkeypatch):
+def test_a_server_without_8bitmime_gets_7_bit_mail(raw, monkeypatch):
     from aiosmtpd.smtp import SMTP
 
     push = SMTP.push

@@ -1,4 +1,4 @@
-"""The signed POST goes through the proxy that the environment names, as what Apprise sends does."""
+"""The signed POST uses the environment's proxy, as Apprise does."""
 
 import base64
 import socket
@@ -22,7 +22,7 @@ def _no_proxies(monkeypatch):
 
 @contextmanager
 def proxy() -> Iterator[tuple[str, list[bytes]]]:
-    """Its `host:port`, and the heads of what it was asked; it takes each POST, and opens no tunnel."""
+    """A proxy: `host:port`, and the heads of its requests. It accepts each POST and opens no tunnel."""
     heads: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -46,7 +46,7 @@ def proxy() -> Iterator[tuple[str, list[bytes]]]:
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_a_post_goes_through_the_proxy(name, scheme, monkeypatch, make_message, settings):
+def test_a_post_uses_the_proxy(name, scheme, monkeypatch, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv(name, f"{scheme}{place}")
         open_channel("http://platform.example/hook?t=1", settings()).send(make_message())
@@ -69,7 +69,7 @@ def test_an_encrypted_post_asks_for_a_tunnel(name, monkeypatch, make_message, se
 
 
 @pytest.mark.parametrize("exempt", ["127.0.0.1", "10.0.0.1, 127.0.0.0/8", "*", "localhost,127.0.0.1"])
-def test_who_is_exempt_is_reached_directly(exempt, monkeypatch, platform, make_message, settings):
+def test_an_exempt_host_is_reached_directly(exempt, monkeypatch, platform, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv("http_proxy", f"http://{place}")
         monkeypatch.setenv("no_proxy", exempt)
@@ -78,14 +78,14 @@ def test_who_is_exempt_is_reached_directly(exempt, monkeypatch, platform, make_m
     assert (heads, len(platform.received)) == ([], 1)
 
 
-def test_a_domain_is_exempt_with_all_in_it(monkeypatch, settings):
+def test_a_domain_is_exempt_with_its_subdomains(monkeypatch, settings):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", ".example")
 
     assert not open_channel("https://a.platform.example/", settings())._pool.proxy
 
 
-def test_loopback_goes_through_the_proxy_unless_it_is_exempt(monkeypatch, platform, make_message, settings):
+def test_loopback_uses_the_proxy_unless_it_is_exempt(monkeypatch, platform, make_message, settings):
     with proxy() as (place, heads):
         monkeypatch.setenv("http_proxy", f"http://{place}")
         open_channel(f"http://{platform.place}/hook", settings()).send(make_message())
@@ -96,10 +96,10 @@ def test_loopback_goes_through_the_proxy_unless_it_is_exempt(monkeypatch, platfo
 @pytest.mark.parametrize(
     "value", ["http://", "http://s3cret@", "s3cret://host", "http://host:99999", "http://[s3cret", "socks5h://"]
 )
-def test_a_proxy_that_is_none_is_refused_without_being_quoted(value, monkeypatch, settings):
+def test_an_invalid_proxy_is_rejected_without_being_quoted(value, monkeypatch, settings):
     monkeypatch.setenv("HTTPS_PROXY", value)
 
-    with pytest.raises(UnusableChannel, match="HTTPS_PROXY is no proxy: write http://host:port") as failure:
+    with pytest.raises(UnusableChannel, match="HTTPS_PROXY is not a proxy URL: write http://host:port") as failure:
         open_channel("https://platform.example/", settings())
 
     assert "s3cret" not in str(failure.value)

@@ -1,4 +1,4 @@
-"""What guests typed pings nobody, leads nowhere and marks nothing up, in no channel."""
+"""Guests' text mentions nobody, links nowhere and marks nothing up, in any channel."""
 
 import json
 import re
@@ -32,18 +32,18 @@ MARKED = re.compile(
 
 
 @pytest.mark.parametrize("typed", [*PINGS, *LINKS, *MARKS])
-def test_nothing_stays_that_a_chat_would_act_upon(typed):
+def test_nothing_remains_that_a_chat_would_act_on(typed):
     assert MARKED.search(typed)
     assert not MARKED.search(escape_markup(typed))
     assert not MARKED.search(escape_markup(f"Meeting with {typed}, and more"))
 
 
 @pytest.mark.parametrize("text", ["jane_doe@guests.example", "Jane O'Neil-Smith (VIP), +1 555 0100", "3:00 PM", "a_b"])
-def test_what_is_harmless_stays_to_be_copied(text):
+def test_harmless_text_is_unchanged(text):
     assert escape_markup(text) == text
 
 
-def test_what_looks_like_a_link_can_still_be_read():
+def test_a_disarmed_link_is_still_readable():
     assert break_links("see https://evil.example/x now").replace("\u200b", "") == "see https://evil.example/x now"
 
 
@@ -51,7 +51,7 @@ def test_what_looks_like_a_link_can_still_be_read():
 @pytest.mark.parametrize(
     "field", ["meeting_name", "location", "cancel_reason", "cancelled_by", "guest", "email", "host"]
 )
-def test_no_field_reaches_a_chat_as_it_was_typed(field, typed, platform, make_message, guests, settings):
+def test_every_field_is_sanitized_for_chats(field, typed, platform, make_message, guests, settings):
     changes = {
         "guest": {"attendees": [guests[0] | {"fullname": typed}]},
         "email": {"attendees": [guests[0] | {"email": typed}]},
@@ -66,7 +66,7 @@ def test_no_field_reaches_a_chat_as_it_was_typed(field, typed, platform, make_me
         assert not MARKED.search(text), MARKED.search(text)
 
 
-def test_the_link_of_a_meeting_can_be_clicked_on_and_marks_nothing_up(platform, make_message, settings):
+def test_a_meeting_link_is_clickable_and_adds_no_markup(platform, make_message, settings):
     channel = open_channel(f"json://{platform.place}/", settings())
     channel.send(make_message())
     channel.send(make_message(meeting_link="https://zoom.example/@everyone/*b*/_i_/a_b?x=[1](2)|3"))
@@ -79,7 +79,7 @@ def test_the_link_of_a_meeting_can_be_clicked_on_and_marks_nothing_up(platform, 
 
 
 @pytest.mark.parametrize("typed", LINKS)
-def test_a_mail_and_its_invitation_make_no_link_of_what_was_typed(typed, make_message, guests):
+def test_guests_text_becomes_no_link_in_a_mail_and_its_invite(typed, make_message, guests):
     from email.headerregistry import Address
 
     from worker.channels.calendar_invite import CalendarInvite
@@ -96,5 +96,5 @@ def test_a_mail_and_its_invitation_make_no_link_of_what_was_typed(typed, make_me
 
 
 @pytest.mark.parametrize("link", ["https://zoom.example@evil.example/", "https://a:b@evil.example/"])
-def test_a_link_that_shows_another_host_is_none(link):
+def test_a_link_that_displays_another_host_is_not_clickable(link):
     assert safe_link(link) is None

@@ -9,7 +9,7 @@ NOW = datetime(2026, 1, 10, 8, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
-def test_every_2xx_means_taken(status):
+def test_every_2xx_is_a_success(status):
     classify_status(status, None, NOW)
 
 
@@ -26,7 +26,7 @@ def test_a_redirect_is_final_and_says_why(status):
 
 
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 504, 599])
-def test_what_may_pass_is_tried_again_after_the_time_asked_for(status):
+def test_a_transient_status_is_retried_after_the_requested_delay(status):
     with pytest.raises(Transient, match=f"^the platform answered {status}$") as failure:
         classify_status(status, "120", NOW)
 
@@ -34,7 +34,7 @@ def test_what_may_pass_is_tried_again_after_the_time_asked_for(status):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_what_is_said_while_a_platform_is_deployed_is_tried_again(status):
+def test_a_status_that_occurs_during_a_deployment_is_retried(status):
     with pytest.raises(TemporaryRefusal, match=f"^the platform answered {status}$") as failure:
         classify_status(status, "30", NOW)
 

@@ -35,7 +35,7 @@ def test_the_signature_is_an_hmac_over_id_time_and_body(channel, platform, make_
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
-def test_the_body_holds_the_booking_what_it_was_and_its_host(channel, platform, make_message):
+def test_the_body_holds_the_booking_before_and_after_and_its_host(channel, platform, make_message):
     before = {"starts_at": "2026-01-14T14:00:00+00:00"}
     message = make_message(kind="rescheduled", before=before)
 
@@ -51,7 +51,7 @@ def test_the_body_holds_the_booking_what_it_was_and_its_host(channel, platform, 
     }
 
 
-def test_a_repeat_has_the_same_id_and_bytes_but_the_time_of_its_own_sending(platform, make_message):
+def test_a_retry_has_the_same_id_and_bytes_but_a_new_timestamp(platform, make_message):
     times = iter(datetime(2026, 1, 10, hour, tzinfo=UTC) for hour in range(8, 20))
     channel = WebhookChannel(parse_url(f"http://{platform.place}/"), Webhook(b"k" * 24), clock=lambda: next(times))
 
@@ -65,7 +65,7 @@ def test_a_repeat_has_the_same_id_and_bytes_but_the_time_of_its_own_sending(plat
     assert int(second["webhook-timestamp"]) > int(first["webhook-timestamp"])
 
 
-def test_a_platform_that_is_overloaded_is_asked_again_when_it_said(channel, platform, make_message):
+def test_an_overloaded_platform_is_retried_after_the_requested_delay(channel, platform, make_message):
     platform.answer = (503, {"Retry-After": "90"})
 
     with pytest.raises(Transient, match=r"^the platform answered 503$") as failure:
@@ -74,7 +74,7 @@ def test_a_platform_that_is_overloaded_is_asked_again_when_it_said(channel, plat
     assert failure.value.retry_after == timedelta(seconds=90)
 
 
-def test_a_platform_that_wants_no_more_is_not_asked_again(channel, platform, make_message):
+def test_410_is_final(channel, platform, make_message):
     platform.answer = (410, {})
 
     with pytest.raises(Permanent, match=r"^the platform answered 410$"):
@@ -90,7 +90,7 @@ def test_a_redirect_is_not_followed(channel, platform, make_message):
     assert len(platform.received) == 1
 
 
-def test_an_endless_answer_is_not_read(channel, platform, make_message):
+def test_an_endless_response_is_not_read(channel, platform, make_message):
     platform.answer = (200, {"Content-Length": str(10**12)})
     platform.body = b"x" * 100_000
 
@@ -99,7 +99,7 @@ def test_an_endless_answer_is_not_read(channel, platform, make_message):
     assert len(platform.received) == 1
 
 
-def test_a_platform_that_hangs_is_left_soon(silent_server, make_message):
+def test_a_platform_that_hangs_times_out(silent_server, make_message):
     channel = WebhookChannel(
         parse_url(f"http://{silent_server}/s3cret"), Webhook(b"k" * 24), timeout=timedelta(milliseconds=50)
     )
@@ -109,9 +109,7 @@ def test_a_platform_that_hangs_is_left_soon(silent_server, make_message):
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_platform_that_is_away_is_tried_again_and_the_failure_tells_no_secret(
-    scheme, closed_port, make_message, settings
-):
+def test_a_platform_that_is_down_is_retried_and_the_error_holds_no_secret(scheme, closed_port, make_message, settings):
     channel = open_channel(f"{scheme}://user:pa55@{closed_port}/s3cret?token=t0ken", settings())
 
     with pytest.raises(Transient) as failure:
@@ -137,7 +135,7 @@ def test_credentials_in_the_url_become_a_header(platform, make_message, settings
         ("https://[::1]:8443/s3cret", "https", "[::1]:8443"),
     ],
 )
-def test_of_the_url_only_the_host_is_shown(url, name, recipient, settings):
+def test_only_the_host_of_the_url_is_shown(url, name, recipient, settings):
     channel = open_channel(url, settings())
 
     assert (channel.name, channel.recipient(None), channel.is_personal) == (name, recipient, False)
@@ -146,7 +144,7 @@ def test_of_the_url_only_the_host_is_shown(url, name, recipient, settings):
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whsec_not base64!", "whsec_dG9vIHNob3J0", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="]
 )
-def test_without_a_good_secret_the_operator_is_told_what_to_set(secret, settings):
+def test_without_a_valid_secret_the_error_names_the_setting(secret, settings):
     with pytest.raises(UnusableChannel, match=r"set NOTIFY_SIGNING_SECRET to `whsec_` followed by base64") as failure:
         open_channel("https://platform.example/", settings(notify_signing_secret=secret))
 
@@ -156,7 +154,7 @@ def test_without_a_good_secret_the_operator_is_told_what_to_set(secret, settings
 @pytest.mark.parametrize(
     "url", ["https:", "https://", "https:///s3cret", "https://host:s3cret/", "https://host:99999/"]
 )
-def test_half_a_url_is_refused_without_being_quoted(url, settings):
+def test_an_incomplete_url_is_rejected_without_being_quoted(url, settings):
     with pytest.raises(UnusableChannel) as failure:
         open_channel(url, settings())
 
