@@ -39,8 +39,8 @@ year: install ## the long test: 200 hosts, 2,000 bookings over a bad line, one r
 fuzz: install ## hostile inputs to the verifier, the receiver and the parsers, for some minutes
 	@$(BIN)/python -m tests.fuzz
 
-faults: install ## break everything, one after the other, and write docs/reliability.md (about 20 minutes)
-	@$(BIN)/python -m tests.faults
+faults: install ## break everything, one after the other, and write docs/reliability.md (about 40 minutes)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: bench-install ## measure speed, memory and growth beside other systems, and write docs/performance.md (about 40 minutes)
 	@benchmarks/.venv/bin/python -m benchmarks $(ARGS)

@@ -1,10 +1,13 @@
 """`python -m tests.faults`: inject every fault, one after the other, and write the results."""
 
 import argparse
+import json
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -13,6 +16,7 @@ from tests.faults.catalogue import BOTH, CATALOGUE, DatabaseName, Fault
 from tests.faults.databases import Cluster, Postgresql, ReplicatedPostgresql, Sqlite, Store
 from tests.faults.report import Row
 from tests.faults.trial import Trial
+from tests.faults.verdict import Verdict
 
 DELIVERIES = 300
 
@@ -21,15 +25,16 @@ def main() -> int:
     """Return the exit code: 1 if a promise was broken."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-    rows: list[Row] = []
+    rows = _load(options.resume)
     skipped: list[str] = []
     with trial.folder() as folder, databases.cluster(folder) as cluster:
         for name in options.only or CATALOGUE:
             for database in CATALOGUE[name].databases:
-                if database in (options.database or BOTH):
+                if database in (options.database or BOTH) and (name, database) not in _tried(rows):
                     _try(name, database, options, folder, cluster, rows, skipped)
     if not options.only and not options.database:
-        report.write(rows, skipped, options.deliveries, options.seed)
+        order = list(CATALOGUE)
+        report.write(sorted(rows, key=lambda row: order.index(row.name)), skipped, options.deliveries, options.seed)
     return int(any(row.verdict.broken for row in rows))
 
 
@@ -54,6 +59,26 @@ def _try(
         _keep_logs(place, options.logs / place.name)
     rows.append(Row(name, fault, database, verdict, time.monotonic() - started))
     print(report.line(rows[-1]), flush=True)
+    if options.resume:
+        _append(options.resume, rows[-1])
+
+
+def _append(results: Path, row: Row) -> None:
+    """Append a row to the results as a line of JSON."""
+    with results.open("a") as file:
+        file.write(json.dumps([row.name, row.database, asdict(row.verdict), row.seconds]) + "\n")
+
+
+def _load(results: Path | None) -> list[Row]:
+    """Load the rows of earlier runs."""
+    if not results or not results.exists():
+        return []
+    loaded = map(json.loads, results.read_text().splitlines())
+    return [Row(name, CATALOGUE[name], database, Verdict(**numbers), took) for name, database, numbers, took in loaded]
+
+
+def _tried(rows: Sequence[Row]) -> set[tuple[str, str]]:
+    return {(row.name, row.database) for row in rows}
 
 
 def _open(fault: Fault, database: DatabaseName, folder: Path, cluster: Cluster) -> Store:
@@ -75,6 +100,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--deliveries", type=int, default=DELIVERIES, metavar="N", help=f"at least ({DELIVERIES})")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="chooses the instants and the stories (1)")
     parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the logs of what broke its promise")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep results there; skip what it holds already")
     return parser.parse_args()
 
 
