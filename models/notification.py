@@ -207,6 +207,11 @@ class Notification(Retryable, Model):
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
 
     @classmethod
+    def is_claimable(cls, now: datetime) -> ColumnElement[bool]:
+        """Rows that are due and not behind an earlier one of their stream; see `claim`."""
+        return and_(cls.is_due(now), ~cls._has_earlier_unsent())
+
+    @classmethod
     def claim(
         cls, session: Session, now: datetime, limit: int, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
@@ -221,7 +226,7 @@ class Notification(Retryable, Model):
             worker: name of the claiming worker.
             excluding: fingerprints of channels not to use now.
         """
-        query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
+        query = select(cls).where(cls.is_claimable(now), ~cls.is_isolated)
         return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
 
     @classmethod
@@ -242,7 +247,7 @@ class Notification(Retryable, Model):
 
     @classmethod
     def _isolated(cls, now: datetime) -> "Select[Notification]":
-        return select(cls).where(cls.is_due(now), cls.is_isolated, ~cls._has_earlier_unsent())
+        return select(cls).where(cls.is_claimable(now), cls.is_isolated)
 
     @classmethod
     def _claim(
@@ -327,10 +332,6 @@ class Notification(Retryable, Model):
         """Reset to pending, without a lease."""
         super().replay(now)
         self.claimed_by = None
-
-    def lease(self, now: datetime, worker: str) -> None:
-        """Keep it from other senders for as long as one attempt may take."""
-        self.due_at, self.claimed_by = now + SEND_LEASE, worker
 
     @classmethod
     def _is_claimed_by(cls, worker: str) -> tuple[ColumnElement[bool], ...]:

@@ -62,7 +62,7 @@ def build_services(settings: WorkerSettings) -> Services:
             metrics,
             CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
-        OutboxSender(database, job_queue, planner, _now, metrics),
+        OutboxSender(database, planner, _now, metrics),
         settings.keep_for,
     )
 

@@ -294,7 +294,7 @@ def test_deliveries_that_fail_again_and_again_are_named_at_once(
     for delivery_id in ids:
         with harness.services.database.transaction() as session:
             session.get_one(Delivery, delivery_id).due_at = AT
-        harness.services.inbox.retry(delivery_id)
+        harness.process_due()
     [(what, command)] = findings()
     assert what.startswith("3 deliveries fail again and again (KeyError")
     assert "its-own-secret" not in what

@@ -187,7 +187,7 @@ def _refuse(_channel: object, _message: object) -> None:
     raise Permanent("nobody there")
 
 
-def test_ignoring_closes_a_dead_delivery_and_takes_it_from_rqs_failed_jobs(harness: Harness) -> None:
+def test_ignoring_closes_a_dead_delivery(harness: Harness) -> None:
     (delivery_id,) = harness.deliver(b"not json")
     harness.process_due()
     ReplayService(harness.services, "the operator", "a test of theirs").ignore([delivery_id], datetime.now(UTC))

@@ -124,7 +124,7 @@ def test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms(
     with worker_pool(tmp_path, "-n", "1") as process:
         wait_until(lambda: len(workers(harness)) == 2)
         given = environment_names(process.pid)
-    assert len(given) == 4  # the crew, a worker for each box, the scheduler
+    assert len(given) == 3  # the pool, and a worker for each queue
     assert {("REDIS_URL" in names, "MEETERGO_API_KEY" in names) for names in given} == {(True, holds)}
 
 
@@ -301,4 +301,4 @@ def test_the_bell_never_raises_when_redis_is_away() -> None:
     job_queue.trigger_drain("inbox")
     job_queue.force_drain("outbox")
     job_queue.drain_started("inbox")
-    job_queue.discard("inbox", "x")
+    job_queue.enqueue_scheduled("inbox")
