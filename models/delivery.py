@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.retryable import MAX_CRASHES, Retryable, retryable_indexes
+from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Retryable, retryable_indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
@@ -211,6 +211,14 @@ class Delivery(Retryable, Model):
     def is_due(cls, now: datetime) -> ColumnElement[bool]:
         """Rows that a drain job takes. Untried rows are always due: a wrong clock may have set their `due_at`."""
         return and_(cls.has_status("pending"), or_(cls.attempts == 0, cls.due_at <= now))
+
+    @classmethod
+    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+        """Rows that became due after `since`.
+
+        Each number of attempts is named, so that the index, which begins with it, is not scanned past other rows.
+        """
+        return and_(cls.attempts.in_(range(MAX_ATTEMPTS)), super().became_due(since, now))
 
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:

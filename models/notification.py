@@ -207,9 +207,9 @@ class Notification(Retryable, Model):
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
 
     @classmethod
-    def is_claimable(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows that are due and not behind an earlier one of their stream; see `claim`."""
-        return and_(cls.is_due(now), ~cls._has_earlier_unsent())
+    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+        """Rows that became due after `since` and are not behind an earlier one of their stream; see `claim`."""
+        return and_(super().became_due(since, now), ~cls._has_earlier_unsent())
 
     @classmethod
     def claim(
@@ -226,7 +226,7 @@ class Notification(Retryable, Model):
             worker: name of the claiming worker.
             excluding: fingerprints of channels not to use now.
         """
-        query = select(cls).where(cls.is_claimable(now), ~cls.is_isolated)
+        query = select(cls).where(cls.is_due(now), ~cls.is_isolated, ~cls._has_earlier_unsent())
         return cls._claim(session, query.order_by(cls.due_at, cls.id).limit(limit), now, worker, excluding)
 
     @classmethod
@@ -247,7 +247,7 @@ class Notification(Retryable, Model):
 
     @classmethod
     def _isolated(cls, now: datetime) -> "Select[Notification]":
-        return select(cls).where(cls.is_claimable(now), cls.is_isolated)
+        return select(cls).where(cls.is_due(now), cls.is_isolated, ~cls._has_earlier_unsent())
 
     @classmethod
     def _claim(

@@ -112,9 +112,9 @@ class Retryable:
         return and_(cls.has_status("pending"), cls.due_at <= now)
 
     @classmethod
-    def is_claimable(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows that a drain can take now."""
-        return cls.is_due(now)
+    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+        """Rows that became due after `since`."""
+        return and_(cls.has_status("pending"), cls.due_at > since, cls.due_at <= now)
 
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:

@@ -24,6 +24,7 @@ from models.reconciliation import Reconciliation
 from operations.errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.outage import Outage
 from runtime.queue import QUEUES, JobQueue, connect
 from runtime.redis import heartbeat
 from runtime.redis.heartbeat import TASKS
@@ -388,7 +389,9 @@ def test_an_incident_that_is_over_is_not_shown_as_if_it_were_not(healthy: Harnes
 
 
 def test_a_schedule_whose_clock_is_wrong_tells_the_time_of_redis(harness: Harness, redis: Redis) -> None:
-    scheduler._run("sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15))
+    scheduler._run(
+        "sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15), Outage("schedule.failed")
+    )
     moment = heartbeat.next_runs(redis)["sweep"]
     assert timedelta(0) < moment - heartbeat.redis_now(redis) <= timedelta(seconds=15)
 

@@ -41,7 +41,7 @@ def wake(services: Services, now: datetime) -> None:
         due = [
             queue
             for queue, rows in ROW_CLASSES.items()
-            if session.scalar(select(exists().where(rows.due_at > now - OVERDUE_AFTER, rows.is_claimable(now))))
+            if session.scalar(select(exists().where(rows.became_due(now - OVERDUE_AFTER, now))))
         ]
     for queue in due:
         services.job_queue.trigger_drain(queue)
