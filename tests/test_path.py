@@ -32,7 +32,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 PAGE = ROOT / "docs" / "path.md"
 
-FILES = {"request": 19, "job": 26, "send": 11}
+FILES = {"request": 19, "job": 25, "send": 11}
 """How many files of ours each stretch passes today. Lower a number when it shrinks; never raise it."""
 GOALS = {"request": 8, "job": 14, "send": 10}
 """How many it should pass. None of them is reached yet."""

@@ -44,8 +44,6 @@ def test_the_dead_are_sent(harness: Harness, invoke: Invoke, told: list[str]) ->
     result = invoke(replay_notifications, "--dead", "--superseded", "--reason", "they are back", "--yes")
     assert result.exit_code == 0, result.output
     assert "nobody there" in result.output
-    box = harness.services.job_queue.queue("outbox")
-    assert box.failed_job_registry.get_job_ids() == []
     harness.send_all()
     assert told == [harness.all(Notification)[0].message_id]
     assert [(act.kind, act.notification_id, act.by, act.reason) for act in harness.all(Intervention)] == [
@@ -65,7 +63,6 @@ def test_what_is_not_the_latest_any_more_is_closed_and_not_sent(
     harness.send_all()
     assert told == []
     assert [(row.status, row.last_error) for row in harness.all(Notification)] == [("done", SUPERSEDED), ("done", None)]
-    assert harness.services.job_queue.queue("outbox").failed_job_registry.get_job_ids() == []
 
 
 def test_sent_notifications_are_left_alone_without_again(harness: Harness, invoke: Invoke, told: list[str]) -> None:

@@ -25,11 +25,10 @@ from runtime.errors import Failure, Permanent, Transient, describe
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
-from worker.inbox.batch import process_batch
+from worker.inbox.batch import complete, process_batch, run_handler
 from worker.inbox.cancel_check import CancelCheck, CheckResult
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.context import HandlerContext
-from worker.inbox.handling import complete, run_handler
 from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
