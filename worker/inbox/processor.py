@@ -127,29 +127,6 @@ class InboxProcessor:
             due = Delivery.due(session, self.clock())
         return max((self._process_kind(kind) for kind in due), default=DrainResult.IDLE)
 
-    def _check(self, delivery: Delivery) -> None:
-        """Ask meetergo about a delivery, then handle it. No lock is held and no transaction is open meanwhile."""
-        try:
-            event = self.parse(delivery)
-            if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
-                with self.database.read_only() as session:
-                    booking = session.get(Booking, event.booking_id)
-                hosts = booking.host_ids if booking else ()
-                result = self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
-                self._apply_check(delivery, result)
-        except Exception as error:
-            self._raise_unless_row_fault(error)
-            self._fail(delivery.id, error)
-
-    def _apply_check(self, checked: Delivery, result: CheckResult) -> None:
-        with self._with_claim([checked.id]) as session:
-            delivery = session.get(Delivery, checked.id, with_for_update=True)
-            if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
-                return  # an operator ignored or replayed it meanwhile
-            delivery.note = result.note
-            outcome = self._process(session, delivery, result.event)
-        self._report([outcome])
-
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handle one delivery in the caller's transaction, in its own savepoint. Triggers no queue."""
         return self._process(session, delivery, self.parse(delivery))
@@ -193,6 +170,29 @@ class InboxProcessor:
         if batch.has_more or len(outcomes) < len(batch.rows) or any(outcome.awaits_check for outcome in outcomes):
             return DrainResult.MORE
         return DrainResult.DRAINED if batch.rows else DrainResult.IDLE
+
+    def _check(self, delivery: Delivery) -> None:
+        """Ask meetergo about a delivery, then handle it. No lock is held and no transaction is open meanwhile."""
+        try:
+            event = self.parse(delivery)
+            if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
+                with self.database.read_only() as session:
+                    booking = session.get(Booking, event.booking_id)
+                hosts = booking.host_ids if booking else ()
+                result = self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
+                self._apply_check(delivery, result)
+        except Exception as error:
+            self._raise_unless_row_fault(error)
+            self._fail(delivery.id, error)
+
+    def _apply_check(self, checked: Delivery, result: CheckResult) -> None:
+        with self._with_claim([checked.id]) as session:
+            delivery = session.get(Delivery, checked.id, with_for_update=True)
+            if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
+                return  # an operator ignored or replayed it meanwhile
+            delivery.note = result.note
+            outcome = self._process(session, delivery, result.event)
+        self._report([outcome])
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
