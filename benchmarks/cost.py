@@ -32,8 +32,8 @@ SAMPLE_EVERY_SECONDS = 0.5
 SETTLED_AFTER_SECONDS = 3.0
 DELIVERIES, QUICK_DELIVERIES = 5_000, 200
 BACKLOG, QUICK_BACKLOG = 100_000, 1_000
-WORKER_CHILDREN = ("worker: inbox", "worker: outbox", "worker: RQ's scheduler")
-"""The children of `python -m worker`, in the order of their start."""
+WORKER_CHILDREN = ("worker: inbox", "worker: outbox")
+"""The children of `python -m worker`, in the order in which it starts them."""
 
 Pids = dict[str, int]
 

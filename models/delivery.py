@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.retryable import MAX_CRASHES, RETRY_JOB_GRACE, Retryable, retryable_indexes
+from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Retryable, retryable_indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
@@ -27,7 +27,7 @@ LATE_AFTER = timedelta(minutes=10)
 """A delivery handled later than this, or a notification sent later, is late: only the latest notification is sent."""
 
 DueKind = Literal["new", "failed", "isolated"]
-"""Never tried; failed, and not picked up by its retry job; or to be tried alone (see `Retryable.isolate`)."""
+"""Never tried; failed; or to be handled alone (see `Retryable.isolate`)."""
 DUE_KINDS: tuple[DueKind, ...] = get_args(DueKind)
 
 IS_ISOLATED = text("deliveries.is_isolated")
@@ -210,8 +210,15 @@ class Delivery(Retryable, Model):
     @classmethod
     def is_due(cls, now: datetime) -> ColumnElement[bool]:
         """Rows that a drain job takes. Untried rows are always due: a wrong clock may have set their `due_at`."""
-        was_tried = and_(cls.attempts > 0, cls.due_at <= now - RETRY_JOB_GRACE)
-        return and_(cls.has_status("pending"), or_(cls.attempts == 0, was_tried))
+        return and_(cls.has_status("pending"), or_(cls.attempts == 0, cls.due_at <= now))
+
+    @classmethod
+    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+        """Rows that became due after `since`.
+
+        Each number of attempts is named, so that the index, which begins with it, is not scanned past other rows.
+        """
+        return and_(cls.attempts.in_(range(MAX_ATTEMPTS)), super().became_due(since, now))
 
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:
@@ -223,8 +230,7 @@ class Delivery(Retryable, Model):
         if kind == "new":
             return cls.has_status("pending"), cls.attempts == 0, cls.is_isolated.is_(False)
         if kind == "failed":
-            is_past_grace = cls.due_at <= now - RETRY_JOB_GRACE
-            return cls.has_status("pending"), cls.attempts > 0, is_past_grace, cls.is_isolated.is_(False)
+            return cls.has_status("pending"), cls.attempts > 0, cls.due_at <= now, cls.is_isolated.is_(False)
         return cls.is_due(now), cls.crashes < MAX_CRASHES, IS_ISOLATED
 
     @classmethod
@@ -237,6 +243,13 @@ class Delivery(Retryable, Model):
     def get_for_update(cls, session: Session, ids: Collection[str]) -> Sequence["Delivery"]:
         """Load and lock rows, ordered by id so that two operators cannot deadlock."""
         return session.scalars(select(cls).where(cls.id.in_(ids)).order_by(cls.id).with_for_update()).all()
+
+    def await_check(self, until: datetime) -> None:
+        """Handle the delivery alone, once meetergo has confirmed it, and not before `until`.
+
+        The delivery did not fail. One attempt is counted so that `due_at` applies: see `is_due`.
+        """
+        self.is_isolated, self.attempts, self.due_at = True, max(1, self.attempts), until
 
     def set_event(self, event: Event | UnreadableBody) -> None:
         """Set the columns that operators search by. Of an unreadable body, as much as is known."""

@@ -207,6 +207,11 @@ class Notification(Retryable, Model):
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
 
     @classmethod
+    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+        """Rows that became due after `since` and are not behind an earlier one of their stream; see `claim`."""
+        return and_(super().became_due(since, now), ~cls._has_earlier_unsent())
+
+    @classmethod
     def claim(
         cls, session: Session, now: datetime, limit: int, worker: str, *, excluding: Collection[str] = ()
     ) -> "Sequence[Notification]":
@@ -327,10 +332,6 @@ class Notification(Retryable, Model):
         """Reset to pending, without a lease."""
         super().replay(now)
         self.claimed_by = None
-
-    def lease(self, now: datetime, worker: str) -> None:
-        """Keep it from other senders for as long as one attempt may take."""
-        self.due_at, self.claimed_by = now + SEND_LEASE, worker
 
     @classmethod
     def _is_claimed_by(cls, worker: str) -> tuple[ColumnElement[bool], ...]:

@@ -4,7 +4,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Index, String, Text, and_, false, literal, or_, update
+from sqlalchemy import Index, String, Text, and_, false, literal, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -22,8 +22,6 @@ MAX_CRASHES = 3
 WORKER_DIED = "its processing ended the worker"
 MAX_WAIT = MAX_RETRY_AFTER + MAX_BACKOFF
 """Longest wait of a failed row. A `due_at` beyond it was written by a wrong clock."""
-RETRY_JOB_GRACE = timedelta(seconds=30)
-"""How long after `due_at` a failed row is left to its retry job before a drain takes it."""
 
 
 def retryable_indexes(table: str, *order: str) -> tuple[Index, ...]:
@@ -64,17 +62,11 @@ class Retryable:
     def fail(self, error: Exception, now: datetime) -> None:
         """Count a failed attempt, and either schedule a retry or mark the row dead."""
         self.attempts += 1
-        self.last_error, self._failure = stored_error(error), error
+        self.last_error = stored_error(error)
         if isinstance(error, Permanent) or self.attempts >= MAX_ATTEMPTS:
             self.status, self.ended_at = "dead", now
         else:
             self.due_at = now + backoff(self.attempts, error)
-
-    @property
-    def failure_summary(self) -> str:
-        """Why it failed, safe to log (see `describe`). Of a loaded row, the error up to its first colon."""
-        failure = getattr(self, "_failure", None)
-        return describe(failure) if failure else (self.last_error or "").partition(":")[0]
 
     def replay(self, now: datetime) -> None:
         """Reset to pending, with no attempts counted."""
@@ -83,16 +75,12 @@ class Retryable:
 
     def is_scheduled(self, now: datetime) -> bool:
         """Whether it is pending and due later, because it failed or a clock was wrong."""
-        return self.status == "pending" and self.due_at > self._due_at_for_drain(now)
+        return self.status == "pending" and self.due_at > now
 
     def retry_now(self, now: datetime) -> None:
         """Make a waiting row due now. It keeps its attempts. A row that does not wait stays unchanged."""
         if self.is_scheduled(now):
-            self.due_at = self._due_at_for_drain(now)
-
-    def _due_at_for_drain(self, now: datetime) -> datetime:
-        """Return a `due_at` at which a drain takes the row: for a failed row, one past the retry job's grace."""
-        return now - RETRY_JOB_GRACE if self.attempts else now
+            self.due_at = now
 
     def isolate(self) -> None:
         """Try the row alone from now on: a worker died while processing it or another row of its batch."""
@@ -105,23 +93,6 @@ class Retryable:
         if self.crashes >= MAX_CRASHES:
             self.fail(Permanent(WORKER_DIED), now)
 
-    def defer(self, now: datetime) -> None:
-        """Leave the row to its own retry job, due now. It did not fail; it needs more resources than a batch allows."""
-        self.attempts, self.due_at = max(1, self.attempts), now
-
-    def is_retry_due(self, now: datetime) -> bool:
-        """Whether `begin_retry` would return True. Changes nothing."""
-        return self.status == "dead" or (self.status == "pending" and self._is_due_now(now))
-
-    def begin_retry(self, now: datetime) -> bool:
-        """Whether the row's retry job should process it now. A dead row is replayed, since its job was requeued."""
-        if self.status == "dead":
-            self.replay(now)
-        return self.status == "pending" and self._is_due_now(now)
-
-    def _is_due_now(self, now: datetime) -> bool:
-        return self.due_at <= now or self.due_at > now + MAX_WAIT
-
     @classmethod
     def has_status(cls, status: Status) -> ColumnElement[bool]:
         """Rows with this status.
@@ -133,17 +104,17 @@ class Retryable:
     @classmethod
     def where_scheduled(cls, now: datetime) -> ColumnElement[bool]:
         """Rows for which `is_scheduled` is true."""
-        was_tried = and_(cls.attempts > 0, cls.due_at > now - RETRY_JOB_GRACE)
-        return and_(cls.has_status("pending"), or_(was_tried, cls.due_at > now))
+        return and_(cls.has_status("pending"), cls.due_at > now)
 
     @classmethod
     def is_due(cls, now: datetime) -> ColumnElement[bool]:
-        """Rows that a drain job takes: new ones at once, failed ones only if their retry job is late."""
-        return and_(
-            cls.has_status("pending"),
-            cls.due_at <= now,
-            or_(cls.attempts == 0, cls.due_at <= now - RETRY_JOB_GRACE),
-        )
+        """Rows that a drain takes."""
+        return and_(cls.has_status("pending"), cls.due_at <= now)
+
+    @classmethod
+    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+        """Rows that became due after `since`."""
+        return and_(cls.has_status("pending"), cls.due_at > since, cls.due_at <= now)
 
     @classmethod
     def is_overdue(cls, now: datetime, after: timedelta) -> ColumnElement[bool]:

@@ -58,7 +58,7 @@ class JobStats:
 
     Attributes:
         queued: jobs that are ready to run.
-        scheduled: retry jobs of failed rows.
+        scheduled: jobs that wait for their time, such as bodies that the database could not take yet.
         failed: jobs of dead rows, as RQ's own tools show them.
         workers: number of live workers, on all machines.
     """

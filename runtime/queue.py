@@ -1,14 +1,13 @@
-"""The job queue: one drain job for all rows that are due, and one retry job for each row that failed.
+"""The job queue: one drain job for all rows that are due.
 
-Healthy rows share a job: `trigger_drain` enqueues it, and it processes everything that is due. A row that failed
-gets an RQ job named after it, so that RQ's own tools show what failed. Redis holds no personal data, with one
+The rows themselves say what is due, so the queue only says that there is work. Redis holds no personal data, with one
 exception: while the database is down, `enqueue_store` holds the body until a worker can store it.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Literal, Protocol, cast
+from typing import Literal, cast
 from uuid import uuid4
 
 import structlog
@@ -20,7 +19,6 @@ from redis.exceptions import TimeoutError as RedisTimeout
 from rq import Queue
 from rq import Retry as RetryJob
 from rq.job import Job, JobStatus
-from rq.job_lifecycle import record_job_failure
 from rq.serializers import JSONSerializer
 
 from runtime.outage import Cooldown, Outage
@@ -58,22 +56,6 @@ __all__ = [
 ]
 
 
-class RetryState(Protocol):
-    """The part of a failed row that the queue reads; see `models.retryable.Retryable`."""
-
-    @property
-    def status(self) -> str:
-        """`pending` if it is retried, or `dead`."""
-
-    @property
-    def due_at(self) -> datetime:
-        """When it is retried."""
-
-    @property
-    def failure_summary(self) -> str:
-        """Why it failed, safe to log."""
-
-
 class JobQueue:
     """Enqueues the workers' jobs.
 
@@ -92,7 +74,7 @@ class JobQueue:
         return self._queues[queue_name]
 
     def job_id(self, queue_name: QueueName, key: str) -> str:
-        """Return the id of a row's retry job."""
+        """Return the id of a job: of a dead row in RQ's failed registry, the row's id is its key."""
         return f"{self._queues[queue_name].name}-{key}"
 
     def trigger_drain(self, queue_name: QueueName) -> bool:
@@ -119,39 +101,16 @@ class JobQueue:
         """Clear the trigger flag. Call this before reading the due rows, so that no wake-up is lost. Never raises."""
         self._suppress_redis_errors(queue_name, partial(self.redis.delete, self._flags[queue_name]))
 
-    def schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
-        """Schedule a failed row's retry job, or put it into the failed registry if the row is dead. Never raises."""
-        self._suppress_redis_errors(queue_name, lambda: self._schedule_retry(queue_name, key, row))
-
     def requeue_abandoned(self, queue_name: QueueName) -> None:
         """Requeue the jobs whose worker was killed: a deferred body exists nowhere else. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self.queue(queue_name).started_job_registry.cleanup())
 
-    def discard(self, queue_name: QueueName, *keys: str) -> bool:
-        """Delete the retry jobs of rows that start over or have ended, from every registry. Never raises.
+    def enqueue_scheduled(self, queue_name: QueueName) -> None:
+        """Enqueue the jobs that wait for their time in RQ's scheduled registry, and are due. Never raises.
 
-        Returns:
-            Whether Redis was reached.
+        Two processes that do this at once may run a job twice; ours are idempotent.
         """
-        return self._suppress_redis_errors(queue_name, lambda: self._discard(queue_name, keys))
-
-    def mark_failed(self, queue_name: QueueName, key: str, reason: str) -> None:
-        """Move a dead row's retry job to RQ's failed registry.
-
-        Args:
-            queue_name: the row's queue.
-            key: the row's id.
-            reason: why the row is dead, safe to log.
-
-        Raises:
-            RedisError: Redis is down.
-        """
-        queue, job = self.queue(queue_name), self._row_job(queue_name, key)
-        queue.remove(job.id)
-        queue.scheduled_job_registry.remove(job.id)
-        with job.connection.pipeline() as pipeline:
-            record_job_failure(job, reason, pipeline)
-            pipeline.execute()
+        self._suppress_redis_errors(queue_name, partial(self._enqueue_scheduled, queue_name))
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Record that a delivery used this signed address, for address rotation. Never raises."""
@@ -262,33 +221,16 @@ class JobQueue:
         )
         self.queue(queue_name).enqueue_job(new_job, pipeline)
 
-    def _schedule_retry(self, queue_name: QueueName, key: str, row: RetryState) -> None:
-        if row.status == "dead":
-            self.mark_failed(queue_name, key, row.failure_summary)
-        else:
-            queue, job = self.queue(queue_name), self._row_job(queue_name, key)
-            queue.failed_job_registry.remove(job.id)
-            queue.schedule_job(job, row.due_at)
-
-    def _discard(self, queue_name: QueueName, keys: Sequence[str]) -> None:
-        ids = [self.job_id(queue_name, key) for key in keys]
+    def _enqueue_scheduled(self, queue_name: QueueName) -> None:
         queue = self.queue(queue_name)
-        for name, job in zip(ids, OwnJob.fetch_many(ids, queue.connection, queue.serializer), strict=True):
-            if job:
-                job.delete()
-            queue.failed_job_registry.remove(name)
-
-    def _row_job(self, queue_name: QueueName, key: str) -> Job:
-        return self.queue(queue_name).create_job(
-            RETRY_ONE,
-            args=(queue_name, key),
-            job_id=self.job_id(queue_name, key),
-            description=f"{queue_name} {key}",
-            timeout=_seconds(JOB_TIMEOUT),
-            result_ttl=0,
-            retry=RETRY_IF_ABANDONED,
-            status=JobStatus.SCHEDULED,
-        )
+        registry = queue.scheduled_job_registry
+        ids = registry.get_jobs_to_schedule()
+        for job_id, job in zip(ids, OwnJob.fetch_many(ids, queue.connection, queue.serializer), strict=True):
+            with queue.connection.pipeline() as pipeline:  # atomic: a deferred body exists nowhere else
+                if job:
+                    queue.enqueue_job(job, pipeline=pipeline)
+                registry.remove(job_id, pipeline=pipeline)
+                pipeline.execute()
 
 
 def rq_queue_name(redis: "Redis", queue_name: QueueName) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from psycopg import ClientCursor
-from sqlalchemy import Engine, event, select, text
+from sqlalchemy import Engine, event, select, text, update
 
 from benchmarks.growth.fill import booking_id, fill, host_id
 from devtools.send import samples
@@ -27,6 +27,7 @@ from tests.another_database import another_database
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import Harness
+from worker.maintenance.sweeper import wake
 
 __all__ = ["harness", "make_app", "open_harness"]
 
@@ -183,9 +184,12 @@ def test_the_workers_find_everything_by_an_index(harness: Harness, database: Dat
 
 def test_a_retried_delivery_is_found_by_an_index(harness: Harness, database: Database) -> None:
     (delivery_id,) = harness.deliver(samples.created("again", datetime.now(UTC), datetime.now(UTC)))
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).where(Delivery.id == delivery_id).values(attempts=1))
     with record_statements() as statements:
-        assert harness.services.inbox.retry(delivery_id)
-    assert tables_of(statements) >= {"deliveries", "bookings"}
+        wake(harness.services, datetime.now(UTC))
+        harness.process_due()
+    assert tables_of(statements) >= {"deliveries", "bookings", "notifications"}
     assert not full_scans(database, statements)
 
 

@@ -8,6 +8,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import urllib3
@@ -36,6 +38,8 @@ from tests.redis_content import redis_dump
 from tests.secrecy import bodies
 from tests.secrecy.external_services import ExternalServices, open_external_services
 from tests.secrecy.markers import Markers
+from worker.maintenance.failed_jobs import sync_failed_jobs
+from worker.services import Services
 
 TIMEOUT = timedelta(seconds=40)
 MAX_BODY = 20_000
@@ -276,6 +280,8 @@ def pause_redis(scene: Scene) -> None:
 
 
 def assert_nothing_leaked(scene: Scene) -> None:
+    stores = SimpleNamespace(database=scene.database, job_queue=JobQueue(scene.redis))
+    sync_failed_jobs(cast("Services", stores), datetime.now(UTC))
     logged, in_redis = scene.logged(), redis_dump(scene.redis)
     assert not scene.mark.found_in(logged)
     assert not scene.mark.found_in(in_redis)

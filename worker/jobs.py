@@ -1,6 +1,5 @@
 """The RQ jobs. They take ids, do JSON, and are idempotent."""
 
-import math
 import re
 import time
 import traceback
@@ -15,9 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.delivery import Delivery, unpack
 from runtime.errors import Failure
+from runtime.outage import Outage
 from runtime.queue import QUEUES, QueueName
 from runtime.redis.client import origin_of
 from worker.drain_result import DrainResult
+from worker.maintenance.failed_jobs import replay_requeued
 from worker.services import services
 
 MAX_DRAIN_TIME = timedelta(seconds=3)
@@ -25,8 +26,6 @@ MAX_DRAIN_TIME = timedelta(seconds=3)
 RECHECK_DELAY: dict[QueueName, timedelta] = {"inbox": timedelta(milliseconds=50), "outbox": timedelta(milliseconds=100)}
 """A drain that found work checks once more after this delay: under load that costs far less than a job per trigger."""
 RETRY_SOON = Retry(max=100_000, interval=5)
-UNLIMITED = 1_000_000_000
-"""The row counts its attempts, so RQ must not limit them."""
 
 FROM_ANOTHER_DATABASE = (
     "this webhook was accepted for another database, so it was not stored in this one;"
@@ -34,28 +33,31 @@ FROM_ANOTHER_DATABASE = (
 )
 
 log = structlog.get_logger()
+_database_outage = Outage("database.unavailable")
 
 
-class DeadRow(Failure):
-    """The row is dead; raising this puts its job into RQ's failed registry, where it can be requeued."""
+class FailedJob(Failure):
+    """Raising this puts the job into RQ's failed registry, where an operator sees why."""
 
 
-class InvalidJob(DeadRow):
+class InvalidJob(FailedJob):
     """The job was not enqueued by this service: anything with access to Redis can enqueue anything."""
 
 
-def drain(*args: object) -> Retry | None:
+def drain(*args: object) -> None:
     """Process everything due in a queue. Clears the trigger first, so that later arrivals trigger again.
+
+    After an error, the scheduler triggers again.
 
     Args:
         args: the queue.
     """
     (queue,) = _validated(args, _is_queue)
-    return _retry_on_error(queue, lambda: _drain(queue))
+    _retry_on_error(queue, lambda: _drain(queue))
 
 
 def retry_one(*args: object) -> Retry | None:
-    """Retry one failed row when it is due, until it is done or dead.
+    """Replay a dead row, because its job in RQ's failed registry was requeued, and trigger a drain.
 
     Args:
         args: the queue, and the row's id.
@@ -102,17 +104,20 @@ ROW_ID_PATTERNS: dict[Any, re.Pattern[str]] = {
 }
 
 
-def _retry_on_error(queue: QueueName, work: Callable[[], Retry | None]) -> Retry | None:
-    """Retry later on any error. Only a dead row fails its job, with a message that is safe to log."""
+def _retry_on_error(queue: QueueName, work: Callable[[], None]) -> Retry | None:
+    """Retry later on any error. Only a `FailedJob` fails, with a message that is safe to log."""
     try:
-        return work()
-    except DeadRow:
+        work()
+    except FailedJob:
         raise
     except SQLAlchemyError as error:
-        log.error("database.unavailable", queue=queue, error=type(error).__name__)
+        _database_outage.record_failure(error, queue=queue)
     except Exception as error:
         frames = traceback.format_tb(error.__traceback__)
         log.error("job.failed", queue=queue, error=type(error).__name__, traceback="".join(frames))
+    else:
+        _database_outage.record_recovery()
+        return None
     return RETRY_SOON
 
 
@@ -128,18 +133,9 @@ def _drain(queue: QueueName) -> None:
             time.sleep(RECHECK_DELAY[queue].total_seconds())
 
 
-def _retry_one(queue: QueueName, row_id: str) -> Retry | None:
-    """Drain healthy rows first: the retry jobs of many failing rows may be queued ahead of the drain job."""
-    if queue == "inbox":
-        services().inbox.process_due()
-    row = services().processor(queue).retry(row_id)
-    if row is None or row.status == "done":
-        return None
-    if row.status == "dead":
-        _do_not_retry()
-        raise DeadRow(row.failure_summary)
-    wait = (row.due_at - datetime.now(UTC)).total_seconds()
-    return Retry(max=UNLIMITED, interval=max(1, math.ceil(wait)))
+def _retry_one(queue: QueueName, row_id: str) -> None:
+    replay_requeued(services(), queue, row_id, datetime.now(UTC))
+    services().job_queue.trigger_drain(queue)
 
 
 def _do_not_retry() -> None:
@@ -154,12 +150,12 @@ def _store_deferred(packed: tuple[str, ...]) -> None:
     delivery_parts, origin = packed[:5], packed[5:]
     if origin != (origin_of(services().job_queue.redis),):
         _do_not_retry()
-        raise DeadRow(FROM_ANOTHER_DATABASE)
+        raise FailedJob(FROM_ANOTHER_DATABASE)
     try:
         new_delivery = unpack(*delivery_parts)
     except ValueError:
         _do_not_retry()
-        raise DeadRow("this webhook cannot be read: it was not written by meetergo-inbox") from None
+        raise FailedJob("this webhook cannot be read: it was not written by meetergo-inbox") from None
     job, job_queue = get_current_job(), services().job_queue
     try:
         with services().database.transaction() as session:

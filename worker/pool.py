@@ -3,9 +3,7 @@
 import gc
 import logging
 import multiprocessing
-import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +20,6 @@ from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, worker_registration
 from rq.exceptions import StopRequested
 from rq.job import Job
-from rq.scheduler import RQScheduler
 from rq.serializers import JSONSerializer
 
 from runtime.errors import first_line
@@ -30,7 +27,7 @@ from runtime.metrics_server import MetricsServer
 from runtime.outage import LOG_INTERVAL, Outage
 from runtime.process.child_processes import stop_with_parent
 from runtime.process.stop_signal import StopEvent
-from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName, rq_queue_name
+from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName
 from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
 from runtime.redis.client import InstallationRedis, prefix_of
 from worker import identity
@@ -141,10 +138,7 @@ class QueueWorker(SimpleWorker):
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """N workers for each queue, and one scheduler.
-
-    Each queue has its own workers, so that a slow channel holds up no booking. The scheduler is not a worker's child,
-    unlike in RQ: such a child outlives a killed worker together with its connection, and swallows the next job.
+    """N workers for each queue, so that a slow channel holds up no booking.
 
     Attributes:
         redis: opens a connection; called in the process that uses it.
@@ -181,13 +175,9 @@ class WorkerPool:
             process.join()
 
     def _targets(self) -> list[Callable[[], None]]:
-        """Return the targets to run. A restarted scheduler keeps its name, so that it takes over its own lock at
-        once.
-        """
-        name = f"{socket.gethostname()}-{os.getpid()}"
         workers = [partial(run_worker, self.redis, queue) for queue in self.queues for _ in range(self.processes)]
         metrics = [self.metrics_server.serve] if self.metrics_server else []
-        return [*workers, partial(run_rq_scheduler, self.redis, self.queues, name), *metrics]
+        return [*workers, *metrics]
 
 
 def _start(target: Callable[[], None], replaces: ExitedProcess | None = None) -> BaseProcess:
@@ -236,28 +226,6 @@ def _run_rq_worker(redis: InstallationRedis, queue: QueueName) -> bool:
         return worker.stop_requested
 
 
-def run_rq_scheduler(redis: Callable[[], InstallationRedis], queues: tuple[QueueName, ...], name: str) -> None:
-    """Run RQ's scheduler, which enqueues the jobs of failed rows when they are due, until it is asked to stop."""
-    _exit_on_signal_or_parent_death()
-    _shorten_rq_logs()
-    _retry_until_stopped("scheduler", lambda: _run_rq_scheduler(redis(), queues, name))
-
-
-def _run_rq_scheduler(redis: InstallationRedis, queues: tuple[QueueName, ...], name: str) -> bool:
-    with redis:
-        rq_queues = [rq_queue_name(redis, queue) for queue in queues]
-        scheduler = RQScheduler(
-            rq_queues, redis, logging_level="WARNING", serializer=JSONSerializer, name=f"{prefix_of(redis)}-{name}"
-        )
-        try:
-            scheduler.acquire_locks()
-            scheduler.work()
-        except RedisError:
-            if not scheduler._stop_requested:  # otherwise it only failed to release its locks, which expire
-                raise
-        return True
-
-
 def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
     outage, delay = Outage("redis.down"), MIN_RETRY_DELAY
     while True:
@@ -289,7 +257,7 @@ def _build_rq_worker(redis: InstallationRedis, queue: QueueName) -> QueueWorker:
 
 def _shorten_rq_logs() -> None:
     """Shorten RQ's logs: one line per error, and no repeats every second."""
-    for name in ("rq.worker", "rq.job", "rq.scheduler", "rq.registry"):
+    for name in ("rq.worker", "rq.job", "rq.registry"):
         logging.getLogger(name).addFilter(BriefLogFilter())
 
 

@@ -14,11 +14,12 @@ from models.retention import prune
 from runtime import logs
 from runtime.database import Database
 from runtime.metrics_server import port_of
+from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
 from worker.maintenance.alerts import alerts
 from worker.maintenance.failed_jobs import sync_failed_jobs
-from worker.maintenance.sweeper import sweep
+from worker.maintenance.sweeper import sweep, wake
 from worker.reconcile.runner import reconcile_on_schedule
 from worker.services import Services, build_services
 from worker.settings import ScheduleSettings
@@ -29,6 +30,7 @@ Task = Callable[[Services, datetime], object]
 Schedule = dict[str, tuple[timedelta, Task]]
 
 SCHEDULE: Schedule = {
+    "wake": (timedelta(seconds=1), wake),
     "sweep": (timedelta(seconds=15), sweep),
     "filing": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
@@ -44,6 +46,8 @@ MONITORING_TIMEOUT = timedelta(seconds=5)
 
 MISSED_RUNS = 4
 """Number of runs that may be missed before the scheduler counts as stopped."""
+MIN_HEARTBEAT_TTL = timedelta(minutes=1)
+"""So that a slow second of a task that runs each second does not count as a stop."""
 
 log = structlog.get_logger()
 
@@ -105,19 +109,23 @@ def _serve_metrics(settings: ScheduleSettings, services: Services) -> None:
 
 
 def _repeat(name: str, task: Task, services: Services, interval: timedelta, stop: StopEvent) -> None:
+    outage = Outage("schedule.failed")
     while not stop.is_set():
-        _run(name, task, services, interval)
+        _run(name, task, services, interval, outage)
         stop.wait(interval.total_seconds())
 
 
-def _run(name: str, task: Task, services: Services, interval: timedelta) -> None:
+def _run(name: str, task: Task, services: Services, interval: timedelta, outage: Outage) -> None:
     """Run a task once. A failed task runs again when it is next due: the database may be down for a while."""
     try:
         task(services, datetime.now(UTC))
         redis = services.job_queue.redis
-        heartbeat.record(redis, name, heartbeat.redis_now(redis) + interval, interval * MISSED_RUNS)
+        ttl = max(interval * MISSED_RUNS, MIN_HEARTBEAT_TTL)
+        heartbeat.record(redis, name, heartbeat.redis_now(redis) + interval, ttl)
     except Exception as error:
-        log.error("schedule.failed", task=name, error=type(error).__name__)
+        outage.record_failure(error, task=name)
+    else:
+        outage.record_recovery()
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def build_services(settings: WorkerSettings) -> Services:
             metrics,
             CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
-        OutboxSender(database, job_queue, planner, clock, metrics),
+        OutboxSender(database, planner, clock, metrics),
         settings.keep_for,
     )
 

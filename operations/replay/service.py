@@ -72,9 +72,7 @@ class ReplayService:
             return [row.id for row in replayed], self.reset_all(session, replayed, now)
 
         ids, resent = in_transaction(self.services.database, replay)
-        queue_reached = self._trigger("inbox", ids) and (
-            not resent or self._trigger("outbox", [str(row.id) for row in resent])
-        )
+        queue_reached = self._trigger("inbox", ids) and self._trigger("outbox", resent)
         return ReplayResult(ids, resent, left_alone=len(selected) - len(ids), queue_reached=queue_reached)
 
     def reset_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
@@ -104,13 +102,11 @@ class ReplayService:
     def replay_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
         """Restart dead notifications; resend those already sent if requested."""
 
-        def replay(session: Session) -> tuple[list[Notification], list[str]]:
+        def replay(session: Session) -> list[Notification]:
             rows = _lock_notifications(session, Notification.id.in_(ids))
-            resent = [resent for row in rows for resent in self._resend_one(session, row, now)]
-            return resent, [str(row.id) for row in rows if row.last_error == SUPERSEDED]
+            return [resent for row in rows for resent in self._resend_one(session, row, now)]
 
-        resent, closed = in_transaction(self.services.database, replay)
-        self.services.job_queue.discard("outbox", *closed)
+        resent = in_transaction(self.services.database, replay)
         row_ids = [str(row.id) for row in resent]
         return ReplayResult(
             row_ids, resent, left_alone=len(ids) - len(row_ids), queue_reached=self._trigger("outbox", row_ids)
@@ -132,9 +128,7 @@ class ReplayService:
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
             return [row.id for row in rows]
 
-        return ReplayResult(
-            in_transaction(self.services.database, ignore), queue_reached=self.services.job_queue.discard("inbox", *ids)
-        )
+        return ReplayResult(in_transaction(self.services.database, ignore))
 
     def ignore_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
         """Close dead notifications that will never succeed: all of them, or none.
@@ -149,8 +143,7 @@ class ReplayService:
                     raise NotDead(f"notification {row.id} is {row.status}, not dead: only what is dead can be ignored")
                 row.ignore(self.reason, now)
                 Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
-        row_ids = [str(row.id) for row in rows]
-        return ReplayResult(row_ids, queue_reached=self.services.job_queue.discard("outbox", *row_ids))
+        return ReplayResult([str(row.id) for row in rows])
 
     def _resend_all(self, session: Session, delivery: Delivery, now: datetime) -> Iterator[Notification]:
         """Resend each distinct notification once, however often it was sent."""
@@ -179,10 +172,8 @@ class ReplayService:
             Intervention.record(session, "sent_again", copy, now, by=self.by, reason=self.reason)
             yield copy
 
-    def _trigger(self, queue_name: QueueName, row_ids: Sequence[str]) -> bool:
-        return not row_ids or (
-            self.services.job_queue.discard(queue_name, *row_ids) and self.services.job_queue.trigger_drain(queue_name)
-        )
+    def _trigger(self, queue_name: QueueName, rows: Sequence[object]) -> bool:
+        return not rows or self.services.job_queue.trigger_drain(queue_name)
 
 
 def _lock_notifications(session: Session, *conditions: ColumnElement[bool]) -> list[Notification]:

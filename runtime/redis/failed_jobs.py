@@ -1,15 +1,17 @@
-"""RQ's failed-job registry: it should hold exactly the retry jobs of our dead rows."""
+"""RQ's failed-job registry, which mirrors our dead rows, so that RQ's own tools show and replay them."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 from rq.job import Job, JobStatus
+from rq.job_lifecycle import record_job_failure
 
-from runtime.queue import JobQueue, QueueName
+from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, JobQueue, QueueName
+from runtime.redis.allowed_jobs import RETRY_ONE, OwnJob
 
 KEY_PATTERNS: dict[QueueName, str] = {"inbox": "([0-9a-f]{64})", "outbox": "([0-9]{1,18})"}
 PENDING_STATUSES = (JobStatus.QUEUED.value, JobStatus.STARTED.value, JobStatus.SCHEDULED.value)
-"""Statuses of a job that was requeued. It returns to the registry by itself if it fails again."""
+"""Statuses of a job that was requeued, and will replay its row."""
 
 
 class FailedJobs:
@@ -49,6 +51,43 @@ class FailedJobs:
         while names := self._queue.failed_job_registry.get_job_ids(start, start + size - 1):
             yield [found[1] for name in names if (found := self._row_job_id.fullmatch(name))]
             start += size
+
+    def add(self, key: str, reason: str) -> None:
+        """Add the job that replays a dead row.
+
+        Args:
+            key: the row's id.
+            reason: why the row is dead, safe to show.
+
+        Raises:
+            RedisError: Redis is down.
+        """
+        job = self._queue.create_job(
+            RETRY_ONE,
+            args=(self._queue_name, key),
+            job_id=self._job_id(self._queue_name, key),
+            description=f"{self._queue_name} {key}",
+            timeout=int(JOB_TIMEOUT.total_seconds()),
+            result_ttl=0,
+            retry=RETRY_IF_ABANDONED,
+        )
+        with self._queue.connection.pipeline() as pipeline:
+            record_job_failure(job, reason, pipeline)
+            pipeline.execute()
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove the jobs of rows that are not dead any more.
+
+        Raises:
+            RedisError: Redis is down.
+        """
+        ids = [self._job_id(self._queue_name, key) for key in keys]
+        for job_id, job in zip(
+            ids, OwnJob.fetch_many(ids, self._queue.connection, self._queue.serializer), strict=True
+        ):
+            if job:
+                job.delete()
+            self._queue.failed_job_registry.remove(job_id)
 
 
 def _is_present(is_here: bool, status: bytes | None) -> bool:

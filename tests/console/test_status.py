@@ -24,6 +24,7 @@ from models.reconciliation import Reconciliation
 from operations.errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.outage import Outage
 from runtime.queue import QUEUES, JobQueue, connect
 from runtime.redis import heartbeat
 from runtime.redis.heartbeat import TASKS
@@ -294,7 +295,7 @@ def test_deliveries_that_fail_repeatedly_are_reported_at_once(
     for delivery_id in ids:
         with harness.services.database.transaction() as session:
             session.get_one(Delivery, delivery_id).due_at = AT
-        harness.services.inbox.retry(delivery_id)
+        harness.process_due()
     [(what, command)] = findings()
     assert what.startswith("3 deliveries fail repeatedly (KeyError")
     assert "its-own-secret" not in what
@@ -388,7 +389,9 @@ def test_an_incident_that_is_over_is_marked(healthy: Harness) -> None:
 
 
 def test_a_scheduler_with_a_wrong_clock_uses_the_time_of_redis(harness: Harness, redis: Redis) -> None:
-    scheduler._run("sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15))
+    scheduler._run(
+        "sweep", lambda _office, _now: None, harness.services, timedelta(seconds=15), Outage("schedule.failed")
+    )
     moment = heartbeat.next_runs(redis)["sweep"]
     assert timedelta(0) < moment - heartbeat.redis_now(redis) <= timedelta(seconds=15)
 

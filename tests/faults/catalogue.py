@@ -104,7 +104,6 @@ CATALOGUE: dict[str, Fault] = {
         hook="tests.faults.self_kill:of_some_bookings",
     ),
     "large-batch": Fault("220 pending bodies of 95 KB of one webinar", many_connections.large_batch),
-    "scheduler": Fault("RQ's scheduler killed", kills.kill_scheduler),
     "cron": Fault("cron killed, and the triggers lost", kills.kill_cron, SQLITE, within=LOST_TRIGGER),
     "receiver": Fault("receiver's server process killed under load", kills.kill_receiver),
     "receiver-main": Fault("receiver's main process killed under load", kills.kill_receiver_main, POSTGRESQL),

@@ -3,8 +3,6 @@
 import signal
 from collections.abc import Callable
 
-from rq.scheduler import SCHEDULER_KEY_TEMPLATE
-
 from models.delivery import delivery_id
 from tests.faults.context import FaultContext
 from tests.faults.outages import SHORT, lose_triggers
@@ -14,7 +12,6 @@ from tests.faults.self_kill import POISON
 SENDERS_OF_A_POOL = 2
 DEADLY = 2
 """Deliveries that end each worker that processes them."""
-SCHEDULERS = SCHEDULER_KEY_TEMPLATE % "*"
 
 
 def kill_workers(context: FaultContext) -> None:
@@ -72,19 +69,6 @@ def _die_with_the_database_away(context: FaultContext, meanwhile: Callable[[], N
     context.until_dead()
     context.pause(*SHORT)
     context.store.return_()
-
-
-def kill_scheduler(context: FaultContext) -> None:
-    """While it keeps the time of rows that wait for their next try."""
-    context.platform.behave("fails")
-    for _ in range(4):
-        context.pause(1, 2)
-        pids = [context.redis.client.hget(key, "pid") for key in context.redis.client.scan_iter(SCHEDULERS)]
-        if not any(pids):
-            context.notes.append("there was no scheduler to kill")
-        for pid in filter(None, pids):
-            context.kill(int(pid))
-    context.platform.behave("well")
 
 
 def kill_cron(context: FaultContext) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from models.notification import SEND_LEASE
-from models.retryable import INITIAL_BACKOFF, RETRY_JOB_GRACE
+from models.retryable import INITIAL_BACKOFF
 from receiver.__main__ import MAX_CONNECTIONS
 from receiver.app import STATEMENT_TIMEOUT
 from runtime.database import POSTGRESQL_CONNECT_TIMEOUT_SECONDS, SQLITE_BUSY_TIMEOUT_SECONDS
@@ -51,7 +51,7 @@ def write(rows: list[Row], skipped: list[str], deliveries: int, seed: int) -> No
         overdue=OVERDUE_AFTER,
         sweep=SCHEDULE["sweep"][0],
         lease=SEND_LEASE,
-        grace=RETRY_JOB_GRACE,
+        wake=SCHEDULE["wake"][0],
         restart=RESTART_DELAY,
         maintenance=MAINTENANCE_INTERVAL,
         worker_ttl=WORKER_TTL,

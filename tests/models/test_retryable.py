@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models.delivery import Delivery
-from models.retryable import INITIAL_BACKOFF, MAX_ATTEMPTS, MAX_BACKOFF, MAX_WAIT, backoff
+from models.retryable import INITIAL_BACKOFF, MAX_ATTEMPTS, MAX_BACKOFF, backoff
 from runtime.errors import Permanent, Transient, describe
 
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
@@ -27,12 +27,6 @@ def test_the_backoff_is_at_least_the_retry_after() -> None:
 
 def test_a_retry_after_is_honoured_for_a_day_at_most() -> None:
     assert backoff(1, Transient("busy", retry_after=timedelta(days=400))) == timedelta(days=1)
-
-
-def test_a_row_whose_due_time_only_a_wrong_clock_can_have_written_is_due() -> None:
-    for delay, is_due in ((timedelta(0), True), (timedelta(minutes=1), False), (MAX_WAIT, False)):
-        assert Delivery(status="pending", attempts=1, due_at=NOW + delay).is_retry_due(NOW) is is_due
-    assert Delivery(status="pending", attempts=1, due_at=NOW + MAX_WAIT + timedelta(minutes=1)).is_retry_due(NOW)
 
 
 def test_a_permanent_failure_is_dead_at_once() -> None:

@@ -1,11 +1,12 @@
 """The timeline is derived from the rows, in order."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from devtools.send import samples
 from models import timeline
 from models.delivery import Delivery
 from tests.worker.harness import AT, START, Harness
+from worker.maintenance.failed_jobs import replay_requeued
 
 EXPECTED_KINDS = ["delivery.received", "booking.created", "notification.owed", "delivery.done", "notification.done"]
 
@@ -43,7 +44,8 @@ def test_latest_returns_the_last_entries_of_all_kinds(harness: Harness) -> None:
 def test_a_dead_row_and_its_replay_stay_in_the_timeline(harness: Harness) -> None:
     harness.process(b"not json")
     (row,) = harness.all(Delivery)
-    harness.services.inbox.retry(row.id)
+    replay_requeued(harness.services, "inbox", row.id, datetime.now(UTC))
+    harness.process_due()
     with harness.services.database.read_only() as session:
         kinds_and_operators = [(entry.kind, entry.by) for entry in timeline.since(session, AT)]
     assert kinds_and_operators == [

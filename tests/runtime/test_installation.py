@@ -88,7 +88,7 @@ def write_all_keys(job_queue: JobQueue) -> None:
     job_queue.enqueue_store(pack(new_delivery()))
     for queue_name in QUEUES:
         job_queue.trigger_drain(queue_name)
-        job_queue.mark_failed(queue_name, "1" if queue_name == "outbox" else "a" * 64, "KeyError")
+        FailedJobs(job_queue, queue_name).add("1" if queue_name == "outbox" else "a" * 64, "KeyError")
     job_queue.record_seen("mark", NOW)
     heartbeat.record(job_queue.redis, "sweep", NOW, NOW - NOW.replace(hour=2))
 
@@ -112,7 +112,8 @@ def test_two_installations_do_not_see_each_others_keys(open_queue: Callable[[str
     with exclusive(own.redis, "reconcile"), exclusive(other.redis, "reconcile"):
         pass
     before = sorted(redis.keys())  # type: ignore[type-var, arg-type]
-    other.discard("inbox", "a" * 64)
+    FailedJobs(other, "inbox").remove(["a" * 64])
+    other.enqueue_scheduled("inbox")
     other.drain_started("inbox")
     other.requeue_abandoned("inbox")
     assert sorted(redis.keys()) == before  # type: ignore[type-var, arg-type]

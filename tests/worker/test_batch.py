@@ -20,7 +20,7 @@ from models.platform_user import PlatformUser
 from runtime.database import Database
 from tests.models.test_booking import SEQUENCES
 from tests.worker.harness import AT, START, Harness
-from worker.inbox import handling
+from worker.inbox import batch
 from worker.inbox.context import HandlerContext
 from worker.inbox.processor import InboxProcessor
 from worker.outbox.planner import NotificationPlanner
@@ -101,7 +101,7 @@ def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
 @pytest.fixture(params=["handler", "planner", "database"])
 def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something fails for one booking, at one of the places where it can."""
-    handler, owed = handling.HANDLERS["booking_created"], NotificationPlanner.rows_for
+    handler, owed = batch.HANDLERS["booking_created"], NotificationPlanner.rows_for
 
     def fails(context: HandlerContext, event: BookingEvent) -> Iterator[BookingChange]:
         yield from handler(context, event)
@@ -118,7 +118,7 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         return owed(self, session, change)
 
     if request.param == "handler":
-        monkeypatch.setitem(handling.HANDLERS, "booking_created", fails)
+        monkeypatch.setitem(batch.HANDLERS, "booking_created", fails)
     else:
         monkeypatch.setattr(NotificationPlanner, "rows_for", breaks if request.param == "planner" else returns_bad_rows)
 

@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from rq import SimpleWorker
-from rq.serializers import JSONSerializer
 from sqlalchemy import update
 
 from devtools.sandbox.faults.injector import InjectedAnswer
@@ -17,10 +15,10 @@ from devtools.sandbox.server import sandbox
 from models.attempt import FailedAttempt
 from models.booking import Booking
 from models.delivery import Delivery
+from runtime.errors import Transient
 from tests.worker.harness import Harness
 from tests.worker.provider import ME, ONE, Provider, free_start, webhook
-from worker.inbox.cancel_check import NOT_CANCELLED
-from worker.jobs import retry_one
+from worker.inbox.cancel_check import NOT_CANCELLED, CancelCheck, CheckResult
 from worker.services import build_services
 from worker.settings import WorkerSettings
 from worker.start import exit_on_bad_setting
@@ -56,13 +54,6 @@ def cancelled(provider: Provider, booking_id: str, **changes: Any) -> dict[str, 
     return webhook(provider.meetergo, provider.meetergo.appointments[booking_id], **made_up | changes)
 
 
-def try_again(provider: Provider) -> None:
-    """Retry the deliveries that are due, as their jobs would."""
-    for row in provider.harness.all(Delivery):
-        if row.status == "pending":
-            provider.harness.services.inbox.retry(row.id)
-
-
 def last(provider: Provider) -> Delivery:
     found: list[Delivery] = provider.harness.all(Delivery)
     return max(found, key=lambda row: row.received_at)
@@ -73,8 +64,6 @@ def test_a_true_cancel_is_confirmed_and_applied(confirming: Provider) -> None:
     confirming.deliver_all()
     confirming.meetergo.actions.cancel(booking_id, "Schedule conflict")
     confirming.deliver_all()
-    assert confirming.harness.booking(booking_id).status == "confirmed"
-    try_again(confirming)
     booking = confirming.harness.booking(booking_id)
     assert (booking.status, booking.cancel_reason) == ("cancelled", "Schedule conflict")
     assert (last(confirming).status, last(confirming).event, last(confirming).note) == (
@@ -90,7 +79,6 @@ def test_a_forged_cancel_is_not_applied_and_the_delivery_says_why(confirming: Pr
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
     confirming.harness.process(cancelled(confirming, booking_id))
-    try_again(confirming)
     assert confirming.harness.booking(booking_id).status == "confirmed"
     assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
     assert confirming.harness.notification_kinds() == ["created"]
@@ -110,7 +98,6 @@ def test_a_forged_reschedule_cancels_no_other_booking(confirming: Provider) -> N
             "rescheduledAppointment": {**other, "updatedAt": now},
         }
     )
-    try_again(confirming)
     assert confirming.harness.booking(booking_id).status == "confirmed"
     assert confirming.harness.notification_kinds() == ["created", "created"]
 
@@ -121,7 +108,6 @@ def test_a_cancel_of_a_deleted_booking_is_applied(confirming: Provider) -> None:
     body = cancelled(confirming, booking_id)
     del confirming.meetergo.appointments[booking_id]
     confirming.harness.process(body)
-    try_again(confirming)
     assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("cancelled", None)
 
 
@@ -129,7 +115,6 @@ def test_a_cancel_before_its_create_is_checked_as_one_of_its_hosts(confirming: P
     booking_id = confirming.book(confirming.add_host())
     confirming.meetergo.actions.cancel(booking_id)
     confirming.deliver_all()
-    try_again(confirming)
     assert confirming.harness.booking(booking_id).status == "cancelled"
 
 
@@ -139,7 +124,6 @@ def test_hosts_named_only_by_the_cancel_are_not_acted_as(confirming: Provider) -
     confirming.deliver_all()
     other = confirming.add_host(2)
     confirming.harness.process(cancelled(confirming, booking_id, hostIds=[other["userId"]]))
-    try_again(confirming)
     assert (confirming.harness.booking(booking_id).status, last(confirming).note) == ("confirmed", NOT_CANCELLED)
 
 
@@ -147,7 +131,6 @@ def test_a_configured_admin_is_acted_as_first(open_provider: Callable[..., Provi
     provider = open_provider(meetergo_api_user=confirming.meetergo.company.admin_id)
     booking_id = provider.book(provider.add_host())
     provider.harness.process(cancelled(provider, booking_id, hostIds=[], hosts=[]))
-    try_again(provider)
     assert (last(provider).status, last(provider).note) == ("done", NOT_CANCELLED)
 
 
@@ -155,7 +138,6 @@ def test_without_a_configured_admin_the_companys_owner_is_acted_as_and_looked_up
     for number in range(2):
         booking_id = confirming.book(confirming.add_host(number))
         confirming.harness.process(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
-        try_again(confirming)
         assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
     assert confirming.meetergo.requests[ME] == 1
 
@@ -168,7 +150,6 @@ def test_a_booking_not_visible_to_hosts_does_not_count_as_deleted(confirming: Pr
     body = cancelled(confirming, booking_id)
     del confirming.meetergo.appointments[booking_id]
     confirming.harness.process(body)
-    try_again(confirming)
     assert (last(confirming).status, confirming.harness.booking(booking_id).status) == ("pending", "confirmed")
     assert "set MEETERGO_API_USER" in last(confirming).last_error
 
@@ -179,7 +160,6 @@ def test_a_response_without_the_cancelled_flag_is_no_confirmation(confirming: Pr
     body = cancelled(confirming, booking_id)
     confirming.meetergo.inject_faults(ONE, InjectedAnswer(200, json.dumps({"id": booking_id}).encode()))
     confirming.harness.process(body)
-    try_again(confirming)
     assert (last(confirming).status, last(confirming).note) == ("pending", None)
     assert "does not say" in last(confirming).last_error
 
@@ -190,7 +170,6 @@ def test_while_meetergo_does_not_respond_only_one_cancel_asks(confirming: Provid
     confirming.meetergo.faults = FaultPlan(fail=1)
     confirming.harness.deliver(*(cancelled(confirming, one) for one in booked))
     confirming.harness.process_due()
-    try_again(confirming)
     assert confirming.meetergo.requests.total() == 1
     waiting = [row for row in confirming.harness.all(Delivery) if row.status == "pending"]
     assert ["a moment ago" in row.last_error for row in waiting].count(True) == 2
@@ -203,7 +182,6 @@ def test_a_quick_rejection_delays_no_other_cancel(confirming: Provider, quick: I
     confirming.meetergo.inject_faults(ONE, quick)
     confirming.harness.deliver(*(cancelled(confirming, one) for one in booked))
     confirming.harness.process_due()
-    try_again(confirming)
     assert sorted(row.status for row in confirming.harness.all(Delivery)) == ["done", "done", "done", "pending"]
 
 
@@ -212,7 +190,6 @@ def test_the_worker_does_not_wait_for_the_rate_limiter(open_provider: Callable[.
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
     provider.harness.process(cancelled(provider, booking_id))
-    try_again(provider)
     row = last(provider)
     assert (row.status, row.due_at > datetime.now(UTC) + timedelta(seconds=20)) == ("pending", True)
     assert "limit of requests per minute is exhausted" in row.last_error
@@ -222,7 +199,6 @@ def test_a_cancel_without_a_known_host_waits_until_one_is_known(confirming: Prov
     confirming.meetergo.inject_faults(ME, FORBIDDEN)
     booking_id = confirming.book(confirming.add_host())
     confirming.harness.process(cancelled(confirming, booking_id, hostIds=[], hosts=[]))
-    try_again(confirming)
     assert (last(confirming).status, confirming.harness.all(Booking)) == ("pending", [])
     assert "set MEETERGO_API_USER" in last(confirming).last_error
 
@@ -233,7 +209,6 @@ def test_while_meetergo_does_not_answer_the_cancel_waits(confirming: Provider, a
     confirming.deliver_all()
     confirming.meetergo.inject_faults(ONE, act)
     confirming.harness.process(cancelled(confirming, booking_id))
-    try_again(confirming)
     row = last(confirming)
     assert (row.status, confirming.harness.booking(booking_id).status) == ("pending", "confirmed")
     assert "not confirmed yet" in row.last_error
@@ -244,7 +219,6 @@ def test_it_waits_as_long_as_retry_after_says(confirming: Provider) -> None:
     confirming.deliver_all()
     confirming.meetergo.inject_faults(ONE, InjectedAnswer(429, b"", {"Retry-After": "1800"}))
     confirming.harness.process(cancelled(confirming, booking_id))
-    try_again(confirming)
     assert last(confirming).due_at - datetime.now(UTC) > timedelta(minutes=29)
 
 
@@ -253,62 +227,60 @@ def test_an_expired_key_loses_no_cancel(confirming: Provider) -> None:
     confirming.deliver_all()
     confirming.meetergo.expire(confirming.meetergo.key)
     confirming.harness.process(cancelled(confirming, booking_id))
-    try_again(confirming)
     assert last(confirming).status == "pending"
     assert "make a new key" in last(confirming).last_error
 
 
-def test_the_batch_leaves_the_check_to_the_cancels_own_job(confirming: Provider) -> None:
+def test_the_batch_leaves_a_cancel_for_later_and_asks_nothing(confirming: Provider) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
-    confirming.harness.process(cancelled(confirming, booking_id))
-    confirming.harness.process_due()
+    confirming.harness.deliver(cancelled(confirming, booking_id))
+    assert confirming.harness.services.inbox.process_due()
     assert confirming.meetergo.requests[ONE] == 0
     row = last(confirming)
-    assert (row.status, row.attempts, row.last_error, row.event) == ("pending", 1, None, "booking_cancelled")
-    queue = confirming.harness.services.job_queue.queue("inbox")
-    assert queue.scheduled_job_registry.get_job_ids() == [f"meetergo-inbox-inbox-{row.id}"]
-    assert retry_one("inbox", row.id) is None
+    assert (row.status, row.is_isolated, row.last_error, row.event) == ("pending", True, None, "booking_cancelled")
+    confirming.harness.process_due()
     assert last(confirming).status == "done"
 
 
-def test_rq_runs_the_check_in_the_cancels_own_job(confirming: Provider) -> None:
+def test_between_two_questions_new_deliveries_are_handled(
+    confirming: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booked = [confirming.book(confirming.add_host(number)) for number in range(3)]
+    confirming.deliver_all()
+    confirming.harness.deliver(*(cancelled(confirming, one) for one in booked))
+    asked: list[set[str]] = []
+
+    def verify(check: CancelCheck, *_: object) -> CheckResult:
+        asked.append({row.status for row in confirming.harness.all(Delivery) if row.event == "form_submission"})
+        confirming.harness.deliver({"webhookType": "form_submission", "id": str(len(asked))})
+        return CheckResult(Transient("no answer"))
+
+    monkeypatch.setattr(CancelCheck, "verify", verify)
+    confirming.harness.process_due()
+    assert asked == [set(), {"done"}, {"done"}]
+
+
+def test_while_one_worker_asks_no_other_does_and_no_lock_is_held(
+    confirming: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
     booking_id = confirming.book(confirming.add_host())
     confirming.deliver_all()
-    confirming.harness.process(cancelled(confirming, booking_id))
-    queue = confirming.harness.services.job_queue.queue("inbox")
-    for job_id in queue.scheduled_job_registry.get_job_ids():
-        job = queue.fetch_job(job_id)
-        assert job is not None
-        queue.scheduled_job_registry.remove(job)
-        queue.enqueue_job(job)
-    SimpleWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(burst=True)
-    assert (last(confirming).status, last(confirming).note) == ("done", NOT_CANCELLED)
+    confirming.harness.deliver(cancelled(confirming, booking_id))
+    inbox, asked = confirming.harness.services.inbox, []
 
+    def verify(check: CancelCheck, *_: object) -> CheckResult:
+        asked.append(last(confirming).due_at > datetime.now(UTC) + timedelta(seconds=30))
+        replace(inbox, worker="another").process_due()
+        with confirming.harness.services.database.transaction() as session:
+            session.get_one(Delivery, last(confirming).id, with_for_update={"nowait": True}).replay(datetime.now(UTC))
+        return CheckResult(Transient("no answer"))
 
-def test_a_check_whose_job_was_lost_is_scheduled_again(confirming: Provider) -> None:
-    booking_id = confirming.book(confirming.add_host())
-    confirming.deliver_all()
-    confirming.harness.process(cancelled(confirming, booking_id))
-    confirming.harness.services.job_queue.redis.flushall()
-    confirming.ahead = timedelta(minutes=1)
-    confirming.process_due()
-    assert confirming.harness.booking(booking_id).status == "confirmed"
-    registry = confirming.harness.services.job_queue.queue("inbox").scheduled_job_registry
-    assert registry.get_job_ids() == [f"meetergo-inbox-inbox-{last(confirming).id}"]
-
-
-def test_a_cancel_that_arrives_between_check_and_retry_waits_for_the_next_attempt(confirming: Provider) -> None:
-    booking_id = confirming.book(confirming.add_host())
-    confirming.deliver_all()
-    confirming.harness.process(cancelled(confirming, booking_id))
-    due = last(confirming).due_at
-    times = iter([due - timedelta(seconds=1)])
-    inbox = replace(confirming.harness.services.inbox, clock=lambda: next(times, due))
-    inbox.retry(last(confirming).id)
-    assert (last(confirming).status, confirming.harness.booking(booking_id).status) == ("pending", "confirmed")
-    inbox.retry(last(confirming).id)
-    assert last(confirming).note == NOT_CANCELLED
+    monkeypatch.setattr(CancelCheck, "verify", verify)
+    for _ in range(2):
+        inbox.process_due()
+    assert asked == [True]
+    assert last(confirming).attempts == 0, "an operator replayed it meanwhile, so the answer does not count"
 
 
 def test_only_cancels_need_confirmation(confirming: Provider) -> None:
@@ -379,11 +351,10 @@ def test_bookings_converge_in_any_order_of_cancels_and_checks(
     for bodies in (made_up[::-1], true[::2], created, true[::-1], made_up):
         confirming.harness.deliver(*bodies)
         confirming.harness.process_due()
-        try_again(confirming)
     confirming.meetergo.faults = FaultPlan()
     with confirming.harness.services.database.transaction() as session:
         session.execute(update(Delivery).values(due_at=datetime.now(UTC)))
-    try_again(confirming)
+    confirming.harness.process_due()
     assert {row.status for row in confirming.harness.all(Delivery)} == {"done"}
     shown = {row.id: row.status == "cancelled" for row in confirming.harness.all(Booking)}
     assert shown == {key: one["isCancelled"] for key, one in confirming.meetergo.appointments.items()}

@@ -14,7 +14,7 @@ from models.booking import Booking
 from models.delivery import Delivery
 from tests.worker.harness import Harness
 from tests.worker.provider import ONE, Provider, free_start, webhook
-from tests.worker.test_cancel_check import cancelled, last, try_again
+from tests.worker.test_cancel_check import cancelled, last
 from worker.inbox.cancel_check import DIFFERENT_ANSWER, NO_SUCH_BOOKING, NOT_CANCELLED, PROPAGATION_DELAY
 from worker.settings import WorkerSettings
 
@@ -30,7 +30,6 @@ def booked(provider: Provider) -> str:
     """A booking that was delivered and confirmed."""
     booking_id = provider.book(provider.add_host())
     provider.deliver_all()
-    try_again(provider)
     assert provider.harness.notification_kinds() == ["created"]
     return booking_id
 
@@ -38,7 +37,6 @@ def booked(provider: Provider) -> str:
 def tell(provider: Provider, booking_id: str, **changes: Any) -> None:
     body = webhook(provider.meetergo, provider.meetergo.appointments[booking_id], **changes)
     provider.harness.process(body)
-    try_again(provider)
 
 
 def test_a_true_webhook_is_confirmed_and_applied(confirming: Provider) -> None:
@@ -85,7 +83,7 @@ def test_a_forged_booking_is_dead_and_makes_no_row(confirming: Provider) -> None
     with confirming.harness.services.database.transaction() as session:
         old = datetime.now(UTC) - PROPAGATION_DELAY
         session.execute(update(Delivery).where(Delivery.id == row.id).values(due_at=old, received_at=old))
-    try_again(confirming)
+    confirming.harness.process_due()
     rows = {row.booking_id: row for row in confirming.harness.all(Delivery)}
     assert (rows[made_up].status, rows[made_up].last_error) == ("dead", NO_SUCH_BOOKING)
     assert [row.id for row in confirming.harness.all(Booking)] == [booking_id]
@@ -106,18 +104,16 @@ def test_a_booking_that_meetergo_shows_a_moment_later_is_applied(confirming: Pro
     confirming.meetergo.inject_faults(ONE, InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'))
     confirming.meetergo.inject_faults(ONE, InjectedAnswer(404, b'{"statusCode":404,"message":"Not found"}'))
     confirming.deliver_all()
-    try_again(confirming)
     assert last(confirming).status == "pending"
     with confirming.harness.services.database.transaction() as session:
         session.execute(update(Delivery).values(due_at=datetime.now(UTC) - timedelta(seconds=1)))
-    try_again(confirming)
+    confirming.harness.process_due()
     assert confirming.harness.booking(booking_id).status == "confirmed"
 
 
 def test_a_cancel_is_confirmed_too(confirming: Provider) -> None:
     booking_id = booked(confirming)
     confirming.harness.process(cancelled(confirming, booking_id))
-    try_again(confirming)
     assert last(confirming).note == NOT_CANCELLED
     confirming.meetergo.actions.cancel(booking_id)
     tell(confirming, booking_id)
@@ -131,10 +127,10 @@ def test_under_429_all_bookings_converge(confirming: Provider) -> None:
         confirming.meetergo.inject_faults(ONE, InjectedAnswer(429, b"", {"Retry-After": "2"}))
     confirming.deliver_all()
     for _ in range(4):
-        try_again(confirming)
         with confirming.harness.services.database.transaction() as session:
             waits = update(Delivery).where(Delivery.status == "pending")
             session.execute(waits.values(due_at=datetime.now(UTC) - timedelta(seconds=1)))
+        confirming.harness.process_due()
     assert {row.status for row in confirming.harness.all(Delivery)} == {"done"}
     assert {row.id for row in confirming.harness.all(Booking)} == set(ids)
 
@@ -150,7 +146,6 @@ def test_a_guest_who_left_is_confirmed(confirming: Provider) -> None:
     booking_id = confirming.book(host)
     confirming.meetergo.actions.book(host["meetingTypeId"], free_start(), "second@example.com")
     confirming.deliver_all()
-    try_again(confirming)
     record = confirming.meetergo.appointments[booking_id]
     confirming.meetergo.actions.leave(booking_id, record["attendeeIds"][0])
     tell(confirming, booking_id, webhookType="booking_cancelled")

@@ -24,15 +24,13 @@ from models.search import RowSearch
 from models.stats import MODELS_BY_QUEUE
 from operations.replay.selection import select_deliveries
 from operations.replay.service import ReplayService
-from runtime import queue
-from runtime.errors import Permanent, Transient
-from runtime.queue import QUEUES, JobQueue, QueueName
+from runtime.errors import Permanent
+from runtime.queue import QUEUES, QueueName
 from tests.redis_content import redis_dump
 from tests.snapshot import snapshot_redis
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_jobs import run_worker
 from worker.channels.log import LogChannel
-from worker.inbox.processor import InboxProcessor
 from worker.maintenance import failed_jobs
 from worker.maintenance.failed_jobs import sync_failed_jobs
 
@@ -61,6 +59,7 @@ def sync(harness: Harness) -> None:
 def die(harness: Harness, *bodies: bytes) -> list[str]:
     ids = harness.deliver(*(bodies or (b"not json",)))
     harness.process_due()
+    sync(harness)
     return ids
 
 
@@ -78,19 +77,9 @@ def test_after_a_loss_of_redis_the_dead_come_back_and_say_why(
     assert (job.latest_result().exc_string, job.get_status()) == ("the body is not JSON", JobStatus.FAILED)  # type: ignore[union-attr]
     harness.services.job_queue.queue("inbox").failed_job_registry.requeue(job.id)
     run_worker(harness)
-    assert failed(harness) == [f"meetergo-inbox-inbox-{delivery_id}"]
-    assert [(act.kind, act.by) for act in harness.all(Intervention)] == [("replayed", BY_RQ)]
-
-
-def test_who_died_while_redis_was_away_is_filed_when_it_is_back(harness: Harness) -> None:
-    services, away = harness.services, JobQueue(queue.connect("redis://127.0.0.1:1"))
-    (delivery_id,) = harness.deliver(b"not json")
-    InboxProcessor(
-        services.database, away, services.recorder, services.inbox.cipher, "", services.inbox.clock
-    ).process_due()
-    assert failed(harness) == []
     sync(harness)
     assert failed(harness) == [f"meetergo-inbox-inbox-{delivery_id}"]
+    assert [(act.kind, act.by) for act in harness.all(Intervention)] == [("replayed", BY_RQ)]
 
 
 def test_filing_tells_redis_nothing_of_people(harness: Harness, redis: Redis) -> None:
@@ -154,6 +143,7 @@ def test_who_was_requeued_and_waits_for_a_worker_is_not_filed_again(harness: Har
     sync(harness)
     assert failed(harness) == []
     run_worker(harness)
+    sync(harness)
     assert failed(harness) == [f"meetergo-inbox-inbox-{delivery_id}"]
 
 
@@ -198,6 +188,7 @@ def test_rqs_own_command_line_requeues_the_dead_and_it_is_written_down(
     FAILING["channel"] = False
     run_worker(harness)
     run_worker(harness, "outbox")
+    sync(harness)
     assert failed(harness, "outbox") == []
     assert sorted(failed(harness)) == sorted(f"meetergo-inbox-inbox-{key}" for key in (one, two))
     assert [row.status for row in harness.all(Notification)] == ["done"]
@@ -218,15 +209,11 @@ class Redises(RuleBasedStateMachine):
                 session.execute(delete(rows))
         self.harness.services.job_queue.redis.flushall()
 
-    @rule(away=st.booleans())
-    def a_delivery_dies(self, away: bool) -> None:
+    @rule()
+    def a_delivery_dies(self) -> None:
         self.bodies += 1
         self.harness.deliver(b"not json %d" % self.bodies)
-        services = self.harness.services
-        job_queue = JobQueue(queue.connect("redis://127.0.0.1:1")) if away else services.job_queue
-        InboxProcessor(
-            services.database, job_queue, services.recorder, services.inbox.cipher, "", services.inbox.clock
-        ).process_due()
+        self.harness.process_due()
 
     @rule()
     def a_notification_dies(self) -> None:
@@ -291,8 +278,10 @@ class Redises(RuleBasedStateMachine):
             dead = {f"meetergo-inbox-{box}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"}
             on_their_way = {name for name in dead if self._status(name) == JobStatus.QUEUED}
             assert {*failed(self.harness, box)} == dead - on_their_way
-        for box, rows in MODELS_BY_QUEUE.items():
+        for box in QUEUES:
             run_worker(self.harness, box)
+        sync_failed_jobs(self.harness.services, datetime.now(UTC))
+        for box, rows in MODELS_BY_QUEUE.items():
             assert {*failed(self.harness, box)} == {
                 f"meetergo-inbox-{box}-{row.id}" for row in self.harness.all(rows) if row.status == "dead"
             }
@@ -322,22 +311,3 @@ def test_after_a_filing_the_failed_jobs_are_the_dead_rows(
             max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
-
-
-@pytest.mark.parametrize("where", ["scheduled", "queued"])
-def test_who_dies_on_the_bus_is_not_started_over_by_its_own_job_that_came_late(harness: Harness, where: str) -> None:
-    (delivery_id,) = harness.deliver(b"not json")
-    with harness.services.database.transaction() as session:
-        delivery = session.get_one(Delivery, delivery_id)
-        delivery.fail(Transient("busy"), datetime.now(UTC))
-        delivery.due_at -= timedelta(minutes=1)
-    harness.services.job_queue.schedule_retry("inbox", delivery_id, delivery)
-    box = harness.services.job_queue.queue("inbox")
-    if where == "queued":
-        box.scheduled_job_registry.remove(f"meetergo-inbox-inbox-{delivery_id}")
-        box.push_job_id(f"meetergo-inbox-inbox-{delivery_id}")
-    harness.process_due()
-    assert (box.count, box.scheduled_job_registry.get_job_ids()) == (0, [])
-    assert failed(harness) == [f"meetergo-inbox-inbox-{delivery_id}"]
-    run_worker(harness)
-    assert harness.all(Intervention) == []

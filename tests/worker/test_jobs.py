@@ -1,4 +1,4 @@
-"""Triggers and jobs, through RQ itself: a batch for what is new, a job of its own for each failed row."""
+"""Triggers and jobs, through RQ itself: one job for all that is due."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,6 @@ import pytest
 from cryptography.fernet import Fernet
 from redis import Redis
 from rq import Retry as RetryJob
-from rq.job import Job
 from rq.registry import FailedJobRegistry, ScheduledJobRegistry
 from rq.serializers import JSONSerializer
 from sqlalchemy import update
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery, NewDelivery, pack
-from models.retryable import RETRY_JOB_GRACE
+from models.intervention import Intervention
 from runtime.encryption import BodyCipher
 from runtime.queue import QueueName
 from runtime.redis.allowed_jobs import REJECTION
@@ -25,6 +24,8 @@ from tests.redis_content import redis_dump
 from tests.worker.harness import AT, START, Harness
 from worker import jobs
 from worker.drain_result import DrainResult
+from worker.maintenance.failed_jobs import sync_failed_jobs
+from worker.maintenance.sweeper import OVERDUE_AFTER, sweep, wake
 from worker.outbox.sender import OutboxSender
 from worker.pool import QueueWorker
 
@@ -48,8 +49,9 @@ def failing_harness(open_harness: Callable[..., Harness]) -> Harness:
 def run_worker(harness: Harness, box: QueueName = "inbox") -> None:
     """A real RQ worker, until its queue is empty; it enqueues what is scheduled for now first."""
     queue = harness.services.job_queue.queue(box)
+    harness.services.job_queue.enqueue_scheduled(box)
     QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer).work(
-        burst=True, with_scheduler=True, logging_level="CRITICAL"
+        burst=True, logging_level="CRITICAL"
     )
 
 
@@ -62,13 +64,15 @@ def scheduled(harness: Harness, box: QueueName = "inbox") -> ScheduledJobRegistr
 
 
 def make_due(harness: Harness, ago: timedelta = timedelta(seconds=1)) -> None:
-    """Lets the waiting time pass, for the rows and for RQ."""
-    due = datetime.now(UTC) - ago
+    """Lets the waiting time pass."""
     with harness.services.database.transaction() as session:
-        session.execute(update(Delivery).values(due_at=due))
-    registry = scheduled(harness)
-    for job_id in registry.get_job_ids():
-        registry.connection.zadd(registry.key, {job_id: due.timestamp()})
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC) - ago))
+
+
+def wake_when_due(harness: Harness) -> None:
+    make_due(harness)
+    wake(harness.services, datetime.now(UTC))
+    run_worker(harness)
 
 
 def test_a_thousand_rings_are_one_job(harness: Harness) -> None:
@@ -119,46 +123,61 @@ def test_a_drain_that_found_work_until_its_time_was_up_is_followed_by_another(
     assert harness.services.job_queue.queue("outbox").count == 1
 
 
-def test_a_row_that_fails_gets_a_job_named_after_it_that_waits_out_its_backoff(failing_harness: Harness) -> None:
-    (delivery_id,) = failing_harness.deliver(CREATED)
+def test_a_failed_row_waits_for_its_due_time_without_a_job(failing_harness: Harness) -> None:
+    failing_harness.deliver(CREATED)
     failing_harness.process_due()
-    (job_id,) = scheduled(failing_harness).get_job_ids()
-    assert job_id == f"meetergo-inbox-inbox-{delivery_id}"
-    due_at = failing_harness.all(Delivery)[0].due_at
-    assert abs(scheduled(failing_harness).get_scheduled_time(job_id) - due_at) < timedelta(seconds=1)
+    assert not scheduled(failing_harness).get_job_ids()
+    wake(failing_harness.services, datetime.now(UTC))
+    assert failing_harness.services.job_queue.queue("inbox").count == 0
 
 
-def test_its_own_job_tries_it_again_and_again_until_it_works(failing_harness: Harness) -> None:
+def test_a_failed_row_is_tried_when_it_is_due_until_it_works(failing_harness: Harness) -> None:
     failing_harness.deliver(CREATED)
     failing_harness.process_due()
     for attempts in (2, 3):
-        make_due(failing_harness)
-        run_worker(failing_harness)
+        wake_when_due(failing_harness)
         assert [(row.status, row.attempts) for row in failing_harness.all(Delivery)] == [("pending", attempts)]
-        assert len(scheduled(failing_harness).get_job_ids()) == 1
     BROKEN["hook"] = False
-    make_due(failing_harness)
-    run_worker(failing_harness)
+    wake_when_due(failing_harness)
     assert failing_harness.booking().status == "confirmed"
-    assert not scheduled(failing_harness).get_job_ids()
-    assert not failed(failing_harness).get_job_ids()
 
 
-def test_the_bus_leaves_a_failed_row_to_its_own_job_but_not_for_ever(failing_harness: Harness) -> None:
+def test_a_failed_row_is_tried_even_if_redis_and_the_worker_were_lost(failing_harness: Harness, redis: Redis) -> None:
     failing_harness.deliver(CREATED)
     failing_harness.process_due()
     BROKEN["hook"] = False
-    make_due(failing_harness)
-    failing_harness.process_due()
-    assert [row.status for row in failing_harness.all(Delivery)] == ["pending"]
-    make_due(failing_harness, ago=RETRY_JOB_GRACE + timedelta(seconds=1))
-    failing_harness.process_due()
+    redis.flushall()
+    wake_when_due(failing_harness)
     assert [row.status for row in failing_harness.all(Delivery)] == ["done"]
+
+
+def test_a_row_that_cannot_be_taken_is_left_to_the_sweep_after_some_seconds(failing_harness: Harness) -> None:
+    failing_harness.deliver(CREATED)
+    failing_harness.process_due()
+    make_due(failing_harness, ago=OVERDUE_AFTER + timedelta(seconds=1))
+    wake(failing_harness.services, datetime.now(UTC))
+    assert failing_harness.services.job_queue.queue("inbox").count == 0
+    sweep(failing_harness.services, datetime.now(UTC))
+    assert failing_harness.services.job_queue.queue("inbox").count == 1
+
+
+def test_jobs_that_waited_for_their_time_are_enqueued_once(harness: Harness) -> None:
+    queue = harness.services.job_queue.queue("inbox")
+    due, later = (
+        queue.enqueue_at(datetime.now(UTC) + delay, "worker.jobs.drain", "inbox")
+        for delay in (-timedelta(seconds=1), timedelta(minutes=1))
+    )
+    queue.connection.zadd(queue.scheduled_job_registry.key, {"gone": 1})
+    for _ in range(2):
+        harness.services.job_queue.enqueue_scheduled("inbox")
+    assert (queue.get_job_ids(), scheduled(harness).get_job_ids()) == ([due.id], [later.id])
+    assert due.get_status() == "queued"
 
 
 def test_a_dead_row_is_in_rqs_failed_registry_and_requeue_tries_it_once_more(harness: Harness) -> None:
     (delivery_id,) = harness.deliver(b"not json")
     harness.process_due()
+    sync_failed_jobs(harness.services, datetime.now(UTC))
     assert failed(harness).get_job_ids() == [f"meetergo-inbox-inbox-{delivery_id}"]
     with harness.services.database.transaction() as session:
         session.get_one(Delivery, delivery_id).body = b'{"webhookType":"form_submission"}'
@@ -168,32 +187,22 @@ def test_a_dead_row_is_in_rqs_failed_registry_and_requeue_tries_it_once_more(har
     assert not failed(harness).get_job_ids()
 
 
-def test_a_row_that_dies_in_its_own_job_goes_to_the_failed_registry_too(harness: Harness) -> None:
-    (delivery_id,) = harness.deliver(b"not json")
-    harness.process_due()
-    failed(harness).requeue(f"meetergo-inbox-inbox-{delivery_id}")
-    run_worker(harness)
-    assert failed(harness).get_job_ids() == [f"meetergo-inbox-inbox-{delivery_id}"]
-    job = Job.fetch(f"meetergo-inbox-inbox-{delivery_id}", harness.services.job_queue.redis, JSONSerializer)
-    result = job.latest_result()
-    assert result is not None
-    assert "the body is not JSON" in (result.exc_string or "")
+@pytest.mark.parametrize("name", ["tend", "retry_one"])
+def test_a_retry_job_of_the_previous_version_only_triggers_a_drain(failing_harness: Harness, name: str) -> None:
+    (delivery_id,) = failing_harness.deliver(CREATED)
+    failing_harness.process_due()
+    queue = failing_harness.services.job_queue.queue("inbox")
+    queue.enqueue_at(datetime.now(UTC), f"worker.jobs.{name}", args=("inbox", delivery_id), result_ttl=0)
+    run_worker(failing_harness)
+    assert [(row.status, row.attempts) for row in failing_harness.all(Delivery)] == [("pending", 1)]
+    assert (queue.count, scheduled(failing_harness).count, failed(failing_harness).count) == (0, 0, 0)
+    assert failing_harness.all(Intervention) == []
 
 
-@pytest.mark.parametrize("failed_row", [False, True])
-def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(
-    failing_harness: Harness, failed_row: bool
-) -> None:
+def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(failing_harness: Harness) -> None:
     queue = failing_harness.services.job_queue.queue("inbox")
     failing_harness.deliver(CREATED)
-    if failed_row:
-        failing_harness.process_due()
-        make_due(failing_harness)
-        (job_id,) = scheduled(failing_harness).get_job_ids()
-        scheduled(failing_harness).remove(job_id)
-        queue.push_job_id(job_id)
-    else:
-        failing_harness.services.job_queue.trigger_drain("inbox")
+    failing_harness.services.job_queue.trigger_drain("inbox")
     killed = QueueWorker([queue], connection=queue.connection, serializer=JSONSerializer)
     job = killed.dequeue_job_and_maintain_ttl(timeout=1)[0]  # type: ignore[index]
     killed.prepare_execution(job)
@@ -202,14 +211,6 @@ def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(
     queue.started_job_registry.cleanup(timestamp=datetime.now(UTC).timestamp() + 3600)
     assert queue.get_job_ids() == [job.id]
     assert not failed(failing_harness).get_job_ids()
-
-
-def test_no_job_of_a_failed_row_holds_anything_of_people(failing_harness: Harness, redis: Redis) -> None:
-    failing_harness.deliver(CREATED)
-    failing_harness.process_due()
-    make_due(failing_harness)
-    run_worker(failing_harness)
-    assert b"example.com" not in redis_dump(redis)
 
 
 def test_a_body_that_came_while_the_database_was_away_is_stored_and_worked_off(
@@ -236,14 +237,13 @@ def test_a_carried_body_waits_for_the_database(
     assert not failed(away).get_job_ids()
 
 
-def test_a_job_that_finds_the_database_away_knocks_again_and_is_no_failure(
+def test_a_drain_that_finds_the_database_away_is_no_failure_and_is_not_run_again(
     open_harness: Callable[..., Harness],
 ) -> None:
     away = open_harness(database_url="postgresql://nobody@127.0.0.1:1/nothing")
     away.services.job_queue.trigger_drain("inbox")
     run_worker(away)
-    assert len(scheduled(away).get_job_ids()) == 1
-    assert not failed(away).get_job_ids()
+    assert (scheduled(away).count, failed(away).count) == (0, 0)
 
 
 @pytest.mark.parametrize("job", ["drain", "retry_one", "store_deferred"])
@@ -257,7 +257,7 @@ def test_a_job_that_breaks_is_run_again_later_and_says_nothing_of_people(
     arguments = {"drain": ("inbox",), "retry_one": ("inbox", "x"), "store_deferred": PACKED}[job]
     harness.services.job_queue.queue("inbox").enqueue(f"worker.jobs.{job}", args=arguments, description="a job")
     run_worker(harness)
-    assert len(scheduled(harness).get_job_ids()) == 1
+    assert scheduled(harness).count == (job != "drain")
     assert not failed(harness).get_job_ids()
     assert b"example.com" not in redis_dump(redis)
     assert "guest-1" not in "".join(capfd.readouterr())
@@ -306,11 +306,10 @@ def test_a_job_that_is_none_of_ours_fails_once_and_says_so(
     assert harness.all(Delivery) == []
 
 
-def test_healthy_rows_come_before_the_jobs_of_many_that_fail(failing_harness: Harness) -> None:
-    """Each of those has a job of its own, and all of these were enqueued before the one that works off the others."""
-    failing_harness.deliver(CREATED)
-    failing_harness.process_due()
-    make_due(failing_harness)
+def test_healthy_rows_come_before_many_that_fail(failing_harness: Harness) -> None:
+    failing_harness.deliver(*(samples.created(f"b{number}", START, AT) for number in range(1500)))
+    with failing_harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(attempts=1, due_at=datetime.now(UTC) - timedelta(seconds=1)))
     (healthy,) = failing_harness.deliver({"webhookType": "form_submission"})
-    jobs.retry_one("inbox", next(row.id for row in failing_harness.all(Delivery) if row.id != healthy))
+    failing_harness.services.inbox.process_due()
     assert {row.id: row.status for row in failing_harness.all(Delivery)}[healthy] == "done"

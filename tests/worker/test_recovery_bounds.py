@@ -8,12 +8,12 @@ from rq import SimpleWorker
 from rq.job import Job
 
 from models.notification import SEND_LEASE
-from models.retryable import RETRY_JOB_GRACE
 from runtime import queue
 from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED, STORE_DEFERRED_TIMEOUT, JobQueue, connect
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.worker.harness import Harness
 from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
+from worker.inbox.processor import CHECK_LEASE
 from worker.jobs import MAX_DRAIN_TIME
 from worker.maintenance.sweeper import OVERDUE_AFTER
 from worker.outbox.sender import MAX_RECORDING_TIME
@@ -30,8 +30,8 @@ def test_a_lost_bell_rings_again_in_time() -> None:
 
 
 def test_what_a_killed_worker_held_is_taken_by_another_in_time() -> None:
-    """What was handled is free at once; what was sent, after its lease; what had failed, after its grace."""
-    for held in (timedelta(0), SEND_LEASE, RETRY_JOB_GRACE):
+    """What was handled is free at once; what was sent or checked, after its lease."""
+    for held in (timedelta(0), SEND_LEASE, CHECK_LEASE):
         assert held + OVERDUE_AFTER + SWEEP_EVERY + RESTART_DELAY < KILLED_WORKER
 
 
@@ -71,14 +71,17 @@ def test_a_job_whose_worker_was_killed_may_run_again() -> None:
     assert RETRY_IF_ABANDONED.max >= 100
 
 
-def test_each_worker_listens_to_one_queue_and_the_scheduler_is_nobodys_child() -> None:
+def test_a_failed_row_is_tried_again_within_two_seconds_after_it_is_due() -> None:
+    assert SCHEDULE["wake"][0] <= timedelta(seconds=1)
+
+
+def test_each_worker_listens_to_one_queue() -> None:
     targets = WorkerPool(partial(connect, "redis://127.0.0.1:1"), ("inbox", "outbox"), 2)._targets()
     assert [(duty.func.__name__, duty.args[1]) for duty in targets] == [  # type: ignore[attr-defined]
         ("run_worker", "inbox"),
         ("run_worker", "inbox"),
         ("run_worker", "outbox"),
         ("run_worker", "outbox"),
-        ("run_rq_scheduler", ("inbox", "outbox")),
     ]
 
 

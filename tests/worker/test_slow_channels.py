@@ -17,6 +17,7 @@ from tests.worker.harness import AT, START, Harness
 from worker import stopping as stopping_module
 from worker.channels import Message, TemporaryRefusal, Unresponsive
 from worker.drain_result import DrainResult
+from worker.maintenance.failed_jobs import replay_requeued
 from worker.outbox.destinations import MAX_COOLDOWN, MAX_PER_KIND, MIN_COOLDOWN, Destinations
 from worker.outbox.sender import OutboxSender
 from worker.stopping import Stopping
@@ -106,9 +107,7 @@ def waiting(harness: Harness) -> list[Notification]:
 def another(harness: Harness, **changes: Any) -> OutboxSender:
     """The sender of another process."""
     services = harness.services
-    return OutboxSender(
-        services.database, services.job_queue, services.outbox.planner, services.outbox.clock, **changes
-    )
+    return OutboxSender(services.database, services.outbox.planner, services.outbox.clock, **changes)
 
 
 @pytest.fixture
@@ -180,10 +179,9 @@ def test_what_is_owed_while_a_destination_rests_waits_without_being_tried(
     harness.send_all()
     harness.process(booking(1, 1))
     harness.send_all()
-    own = next(row for row in waiting(harness) if row.attempts)
     with harness.services.database.transaction() as session:
-        session.execute(update(Notification).where(Notification.id == own.id).values(due_at=datetime.now(UTC)))
-    assert harness.services.outbox.retry(str(own.id)).due_at > datetime.now(UTC) + MIN_COOLDOWN / 2
+        session.execute(update(Notification).values(due_at=datetime.now(UTC)))
+    harness.send_all()
     assert len(endpoints["fake:1"].begun) == 1
     assert {row.attempts for row in waiting(harness)} == {0, 1}
 
@@ -226,29 +224,6 @@ def test_what_there_was_no_time_for_is_looked_for_again(
     while waiting(harness):
         looks.append(harness.services.outbox.process_due())
     assert set(looks[:-1]) == {DrainResult.MORE}
-
-
-def test_one_more_try_of_a_row_holds_up_nobody_else(
-    harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping
-) -> None:
-    """Its own job waits for it, and sends others meanwhile."""
-    for number in (1, 2):
-        add_host(harness, number)
-    harness.process(booking(1, 0))
-    endpoints["fake:1"].failure = Transient("busy")
-    harness.send_all()
-    endpoints["fake:1"].answers.clear()
-    with harness.services.database.transaction() as session:
-        session.execute(update(Notification).values(due_at=datetime.now(UTC)))
-    [row] = waiting(harness)
-    job = Thread(target=harness.services.outbox.retry, args=(str(row.id),))
-    job.start()
-    wait_until(lambda: len(endpoints["fake:1"].begun) == 2)
-    harness.process(booking(2, 0))
-    wait_until(lambda: endpoints["fake:2"].taken)
-    endpoints["fake:1"].answers.set()
-    job.join()
-    assert [each.attempts for each in waiting(harness)] == [2]
 
 
 def test_the_lease_is_renewed_while_a_message_is_under_way(
@@ -368,7 +343,7 @@ def test_a_refusal_that_often_passes_is_final_after_an_hour(
     harness.send_all()
     [row] = harness.all(Notification)
     outbox.clock = lambda: now + after
-    outbox.retry(str(row.id))
+    harness.send_all()
     [row] = harness.all(Notification)
     assert (row.status, row.attempts, row.last_error) == (status, 2, "the platform answered 404")
     if status == "pending":
@@ -383,9 +358,10 @@ def test_a_refused_message_that_was_replayed_has_another_hour(harness: Harness, 
     harness.send_all()
     [row] = harness.all(Notification)
     outbox.clock = lambda: now + timedelta(hours=2)
-    outbox.retry(str(row.id))
+    harness.send_all()
+    replay_requeued(harness.services, "outbox", str(row.id), outbox.clock())
     outbox.clock = lambda: now + timedelta(hours=3)
-    outbox.retry(str(row.id))
+    harness.send_all()
     [row] = harness.all(Notification)
     assert (row.status, row.attempts) == ("pending", 1)
 
@@ -400,7 +376,7 @@ def test_what_is_over_by_the_time_that_its_channel_answers_again_is_not_sent(
     harness.send_all()
     [row] = harness.all(Notification)
     outbox.clock = lambda: max(now, START) + timedelta(days=2)
-    outbox.retry(str(row.id))
+    harness.send_all()
     [row] = harness.all(Notification)
     assert (row.status, row.last_error, row.claimed_by) == ("done", "not sent: the meeting is over", None)
     assert len(endpoints["fake:1"].begun) == 1

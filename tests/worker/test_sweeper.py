@@ -3,15 +3,19 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import insert
+import pytest
+from sqlalchemy import insert, update
 
 from devtools.send import samples
 from models.delivery import Delivery
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from runtime.outage import Outage
 from tests.worker.harness import AT, START, Harness
-from worker.maintenance.sweeper import OVERDUE_AFTER, sweep
+from worker import scheduler
+from worker.maintenance.sweeper import OVERDUE_AFTER, sweep, wake
 from worker.pool import QueueWorker
+from worker.services import Services
 
 CREATED = samples.created("b1", START, AT)
 
@@ -107,3 +111,31 @@ def test_a_user_who_is_linked_is_not_looked_at_again_until_the_mapping_changes(h
     soon(harness)
     assert harness.booking().platform_user_id == user.id
     assert [row.status for row in harness.all(Delivery)] == ["done"]
+
+
+def test_the_outbox_is_woken_for_what_can_be_sent_and_not_for_what_waits_behind_it(harness: Harness) -> None:
+    harness.process(CREATED)
+    harness.process(samples.rescheduled("b1", START + timedelta(hours=1), AT + timedelta(minutes=1), START))
+    now, outbox = datetime.now(UTC), harness.services.job_queue.queue("outbox")
+    for first_due, jobs in ((timedelta(minutes=1), 0), (timedelta(0), 1)):
+        with harness.services.database.transaction() as session:
+            session.execute(update(Notification).values(due_at=now, attempts=1))
+            session.execute(update(Notification).where(Notification.id == 1).values(due_at=now + first_due))
+        outbox.connection.flushall()
+        wake(harness.services, now)
+        assert outbox.count == jobs
+
+
+def test_a_task_that_fails_each_second_is_logged_when_it_begins_and_ends(
+    harness: Harness, capfd: pytest.CaptureFixture[str]
+) -> None:
+    outage, answers = Outage("schedule.failed"), iter([True, True, True, False])
+
+    def task(_services: Services, _now: datetime) -> None:
+        if next(answers):
+            raise OSError
+
+    for _ in range(4):
+        scheduler._run("wake", task, harness.services, timedelta(seconds=1), outage)
+    logged = capfd.readouterr().out
+    assert (logged.count("schedule.failed"), logged.count("schedule.failed_over")) == (2, 1)

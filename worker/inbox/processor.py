@@ -19,18 +19,16 @@ from models.booking import Booking
 from models.claim import Claim
 from models.delivery import Delivery, DueKind, DueRow
 from models.incident import Incident
-from models.intervention import BY_RQ, Intervention
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.errors import Failure, Permanent, Transient, describe
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
-from worker.inbox.batch import process_batch
+from worker.inbox.batch import complete, process_batch, run_handler
 from worker.inbox.cancel_check import CancelCheck, CheckResult
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.context import HandlerContext
-from worker.inbox.handling import complete, run_handler
 from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
@@ -48,6 +46,8 @@ MAX_SINGLES_TIME = timedelta(seconds=1)
 """Limit for a group handled one by one after a failure: single handling costs more, and a rollback would lose it
 all."""
 
+CHECK_LEASE = timedelta(seconds=60)
+"""How long a delivery is kept from other workers while one asks meetergo about it, which takes 20 s at most."""
 GROUP_SIZE = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
 
@@ -60,7 +60,7 @@ class Outcome(NamedTuple):
     """The result of one attempt: the delivery, and its error if it failed.
 
     `created_notifications`: whether the delivery, or its group, created notifications. `awaits_check`: it was not
-    handled yet, because its own job verifies it with meetergo first.
+    handled yet, because meetergo is asked first.
     """
 
     delivery: Delivery
@@ -100,7 +100,7 @@ class InboxProcessor:
 
     Attributes:
         database: the database with the deliveries.
-        job_queue: triggers the outbox and schedules retries.
+        job_queue: triggers the outbox.
         recorder: records the changes that deliveries make.
         cipher: decrypts the bodies.
         company_id: the only company whose events are accepted; empty for any.
@@ -127,56 +127,25 @@ class InboxProcessor:
             due = Delivery.due(session, self.clock())
         return max((self._process_kind(kind) for kind in due), default=DrainResult.IDLE)
 
-    def retry(self, delivery_id: str) -> Delivery | None:
-        """Try a failed delivery once more. A dead one starts over, because an operator requeued its job.
-
-        Returns:
-            The delivery after the attempt, or None if there is none.
-        """
-        with self.database.read_only() as session:
-            delivery = session.get(Delivery, delivery_id)
-        if delivery is None or not delivery.is_retry_due(self.clock()):
-            return delivery
-        check = self._check_first(delivery)
-        try:
-            return self._retry(delivery_id, check)
-        except Exception as error:
-            self._raise_unless_row_fault(error)
-            return self._fail(delivery_id, error)
-
-    def _retry(self, delivery_id: str, check: CheckResult | None) -> Delivery | None:
-        with self._with_claim([delivery_id]) as session:
-            delivery = session.get(Delivery, delivery_id, with_for_update=True)
-            if delivery and delivery.status == "dead":
-                Intervention.record(session, "replayed", delivery, self.clock(), by=BY_RQ)
-            if delivery is None or not delivery.begin_retry(self.clock()):
-                return delivery
-            event = check.event if check else self.parse(delivery)
-            if check is None and self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
-                return delivery  # it was not due when meetergo would have been asked
-            delivery.note = check.note if check else None
-            outcome = self._process(session, delivery, event)
-        self._report([outcome], schedule_retries=False)
-        return delivery
-
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handle one delivery in the caller's transaction, in its own savepoint. Triggers no queue."""
         return self._process(session, delivery, self.parse(delivery))
 
-    def process_all(self, session: Session, claimed: Sequence[DueRow]) -> list[Outcome]:
+    def process_all(self, session: Session, claimed: Sequence[DueRow], kind: DueKind = "new") -> list[Outcome]:
         """Handle as many deliveries as time allows, in the caller's transaction. Triggers no queue.
 
         Args:
             session: holds the locks of these deliveries, and no other objects.
             claimed: the deliveries to handle. The first is always handled.
+            kind: their kind. Failed and isolated ones are handled one by one.
         """
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
         outcomes, parsed = self._parse_in_time(session, claimed)
         session.expunge_all()  # the code that handles a delivery adds it again
-        for group in self._groups(sorted(parsed, key=_by_booking)):
+        for group in self._groups(sorted(parsed, key=_by_booking), is_alone=kind != "new"):
             if outcomes and time.monotonic() > deadline:
                 break
-            outcomes += self._process_group(session, group, deadline)
+            outcomes += self._process_group(session, group, deadline, kind)
         return outcomes
 
     def _process_kind(self, kind: DueKind) -> DrainResult:
@@ -185,9 +154,12 @@ class InboxProcessor:
             with self._claimed(batch) as session:
                 if batch.has_more and kind == "new" and self.database.supports_skip_locked:
                     self.job_queue.trigger_drain("inbox")
-                outcomes = self.process_all(session, batch.rows) if batch.rows else []
+                outcomes = self.process_all(session, batch.rows, kind) if batch.rows else []
         except Exception as error:
             self._isolate(batch, error)
+            return DrainResult.MORE
+        if kind == "isolated" and outcomes and outcomes[0].awaits_check:
+            self._check(outcomes[0].delivery)
             return DrainResult.MORE
         self._report(outcomes)
         if batch.kind == "new":
@@ -195,7 +167,32 @@ class InboxProcessor:
         if batch.rows and not outcomes:
             self._note_stuck(batch)
             return DrainResult.IDLE
-        return DrainResult.MORE if batch.has_more or len(outcomes) < len(batch.rows) else DrainResult.DRAINED
+        if batch.has_more or len(outcomes) < len(batch.rows) or any(outcome.awaits_check for outcome in outcomes):
+            return DrainResult.MORE
+        return DrainResult.DRAINED if batch.rows else DrainResult.IDLE
+
+    def _check(self, delivery: Delivery) -> None:
+        """Ask meetergo about a delivery, then handle it. No lock is held and no transaction is open meanwhile."""
+        try:
+            event = self.parse(delivery)
+            if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
+                with self.database.read_only() as session:
+                    booking = session.get(Booking, event.booking_id)
+                hosts = booking.host_ids if booking else ()
+                result = self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
+                self._apply_check(delivery, result)
+        except Exception as error:
+            self._raise_unless_row_fault(error)
+            self._fail(delivery.id, error)
+
+    def _apply_check(self, checked: Delivery, result: CheckResult) -> None:
+        with self._with_claim([checked.id]) as session:
+            delivery = session.get(Delivery, checked.id, with_for_update=True)
+            if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
+                return  # an operator ignored or replayed it meanwhile
+            delivery.note = result.note
+            outcome = self._process(session, delivery, result.event)
+        self._report([outcome])
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
@@ -301,18 +298,6 @@ class InboxProcessor:
         except SQLAlchemyError as error:
             log.warning("incident.not_recorded", error=type(error).__name__)
 
-    def _check_first(self, delivery: Delivery) -> CheckResult | None:
-        """Ask meetergo about the delivery before the attempt. No lock is held meanwhile."""
-        if self.cancel_check is None:
-            return None
-        event = self.parse(delivery)
-        if not self.cancel_check.needs_check(event, delivery.source):
-            return None
-        with self.database.read_only() as session:
-            booking = session.get(Booking, event.booking_id)
-        hosts = booking.host_ids if booking else ()
-        return self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
-
     def _parse_in_time(self, session: Session, claimed: Sequence[DueRow]) -> tuple[list[Outcome], list[ParsedDelivery]]:
         """Parse as many deliveries as time allows; also return the outcomes of those that cannot be loaded."""
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds() * PARSE_SHARE
@@ -343,12 +328,6 @@ class InboxProcessor:
         outcomes.append(Outcome(row, cause))
         return ()
 
-    def _defer_to_check(self, delivery: Delivery, event: Event) -> Outcome:
-        """Defer the delivery to its own job, which asks meetergo first: see `retry`."""
-        delivery.set_event(event)
-        delivery.defer(self.clock())
-        return Outcome(delivery, awaits_check=True)
-
     def parse(self, delivery: Delivery) -> Event | Failure:
         """Return the delivery's event, or the reason why it cannot be read."""
         try:
@@ -364,11 +343,11 @@ class InboxProcessor:
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
 
-    def _groups(self, parsed: Sequence[ParsedDelivery]) -> Iterator[Sequence[ParsedDelivery]]:
+    def _groups(self, parsed: Sequence[ParsedDelivery], *, is_alone: bool) -> Iterator[Sequence[ParsedDelivery]]:
         """Split deliveries into groups. A delivery that may be slow or touch other bookings is its own group."""
         for is_processed_alone, chunk in groupby(parsed, self._is_processed_alone):
             group = list(chunk)
-            size = 1 if is_processed_alone else GROUP_SIZE
+            size = 1 if is_alone or is_processed_alone else GROUP_SIZE
             yield from (group[start : start + size] for start in range(0, len(group), size))
 
     def _is_processed_alone(self, parsed: ParsedDelivery) -> bool:
@@ -379,9 +358,11 @@ class InboxProcessor:
             or (self.cancel_check and self.cancel_check.needs_check(event, delivery.source))
         )
 
-    def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
+    def _process_group(
+        self, session: Session, group: Sequence[ParsedDelivery], deadline: float, kind: DueKind
+    ) -> list[Outcome]:
         """Handle a group together, until `deadline` in monotonic seconds; if one of them fails, each alone."""
-        if not self._is_processed_alone(group[0]):
+        if kind == "new" and not self._is_processed_alone(group[0]):
             booking_events = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
                 handled, created = process_batch(
@@ -400,13 +381,15 @@ class InboxProcessor:
         for delivery, event in group:
             if outcomes and time.monotonic() > deadline:
                 break
-            outcomes.append(self._process_alone(session, delivery, event))
+            outcomes.append(self._process_alone(session, delivery, event, kind))
         return outcomes
 
-    def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
+    def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure, kind: DueKind) -> Outcome:
         session.add(delivery)
         if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
-            return self._defer_to_check(delivery, event)
+            delivery.set_event(event)
+            delivery.await_check(self.clock() + (CHECK_LEASE if kind == "isolated" else timedelta(0)))
+            return Outcome(delivery, awaits_check=True)
         return self._process(session, delivery, event)
 
     def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
@@ -426,13 +409,11 @@ class InboxProcessor:
             return Outcome(delivery, error)
         return Outcome(delivery, created_notifications=created > 0)
 
-    def _report(self, outcomes: Sequence[Outcome], *, schedule_retries: bool = True) -> None:
-        """Run after the commit: trigger the outbox, schedule a retry for each failed row, count and log."""
+    def _report(self, outcomes: Sequence[Outcome]) -> None:
+        """Run after the commit: trigger the outbox, count and log."""
         if any(outcome.created_notifications for outcome in outcomes):
             self.job_queue.trigger_drain("outbox")
         for delivery, error, _, awaits_check in outcomes:
-            if (error or awaits_check) and schedule_retries:
-                self.job_queue.schedule_retry("inbox", delivery.id, delivery)
             if not awaits_check:
                 self.metrics.delivery(delivery, self.clock())
             pending_event = "confirming" if awaits_check else "retrying"

@@ -1,4 +1,4 @@
-"""Keep RQ's failed-job registry in step with the dead rows, even after Redis lost data."""
+"""Mirror the dead rows in RQ's failed-job registry, and replay a row whose job was requeued there."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -9,7 +9,8 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.orm import load_only
 
 from models.delivery import Delivery
-from models.notification import Notification
+from models.intervention import BY_RQ, Intervention
+from models.notification import SUPERSEDED, Notification
 from models.stats import MODELS_BY_QUEUE
 from runtime.database import Database
 from runtime.queue import QueueName
@@ -39,6 +40,26 @@ def sync_failed_jobs(services: Services, now: datetime) -> None:
             log.info("failed_jobs.synced", queue=queue, added=added, removed=removed)
 
 
+def replay_requeued(services: Services, queue: QueueName, row_id: str, now: datetime) -> None:
+    """Replay a dead row, because its job was requeued with RQ's tools. A row that is not dead stays as it is.
+
+    Raises:
+        SQLAlchemyError: the database is down.
+    """
+    rows: Any = MODELS_BY_QUEUE[queue]
+    with services.database.transaction() as session:
+        row = session.get(rows, row_id if rows is Delivery else int(row_id), with_for_update=True)
+        if row is None or row.status != "dead":
+            return
+        Intervention.record(session, "replayed", row, now, by=BY_RQ)
+        if isinstance(row, Notification):
+            if row.is_superseded(session):
+                row.end_without_sending(SUPERSEDED, now)
+                return
+            services.outbox.planner.reroute(session, row)
+        row.replay(now)
+
+
 def _remove_stale(services: Services, queue: QueueName, rows: RowClass) -> int:
     """Remove stale jobs. The registry is read before the rows, so that a row that dies meanwhile is not removed."""
     stale: list[str] = []
@@ -47,7 +68,7 @@ def _remove_stale(services: Services, queue: QueueName, rows: RowClass) -> int:
         if len(stale) >= MAX_CHANGES:
             break
     if stale:
-        services.job_queue.discard(queue, *stale[:MAX_CHANGES])
+        FailedJobs(services.job_queue, queue).remove(stale[:MAX_CHANGES])
     return len(stale[:MAX_CHANGES])
 
 
@@ -56,7 +77,7 @@ def _add_missing(services: Services, queue: QueueName, rows: RowClass) -> int:
     for page in _dead_pages(services.database, rows):
         dead = {str(row.id): row for row in page}
         for key in registry.missing(list(dead)):
-            services.job_queue.mark_failed(queue, key, dead[key].failure_summary)
+            registry.add(key, _reason(dead[key]))
             added += 1
         if added >= MAX_CHANGES:
             break
@@ -82,3 +103,8 @@ def _dead_pages(database: Database, rows: RowClass) -> Iterator[Sequence[Any]]:
         if not page:
             return
         yield page
+
+
+def _reason(row: Any) -> str:
+    """Return why a row is dead, safe to show: its error up to the first colon, since the rest may quote its data."""
+    return (row.last_error or "").partition(":")[0]

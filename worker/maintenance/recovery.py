@@ -72,7 +72,6 @@ def _report(job_queue: JobQueue, rows: Sequence[Row], worker: str) -> None:
     log.warning("claim.recovered", worker=worker or None, rows=len(rows), dead=len(dead))
     for row in dead:
         log.warning(f"{_row_kind(row)}.dead", id=row.id, booking_id=row.booking_id, error=row.last_error)
-        job_queue.schedule_retry(_queue_of(row), str(row.id), row)
     for queue in sorted({_queue_of(row) for row in rows}):
         job_queue.force_drain(queue)
 

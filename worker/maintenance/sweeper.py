@@ -1,4 +1,4 @@
-"""The sweep: completes what a lost trigger, a lost Redis or a killed worker left undone."""
+"""Wake the workers for rows that are due, and complete what a lost trigger, Redis or worker left undone."""
 
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -22,9 +22,29 @@ from worker.maintenance.recovery import recover_stale_claims
 from worker.services import Services
 
 OVERDUE_AFTER = timedelta(seconds=10)
+"""Until then a due row is left to `wake`, which runs each second; later to `sweep`, so that a row that no worker can
+take now, such as one to a destination that cools down, costs few jobs."""
 ROW_CLASSES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notification}
 
 log = structlog.get_logger()
+
+
+def wake(services: Services, now: datetime) -> None:
+    """Trigger a drain for rows that have just become due, and enqueue RQ's jobs that waited for their time.
+
+    Raises:
+        SQLAlchemyError: the database is down.
+    """
+    for queue in ROW_CLASSES:
+        services.job_queue.enqueue_scheduled(queue)
+    with services.database.read_only() as session:
+        due = [
+            queue
+            for queue, rows in ROW_CLASSES.items()
+            if session.scalar(select(exists().where(rows.became_due(now - OVERDUE_AFTER, now))))
+        ]
+    for queue in due:
+        services.job_queue.trigger_drain(queue)
 
 
 def sweep(services: Services, now: datetime) -> None:

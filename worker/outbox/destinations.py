@@ -98,17 +98,6 @@ class Destinations:
         """Reset the timeouts: the destination responded, with success or not."""
         self._destinations[name].timeouts = 0
 
-    def cooldown_left(self, name: str) -> timedelta | None:
-        """Return the rest of the cool-down; None if there is none."""
-        destination = self._destinations.get(name)
-        left = destination.cooldown_until - time.monotonic() if destination else 0
-        return timedelta(seconds=left) if left > 0 else None
-
-    def is_busy(self, name: str) -> bool:
-        """Whether a thread is sending there."""
-        destination = self._destinations.get(name)
-        return destination is not None and destination.is_busy
-
     def release(self, name: str) -> None:
         """Release a destination."""
         with self._changed:

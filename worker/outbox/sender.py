@@ -14,12 +14,10 @@ from sqlalchemy.orm import Session
 
 from models.attempt import FailedAttempt
 from models.claim import Claim
-from models.intervention import BY_RQ, Intervention
-from models.notification import MEETING_OVER, SEND_LEASE, SUPERSEDED, Notification
+from models.notification import MEETING_OVER, SEND_LEASE, Notification
 from models.platform_user import PlatformUser
 from runtime.database import Database
 from runtime.errors import Permanent, describe
-from runtime.queue import JobQueue
 from worker.channels import Channel, TemporaryRefusal, Unresponsive
 from worker.channels.log import LogChannel
 from worker.drain_result import DrainResult
@@ -41,9 +39,6 @@ POLL_SECONDS = 0.25
 """Seconds between checks for notifications to other destinations while messages are being sent."""
 MAX_REFUSAL_TIME = timedelta(hours=1)
 """Time after which a temporary refusal becomes permanent: see `TemporaryRefusal`."""
-BUSY_DELAY = timedelta(seconds=5)
-"""Delay before retrying a destination that is busy."""
-
 log = structlog.get_logger()
 
 
@@ -75,7 +70,6 @@ class OutboxSender:
 
     Attributes:
         database: the database with the notifications.
-        job_queue: schedules retries.
         planner: resolves the channels.
         clock: returns the time, UTC.
         metrics: counts each attempt.
@@ -83,7 +77,6 @@ class OutboxSender:
     """
 
     database: Database
-    job_queue: JobQueue
     planner: NotificationPlanner
     clock: Callable[[], datetime]
     metrics: Metrics = field(default_factory=NoMetrics)
@@ -114,26 +107,6 @@ class OutboxSender:
         if len(claimed) == BATCH or self._next_is_isolated or self._has_released or is_under_way:
             return DrainResult.MORE
         return DrainResult.DRAINED if claimed else DrainResult.IDLE
-
-    def retry(self, notification_id: str) -> Notification | None:
-        """Try a failed notification once more. A dead one starts over, because an operator requeued its job.
-
-        Returns:
-            The notification after the attempt, or None if there is none.
-        """
-        routed = self._claim_one(int(notification_id))
-        if not isinstance(routed, RoutedNotification):
-            return routed
-        notification, channel = routed
-        attempts: list[SendAttempt] = []
-        if _is_log(notification):
-            attempts += self._send_log_lines(deque([routed]))
-        elif self._start_group(channel.destination, [routed], attempts):
-            self._wait_until_sent(notification)
-        else:
-            self._release([routed], self.clock() + BUSY_DELAY)
-        self.job_queue.trigger_drain("outbox")
-        return attempts[0].notification if attempts else self._reload(notification.id)
 
     def _claim_and_dispatch(self) -> Sequence[Notification]:
         """Claim due notifications and start sending them."""
@@ -172,41 +145,6 @@ class OutboxSender:
                 unroutable.append(SendAttempt(row, error))
         return routed, unroutable
 
-    def _claim_one(self, notification_id: int) -> Notification | RoutedNotification | None:
-        """Claim one failed notification, if it may be sent now."""
-        with self._write_lock:
-            with self.database.transaction() as session:
-                notification = session.get(Notification, notification_id, with_for_update=True)
-                if notification and notification.status == "dead":
-                    Intervention.record(session, "replayed", notification, self.clock(), by=BY_RQ)
-                    if notification.is_superseded(session):
-                        notification.end_without_sending(SUPERSEDED, self.clock())
-                        return notification
-                    self.planner.reroute(session, notification)
-                if notification is None or not notification.begin_retry(self.clock()):
-                    return notification
-                [*routed], unroutable = self._route(session, [notification])
-                wait = self._delay_for(routed[0]) if routed else None
-                if wait:
-                    notification.due_at = self.clock() + wait
-                    return notification
-                notification.lease(self.clock(), self.worker)
-            self._record_claim([notification])
-        if unroutable:
-            return self._record_and_report(unroutable)[0].notification
-        return routed[0]
-
-    def _delay_for(self, routed: RoutedNotification) -> timedelta | None:
-        """Return how long to wait because of other messages; None if it may be sent now."""
-        notification, channel = routed
-        if notification.is_isolated and not self._destinations.is_idle:
-            return BUSY_DELAY
-        if _is_log(notification):
-            return None
-        return self._destinations.cooldown_left(channel.destination) or (
-            BUSY_DELAY if self._destinations.is_busy(channel.destination) else None
-        )
-
     def _record_claim(self, rows: Sequence[Notification]) -> None:
         """Record which rows this process is about to send: see models/claim.py."""
         if not rows:
@@ -234,7 +172,7 @@ class OutboxSender:
             if not self._start_group(destination, group):
                 self._release(group)
         if unroutable:
-            self._record_and_report(unroutable, schedule_retries=True)
+            self._record_and_report(unroutable)
         if lines:
             self._write_log_lines(lines)
 
@@ -242,31 +180,20 @@ class OutboxSender:
         ids, deadline = _ids(lines), time.monotonic() + MAX_SEND_TIME.total_seconds()
         try:
             while lines and time.monotonic() < deadline:
-                for each in self._send_log_lines(lines):
-                    self._schedule_retry(each)
+                self._send_log_lines(lines)
             self._release(lines)
         finally:
             self._claimed_ids -= ids
 
-    def _start_group(
-        self, destination: str, group: Sequence[RoutedNotification], attempts: list[SendAttempt] | None = None
-    ) -> bool:
-        """Start a thread that sends a group, unless the destination is busy or cooling down.
-
-        Args:
-            destination: the destination.
-            group: the notifications.
-            attempts: list to append to, of a caller that schedules the retries itself.
-        """
+    def _start_group(self, destination: str, group: Sequence[RoutedNotification]) -> bool:
+        """Start a thread that sends a group, unless the destination is busy or cooling down."""
         fingerprints = {each.notification.fingerprint for each in group}
         if not self._destinations.acquire(destination, group[0].channel.name, fingerprints):
             return False
-        stopping.start(self._send_group, destination, deque(group), attempts)
+        stopping.start(self._send_group, destination, deque(group))
         return True
 
-    def _send_group(
-        self, destination: str, waiting: deque[RoutedNotification], attempts: list[SendAttempt] | None
-    ) -> None:
+    def _send_group(self, destination: str, waiting: deque[RoutedNotification]) -> None:
         """Send to one destination in order, until the time is up or it does not respond."""
         ids, deadline, until = _ids(waiting), time.monotonic() + MAX_SEND_TIME.total_seconds(), None
         try:
@@ -275,10 +202,6 @@ class OutboxSender:
                 waiting.popleft()
                 if isinstance(sent.error, Unresponsive):
                     until = self.clock() + (sent.error.retry_after or timedelta())
-                if attempts is None:
-                    self._schedule_retry(sent)
-                else:
-                    attempts.append(sent)
                 if stopping.is_requested or time.monotonic() > deadline:
                     break
             self._release(waiting, until)
@@ -292,7 +215,7 @@ class OutboxSender:
             self._claimed_ids -= ids
             self._destinations.release(destination)
 
-    def _send_log_lines(self, lines: deque[RoutedNotification]) -> list[SendAttempt]:
+    def _send_log_lines(self, lines: deque[RoutedNotification]) -> None:
         """Write log lines and record them at once."""
         attempts: list[SendAttempt] = []
         until = time.monotonic() + MAX_UNRECORDED_TIME.total_seconds()
@@ -300,8 +223,7 @@ class OutboxSender:
             while lines and (not attempts or time.monotonic() < until):
                 attempts.append(self._send(lines.popleft()))
         finally:
-            recorded = self._record_and_report(attempts)
-        return recorded
+            self._record_and_report(attempts)
 
     def _send(self, routed: RoutedNotification, destination: str = "") -> SendAttempt:
         notification, channel = routed
@@ -322,20 +244,12 @@ class OutboxSender:
             self._destinations.record_answer(destination)
         return SendAttempt(notification)
 
-    def _record_and_report(
-        self, attempts: Sequence[SendAttempt], *, schedule_retries: bool = False
-    ) -> list[SendAttempt]:
+    def _record_and_report(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
         """Record attempts, then log and count them."""
         recorded = self._record_with_retry(attempts) if attempts else []
         for each in recorded:
             self._report(each)
-            if schedule_retries:
-                self._schedule_retry(each)
         return recorded
-
-    def _schedule_retry(self, recorded: SendAttempt) -> None:
-        if recorded.error:
-            self.job_queue.schedule_retry("outbox", str(recorded.notification.id), recorded.notification)
 
     def _record_with_retry(self, attempts: Sequence[SendAttempt]) -> list[SendAttempt]:
         """Record attempts, retrying while the database is down: an unrecorded message would be sent again."""
@@ -408,22 +322,10 @@ class OutboxSender:
                 Notification.renew_lease(session, self._claimed_ids, self.worker, self.clock())
             self._renewed_at = time.monotonic()
 
-    def _wait_until_sent(self, notification: Notification) -> None:
-        """Wait until a notification is sent. Meanwhile send others, unless it is isolated."""
-        while notification.id in self._claimed_ids and not stopping.abort_late_exchanges():
-            if notification.is_isolated or stopping.is_requested:
-                self._destinations.wait_for_release(POLL_SECONDS)
-            else:
-                self.process_due()
-
     def _wait_until_idle(self) -> None:
         while not self._destinations.is_idle and not stopping.abort_late_exchanges():
             self._renew_leases()
             self._destinations.wait_for_release(POLL_SECONDS)
-
-    def _reload(self, notification_id: int) -> Notification | None:
-        with self.database.read_only() as session:
-            return session.get(Notification, notification_id)
 
     def _report(self, attempt: SendAttempt) -> None:
         recorded, error, skip_reason = attempt
