@@ -330,7 +330,7 @@ def test_a_token_cannot_act_as_another_user(
     settings = WorkerSettings.load()
     with pytest.raises(SystemExit):
         exit_on_bad_setting(lambda: build_services(settings))
-    assert "MEETERGO_API_USER: a personal access token acts as its owner" in capsys.readouterr().err
+    assert "MEETERGO_API_USER: a personal access token acts only as its owner" in capsys.readouterr().err
 
 
 def test_bookings_converge_in_any_order_of_cancels_and_checks(
