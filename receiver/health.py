@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from threading import Lock
 
 from flask import Blueprint, Response
 
@@ -14,7 +13,7 @@ from receiver.responses import RawResponse, json_response, to_flask_response
 READYZ = "/readyz"
 OK, FAILING = "ok", "failing"
 CACHE_TTL = timedelta(seconds=1)
-"""How long the result of a probe is reused."""
+"""How long a response is reused."""
 PROBE_TIMEOUT = timedelta(milliseconds=500)
 """Time limit of one probe: a health check has to be answered within a second."""
 
@@ -31,14 +30,23 @@ class Readiness:
 
     def __init__(self, database: Callable[[], object], redis: Callable[[], object]) -> None:
         self._probes = {"database": Probe(database), "redis": Probe(redis)}
+        self._shared: asyncio.Task[RawResponse] | None = None
+        self._expires_at = 0.0
 
     async def response(self) -> RawResponse:
-        """Build the response of `/readyz`: 200 or 503, since either store is enough to keep a delivery."""
-        stores = await self.states()
+        """Return the response of `/readyz`. Concurrent callers share one, and it is reused for a second."""
+        if self._shared is None or (self._shared.done() and time.monotonic() > self._expires_at):
+            self._shared = asyncio.create_task(self._new_response())
+        return await asyncio.shield(self._shared)
+
+    async def _new_response(self) -> RawResponse:
+        """Build a 200 or a 503: either store is enough to keep a delivery."""
+        stores = await self._states()
+        self._expires_at = time.monotonic() + CACHE_TTL.total_seconds()
         status, text = (200, "ready") if OK in stores.values() else (503, "not ready")
         return json_response(status, {"status": text, **stores})
 
-    async def states(self) -> dict[str, str]:
+    async def _states(self) -> dict[str, str]:
         """Return `ok` or `failing` for each store. A store that does not answer in time is failing."""
         futures = [probe.current() for probe in self._probes.values()]
         time_left = max(probe.time_left() for probe in self._probes.values())
@@ -48,7 +56,7 @@ class Readiness:
 
 
 class Probe:
-    """Probes one store, one probe at a time. Concurrent callers share its result.
+    """Probes one store, one probe at a time: one that does not end is not joined by a second.
 
     Args:
         check: raises if the store cannot keep a delivery.
@@ -57,17 +65,14 @@ class Probe:
     def __init__(self, check: Callable[[], object]) -> None:
         self._check = check
         self._thread = ThreadPoolExecutor(1, "probe")
-        self._lock = Lock()
         self._future: Future[str] | None = None
-        self._started_at = self._finished_at = 0.0
+        self._started_at = 0.0
 
     def current(self) -> "Future[str]":
-        """Return the running probe, or one that has just ended, or start a new one."""
-        with self._lock:
-            now = time.monotonic()
-            if self._future is None or (self._future.done() and now - self._finished_at > CACHE_TTL.total_seconds()):
-                self._future, self._started_at = self._thread.submit(self._run_check), now
-            return self._future
+        """Return the running probe, or start a new one."""
+        if self._future is None or self._future.done():
+            self._future, self._started_at = self._thread.submit(self._run_check), time.monotonic()
+        return self._future
 
     def time_left(self) -> float:
         """Return how long the current probe may still take, in seconds."""
@@ -78,8 +83,6 @@ class Probe:
             self._check()
         except Exception:  # whatever the reason, the store cannot keep a delivery
             return FAILING
-        finally:
-            self._finished_at = time.monotonic()
         return OK
 
 

@@ -1,6 +1,7 @@
 """Health tells whether the process lives, and whether deliveries can be kept."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,7 +113,9 @@ class Store:
 
 
 async def ask(readiness: Readiness, times: int) -> list[dict[str, str]]:
-    return await asyncio.gather(*(readiness.states() for _ in range(times)))
+    responses = await asyncio.gather(*(readiness.response() for _ in range(times)))
+    bodies = [json.loads(body) for _, _, body in responses]
+    return [{name: body[name] for name in ("database", "redis")} for body in bodies]
 
 
 def test_a_silent_store_is_asked_once_by_many_and_they_do_not_wait_for_it() -> None:
@@ -142,4 +145,4 @@ def test_a_store_that_breaks_in_an_unknown_way_is_failing() -> None:
     def breaks() -> None:
         raise UnicodeDecodeError("utf-8", b"", 0, 1, "whatever")
 
-    assert asyncio.run(Readiness(breaks, lambda: None).states())["database"] == "failing"
+    assert asyncio.run(ask(Readiness(breaks, lambda: None), 1))[0]["database"] == "failing"
