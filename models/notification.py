@@ -148,7 +148,8 @@ class Notification(Retryable, Model):
     def _supersede(cls, session: Session, recipients: Iterable[tuple[str, str, str]], now: datetime) -> None:
         """End earlier late notifications that are still pending for these recipients."""
         conditions = tuple_(cls.booking_id, cls.fingerprint, cls.recipient).in_([*recipients])
-        ended = update(cls).where(cls.has_status("pending"), cls.is_late, conditions)
+        is_under_way = cls.claimed_by.is_not(None)  # it may have been sent by now
+        ended = update(cls).where(cls.has_status("pending"), cls.is_late, ~is_under_way, conditions)
         values = dict(status="done", ended_at=now, last_error=SUPERSEDED)
         session.execute(ended.values(values), execution_options={"synchronize_session": False})
 

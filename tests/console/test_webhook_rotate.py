@@ -89,7 +89,7 @@ def test_without_a_free_slot_the_existing_webhook_is_changed(open_operator: Call
             plant(meetergo, f"https://other-{number}.example/hook")
         done = operator.run("webhook", "rotate", webhook_keys=BOTH)
         assert done.exit_code == 0, done.output
-        assert "no place for a second webhook" in done.stdout
+        assert "no free slot for a second webhook" in done.stdout
         assert operator.registered()[ours] == operator.addresses(NEW_KEY)[0]
         assert (len(meetergo.webhooks), operator.request_count(REMOVE), operator.request_count(CHANGE)) == (6, 0, 1)
 

@@ -10,6 +10,7 @@ from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from tests.worker.harness import Harness
+from worker.maintenance.failed_jobs import sync_failed_jobs
 
 NOW = datetime(2024, 1, 14, 16, 0, tzinfo=UTC)
 
@@ -27,6 +28,7 @@ def test_it_counts_pending_done_and_dead_rows(harness: Harness) -> None:
     harness.process_due()
     harness.deliver(b'{"webhookType":"review_submitted"}')
     now = datetime.now(UTC)
+    sync_failed_jobs(harness.services, now)
     stats = collect_stats(harness.services.database, harness.services.job_queue, now)
     assert stats.rows
     inbox = stats.rows["inbox"]

@@ -353,6 +353,21 @@ def test_a_dead_notification_is_not_sent_after_a_newer_one(harness: Harness) -> 
     assert harness.all(Notification)[1].status == "pending"
 
 
+def test_a_message_that_is_being_sent_is_not_superseded(harness: Harness) -> None:
+    """Its row would say that it was not sent."""
+    harness.process(body(0, "host-1"))
+    (sending,) = harness.all(Notification)
+    same = {name: getattr(sending, name) for name in ("booking_id", "channel", "recipient", "fingerprint", "payload")}
+    others = {"platform_user_id": sending.platform_user_id, "delivery_id": sending.delivery_id}
+    with harness.services.database.transaction() as session:
+        session.execute(update(Notification).values(is_late=True, claimed_by="a worker"))
+        later = Notification.row_for(
+            version="2", now=datetime.now(UTC), kind="rescheduled", is_late=True, **same, **others
+        )
+        Notification.insert_new(session, [later])
+    assert [row.status for row in harness.all(Notification)] == ["pending", "pending"]
+
+
 @st.composite
 def bodies(draw: st.DrawFn) -> list[dict[str, Any]]:
     """The life of a booking, any part of which may be lost, repeated or reordered."""

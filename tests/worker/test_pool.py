@@ -217,7 +217,7 @@ def test_who_shows_the_numbers_is_replaced_too_and_ends_with_the_crew(
         family = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         shows = int(family.read_text().split()[-1])
         os.kill(shows, signal.SIGKILL)
-        wait_until(lambda: len(family.read_text().split()) == 4 and str(shows) not in family.read_text().split())
+        wait_until(lambda: len(family.read_text().split()) == 3 and str(shows) not in family.read_text().split())
         read_until(lambda scrape: scrape.text, first + 1)
         process.kill()
         process.wait()
@@ -238,7 +238,6 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twi
         assert process.wait(60) == 0
     assert [(row.status, row.attempts) for row in harness.all(Delivery)] == [("done", 0)]
     assert [change.revision for change in harness.changes()] == [1]
-    assert harness.services.job_queue.queue("inbox").count == 0
     assert harness.services.job_queue.queue("inbox").started_job_registry.get_job_ids() == []
 
 
