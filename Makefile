@@ -31,7 +31,7 @@ sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C
 	@$(BIN)/python -m console sandbox $(ARGS)
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
-	@$(BIN)/python -m pytest -n 3 --dist loadfile
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 year: install ## the long test: 200 hosts, 2,000 bookings over a bad line, one reconciliation (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year

@@ -36,6 +36,26 @@ os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
 
 TABLES = Booking.metadata.tables
 
+SLOWEST_FIRST = (
+    "test_incident.py",
+    "test_pool.py",
+    "test_run.py",
+    "test_users_onboard.py",
+    "test_odd_settings.py",
+    "test_batch.py",
+    "test_secrecy.py",
+    "test_faults_smoke.py",
+    "test_convergence.py",
+    "test_demo.py",
+    "test_platform_year.py",
+)
+"""Files that take a minute: begun last, one of them would run alone in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.name, len(ranks)))
+
 
 @pytest.fixture(autouse=True)
 def own_logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
