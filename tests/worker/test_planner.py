@@ -261,6 +261,32 @@ def test_a_booking_that_cannot_be_linked_is_named_and_the_rest_is(
     assert [incident.kind for incident in harness.all(Incident)] == ["link_skipped"]
 
 
+def test_a_host_whose_linking_ends_the_scheduler_is_skipped_after_three_times(
+    open_harness: Callable[..., Harness],
+) -> None:
+    harness = open_harness(**MAIL, platform_hook=f"{__name__}:ends_the_process_for_b1")
+    harness.process(body(0, "late"))
+    harness.process({**body(0, "next"), "id": "b2"})
+    harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com")
+    harness.add_user(external_id="next", meetergo_user_id="next", email="next@example.com")
+    for _ in range(3):
+        with pytest.raises(Killed):
+            sweep(harness.services, datetime.now(UTC))
+    sweep(harness.services, datetime.now(UTC))
+    assert {row.id: row.platform_user_id for row in harness.all(Booking)} == {"b1": None, "b2": 2}
+    assert [incident.kind for incident in harness.all(Incident)] == ["link_skipped"]
+    assert not harness.services.job_queue.redis.keys("*linking*")
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches a kill."""
+
+
+def ends_the_process_for_b1(_session: Any, booking: Booking, change: BookingChange) -> None:
+    if booking.id == "b1" and change.kind == "linked":
+        raise Killed
+
+
 def breaks_for_b1(_session: Any, booking: Booking, change: BookingChange) -> None:
     if booking.id == "b1" and change.kind == "linked":
         raise RuntimeError("this one")

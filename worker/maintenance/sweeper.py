@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
+from redis.exceptions import RedisError
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
@@ -13,10 +14,11 @@ from models.employee import Employee
 from models.incident import Incident
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from models.retryable import Retryable
+from models.retryable import MAX_CRASHES, Retryable
 from runtime.contention import in_transaction
-from runtime.errors import describe
+from runtime.errors import Permanent, describe
 from runtime.queue import QueueName
+from runtime.redis.client import key_of
 from worker.inbox.context import HandlerContext
 from worker.maintenance.recovery import recover_stale_claims
 from worker.services import Services
@@ -24,6 +26,8 @@ from worker.services import Services
 OVERDUE_AFTER = timedelta(seconds=10)
 """Until then a due row is left to `wake`, which runs each second; later to `sweep`, so that a row that no worker can
 take now, such as one to a destination that cools down, costs few jobs."""
+CRASH_WINDOW = timedelta(minutes=10)
+"""A host whose linking ended the scheduler `MAX_CRASHES` times, each within this time of the last, is skipped."""
 ROW_CLASSES: dict[QueueName, type[Retryable]] = {"inbox": Delivery, "outbox": Notification}
 
 log = structlog.get_logger()
@@ -121,8 +125,11 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
         user.linked_as = user.mapping
         return created
 
+    attempts = _count_attempt(services, user_id)
     try:
-        return in_transaction(services.database, link)
+        if attempts > MAX_CRASHES:
+            raise Permanent("linking ended the scheduler")
+        created = in_transaction(services.database, link)
     except OperationalError:
         raise
     except Exception as error:
@@ -130,4 +137,21 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
         with services.database.transaction() as session:
             PlatformUser.skip_linking(session, user_id)
             Incident.record_event(session, "link_skipped", now)
-        return 0
+        created = 0
+    with suppress(RedisError):
+        services.job_queue.redis.delete(_attempts_key(services, user_id))
+    return created
+
+
+def _count_attempt(services: Services, user_id: int) -> int:
+    """Count an attempt outside its transaction. Only one that ended this process leaves the count behind."""
+    with suppress(RedisError), services.job_queue.redis.pipeline() as pipeline:
+        key = _attempts_key(services, user_id)
+        pipeline.incr(key)
+        pipeline.expire(key, CRASH_WINDOW)
+        return int(pipeline.execute()[0])
+    return 0
+
+
+def _attempts_key(services: Services, user_id: int) -> str:
+    return key_of(services.job_queue.redis, "linking", str(user_id))
