@@ -5,8 +5,11 @@ import sys
 from importlib.util import find_spec
 from io import TextIOWrapper
 
+import click
+
 from console.app import VARIABLE, LazyCommand, RootGroup
 from runtime import logs
+from runtime.version import VERSION
 
 COMMANDS = {
     "adopt-queue": LazyCommand(
@@ -99,6 +102,8 @@ cli = RootGroup(
     help=HELP,
     context_settings=CONTEXT_SETTINGS,
 )
+
+click.version_option(VERSION, prog_name="meetergo-inbox")(cli)
 
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
