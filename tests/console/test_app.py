@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from console.__main__ import cli
 from console.app import RootGroup
 from devtools.processes import ROOT
+from runtime.version import VERSION
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
 from tests.worker.harness import Harness
@@ -63,6 +64,12 @@ def test_a_listed_command_exists_and_has_the_listed_help(name: str) -> None:
     command = lazy.load()
     assert command.get_short_help_str(200) == lazy.help or lazy.name
     assert name in ("alive", "endpoint", "reseal", command.name)
+
+
+def test_it_says_its_version() -> None:
+    said = run_cli("--version")
+    assert (said.exit_code, said.stdout) == (0, f"meetergo-inbox, version {VERSION}\n")
+    assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_the_start_imports_no_command_and_no_store() -> None:
