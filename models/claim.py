@@ -13,6 +13,7 @@ from typing import Any, Literal
 from sqlalchemy import String, delete, func, or_, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
 
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
@@ -104,12 +105,13 @@ class Claim(Model):
         Returns:
             The claimed rows that were still pending.
         """
+        claim = session.get(cls, worker, with_for_update=True)
+        rows = claim._recover(session, claim._rows(session), now) if claim else ()
         release_leases = Notification.__table__.update().where(  # type: ignore[attr-defined] # a table
             Notification.claimed_by == worker, Notification.has_status("pending")
         )
         session.execute(release_leases.values(due_at=now, claimed_by=None))
-        claim = session.get(cls, worker, with_for_update=True)
-        return claim._recover(session, claim._rows(session), now) if claim else ()
+        return rows
 
     @classmethod
     def recover_stale(cls, session: Session, older_than: timedelta, now: datetime) -> Sequence[Row]:
@@ -151,7 +153,7 @@ class Claim(Model):
     def _free_rows(self, session: Session, now: datetime) -> Sequence[Row] | None:
         """Lock and return its pending rows; None if a worker still holds one."""
         model = MODELS[self.queue]
-        pending = select(func.count()).select_from(model).where(model.id.in_(self.row_ids), model.has_status("pending"))
+        pending = select(func.count()).select_from(model).where(*self._is_held())
         if model is Notification:
             leased = pending.where(Notification.due_at > database_now(session, now))
             return None if session.scalar(leased) else self._rows(session, skip_locked=True)
@@ -159,8 +161,14 @@ class Claim(Model):
         rows = self._rows(session, skip_locked=True)
         return rows if len(rows) == pending_count else None
 
+    def _is_held(self) -> tuple[ColumnElement[bool], ...]:
+        """Its pending rows. A notification that was released since may be leased by another worker by now."""
+        model = MODELS[self.queue]
+        is_pending = model.id.in_(self.row_ids), model.has_status("pending")
+        return (*is_pending, Notification.claimed_by == self.worker) if model is Notification else is_pending
+
     def _rows(self, session: Session, *, skip_locked: bool = False) -> Sequence[Row]:
         model: Any = MODELS[self.queue]
-        query = select(model).where(model.id.in_(self.row_ids), model.has_status("pending")).order_by(model.id)
+        query = select(model).where(*self._is_held()).order_by(model.id)
         rows: Sequence[Row] = session.scalars(query.with_for_update(skip_locked=skip_locked)).all()
         return rows

@@ -35,7 +35,7 @@ def create_app(settings: ReceiverSettings) -> ReceiverApp:
         settings.webhook_address_optional,
     )
     ingest = Ingest(database, job_queue, settings.cipher(), settings.web_threads)
-    readiness = Readiness(database.probe_write, job_queue.redis.ping)
+    readiness = Readiness(database.probe_write, job_queue.probe_write)
     if settings.metrics_port:
         from receiver.metrics import count  # late: see runtime/metrics_server.py
 

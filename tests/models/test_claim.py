@@ -126,6 +126,20 @@ def test_notifications_count_crashes_too_and_are_due_at_once(database: Database)
     }
 
 
+def test_a_notification_that_another_worker_leased_meanwhile_is_left_to_it(database: Database) -> None:
+    """The dead one had released it: it was claimed with many and there was no time for it."""
+    add_notifications(database, 1, 2)
+    leased_until = NOW + timedelta(minutes=1)
+    with database.transaction() as session:
+        session.execute(update(Notification).values(due_at=leased_until, claimed_by="w"))
+        session.get_one(Notification, 2).claimed_by = "alive"
+    Claim.record(database, "w", "outbox", [1, 2], NOW)
+    assert recover(database) == 1
+    with database.read_only() as session:
+        other = session.get_one(Notification, 2)
+        assert (other.is_isolated, other.due_at, other.claimed_by) == (False, leased_until, "alive")
+
+
 def test_a_stale_claim_is_recovered_once_its_rows_are_not_locked(database: Database) -> None:
     deliver(database, "a", "b")
     Claim.record(database, "w", "inbox", ["a", "b"], NOW)

@@ -4,12 +4,13 @@ import asyncio
 import random
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event, Lock
 
 import pytest
 
 from models.delivery import Delivery, NewDelivery
+from receiver import group_commit
 from receiver.group_commit import GroupCommit
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -105,6 +106,50 @@ def test_one_that_is_cancelled_is_stored_and_leaves_nobody_waiting(threads: Thre
 
     assert asyncio.run(commit_and_cancel()) == [True, True]
     assert store.groups == [[make_delivery(0).id], [make_delivery(1).id, make_delivery(2).id]]
+
+
+def test_a_group_is_limited_by_number_and_by_size(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    monkeypatch.setattr(group_commit, "MAX_ROWS", 4)
+    assert commit(GroupCommit(store, threads), *range(10)) == [True] * 10
+    assert [len(each) for each in store.groups] == [1, 4, 4, 1]
+    store.groups.clear()
+    monkeypatch.setattr(group_commit, "MAX_BYTES", 1)
+    assert commit(GroupCommit(store, threads), *range(3)) == [True] * 3
+    assert [len(each) for each in store.groups] == [1, 1, 1]
+
+
+def test_a_store_that_does_not_answer_keeps_nobody_waiting(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "MAX_WAIT", timedelta(milliseconds=50))
+    store = Store()
+    store.is_open.clear()
+    group = GroupCommit(store, threads)
+
+    async def commit_twice() -> list[bool]:
+        stuck = await asyncio.gather(group.commit(make_delivery(0)), group.commit(make_delivery(1)))
+        monkeypatch.setattr(group_commit, "MAX_WAIT", timedelta(seconds=TIMEOUT_SECONDS))
+        store.is_open.set()
+        return [*stuck, await group.commit(make_delivery(2))]
+
+    assert asyncio.run(commit_twice()) == [False, False, True]
+    assert store.groups == [[make_delivery(0).id], [make_delivery(2).id]]
+
+
+def test_a_thread_that_cannot_be_started_leaves_nobody_waiting(
+    threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    group = GroupCommit(store, threads)
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "submit", raise_no_thread)
+        assert commit(group, *range(3)) == [False] * 3
+    assert commit(group, 4) == [True]
+
+
+def raise_no_thread(*_arguments: object) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_in_a_burst_each_delivery_is_stored_once_and_each_caller_returns(threads: ThreadPoolExecutor) -> None:

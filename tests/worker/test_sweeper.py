@@ -13,6 +13,7 @@ from models.platform_user import PlatformUser
 from runtime.outage import Outage
 from tests.worker.harness import AT, START, Harness
 from worker import scheduler
+from worker.maintenance import sweeper
 from worker.maintenance.sweeper import OVERDUE_AFTER, sweep, wake
 from worker.pool import QueueWorker
 from worker.services import Services
@@ -57,6 +58,18 @@ def test_a_job_whose_worker_was_killed_is_enqueued_again(harness: Harness) -> No
     queue.connection.zadd(registry.key, {execution.composite_key: 1})  # its time is over
     sweep(harness.services, datetime.now(UTC))
     assert (queue.count, registry.get_job_count(cleanup=False)) == (1, 0)
+
+
+def test_a_step_that_fails_keeps_no_other_from_its_turn(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_arguments: object) -> None:
+        raise ValueError("year 20000 is out of range")
+
+    turns: list[str] = []
+    monkeypatch.setattr(sweeper, "recover_stale_claims", breaks)
+    monkeypatch.setattr(sweeper, "link_new_users", lambda *_: turns.append("linked"))
+    with pytest.raises(ValueError, match="out of range"):
+        sweeper.sweep(harness.services, datetime.now(UTC))
+    assert turns == ["linked"]
 
 
 def test_a_backlog_of_50_000_rows_is_not_multiplied(harness: Harness) -> None:

@@ -1,5 +1,6 @@
 """Wake the workers for rows that are due, and complete what a lost trigger, Redis or worker left undone."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -39,8 +40,6 @@ def wake(services: Services, now: datetime) -> None:
     Raises:
         SQLAlchemyError: the database is down.
     """
-    for queue in ROW_CLASSES:
-        services.job_queue.enqueue_scheduled(queue)
     with services.database.read_only() as session:
         due = [
             queue
@@ -49,23 +48,47 @@ def wake(services: Services, now: datetime) -> None:
         ]
     for queue in due:
         services.job_queue.trigger_drain(queue)
+    for queue in ROW_CLASSES:
+        services.job_queue.enqueue_scheduled(queue)
 
 
 def sweep(services: Services, now: datetime) -> None:
-    """Recover the work of killed workers, trigger for overdue rows, and link bookings to newly mapped users."""
+    """Trigger for overdue rows, recover the work of killed workers, and link bookings to newly mapped users.
+
+    Raises:
+        Exception: the first error. A step that fails does not keep the others from their turn.
+    """
+    steps: tuple[Callable[[Services, datetime], object], ...] = (
+        _trigger_overdue,
+        _recover_jobs,
+        lambda services, now: recover_stale_claims(services.database, services.job_queue, now),
+        _clamp_due_at,
+        end_superseded,
+        link_new_users,
+    )
+    errors: list[Exception] = []
+    for step in steps:
+        try:
+            step(services, now)
+        except Exception as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _recover_jobs(services: Services, _now: datetime) -> None:
     for queue in ROW_CLASSES:
         services.job_queue.requeue_abandoned(queue)
     services.job_queue.prune_redis_only()
-    recover_stale_claims(services.database, services.job_queue, now)
-    _clamp_due_at(services, now)
+
+
+def _trigger_overdue(services: Services, now: datetime) -> None:
     for queue, rows in ROW_CLASSES.items():
         with services.database.read_only() as session:
             is_overdue = session.scalar(select(exists().where(rows.is_overdue(now, OVERDUE_AFTER))))
         if is_overdue:
             log.info("sweep.overdue", queue=queue)
             services.job_queue.force_drain(queue)
-    end_superseded(services, now)
-    link_new_users(services, now)
 
 
 def _clamp_due_at(services: Services, now: datetime) -> None:
@@ -101,9 +124,16 @@ def link_new_users(services: Services, now: datetime) -> int:
         _assign_meetergo_id(services, user_id, meetergo_user_id)
     with services.database.read_only() as session:
         new = PlatformUser.newly_mapped(session)
-    created = sum(_link_bookings(services, user_id, now) for user_id in new)
+    created, errors = 0, list[OperationalError]()
+    for user_id in new:
+        try:
+            created += _link_bookings(services, user_id, now)
+        except OperationalError as error:  # a lock, or the database is down: the next sweep tries again
+            errors.append(error)
     if created:
         services.job_queue.trigger_drain("outbox")
+    if errors:
+        raise errors[0]
     return created
 
 
@@ -131,6 +161,7 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
             raise Permanent("linking ended the scheduler")
         created = in_transaction(services.database, link)
     except OperationalError:
+        _forget_attempts(services, user_id)
         raise
     except Exception as error:
         log.error("link.skipped", platform_user_id=user_id, error=describe(error))
@@ -138,8 +169,7 @@ def _link_bookings(services: Services, user_id: int, now: datetime) -> int:
             PlatformUser.skip_linking(session, user_id)
             Incident.record_event(session, "link_skipped", now)
         created = 0
-    with suppress(RedisError):
-        services.job_queue.redis.delete(_attempts_key(services, user_id))
+    _forget_attempts(services, user_id)
     return created
 
 
@@ -151,6 +181,11 @@ def _count_attempt(services: Services, user_id: int) -> int:
         pipeline.expire(key, CRASH_WINDOW)
         return int(pipeline.execute()[0])
     return 0
+
+
+def _forget_attempts(services: Services, user_id: int) -> None:
+    with suppress(RedisError):
+        services.job_queue.redis.delete(_attempts_key(services, user_id))
 
 
 def _attempts_key(services: Services, user_id: int) -> str:

@@ -73,6 +73,7 @@ class OutboxSender:
         planner: resolves the channels.
         clock: returns the time, UTC.
         metrics: counts each attempt.
+        trigger: called when due notifications were released: the drain that claimed them may have ended.
         worker: name of this process, under which it claims rows.
     """
 
@@ -80,6 +81,7 @@ class OutboxSender:
     planner: NotificationPlanner
     clock: Callable[[], datetime]
     metrics: Metrics = field(default_factory=NoMetrics)
+    trigger: Callable[[], object] = lambda: None
     worker: str = field(default_factory=own_name)
     _destinations: Destinations = field(default_factory=Destinations, init=False)
     _write_lock: Lock = field(default_factory=Lock, init=False)
@@ -305,6 +307,8 @@ class OutboxSender:
                 remaining = self._remaining_after(session, rows)
             self._claimed_ids = remaining
         self._has_released |= until is None
+        if until is None:
+            self.trigger()
 
     def _remaining_after(self, session: Session, rows: Iterable[Notification]) -> set[int]:
         """Return the claimed ids without these; release the claim with the last one."""
