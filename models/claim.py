@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import String, delete, func, or_, select, text
+from sqlalchemy import String, delete, func, or_, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
@@ -106,7 +106,12 @@ class Claim(Model):
             The claimed rows that were still pending.
         """
         claim = session.get(cls, worker, with_for_update=True)
-        rows = claim._recover(session, claim._rows(session), now) if claim else ()
+        rows: Sequence[Row] = ()
+        if claim:
+            try:
+                rows = claim._recover(session, claim._rows(session), now)
+            except (ValueError, OverflowError):
+                claim._recover_unread(session, now)
         release_leases = Notification.__table__.update().where(  # type: ignore[attr-defined] # a table
             Notification.claimed_by == worker, Notification.has_status("pending")
         )
@@ -132,7 +137,11 @@ class Claim(Model):
         stale = select(cls).where(is_stale).order_by(cls.worker)
         found: list[Row] = []
         for claim in session.scalars(stale.with_for_update(skip_locked=True)).all():
-            rows = claim._free_rows(session, now)
+            try:
+                rows = claim._free_rows(session, now)
+            except (ValueError, OverflowError):
+                claim._recover_unread(session, now)
+                continue
             if rows is not None:
                 found += claim._recover(session, rows, now)
         return found
@@ -149,6 +158,16 @@ class Claim(Model):
         session.delete(self)
         session.flush()
         return rows
+
+    def _recover_unread(self, session: Session, now: datetime) -> None:
+        """Isolate its rows without loading them, since one cannot be loaded. The processor marks that one dead."""
+        values: dict[str, Any] = {"is_isolated": True}
+        if MODELS[self.queue] is Notification:
+            values |= {"due_at": now, "claimed_by": None}
+        isolate = update(MODELS[self.queue]).where(*self._is_held()).values(values)
+        session.execute(isolate, execution_options={"synchronize_session": False})
+        session.delete(self)
+        session.flush()
 
     def _free_rows(self, session: Session, now: datetime) -> Sequence[Row] | None:
         """Lock and return its pending rows; None if a worker still holds one."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from models.attempt import FailedAttempt
 from models.booking import Booking
@@ -147,6 +147,23 @@ def test_a_stale_claim_is_recovered_once_its_rows_are_not_locked(database: Datab
     age_claims(database)
     assert recover_stale(database) == 2
     assert claims(database) == {}
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL stores nothing that cannot be loaded
+@pytest.mark.parametrize("is_known_dead", [True, False])
+def test_a_row_that_cannot_be_loaded_stops_no_recovery(database: Database, is_known_dead: bool) -> None:
+    deliver(database, "a", "b")
+    Claim.record(database, "w", "inbox", ["a", "b"], NOW)
+    age_claims(database)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE deliveries SET received_at = 'yesterday' WHERE id = 'a'"))
+    recover(database) if is_known_dead else recover_stale(database)
+    assert claims(database) == {}
+    with database.read_only() as session:
+        assert {tuple(row) for row in session.execute(select(Delivery.id, Delivery.is_isolated))} == {
+            ("a", True),
+            ("b", True),
+        }
 
 
 def test_a_claim_from_the_future_is_stale(database: Database) -> None:
