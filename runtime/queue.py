@@ -23,7 +23,7 @@ from rq.serializers import JSONSerializer
 
 from runtime.outage import Cooldown, Outage
 from runtime.redis import deferred_deliveries
-from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob
+from runtime.redis.allowed_jobs import DRAIN, RETRY_ONE, STORE_DEFERRED, OwnJob, current_name
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS, NotWritable, connect, key_of, origin_of, prefix_of
 
 QueueName = Literal["inbox", "outbox"]
@@ -243,14 +243,18 @@ class JobQueue:
             except (ValueError, TypeError, ResponseError) as error:  # what is under this name is not RQ's
                 log.warning("queue.foreign_data", queue=queue_name, job_id=job_id, error=type(error).__name__)
                 job = None
-            is_retry_of_former_release = job and job.func_name == RETRY_ONE and not job.number_of_retries
             with queue.connection.pipeline() as pipeline:  # atomic: a deferred body exists nowhere else
-                if job and is_retry_of_former_release:  # today the row is the schedule
+                if job and _is_retry_of_former_release(job):
                     job.delete(pipeline=pipeline)
                 elif job:
                     queue.enqueue_job(job, pipeline=pipeline)
                 registry.remove(job_id, pipeline=pipeline)
                 pipeline.execute()
+
+
+def _is_retry_of_former_release(job: Job) -> bool:
+    """Whether it is a failed row's own job, which former releases scheduled. Today the row is the schedule."""
+    return current_name(job.func_name) == RETRY_ONE and not job.number_of_retries
 
 
 def rq_queue_name(redis: "Redis", queue_name: QueueName) -> str:

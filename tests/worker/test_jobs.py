@@ -199,6 +199,20 @@ def test_a_retry_job_of_the_previous_version_only_triggers_a_drain(failing_harne
     assert failing_harness.all(Intervention) == []
 
 
+@pytest.mark.parametrize("name", ["tend", "retry_one"])
+def test_a_scheduled_retry_job_of_the_previous_version_revives_no_dead_row(harness: Harness, name: str) -> None:
+    (delivery_id,) = harness.deliver(b"not json")
+    harness.process_due()
+    queue = harness.services.job_queue.queue("inbox")
+    job_id = f"meetergo-inbox-inbox-{delivery_id}"  # that of the mirrored job, too
+    queue.enqueue_at(datetime.now(UTC), f"worker.jobs.{name}", args=("inbox", delivery_id), job_id=job_id)
+    wake(harness.services, datetime.now(UTC))
+    assert (queue.count, scheduled(harness).count) == (0, 0)
+    sync_failed_jobs(harness.services, datetime.now(UTC))
+    assert failed(harness).get_job_ids() == [job_id]
+    assert [row.status for row in harness.all(Delivery)] == ["dead"]
+
+
 def test_a_job_whose_worker_was_killed_is_queued_again_and_is_no_failure(failing_harness: Harness) -> None:
     queue = failing_harness.services.job_queue.queue("inbox")
     failing_harness.deliver(CREATED)
