@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +24,7 @@ from runtime.settings import EXIT_BAD_SETTING, MetricsSettings
 from runtime.version import VERSION
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Metric
 
 ProcessKind = Literal["web", "worker", "cron"]
 
@@ -67,12 +67,11 @@ class MetricsServer:
     def serve(self) -> None:
         """Serve until the owner terminates it or dies; if it died, remove its folder."""
         from prometheus_client import CollectorRegistry, start_http_server
-        from prometheus_client.multiprocess import MultiProcessCollector
 
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the owner: what ends meanwhile still counts
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(self.folder))  # type: ignore[no-untyped-call] # has no types
+        register_collector(registry, self.folder)
         add_build_info(registry, self.kind)
         start_http_server(self.port, self.host, registry)
         while os.getppid() == self.owner:
@@ -118,6 +117,24 @@ def port_of(settings: MetricsSettings, kind: ProcessKind) -> int | None:
         )
         raise SystemExit(EXIT_BAD_SETTING) from None
     return port
+
+
+def register_collector(registry: "CollectorRegistry", folder: Path) -> None:
+    """Register a collector that adds up what the processes counted in the files of the folder.
+
+    A process creates its file first and gives it a size afterwards. prometheus_client fails on the empty file, and
+    Prometheus would get a 500 each time a process has just started, so what is empty is left out here.
+    """
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    class NonEmptyFilesCollector(MultiProcessCollector):
+        @staticmethod
+        def merge(files: list[str], accumulate: bool = True) -> "Iterable[Metric]":
+            filled = [file for file in files if Path(file).stat().st_size > 0]
+            merged: Iterable[Metric] = MultiProcessCollector.merge(filled, accumulate)  # type: ignore[no-untyped-call]
+            return merged
+
+    NonEmptyFilesCollector(registry, str(folder))  # type: ignore[no-untyped-call] # has no types
 
 
 def add_build_info(registry: "CollectorRegistry", kind: ProcessKind) -> None:
