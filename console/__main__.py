@@ -13,58 +13,60 @@ from runtime.version import VERSION
 
 COMMANDS = {
     "adopt-queue": LazyCommand(
-        "console.commands.adopt_queue:adopt_queue",
+        "console.commands.system.adopt_queue:adopt_queue",
         "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
     ),
-    "api": LazyCommand("console.commands.api:api", "Check meetergo's API."),
-    "book": LazyCommand("console.commands.book:book", "Book a time with a host."),
-    "bookings": LazyCommand("console.commands.bookings:bookings", "List bookings, and show their history."),
+    "api": LazyCommand("console.commands.meetergo.api:api", "Check meetergo's API."),
+    "book": LazyCommand("console.commands.bookings.book:book", "Book a time with a host."),
+    "bookings": LazyCommand("console.commands.bookings.bookings:bookings", "List bookings, and show their history."),
     "completion": LazyCommand(
-        "console.commands.completion:completion",
+        "console.commands.system.completion:completion",
         "Print the script that lets your shell complete `inbox` (see bin/inbox).",
     ),
     "deliveries": LazyCommand(
-        "console.commands.deliveries:deliveries", "List received webhooks, and show their results."
+        "console.commands.deliveries.deliveries:deliveries", "List received webhooks, and show their results."
     ),
     "erase": LazyCommand(
-        "console.commands.privacy:erase", "Erase one guest from bookings, changes, notifications and deliveries."
+        "console.commands.system.privacy:erase", "Erase one guest from bookings, changes, notifications and deliveries."
     ),
-    "events": LazyCommand("console.commands.events:events", "Show what is happening now."),
+    "events": LazyCommand("console.commands.deliveries.events:events", "Show what is happening now."),
     "healthcheck": LazyCommand(
-        "console.commands.maintenance:healthcheck",
+        "console.commands.system.maintenance:healthcheck",
         "Exit 0 if this machine's worker or scheduler is alive (for health checks).",
     ),
     "meeting-types": LazyCommand(
-        "console.commands.meeting_types:meeting_types", "List and change the meeting types of a host."
+        "console.commands.meetergo.meeting_types:meeting_types", "List and change the meeting types of a host."
     ),
     "migrate": LazyCommand(
-        "console.commands.maintenance:migrate", "Migrate the database to the schema of this version."
+        "console.commands.system.maintenance:migrate", "Migrate the database to the schema of this version."
     ),
     "notifications": LazyCommand(
-        "console.commands.notifications:notifications", "List notifications, and show their attempts."
+        "console.commands.deliveries.notifications:notifications", "List notifications, and show their attempts."
     ),
     "prune": LazyCommand(
-        "console.commands.privacy:prune",
+        "console.commands.system.privacy:prune",
         "Delete deliveries and notifications past their retention (the scheduler does it daily).",
     ),
     "reconcile": LazyCommand(
-        "console.commands.reconcile:reconcile",
+        "console.commands.bookings.reconcile:reconcile",
         "Find changes that no webhook delivered, and apply them (the scheduler does it every 10 minutes).",
     ),
     "reencrypt": LazyCommand(
-        "console.commands.privacy:reencrypt",
+        "console.commands.system.privacy:reencrypt",
         "Encrypt all stored bodies with the newest of BODY_KEYS; then the older keys can be removed.",
     ),
     "replay": LazyCommand(
-        "console.commands.replay:replay", "Process deliveries again, for example dead ones whose cause is fixed."
+        "console.commands.deliveries.replay:replay",
+        "Process deliveries again, for example dead ones whose cause is fixed.",
     ),
     "slots": LazyCommand(
-        "console.commands.slots:slots", "List the times at which a host can be booked, in the host's time zone."
+        "console.commands.bookings.slots:slots",
+        "List the times at which a host can be booked, in the host's time zone.",
     ),
-    "status": LazyCommand("console.commands.status:status", "Show the state of the system."),
-    "templates": LazyCommand("console.commands.templates:templates", "Create a meeting type for many hosts."),
-    "users": LazyCommand("console.commands.users:users", "Manage hosts as users of meetergo."),
-    "webhook": LazyCommand("console.commands.webhook:webhook", "Register and rotate our address at meetergo."),
+    "status": LazyCommand("console.commands.system.status:status", "Show the state of the system."),
+    "templates": LazyCommand("console.commands.meetergo.templates:templates", "Create a meeting type for many hosts."),
+    "users": LazyCommand("console.commands.meetergo.users:users", "Manage hosts as users of meetergo."),
+    "webhook": LazyCommand("console.commands.meetergo.webhook:webhook", "Register and rotate our address at meetergo."),
 }
 DEVELOPMENT_COMMANDS = {
     "demo": LazyCommand("devtools.commands:demo", "Run a short demo from webhook to notification, on its own servers."),
@@ -80,7 +82,7 @@ DEVELOPMENT_COMMANDS = {
 """Only where `devtools` is installed: the image does not contain it."""
 FORMER_NAMES = {
     "alive": COMMANDS["healthcheck"]._replace(name="healthcheck"),
-    "endpoint": LazyCommand("console.commands.webhook:webhook_url", name="webhook url"),
+    "endpoint": LazyCommand("console.commands.meetergo.webhook:webhook_url", name="webhook url"),
     "reseal": COMMANDS["reencrypt"]._replace(name="reencrypt"),
 }
 """Hidden from help, because scripts may still use them."""

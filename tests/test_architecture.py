@@ -31,7 +31,6 @@ MOST_MODULES = {
     "receiver": 17,
     "meetergo/api": 21,
     "worker/channels": 20,
-    "console/commands": 25,
 }
 """Maximum per folder, without `__init__` and `__main__`; 16 for all others."""
 

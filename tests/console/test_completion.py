@@ -9,7 +9,7 @@ import pytest
 from click.shell_completion import BashComplete
 
 from console.__main__ import cli
-from console.commands.completion import PROGRAM, VARIABLE
+from console.commands.system.completion import PROGRAM, VARIABLE
 from devtools.processes import ROOT
 from models.delivery import Delivery
 from models.notification import Notification

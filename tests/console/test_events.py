@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from console.commands.events import follow_events
+from console.commands.deliveries.events import follow_events
 from devtools.send import samples
 from models.delivery import Delivery
 from models.timeline import TimelineEntry

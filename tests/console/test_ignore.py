@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from click.testing import Result
 
-from console.commands.error_groups import notification_errors
-from console.commands.ignore import ignore, ignore_notifications
+from console.commands.deliveries.error_groups import notification_errors
+from console.commands.deliveries.ignore import ignore, ignore_notifications
 from devtools.send import samples
 from models.delivery import Delivery
 from models.intervention import Intervention

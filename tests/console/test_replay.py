@@ -18,7 +18,7 @@ from redis import Redis
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from console.commands.replay import replay
+from console.commands.deliveries.replay import replay
 from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking, BookingChange

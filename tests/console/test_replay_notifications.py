@@ -7,7 +7,7 @@ import pytest
 from click.testing import Result
 from redis import Redis
 
-from console.commands.replay_notifications import replay_notifications
+from console.commands.deliveries.replay_notifications import replay_notifications
 from devtools.send import samples
 from models.intervention import Intervention
 from models.notification import SUPERSEDED, Notification

@@ -12,8 +12,8 @@ from console.cli import completion
 from console.cli.filters import filters, row_search
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
-from console.commands.error_groups import errors
-from console.commands.ignore import ignore
+from console.commands.deliveries.error_groups import errors
+from console.commands.deliveries.ignore import ignore
 from console.render import delivery, tables
 from console.render.tables import Column, as_json
 from models.delivery import Delivery

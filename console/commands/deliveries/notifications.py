@@ -12,9 +12,9 @@ from console.cli import completion
 from console.cli.filters import filters, row_search
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
-from console.commands.error_groups import notification_errors
-from console.commands.ignore import ignore_notifications
-from console.commands.replay_notifications import replay_notifications
+from console.commands.deliveries.error_groups import notification_errors
+from console.commands.deliveries.ignore import ignore_notifications
+from console.commands.deliveries.replay_notifications import replay_notifications
 from console.render import body, delivery, tables
 from console.render.tables import Column, as_json
 from models.attempt import FailedAttempt

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from console.cli.audit import BY_OPTION, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
-from console.commands.replay import require_selector
+from console.commands.deliveries.replay import require_selector
 from console.render.tables import as_json, print_json
 from models.delivery import Delivery
 from models.notification import Notification

@@ -6,8 +6,8 @@ import click
 
 from console.cli.api_client import api_client, open_configured_database, report_errors
 from console.cli.arguments import HOST_ARGUMENT
-from console.commands.onboard import onboard
-from console.commands.sync import sync
+from console.commands.meetergo.onboard import onboard
+from console.commands.meetergo.sync import sync
 from console.render import tables
 from console.render.tables import Column
 from meetergo.api import embed_code

@@ -10,7 +10,7 @@ from rich.console import Console
 from console.cli.confirm import confirm_or_exit
 from console.cli.registrations import open_registrations
 from console.cli.types import DURATION
-from console.commands.webhook_list import list_command
+from console.commands.meetergo.webhook_list import list_command
 from console.render.tables import as_json, print_json
 from meetergo.api.errors import LimitReached
 from operations.settings import ConsoleSettings

@@ -3,7 +3,7 @@
 import click
 
 from console.cli.api_client import api_client, open_configured_database
-from console.commands.meeting_types import as_row
+from console.commands.meetergo.meeting_types import as_row
 from console.render import tables
 from meetergo.api import BULK_SHARE
 from operations import hosts

@@ -12,7 +12,7 @@ from sqlalchemy import Select, select
 from console.cli.audit import audited, worker_services
 from console.cli.confirm import confirm_or_exit
 from console.cli.filters import filters, row_search
-from console.commands.replay import require_selector
+from console.commands.deliveries.replay import require_selector
 from console.render.tables import print_json
 from models.notification import Notification
 from operations.redact import redact_text

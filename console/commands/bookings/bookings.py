@@ -11,7 +11,7 @@ from console.cli import completion
 from console.cli.filters import TimestampParam
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
-from console.commands.refresh import refresh
+from console.commands.bookings.refresh import refresh
 from console.render import changes, tables
 from console.render.tables import Column, as_json
 from console.render.timeline import render_timeline

@@ -1,0 +1,1 @@
+"""Commands for bookings: list, show, refresh, reconcile, book."""

@@ -1,0 +1,1 @@
+"""Commands for deliveries and notifications: list, show, replay, ignore."""

@@ -1,0 +1,1 @@
+"""Commands for the installation itself: state, schema, retention, privacy."""
