@@ -72,7 +72,7 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
         ("meetergo", "from models.delivery import Delivery"),
         ("models", "import worker.jobs"),
         ("receiver", "def later():\n    from worker import jobs"),
-        ("worker", "if True:\n    import receiver.app as door"),
+        ("worker", "if True:\n    import receiver.app as app"),
         ("worker", "from devtools.processes import processes"),
         ("worker", "from operations import status"),
         ("runtime", "from models.delivery import Delivery"),

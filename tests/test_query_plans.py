@@ -168,7 +168,7 @@ def bodies(run: str) -> list[dict[str, Any]]:
 def test_the_receiver_stores_by_an_index(make_app: MakeApp, database: Database) -> None:
     client = make_app().test_client()
     with record_statements() as statements:
-        for body in bodies("door"):
+        for body in bodies("receiver"):
             assert client.post(ADDRESS, json=body).status_code == 200
     assert tables_of(statements) == {"deliveries"}
     assert not full_scans(database, statements)

@@ -1,4 +1,4 @@
-"""A 200 means kept: in the database, or else in the queue; only without both does the door say come back."""
+"""A 200 means kept: in the database, or else in the queue; only without both does the receiver answer 503."""
 
 import socket
 import time

@@ -424,7 +424,7 @@ def test_an_error_that_this_database_cannot_keep_fails_its_row_alone(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    """A database of the house may know the letters of Western Europe only."""
+    """A platform's database may only have the characters of Western Europe."""
     if "postgresql" not in request.node.name:
         pytest.skip("SQLite keeps any text")
     monkeypatch.setitem(BROKEN, "b1", "\u6f22")

@@ -87,9 +87,9 @@ def test_the_senders_name_does_not_become_an_address(raw):
 
 
 @pytest.mark.parametrize("length", range(50, 90))
-@pytest.mark.parametrize("letter", ["x", "ü"])
-def test_no_subject_begins_with_an_empty_line(length, letter):
-    text = "New booking: " + letter * (length - 40) + " with " + "y" * 21
+@pytest.mark.parametrize("character", ["x", "ü"])
+def test_no_subject_begins_with_an_empty_line(length, character):
+    text = "New booking: " + character * (length - 40) + " with " + "y" * 21
 
     folded = text_header("Subject", text)
     assert folded.splitlines()[0].strip()
