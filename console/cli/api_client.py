@@ -53,4 +53,4 @@ def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:
     """
     if settings.meetergo_api_user or Credential.read(settings.meetergo_api_key).kind == "personal":
         return meetergo
-    return meetergo.as_user(meetergo.me().id)
+    return meetergo.as_user(meetergo.users.me().id)

@@ -121,7 +121,7 @@ class Onboarding:
         return found[0] if found else None
 
     def _create(self, entry: HostEntry) -> UserIdentity:
-        new = self.meetergo.create_user(
+        new = self.meetergo.users.create(
             entry.email,
             entry.given_name,
             entry.family_name,

@@ -11,7 +11,7 @@ from console.commands.meetergo.sync import sync
 from console.render import tables
 from console.render.tables import Column
 from meetergo.api import embed_code
-from meetergo.api.branding import PageStyle
+from meetergo.api.resources.personal_page import PageStyle
 from models.platform_user import PlatformUser
 from operations import hosts
 from operations.settings import ProviderSettings
@@ -75,7 +75,7 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
         wanted["header_image"] = None
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).update_page_style(**wanted)
+        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).personal_page.update(**wanted)
     if as_json:
         tables.print_json(page.model_dump(exclude={"id"}))
     else:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from meetergo.api.errors import OutcomeUnknown
-from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.request import identifier
+from meetergo.api.resources.meeting_types import MeetingTypes
 from meetergo.api.schemas import MeetingType, Template
 from meetergo.api.session import Resource, Session, without_none
 
@@ -15,7 +15,7 @@ PATH = "/v4/meeting-type-template"
 class Templates(Resource):
     """API calls for templates."""
 
-    def create_template(
+    def create(
         self,
         name: str,
         duration: int,
@@ -41,7 +41,7 @@ class Templates(Resource):
         body = without_none(meetingInfo=info, templateType=template_type, spots=spots, meetingOptions=options)
         return self._session.post(f"{PATH}/create", body).one(Template)
 
-    def assign_template(self, template_id: str, user_id: str) -> list[MeetingType]:
+    def assign(self, template_id: str, user_id: str) -> list[MeetingType]:
         """Give a user a meeting type made from a template. Each call may create another one.
 
         Neither body nor response of this call is documented: the body is that of meetergo's recipe, and the result
@@ -55,12 +55,12 @@ class Templates(Resource):
         """
         path, unknown_outcome = f"{PATH}/assign/{identifier(template_id, 'template')}", None
         user_meeting_types = MeetingTypes(Session(self._session.transport, identifier(user_id, "user")))
-        before = {known.id for known in user_meeting_types.meeting_types()}
+        before = {known.id for known in user_meeting_types.list()}
         try:
             self._session.post(path, {"userId": user_id})
         except OutcomeUnknown as error:
             unknown_outcome = error
-        new = [found for found in user_meeting_types.meeting_types() if found.id not in before]
+        new = [found for found in user_meeting_types.list() if found.id not in before]
         if unknown_outcome and not new:
             raise unknown_outcome
         return new

@@ -58,15 +58,15 @@ class Changes(Info, total=False):
 class MeetingTypes(Resource):
     """API calls for meeting types."""
 
-    def meeting_types(self) -> list[MeetingType]:
+    def list(self) -> list[MeetingType]:
         """Return all meeting types of the acting user."""
         return self._session.get(PATH).many(MeetingType, "meetingTypes")
 
-    def meeting_type(self, meeting_type_id: str) -> MeetingType:
+    def get(self, meeting_type_id: str) -> MeetingType:
         """Return one meeting type."""
         return self._session.get(f"{PATH}/{identifier(meeting_type_id, 'meeting type')}").one(MeetingType)
 
-    def create_meeting_type(
+    def create(
         self,
         name: str,
         duration: int,
@@ -108,12 +108,12 @@ class MeetingTypes(Resource):
         created = self._session.post(PATH, {"meetingInfo": info, **more}).one(MeetingType)
         try:
             if slug is not None and created.slug != slug:
-                self.update_meeting_type(created.id, slug=slug)
-            return self.meeting_type(created.id)
+                self.update(created.id, slug=slug)
+            return self.get(created.id)
         except ApiError as error:
             raise PartiallyApplied(f"meeting type {created.id} was created, but {error}", created.id) from error
 
-    def update_meeting_type(self, meeting_type_id: str, **changes: Unpack[Changes]) -> MeetingType:
+    def update(self, meeting_type_id: str, **changes: Unpack[Changes]) -> MeetingType:
         """Change only the given settings. Idempotent.
 
         Raises:
@@ -125,6 +125,6 @@ class MeetingTypes(Resource):
         body = {SETTINGS[name]: value for name, value in changes.items() if name in SETTINGS}
         info = {INFO[name]: value for name, value in changes.items() if name in INFO}
         if info and "description" not in info:
-            info["description"] = self.meeting_type(meeting_type_id).info.description or ""
+            info["description"] = self.get(meeting_type_id).info.description or ""
         response = self._session.patch(f"{PATH}/{meeting_type_id}", {**body, **({"meetingInfo": info} if info else {})})
-        return self.meeting_type(meeting_type_id) if response.is_empty else response.one(MeetingType)
+        return self.get(meeting_type_id) if response.is_empty else response.one(MeetingType)

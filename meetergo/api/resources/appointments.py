@@ -24,7 +24,7 @@ MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 class Appointments(Resource):
     """API calls for appointments."""
 
-    def appointment(self, appointment_id: str) -> Appointment:
+    def get(self, appointment_id: str) -> Appointment:
         """Return one appointment, cancelled or not.
 
         Raises:
@@ -32,7 +32,7 @@ class Appointments(Resource):
         """
         return self._session.get(_path(appointment_id)).one(Appointment)
 
-    def appointments(
+    def list(
         self,
         *,
         start: datetime | None = None,
@@ -101,7 +101,7 @@ class Appointments(Resource):
             cancelEntireSeries=entire_series,
         )
         response = self._session.post(f"{_path(appointment_id)}/cancel", body)
-        return self.appointment(appointment_id) if response.is_empty else _inner(response).one(Appointment)
+        return self.get(appointment_id) if response.is_empty else _inner(response).one(Appointment)
 
     def reschedule(
         self, appointment_id: str, start: datetime, *, ignore_availability: bool | None = None
@@ -114,10 +114,10 @@ class Appointments(Resource):
         body = without_none(start=_iso(start), ignoreAvailability=ignore_availability)
         response = self._session.post(f"{_path(appointment_id)}/reschedule", body, takes_a_slot=True)
         if response.is_empty:
-            return Rescheduled(self.appointment(appointment_id), None)
+            return Rescheduled(self.get(appointment_id), None)
         return Rescheduled(_inner(response).one(Appointment), _moment(response.body.get("previousStart")))
 
-    def provisional_bookings(self, *, page_size: int = PAGE_SIZE) -> Iterator[ProvisionalBooking]:
+    def provisional(self, *, page_size: int = PAGE_SIZE) -> Iterator[ProvisionalBooking]:
         """Yield bookings that await a guest's opt-in or a host's approval."""
         page = partial(self._page, "/v4/provisional-booking/paginated", {"pageSize": page_size})
         return self._session.pages(ProvisionalBooking, "provisionalBookings", page_size, page)

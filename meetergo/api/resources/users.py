@@ -54,16 +54,16 @@ class Users(Resource):
         """
         return self._session.get("/v4/user/me", impersonation="optional").one(User)
 
-    def users(self) -> Iterator[User]:
+    def list(self) -> Iterator[User]:
         """Yield all users of the company, loading pages as needed. The acting user must be an admin."""
         return self._session.pages(User, "users", PAGE_SIZE, self._users_page)
 
-    def find_user(self, email: str) -> User | None:
+    def find(self, email: str) -> User | None:
         """Return the user with an e-mail, ignoring case. It reads the whole list: meetergo has no such search."""
         wanted = email.strip().casefold()
-        return next((user for user in self.users() if (user.email or "").strip().casefold() == wanted), None)
+        return next((user for user in self.list() if (user.email or "").strip().casefold() == wanted), None)
 
-    def create_user(
+    def create(
         self,
         email: str,
         given_name: str,
@@ -100,7 +100,7 @@ class Users(Resource):
         )
         return self._post_user(body).one(NewUser)
 
-    def update_user(
+    def update(
         self,
         user_id: str,
         *,
@@ -120,7 +120,7 @@ class Users(Resource):
             raise InvalidCall(f"a user's slug has at least {MIN_SLUG_LENGTH} characters")
         user_id = identifier(user_id, "user")
         response = self._session.patch(f"/v4/user/{user_id}", changes)
-        listed = (user for user in self.users() if user.id == user_id) if response.is_empty else iter(())
+        listed = (user for user in self.list() if user.id == user_id) if response.is_empty else iter(())
         return next(listed, None) or response.one(User)
 
     def _users_page(self, number: int) -> Response:

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from meetergo.api import schemas
 from meetergo.api.errors import InvalidCall
-from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.request import identifier
+from meetergo.api.resources.meeting_types import MeetingTypes
 from meetergo.api.schedule import Week, schedule
 from meetergo.api.schemas import Slot, Spot
 from meetergo.api.session import Resource, Response, without_none
@@ -17,12 +17,12 @@ from meetergo.api.session import Resource, Response, without_none
 class AvailabilityResource(Resource):
     """API calls for opening hours and free slots."""
 
-    def availability(self, availability_id: str) -> schemas.Availability:
+    def get(self, availability_id: str) -> schemas.Availability:
         """Return a user's availabilities."""
         path = f"/v4/availability/{identifier(availability_id, 'availability')}"
         return self._session.get(path).one(schemas.Availability)
 
-    def update_availability(
+    def update(
         self, availability_id: str, *, name: str | None = None, week: Week | None = None
     ) -> schemas.Availability:
         """Set a user's hours for all seven days; days missing from the week are closed. Idempotent.
@@ -37,7 +37,7 @@ class AvailabilityResource(Resource):
         if not changes:
             raise InvalidCall("nothing to change: give a name or a week")
         self._session.patch(f"/v4/availability/{identifier(availability_id, 'availability')}", changes)
-        return self.availability(availability_id)
+        return self.get(availability_id)
 
     def slots(
         self,
@@ -92,7 +92,7 @@ class AvailabilityResource(Resource):
         return self._owner_of(meeting_type_id)
 
     def _owner_of(self, meeting_type_id: str) -> dict[str, str | list[str]]:
-        owner = MeetingTypes(self._session).meeting_type(meeting_type_id)
+        owner = MeetingTypes(self._session).get(meeting_type_id)
         if owner.queue_id:
             return {"queueId": owner.queue_id}
         if owner.user_id:

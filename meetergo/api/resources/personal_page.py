@@ -1,4 +1,4 @@
-"""Branding: how a user's public page looks."""
+"""The personal page: how a user's public page looks."""
 
 from typing import Any, TypedDict, Unpack
 
@@ -33,14 +33,14 @@ class PageStyle(TypedDict, total=False):
     online_profiles: dict[str, Any]
 
 
-class Branding(Resource):
+class PersonalPage(Resource):
     """API calls for the acting user's page."""
 
-    def page(self) -> Page:
+    def get(self) -> Page:
         """Return the current page."""
         return self._session.get(PATH).one(Page)
 
-    def update_page_style(self, **changes: Unpack[PageStyle]) -> Page:
+    def update(self, **changes: Unpack[PageStyle]) -> Page:
         """Change only the given options. A colour also enables custom colours, or it would have no effect.
 
         Raises:
@@ -52,4 +52,4 @@ class Branding(Resource):
         if "primary_color" in changes or "secondary_color" in changes:
             body.setdefault("useCustomColors", True)
         response = self._session.patch(PATH, body)
-        return self.page() if response.is_empty else response.one(Page)
+        return self.get() if response.is_empty else response.one(Page)

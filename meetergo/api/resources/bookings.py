@@ -71,7 +71,7 @@ class Guest:
 class Bookings(Resource):
     """The booking call."""
 
-    def book(
+    def create(
         self,
         meeting_type_id: str,
         start: datetime,

@@ -16,7 +16,7 @@ PATH = "/webhooks"
 class Webhooks(Resource):
     """API calls for webhook registrations."""
 
-    def webhooks(self) -> list[Webhook]:
+    def list(self) -> list[Webhook]:
         """Return all registrations of the company, including those of others.
 
         Raises:
@@ -24,7 +24,7 @@ class Webhooks(Resource):
         """
         return self._session.get(PATH).many(Webhook, "webhooks", strict=True)
 
-    def create_webhook(self, endpoint: str, event_types: Sequence[str], description: str | None = None) -> Webhook:
+    def create(self, endpoint: str, event_types: Sequence[str], description: str | None = None) -> Webhook:
         """Register an endpoint. meetergo accepts duplicates, so list before.
 
         Raises:
@@ -36,7 +36,7 @@ class Webhooks(Resource):
         body = without_none(endpoint=endpoint, eventTypes=list(event_types), description=description)
         return self._session.post(PATH, body).one(Webhook)
 
-    def update_webhook(
+    def update(
         self,
         webhook_id: str | int,
         *,
@@ -47,7 +47,7 @@ class Webhooks(Resource):
         """Change a registration. Events that are not named are no longer sent. Idempotent.
 
         Raises:
-            InvalidCall: as in `create_webhook`, or nothing to change.
+            InvalidCall: as in `create`, or nothing to change.
         """
         self._check(endpoint, event_types)
         types = None if event_types is None else list(event_types)
@@ -56,10 +56,10 @@ class Webhooks(Resource):
             raise InvalidCall("nothing to change: give an endpoint, events or a description")
         webhook_id = identifier(webhook_id, "webhook")
         response = self._session.patch(f"{PATH}/{webhook_id}", changes)
-        listed = (hook for hook in self.webhooks() if hook.id == webhook_id) if response.is_empty else iter(())
+        listed = (hook for hook in self.list() if hook.id == webhook_id) if response.is_empty else iter(())
         return next(listed, None) or response.one(Webhook)
 
-    def delete_webhook(self, webhook_id: str | int) -> bool:
+    def delete(self, webhook_id: str | int) -> bool:
         """Delete a registration; return whether it existed."""
         try:
             self._session.delete(f"{PATH}/{identifier(webhook_id, 'webhook')}")
