@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import models.tables  # noqa: F401 - so that all tables are known
-from models.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
+from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
 from runtime.database import NAMING_CONVENTION, Model, schema_of
 from runtime.database_url import DEFAULT_SCHEMA
@@ -66,7 +66,7 @@ def check_encoding(engine: Engine) -> str | None:
 def migrate(engine: Engine, version: str = HEAD) -> list[str]:
     """Apply pending migrations in one transaction. An up-to-date database stays unchanged.
 
-    An installation from before DATABASE_SCHEMA is taken over first; see `models.takeover`.
+    An installation from before DATABASE_SCHEMA is taken over first; see `models.migrations.takeover`.
 
     Returns:
         Sentences on what an operator should know.

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from benchmarks.growth.fill import fill
 from models.migrate import FOLDER, migrate, schema_transaction, unqualified_tables
-from models.takeover import VERSION_TABLE
+from models.migrations.takeover import VERSION_TABLE
 from runtime.database import Database
 from runtime.database_url import DEFAULT_SCHEMA
 from tests.another_database import another_database

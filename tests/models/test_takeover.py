@@ -11,8 +11,8 @@ from sqlalchemy import inspect, text
 
 from benchmarks.growth.fill import fill
 from models.migrate import is_up_to_date, migrate
+from models.migrations.takeover import NEW_TABLES, UnusableDatabase
 from models.platform_user import PlatformUser
-from models.takeover import NEW_TABLES, UnusableDatabase
 from runtime.database import Database, schema_of
 from tests.another_database import another_database
 from tests.runtime.test_database_sessions import administer

@@ -18,7 +18,7 @@ def migrate() -> None:
 
     from models.migrate import check_encoding
     from models.migrate import migrate as migrate_engine
-    from models.takeover import UnusableDatabase
+    from models.migrations.takeover import UnusableDatabase
     from operations.errors import first_line
 
     database = DatabaseSettings.load().database()
