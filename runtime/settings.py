@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -16,13 +16,16 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
 from runtime import env_file
-from runtime.database_url import check_database_url
+from runtime.database_url import DEFAULT_SCHEMA, check_database_url, check_schema
 from runtime.encryption import BodyCipher
 from runtime.env_file import UnusableFile
 from runtime.private_files import make_private
 from runtime.redis.client import InstallationRedis, connect
 from runtime.redis.installation import default_prefix, origin
 from runtime.signed_address import ACCOUNT
+
+if TYPE_CHECKING:
+    from runtime.database import Database
 
 DATA_FOLDER = Path("data")
 DEV_REDIS_SOCKET = DATA_FOLDER / "redis" / "redis.sock"
@@ -35,10 +38,11 @@ MAX_DAYS = 36_500
 MAX_MESSAGE_LENGTH = 400
 MAX_SECONDS = 366 * 24 * 3600
 SETTING_NAMES = frozenset(
-    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_URL HOST KEEP_DEAD_DAYS
-    KEEP_DONE_DAYS MAIL_FROM MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL
-    MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET
-    PLATFORM_HOOK PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX REDIS_URL SMTP_URL
+    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_SCHEMA DATABASE_URL HOST
+    KEEP_DEAD_DAYS KEEP_DONE_DAYS MAIL_FROM MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE
+    MEETERGO_API_URL MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT
+    NOTIFY_SIGNING_SECRET PLATFORM_HOOK PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX
+    REDIS_URL SMTP_URL
     WEBHOOK_ACCOUNT WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY WEBHOOK_SIGNATURE_HEADER
     WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
@@ -150,6 +154,7 @@ def _is_plain(text: str) -> bool:
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+DatabaseSchema = Annotated[str, AfterValidator(check_schema)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
@@ -259,6 +264,15 @@ class DatabaseSettings(Settings):
     """Settings of the database."""
 
     database_url: DatabaseUrl = Field(DEFAULT_DATABASE_URL, repr=False)
+    database_schema: DatabaseSchema = DEFAULT_SCHEMA
+
+    def database(
+        self, pool_size: int = 5, statement_timeout: timedelta = timedelta(0), pre_ping: bool = True
+    ) -> "Database":
+        """Open the database. See `Database` for the arguments."""
+        from runtime.database import Database  # late: most commands need no database to show their help
+
+        return Database(self.database_url, pool_size, statement_timeout, pre_ping, self.database_schema)
 
     @property
     def database_file(self) -> Path | None:
@@ -266,9 +280,8 @@ class DatabaseSettings(Settings):
         url = make_url(self.database_url)
         return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
-    @property
-    def existing_database_url(self) -> str:
-        """URL for commands that only read or change existing data: they must not create an SQLite file.
+    def check_file_exists(self) -> None:
+        """Call this in commands that only read or change existing data: they must not create an SQLite file.
 
         Raises:
             SystemExit: the file does not exist.
@@ -276,7 +289,6 @@ class DatabaseSettings(Settings):
         file = self.database_file
         if file and not file.exists():
             exit_with_message(f"DATABASE_URL names the file {file}, which does not exist: bin/inbox migrate makes it.")
-        return self.database_url
 
     def model_post_init(self, context: Any) -> None:
         """Create the directory of an SQLite file."""
@@ -301,12 +313,12 @@ class PrefixSettings(DatabaseSettings):
     @property
     def prefix(self) -> str:
         """Prefix of this installation's keys, queues and jobs."""
-        return self.redis_prefix or default_prefix(self.database_url)
+        return self.redis_prefix or default_prefix(self.database_url, self.database_schema)
 
     @property
     def origin(self) -> str:
         """Identifies the installation that a body waiting in Redis belongs to; see `installation.origin`."""
-        return origin(self.prefix, self.database_url)
+        return origin(self.prefix, self.database_url, self.database_schema)
 
 
 def _make_folder(folder: Path) -> None:

@@ -151,7 +151,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         database = request.getfixturevalue("migrated_postgresql")
         yield database
         with database.engine.begin() as connection:
-            names = ", ".join(TABLES)
+            names = ", ".join(TABLES)  # with their schema
             connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
 
 

@@ -12,7 +12,6 @@ import structlog
 
 from models.retention import prune
 from runtime import logs
-from runtime.database import Database
 from runtime.metrics_server import port_of
 from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
@@ -58,7 +57,7 @@ def main() -> None:
     logs.configure()
     services = exit_on_bad_setting(lambda: build_services(settings))
     exit_on_bad_setting(alerts)
-    watched_services = replace(services, database=Database(settings.database_url, statement_timeout=MONITORING_TIMEOUT))
+    watched_services = replace(services, database=settings.database(statement_timeout=MONITORING_TIMEOUT))
     _serve_metrics(settings, watched_services)
     stop = StopEvent()
     for request in (signal.SIGTERM, signal.SIGINT):

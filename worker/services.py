@@ -45,7 +45,7 @@ def build_services(settings: WorkerSettings) -> Services:
         UnusableHook: PLATFORM_HOOK does not name a usable function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
-    database, job_queue = Database(settings.database_url), JobQueue(settings.redis())
+    database, job_queue = settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)
     clock = partial(datetime.now, UTC)

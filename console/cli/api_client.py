@@ -28,7 +28,8 @@ def api_client(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meete
 @contextmanager
 def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
     """Open the database; errors become one-sentence messages."""
-    database = Database(settings.existing_database_url)
+    settings.check_file_exists()
+    database = settings.database()
     try:
         with report_errors():
             yield database

@@ -39,7 +39,7 @@ def worker_services() -> Iterator[Services]:
     logs.configure()
     logs.silence()  # the command prints the results itself
     settings = WorkerSettings.load()
-    _ = settings.existing_database_url
+    settings.check_file_exists()
     services = exit_on_bad_setting(lambda: build_services(settings))
     try:
         yield services

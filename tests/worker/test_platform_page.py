@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from devtools.send import samples
+from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "platform.md").read_text()
@@ -17,6 +18,11 @@ def block(language: str, about: str) -> str:
     """Return the page's code block that contains a text."""
     (found,) = [code for code in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if about in code]
     return str(found)
+
+
+def hosts_sql() -> str:
+    """The page's INSERT, without the schema, which SQLite does not have."""
+    return block("sql", "INSERT INTO meetergo_inbox.platform_users").replace("meetergo_inbox.", "")
 
 
 def test_the_hook_of_the_page_updates_the_platforms_table(
@@ -31,9 +37,7 @@ def test_the_hook_of_the_page_updates_the_platforms_table(
         kind = "TIMESTAMPTZ" if harness.services.database.supports_skip_locked else "TIMESTAMP"
         session.execute(text(f"CREATE TABLE lawyers (id VARCHAR, next_meeting {kind})"))
         session.execute(text("INSERT INTO lawyers (id) VALUES ('4711')"))
-        session.execute(
-            text(block("sql", "INSERT INTO platform_users").replace("the-hosts-meetergo-id", samples.HOST_ID))
-        )
+        session.execute(sql(session, hosts_sql().replace("the-hosts-meetergo-id", samples.HOST_ID)))
     try:
         harness.process(samples.created("b1", START, AT))
         with harness.services.database.read_only() as session:
