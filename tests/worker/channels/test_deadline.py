@@ -13,8 +13,8 @@ from runtime.errors import Transient
 from tests.worker.channels.slow_server import slow_server
 from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Unresponsive
-from worker.channels.mail import MailChannel
-from worker.channels.smtp import MailServer
+from worker.channels.mail.channel import MailChannel
+from worker.channels.mail.smtp import MailServer
 from worker.channels.webhook import WebhookChannel
 from worker.deadline import Deadline
 

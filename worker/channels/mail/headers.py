@@ -8,8 +8,8 @@ from email.policy import EmailPolicy
 
 import idna
 
-from worker.channels.message_text import MAX_NAME_LENGTH
-from worker.channels.sanitize import one_line
+from worker.channels.text.message_text import MAX_NAME_LENGTH
+from worker.channels.text.sanitize import one_line
 
 MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[^\s@]{1,253})")
 """Accepted addresses: letters of any script, no quoted local parts, no comments."""

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.errors import Permanent
 from worker.channels import open_channel
-from worker.channels.mail_headers import address_header, mailbox, text_header
+from worker.channels.mail.headers import address_header, mailbox, text_header
 
 NAMES = [
     "Smith, Jones, Miller, Brown, Davis, Wilson, Moore, Taylor, Anderson, Thomas, X",

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from babel import Locale
 from babel.dates import format_date, format_interval, format_skeleton, format_time
 
-from worker.channels.sanitize import one_line
+from worker.channels.text.sanitize import one_line
 
 
 @dataclass(frozen=True)

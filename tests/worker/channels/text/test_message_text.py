@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from worker.channels.message_text import MessageText
+from worker.channels.text.message_text import MessageText
 
 MOVED = {"starts_at": "2026-01-14T14:00:00+00:00", "ends_at": "2026-01-14T14:30:00+00:00"}
 KINDS = ["created", "rescheduled", "cancelled", "attendee_left"]

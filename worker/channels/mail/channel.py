@@ -9,10 +9,10 @@ from urllib.parse import unquote
 
 from runtime.errors import Permanent
 from worker.channels.base import Message
-from worker.channels.calendar_invite import CalendarInvite
-from worker.channels.mail_headers import address_header, mailbox, plain_header, text_header
-from worker.channels.message_text import MessageText
-from worker.channels.smtp import MailServer
+from worker.channels.mail.calendar_invite import CalendarInvite
+from worker.channels.mail.headers import address_header, mailbox, plain_header, text_header
+from worker.channels.mail.smtp import MailServer
+from worker.channels.text.message_text import MessageText
 from worker.settings import WorkerSettings
 
 SEVEN_BIT = SMTP.clone(cte_type="7bit")

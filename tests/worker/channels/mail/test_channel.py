@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.mail import MailChannel
-from worker.channels.smtp import MailServer, ssl_context_for
+from worker.channels.mail.channel import MailChannel
+from worker.channels.mail.smtp import MailServer, ssl_context_for
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_certificates_are_verified_except_on_this_machine():
 
 def test_a_certificate_of_no_authority_is_not_trusted(mail_server, make_message, certificate, monkeypatch):
     place, server = mail_server(tls_context=certificate)
-    monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
+    monkeypatch.setattr("worker.channels.mail.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://{place}"), Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match=r"^the mail server's certificate cannot be trusted$"):
@@ -205,7 +205,7 @@ def test_a_wrong_password_is_retried(mail_server, settings, make_message, certif
 
 def test_a_password_is_not_sent_unencrypted(mail_server, make_message, monkeypatch):
     place, server = mail_server(auth_require_tls=False)
-    monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
+    monkeypatch.setattr("worker.channels.mail.smtp.is_loopback", lambda host: False)
     channel = MailChannel(MailServer(f"smtp://user:pa55@{place}"), Address("", "b", "mail.example"))
 
     with pytest.raises(Transient, match="offers no encryption"):

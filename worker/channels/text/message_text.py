@@ -9,11 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from meetergo.guests import departed
 from worker.channels.base import Message
-from worker.channels.guest import MessageAttendee
-from worker.channels.locale import ReaderLocale
-from worker.channels.period import TimeRange
-from worker.channels.sanitize import break_links, one_line, safe_link
-from worker.channels.translations import Translation
+from worker.channels.text.attendee import MessageAttendee
+from worker.channels.text.locale import ReaderLocale
+from worker.channels.text.period import TimeRange
+from worker.channels.text.sanitize import break_links, one_line, safe_link
+from worker.channels.text.translations import Translation
 
 MAX_NAME_LENGTH = 80
 """Maximum length of a meeting's or a person's name in a subject, in characters."""

@@ -7,8 +7,8 @@ import pytest
 from icalendar import Calendar
 
 from worker.channels import open_channel
-from worker.channels.message_text import MessageText
-from worker.channels.sanitize import break_links, escape_markup, safe_link
+from worker.channels.text.message_text import MessageText
+from worker.channels.text.sanitize import break_links, escape_markup, safe_link
 
 PINGS = ["@everyone", "@here", "@channel", "@all", "@Everyone", "bob@here.com", "@anna", "<!channel>", "<!here|here>"]
 PINGS += ["<@U123ABC>", "<@&99>", "<#C123>", "<users/all>", "<at>Anna</at>", "@**all**", "x@everyone"]
@@ -82,7 +82,7 @@ def test_a_meeting_link_is_clickable_and_adds_no_markup(platform, make_message, 
 def test_guests_text_becomes_no_link_in_a_mail_and_its_invite(typed, make_message, guests):
     from email.headerregistry import Address
 
-    from worker.channels.calendar_invite import CalendarInvite
+    from worker.channels.mail.calendar_invite import CalendarInvite
 
     guest = guests[0] | {"fullname": typed, "phone": typed}
     message = make_message(kind="cancelled", meeting_name=typed, location=typed, cancel_reason=typed, attendees=[guest])

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 
-from worker.channels.translations import ENGLISH, GERMAN, Translation
+from worker.channels.text.translations import ENGLISH, GERMAN, Translation
 
 UTC_ZONE = ZoneInfo("UTC")
 
