@@ -69,8 +69,7 @@ def _event(message: Message, rendered: MessageText, period: TimeRange) -> Event:
 
 
 def _described(row: MessageRow) -> str:
-    text = "; ".join(row.lines)
-    return f"{row.label}: {text if row.link else break_links(text)}"
+    return f"{row.label}: {'; '.join(row.lines)}"
 
 
 def _calendar_address(address: Address, **parameters: Any) -> vCalAddress:

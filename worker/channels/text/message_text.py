@@ -1,11 +1,12 @@
-"""Render a message in the reader's language as subject, plain text and HTML."""
+"""What a message says, in the reader's language: subject, greeting, rows; and all of it as plain text."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from meetergo.guests import departed
 from worker.channels.base import Message
@@ -17,96 +18,100 @@ from worker.channels.text.translations import Translation
 
 MAX_NAME_LENGTH = 80
 """Maximum length of a meeting's or a person's name in a subject, in characters."""
+MAX_GUESTS = 100
+"""Maximum number of guests that a message lists."""
 
-TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=select_autoescape(["html"]),
+TEMPLATES = Path(__file__).parent / "templates"
+PLAIN_TEXT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=False,  # noqa: S701 - plain text has no markup
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-TEMPLATES.filters["break_links"] = break_links
 
 
 @dataclass(frozen=True)
 class MessageRow:
-    """One row of a message: a label, one or more lines, and `link` where the row is clickable."""
+    """One row of a message: a label, one or more lines, and `link` where the row is clickable.
+
+    Nothing in the lines of any other row becomes a link in a mail program.
+    """
 
     label: str
     lines: list[str]
     link: str | None = None
 
+    @classmethod
+    def of(cls, label: str, *lines: str) -> "MessageRow":
+        """Build a row that is only text."""
+        return cls(label, [break_links(line) for line in lines])
+
 
 @dataclass(frozen=True)
 class MessageText:
-    """A rendered message.
+    """What a message says.
 
     Attributes:
+        reader: language, region and time zone.
         title: the meeting and its guests, such as "Discovery Call with Jane Doe".
+        greeting: such as "Hello Anna Muster"; empty if several people read the message.
+        intro: one sentence that says what happened.
         details: attendees, place and reason, for a calendar entry, which already shows title and time.
+        rows: title, times and details.
     """
 
+    reader: ReaderLocale
     subject: str
-    text: str
-    html: str
     title: str
+    greeting: str
+    intro: str
     details: list[MessageRow]
+    rows: list[MessageRow]
 
     @classmethod
     def render(cls, message: Message, *, is_personal: bool) -> "MessageText":
-        """Render a message in the language of the booking's host.
+        """Write a message in the language of the booking's host.
 
         Args:
-            message: the message to render.
+            message: the message to write.
             is_personal: whether the host reads it, rather than a place that several people read.
         """
         reader = ReaderLocale.of(message.host)
         translation = reader.translation
-        if message.kind == "summary":
-            return cls._render_summary(message, reader, is_personal=is_personal)
-        title = _title(message.booking, translation)
-        details = [*_attendee_rows(message, translation), *_detail_rows(message, translation)]
         host = one_line((message.host or {}).get("name"))
-        if host and not is_personal:
-            details.append(MessageRow(translation.host, [host]))
-        subject = _subject(message, title, reader)
-        rows = [MessageRow(translation.what, [title]), *_time_rows(message, reader), *details]
-        text, html = _render_templates(
-            reader, subject, _intro(message, translation), rows, host if is_personal else None
+        greeting = break_links(f"{translation.hello} {host}".strip()) if is_personal else ""
+        host_rows = [MessageRow.of(translation.host, host)] if host and not is_personal else []
+        if message.kind == "summary":
+            rows = [_summary_row(message, reader), *_zone_notes(reader), *host_rows]
+            subject = f"{translation.subject['summary']} ({message.total})"
+            return cls(reader, subject, subject, greeting, translation.intro["summary"], rows, rows)
+        title = _title(message.booking, translation)
+        details = [*_attendee_rows(message, translation), *_detail_rows(message, translation), *host_rows]
+        rows = [MessageRow.of(translation.what, title), *_time_rows(message, reader), *details]
+        return cls(
+            reader, _subject(message, title, reader), title, greeting, _intro(message, translation), details, rows
         )
-        return cls(subject, text, html, title, details)
 
-    @classmethod
-    def _render_summary(cls, message: Message, reader: ReaderLocale, *, is_personal: bool) -> "MessageText":
-        """Render a summary: time and meeting, one line for each booking."""
-        translation, host = reader.translation, one_line((message.host or {}).get("name"))
-        lines = [_summary_line(booking, reader) for booking in message.bookings]
-        missing = message.total - len(lines)
-        rows = [
-            MessageRow(translation.what, [*lines, *([translation.more.format(count=missing)] if missing > 0 else [])])
-        ]
-        if host and not is_personal:
-            rows.append(MessageRow(translation.host, [host]))
-        subject = f"{translation.subject['summary']} ({message.total})"
-        text, html = _render_templates(
-            reader, subject, translation.intro["summary"], rows, host if is_personal else None
+    @property
+    def footer(self) -> str:
+        """The last line."""
+        return self.reader.translation.footer
+
+    @cached_property
+    def text(self) -> str:
+        """All of it as plain text."""
+        return PLAIN_TEXT.get_template("message.txt").render(
+            greeting=self.greeting, intro=self.intro, rows=self.rows, footer=self.footer
         )
-        return cls(subject, text, html, subject, rows)
 
 
-def _render_templates(
-    reader: ReaderLocale, subject: str, intro: str, rows: list[MessageRow], greeting_name: str | None
-) -> Iterator[str]:
-    """Yield the message as plain text, then as HTML."""
-    content = {
-        "language": reader.locale.language,
-        "subject": subject,
-        "greeting": "" if greeting_name is None else f"{reader.translation.hello} {greeting_name}".strip(),
-        "lead": intro,
-        "rows": rows,
-        "footer": reader.translation.footer,
-    }
-    return (TEMPLATES.get_template(f"message.{form}").render(content) for form in ("txt", "html"))
+def _summary_row(message: Message, reader: ReaderLocale) -> MessageRow:
+    """Return time and meeting, one line for each booking."""
+    translation = reader.translation
+    lines = [_summary_line(booking, reader) for booking in message.bookings]
+    missing = message.total - len(lines)
+    return MessageRow.of(translation.what, *lines, *([translation.more.format(count=missing)] if missing > 0 else []))
 
 
 def _intro(message: Message, translation: Translation) -> str:
@@ -121,12 +126,12 @@ def _intro(message: Message, translation: Translation) -> str:
 
 def _summary_line(booking: dict[str, Any], reader: ReaderLocale) -> str:
     period, title = TimeRange.of(booking), _title(booking, reader.translation)
-    return f"{period.format_long(reader.zone, reader.locale)}: {title}" if period else title
+    return f"{period.format_long(reader)}: {title}" if period else title
 
 
 def _subject(message: Message, title: str, reader: ReaderLocale) -> str:
     period = TimeRange.of(message.booking)
-    when = f" ({period.format_short(reader.zone, reader.locale)})" if period else ""
+    when = f" ({period.format_short(reader)})" if period else ""
     return f"{reader.translation.subject[message.kind]}: {title}{when}"
 
 
@@ -143,43 +148,80 @@ def _title(booking: dict[str, Any], translation: Translation) -> str:
     return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
 
 
-def _time_rows(message: Message, reader: ReaderLocale) -> Iterator[MessageRow]:
-    translation = reader.translation
-    now = TimeRange.of(message.booking)
-    if now:
-        yield MessageRow(translation.when, [now.format_long(reader.zone, reader.locale)])
+def previous_period(message: Message) -> TimeRange | None:
+    """Return when a rescheduled meeting was to take place; None if that was unknown or is the same time."""
     before = TimeRange.of(message.booking | (message.before or {}))
-    if message.kind == "rescheduled" and before and before != now:
-        yield MessageRow(translation.previously, [before.format_long(reader.zone, reader.locale)])
+    return before if message.kind == "rescheduled" and before != TimeRange.of(message.booking) else None
+
+
+def _time_rows(message: Message, reader: ReaderLocale) -> Iterator[MessageRow]:
+    translation, zone = reader.translation, reader.zone
+    now, before = TimeRange.of(message.booking), previous_period(message)
+    is_across = now is not None and before is not None and now.is_across_clock_change(before, zone)
+    if now:
+        yield MessageRow.of(translation.when, now.format_long(reader, with_offset=is_across))
+    if before:
+        yield MessageRow.of(translation.previously, before.format_long(reader, with_offset=is_across))
+    if not now:
+        return
+    if now.spans_clock_change(zone):
+        yield MessageRow.of(translation.note, translation.clocks_change)
+    elif now.is_repeated(zone):
+        yield MessageRow.of(translation.note, translation.hour_repeats)
+    elif is_across:
+        yield MessageRow.of(translation.note, translation.clocks_changed)
+    yield from _zone_notes(reader)
+
+
+def _zone_notes(reader: ReaderLocale) -> Iterator[MessageRow]:
+    if reader.is_zone_unknown:
+        yield MessageRow.of(reader.translation.note, reader.translation.zone_unknown)
+
+
+def departed_guests(message: Message) -> list[MessageAttendee]:
+    """Return the guests whom a message says to have left."""
+    if message.kind != "attendee_left":
+        return []
+    attended = (message.before or {}).get("attendees") or ()
+    return MessageAttendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
 
 
 def _attendee_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
-    guests = MessageAttendee.parse_all(message.booking.get("attendees"))
+    guests, left = MessageAttendee.parse_all(message.booking.get("attendees")), departed_guests(message)
     if message.kind == "attendee_left":
-        attended = (message.before or {}).get("attendees") or ()
-        left = MessageAttendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
         if left:
-            yield MessageRow(translation.no_longer_attending, _contact_lines(left, translation))
+            yield MessageRow.of(translation.no_longer_attending, *_contact_lines(left, translation))
         if left or guests:
-            yield MessageRow(translation.still_attending, _contact_lines(guests, translation) or [translation.nobody])
+            yield MessageRow.of(
+                translation.still_attending, *(_contact_lines(guests, translation) or [translation.nobody])
+            )
     elif guests:
-        yield MessageRow(translation.guests, _contact_lines(guests, translation))
+        yield MessageRow.of(translation.guests, *_contact_lines(guests, translation))
 
 
 def _contact_lines(guests: list[MessageAttendee], translation: Translation) -> list[str]:
-    return [guest.contact_line or translation.unknown_guest for guest in guests]
+    lines = [guest.contact_line or translation.unknown_guest for guest in guests[:MAX_GUESTS]]
+    missing = len(guests) - len(lines)
+    return [*lines, translation.more.format(count=missing)] if missing else lines
+
+
+def cancelled_by(message: Message, translation: Translation) -> str:
+    """Return who cancelled the booking, as the message shows it; "" if that is unknown."""
+    by = one_line(message.booking.get("cancelled_by")) if message.kind == "cancelled" else ""
+    return translation.party.get(by, by)
 
 
 def _detail_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
-    booking = message.booking
-    location, link, reason, by = (
-        one_line(booking.get(name)) for name in ("location", "meeting_link", "cancel_reason", "cancelled_by")
+    location, link, reason = (
+        one_line(message.booking.get(name)) for name in ("location", "meeting_link", "cancel_reason")
     )
-    if message.kind == "cancelled" and by:
-        yield MessageRow(translation.cancelled_by, [translation.party.get(by, by)])
+    by = cancelled_by(message, translation)
+    if by:
+        yield MessageRow.of(translation.cancelled_by, by)
     if message.kind == "cancelled" and reason:
-        yield MessageRow(translation.reason, [reason])
+        yield MessageRow.of(translation.reason, reason)
     if location and location != link:
-        yield MessageRow(translation.location, [location])
+        yield MessageRow.of(translation.location, location)
     if link:
-        yield MessageRow(translation.link, [link], safe_link(link))
+        clickable = safe_link(link)
+        yield MessageRow(translation.link, [link], clickable) if clickable else MessageRow.of(translation.link, link)

@@ -1,13 +1,13 @@
 """The time range of a meeting and its formatting."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel import Locale
-from babel.dates import format_date, format_interval, format_skeleton, format_time
+from babel.dates import format_date, format_interval, format_skeleton
 
+from worker.channels.text.locale import ReaderLocale
 from worker.channels.text.sanitize import one_line
 
 
@@ -24,21 +24,50 @@ class TimeRange:
         start, end = (_moment(booking.get(name)) for name in ("starts_at", "ends_at"))
         return cls(start, end if end and end > start else None) if start else None
 
-    def format_long(self, zone: ZoneInfo, locale: Locale) -> str:
-        """Format such as "Thursday, January 15, 2026, 3:00 to 3:30 PM (Europe/Berlin)", with a dash for "to"."""
-        start, end = self.start.astimezone(zone), self.end and self.end.astimezone(zone)
-        if end and end.date() == start.date():
-            times = format_interval(start, end, _clock(locale), tzinfo=zone, locale=locale)
-            text = f"{format_date(start, 'full', locale=locale)}, {times}"
-        else:
-            text = " \N{EN DASH} ".join(_date_and_time(moment, locale) for moment in (start, end) if moment)
-        # Babel inserts thin and non-breaking spaces, which some mail programs show as boxes.
-        return one_line(f"{text} ({zone.key})")
+    def spans_clock_change(self, zone: ZoneInfo) -> bool:
+        """Whether the clocks of a zone change between start and end."""
+        return self.end is not None and _offset(self.start, zone) != _offset(self.end, zone)
 
-    def format_short(self, zone: ZoneInfo, locale: Locale) -> str:
-        """Format such as "Thu, Jan 15, 3:00 PM"."""
-        start = self.start.astimezone(zone)
-        return one_line(f"{format_skeleton('MMMEd', start, locale=locale)}, {_time(start, locale)}")
+    def is_repeated(self, zone: ZoneInfo) -> bool:
+        """Whether start or end is in the hour that a zone's clocks show twice when they go back."""
+        local = [moment.astimezone(zone) for moment in (self.start, self.end) if moment]
+        return any(each.replace(fold=0).utcoffset() != each.replace(fold=1).utcoffset() for each in local)
+
+    def is_across_clock_change(self, other: "TimeRange", zone: ZoneInfo) -> bool:
+        """Whether the clocks of a zone show another offset at the other's start."""
+        return _offset(self.start, zone) != _offset(other.start, zone)
+
+    def format_long(self, reader: ReaderLocale, *, with_offset: bool = False) -> str:
+        """Format such as "Thursday, 15 January 2026, 15:00 to 15:30 (Europe/Berlin)", with a dash for "to".
+
+        Args:
+            reader: the locale to format for.
+            with_offset: whether to show the offset from UTC; a time is shown with it anyway if it is ambiguous
+                without, because the clocks change.
+        """
+        zone = reader.zone
+        start, end = self.start.astimezone(zone), self.end and self.end.astimezone(zone)
+        place = zone.key
+        if self.spans_clock_change(zone) and end:
+            until = _time(end, reader) if end.date() == start.date() else _date_and_time(end, reader)
+            first = f"{_date_and_time(start, reader)} ({_offset_name(start)})"
+            return one_line(f"{first} \N{EN DASH} {until} ({_offset_name(end)}) ({place})")
+        if with_offset or self.is_repeated(zone):
+            place = f"{place}, {_offset_name(start)}"
+        if end and end.date() == start.date():
+            times = format_interval(start, end, reader.clock, tzinfo=zone, locale=reader.locale)
+            text = f"{format_date(start, 'full', locale=reader.locale)}, {times}"
+        else:
+            text = " \N{EN DASH} ".join(_date_and_time(moment, reader) for moment in (start, end) if moment)
+        # Babel inserts thin and non-breaking spaces, which some mail programs show as boxes.
+        return one_line(f"{text} ({place})")
+
+    def format_short(self, reader: ReaderLocale) -> str:
+        """Format such as "Thu, 15 Jan, 15:00"."""
+        start = self.start.astimezone(reader.zone)
+        text = f"{format_skeleton('MMMEd', start, locale=reader.locale)}, {_time(start, reader)}"
+        is_ambiguous = TimeRange(self.start, None).is_repeated(reader.zone)
+        return one_line(f"{text} {_offset_name(start)}" if is_ambiguous else text)
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -48,14 +77,21 @@ def _moment(text: str | None) -> datetime | None:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _date_and_time(moment: datetime, locale: Locale) -> str:
-    return f"{format_date(moment, 'full', locale=locale)}, {_time(moment, locale)}"
+def _date_and_time(moment: datetime, reader: ReaderLocale) -> str:
+    return f"{format_date(moment, 'full', locale=reader.locale)}, {_time(moment, reader)}"
 
 
-def _time(moment: datetime, locale: Locale) -> str:
-    text = format_time(moment, "short", tzinfo=moment.tzinfo, locale=locale)
-    return f"{text} Uhr" if locale.language == "de" else text
+def _time(moment: datetime, reader: ReaderLocale) -> str:
+    text = format_skeleton(reader.clock, moment, locale=reader.locale)
+    return f"{text} Uhr" if reader.locale.language == "de" and "Uhr" not in text else text
 
 
-def _clock(locale: Locale) -> str:
-    return "hm" if "a" in locale.time_formats["short"].pattern else "Hm"
+def _offset(moment: datetime, zone: ZoneInfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def _offset_name(moment: datetime) -> str:
+    minutes = round((moment.utcoffset() or timedelta()) / timedelta(minutes=1))
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "\N{MINUS SIGN}" if minutes < 0 else "+"
+    return f"UTC{sign}{hours}{f':{rest:02}' if rest else ''}" if minutes else "UTC"
