@@ -16,8 +16,8 @@ LOGO_CID = "logo@meetergo-inbox"
 BLACK, WHITE = "#000000", "#ffffff"
 DARK_BACKGROUND = "#202124"
 """Background of the card in dark mode."""
-MIN_CONTRAST = 3.0
-"""Of a button against its background (WCAG 2.2, 1.4.11); below it the button gets an outline."""
+MIN_CONTRAST = 1.5
+"""Of a button against the card; below it the button gets an outline."""
 
 ImageType = Literal["png", "jpeg", "gif"]
 
@@ -68,7 +68,7 @@ class Logo:
 
 
 @dataclass(frozen=True)
-class Branding:
+class MailBranding:
     """Name, colour and logo of the platform.
 
     Attributes:
@@ -82,7 +82,7 @@ class Branding:
     logo: Logo | None = None
 
     @classmethod
-    def of(cls, name: str, color: str, logo_path: str) -> "Branding":
+    def of(cls, name: str, color: str, logo_path: str) -> "MailBranding":
         """Build it from the settings.
 
         Raises:

@@ -8,7 +8,7 @@ from email.utils import getaddresses
 from functools import lru_cache
 
 from worker.channels.base import Message
-from worker.channels.mail.branding import LOGO_CID, Branding
+from worker.channels.mail.branding import LOGO_CID, MailBranding
 from worker.channels.mail.calendar_invite import CalendarInvite
 from worker.channels.mail.headers import address_header, mailbox, plain_header, text_header
 from worker.channels.mail.reply_to import guest_to_reply_to
@@ -127,4 +127,4 @@ def open_templates(settings: MailSettings) -> MailTemplates:
 
 @lru_cache(maxsize=8)
 def _open_templates(name: str, color: str, logo: str, folder: str) -> MailTemplates:
-    return MailTemplates.open(Branding.of(name, color, logo), folder)
+    return MailTemplates.open(MailBranding.of(name, color, logo), folder)

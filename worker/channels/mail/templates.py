@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models.booking import NotificationKind
 from worker.channels.base import Message
-from worker.channels.mail.branding import Branding, UnusableLook
+from worker.channels.mail.branding import MailBranding, UnusableLook
 from worker.channels.mail.variables import body_variables, subject_variables
 from worker.channels.text.message_text import TEMPLATES as TEXT_TEMPLATES
 from worker.channels.text.message_text import MessageText
@@ -57,13 +57,13 @@ class MailTemplates:
         folder: the platform's templates; None for none.
     """
 
-    def __init__(self, branding: Branding, folder: Path | None = None) -> None:
+    def __init__(self, branding: MailBranding, folder: Path | None = None) -> None:
         self.branding = branding
         self._folder = folder
         self._html, self._plain = _environment(folder, autoescape=True), _environment(folder, autoescape=False)
 
     @classmethod
-    def open(cls, branding: Branding, folder: str) -> "MailTemplates":
+    def open(cls, branding: MailBranding, folder: str) -> "MailTemplates":
         """Open the templates, and check the platform's by rendering samples of every kind.
 
         Raises:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.channels.base import Message
-from worker.channels.mail.branding import DARK_BACKGROUND, LOGO_CID, Branding
+from worker.channels.mail.branding import DARK_BACKGROUND, LOGO_CID, MailBranding
 from worker.channels.text.attendee import MessageAttendee
 from worker.channels.text.message_text import MAX_GUESTS, MessageText, cancelled_by, departed_guests, previous_period
 from worker.channels.text.period import TimeRange
@@ -18,7 +18,7 @@ LOGO_SOURCE = f"cid:{LOGO_CID}"
 Variables = dict[str, Any]
 
 
-def body_variables(message: Message, text: MessageText, branding: Branding) -> Variables:
+def body_variables(message: Message, text: MessageText, branding: MailBranding) -> Variables:
     """Return the variables of `message.html` and `message.txt`. Nothing in them becomes a link, except `link`."""
     return {
         **_variables(message, text, branding, break_links),
@@ -30,12 +30,12 @@ def body_variables(message: Message, text: MessageText, branding: Branding) -> V
     }
 
 
-def subject_variables(message: Message, text: MessageText, branding: Branding) -> Variables:
+def subject_variables(message: Message, text: MessageText, branding: MailBranding) -> Variables:
     """Return the variables of `subject.txt`, in which there are no links to break."""
     return {**_variables(message, text, branding, str), "brand": _brand(branding)}
 
 
-def _variables(message: Message, text: MessageText, branding: Branding, shown: Callable[[str], str]) -> Variables:
+def _variables(message: Message, text: MessageText, branding: MailBranding, shown: Callable[[str], str]) -> Variables:
     reader = text.reader
     link = safe_link(one_line(message.booking.get("meeting_link")))
     return {
@@ -95,7 +95,7 @@ def _host(host: Mapping[str, Any], shown: Callable[[str], str]) -> Variables:
     return ids | {name: shown(one_line(host.get(name))) for name in ("name", "email", "timezone")}
 
 
-def _brand(branding: Branding) -> Variables:
+def _brand(branding: MailBranding) -> Variables:
     logo = branding.logo
     return {
         "name": break_links(branding.name),

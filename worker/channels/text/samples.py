@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from worker.channels.base import Message
+from worker.channels.text.period import TimeRange
 
 SAMPLE_RECIPIENT = "anna.muster@platform.example"
 MEETING_LENGTH = timedelta(minutes=30)
@@ -32,7 +33,7 @@ def sample_messages(now: datetime, language: str = "en", timezone: str = "Europe
     booking = {
         "id": "b1c2d3e4-0000-4000-8000-000000000000",
         "status": "confirmed",
-        **times(start),
+        **_times(TimeRange(start, start + MEETING_LENGTH)),
         "meeting_type_id": "f0e1d2c3-0000-4000-8000-000000000000",
         "meeting_name": "Discovery Call",
         "meeting_link": "https://video.example/j/123456789",
@@ -46,29 +47,33 @@ def sample_messages(now: datetime, language: str = "en", timezone: str = "Europe
         "revision": 1,
     }
     created = Message("msg_00000000000000000000000000000000", "created", booking, None, host, SAMPLE_RECIPIENT, now)
-    return variants(created, start)
+    return variants(created)
 
 
-def variants(created: Message, start: datetime) -> dict[str, Message]:
-    """Return a message of each kind about the booking of one message.
+def variants(created: Message) -> dict[str, Message]:
+    """Return a message of each kind about the booking of one message, by name.
 
     Args:
         created: the message that the booking was made.
-        start: when the meeting begins.
     """
+    period = TimeRange.of(created.booking)
     booking = created.booking | {"revision": int(created.booking["revision"]) + 1}
-    cancelled = booking | {"status": "cancelled", "cancelled_by": "attendee", "cancel_reason": "I am ill"}
+    cancelled = {"cancelled_by": "attendee", "cancel_reason": "I am ill"} if booking["status"] == "confirmed" else {}
     listed = [
         {name: booking[name] for name in ("status", "meeting_type_id", "meeting_name")}
-        | {"id": f"{booking['id']}-{number}", **times(start + timedelta(days=number))}
+        | {"id": f"{booking['id']}-{number}", **_times(period, timedelta(days=number))}
         for number in range(3)
     ]
-    attendees = booking["attendees"] or []
     return {
         "created": created,
-        "rescheduled": replace(created, kind="rescheduled", booking=booking, before=times(start - timedelta(days=1))),
+        "rescheduled": replace(created, kind="rescheduled", booking=booking, before=_times(period, timedelta(days=-1))),
         "updated": replace(created, kind="updated", booking=booking, before={"host_ids": []}),
-        "cancelled": replace(created, kind="cancelled", booking=cancelled, before={"status": "confirmed"}),
+        "cancelled": replace(
+            created,
+            kind="cancelled",
+            booking=booking | {"status": "cancelled"} | cancelled,
+            before={"status": "confirmed"},
+        ),
         "handed_over": replace(
             created,
             kind="cancelled",
@@ -77,12 +82,14 @@ def variants(created: Message, start: datetime) -> dict[str, Message]:
             handed_over=True,
         ),
         "attendee_left": replace(
-            created, kind="attendee_left", booking=booking, before={"attendees": [*attendees, OTHER_GUEST]}
+            created, kind="attendee_left", booking=booking, before={"attendees": [*booking["attendees"], OTHER_GUEST]}
         ),
         "summary": replace(created, kind="summary", booking={"id": booking["id"]}, bookings=listed, total=len(listed)),
     }
 
 
-def times(start: datetime) -> dict[str, Any]:
-    """Return the times of a sample meeting as a booking has them."""
-    return {"starts_at": start.isoformat(), "ends_at": (start + MEETING_LENGTH).isoformat()}
+def _times(period: TimeRange | None, delay: timedelta = timedelta()) -> dict[str, Any]:
+    """Return the times of a meeting, moved by a delay, as a booking has them."""
+    start, end = (period.start, period.end) if period else (None, None)
+    moved = {"starts_at": start and start + delay, "ends_at": end and end + delay}
+    return {name: moment and moment.isoformat() for name, moment in moved.items()}

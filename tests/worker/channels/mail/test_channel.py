@@ -7,13 +7,13 @@ from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.mail.branding import Branding
+from worker.channels.mail.branding import MailBranding
 from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.composer import MailComposer
 from worker.channels.mail.smtp import MailServer, ssl_context_for
 from worker.channels.mail.templates import MailTemplates
 
-COMPOSER = MailComposer(Address("", "b", "mail.example"), MailTemplates(Branding("", "#1a5fb4")))
+COMPOSER = MailComposer(Address("", "b", "mail.example"), MailTemplates(MailBranding("", "#1a5fb4")))
 
 
 @pytest.fixture

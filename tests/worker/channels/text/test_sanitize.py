@@ -82,14 +82,14 @@ def test_a_meeting_link_is_clickable_and_adds_no_markup(platform, make_message, 
 def test_guests_text_becomes_no_link_in_a_mail_and_its_invite(typed, make_message, guests):
     from email.headerregistry import Address
 
-    from worker.channels.mail.branding import Branding
+    from worker.channels.mail.branding import MailBranding
     from worker.channels.mail.calendar_invite import CalendarInvite
     from worker.channels.mail.templates import MailTemplates
 
     guest = guests[0] | {"fullname": typed, "phone": typed}
     message = make_message(kind="cancelled", meeting_name=typed, location=typed, cancel_reason=typed, attendees=[guest])
     letter = MessageText.render(message, is_personal=True)
-    html = MailTemplates(Branding("", "#1a5fb4")).render(message, letter).html
+    html = MailTemplates(MailBranding("", "#1a5fb4")).render(message, letter).html
     someone = Address("", "a", "b.example")
     [event] = Calendar.from_ical(CalendarInvite.to(someone, message, letter, someone).ics).walk("VEVENT")
 
