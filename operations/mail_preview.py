@@ -14,6 +14,7 @@ from models.booking import Booking, BookingChange
 from models.platform_user import PlatformUser
 from operations.errors import OperationError
 from operations.lookup import find_booking
+from operations.redact import redact
 from operations.text import printable
 from runtime.private_files import FILE_MODE, make_private
 from worker.channels import Message
@@ -92,7 +93,8 @@ def booking_mails(
 ) -> dict[str, Message]:
     """Return a message of every kind about a real booking, by name.
 
-    What changed is what last did, as far as the booking has such a change; else an invented change is shown.
+    What changed is what last did, as far as the booking has such a change; else an invented change is shown. Passwords
+    in links are masked, as in all that the console shows.
 
     Args:
         session: reads.
@@ -109,11 +111,11 @@ def booking_mails(
     if language or timezone:
         changes = {"language": language, "timezone": timezone}
         host = (host or {}) | {name: value for name, value in changes.items() if value}
-    columns = {"id": booking.id, **booking.public_columns(), "revision": booking.revision}
+    columns = redact({"id": booking.id, **booking.public_columns(), "revision": booking.revision})
     recipient = (owner and owner.email) or SAMPLE_RECIPIENT
     messages = variants(Message(PREVIEW_ID, "created", columns, None, host, recipient, booking.updated_at))
     return {
-        name: replace(message, before=_last_change(session, booking, name) or message.before)
+        name: replace(message, before=redact(_last_change(session, booking, name)) or message.before)
         for name, message in messages.items()
     }
 
