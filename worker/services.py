@@ -7,6 +7,7 @@ from functools import cache, partial
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from worker import hook
+from worker.channels.mail.composer import open_templates
 from worker.inbox.cancel_check import CancelCheck
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.processor import InboxProcessor
@@ -44,7 +45,9 @@ def build_services(settings: WorkerSettings) -> Services:
     Raises:
         UnusableHook: PLATFORM_HOOK does not name a usable function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
+        UnusableLook: a setting of the mails' look cannot be used.
     """
+    open_templates(settings)
     database, job_queue = settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)

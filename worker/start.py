@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from meetergo.api.errors import InvalidCall
-from runtime.settings import EXIT_BAD_SETTING
+from runtime.settings import EXIT_BAD_SETTING, shorten
 from worker.channels import UnusableChannel
+from worker.channels.mail.branding import UnusableLook
 from worker.hook import UnusableHook
 from worker.maintenance.alerts import UnusableAlert
 
@@ -19,6 +20,8 @@ def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:
         return build()
     except UnusableChannel as error:
         print(f"NOTIFY_DEFAULT: {error} (see .env.example).", file=sys.stderr)
+    except UnusableLook as error:
+        print(f"{shorten(str(error))} (see .env.example).", file=sys.stderr)
     except UnusableAlert as error:
         print(f"ALERT_CHANNELS: {error} (see .env.example).", file=sys.stderr)
     except UnusableHook as error:

@@ -24,7 +24,7 @@ from operations.replay.service import ReplayService
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
-from worker.channels.mail import MailChannel
+from worker.channels.mail.channel import MailChannel
 from worker.maintenance.sweeper import sweep
 from worker.outbox.planner import to_message
 

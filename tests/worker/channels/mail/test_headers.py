@@ -1,16 +1,16 @@
 """Mail headers, byte by byte: a name never becomes an address."""
 
 import re
-from email import message_from_bytes
+from email import message_from_bytes, message_from_string
 from email.header import decode_header, make_header
-from email.policy import compat32
+from email.policy import SMTP, compat32
 from email.utils import getaddresses
 
 import pytest
 
 from runtime.errors import Permanent
 from worker.channels import open_channel
-from worker.channels.mail_headers import address_header, mailbox, text_header
+from worker.channels.mail.headers import address_header, mailbox, text_header
 
 NAMES = [
     "Smith, Jones, Miller, Brown, Davis, Wilson, Moore, Taylor, Anderson, Thomas, X",
@@ -86,14 +86,40 @@ def test_the_senders_name_does_not_become_an_address(raw):
     assert envelope.mail_from == "b@mail.example"
 
 
-@pytest.mark.parametrize("length", range(50, 90))
-@pytest.mark.parametrize("character", ["x", "ü"])
-def test_no_subject_begins_with_an_empty_line(length, character):
-    text = "New booking: " + character * (length - 40) + " with " + "y" * 21
+def subjects(length: int) -> list[str]:
+    """Return subjects of one length: of one word, of many, and such as need an encoding."""
+    texts = (
+        "New booking: " + "x" * length,
+        "x" * length,
+        "a " + "x" * length,
+        "New booking: Discovery Call with Jane Doe (Thu, 15 Jan, 15:00) " * 9,
+        "Neue Buchung: " + "Erstgespräch über Größe " * 20,
+        "ü" * length,
+        "日本語" * length,
+        "\N{PARTY POPPER}" * length,
+        "=?utf-8?q?x?= " + "y" * length,
+    )
+    return [text[:length].strip() for text in texts]
 
-    folded = text_header("Subject", text)
-    assert folded.splitlines()[0].strip()
-    assert str(make_header(decode_header(folded.replace("\r\n", "")))) == text
+
+@pytest.mark.parametrize("length", range(40, 201))
+def test_no_subject_begins_with_an_empty_line(length):
+    for text in subjects(length):
+        raw = text_header("Subject", text).fold(policy=SMTP)
+
+        first, *rest = raw.removesuffix("\r\n").split("\r\n")
+        assert first.removeprefix("Subject:").strip()
+        assert all(line.startswith(" ") and line.strip() for line in rest)
+        assert all(len(line) <= 998 for line in (first, *rest))
+        assert message_from_string(raw, policy=SMTP)["Subject"] == text
+
+
+@pytest.mark.parametrize("length", [57, 60, 63, 77, 78, 79, 200])
+@pytest.mark.parametrize("character", ["x", "ü"])
+def test_a_sent_subject_begins_on_its_first_line(length, character, raw):
+    content, _ = raw(meeting_name=character * length)
+
+    assert re.search(rb"^Subject: \S", content, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

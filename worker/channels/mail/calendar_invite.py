@@ -8,9 +8,9 @@ from typing import Any
 from icalendar import Calendar, Event, vCalAddress
 
 from worker.channels.base import Message
-from worker.channels.message_text import MessageRow, MessageText
-from worker.channels.period import TimeRange
-from worker.channels.sanitize import break_links, one_line, safe_link
+from worker.channels.text.message_text import MessageRow, MessageText
+from worker.channels.text.period import TimeRange
+from worker.channels.text.sanitize import break_links, one_line, safe_link
 
 PRODUCT = "-//meetergo-inbox//meetergo-inbox//EN"
 UNFIT_FOR_UID = re.compile(r"[^A-Za-z0-9._-]")
@@ -69,8 +69,7 @@ def _event(message: Message, rendered: MessageText, period: TimeRange) -> Event:
 
 
 def _described(row: MessageRow) -> str:
-    text = "; ".join(row.lines)
-    return f"{row.label}: {text if row.link else break_links(text)}"
+    return f"{row.label}: {'; '.join(row.lines)}"
 
 
 def _calendar_address(address: Address, **parameters: Any) -> vCalAddress:

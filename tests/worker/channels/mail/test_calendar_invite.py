@@ -4,8 +4,8 @@ from email.headerregistry import Address
 import pytest
 from icalendar import Calendar
 
-from worker.channels.calendar_invite import CalendarInvite
-from worker.channels.message_text import MessageText
+from worker.channels.mail.calendar_invite import CalendarInvite
+from worker.channels.text.message_text import MessageText
 
 ANNA = Address("Anna Muster", "anna", "platform.example")
 SENDER = Address("Bücher", "b", "mail.example")

@@ -7,8 +7,8 @@ import pytest
 from icalendar import Calendar
 
 from worker.channels import open_channel
-from worker.channels.message_text import MessageText
-from worker.channels.sanitize import break_links, escape_markup, safe_link
+from worker.channels.text.message_text import MessageText
+from worker.channels.text.sanitize import break_links, escape_markup, safe_link
 
 PINGS = ["@everyone", "@here", "@channel", "@all", "@Everyone", "bob@here.com", "@anna", "<!channel>", "<!here|here>"]
 PINGS += ["<@U123ABC>", "<@&99>", "<#C123>", "<users/all>", "<at>Anna</at>", "@**all**", "x@everyone"]
@@ -82,17 +82,20 @@ def test_a_meeting_link_is_clickable_and_adds_no_markup(platform, make_message, 
 def test_guests_text_becomes_no_link_in_a_mail_and_its_invite(typed, make_message, guests):
     from email.headerregistry import Address
 
-    from worker.channels.calendar_invite import CalendarInvite
+    from worker.channels.mail.branding import MailBranding
+    from worker.channels.mail.calendar_invite import CalendarInvite
+    from worker.channels.mail.templates import MailTemplates
 
     guest = guests[0] | {"fullname": typed, "phone": typed}
     message = make_message(kind="cancelled", meeting_name=typed, location=typed, cancel_reason=typed, attendees=[guest])
     letter = MessageText.render(message, is_personal=True)
+    html = MailTemplates(MailBranding("", "#1a5fb4")).render(message, letter).html
     someone = Address("", "a", "b.example")
     [event] = Calendar.from_ical(CalendarInvite.to(someone, message, letter, someone).ics).walk("VEVENT")
 
-    for text in (letter.text, letter.html, event["SUMMARY"], event["DESCRIPTION"], event["LOCATION"]):
+    for text in (letter.text, html, event["SUMMARY"], event["DESCRIPTION"], event["LOCATION"]):
         assert not re.search(r"\b\w+://evil|\w\.example/x|evil\.(example|com)", text)
-    assert 'href="https://zoom.example' in letter.html
+    assert 'href="https://zoom.example' in html
 
 
 @pytest.mark.parametrize("link", ["https://zoom.example@evil.example/", "https://a:b@evil.example/"])

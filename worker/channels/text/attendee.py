@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.channels.sanitize import one_line
+from worker.channels.text.sanitize import one_line
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,13 @@ from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
-from worker.channels.mail import MailChannel
-from worker.channels.smtp import MailServer, ssl_context_for
+from worker.channels.mail.branding import MailBranding
+from worker.channels.mail.channel import MailChannel
+from worker.channels.mail.composer import MailComposer
+from worker.channels.mail.smtp import MailServer, ssl_context_for
+from worker.channels.mail.templates import MailTemplates
+
+COMPOSER = MailComposer(Address("", "b", "mail.example"), MailTemplates(MailBranding("", "#1a5fb4")))
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def test_a_mail_has_sender_recipient_and_the_auto_generated_header(deliver, make
     mail = server.mails[0]
     assert mail["From"] == "Bücher <b@mail.example>"
     assert mail["To"] == "Anna Muster <anna@platform.example>"
-    assert mail["Subject"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
+    assert mail["Subject"] == "New booking: Discovery Call with Jane Doe (Thu, 15 Jan, 15:00)"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert (server.envelopes[0].mail_from, server.envelopes[0].rcpt_tos) == (
         "b@mail.example",
@@ -144,7 +149,7 @@ def test_an_error_on_quit_does_not_send_a_mail_twice(deliver, make_message):
 
 def test_a_mail_server_that_hangs_times_out(silent_server, make_message):
     server = MailServer(f"smtp://{silent_server}", timeout=timedelta(milliseconds=50))
-    channel = MailChannel(server, Address("", "b", "mail.example"))
+    channel = MailChannel(server, COMPOSER)
 
     with pytest.raises(Transient, match=r"^the conversation with the mail server failed"):
         channel.send(make_message())
@@ -176,8 +181,8 @@ def test_certificates_are_verified_except_on_this_machine():
 
 def test_a_certificate_of_no_authority_is_not_trusted(mail_server, make_message, certificate, monkeypatch):
     place, server = mail_server(tls_context=certificate)
-    monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
-    channel = MailChannel(MailServer(f"smtp://{place}"), Address("", "b", "mail.example"))
+    monkeypatch.setattr("worker.channels.mail.smtp.is_loopback", lambda host: False)
+    channel = MailChannel(MailServer(f"smtp://{place}"), COMPOSER)
 
     with pytest.raises(Transient, match=r"^the mail server's certificate cannot be trusted$"):
         channel.send(make_message())
@@ -205,8 +210,8 @@ def test_a_wrong_password_is_retried(mail_server, settings, make_message, certif
 
 def test_a_password_is_not_sent_unencrypted(mail_server, make_message, monkeypatch):
     place, server = mail_server(auth_require_tls=False)
-    monkeypatch.setattr("worker.channels.smtp.is_loopback", lambda host: False)
-    channel = MailChannel(MailServer(f"smtp://user:pa55@{place}"), Address("", "b", "mail.example"))
+    monkeypatch.setattr("worker.channels.mail.smtp.is_loopback", lambda host: False)
+    channel = MailChannel(MailServer(f"smtp://user:pa55@{place}"), COMPOSER)
 
     with pytest.raises(Transient, match="offers no encryption"):
         channel.send(make_message())

@@ -35,6 +35,12 @@ class Translation:
     time_known: str
     handed_over: str
     more: str
+    note: str
+    clocks_change: str
+    clocks_changed: str
+    hour_repeats: str
+    zone_unknown: str
+    join: str
 
 
 ENGLISH = Translation(
@@ -77,6 +83,12 @@ ENGLISH = Translation(
     time_known="The time of this meeting is known now, or was corrected.",
     handed_over="This meeting takes place with another host.",
     more="... and {count} more",
+    note="Note",
+    clocks_change="The clocks change during this meeting.",
+    clocks_changed="The clocks change between the previous and the new time.",
+    hour_repeats="The clocks go back: this hour comes twice, so mind the offset from UTC.",
+    zone_unknown="The host's time zone is not known, so times are in UTC.",
+    join="Join the meeting",
 )
 
 GERMAN = Translation(
@@ -119,4 +131,10 @@ GERMAN = Translation(
     time_known="Die Zeit dieses Termins ist jetzt bekannt oder wurde berichtigt.",
     handed_over="Diesen Termin übernimmt jemand anderes.",
     more="... und {count} weitere",
+    note="Hinweis",
+    clocks_change="Während dieses Termins wird die Uhr umgestellt.",
+    clocks_changed="Zwischen der bisherigen und der neuen Zeit wird die Uhr umgestellt.",
+    hour_repeats="Die Uhr wird zurückgestellt: Diese Stunde gibt es zweimal, achten Sie auf den Abstand zu UTC.",
+    zone_unknown="Die Zeitzone des Gastgebers ist nicht bekannt, daher sind die Zeiten in UTC.",
+    join="Zum Termin",
 )

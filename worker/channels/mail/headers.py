@@ -8,8 +8,8 @@ from email.policy import EmailPolicy
 
 import idna
 
-from worker.channels.message_text import MAX_NAME_LENGTH
-from worker.channels.sanitize import one_line
+from worker.channels.text.message_text import MAX_NAME_LENGTH
+from worker.channels.text.sanitize import one_line
 
 MAILBOX = re.compile(r"(?P<local>[^\s\x00-\x20\x7f()<>\[\]@,;:\\\"]{1,64})@(?P<domain>[^\s@]{1,253})")
 """Accepted addresses: letters of any script, no quoted local parts, no comments."""
@@ -20,6 +20,8 @@ ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 """Names that need no quotes (RFC 5322)."""
 LINE_LENGTH = 76
 """Characters of a folded line."""
+MAX_WORD_LENGTH = 60
+"""A longer word does not fit beside the header's name, whose line would stay empty. Encoded, it is cut where needed."""
 
 
 class FoldedHeader(str):
@@ -41,7 +43,8 @@ def plain_header(name: str, value: str) -> FoldedHeader:
 
 def text_header(name: str, text: str) -> FoldedHeader:
     """Build a text header on one or more lines, the first of which is never empty."""
-    charset = "us-ascii" if _is_plain(text) else "utf-8"
+    is_foldable = all(len(word) <= MAX_WORD_LENGTH for word in text.split())
+    charset = "us-ascii" if _is_plain(text) and is_foldable else "utf-8"
     return plain_header(name, Header(text, charset, LINE_LENGTH, name).encode(linesep="\r\n"))
 
 
