@@ -53,7 +53,7 @@ def run(folder: Path) -> int:
     if redis_setting:
         _check_redis(redis_setting)
     with nullcontext(redis_setting) if redis_setting else private_redis_server(folder / "data" / "redis") as redis_url:
-        env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
+        env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST}, folder)
         run_to_completion("release", env, folder)
         _print_welcome(settings, redis_url, generated)
         code = _run_processes(env, folder)

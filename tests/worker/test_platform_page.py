@@ -23,14 +23,14 @@ def test_the_hook_of_the_page_updates_the_platforms_table(
     open_harness: Callable[..., Harness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "myplatform").mkdir()
-    (tmp_path / "myplatform" / "bookings.py").write_text(block("python", "def changed"))
+    (tmp_path / "myplatform" / "bookings.py").write_text(block("python", "myplatform/bookings.py"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(__import__("sys").modules, "myplatform.bookings", raising=False)
     harness = open_harness(platform_hook="myplatform.bookings:changed")
     with harness.services.database.transaction() as session:
         kind = "TIMESTAMPTZ" if harness.services.database.supports_skip_locked else "TIMESTAMP"
-        session.execute(text(f"CREATE TABLE lawyers (id VARCHAR, next_meeting {kind})"))
-        session.execute(text("INSERT INTO lawyers (id) VALUES ('4711')"))
+        session.execute(text(f"CREATE TABLE lawyers (id BIGINT, next_meeting {kind})"))
+        session.execute(text("INSERT INTO lawyers (id) VALUES (4711)"))
         session.execute(
             text(block("sql", "INSERT INTO platform_users").replace("the-hosts-meetergo-id", samples.HOST_ID))
         )
@@ -46,5 +46,7 @@ def test_the_hook_of_the_page_updates_the_platforms_table(
 
 
 def test_the_hook_of_the_page_is_ten_lines() -> None:
-    code = [line for line in block("python", "def changed").splitlines() if line and not line.startswith("#")]
+    code = [
+        line for line in block("python", "myplatform/bookings.py").splitlines() if line and not line.startswith("#")
+    ]
     assert len(code) <= 10
