@@ -74,7 +74,7 @@ def generate_keys(path: Path) -> list[str]:
     """
     try:
         known = environment_of(path)
-        missing = [name for name in GENERATED if not known.get(name)]
+        missing = [name for name in GENERATED if not known.get(name) and not known.get(name + OF_A_FILE)]
         if missing:
             _write(path, read_env_file(path).with_values({name: GENERATED[name]() for name in missing}))
     except UnusableFile as error:

@@ -43,6 +43,8 @@ SETTING_NAMES = frozenset(
     WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
 """Every setting of every process. Other names in `.env` are for libraries and for the platform's hook."""
+OF_A_FILE = "_FILE"
+"""Suffix of a variable that names a file with a secret setting."""
 
 
 def _split(value: Any) -> Any:
@@ -178,14 +180,35 @@ class _Source(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         given = env_file.environment(self._file)
         uppercase = {name: value for name, value in given.items() if name.isupper()}
-        names = {name.upper() for name in self.settings_cls.model_fields}
+        fields = {name.upper(): field for name, field in self.settings_cls.model_fields.items()}
         values = {
-            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in names
+            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in fields
         }
+        secret_names = [name for name, field in fields.items() if not field.repr]
+        values |= {name: secret for name in secret_names if (secret := _secret_in_file(name, given, values.get(name)))}
         for name, value in values.items():
             if not _is_plain(value.translate(LINE_BREAKS)):
                 raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
         return {name.lower(): value for name, value in values.items() if value}
+
+
+def _secret_in_file(name: str, given: Mapping[str, str], value: str | None) -> str | None:
+    """Return the content of the file that NAME_FILE names; None if that is not set.
+
+    Raises:
+        UnusableSetting: the file cannot be read, or NAME has a value too.
+    """
+    variable = name + OF_A_FILE
+    path = given.get(variable, "").strip()
+    if not path:
+        return None
+    if value:
+        raise UnusableSetting(f"{name} and {variable} are both set: remove one of them")
+    try:
+        secret = env_file.read_secret(Path(path))
+    except UnusableFile as error:
+        raise UnusableSetting(f"{variable} cannot be used: {error}") from None
+    return secret.strip()
 
 
 ENV_FILE = Path(".env")
@@ -221,7 +244,7 @@ class Settings(BaseSettings):
         reading = _file.set(ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(ENV_FILE, SETTING_NAMES)
+            env_file.export(ENV_FILE, SETTING_NAMES | {name + OF_A_FILE for name in SETTING_NAMES})
         except ValidationError as error:
             exit_with_message(
                 *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from meetergo_inbox import import_file
+from runtime.settings import shorten
 
 ROOT = Path(__file__).parent.parent
 FORM = "it should look like package.module:function or path/to/file.py:function"
@@ -45,7 +46,7 @@ def add_to_path(folders: Sequence[Path]) -> None:
     """
     for folder in folders:
         if not os.path.exists(folder):  # noqa: PTH110 - Path.exists raises for a path that is too long
-            raise UnusableHook(f"PLATFORM_PATH cannot be used: there is no folder {folder}")
+            raise UnusableHook(shorten(f"PLATFORM_PATH cannot be used: there is no folder {folder}"))
     new = [str(folder.absolute()) for folder in folders if str(folder.absolute()) not in sys.path]
     own = [place for place, entry in enumerate(sys.path) if Path(entry or ".").absolute() == ROOT]
     place = own[0] + 1 if own else 0
