@@ -338,18 +338,34 @@ def _make_folder(folder: Path) -> None:
         make_private(folder)
 
 
-class StoreSettings(PrefixSettings):
-    """Settings of the two stores, database and Redis."""
-
-    redis_url: RedisUrl = Field(repr=False)
+class DevRedisSettings(PrefixSettings):
+    """Settings that find the Redis of a `make run` in this folder, unless REDIS_URL is set."""
 
     @model_validator(mode="before")
     @classmethod
     def _redis_of_make_run(cls, values: Any) -> Any:
-        """Use the Redis of a running `make run`, so that the console finds it."""
-        if isinstance(values, dict) and not values.get("redis_url") and DEV_REDIS_SOCKET.is_socket():
+        if isinstance(values, dict) and not values.get("redis_url") and _is_answering(DEV_REDIS_SOCKET):
             return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
         return values
+
+
+def _is_answering(path: Path) -> bool:
+    """Whether a server listens on a socket; one that was killed leaves its file."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path.resolve()))
+        except OSError:
+            return False
+    return True
+
+
+class StoreSettings(DevRedisSettings):
+    """Settings of the two stores, database and Redis."""
+
+    redis_url: RedisUrl = Field(repr=False)
 
     def redis(self) -> InstallationRedis:
         """Open a Redis client of this installation."""
@@ -408,5 +424,7 @@ def _error_message(fault: Any) -> str:
         return f"{message} (see .env.example)."
     name = str(fault["loc"][0]).upper()
     if fault["type"] == "missing":
-        return f"{name} is not set: put it into the environment or into .env (see .env.example)."
+        was_run_here = name == "REDIS_URL" and DEV_REDIS_SOCKET.parent.is_dir()
+        or_run = " Or start `make run`: without it, the Redis of a `make run` in this folder is used."
+        return f"{name} is not set: put it into the environment or into .env (see .env.example).{was_run_here * or_run}"
     return f"{name} cannot be used: {message} (see .env.example)."
