@@ -41,12 +41,14 @@ SETTING_NAMES = frozenset(
     """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_SCHEMA DATABASE_URL HOST
     KEEP_DEAD_DAYS KEEP_DONE_DAYS MAIL_COLOR MAIL_FROM MAIL_LOGO MAIL_NAME MAIL_REPLY_TO_GUEST MAIL_TEMPLATES
     MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL MEETERGO_API_USER
-    MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET PLATFORM_HOOK PORT
-    POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX REDIS_URL SMTP_URL WEBHOOK_ACCOUNT
+    MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET PLATFORM_HOOK PLATFORM_PATH
+    PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX REDIS_URL SMTP_URL WEBHOOK_ACCOUNT
     WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY WEBHOOK_SIGNATURE_HEADER WEBHOOK_SIGNATURE_SCHEME
     WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
 """Every setting of every process. Other names in `.env` are for libraries and for the platform's hook."""
+OF_A_FILE = "_FILE"
+"""Suffix of a variable that names a file with a secret setting."""
 
 
 def _split(value: Any) -> Any:
@@ -183,14 +185,35 @@ class _Source(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         given = env_file.environment(self._file)
         uppercase = {name: value for name, value in given.items() if name.isupper()}
-        names = {name.upper() for name in self.settings_cls.model_fields}
+        fields = {name.upper(): field for name, field in self.settings_cls.model_fields.items()}
         values = {
-            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in names
+            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in fields
         }
+        secret_names = [name for name, field in fields.items() if not field.repr]
+        values |= {name: secret for name in secret_names if (secret := _secret_in_file(name, given, values.get(name)))}
         for name, value in values.items():
             if not _is_plain(value.translate(LINE_BREAKS)):
                 raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
         return {name.lower(): value for name, value in values.items() if value}
+
+
+def _secret_in_file(name: str, given: Mapping[str, str], value: str | None) -> str | None:
+    """Return the content of the file that NAME_FILE names; None if that is not set.
+
+    Raises:
+        UnusableSetting: the file cannot be read, or NAME has a value too.
+    """
+    variable = name + OF_A_FILE
+    path = given.get(variable, "").strip()
+    if not path:
+        return None
+    if value:
+        raise UnusableSetting(f"{name} and {variable} are both set: remove one of them")
+    try:
+        secret = env_file.read_secret(Path(path))
+    except UnusableFile as error:
+        raise UnusableSetting(f"{variable} cannot be used: {error}") from None
+    return secret.strip()
 
 
 ENV_FILE = Path(".env")
@@ -226,7 +249,7 @@ class Settings(BaseSettings):
         reading = _file.set(ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(ENV_FILE, SETTING_NAMES)
+            env_file.export(ENV_FILE, SETTING_NAMES | {name + OF_A_FILE for name in SETTING_NAMES})
         except ValidationError as error:
             exit_with_message(
                 *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]
@@ -327,18 +350,34 @@ def _make_folder(folder: Path) -> None:
         make_private(folder)
 
 
-class StoreSettings(PrefixSettings):
-    """Settings of the two stores, database and Redis."""
-
-    redis_url: RedisUrl = Field(repr=False)
+class DevRedisSettings(PrefixSettings):
+    """Settings that find the Redis of a `make run` in this folder, unless REDIS_URL is set."""
 
     @model_validator(mode="before")
     @classmethod
     def _redis_of_make_run(cls, values: Any) -> Any:
-        """Use the Redis of a running `make run`, so that the console finds it."""
-        if isinstance(values, dict) and not values.get("redis_url") and DEV_REDIS_SOCKET.is_socket():
+        if isinstance(values, dict) and not values.get("redis_url") and _is_answering(DEV_REDIS_SOCKET):
             return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
         return values
+
+
+def _is_answering(path: Path) -> bool:
+    """Whether a server listens on a socket; one that was killed leaves its file."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path.resolve()))
+        except OSError:
+            return False
+    return True
+
+
+class StoreSettings(DevRedisSettings):
+    """Settings of the two stores, database and Redis."""
+
+    redis_url: RedisUrl = Field(repr=False)
 
     def redis(self) -> InstallationRedis:
         """Open a Redis client of this installation."""
@@ -397,5 +436,7 @@ def _error_message(fault: Any) -> str:
         return f"{message} (see .env.example)."
     name = str(fault["loc"][0]).upper()
     if fault["type"] == "missing":
-        return f"{name} is not set: put it into the environment or into .env (see .env.example)."
+        was_run_here = name == "REDIS_URL" and DEV_REDIS_SOCKET.parent.is_dir()
+        or_run = " Or start `make run`: without it, the Redis of a `make run` in this folder is used."
+        return f"{name} is not set: put it into the environment or into .env (see .env.example).{was_run_here * or_run}"
     return f"{name} cannot be used: {message} (see .env.example)."

@@ -43,14 +43,17 @@ def build_services(settings: WorkerSettings) -> Services:
     """Build the services from settings.
 
     Raises:
-        UnusableHook: PLATFORM_HOOK does not name a usable function.
+        UnusableHook: PLATFORM_HOOK does not name a usable function, or PLATFORM_PATH no folder.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
         UnusableLook: a setting of the mails' look cannot be used.
     """
     open_templates(settings)
     database, job_queue = settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
-    recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)
+    recorder, metrics = (
+        ChangeRecorder(planner, hook.load(settings.platform_hook, settings.platform_folders)),
+        _metrics(settings),
+    )
     clock = partial(datetime.now, UTC)
     return Services(
         database,

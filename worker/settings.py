@@ -1,7 +1,10 @@
 """Settings of the workers and the scheduler: stores, channels, the platform's hook, the provider's API."""
 
+import os
 import re
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -72,6 +75,7 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
 
     meetergo_company_id: OneLine = ""
     platform_hook: OneLine = ""
+    platform_path: OneLine = ""
     notify_default: CommaSeparated = Field(["log:"], repr=False)
     notify_signing_secret: OneLine = Field("", repr=False)
     confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_validate_mode)] = ""
@@ -83,6 +87,11 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
             setting = "CONFIRM" if self.confirm else "CONFIRM_CANCELS"
             raise ValueError(f"MEETERGO_API_KEY is not set, and {setting} asks for it")
         return self
+
+    @property
+    def platform_folders(self) -> Sequence[Path]:
+        """The folders of PLATFORM_PATH, which are separated as in PATH."""
+        return [Path(each).expanduser() for each in self.platform_path.split(os.pathsep) if each]
 
     @property
     def confirmation_mode(self) -> ConfirmationMode | None:

@@ -8,10 +8,20 @@ from meetergo.api.errors import InvalidCall
 from runtime.settings import EXIT_BAD_SETTING, shorten
 from worker.channels import UnusableChannel
 from worker.channels.mail.branding import UnusableLook
-from worker.hook import UnusableHook
+from worker.hook_source import UnusableHook, shadowed
 from worker.maintenance.alerts import UnusableAlert
+from worker.services import Services, build_services
+from worker.settings import WorkerSettings
 
 Opened = TypeVar("Opened")
+
+
+def open_services(settings: WorkerSettings) -> Services:
+    """Build the services, or exit if a setting cannot be used; print what shadows the platform's code."""
+    if settings.platform_hook:
+        for sentence in shadowed(settings.platform_hook, settings.platform_folders):
+            print(sentence, file=sys.stderr)
+    return exit_on_bad_setting(lambda: build_services(settings))
 
 
 def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:

@@ -6,6 +6,7 @@ import click
 
 from console.cli.api_client import api_client, open_configured_database, report_errors
 from console.cli.arguments import HOST_ARGUMENT
+from console.commands.meetergo.forget import forget
 from console.commands.meetergo.onboard import onboard
 from console.commands.meetergo.sync import sync
 from console.render import tables
@@ -84,7 +85,7 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
 
 
 users = click.Group(
-    "users", commands=[onboard, sync, list_command, embed, brand], help="Manage hosts as users of meetergo."
+    "users", commands=[onboard, sync, list_command, forget, embed, brand], help="Manage hosts as users of meetergo."
 )
 
 
