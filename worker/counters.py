@@ -9,7 +9,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
 from runtime.queue import QUEUES
-from worker.channels.registry import OPENERS
+from worker.channels.registry import CHANNELS
 from worker.inbox.handlers import HANDLERS
 
 ATTEMPTS = Counter("meetergo_inbox_attempts", "Attempts of rows in a queue, by outcome.", ["box", "outcome"])
@@ -43,7 +43,7 @@ class PrometheusMetrics:
                 ATTEMPTS.labels(queue, outcome)
             for event in (*HANDLERS, OTHER_EVENT):
                 HANDLED.labels(event, outcome)
-            for channel in OPENERS:
+            for channel in CHANNELS:
                 NOTIFICATIONS.labels(channel, outcome)
 
     def delivery(self, delivery: Delivery, now: datetime) -> None:

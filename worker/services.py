@@ -7,7 +7,6 @@ from functools import cache, partial
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from worker import hook
-from worker.channels.mail.composer import open_templates
 from worker.inbox.cancel_check import CancelCheck
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.processor import InboxProcessor
@@ -47,7 +46,10 @@ def build_services(settings: WorkerSettings) -> Services:
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
         UnusableLook: a setting of the mails' look cannot be used.
     """
-    open_templates(settings)
+    if settings.mail_logo or settings.mail_templates:
+        from worker.channels.mail.composer import open_templates
+
+        open_templates(settings)  # otherwise what is wrong shows at the first mail
     database, job_queue = settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder, metrics = (

@@ -4,12 +4,8 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
-from urllib3.exceptions import HTTPError
-from urllib3.util import parse_url
-
 from runtime.errors import Permanent
 from worker.channels.base import Message
-from worker.channels.mail.headers import mailbox
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
 MAX_PLACE_LENGTH = 255
@@ -49,8 +45,13 @@ class InvalidChannel:
 def _fixed_recipient(name: str, rest: str, url: str) -> str | None:
     """Return the fixed recipient in a form that is safe to show; None if the channel writes to each host."""
     if name == "mailto":
+        from worker.channels.mail.headers import mailbox  # libraries that only a host with such a URL needs
+
         return (rest if mailbox(rest) else "unknown") if rest else None
     if name in ("http", "https"):
+        from urllib3.exceptions import HTTPError
+        from urllib3.util import parse_url
+
         try:
             return (parse_url(url).netloc or name)[:MAX_PLACE_LENGTH]
         except HTTPError:

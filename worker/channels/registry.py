@@ -1,13 +1,9 @@
 """Map a channel URL to its channel: a dict of the built-in channels, and Apprise for the rest."""
 
-from collections.abc import Callable
+from importlib import import_module
 
-from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Channel
 from worker.channels.broken import SCHEME
-from worker.channels.log import LogChannel
-from worker.channels.mail.channel import MailChannel
-from worker.channels.webhook import WebhookChannel
 from worker.settings import WorkerSettings
 
 
@@ -15,12 +11,14 @@ class UnusableChannel(ValueError):
     """A channel URL cannot be used; the message names the setting and quotes no secret."""
 
 
-OPENERS: dict[str, Callable[[str, WorkerSettings], Channel]] = {
-    "log": LogChannel.open,
-    "mailto": MailChannel.open,
-    "http": WebhookChannel.open,
-    "https": WebhookChannel.open,
+CHANNELS = {
+    "log": "log:LogChannel",
+    "mailto": "mail.channel:MailChannel",
+    "http": "webhook:WebhookChannel",
+    "https": "webhook:WebhookChannel",
 }
+"""Imported when first used: the libraries for mail alone are a tenth of a worker's start."""
+OTHERS = "apprise:AppriseChannel"
 
 
 def open_channel(url: str, settings: WorkerSettings) -> Channel:
@@ -33,6 +31,8 @@ def open_channel(url: str, settings: WorkerSettings) -> Channel:
     if not colon or not SCHEME.fullmatch(scheme.lower()):
         raise UnusableChannel("a channel is a URL, such as 'log:' or 'mailto:'")
     try:
-        return OPENERS.get(scheme.lower(), AppriseChannel.open)(url, settings)
+        module, _, name = CHANNELS.get(scheme.lower(), OTHERS).partition(":")
+        channel: Channel = getattr(import_module(f"worker.channels.{module}"), name).open(url, settings)
+        return channel
     except ValueError as error:
         raise UnusableChannel(f"a channel that starts with '{scheme[:16]}:' cannot be used: {error}") from error
