@@ -12,8 +12,8 @@ from runtime.errors import Transient
 from tests.worker.channels.slow_server import slow_server
 from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Unresponsive
+from worker.channels.mail import MailChannel
 from worker.channels.mail.branding import MailBranding
-from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.composer import MailComposer
 from worker.channels.mail.headers import mailbox
 from worker.channels.mail.smtp import MailServer

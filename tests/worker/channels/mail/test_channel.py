@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from runtime.errors import Permanent, Transient
 from worker.channels import UnusableChannel, open_channel
+from worker.channels.mail import MailChannel
 from worker.channels.mail.branding import MailBranding
-from worker.channels.mail.channel import MailChannel
 from worker.channels.mail.composer import MailComposer
 from worker.channels.mail.smtp import MailServer, ssl_context_for
 from worker.channels.mail.templates import MailTemplates
