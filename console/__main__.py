@@ -41,7 +41,8 @@ COMMANDS = {
         "console.commands.system.maintenance:migrate", "Migrate the database to the schema of this version."
     ),
     "notifications": LazyCommand(
-        "console.commands.deliveries.notifications:notifications", "List notifications, and show their attempts."
+        "console.commands.deliveries.notifications:notifications",
+        "List notifications, show their attempts, and preview mails.",
     ),
     "prune": LazyCommand(
         "console.commands.system.privacy:prune",

@@ -1,7 +1,7 @@
 """One validated host of an import file."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from unicodedata import normalize
 from zoneinfo import ZoneInfo
 
@@ -12,6 +12,7 @@ from models.platform_user import DEFAULT_TIMEZONE
 from operations.users.opening_hours import DEFAULT_HOURS, parse_hours
 
 EMAIL_PATTERN = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
+LANGUAGE_PATTERN = re.compile(r"(?:de|en)(?:-[A-Z]{2})?")
 CHANNEL_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 SPREADSHEET_ERROR = re.compile(r"#[A-ZÄÖÜ/]+[!?]?|#N/A")
 SPREADSHEET_NUMBER = re.compile(r"\d+[.,]0+|\d+([.,]\d+)?E[+-]\d+", re.IGNORECASE)
@@ -68,6 +69,13 @@ def _urls(value: Any) -> Any:
     return re.split(r"[\s,]+", value.strip()) if isinstance(value, str) else value
 
 
+def _language(tag: str) -> str:
+    tag = tag.replace("_", "-")
+    if not LANGUAGE_PATTERN.fullmatch(tag):
+        raise ValueError("a language is en or de, with a region if it is not the time zone's, such as en-GB or de-AT")
+    return tag
+
+
 def _channels(urls: list[str]) -> list[str]:
     if not all(CHANNEL_PATTERN.match(url) for url in urls):
         raise ValueError("a channel is a URL, such as mailto: or https://example.com/hook")
@@ -82,7 +90,7 @@ class HostEntry(BaseModel):
     """One host. Attributes are named like the file's columns.
 
     Attributes:
-        language: language of the host's notifications.
+        language: language of the host's notifications, perhaps with a region.
         slug: the host's part of booking URLs.
         meeting_duration: in minutes.
         meeting_channel: such as `phone` or `zoom`.
@@ -97,7 +105,7 @@ class HostEntry(BaseModel):
     given_name: CleanText
     family_name: CleanText
     timezone: Annotated[str, AfterValidator(_time_zone)] = DEFAULT_TIMEZONE
-    language: Literal["en", "de"] = "en"
+    language: Annotated[str, AfterValidator(_language)] = "en"
     slug: Annotated[str, Field(pattern=SLUG_PATTERN, min_length=5, max_length=100)] | None = None
     meeting_type: CleanText = "30min Meeting"
     meeting_duration: Annotated[int, Field(ge=5, le=480)] = 30

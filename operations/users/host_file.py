@@ -34,6 +34,8 @@ PLACEHOLDER_SETTINGS = {
     "redis_url": "redis://127.0.0.1",
     "smtp_url": "smtp://127.0.0.1",
     "mail_from": "bookings@example.com",
+    "mail_logo": "",
+    "mail_templates": "",
     "notify_signing_secret": "whsec_" + "A" * 32,
 }
 """Placeholder settings with which every well-formed channel opens."""

@@ -45,6 +45,20 @@ def test_an_invalid_line_gives_an_error_message(tmp_path: Path, cells: str, erro
     assert error in last.error
 
 
+@pytest.mark.parametrize(("typed", "kept"), [("de", "de"), ("en-GB", "en-GB"), ("de_AT", "de-AT")])
+def test_a_language_may_have_a_region(tmp_path: Path, typed: str, kept: str) -> None:
+    [line] = read_host_file(host_file(tmp_path, f"{HEAD},language\n1,a@example.com,The,Host,{typed}\n"))
+    assert line.entry
+    assert line.entry.language == kept
+
+
+@pytest.mark.parametrize("typed", ["fr", "deutsch", "DE", "en-gb", "en-GBR"])
+def test_any_other_language_gives_an_error_message(tmp_path: Path, typed: str) -> None:
+    [line] = read_host_file(host_file(tmp_path, f"{HEAD},language\n1,a@example.com,The,Host,{typed}\n"))
+    assert line.entry is None
+    assert "language: a language is en or de, with a region" in line.error
+
+
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [

@@ -24,7 +24,7 @@ from operations.replay.service import ReplayService
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
-from worker.channels.mail.channel import MailChannel
+from worker.channels.mail.smtp import MailServer
 from worker.maintenance.sweeper import sweep
 from worker.outbox.planner import to_message
 
@@ -224,9 +224,7 @@ def test_a_host_who_is_added_late_gets_one_summary(harness: Harness) -> None:
 
 def test_a_summary_is_a_mail_without_an_invite(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[str] = []
-    monkeypatch.setattr(
-        MailChannel, "send", lambda self, message: sent.append(self._compose(message, self._sender).as_string())
-    )
+    monkeypatch.setattr(MailServer, "deliver", lambda self, mail, sender, recipient: sent.append(mail.as_string()))
     book(harness, 3)
     harness.add_user(external_id="late", meetergo_user_id="late", email="late@example.com", language="de")
     sweep(harness.services, datetime.now(UTC))

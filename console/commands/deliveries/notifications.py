@@ -99,7 +99,7 @@ notifications = click.Group(
         ignore_notifications,
         replay_notifications,
     ],
-    help="List notifications, and show their attempts.",
+    help="List notifications, show their attempts, and preview mails.",
 )
 
 

@@ -58,7 +58,7 @@ def embed(external_id: str, title: str | None, height: int) -> None:
                 "no booking URL is known for this host: set platform_users.booking_url, "
                 "or let `users sync --booking-root` find it"
             )
-        page_title = title or TITLES.get(row.language, TITLES["en"]).format(row.name or external_id)
+        page_title = title or TITLES.get(row.language[:2].lower(), TITLES["en"]).format(row.name or external_id)
         click.echo(embed_code(row.booking_url, title=page_title, height=height))
 
 

@@ -141,7 +141,8 @@ class MailTemplates:
         elif isinstance(error, OSError):
             reason = f"it cannot be read ({error.strerror})"
         else:
-            reason = one_line(error) or type(error).__name__
+            message = error.message if isinstance(error, TemplateSyntaxError) else error
+            reason = one_line(message) or type(error).__name__
         place = self._place(error)
         return UnusableLook(f"MAIL_TEMPLATES cannot be used: {f'{place}: ' if place else ''}{reason}")
 
@@ -154,18 +155,13 @@ class MailTemplates:
             raise UnusableLook(f"MAIL_TEMPLATES cannot be used: {name} is not UTF-8") from None
         except OSError as error:
             raise UnusableLook(f"MAIL_TEMPLATES cannot be used: {name} cannot be read ({error.strerror})") from None
-        tree = environment.parse(source, name, str(self._folder and self._folder / name))
-        for switch in tree.find_all(nodes.EvalContextModifier):
-            raise TemplateSyntaxError(
-                "autoescape cannot be switched: it keeps guests' text from being HTML", switch.lineno, name
-            )
         environment.get_template(name)
-        return {reference for reference in meta.find_referenced_templates(tree) if reference}
+        return {name for name in meta.find_referenced_templates(environment.parse(source, name)) if name}
 
     def _place(self, error: Exception) -> str:
         """Return where in the platform's templates an error arose, such as "message.html, line 3"; "" if unknown."""
         if isinstance(error, TemplateSyntaxError):
-            return f"{Path(error.name or error.filename or '').name}, line {error.lineno}"
+            return f"{error.name or Path(error.filename or '').name}, line {error.lineno}"
         frames = [
             (Path(frame.f_code.co_filename), line)
             for frame, line in traceback.walk_tb(error.__traceback__)
@@ -174,10 +170,22 @@ class MailTemplates:
         return f"{frames[-1][0].relative_to(self._folder or '')}, line {frames[-1][1]}" if frames else ""
 
 
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox without what would let a guest's text become HTML."""
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        tree = super()._parse(source, name, filename)
+        for switch in tree.find_all(nodes.EvalContextModifier):
+            raise TemplateSyntaxError(
+                "autoescape cannot be switched: it keeps guests' text from being HTML", switch.lineno, name, filename
+            )
+        return tree
+
+
 def _environment(folder: Path | None, *, autoescape: bool) -> Environment:
     ours = FileSystemLoader(OURS)
     loaders: Sequence[FileSystemLoader | PrefixLoader] = [ours, PrefixLoader({PREFIX: ours})]
-    environment = ImmutableSandboxedEnvironment(
+    environment = _Sandbox(
         loader=ChoiceLoader([*([FileSystemLoader(folder)] if folder else []), *loaders]),
         autoescape=autoescape,
         undefined=StrictUndefined,

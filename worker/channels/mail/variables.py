@@ -98,7 +98,7 @@ def _host(host: Mapping[str, Any], shown: Callable[[str], str]) -> Variables:
 def _brand(branding: MailBranding) -> Variables:
     logo = branding.logo
     return {
-        "name": break_links(branding.name),
+        "name": branding.name,
         "color": branding.color,
         "text_color": branding.text_color,
         "outline": branding.outline,

@@ -185,7 +185,7 @@ def test_a_platforms_template_cannot_let_text_become_markup(source, evil, templa
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("<p>\n{{ title }", r"message\.html, line 2: unexpected '\}'"),
+        ("<p>\n{{ title }", r"message\.html, line 2: unexpected '\}'$"),
         ("<p>\n\n{% if title %}x", r"message\.html, line 3: .*'if'"),
         ("<p>\n{{ guest_name }}", r"message\.html, line 2: 'guest_name' is undefined"),
         ("{{ booking.metadata.case }}", r"message\.html, line 1: .* has no attribute 'case'"),
@@ -209,6 +209,15 @@ def test_a_broken_template_is_found_at_start_with_file_and_line(source, reason, 
 def test_an_empty_subject_is_found_at_start(source, templates):
     with pytest.raises(UnusableLook, match="the subject is empty"):
         templates(subject_txt=source)
+
+
+def test_autoescape_cannot_be_switched_in_a_folder_below_either(templates, tmp_path):
+    templates()
+    (tmp_path / "templates" / "parts").mkdir()
+    (tmp_path / "templates" / "parts" / "end.html").write_text("\n{% autoescape false %}x{% endautoescape %}")
+
+    with pytest.raises(UnusableLook, match=r"parts/end\.html, line 2: autoescape cannot be switched"):
+        templates(message_html='{% include "parts/end.html" %}')
 
 
 def test_an_error_in_an_included_template_names_that_one(templates):
