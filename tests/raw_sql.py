@@ -5,10 +5,11 @@ import re
 from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.orm import Session
 
+from models.migrations.takeover import VERSION_TABLE
 from models.tables import Booking
 from runtime.database import schema_of
 
-OUR_TABLES = "|".join(table.name for table in Booking.metadata.sorted_tables)
+OUR_TABLES = "|".join([VERSION_TABLE, *(table.name for table in Booking.metadata.sorted_tables)])
 NAMED = re.compile(rf"\b(FROM|INTO|UPDATE|TABLE|JOIN|ON|REFERENCES) (({OUR_TABLES})(_elsewhere)?)\b")
 
 

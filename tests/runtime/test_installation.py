@@ -11,6 +11,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from models.delivery import NewDelivery, pack
+from runtime.database_url import DEFAULT_SCHEMA
 from runtime.encryption import BodyCipher
 from runtime.queue import QUEUES, STORE_DEFERRED, JobQueue, connect
 from runtime.redis import heartbeat
@@ -36,8 +37,22 @@ OTHER_DATABASES = [
 ]
 
 
-def prefix(url: str) -> str:
-    return StoreSettings(database_url=url, redis_url="redis://127.0.0.1:1", redis_prefix="").prefix
+def prefix(url: str, schema: str = DEFAULT_SCHEMA) -> str:
+    return settings(url, schema).prefix
+
+
+def settings(url: str, schema: str = DEFAULT_SCHEMA) -> StoreSettings:
+    return StoreSettings(database_url=url, database_schema=schema, redis_url="redis://127.0.0.1:1", redis_prefix="")
+
+
+def test_each_schema_has_a_prefix_and_an_origin_but_the_first_ones_keep_theirs() -> None:
+    url = SAME_DATABASE[0]
+    first, second = settings(url), settings(url, "second")
+    assert second.prefix not in (first.prefix, prefix(url, "third"))
+    assert second.origin.rpartition("/")[2] != first.origin.rpartition("/")[2]
+    assert first.prefix == prefix(url, "public") == default_prefix(url)
+    assert first.origin == settings(url, "public").origin == origin(first.prefix, url)
+    assert prefix("sqlite:///x.db", "second") == prefix("sqlite:///x.db")
 
 
 def test_one_database_has_one_prefix_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

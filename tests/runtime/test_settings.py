@@ -76,6 +76,8 @@ def test_the_environment_overrides_the_file_and_an_empty_variable_unsets(
         (AddressSettings, "WEBHOOK_KEYS", ",", "at least one key"),
         (AddressSettings, "WEBHOOK_ACCOUNT", "hidden/hidden", "1 to 64 letters"),
         (AddressSettings, "WEBHOOK_ACCOUNT", "h" * 65, "1 to 64 letters"),
+        (DatabaseSettings, "DATABASE_SCHEMA", "Bookings", "1 to 63 lowercase letters"),
+        (DatabaseSettings, "DATABASE_SCHEMA", "pg_bookings", "no schema of PostgreSQL's own"),
         (DatabaseSettings, "DATABASE_URL", "mysql://hidden@h/d", "should look like 'sqlite:///file'"),
         (StoreSettings, "REDIS_URL", None, "is not set"),
         (StoreSettings, "REDIS_URL", "http://hidden@h", "should look like 'redis://host"),
