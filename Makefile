@@ -21,28 +21,28 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@touch $(STAMP)
 
-demo: install ## a guest books at a stand-in: from webhook to notification, on servers of its own
+demo: install ## a guest books at a stand-in: from webhook to notification
 	@$(BIN)/python -m console demo
 
-run: install ## receiver, worker and scheduler until Ctrl-C, with a Redis of its own if REDIS_URL is unset
+run: install ## receiver, worker and scheduler until Ctrl-C, with a Redis
 	@$(BIN)/python -m console run
 
-sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C; options: ARGS="--drop 0.1"
+sandbox: install ## a stand-in for meetergo with a page; see ARGS="--help"
 	@$(BIN)/python -m console sandbox $(ARGS)
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-year: install ## the long test: 200 hosts, 2,000 bookings over a bad line, one reconciliation (some minutes)
+year: install ## the long test: 200 hosts, 2,000 bookings (some minutes)
 	@YEAR_HOSTS=200 YEAR_BOOKINGS=2000 $(BIN)/python -m pytest tests/year
 
-fuzz: install ## hostile inputs to the verifier, the receiver and the parsers, for some minutes
+fuzz: install ## hostile inputs to verifier, receiver and parsers (some minutes)
 	@$(BIN)/python -m tests.fuzz
 
-faults: install ## break everything, one after the other, and write docs/reliability.md (about 40 minutes)
+faults: install ## break everything, and write docs/reliability.md (40 minutes)
 	@$(BIN)/python -m tests.faults $(ARGS)
 
-bench: bench-install ## measure speed, memory and growth beside other systems, and write docs/performance.md (about 40 minutes)
+bench: bench-install ## measure beside others, write docs/performance.md (40 minutes)
 	@benchmarks/.venv/bin/python -m benchmarks $(ARGS)
 
 bench-install: $(BENCH) # the peers, in environments of their own
@@ -59,7 +59,7 @@ bench-pins: install # the same for the peers; run it after `make pins`
 	@$(BIN)/pip-compile $(PIN) benchmarks/requirements.in -o benchmarks/requirements.txt
 	@$(BIN)/pip-compile $(PIN) benchmarks/requirements-redis5.in -o benchmarks/requirements-redis5.txt
 
-runbook: install ## run through an incident in a terminal (tmux) and write it into docs/operations.md
+runbook: install ## run through an incident (tmux) for docs/operations.md
 	@$(BIN)/python -m tests.console.runbook
 
 lint: install ## ruff (check and format) and mypy (strict)

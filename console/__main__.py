@@ -97,7 +97,7 @@ Exit codes: 0   done
             130 interrupted (Ctrl-C; 0 for status --watch and events tail)
 """
 
-CONTEXT_SETTINGS = {"max_content_width": 120}
+CONTEXT_SETTINGS = {"max_content_width": 120, "help_option_names": ["-h", "--help"]}
 
 cli = RootGroup(
     "console",
@@ -111,6 +111,5 @@ click.version_option(VERSION, prog_name="meetergo-inbox")(cli)
 if __name__ == "__main__":
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    logs.configure()
-    logging.getLogger("meetergo.api").setLevel(logging.WARNING)  # retries of the client are of no interest here
+    logs.configure(logging.WARNING)  # retries of the client are of no interest here
     cli(prog_name="bin/inbox", complete_var=VARIABLE)

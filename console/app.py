@@ -57,6 +57,10 @@ class RootGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         return click.Command(cmd_name, short_help=lazy.help, hidden=bool(lazy.name))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; `help COMMAND` is `COMMAND --help`."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:

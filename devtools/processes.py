@@ -54,7 +54,7 @@ def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:
         shlex.split(commands()[name]), env=env, cwd=folder, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise ProcessFailed(f"{name} failed: {done.stderr.strip()[-2000:]}")
+        raise ProcessFailed(f"{name} failed: {done.stderr.strip()[-2000:].removeprefix('Error: ')}")
 
 
 @contextmanager

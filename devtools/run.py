@@ -4,6 +4,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -30,6 +31,8 @@ from runtime.redis.client import connect
 from runtime.settings import OF_A_FILE, StoreSettings, exit_with_message
 
 HOST = "127.0.0.1"
+STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
+"""Part of honcho's line about a process that it stopped, and what is shown instead: it was no crash."""
 EXIT_INTERRUPTED = 130
 
 
@@ -52,7 +55,8 @@ def run(folder: Path) -> int:
         settings = ConsoleSettings.load()
         _check_port(settings.port)
         with _redis(folder) as redis:
-            env = environment({**redis, "PORT": str(settings.port), "HOST": HOST}, folder)
+            log_format = {"LOG_FORMAT": "text"} if sys.stdout.isatty() else {}
+            env = environment({**log_format, **redis, "PORT": str(settings.port), "HOST": HOST}, folder)
             run_to_completion("release", env, folder)
             _print_welcome(settings, read_env_file(folder / ".env"), generated, has_own_redis=bool(redis))
             code = _run_processes(env, folder)
@@ -152,6 +156,8 @@ class _Screen(Printer):  # type: ignore[misc] # honcho has no types
     """Output of the processes. It may be closed while they stop."""
 
     def write(self, message: Any) -> None:
+        if isinstance(message.data, str):
+            message = message._replace(data=message.data.replace(*STOPPED))
         with suppress(OSError):
             super().write(message)
 

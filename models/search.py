@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import Booking, BookingStatus
 from models.delivery import Delivery
+from models.guest_search import has_guest, lower_contains
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Status
@@ -22,6 +23,8 @@ class BookingSearch:
     Attributes:
         status: confirmed or cancelled.
         platform_user: `external_id` of the host who owns it.
+        host: the same, or the host's e-mail address, or a part of the name.
+        guest: a part of a guest's name, e-mail address or number.
         since: starts at or after this, UTC.
         until: starts before this, UTC.
     """
@@ -30,6 +33,8 @@ class BookingSearch:
     platform_user: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    host: str | None = None
+    guest: str | None = None
 
     def bookings(self) -> Select[Booking]:
         """Select the matching bookings, latest start first, those without a start last."""
@@ -39,6 +44,15 @@ class BookingSearch:
         if self.platform_user:
             owner = select(PlatformUser.id).where(PlatformUser.external_id == self.platform_user)
             query = query.where(Booking.platform_user_id.in_(owner))
+        if self.host:
+            is_host = or_(
+                PlatformUser.external_id == self.host,
+                func.lower(PlatformUser.email) == self.host.lower(),
+                lower_contains(PlatformUser.name, self.host),
+            )
+            query = query.where(Booking.platform_user_id.in_(select(PlatformUser.id).where(is_host)))
+        if self.guest:
+            query = query.where(has_guest(self.guest))
         if self.since:
             query = query.where(Booking.starts_at >= self.since)
         return query.where(Booking.starts_at < self.until) if self.until else query

@@ -9,6 +9,8 @@ from rich.markup import escape
 CONSOLE_COMMAND = "bin/inbox"
 NO_VALUE = "-"
 SHORT_ID_LENGTH = 12
+MAX_REST_LENGTH = 4
+"""An id with no more than this left is shown whole."""
 UNITS = ((timedelta(days=2), timedelta(days=1), "days"), (timedelta(minutes=100), timedelta(hours=1), "h"))
 
 
@@ -34,8 +36,11 @@ def age(at: datetime | None, now: datetime) -> str:
 
 
 def short(identifier: str | int | None) -> str:
-    """Shorten an id to a prefix that identifies it and can be typed."""
-    return NO_VALUE if identifier is None else printable(str(identifier)[:SHORT_ID_LENGTH])
+    """Shorten a long id to a prefix that identifies it and can be typed."""
+    if identifier is None:
+        return NO_VALUE
+    text = str(identifier)
+    return printable(text if len(text) <= SHORT_ID_LENGTH + MAX_REST_LENGTH else text[:SHORT_ID_LENGTH])
 
 
 def count(number: int, singular: str, plural: str = "") -> str:

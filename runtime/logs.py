@@ -1,6 +1,7 @@
 """Logs: event names and ids, never bodies, addresses, secrets or personal data."""
 
 import logging
+import os
 import re
 import sys
 import traceback
@@ -33,27 +34,28 @@ class StderrLogger:
     debug = info = warning = error = critical = msg
 
 
-def configure() -> None:
+def configure(level: int = logging.INFO) -> None:
     """Log JSON lines, or readable ones on a terminal, in the same format for our code and for libraries.
 
-    Our own lines bypass `logging`, which is slow: the receiver writes one for each delivery.
+    LOG_FORMAT=text asks for readable ones elsewhere too, as `make run` does where it writes to a terminal. Our own
+    lines bypass `logging`, which is slow: the receiver writes one for each delivery.
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
-    terminal = sys.stderr.isatty()
+    terminal = sys.stderr.isatty() or os.environ.get("LOG_FORMAT") == "text"
     renderer: Processor = structlog.processors.JSONRenderer()
     if terminal:
         renderer = structlog.dev.ConsoleRenderer()
         shared.append(_escape)  # JSON does that by itself
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: StderrLogger(),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.root.handlers = [handler]
-    logging.root.setLevel(logging.INFO)
+    logging.root.setLevel(level)
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # a line for each, at import

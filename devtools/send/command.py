@@ -76,6 +76,11 @@ def _send_one(plan: SendPlan, sender: Sender, settings: ConsoleSettings) -> None
     [body] = SendPlan(**{**vars(plan), "booking": booking}).bodies(datetime.now(UTC))
     try:
         response = sender.send(body)
+    except urllib3.exceptions.SSLError:
+        raise click.ClickException(
+            f"the certificate of {settings.receiver_url} is not trusted: put the path of its authority's certificate "
+            "into SSL_CERT_FILE"
+        ) from None
     except urllib3.exceptions.HTTPError:
         raise click.ClickException(f"nobody answers at {settings.receiver_url}: is it running? (make run)") from None
     click.echo(f"{response.status} in {response.milliseconds:.0f} ms: {_describe(response)}")

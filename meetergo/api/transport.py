@@ -127,7 +127,7 @@ class Transport:
                 request.method, request.path, params=query or None, headers=impersonation, **content
             )
         except httpx.HTTPError as error:
-            failure = _network_error(request, error)
+            failure = _network_error(request, error, self._client.base_url)
         raise failure  # outside the except block: httpx's error holds the request and so the key
 
     def _wait_before_retry(self, state: RetryCallState) -> float:
@@ -176,8 +176,11 @@ def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContex
     return httpx.create_ssl_context()
 
 
-def _network_error(request: Request, error: httpx.HTTPError) -> ApiError:
-    message = f"meetergo did not answer {request.name} ({type(error).__name__})"
+def _network_error(request: Request, error: httpx.HTTPError, url: httpx.URL) -> ApiError:
+    reason = type(error).__name__
+    if isinstance(error, NOT_SENT):  # nothing of the request can be in its text
+        reason = f"{reason} at {url.host}: {error}" if str(error) else f"{reason} at {url.host}"
+    message = f"meetergo did not answer {request.name} ({reason})"
     if request.is_read or isinstance(error, NOT_SENT):
         return Unavailable(message)
     return OutcomeUnknown(message)

@@ -7,7 +7,7 @@ import pytest
 
 from devtools.send import samples
 from models.delivery import Delivery
-from models.search import RowSearch
+from models.search import BookingSearch, RowSearch
 from tests.worker.harness import AT, START, Harness, later
 
 
@@ -61,3 +61,35 @@ def test_notifications_are_found_by_their_kind(desk_with_rows: Harness) -> None:
         cancelled = session.scalars(RowSearch(event="cancelled").notifications()).all()
     assert kinds == ["cancelled", "created"]
     assert [row.booking_id for row in cancelled] == ["b1"]
+
+
+@pytest.mark.parametrize(
+    ("criteria", "expected"),
+    [
+        ({"guest": "JANE@"}, ["b1"]),
+        ({"guest": "doe"}, ["b1", "b2"]),
+        ({"guest": "Grüße"}, ["b2"]),
+        ({"guest": "100%_/"}, ["b3"]),
+        ({"guest": "email"}, []),
+        ({"guest": "europe/berlin"}, []),
+        ({"host": "4711"}, ["b1"]),
+        ({"host": "HOST@example.com"}, ["b1"]),
+        ({"host": "the ho"}, ["b1"]),
+        ({"host": "4711", "guest": "john"}, []),
+        ({"guest": "doe", "status": "cancelled"}, []),
+    ],
+)
+def test_bookings_are_found_by_guest_and_host(harness: Harness, criteria: dict[str, str], expected: list[str]) -> None:
+    harness.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
+    other = {"hosts": [], "hostIds": ["nobody"]}
+    guests = [{"email": "jane@example.com", "fullname": "Jane Doe", "timezone": "Europe/Berlin"}]
+    harness.process(
+        samples.created("b1", START, AT, attendees=guests),
+        samples.created(
+            "b2", START, AT, attendees=[{"email": "john@example.com", "fullname": "John Doe Grüße"}], **other
+        ),
+        samples.created("b3", START, AT, attendees=[{"email": "a@example.com", "fullname": "100%_/ sure"}], **other),
+    )
+    with harness.services.database.read_only() as session:
+        found = session.scalars(BookingSearch(**criteria).bookings()).all()  # type: ignore[arg-type]
+    assert sorted(row.id for row in found) == expected

@@ -39,6 +39,10 @@ SHOWN_ABOVE = ("id", "starts_at", "ends_at", "status", "platform_user_id", "crea
 @click.option("--status", type=click.Choice(["confirmed", "cancelled"]), help="Only bookings with this status.")
 @click.option("--user", "platform_user", metavar="ID", help="Only bookings of this host (external_id).")
 @click.option(
+    "--host", metavar="TEXT", help="Only bookings of this host: external_id, e-mail address, or part of the name."
+)
+@click.option("--guest", metavar="TEXT", help="Only bookings with this guest: part of the name, address or number.")
+@click.option(
     "--since",
     type=TimestampParam(),
     metavar="TIME",
