@@ -47,8 +47,8 @@ def build_services(settings: WorkerSettings) -> Services:
     """
     database, job_queue = Database(settings.database_url), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
-    recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)
-    clock = partial(datetime.now, UTC)
+    recorder = ChangeRecorder(planner, hook.load(settings.platform_hook), settings.database_notify)
+    clock, metrics = partial(datetime.now, UTC), _metrics(settings)
     return Services(
         database,
         job_queue,

@@ -1,0 +1,22 @@
+"""Reads each booking that meetergo-inbox has just changed, as PostgreSQL's NOTIFY tells it."""
+
+import json
+import os
+
+import psycopg
+
+
+def main() -> None:
+    """Prints changed bookings until Ctrl-C. LISTEN needs a session of its own: no pooler in transaction mode."""
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("LISTEN meetergo_inbox")
+        print("listening", flush=True)  # now read what changed while nobody listened: see README.md
+        for notification in connection.notifies():
+            change = json.loads(notification.payload)  # {"booking_id": "...", "revision": 3}
+            query = "SELECT status, starts_at FROM bookings_v1 WHERE id = %s"
+            row = connection.execute(query, [change["booking_id"]]).fetchone()
+            print(change["booking_id"], change["revision"], *(row or ["unknown"]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
