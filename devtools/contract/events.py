@@ -100,7 +100,8 @@ def _message(name: str, schema: str) -> dict[str, Any]:
 
 def _schema(of: Any, references: str) -> dict[str, Any]:
     schema: dict[str, Any] = TypeAdapter(of).json_schema(mode="serialization", ref_template=references)
-    return _without_titles(schema)
+    plain: dict[str, Any] = _without_titles(schema)
+    return plain
 
 
 def _without_titles(schema: Any) -> Any:
