@@ -10,6 +10,7 @@ RUN useradd --system --uid 10001 --home-dir /app inbox && mkdir -p /app/data && 
 WORKDIR /app
 COPY --from=wheels /install /usr/local
 COPY meetergo meetergo
+COPY meetergo_inbox meetergo_inbox
 COPY runtime runtime
 COPY models models
 COPY receiver receiver

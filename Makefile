@@ -27,7 +27,7 @@ demo: install ## a guest books at a stand-in: from webhook to notification, on s
 run: install ## receiver, worker and scheduler until Ctrl-C, with a Redis of its own if REDIS_URL is unset
 	@$(BIN)/python -m console run
 
-sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C; its options: ARGS="--drop 0.1"
+sandbox: install ## a stand-in for meetergo with a page to book on, until Ctrl-C; options: ARGS="--drop 0.1"
 	@$(BIN)/python -m console sandbox $(ARGS)
 
 test: install ## all tests, on real Redis, SQLite and PostgreSQL

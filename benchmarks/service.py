@@ -20,6 +20,7 @@ from devtools.redis_server import free_port
 from models.delivery import Delivery, NewDelivery, delivery_id
 from runtime import queue
 from runtime.database import Database
+from runtime.database_url import DEFAULT_SCHEMA
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
 from runtime.signed_address import AddressSigner
@@ -122,6 +123,7 @@ class DatabaseReader:
         else:
             plain = url.replace("postgresql+psycopg://", "postgresql://")
             self._raw = psycopg.connect(plain, autocommit=True, prepare_threshold=1)
+            self._raw.execute(f"SET search_path TO {DEFAULT_SCHEMA}")
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return the rows; parameters are `?`."""

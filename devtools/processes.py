@@ -31,11 +31,17 @@ def commands() -> dict[str, str]:
     return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
 
 
-def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment with extra settings, and with our `python` first on the PATH."""
+def environment(settings: Mapping[str, str], folder: Path | None = None) -> dict[str, str]:
+    """Return this process's environment with extra settings, and with our `python` first on the PATH.
+
+    Args:
+        settings: variables to set.
+        folder: where the processes run; if it holds our packages, PYTHONPATH is left as it is.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PATH": path, "PYTHONPATH": modules, "PYTHONUNBUFFERED": "1", **settings}
+    python_path = {} if folder == ROOT else {"PYTHONPATH": modules}
+    return {**os.environ, "PATH": path, **python_path, "PYTHONUNBUFFERED": "1", **settings}
 
 
 def run_to_completion(name: str, env: Mapping[str, str], folder: Path) -> None:

@@ -86,15 +86,20 @@ def private_redis_server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def _short_socket_path(path: Path) -> Iterator[Path]:
-    """Yield a short path for a socket: the system limits its length, so a deep folder gets a link from a short one."""
+    """Yield a short path for a socket: the system limits its length. A deep folder gets a link to a short one."""
     if len(str(path)) <= MAX_SOCKET_PATH:
         yield path
         return
+    make_private(path.parent)
     with tempfile.TemporaryDirectory(prefix="meetergo-inbox-", ignore_cleanup_errors=True) as short:
+        path.unlink(missing_ok=True)
+        path.symlink_to(Path(short) / "redis.sock")
         yield Path(short) / "redis.sock"
+        path.unlink(missing_ok=True)
 
 
 def _check_not_running(path: Path) -> None:
+    """Where the system does not end a child with its killed parent, an older server may still use the folder."""
     with Redis(unix_socket_path=str(path), socket_timeout=1) as client, suppress(RedisError):
         client.ping()
         raise NoRedisServer(f"meetergo-inbox runs here already: its Redis answers at {path}")

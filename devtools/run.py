@@ -4,8 +4,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ from devtools.processes import PROCESSES, ProcessFailed, commands, environment, 
 from devtools.redis_server import private_redis_server
 from operations.errors import store_error_message
 from operations.settings import ConsoleSettings
-from runtime.env_file import UnusableFile, read_env_file
+from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
 from runtime.process.child_processes import parent_death_preexec
 from runtime.redis.client import connect
-from runtime.settings import DEV_REDIS_SOCKET, exit_with_message
+from runtime.settings import OF_A_FILE, StoreSettings, exit_with_message
 
 HOST = "127.0.0.1"
 EXIT_INTERRUPTED = 130
@@ -43,21 +44,52 @@ def run(folder: Path) -> int:
 
     Raises:
         NoRedisServer: REDIS_URL is unset, and no Redis server was found.
-        ProcessFailed: a process cannot start; the message says why.
+        ProcessFailed: a process cannot start, or all of them run in this folder already; the message says why.
     """
-    generated = generate_keys(folder / ".env")
-    settings = ConsoleSettings.load()
-    _check_port(settings.port)
     make_private(folder / "data")
-    redis_setting = environment_of(folder / ".env").get("REDIS_URL", "").strip()
-    if redis_setting:
-        _check_redis(redis_setting)
-    with nullcontext(redis_setting) if redis_setting else private_redis_server(folder / "data" / "redis") as redis_url:
-        env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
-        run_to_completion("release", env, folder)
-        _print_welcome(settings, redis_url, generated)
-        code = _run_processes(env, folder)
+    with _only_one(folder / "data" / "run.lock"):
+        generated = generate_keys(folder / ".env")
+        settings = ConsoleSettings.load()
+        _check_port(settings.port)
+        with _redis(folder) as redis:
+            env = environment({**redis, "PORT": str(settings.port), "HOST": HOST}, folder)
+            run_to_completion("release", env, folder)
+            _print_welcome(settings, read_env_file(folder / ".env"), generated, has_own_redis=bool(redis))
+            code = _run_processes(env, folder)
     return 0 if code == EXIT_INTERRUPTED else code
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold a lock, which ends with this process however that ends.
+
+    Raises:
+        ProcessFailed: another process holds it.
+    """
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise ProcessFailed(
+                f"meetergo-inbox runs here already, as process {file.read().strip()}: stop that one (Ctrl-C in its "
+                "terminal), or use another folder for this one"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+@contextmanager
+def _redis(folder: Path) -> Iterator[dict[str, str]]:
+    """Run a Redis of our own unless one is configured; yield the settings that name it."""
+    given = environment_of(folder / ".env")
+    if given.get("REDIS_URL", "").strip() or given.get("REDIS_URL" + OF_A_FILE, "").strip():
+        _check_redis(StoreSettings.load().redis_url)
+        yield {}
+        return
+    with private_redis_server(folder / "data" / "redis") as url:
+        yield {"REDIS_URL": url}
 
 
 GENERATED: dict[str, Callable[[], str]] = {
@@ -74,7 +106,7 @@ def generate_keys(path: Path) -> list[str]:
     """
     try:
         known = environment_of(path)
-        missing = [name for name in GENERATED if not known.get(name)]
+        missing = [name for name in GENERATED if not known.get(name) and not known.get(name + OF_A_FILE)]
         if missing:
             _write(path, read_env_file(path).with_values({name: GENERATED[name]() for name in missing}))
     except UnusableFile as error:
@@ -146,27 +178,30 @@ def _check_redis(url: str) -> None:
     try:
         with connect(url) as client:
             client.ping()
-    except ValueError:
-        return  # the settings report it better
     except RedisError as error:
         raise ProcessFailed(
             f"{store_error_message(error)} (REDIS_URL; `make run` starts a Redis of its own without it)"
         ) from None
 
 
-def _print_welcome(settings: ConsoleSettings, redis_url: str, generated: list[str]) -> None:
+def _print_welcome(settings: ConsoleSettings, env_file: EnvFile, generated: list[str], *, has_own_redis: bool) -> None:
+    """Print the addresses, and commands that work in another terminal, which lacks this one's variables."""
     console = Console(highlight=False, soft_wrap=True)
+    is_port_in_file = env_file.values.get("PORT", "8000").strip() == str(settings.port)
+    with_port = "" if is_port_in_file else f"PORT={settings.port} "
+    is_redis_elsewhere = not has_own_redis and not any(
+        name in env_file.values for name in ("REDIS_URL", "REDIS_URL_FILE")
+    )
     console.print("\n[bold]meetergo-inbox is running.[/bold] Ctrl-C stops everything.\n")
     console.print("  Register this address with meetergo; it is a secret:")
     console.print(f"    [bold]{settings.address}[/bold]")
     if not settings.public_url:
         console.print("    (PUBLIC_URL is unset: meetergo reaches it only through an https tunnel or proxy)")
-    console.print("    bin/inbox webhook register     (with MEETERGO_API_KEY in .env)")
+    console.print(f"    {with_port}bin/inbox webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
-    console.print("    bin/inbox send booking_created")
+    console.print(f"    {with_port}bin/inbox send booking_created")
     console.print("  Look at everything, from there:")
-    found = DEV_REDIS_SOCKET.is_socket() and str(DEV_REDIS_SOCKET.resolve()) in redis_url
-    console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}bin/inbox status")
+    console.print(f"    bin/inbox status{'     (with the same REDIS_URL)' if is_redis_elsewhere else ''}")
     if generated:
         console.print(
             f"  New in .env: {', '.join(generated)}. Keep that file: the address and the stored bodies need it."

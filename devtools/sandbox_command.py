@@ -25,7 +25,7 @@ sandbox = click.Command("sandbox", callback=_run, params=command.params, help=co
 def _platform_bookings() -> list[dict[str, Any]]:
     settings = DatabaseSettings.load()
     has_no_file = settings.database_file is not None and not settings.database_file.exists()
-    return [] if has_no_file else bookings(Database(settings.database_url))
+    return [] if has_no_file else bookings(settings.database())
 
 
 def bookings(database: Database) -> list[dict[str, Any]]:

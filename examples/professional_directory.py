@@ -47,11 +47,11 @@ class LawyerDirectory:
         Returns:
             The booking address. meetergo tells it when it makes a user, and never again: store it.
         """
-        known = self._meetergo.find_user(lawyer.email)
+        known = self._meetergo.users.find(lawyer.email)
         if known:
             user_id, booking_url = known.id, None
         else:
-            made = self._meetergo.create_user(
+            made = self._meetergo.users.create(
                 lawyer.email,
                 lawyer.first_name,
                 lawyer.last_name,
@@ -66,10 +66,10 @@ class LawyerDirectory:
     def _add_meeting_types(self, user_id: str) -> None:
         """They belong to whom the call acts as."""
         as_lawyer = self._meetergo.as_user(user_id)
-        names = {known.name for known in as_lawyer.meeting_types()}
+        names = {known.name for known in as_lawyer.meeting_types.list()}
         for name, minutes in MORE_MEETING_TYPES.items():
             if name not in names:
-                as_lawyer.create_meeting_type(name, minutes)
+                as_lawyer.meeting_types.create(name, minutes)
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
     lawyer = Lawyer("lawyer@example.com", "The", "Lawyer", "the-lawyer")
     settings = ApiSettings.load()
     with settings.api_client(None) as meetergo:
-        admin = meetergo.as_user(settings.meetergo_api_user or meetergo.me().id)
+        admin = meetergo.as_user(settings.meetergo_api_user or meetergo.users.me().id)
         booking_url = LawyerDirectory(admin).onboard(lawyer)
     if booking_url:
         print(embed_code(booking_url, title=f"Termin buchen bei {lawyer.first_name} {lawyer.last_name}"))

@@ -18,14 +18,14 @@ from sqlalchemy.sql.elements import ColumnElement
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
 from models.notification import Notification
-from runtime.database import Database, Model, database_now, insert_into, table_of
+from runtime.database import Database, Model, database_now, insert_into, qualified_name, table_of
 
 Queue = Literal["inbox", "outbox"]
 Row = Delivery | Notification
 MODELS: dict[str, type[Delivery] | type[Notification]] = {"inbox": Delivery, "outbox": Notification}
 
-INSERT_WITHOUT_FSYNC = text(
-    "INSERT INTO claims (worker, queue, row_ids, claimed_at)"
+INSERT_WITHOUT_FSYNC = (
+    "INSERT INTO {} (worker, queue, row_ids, claimed_at)"
     " SELECT :worker, :queue, CAST(:row_ids AS jsonb), clock_timestamp()"
     " WHERE set_config('synchronous_commit', 'off', true) = 'off'"
     " ON CONFLICT (worker) DO UPDATE"
@@ -63,7 +63,8 @@ class Claim(Model):
         values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=now)
         if database.supports_skip_locked:
             with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                connection.execute(INSERT_WITHOUT_FSYNC, values | {"row_ids": json.dumps(values["row_ids"])})
+                insert_claim = text(INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls)))
+                connection.execute(insert_claim, values | {"row_ids": json.dumps(values["row_ids"])})
             return
         with database.engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection

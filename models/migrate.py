@@ -10,14 +10,28 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine
+from psycopg.errors import InsufficientPrivilege
+from sqlalchemy import Connection, Engine, MetaData, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+import models.tables  # noqa: F401 - so that all tables are known
+from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
+from runtime.contention import with_retry
+from runtime.database import NAMING_CONVENTION, Model, schema_of
+from runtime.database_url import DEFAULT_SCHEMA
+from runtime.errors import first_line
 
 UNUSABLE_ENCODINGS = ("SQL_ASCII",)
+HEAD = "head"
+LOCK = text("SELECT pg_advisory_xact_lock(hashtext(:name))")
+"""Two that migrate at once wait for each other."""
+RIGHTS = text(
+    "SELECT current_user, current_database(), EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema),"
+    " has_database_privilege(current_database(), 'CREATE'),"
+    " (SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')"
+    " FROM pg_namespace WHERE nspname = :schema)"
+)
 FOLDER = Path(__file__).parent / "migrations"
-
-
-class UnusableDatabase(Exception):
-    """The database's encoding cannot hold people's names; the message says what to do."""
 
 
 def check_encoding(engine: Engine) -> str | None:
@@ -49,12 +63,136 @@ def check_encoding(engine: Engine) -> str | None:
     )
 
 
-def migrate(engine: Engine, version: str = "head") -> None:
-    """Apply pending migrations in one transaction. An up-to-date database stays unchanged."""
-    config = _config()
-    with schema_transaction(engine) as connection:
+def migrate(engine: Engine, version: str = HEAD) -> list[str]:
+    """Apply pending migrations in one transaction. An up-to-date database stays unchanged.
+
+    An installation from before DATABASE_SCHEMA is taken over first; see `models.migrations.takeover`.
+
+    Returns:
+        Sentences on what an operator should know.
+
+    Raises:
+        UnusableDatabase: it cannot be migrated as it is.
+        SQLAlchemyError: the database does not answer, or is not writable.
+        CommandError: its version is not known to this release.
+    """
+    return with_retry(lambda: _migrate(engine, version))
+
+
+def _migrate(engine: Engine, version: str) -> list[str]:
+    schema, config = schema_of(engine), _config()
+    with schema_transaction(engine) as connection, _explained(connection, schema):
+        if schema:
+            connection.execute(LOCK, {"name": f"{VERSION_TABLE} of {schema}"})
         config.attributes["connection"] = connection
+        notes = _prepare(connection, schema, config)
         command.upgrade(config, version)
+        if version == HEAD:
+            _check_tables(connection, schema)
+        return notes + _shared_prefix(connection, schema)
+
+
+def _prepare(connection: Connection, schema: str | None, config: Config) -> list[str]:
+    """Before the first migration: take over a former installation, or check that no table is in our way."""
+    if inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        return []
+    former = find_former(connection, schema)
+    if schema:
+        _make_schema(connection, schema)
+    if former is None or former.schema != schema:
+        _check_way(connection, schema)
+    if former is None:
+        return []
+    take_over(connection, former, schema)
+    command.stamp(config, former.revision)
+    if former.schema == schema:
+        return []
+    return [
+        f"Moved {len(former.tables)} tables with all rows from the schema {former.schema} to {schema}."
+        " SQL of the platform names them with it now (see docs/operations.md)."
+    ]
+
+
+def _make_schema(connection: Connection, schema: str) -> None:
+    role, database, exists, may_create, may_fill = connection.execute(RIGHTS, {"schema": schema}).one()
+    if not exists and not may_create:
+        raise UnusableDatabase(
+            f"the role {role} may not create the schema {schema} in the database {database}. Let its owner run:"
+            f" CREATE SCHEMA {schema} AUTHORIZATION {role}"
+        )
+    if exists and not may_fill:
+        raise UnusableDatabase(
+            f"the role {role} may not create tables in the schema {schema}. Let its owner run:"
+            f" GRANT USAGE, CREATE ON SCHEMA {schema} TO {role} (or set DATABASE_SCHEMA to another one)"
+        )
+    if not exists:
+        connection.execute(text(f"CREATE SCHEMA {connection.dialect.identifier_preparer.quote(schema)}"))
+
+
+def _check_way(connection: Connection, schema: str | None) -> None:
+    """Check that no table or view has the name of one of ours.
+
+    Raises:
+        UnusableDatabase: some have.
+    """
+    there = {*inspect(connection).get_table_names(schema=schema), *inspect(connection).get_view_names(schema=schema)}
+    in_the_way = sorted(there & {table.name for table in Model.metadata.sorted_tables})
+    if in_the_way:
+        raise UnusableDatabase(_in_the_way(schema, f"tables of others: {', '.join(in_the_way)}"))
+
+
+def _in_the_way(schema: str | None, what: str) -> str:
+    if schema:
+        return f"the schema {schema} holds {what}. Set DATABASE_SCHEMA to a schema of its own for meetergo-inbox"
+    return f"the database holds {what}. Set DATABASE_URL to a file of its own for meetergo-inbox"
+
+
+def _check_tables(connection: Connection, schema: str | None) -> None:
+    """Check that each table and column is there, whatever the version says.
+
+    Raises:
+        UnusableDatabase: one is not.
+    """
+    columns = inspect(connection).get_multi_columns(schema=schema)
+    found = {name: {column["name"] for column in of_table} for (_, name), of_table in columns.items()}
+    missing: list[str] = []
+    for table in Model.metadata.sorted_tables:
+        if table.name not in found:
+            missing.append(table.name)
+        else:
+            missing += [f"{table.name}.{name}" for name in sorted({*table.c.keys()} - found[table.name])]
+    if missing:
+        place = f"{schema}.{VERSION_TABLE}" if schema else VERSION_TABLE
+        raise UnusableDatabase(
+            f"{place} says that the database is up to date, but there is no {', '.join(missing)}: restore a backup. If"
+            f" nothing of meetergo-inbox is there that you need, drop its tables and {place}, and migrate again"
+        )
+
+
+def _shared_prefix(connection: Connection, schema: str | None) -> list[str]:
+    """Two installations in one database have different names in Redis, except for these two schemas."""
+    other = {DEFAULT_SCHEMA: "public", "public": DEFAULT_SCHEMA}.get(schema or "")
+    if not other or not inspect(connection).has_table(VERSION_TABLE, schema=other):
+        return []
+    return [
+        f"The schema {other} holds another installation. If both use one Redis, give one a REDIS_PREFIX of its own."
+    ]
+
+
+@contextmanager
+def _explained(connection: Connection, schema: str | None) -> Iterator[None]:
+    """Explain a right that is missing, and a name that is in the way of a later migration."""
+    try:
+        yield
+    except DBAPIError as error:
+        cause, message = error.orig, first_line(error.orig or error)
+        if isinstance(cause, InsufficientPrivilege):
+            raise UnusableDatabase(
+                f"the role in DATABASE_URL lacks a right ({message}): migrate as the role that owns the tables"
+            ) from error
+        if "already exists" in message:
+            raise UnusableDatabase(_in_the_way(schema, f"something of others ({message})")) from error
+        raise
 
 
 @contextmanager
@@ -88,8 +226,21 @@ def is_up_to_date(engine: Engine) -> bool:
     """
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it would say what it is about to do
     with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+        current = MigrationContext.configure(connection, opts=version_table(engine)).get_current_revision()
     return current == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def unqualified_tables() -> MetaData:
+    """Return the tables as a migration names them, without their schema."""
+    unqualified = MetaData(naming_convention=NAMING_CONVENTION)
+    for table in Model.metadata.sorted_tables:
+        table.to_metadata(unqualified, schema=None)  # type: ignore[arg-type] # no schema, as SQLAlchemy's docs say
+    return unqualified
+
+
+def version_table(bind: Engine | Connection) -> dict[str, Any]:
+    """Return Alembic's options on where the version is."""
+    return {"version_table": VERSION_TABLE, "version_table_schema": schema_of(bind)}
 
 
 def _config() -> Config:

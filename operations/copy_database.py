@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import is_up_to_date, migrate
 from operations.errors import MIGRATE_COMMAND, OperationError, first_line
-from runtime.database import Database, Model
+from runtime.database import Database, Model, schema_of
 
 PAGE = 100
 """Rows in memory at once: the bodies among them are the largest, with 256 KiB each at most."""
@@ -195,6 +195,7 @@ def _continue_ids(connection: Connection, table: Table) -> None:
         return
     highest = connection.scalar(select(func.max(key)))
     if highest is not None:
-        name = connection.dialect.identifier_preparer.format_table(table)
+        quote, schema = connection.dialect.identifier_preparer.quote, schema_of(connection)
         sequence = text("SELECT setval(pg_get_serial_sequence(:table, :column), :highest)")
+        name = f"{quote(schema)}.{quote(table.name)}" if schema else quote(table.name)
         connection.execute(sequence, {"table": name, "column": key.name, "highest": highest})

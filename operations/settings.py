@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
 from runtime.redis.client import InstallationRedis, connect
-from runtime.settings import PrefixSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
+from runtime.settings import DevRedisSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
 from runtime.signed_address import AddressSigner
 
 
@@ -42,7 +42,7 @@ class StatusSettings(StoreSettings, WaitingSettings):
     meetergo_api_key_expires: date | None = None
 
 
-class ProviderSettings(PrefixSettings, ApiSettings):
+class ProviderSettings(DevRedisSettings, ApiSettings):
     """Settings of commands that call meetergo's API. Without Redis each process counts its requests alone."""
 
     meetergo_api_key: ApiKey = Field(repr=False)

@@ -13,7 +13,6 @@ from receiver.ingest import Ingest
 from receiver.responses import CLOSE_CONNECTION, INTERNAL_ERROR, rejection, to_flask_response
 from receiver.settings import ReceiverSettings
 from receiver.webhook import ReceiverApp
-from runtime.database import Database
 from runtime.logs import log_unhandled_exception
 from runtime.queue import JobQueue
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
@@ -25,7 +24,7 @@ POOL_SIZE = 5
 
 def create_app(settings: ReceiverSettings) -> ReceiverApp:
     """Build the receiver of one account."""
-    database = Database(settings.database_url, POOL_SIZE, STATEMENT_TIMEOUT, pre_ping=False)
+    database = settings.database(POOL_SIZE, STATEMENT_TIMEOUT, pre_ping=False)
     job_queue = JobQueue(settings.redis())
     auth = WebhookAuth(
         AddressSigner(settings.webhook_keys),

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import TextClause, bindparam, insert, text, update
 from sqlalchemy.orm import Session
 
-from runtime.database import Model, insert_new, table_of
+from runtime.database import Model, insert_new, qualified_name, table_of
 
 ROW_KEY = "key_of_row"
 """Parameter that holds the key in an UPDATE: SQLAlchemy reserves the column names for the values to set."""
@@ -48,7 +48,7 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
     if _is_postgresql(session):
-        _execute_for_all(session, _insert(model, values), values)
+        _execute_for_all(session, _insert(session, model, values), values)
     else:
         session.execute(insert(table_of(model)), values)
 
@@ -62,7 +62,8 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     if not values:
         return 0
     if _is_postgresql(session):
-        return _execute_for_all(session, f"{_insert(model, values)} ON CONFLICT ({', '.join(key)}) DO NOTHING", values)
+        statement = f"{_insert(session, model, values)} ON CONFLICT ({', '.join(key)}) DO NOTHING"
+        return _execute_for_all(session, statement, values)
     result = session.execute(insert_new(session, model, *key), values, execution_options=WITH_ROWCOUNT)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
@@ -83,7 +84,8 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     table = table_of(model)
     if _is_postgresql(session):
         sets = ", ".join(f"{name} = given.{name}" for name in columns)
-        statement = f"UPDATE {table.name} SET {sets} FROM {_rows_as_table(model)} WHERE {table.name}.id = given.id"  # noqa: S608 - names of ours
+        qualified = qualified_name(session, model)
+        statement = f"UPDATE {qualified} SET {sets} FROM {_rows_as_table(qualified)} WHERE {table.name}.id = given.id"  # noqa: S608 - names of ours
         _execute_for_all(session, statement, [{"id": row.id, **_values(row, columns)} for row in rows])
     else:
         row_update = (
@@ -96,14 +98,14 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _insert(model: type[Model], values: Sequence[Values]) -> str:
-    names = ", ".join(values[0])
-    return f"INSERT INTO {table_of(model).name} ({names}) SELECT {names} FROM {_rows_as_table(model)}"  # noqa: S608 - as above
+def _insert(session: Session, model: type[Model], values: Sequence[Values]) -> str:
+    names, table = ", ".join(values[0]), qualified_name(session, model)
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_as_table(table)}"  # noqa: S608 - as above
 
 
-def _rows_as_table(model: type[Model]) -> str:
-    """Return SQL for the JSON rows as a table with the model's columns."""
-    return f"json_populate_recordset(NULL::{table_of(model).name}, CAST(:rows AS json)) AS given"
+def _rows_as_table(table: str) -> str:
+    """Return SQL for the JSON rows as a table with the columns of another."""
+    return f"json_populate_recordset(NULL::{table}, CAST(:rows AS json)) AS given"
 
 
 def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:

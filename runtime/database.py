@@ -17,6 +17,7 @@ from psycopg.errors import _WaitTimeout
 from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy import (
     JSON,
+    ColumnClause,
     DateTime,
     Dialect,
     Engine,
@@ -40,7 +41,7 @@ from sqlalchemy.engine import Connection, ExceptionContext, make_url
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from runtime.database_url import driver_options
+from runtime.database_url import DEFAULT_SCHEMA, driver_options
 from runtime.private_files import FILE_MODE
 
 SQLITE_BUSY_TIMEOUT_SECONDS = 2
@@ -91,13 +92,6 @@ NOT_WRITABLE_SQLITE_CODES = {
     sqlite3.SQLITE_NOTADB,
 }
 PROBE_BYTES = 16 * 1024
-PROBE_TABLE = table(
-    "deliveries",
-    *(column(name) for name in ("id", "account", "source", "body", "status", "attempts")),
-    *(column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")),
-)
-"""The required columns of a delivery, repeated here because models/delivery.py imports this module."""
-
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -149,9 +143,13 @@ JSON_VALUE = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "pos
 
 
 class Model(DeclarativeBase):
-    """Declarative base of all tables."""
+    """Declarative base of all tables.
 
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    They are declared in `DEFAULT_SCHEMA`. An engine whose tables lie elsewhere translates that name alone, so the
+    tables of a platform, which its hook uses in our sessions, are named as the platform names them. See `schema_of`.
+    """
+
+    metadata = MetaData(schema=DEFAULT_SCHEMA, naming_convention=NAMING_CONVENTION)
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: Utc(),
         dict[str, Any]: JSON_VALUE,
@@ -168,6 +166,7 @@ class Database:
         statement_timeout: how long PostgreSQL may work on one statement; zero for no limit.
         pre_ping: whether to test a pooled connection before use, so that one closed while idle causes no error. This
             costs a round trip per transaction; without it, the caller has to retry once.
+        schema: schema of our tables on PostgreSQL; SQLite has none.
     """
 
     def __init__(
@@ -176,8 +175,10 @@ class Database:
         pool_size: int = 5,
         statement_timeout: timedelta = timedelta(0),
         pre_ping: bool = True,
+        schema: str = DEFAULT_SCHEMA,
     ) -> None:
-        self.engine = open_engine(url, pool_size, statement_timeout, pre_ping)
+        self.engine = open_engine(url, pool_size, statement_timeout, pre_ping, schema)
+        self._probe = _probe_statement(schema_of(self.engine))
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -221,7 +222,7 @@ class Database:
         with self.engine.connect() as connection, connection.begin() as transaction:
             try:
                 with _small_cache(connection):
-                    connection.execute(insert(PROBE_TABLE), _probe_row())
+                    connection.execute(self._probe, _probe_row())
             finally:
                 transaction.rollback()
 
@@ -238,6 +239,15 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _probe_statement(schema: str | None) -> Insert:
+    """Name the required columns of a delivery again: models/delivery.py imports this module."""
+    columns: list[ColumnClause[Any]] = [
+        column(name) for name in ("id", "account", "source", "body", "status", "attempts")
+    ]
+    times = [column(name, DateTime(timezone=True)) for name in ("received_at", "due_at")]
+    return insert(table("deliveries", *columns, *times, schema=schema))
 
 
 def _probe_row() -> dict[str, Any]:
@@ -311,6 +321,22 @@ def table_of(model: type[Model]) -> Table:
     return table
 
 
+def schema_of(bind: Engine | Connection | Session) -> str | None:
+    """Return the schema of our tables there; None on SQLite."""
+    engine = bind.get_bind() if isinstance(bind, Session) else bind
+    translated = engine.get_execution_options().get("schema_translate_map") or {}
+    schema: str | None = translated.get(DEFAULT_SCHEMA, DEFAULT_SCHEMA)
+    return schema
+
+
+def qualified_name(bind: Connection | Session, model: type[Model]) -> str:
+    """Return the name of a model's table for SQL as text, with its schema."""
+    engine = bind.get_bind() if isinstance(bind, Session) else bind
+    preparer = engine.dialect.identifier_preparer
+    schema, name = schema_of(bind), preparer.quote(table_of(model).name)
+    return f"{preparer.quote(schema)}.{name}" if schema else name
+
+
 def _dialect(connection: Connection | Session) -> str:
     return (connection.get_bind() if isinstance(connection, Session) else connection).dialect.name
 
@@ -319,7 +345,11 @@ INSERTS: dict[str, Any] = {"postgresql": postgresql_insert, "sqlite": sqlite_ins
 
 
 def open_engine(
-    url: str, pool_size: int = 5, statement_timeout: timedelta = timedelta(0), pre_ping: bool = True
+    url: str,
+    pool_size: int = 5,
+    statement_timeout: timedelta = timedelta(0),
+    pre_ping: bool = True,
+    schema: str = DEFAULT_SCHEMA,
 ) -> Engine:
     """Open an engine with every timeout set, and with parameters hidden from errors, since they hold personal data.
 
@@ -331,7 +361,10 @@ def open_engine(
         "max_overflow": 0,
         "pool_timeout": POOL_TIMEOUT_SECONDS,
     }
-    if make_url(url).get_backend_name() == "sqlite":
+    is_sqlite = make_url(url).get_backend_name() == "sqlite"
+    if is_sqlite or schema != DEFAULT_SCHEMA:
+        options["execution_options"] = {"schema_translate_map": {DEFAULT_SCHEMA: None if is_sqlite else schema}}
+    if is_sqlite:
         engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}, **options)
         event.listen(engine, "do_connect", _create_sqlite)
         event.listen(engine, "connect", _prepare_sqlite)

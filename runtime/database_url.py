@@ -1,5 +1,6 @@
 """The database URL: its validation, and its options as the driver takes them."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from sqlalchemy.exc import ArgumentError
 EXAMPLES = "it should look like 'sqlite:///file' or 'postgresql://user:password@host:5432/database'"
 ESCAPES = "in a password, write '@' as %40, ':' as %3A, '/' as %2F, '#' as %23, '%' as %25"
 POSTGRESQL, SQLITE = "postgresql+psycopg", "sqlite"
+DEFAULT_SCHEMA = "meetergo_inbox"
+"""Schema of our tables on PostgreSQL, unless DATABASE_SCHEMA names another. See `check_schema`."""
+SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 
 
 def _prepare_threshold(text: str) -> int | None:
@@ -49,6 +53,20 @@ def check_database_url(url: str) -> str:
     else:
         raise ValueError(EXAMPLES)
     return url
+
+
+def check_schema(name: str) -> str:
+    """Check the name of a schema and return it.
+
+    Raises:
+        ValueError: PostgreSQL would not take it as it is.
+    """
+    if not SCHEMA.fullmatch(name) or name == "information_schema":
+        raise ValueError(
+            "it should be 1 to 63 lowercase letters, digits or '_', begin with no digit, and be no schema of"
+            " PostgreSQL's own"
+        )
+    return name
 
 
 def driver_options(url: URL) -> dict[str, Any]:

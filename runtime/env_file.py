@@ -89,6 +89,30 @@ def read_env_file(path: Path) -> EnvFile:
     return EnvFile(text, encoding, values, lines)
 
 
+def read_secret(path: Path) -> str:
+    """Read a file that holds one secret, without the line end that editors append.
+
+    Raises:
+        UnusableFile: it cannot be read, is empty or is not text.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UnusableFile("it is no path of a file") from None
+    if len(content) > MAX_BYTES:
+        raise UnusableFile(f"{path} is larger than {MAX_BYTES // 1024} KiB")
+    try:
+        secret = content.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise UnusableFile(f"{path} is not UTF-8") from None
+    if not secret.strip():
+        raise UnusableFile(f"{path} is empty")
+    return secret
+
+
 def environment(path: Path | None) -> dict[str, str]:
     """Return the environment's variables, including empty ones, with the file's values added.
 

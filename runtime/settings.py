@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Self
 from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
@@ -16,13 +16,16 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 
 from runtime import env_file
-from runtime.database_url import check_database_url
+from runtime.database_url import DEFAULT_SCHEMA, check_database_url, check_schema
 from runtime.encryption import BodyCipher
 from runtime.env_file import UnusableFile
 from runtime.private_files import make_private
 from runtime.redis.client import InstallationRedis, connect
 from runtime.redis.installation import default_prefix, origin
 from runtime.signed_address import ACCOUNT
+
+if TYPE_CHECKING:
+    from runtime.database import Database
 
 DATA_FOLDER = Path("data")
 DEV_REDIS_SOCKET = DATA_FOLDER / "redis" / "redis.sock"
@@ -35,15 +38,18 @@ MAX_DAYS = 36_500
 MAX_MESSAGE_LENGTH = 400
 MAX_SECONDS = 366 * 24 * 3600
 SETTING_NAMES = frozenset(
-    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_NOTIFY DATABASE_URL HOST
-    KEEP_DEAD_DAYS KEEP_DONE_DAYS MAIL_FROM MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE
-    MEETERGO_API_URL MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT
-    NOTIFY_SIGNING_SECRET PLATFORM_HOOK PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD
-    REDIS_PREFIX REDIS_URL SMTP_URL WEBHOOK_ACCOUNT WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY
+    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_NOTIFY DATABASE_SCHEMA
+    DATABASE_URL HOST KEEP_DEAD_DAYS KEEP_DONE_DAYS MAIL_COLOR MAIL_FROM MAIL_LOGO MAIL_NAME MAIL_REPLY_TO_GUEST
+    MAIL_TEMPLATES MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL
+    MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET
+    PLATFORM_HOOK PLATFORM_PATH PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX
+    REDIS_URL SMTP_URL WEBHOOK_ACCOUNT WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY
     WEBHOOK_SIGNATURE_HEADER WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE
     WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
 """Every setting of every process. Other names in `.env` are for libraries and for the platform's hook."""
+OF_A_FILE = "_FILE"
+"""Suffix of a variable that names a file with a secret setting."""
 
 
 def _split(value: Any) -> Any:
@@ -151,6 +157,7 @@ def _is_plain(text: str) -> bool:
 
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 DatabaseUrl = Annotated[str, AfterValidator(check_database_url)]
+DatabaseSchema = Annotated[str, AfterValidator(check_schema)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
@@ -179,14 +186,35 @@ class _Source(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         given = env_file.environment(self._file)
         uppercase = {name: value for name, value in given.items() if name.isupper()}
-        names = {name.upper() for name in self.settings_cls.model_fields}
+        fields = {name.upper(): field for name, field in self.settings_cls.model_fields.items()}
         values = {
-            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in names
+            name.upper(): value.strip() for name, value in {**given, **uppercase}.items() if name.upper() in fields
         }
+        secret_names = [name for name, field in fields.items() if not field.repr]
+        values |= {name: secret for name in secret_names if (secret := _secret_in_file(name, given, values.get(name)))}
         for name, value in values.items():
             if not _is_plain(value.translate(LINE_BREAKS)):
                 raise UnusableSetting(f"{name} cannot be used: it holds a control character, or is not UTF-8")
         return {name.lower(): value for name, value in values.items() if value}
+
+
+def _secret_in_file(name: str, given: Mapping[str, str], value: str | None) -> str | None:
+    """Return the content of the file that NAME_FILE names; None if that is not set.
+
+    Raises:
+        UnusableSetting: the file cannot be read, or NAME has a value too.
+    """
+    variable = name + OF_A_FILE
+    path = given.get(variable, "").strip()
+    if not path:
+        return None
+    if value:
+        raise UnusableSetting(f"{name} and {variable} are both set: remove one of them")
+    try:
+        secret = env_file.read_secret(Path(path))
+    except UnusableFile as error:
+        raise UnusableSetting(f"{variable} cannot be used: {error}") from None
+    return secret.strip()
 
 
 ENV_FILE = Path(".env")
@@ -222,7 +250,7 @@ class Settings(BaseSettings):
         reading = _file.set(ENV_FILE)
         try:
             settings = cls(**values)
-            env_file.export(ENV_FILE, SETTING_NAMES)
+            env_file.export(ENV_FILE, SETTING_NAMES | {name + OF_A_FILE for name in SETTING_NAMES})
         except ValidationError as error:
             exit_with_message(
                 *[_error_message(fault) for fault in error.errors(include_input=False, include_context=False)]
@@ -260,6 +288,15 @@ class DatabaseSettings(Settings):
     """Settings of the database."""
 
     database_url: DatabaseUrl = Field(DEFAULT_DATABASE_URL, repr=False)
+    database_schema: DatabaseSchema = DEFAULT_SCHEMA
+
+    def database(
+        self, pool_size: int = 5, statement_timeout: timedelta = timedelta(0), pre_ping: bool = True
+    ) -> "Database":
+        """Open the database. See `Database` for the arguments."""
+        from runtime.database import Database  # late: most commands need no database to show their help
+
+        return Database(self.database_url, pool_size, statement_timeout, pre_ping, self.database_schema)
 
     @property
     def database_file(self) -> Path | None:
@@ -267,9 +304,8 @@ class DatabaseSettings(Settings):
         url = make_url(self.database_url)
         return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
-    @property
-    def existing_database_url(self) -> str:
-        """URL for commands that only read or change existing data: they must not create an SQLite file.
+    def check_file_exists(self) -> None:
+        """Call this in commands that only read or change existing data: they must not create an SQLite file.
 
         Raises:
             SystemExit: the file does not exist.
@@ -277,7 +313,6 @@ class DatabaseSettings(Settings):
         file = self.database_file
         if file and not file.exists():
             exit_with_message(f"DATABASE_URL names the file {file}, which does not exist: bin/inbox migrate makes it.")
-        return self.database_url
 
     def model_post_init(self, context: Any) -> None:
         """Create the directory of an SQLite file."""
@@ -302,12 +337,12 @@ class PrefixSettings(DatabaseSettings):
     @property
     def prefix(self) -> str:
         """Prefix of this installation's keys, queues and jobs."""
-        return self.redis_prefix or default_prefix(self.database_url)
+        return self.redis_prefix or default_prefix(self.database_url, self.database_schema)
 
     @property
     def origin(self) -> str:
         """Identifies the installation that a body waiting in Redis belongs to; see `installation.origin`."""
-        return origin(self.prefix, self.database_url)
+        return origin(self.prefix, self.database_url, self.database_schema)
 
 
 def _make_folder(folder: Path) -> None:
@@ -316,18 +351,34 @@ def _make_folder(folder: Path) -> None:
         make_private(folder)
 
 
-class StoreSettings(PrefixSettings):
-    """Settings of the two stores, database and Redis."""
-
-    redis_url: RedisUrl = Field(repr=False)
+class DevRedisSettings(PrefixSettings):
+    """Settings that find the Redis of a `make run` in this folder, unless REDIS_URL is set."""
 
     @model_validator(mode="before")
     @classmethod
     def _redis_of_make_run(cls, values: Any) -> Any:
-        """Use the Redis of a running `make run`, so that the console finds it."""
-        if isinstance(values, dict) and not values.get("redis_url") and DEV_REDIS_SOCKET.is_socket():
+        if isinstance(values, dict) and not values.get("redis_url") and _is_answering(DEV_REDIS_SOCKET):
             return {**values, "redis_url": f"unix://{quote(str(DEV_REDIS_SOCKET.resolve()))}?db=0"}
         return values
+
+
+def _is_answering(path: Path) -> bool:
+    """Whether a server listens on a socket; one that was killed leaves its file."""
+    if not path.is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path.resolve()))
+        except OSError:
+            return False
+    return True
+
+
+class StoreSettings(DevRedisSettings):
+    """Settings of the two stores, database and Redis."""
+
+    redis_url: RedisUrl = Field(repr=False)
 
     def redis(self) -> InstallationRedis:
         """Open a Redis client of this installation."""
@@ -386,5 +437,7 @@ def _error_message(fault: Any) -> str:
         return f"{message} (see .env.example)."
     name = str(fault["loc"][0]).upper()
     if fault["type"] == "missing":
-        return f"{name} is not set: put it into the environment or into .env (see .env.example)."
+        was_run_here = name == "REDIS_URL" and DEV_REDIS_SOCKET.parent.is_dir()
+        or_run = " Or start `make run`: without it, the Redis of a `make run` in this folder is used."
+        return f"{name} is not set: put it into the environment or into .env (see .env.example).{was_run_here * or_run}"
     return f"{name} cannot be used: {message} (see .env.example)."

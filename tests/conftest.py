@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 import structlog
 from redis import Redis
-from sqlalchemy import text
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 
 from devtools.redis_server import redis_server
 from models.migrate import migrate
 from models.tables import Booking
+from runtime import database as database_module
 from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
@@ -35,6 +39,21 @@ os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
 """Otherwise each test's database would have queues with unpredictable names."""
 
 TABLES = Booking.metadata.tables
+
+STATEMENTS: dict[str, LRUCache[Any, Any]] = {}
+"""Compiled statements by dialect. An engine of its own for each test would compile each of them again."""
+
+
+def _share_statements(*arguments: Any, **options: Any) -> Engine:
+    engine = create_engine(*arguments, **options)
+    engine._compiled_cache = STATEMENTS.setdefault(engine.dialect.name, LRUCache(4_000))
+    return engine
+
+
+for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):  # part of the cache's keys
+    dialect.__hash__ = lambda self: hash(type(self))
+    dialect.__eq__ = lambda self, other: type(self) is type(other)
+database_module.create_engine = _share_statements
 
 SLOWEST_FIRST = (
     "test_incident.py",
@@ -132,7 +151,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         database = request.getfixturevalue("migrated_postgresql")
         yield database
         with database.engine.begin() as connection:
-            names = ", ".join(TABLES)
+            names = ", ".join(TABLES)  # with their schema
             connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Engine, event
 RECEIVE_BYTES = 64 * 1024
 BEGIN = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 """Not counted: on SQLite it is our statement, on PostgreSQL the driver's."""
-KIND = re.compile(r"^\s*(?:UPDATE \w+|\w+(?: SAVEPOINT)?)|\b(?:INTO|FROM) \w+")
+KIND = re.compile(r"^\s*(?:UPDATE [\w.]+|\w+(?: SAVEPOINT)?)|\b(?:INTO|FROM) [\w.]+")
 
 
 @dataclass

@@ -82,7 +82,7 @@ def trace_job(harness: Harness) -> Trace:
         statements.append(statement)
 
     def end_after_booking(_connection: Any) -> None:
-        if any(statement.startswith("INSERT INTO bookings") for statement in statements):
+        if any(re.match(r"INSERT INTO (\w+\.)?bookings\b", statement) for statement in statements):
             trace.end()
 
     with tracing("drain") as trace:

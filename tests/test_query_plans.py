@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from psycopg import ClientCursor
-from sqlalchemy import Engine, event, select, text, update
+from sqlalchemy import Engine, event, select, update
 
 from benchmarks.growth.fill import booking_id, fill, host_id
 from devtools.send import samples
@@ -24,6 +24,7 @@ from models.notification import Notification
 from models.tables import Booking, BookingChange
 from runtime.database import Database
 from tests.another_database import another_database
+from tests.raw_sql import sql
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import Harness
@@ -168,7 +169,7 @@ def bodies(run: str) -> list[dict[str, Any]]:
 def test_the_receiver_stores_by_an_index(make_app: MakeApp, database: Database) -> None:
     client = make_app().test_client()
     with record_statements() as statements:
-        for body in bodies("door"):
+        for body in bodies("receiver"):
             assert client.post(ADDRESS, json=body).status_code == 200
     assert tables_of(statements) == {"deliveries"}
     assert not full_scans(database, statements)
@@ -224,8 +225,8 @@ def test_due_rows_are_claimed_in_index_order_by_a_planner_that_expects_no_backlo
     with record_statements() as statements, database.rolled_back() as session:
         for status, waiting in (("done", 0), ("pending", 10)):
             for table in ("deliveries", "notifications"):
-                session.execute(text(f"UPDATE {table} SET status = '{status}', due_at = '{YEARS_AGO}'"))
-            session.execute(text(MIX_STATES))
+                session.execute(sql(session, f"UPDATE {table} SET status = '{status}', due_at = '{YEARS_AGO}'"))
+            session.execute(sql(session, MIX_STATES))
             statements.clear()
             claimed = [len(Delivery.claim_due(session, kind, now, 10)) for kind in DUE_KINDS]
             assert [*claimed, len(Notification.claim(session, now, 10, "w"))] == [waiting] * 4
@@ -254,7 +255,7 @@ def test_old_rows_are_pruned_by_an_index(database: Database) -> None:
         for table in ("deliveries", "notifications"):
             oldest = f"SELECT id FROM {table} WHERE status = 'done' ORDER BY ended_at LIMIT 10"
             years_ago = f"UPDATE {table} SET ended_at = :then WHERE id IN ({oldest})"
-            connection.execute(text(years_ago), {"then": YEARS_AGO})
+            connection.execute(sql(connection, years_ago), {"then": YEARS_AGO})
     with record_statements() as statements:
         removed = retention.prune(database, datetime.now(UTC) - timedelta(days=300), KEEP)
     assert (removed["deliveries"], removed["notifications"]) == (10, 10)

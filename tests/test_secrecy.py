@@ -16,7 +16,7 @@ import urllib3
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, update
 from sqlalchemy.engine import make_url
 
 from devtools.processes import ROOT, environment, processes, wait_until_ready
@@ -34,6 +34,7 @@ from runtime.outage import COOLDOWN
 from runtime.queue import QUEUES, JobQueue
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
+from tests.raw_sql import sql
 from tests.redis_content import redis_dump
 from tests.secrecy import bodies
 from tests.secrecy.external_services import ExternalServices, open_external_services
@@ -261,7 +262,7 @@ def make_channels_fail(scene: Scene) -> None:
 def lock_the_database(scene: Scene) -> None:
     with scene.database.engine.begin() as connection:  # on SQLite this holds the only write lock
         if scene.database.supports_skip_locked:
-            connection.execute(text("LOCK TABLE deliveries IN EXCLUSIVE MODE"))
+            connection.execute(sql(connection, "LOCK TABLE deliveries IN EXCLUSIVE MODE"))
         scene.send(bodies.created("b5", scene.mark))
         wait_until(lambda: "database.unavailable" in scene.logs["worker"].read_text())
         in_redis = redis_dump(scene.redis)

@@ -7,9 +7,8 @@ from runtime.metrics_server import open_metrics_server
 from runtime.process.reexec import reexec_without
 from runtime.queue import QUEUES
 from worker.pool import WorkerPool
-from worker.services import build_services
 from worker.settings import WorkerSettings
-from worker.start import exit_on_bad_setting
+from worker.start import open_services
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
         reexec_without("MEETERGO_API_KEY")
     settings.cipher().warn_if_unencrypted()
     with open_metrics_server(settings, "worker") as metrics_server:
-        exit_on_bad_setting(lambda: build_services(settings)).database.close()
+        open_services(settings).database.close()
         WorkerPool(settings.redis, tuple(dict.fromkeys(arguments.queues)), arguments.processes, metrics_server).work()
 
 

@@ -1,13 +1,14 @@
-"""The platform's hook: `package.module:function`, called in the transaction that changes a booking."""
+"""The platform's hook: a function that PLATFORM_HOOK names, called in the transaction that changes a booking."""
 
 import functools
-import importlib
 import inspect
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,8 +17,13 @@ import structlog
 from psycopg.pq import TransactionStatus
 from sqlalchemy.orm import Session
 
+from meetergo_inbox import BookingSnapshot, ChangeSnapshot, HostSnapshot, PlatformHook, import_file
 from models.booking import Booking, BookingChange
+from models.facts import sorted_ids
+from models.platform_user import PlatformUser
 from runtime.errors import Failure, Transient
+from worker import hook_source
+from worker.hook_source import UnusableHook
 
 Hook = Callable[[Session, Booking, BookingChange], None]
 
@@ -35,25 +41,30 @@ class HookFailed(Transient):
     """The hook raised; the message names the error's type and place in the code, and quotes no value."""
 
 
-class UnusableHook(ValueError):
-    """PLATFORM_HOOK does not name a usable function; the message says why."""
+def load(path: str, folders: Sequence[Path] = ()) -> Hook | None:
+    """Import the function that PLATFORM_HOOK names; None if it is empty.
 
-
-def load(path: str) -> Hook | None:
-    """Import the function that a setting names; None if the setting is empty.
+    Args:
+        path: `package.module:function` or `path/to/file.py:function`.
+        folders: PLATFORM_PATH, the folders with the platform's code.
 
     Raises:
         UnusableHook: the module or the function does not exist, or it cannot be called as a hook.
     """
     if not path:
+        hook_source.add_to_path(folders)
         return None
     if len(path) > MAX_NAME_LENGTH:
         raise UnusableHook(f"PLATFORM_HOOK={path[:40]}... cannot be imported: it is too long")
-    module_name, _, function_name = path.partition(":")
     try:
-        function: Any = functools.reduce(getattr, function_name.split("."), importlib.import_module(module_name))
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {error}") from error
+        function = hook_source.find_function(path, folders)
+    except UnusableHook:
+        raise
+    except ImportError as error:
+        place = _summary(error).partition(" at ")[2]
+        raise UnusableHook(
+            f"PLATFORM_HOOK={path} cannot be imported: {error}{place and f', at {place}'}{hook_source.advice(error)}"
+        ) from error
     except (Exception, SystemExit) as error:
         raise UnusableHook(f"PLATFORM_HOOK={path} cannot be imported: {_summary(error)}") from error
     _validate(path, function)
@@ -83,14 +94,14 @@ DEFERRED_KINDS = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspe
 """Kinds of functions whose body does not run when they are called."""
 
 
-def _wrapped(function: Callable[..., Any]) -> Hook:
+def _wrapped(function: PlatformHook) -> Hook:
     """Wrap the function so that whatever it does to its session or process fails only its own delivery."""
 
     def hook(session: Session, booking: Booking, change: BookingChange) -> None:
         transaction = session.get_nested_transaction() or session.get_transaction()
         try:
             with _guarded(session):
-                result = function(session, booking, change)
+                result: Any = function(session, _booking_snapshot(session, booking), _change_snapshot(change))  # type: ignore[func-returns-value] # what it returns anyway is checked
             _reject_deferred_result(result)
             _check_transaction(session, transaction)
             session.flush()  # an invalid row that the hook added fails here, as the hook's error
@@ -102,6 +113,23 @@ def _wrapped(function: Callable[..., Any]) -> Hook:
             raise HookFailed(_summary(error)) from error
 
     return hook
+
+
+def _booking_snapshot(session: Session, booking: Booking) -> BookingSnapshot:
+    owner = session.get(PlatformUser, booking.platform_user_id) if booking.platform_user_id else None
+    columns = {name: deepcopy(getattr(booking, name)) for name in BOOKING_COLUMNS}
+    host = HostSnapshot(**{name: getattr(owner, name) for name in HOST_COLUMNS}) if owner else None
+    return BookingSnapshot(
+        **columns, host=host, host_ids=sorted_ids(booking.host_ids), metadata=deepcopy(booking.metadata_)
+    )
+
+
+def _change_snapshot(change: BookingChange) -> ChangeSnapshot:
+    return ChangeSnapshot(**{each.name: deepcopy(getattr(change, each.name)) for each in fields(ChangeSnapshot)})
+
+
+HOST_COLUMNS = [each.name for each in fields(HostSnapshot)]
+BOOKING_COLUMNS = [each.name for each in fields(BookingSnapshot) if each.name not in ("host", "host_ids", "metadata")]
 
 
 @contextmanager
@@ -142,6 +170,8 @@ def _check_transaction(session: Session, transaction: Any) -> None:
 
 def _summary(error: BaseException) -> str:
     """Return the error's type and its place: the last frame in the platform's own code."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{type(error).__name__}: {error.msg}, at {_relative(Path(error.filename))}:{error.lineno}"
     frames = list(_frames(error))
     own = [frame for frame in frames if not frame.filename.startswith(LIBRARY_PATHS)]
     kind = "the hook asked Python to exit" if isinstance(error, SystemExit) else type(error).__name__
@@ -155,13 +185,20 @@ def _frames(error: BaseException) -> Iterator[traceback.FrameSummary]:
 
 
 def _below_this_module(tb: TracebackType | None) -> TracebackType | None:
-    while tb and (tb.tb_frame.f_code.co_filename == __file__ or "importlib" in tb.tb_frame.f_code.co_filename):
+    while tb and (tb.tb_frame.f_code.co_filename in OWN_FILES or "importlib" in tb.tb_frame.f_code.co_filename):
         tb = tb.tb_next
     return tb
 
 
+OWN_FILES = (__file__, hook_source.__file__, import_file.__code__.co_filename)
+
+
 def _location(frame: traceback.FrameSummary) -> str:
-    path = Path(frame.filename)
+    return f"{_relative(Path(frame.filename))}:{frame.lineno} in {frame.name}"
+
+
+def _relative(path: Path) -> Path:
+    """Return a path as seen from the nearest folder of Python's path, else from its own folder."""
     roots = sorted((Path(root or ".").absolute() for root in sys.path), key=lambda root: -len(root.parts))
     root = next((root for root in roots if path.is_relative_to(root)), path.parent)
-    return f"{path.relative_to(root)}:{frame.lineno} in {frame.name}"
+    return path.relative_to(root)

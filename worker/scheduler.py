@@ -12,7 +12,6 @@ import structlog
 
 from models.retention import prune
 from runtime import logs
-from runtime.database import Database
 from runtime.metrics_server import port_of
 from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
@@ -21,9 +20,9 @@ from worker.maintenance.alerts import alerts
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep, wake
 from worker.reconcile.runner import reconcile_on_schedule
-from worker.services import Services, build_services
+from worker.services import Services
 from worker.settings import ScheduleSettings
-from worker.start import exit_on_bad_setting
+from worker.start import exit_on_bad_setting, open_services
 
 Task = Callable[[Services, datetime], object]
 
@@ -56,9 +55,9 @@ def main() -> None:
     """Run each task when it is due, until asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
-    services = exit_on_bad_setting(lambda: build_services(settings))
+    services = open_services(settings)
     exit_on_bad_setting(alerts)
-    watched_services = replace(services, database=Database(settings.database_url, statement_timeout=MONITORING_TIMEOUT))
+    watched_services = replace(services, database=settings.database(statement_timeout=MONITORING_TIMEOUT))
     _serve_metrics(settings, watched_services)
     stop = StopEvent()
     for request in (signal.SIGTERM, signal.SIGINT):

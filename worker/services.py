@@ -7,6 +7,7 @@ from functools import cache, partial
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from worker import hook
+from worker.channels.mail.composer import open_templates
 from worker.inbox.cancel_check import CancelCheck
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.processor import InboxProcessor
@@ -42,12 +43,16 @@ def build_services(settings: WorkerSettings) -> Services:
     """Build the services from settings.
 
     Raises:
-        UnusableHook: PLATFORM_HOOK does not name a usable function.
+        UnusableHook: PLATFORM_HOOK does not name a usable function, or PLATFORM_PATH no folder.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
+        UnusableLook: a setting of the mails' look cannot be used.
     """
-    database, job_queue = Database(settings.database_url), JobQueue(settings.redis())
+    open_templates(settings)
+    database, job_queue = settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
-    recorder = ChangeRecorder(planner, hook.load(settings.platform_hook), settings.database_notify)
+    recorder = ChangeRecorder(
+        planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
+    )
     clock, metrics = partial(datetime.now, UTC), _metrics(settings)
     return Services(
         database,

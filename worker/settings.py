@@ -1,6 +1,10 @@
 """Settings of the workers and the scheduler: stores, channels, the platform's hook, the provider's API."""
 
+import os
+import re
+from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -12,6 +16,7 @@ from runtime.settings import (
     EncryptionSettings,
     MetricsSettings,
     RetentionSettings,
+    Settings,
     StoreSettings,
     WaitingSettings,
     one_line,
@@ -35,22 +40,45 @@ def _smtp_url(url: str) -> str:
     return url
 
 
+def _color(text: str) -> str:
+    found = re.fullmatch(r"#?([0-9a-f]{6}|[0-9a-f]{3})", text, re.IGNORECASE)
+    if not found:
+        raise ValueError("it should be a colour such as '#1a5fb4'")
+    digits = found[1].lower()
+    return f"#{digits if len(digits) == 6 else ''.join(digit * 2 for digit in digits)}"
+
+
 def _validate_mode(mode: object) -> object:
     if isinstance(mode, str) and mode.strip().lower() not in ("", "cancels", "all"):
         raise ValueError("it is 'cancels' or 'all', or empty for none")
     return mode.strip().lower() if isinstance(mode, str) else mode
 
 
-class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, MetricsSettings):
+class MailSettings(Settings):
+    """Settings of mails: how they are sent, and how they look.
+
+    `mail_name` is the platform's, by default that of `mail_from`; `mail_color` is `#rrggbb`; `mail_logo` is an image
+    file; `mail_templates` is a folder whose templates replace ours.
+    """
+
+    smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
+    mail_from: OneLine = ""
+    mail_name: OneLine = ""
+    mail_color: Annotated[str, AfterValidator(_color)] = "#1a5fb4"
+    mail_logo: OneLine = ""
+    mail_templates: OneLine = ""
+    mail_reply_to_guest: bool = True
+
+
+class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, MetricsSettings, MailSettings):
     """Settings of the workers."""
 
     meetergo_company_id: OneLine = ""
     platform_hook: OneLine = ""
+    platform_path: OneLine = ""
     database_notify: bool = False
     notify_default: CommaSeparated = Field(["log:"], repr=False)
     notify_signing_secret: OneLine = Field("", repr=False)
-    smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
-    mail_from: OneLine = ""
     confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_validate_mode)] = ""
     confirm_cancels: bool = False
 
@@ -68,6 +96,11 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
                 "DATABASE_NOTIFY needs PostgreSQL, and DATABASE_URL names an SQLite file: take DATABASE_NOTIFY out"
             )
         return self
+
+    @property
+    def platform_folders(self) -> Sequence[Path]:
+        """The folders of PLATFORM_PATH, which are separated as in PATH."""
+        return [Path(each).expanduser() for each in self.platform_path.split(os.pathsep) if each]
 
     @property
     def confirmation_mode(self) -> ConfirmationMode | None:

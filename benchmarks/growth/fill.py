@@ -11,7 +11,7 @@ from benchmarks.bodies import SMALLEST
 from devtools.send import mix, samples
 from meetergo import events
 from models.booking import Booking
-from runtime.database import Database
+from runtime.database import Database, schema_of
 
 RUN = "filled"
 MONTH = timedelta(days=30)
@@ -180,7 +180,7 @@ def _copy(database: Database, table: str, rows: Iterator[Row]) -> None:
         cursor: Any = connection.connection.cursor()
         cursor.execute("SET LOCAL session_replication_role = replica")
         cursor.execute("SET LOCAL TIME ZONE 'UTC'")
-        with cursor.copy(f"COPY {table} ({', '.join(first)}) FROM STDIN") as copy:
+        with cursor.copy(f"COPY {schema_of(connection)}.{table} ({', '.join(first)}) FROM STDIN") as copy:
             for batch_rows in _batches(first, rows):
                 copy.write("".join("\t".join(map(_in_copy, row.values())) + "\n" for row in batch_rows))
 

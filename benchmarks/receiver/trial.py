@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 
-from sqlalchemy import create_engine, text
-
 from benchmarks import load, machine
 from benchmarks.bodies import bodies
 from benchmarks.load import LoadMeasurement
 from benchmarks.receiver.server import SECRET, Running, ServerFailed, serving
 from benchmarks.receiver.setups import ReceiverSetup, Where
+from benchmarks.service import open_reader
 from benchmarks.stores import Stores
 from runtime import queue
 
@@ -98,11 +97,8 @@ def _count_stored(where: Where, stores: Stores, url: str, answered: int) -> int:
     if not where:
         return answered
     if where == "rows":
-        engine = create_engine(url)
-        with engine.connect() as connection:
-            count = connection.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
-        engine.dispose()
-        return int(count)
+        with open_reader(url) as reader:
+            return reader.number("SELECT count(*) FROM deliveries")
     with queue.connect(stores.redis_url) as redis:
         return int(redis.zcard(where) if redis.type(where) == b"zset" else redis.llen(where))
 

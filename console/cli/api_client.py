@@ -28,7 +28,8 @@ def api_client(settings: ProviderSettings, share: float = 1.0) -> Iterator[Meete
 @contextmanager
 def open_configured_database(settings: DatabaseSettings) -> Iterator[Database]:
     """Open the database; errors become one-sentence messages."""
-    database = Database(settings.existing_database_url)
+    settings.check_file_exists()
+    database = settings.database()
     try:
         with report_errors():
             yield database
@@ -53,4 +54,4 @@ def as_admin(meetergo: Meetergo, settings: ProviderSettings) -> Meetergo:
     """
     if settings.meetergo_api_user or Credential.read(settings.meetergo_api_key).kind == "personal":
         return meetergo
-    return meetergo.as_user(meetergo.me().id)
+    return meetergo.as_user(meetergo.users.me().id)

@@ -9,9 +9,9 @@ import click
 
 from operations.errors import StoreError, store_error_message
 from runtime import logs
-from worker.services import Services, build_services
+from worker.services import Services
 from worker.settings import WorkerSettings
-from worker.start import exit_on_bad_setting
+from worker.start import open_services
 
 
 def login_name() -> str:
@@ -39,8 +39,8 @@ def worker_services() -> Iterator[Services]:
     logs.configure()
     logs.silence()  # the command prints the results itself
     settings = WorkerSettings.load()
-    _ = settings.existing_database_url
-    services = exit_on_bad_setting(lambda: build_services(settings))
+    settings.check_file_exists()
+    services = open_services(settings)
     try:
         yield services
     except StoreError as error:

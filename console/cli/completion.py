@@ -63,8 +63,7 @@ class Identifier(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
         """Return recent ids that start with the typed text."""
         with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stderr(io.StringIO()):
-            url = DatabaseSettings.load().existing_database_url
-            with open_database(url, TIMEOUT) as database, database.read_only() as session:
+            with open_database(DatabaseSettings.load(), TIMEOUT) as database, database.read_only() as session:
                 return [
                     CompletionItem(found, help=printable(description))
                     for found, description in self._recent(session, incomplete)

@@ -14,9 +14,14 @@ STATEMENT_TIMEOUT = timedelta(seconds=20)
 
 
 @contextmanager
-def open_database(url: str, statement_timeout: timedelta = STATEMENT_TIMEOUT) -> Iterator[Database]:
-    """Open a database and close it at the end; a statement that exceeds `statement_timeout` fails."""
-    database = Database(url, pool_size=1, statement_timeout=statement_timeout)
+def open_database(settings: DatabaseSettings, statement_timeout: timedelta = STATEMENT_TIMEOUT) -> Iterator[Database]:
+    """Open the existing database until the block ends; a statement that exceeds `statement_timeout` fails.
+
+    Raises:
+        SystemExit: it is an SQLite file that does not exist.
+    """
+    settings.check_file_exists()
+    database = settings.database(pool_size=1, statement_timeout=statement_timeout)
     try:
         yield database
     finally:
@@ -26,5 +31,5 @@ def open_database(url: str, statement_timeout: timedelta = STATEMENT_TIMEOUT) ->
 @contextmanager
 def read_only_session() -> Iterator[Session]:
     """Open a read-only session on the configured database."""
-    with open_database(DatabaseSettings.load().existing_database_url) as database, database.read_only() as session:
+    with open_database(DatabaseSettings.load()) as database, database.read_only() as session:
         yield session

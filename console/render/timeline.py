@@ -21,8 +21,9 @@ SYMBOLS = {
     "replayed": ("!", "magenta"),
     "ignored": ("!", "magenta"),
     "sent_again": ("!", "magenta"),
+    "forgotten": ("!", "magenta"),
 }
-LABELS = {"owed": "pending"}
+LABELS = {"owed": "pending", "forgotten": "host forgotten"}
 CHANGE_SYMBOL = ("•", "bold blue")
 KIND_WIDTH = len("• booking attendee left")
 INDENT = len("2026-11-22 14:03:05")

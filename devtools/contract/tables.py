@@ -83,7 +83,7 @@ _user = _of(
     email="where `mailto:` sends, and what `new_employee` is matched by",
     name="how mails address the host",
     timezone="IANA; default `Europe/Berlin`",
-    language="`en` or `de`; default `en`",
+    language="`en` or `de`, with a region if it is not the time zone's: `en-GB`; default `en`",
     channels="list of channel URLs; null for NOTIFY_DEFAULT, `[]` for none",
 )
 _change = _of(

@@ -15,6 +15,7 @@ from devtools.sandbox.state.seed import seed
 from devtools.sandbox.ui.view import PlatformBookings
 
 PORT = 8300
+STATE = Path("data") / "sandbox.json"
 HOLD_SECONDS = 3.0
 """Delay after which a held-back webhook is sent even if its booking never changes again."""
 
@@ -30,6 +31,9 @@ The sandbox for meetergo is running. Ctrl-C stops it.
 
   A personal access token of the company's owner, if you want to try one:
     {token}
+
+  Users, bookings and webhooks are kept in {state}; the key depends on --seed.
+  To begin afresh: make sandbox ARGS=--fresh     (then unmap hosts of before: bin/inbox users forget)
 """
 
 
@@ -37,7 +41,8 @@ def serve(meetergo: Sandbox) -> None:
     """Run the sandbox until Ctrl-C; add a host if there is none."""
     meetergo.company.booking_base = f"{meetergo.url}/book"
     seed(meetergo)
-    click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token))
+    meetergo.save()
+    click.echo(WELCOME.format(url=meetergo.url, key=meetergo.key, token=meetergo.token, state=meetergo.state))
     try:
         meetergo.serve()
     except KeyboardInterrupt:
@@ -49,7 +54,14 @@ def serve(meetergo: Sandbox) -> None:
 @click.command(help="Run a stand-in for meetergo on this machine, until Ctrl-C.")
 @click.option("--host", default=HOST, show_default=True, help="Address to listen on.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on.")
-@click.option("--state", type=click.Path(dir_okay=False, path_type=Path), help="Store users and bookings in this file.")
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=STATE,
+    show_default=True,
+    help="Keep users, meeting types, bookings and webhooks in this file.",
+)
+@click.option("--fresh", is_flag=True, help="Forget what that file holds, and begin with an empty company.")
 @click.option("--retries", default=0, show_default=True, help="How often a webhook without a 2xx is sent again.")
 @click.option("--limit/--no-limit", default=True, show_default=True, help="100 requests a minute, bursts of 200.")
 @click.pass_obj
@@ -58,7 +70,8 @@ def command(
     /,
     host: str,
     port: int,
-    state: Path | None,
+    state: Path,
+    fresh: bool,
     retries: int,
     limit: bool,
     **faults: Any,
@@ -71,6 +84,7 @@ def command(
             host=host,
             port=port,
             state=state,
+            fresh=fresh,
             retries=retries,
             rate_limit=rate_limit,
             platform_bookings=platform_bookings,
@@ -78,7 +92,7 @@ def command(
     except OSError as error:
         sys.exit(f"Port {port} cannot be used ({error.strerror}): stop its process, or choose another with --port.")
     except UnusableState as error:
-        sys.exit(str(error))
+        sys.exit(f"{error} (--state). To begin afresh: --fresh.")
     serve(meetergo)
 
 

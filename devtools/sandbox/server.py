@@ -57,7 +57,8 @@ class Sandbox:
         plan: the company's plan.
         retries: how often a webhook without a 2xx is sent again.
         timeout: time limit for the response to a webhook.
-        state: file in which the company is stored.
+        state: file in which the company is stored; None to keep it in memory.
+        fresh: whether to ignore what that file holds.
         platform_bookings: returns the platform's bookings for the page: rows with `id`, `status`, `starts_at`,
             `attendees` and `revision`.
         host, port: address to listen on; port 0 for a free one.
@@ -70,6 +71,7 @@ class Sandbox:
         url: its root URL.
         key: a platform API key.
         token: a personal access token of the company's owner.
+        state: file in which the company is stored.
         actions: performs actions of hosts and guests on meetergo's own pages.
     """
 
@@ -83,6 +85,7 @@ class Sandbox:
         retries: int = 0,
         timeout: timedelta = TIMEOUT,
         state: Path | None = None,
+        fresh: bool = False,
         platform_bookings: PlatformBookings | None = None,
         host: str = HOST,
         port: int = 0,
@@ -91,7 +94,8 @@ class Sandbox:
         self._dispatcher = Dispatcher(self._fault_injector, now, timeout, retries)
         self.company = Company(faults.seed, now, plan or Plan(), self._dispatcher.emit)
         self.actions = Actions(self.company)
-        self._open(state)
+        self.state = state
+        self._open(None if fresh else state)
         self._credentials = Credentials(self.company)
         self.key = self._credentials.new_key()
         self.token = self._credentials.new_token(self.company.admin_id)
@@ -108,6 +112,12 @@ class Sandbox:
             self.company.load(state)
         else:
             users.create_admin(self.company)
+
+    def save(self) -> None:
+        """Store the company, if it is stored."""
+        if self.state:
+            with self.company.lock:
+                self.company.save(self.state)
 
     def serve(self, poll_seconds: float = 0.5) -> None:
         """Handle requests until another thread calls `stop`, which is checked at this interval."""

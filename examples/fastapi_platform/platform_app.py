@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from sqlalchemy import JSON, URL, DateTime, String, create_engine, make_url, select, update
+from sqlalchemy import JSON, DateTime, Engine, MetaData, String, create_engine, make_url, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -16,6 +16,8 @@ class Base(DeclarativeBase):
 
 class InboxBase(DeclarativeBase):
     """What meetergo-inbox owns: not in target_metadata, so that --autogenerate leaves it alone."""
+
+    metadata = MetaData(schema="meetergo_inbox")
 
 
 class Lawyer(Base):
@@ -61,13 +63,15 @@ class BookingHost(InboxBase):
     is_owner: Mapped[bool]
 
 
-def engine_url() -> URL:
-    """Returns the DATABASE_URL of meetergo-inbox, with the driver that is installed."""
+def open_engine() -> Engine:
+    """Opens the DATABASE_URL of meetergo-inbox, with the driver that is installed. SQLite has no schemas."""
     url = make_url(os.environ["DATABASE_URL"])
-    return url if url.drivername == "sqlite" else url.set(drivername="postgresql+psycopg")
+    if url.drivername == "sqlite":
+        return create_engine(url, execution_options={"schema_translate_map": {"meetergo_inbox": None}})
+    return create_engine(url.set(drivername="postgresql+psycopg"))
 
 
-engine = create_engine(engine_url())
+engine = open_engine()
 app = FastAPI()
 
 

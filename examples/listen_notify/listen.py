@@ -14,7 +14,7 @@ def main() -> None:
         print("listening", flush=True)  # now read what changed while nobody listened: see README.md
         for notification in listener.notifies():
             change = json.loads(notification.payload)  # {"booking_id": "...", "revision": 3}
-            query = "SELECT status, starts_at FROM bookings_v1 WHERE id = %s"
+            query = "SELECT status, starts_at FROM meetergo_inbox.bookings_v1 WHERE id = %s"
             row = reader.execute(query, [change["booking_id"]]).fetchone()
             print(change["booking_id"], change["revision"], *(row or ["unknown"]), flush=True)
 

@@ -7,14 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from meetergo.api.bookings import Guest
     from meetergo.api.client import Meetergo
     from meetergo.api.credential import Credential, UnusableKey
     from meetergo.api.embed import embed_code
     from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
+    from meetergo.api.resources.bookings import Guest
+    from meetergo.api.resources.users import FirstMeetingTypeOptions
     from meetergo.api.schedule import Hours
     from meetergo.api.schemas import AwaitingConfirmation, Booked
-    from meetergo.api.users import FirstMeetingTypeOptions
 
 __all__ = [
     "BULK_SHARE",
@@ -35,8 +35,8 @@ _MODULES = {
     "BULK_SHARE": "rate_limit",
     "Booked": "schemas",
     "Credential": "credential",
-    "FirstMeetingTypeOptions": "users",
-    "Guest": "bookings",
+    "FirstMeetingTypeOptions": "resources.users",
+    "Guest": "resources.bookings",
     "Hours": "schedule",
     "Meetergo": "client",
     "RateLimiter": "rate_limit",

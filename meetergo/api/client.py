@@ -9,25 +9,35 @@ from types import TracebackType
 from typing import Self
 
 from meetergo.api import transport
-from meetergo.api.appointments import Appointments
-from meetergo.api.availability import AvailabilityResource
-from meetergo.api.bookings import Bookings
-from meetergo.api.branding import Branding
 from meetergo.api.credential import Credential
-from meetergo.api.meeting_types import MeetingTypes
 from meetergo.api.rate_limit import RateLimiter
 from meetergo.api.request import identifier
+from meetergo.api.resources.appointments import Appointments
+from meetergo.api.resources.availability import AvailabilityResource
+from meetergo.api.resources.bookings import Bookings
+from meetergo.api.resources.meeting_types import MeetingTypes
+from meetergo.api.resources.personal_page import PersonalPage
+from meetergo.api.resources.templates import Templates
+from meetergo.api.resources.users import Users
+from meetergo.api.resources.webhooks import Webhooks
 from meetergo.api.session import Session
-from meetergo.api.templates import Templates
 from meetergo.api.transport import Transport
-from meetergo.api.users import Users
-from meetergo.api.webhooks import Webhooks
 
 
-class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments, Branding, Templates, Webhooks):
-    """A client for meetergo's API. It is thread-safe; close it when done.
+class Meetergo:
+    """A client for meetergo's API: `client.users.create(...)`, `client.webhooks.list()`. Close it when done.
 
-    Every call raises `meetergo.api.errors.ApiError` or one of its subclasses.
+    It is thread-safe. Every call raises `meetergo.api.errors.ApiError` or one of its subclasses.
+
+    Attributes:
+        users: the company's users.
+        meeting_types: what the acting user can be booked for.
+        availability: the hours of a user, and free slots.
+        bookings: books a slot.
+        appointments: what is booked: read, cancel, reschedule.
+        personal_page: the look of the acting user's page.
+        templates: of meeting types.
+        webhooks: where meetergo sends events.
 
     Args:
         key: a Platform API key or a personal access token.
@@ -69,7 +79,18 @@ class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments
             sleep=sleep,
             clock=clock,
         )
-        super().__init__(Session(sender, _user(sender, user_id), local_webhooks))
+        self._open(Session(sender, _user(sender, user_id), local_webhooks))
+
+    def _open(self, session: Session) -> None:
+        self._session = session
+        self.users = Users(session)
+        self.meeting_types = MeetingTypes(session)
+        self.availability = AvailabilityResource(session)
+        self.bookings = Bookings(session)
+        self.appointments = Appointments(session)
+        self.personal_page = PersonalPage(session)
+        self.templates = Templates(session)
+        self.webhooks = Webhooks(session)
 
     @property
     def can_impersonate(self) -> bool:
@@ -83,7 +104,7 @@ class Meetergo(Users, MeetingTypes, AvailabilityResource, Bookings, Appointments
             InvalidCall: a personal access token acts only as its owner.
         """
         other = copy(self)
-        other._session = replace(self._session, user_id=_user(self._session.transport, user_id))
+        other._open(replace(self._session, user_id=_user(self._session.transport, user_id)))
         return other
 
     def close(self) -> None:

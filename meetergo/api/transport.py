@@ -5,9 +5,12 @@ key. Those are the rules of meetergo's own client (meetergo-mcp-server, `src/cli
 """
 
 import json
+import os
+import ssl
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import httpx
@@ -76,6 +79,7 @@ class Transport:
             headers=HEADERS,
             auth=Bearer(credential),
             timeout=timeout.total_seconds(),
+            verify=_tls_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")),
             follow_redirects=False,  # following a redirect would send the key elsewhere
             trust_env=is_public_host(url.host),  # no proxy between the client and the sandbox
         )
@@ -152,6 +156,12 @@ def _base_url(base_url: str) -> httpx.URL:
     if url.scheme == "http" and is_public_host(url.host):
         raise InvalidCall("the API's address must begin with https, or the key could be read in transit")
     return url
+
+
+@cache
+def _tls_context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
+    """Create httpx's default context once per value of the variables that it reads: loading the roots takes 40 ms."""
+    return httpx.create_ssl_context()
 
 
 def _network_error(request: Request, error: httpx.HTTPError) -> ApiError:

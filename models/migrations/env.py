@@ -3,11 +3,10 @@
 from typing import Literal
 
 from alembic import context
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
-import models.tables  # noqa: F401 - so that all tables are known
-from models.migrate import schema_transaction
-from runtime.database import Model, Utc, open_engine
+from models.migrate import schema_transaction, unqualified_tables, version_table
+from runtime.database import Utc, schema_of
 from runtime.settings import DatabaseSettings
 
 
@@ -15,17 +14,23 @@ def migrate() -> None:
     """Runs the migrations on the connection that we were given, else on DATABASE_URL."""
     connection = context.config.attributes.get("connection")
     if connection is None:
-        with schema_transaction(open_engine(DatabaseSettings.load().database_url)) as connection:
+        with schema_transaction(DatabaseSettings.load().database().engine) as connection:
             _run(connection)
     else:
         _run(connection)
 
 
 def _run(connection: Connection) -> None:
+    """A migration names its tables without a schema."""
+    schema = schema_of(connection)
+    if schema:
+        name = connection.dialect.identifier_preparer.quote(schema)
+        connection.execute(text(f"SET LOCAL search_path TO {name}"))
     context.configure(
         connection=connection,
-        target_metadata=Model.metadata,
+        target_metadata=unqualified_tables(),
         render_as_batch=True,
+        **version_table(connection),
         render_item=_without_our_types,
     )
     with context.begin_transaction():

@@ -36,13 +36,13 @@ class Directory:
         Raises:
             InvalidCall: a personal access token cannot impersonate another user.
         """
-        return self._meetergo.as_user(user_id).meeting_types()
+        return self._meetergo.as_user(user_id).meeting_types.list()
 
     @property
     def _users(self) -> dict[str, list[User]]:
         if self._by_email is None:
             found = defaultdict(list)
-            for user in self._meetergo.users():
+            for user in self._meetergo.users.list():
                 found[_normalised(user.email or "")].append(user)
             self._by_email = dict(found)
         return self._by_email

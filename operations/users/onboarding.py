@@ -20,7 +20,9 @@ from operations.users.host_entry import HostEntry
 from runtime.database import Database
 
 OUTCOME_UNKNOWN = "it is unknown whether meetergo created the user, who is not listed: run it again later"
-UNKNOWN_USER = "its meetergo_user_id is not a user of the company: correct it, or run users sync"
+UNKNOWN_USER = (
+    "its meetergo_user_id is not a user of the company: correct it, or run users sync; users forget unmaps the host"
+)
 MEETING_TYPES_FORBIDDEN = "meetergo denies access to this user's meeting types: give the user a role that may have some"
 
 Outcome = Literal["created", "adopted", "known"]
@@ -121,7 +123,7 @@ class Onboarding:
         return found[0] if found else None
 
     def _create(self, entry: HostEntry) -> UserIdentity:
-        new = self.meetergo.create_user(
+        new = self.meetergo.users.create(
             entry.email,
             entry.given_name,
             entry.family_name,

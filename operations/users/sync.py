@@ -84,7 +84,9 @@ class UserSync:
         if free:
             return SyncFinding("mapped", row.external_id, "is a user of meetergo", self._mapping_of(row, free[0]))
         if row.meetergo_user_id:
-            return SyncFinding("vanished", row.external_id, "its user is no longer in meetergo")
+            return SyncFinding(
+                "vanished", row.external_id, "its user is no longer in meetergo: `users forget` unmaps it"
+            )
         return SyncFinding("absent", row.external_id, "is not in meetergo: `users onboard` creates a user")
 
     def _check_mapped(self, row: PlatformUser, user: User) -> Iterator[SyncFinding]:

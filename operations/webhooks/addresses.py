@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from meetergo.api.errors import InvalidCall
-from meetergo.api.webhooks import check_endpoint
+from meetergo.api.resources.webhooks import check_endpoint
 from operations.errors import OperationError
 from operations.settings import RegistrationSettings
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of

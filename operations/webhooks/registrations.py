@@ -90,7 +90,7 @@ class Registrations:
 
     def fetch(self) -> RegistrationState:
         """Fetch the webhooks from meetergo and the stored endpoints."""
-        webhooks = self._meetergo.webhooks()
+        webhooks = self._meetergo.webhooks.list()
         with self._database.read_only() as session:
             return RegistrationState(webhooks, {row.provider_id: row for row in Endpoint.all(session)})
 
@@ -111,7 +111,7 @@ class Registrations:
         """Create a webhook."""
 
         def run() -> None:
-            self._remember(address, self._meetergo.create_webhook(address.url, EVENTS, DESCRIPTION))
+            self._remember(address, self._meetergo.webhooks.create(address.url, EVENTS, DESCRIPTION))
 
         return Action(f"registered a webhook that posts to {host_of(address.url)}", run)
 
@@ -124,7 +124,7 @@ class Registrations:
         self.check_host(webhook)
 
         def run() -> None:
-            changed = self._meetergo.update_webhook(webhook.id, endpoint=address.url, event_types=EVENTS)
+            changed = self._meetergo.webhooks.update(webhook.id, endpoint=address.url, event_types=EVENTS)
             if changed.endpoint != address.url:
                 raise OutcomeUnknown(
                     f"meetergo accepted a new address for webhook {webhook.id}, and answered with another one"
@@ -138,7 +138,7 @@ class Registrations:
         """Update the events of a webhook of ours."""
 
         def run() -> None:
-            self._remember(address, self._meetergo.update_webhook(webhook.id, event_types=EVENTS))
+            self._remember(address, self._meetergo.webhooks.update(webhook.id, event_types=EVENTS))
 
         return Action(f"changed the events of webhook {webhook.id}", run)
 
@@ -147,7 +147,7 @@ class Registrations:
         self.check_host(webhook)
 
         def run() -> None:
-            self._meetergo.delete_webhook(webhook.id)
+            self._meetergo.webhooks.delete(webhook.id)
             self._forget(webhook.id)
 
         return Action(f"removed webhook {webhook.id}, which posted to {host_of(webhook.endpoint)}", run)

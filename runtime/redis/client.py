@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, parse_url
+from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as RedisUnavailable
 from redis.exceptions import ResponseError
 from redis.retry import Retry
@@ -21,6 +22,8 @@ NOT_WRITABLE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKE
 """A server that says so was demoted, lost its replicas or its disk: after a failover, another one has its name."""
 KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """In seconds and tries: a machine that vanished is noticed within half a minute, even by who only waits."""
+DRIVER_INFO = DriverInfo()
+"""What `CLIENT LIST` shows of us. Without it, redis-py looks its version up on disk for each connection (3 ms)."""
 
 
 class NotWritable(RedisUnavailable):
@@ -112,6 +115,7 @@ def _pool(url: str) -> ConnectionPool:
         "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
         "socket_timeout": REDIS_TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
+        "driver_info": DRIVER_INFO,
     }
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
         return _sentinel_pool(url, options)

@@ -6,27 +6,38 @@ from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
+from runtime.database_url import DEFAULT_SCHEMA
+
 DEFAULT_PORT = "5432"
 LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1")
 DIGEST_LENGTH = 10
 
 
-def default_prefix(database_url: str) -> str:
+def default_prefix(database_url: str, schema: str = DEFAULT_SCHEMA) -> str:
     """What distinguishes this installation from others on the same Redis: `mi-` and a digest of where its database is.
 
     The receiver has to know it while the database is down, so the database is not asked. User, password and options
     do not count: they differ between processes of one installation, and change.
     """
-    return f"mi-{_digest(database_of(database_url))}"
+    return f"mi-{_digest([*database_of(database_url), *_extra_schema(database_url, schema)])}"
 
 
-def origin(prefix: str, database_url: str) -> str:
+def origin(prefix: str, database_url: str, schema: str = DEFAULT_SCHEMA) -> str:
     """What a body that waits in Redis says of where it belongs: the prefix, and the database by its name alone.
 
     Two installations that were given the same REDIS_PREFIX by mistake differ in it; a database that is reached through
     another host, such as a pooler, does not.
     """
-    return f"{prefix}/{_digest(database_of(database_url)[-1:])}"
+    return f"{prefix}/{_digest([*database_of(database_url)[-1:], *_extra_schema(database_url, schema)])}"
+
+
+def _extra_schema(database_url: str, schema: str) -> list[str]:
+    """Return the schema of a further installation in a database.
+
+    The first is in the default schema, or in `public`, as before there was DATABASE_SCHEMA: its names in Redis stay.
+    """
+    is_first = schema in (DEFAULT_SCHEMA, "public") or make_url(database_url).get_backend_name() == "sqlite"
+    return [] if is_first else [schema]
 
 
 def database_of(database_url: str) -> list[str]:

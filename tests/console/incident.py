@@ -30,6 +30,7 @@ from tests.console import platform_hook
 from tests.console.tmux import TIMEOUT_SECONDS, Tmux, tmux
 from tests.faults.received_messages import ReceivedMessages
 from tests.faults.sinks import SECRET, platform
+from tests.raw_sql import sql
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 
 HEALTHY, BROKEN = 40, 200
@@ -74,7 +75,9 @@ class Incident:
     def count(self, status: str) -> int:
         """Return the number of deliveries with a status."""
         with self.database.read_only() as session:
-            return session.scalar(text("SELECT count(*) FROM deliveries WHERE status = :status"), {"status": status})
+            return session.scalar(
+                sql(session, "SELECT count(*) FROM deliveries WHERE status = :status"), {"status": status}
+            )
 
     def deploy(self, name: str, name_now: str) -> None:
         """Replace a text in the platform's hook."""

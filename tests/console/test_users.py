@@ -1,6 +1,7 @@
 """`users sync|list|embed|brand`: the mapping follows meetergo's list, and nothing doubtful is written."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,3 +107,33 @@ def test_a_database_that_does_not_answer_gives_an_error_message(operator: Operat
     done = operator.run(*words, database_url="postgresql://127.0.0.1:1/x")
     assert done.exit_code == 1
     assert "the database does not answer" in done.stderr
+
+
+def test_a_host_whose_user_is_gone_is_forgotten_and_onboarded_again(operator: Operator, tmp_path: Path) -> None:
+    add(operator, "4711", email="host@example.com", meetergo_user_id="gone", meetergo_meeting_type_id="gone-too")
+    file = tmp_path / "hosts.csv"
+    file.write_text("external_id,email,given_name,family_name\n4711,host@example.com,The,Host\n")
+    assert "Known hosts were not looked up at meetergo" in operator.run("users", "onboard", str(file)).stdout
+    (file.parent / "other.csv").write_text(
+        "external_id,email,given_name,family_name\n4712,other@example.com,An,Other\n"
+    )
+    add(operator, "4712", email="other@example.com", meetergo_user_id="gone-4712")
+    assert "users forget unmaps the host" in operator.run("users", "onboard", str(file.parent / "other.csv")).stdout
+    assert "no longer in meetergo: `users forget` unmaps it" in operator.run("users", "sync").stdout
+    done = operator.run("users", "forget", "4711")
+    assert done.exit_code == 1
+    assert "4711 will no longer be meetergo's user gone. It owns no bookings." in done.stdout
+    assert row(operator, "4711").meetergo_user_id == "gone"
+    done = operator.run("users", "forget", "4711", "--yes", "--by", "jane", "--reason", "left", "--json")
+    assert json.loads(done.stdout) == {
+        "external_id": "4711",
+        "meetergo_user_id": "gone",
+        "bookings": 0,
+        "upcoming": 0,
+        "forgotten": True,
+    }
+    assert (row(operator, "4711").meetergo_user_id, row(operator, "4711").email) == (None, "host@example.com")
+    assert "there is nothing to forget" in operator.run("users", "forget", "4711", "--yes").stdout
+    assert "there is no platform user '1'" in operator.run("users", "forget", "1", "--yes").stderr
+    assert "1 created" in operator.run("users", "onboard", str(file)).stdout
+    assert row(operator, "4711").meetergo_user_id in operator.meetergo.users

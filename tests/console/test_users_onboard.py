@@ -127,7 +127,7 @@ def test_a_user_who_appears_after_the_response_is_awaited_and_adopted(operator: 
         operator.meetergo.actions.add_host(entry.email)
 
     with Meetergo(operator.meetergo.key, base_url=operator.meetergo.url) as client:
-        admin = client.as_user(client.me().id)
+        admin = client.as_user(client.users.me().id)
         onboarding = Onboarding(admin, operator.database, Directory(admin), wait=made_late)
         assert onboarding.apply(entry) == "adopted"
     assert operator.request_count(CREATE) == 1

@@ -18,7 +18,8 @@ from devtools.contract.tables import CONTRACT, DIALECTS, SHORT_NAMES
 from devtools.send import mix, samples
 from models.booking import NotificationKind
 from models.notification import Notification
-from runtime.database import Database
+from runtime.database import Database, schema_of
+from tests.raw_sql import sql
 from tests.worker.conftest import open_harness
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels.webhook import TYPES, _body
@@ -124,7 +125,10 @@ def test_each_message_of_the_asyncapi_document_takes_its_own_event_alone(harness
 @pytest.mark.parametrize("name", CONTRACT)
 def test_the_columns_are_those_of_the_database(database: Database, name: str) -> None:
     number = 0 if database.engine.dialect.name == "postgresql" else 1
-    found = {column["name"]: column for column in inspect(database.engine).get_columns(name)}
+    found = {
+        column["name"]: column
+        for column in inspect(database.engine).get_columns(name, schema=schema_of(database.engine))
+    }
     columns = CONTRACT[name][1]
     if name.endswith("_v1"):
         assert [column.name for column in columns] == list(found)
@@ -138,7 +142,11 @@ def test_the_columns_are_those_of_the_database(database: Database, name: str) ->
 
 def rows(harness: Harness, query: str) -> list[tuple[Any, ...]]:
     with harness.services.database.engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(text(query))]
+        schema = schema_of(connection)
+        return [
+            tuple(row)
+            for row in connection.execute(text(query.replace("FROM ", f"FROM {schema}." if schema else "FROM ")))
+        ]
 
 
 def test_the_hosts_of_a_booking_are_rows(harness: Harness) -> None:
@@ -171,5 +179,5 @@ def test_a_row_with_unreadable_hosts_hides_no_other(harness: Harness) -> None:
     is_postgresql = harness.services.database.supports_skip_locked
     with harness.services.database.engine.begin() as connection:
         broken = """'{"a": 1}'""" if is_postgresql else "'not json'"
-        connection.execute(text(f"UPDATE bookings SET host_ids = {broken} WHERE id = 'b1'"))
+        connection.execute(sql(connection, f"UPDATE bookings SET host_ids = {broken} WHERE id = 'b1'"))
     assert {row[0] for row in rows(harness, "SELECT booking_id FROM booking_hosts_v1")} == {"b2"}

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -17,9 +18,12 @@ import pytest
 from redis import Redis
 from redis.exceptions import ConnectionError as NobodyThere
 
-from devtools.processes import environment, wait_until_ready
+from devtools.processes import ProcessFailed, environment, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
+from devtools.run import _only_one, _print_welcome, generate_keys
 from devtools.send.client import Sender
+from operations.settings import ConsoleSettings
+from runtime.env_file import read_env_file
 from runtime.private_files import make_private
 from runtime.redis.client import connect
 from tests.console.cli import run_cli_in
@@ -61,7 +65,8 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
         assert Sender(addresses[0]).send(b'{"webhookType":"form_submission"}').status == 200
         wait_until(lambda: _exit_code(tmp_path, port, "status") == 0)  # when cron has run once
         assert _open_to_others(tmp_path / "data") == []
-        assert_a_second_one_gives_an_error_message(tmp_path)
+        assert_a_second_one_gives_an_error_message(tmp_path, process.pid)
+        assert f"PORT={port} bin/inbox send booking_created" in log.read_text()
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0, log.read_text()
         assert _is_gone(tmp_path)
@@ -75,12 +80,60 @@ def test_it_runs_until_ctrl_c_and_the_address_survives_a_restart(tmp_path: Path)
     assert addresses[0].rpartition("/")[2] not in log.read_text().replace(addresses[0], "")
 
 
-def assert_a_second_one_gives_an_error_message(folder: Path) -> None:
+def assert_a_second_one_gives_an_error_message(folder: Path, pid: int) -> None:
     env = _environment(free_port())
     done = subprocess.run(COMMAND, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "runs here already" in done.stderr
+    assert f"runs here already, as process {pid}: stop that one" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_killed_redis_leaves_misleads_nobody(tmp_path: Path) -> None:
+    (tmp_path / SOCKET).parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / SOCKET))
+    done = run_cli_in(tmp_path, "status")
+    assert done.returncode == 2
+    assert done.stderr.startswith("REDIS_URL is not set: put it into the environment or into .env")
+    assert "Or start `make run`" in done.stderr
+    (tmp_path / "data" / "run.lock").write_text("4711\n")
+    with _only_one(tmp_path / "data" / "run.lock"):
+        assert (tmp_path / "data" / "run.lock").read_text() == f"{os.getpid()}\n"
+        with (
+            pytest.raises(ProcessFailed, match=f"as process {os.getpid()}: "),
+            _only_one(tmp_path / "data" / "run.lock"),
+        ):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("port", "env_file", "said"),
+    [
+        (8001, "", ["PORT=8001 bin/inbox webhook register", "PORT=8001 bin/inbox send", "    bin/inbox status\n"]),
+        (8001, "PORT=8001\n", ["    bin/inbox webhook register", "    bin/inbox send", "    bin/inbox status\n"]),
+        (8000, "PORT=8001\n", ["PORT=8000 bin/inbox webhook register", "PORT=8000 bin/inbox send"]),
+        (8000, "", ["    bin/inbox webhook register", "    bin/inbox send", "    bin/inbox status\n"]),
+    ],
+)
+def test_the_printed_commands_work_in_another_terminal(
+    port: int, env_file: str, said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text(env_file)
+    settings = ConsoleSettings(webhook_keys="k" * 32, port=port)
+    _print_welcome(settings, read_env_file(tmp_path / ".env"), [], has_own_redis=True)
+    printed = capsys.readouterr().out
+    assert f"http://127.0.0.1:{port}/webhooks/meetergo/" in printed
+    assert [each for each in said if each not in printed] == []
+    _print_welcome(settings, read_env_file(tmp_path / ".env"), [], has_own_redis=False)
+    assert "bin/inbox status     (with the same REDIS_URL)" in capsys.readouterr().out
+
+
+def test_keys_in_files_are_not_generated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WEBHOOK_KEYS", "BODY_KEYS"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(f"{name}_FILE", raising=False)
+    (tmp_path / ".env").write_text("WEBHOOK_KEYS_FILE=/run/secrets/webhook_keys\n")
+    assert generate_keys(tmp_path / ".env") == ["BODY_KEYS"]
 
 
 def test_closing_its_terminal_ends_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +163,9 @@ def test_a_long_path_has_a_redis_too(tmp_path: Path) -> None:
         path = Path(unquote(url.removeprefix("unix://").partition("?")[0]))
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        link = tmp_path / ("deep" * 30) / "redis.sock"
+        assert link.resolve() == path.resolve()  # the console finds it there
+    assert not link.is_symlink()
 
 
 def _open_to_others(folder: Path) -> list[str]:
@@ -132,8 +188,6 @@ def _processes_in(folder: Path) -> list[str]:
 
 
 def test_a_port_in_use_gives_an_error_message(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -89,14 +89,14 @@ def fill_disk(context: FaultContext) -> None:
 
 
 def both_leave(context: FaultContext) -> None:
-    """The database is away and Redis is silent: the door can only ask to come back, and needs no restart after."""
+    """The database is away and Redis is silent: the receiver can only answer 503, and needs no restart afterwards."""
     context.pause(1, 3)
-    door = context.supervisor.main("web"), *context.supervisor.children("web")
+    receiver = context.supervisor.main("web"), *context.supervisor.children("web")
     context.store.leave()
     context.redis.freeze()
     context.pause(*LONG)
     context.store.return_()
     context.redis.thaw()
     context.until(lambda: context.sent_deliveries.count(503), "nobody was asked to come back")
-    if door != (context.supervisor.main("web"), *context.supervisor.children("web")):
+    if receiver != (context.supervisor.main("web"), *context.supervisor.children("web")):
         context.notes.append("the receiver was restarted")

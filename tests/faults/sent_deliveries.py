@@ -25,7 +25,7 @@ class SentDeliveries:
     Attributes:
         kept: delivery id -> body, for what was answered 200.
         answers: every answer, and every line that broke.
-        strange: answers that do not name the delivery, or have a status that the door does not document.
+        strange: answers that do not name the delivery, or have a status that the receiver does not document.
         deadly: ids of deliveries that end whoever handles them, and that have to be dead in the end.
     """
 

@@ -52,7 +52,7 @@ class ReceiverUnderTest:
 
 def fuzz_receiver(seed: int, requests: int, folder: Path, redis_url: str) -> Report:
     """Send requests to five receivers: without a signature, and with each scheme."""
-    report, maker = Report("door"), request_fuzzer(Mutator(Random(seed), WORDS))
+    report, maker = Report("receiver"), request_fuzzer(Mutator(Random(seed), WORDS))
     with _receivers(folder, redis_url) as receivers, queue.connect(redis_url) as redis:
         redis.flushall()
         for number in range(requests):
@@ -128,4 +128,4 @@ def _check_stores(report: Report, receivers: list[ReceiverUnderTest], redis: Red
         if receiver.stored() != receiver.kept:
             report.violate("stored is not acknowledged", (receiver.scheme, receiver.stored() ^ receiver.kept))
     if JobQueue(redis).queue("inbox").count > bool([receiver for receiver in receivers if receiver.kept]):
-        report.violate("queued more than one bell", redis.keys())
+        report.violate("queued more than one drain", redis.keys())

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import select, update
 
 from models.attempt import FailedAttempt
 from models.booking import Booking
@@ -14,6 +14,7 @@ from models.notification import Notification
 from models.retryable import MAX_CRASHES, WORKER_DIED
 from runtime.database import Database
 from runtime.encryption import EncryptedBody
+from tests.raw_sql import sql
 
 NOW = datetime.now(UTC)
 AGE = timedelta(seconds=5)
@@ -156,7 +157,7 @@ def test_a_row_that_cannot_be_loaded_stops_no_recovery(database: Database, is_kn
     Claim.record(database, "w", "inbox", ["a", "b"], NOW)
     age_claims(database)
     with database.engine.begin() as connection:
-        connection.execute(text("UPDATE deliveries SET received_at = 'yesterday' WHERE id = 'a'"))
+        connection.execute(sql(connection, "UPDATE deliveries SET received_at = 'yesterday' WHERE id = 'a'"))
     recover(database) if is_known_dead else recover_stale(database)
     assert claims(database) == {}
     with database.read_only() as session:

@@ -13,9 +13,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from benchmarks.growth.fill import fill
-from models.migrate import FOLDER, migrate, schema_transaction
-from runtime.database import Database, Model
+from models.migrate import FOLDER, migrate, schema_transaction, unqualified_tables
+from models.migrations.takeover import VERSION_TABLE
+from runtime.database import Database
+from runtime.database_url import DEFAULT_SCHEMA
 from tests.another_database import another_database
+from tests.raw_sql import sql
 
 ROWS = 20
 
@@ -23,8 +26,11 @@ ROWS = 20
 @pytest.mark.filterwarnings("ignore:.*expression-based index")  # SQLite's reflection
 def test_the_migrated_database_matches_the_models(database: Database) -> None:
     with database.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, Model.metadata) == []
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL search_path TO {DEFAULT_SCHEMA}"))
+        opts = {"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts=opts)
+        assert compare_metadata(context, unqualified_tables()) == []
 
 
 def test_migrating_twice_does_nothing(database: Database) -> None:
@@ -60,7 +66,7 @@ def test_recreating_a_table_deletes_no_referring_rows(empty_database: Database) 
     fill(empty_database, ROWS, datetime.now(UTC))
     with empty_database.engine.begin() as connection:
         attempt = "INSERT INTO failed_attempts (notification_id, number, error, outcome, at)"
-        connection.execute(text(f"{attempt} SELECT id, 1, '', 'dead', created_at FROM notifications"))
+        connection.execute(sql(connection, f"{attempt} SELECT id, 1, '', 'dead', created_at FROM notifications"))
     before = contents(empty_database)
     assert {table: len(rows) for table, rows in before.items()} == dict.fromkeys(before, ROWS)
     migrate(empty_database.engine)
@@ -83,7 +89,10 @@ def contents(database: Database) -> dict[str, list[Any]]:
     tables = ("deliveries", "bookings", "booking_changes", "notifications", "failed_attempts")
     with database.engine.connect() as connection:
         return {
-            table: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings()]
+            table: [
+                dict(row)
+                for row in connection.execute(sql(connection, f"SELECT * FROM {table} ORDER BY id")).mappings()
+            ]
             for table in tables
         }
 

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread, get_ident
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event
 
 from benchmarks.growth.fill import fill
 from models import retention
 from models.retention import prune
 from runtime.database import Database
+from tests.raw_sql import sql
 
 KEEP = {"done": timedelta(days=1), "dead": timedelta(days=1)}
 OLD_ROWS = 60
@@ -26,7 +27,7 @@ def test_other_writers_get_the_lock_between_two_prune_transactions(
     def write() -> None:
         while not stop.is_set():
             with database.transaction() as session:
-                session.execute(text("UPDATE platform_users SET name = 'The host' WHERE id = 1"))
+                session.execute(sql(session, "UPDATE platform_users SET name = 'The host' WHERE id = 1"))
 
     def record_commit(_connection: Connection) -> None:
         commits.append(get_ident() == pruner)

@@ -17,6 +17,7 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.migrate import migrate
 from models.platform_user import PlatformUser
+from models.takeover import VERSION_TABLE
 from operations import copy_database as module
 from operations.copy_database import copy_database
 from operations.errors import OperationError
@@ -149,7 +150,7 @@ def test_a_target_with_rows_is_refused(database: Database, target: Database) -> 
 @FROM_SQLITE
 def test_a_source_of_another_version_is_refused(database: Database, target: Database) -> None:
     with database.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0007'"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '0007'"))
     with pytest.raises(OperationError, match="bin/inbox migrate first"):
         copy_database(database, target)
 

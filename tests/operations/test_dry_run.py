@@ -10,7 +10,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
 from redis import Redis
-from sqlalchemy import select, text
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 import operations.replay.dry_run as dry_run_module
@@ -260,4 +260,4 @@ def clear(harness: Harness) -> None:
     with harness.services.database.transaction() as session:
         for table in reversed(Model.metadata.sorted_tables):
             if table.name != "platform_users":
-                session.execute(text(f"DELETE FROM {table.name}"))
+                session.execute(delete(table))

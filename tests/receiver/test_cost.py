@@ -1,4 +1,4 @@
-"""What a delivery costs at the door: statements, commits and round trips to Redis, counted."""
+"""What a delivery costs in the receiver: statements, commits and round trips to Redis, counted."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,8 @@ from tests.receiver.in_process import ReceiverInProcess
 Figures = tuple[int, int, int]
 
 COST = {
-    "the first, which rings": (1, 1, 3),
-    "one while the bell is rung": (1, 1, 1),
+    "the first, which triggers a drain": (1, 1, 3),
+    "one while a drain is triggered": (1, 1, 1),
     "a repeat": (1, 1, 1),
     "one that is refused": (0, 0, 0),
 }
@@ -39,8 +39,8 @@ def test_a_delivery_costs_so_many_statements_commits_and_round_trips(
 ) -> None:
     job_queue = warm_app.app.ingest.job_queue
     job_queue.drain_started("inbox")
-    assert _cost(warm_app, proxy, "b1") == COST["the first, which rings"]
-    assert _cost(warm_app, proxy, "b2") == COST["one while the bell is rung"]
+    assert _cost(warm_app, proxy, "b1") == COST["the first, which triggers a drain"]
+    assert _cost(warm_app, proxy, "b2") == COST["one while a drain is triggered"]
     assert _cost(warm_app, proxy, "b2") == COST["a repeat"]
 
 

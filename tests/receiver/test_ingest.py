@@ -1,4 +1,4 @@
-"""The door keeps a delivery once, rings once, and always says the same."""
+"""The receiver persists a delivery once, triggers once, and always answers the same."""
 
 from collections.abc import Callable
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""The meter counts what the door does, in all its processes and whatever becomes of them; off, it is not there."""
+"""The receiver's metrics: they count over all its processes and survive them; switched off, nothing is imported."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def value(name: str, **labels: str) -> float:
 
 
 def counts() -> dict[str, float]:
-    """Everything that the meter counts, by reason."""
+    """All counted requests, by reason."""
     refused = [sample for family in REGISTRY.collect() for sample in family.samples if "refused_total" in sample.name]
     return {
         "accepted": value("deliveries_accepted_total"),

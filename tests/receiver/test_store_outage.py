@@ -1,4 +1,4 @@
-"""A 200 means kept: in the database, or else in the queue; only without both does the door say come back."""
+"""A 200 means kept: in the database, or else in the queue; only without both does the receiver answer 503."""
 
 import socket
 import time
@@ -13,7 +13,6 @@ from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from sqlalchemy import text
 
 from devtools.redis_server import free_port
 from models.delivery import unpack
@@ -21,6 +20,7 @@ from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.outage import COOLDOWN
 from tests.payloads import payload
+from tests.raw_sql import sql
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.in_process import ReceiverInProcess
 
@@ -44,7 +44,7 @@ def database_down(
     if request.param == "locked":
         with database.engine.begin() as connection:  # on SQLite, this alone holds the write lock
             if postgresql:
-                connection.execute(text("LOCK TABLE deliveries IN EXCLUSIVE MODE"))
+                connection.execute(sql(connection, "LOCK TABLE deliveries IN EXCLUSIVE MODE"))
             yield database_url
     elif request.param == "unreachable":
         yield f"postgresql://user:password@127.0.0.1:{silent_port}/inbox" if postgresql else no_database(tmp_path)
@@ -148,10 +148,10 @@ def test_when_the_stores_are_back_the_same_process_keeps_again(
 ) -> None:
     app = make_app()
     with database.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE deliveries RENAME TO elsewhere"))
+        connection.execute(sql(connection, "ALTER TABLE deliveries RENAME TO deliveries_elsewhere"))
     assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
     with database.engine.begin() as connection:
-        connection.execute(text("ALTER TABLE elsewhere RENAME TO deliveries"))
+        connection.execute(sql(connection, "ALTER TABLE deliveries_elsewhere RENAME TO deliveries"))
     redis.client_kill_filter(_type="normal", skipme=True)
     time.sleep(COOLDOWN.total_seconds())
     assert app.test_client().post(ADDRESS, data=BODY).status_code == 200

@@ -45,7 +45,7 @@ def platform_database_url(postgresql_url: str) -> Iterator[str]:
 
 def insert(booking_id: str, starts: str) -> str:
     return (
-        "INSERT INTO deliveries (id, account, source, body, received_at, due_at, status, attempts)"
+        "INSERT INTO meetergo_inbox.deliveries (id, account, source, body, received_at, due_at, status, attempts)"
         f" VALUES ('{booking_id}', 'default', 'webhook', 'x', '{starts}', '{starts}', 'pending', 0)"
     )
 
@@ -115,7 +115,8 @@ def test_the_options_of_a_url_are_kept_and_win(postgresql_url: str) -> None:
             schema = session.scalar(
                 text("SELECT schemaname FROM pg_tables WHERE tablename = :name").params(name=Booking.__tablename__)
             )
-            assert schema == "booking"
+            assert schema == "meetergo_inbox"
+            assert session.scalar(text("SHOW search_path")) == "booking"
             assert session.scalar(text("SHOW lock_timeout")) == "7ms"
             assert session.scalar(text("SHOW timezone")) == "UTC"
         database.close()

@@ -28,6 +28,7 @@ LINES = {
     "twice": ("NOTIFY_DEFAULT=a\nNOTIFY_DEFAULT=b#c", "b#c"),
     "an equals sign": ("NOTIFY_DEFAULT=a=b==", "a=b=="),
 }
+BAD_VALUE = "# Schlüssel\nWEBHOOK_KEYS=short-üü\nREDIS_URL=http://h\n"
 
 
 def write_env_file(folder: Path, text: str | bytes) -> Path:
@@ -139,21 +140,23 @@ def test_generated_keys_keep_the_encoding(encoding: str, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("module", "encoding"),
-    [("receiver", "utf-16"), ("worker", "utf-8-sig"), ("worker.scheduler", "utf-16-le"), ("console", "utf-16")],
+    ("module", "encoding", "text", "message"),
+    [
+        ("receiver", "utf-16", BAD_VALUE, "cannot be used"),
+        ("receiver", "utf-8-sig", "MAIL_FROM='open\n", ".env, line 1, cannot be read"),
+        ("worker", "utf-8-sig", BAD_VALUE, "cannot be used"),
+        ("worker.scheduler", "utf-16-le", BAD_VALUE, "cannot be used"),
+        ("console", "utf-16", BAD_VALUE, "cannot be used"),
+    ],
 )
 def test_every_process_reads_every_encoding_and_reports_what_it_cannot_read(
-    module: str, encoding: str, tmp_path: Path
+    module: str, encoding: str, text: str, message: str, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", module, *(["endpoint"] if module == "console" else [])]
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    for text, said in {
-        "# Schlüssel\nWEBHOOK_KEYS=short-üü\nREDIS_URL=http://h\n": "cannot be used",
-        "MAIL_FROM='open\n": ".env, line 1, cannot be read",
-    }.items():
-        write_env_file(tmp_path, text.encode(encoding))
-        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
-        assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    write_env_file(tmp_path, text.encode(encoding))
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, message in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
 
 
 @pytest.mark.parametrize("raw", [b"NAME=Schl\xfcssel\n", b"# Schl\xfcssel\nHOST=..\n"])

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from runtime.settings import AddressSettings, DatabaseSettings, StoreSettings
+from operations.settings import RegistrationSettings, StatusSettings
+from receiver.settings import ReceiverSettings
+from runtime.settings import AddressSettings, DatabaseSettings, EncryptedStoreSettings, Settings, StoreSettings
+from worker.settings import ScheduleSettings
 
 KEYS = ["old-key-" * 4, "new-key-" * 4]
 NAMES = "DATABASE_URL", "REDIS_URL", "WEBHOOK_KEYS", "WEBHOOK_ACCOUNT"
@@ -104,3 +107,106 @@ def test_settings_show_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = repr(AddressSettings.load()) + str(StoreSettings.load())
     assert "hidden" not in shown
     assert not [key for key in KEYS if key in shown]
+
+
+SECRETS = {
+    "ALERT_CHANNELS": "ntfy://topic",
+    "BODY_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "DATABASE_URL": "postgresql+psycopg://u:p@h/d",
+    "MEETERGO_API_KEY": "rgo-" + "x" * 40,
+    "NOTIFY_DEFAULT": "https://example.com/hook",
+    "NOTIFY_SIGNING_SECRET": "whsec_c2VjcmV0",
+    "REDIS_URL": "redis://:p@h:6379/0",
+    "SMTP_URL": "smtp://u:p@h:587",
+    "WEBHOOK_KEYS": KEYS[0],
+    "WEBHOOK_SIGNATURE_SECRETS": "whsec_c2VjcmV0",
+}
+KINDS = [ReceiverSettings, ScheduleSettings, RegistrationSettings, StatusSettings, EncryptedStoreSettings]
+
+
+def secret_names() -> set[str]:
+    return {name.upper() for kind in KINDS for name, field in kind.model_fields.items() if not field.repr}
+
+
+@pytest.fixture
+def secret_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Each secret in a file of its own, as Docker, Kubernetes and systemd give them."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    for name, secret in SECRETS.items():
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(f"{name}_FILE", str(folder / name))
+        (folder / name).write_text(f"{secret}\n")
+    return folder
+
+
+@pytest.mark.usefixtures("secret_files")
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_secret_may_be_in_a_file_of_its_own(kind: type[Settings]) -> None:
+    assert secret_names() == set(SECRETS)
+    settings = kind.load()
+    for name in SECRETS.keys() & {name.upper() for name in kind.model_fields}:
+        value = getattr(settings, name.lower())
+        assert SECRETS[name] in (value, *value[:1])
+
+
+def test_the_name_of_a_file_may_be_in_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keys").write_bytes(f"\ufeff{KEYS[0]},{KEYS[1]}\r\n".encode())
+    (tmp_path / ".env").write_text("WEBHOOK_KEYS=\nWEBHOOK_KEYS_FILE=keys\n")
+    assert AddressSettings.load().webhook_keys == KEYS
+    monkeypatch.setenv("WEBHOOK_KEYS_FILE", "")
+    with pytest.raises(SystemExit):
+        AddressSettings.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "WEBHOOK_KEYS_FILE cannot be used: {file} cannot be read: No such file or directory (see"),
+        (b"", "WEBHOOK_KEYS_FILE cannot be used: {file} is empty (see"),
+        (b" \n", "WEBHOOK_KEYS_FILE cannot be used: {file} is empty (see"),
+        (b"\xff\xfe", "WEBHOOK_KEYS_FILE cannot be used: {file} is not UTF-8 (see"),
+        (b"x" * 1024 * 1025, "WEBHOOK_KEYS_FILE cannot be used: {file} is larger than 1024 KiB (see"),
+        (b"short", "WEBHOOK_KEYS cannot be used: key 1 has 5 characters"),
+        (b"two\x00parts" * 4, "WEBHOOK_KEYS cannot be used: it holds a control character"),
+    ],
+)
+def test_an_unusable_file_of_a_secret_is_an_error_message(
+    content: bytes | None,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("WEBHOOK_KEYS_FILE", str(file))
+    with pytest.raises(SystemExit) as end:
+        AddressSettings.load()
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(said.format(file=file))
+
+
+def test_a_file_of_a_secret_that_cannot_be_read_is_an_error_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path, said in {str(tmp_path): "Is a directory", "/proc/self/mem": "Input/output error"}.items():
+        monkeypatch.setenv("WEBHOOK_KEYS_FILE", path)
+        with pytest.raises(SystemExit):
+            AddressSettings.load()
+        assert capsys.readouterr().err == (
+            f"WEBHOOK_KEYS_FILE cannot be used: {path} cannot be read: {said} (see .env.example).\n"
+        )
+
+
+def test_a_secret_and_its_file_are_not_both_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text(f"WEBHOOK_KEYS={KEYS[0]}\n")
+    monkeypatch.setenv("WEBHOOK_KEYS_FILE", str(tmp_path / ".env"))
+    with pytest.raises(SystemExit):
+        AddressSettings.load()
+    assert capsys.readouterr().err == (
+        "WEBHOOK_KEYS and WEBHOOK_KEYS_FILE are both set: remove one of them (see .env.example).\n"
+    )

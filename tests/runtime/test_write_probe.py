@@ -15,11 +15,12 @@ from models.migrate import migrate
 from runtime.database import Database
 from tests.another_database import another_database
 from tests.broken_databases import read_only_database
+from tests.raw_sql import sql
 
 
 def count_deliveries(database: Database) -> int:
     with database.read_only() as session:
-        return session.execute(text("SELECT count(*) FROM deliveries")).scalar_one()
+        return session.execute(sql(session, "SELECT count(*) FROM deliveries")).scalar_one()
 
 
 def test_a_writable_database_passes_and_stores_nothing(database: Database) -> None:
@@ -145,11 +146,13 @@ def test_a_read_only_database_fails_the_probe_until_it_is_writable(probed_url: s
 
 def test_a_revoked_privilege_fails_the_probe_of_an_ordinary_role(probed_url: str, postgresql_url: str) -> None:
     administer(probed_url, "DROP ROLE IF EXISTS clerk", "CREATE ROLE clerk LOGIN")
-    administer(probed_url, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk")
+    administer(probed_url, "GRANT USAGE ON SCHEMA meetergo_inbox TO clerk")
+    tables = "ALL TABLES IN SCHEMA meetergo_inbox"
+    administer(probed_url, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO clerk")
     database = Database(probed_url.replace("postgres:@", "clerk:@"))
     assert "clerk" in str(database.engine.url)
     database.probe_write()
-    administer(probed_url, "REVOKE INSERT ON deliveries FROM clerk")
+    administer(probed_url, "REVOKE INSERT ON meetergo_inbox.deliveries FROM clerk")
     assert count_deliveries(database) == 0
     with pytest.raises(SQLAlchemyError, match="permission denied"):
         database.probe_write()

@@ -29,9 +29,11 @@ class Harness:
             [body if isinstance(body, bytes) else json.dumps(body).encode() for body in bodies],
         )
         with self.services.database.transaction() as session:
-            letters = [NewDelivery.from_body(body, "default", now, self.services.inbox.cipher, source) for body in raw]
-            Delivery.accept(session, letters)
-        return [letter.id for letter in letters]
+            deliveries = [
+                NewDelivery.from_body(body, "default", now, self.services.inbox.cipher, source) for body in raw
+            ]
+            Delivery.accept(session, deliveries)
+        return [delivery.id for delivery in deliveries]
 
     def process_due(self) -> None:
         while self.services.inbox.process_due():

@@ -81,8 +81,8 @@ def process_in_every_order(harness: Harness) -> dict[str, list[dict[str, Any]]]:
     """A booking for each order of each story; the first bodies of all of them together, then the second ones."""
     orders = [order for story in SEQUENCES.values() for order in itertools.permutations(story)]
     for step in range(max(map(len, orders))):
-        told = [(f"order-{number}", order[step]) for number, order in enumerate(orders) if step < len(order)]
-        harness.deliver(*(json.loads(json.dumps(body).replace('"b1"', f'"{name}"')) for name, body in told))
+        sent = [(f"order-{number}", order[step]) for number, order in enumerate(orders) if step < len(order)]
+        harness.deliver(*(json.loads(json.dumps(body).replace('"b1"', f'"{name}"')) for name, body in sent))
         harness.process_due()
     return {each.__tablename__: [content_of(row) for row in harness.all(each)] for each in (Booking, BookingChange)}
 
@@ -140,12 +140,12 @@ def test_two_changes_of_one_booking_in_a_batch_tell_each_what_was_true_then(harn
     life = mix._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW)  # their ids are in this order
     harness.deliver(*life)
     harness.process_due()
-    told = [
+    sent = [
         (row.kind, row.payload["booking"]["starts_at"], row.payload["booking"]["revision"])
         for row in harness.all(Notification)
     ]
-    assert [(kind, revision) for kind, _, revision in told] == [("created", 1), ("rescheduled", 2)]
-    assert told[0][1] < told[1][1]
+    assert [(kind, revision) for kind, _, revision in sent] == [("created", 1), ("rescheduled", 2)]
+    assert sent[0][1] < sent[1][1]
 
 
 def test_the_owner_of_each_booking_of_a_batch_is_its_own_host(harness: Harness) -> None:

@@ -124,8 +124,8 @@ def test_operators_commands_work_beside_the_workers(open_harness: Callable[..., 
         erase_somebody(harness.services, turn)
     assert {row.status for row in harness.all(Delivery)} <= {"done"}
     assert {row.sealed_with for row in harness.all(Delivery) if row.body} <= {key_id(NEW)}
-    told = {Booking: ("facts", "attendees"), BookingChange: ("before", "after"), Notification: ("payload",)}
-    for rows, columns in told.items():
+    personal = {Booking: ("facts", "attendees"), BookingChange: ("before", "after"), Notification: ("payload",)}
+    for rows, columns in personal.items():
         assert not [
             row.id for row in harness.all(rows) if "guest-2@" in json.dumps([getattr(row, name) for name in columns])
         ]

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.fernet import Fernet
-from sqlalchemy import text
 
 from console.__main__ import cli
 from devtools.send import samples
@@ -22,6 +21,7 @@ from models.notification import Notification
 from models.person import person_from
 from models.platform_user import PlatformUser
 from runtime.encryption import BodyCipher
+from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from tests.worker.test_privacy import snapshot
 
@@ -268,7 +268,7 @@ def test_an_sqlite_file_that_others_read_is_reported(
     )
     harness.process(created("b1", guest()))
     with database.read_only() as session:
-        session.execute(text("SELECT * FROM bookings")).all()
+        session.execute(sql(session, "SELECT * FROM bookings")).all()
         done = run(JANE)
     assert done.exit_code == 1
     assert "other processes are reading the database file" in done.output

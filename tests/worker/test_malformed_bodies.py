@@ -13,8 +13,12 @@ from tests.worker.harness import AT, START, Harness, later
 
 @pytest.mark.parametrize("old", [False, True])
 def test_an_odd_field_is_noted_on_the_delivery_and_the_booking_is_kept(harness: Harness, old: bool) -> None:
-    told = samples.appointment("b1", START, AT, hostingInfo=[], rescheduledAt="", attendees=["ada@guest.example"])
-    harness.process({"event": "booking_created", "data": told} if old else {"webhookType": "booking_created", **told})
+    appointment = samples.appointment(
+        "b1", START, AT, hostingInfo=[], rescheduledAt="", attendees=["ada@guest.example"]
+    )
+    harness.process(
+        {"event": "booking_created", "data": appointment} if old else {"webhookType": "booking_created", **appointment}
+    )
     (delivery,) = harness.all(Delivery)
     assert (delivery.status, delivery.note) == ("done", "ignored: hostingInfo, rescheduledAt")
     booking = harness.booking()
@@ -61,11 +65,11 @@ def test_extreme_numbers_and_texts_can_be_stored(harness: Harness) -> None:
 
 def test_a_name_in_several_languages_is_shown_in_the_hosts_language(harness: Harness) -> None:
     names = {"de": "Erstgespräch", "en": "First call"}
-    told = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": names}})
+    appointment = samples.created("b1", START, AT, meetingType={"meetingInfo": {"name": names}})
     harness.add_user(meetergo_user_id=samples.HOST_ID, language="de-AT")
-    harness.process(told)
+    harness.process(appointment)
     assert harness.booking().meeting_name == "Erstgespräch"
     harness.process(
-        samples.created("b2", START, later(1), hostIds=["nobody"], hosts=[], meetingType=told["meetingType"])
+        samples.created("b2", START, later(1), hostIds=["nobody"], hosts=[], meetingType=appointment["meetingType"])
     )
     assert harness.booking("b2").meeting_name == "First call"

@@ -13,7 +13,7 @@ from tests.worker.test_refused_jobs import failed, reason, work
 OTHERS = ["sqlite:////elsewhere/inbox.db", "postgresql://inbox@db/staging"]
 
 
-def letter() -> NewDelivery:
+def new_delivery() -> NewDelivery:
     return NewDelivery.from_body(b'{"webhookType":"form_submission"}', "default", AT, BodyCipher([]))
 
 
@@ -21,7 +21,7 @@ def letter() -> NewDelivery:
 def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same(
     open_harness: Callable[..., Harness], url: str
 ) -> None:
-    open_harness(database_url=url).services.job_queue.enqueue_store(pack(letter()))
+    open_harness(database_url=url).services.job_queue.enqueue_store(pack(new_delivery()))
     harness = open_harness()
     work(harness.services.job_queue)
     assert harness.all(Delivery) == []
@@ -31,7 +31,7 @@ def test_a_body_for_another_database_fails_visibly_though_the_prefix_is_the_same
 
 def test_a_body_of_another_prefix_fails_visibly(harness: Harness, redis_url: str) -> None:
     other = JobQueue(connect(redis_url, "meetergo-inbox", "other/0123456789"))
-    other.enqueue_store(pack(letter()))
+    other.enqueue_store(pack(new_delivery()))
     work(harness.services.job_queue)
     assert harness.all(Delivery) == []
     assert len(failed(harness.services.job_queue)) == 1
@@ -39,14 +39,14 @@ def test_a_body_of_another_prefix_fails_visibly(harness: Harness, redis_url: str
 
 def test_a_body_that_says_nothing_of_where_it_belongs_fails_visibly(harness: Harness) -> None:
     queue = harness.services.job_queue.queue("inbox")
-    queue.enqueue("worker.jobs.carry", args=pack(letter()), description="of an older version")
+    queue.enqueue("worker.jobs.carry", args=pack(new_delivery()), description="of an older version")
     work(harness.services.job_queue)
     assert harness.all(Delivery) == []
     assert len(failed(harness.services.job_queue)) == 1
 
 
 def test_a_body_of_ours_is_stored(harness: Harness) -> None:
-    harness.services.job_queue.enqueue_store(pack(letter()))
+    harness.services.job_queue.enqueue_store(pack(new_delivery()))
     work(harness.services.job_queue)
-    assert [row.id for row in harness.all(Delivery)] == [letter().id]
+    assert [row.id for row in harness.all(Delivery)] == [new_delivery().id]
     assert failed(harness.services.job_queue) == []

@@ -24,7 +24,7 @@ from operations.replay.service import ReplayService
 from tests.worker.harness import AT, START, Harness, later
 from worker.channels import Message
 from worker.channels.log import LogChannel
-from worker.channels.mail import MailChannel
+from worker.channels.mail.channel import MailChannel
 from worker.maintenance.sweeper import sweep
 from worker.outbox.planner import to_message
 
@@ -37,10 +37,10 @@ def body(
     minute: int, *hosts: str, start: datetime | None = START, event: str = "created", **said: Any
 ) -> dict[str, Any]:
     """Return the webhook of one booking at some minute."""
-    told = samples.appointment("b1", start or START, later(minute), hostIds=list(hosts), hosts=[], **said)
+    appointment = samples.appointment("b1", start or START, later(minute), hostIds=list(hosts), hosts=[], **said)
     if start is None:
-        told = {name: value for name, value in told.items() if name not in ("start", "end")}
-    return {"webhookType": f"booking_{event}", **told}
+        appointment = {name: value for name, value in appointment.items() if name not in ("start", "end")}
+    return {"webhookType": f"booking_{event}", **appointment}
 
 
 def cancelled(minute: int, *hosts: str) -> dict[str, Any]:

@@ -31,6 +31,9 @@ from tests.scrape import free_ports, read, read_until
 from tests.worker.harness import AT, START, Harness
 from worker import scheduler
 
+ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""Processes start, die and are replaced alike whatever the database, and each takes seconds to start."""
+
 
 @contextmanager
 def worker_pool(folder: Path, *words: str, start_new_session: bool = False) -> Iterator["subprocess.Popen[bytes]"]:
@@ -50,7 +53,7 @@ def worker_pool(folder: Path, *words: str, start_new_session: bool = False) -> I
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """With its workers: one who outlived a killed crew for a moment would take the next test's job."""
+    """With its workers: one that outlived a killed pool for a moment would take the next test's job."""
     process.terminate()
     try:
         process.wait(30)
@@ -70,7 +73,8 @@ def workers(harness: Harness) -> list[Worker]:
     return [worker for worker in Worker.all(harness.services.job_queue.redis) if worker.death_date is None]
 
 
-def test_each_box_has_so_many_processes_each_on_one_queue(harness: Harness, tmp_path: Path) -> None:
+@ONE_DATABASE
+def test_each_queue_has_its_own_number_of_workers(harness: Harness, tmp_path: Path) -> None:
     with worker_pool(tmp_path, "-n", "2") as process:
         wait_until(lambda: len(workers(harness)) == 4)
         assert (
@@ -82,6 +86,7 @@ def test_each_box_has_so_many_processes_each_on_one_queue(harness: Harness, tmp_
         assert workers(harness) == []
 
 
+@ONE_DATABASE
 def test_the_garbage_collector_of_a_worker_is_spared_what_was_imported(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,8 +98,9 @@ def test_the_garbage_collector_of_a_worker_is_spared_what_was_imported(
         assert int((tmp_path / "frozen").read_text()) > 10_000
 
 
-def test_only_the_main_thread_of_a_worker_hears_a_signal(harness: Harness, tmp_path: Path) -> None:
-    """Else it may sleep on in its read of Redis: of Ctrl-C and the crew's signal, one would go to another thread."""
+@ONE_DATABASE
+def test_only_the_main_thread_of_a_worker_receives_a_signal(harness: Harness, tmp_path: Path) -> None:
+    """Else its read of Redis may go on: of Ctrl-C and the pool's signal, one would go to another thread."""
     with worker_pool(tmp_path, "inbox"):
         wait_until(lambda: workers(harness))
         pid = workers(harness)[0].pid
@@ -102,21 +108,22 @@ def test_only_the_main_thread_of_a_worker_hears_a_signal(harness: Harness, tmp_p
         wait_until(lambda: len(blocked(pid)) > 1)
         asked_to_stop = {signal.SIGINT, signal.SIGTERM}
         assert blocked(pid).pop(pid) == set()
-        assert all(asked_to_stop <= deaf_to for thread, deaf_to in blocked(pid).items() if thread != pid)
+        assert all(asked_to_stop <= mask for thread, mask in blocked(pid).items() if thread != pid)
 
 
 def blocked(pid: int) -> dict[int, set[int]]:
-    """Thread -> signals that it does not hear."""
+    """Map each thread to the signals that it blocks."""
     threads = {int(task.name): (task / "status").read_text() for task in Path(f"/proc/{pid}/task").iterdir()}
     masks = {thread: re.findall(r"^SigBlk:\s+(\w+)$", text, re.MULTILINE)[0] for thread, text in threads.items()}
     return {thread: {n for n in range(1, 65) if int(mask, 16) >> (n - 1) & 1} for thread, mask in masks.items()}
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("setting", "confirmation_mode", "holds"),
     [("CONFIRM_CANCELS", "False", False), ("CONFIRM_CANCELS", "True", True), ("CONFIRM", "all", True)],
 )
-def test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms(
+def test_only_a_pool_that_confirms_holds_the_api_key(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, confirmation_mode: str, holds: bool
 ) -> None:
     monkeypatch.setenv("MEETERGO_API_KEY", f"ak_live:{'0' * 8}:{'0' * 64}")
@@ -128,7 +135,8 @@ def test_the_key_of_the_api_is_held_only_by_a_crew_that_confirms(
     assert {("REDIS_URL" in names, "MEETERGO_API_KEY" in names) for names in given} == {(True, holds)}
 
 
-def test_who_dies_is_replaced_and_the_work_goes_on(harness: Harness, tmp_path: Path) -> None:
+@ONE_DATABASE
+def test_a_worker_that_dies_is_replaced_and_the_work_goes_on(harness: Harness, tmp_path: Path) -> None:
     with worker_pool(tmp_path, "inbox") as process:
         wait_until(lambda: workers(harness))
         first = workers(harness)[0]
@@ -174,6 +182,7 @@ def test_a_delivery_that_ends_its_worker_is_dead_in_the_end_and_stops_no_other(
     assert [attempt.outcome for attempt in harness.all(FailedAttempt)] == ["dead"] * 2
 
 
+@ONE_DATABASE
 def test_the_same_when_all_processes_die_with_it(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +196,7 @@ def test_the_same_when_all_processes_die_with_it(
     assert ends(harness) == ONLY_THE_POISON_IS_DEAD
 
 
+@ONE_DATABASE
 def test_a_worker_is_seen_again_after_redis_was_emptied(harness: Harness, tmp_path: Path) -> None:
     with worker_pool(tmp_path, "inbox"):
         wait_until(lambda: workers(harness))
@@ -198,7 +208,8 @@ def test_a_worker_is_seen_again_after_redis_was_emptied(harness: Harness, tmp_pa
         assert workers(harness)[0].queue_names() == ["meetergo-inbox-inbox"]
 
 
-def test_a_crew_that_is_killed_leaves_nobody_behind(harness: Harness, tmp_path: Path) -> None:
+@ONE_DATABASE
+def test_a_pool_that_is_killed_leaves_no_worker_behind(harness: Harness, tmp_path: Path) -> None:
     with worker_pool(tmp_path) as process:
         wait_until(lambda: len(workers(harness)) == 2)
         process.kill()
@@ -206,7 +217,8 @@ def test_a_crew_that_is_killed_leaves_nobody_behind(harness: Harness, tmp_path: 
         wait_until(lambda: workers(harness) == [])
 
 
-def test_who_shows_the_numbers_is_replaced_too_and_ends_with_the_crew(
+@ONE_DATABASE
+def test_the_metrics_server_is_replaced_too_and_ends_with_the_pool(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = free_ports(2)
@@ -225,6 +237,7 @@ def test_who_shows_the_numbers_is_replaced_too_and_ends_with_the_crew(
         wait_until(lambda: not list(tmp_path.glob("meetergo-inbox-*")))
 
 
+@ONE_DATABASE
 def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twice(
     harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +255,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twi
 
 
 @pytest.mark.parametrize("words", [["nothing"], ["-n", "0"]])
-def test_words_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) -> None:
+def test_arguments_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "worker", *words],
         cwd=tmp_path,
@@ -294,7 +307,7 @@ def test_a_setting_that_cannot_be_used_stops_the_process_with_a_sentence(
     assert "s3cr3t" not in printed
 
 
-def test_the_bell_never_raises_when_redis_is_away() -> None:
+def test_the_trigger_never_raises_when_redis_is_away() -> None:
     job_queue = JobQueue(queue.connect("redis://127.0.0.1:1"))
     job_queue.trigger_drain("inbox")
     job_queue.force_drain("outbox")

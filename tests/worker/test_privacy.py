@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
-from sqlalchemy import inspect, select, text, update
+from sqlalchemy import inspect, select, update
 
 from console.__main__ import cli
 from devtools.send import samples
@@ -20,7 +20,9 @@ from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.retention import BATCH_SIZE, prune
+from runtime.database import schema_of
 from runtime.encryption import key_id
+from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
@@ -35,8 +37,10 @@ KEEP = {"done": timedelta(days=30), "dead": timedelta(days=90)}
 def snapshot(harness: Harness) -> str:
     """Return all rows of all tables as text."""
     with harness.services.database.read_only() as session:
-        tables = inspect(session.get_bind()).get_table_names()
-        return "\n".join(str(tuple(row)) for table in tables for row in session.execute(text(f"SELECT * FROM {table}")))
+        tables = inspect(session.get_bind()).get_table_names(schema=schema_of(session))
+        queries = [sql(session, f"SELECT * FROM {table}") for table in tables]
+        assert queries
+        return "\n".join(str(tuple(row)) for query in queries for row in session.execute(query))
 
 
 def test_bodies_are_encrypted_at_rest_and_processed(open_harness: Callable[..., Harness]) -> None:

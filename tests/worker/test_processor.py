@@ -22,6 +22,7 @@ from models.platform_user import PlatformUser
 from models.retryable import MAX_ATTEMPTS
 from runtime.errors import Permanent
 from tests.another_database import another_database
+from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from worker.drain_result import DrainResult
 from worker.inbox.context import HandlerContext
@@ -355,7 +356,7 @@ def test_a_row_that_cannot_be_loaded_dies_and_stops_no_other(harness: Harness) -
     )  # there a time that no calendar knows is read as the last one
     moment = "infinity" if is_postgresql else "yesterday"
     with harness.services.database.engine.begin() as connection:
-        connection.execute(text(f"UPDATE deliveries SET received_at = '{moment}' WHERE id = '{ids[0]}'"))
+        connection.execute(sql(connection, f"UPDATE deliveries SET received_at = '{moment}' WHERE id = '{ids[0]}'"))
     harness.process_due()
     rows = {row.id: row for row in harness.all(Delivery)}
     assert rows[ids[0]].status == ("done" if is_postgresql else "dead")
@@ -369,7 +370,7 @@ def deferred(harness: Harness) -> Iterator[None]:
     """A table of the platform whose constraint is checked at the commit."""
     with harness.services.database.engine.begin() as connection:
         reference = "REFERENCES platform_users (id) DEFERRABLE INITIALLY DEFERRED"
-        connection.execute(text(f"CREATE TABLE of_the_platform (user_id INTEGER {reference})"))
+        connection.execute(sql(connection, f"CREATE TABLE of_the_platform (user_id INTEGER {reference})"))
     yield
     with harness.services.database.engine.begin() as connection:
         connection.execute(text("DROP TABLE of_the_platform"))
@@ -424,7 +425,7 @@ def test_an_error_that_this_database_cannot_keep_fails_its_row_alone(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> None:
-    """A database of the house may know the letters of Western Europe only."""
+    """A platform's database may only have the characters of Western Europe."""
     if "postgresql" not in request.node.name:
         pytest.skip("SQLite keeps any text")
     monkeypatch.setitem(BROKEN, "b1", "\u6f22")

@@ -12,7 +12,7 @@ from runtime import queue
 from runtime.queue import JOB_TIMEOUT, RETRY_IF_ABANDONED, STORE_DEFERRED, STORE_DEFERRED_TIMEOUT, JobQueue, connect
 from runtime.redis.client import REDIS_TIMEOUT_SECONDS
 from tests.worker.harness import Harness
-from worker.channels.smtp import TIMEOUT as MAIL_TIMEOUT
+from worker.channels.mail.smtp import TIMEOUT as MAIL_TIMEOUT
 from worker.inbox.processor import CHECK_LEASE
 from worker.jobs import MAX_DRAIN_TIME
 from worker.maintenance.sweeper import OVERDUE_AFTER

@@ -107,21 +107,23 @@ LEFT_OUT = st.sets(
 
 @given(STATES)
 @settings(deadline=None)
-def test_a_completely_delivered_appointment_has_no_drift(told: dict[str, Any]) -> None:
+def test_a_completely_delivered_appointment_has_no_drift(appointment: dict[str, Any]) -> None:
     booking = row()
-    apply_body(booking, in_webhook_shape(told, "booking_cancelled" if told["isCancelled"] else "booking_created"))
-    assert drift(booking, synthetic(booking, in_api_shape(told)).event) is None
+    apply_body(
+        booking, in_webhook_shape(appointment, "booking_cancelled" if appointment["isCancelled"] else "booking_created")
+    )
+    assert drift(booking, synthetic(booking, in_api_shape(appointment)).event) is None
 
 
 @given(STATES, LEFT_OUT)
 @settings(deadline=None)
-def test_fields_that_the_api_omits_remove_nothing(told: dict[str, Any], left_out: set[str]) -> None:
+def test_fields_that_the_api_omits_remove_nothing(appointment: dict[str, Any], left_out: set[str]) -> None:
     """Except link and location: an appointment that shows none has none."""
     left_out -= {"location", "hostingInfo"}
     booking = row()
-    apply_body(booking, in_webhook_shape(told))
+    apply_body(booking, in_webhook_shape(appointment))
     before = booking.public_columns()
-    reconcile(booking, in_api_shape(told, *left_out))
+    reconcile(booking, in_api_shape(appointment, *left_out))
     assert booking.public_columns() == before
 
 
@@ -174,16 +176,16 @@ def test_an_appointment_that_nests_too_deep_is_skipped() -> None:
 
 
 @given(st.lists(STATES, max_size=4), STATES, LEFT_OUT, st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_after_any_webhooks_a_read_prevails_and_leaves_no_drift(
     heard: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
 ) -> None:
     """Even if it carries no time, an equal time or an older one: then our state was wrong."""
     left_out -= {"location", "attendees", "hostingInfo"}
     booking = row()
-    for told in heard:
+    for appointment in heard:
         times = {"createdAt": None, "updatedAt": None} if is_timeless else {}
-        apply_body(booking, in_webhook_shape(told | times))
+        apply_body(booking, in_webhook_shape(appointment | times))
     shown = in_api_shape(now, *left_out)
     reconcile(booking, shown)
     assert reconcile(booking, shown, NOW + timedelta(days=1)) == 0
@@ -195,13 +197,13 @@ def test_after_any_webhooks_a_read_prevails_and_leaves_no_drift(
 
 @given(STATES, st.integers(4, 9))
 @settings(deadline=None)
-def test_alternating_webhooks_and_reads_flip_no_column(told: dict[str, Any], turns: int) -> None:
+def test_alternating_webhooks_and_reads_flip_no_column(appointment: dict[str, Any], turns: int) -> None:
     """A touch by the provider makes each newer than the last. The API names the meeting otherwise."""
     booking = row()
-    apply_body(booking, in_webhook_shape(told))
+    apply_body(booking, in_webhook_shape(appointment))
     before = {**booking.public_columns(), "as_of": None}
     for minute in range(10, 10 + turns):
-        touched = told | {"updatedAt": (AT + timedelta(minutes=minute)).isoformat()}
+        touched = appointment | {"updatedAt": (AT + timedelta(minutes=minute)).isoformat()}
         if minute % 2:
             apply_body(booking, in_webhook_shape(touched))
         else:

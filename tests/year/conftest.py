@@ -28,7 +28,7 @@ def hosts(provider: Provider) -> dict[str, int]:
     onboarded: dict[str, int] = {}
     with provider.client() as client:
         for number in range(HOSTS):
-            made = client.create_user(f"host-{number}@example.com", "The", "Host", "Europe/Berlin")
+            made = client.users.create(f"host-{number}@example.com", "The", "Host", "Europe/Berlin")
             user = provider.harness.add_user(
                 external_id=str(number), meetergo_user_id=made.id, meetergo_meeting_type_id=made.meeting_type_id
             )
@@ -50,6 +50,6 @@ def receiver(provider: Provider, tmp_path: Path) -> Iterator[str]:
 def year(provider: Provider, receiver: str, hosts: dict[str, int]) -> Year:
     """A plan in which a tenth of the deliveries is lost, a tenth repeated and three tenths reordered."""
     with provider.client(user_id=provider.meetergo.company.admin_id, local_webhooks=True) as client:
-        client.create_webhook(receiver, EVENTS)
+        client.webhooks.create(receiver, EVENTS)
     provider.meetergo.faults = FaultPlan(seed=2026, drop=0.1, repeat=0.1, reorder=0.3, wire="both")
     return Year(provider.meetergo, list(hosts), BOOKINGS)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
-from worker.channels.message_text import MessageText
-from worker.channels.sanitize import escape_markup, one_line, safe_link
+from worker.channels.text.message_text import MessageText
+from worker.channels.text.sanitize import escape_markup, one_line, safe_link
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 

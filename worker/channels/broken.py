@@ -9,7 +9,7 @@ from urllib3.util import parse_url
 
 from runtime.errors import Permanent
 from worker.channels.base import Message
-from worker.channels.mail_headers import mailbox
+from worker.channels.mail.headers import mailbox
 
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]{0,31}")
 MAX_PLACE_LENGTH = 255

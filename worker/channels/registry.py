@@ -6,7 +6,7 @@ from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Channel
 from worker.channels.broken import SCHEME
 from worker.channels.log import LogChannel
-from worker.channels.mail import MailChannel
+from worker.channels.mail.channel import MailChannel
 from worker.channels.webhook import WebhookChannel
 from worker.settings import WorkerSettings
 

@@ -33,7 +33,7 @@ def recover_from_exit(worker: str, *, crashed: bool, pid: int | None = None) -> 
     """
     try:
         settings = WorkerSettings.load()
-        database, job_queue = Database(settings.database_url, pool_size=1), JobQueue(settings.redis())
+        database, job_queue = settings.database(pool_size=1), JobQueue(settings.redis())
         try:
             if crashed and pid:
                 with suppress(RedisError):

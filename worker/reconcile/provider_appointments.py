@@ -24,13 +24,13 @@ class HostAppointments:
 
     def newest_first(self, since: datetime) -> Iterator[Appointment]:
         """Yield appointments that start after a time, last booked first."""
-        return self.clients[0].appointments(
+        return self.clients[0].appointments.list(
             start=since, of_user=self.of_user, sort_by="appointment.createdAt", newest_first=True
         )
 
     def between(self, since: datetime, until: datetime) -> Iterator[Appointment]:
         """Yield appointments that start between two times."""
-        return self.clients[0].appointments(start=since, end=until, of_user=self.of_user)
+        return self.clients[0].appointments.list(start=since, end=until, of_user=self.of_user)
 
     def get(self, booking_id: str) -> Appointment | None:
         """Return one appointment; None if meetergo does not know it.
@@ -42,7 +42,7 @@ class HostAppointments:
         forbidden: Forbidden | None = None
         for client in self.clients:
             try:
-                return client.appointment(booking_id)
+                return client.appointments.get(booking_id)
             except NotFound:
                 continue
             except Forbidden as error:
@@ -94,7 +94,7 @@ class ProviderAppointments:
             ApiError: it responds, but rejects the key.
         """
         try:
-            self.client.me()
+            self.client.users.me()
         except Unavailable:
             return False
         return True
@@ -116,7 +116,7 @@ def admin_id(client: Meetergo, configured: str) -> str | None:
     if configured:
         return configured
     try:
-        return client.me().id
+        return client.users.me().id
     except Unauthorised:
         raise
     except Rejected:

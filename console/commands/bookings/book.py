@@ -82,7 +82,7 @@ def _book(
 ) -> str | AwaitingConfirmation:
     """Return only the booking's id: its secret would let anyone cancel it."""
     try:
-        outcome = meetergo.book(meeting_type_id, start, guest, host_ids=[host_id])
+        outcome = meetergo.bookings.create(meeting_type_id, start, guest, host_ids=[host_id])
     except OutcomeUnknown as unclear:
         try:
             found = _find(meetergo, host_id, meeting_type_id, start, guest.email)
@@ -99,7 +99,7 @@ def _find(meetergo: Meetergo, host_id: str, meeting_type_id: str, start: datetim
     can_impersonate = meetergo.can_impersonate
     client, of_user = (meetergo.as_user(host_id), None) if can_impersonate else (meetergo, host_id)
     end = start + timedelta(minutes=1)
-    for appointment in client.appointments(start=start, end=end, meeting_type_id=meeting_type_id, of_user=of_user):
+    for appointment in client.appointments.list(start=start, end=end, meeting_type_id=meeting_type_id, of_user=of_user):
         emails = {(attendee.email or "").casefold() for attendee in appointment.attendees or ()}
         if appointment.start == start and email.casefold() in emails and not appointment.is_cancelled:
             return appointment.id

@@ -57,7 +57,8 @@ def reconcile(is_dry: bool, user: str | None, as_json: bool) -> None:
 
 
 def _run(settings: ReconcileSettings, is_dry: bool, user: str | None) -> ReconcileReport:
-    database, job_queue = Database(settings.existing_database_url), JobQueue(settings.redis())
+    settings.check_file_exists()
+    database, job_queue = settings.database(), JobQueue(settings.redis())
     try:
         if user is not None:
             _check_host(database, user)

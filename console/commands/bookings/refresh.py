@@ -22,7 +22,6 @@ from operations import lookup
 from operations.errors import StoreError, store_error_message
 from operations.serialize import Json
 from operations.text import printable
-from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from worker.inbox.cancel_check import CancelCheck
@@ -181,7 +180,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Columns
 
 @contextmanager
 def _open_refresher(settings: ReconcileSettings) -> Iterator[Refresher]:
-    database, redis = Database(settings.database_url), settings.redis()
+    database, redis = settings.database(), settings.redis()
     job_queue = JobQueue(redis)
     try:
         with settings.api_client(redis) as client:

@@ -33,7 +33,7 @@ def slots(
         end = last.date() if last else start + WEEK
         host_id = hosts.meetergo_id(row)
         meeting_type_id = hosts.meeting_type_id(row, meeting_type)
-        found = meetergo.slots(meeting_type_id, start, end, host_ids=[host_id], timezone=zone.key)
+        found = meetergo.availability.slots(meeting_type_id, start, end, host_ids=[host_id], timezone=zone.key)
     if as_json:
         tables.print_json({"slots": [{"start": slot.start, "spots_left": slot.spots_left} for slot in found]})
         return

@@ -38,7 +38,7 @@ def tail_command(since: datetime | None, follow: bool, as_json: bool) -> None:
         else:
             tables.show(line(entry))
 
-    with open_database(DatabaseSettings.load().existing_database_url) as database:
+    with open_database(DatabaseSettings.load()) as database:
         if not follow:
             _read(database, Tail(since), show_entry)
             return

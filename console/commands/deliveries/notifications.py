@@ -14,6 +14,7 @@ from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
 from console.commands.deliveries.error_groups import notification_errors
 from console.commands.deliveries.ignore import ignore_notifications
+from console.commands.deliveries.preview import preview_notifications
 from console.commands.deliveries.replay_notifications import replay_notifications
 from console.render import body, delivery, tables
 from console.render.tables import Column, as_json
@@ -90,7 +91,14 @@ def show(notification_id: str, as_json: bool) -> None:
 
 notifications = click.Group(
     "notifications",
-    commands=[list_command, notification_errors, show, ignore_notifications, replay_notifications],
+    commands=[
+        list_command,
+        notification_errors,
+        show,
+        preview_notifications,
+        ignore_notifications,
+        replay_notifications,
+    ],
     help="List notifications, and show their attempts.",
 )
 

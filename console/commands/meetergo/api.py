@@ -21,7 +21,7 @@ def check(as_json: bool) -> None:
     credential = Credential.read(settings.meetergo_api_key)
     with api_client(settings) as meetergo:
         started = time.perf_counter()
-        me = meetergo.me()
+        me = meetergo.users.me()
         milliseconds = round((time.perf_counter() - started) * 1000)
     found: dict[str, Any] = {
         "url": settings.meetergo_api_url,

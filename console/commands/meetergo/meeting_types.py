@@ -8,7 +8,7 @@ from console.cli.api_client import api_client, open_configured_database
 from console.cli.arguments import HOST_ARGUMENT
 from console.render import tables
 from console.render.tables import Column
-from meetergo.api.meeting_types import Changes
+from meetergo.api.resources.meeting_types import Changes
 from meetergo.api.schemas import MeetingType
 from operations import hosts
 from operations.settings import ProviderSettings
@@ -26,7 +26,7 @@ def list_command(external_id: str, as_json: bool) -> None:
     """List the meeting types of a host."""
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types()
+        found = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).meeting_types.list()
     if as_json:
         tables.print_json({"meeting_types": [as_row(item) for item in found]})
     else:
@@ -56,7 +56,7 @@ def update(external_id: str, meeting_type: str | None, as_json: bool, **options:
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
         row = hosts.find(database, external_id)
         host = meetergo.as_user(hosts.meetergo_id(row))
-        changed = host.update_meeting_type(hosts.meeting_type_id(row, meeting_type), **changes)
+        changed = host.meeting_types.update(hosts.meeting_type_id(row, meeting_type), **changes)
     if as_json:
         tables.print_json(as_row(changed))
     else:

@@ -127,6 +127,8 @@ def _report(import_run: ImportRun, file: Path, dry_run: bool, as_json: bool) -> 
             f"{found['created']} {would}created, {found['adopted']} {would}adopted, "
             f"{found['known']} known before, {len(import_run.failed)} failed."
         )
+        if found["known"]:
+            click.echo("Known hosts were not looked up at meetergo: `users sync` does that.")
         for line, reason in import_run.failed[:MAX_SHOWN]:
             click.echo(f"  line {line.number}: {printable(reason)}")
         if len(import_run.failed) > MAX_SHOWN:

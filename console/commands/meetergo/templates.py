@@ -21,7 +21,7 @@ from operations.text import printable
 def create(name: str, duration: int, description: str, channel: str | None, spots: int | None, as_json: bool) -> None:
     """Create a template, and print its id."""
     with api_client(ProviderSettings.load()) as meetergo:
-        template = meetergo.create_template(name, duration, description=description, channel=channel, spots=spots)
+        template = meetergo.templates.create(name, duration, description=description, channel=channel, spots=spots)
     if as_json:
         tables.print_json({"id": template.id, "name": template.info.name, "minutes": template.info.duration})
     else:
@@ -38,7 +38,7 @@ def assign(template_id: str, external_ids: tuple[str, ...], as_json: bool) -> No
     with open_configured_database(settings) as database, api_client(settings, BULK_SHARE) as meetergo:
         named = {external_id: hosts.meetergo_id(hosts.find(database, external_id)) for external_id in external_ids}
         for external_id, user_id in named.items():
-            new = [as_row(item) for item in meetergo.assign_template(template_id, user_id)]
+            new = [as_row(item) for item in meetergo.templates.assign(template_id, user_id)]
             made.append({"external_id": external_id, "meeting_types": new})
             if not as_json:
                 names = ", ".join(printable(f"{item['name']} ({item['id']})") for item in new)

@@ -6,12 +6,13 @@ import click
 
 from console.cli.api_client import api_client, open_configured_database, report_errors
 from console.cli.arguments import HOST_ARGUMENT
+from console.commands.meetergo.forget import forget
 from console.commands.meetergo.onboard import onboard
 from console.commands.meetergo.sync import sync
 from console.render import tables
 from console.render.tables import Column
 from meetergo.api import embed_code
-from meetergo.api.branding import PageStyle
+from meetergo.api.resources.personal_page import PageStyle
 from models.platform_user import PlatformUser
 from operations import hosts
 from operations.settings import ProviderSettings
@@ -75,7 +76,7 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
         wanted["header_image"] = None
     settings = ProviderSettings.load()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).update_page_style(**wanted)
+        page = meetergo.as_user(hosts.meetergo_id(hosts.find(database, external_id))).personal_page.update(**wanted)
     if as_json:
         tables.print_json(page.model_dump(exclude={"id"}))
     else:
@@ -84,7 +85,7 @@ def brand(external_id: str, as_json: bool, **options: Any) -> None:
 
 
 users = click.Group(
-    "users", commands=[onboard, sync, list_command, embed, brand], help="Manage hosts as users of meetergo."
+    "users", commands=[onboard, sync, list_command, forget, embed, brand], help="Manage hosts as users of meetergo."
 )
 
 

@@ -1,5 +1,7 @@
 """`copy-database`: move to another database, such as from SQLite to PostgreSQL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +14,7 @@ from console.cli.stores import open_database
 from operations.copy_database import copy_database as copy
 from operations.copy_database import count_rows
 from operations.text import count
+from runtime.database import Database
 from runtime.database_url import check_database_url
 from runtime.settings import DatabaseSettings
 
@@ -53,11 +56,10 @@ def copy_database(target_url: str, yes: bool) -> None:
 
     Stop receiver, worker and scheduler first: what they write from now on stays behind.
     """
-    settings = DatabaseSettings.load()
-    source_url = settings.existing_database_url
-    if make_url(source_url) == make_url(target_url):
+    settings, target_settings = DatabaseSettings.load(), DatabaseSettings.load(database_url=target_url)
+    if make_url(settings.database_url) == make_url(target_url):
         raise click.UsageError("--to names the database of DATABASE_URL itself")
-    with open_database(source_url, NO_TIMEOUT) as source, open_database(target_url, NO_TIMEOUT) as target:
+    with open_database(settings, NO_TIMEOUT) as source, _open(target_settings) as target:
         rows = count_rows(source)
         total = sum(rows.values())
         if not yes:
@@ -71,3 +73,13 @@ def copy_database(target_url: str, yes: bool) -> None:
         cleaned = count(result.cleaned, "row", "rows")
         click.echo(f"NUL characters and broken Unicode were taken out of {cleaned}: PostgreSQL does not store them.")
     click.echo(NEXT)
+
+
+@contextmanager
+def _open(settings: DatabaseSettings) -> Iterator[Database]:
+    """Open the target, which need not exist yet if it is an SQLite file."""
+    database = settings.database(pool_size=1)
+    try:
+        yield database
+    finally:
+        database.close()

@@ -16,23 +16,23 @@ def migrate() -> None:
     from alembic.util.exc import CommandError
     from sqlalchemy.exc import SQLAlchemyError
 
-    from models.migrate import UnusableDatabase, check_encoding
+    from models.migrate import check_encoding
     from models.migrate import migrate as migrate_engine
+    from models.migrations.takeover import UnusableDatabase
     from operations.errors import first_line
-    from runtime.database import Database
 
-    database = Database(DatabaseSettings.load().database_url)
+    database = DatabaseSettings.load().database()
     try:
         warning = check_encoding(database.engine)
-        migrate_engine(database.engine)
+        notes = migrate_engine(database.engine)
     except (SQLAlchemyError, CommandError) as error:
         raise click.ClickException(f"the database cannot be migrated: {first_line(error)}") from error
     except UnusableDatabase as error:
         raise click.ClickException(str(error)) from error
     finally:
         database.close()
-    if warning:
-        click.echo(warning, err=True)
+    for note in [*([warning] if warning else []), *notes]:
+        click.echo(note, err=True)
     click.echo("The database is up to date.")
 
 

@@ -30,7 +30,7 @@ def status(watch: bool, as_json: bool) -> None:
         raise click.UsageError("--watch is for people, --json for scripts: choose one")
     settings = StatusSettings.load()
     job_queue = JobQueue(settings.redis())
-    with open_database(settings.existing_database_url, TIMEOUT) as database:
+    with open_database(settings, TIMEOUT) as database:
         if watch:
             _watch(settings, database, job_queue)
             return

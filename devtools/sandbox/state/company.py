@@ -104,10 +104,11 @@ class Company:
 
     def save(self, path: Path) -> None:
         """Write the whole state to a file."""
+        content = json.dumps({"seed": self.seed} | {name: getattr(self, name) for name in PERSISTED}, indent=1)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".new")
-        temporary.write_text(
-            json.dumps({"seed": self.seed} | {name: getattr(self, name) for name in PERSISTED}, indent=1)
-        )
+        temporary.touch(mode=0o600)
+        temporary.write_text(content)
         temporary.replace(path)
 
     def load(self, path: Path) -> None:
@@ -120,9 +121,9 @@ class Company:
             stored = json.loads(path.read_text())
             seed = stored["seed"]
         except (ValueError, KeyError, TypeError):
-            raise UnusableState(f"{path.name} holds no state of a sandbox: name another file, or remove it") from None
+            raise UnusableState(f"{path} holds no state of a sandbox: name another file, or remove it") from None
         if seed != self.seed:
-            raise UnusableState(f"{path.name} was made with seed {seed}: use that one, or another file")
+            raise UnusableState(f"{path} was made with --seed {seed}: use that one, or another file")
         for name in PERSISTED:
             getattr(self, name).update(stored.get(name, {}))
 

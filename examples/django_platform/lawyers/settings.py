@@ -10,7 +10,7 @@ def database(url: str) -> dict[str, Any]:
     if url.startswith("sqlite:///"):
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": url.removeprefix("sqlite:///")}
     parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
+    options = {"options": "-c search_path=public,meetergo_inbox", **dict(parse_qsl(parts.query))}
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.path.lstrip("/"),

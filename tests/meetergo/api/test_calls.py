@@ -31,7 +31,7 @@ OFFICE = {"monday": [("09:00", "12:00"), ("13:00", "17:00")], "tuesday": [("09:0
 
 def test_a_user_is_created_with_hours_and_a_first_meeting_type(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("user_created")))
-    user = client.create_user(
+    user = client.users.create(
         "host@example.com",
         "The",
         "Host",
@@ -56,7 +56,7 @@ def test_a_user_is_created_with_hours_and_a_first_meeting_type(fake_api: FakeApi
 
 def test_options_that_are_not_given_are_not_sent(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("user_created")))
-    client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
+    client.users.create("host@example.com", "The", "Host", "Europe/Berlin")
     assert set(fake_api.last.body) == {"email", "givenName", "familyName", "timezone"}
 
 
@@ -64,7 +64,7 @@ def test_options_that_are_not_given_are_not_sent(fake_api: FakeApi, client: Meet
 def test_users_are_listed_as_an_object_or_a_bare_array(is_bare: bool, fake_api: FakeApi, client: Meetergo) -> None:
     listed = recorded("users")
     fake_api.respond_with(listed["users"] if is_bare else listed)
-    users = list(client.users())
+    users = list(client.users.list())
     assert [(user.id, user.given_name, user.user_type) for user in users] == [
         ("admin-1", "The", "standard"),
         ("host-uuid-123", "The", "api-platform"),
@@ -76,40 +76,40 @@ def test_users_are_listed_as_an_object_or_a_bare_array(is_bare: bool, fake_api: 
 
 def test_a_user_is_found_by_e_mail_without_case(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("users"))
-    found = client.find_user(" host@EXAMPLE.com")
+    found = client.users.find(" host@EXAMPLE.com")
     assert found
     assert found.id == "host-uuid-123"
-    assert client.find_user("nobody@example.com") is None
+    assert client.users.find("nobody@example.com") is None
     assert "@" not in "".join(str(request.query) for request in fake_api.requests)
 
 
 def test_a_user_is_updated(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("users")["users"][1])
-    assert client.update_user("host-uuid-123", slug="the-host").slug == "the-host"
+    assert client.users.update("host-uuid-123", slug="the-host").slug == "the-host"
     assert (fake_api.last.line, fake_api.last.body) == ("PATCH /v4/user/host-uuid-123", {"slug": "the-host"})
     for wrong in ({}, {"slug": "four"}):
         with pytest.raises(InvalidCall):
-            client.update_user("host-uuid-123", **wrong)
+            client.users.update("host-uuid-123", **wrong)
     assert len(fake_api.requests) == 1
 
 
 def test_after_an_empty_response_to_an_update_the_user_is_read(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(204), recorded("users"))
-    assert client.update_user("host-uuid-123", given_name="The").slug == "the-host"
+    assert client.users.update("host-uuid-123", given_name="The").slug == "the-host"
     fake_api.respond_with(FakeResponse(200), recorded("meeting_type"))
-    assert client.update_meeting_type("mt-uuid-456", slug="discovery-call").slug == "discovery-call"
+    assert client.meeting_types.update("mt-uuid-456", slug="discovery-call").slug == "discovery-call"
     fake_api.respond_with(FakeResponse(200), recorded("webhooks"))
-    assert client.update_webhook(1492, description="x").id == "1492"
+    assert client.webhooks.update(1492, description="x").id == "1492"
     fake_api.respond_with(FakeResponse(204), recorded("page"))
-    assert client.update_page_style(description="x").id == "page-1"
+    assert client.personal_page.update(description="x").id == "page-1"
     fake_api.respond_with(FakeResponse(200), recorded("appointment"))
-    assert client.cancel("appt-uuid-12345").id == "appt-uuid-12345"
+    assert client.appointments.cancel("appt-uuid-12345").id == "appt-uuid-12345"
 
 
 def test_a_duplicate_e_mail_already_exists(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(409, {"message": "Conflict"}))
     with pytest.raises(AlreadyExists):
-        client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
+        client.users.create("host@example.com", "The", "Host", "Europe/Berlin")
 
 
 # --- meeting types
@@ -120,7 +120,7 @@ def test_a_meeting_type_is_created_as_its_owner_and_read_back_with_its_slug(
 ) -> None:
     other = recorded("meeting_type") | {"slug": "derived-from-the-name"}
     fake_api.respond_with(FakeResponse(201, other), other, recorded("meeting_type"))
-    made = client.as_user("host-uuid-123").create_meeting_type(
+    made = client.as_user("host-uuid-123").meeting_types.create(
         "Discovery Call", 30, slug="discovery-call", metadata={"ticketId": "EVAL-12345"}
     )
     assert (made.slug, made.name, made.duration, made.info.channel) == ("discovery-call", "Discovery Call", 30, "phone")
@@ -139,7 +139,7 @@ def test_a_meeting_type_is_created_as_its_owner_and_read_back_with_its_slug(
 def test_a_taken_slug_does_not_hide_the_created_object(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("meeting_type")), FakeResponse(409, {"message": "slug exists"}))
     with pytest.raises(PartiallyApplied) as raised:
-        client.create_meeting_type("Discovery Call", 30, slug="taken")
+        client.meeting_types.create("Discovery Call", 30, slug="taken")
     assert raised.value.created_id == "mt-uuid-456"
     assert isinstance(raised.value.__cause__, AlreadyExists)
     assert not raised.value.is_transient
@@ -147,14 +147,14 @@ def test_a_taken_slug_does_not_hide_the_created_object(fake_api: FakeApi, client
 
 def test_meeting_types_are_listed_in_either_form(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with([recorded("meeting_type"), recorded("meeting_type_flat")])
-    listed = client.meeting_types()
+    listed = client.meeting_types.list()
     assert [(each.name, each.duration) for each in listed] == [("Discovery Call", 30), ("Consultation", 45)]
     assert listed[1].booking_url == "https://cal.meetergo.com/the-host/consultation"
 
 
 def test_settings_of_the_meeting_always_go_with_a_description(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("meeting_type"))
-    client.update_meeting_type("mt-uuid-456", duration=45, buffer_before=15, spots=2)
+    client.meeting_types.update("mt-uuid-456", duration=45, buffer_before=15, spots=2)
     assert fake_api.lines == ["GET /v4/meeting-type/mt-uuid-456", "PATCH /v4/meeting-type/mt-uuid-456"]
     info = {"duration": 45, "bufferBefore": 15, "description": "What is it about?"}
     assert fake_api.last.body == {"spots": 2, "meetingInfo": info}
@@ -163,9 +163,9 @@ def test_settings_of_the_meeting_always_go_with_a_description(fake_api: FakeApi,
 def test_only_known_settings_are_sent(fake_api: FakeApi, client: Meetergo) -> None:
     for wrong in ({}, {"duratoin": 45}):
         with pytest.raises(InvalidCall, match="buffer_before"):
-            client.update_meeting_type("mt-uuid-456", **wrong)  # type: ignore[typeddict-item]
+            client.meeting_types.update("mt-uuid-456", **wrong)  # type: ignore[typeddict-item]
         with pytest.raises(InvalidCall, match="primary_color"):
-            client.update_page_style(**wrong)  # type: ignore[typeddict-item]
+            client.personal_page.update(**wrong)  # type: ignore[typeddict-item]
     assert fake_api.requests == []
 
 
@@ -175,13 +175,13 @@ def test_only_known_settings_are_sent(fake_api: FakeApi, client: Meetergo) -> No
 @pytest.mark.parametrize("shape", ["availability", "availability_old"])
 def test_hours_are_read_in_either_form(shape: str, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded(shape))
-    hours = client.availability("av-1")
+    hours = client.availability.get("av-1")
     assert (hours.id, hours.timezone, hours.schedule) == ("av-1", "Europe/Berlin", OFFICE)
 
 
 def test_hours_are_written_for_all_seven_days_and_read_back(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(204), recorded("availability"))
-    assert client.update_availability("av-1", week=OFFICE).schedule == OFFICE
+    assert client.availability.update("av-1", week=OFFICE).schedule == OFFICE
     assert fake_api.lines == ["PATCH /v4/availability/av-1", "GET /v4/availability/av-1"]
     schedule = fake_api.requests[0].body["schedule"]
     assert {day: hours["enabled"] for day, hours in schedule.items()} == {day: day in OFFICE for day in DAYS}
@@ -198,15 +198,15 @@ def test_hours_are_written_for_all_seven_days_and_read_back(fake_api: FakeApi, c
 )
 def test_an_invalid_day_or_time_is_not_sent(week: Any, fake_api: FakeApi, client: Meetergo) -> None:
     with pytest.raises(InvalidCall):
-        client.update_availability("av-1", week=week)
+        client.availability.update("av-1", week=week)
     with pytest.raises(InvalidCall):
-        client.update_availability("av-1")
+        client.availability.update("av-1")
     assert fake_api.requests == []
 
 
 def test_slots_are_ordered_and_unique(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("slots"))
-    slots = client.slots("mt-uuid-456", date(2026, 10, 20), date(2026, 10, 21), host_ids=["h-1", "h-2"])
+    slots = client.availability.slots("mt-uuid-456", date(2026, 10, 20), date(2026, 10, 21), host_ids=["h-1", "h-2"])
     assert [slot.start for slot in slots] == [
         datetime(2026, 10, 20, 6, tzinfo=UTC),
         datetime(2026, 10, 20, 8, tzinfo=UTC),
@@ -229,7 +229,7 @@ def test_the_host_is_read_from_the_meeting_type_unless_given(
     owner: dict[str, str], named: dict[str, list[str]], fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with({"id": "mt-1", **owner}, recorded("slots"))
-    client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 20))
+    client.availability.slots("mt-1", date(2026, 10, 20), date(2026, 10, 20))
     assert fake_api.lines == ["GET /v4/meeting-type/mt-1", "GET /v4/booking-availability"]
     assert {name: fake_api.last.query.get(name) for name in named} == named
     assert fake_api.last.query["end"] == ["2026-10-21"], "one day ends with the next"
@@ -238,26 +238,26 @@ def test_the_host_is_read_from_the_meeting_type_unless_given(
 def test_slots_are_never_requested_without_host_or_queue(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with({"id": "mt-1"})
     with pytest.raises(InvalidCall, match="name a host"):
-        client.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
+        client.availability.slots("mt-1", date(2026, 10, 20), date(2026, 10, 21))
     assert fake_api.lines == ["GET /v4/meeting-type/mt-1"]
 
 
 def test_a_moment_keeps_its_offset_in_a_query(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with({"dates": []})
-    assert client.slots("mt-1", NINE, NINE + timedelta(hours=1), queue_id="q-1", refresh=True) == []
+    assert client.availability.slots("mt-1", NINE, NINE + timedelta(hours=1), queue_id="q-1", refresh=True) == []
     assert fake_api.last.query["start"] == ["2026-10-20T09:00:00+02:00"]
     assert fake_api.last.query["refreshCache"] == ["true"]
     with pytest.raises(InvalidCall, match="timezone"):
-        client.slots("mt-1", NINE.replace(tzinfo=None), NINE, queue_id="q-1")
+        client.availability.slots("mt-1", NINE.replace(tzinfo=None), NINE, queue_id="q-1")
     with pytest.raises(InvalidCall, match="earlier"):
-        client.slots("mt-1", NINE, NINE - timedelta(hours=1), queue_id="q-1")
+        client.availability.slots("mt-1", NINE, NINE - timedelta(hours=1), queue_id="q-1")
 
 
 @pytest.mark.parametrize("odd", [{}, {"slots": []}, {"dates": [{"spots": [{}]}]}, {"dates": ["x"]}, []])
 def test_a_malformed_list_of_slots_is_an_error(odd: Any, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(odd)
     with pytest.raises(BadResponse):
-        client.slots("mt-1", NINE, NINE, queue_id="q-1")
+        client.availability.slots("mt-1", NINE, NINE, queue_id="q-1")
 
 
 # --- bookings
@@ -265,7 +265,7 @@ def test_a_malformed_list_of_slots_is_an_error(odd: Any, fake_api: FakeApi, clie
 
 def test_a_created_booking(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("booked")))
-    outcome = client.book("mt-uuid-456", Slot(NINE).start, GUEST, host_ids=["h-1"])
+    outcome = client.bookings.create("mt-uuid-456", Slot(NINE).start, GUEST, host_ids=["h-1"])
     assert outcome == Booked("appt-uuid-12345", "secret-token-xyz")
     assert "secret" not in repr(outcome)
     assert "guest" not in repr(GUEST).lower().replace("guest(", "")
@@ -289,7 +289,7 @@ def test_a_created_booking(fake_api: FakeApi, client: Meetergo) -> None:
 )
 def test_a_pending_booking(response: Any, outcome: AwaitingConfirmation, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, response))
-    assert client.book("mt-uuid-456", NINE, GUEST, queue_id="q-1") == outcome
+    assert client.bookings.create("mt-uuid-456", NINE, GUEST, queue_id="q-1") == outcome
 
 
 @pytest.mark.parametrize(
@@ -298,9 +298,9 @@ def test_a_pending_booking(response: Any, outcome: AwaitingConfirmation, fake_ap
 def test_a_taken_slot(refusal: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(refusal)
     with pytest.raises(SlotTaken):
-        client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
+        client.bookings.create("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
     with pytest.raises(SlotTaken):
-        client.reschedule("appt-1", NINE)
+        client.appointments.reschedule("appt-1", NINE)
     assert len(fake_api.requests) == 2
 
 
@@ -310,7 +310,7 @@ def test_a_booking_without_a_response_has_an_unknown_outcome(
 ) -> None:
     fake_api.respond_with(response)
     with pytest.raises(OutcomeUnknown):
-        client.book("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
+        client.bookings.create("mt-uuid-456", NINE, GUEST, host_ids=["h-1"])
     assert len(fake_api.requests) == 1
 
 
@@ -328,7 +328,7 @@ def test_an_invalid_booking_is_not_sent(
     guest: Guest, start: datetime, whom: list[str], fake_api: FakeApi, client: Meetergo
 ) -> None:
     with pytest.raises(InvalidCall):
-        client.book("mt-uuid-456", start, guest, host_ids=whom)
+        client.bookings.create("mt-uuid-456", start, guest, host_ids=whom)
     assert fake_api.requests == []
 
 
@@ -337,7 +337,7 @@ def test_an_invalid_booking_is_not_sent(
 
 def test_an_appointment_keeps_the_raw_response(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("appointment"))
-    one = client.appointment("appt-uuid-12345")
+    one = client.appointments.get("appt-uuid-12345")
     assert one.raw == recorded("appointment")
     assert (one.id, one.is_cancelled, one.company_id) == ("appt-uuid-12345", False, "company-uuid-789")
     assert (one.start, one.end) == (datetime(2024, 1, 15, 8, tzinfo=UTC), datetime(2024, 1, 15, 8, 30, tzinfo=UTC))
@@ -360,18 +360,18 @@ def test_an_appointment_is_cancelled_by_a_flag_or_a_time(
     changes: dict[str, Any], cancelled: bool, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(recorded("appointment") | changes)
-    assert client.appointment("appt-uuid-12345").is_cancelled is cancelled
+    assert client.appointments.get("appt-uuid-12345").is_cancelled is cancelled
 
 
 def test_an_unknown_appointment(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(404, {"message": "Not Found"}))
     with pytest.raises(NotFound):
-        client.appointment("appt-1")
+        client.appointments.get("appt-1")
 
 
 def test_appointments_are_requested_by_window_meeting_type_user_and_order(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with({"appointments": [], "total": 0})
-    listed = client.appointments(
+    listed = client.appointments.list(
         start=NINE, end=NINE, meeting_type_id="mt-1", of_user="h-1", sort_by="appointment.createdAt", newest_first=True
     )
     assert list(listed) == []
@@ -392,20 +392,20 @@ def test_appointments_are_requested_by_window_meeting_type_user_and_order(fake_a
 
 def test_a_cancel_returns_whether_the_meeting_still_takes_place(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("appointment") | {"isCancelled": True}))
-    assert client.cancel("appt-uuid-12345", reason="Schedule conflict", everybody=True).is_cancelled
+    assert client.appointments.cancel("appt-uuid-12345", reason="Schedule conflict", everybody=True).is_cancelled
     assert fake_api.last.line == "POST /v4/appointment/appt-uuid-12345/cancel"
     assert fake_api.last.body == {"reason": "Schedule conflict", "cancelAll": True}
     fake_api.respond_with(FakeResponse(201, recorded("appointment")))
-    assert not client.cancel("appt-uuid-12345", attendee_id="att-uuid-790").is_cancelled
+    assert not client.appointments.cancel("appt-uuid-12345", attendee_id="att-uuid-790").is_cancelled
     assert fake_api.last.body == {"attendeeId": "att-uuid-790"}
     for wrong in ({"reason": "x" * 501}, {"attendee_id": "a", "everybody": True}):
         with pytest.raises(InvalidCall):
-            client.cancel("appt-uuid-12345", **wrong)  # type: ignore[arg-type]
+            client.appointments.cancel("appt-uuid-12345", **wrong)  # type: ignore[arg-type]
 
 
 def test_a_move_keeps_the_id_and_returns_the_former_time(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("rescheduled")))
-    moved = client.reschedule("appt-uuid-12345", datetime(2024, 1, 16, 13, tzinfo=UTC))
+    moved = client.appointments.reschedule("appt-uuid-12345", datetime(2024, 1, 16, 13, tzinfo=UTC))
     assert (moved.appointment.id, moved.appointment.start) == (
         "appt-uuid-12345",
         datetime(2024, 1, 16, 13, tzinfo=UTC),
@@ -414,14 +414,14 @@ def test_a_move_keeps_the_id_and_returns_the_former_time(fake_api: FakeApi, clie
     assert fake_api.last.line == "POST /v4/appointment/appt-uuid-12345/reschedule"
     assert fake_api.last.body == {"start": "2024-01-16T13:00:00+00:00"}
     fake_api.respond_with(FakeResponse(201), recorded("appointment"))
-    assert client.reschedule("appt-uuid-12345", NINE).previous_start is None
+    assert client.appointments.reschedule("appt-uuid-12345", NINE).previous_start is None
     fake_api.respond_with(recorded("appointment"))
-    assert client.reschedule("appt-uuid-12345", NINE).appointment.raw == recorded("appointment")
+    assert client.appointments.reschedule("appt-uuid-12345", NINE).appointment.raw == recorded("appointment")
 
 
 def test_pending_bookings_are_listed(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("provisional"))
-    assert [(each.id, each.type) for each in client.provisional_bookings()] == [("prov-1", "doubleOptIn")]
+    assert [(each.id, each.type) for each in client.appointments.provisional()] == [("prov-1", "doubleOptIn")]
     assert fake_api.lines == ["GET /v4/provisional-booking/paginated"]
 
 
@@ -430,18 +430,18 @@ def test_pending_bookings_are_listed(fake_api: FakeApi, client: Meetergo) -> Non
 
 def test_a_colour_enables_custom_colours(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("page"))
-    page = client.as_user("host-1").update_page_style(primary_color="#0066cc", header_image=None)
+    page = client.as_user("host-1").personal_page.update(primary_color="#0066cc", header_image=None)
     assert (page.primary_color, page.use_custom_colors) == ("#0066cc", True)
     assert fake_api.last.body == {"primaryColor": "#0066cc", "headerImage": None, "useCustomColors": True}
     assert (fake_api.last.line, fake_api.last.acts_as) == ("PATCH /v4/personal-page/me", "host-1")
-    client.update_page_style(description="x")
+    client.personal_page.update(description="x")
     assert fake_api.last.body == {"description": "x"}
-    assert client.page().description == "Book a consultation"
+    assert client.personal_page.get().description == "Book a consultation"
 
 
 def test_a_template_is_created(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("template")))
-    template = client.create_template("Initial Consultation", 30)
+    template = client.templates.create("Initial Consultation", 30)
     assert (template.id, template.info.name) == ("tmpl-1", "Initial Consultation")
     assert fake_api.last.line == "POST /v4/meeting-type-template/create"
     assert fake_api.last.body == {
@@ -458,7 +458,7 @@ def test_an_assigned_template_returns_the_users_new_meeting_types(
     response: FakeResponse, fake_api: FakeApi, client: Meetergo
 ) -> None:
     fake_api.respond_with(BEFORE, response, AFTER)
-    assert [each.id for each in client.assign_template("tmpl-1", "host-1")] == ["mt-uuid-457"]
+    assert [each.id for each in client.templates.assign("tmpl-1", "host-1")] == ["mt-uuid-457"]
     assert [request.acts_as for request in fake_api.requests] == ["host-1", "admin-1", "host-1"]
     assert fake_api.lines[1] == "POST /v4/meeting-type-template/assign/tmpl-1"
     assert fake_api.requests[1].body == {"userId": "host-1"}
@@ -467,7 +467,7 @@ def test_an_assigned_template_returns_the_users_new_meeting_types(
 def test_an_assignment_without_a_visible_result_has_an_unknown_outcome(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(BEFORE, DISCONNECTS, BEFORE)
     with pytest.raises(OutcomeUnknown):
-        client.assign_template("tmpl-1", "host-1")
+        client.templates.assign("tmpl-1", "host-1")
     assert len(fake_api.requests) == 3
 
 
@@ -478,7 +478,7 @@ HOOK = "https://bookings.example.com/webhooks/meetergo/default.token"
 
 def test_webhook_ids_are_text_whatever_meetergo_sends(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("webhooks"))
-    hooks = client.webhooks()
+    hooks = client.webhooks.list()
     assert [hook.id for hook in hooks] == ["1492", "webhook-uuid-123"]
     assert hooks[0].event_types == ["booking_created", "booking_cancelled"]
     assert hooks[1].event_types == []
@@ -488,25 +488,25 @@ def test_webhook_ids_are_text_whatever_meetergo_sends(fake_api: FakeApi, client:
 
 def test_a_webhook_is_created_changed_and_deleted(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("webhooks")[0]))
-    assert client.create_webhook(HOOK, ["booking_created"], "ours").id == "1492"
+    assert client.webhooks.create(HOOK, ["booking_created"], "ours").id == "1492"
     assert fake_api.last.body == {"endpoint": HOOK, "eventTypes": ["booking_created"], "description": "ours"}
     fake_api.respond_with(recorded("webhooks")[0])
-    client.update_webhook("1492", event_types=["booking_cancelled"])
+    client.webhooks.update("1492", event_types=["booking_cancelled"])
     assert (fake_api.last.line, fake_api.last.body) == (
         "PATCH /webhooks/1492",
         {"eventTypes": ["booking_cancelled"]},
     )
     fake_api.respond_with(FakeResponse(204))
-    assert client.delete_webhook(1492)
+    assert client.webhooks.delete(1492)
     assert fake_api.last.line == "DELETE /webhooks/1492"
     fake_api.respond_with(FakeResponse(404, {"message": "Not Found"}))
-    assert not client.delete_webhook("1492")
+    assert not client.webhooks.delete("1492")
 
 
 def test_the_seventh_webhook_exceeds_the_limit(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(406, {"message": "Limit reached"}))
     with pytest.raises(LimitReached, match="remove one"):
-        client.create_webhook(HOOK, ["booking_created"])
+        client.webhooks.create(HOOK, ["booking_created"])
 
 
 LOCAL = ["http://127.0.0.1:8000/hook", "http://localhost/hook", "https://10.0.0.7/hook", "http://sandbox:9000/hook"]
@@ -538,8 +538,8 @@ def test_an_unreachable_or_private_address_is_not_registered(
     endpoint: str, fake_api: FakeApi, client: Meetergo
 ) -> None:
     for call in (
-        lambda: client.create_webhook(endpoint, ["booking_created"]),
-        lambda: client.update_webhook(1, endpoint=endpoint),
+        lambda: client.webhooks.create(endpoint, ["booking_created"]),
+        lambda: client.webhooks.update(1, endpoint=endpoint),
     ):
         with pytest.raises(InvalidCall) as refusal:
             call()
@@ -550,18 +550,18 @@ def test_an_unreachable_or_private_address_is_not_registered(
 def test_the_sandbox_may_post_to_this_machine(fake_api: FakeApi, open_client: OpenClient) -> None:
     fake_api.respond_with(FakeResponse(201, recorded("webhooks")[0]))
     for endpoint in LOCAL:
-        open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
-        open_client(local_webhooks=True).as_user("admin-2").create_webhook(endpoint, ["booking_created"])
+        open_client(local_webhooks=True).webhooks.create(endpoint, ["booking_created"])
+        open_client(local_webhooks=True).as_user("admin-2").webhooks.create(endpoint, ["booking_created"])
     for endpoint in MALFORMED:
         with pytest.raises(InvalidCall):
-            open_client(local_webhooks=True).create_webhook(endpoint, ["booking_created"])
+            open_client(local_webhooks=True).webhooks.create(endpoint, ["booking_created"])
 
 
 def test_a_webhook_must_name_events(fake_api: FakeApi, client: Meetergo) -> None:
     for call in (
-        lambda: client.create_webhook(HOOK, []),
-        lambda: client.update_webhook(1, event_types=[]),
-        lambda: client.update_webhook(1),
+        lambda: client.webhooks.create(HOOK, []),
+        lambda: client.webhooks.update(1, event_types=[]),
+        lambda: client.webhooks.update(1),
     ):
         with pytest.raises(InvalidCall):
             call()

@@ -12,16 +12,16 @@ from tests.meetergo.api.conftest import ADMIN, PLATFORM_KEY, TOKEN, OpenClient
 from tests.meetergo.api.fake_api import DISCONNECTS, FakeApi, FakeResponse, recorded
 
 ROUTES_FOR_ANYBODY: dict[str, Callable[[Meetergo], object]] = {
-    "GET /v4/user/me": lambda client: client.me(),
-    "POST /v4/user": lambda client: client.create_user("host@example.com", "The", "Host", "Europe/Berlin"),
+    "GET /v4/user/me": lambda client: client.users.me(),
+    "POST /v4/user": lambda client: client.users.create("host@example.com", "The", "Host", "Europe/Berlin"),
 }
 ROUTES_FOR_SOMEBODY: dict[str, Callable[[Meetergo], object]] = {
-    "GET /v4/user": lambda client: list(client.users()),
-    "GET /v4/meeting-type": lambda client: client.meeting_types(),
-    "GET /webhooks": lambda client: client.webhooks(),
-    "DELETE /webhooks/1": lambda client: client.delete_webhook(1),
-    "PATCH /v4/personal-page/me": lambda client: client.update_page_style(primary_color="#0066cc"),
-    "GET /v4/appointment/a-1": lambda client: client.appointment("a-1"),
+    "GET /v4/user": lambda client: list(client.users.list()),
+    "GET /v4/meeting-type": lambda client: client.meeting_types.list(),
+    "GET /webhooks": lambda client: client.webhooks.list(),
+    "DELETE /webhooks/1": lambda client: client.webhooks.delete(1),
+    "PATCH /v4/personal-page/me": lambda client: client.personal_page.update(primary_color="#0066cc"),
+    "GET /v4/appointment/a-1": lambda client: client.appointments.get("a-1"),
 }
 EVERY_ROUTE = ROUTES_FOR_ANYBODY | ROUTES_FOR_SOMEBODY
 
@@ -43,7 +43,7 @@ def test_a_personal_token_cannot_act_as_another(fake_api: FakeApi, open_client: 
     with pytest.raises(InvalidCall, match="Platform API key"):
         open_client(TOKEN, user_id=None).as_user("host-1")
     with pytest.raises(InvalidCall, match="Platform API key"):
-        open_client(TOKEN, user_id=None).assign_template("tmpl-1", "host-1")
+        open_client(TOKEN, user_id=None).templates.assign("tmpl-1", "host-1")
     assert fake_api.requests == []
 
 
@@ -118,7 +118,7 @@ def test_no_error_log_or_traceback_shows_a_key(
     caplog.set_level(logging.DEBUG)
     fake_api.respond_with(faults)
     with pytest.raises(ApiError) as raised:
-        open_client(key, user_id=None).me()
+        open_client(key, user_id=None).users.me()
     error = raised.value
     assert type(error.__context__) in (type(None), ValueError), "httpx's errors hold the request, json's the body"
     told = frames_of(error) + caplog.text + everything_shown(error)
@@ -149,15 +149,15 @@ def test_a_key_is_not_sent_over_plain_http(base_url: str, open_client: OpenClien
 @pytest.mark.parametrize("bad", ["", "a/b", "../x", "a b", "%22x%22", "a?b", "ä", "x" * 256, "a\r\nb"])
 def test_a_malformed_id_is_never_sent(bad: str, fake_api: FakeApi, client: Meetergo) -> None:
     calls: list[Callable[[], object]] = [
-        lambda: client.appointment(bad),
-        lambda: client.cancel(bad),
-        lambda: client.meeting_type(bad),
-        lambda: client.update_meeting_type(bad, slug="x"),
-        lambda: client.availability(bad),
-        lambda: client.update_user(bad, given_name="The"),
-        lambda: client.delete_webhook(bad),
-        lambda: client.assign_template(bad, "user-1"),
-        lambda: client.assign_template("tmpl-1", bad),
+        lambda: client.appointments.get(bad),
+        lambda: client.appointments.cancel(bad),
+        lambda: client.meeting_types.get(bad),
+        lambda: client.meeting_types.update(bad, slug="x"),
+        lambda: client.availability.get(bad),
+        lambda: client.users.update(bad, given_name="The"),
+        lambda: client.webhooks.delete(bad),
+        lambda: client.templates.assign(bad, "user-1"),
+        lambda: client.templates.assign("tmpl-1", bad),
     ]
     for call in [*calls, *([lambda: client.as_user(bad)] if bad else [])]:
         with pytest.raises(InvalidCall, match="not the id"):
@@ -167,6 +167,6 @@ def test_a_malformed_id_is_never_sent(bad: str, fake_api: FakeApi, client: Meete
 
 def test_the_health_check_returns_the_keys_user(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(recorded("user_me"))
-    me = client.me()
+    me = client.users.me()
     assert (me.id, me.company_id, me.slug, me.user_type) == ("admin-1", "company-uuid-789", "the-admin", "standard")
     assert "example.com" not in repr(me)

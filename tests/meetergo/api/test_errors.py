@@ -17,7 +17,7 @@ CASES = recorded("errors")
 def test_known_responses(case: dict[str, Any], fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(case["status"], b"" if case["body"] is None else case["body"]))
     with pytest.raises(ApiError) as raised:
-        client.meeting_types()
+        client.meeting_types.list()
     error = raised.value
     assert type(error) is getattr(errors, case["error"])
     assert (error.status, error.detail, error.is_transient) == (case["status"], case["detail"], False)
@@ -31,13 +31,13 @@ def test_an_error_without_readable_json_is_classified_by_its_status(
 ) -> None:
     fake_api.respond_with(FakeResponse(status, content))
     with pytest.raises(getattr(errors, kind)):
-        client.meeting_types()
+        client.meeting_types.list()
 
 
 def test_invalid_fields_are_named(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(CASES[0]["status"], CASES[0]["body"]))
     with pytest.raises(BadRequest) as raised:
-        client.meeting_types()
+        client.meeting_types.list()
     assert raised.value.fields == {"timezone": "Invalid timezone"}
     assert str(raised.value).endswith("(Validation failed; timezone: Invalid timezone)")
 
@@ -45,7 +45,7 @@ def test_invalid_fields_are_named(fake_api: FakeApi, client: Meetergo) -> None:
 def test_a_plan_limit_names_the_feature(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(FakeResponse(403, {"code": "PLAN_LIMIT_REACHED", "feature": "webhooks"}))
     with pytest.raises(PlanLimit) as raised:
-        client.webhooks()
+        client.webhooks.list()
     assert raised.value.feature == "webhooks"
 
 
@@ -59,7 +59,7 @@ def test_an_error_quotes_no_person_and_no_key(fake_api: FakeApi, client: Meeterg
     }
     fake_api.respond_with(FakeResponse(400, response_body))
     with pytest.raises(ApiError) as raised:
-        client.create_user("host@example.com", "Hosty", "Mc Host", "Europe/Berlin")
+        client.users.create("host@example.com", "Hosty", "Mc Host", "Europe/Berlin")
     words = f"{raised.value!r} {raised.value} {raised.value.detail} {raised.value.fields}".lower()
     assert not [
         secret for secret in ("hosty", "mc host", "example", "other", "4567", "secret", "t0ken") if secret in words

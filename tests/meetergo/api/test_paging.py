@@ -16,7 +16,7 @@ def page(*ids: int, total: int | None = None) -> Any:
 
 
 def read(client: Meetergo, page_size: int = 2) -> list[str]:
-    return [each.id for each in client.appointments(page_size=page_size)]
+    return [each.id for each in client.appointments.list(page_size=page_size)]
 
 
 @pytest.mark.parametrize(
@@ -58,20 +58,20 @@ def test_a_provider_with_smaller_pages_is_read_to_its_total(fake_api: FakeApi, c
 
 def test_pages_are_loaded_as_needed(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(page(1, 2, total=9), page(3, 4, total=9))
-    assert [each.id for each in islice(client.appointments(page_size=2), 2)] == ["a-1", "a-2"]
+    assert [each.id for each in islice(client.appointments.list(page_size=2), 2)] == ["a-1", "a-2"]
     assert len(fake_api.requests) == 1
 
 
 def test_users_are_read_by_offset(fake_api: FakeApi, client: Meetergo) -> None:
     full = [{"id": f"u-{number}"} for number in range(100)]
     fake_api.respond_with({"users": full, "total": 101}, {"users": [{"id": "u-100"}], "total": 101})
-    assert len(list(client.users())) == 101
+    assert len(list(client.users.list())) == 101
     assert [request.query["offset"] for request in fake_api.requests] == [["0"], ["100"]]
 
 
 def test_a_bare_array_that_ignores_the_offset_ends_too(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with([{"id": f"u-{number}"} for number in range(150)])
-    assert len(list(client.users())) == 150
+    assert len(list(client.users.list())) == 150
     assert len(fake_api.requests) == 2
 
 

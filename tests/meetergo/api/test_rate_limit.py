@@ -176,7 +176,7 @@ def test_redis_holds_a_keys_fingerprint_and_not_the_key(
 ) -> None:
     fake_api.respond_with(recorded("user_me"))
     client = open_client(rate_limiter=open_rate_limiter())
-    client.me()
+    client.users.me()
     assert redis.keys() == [f"meetergo-inbox:api-limit:{client._session.transport.credential.fingerprint}".encode()]
 
 
@@ -189,7 +189,7 @@ def test_two_clients_of_one_key_send_no_more_than_the_limit(
         open_client(rate_limiter=open_rate_limiter(per_minute=4)),
     )
     for client in (one, other, one, other):
-        client.me()
+        client.users.me()
     assert (len(fake_api.requests), clock.passed) == (4, 0)
-    other.me()
+    other.users.me()
     assert round(clock.passed) == 60

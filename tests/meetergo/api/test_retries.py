@@ -14,11 +14,11 @@ ME = FakeResponse(200, recorded("user_me"))
 
 
 def read(client: Meetergo) -> object:
-    return client.me()
+    return client.users.me()
 
 
 def write(client: Meetergo) -> object:
-    return client.create_user("host@example.com", "The", "Host", "Europe/Berlin")
+    return client.users.create("host@example.com", "The", "Host", "Europe/Berlin")
 
 
 def failure(client: Meetergo, call: object) -> ApiError:
@@ -41,7 +41,7 @@ def test_a_read_is_sent_at_most_three_times(
 @pytest.mark.parametrize("faults", [*map(FakeResponse, TRANSIENT), DISCONNECTS])
 def test_a_read_that_finally_succeeds_is_a_success(faults: FakeResponse, fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(faults, faults, ME)
-    assert client.me().id == "admin-1"
+    assert client.users.me().id == "admin-1"
     assert len(fake_api.requests) == 3
 
 
@@ -54,7 +54,7 @@ def test_a_read_is_retried_when_the_connection_is_dropped(fake_api: FakeApi, cli
 
 def test_a_read_without_a_response_times_out_and_is_retried(fake_api: FakeApi, open_client: OpenClient) -> None:
     fake_api.respond_with(SILENT, ME)
-    assert open_client(timeout=timedelta(milliseconds=200)).me().id == "admin-1"
+    assert open_client(timeout=timedelta(milliseconds=200)).users.me().id == "admin-1"
     assert len(fake_api.requests) == 2
 
 
@@ -126,7 +126,7 @@ def test_retry_after_is_honoured_in_both_forms_up_to_20_seconds(
     asked: str, slept: float, fake_api: FakeApi, client: Meetergo, sleeps: list[float]
 ) -> None:
     fake_api.respond_with(FakeResponse(429, headers={"Retry-After": asked}), ME)
-    client.me()
+    client.users.me()
     assert sleeps == [slept]
 
 
@@ -172,7 +172,7 @@ def test_every_attempt_counts_against_the_limit(fake_api: FakeApi, open_client: 
             pass
 
     fake_api.respond_with(FakeResponse(503), FakeResponse(503), ME)
-    open_client(rate_limiter=CountingLimit()).me()
+    open_client(rate_limiter=CountingLimit()).users.me()
     assert len(passed) == 3
 
 

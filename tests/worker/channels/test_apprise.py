@@ -29,7 +29,7 @@ def test_apprise_sends_the_subject_and_the_text(channel, platform, make_message)
     channel.send(make_message())
 
     sent = json.loads(platform.received[0][2])
-    assert sent["title"] == "New booking: Discovery Call with Jane Doe (Thu, Jan 15, 3:00 PM)"
+    assert sent["title"] == "New booking: Discovery Call with Jane Doe (Thu, 15 Jan, 15:00)"
     assert "A new meeting has been booked." in sent["message"]
     assert "Host: Anna Muster" in sent["message"]
 

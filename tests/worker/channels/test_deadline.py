@@ -3,7 +3,6 @@
 import socket
 import time
 from datetime import timedelta
-from email.headerregistry import Address
 
 import pytest
 from standardwebhooks import Webhook
@@ -13,8 +12,12 @@ from runtime.errors import Transient
 from tests.worker.channels.slow_server import slow_server
 from worker.channels.apprise import AppriseChannel
 from worker.channels.base import Unresponsive
-from worker.channels.mail import MailChannel
-from worker.channels.smtp import MailServer
+from worker.channels.mail.branding import MailBranding
+from worker.channels.mail.channel import MailChannel
+from worker.channels.mail.composer import MailComposer
+from worker.channels.mail.headers import mailbox
+from worker.channels.mail.smtp import MailServer
+from worker.channels.mail.templates import MailTemplates
 from worker.channels.webhook import WebhookChannel
 from worker.deadline import Deadline
 
@@ -23,6 +26,8 @@ LATE = 60
 """Seconds. Most of these exchanges would otherwise never end."""
 OK = b"HTTP/1.1 200 OK\r\n"
 READY, HELLO = b"220 test ESMTP\r\n", b"250-test\r\n250-SIZE\r\n"
+
+COMPOSER = MailComposer(mailbox("b@mail.example"), MailTemplates(MailBranding("", "#000000")))
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +96,7 @@ def test_a_platform_that_drips_through_tls_meets_the_deadline(make_message, cert
 )
 def test_a_mail_server_that_drips_meets_the_deadline(lines, drip, make_message):
     with slow_server(*lines, drip=drip) as place:
-        channel = MailChannel(MailServer(f"smtp://{place}", timeout=SOON), Address("", "b", "mail.example"))
+        channel = MailChannel(MailServer(f"smtp://{place}", timeout=SOON), COMPOSER)
 
         with pytest.raises(Unresponsive, match=r"^the conversation with the mail server failed: it did not answer"):
             channel.send(make_message())
@@ -99,7 +104,7 @@ def test_a_mail_server_that_drips_meets_the_deadline(lines, drip, make_message):
 
 def test_a_mail_server_that_drips_its_handshake_meets_the_deadline(make_message):
     with slow_server(b"\x16\x03\x03\x40\x00", drip=b"\x02", waits_for=1) as place:
-        channel = MailChannel(MailServer(f"smtps://{place}", timeout=SOON), Address("", "b", "mail.example"))
+        channel = MailChannel(MailServer(f"smtps://{place}", timeout=SOON), COMPOSER)
 
         with pytest.raises(Unresponsive):
             channel.send(make_message())

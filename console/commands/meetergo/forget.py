@@ -1,0 +1,55 @@
+"""`users forget`: forget which user of meetergo a host is."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from console.cli.api_client import open_configured_database
+from console.cli.arguments import HOST_ARGUMENT
+from console.cli.audit import audited
+from console.cli.confirm import confirm_or_exit
+from console.render.tables import as_json, print_json
+from operations.text import count, printable
+from operations.users import forget as forgetting
+from operations.users.forget import UserMapping
+from runtime.settings import DatabaseSettings
+
+
+@click.command()
+@HOST_ARGUMENT
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@audited
+@as_json
+def forget(external_id: str, yes: bool, by: str, reason: str, as_json: bool) -> None:
+    """Forget which user of meetergo a host is, for example because meetergo no longer has that user.
+
+    The host stays in platform_users, and can be mapped again by `users onboard` or `users sync`. Nothing changes at
+    meetergo.
+    """
+    with open_configured_database(DatabaseSettings.load()) as database:
+        found = forgetting.find_mapping(database, external_id, datetime.now(UTC))
+        if found.meetergo_user_id is None:
+            click.echo(f"{printable(external_id)} is no user of meetergo: there is nothing to forget.", err=as_json)
+        else:
+            click.echo(_describe(found), err=as_json)
+            if not yes:
+                confirm_or_exit("Continue?", err=as_json)
+            found = forgetting.forget(database, external_id, datetime.now(UTC), by=by, reason=reason)
+    if as_json:
+        print_json({**asdict(found), "forgotten": found.meetergo_user_id is not None})
+    elif found.meetergo_user_id:
+        click.echo("Forgotten. `users onboard` or `users sync` maps the host again.")
+
+
+def _describe(found: UserMapping) -> str:
+    head = (
+        f"{printable(found.external_id)} will no longer be meetergo's user {printable(found.meetergo_user_id or '')}."
+    )
+    if not found.bookings:
+        return f"{head} It owns no bookings."
+    owned = f"{count(found.bookings, 'booking')}, {found.upcoming} of them upcoming"
+    return (
+        f"{head} It owns {owned}. They keep this owner for now; once meetergo reports a change of one, it has none "
+        "until one of its hosts is mapped."
+    )

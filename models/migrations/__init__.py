@@ -1,0 +1,1 @@
+"""Alembic's migrations, and what comes before the first of them."""

@@ -1,0 +1,1 @@
+"""Mail: messages with a calendar invite, by SMTP."""

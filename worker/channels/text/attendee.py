@@ -1,0 +1,48 @@
+"""An attendee of a booking, as messages show them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.channels.text.sanitize import one_line
+
+
+@dataclass(frozen=True)
+class MessageAttendee:
+    """One attendee. Any field may be empty.
+
+    Attributes:
+        key: identifies the attendee within the booking.
+        name: the full name.
+        email: e-mail address.
+        phone: phone number as typed.
+    """
+
+    key: str
+    name: str
+    email: str
+    phone: str
+
+    @classmethod
+    def parse_all(cls, attendees: Iterable[Mapping[str, Any]] | None) -> "list[MessageAttendee]":
+        """Parse a booking's `attendees`."""
+        return [cls._of(attendee) for attendee in attendees or ()]
+
+    @classmethod
+    def _of(cls, attendee: Mapping[str, Any]) -> "MessageAttendee":
+        parts = f"{attendee.get('firstname') or ''} {attendee.get('lastname') or ''}"
+        name, email, phone = (
+            one_line(value)
+            for value in (attendee.get("fullname") or parts, attendee.get("email"), attendee.get("phone"))
+        )
+        return cls(str(attendee.get("id") or email or phone or name), name, email, phone)
+
+    @property
+    def display_name(self) -> str:
+        """The name for use in a sentence."""
+        return self.name or self.email or self.phone
+
+    @property
+    def contact_line(self) -> str:
+        """Name, e-mail and phone on one line, as far as known."""
+        return ", ".join(part for part in (self.name, self.email, self.phone) if part)

@@ -1,0 +1,227 @@
+"""What a message says, in the reader's language: subject, greeting, rows; and all of it as plain text."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from meetergo.guests import departed
+from worker.channels.base import Message
+from worker.channels.text.attendee import MessageAttendee
+from worker.channels.text.locale import ReaderLocale
+from worker.channels.text.period import TimeRange
+from worker.channels.text.sanitize import break_links, one_line, safe_link
+from worker.channels.text.translations import Translation
+
+MAX_NAME_LENGTH = 80
+"""Maximum length of a meeting's or a person's name in a subject, in characters."""
+MAX_GUESTS = 100
+"""Maximum number of guests that a message lists."""
+
+TEMPLATES = Path(__file__).parent / "templates"
+PLAIN_TEXT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=False,  # noqa: S701 - plain text has no markup
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True)
+class MessageRow:
+    """One row of a message: a label, one or more lines, and `link` where the row is clickable.
+
+    Nothing in the lines of any other row becomes a link in a mail program.
+    """
+
+    label: str
+    lines: list[str]
+    link: str | None = None
+
+    @classmethod
+    def of(cls, label: str, *lines: str) -> "MessageRow":
+        """Build a row that is only text."""
+        return cls(label, [break_links(line) for line in lines])
+
+
+@dataclass(frozen=True)
+class MessageText:
+    """What a message says.
+
+    Attributes:
+        reader: language, region and time zone.
+        title: the meeting and its guests, such as "Discovery Call with Jane Doe".
+        greeting: such as "Hello Anna Muster"; empty if several people read the message.
+        intro: one sentence that says what happened.
+        details: attendees, place and reason, for a calendar entry, which already shows title and time.
+        rows: title, times and details.
+    """
+
+    reader: ReaderLocale
+    subject: str
+    title: str
+    greeting: str
+    intro: str
+    details: list[MessageRow]
+    rows: list[MessageRow]
+
+    @classmethod
+    def render(cls, message: Message, *, is_personal: bool) -> "MessageText":
+        """Write a message in the language of the booking's host.
+
+        Args:
+            message: the message to write.
+            is_personal: whether the host reads it, rather than a place that several people read.
+        """
+        reader = ReaderLocale.of(message.host)
+        translation = reader.translation
+        host = one_line((message.host or {}).get("name"))
+        greeting = break_links(f"{translation.hello} {host}".strip()) if is_personal else ""
+        host_rows = [MessageRow.of(translation.host, host)] if host and not is_personal else []
+        if message.kind == "summary":
+            rows = [_summary_row(message, reader), *_zone_notes(reader), *host_rows]
+            subject = f"{translation.subject['summary']} ({message.total})"
+            return cls(reader, subject, subject, greeting, translation.intro["summary"], rows, rows)
+        title = _title(message.booking, translation)
+        details = [*_attendee_rows(message, translation), *_detail_rows(message, translation), *host_rows]
+        rows = [MessageRow.of(translation.what, title), *_time_rows(message, reader), *details]
+        return cls(
+            reader, _subject(message, title, reader), title, greeting, _intro(message, translation), details, rows
+        )
+
+    @property
+    def footer(self) -> str:
+        """The last line."""
+        return self.reader.translation.footer
+
+    @cached_property
+    def text(self) -> str:
+        """All of it as plain text."""
+        return PLAIN_TEXT.get_template("message.txt").render(
+            greeting=self.greeting, intro=self.intro, rows=self.rows, footer=self.footer
+        )
+
+
+def _summary_row(message: Message, reader: ReaderLocale) -> MessageRow:
+    """Return time and meeting, one line for each booking."""
+    translation = reader.translation
+    lines = [_summary_line(booking, reader) for booking in message.bookings]
+    missing = message.total - len(lines)
+    return MessageRow.of(translation.what, *lines, *([translation.more.format(count=missing)] if missing > 0 else []))
+
+
+def _intro(message: Message, translation: Translation) -> str:
+    if message.handed_over:
+        return translation.handed_over
+    if message.kind == "rescheduled" and "starts_at" not in {
+        name for name, was in (message.before or {}).items() if was
+    }:
+        return translation.time_known
+    return translation.intro[message.kind]
+
+
+def _summary_line(booking: dict[str, Any], reader: ReaderLocale) -> str:
+    period, title = TimeRange.of(booking), _title(booking, reader.translation)
+    return f"{period.format_long(reader)}: {title}" if period else title
+
+
+def _subject(message: Message, title: str, reader: ReaderLocale) -> str:
+    period = TimeRange.of(message.booking)
+    when = f" ({period.format_short(reader)})" if period else ""
+    return f"{reader.translation.subject[message.kind]}: {title}{when}"
+
+
+def _title(booking: dict[str, Any], translation: Translation) -> str:
+    meeting = one_line(booking.get("meeting_name"), MAX_NAME_LENGTH) or translation.meeting
+    names = [
+        one_line(guest.display_name, MAX_NAME_LENGTH)
+        for guest in MessageAttendee.parse_all(booking.get("attendees"))
+        if guest.display_name
+    ]
+    if not names:
+        return meeting
+    sentence = {1: translation.with_guest, 2: translation.with_two}.get(len(names), translation.with_more)
+    return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
+
+
+def previous_period(message: Message) -> TimeRange | None:
+    """Return when a rescheduled meeting was to take place; None if that was unknown or is the same time."""
+    before = TimeRange.of(message.booking | (message.before or {}))
+    return before if message.kind == "rescheduled" and before != TimeRange.of(message.booking) else None
+
+
+def _time_rows(message: Message, reader: ReaderLocale) -> Iterator[MessageRow]:
+    translation, zone = reader.translation, reader.zone
+    now, before = TimeRange.of(message.booking), previous_period(message)
+    is_across = now is not None and before is not None and now.is_across_clock_change(before, zone)
+    if now:
+        yield MessageRow.of(translation.when, now.format_long(reader, with_offset=is_across))
+    if before:
+        yield MessageRow.of(translation.previously, before.format_long(reader, with_offset=is_across))
+    if not now:
+        return
+    if now.spans_clock_change(zone):
+        yield MessageRow.of(translation.note, translation.clocks_change)
+    elif now.is_repeated(zone):
+        yield MessageRow.of(translation.note, translation.hour_repeats)
+    elif is_across:
+        yield MessageRow.of(translation.note, translation.clocks_changed)
+    yield from _zone_notes(reader)
+
+
+def _zone_notes(reader: ReaderLocale) -> Iterator[MessageRow]:
+    if reader.is_zone_unknown:
+        yield MessageRow.of(reader.translation.note, reader.translation.zone_unknown)
+
+
+def departed_guests(message: Message) -> list[MessageAttendee]:
+    """Return the guests whom a message says to have left."""
+    if message.kind != "attendee_left":
+        return []
+    attended = (message.before or {}).get("attendees") or ()
+    return MessageAttendee.parse_all(departed(attended, message.booking.get("attendees") or ()))
+
+
+def _attendee_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
+    guests, left = MessageAttendee.parse_all(message.booking.get("attendees")), departed_guests(message)
+    if message.kind == "attendee_left":
+        if left:
+            yield MessageRow.of(translation.no_longer_attending, *_contact_lines(left, translation))
+        if left or guests:
+            yield MessageRow.of(
+                translation.still_attending, *(_contact_lines(guests, translation) or [translation.nobody])
+            )
+    elif guests:
+        yield MessageRow.of(translation.guests, *_contact_lines(guests, translation))
+
+
+def _contact_lines(guests: list[MessageAttendee], translation: Translation) -> list[str]:
+    lines = [guest.contact_line or translation.unknown_guest for guest in guests[:MAX_GUESTS]]
+    missing = len(guests) - len(lines)
+    return [*lines, translation.more.format(count=missing)] if missing else lines
+
+
+def cancelled_by(message: Message, translation: Translation) -> str:
+    """Return who cancelled the booking, as the message shows it; "" if that is unknown."""
+    by = one_line(message.booking.get("cancelled_by")) if message.kind == "cancelled" else ""
+    return translation.party.get(by, by)
+
+
+def _detail_rows(message: Message, translation: Translation) -> Iterator[MessageRow]:
+    location, link, reason = (
+        one_line(message.booking.get(name)) for name in ("location", "meeting_link", "cancel_reason")
+    )
+    by = cancelled_by(message, translation)
+    if by:
+        yield MessageRow.of(translation.cancelled_by, by)
+    if message.kind == "cancelled" and reason:
+        yield MessageRow.of(translation.reason, reason)
+    if location and location != link:
+        yield MessageRow.of(translation.location, location)
+    if link:
+        clickable = safe_link(link)
+        yield MessageRow(translation.link, [link], clickable) if clickable else MessageRow.of(translation.link, link)
