@@ -16,8 +16,8 @@ from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.migrate import migrate
+from models.migrations.takeover import VERSION_TABLE
 from models.platform_user import PlatformUser
-from models.takeover import VERSION_TABLE
 from operations import copy_database as module
 from operations.copy_database import copy_database
 from operations.errors import OperationError
