@@ -1,17 +1,19 @@
 """Settings of the API client: how a process reaches meetergo's API."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.request import getproxies
 
 from pydantic import AfterValidator, Field
 from redis import Redis
 
-from meetergo.api import Credential, Meetergo, RateLimiter, UnusableKey
-from meetergo.api.rate_limit import MAX_WAIT, PER_MINUTE
-from meetergo.api.transport import API_URL
+from meetergo.api.credential import Credential, UnusableKey
+from meetergo.api.defaults import API_URL, MAX_WAIT, PER_MINUTE
 from runtime.redis.client import key_of
 from runtime.settings import Settings, UnusableSetting, one_line, split_url
+
+if TYPE_CHECKING:
+    from meetergo.api import Meetergo
 
 RATE_LIMIT_KEY = "api-limit"
 
@@ -73,7 +75,7 @@ class ApiSettings(Settings):
 
     def api_client(
         self, redis: "Redis | None", share: float = 1.0, *, max_wait: timedelta = MAX_WAIT, **options: Any
-    ) -> Meetergo:
+    ) -> "Meetergo":
         """Build an API client. All processes share its rate limit through Redis.
 
         Args:
@@ -85,6 +87,8 @@ class ApiSettings(Settings):
         Raises:
             UnusableKey: no key is set.
         """
+        from meetergo.api import Meetergo, RateLimiter  # its libraries take a fifth of a process's start
+
         return Meetergo(
             self.meetergo_api_key,
             user_id=self.meetergo_api_user or None,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from meetergo.api.client import Meetergo
     from meetergo.api.credential import Credential, UnusableKey
+    from meetergo.api.defaults import BULK_SHARE
     from meetergo.api.embed import embed_code
-    from meetergo.api.rate_limit import BULK_SHARE, RateLimiter
+    from meetergo.api.rate_limit import RateLimiter
     from meetergo.api.resources.bookings import Guest
     from meetergo.api.resources.users import FirstMeetingTypeOptions
     from meetergo.api.schedule import Hours
@@ -32,7 +33,7 @@ __all__ = [
 
 _MODULES = {
     "AwaitingConfirmation": "schemas",
-    "BULK_SHARE": "rate_limit",
+    "BULK_SHARE": "defaults",
     "Booked": "schemas",
     "Credential": "credential",
     "FirstMeetingTypeOptions": "resources.users",

@@ -10,6 +10,7 @@ from typing import Self
 
 from meetergo.api import transport
 from meetergo.api.credential import Credential
+from meetergo.api.defaults import API_URL
 from meetergo.api.rate_limit import RateLimiter
 from meetergo.api.request import identifier
 from meetergo.api.resources.appointments import Appointments
@@ -61,7 +62,7 @@ class Meetergo:
         *,
         user_id: str | None = None,
         rate_limiter: RateLimiter | None = None,
-        base_url: str = transport.API_URL,
+        base_url: str = API_URL,
         local_webhooks: bool = False,
         timeout: timedelta = transport.TIMEOUT,
         attempts: int = transport.MAX_ATTEMPTS,

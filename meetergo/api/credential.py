@@ -1,12 +1,10 @@
 """Credentials: the two kinds of key, and their opposite rules for the acting user."""
 
 import re
-from collections.abc import Generator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
-import httpx
 from pydantic import SecretStr
 
 from meetergo.api.errors import InvalidCall
@@ -81,15 +79,3 @@ class Credential:
         return f"Credential({self.masked})"
 
     __str__ = __repr__
-
-
-class Bearer(httpx.Auth):
-    """Adds the key to a request at the last moment, so that no dictionary of ours holds it."""
-
-    def __init__(self, credential: Credential) -> None:
-        self._credential = credential
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Called by httpx for each request."""
-        request.headers["Authorization"] = f"Bearer {self._credential.secret.get_secret_value()}"
-        yield request

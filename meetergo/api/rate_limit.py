@@ -19,17 +19,13 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from meetergo.api.defaults import MAX_WAIT, PER_MINUTE
 from meetergo.api.errors import RateLimited
 
-PER_MINUTE = 100
-"""Source: developer.meetergo.com/developer-docs/best-practices/rate-limiting."""
-BULK_SHARE = 0.8
-"""Share of the limit for long runs, which leaves room for the worker."""
 PROCESSES = 4
 """Assumed number of processes that share a key while Redis is down."""
 
 WINDOW = timedelta(minutes=1)
-MAX_WAIT = timedelta(minutes=5)
 REDIS_TIMEOUT_SECONDS = 1
 COOLDOWN = timedelta(seconds=5)
 """Pause after a failure of Redis."""

@@ -8,7 +8,7 @@ import json
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -17,14 +17,14 @@ import httpx
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from meetergo.api.credential import Bearer, Credential
+from meetergo.api.credential import Credential
+from meetergo.api.defaults import API_URL
 from meetergo.api.errors import ApiError, BadResponse, InvalidCall, OutcomeUnknown, RateLimited, Unavailable
 from meetergo.api.network import is_public_host
 from meetergo.api.rate_limit import RateLimiter
 from meetergo.api.request import Request
 from meetergo.api.responses import TOO_MANY_REQUESTS, Json, body_of, error_for
 
-API_URL = "https://api.meetergo.com"
 TIMEOUT = timedelta(seconds=30)
 MAX_ATTEMPTS = 3
 MAX_BACKOFF = timedelta(seconds=20)
@@ -138,6 +138,18 @@ class Transport:
 
     def __repr__(self) -> str:
         return f"{self._client.base_url}, {self.credential.masked}"
+
+
+class Bearer(httpx.Auth):
+    """Adds the key to a request at the last moment, so that no dictionary of ours holds it."""
+
+    def __init__(self, credential: Credential) -> None:
+        self._credential = credential
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Called by httpx for each request."""
+        request.headers["Authorization"] = f"Bearer {self._credential.secret.get_secret_value()}"
+        yield request
 
 
 def bad_response(request: Request, why: str) -> ApiError:

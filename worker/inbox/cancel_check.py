@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 from uuid import UUID
 
 from redis import Redis
 
-from meetergo.api import Meetergo
 from meetergo.api.errors import ApiError, InvalidCall, RateLimited, Unavailable
 from meetergo.api.errors import BadResponse as UnreadableAnswer
 from meetergo.api.schemas import Appointment
@@ -21,6 +20,9 @@ from runtime.outage import Cooldown
 from worker.reconcile.provider_appointments import HostAppointments, admin_id
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ConfirmationMode
+
+if TYPE_CHECKING:
+    from meetergo.api import Meetergo
 
 TIMEOUT = timedelta(seconds=5)
 """Limit for a response. The check never waits for the rate limiter: other deliveries wait, and this one is retried."""
@@ -54,7 +56,7 @@ class CancelCheck:
         mode: which webhooks are verified: cancels, or all that concern bookings.
     """
 
-    client: Meetergo
+    client: "Meetergo"
     user_id: str = ""
     mode: ConfirmationMode = "cancels"
     _cooldown: Cooldown = field(default_factory=lambda: Cooldown(COOLDOWN))

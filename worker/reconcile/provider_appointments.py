@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-from meetergo.api import Meetergo
 from meetergo.api.errors import Forbidden, NotFound, Rejected, Unauthorised, Unavailable
 from meetergo.api.schemas import Appointment
+
+if TYPE_CHECKING:
+    from meetergo.api import Meetergo
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,7 @@ class HostAppointments:
         of_user: the host, if the client acts as another user.
     """
 
-    clients: tuple[Meetergo, ...]
+    clients: tuple["Meetergo", ...]
     of_user: str | None
 
     def newest_first(self, since: datetime) -> Iterator[Appointment]:
@@ -62,7 +65,7 @@ class ProviderAppointments:
             owner.
     """
 
-    client: Meetergo
+    client: "Meetergo"
     user_id: str = ""
 
     def for_host(self, host_id: str) -> HostAppointments:
@@ -100,7 +103,7 @@ class ProviderAppointments:
         return True
 
 
-def admin_id(client: Meetergo, configured: str) -> str | None:
+def admin_id(client: "Meetergo", configured: str) -> str | None:
     """Return the user as whom calls without a host are made.
 
     Args:

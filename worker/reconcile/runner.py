@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from redis import Redis
 from redis.exceptions import LockError, RedisError
 
-from meetergo.api import BULK_SHARE, Meetergo
+from meetergo.api.defaults import BULK_SHARE
 from meetergo.api.errors import ApiError, Unauthorised, Unavailable
 from models.reconciliation import ReconcileCursor, Reconciliation
 from runtime.database import Database
@@ -25,6 +26,9 @@ from worker.reconcile.provider_appointments import ProviderAppointments
 from worker.reconcile.report import ReadError, ReconcileReport
 from worker.services import Services
 from worker.settings import ComparisonSettings, ScheduleSettings
+
+if TYPE_CHECKING:
+    from meetergo.api import Meetergo
 
 HORIZON = timedelta(days=90)
 MAX_REQUEST_WAIT = timedelta(minutes=2)
@@ -121,7 +125,7 @@ class Reconciler:
 
 
 def open_reconciler(
-    settings: ComparisonSettings, database: Database, job_queue: JobQueue, cipher: BodyCipher, client: Meetergo
+    settings: ComparisonSettings, database: Database, job_queue: JobQueue, cipher: BodyCipher, client: "Meetergo"
 ) -> Reconciler:
     """Build a reconciler from settings; the caller keeps ownership of the client."""
     local_bookings = LocalBookings(database, job_queue, cipher, settings.webhook_account)

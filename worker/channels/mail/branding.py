@@ -50,11 +50,12 @@ class Logo:
             UnusableLook: it cannot be read, is no such image, or is too large.
         """
         try:
+            if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+                raise UnusableLook(f"MAIL_LOGO cannot be used: {path} is not a file")
             with path.open("rb") as file:
                 content = file.read(MAX_LOGO_BYTES + 1)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not a path"
-            raise UnusableLook(f"MAIL_LOGO cannot be used: {path} cannot be read ({reason})") from None
+        except OSError as error:
+            raise UnusableLook(f"MAIL_LOGO cannot be used: {path} cannot be read ({error.strerror})") from None
         if len(content) > MAX_LOGO_BYTES:
             raise UnusableLook(
                 f"MAIL_LOGO cannot be used: {path} has more than {MAX_LOGO_BYTES // 1000} KB, and each mail carries it"

@@ -124,9 +124,15 @@ def test_a_large_logo_is_rejected(logo):
         Logo.read(logo(png(9, 9) + b"x" * MAX_LOGO_BYTES))
 
 
-@pytest.mark.parametrize("path", ["nowhere.png", ".", "x" * 5000, "\0"])
+@pytest.mark.parametrize("path", ["nowhere.png", "x" * 5000])
 def test_a_logo_that_cannot_be_read_is_rejected(path):
     with pytest.raises(UnusableLook, match=r"^MAIL_LOGO cannot be used: .* cannot be read \("):
+        MailBranding.of("", "#000000", path)
+
+
+@pytest.mark.parametrize("path", [".", "/dev/null", "/dev/zero"])
+def test_a_logo_that_is_no_file_is_rejected(path):
+    with pytest.raises(UnusableLook, match=r"^MAIL_LOGO cannot be used: .* is not a file"):
         MailBranding.of("", "#000000", path)
 
 
