@@ -7,7 +7,7 @@ PIN := --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit
 BENCH := benchmarks/.venv/.installed benchmarks/.venv-redis5/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook lint format pins clean
+.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook contract lint format pins clean
 
 help: ## this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench-pins: install # the same for the peers; run it after `make pins`
 
 runbook: install ## run through an incident (tmux) for docs/operations.md
 	@$(BIN)/python -m tests.console.runbook
+
+contract: install ## write the tables, JSON Schema and AsyncAPI of docs/platform.md and docs/contract/ from the code
+	@$(BIN)/python -m devtools.contract
 
 lint: install ## ruff (check and format) and mypy (strict)
 	@$(BIN)/ruff check .

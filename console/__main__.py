@@ -23,6 +23,9 @@ COMMANDS = {
         "console.commands.system.completion:completion",
         "Print the script that lets your shell complete `inbox` (see bin/inbox).",
     ),
+    "copy-database": LazyCommand(
+        "console.commands.system.copy_database:copy_database", "Copy all rows from DATABASE_URL to an empty database."
+    ),
     "deliveries": LazyCommand(
         "console.commands.deliveries.deliveries:deliveries", "List received webhooks, and show their results."
     ),

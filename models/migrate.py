@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 import models.tables  # noqa: F401 - so that all tables are known
+from models.migrations.newer import find_newer, missing
 from models.migrations.takeover import VERSION_TABLE, UnusableDatabase, find_former, take_over
 from runtime.contention import with_retry
 from runtime.database import NAMING_CONVENTION, Model, schema_of
@@ -64,7 +65,7 @@ def check_encoding(engine: Engine) -> str | None:
 
 
 def migrate(engine: Engine, version: str = HEAD) -> list[str]:
-    """Apply pending migrations in one transaction. An up-to-date database stays unchanged.
+    """Apply pending migrations in one transaction. An up-to-date database stays unchanged, and so does a newer one.
 
     An installation from before DATABASE_SCHEMA is taken over first; see `models.migrations.takeover`.
 
@@ -74,7 +75,7 @@ def migrate(engine: Engine, version: str = HEAD) -> list[str]:
     Raises:
         UnusableDatabase: it cannot be migrated as it is.
         SQLAlchemyError: the database does not answer, or is not writable.
-        CommandError: its version is not known to this release.
+        CommandError: a migration cannot be found.
     """
     return with_retry(lambda: _migrate(engine, version))
 
@@ -86,6 +87,11 @@ def _migrate(engine: Engine, version: str) -> list[str]:
             connection.execute(LOCK, {"name": f"{VERSION_TABLE} of {schema}"})
         config.attributes["connection"] = connection
         notes = _prepare(connection, schema, config)
+        newer = find_newer(connection) if version == HEAD else None
+        if newer and newer.obstacles:
+            raise UnusableDatabase(str(newer))
+        if newer:
+            return [*notes, str(newer)]
         command.upgrade(config, version)
         if version == HEAD:
             _check_tables(connection, schema)
@@ -153,18 +159,11 @@ def _check_tables(connection: Connection, schema: str | None) -> None:
     Raises:
         UnusableDatabase: one is not.
     """
-    columns = inspect(connection).get_multi_columns(schema=schema)
-    found = {name: {column["name"] for column in of_table} for (_, name), of_table in columns.items()}
-    missing: list[str] = []
-    for table in Model.metadata.sorted_tables:
-        if table.name not in found:
-            missing.append(table.name)
-        else:
-            missing += [f"{table.name}.{name}" for name in sorted({*table.c.keys()} - found[table.name])]
-    if missing:
+    lacking = missing(connection)
+    if lacking:
         place = f"{schema}.{VERSION_TABLE}" if schema else VERSION_TABLE
         raise UnusableDatabase(
-            f"{place} says that the database is up to date, but there is no {', '.join(missing)}: restore a backup. If"
+            f"{place} says that the database is up to date, but there is no {', '.join(lacking)}: restore a backup. If"
             f" nothing of meetergo-inbox is there that you need, drop its tables and {place}, and migrate again"
         )
 

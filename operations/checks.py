@@ -38,7 +38,7 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
     """Run all checks; the most severe findings come first."""
     stats = snapshot.stats
     return [
-        *_check_stores(stats, snapshot.is_schema_outdated),
+        *_check_stores(stats, snapshot),
         *_check_redis_only(stats),
         *_check_processes(stats),
         *_check_repeated_failures(stats),
@@ -49,8 +49,10 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
     ]
 
 
-def _check_stores(stats: Stats, tables_missing: bool) -> Iterator[Finding]:
-    if tables_missing:
+def _check_stores(stats: Stats, snapshot: StatusSnapshot) -> Iterator[Finding]:
+    if snapshot.newer_database and snapshot.newer_database.obstacles:
+        yield Finding(str(snapshot.newer_database))
+    elif snapshot.is_schema_outdated:
         yield Finding("the database does not have the tables of this version", MIGRATE_COMMAND)
     yield from (Finding(store_error_message(error)) for error in stats.errors if not is_schema_outdated(error))
     if stats.write_error and not is_schema_outdated(stats.write_error):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from models.migrate import is_up_to_date
+from models.migrations.newer import NewerDatabase, find_newer
 from models.stats import Stats, collect_stats
 from operations.settings import StatusSettings
 from runtime.database import Database
@@ -21,24 +22,38 @@ class StatusSnapshot:
         is_schema_outdated: whether the database responds but lacks this version's schema.
         longest_wait: how long a row may wait.
         key_days_left: days until the API key expires, if known.
+        newer_database: what is known of a database of a newer version, if it is one.
     """
 
     stats: Stats
     is_schema_outdated: bool
     longest_wait: timedelta
     key_days_left: int | None
+    newer_database: NewerDatabase | None = None
 
 
 def take_snapshot(settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime) -> StatusSnapshot:
     """Query both stores. Never raises because one is down."""
     stats = collect_stats(database, job_queue, now)
     expires = settings.meetergo_api_key_expires
+    newer = _newer(database, stats)
     return StatusSnapshot(
         stats,
-        _lacks_tables(database, stats),
+        bool(newer.obstacles) if newer else _lacks_tables(database, stats),
         timedelta(seconds=settings.alert_waiting_seconds),
         (expires - now.date()).days if expires else None,
+        newer,
     )
+
+
+def _newer(database: Database, stats: Stats) -> NewerDatabase | None:
+    if stats.rows is None and not stats.is_schema_outdated:
+        return None
+    try:
+        with database.read_only() as session:
+            return find_newer(session.connection())
+    except SQLAlchemyError:
+        return None
 
 
 def _lacks_tables(database: Database, stats: Stats) -> bool:

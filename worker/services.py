@@ -52,11 +52,10 @@ def build_services(settings: WorkerSettings) -> Services:
         open_templates(settings)  # otherwise what is wrong shows at the first mail
     database, job_queue = settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
-    recorder, metrics = (
-        ChangeRecorder(planner, hook.load(settings.platform_hook, settings.platform_folders)),
-        _metrics(settings),
+    recorder = ChangeRecorder(
+        planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
     )
-    clock = partial(datetime.now, UTC)
+    clock, metrics = partial(datetime.now, UTC), _metrics(settings)
     return Services(
         database,
         job_queue,

@@ -76,6 +76,7 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
     meetergo_company_id: OneLine = ""
     platform_hook: OneLine = ""
     platform_path: OneLine = ""
+    database_notify: bool = False
     notify_default: CommaSeparated = Field(["log:"], repr=False)
     notify_signing_secret: OneLine = Field("", repr=False)
     confirm: Annotated[Literal["", "cancels", "all"], BeforeValidator(_validate_mode)] = ""
@@ -86,6 +87,14 @@ class WorkerSettings(StoreSettings, EncryptionSettings, RetentionSettings, Metri
         if self.confirmation_mode and not ApiSettings.load().meetergo_api_key:
             setting = "CONFIRM" if self.confirm else "CONFIRM_CANCELS"
             raise ValueError(f"MEETERGO_API_KEY is not set, and {setting} asks for it")
+        return self
+
+    @model_validator(mode="after")
+    def _require_postgresql_for_notify(self) -> Self:
+        if self.database_notify and self.database_file:
+            raise ValueError(
+                "DATABASE_NOTIFY needs PostgreSQL, and DATABASE_URL names an SQLite file: take DATABASE_NOTIFY out"
+            )
         return self
 
     @property

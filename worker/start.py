@@ -2,9 +2,14 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from meetergo.api.errors import InvalidCall
+from models.migrations.newer import find_newer
 from runtime.settings import EXIT_BAD_SETTING, shorten
 from worker.channels import UnusableChannel
 from worker.channels.mail.branding import UnusableLook
@@ -14,14 +19,28 @@ from worker.services import Services, build_services
 from worker.settings import WorkerSettings
 
 Opened = TypeVar("Opened")
+VERSION_TIMEOUT = timedelta(seconds=2)
+"""Limit for asking the database for its version."""
 
 
 def open_services(settings: WorkerSettings) -> Services:
-    """Build the services, or exit if a setting cannot be used; print what shadows the platform's code."""
+    """Build the services, or exit if a setting cannot be used; print what an operator should know."""
     if settings.platform_hook:
         for sentence in shadowed(settings.platform_hook, settings.platform_folders):
             print(sentence, file=sys.stderr)
-    return exit_on_bad_setting(lambda: build_services(settings))
+    services = exit_on_bad_setting(lambda: build_services(settings))
+    _tell_if_newer(settings)
+    return services
+
+
+def _tell_if_newer(settings: WorkerSettings) -> None:
+    """Print it if the database is of a newer version, as after a rollback. One that does not answer says nothing."""
+    database = settings.database(pool_size=1, statement_timeout=VERSION_TIMEOUT)
+    with suppress(SQLAlchemyError), database.read_only() as session:
+        newer = find_newer(session.connection())
+        if newer:
+            print(newer, file=sys.stderr)
+    database.close()
 
 
 def exit_on_bad_setting(build: Callable[[], Opened]) -> Opened:

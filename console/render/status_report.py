@@ -119,6 +119,7 @@ def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
     over = count(int(RATE_WINDOW / timedelta(minutes=1)), "minute", "minutes")
     return {
         "database": "lacks tables" if snapshot.is_schema_outdated else database,
+        "its version": str(snapshot.newer_database) if snapshot.newer_database else None,
         "redis": redis,
         "in Redis only": _redis_only(stats),
         "accepted": f"{stats.accepted_per_minute:.1f} a minute, over the last {over}" if stats.rows else None,

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from standardwebhooks import Webhook
@@ -15,10 +15,23 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.util import Url, parse_url
 
+from models.booking import NotificationKind
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
 from worker.channels.proxy import pool_for
 from worker.channels.status import classify_status
+from worker.channels.webhook_events import (
+    Booking,
+    BookingData,
+    BookingEvent,
+    BookingEventType,
+    FormerFields,
+    Host,
+    ListedBooking,
+    SummaryData,
+    SummaryEvent,
+    WebhookEvent,
+)
 from worker.deadline import Deadline
 from worker.settings import WorkerSettings
 
@@ -27,6 +40,15 @@ TIMEOUT = timedelta(seconds=15)
 
 MIN_SECRET_BYTES = 24
 """Minimum secret length in bytes; Standard Webhooks asks for 24 to 64."""
+
+TYPES: dict[NotificationKind, BookingEventType] = {
+    "created": "booking.created",
+    "rescheduled": "booking.rescheduled",
+    "updated": "booking.updated",
+    "cancelled": "booking.cancelled",
+    "attendee_left": "booking.attendee_left",
+}
+"""Kind of notification -> type of event."""
 
 
 def _now() -> datetime:
@@ -116,16 +138,16 @@ class WebhookChannel:
 
 def _body(message: Message) -> str:
     """Serialise a message deterministically, so that a receiver can recognise a repeat by its bytes too."""
-    is_summary = message.kind == "summary"
-    about: dict[str, Any] = {"booking": message.booking, "before": message.before}
-    content = {
-        "type": "bookings.summary" if is_summary else f"booking.{message.kind}",
-        "timestamp": message.made_at.isoformat(),
-        "data": {
-            **({"bookings": message.bookings, "total": message.total} if is_summary else about),
-            "host": message.host,
-        },
-    }
+    timestamp, host = message.made_at.isoformat(), cast("Host | None", message.host)
+    content: WebhookEvent
+    if message.kind == "summary":
+        listed = cast("list[ListedBooking]", list(message.bookings))
+        summary = SummaryData(bookings=listed, total=message.total, host=host)
+        content = SummaryEvent(type="bookings.summary", timestamp=timestamp, data=summary)
+    else:
+        booking, before = cast("Booking", message.booking), cast("FormerFields | None", message.before)
+        data = BookingData(booking=booking, before=before, host=host)
+        content = BookingEvent(type=TYPES[message.kind], timestamp=timestamp, data=data)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

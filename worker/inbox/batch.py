@@ -11,9 +11,9 @@ from models.booking import Booking, BookingChange
 from models.delivery import Delivery
 from models.notification import Notification
 from runtime.bulk import insert_all, modified, unflushed, update_all
+from worker.inbox.changes import ChangeRecorder
 from worker.inbox.context import Change, HandlerContext
 from worker.inbox.handlers import HANDLERS, HandlerNote
-from worker.outbox.planner import NotificationPlanner
 
 ParsedDelivery = tuple[Delivery, BookingEvent]
 
@@ -21,7 +21,7 @@ ParsedDelivery = tuple[Delivery, BookingEvent]
 def process_batch(
     session: Session,
     parsed: Sequence[ParsedDelivery],
-    planner: NotificationPlanner,
+    recorder: ChangeRecorder,
     now: datetime,
     is_out_of_time: Callable[[], bool],
 ) -> tuple[int, int]:
@@ -30,7 +30,7 @@ def process_batch(
     Args:
         session: the transaction's session. The deliveries are not among its objects: they are written here.
         parsed: deliveries and their events.
-        planner: plans the notifications of a change.
+        recorder: has no hook; plans the notifications of each change.
         now: the time, UTC.
         is_out_of_time: whether to stop: the remaining deliveries are left. The first one is always handled.
 
@@ -51,9 +51,10 @@ def process_batch(
             for change in run_handler(context, delivery, event):
                 assert isinstance(change, BookingChange)  # noqa: S101 - booking events yield no other changes
                 changes.append(change)
-                rows += planner.rows_for(bulk_session, change, context.host_resolver)
+                rows += recorder.planner.rows_for(bulk_session, change, context.host_resolver)
         update_all(bulk_session, modified(bulk_session, Booking))
         insert_all(bulk_session, changes)
+        recorder.notify_listeners(bulk_session, changes)
         created = Notification.insert_new(bulk_session, rows)
     for delivery, event in parsed[:handled]:
         complete(delivery, event, now)

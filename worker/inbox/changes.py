@@ -1,6 +1,6 @@
 """Record changes of bookings and their consequences in the transaction that made them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,11 +9,13 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from models.booking import BookingChange
 from models.incident import Incident
 from models.notification import Notification
 from runtime.errors import describe
 from worker.hook import Hook
 from worker.inbox.context import Change, HostLinked
+from worker.inbox.listen_notify import notify_listeners
 from worker.outbox.planner import NotificationPlanner
 
 BATCH = 500
@@ -30,10 +32,12 @@ class ChangeRecorder:
     Attributes:
         planner: plans the notifications of a change.
         hook: the platform's function, if it has one.
+        database_notify: whether PostgreSQL's listeners are notified of each change.
     """
 
     planner: NotificationPlanner
     hook: Hook | None
+    database_notify: bool = False
 
     def record(self, session: Session, changes: Iterable[Change]) -> int:
         """Record changes, call the platform's hook for each, and create the notifications.
@@ -42,13 +46,22 @@ class ChangeRecorder:
             How many notifications are new.
         """
         rows: list[dict[str, Any]] = []
+        recorded: list[BookingChange] = []
         created = 0
         for change in changes:
             rows += self._record_change(session, change)
+            if isinstance(change, BookingChange):
+                recorded.append(change)
             if len(rows) >= BATCH:
                 created += Notification.insert_new(session, rows)
                 rows.clear()
+        self.notify_listeners(session, recorded)
         return created + Notification.insert_new(session, rows)
+
+    def notify_listeners(self, session: Session, changes: Sequence[BookingChange]) -> None:
+        """Notify the database's listeners of changes, if DATABASE_NOTIFY asks for it."""
+        if self.database_notify:
+            notify_listeners(session, changes)
 
     def record_each(self, session: Session, changes: Iterator[Change], now: datetime) -> int:
         """Record each change in its own savepoint, in which it is also made: a change that fails to record is undone.
@@ -66,7 +79,7 @@ class ChangeRecorder:
                     change = next(changes, None)
                     if change is None:
                         return created
-                    created += Notification.insert_new(session, [*self._record_change(session, change)])
+                    created += self.record(session, [change])
             except OperationalError:
                 raise
             except Exception as error:

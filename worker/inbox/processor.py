@@ -366,7 +366,7 @@ class InboxProcessor:
             booking_events = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
             try:
                 handled, created = process_batch(
-                    session, booking_events, self.recorder.planner, self.clock(), lambda: time.monotonic() > deadline
+                    session, booking_events, self.recorder, self.clock(), lambda: time.monotonic() > deadline
                 )
                 return [
                     Outcome(delivery, created_notifications=created > 0) for delivery, _ in booking_events[:handled]

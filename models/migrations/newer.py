@@ -1,0 +1,90 @@
+"""A database of a newer version, as after a rollback: whether this version can work with it.
+
+Migrations only add, and take away a version later (docs/upgrading.md), so one version back works.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, column, inspect, select, table
+
+import models.tables  # noqa: F401 - so that all tables are known
+from models.migrations.takeover import VERSION_TABLE
+from runtime.database import Model, schema_of
+
+VERSIONS = Path(__file__).parent / "versions"
+
+
+@dataclass(frozen=True)
+class NewerDatabase:
+    """The tables are of a newer version.
+
+    Attributes:
+        version: their version.
+        obstacles: why this version cannot work with them; empty if it can.
+    """
+
+    version: str
+    obstacles: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Say it in a sentence, with what to do."""
+        what = f"The database is of a newer version of meetergo-inbox ({self.version}; this one knows {newest_known()})"
+        if not self.obstacles:
+            return f"{what}. It has all that this version uses, so nothing needs to be done."
+        return (
+            f"{what}, and this version cannot work with it: {', '.join(self.obstacles)}. Start the newer version again,"
+            " or restore the backup from before its migration"
+        )
+
+
+def find_newer(connection: Connection) -> NewerDatabase | None:
+    """Return what is known of a database whose version this one does not know; None if it knows it, or has no tables.
+
+    Raises:
+        SQLAlchemyError: the database does not answer.
+    """
+    schema = schema_of(connection)
+    if not inspect(connection).has_table(VERSION_TABLE, schema=schema):
+        return None
+    versions = table(VERSION_TABLE, column("version_num"), schema=schema)
+    found = connection.scalar(select(versions.c.version_num))
+    if found is None or found in _known():
+        return None
+    return NewerDatabase(str(found), (*(f"there is no {name}" for name in missing(connection)), *_demands(connection)))
+
+
+def missing(connection: Connection) -> list[str]:
+    """Return the tables and columns that this version uses and the database lacks, such as `bookings.location`."""
+    columns = inspect(connection).get_multi_columns(schema=schema_of(connection))
+    found = {name: {each["name"] for each in of_table} for (_, name), of_table in columns.items()}
+    lacking: list[str] = []
+    for each in Model.metadata.sorted_tables:
+        if each.name not in found:
+            lacking.append(each.name)
+        else:
+            lacking += [f"{each.name}.{name}" for name in sorted({*each.c.keys()} - found[each.name])]
+    return lacking
+
+
+def newest_known() -> str:
+    """Return the newest version that this code migrates to."""
+    return max(_known())
+
+
+def _known() -> set[str]:
+    return {file.name[:4] for file in VERSIONS.glob("[0-9]*.py")}
+
+
+def _demands(connection: Connection) -> list[str]:
+    """Return the columns that a row of this version may leave empty, and the database does not."""
+    columns = inspect(connection).get_multi_columns(schema=schema_of(connection))
+    demands: list[str] = []
+    for (_, name), found in columns.items():
+        ours = next((each for each in Model.metadata.sorted_tables if each.name == name), None)
+        for each in found if ours is not None else ():
+            known = ours.c.get(each["name"]) if ours is not None else None
+            may_be_left_empty = known is None or bool(known.nullable)
+            if may_be_left_empty and not each["nullable"] and each.get("default") is None:
+                demands.append(f"{name}.{each['name']} must be filled")
+    return demands
