@@ -11,8 +11,9 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import TextClause, bindparam, insert, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import TextClause, Update, bindparam, insert, text, update
+from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
+from sqlalchemy.sql.dml import ReturningInsert
 
 from runtime.database import Model, insert_new, table_of
 
@@ -44,13 +45,27 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     """Insert new rows of one table. Their generated ids stay unknown."""
     if not rows:
         return
-    model = type(rows[0])
+    model: type[Model] = type(rows[0])
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
     if _is_postgresql(session):
         _execute_for_all(session, _insert(model, values), values)
     else:
         session.execute(insert(table_of(model)), values)
+
+
+def insert_one(session: Session, row: Any) -> None:
+    """Insert a new row and set its generated id."""
+    model: type[Model] = type(row)
+    row.id = session.execute(_insert_returning_id(model), _values(row, _columns(model))).scalar_one()
+
+
+def attach(session: Session, *rows: Any) -> None:
+    """Make rows that these functions wrote unmodified rows of a session, as if it had just loaded them."""
+    for row in rows:
+        make_transient(row)
+        make_transient_to_detached(row)
+        session.add(row)
 
 
 def insert_missing(session: Session, model: type[Model], values: Sequence[Values], *key: str) -> int:
@@ -77,19 +92,13 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     """
     if not rows:
         return
-    model, columns = type(rows[0]), _columns(type(rows[0]))
-    if only:
-        columns = {column: name for column, name in columns.items() if name in only}
-    table = table_of(model)
+    model: type[Model] = type(rows[0])
+    columns = _columns(model, only)
     if _is_postgresql(session):
-        sets = ", ".join(f"{name} = given.{name}" for name in columns)
-        statement = f"UPDATE {table.name} SET {sets} FROM {_rows_as_table(model)} WHERE {table.name}.id = given.id"  # noqa: S608 - names of ours
-        _execute_for_all(session, statement, [{"id": row.id, **_values(row, columns)} for row in rows])
+        values = [{"id": row.id, **_values(row, columns)} for row in rows]
+        _execute_for_all(session, _update_from_rows(model, only), values)
     else:
-        row_update = (
-            update(table).where(table.c.id == bindparam(ROW_KEY)).values({name: bindparam(name) for name in columns})
-        )
-        session.execute(row_update, [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
+        session.execute(_update_each(model, only), [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
 
 
 def _is_postgresql(session: Session) -> bool:
@@ -117,14 +126,35 @@ def _prepared(statement: str) -> TextClause:
     return text(statement)
 
 
+@cache
+def _insert_returning_id(model: type[Model]) -> ReturningInsert[tuple[int]]:
+    table = table_of(model)
+    return insert(table).returning(table.c.id)
+
+
 def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     return {column: getattr(row, name) for column, name in columns.items()}
 
 
-def _columns(model: type[Model]) -> dict[str, str]:
-    """Return column -> attribute, without the primary key."""
-    attributes = model.__mapper__.column_attrs
-    return {each.columns[0].name: each.key for each in attributes if not each.columns[0].primary_key}
+@cache
+def _update_from_rows(model: type[Model], only: tuple[str, ...]) -> str:
+    name = table_of(model).name
+    sets = ", ".join(f"{column} = given.{column}" for column in _columns(model, only))
+    return f"UPDATE {name} SET {sets} FROM {_rows_as_table(model)} WHERE {name}.id = given.id"  # noqa: S608 - names of ours
+
+
+@cache
+def _update_each(model: type[Model], only: tuple[str, ...]) -> Update:
+    table = table_of(model)
+    parameters: dict[str, Any] = {column: bindparam(column) for column in _columns(model, only)}
+    return update(table).where(table.c.id == bindparam(ROW_KEY)).values(parameters)
+
+
+@cache
+def _columns(model: type[Model], only: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """Return column -> attribute, without the primary key; of the attributes `only`, if any is given."""
+    attributes = [each for each in model.__mapper__.column_attrs if not each.columns[0].primary_key]
+    return {each.columns[0].name: each.key for each in attributes if not only or each.key in only}
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat).encode

@@ -20,9 +20,8 @@ from models.platform_user import PlatformUser
 from runtime.database import Database
 from tests.models.test_booking import SEQUENCES
 from tests.worker.harness import AT, START, Harness
-from worker.inbox import batch
+from worker.inbox import batch, processor
 from worker.inbox.context import HandlerContext
-from worker.inbox.processor import InboxProcessor
 from worker.outbox.planner import NotificationPlanner
 
 NOW = datetime(2024, 1, 20, tzinfo=UTC)
@@ -64,7 +63,7 @@ def test_together_makes_the_same_rows_as_alone(
     harness.add_user(meetergo_user_id=samples.HOST_ID)
     together = process_shuffled(harness, seed)
     _empty(database)
-    monkeypatch.setattr(InboxProcessor, "_is_processed_alone", lambda *_: True)
+    monkeypatch.setattr(processor, "MAX_GROUP", 1)
     alone = process_shuffled(harness, seed)
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
@@ -92,7 +91,7 @@ def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
 ) -> None:
     together = process_in_every_order(harness)
     _empty(database)
-    monkeypatch.setattr(InboxProcessor, "_is_processed_alone", lambda *_: True)
+    monkeypatch.setattr(processor, "MAX_GROUP", 1)
     alone = process_in_every_order(harness)
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
@@ -108,14 +107,18 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         if event.booking_id == BAD:
             raise RuntimeError("this one")
 
-    def returns_bad_rows(self: NotificationPlanner, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
-        for row in owed(self, session, change):
+    def returns_bad_rows(
+        self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
+    ) -> Iterator[dict[str, Any]]:
+        for row in owed(self, session, change, resolver):
             yield row | ({"key": None} if change.booking_id == BAD else {})
 
-    def breaks(self: NotificationPlanner, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
+    def breaks(
+        self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
+    ) -> Iterator[dict[str, Any]]:
         if change.booking_id == BAD:
             raise RuntimeError("this one")
-        return owed(self, session, change)
+        return owed(self, session, change, resolver)
 
     if request.param == "handler":
         monkeypatch.setitem(batch.HANDLERS, "booking_created", fails)

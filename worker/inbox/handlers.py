@@ -27,11 +27,11 @@ def apply_booking_event(context: HandlerContext, event: BookingEvent) -> Iterato
     A reschedule that created a new booking first cancels the previous one.
     """
     if event.moved_from:
-        context.prefetch([event])
-        ended = context.booking(event.moved_from).cancel_as_moved(event.booking_id, event, context.now)
+        previous, booking = context.bookings(event.moved_from, event.booking_id)
+        ended = previous.cancel_as_moved(event.booking_id, event, context.now)
         if ended:
             yield ended
-    booking = context.booking(event.booking_id)
+    (booking,) = context.bookings(event.booking_id)
     change = booking.apply(event, context.resolve_host, context.now)
     if change:
         yield change
