@@ -5,7 +5,7 @@ their time waking each other, and two workers would get a quarter less done.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -49,15 +49,22 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
     if _is_postgresql(session):
-        _execute_for_all(session, _insert(model, values), values)
+        _execute_for_all(session, _insert(model, values[0]), values)
     else:
         session.execute(insert(table_of(model)), values)
 
 
-def insert_one(session: Session, row: Any) -> None:
-    """Insert a new row and set its generated id."""
-    model: type[Model] = type(row)
-    row.id = session.execute(_insert_returning_id(model), _values(row, _columns(model))).scalar_one()
+def update_and_insert(session: Session, row: Any, new: Any) -> None:
+    """Update a row, insert a row of another table and set its generated id: one statement on PostgreSQL."""
+    updated: type[Model] = type(row)
+    inserted: type[Model] = type(new)
+    new_values = _values(new, _columns(inserted))
+    if _is_postgresql(session):
+        rows = {"rows": _as_json([_key_and_values(row)]), "new_rows": _as_json([new_values])}
+        new.id = session.execute(_prepared(_update_then_insert(updated, inserted)), rows).scalar_one()
+    else:
+        update_all(session, [row])
+        new.id = session.execute(_insert_returning_id(inserted), new_values).scalar_one()
 
 
 def attach(session: Session, *rows: Any) -> None:
@@ -77,7 +84,9 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     if not values:
         return 0
     if _is_postgresql(session):
-        return _execute_for_all(session, f"{_insert(model, values)} ON CONFLICT ({', '.join(key)}) DO NOTHING", values)
+        return _execute_for_all(
+            session, f"{_insert(model, values[0])} ON CONFLICT ({', '.join(key)}) DO NOTHING", values
+        )
     result = session.execute(insert_new(session, model, *key), values, execution_options=WITH_ROWCOUNT)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
@@ -93,11 +102,10 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     if not rows:
         return
     model: type[Model] = type(rows[0])
-    columns = _columns(model, only)
     if _is_postgresql(session):
-        values = [{"id": row.id, **_values(row, columns)} for row in rows]
-        _execute_for_all(session, _update_from_rows(model, only), values)
+        _execute_for_all(session, _update_from_rows(model, only), [_key_and_values(row, only) for row in rows])
     else:
+        columns = _columns(model, only)
         session.execute(_update_each(model, only), [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
 
 
@@ -105,14 +113,14 @@ def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _insert(model: type[Model], values: Sequence[Values]) -> str:
-    names = ", ".join(values[0])
-    return f"INSERT INTO {table_of(model).name} ({names}) SELECT {names} FROM {_rows_as_table(model)}"  # noqa: S608 - as above
+def _insert(model: type[Model], columns: Iterable[str], rows: str = "rows") -> str:
+    names = ", ".join(columns)
+    return f"INSERT INTO {table_of(model).name} ({names}) SELECT {names} FROM {_rows_as_table(model, rows)}"  # noqa: S608 - as above
 
 
-def _rows_as_table(model: type[Model]) -> str:
-    """Return SQL for the JSON rows as a table with the model's columns."""
-    return f"json_populate_recordset(NULL::{table_of(model).name}, CAST(:rows AS json)) AS given"
+def _rows_as_table(model: type[Model], rows: str = "rows") -> str:
+    """Return SQL for the JSON rows of a parameter as a table with the model's columns."""
+    return f"json_populate_recordset(NULL::{table_of(model).name}, CAST(:{rows} AS json)) AS given"
 
 
 def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:
@@ -132,6 +140,11 @@ def _insert_returning_id(model: type[Model]) -> ReturningInsert[tuple[int]]:
     return insert(table).returning(table.c.id)
 
 
+def _key_and_values(row: Any, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    model: type[Model] = type(row)
+    return {"id": row.id, **_values(row, _columns(model, only))}
+
+
 def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     return {column: getattr(row, name) for column, name in columns.items()}
 
@@ -141,6 +154,12 @@ def _update_from_rows(model: type[Model], only: tuple[str, ...]) -> str:
     name = table_of(model).name
     sets = ", ".join(f"{column} = given.{column}" for column in _columns(model, only))
     return f"UPDATE {name} SET {sets} FROM {_rows_as_table(model)} WHERE {name}.id = given.id"  # noqa: S608 - names of ours
+
+
+@cache
+def _update_then_insert(updated: type[Model], inserted: type[Model]) -> str:
+    insertion = _insert(inserted, _columns(inserted), "new_rows")
+    return f"WITH updated AS ({_update_from_rows(updated, ())}) {insertion} RETURNING id"
 
 
 @cache

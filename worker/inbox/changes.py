@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from models.booking import Booking, BookingChange
 from models.incident import Incident
 from models.notification import Notification
-from runtime.bulk import attach, insert_all, insert_one, modified, update_all
+from runtime.bulk import attach, insert_all, modified, update_all, update_and_insert
 from runtime.errors import describe
 from worker.hook import Hook
 from worker.inbox.context import Change, HandlerContext, HostLinked
@@ -141,8 +141,7 @@ class PendingChanges:
 
     def _call_hook(self, hook: Hook, change: BookingChange) -> None:
         """Write the change, then call the hook with a session that has nothing else to flush."""
-        update_all(self._session, [change.booking])
-        insert_one(self._session, change)
+        update_and_insert(self._session, change.booking, change)
         attach(self._session, change.booking, change)
         self._called.append(change)
         self._session.autoflush = True
