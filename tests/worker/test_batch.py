@@ -23,7 +23,7 @@ from tests.models.test_booking import SEQUENCES
 from tests.worker.harness import AT, START, Harness
 from worker import hook
 from worker.inbox import batch, processor
-from worker.inbox.context import HandlerContext
+from worker.inbox.handlers import HandlerContext
 from worker.outbox.planner import NotificationPlanner
 
 NOW = datetime(2024, 1, 20, tzinfo=UTC)

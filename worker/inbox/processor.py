@@ -23,9 +23,8 @@ from runtime.errors import Failure, Permanent, Transient, describe
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
-from worker.inbox.batch import Outcome, ParsedDelivery, is_lost, process_batch
+from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
 from worker.inbox.cancel_check import CancelCheck, CheckResult
-from worker.inbox.changes import ChangeRecorder
 from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
