@@ -102,7 +102,7 @@ class PendingChanges:
     def add(self, change: Change) -> None:
         """Add a change, call the hook for it, and plan its notifications."""
         if isinstance(change, HostLinked):
-            self._write({row.booking.id: row.booking for row in self._changes}.values())
+            self._write_pending()
             self._notifications += self._planner.rows_for_linked_host(self._session, change)
             return
         if self._hook:
@@ -111,7 +111,7 @@ class PendingChanges:
             self._changes.append(change)
         self._notifications += self._planner.rows_for(self._session, change, self.context.host_resolver)
         if len(self._notifications) >= MAX_NOTIFICATIONS:
-            self._write({row.booking.id: row.booking for row in self._changes}.values())
+            self._write_pending()
 
     def write(self) -> int:
         """Write everything that is not written yet.
@@ -132,10 +132,15 @@ class PendingChanges:
         except BaseException:
             self._notifications = before
             for change in self._called:
-                self._session.expire(change.booking)
-                self._session.expunge(change)
+                if change in self._session:
+                    self._session.expunge(change)
+                if change.booking in self._session:
+                    self._session.expire(change.booking)
             raise
         self._notifications = before + self._notifications
+
+    def _write_pending(self) -> None:
+        self._write({change.booking.id: change.booking for change in self._changes}.values())
 
     def _write(self, bookings: Iterable[Booking]) -> None:
         update_all(self._session, [*bookings])
