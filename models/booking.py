@@ -1,10 +1,10 @@
 """A booking: one row per provider booking id, and the rules by which events change it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, func, or_, select, text
+from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 from sqlalchemy.sql.elements import ColumnElement
@@ -25,7 +25,7 @@ from models.facts import (
 )
 from models.platform_user import PlatformUser
 from runtime.bulk import insert_missing
-from runtime.database import Model, partial_index
+from runtime.database import Model, partial_index, table_of
 
 BookingStatus = Literal["confirmed", "cancelled"]
 ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
@@ -84,6 +84,12 @@ class Booking(Model):
         insert_missing(session, cls, new, "id")
         rows = select(cls).where(cls.id.in_([row["id"] for row in new])).order_by(cls.id).with_for_update()
         return {row.id: row for row in session.scalars(rows.execution_options(populate_existing=True))}
+
+    @classmethod
+    def delete_blank(cls, session: Session, ids: Collection[str]) -> None:
+        """Delete those of these rows that `get_for_update` created and no event changed."""
+        table = table_of(cls)
+        session.execute(delete(table).where(table.c.id.in_(ids), table.c.revision == 0))
 
     def apply(self, event: BookingEvent, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
         """Apply an event to the booking.

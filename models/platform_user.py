@@ -146,6 +146,11 @@ class HostResolver:
             query = select(PlatformUser).where(PlatformUser.meetergo_user_id.in_(wanted))
             self._hosts |= {str(user.meetergo_user_id): user for user in self._session.scalars(query)}
 
+    def forget_unknown(self) -> None:
+        """Look up again what was not found."""
+        self._hosts = {key: user for key, user in self._hosts.items() if user}
+        self._types = {key: user for key, user in self._types.items() if user}
+
     def known_hosts(self, host_ids: Sequence[str], owner_id: int | None) -> list[PlatformUser]:
         """Return all known hosts, the owner first, each once."""
         self.prefetch(host_ids)

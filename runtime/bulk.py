@@ -5,14 +5,15 @@ their time waking each other, and two workers would get a quarter less done.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import TextClause, bindparam, insert, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import TextClause, Update, bindparam, insert, text, update
+from sqlalchemy.orm import Session, make_transient, make_transient_to_detached
+from sqlalchemy.sql.dml import ReturningInsert
 
 from runtime.database import Model, insert_new, qualified_name, table_of
 
@@ -44,13 +45,35 @@ def insert_all(session: Session, rows: Sequence[Any]) -> None:
     """Insert new rows of one table. Their generated ids stay unknown."""
     if not rows:
         return
-    model = type(rows[0])
+    model: type[Model] = type(rows[0])
     columns = _columns(model)
     values = [_values(row, columns) for row in rows]
     if _is_postgresql(session):
-        _execute_for_all(session, _insert(session, model, values), values)
+        _execute_for_all(session, _insert(qualified_name(session, model), values[0]), values)
     else:
         session.execute(insert(table_of(model)), values)
+
+
+def update_and_insert(session: Session, row: Any, new: Any) -> None:
+    """Update a row, insert a row of another table and set its generated id: one statement on PostgreSQL."""
+    updated: type[Model] = type(row)
+    inserted: type[Model] = type(new)
+    new_values = _values(new, _columns(inserted))
+    if _is_postgresql(session):
+        rows = {"rows": _as_json([_key_and_values(row)]), "new_rows": _as_json([new_values])}
+        names = qualified_name(session, updated), qualified_name(session, inserted)
+        new.id = session.execute(_prepared(_update_then_insert(updated, inserted, *names)), rows).scalar_one()
+    else:
+        update_all(session, [row])
+        new.id = session.execute(_insert_returning_id(inserted), new_values).scalar_one()
+
+
+def attach(session: Session, *rows: Any) -> None:
+    """Make rows that these functions wrote unmodified rows of a session, as if it had just loaded them."""
+    for row in rows:
+        make_transient(row)
+        make_transient_to_detached(row)
+        session.add(row)
 
 
 def insert_missing(session: Session, model: type[Model], values: Sequence[Values], *key: str) -> int:
@@ -62,8 +85,8 @@ def insert_missing(session: Session, model: type[Model], values: Sequence[Values
     if not values:
         return 0
     if _is_postgresql(session):
-        statement = f"{_insert(session, model, values)} ON CONFLICT ({', '.join(key)}) DO NOTHING"
-        return _execute_for_all(session, statement, values)
+        insertion = _insert(qualified_name(session, model), values[0])
+        return _execute_for_all(session, f"{insertion} ON CONFLICT ({', '.join(key)}) DO NOTHING", values)
     result = session.execute(insert_new(session, model, *key), values, execution_options=WITH_ROWCOUNT)
     return int(result.rowcount)  # type: ignore[attr-defined]
 
@@ -78,34 +101,27 @@ def update_all(session: Session, rows: Sequence[Any], *only: str) -> None:
     """
     if not rows:
         return
-    model, columns = type(rows[0]), _columns(type(rows[0]))
-    if only:
-        columns = {column: name for column, name in columns.items() if name in only}
-    table = table_of(model)
+    model: type[Model] = type(rows[0])
     if _is_postgresql(session):
-        sets = ", ".join(f"{name} = given.{name}" for name in columns)
-        qualified = qualified_name(session, model)
-        statement = f"UPDATE {qualified} SET {sets} FROM {_rows_as_table(qualified)} WHERE {table.name}.id = given.id"  # noqa: S608 - names of ours
-        _execute_for_all(session, statement, [{"id": row.id, **_values(row, columns)} for row in rows])
+        statement = _update_from_rows(model, qualified_name(session, model), only)
+        _execute_for_all(session, statement, [_key_and_values(row, only) for row in rows])
     else:
-        row_update = (
-            update(table).where(table.c.id == bindparam(ROW_KEY)).values({name: bindparam(name) for name in columns})
-        )
-        session.execute(row_update, [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
+        columns = _columns(model, only)
+        session.execute(_update_each(model, only), [{ROW_KEY: row.id, **_values(row, columns)} for row in rows])
 
 
 def _is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def _insert(session: Session, model: type[Model], values: Sequence[Values]) -> str:
-    names, table = ", ".join(values[0]), qualified_name(session, model)
-    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_as_table(table)}"  # noqa: S608 - as above
+def _insert(table: str, columns: Iterable[str], rows: str = "rows") -> str:
+    names = ", ".join(columns)
+    return f"INSERT INTO {table} ({names}) SELECT {names} FROM {_rows_as_table(table, rows)}"  # noqa: S608 - as above
 
 
-def _rows_as_table(table: str) -> str:
-    """Return SQL for the JSON rows as a table with the columns of another."""
-    return f"json_populate_recordset(NULL::{table}, CAST(:rows AS json)) AS given"
+def _rows_as_table(table: str, rows: str = "rows") -> str:
+    """Return SQL for the JSON rows of a parameter as a table with the columns of another."""
+    return f"json_populate_recordset(NULL::{table}, CAST(:{rows} AS json)) AS given"
 
 
 def _execute_for_all(session: Session, statement: str, values: Sequence[Values]) -> int:
@@ -119,14 +135,45 @@ def _prepared(statement: str) -> TextClause:
     return text(statement)
 
 
+@cache
+def _insert_returning_id(model: type[Model]) -> ReturningInsert[tuple[int]]:
+    table = table_of(model)
+    return insert(table).returning(table.c.id)
+
+
+def _key_and_values(row: Any, only: tuple[str, ...] = ()) -> dict[str, Any]:
+    model: type[Model] = type(row)
+    return {"id": row.id, **_values(row, _columns(model, only))}
+
+
 def _values(row: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     return {column: getattr(row, name) for column, name in columns.items()}
 
 
-def _columns(model: type[Model]) -> dict[str, str]:
-    """Return column -> attribute, without the primary key."""
-    attributes = model.__mapper__.column_attrs
-    return {each.columns[0].name: each.key for each in attributes if not each.columns[0].primary_key}
+@cache
+def _update_from_rows(model: type[Model], table: str, only: tuple[str, ...]) -> str:
+    sets = ", ".join(f"{column} = given.{column}" for column in _columns(model, only))
+    return f"UPDATE {table} SET {sets} FROM {_rows_as_table(table)} WHERE {table_of(model).name}.id = given.id"  # noqa: S608 - names of ours
+
+
+@cache
+def _update_then_insert(updated: type[Model], inserted: type[Model], updated_table: str, inserted_table: str) -> str:
+    insertion = _insert(inserted_table, _columns(inserted), "new_rows")
+    return f"WITH updated AS ({_update_from_rows(updated, updated_table, ())}) {insertion} RETURNING id"
+
+
+@cache
+def _update_each(model: type[Model], only: tuple[str, ...]) -> Update:
+    table = table_of(model)
+    parameters: dict[str, Any] = {column: bindparam(column) for column in _columns(model, only)}
+    return update(table).where(table.c.id == bindparam(ROW_KEY)).values(parameters)
+
+
+@cache
+def _columns(model: type[Model], only: tuple[str, ...] = ()) -> Mapping[str, str]:
+    """Return column -> attribute, without the primary key; of the attributes `only`, if any is given."""
+    attributes = [each for each in model.__mapper__.column_attrs if not each.columns[0].primary_key]
+    return {each.columns[0].name: each.key for each in attributes if not only or each.key in only}
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=datetime.isoformat).encode

@@ -7,8 +7,8 @@ from functools import cache, partial
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
 from worker import hook
+from worker.inbox.batch import ChangeRecorder
 from worker.inbox.cancel_check import CancelCheck
-from worker.inbox.changes import ChangeRecorder
 from worker.inbox.processor import InboxProcessor
 from worker.metrics import Metrics, NoMetrics
 from worker.outbox.planner import NotificationPlanner

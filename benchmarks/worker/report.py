@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.promises import Promise
 from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES, Kind
-from benchmarks.worker.setups import FORK, LOOP, ONE, SETUPS, SIMPLE, TWO
+from benchmarks.worker.setups import FORK, HOOKED, LOOP, ONE, SETUPS, SIMPLE, TWO
 
 Figures = Mapping[str, Mapping[str, Figure]]
 
@@ -87,6 +87,7 @@ def _promises(kind: Kind, figures: Figures) -> Iterator[Promise]:
         ("one process to an RQ `SimpleWorker`", ONE, SIMPLE, 10),
         (f"two processes to the best of the peers, {best_label}", TWO, best, 2),
         ("one process to a plain loop", ONE, LOOP, 0.4),
+        ("one process with a hook to one without", HOOKED, ONE, 0.35),
         ("two processes to one", TWO, ONE, 1.5 if kind == "postgresql" else NOISE),
     ):
         said = f"worker, {NAMES[kind]}: {what}"

@@ -34,6 +34,7 @@ class WorkerSetup:
         python: that starts it.
         copies: so often is the command started.
         concurrency: jobs at once in each process, where the command does not say it.
+        hook: its PLATFORM_HOOK.
         in_order: whether it handles deliveries in the order in which they came, so that each is a change.
         counts_as_peer: whether it is one of the other systems whose best is compared with ours.
     """
@@ -46,6 +47,7 @@ class WorkerSetup:
     python: Path = OURS
     copies: int = 1
     concurrency: Mapping[Kind, int] = field(default_factory=dict)
+    hook: str = ""
     in_order: bool = False
     tried: str = ""
     counts_as_peer: bool = False
@@ -57,14 +59,15 @@ class WorkerSetup:
 
     def settings(self, kind: Kind) -> dict[str, str]:
         """Return the environment of its processes, beside the stores."""
-        return {"CONCURRENCY": str(self.concurrency[kind])} if self.concurrency else {}
+        concurrency = {"CONCURRENCY": str(self.concurrency[kind])} if self.concurrency else {}
+        return concurrency | ({"PLATFORM_HOOK": self.hook} if self.hook else {})
 
     def deliveries(self, *, quick: bool) -> int:
         """Return its number of deliveries."""
         return max(SMALLEST_COUNT, self.count // QUICK_DIVISOR) if quick else self.count
 
 
-LOOP, ONE, TWO, FORK, SIMPLE = "loop", "ours", "ours, two", "rq fork", "rq simple"
+LOOP, ONE, HOOKED, TWO, FORK, SIMPLE = "loop", "ours", "ours, hook", "ours, two", "rq fork", "rq simple"
 
 SETUPS: dict[str, WorkerSetup] = {
     LOOP: WorkerSetup(
@@ -80,6 +83,15 @@ SETUPS: dict[str, WorkerSetup] = {
         "worker inbox",
         "`python -m worker inbox`",
         f"{PEERS}.ours",
+        in_order=True,
+    ),
+    HOOKED: WorkerSetup(
+        "**ours**, one process with a hook",
+        4_000,
+        "worker inbox",
+        "the same with a `PLATFORM_HOOK` that updates a row of the platform for each change",
+        f"{PEERS}.ours",
+        hook="benchmarks.worker.hook:changed",
         in_order=True,
     ),
     TWO: WorkerSetup(

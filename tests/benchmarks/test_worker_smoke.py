@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.bodies import bodies
 from benchmarks.stores import Stores
-from benchmarks.worker.setups import LOOP, ONE, SETUPS
+from benchmarks.worker.setups import HOOKED, LOOP, ONE, SETUPS
 from benchmarks.worker.trial import RunFailed, WorkerTrial
 
 DELIVERIES = 20
@@ -19,7 +19,7 @@ def trial(tmp_path: Path, redis_url: str) -> WorkerTrial:
     return WorkerTrial(Stores(tmp_path, redis_url, "", count()), "sqlite", bodies("smoke", DELIVERIES))
 
 
-@pytest.mark.parametrize("name", [LOOP, ONE])
+@pytest.mark.parametrize("name", [LOOP, ONE, HOOKED])
 def test_a_setup_that_processes_all_deliveries_has_a_rate(trial: WorkerTrial, name: str) -> None:
     figures = trial.run(SETUPS[name], DELIVERIES)
     assert figures["rate"] > 0

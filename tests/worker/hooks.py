@@ -25,7 +25,7 @@ def count_frozen(_session: Session, _booking: Booking, _change: BookingChange) -
 
 
 def do_nothing(_session: Session, _booking: Booking, _change: BookingChange) -> None:
-    """Do nothing: with a hook, each delivery is processed alone."""
+    """Do nothing: with a hook, each delivery has its own savepoint."""
 
 
 def kill_the_worker(_session: Session, booking: Booking, _change: BookingChange) -> None:

@@ -3,12 +3,13 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, text
+from sqlalchemy.orm import Session
 
 from devtools.send import mix, samples
 from meetergo.events import BookingEvent
@@ -20,9 +21,9 @@ from models.platform_user import PlatformUser
 from runtime.database import Database
 from tests.models.test_booking import SEQUENCES
 from tests.worker.harness import AT, START, Harness
-from worker.inbox import batch
-from worker.inbox.context import HandlerContext
-from worker.inbox.processor import InboxProcessor
+from worker import hook
+from worker.inbox import batch, processor
+from worker.inbox.handlers import HandlerContext
 from worker.outbox.planner import NotificationPlanner
 
 NOW = datetime(2024, 1, 20, tzinfo=UTC)
@@ -64,7 +65,7 @@ def test_together_makes_the_same_rows_as_alone(
     harness.add_user(meetergo_user_id=samples.HOST_ID)
     together = process_shuffled(harness, seed)
     _empty(database)
-    monkeypatch.setattr(InboxProcessor, "_is_processed_alone", lambda *_: True)
+    monkeypatch.setattr(processor, "MAX_GROUP", 1)
     alone = process_shuffled(harness, seed)
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
@@ -92,7 +93,7 @@ def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
 ) -> None:
     together = process_in_every_order(harness)
     _empty(database)
-    monkeypatch.setattr(InboxProcessor, "_is_processed_alone", lambda *_: True)
+    monkeypatch.setattr(processor, "MAX_GROUP", 1)
     alone = process_in_every_order(harness)
     for table in together:
         assert sorted(together[table], key=repr) == sorted(alone[table], key=repr)
@@ -108,14 +109,18 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         if event.booking_id == BAD:
             raise RuntimeError("this one")
 
-    def returns_bad_rows(self: NotificationPlanner, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
-        for row in owed(self, session, change):
+    def returns_bad_rows(
+        self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
+    ) -> Iterator[dict[str, Any]]:
+        for row in owed(self, session, change, resolver):
             yield row | ({"key": None} if change.booking_id == BAD else {})
 
-    def breaks(self: NotificationPlanner, session: Any, change: BookingChange) -> Iterator[dict[str, Any]]:
+    def breaks(
+        self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
+    ) -> Iterator[dict[str, Any]]:
         if change.booking_id == BAD:
             raise RuntimeError("this one")
-        return owed(self, session, change)
+        return owed(self, session, change, resolver)
 
     if request.param == "handler":
         monkeypatch.setitem(batch.HANDLERS, "booking_created", fails)
@@ -160,3 +165,127 @@ def test_the_owner_of_each_booking_of_a_batch_is_its_own_host(harness: Harness) 
     users = {user.id: user.meetergo_user_id for user in harness.all(PlatformUser)}
     owners = {row.id: users.get(row.platform_user_id) for row in harness.all(Booking)}
     assert owners == {"b0": "host-0", "b1": "host-1", "b2": "host-2", "b3": None}
+
+
+CALLED: list[str] = []
+FAILING: set[str] = set()
+
+
+def note_call(session: Session, booking: Booking, change: BookingChange) -> None:
+    """Check that the change is written, and that the booking in the session is the given one."""
+    CALLED.append(booking.id)
+    written = session.execute(text(f"SELECT revision FROM booking_changes WHERE id = {change.id}")).scalar_one()
+    assert written == booking.revision == change.revision
+    stored = session.execute(text("SELECT status FROM bookings WHERE id = :id"), {"id": booking.id}).scalar_one()
+    assert stored == booking.status
+    assert session.get(Booking, booking.id) is booking is change.booking
+    if booking.id in FAILING:
+        raise RuntimeError("this one")
+
+
+@pytest.fixture
+def hooked(open_harness: Callable[..., Harness]) -> Harness:
+    CALLED.clear()
+    FAILING.clear()
+    return open_harness(notify_default="log://", platform_hook=f"{__name__}:note_call")
+
+
+def test_a_hook_is_called_once_for_each_change_and_sees_it_written(hooked: Harness) -> None:
+    hooked.deliver(*mix._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW))
+    hooked.deliver(samples.created("b2", START, AT))
+    hooked.process_due()
+    assert sorted(CALLED) == ["b1", "b1", "b2"]
+    assert [(row.booking_id, row.revision) for row in hooked.changes()] == [("b1", 1), ("b1", 2), ("b2", 1)]
+    assert sorted(row.payload["booking"]["revision"] for row in hooked.all(Notification)) == [1, 1, 2]
+
+
+def test_with_a_hook_the_rows_are_the_same_as_without(
+    harness: Harness, database: Database, open_harness: Callable[..., Harness]
+) -> None:
+    harness.add_user(meetergo_user_id=samples.HOST_ID)
+    without = process_shuffled(harness, 1)
+    _empty(database)
+    hooked = open_harness(notify_default="log://", platform_hook=f"{__name__}:note_call")
+    rows = process_shuffled(hooked, 1)
+    for table in without:
+        assert sorted(rows[table], key=repr) == sorted(without[table], key=repr)
+
+
+def test_hooks_that_fail_in_a_batch_leave_nothing_and_cost_the_others_no_second_call(hooked: Harness) -> None:
+    FAILING.update(["b1", "b3"])
+    hooked.deliver(*(samples.created(f"b{number}", START, AT) for number in range(5)))
+    hooked.process_due()
+    assert CALLED == ["b0", "b1", "b2", "b3", "b4"]
+    for rows in (Booking, BookingChange, Notification):
+        assert {getattr(row, "booking_id", row.id) for row in hooked.all(rows)} == {"b0", "b2", "b4"}
+    assert {row.booking_id: row.attempts for row in hooked.all(Delivery) if row.status == "pending"} == {
+        "b1": 1,
+        "b3": 1,
+    }
+
+
+def test_a_booking_whose_second_hook_fails_keeps_its_first_change_and_takes_the_third(hooked: Harness) -> None:
+    def fail_on_second(_session: Session, booking: Booking, change: BookingChange) -> None:
+        if change.revision == 2 and change.kind == "rescheduled":
+            raise RuntimeError("this one")
+
+    hooked.services.recorder.__dict__["hook"] = fail_on_second
+    life = mix._moved("b1", datetime(2024, 1, 15, 8, tzinfo=UTC), NOW)
+    hooked.deliver(*life, samples.cancelled("b1", START, NOW))
+    hooked.process_due()
+    assert [(row.revision, row.kind) for row in hooked.changes()] == [(1, "created"), (2, "cancelled")]
+    assert hooked.booking().status == "cancelled"
+    assert hooked.notification_kinds() == ["created", "cancelled"]
+
+
+def test_no_row_is_left_of_a_booking_that_a_batch_had_no_time_for(
+    hooked: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elapsed = [0.0]
+    monkeypatch.setattr("worker.inbox.processor.time.monotonic", lambda: elapsed[0])
+
+    def take_time(_session: Session, _booking: Booking, _change: BookingChange) -> None:
+        elapsed[0] += processor.MAX_BATCH_TIME.total_seconds() * 2
+
+    hooked.services.recorder.__dict__["hook"] = take_time
+    hooked.deliver(*(samples.created(f"b{number}", START, AT) for number in range(3)))
+    hooked.services.inbox.process_due()
+    assert [row.id for row in hooked.all(Booking)] == ["b0"]
+    assert [row.status for row in hooked.all(Delivery)].count("pending") == 2
+    hooked.process_due()
+    assert len(hooked.all(Booking)) == 3
+
+
+def test_a_booking_that_replaces_another_of_its_batch_ends_it_at_the_first_try(
+    harness: Harness, capfd: pytest.CaptureFixture[str]
+) -> None:
+    moved = samples.rescheduled("b2", START + timedelta(hours=1), AT + timedelta(minutes=1), START)
+    moved["data"]["id"] = "b1"
+    harness.deliver(samples.created("b1", START, AT), moved)
+    harness.process_due()
+    assert [(row.booking_id, row.revision) for row in harness.changes()] == [("b1", 1), ("b1", 2), ("b2", 1)]
+    assert harness.booking("b1").cancel_reason == "moved to b2"
+    assert "batch.split" not in "".join(capfd.readouterr())
+
+
+def test_an_employee_and_the_bookings_of_the_batch_are_linked(harness: Harness, hooked: Harness) -> None:
+    for each in (harness, hooked):
+        user = each.add_user(external_id=str(id(each)), email=f"{id(each)}@example.com")
+        body = samples.created(f"b{user.id}", START, AT) | {"hostIds": [f"host-{user.id}"]}
+        employee = {"webhookType": "new_employee", "id": f"host-{user.id}", "email": user.email}
+        each.deliver(body, employee, samples.created(f"c{user.id}", START, AT))
+        each.process_due()
+        assert each.booking(f"b{user.id}").platform_user_id == user.id
+    assert {row.status for row in harness.all(Delivery)} == {"done"}
+
+
+def test_a_user_whom_a_hook_inserts_hosts_the_next_booking_of_the_batch(hooked: Harness) -> None:
+    def add_host(session: Session, booking: Booking, _change: BookingChange) -> None:
+        if not booking.platform_user_id:
+            session.add(PlatformUser(external_id="1", meetergo_user_id=samples.HOST_ID, name="The host"))
+
+    hooked.services.recorder.__dict__["hook"] = hook._wrapped(add_host)
+    hooked.deliver(samples.created("b1", START, AT), samples.created("b2", START, AT))
+    hooked.process_due()
+    (user,) = hooked.all(PlatformUser)
+    assert hooked.booking("b2").platform_user_id == user.id

@@ -25,8 +25,7 @@ from tests.another_database import another_database
 from tests.raw_sql import sql
 from tests.worker.harness import AT, START, Harness, later
 from worker.drain_result import DrainResult
-from worker.inbox.context import HandlerContext
-from worker.inbox.handlers import HANDLERS
+from worker.inbox.handlers import HANDLERS, HandlerContext
 from worker.inbox.processor import MAX_BATCH_TIME, MAX_ROWS, InboxProcessor
 from worker.maintenance.sweeper import sweep
 

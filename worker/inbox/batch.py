@@ -1,21 +1,207 @@
-"""Process deliveries about bookings as one batch, with one statement per table instead of one per row."""
+"""Process a batch of deliveries, of any size, with one statement per table instead of one per row."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+import structlog
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from meetergo.events import BookingEvent, Event
+from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
+from models.incident import Incident
 from models.notification import Notification
-from runtime.bulk import insert_all, modified, unflushed, update_all
-from worker.inbox.changes import ChangeRecorder
-from worker.inbox.context import Change, HandlerContext
-from worker.inbox.handlers import HANDLERS, HandlerNote
+from runtime.bulk import attach, insert_all, modified, unflushed, update_all, update_and_insert
+from runtime.errors import Failure, describe
+from worker.hook import Hook
+from worker.inbox.handlers import HANDLERS, Change, HandlerContext, HandlerNote, HostLinked
+from worker.inbox.listen_notify import notify_listeners
+from worker.outbox.planner import NotificationPlanner
 
-ParsedDelivery = tuple[Delivery, BookingEvent]
+MAX_NOTIFICATIONS = 500
+"""Number of notifications written with one statement."""
+
+ParsedDelivery = tuple[Delivery, Event | Failure]
+"""A delivery, and its event or the reason why it cannot be read."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ChangeRecorder:
+    """Records changes, calls the platform's hook and creates notifications.
+
+    Attributes:
+        planner: plans the notifications of a change.
+        hook: the platform's function, if it has one.
+        database_notify: whether PostgreSQL's listeners are notified of each change.
+    """
+
+    planner: NotificationPlanner
+    hook: Hook | None
+    database_notify: bool = False
+
+    def notify_listeners(self, session: Session, changes: Sequence[BookingChange]) -> None:
+        """Notify the database's listeners of changes, if DATABASE_NOTIFY asks for it."""
+        if self.database_notify:
+            notify_listeners(session, changes)
+
+    def record_each(self, session: Session, changes: Iterator[Change], now: datetime) -> int:
+        """Record each change in its own savepoint, in which it is also made: a change that fails to record is undone.
+
+        A failed change is logged, opens an incident, and does not stop the others.
+
+        Returns:
+            How many notifications are new.
+        """
+        created, change = 0, None
+        while True:
+            change = None
+            try:
+                with session.begin_nested():
+                    change = next(changes, None)
+                    if change is None:
+                        return created
+                    created += Notification.insert_new(session, [*self._record_change(session, change)])
+                    if isinstance(change, BookingChange):
+                        self.notify_listeners(session, [change])
+            except OperationalError:
+                raise
+            except Exception as error:
+                if change is None:
+                    raise
+                log.error("link.skipped", booking_id=_booking_of(change), error=describe(error))
+                Incident.record_event(session, "link_skipped", now)
+
+    def _record_change(self, session: Session, change: Change) -> Iterable[dict[str, Any]]:
+        if isinstance(change, HostLinked):
+            return self.planner.rows_for_linked_host(session, change)
+        session.add(change)
+        if self.hook:
+            session.flush()
+            self.hook(session, change.booking, change)
+        return self.planner.rows_for(session, change)
+
+
+class PendingChanges:
+    """The changes of a batch. They and their notifications are written together; with a hook, each before its call.
+
+    Args:
+        recorder: plans the notifications; has the hook.
+        context: the batch's context, whose session never flushes by itself.
+    """
+
+    def __init__(self, recorder: ChangeRecorder, context: HandlerContext) -> None:
+        self.context = context
+        self._recorder = recorder
+        self._session, self._planner, self._hook = context.session, recorder.planner, recorder.hook
+        self._recorded: list[BookingChange] = []
+        self._changes: list[BookingChange] = []
+        self._notifications: list[dict[str, Any]] = []
+        self._called: list[BookingChange] = []
+        self._created = 0
+
+    @property
+    def has_hook(self) -> bool:
+        """Whether each change calls the platform's hook."""
+        return self._hook is not None
+
+    def add(self, change: Change) -> None:
+        """Add a change, call the hook for it, and plan its notifications."""
+        if isinstance(change, HostLinked):
+            self._write_pending()
+            self._notifications += self._planner.rows_for_linked_host(self._session, change)
+            return
+        self._recorded.append(change)
+        if self._hook:
+            self._call_hook(self._hook, change)
+        else:
+            self._changes.append(change)
+        self._notifications += self._planner.rows_for(self._session, change, self.context.host_resolver)
+        if len(self._notifications) >= MAX_NOTIFICATIONS:
+            self._write_pending()
+
+    def write(self) -> int:
+        """Write everything that is not written yet.
+
+        Returns:
+            How many notifications of the batch are new.
+        """
+        self._write(modified(self._session, Booking))
+        self._recorder.notify_listeners(self._session, self._recorded)
+        self._recorded = []
+        return self._created
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Open a savepoint. If it fails, its changes and notifications are undone."""
+        before, self._notifications, self._called = self._notifications, [], []
+        recorded = len(self._recorded)
+        try:
+            with self._session.begin_nested():
+                yield
+        except BaseException:
+            self._notifications = before
+            del self._recorded[recorded:]
+            for change in self._called:
+                if change in self._session:
+                    self._session.expunge(change)
+                if change.booking in self._session:
+                    self._session.expire(change.booking)
+            raise
+        self._notifications = before + self._notifications
+
+    def _write_pending(self) -> None:
+        self._write({change.booking.id: change.booking for change in self._changes}.values())
+
+    def _write(self, bookings: Iterable[Booking]) -> None:
+        update_all(self._session, [*bookings])
+        insert_all(self._session, self._changes)
+        self._changes = []
+        self._created += Notification.insert_new(self._session, self._notifications)
+        self._notifications = []
+
+    def _call_hook(self, hook: Hook, change: BookingChange) -> None:
+        """Write the change, then call the hook with a session that has nothing else to flush."""
+        update_and_insert(self._session, change.booking, change)
+        attach(self._session, change.booking, change)
+        self._called.append(change)
+        self._session.autoflush = True
+        try:
+            hook(self._session, change.booking, change)
+        finally:
+            self._session.autoflush = False
+        self.context.host_resolver.forget_unknown()  # the hook may have inserted users
+
+
+class Outcome(NamedTuple):
+    """The result of one attempt.
+
+    Attributes:
+        delivery: the delivery.
+        error: why it failed; None if it did not.
+        created_notifications: whether its batch created notifications.
+        awaits_check: whether it was not handled yet, because meetergo is asked first.
+    """
+
+    delivery: Delivery
+    error: Exception | None = None
+    created_notifications: bool = False
+    awaits_check: bool = False
+
+
+class _Handled(NamedTuple):
+    """A delivery that was handled: the error that it failed with, or the handler's note."""
+
+    delivery: Delivery
+    event: Event | Failure
+    error: Exception | None = None
+    note: str | None = None
 
 
 def process_batch(
@@ -23,62 +209,98 @@ def process_batch(
     parsed: Sequence[ParsedDelivery],
     recorder: ChangeRecorder,
     now: datetime,
-    is_out_of_time: Callable[[], bool],
-) -> tuple[int, int]:
-    """Handle deliveries in one savepoint, all or none, then complete them outside it: see `complete`.
+    is_out_of_time: Callable[[], bool] = lambda: False,
+) -> list[Outcome]:
+    """Handle deliveries in one savepoint, then end them: done, or failed.
+
+    With a hook, each of several deliveries has a savepoint of its own inside, so that one whose hook raises fails
+    alone. Any other error of one among several is not told from an error of all.
 
     Args:
-        session: the transaction's session. The deliveries are not among its objects: they are written here.
-        parsed: deliveries and their events.
-        recorder: has no hook; plans the notifications of each change.
+        session: the transaction's session.
+        parsed: deliveries and their events; those of no booking first, because users are locked before bookings.
+        recorder: records their changes.
         now: the time, UTC.
         is_out_of_time: whether to stop: the remaining deliveries are left. The first one is always handled.
 
-    Returns:
-        The number of deliveries handled, and of notifications created.
+    Raises:
+        Exception: one of several failed, and nothing was changed: process each alone. Or the transaction is lost.
     """
-    handled = 0
-    changes: list[BookingChange] = []
-    rows: list[dict[str, Any]] = []
-    with session.begin_nested(), unflushed(session) as bulk_session:
-        context = HandlerContext(bulk_session, now)
-        context.prefetch([event for _, event in parsed])
-        for delivery, event in parsed:
-            if handled and is_out_of_time():
-                break
-            handled += 1
-            delivery.set_event(event)
-            for change in run_handler(context, delivery, event):
-                assert isinstance(change, BookingChange)  # noqa: S101 - booking events yield no other changes
-                changes.append(change)
-                rows += recorder.planner.rows_for(bulk_session, change, context.host_resolver)
-        update_all(bulk_session, modified(bulk_session, Booking))
-        insert_all(bulk_session, changes)
-        recorder.notify_listeners(bulk_session, changes)
-        created = Notification.insert_new(bulk_session, rows)
-    for delivery, event in parsed[:handled]:
-        complete(delivery, event, now)
-    update_all(session, [delivery for delivery, _ in parsed[:handled]], *Delivery.HANDLING_COLUMNS)
-    return handled, created
+    handled, created = list[_Handled](), 0
+    try:
+        with session.begin_nested(), unflushed(session) as batch_session:
+            bookings = [event for _, event in parsed if isinstance(event, BookingEvent)]
+            changes = PendingChanges(recorder, HandlerContext(batch_session, now, bookings))
+            for delivery, event in parsed:
+                if handled and is_out_of_time():
+                    break
+                handled.append(_handle(delivery, event, changes, is_alone=len(parsed) == 1))
+            created = changes.write()
+            if len(handled) < len(parsed) or any(each.error for each in handled):
+                changes.context.delete_blank_bookings()
+    except Exception as error:
+        if len(parsed) > 1 or is_lost(session):
+            raise
+        handled = [_Handled(*parsed[0], error)]
+    return _end(session, handled, now, created_notifications=created > 0)
 
 
-def run_handler(context: HandlerContext, delivery: Delivery, event: Event) -> Iterator[Change]:
-    """Yield the changes that a delivery causes, each before the next is made. `complete` ends the delivery."""
-    handler = HANDLERS.get(event.type)
-    for change in handler(context, event) if handler else ():
+def is_lost(session: Session) -> bool:
+    """Whether the transaction can do nothing more but be rolled back."""
+    return not session.is_active or session.connection().invalidated
+
+
+def _handle(delivery: Delivery, event: Event | Failure, changes: PendingChanges, *, is_alone: bool) -> _Handled:
+    if isinstance(event, Failure):
+        return _Handled(delivery, event, event)
+    if isinstance(event, BookingEvent):
+        changes.context.prefetch()
+    else:
+        changes.write()  # who is told of a new host's bookings depends on the notifications there are
+    if is_alone or not changes.has_hook:
+        return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
+    try:
+        with changes.savepoint():
+            return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
+    except Exception as error:
+        if is_lost(changes.context.session):
+            raise
+        return _Handled(delivery, event, error)
+
+
+def _run_handler(delivery: Delivery, event: Event, changes: PendingChanges) -> str | None:
+    """Record each change before the next is made. Returns the handler's note."""
+    handler, note = HANDLERS.get(event.type), None
+    if handler is None:
+        return "nobody handles this event"
+    for change in handler(changes.context, event):
         if isinstance(change, HandlerNote):
-            delivery.note = change.text
+            note = change.text
             continue
-        change.delivery_id, change.is_late = delivery.id, delivery.is_late(context.now)
-        yield change
+        change.delivery_id, change.is_late = delivery.id, delivery.is_late(changes.context.now)
+        changes.add(change)
+    return note
 
 
-def complete(delivery: Delivery, event: Event, now: datetime) -> None:
-    """Mark a delivery done. Call this outside the savepoint in which it was handled: its row was locked before that.
+def _end(session: Session, handled: Sequence[_Handled], now: datetime, *, created_notifications: bool) -> list[Outcome]:
+    """Mark deliveries done or failed, outside the savepoint in which they were handled: they were locked before it.
 
     PostgreSQL records a row locked outside a savepoint and changed inside it as locked by two transactions. Its index
     entry then stays live until the next vacuum, and every query for due rows would visit all that are done.
     """
-    unhandled = None if event.type in HANDLERS else "nobody handles this event"
-    delivery.note = "; ".join(note for note in (delivery.note, unhandled, event.note) if note) or None
-    delivery.finish(now)
+    for delivery, event, error, note in handled:
+        if isinstance(event, Event):
+            delivery.set_event(event)
+        if error is None:
+            notes = (delivery.note, note, event.note if isinstance(event, Event) else None)
+            delivery.note = "; ".join(filter(None, notes)) or None
+            delivery.finish(now)
+        else:
+            delivery.fail(error, now)
+            FailedAttempt.record(session, delivery, now)
+    update_all(session, [each.delivery for each in handled], *Delivery.HANDLING_COLUMNS)
+    return [Outcome(each.delivery, each.error, created_notifications) for each in handled]
+
+
+def _booking_of(change: Change) -> str | None:
+    return None if isinstance(change, HostLinked) else change.booking_id

@@ -1,14 +1,179 @@
-"""Event handlers: plain functions that apply an event to the database's rows.
+"""Event handlers: plain functions that apply an event to the database's rows, and the context that they see.
 
 A handler receives the context and the event and yields the changes it made. It has no session, clock, queue or HTTP.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+import structlog
+from sqlalchemy import Select, func, or_, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
 from meetergo.events import BookingEvent, EmployeeEvent
-from worker.inbox.context import Change, HandlerContext
+from models.booking import Booking, BookingChange
+from models.employee import Employee
+from models.incident import Incident
+from models.platform_user import HostResolver, PlatformUser
+from runtime.errors import describe
+
+LINK_PAGE_SIZE = 500
+
+log = structlog.get_logger()
+
+
+@dataclass
+class HostLinked:
+    """A platform user was newly linked to a meetergo user who hosts bookings.
+
+    Attributes:
+        user: the platform user.
+        booking_ids: bookings that the user owns from now on, confirmed and not over.
+        at: time of linking, UTC.
+        delivery_id: the delivery that caused it; None if none did.
+        is_late: whether the event is outdated.
+    """
+
+    user: PlatformUser
+    booking_ids: Sequence[str]
+    at: datetime
+    delivery_id: str | None = field(default=None, init=False)
+    is_late: bool = field(default=False, init=False)
+
+
+Change = BookingChange | HostLinked
+
+
+class HandlerContext:
+    """What a handler can read and change in the database.
+
+    Args:
+        expected: events that will be handled, whose bookings `prefetch` locks.
+
+    Attributes:
+        session: the transaction's session, for those who record the changes; handlers leave it alone.
+        now: the time of this transaction, UTC.
+        host_resolver: resolves hosts to platform users.
+    """
+
+    def __init__(self, session: Session, now: datetime, expected: Sequence[BookingEvent] = ()) -> None:
+        self.session = session
+        self.now = now
+        self.host_resolver = HostResolver(session)
+        self._expected = expected
+        self._bookings: dict[str, Booking] = {}
+
+    def prefetch(self) -> None:
+        """Lock the bookings of all expected events and resolve their hosts with one statement each, once."""
+        expected, self._expected = self._expected, ()
+        if expected:
+            self._lock(each for event in expected for each in (event.booking_id, event.moved_from) if each)
+            self.host_resolver.prefetch(host for event in expected for host in event.facts.get("host_ids") or ())
+            self.host_resolver.prefetch(host for booking in self._bookings.values() for host in booking.host_ids or ())
+
+    def bookings(self, *ids: str) -> list[Booking]:
+        """Return the bookings' rows, locked; a new booking gets a row."""
+        self._lock(ids)
+        return [self._bookings[each] for each in ids]
+
+    def delete_blank_bookings(self) -> None:
+        """Delete the rows of new bookings whose events were left or failed."""
+        Booking.delete_blank(self.session, self._bookings)
+
+    def _lock(self, ids: Iterable[str]) -> None:
+        """Lock bookings that are not locked yet. Reading others again would overwrite what is not written yet."""
+        missing = {*ids} - self._bookings.keys()
+        if missing:
+            self._bookings |= Booking.get_for_update(self.session, missing, self.now)
+
+    def resolve_host(self, host_ids: Sequence[str], meeting_type_id: str | None) -> int | None:
+        """Return the id of the platform user who hosts this, if known."""
+        user = self.host_resolver.resolve(host_ids, meeting_type_id)
+        return user.id if user else None
+
+    def find_unlinked_user(self, email: str) -> PlatformUser | None:
+        """Return the only platform user with this e-mail address that has no meetergo id yet."""
+        return PlatformUser.unmapped_by_email(self.session, email)
+
+    def is_mapped(self, meetergo_user_id: str) -> bool:
+        """Whether a platform user already has this meetergo id."""
+        query = select(func.count()).where(PlatformUser.meetergo_user_id == meetergo_user_id)
+        return bool(self.session.scalar(query))
+
+    def record_employee(self, meetergo_user_id: str, email: str) -> None:
+        """Remember the e-mail address of a meetergo user."""
+        Employee.insert_new(self.session, meetergo_user_id, email, self.now)
+
+    def is_email_shared(self, meetergo_user_id: str, email: str) -> bool:
+        """Whether another meetergo user has the same e-mail address."""
+        return Employee.is_email_shared(self.session, meetergo_user_id, email)
+
+    def link_waiting_bookings(self, user: PlatformUser) -> Iterator[Change]:
+        """Assign waiting bookings to this user; yield each booking's change, then one `HostLinked` for all.
+
+        A booking that cannot be linked stays as it is, is logged, and opens an incident.
+        """
+        is_new_host = bool(user.meetergo_user_id) and user.meetergo_user_id != user.linked_host
+        self.session.flush()
+        self.host_resolver = HostResolver(self.session)
+        linked: set[str] = set()
+        for booking_id, booking in self._unlinked_bookings_for(user):
+            change = self._link(booking_id, booking)
+            if change:
+                linked.add(booking_id)
+                yield change
+        user.linked_as = user.mapping
+        self.session.flush()
+        hosted = self.session.scalars(self._hosted_by(user))
+        yield HostLinked(user, [each for each in hosted if is_new_host or each in linked], self.now)
+
+    def _link(self, booking_id: str, booking: Booking | None) -> BookingChange | None:
+        try:
+            booking = booking or self.session.get_one(Booking, booking_id)
+            return booking.link(self.resolve_host, self.now)
+        except OperationalError:
+            raise
+        except Exception as error:
+            if booking:
+                self.session.expire(booking)
+            log.error("link.skipped", booking_id=booking_id, error=describe(error))
+            Incident.record_event(self.session, "link_skipped", self.now)
+            return None
+
+    def _unlinked_bookings_for(self, user: PlatformUser) -> Iterator[tuple[str, Booking | None]]:
+        """Yield bookings page by page, locked in order of id, as in every transaction that locks several bookings.
+
+        A page with a row that cannot be loaded yields ids only.
+        """
+        by_type = Booking.meeting_type_id == (user.meetergo_meeting_type_id or "")
+        is_for_user = or_(by_type, Booking.is_hosted_by(self.session, user.meetergo_user_id or ""))
+        after = ""
+        while True:
+            is_unlinked = Booking.platform_user_id.is_(None), Booking.id > after, is_for_user
+            ids = self.session.scalars(
+                select(Booking.id).where(*is_unlinked).order_by(Booking.id).limit(LINK_PAGE_SIZE).with_for_update()
+            ).all()
+            if not ids:
+                return
+            try:
+                page = {row.id: row for row in self.session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+            except OperationalError:
+                raise
+            except Exception:
+                page = {}
+            yield from ((booking_id, page.get(booking_id)) for booking_id in ids)
+            after = ids[-1]
+
+    def _hosted_by(self, user: PlatformUser) -> Select[str]:
+        is_host = Booking.is_hosted_by(self.session, user.meetergo_user_id or "")
+        return (
+            select(Booking.id)
+            .where(Booking.is_upcoming(self.now), or_(Booking.platform_user_id == user.id, is_host))
+            .order_by(Booking.starts_at, Booking.id)
+        )
 
 
 @dataclass(frozen=True)
@@ -27,11 +192,11 @@ def apply_booking_event(context: HandlerContext, event: BookingEvent) -> Iterato
     A reschedule that created a new booking first cancels the previous one.
     """
     if event.moved_from:
-        context.prefetch([event])
-        ended = context.booking(event.moved_from).cancel_as_moved(event.booking_id, event, context.now)
+        previous, booking = context.bookings(event.moved_from, event.booking_id)
+        ended = previous.cancel_as_moved(event.booking_id, event, context.now)
         if ended:
             yield ended
-    booking = context.booking(event.booking_id)
+    (booking,) = context.bookings(event.booking_id)
     change = booking.apply(event, context.resolve_host, context.now)
     if change:
         yield change

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import NamedTuple
 
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -25,10 +23,8 @@ from runtime.errors import Failure, Permanent, Transient, describe
 from runtime.queue import JobQueue
 from worker.drain_result import DrainResult
 from worker.identity import own_name
-from worker.inbox.batch import complete, process_batch, run_handler
+from worker.inbox.batch import ChangeRecorder, Outcome, ParsedDelivery, is_lost, process_batch
 from worker.inbox.cancel_check import CancelCheck, CheckResult
-from worker.inbox.changes import ChangeRecorder
-from worker.inbox.context import HandlerContext
 from worker.metrics import Metrics, NoMetrics
 
 BATCH = 200
@@ -48,25 +44,13 @@ all."""
 
 CHECK_LEASE = timedelta(seconds=60)
 """How long a delivery is kept from other workers while one asks meetergo about it, which takes 20 s at most."""
-GROUP_SIZE = 100
+MAX_GROUP = 100
 """Deliveries handled together, with one statement per table instead of one per row."""
+MAX_GROUP_WITH_HOOK = 25
+"""The same with a hook, which may be slow: the bookings of a whole group are locked while it runs."""
 
 Clock = Callable[[], datetime]
-ParsedDelivery = tuple[Delivery, Event | Failure]
 log = structlog.get_logger()
-
-
-class Outcome(NamedTuple):
-    """The result of one attempt: the delivery, and its error if it failed.
-
-    `created_notifications`: whether the delivery, or its group, created notifications. `awaits_check`: it was not
-    handled yet, because meetergo is asked first.
-    """
-
-    delivery: Delivery
-    error: Exception | None = None
-    created_notifications: bool = False
-    awaits_check: bool = False
 
 
 @dataclass
@@ -129,7 +113,8 @@ class InboxProcessor:
 
     def process(self, session: Session, delivery: Delivery) -> Outcome:
         """Handle one delivery in the caller's transaction, in its own savepoint. Triggers no queue."""
-        return self._process(session, delivery, self.parse(delivery))
+        (outcome,) = process_batch(session, [(delivery, self.parse(delivery))], self.recorder, self.clock())
+        return outcome
 
     def process_all(self, session: Session, claimed: Sequence[DueRow], kind: DueKind = "new") -> list[Outcome]:
         """Handle as many deliveries as time allows, in the caller's transaction. Triggers no queue.
@@ -137,15 +122,21 @@ class InboxProcessor:
         Args:
             session: holds the locks of these deliveries, and no other objects.
             claimed: the deliveries to handle. The first is always handled.
-            kind: their kind. Failed and isolated ones are handled one by one.
+            kind: their kind.
         """
         deadline = time.monotonic() + MAX_BATCH_TIME.total_seconds()
         outcomes, parsed = self._parse_in_time(session, claimed)
-        session.expunge_all()  # the code that handles a delivery adds it again
-        for group in self._groups(sorted(parsed, key=_by_booking), is_alone=kind != "new"):
+        session.expunge_all()  # what is left of them is loaded again
+        ready = list[ParsedDelivery]()
+        for delivery, event in parsed:
+            if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
+                outcomes.append(self._await_check(session, delivery, event, kind))
+            else:
+                ready.append((delivery, event))
+        for group in _groups(sorted(ready, key=_by_booking), MAX_GROUP_WITH_HOOK if self.recorder.hook else MAX_GROUP):
             if outcomes and time.monotonic() > deadline:
                 break
-            outcomes += self._process_group(session, group, deadline, kind)
+            outcomes += self._process_group(session, group, deadline)
         return outcomes
 
     def _process_kind(self, kind: DueKind) -> DrainResult:
@@ -191,8 +182,8 @@ class InboxProcessor:
             if delivery is None or delivery.status != "pending" or delivery.due_at != checked.due_at:
                 return  # an operator ignored or replayed it meanwhile
             delivery.note = result.note
-            outcome = self._process(session, delivery, result.event)
-        self._report([outcome])
+            outcomes = process_batch(session, [(delivery, result.event)], self.recorder, self.clock())
+        self._report(outcomes)
 
     @contextmanager
     def _claimed(self, batch: _Batch) -> Iterator[Session]:
@@ -343,71 +334,27 @@ class InboxProcessor:
             return Permanent("the body is another company's: its companyId is not MEETERGO_COMPANY_ID")
         return event
 
-    def _groups(self, parsed: Sequence[ParsedDelivery], *, is_alone: bool) -> Iterator[Sequence[ParsedDelivery]]:
-        """Split deliveries into groups. A delivery that may be slow or touch other bookings is its own group."""
-        for is_processed_alone, chunk in groupby(parsed, self._is_processed_alone):
-            group = list(chunk)
-            size = 1 if is_alone or is_processed_alone else GROUP_SIZE
-            yield from (group[start : start + size] for start in range(0, len(group), size))
-
-    def _is_processed_alone(self, parsed: ParsedDelivery) -> bool:
-        delivery, event = parsed
-        return bool(
-            self.recorder.hook
-            or not isinstance(event, BookingEvent)
-            or (self.cancel_check and self.cancel_check.needs_check(event, delivery.source))
-        )
-
-    def _process_group(
-        self, session: Session, group: Sequence[ParsedDelivery], deadline: float, kind: DueKind
-    ) -> list[Outcome]:
+    def _process_group(self, session: Session, group: Sequence[ParsedDelivery], deadline: float) -> list[Outcome]:
         """Handle a group together, until `deadline` in monotonic seconds; if one of them fails, each alone."""
-        if kind == "new" and not self._is_processed_alone(group[0]):
-            booking_events = [(delivery, event) for delivery, event in group if isinstance(event, BookingEvent)]
-            try:
-                handled, created = process_batch(
-                    session, booking_events, self.recorder, self.clock(), lambda: time.monotonic() > deadline
-                )
-                return [
-                    Outcome(delivery, created_notifications=created > 0) for delivery, _ in booking_events[:handled]
-                ]
-            except Exception as error:
-                if not session.is_active:
-                    raise
-                log.info("batch.split", deliveries=len(group), error=describe(error))
-                _discard_changes(session, group)
-                deadline = time.monotonic() + MAX_SINGLES_TIME.total_seconds()
+        try:
+            return process_batch(session, group, self.recorder, self.clock(), lambda: time.monotonic() > deadline)
+        except Exception as error:
+            if len(group) == 1 or is_lost(session):
+                raise  # see `_isolate`
+            log.info("batch.split", deliveries=len(group), error=describe(error))
+        deadline = time.monotonic() + MAX_SINGLES_TIME.total_seconds()
         outcomes: list[Outcome] = []
-        for delivery, event in group:
+        for each in group:
             if outcomes and time.monotonic() > deadline:
                 break
-            outcomes.append(self._process_alone(session, delivery, event, kind))
+            outcomes += process_batch(session, [each], self.recorder, self.clock())
         return outcomes
 
-    def _process_alone(self, session: Session, delivery: Delivery, event: Event | Failure, kind: DueKind) -> Outcome:
+    def _await_check(self, session: Session, delivery: Delivery, event: BookingEvent, kind: DueKind) -> Outcome:
         session.add(delivery)
-        if self.cancel_check and self.cancel_check.needs_check(event, delivery.source):
-            delivery.set_event(event)
-            delivery.await_check(self.clock() + (CHECK_LEASE if kind == "isolated" else timedelta(0)))
-            return Outcome(delivery, awaits_check=True)
-        return self._process(session, delivery, event)
-
-    def _process(self, session: Session, delivery: Delivery, event: Event | Failure) -> Outcome:
-        now = self.clock()
-        try:
-            if isinstance(event, Failure):
-                raise event
-            delivery.set_event(event)
-            with session.begin_nested():
-                created = self.recorder.record(session, run_handler(HandlerContext(session, now), delivery, event))
-            complete(delivery, event, now)
-        except Exception as error:
-            if not session.is_active:
-                raise  # its transaction is lost: see `_isolate`
-            delivery.fail(error, now)
-            FailedAttempt.record(session, delivery, now)
-            return Outcome(delivery, error)
-        return Outcome(delivery, created_notifications=created > 0)
+        delivery.set_event(event)
+        delivery.await_check(self.clock() + (CHECK_LEASE if kind == "isolated" else timedelta(0)))
+        return Outcome(delivery, awaits_check=True)
 
     def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Run after the commit: trigger the outbox, count and log."""
@@ -439,13 +386,10 @@ def _pages(claimed: Sequence[DueRow]) -> Iterator[list[str]]:
         yield page
 
 
+def _groups(parsed: Sequence[ParsedDelivery], size: int) -> Iterator[Sequence[ParsedDelivery]]:
+    return (parsed[start : start + size] for start in range(0, len(parsed), size))
+
+
 def _by_booking(item: ParsedDelivery) -> str:
     """Sort key: every transaction locks bookings in the same order, so that two workers cannot deadlock."""
     return item[1].booking_id if isinstance(item[1], BookingEvent) else ""
-
-
-def _discard_changes(session: Session, group: Sequence[ParsedDelivery]) -> None:
-    """Restore the deliveries to their state in the database, discarding the changes of the failed group."""
-    for delivery, _ in group:
-        session.add(delivery)
-        session.expire(delivery)

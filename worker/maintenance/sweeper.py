@@ -20,7 +20,7 @@ from runtime.contention import in_transaction
 from runtime.errors import Permanent, describe
 from runtime.queue import QueueName
 from runtime.redis.client import key_of
-from worker.inbox.context import HandlerContext
+from worker.inbox.handlers import HandlerContext
 from worker.maintenance.recovery import recover_stale_claims
 from worker.services import Services
 

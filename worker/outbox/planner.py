@@ -14,7 +14,7 @@ from models.notification import Notification
 from models.platform_user import HostResolver, PlatformUser
 from runtime.errors import Permanent
 from worker.channels import Channel, InvalidChannel, Message, UnusableChannel, open_channel
-from worker.inbox.context import HostLinked
+from worker.inbox.handlers import HostLinked
 from worker.settings import WorkerSettings
 
 BATCH = 500
