@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from socket import create_connection, create_server
 from threading import Thread
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -99,7 +100,7 @@ def test_a_self_signed_redis_as_heroku_hands_it_out_works_with_one_setting(tls_p
         careful.ping()
     with StoreSettings(redis_url=url, redis_tls_verify=False).redis() as client:
         assert JobQueue(client).trigger_drain("inbox")
-    provider = ProviderSettings(redis_url=url, redis_tls_verify=False, meetergo_api_key="rgo-sample")
+    provider = ProviderSettings(redis_url=url, redis_tls_verify=False, meetergo_api_key=f"ak_live:{UUID(int=1)}:sample")
     with provider.redis() or pytest.fail("no Redis") as client:
         assert client.ping()
 
