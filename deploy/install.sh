@@ -78,11 +78,10 @@ n=1
 while [ -e "$folder" ]; do n=$((n + 1)) release=${release%.*}.$n folder=$DESTDIR$PREFIX/releases/$release; done
 say "installing $release into $DESTDIR$PREFIX"
 mkdir -p "$folder"
-for part in meetergo runtime models receiver worker operations console dashboard bin docs examples Procfile CHANGELOG.md \
-    requirements.txt requirements.hashes.txt; do
-    [ ! -e "$SOURCE/$part" ] || cp -R "$SOURCE/$part" "$folder/"
+packages=$(sed -n 's/^COPY \([a-z_]*\) \1$/\1/p' "$SOURCE/Dockerfile") # the same as in the image
+for part in $packages docs examples Procfile CHANGELOG.md requirements.txt requirements.hashes.txt; do
+    cp -Rp "$SOURCE/$part" "$folder/"
 done
-find "$folder" -name __pycache__ -prune -exec rm -rf {} +
 
 if [ -n "$VENV" ]; then
     ln -s "$VENV" "$folder/.venv"
@@ -91,8 +90,8 @@ else
     "$folder/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
         -r "$folder/requirements.hashes.txt"
 fi
-"$folder/.venv/bin/python" -m compileall -q "$folder/meetergo" "$folder/runtime" "$folder/models" "$folder/receiver" \
-    "$folder/worker" "$folder/operations" "$folder/console"
+# Compiled once, here: the services must not write into their own code.
+for part in $packages; do "$folder/.venv/bin/python" -m compileall -q "$folder/$part"; done
 
 secrets=$DESTDIR$SYSCONFDIR/secrets
 mkdir -p "$secrets" "$DESTDIR$STATEDIR" "$DESTDIR$UNITDIR" "$DESTDIR$BINDIR"
