@@ -107,7 +107,7 @@ def test_the_schemas_find_a_mistake(change: Any) -> None:
 def test_kustomize_builds_the_example(keda: str, tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "kubernetes")
     example = tmp_path / "kubernetes" / "example"
-    (example / "secrets").mkdir()
+    (example / "secrets").mkdir(exist_ok=True)
     for name in ("WEBHOOK_KEYS", "BODY_KEYS", "DATABASE_URL", "REDIS_URL"):
         (example / "secrets" / name).write_text("sample")
     file = example / "kustomization.yaml"
