@@ -1,10 +1,11 @@
 # One image for receiver, worker and schedule: only the command differs.
-FROM python:3.11-slim AS wheels
+# To add your hook's code to it, see deploy/compose/Dockerfile.platform.
+FROM python:3.14-slim AS wheels
 WORKDIR /build
-COPY requirements.txt .
-RUN pip install --no-cache-dir --disable-pip-version-check --prefix=/install -r requirements.txt
+COPY requirements.hashes.txt .
+RUN pip install --no-cache-dir --disable-pip-version-check --prefix=/install --require-hashes -r requirements.hashes.txt
 
-FROM python:3.11-slim
+FROM python:3.14-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --system --uid 10001 --home-dir /app inbox && mkdir -p /app/data && chown inbox /app/data
 WORKDIR /app

@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
+from runtime.process.http_server import HealthCheck, start_http_server
 from runtime.settings import EXIT_BAD_SETTING, MetricsSettings
 from runtime.version import VERSION
 
@@ -44,6 +45,7 @@ class MetricsServer:
         host: where to listen.
         port: where to listen.
         folder: where they count.
+        health_check: whether these processes are alive; None if they answer that themselves.
         owner: the process that started all of them; the numbers are served as long as it lives.
     """
 
@@ -51,6 +53,7 @@ class MetricsServer:
     host: str
     port: int
     folder: Path
+    health_check: HealthCheck | None = None
     owner: int = field(default_factory=os.getpid)
 
     @contextmanager
@@ -66,21 +69,23 @@ class MetricsServer:
 
     def serve(self) -> None:
         """Serve until the owner terminates it or dies; if it died, remove its folder."""
-        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client import CollectorRegistry
 
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the owner: what ends meanwhile still counts
         registry = CollectorRegistry()
         register_collector(registry, self.folder)
         add_build_info(registry, self.kind)
-        start_http_server(self.port, self.host, registry)
+        start_http_server(self.host, self.port, registry, self.health_check)
         while os.getppid() == self.owner:
             time.sleep(OWNER_CHECK_INTERVAL.total_seconds())
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
-def open_metrics_server(settings: MetricsSettings, kind: ProcessKind) -> Iterator[MetricsServer | None]:
+def open_metrics_server(
+    settings: MetricsSettings, kind: ProcessKind, health_check: HealthCheck | None = None
+) -> Iterator[MetricsServer | None]:
     """Enable metrics in this process and its children. Yields None if METRICS_PORT is not set.
 
     Raises:
@@ -92,7 +97,7 @@ def open_metrics_server(settings: MetricsSettings, kind: ProcessKind) -> Iterato
         return
     with TemporaryDirectory(prefix="meetergo-inbox-") as folder:
         os.environ[MULTIPROC_FOLDER_VARIABLE] = folder
-        yield MetricsServer(kind, settings.metrics_host, port, Path(folder))
+        yield MetricsServer(kind, settings.metrics_host, port, Path(folder), health_check)
 
 
 def port_of(settings: MetricsSettings, kind: ProcessKind) -> int | None:

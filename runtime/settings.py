@@ -43,7 +43,7 @@ SETTING_NAMES = frozenset(
     MAIL_TEMPLATES MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL
     MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET
     PLATFORM_HOOK PLATFORM_PATH PORT POSTGRES_PASSWORD PUBLIC_URL RECONCILE_DAYS REDIS_PASSWORD REDIS_PREFIX
-    REDIS_URL SMTP_URL WEBHOOK_ACCOUNT WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY
+    REDIS_TLS_VERIFY REDIS_URL SMTP_URL WEBHOOK_ACCOUNT WEBHOOK_ADDRESS_OPTIONAL WEBHOOK_KEYS WEBHOOK_MAX_BODY
     WEBHOOK_SIGNATURE_HEADER WEBHOOK_SIGNATURE_SCHEME WEBHOOK_SIGNATURE_SECRETS WEBHOOK_SIGNATURE_TOLERANCE
     WEB_PROCESSES WEB_THREADS""".split()  # noqa: SIM905 - a list would take thirty more lines
 )
@@ -330,9 +330,22 @@ class DatabaseSettings(Settings):
 
 
 class PrefixSettings(DatabaseSettings):
-    """Prefix of the names in Redis, derived from DATABASE_URL unless set."""
+    """Prefix of the names in Redis, derived from DATABASE_URL unless set, and whether `rediss://` checks certificates.
+
+    Heroku and others hand out a `rediss://` URL whose certificate nobody has signed, and change it without notice, so
+    that an option in the URL would not last: `redis_tls_verify` is beside it.
+    """
 
     redis_prefix: RedisPrefix = ""
+    redis_tls_verify: bool = True
+
+    @model_validator(mode="after")
+    def _certificates(self) -> Self:
+        """Append to REDIS_URL that certificates are not checked, unless it has that option itself."""
+        url = getattr(self, "redis_url", None)
+        if url and not self.redis_tls_verify and url.startswith("rediss") and "ssl_cert_reqs=" not in url:
+            vars(self)["redis_url"] = f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=none"
+        return self
 
     @property
     def prefix(self) -> str:

@@ -1,11 +1,13 @@
 """`python -m worker`: the worker processes, with the options that they need."""
 
 import argparse
+from functools import partial
 
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
 from runtime.process.reexec import reexec_without
-from runtime.queue import QUEUES
+from runtime.queue import QUEUES, JobQueue, QueueName
+from runtime.redis import heartbeat
 from worker.pool import WorkerPool
 from worker.settings import WorkerSettings
 from worker.start import open_services
@@ -27,9 +29,17 @@ def main() -> None:
     if not settings.confirmation_mode:
         reexec_without("MEETERGO_API_KEY")
     settings.cipher().warn_if_unencrypted()
-    with open_metrics_server(settings, "worker") as metrics_server:
+    queues = tuple(dict.fromkeys(arguments.queues))
+    with open_metrics_server(settings, "worker", partial(_is_alive, settings, queues)) as metrics_server:
         open_services(settings).database.close()
-        WorkerPool(settings.redis, tuple(dict.fromkeys(arguments.queues)), arguments.processes, metrics_server).work()
+        WorkerPool(settings.redis, queues, arguments.processes, metrics_server).work()
+
+
+def _is_alive(settings: WorkerSettings, queues: tuple[QueueName, ...]) -> bool:
+    """Whether this machine has a live worker for each queue."""
+    with settings.redis() as redis:
+        job_queue = JobQueue(redis)
+        return all(heartbeat.worker_alive(job_queue.queue(queue)) for queue in queues)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from models.incident import KINDS
 from models.stats import JobStats, RowStats, Stats, collect_stats
 from runtime.metrics_server import add_build_info
+from runtime.process.http_server import start_http_server
+from runtime.redis import heartbeat
 from runtime.redis.deferred_deliveries import RedisOnly
 from worker.services import Services
 
@@ -83,11 +85,12 @@ class StatsCollector(Collector):
 
 
 def serve_stats(services: Services, host: str, port: int) -> None:
-    """Serve the gauges from threads of this process."""
+    """Serve the gauges and the scheduler's health from threads of this process."""
     registry = CollectorRegistry()
     registry.register(StatsCollector(services))
     add_build_info(registry, "cron")
-    start_http_server(port, host, registry)
+    redis = services.job_queue.redis
+    start_http_server(host, port, registry, lambda: heartbeat.task_alive(redis, "sweep"))
 
 
 def _store_gauges(stats: Stats) -> Iterator[GaugeMetricFamily]:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from socket import create_connection, create_server
 from threading import Thread
+from uuid import UUID
 
 import pytest
 from cryptography import x509
@@ -14,7 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from redis.exceptions import ConnectionError as RedisUnavailable
 
+from operations.settings import ProviderSettings
 from runtime.queue import JobQueue, connect
+from runtime.settings import StoreSettings
 from tests.tcp_proxy import forward
 
 
@@ -89,3 +92,21 @@ def test_a_certificate_is_verified_and_can_be_given(tls_proxy: tuple[int, Path],
 def test_a_missing_certificate_file_raises_nothing(tls_proxy: tuple[int, Path]) -> None:
     with connect(f"rediss://127.0.0.1:{tls_proxy[0]}/0?ssl_ca_certs=/nowhere.pem") as client:
         assert not JobQueue(client).trigger_drain("inbox")
+
+
+def test_a_self_signed_redis_as_heroku_hands_it_out_works_with_one_setting(tls_proxy: tuple[int, Path]) -> None:
+    url = f"rediss://127.0.0.1:{tls_proxy[0]}"
+    with StoreSettings(redis_url=url).redis() as careful, pytest.raises(RedisUnavailable, match="certificate"):
+        careful.ping()
+    with StoreSettings(redis_url=url, redis_tls_verify=False).redis() as client:
+        assert JobQueue(client).trigger_drain("inbox")
+    provider = ProviderSettings(redis_url=url, redis_tls_verify=False, meetergo_api_key=f"ak_live:{UUID(int=1)}:sample")
+    with provider.redis() or pytest.fail("no Redis") as client:
+        assert client.ping()
+
+
+def test_an_option_in_the_url_outdoes_the_setting() -> None:
+    for url in ("rediss://h/0?ssl_cert_reqs=required", "redis://h/0"):
+        assert StoreSettings(redis_url=url, redis_tls_verify=False).redis_url == url
+    given = StoreSettings(redis_url="rediss://h/0?ssl_ca_certs=/a.pem", redis_tls_verify=False).redis_url
+    assert given == "rediss://h/0?ssl_ca_certs=/a.pem&ssl_cert_reqs=none"
