@@ -23,6 +23,9 @@ COMMANDS = {
         "console.commands.system.completion:completion",
         "Print the script that lets your shell complete `inbox` (see bin/inbox).",
     ),
+    "dashboard": LazyCommand(
+        "console.commands.system.dashboard:dashboard", "The operators' web page: print a login link."
+    ),
     "deliveries": LazyCommand(
         "console.commands.deliveries.deliveries:deliveries", "List received webhooks, and show their results."
     ),
@@ -72,7 +75,7 @@ DEVELOPMENT_COMMANDS = {
     "demo": LazyCommand("devtools.commands:demo", "Run a short demo from webhook to notification, on its own servers."),
     "run": LazyCommand(
         "devtools.commands:run",
-        "Run receiver, worker and scheduler until Ctrl-C, with a private Redis if REDIS_URL is unset.",
+        "Run receiver, worker, scheduler and dashboard until Ctrl-C, with a private Redis if REDIS_URL is unset.",
     ),
     "sandbox": LazyCommand(
         "devtools.sandbox_command:sandbox", "Run a stand-in for meetergo on this machine, until Ctrl-C."

@@ -17,10 +17,12 @@ from honcho.process import Popen, Process
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from console.cli.audit import login_name
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
 from devtools.redis_server import private_redis_server
+from operations.dashboard_login import LoginSigner
 from operations.errors import store_error_message
-from operations.settings import ConsoleSettings
+from operations.settings import ConsoleSettings, DashboardAddressSettings
 from runtime.env_file import UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
@@ -30,6 +32,10 @@ from runtime.settings import DEV_REDIS_SOCKET, exit_with_message
 
 HOST = "127.0.0.1"
 EXIT_INTERRUPTED = 130
+
+
+class RunSettings(ConsoleSettings, DashboardAddressSettings):
+    """Settings of `make run`: the addresses that it prints."""
 
 
 def run(folder: Path) -> int:
@@ -46,14 +52,22 @@ def run(folder: Path) -> int:
         ProcessFailed: a process cannot start; the message says why.
     """
     generated = generate_keys(folder / ".env")
-    settings = ConsoleSettings.load()
-    _check_port(settings.port)
+    settings = RunSettings.load()
+    _check_port("PORT", settings.port)
+    _check_port("DASHBOARD_PORT", settings.dashboard_port)
     make_private(folder / "data")
     redis_setting = environment_of(folder / ".env").get("REDIS_URL", "").strip()
     if redis_setting:
         _check_redis(redis_setting)
     with nullcontext(redis_setting) if redis_setting else private_redis_server(folder / "data" / "redis") as redis_url:
-        env = environment({"REDIS_URL": redis_url, "PORT": str(settings.port), "HOST": HOST})
+        env = environment(
+            {
+                "REDIS_URL": redis_url,
+                "PORT": str(settings.port),
+                "HOST": HOST,
+                "DASHBOARD_PORT": str(settings.dashboard_port),
+            }
+        )
         run_to_completion("release", env, folder)
         _print_welcome(settings, redis_url, generated)
         code = _run_processes(env, folder)
@@ -94,7 +108,7 @@ def _write(path: Path, content: bytes) -> None:
 def _run_processes(env: dict[str, str], folder: Path) -> int:
     manager = Manager(_Screen())
     manager._process_ctor = _Child
-    for name in PROCESSES:
+    for name in (*PROCESSES, "dashboard"):
         manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell in between
     _stop_on_hangup()
     manager.loop()
@@ -130,14 +144,14 @@ def _stop_on_hangup() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-def _check_port(port: int) -> None:
+def _check_port(setting: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
             raise ProcessFailed(
-                f"port {port} is taken: stop the process that uses it, or set PORT to another"
+                f"port {port} is taken: stop the process that uses it, or set {setting} to another"
             ) from None
 
 
@@ -154,7 +168,7 @@ def _check_redis(url: str) -> None:
         ) from None
 
 
-def _print_welcome(settings: ConsoleSettings, redis_url: str, generated: list[str]) -> None:
+def _print_welcome(settings: RunSettings, redis_url: str, generated: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print("\n[bold]meetergo-inbox is running.[/bold] Ctrl-C stops everything.\n")
     console.print("  Register this address with meetergo; it is a secret:")
@@ -164,6 +178,10 @@ def _print_welcome(settings: ConsoleSettings, redis_url: str, generated: list[st
     console.print("    bin/inbox webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
     console.print("    bin/inbox send booking_created")
+    console.print("  Open the operators' page, once within 10 minutes (another link: bin/inbox dashboard login):")
+    name = login_name()
+    link = LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, "people")
+    console.print(f"    [bold]{link}[/bold]")
     console.print("  Look at everything, from there:")
     found = DEV_REDIS_SOCKET.is_socket() and str(DEV_REDIS_SOCKET.resolve()) in redis_url
     console.print(f"    {'' if found else f'REDIS_URL={redis_url} '}bin/inbox status")

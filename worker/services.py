@@ -38,14 +38,18 @@ def services() -> Services:
     return build_services(WorkerSettings.load())
 
 
-def build_services(settings: WorkerSettings) -> Services:
+def build_services(settings: WorkerSettings, database: Database | None = None) -> Services:
     """Build the services from settings.
+
+    Args:
+        settings: the worker's settings.
+        database: the database to use; None to open the one in the settings.
 
     Raises:
         UnusableHook: PLATFORM_HOOK does not name a usable function.
         UnusableChannel: NOTIFY_DEFAULT names a channel that cannot be used.
     """
-    database, job_queue = Database(settings.database_url), JobQueue(settings.redis())
+    database, job_queue = database or Database(settings.database_url), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder, metrics = ChangeRecorder(planner, hook.load(settings.platform_hook)), _metrics(settings)
     clock = partial(datetime.now, UTC)
