@@ -16,17 +16,17 @@ from operations.lookup import resolve_booking_id
 NOT_A_TIME = N_("This is not a time: %(typed)s. Write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00.")
 
 
-def row_search(session: Session) -> RowSearch:
+def row_search(session: Session, source: str = "args") -> RowSearch:
     """Read the filters of deliveries or notifications. The status is the tab's."""
-    guest = text_of("guest")
+    guest = text_of("guest", source)
     return RowSearch(
-        event=text_of("event"),
-        booking_id=resolve_booking_id(session, text_of("booking")),
-        platform_user=text_of("host"),
-        since=_time_of("since"),
-        until=_time_of("until"),
-        error=text_of("error"),
-        error_is=text_of("error_is"),
+        event=text_of("event", source),
+        booking_id=resolve_booking_id(session, text_of("booking", source)),
+        platform_user=text_of("host", source),
+        since=_time_of("since", source),
+        until=_time_of("until", source),
+        error=text_of("error", source),
+        error_is=text_of("error_is", source),
         booking_ids=bookings_of_guest(session, guest) if guest else None,
     )
 
@@ -37,8 +37,8 @@ def text_of(name: str, source: str = "args") -> str | None:
     return value[:2000] or None
 
 
-def _time_of(name: str) -> datetime | None:
-    text = text_of(name)
+def _time_of(name: str, source: str) -> datetime | None:
+    text = text_of(name, source)
     try:
         return parse_time(text, now(), known_zone(zone_name()) or UTC) if text else None
     except InvalidFilter:

@@ -10,11 +10,12 @@ from flask import Flask, Response, make_response, redirect, render_template, req
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
-from dashboard import times
+from dashboard import people, times
 from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT
 from operations.errors import OperationError, StoreError, store_error_message
+from operations.redact import MASKED
 from runtime.logs import log_unhandled_exception
 from runtime.version import VERSION
 
@@ -46,7 +47,18 @@ NEEDS_ROLE = {
     "read": N_("This needs the role read."),
 }
 OTHER_SITE = N_("Another site sent this form, so it was refused.")
-STATUSES = {"pending": N_("pending"), "done": N_("done"), "dead": N_("dead")}
+STATUSES = {"pending": N_("pending"), "done": N_("done"), "dead": N_("dead"), "pruned": N_("pruned")}
+ACTS = {
+    "replayed": N_("replayed"),
+    "ignored": N_("ignored"),
+    "sent_again": N_("sent once more"),
+    "started": N_("run started"),
+    "cancelled": N_("run cancelled"),
+    "revealed": N_("revealed"),
+    "pruned": N_("pruned"),
+    "erased": N_("erased"),
+}
+TARGETS = {"deliveries": N_("deliveries"), "notifications": N_("notifications")}
 STATUS_CLASSES = {
     "done": "good",
     "confirmed": "good",
@@ -75,6 +87,23 @@ def status_name(status: str) -> str:
     return _(STATUSES.get(status, status))
 
 
+def act_name(kind: str) -> str:
+    """Translate the kind of an intervention."""
+    return _(ACTS.get(kind, kind))
+
+
+def target_name(target: str) -> str:
+    """Translate the kind of rows that a run is over."""
+    return _(TARGETS.get(target, target))
+
+
+def target_count(target: str, number: int) -> str:
+    """Return how many rows a run is over."""
+    if target == "notifications":
+        return ngettext("%(num)s notification", "%(num)s notifications", number)
+    return ngettext("%(num)s delivery", "%(num)s deliveries", number)
+
+
 def here(**changes: str | None) -> str:
     """Return this page's address with other values in its query string; None removes one."""
     values = {**request.args.to_dict(), **changes}
@@ -93,7 +122,16 @@ def prepare_templates(app: Flask) -> None:
         COUNT_LIMIT=COUNT_LIMIT,
         STATUS_CLASSES=STATUS_CLASSES,
         status_name=status_name,
+        act_name=act_name,
+        target_name=target_name,
+        target_count=target_count,
+        MASKED=MASKED,
         here=here,
+        masked=people.masked,
+        masked_text=people.masked_text,
+        masked_recipient=people.masked_recipient,
+        is_revealed=people.is_revealed,
+        compact=people.compact,
         VERSION=VERSION,
     )
     versions = {file.name: sha256(file.read_bytes()).hexdigest()[:10] for file in STATIC.iterdir()}

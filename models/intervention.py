@@ -10,7 +10,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Model
 
-InterventionKind = Literal["replayed", "ignored", "sent_again"]
+InterventionKind = Literal["replayed", "ignored", "sent_again", "started", "cancelled", "revealed", "pruned", "erased"]
 
 BY_RQ = "rq requeue"
 """Recorded as the operator when a failed job was requeued with RQ's own tools, which give no name."""
@@ -20,7 +20,8 @@ class Intervention(Model):
     """One action of an operator. It has no foreign key to its row, because it outlives the row.
 
     `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
-    a deliberate copy of one that was sent before.
+    a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: somebody
+    read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted.
     """
 
     __tablename__ = "interventions"
@@ -54,3 +55,17 @@ class Intervention(Model):
         """Record the operator, in the transaction of the action."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
         session.add(cls(kind=kind, **reference, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))
+
+    @classmethod
+    def record_act(
+        cls,
+        session: Session,
+        kind: InterventionKind,
+        now: datetime,
+        *,
+        by: str,
+        reason: str,
+        booking_id: str | None = None,
+    ) -> None:
+        """Record an act that is about a booking, or about no row of its own."""
+        session.add(cls(kind=kind, booking_id=booking_id, by=by[:255], reason=reason, at=now))

@@ -25,8 +25,9 @@ class TimelineEntry:
 
     Attributes:
         at: time, UTC.
-        kind: `delivery.` and received, retrying, dead, done, replayed or ignored; `booking.` and the
-            kind of its change; `notification.` and owed, retrying, dead, done, replayed or sent_again.
+        kind: `delivery.` and received, retrying, dead, done, replayed, ignored or revealed; `booking.` and the
+            kind of its change; `notification.` and owed, retrying, dead, done, replayed or sent_again; `operator.` and
+            started, cancelled, revealed, pruned or erased.
         booking_id: the booking, if known by now.
         delivery_id: the delivery; for changes and notifications, the one that caused it.
         notification_id: the notification.
@@ -143,7 +144,8 @@ INTERVENTION = TimelineSource(
         Intervention.at,
         case(
             (Intervention.delivery_id.is_not(None), literal("delivery.") + Intervention.kind),
-            else_=literal("notification.") + Intervention.kind,
+            (Intervention.notification_id.is_not(None), literal("notification.") + Intervention.kind),
+            else_=literal("operator.") + Intervention.kind,
         ).label("kind"),
         Intervention.booking_id,
         Intervention.delivery_id,

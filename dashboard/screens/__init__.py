@@ -1,6 +1,13 @@
 """The screens, in the order of the navigation."""
 
 from dashboard.access import ScreenBlueprint
-from dashboard.screens import deliveries, health, login, preferences
+from dashboard.screens import deliveries, errors, health, login, preferences, runs
 
-SCREENS: tuple[ScreenBlueprint, ...] = (deliveries.screen, login.screen, preferences.screen, health.screen)
+SCREENS: tuple[ScreenBlueprint, ...] = (
+    deliveries.screen,
+    errors.screen,
+    runs.screen,
+    login.screen,
+    preferences.screen,
+    health.screen,
+)
