@@ -62,6 +62,9 @@ COMMANDS = {
         "console.commands.deliveries.replay:replay",
         "Process deliveries again, for example dead ones whose cause is fixed.",
     ),
+    "runs": LazyCommand(
+        "console.commands.deliveries.runs:runs", "List, show and cancel runs, which go on in the background."
+    ),
     "slots": LazyCommand(
         "console.commands.bookings.slots:slots",
         "List the times at which a host can be booked, in the host's time zone.",

@@ -21,7 +21,7 @@ from models.run import Run, RunKind
 from operations.delivery_search import deliveries_of
 from operations.filters import InvalidFilter, parse_rate
 from operations.replay.report import BookingDiff, NotificationPreview
-from operations.runs.plan import MAX_REHEARSED, Plan, make_plan
+from operations.runs.plan import MAX_REHEARSED, RunPlan, make_plan
 from operations.runs.store import NewRun, cancel_run, start_run
 from runtime.redis import heartbeat
 
@@ -117,7 +117,7 @@ def start() -> Response:
     return see_other("runs.show", run_id=run.id)
 
 
-def _plan(source: str, *, rehearse: bool = True) -> Plan:
+def _plan(source: str, *, rehearse: bool = True) -> RunPlan:
     kind = _kind(source)
     with current().database.read_only() as session:
         query = _query(session, source)
@@ -160,7 +160,7 @@ def _described_selection(source: str) -> dict[str, Any]:
 
 
 def _render_plan(
-    found: Plan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
+    found: RunPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
 ) -> Response:
     values = getattr(request, source)
     with current().database.read_only() as session:

@@ -22,7 +22,7 @@ MAX_REHEARSED = 1_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What a run over deliveries would do now.
 
     Attributes:
@@ -81,7 +81,7 @@ def make_plan(
     superseded: bool = False,
     limit: int | None = None,
     rehearse: bool = True,
-) -> Plan:
+) -> RunPlan:
     """Plan a run over the deliveries of a query. Nothing is changed; the platform's hook is called and rolled back.
 
     Args:
@@ -102,11 +102,11 @@ def make_plan(
         raise OperationError(f"these are more than {MAX_RUN_ROWS} deliveries: narrow the filters")
     if kind == "ignore":
         dead = [row for row in selection.chosen if row.status == "dead"]
-        return Plan(kind, dead, 0, selection.erased, _not_dead(selection, dead), DryRunReport(), 0)
+        return RunPlan(kind, dead, 0, selection.erased, _not_dead(selection, dead), DryRunReport(), 0)
     rehearsed = selection.chosen[:MAX_REHEARSED] if rehearse else []
     service = ReplayService(services, by, resend=resend, superseded=superseded)
     report = dry_run(service, rehearsed) if rehearsed else DryRunReport()
-    return Plan(kind, selection.chosen, selection.waiting, selection.erased, 0, report, len(rehearsed))
+    return RunPlan(kind, selection.chosen, selection.waiting, selection.erased, 0, report, len(rehearsed))
 
 
 def _not_dead(selection: Selection, dead: Sequence[SelectedDelivery]) -> int:
