@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import request
-from sqlalchemy import Select, func, literal, literal_column, select, tuple_
+from sqlalchemy import Integer, Select, func, literal, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
+
+from runtime.database import Utc
 
 PAGE_SIZE = 50
 COUNT_LIMIT = 1000
@@ -107,16 +109,16 @@ def parse_key(text: str | None, key: Sequence[Any]) -> list[Any] | None:
     if len(parts) != len(key):
         return None
     try:
-        return [_parse(part, column.type.python_type) for part, column in zip(parts, key, strict=True)]
+        return [_parse(part, column.type) for part, column in zip(parts, key, strict=True)]
     except (ValueError, OverflowError):
         return None
 
 
-def _parse(text: str, kind: type) -> Any:
-    if kind is datetime:
+def _parse(text: str, kind: Any) -> Any:
+    if isinstance(kind, Utc):
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    if kind is int:
+    if isinstance(kind, Integer):
         number = int(text)
         if abs(number) >= 2**31:
             raise ValueError(text)

@@ -18,6 +18,8 @@ ROOT = Path(__file__).parent.parent.parent / "dashboard"
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 TEXT_BETWEEN_TAGS = re.compile(r">([^<>{}]*[A-Za-z]{2}[^<>{}]*)<")
 NOT_TRANSLATED = {
+    "bin/inbox runs show",
+    "null",
     "· meetergo-inbox",
     "meetergo-inbox  ·",
     "meetergo-inbox",
