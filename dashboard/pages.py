@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import structlog
 from flask import Flask, Response, make_response, redirect, render_template, request, url_for
+from markupsafe import Markup
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
@@ -87,6 +88,15 @@ def status_name(status: str) -> str:
     return _(STATUSES.get(status, status))
 
 
+def visible(value: Any) -> Any:
+    """Write characters that would change how a text is shown, such as a reversal of its direction, as their code."""
+    if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
+        return value
+    return "".join(
+        each if each.isprintable() or each in "\n\t\u00a0" else each.encode("unicode_escape").decode() for each in value
+    )
+
+
 def act_name(kind: str) -> str:
     """Translate the kind of an intervention."""
     return _(ACTS.get(kind, kind))
@@ -112,6 +122,7 @@ def here(**changes: str | None) -> str:
 
 def prepare_templates(app: Flask) -> None:
     """Give templates the texts and the formats."""
+    app.jinja_env.finalize = visible
     app.jinja_env.globals.update(
         _=_,
         ngettext=ngettext,

@@ -15,7 +15,9 @@ from models.retryable import Status
 WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 MAX_ROWS = 20_000
 """Rows of each status that are counted, those that ended or are due last."""
-MAX_GROUPS = 50
+MAX_GROUPS = 20
+MAX_FILTER_LENGTH = 120
+"""A longer error is searched by its beginning: an address should not hold all of it."""
 FAILED: tuple[Status, ...] = ("dead", "pending")
 
 
@@ -38,6 +40,13 @@ class ErrorGroup:
     counts: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def filter(self) -> dict[str, str]:
+        """The filter that finds its deliveries."""
+        if len(self.error) <= MAX_FILTER_LENGTH:
+            return {"error_is": self.error}
+        return {"error": self.error[:MAX_FILTER_LENGTH].strip()}
 
 
 @dataclass(frozen=True)
