@@ -87,10 +87,13 @@ def fetch(
 def count_up_to(session: Session, query: Select[Any], *key: Any, slow: Conditions | None = None) -> Count:
     """Count the rows of a query, up to COUNT_LIMIT + 1; with `slow` conditions, those among the first WINDOW rows."""
     one: ColumnElement[int] = literal_column("1")
+    ordered = query.order_by(None).order_by(
+        *(column.desc() for column in key)
+    )  # so that the index of the order is used
     if slow is None:
-        limited = query.order_by(None).with_only_columns(one, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
+        limited = ordered.with_only_columns(one, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
         return Count(session.scalar(select(func.count()).select_from(limited.subquery())) or 0)
-    window = query.order_by(*(column.desc() for column in key)).limit(WINDOW).subquery()
+    window = ordered.limit(WINDOW).subquery()
     total = session.scalar(select(func.count()).select_from(window)) or 0
     found = select(one).select_from(window).where(*slow(window.c)).limit(COUNT_LIMIT + 1).subquery()
     return Count(session.scalar(select(func.count()).select_from(found)) or 0, total < WINDOW)

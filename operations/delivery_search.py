@@ -85,13 +85,17 @@ def deliveries_of(tab: Tab, search: RowSearch) -> DeliveryList:
 
 def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:
     """Return the ids of bookings that name a guest with this e-mail address, the latest first."""
-    addresses = {email.strip(), email.strip().lower()}
-    query = select(Booking.id).order_by(Booking.starts_at.desc().nulls_last())
-    if session.get_bind().dialect.name == "postgresql":
-        contains = or_(
-            *(Booking.attendees.op("@>")(literal([{"email": each}], postgresql.JSONB)) for each in sorted(addresses))
-        )
-        return tuple(session.scalars(query.where(contains).limit(MAX_BOOKINGS_OF_GUEST)))
+    addresses = sorted({email.strip(), email.strip().lower()})
+    if session.get_bind().dialect.name != "postgresql":
+        return _bookings_of_guest_on_sqlite(session, set(addresses))
+    contains = or_(*(Booking.attendees.op("@>")(literal([{"email": each}], postgresql.JSONB)) for each in addresses))
+    # OFFSET keeps the planner from searching along the order, in the hope to find enough soon.
+    found = select(Booking.id, Booking.starts_at).where(contains).offset(0).subquery()
+    query = select(found.c.id).order_by(found.c.starts_at.desc().nulls_last()).limit(MAX_BOOKINGS_OF_GUEST)
+    return tuple(session.scalars(query))
+
+
+def _bookings_of_guest_on_sqlite(session: Session, addresses: set[str]) -> tuple[str, ...]:
     latest = select(Booking.id, Booking.attendees).order_by(Booking.starts_at.desc()).limit(SQLITE_BOOKINGS)
     wanted = {each.lower() for each in addresses}
     found = [
