@@ -87,9 +87,7 @@ def fetch(
 def count_up_to(session: Session, query: Select[Any], *key: Any, slow: Conditions | None = None) -> Count:
     """Count the rows of a query, up to COUNT_LIMIT + 1; with `slow` conditions, those among the first WINDOW rows."""
     one: ColumnElement[int] = literal_column("1")
-    ordered = query.order_by(None).order_by(
-        *(column.desc() for column in key)
-    )  # so that the index of the order is used
+    ordered = query.order_by(None).order_by(*(column.desc() for column in key))  # as an index has it
     if slow is None:
         limited = ordered.with_only_columns(one, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
         return Count(session.scalar(select(func.count()).select_from(limited.subquery())) or 0)

@@ -1,7 +1,7 @@
 """Retention: prune ended rows after a while. Bookings and their changes belong to the platform and stay.
 
-Failed attempts are deleted with their rows. Interventions and incidents are kept as long as dead rows, reconciliations
-as long as done ones.
+Failed attempts are deleted with their rows. Interventions, incidents and runs are kept as long as dead rows,
+reconciliations as long as done ones.
 """
 
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
+from models.run import Run
 from runtime.contention import in_transaction
 from runtime.database import Database
 
@@ -44,11 +45,16 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     incidents = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
     started_at = Reconciliation.started_at
     runs = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
+    created_at = Run.created_at
+    operator_runs = (
+        select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
+    )
     return {
         **ended,
         Intervention.__tablename__: _prune(database, Intervention, interventions),
         Incident.__tablename__: _prune(database, Incident, incidents),
         Reconciliation.__tablename__: _prune(database, Reconciliation, runs),
+        Run.__tablename__: _prune(database, Run, operator_runs),
     }
 
 

@@ -25,6 +25,8 @@ from tests.test_query_plans import (
 
 __all__ = ["database", "database_url", "large_database_url", "large_postgresql"]
 
+TABLES = set(GROWING_TABLES) - {"failed_attempts"}
+"""The filled database has no failed attempts: no planner would use an index for them."""
 STATUSES = ("all", "pending", "dead", "done")
 PAGES = [
     *(f"/deliveries?status={status}" for status in STATUSES),
@@ -48,13 +50,11 @@ def full_scans(database: Database, statements: Statements) -> list[str]:
         for statement, parameters in distinct(statements).items():
             if database.supports_skip_locked:
                 ((((plan,),),)) = ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchall()
-                nodes = [node for node in _nodes(plan["Plan"]) if node.get("Relation Name") in GROWING_TABLES]
+                nodes = [node for node in _nodes(plan["Plan"]) if node.get("Relation Name") in TABLES]
                 found += [f"{node['Node Type']} {statement}" for node in nodes if node["Node Type"] == "Seq Scan"]
             else:
                 steps = [step for step in _steps_of_sqlite(raw, statement, parameters) if step.startswith("SCAN ")]
-                found += [
-                    f"{step} {statement}" for step in steps if step.split()[1] in GROWING_TABLES and "USING" not in step
-                ]
+                found += [f"{step} {statement}" for step in steps if step.split()[1] in TABLES and "USING" not in step]
     return found
 
 
