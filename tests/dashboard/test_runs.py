@@ -4,9 +4,11 @@ import re
 from datetime import UTC, datetime
 
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
 from models.delivery import Delivery
 from models.intervention import Intervention
+from models.notification import Notification
 from models.run import Run
 from operations.runs.executor import advance_runs
 from runtime.redis import heartbeat
@@ -150,3 +152,31 @@ def test_the_page_says_that_no_scheduler_works_on_it(client: Client, harness: Ha
     redis = harness.services.job_queue.redis
     heartbeat.record(redis, "runs", datetime.now(UTC), heartbeat.DEATH_WINDOW)
     assert "No scheduler works on it" not in ada.get("/runs/1").text
+
+
+def test_notifications_are_sent_again_by_a_run(client: Client, sample_data: Harness) -> None:
+    ada = client("operate")
+    sent = [row for row in sample_data.all(Notification) if row.status == "done" and row.channel == "log"]
+    ids = "&".join(f"id={row.id}" for row in sent)
+    refused = ada.get(f"/runs/plan?target=notifications&kind=replay&{ids}")
+    assert "There is nothing to do" in refused.text
+    form = plan(ada, f"target=notifications&kind=replay&resend=1&superseded=1&{ids}")
+    assert ada.post("/runs/start", data=form | {"reason": "the platform lost them"}).status_code == 303
+    advance_runs(sample_data.services, datetime.now(UTC))
+    acts = [act for act in sample_data.all(Intervention) if act.kind == "sent_again"]
+    assert {(act.by, act.reason) for act in acts} == {("Ada", "the platform lost them (run 1)")}
+    assert len(acts) == len(sent)
+
+
+def test_dead_notifications_are_ignored_by_a_run(client: Client, sample_data: Harness) -> None:
+    ada, now = client("operate"), datetime.now(UTC)
+    with sample_data.services.database.transaction() as session:
+        for row in session.scalars(select(Notification).where(Notification.channel != "log").with_for_update()):
+            row.status, row.ended_at, row.last_error = "dead", now, "the channel is gone"
+    form = plan(ada, "target=notifications&kind=ignore&all=1&status=dead&error=gone")
+    asked = ada.post("/runs/start", data=form | {"reason": "gone for good", "digest": "x"})
+    assert asked.status_code == 409
+    assert ada.post("/runs/start", data=form_of(asked.text) | {"reason": "gone for good"}).status_code == 303
+    advance_runs(sample_data.services, datetime.now(UTC))
+    assert "dead" not in {row.status for row in sample_data.all(Notification)}
+    assert ada.get("/runs/plan?target=notifications&kind=ignore").status_code == 400
