@@ -30,11 +30,12 @@ class ScreenBlueprint(Blueprint):
         name: prefix of the endpoints.
         title: its name in the navigation, marked with `N_`; None if it has no place there.
         home: endpoint that the navigation links to.
+        role: who sees it in the navigation.
     """
 
-    def __init__(self, name: str, title: str | None = None, home: str = "list_all") -> None:
+    def __init__(self, name: str, title: str | None = None, home: str = "list_all", role: Role = "read") -> None:
         super().__init__(name, f"dashboard.screens.{name}")
-        self.title, self.home = title, f"{name}.{home}"
+        self.title, self.home, self.role = title, f"{name}.{home}", role
 
     def page(self, rule: str, role: Role = "read") -> Callable[[View], View]:
         """Register a page: a GET without effect."""

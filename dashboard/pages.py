@@ -59,7 +59,14 @@ ACTS = {
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }
-TARGETS = {"deliveries": N_("deliveries"), "notifications": N_("notifications")}
+TARGETS = {
+    "deliveries": N_("deliveries"),
+    "notifications": N_("notifications"),
+    "old rows": N_("old rows"),
+    "a guest": N_("a guest"),
+}
+STEP_TARGETS = frozenset({"old rows", "a guest"})
+"""What a run without rows of its own is over."""
 STATUS_CLASSES = {
     "done": "good",
     "confirmed": "good",
@@ -109,6 +116,8 @@ def target_name(target: str) -> str:
 
 def target_count(target: str, number: int) -> str:
     """Return how many rows a run is over."""
+    if target in STEP_TARGETS:
+        return target_name(target)
     if target == "notifications":
         return ngettext("%(num)s notification", "%(num)s notifications", number)
     return ngettext("%(num)s delivery", "%(num)s deliveries", number)

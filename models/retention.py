@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
@@ -24,6 +24,17 @@ BATCH_SIZE = 1000
 """Rows per transaction: few enough that no other transaction has to wait noticeably."""
 SQLITE_BATCH_SIZE = 250
 """The same on SQLite, where no other process can write meanwhile."""
+
+
+def prunable(session: Session, now: datetime, keep: dict[str, timedelta], limit: int) -> dict[str, int]:
+    """Count what `prune` would delete now: table -> number of rows, up to one above a limit."""
+    counts: dict[str, int] = {}
+    for model in (Delivery, Notification):
+        for status, age in keep.items():
+            old = _old(model, status, now - age).limit(limit + 1).subquery()
+            number = session.scalar(select(func.count()).select_from(old)) or 0
+            counts[model.__tablename__] = counts.get(model.__tablename__, 0) + number
+    return counts
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
@@ -59,8 +70,11 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
 
 
 def _prune_ended(database: Database, model: Any, status: str, before: datetime) -> int:
-    old = select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
-    return _prune(database, model, old)
+    return _prune(database, model, _old(model, status, before))
+
+
+def _old(model: Any, status: str, before: datetime) -> Select[Any]:
+    return select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
 
 
 def _prune(database: Database, model: Any, old: Select[Any]) -> int:

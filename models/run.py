@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, insert, select, update
+from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, String, Text, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from runtime.database import Model, partial_index
 
-RunKind = Literal["replay", "ignore"]
-RunTarget = Literal["deliveries", "notifications"]
+RunKind = Literal["replay", "ignore", "prune", "erase"]
+RunTarget = Literal["deliveries", "notifications", "old rows", "a guest"]
 RunStatus = Literal["waiting", "running", "finishing", "done", "cancelled", "failed"]
 """`finishing`: all rows are handled, and the workers are still processing some of them."""
 
@@ -22,7 +22,8 @@ class Run(Model):
     The row is the schedule: `due_at` says when the next chunk is due. `position` counts the rows that are done with;
     it moves in the transaction that changes them, so a chunk counts exactly once whoever was killed meanwhile.
     `per_hour` is the highest rate; null for none. `selection` says how the rows were selected, without people's data.
-    `outcome` counts the final statuses.
+    `outcome` counts the final statuses. `prune` and `erase` are done in one step and have no rows; `sealed` names the
+    guest to erase, encrypted with BODY_KEYS, until the run has ended.
     """
 
     __tablename__ = "runs"
@@ -48,6 +49,8 @@ class Run(Model):
     left_alone: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[dict[str, Any]] = mapped_column(default=dict)
     error: Mapped[str | None] = mapped_column(Text)
+    sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    sealed_with: Mapped[str | None] = mapped_column(String(12))
     cancelled_by: Mapped[str | None] = mapped_column(String(255))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -90,7 +93,7 @@ class Run(Model):
             Whether it had not ended.
         """
         statement = update(cls).where(cls.id == run_id, cls.is_active())
-        values = dict(status="cancelled", cancelled_by=by[:255], ended_at=now)
+        values: dict[str, Any] = dict(status="cancelled", cancelled_by=by[:255], ended_at=now, sealed=None)
         result = session.execute(statement.values(values), execution_options={"synchronize_session": False})
         return int(result.rowcount) == 1  # type: ignore[attr-defined]
 

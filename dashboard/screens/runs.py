@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 from flask import Response, abort, request
 from redis.exceptions import RedisError
@@ -44,7 +44,13 @@ STATUSES = {
     "cancelled": N_("cancelled"),
     "failed": N_("failed"),
 }
-VERBS: dict[RunKind, str] = {"replay": N_("Replay"), "ignore": N_("Ignore")}
+VERBS: dict[RunKind, str] = {
+    "replay": N_("Replay"),
+    "ignore": N_("Ignore"),
+    "prune": N_("Prune"),
+    "erase": N_("Erase"),
+}
+PLANNED_KINDS: tuple[RunKind, ...] = ("replay", "ignore")
 
 
 @screen.page("/runs")
@@ -183,7 +189,7 @@ def _plan(source: str, *, rehearse: bool = True) -> RunPlan:
 
 def _kind(source: str) -> RunKind:
     kind = getattr(request, source).get("kind", "")
-    if kind not in get_args(RunKind):
+    if kind not in PLANNED_KINDS:
         abort(400, _("Choose what to do: replay or ignore."))
     return cast("RunKind", kind)
 

@@ -4,8 +4,9 @@ Each chunk is one transaction, in which the run's position moves too. So a proce
 nothing and repeats nothing, and two schedulers do no harm: of two chunks at the same position, one is rolled back.
 """
 
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,11 +16,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
+from models.intervention import Intervention, InterventionKind
 from models.notification import Notification
+from models.retention import prune
 from models.run import Run, RunRow
+from operations.erasure import GuestName, erase_guest
 from operations.replay.selection import CHUNK_SIZE, SelectedDelivery
 from operations.replay.service import Record, ReplayResult, ReplayService
 from runtime.contention import in_transaction
+from runtime.encryption import EncryptedBody
 from worker.services import Services
 
 MAX_ADVANCE_TIME = timedelta(seconds=5)
@@ -67,6 +72,9 @@ def advance_runs(services: Services, now: datetime) -> int:
 
 
 def _advance(services: Services, run: Run, now: datetime) -> None:
+    if run.kind in STEPS:
+        _do_step(services, run, now)
+        return
     if run.position >= run.total:
         _settle(services, run, now)
         return
@@ -90,6 +98,36 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
 
     _apply(services, run, rows, now, record)
     log.info("run.advanced", run=run.id, position=following, total=run.total)
+
+
+def _do_step(services: Services, run: Run, now: datetime) -> None:
+    """Prune or erase. Both are done in transactions of their own, and can be repeated from the start."""
+    outcome = STEPS[run.kind](services, run, now)
+    values = dict(outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, sealed=None)
+
+    def end(session: Session) -> None:
+        if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
+            raise RunMoved
+        kind: InterventionKind = "pruned" if run.kind == "prune" else "erased"
+        Intervention.record_act(session, kind, now, by=run.by, reason=f"{run.reason} (run {run.id})")
+
+    in_transaction(services.database, end)
+    log.info("run.ended", run=run.id, status="done")
+
+
+def _prune(services: Services, _run: Run, now: datetime) -> dict[str, int]:
+    return prune(services.database, now, services.retention)
+
+
+def _erase(services: Services, run: Run, now: datetime) -> dict[str, int]:
+    if run.sealed is None:
+        raise ValueError("the run names no guest")
+    cipher = services.inbox.cipher
+    guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.sealed, run.sealed_with))))
+    return erase_guest(services.database, cipher, guest, now)
+
+
+STEPS: dict[str, Callable[[Services, Run, datetime], dict[str, int]]] = {"prune": _prune, "erase": _erase}
 
 
 def _chunk(session: Session, run: Run) -> Sequence[RunRow]:
@@ -144,7 +182,7 @@ def _longest(run: Run) -> timedelta:
 
 
 def _end(services: Services, run: Run, now: datetime, **values: Any) -> None:
-    in_transaction(services.database, lambda session: run.advance(session, ended_at=now, **values))
+    in_transaction(services.database, lambda session: run.advance(session, ended_at=now, sealed=None, **values))
     log.info("run.ended", run=run.id, status=values["status"])
 
 

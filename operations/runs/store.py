@@ -1,7 +1,8 @@
 """Start, list and cancel runs."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from models.intervention import Intervention
 from models.run import Run, RunKind, RunRow, RunTarget
+from operations.erasure import GuestName
 from operations.errors import OperationError
 from operations.text import count
+from runtime.encryption import BodyCipher
 
 MAX_RUN_ROWS = 100_000
 """Rows of one run: they are listed in the run, in one transaction."""
@@ -100,6 +103,39 @@ def start_run(session: Session, new: NewRun, now: datetime) -> Run:
     return run
 
 
+def start_prune(session: Session, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that deletes what is past its retention.
+
+    Raises:
+        OperationError: there is no reason.
+    """
+    return _start_step(session, "prune", "old rows", by, reason, now)
+
+
+def start_erasure(session: Session, guest: GuestName, cipher: BodyCipher, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that erases a guest. Until it has ended, the run names the guest, encrypted with BODY_KEYS.
+
+    Raises:
+        OperationError: there is no reason.
+    """
+    run = _start_step(session, "erase", "a guest", by, reason, now)
+    sealed = cipher.encrypt(json.dumps(asdict(guest)).encode())
+    run.sealed, run.sealed_with = sealed.content, sealed.key
+    return run
+
+
+def _start_step(session: Session, kind: RunKind, target: RunTarget, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that is done in one step."""
+    if not reason.strip():
+        raise OperationError("a run needs a reason: it is recorded with your name")
+    run = Run(kind=kind, target=target, status="waiting", by=by[:255], reason=reason.strip()[:MAX_REASON_LENGTH])
+    run.selection, run.resend, run.superseded, run.total, run.created_at, run.due_at = {}, False, False, 1, now, now
+    session.add(run)
+    session.flush()
+    Intervention.record_act(session, "started", now, by=by, reason=f"run {run.id}: {kind} {target}: {reason}")
+    return run
+
+
 def cancel_run(session: Session, run_id: int, by: str, now: datetime) -> Run:
     """Cancel a run. Rows that it has handled stay so.
 
@@ -129,4 +165,6 @@ def find_run(session: Session, run_id: int) -> Run:
 NOUNS: dict[RunTarget, tuple[str, str]] = {
     "deliveries": ("delivery", "deliveries"),
     "notifications": ("notification", "notifications"),
+    "old rows": ("pass over old rows", "passes over old rows"),
+    "a guest": ("guest", "guests"),
 }

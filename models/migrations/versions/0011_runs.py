@@ -32,6 +32,8 @@ def upgrade() -> None:
         sa.Column("left_alone", sa.Integer(), nullable=False),
         sa.Column("outcome", JSON, nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("sealed_with", sa.String(length=12), nullable=True),
         sa.Column("cancelled_by", sa.String(length=255), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
