@@ -18,6 +18,7 @@ COPY receiver receiver
 COPY worker worker
 COPY operations operations
 COPY console console
+COPY dashboard dashboard
 COPY bin bin
 COPY Procfile .
 USER 10001

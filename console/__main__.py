@@ -26,6 +26,9 @@ COMMANDS = {
     "copy-database": LazyCommand(
         "console.commands.system.copy_database:copy_database", "Copy all rows from DATABASE_URL to an empty database."
     ),
+    "dashboard": LazyCommand(
+        "console.commands.system.dashboard:dashboard", "The operators' web page: print a login link."
+    ),
     "deliveries": LazyCommand(
         "console.commands.deliveries.deliveries:deliveries", "List received webhooks, and show their results."
     ),
@@ -63,6 +66,9 @@ COMMANDS = {
         "console.commands.deliveries.replay:replay",
         "Process deliveries again, for example dead ones whose cause is fixed.",
     ),
+    "runs": LazyCommand(
+        "console.commands.deliveries.runs:runs", "List, show and cancel runs, which go on in the background."
+    ),
     "slots": LazyCommand(
         "console.commands.bookings.slots:slots",
         "List the times at which a host can be booked, in the host's time zone.",
@@ -76,7 +82,7 @@ DEVELOPMENT_COMMANDS = {
     "demo": LazyCommand("devtools.commands:demo", "Run a short demo from webhook to notification, on its own servers."),
     "run": LazyCommand(
         "devtools.commands:run",
-        "Run receiver, worker and scheduler until Ctrl-C, with a private Redis if REDIS_URL is unset.",
+        "Run receiver, worker, scheduler and dashboard until Ctrl-C, with a private Redis if REDIS_URL is unset.",
     ),
     "sandbox": LazyCommand(
         "devtools.sandbox_command:sandbox", "Run a stand-in for meetergo on this machine, until Ctrl-C."

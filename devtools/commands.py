@@ -21,7 +21,7 @@ def demo() -> None:
 
 @click.command()
 def run() -> None:
-    """Run receiver, worker and scheduler until Ctrl-C, with a private Redis if REDIS_URL is unset."""
+    """Run receiver, worker, scheduler and dashboard until Ctrl-C, with a private Redis if REDIS_URL is unset."""
     from devtools import run
 
     with _report_errors():

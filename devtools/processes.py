@@ -20,6 +20,7 @@ from runtime.process.child_processes import parent_death_preexec
 ROOT = Path(__file__).parent.parent
 TIMEOUT = timedelta(seconds=60)
 PROCESSES = ("web", "worker", "cron")
+"""What every installation needs. The dashboard is only started by `make run`."""
 
 
 class ProcessFailed(Exception):

@@ -19,10 +19,12 @@ from honcho.process import Popen, Process
 from redis.exceptions import RedisError
 from rich.console import Console
 
+from console.cli.audit import login_name
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
 from devtools.redis_server import private_redis_server
+from operations.dashboard_login import LoginSigner
 from operations.errors import store_error_message
-from operations.settings import ConsoleSettings
+from operations.settings import ConsoleSettings, DashboardAddressSettings
 from runtime.env_file import EnvFile, UnusableFile, read_env_file
 from runtime.env_file import environment as environment_of
 from runtime.private_files import make_private
@@ -34,6 +36,10 @@ HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
 """Part of honcho's line about a process that it stopped, and what is shown instead: it was no crash."""
 EXIT_INTERRUPTED = 130
+
+
+class RunSettings(ConsoleSettings, DashboardAddressSettings):
+    """Settings of `make run`: the addresses that it prints."""
 
 
 def run(folder: Path) -> int:
@@ -52,11 +58,13 @@ def run(folder: Path) -> int:
     make_private(folder / "data")
     with _only_one(folder / "data" / "run.lock"):
         generated = generate_keys(folder / ".env")
-        settings = ConsoleSettings.load()
-        _check_port(settings.port)
+        settings = RunSettings.load()
+        _check_port("PORT", settings.port)
+        _check_port("DASHBOARD_PORT", settings.dashboard_port)
         with _redis(folder) as redis:
             log_format = {"LOG_FORMAT": "text"} if sys.stdout.isatty() else {}
-            env = environment({**log_format, **redis, "PORT": str(settings.port), "HOST": HOST}, folder)
+            ports = {"PORT": str(settings.port), "DASHBOARD_PORT": str(settings.dashboard_port)}
+            env = environment({**log_format, **redis, **ports, "HOST": HOST}, folder)
             run_to_completion("release", env, folder)
             _print_welcome(settings, read_env_file(folder / ".env"), generated, has_own_redis=bool(redis))
             code = _run_processes(env, folder)
@@ -130,7 +138,7 @@ def _write(path: Path, content: bytes) -> None:
 def _run_processes(env: dict[str, str], folder: Path) -> int:
     manager = Manager(_Screen())
     manager._process_ctor = _Child
-    for name in PROCESSES:
+    for name in (*PROCESSES, "dashboard"):
         manager.add_process(name, f"exec {commands()[name]}", env=env, cwd=str(folder))  # no shell in between
     _stop_on_hangup()
     manager.loop()
@@ -168,14 +176,14 @@ def _stop_on_hangup() -> None:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
-def _check_port(port: int) -> None:
+def _check_port(setting: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
         except OSError:
             raise ProcessFailed(
-                f"port {port} is taken: stop the process that uses it, or set PORT to another"
+                f"port {port} is taken: stop the process that uses it, or set {setting} to another"
             ) from None
 
 
@@ -190,7 +198,7 @@ def _check_redis(url: str) -> None:
         ) from None
 
 
-def _print_welcome(settings: ConsoleSettings, env_file: EnvFile, generated: list[str], *, has_own_redis: bool) -> None:
+def _print_welcome(settings: RunSettings, env_file: EnvFile, generated: list[str], *, has_own_redis: bool) -> None:
     """Print the addresses, and commands that work in another terminal, which lacks this one's variables."""
     console = Console(highlight=False, soft_wrap=True)
     is_port_in_file = env_file.values.get("PORT", "8000").strip() == str(settings.port)
@@ -206,6 +214,10 @@ def _print_welcome(settings: ConsoleSettings, env_file: EnvFile, generated: list
     console.print(f"    {with_port}bin/inbox webhook register     (with MEETERGO_API_KEY in .env)")
     console.print("  Send a sample, from another terminal:")
     console.print(f"    {with_port}bin/inbox send booking_created")
+    console.print("  Open the operators' page, once within 10 minutes (another link: bin/inbox dashboard login):")
+    name = login_name()
+    link = LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, "people")
+    console.print(f"    [bold]{link}[/bold]")
     console.print("  Look at everything, from there:")
     console.print(f"    bin/inbox status{'     (with the same REDIS_URL)' if is_redis_elsewhere else ''}")
     if generated:

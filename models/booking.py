@@ -49,6 +49,12 @@ class Booking(Model):
     __table_args__ = (
         Index("ix_bookings_platform_user_id_starts_at", "platform_user_id", "starts_at"),
         Index("ix_bookings_starts_at", "starts_at"),
+        Index(
+            "ix_bookings_attendees",
+            "attendees",
+            postgresql_using="gin",
+            postgresql_ops={"attendees": "jsonb_path_ops"},
+        ).ddl_if(dialect="postgresql"),  # SQLite has no index of a list's content
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)

@@ -27,6 +27,7 @@ from models.notification import Notification
 from models.person import MIN_ID_LENGTH, Details, Person, body_as_json, find_guests, person_from
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
+from models.run import Run
 from runtime.contention import in_transaction
 from runtime.database import Database, Model
 from runtime.encryption import BodyCipher
@@ -41,6 +42,7 @@ TEXT_COLUMNS: dict[type[Model], tuple[str, ...]] = {
     FailedAttempt: ("error",),
     Intervention: ("reason", "by"),
     Reconciliation: ("error",),
+    Run: ("reason", "by", "selection"),
 }
 """Columns that may quote a person."""
 

@@ -11,7 +11,9 @@ from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Model
 
-InterventionKind = Literal["replayed", "ignored", "sent_again", "forgotten"]
+InterventionKind = Literal[
+    "replayed", "ignored", "sent_again", "forgotten", "started", "cancelled", "revealed", "pruned", "erased"
+]
 
 BY_RQ = "rq requeue"
 """Recorded as the operator when a failed job was requeued with RQ's own tools, which give no name."""
@@ -22,6 +24,8 @@ class Intervention(Model):
 
     `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
     a deliberate copy of one that was sent before. `forgotten`: the booking's owner was unmapped from its meetergo user.
+    `started` and `cancelled`: a run over many rows. `revealed`: somebody read people's data of this delivery or
+    booking. `pruned` and `erased`: rows or a guest were deleted.
     """
 
     __tablename__ = "interventions"
@@ -64,3 +68,17 @@ class Intervention(Model):
         reason = f"host {external_id}{f', {reason}' if reason else ''}"
         for booking_id in booking_ids or (None,):
             session.add(cls(kind="forgotten", booking_id=booking_id, by=by[:255], reason=reason, at=now))
+
+    @classmethod
+    def record_act(
+        cls,
+        session: Session,
+        kind: InterventionKind,
+        now: datetime,
+        *,
+        by: str,
+        reason: str,
+        booking_id: str | None = None,
+    ) -> None:
+        """Record an act that is about a booking, or about no row of its own."""
+        session.add(cls(kind=kind, booking_id=booking_id, by=by[:255], reason=reason, at=now))

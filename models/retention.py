@@ -1,14 +1,14 @@
 """Retention: prune ended rows after a while. Bookings and their changes belong to the platform and stay.
 
-Failed attempts are deleted with their rows. Interventions and incidents are kept as long as dead rows, reconciliations
-as long as done ones.
+Failed attempts are deleted with their rows. Interventions, incidents and runs are kept as long as dead rows,
+reconciliations as long as done ones.
 """
 
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
@@ -16,6 +16,7 @@ from models.incident import Incident
 from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
+from models.run import Run
 from runtime.contention import in_transaction
 from runtime.database import Database
 
@@ -23,6 +24,17 @@ BATCH_SIZE = 1000
 """Rows per transaction: few enough that no other transaction has to wait noticeably."""
 SQLITE_BATCH_SIZE = 250
 """The same on SQLite, where no other process can write meanwhile."""
+
+
+def prunable(session: Session, now: datetime, keep: dict[str, timedelta], limit: int) -> dict[str, int]:
+    """Count what `prune` would delete now: table -> number of rows, up to one above a limit."""
+    counts: dict[str, int] = {}
+    for model in (Delivery, Notification):
+        for status, age in keep.items():
+            old = _old(model, status, now - age).limit(limit + 1).subquery()
+            number = session.scalar(select(func.count()).select_from(old)) or 0
+            counts[model.__tablename__] = counts.get(model.__tablename__, 0) + number
+    return counts
 
 
 def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict[str, int]:
@@ -44,17 +56,25 @@ def prune(database: Database, now: datetime, keep: dict[str, timedelta]) -> dict
     incidents = select(Incident.id).where(Incident.ended_at < now - keep["dead"]).order_by(Incident.ended_at)
     started_at = Reconciliation.started_at
     runs = select(Reconciliation.id).where(started_at < now - keep["done"]).order_by(started_at)
+    created_at = Run.created_at
+    operator_runs = (
+        select(Run.id).where(created_at < now - keep["dead"], Run.ended_at.is_not(None)).order_by(created_at)
+    )
     return {
         **ended,
         Intervention.__tablename__: _prune(database, Intervention, interventions),
         Incident.__tablename__: _prune(database, Incident, incidents),
         Reconciliation.__tablename__: _prune(database, Reconciliation, runs),
+        Run.__tablename__: _prune(database, Run, operator_runs),
     }
 
 
 def _prune_ended(database: Database, model: Any, status: str, before: datetime) -> int:
-    old = select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
-    return _prune(database, model, old)
+    return _prune(database, model, _old(model, status, before))
+
+
+def _old(model: Any, status: str, before: datetime) -> Select[Any]:
+    return select(model.id).where(model.ended_at < before, model.status == status).order_by(model.ended_at)
 
 
 def _prune(database: Database, model: Any, old: Select[Any]) -> int:

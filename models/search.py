@@ -70,6 +70,9 @@ class RowSearch:
         since: received or created at or after this, UTC.
         until: received or created before this, UTC.
         error: text that the last error contains, in any case.
+        error_is: the whole last error.
+        booking_ids: the provider's ids of bookings, such as those of one guest.
+        ids: ids of the rows themselves.
     """
 
     status: Status | None = None
@@ -79,6 +82,9 @@ class RowSearch:
     since: datetime | None = None
     until: datetime | None = None
     error: str | None = None
+    error_is: str | None = None
+    booking_ids: tuple[str, ...] | None = None
+    ids: tuple[Any, ...] | None = None
 
     def deliveries(self) -> Select[tuple[Delivery]]:
         """Select the matching deliveries, newest first."""
@@ -98,6 +104,9 @@ class RowSearch:
             "platform_user": lambda: model.booking_id.in_(_bookings_of(self.platform_user)),
             "since": lambda: received_at >= self.since,
             "until": lambda: received_at < self.until,
+            "error_is": lambda: model.last_error == self.error_is,
+            "booking_ids": lambda: model.booking_id.in_(self.booking_ids or ()),
+            "ids": lambda: model.id.in_(self.ids or ()),
             "error": lambda: func.lower(model.last_error).contains(str(self.error).lower(), autoescape=True),
         }
         return query.where(*(condition() for name, condition in conditions.items() if getattr(self, name) is not None))

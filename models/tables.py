@@ -11,6 +11,7 @@ from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor, Reconciliation
+from models.run import Run, RunRow
 
 __all__ = [
     "Booking",
@@ -26,4 +27,6 @@ __all__ = [
     "PlatformUser",
     "ReconcileCursor",
     "Reconciliation",
+    "Run",
+    "RunRow",
 ]

@@ -25,9 +25,9 @@ class TimelineEntry:
 
     Attributes:
         at: time, UTC.
-        kind: `delivery.` and received, retrying, dead, done, replayed or ignored; `booking.` and the
+        kind: `delivery.` and received, retrying, dead, done, replayed, ignored or revealed; `booking.` and the
             kind of its change, or forgotten (its owner was unmapped); `notification.` and owed, retrying, dead, done,
-            replayed or sent_again.
+            replayed or sent_again; `operator.` and started, cancelled, revealed, pruned or erased.
         booking_id: the booking, if known by now.
         delivery_id: the delivery; for changes and notifications, the one that caused it.
         notification_id: the notification.
@@ -145,7 +145,8 @@ INTERVENTION = TimelineSource(
         case(
             (Intervention.delivery_id.is_not(None), literal("delivery.") + Intervention.kind),
             (Intervention.notification_id.is_not(None), literal("notification.") + Intervention.kind),
-            else_=literal("booking.") + Intervention.kind,
+            (Intervention.kind == "forgotten", literal("booking.forgotten")),
+            else_=literal("operator.") + Intervention.kind,
         ).label("kind"),
         Intervention.booking_id,
         Intervention.delivery_id,

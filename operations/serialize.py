@@ -8,6 +8,7 @@ from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
+from models.run import Run
 from models.timeline import TimelineEntry
 from operations.redact import redact, redact_text
 
@@ -79,6 +80,33 @@ def attempt_to_json(row: FailedAttempt) -> Json:
 def intervention_to_json(row: Intervention) -> Json:
     """Serialise an operator's intervention."""
     return {"kind": row.kind, "at": row.at, "by": row.by, "reason": row.reason}
+
+
+def run_to_json(row: Run) -> Json:
+    """Serialise a run."""
+    return {
+        "id": row.id,
+        "kind": row.kind,
+        "target": row.target,
+        "status": row.status,
+        "by": row.by,
+        "reason": row.reason,
+        "selection": row.selection,
+        "again": row.resend,
+        "superseded": row.superseded,
+        "per_second": row.per_hour and row.per_hour / 3600,
+        "total": row.total,
+        "handled": row.position,
+        "changed": row.changed,
+        "sent_again": row.resent,
+        "left_alone": row.left_alone,
+        "ends": row.outcome,
+        "error": row.error,
+        "cancelled_by": row.cancelled_by,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+    }
 
 
 def entry_to_json(entry: TimelineEntry) -> Json:

@@ -1,4 +1,4 @@
-"""Settings of the command line: the receiver's address and signing, meetergo's API, and `status`."""
+"""Settings of operators' tools: the receiver's and the dashboard's address, meetergo's API, and `status`."""
 
 from datetime import date
 from typing import Annotated
@@ -8,7 +8,15 @@ from pydantic import AfterValidator, Field
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
 from runtime.redis.client import InstallationRedis, connect
-from runtime.settings import DevRedisSettings, RedisUrl, StoreSettings, WaitingSettings, split_url
+from runtime.settings import (
+    AddressSettings,
+    DevRedisSettings,
+    ListenHost,
+    RedisUrl,
+    StoreSettings,
+    WaitingSettings,
+    split_url,
+)
 from runtime.signed_address import AddressSigner
 
 
@@ -34,6 +42,21 @@ class ConsoleSettings(SignedAddressSettings):
     def address(self) -> str:
         """The URL that meetergo posts to. It is a secret."""
         return self.receiver_url + AddressSigner(self.webhook_keys).path(self.webhook_account)
+
+
+class DashboardAddressSettings(AddressSettings):
+    """Where the dashboard is, and the keys that its login links and sessions are signed with (see WEBHOOK_KEYS)."""
+
+    dashboard_host: ListenHost = "127.0.0.1"
+    dashboard_port: int = Field(8400, ge=0, le=65535)
+    dashboard_url: Annotated[str, AfterValidator(_public_url)] = ""
+
+    @property
+    def dashboard_base_url(self) -> str:
+        """The dashboard's URL in a browser: the configured one, else that of this machine."""
+        host = f"[{self.dashboard_host}]" if ":" in self.dashboard_host else self.dashboard_host
+        host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - not listened on, but opened
+        return (self.dashboard_url or f"http://{host}:{self.dashboard_port}").rstrip("/")
 
 
 class StatusSettings(StoreSettings, WaitingSettings):

@@ -1,8 +1,6 @@
 """Settings of the receiver: the stores, the keys of the signed address, and the optional header signature."""
 
-import errno
 import re
-import socket
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
@@ -16,7 +14,7 @@ from runtime.settings import (
     ListenHost,
     MetricsSettings,
     StoreSettings,
-    exit_with_message,
+    check_port_free,
 )
 from runtime.signatures import MalformedSecret, Verifier
 
@@ -84,13 +82,4 @@ class ReceiverSettings(StoreSettings, SignedAddressSettings, EncryptionSettings,
         Raises:
             SystemExit: the port is taken or cannot be bound; a message says why.
         """
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((self.host, self.port))
-            except OSError as error:
-                problem = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
-                exit_with_message(
-                    f"PORT cannot be used: port {self.port} of {self.host}: {problem} (see .env.example)."
-                )
+        check_port_free("PORT", self.host, self.port)

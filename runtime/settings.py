@@ -1,5 +1,6 @@
 """Settings: the environment and `.env`, read once per process into one object."""
 
+import errno
 import re
 import socket
 import sys
@@ -38,7 +39,8 @@ MAX_DAYS = 36_500
 MAX_MESSAGE_LENGTH = 400
 MAX_SECONDS = 366 * 24 * 3600
 SETTING_NAMES = frozenset(
-    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DATABASE_NOTIFY DATABASE_SCHEMA
+    """ALERT_CHANNELS ALERT_WAITING_SECONDS BODY_KEYS CONFIRM CONFIRM_CANCELS DASHBOARD_HOST DASHBOARD_PORT
+    DASHBOARD_PROXIES DASHBOARD_ROLE_HEADER DASHBOARD_URL DASHBOARD_USER_HEADER DATABASE_NOTIFY DATABASE_SCHEMA
     DATABASE_URL HOST KEEP_DEAD_DAYS KEEP_DONE_DAYS MAIL_COLOR MAIL_FROM MAIL_LOGO MAIL_NAME MAIL_REPLY_TO_GUEST
     MAIL_TEMPLATES MEETERGO_API_KEY MEETERGO_API_KEY_EXPIRES MEETERGO_API_PER_MINUTE MEETERGO_API_URL
     MEETERGO_API_USER MEETERGO_COMPANY_ID METRICS_HOST METRICS_PORT NOTIFY_DEFAULT NOTIFY_SIGNING_SECRET
@@ -123,6 +125,22 @@ def listen_host(name: str) -> str:
             "it is not a name or address of this machine: set it to 0.0.0.0, 127.0.0.1 or one of its own addresses"
         ) from None
     return str(address[0])
+
+
+def check_port_free(setting: str, host: str, port: int) -> None:
+    """Check once, before serving, that a port is free.
+
+    Raises:
+        SystemExit: the port is taken or cannot be bound; a message names the setting and says why.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            problem = "it is taken" if error.errno == errno.EADDRINUSE else error.strerror
+            exit_with_message(f"{setting} cannot be used: port {port} of {host}: {problem} (see .env.example).")
 
 
 def _long_enough(keys: list[str]) -> list[str]:

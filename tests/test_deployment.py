@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dashboard.settings import DashboardSettings
 from devtools.processes import commands
 from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from receiver.settings import ReceiverSettings
@@ -16,7 +17,15 @@ from runtime.version import VERSION
 from worker.settings import ScheduleSettings, WorkerSettings
 
 ROOT = Path(__file__).parent.parent
-SETTINGS = [ReceiverSettings, WorkerSettings, ScheduleSettings, ConsoleSettings, RegistrationSettings, StatusSettings]
+SETTINGS = [
+    ReceiverSettings,
+    WorkerSettings,
+    ScheduleSettings,
+    ConsoleSettings,
+    RegistrationSettings,
+    StatusSettings,
+    DashboardSettings,
+]
 SETTING_ENV_NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
 DOCKER_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "RECEIVER_ADDRESS", "SITE"}
 SETTING_LINE = re.compile(r"^#?([A-Z_]+)=(.*)$", re.MULTILINE)
@@ -27,8 +36,8 @@ def compose() -> dict[str, Any]:
     return services
 
 
-def test_the_procfile_names_the_four_processes() -> None:
-    assert list(commands()) == ["release", "web", "worker", "cron"]
+def test_the_procfile_names_the_processes() -> None:
+    assert list(commands()) == ["release", "web", "worker", "cron", "dashboard"]
 
 
 def test_the_example_explains_every_setting_and_no_other() -> None:
@@ -50,7 +59,9 @@ def test_the_configuration_page_names_every_setting() -> None:
     assert not [name for name in SETTING_ENV_NAMES if f"`{name}`" not in page]
 
 
-@pytest.mark.parametrize(("service", "process"), [("migrate", "release"), ("worker", "worker"), ("cron", "cron")])
+@pytest.mark.parametrize(
+    ("service", "process"), [("migrate", "release"), ("worker", "worker"), ("cron", "cron"), ("dashboard", "dashboard")]
+)
 def test_compose_runs_what_the_procfile_runs(service: str, process: str) -> None:
     assert compose()[service]["command"] == commands()[process]
 
@@ -74,7 +85,12 @@ def test_the_stores_of_compose_lose_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("service", "settings"),
-    [("receiver", [ReceiverSettings]), ("worker", [WorkerSettings, ApiSettings]), ("cron", [ScheduleSettings])],
+    [
+        ("receiver", [ReceiverSettings]),
+        ("worker", [WorkerSettings, ApiSettings]),
+        ("cron", [ScheduleSettings]),
+        ("dashboard", [DashboardSettings, ApiSettings]),
+    ],
 )
 def test_each_process_gets_only_the_settings_that_it_reads(service: str, settings: list[Any]) -> None:
     given_variables = set(compose()[service]["environment"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib import import_module
 from threading import Thread
 
 import structlog
@@ -31,15 +32,20 @@ Schedule = dict[str, tuple[timedelta, Task]]
 SCHEDULE: Schedule = {
     "wake": (timedelta(seconds=1), wake),
     "sweep": (timedelta(seconds=15), sweep),
+    "runs": (timedelta(seconds=1), lambda services, now: _advance_runs(services, now)),
     "filing": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
     "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
 }
 
+RUN_EXECUTOR = "operations.runs.executor"
+"""Named by string, as jobs are: `operations` builds on this package, and runs need its replay."""
 RECONCILE_EVERY = timedelta(minutes=10)
 SHUTDOWN_TIMEOUT = timedelta(seconds=18)
 """Limit for stopping. An operator channel may take most of it; Docker waits 20 s (see docker-compose.yml)."""
 
+POOL_SIZE = 8
+"""Database connections: one for each task."""
 MONITORING_TIMEOUT = timedelta(seconds=5)
 """Query timeout for alerts and gauges."""
 
@@ -55,7 +61,7 @@ def main() -> None:
     """Run each task when it is due, until asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
-    services = open_services(settings)
+    services = open_services(settings, settings.database(POOL_SIZE))
     exit_on_bad_setting(alerts)
     watched_services = replace(services, database=settings.database(statement_timeout=MONITORING_TIMEOUT))
     _serve_metrics(settings, watched_services)
@@ -82,6 +88,10 @@ def run(schedule: Schedule, services: Services, stop: StopEvent) -> None:
     until = time.monotonic() + SHUTDOWN_TIMEOUT.total_seconds()
     for thread in threads:
         thread.join(max(0.0, until - time.monotonic()))
+
+
+def _advance_runs(services: Services, now: datetime) -> object:
+    return import_module(RUN_EXECUTOR).advance_runs(services, now)
 
 
 def _alert_task(watched_services: Services) -> tuple[timedelta, Task]:

@@ -38,8 +38,12 @@ def services() -> Services:
     return build_services(WorkerSettings.load())
 
 
-def build_services(settings: WorkerSettings) -> Services:
+def build_services(settings: WorkerSettings, database: Database | None = None) -> Services:
     """Build the services from settings.
+
+    Args:
+        settings: the worker's settings.
+        database: the database to use; None to open the one in the settings.
 
     Raises:
         UnusableHook: PLATFORM_HOOK does not name a usable function, or PLATFORM_PATH no folder.
@@ -50,7 +54,7 @@ def build_services(settings: WorkerSettings) -> Services:
         from worker.channels.mail.composer import open_templates
 
         open_templates(settings)  # otherwise what is wrong shows at the first mail
-    database, job_queue = settings.database(), JobQueue(settings.redis())
+    database, job_queue = database or settings.database(), JobQueue(settings.redis())
     planner = NotificationPlanner(settings)
     recorder = ChangeRecorder(
         planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify

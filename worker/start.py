@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from meetergo.api.errors import InvalidCall
 from models.migrations.newer import find_newer
+from runtime.database import Database
 from runtime.settings import EXIT_BAD_SETTING, shorten
 from worker.channels import UnusableChannel
 from worker.channels.mail.branding import UnusableLook
@@ -23,12 +24,17 @@ VERSION_TIMEOUT = timedelta(seconds=2)
 """Limit for asking the database for its version."""
 
 
-def open_services(settings: WorkerSettings) -> Services:
-    """Build the services, or exit if a setting cannot be used; print what an operator should know."""
+def open_services(settings: WorkerSettings, database: Database | None = None) -> Services:
+    """Build the services, or exit if a setting cannot be used; print what an operator should know.
+
+    Args:
+        settings: the worker's settings.
+        database: the database to use; None to open the one in the settings.
+    """
     if settings.platform_hook:
         for sentence in shadowed(settings.platform_hook, settings.platform_folders):
             print(sentence, file=sys.stderr)
-    services = exit_on_bad_setting(lambda: build_services(settings))
+    services = exit_on_bad_setting(lambda: build_services(settings, database))
     _tell_if_newer(settings)
     return services
 

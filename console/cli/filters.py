@@ -1,17 +1,14 @@
 """The filter options that select rows, shared by `list`, `replay` and others."""
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from console.cli import completion
 from models.search import RowSearch
-
-AGE = re.compile(r"(\d{1,6})([smhd])")
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+from operations.filters import InvalidFilter, parse_time
 
 
 class TimestampParam(click.ParamType[datetime]):
@@ -23,16 +20,10 @@ class TimestampParam(click.ParamType[datetime]):
         """Convert to an aware UTC time."""
         if isinstance(value, datetime):
             return value
-        age = AGE.fullmatch(value)
-        if age:
-            return datetime.now(UTC) - timedelta(**{UNITS[age[2]]: int(age[1])})
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(
-                f"'{value}' is not a time: write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00+01:00", param, context
-            )
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+            return parse_time(value, datetime.now(UTC))
+        except InvalidFilter as error:
+            self.fail(str(error), param, context)
 
 
 FILTER_OPTIONS = [

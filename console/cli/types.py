@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from console.cli.filters import AGE, UNITS
+from operations.filters import AGE, UNITS
 
 
 class DurationParam(click.ParamType[timedelta]):

@@ -71,6 +71,10 @@ def run_demo(console: Console) -> bool:
         }
         as_expected = _run_processes(console, settings, folder, meetergo, sink)
     console.print(
+        "\nThe same on a web page, with its own receiver: [bold]make run[/bold] prints a link to the dashboard, and"
+        " [bold]bin/inbox dashboard login[/bold] another (docs/dashboard.md)."
+    )
+    console.print(
         f"\n{'[green]All as promised' if as_expected else '[red]NOT as promised'}[/], in {_since(started)}.\n"
     )
     return as_expected

@@ -2,9 +2,10 @@
 it.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,6 +42,10 @@ class ReplayResult:
     queue_reached: bool = True
 
 
+Record = Callable[[Session, ReplayResult], None]
+"""Called at the end of a transaction, in it, with its result: what it writes is kept if and only if the rows are."""
+
+
 @dataclass(frozen=True)
 class ReplayService:
     """Replays and ignores rows on behalf of one operator.
@@ -59,21 +64,25 @@ class ReplayService:
     resend: bool = False
     superseded: bool = False
 
-    def replay(self, chosen: Collection[SelectedDelivery], now: datetime) -> ReplayResult:
+    def replay(
+        self, chosen: Collection[SelectedDelivery], now: datetime, record: Record = lambda _session, _result: None
+    ) -> ReplayResult:
         """Restart deliveries in one transaction and trigger the workers.
 
         A delivery that waits for a retry is tried now and keeps its attempts.
         """
         selected = {row.id: row for row in chosen}
 
-        def replay(session: Session) -> tuple[list[str], list[Notification]]:
+        def replay(session: Session) -> ReplayResult:
             rows = Delivery.get_for_update(session, selected)
             replayed = [row for row in rows if row.body and self._is_unchanged(row, selected[row.id], now)]
-            return [row.id for row in replayed], self.reset_all(session, replayed, now)
+            ids, resent = [row.id for row in replayed], self.reset_all(session, replayed, now)
+            result = ReplayResult(ids, resent, left_alone=len(selected) - len(ids))
+            record(session, result)
+            return result
 
-        ids, resent = in_transaction(self.services.database, replay)
-        queue_reached = self._trigger("inbox", ids) and self._trigger("outbox", resent)
-        return ReplayResult(ids, resent, left_alone=len(selected) - len(ids), queue_reached=queue_reached)
+        done = in_transaction(self.services.database, replay)
+        return replace(done, queue_reached=self._trigger("inbox", done.ids) and self._trigger("outbox", done.resent))
 
     def reset_all(self, session: Session, deliveries: Sequence[Delivery], now: datetime) -> list[Notification]:
         """Restart deliveries in the caller's transaction, which holds their locks.
@@ -99,18 +108,45 @@ class ReplayService:
             return selected.status == "pending" and row.is_scheduled(now)
         return row.ended_at == selected.ended_at
 
-    def replay_notifications(self, ids: Collection[int], now: datetime) -> ReplayResult:
+    def replay_notifications(
+        self, ids: Collection[int], now: datetime, record: Record = lambda _session, _result: None
+    ) -> ReplayResult:
         """Restart dead notifications; resend those already sent if requested."""
 
-        def replay(session: Session) -> list[Notification]:
+        def replay(session: Session) -> ReplayResult:
             rows = _lock_notifications(session, Notification.id.in_(ids))
-            return [resent for row in rows for resent in self._resend_one(session, row, now)]
+            resent = [resent for row in rows for resent in self._resend_one(session, row, now)]
+            result = ReplayResult([str(row.id) for row in resent], resent, left_alone=len(ids) - len(resent))
+            record(session, result)
+            return result
 
-        resent = in_transaction(self.services.database, replay)
-        row_ids = [str(row.id) for row in resent]
-        return ReplayResult(
-            row_ids, resent, left_alone=len(ids) - len(row_ids), queue_reached=self._trigger("outbox", row_ids)
-        )
+        done = in_transaction(self.services.database, replay)
+        return replace(done, queue_reached=self._trigger("outbox", done.ids))
+
+    def ignore_unchanged(
+        self, rows: Mapping[Any, datetime | None], target: type[Delivery | Notification], now: datetime, record: Record
+    ) -> ReplayResult:
+        """Close those of the rows that are dead still, as they were selected.
+
+        Args:
+            rows: id -> when the row had ended when it was selected.
+            target: the kind of rows.
+            now: the time, UTC.
+            record: called in the transaction.
+        """
+
+        def ignore(session: Session) -> ReplayResult:
+            found = target.get_for_update(session, rows)
+            locked = found.values() if isinstance(found, dict) else found
+            dead = [row for row in locked if row.status == "dead" and row.ended_at == rows[row.id]]
+            for row in dead:
+                row.ignore(self.reason, now)
+                Intervention.record(session, "ignored", row, now, by=self.by, reason=self.reason)
+            result = ReplayResult([str(row.id) for row in dead], left_alone=len(rows) - len(dead))
+            record(session, result)
+            return result
+
+        return in_transaction(self.services.database, ignore)
 
     def ignore(self, ids: Collection[str], now: datetime) -> ReplayResult:
         """Close dead deliveries that will never succeed: all of them, or none.

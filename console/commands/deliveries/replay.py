@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -24,7 +25,8 @@ from operations.replay.run import ReplayRun
 from operations.replay.selection import SelectedDelivery, Selection, select_deliveries
 from operations.replay.service import ReplayService
 from operations.replay.throttle import Throttle
-from operations.text import count
+from operations.runs.store import NewRun, SelectedRow, start_run
+from operations.text import CONSOLE_COMMAND, count
 from runtime.redis import heartbeat
 from worker.services import Services
 
@@ -39,6 +41,9 @@ from worker.services import Services
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and do nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--rate", type=RateParam(), metavar="RATE", help="Maximum rate: 50/s, or 100/m.")
+@click.option(
+    "--in-background", is_flag=True, help="Start a run that the scheduler does, and return: see `runs`. Needs --reason."
+)
 @click.option("--wait", is_flag=True, help="Wait until they are done or dead; exit 1 if some are dead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; needs --yes or --dry-run.")
 @audited
@@ -51,6 +56,7 @@ def replay(
     dry_run: bool,
     yes: bool,
     rate: float | None,
+    in_background: bool,
     wait: bool,
     as_json: bool,
     by: str,
@@ -66,6 +72,10 @@ def replay(
     require_selector(ids, dead, chosen)
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
+    if in_background and wait:
+        raise click.UsageError("--in-background does not wait: `runs show` tells how far it is")
+    if in_background and not dry_run and not reason.strip():
+        raise click.UsageError("--in-background needs --reason TEXT: it is recorded")
     console, exit_code = Console(quiet=as_json, highlight=False), 0
     with worker_services() as services:
         replay_service = ReplayService(services, by, reason, resend=notify, superseded=superseded)
@@ -78,8 +88,11 @@ def replay(
         elif selection.chosen:
             if not yes:
                 confirm_or_exit(f"\nReplay {_deliveries(len(selection.chosen))}?")
-            done, exit_code = _run_replay(console, replay_service, selection.chosen, rate, wait)
-            found |= done
+            if in_background:
+                found |= _start_run(console, replay_service, selection.chosen, rate, chosen | {"ids": len(ids) or None})
+            else:
+                done, exit_code = _run_replay(console, replay_service, selection.chosen, rate, wait)
+                found |= done
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     raise SystemExit(exit_code)
@@ -150,6 +163,31 @@ def _run_replay(
             console.print(_describe_final(final_statuses))
     exit_code = EXIT_INTERRUPTED if stop.is_set() else int(bool(final_statuses["dead"]))
     return {**run.as_json(), "interrupted": stop.is_set(), "ends": final_statuses}, exit_code
+
+
+def _start_run(
+    console: Console,
+    replay_service: ReplayService,
+    chosen: Sequence[SelectedDelivery],
+    rate: float | None,
+    filters: dict[str, Any],
+) -> dict[str, Any]:
+    """Start a run that goes on by itself."""
+    new = NewRun(
+        kind="replay",
+        target="deliveries",
+        by=replay_service.by,
+        reason=replay_service.reason,
+        rows=[SelectedRow(row.id, row.booking_id, row.ended_at) for row in chosen],
+        selection={name: str(value) for name, value in filters.items() if value is not None},
+        resend=replay_service.resend,
+        superseded=replay_service.superseded,
+        per_second=rate,
+    )
+    with replay_service.services.database.transaction() as session:
+        run = start_run(session, new, datetime.now(UTC))
+    console.print(f"Run {run.id} has started. How far it is: {CONSOLE_COMMAND} runs show {run.id}")
+    return {"run": run.id}
 
 
 def _print_result(console: Console, run: ReplayRun, total: int) -> None:

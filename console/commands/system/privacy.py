@@ -13,9 +13,10 @@ from console.cli.confirm import confirm_or_exit
 from console.render.tables import as_json, print_json
 from models.erasure import ErasureResult, PersonMatches, find, vacuum
 from models.erasure import erase as erase_guest
-from models.person import Details, Person, identities, person_from
+from models.person import Person, person_from
 from models.reencryption import reencrypt as reencrypt_bodies
 from models.retention import prune as prune_rows
+from operations.erasure import describe_guest, refuse_several
 from operations.text import count, printable
 from runtime.redis import deferred_deliveries
 from runtime.redis.client import connect
@@ -68,7 +69,7 @@ def erase(email: str, phone: str, name: str, yes: bool, as_json: bool) -> None:
                 ]
             )
             raise click.ClickException("nobody with this address, number or name is known")
-        _refuse_several(person, found)
+        refuse_several(person, found)
         click.echo(_describe_matches(found), err=as_json)
         if not yes:
             confirm_or_exit(
@@ -123,29 +124,14 @@ def _person_from_options(email: str, phone: str, name: str) -> Person:
     return person
 
 
-def _refuse_several(person: Person, found: PersonMatches) -> None:
-    """Refuse a name alone if it matches several people."""
-    by_name = not (person.emails or person.phones)
-    contacts = {frozenset(identities(each)[0] or identities(each)[1]) for each in found.guests}
-    if by_name and len(contacts) > 1:
-        known = "; ".join(sorted(_describe(each) for each in found.guests))
-        raise click.ClickException(f"several guests have this name: {known}. Give the address, or --phone")
-
-
 def _describe_matches(found: PersonMatches) -> str:
-    names = list(dict.fromkeys(_describe(each) for each in found.guests))
+    names = list(dict.fromkeys(describe_guest(each) for each in found.guests))
     more = f" and {len(names) - MAX_SHOWN} more" if len(names) > MAX_SHOWN else ""
     who = "; ".join(names[:MAX_SHOWN]) + more if names else "A person who is not a guest, but is mentioned"
     parts = [count(len(found.keys), "booking")]
     parts += [f"{count(len(found.bodies), 'delivery', 'deliveries')} besides"] if found.bodies else []
     parts += [f"{count(len(found.texts), 'text')} that name them"] if found.texts else []
     return f"{who}: {', '.join(parts)}."
-
-
-def _describe(details: Details) -> str:
-    name = details.get("fullname") or f"{details.get('firstname') or ''} {details.get('lastname') or ''}".strip()
-    contacts = " ".join(str(details[each]) for each in ("email", "phone") if details.get(each))
-    return printable(f"{name} <{contacts}>" if name and contacts else str(name or contacts or "a guest without a name"))
 
 
 def _remaining_in_redis(settings: ErasureSettings) -> list[str]:

@@ -1,0 +1,125 @@
+"""`runs`: list, show and cancel runs, which the web page and `replay --in-background` start."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.text import Text
+from sqlalchemy import select
+
+from console.cli.audit import BY_OPTION
+from console.cli.page import fetch_page, next_page_command, paging_options
+from console.cli.stores import open_database, read_only_session
+from console.render import tables
+from console.render.tables import Column, as_json
+from models.run import Run
+from operations.redact import redact_text
+from operations.runs.store import NOUNS, cancel_run, find_run
+from operations.serialize import run_to_json
+from operations.text import CONSOLE_COMMAND, age, count, moment, printable
+from runtime.settings import DatabaseSettings
+
+COLUMNS = [
+    Column("run", is_number=True),
+    Column("started"),
+    Column("what"),
+    Column("status"),
+    Column("rows", is_number=True),
+    Column("by", is_extra=True),
+    Column("reason", wraps=True),
+]
+
+
+@click.command("list")
+@paging_options
+@as_json
+@click.pass_context
+def list_command(context: click.Context, /, limit: int, before: str | None, as_json: bool) -> None:
+    """List runs, the latest first."""
+    with read_only_session() as session:
+        query = select(Run).order_by(Run.id.desc())
+        if before:
+            query = query.where(Run.id < find_run(session, _number(before)).id)
+        found, remaining = fetch_page(session, query, limit)
+    if as_json:
+        last = found[-1].id if remaining else None
+        tables.print_json({"runs": [run_to_json(run) for run in found], "next": last})
+        return
+    if not found:
+        click.echo(f"There was no run. Start one: {CONSOLE_COMMAND} replay --dead --in-background --reason TEXT")
+        return
+    now = datetime.now(UTC)
+    tables.show(tables.listing(COLUMNS, [_line(run, now) for run in found]))
+    if remaining:
+        click.echo(f"\n{remaining} more: {next_page_command(context, str(found[-1].id))}")
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN", type=click.IntRange(1, 2**31 - 1))
+@as_json
+def show(run_id: int, as_json: bool) -> None:
+    """Show one run: its progress and its result."""
+    with read_only_session() as session:
+        run = find_run(session, run_id)
+    if as_json:
+        tables.print_json(run_to_json(run))
+        return
+    now = datetime.now(UTC)
+    ended = f"{moment(run.ended_at)} ({age(run.ended_at, now)})" if run.ended_at else "-"
+    tables.show(Text(f"run {run.id}: {run.kind} {count(run.total, *NOUNS[run.target])}", style="bold"))
+    tables.show(
+        tables.fields(
+            {
+                "status": run.status + (f" by {printable(run.cancelled_by)}" if run.cancelled_by else ""),
+                "handled": f"{run.position} of {run.total}",
+                "start over" if run.kind == "replay" else "closed": str(run.changed),
+                "sent once more": str(run.resent),
+                "left alone": str(run.left_alone),
+                "now": ", ".join(f"{number} {status}" for status, number in run.outcome.items()) or "-",
+                "at most": f"{run.per_hour / 3600:g} per second" if run.per_hour else "-",
+                "by": printable(run.by),
+                "reason": printable(redact_text(run.reason)),
+                "started": f"{moment(run.created_at)} ({age(run.created_at, now)})",
+                "ended": ended,
+                "error": printable(run.error or "-"),
+            }
+        )
+    )
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN", type=click.IntRange(1, 2**31 - 1))
+@BY_OPTION
+@as_json
+def cancel(run_id: int, by: str, as_json: bool) -> None:
+    """Cancel a run. What it has handled stays so."""
+    with (
+        open_database(DatabaseSettings.load()) as database,
+        database.transaction() as session,
+    ):
+        run = cancel_run(session, run_id, by, datetime.now(UTC))
+    if as_json:
+        tables.print_json(run_to_json(run))
+    else:
+        click.echo(f"Run {run_id} is cancelled: {run.position} of {count(run.total, *NOUNS[run.target])} were handled.")
+
+
+runs = click.Group(
+    "runs", commands=[list_command, show, cancel], help="List, show and cancel runs, which go on in the background."
+)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 11 else 0
+
+
+def _line(run: Run, now: datetime) -> list[Any]:
+    return [
+        str(run.id),
+        age(run.created_at, now),
+        f"{run.kind} {run.target}",
+        run.status,
+        f"{run.position}/{run.total}",
+        printable(run.by),
+        printable(redact_text(run.reason)),
+    ]

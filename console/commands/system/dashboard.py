@@ -1,0 +1,27 @@
+"""`dashboard`: log in to the operators' web page."""
+
+import click
+
+from console.cli.audit import login_name
+from operations.dashboard_login import LINK_LIFETIME, ROLES, LoginSigner, Role
+from operations.settings import DashboardAddressSettings
+from operations.text import duration
+
+
+@click.command()
+@click.option("--name", default=login_name, metavar="NAME", help="Recorded with each act (default: login name).")
+@click.option(
+    "--role",
+    type=click.Choice(ROLES),
+    default="read",
+    show_default=True,
+    help="read: masked data; operate: also replay and ignore; people: also reveal and erase.",
+)
+def login(name: str, role: Role) -> None:
+    """Print a link that logs you in to the web page, once, within 10 minutes."""
+    settings = DashboardAddressSettings.load()
+    click.echo(LoginSigner(settings.webhook_keys).link(settings.dashboard_base_url, name, role))
+    click.echo(f"It logs in {name.strip()} ({role}) once, within {duration(LINK_LIFETIME)}, for 12 hours.", err=True)
+
+
+dashboard = click.Group("dashboard", commands=[login], help="The operators' web page: print a login link.")

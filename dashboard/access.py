@@ -1,0 +1,156 @@
+"""Access: closed by default. Who asks, what each route requires, and which requests come from another site."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Flask, abort, current_app, g, request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from dashboard.stores import current
+from operations.dashboard_login import MAX_NAME_LENGTH, ROLES, Operator, Role
+
+SESSION_COOKIE = "inbox_session"
+OPEN_ENDPOINTS = frozenset({"static", "login.use", "login.logout", "preferences.save", "health.health"})
+"""Routes for people who are not logged in. They show nothing of the installation."""
+LOGIN_ATTEMPTS = RateLimitItemPerMinute(10)
+"""Failed logins of one address; further ones get 429."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class ScreenBlueprint(Blueprint):
+    """The routes of one screen, each with the role that it requires.
+
+    Args:
+        name: prefix of the endpoints.
+        title: its name in the navigation, marked with `N_`; None if it has no place there.
+        home: endpoint that the navigation links to.
+        role: who sees it in the navigation.
+    """
+
+    def __init__(self, name: str, title: str | None = None, home: str = "list_all", role: Role = "read") -> None:
+        super().__init__(name, f"dashboard.screens.{name}")
+        self.title, self.home, self.role = title, f"{name}.{home}", role
+
+    def page(self, rule: str, role: Role = "read") -> Callable[[View], View]:
+        """Register a page: a GET without effect."""
+        return self._route(rule, "GET", role)
+
+    def act(self, rule: str, role: Role) -> Callable[[View], View]:
+        """Register an act: a POST."""
+        return self._route(rule, "POST", role)
+
+    def _route(self, rule: str, method: str, role: Role) -> Callable[[View], View]:
+        def register(view: View) -> View:
+            self.add_url_rule(rule, view.__name__, view, methods=[method], provide_automatic_options=False)
+            key = (f"{self.name}.{view.__name__}", method)
+            self.record_once(lambda state: _roles(cast("Flask", state.app)).update({key: role}))
+            return view
+
+        return register
+
+
+def _roles(app: Flask) -> dict[tuple[str, str], Role]:
+    return cast("dict[tuple[str, str], Role]", app.extensions.setdefault("dashboard-roles", {}))
+
+
+def required_role(app: Flask, endpoint: str, method: str) -> Role | None:
+    """Return the role that a route requires; None if it is open to everybody."""
+    if endpoint in OPEN_ENDPOINTS:
+        return None
+    return _roles(app).get((endpoint, "GET" if method == "HEAD" else method), ROLES[-1])
+
+
+def check_access() -> None:
+    """Refuse a request of another site, of nobody, and of a role that does not suffice; to be run before each."""
+    if request.method not in READING and not _is_same_site():
+        abort(403, "another site sent this form")
+    g.operator = _operator_of_proxy() or _operator_of_cookie()
+    endpoint = request.endpoint
+    role = required_role(current_app, endpoint, request.method) if endpoint else ROLES[0]
+    if role is None:
+        return
+    if g.operator is None:
+        abort(401)
+    if not g.operator.may(role):
+        abort(403, f"role:{role}")
+
+
+def operator() -> Operator:
+    """Return who asks."""
+    found = visitor()
+    if found is None:
+        abort(401)
+    return found
+
+
+def visitor() -> Operator | None:
+    """Return who asks; None for somebody who is not logged in."""
+    return cast("Operator | None", g.get("operator"))
+
+
+def remote_address() -> str:
+    """Return the address of the peer."""
+    return (request.remote_addr or "").strip("[]")
+
+
+class LoginLimit:
+    """Limits failed logins per address, in this process."""
+
+    def __init__(self) -> None:
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+
+    def is_exceeded(self) -> bool:
+        """Whether this peer has failed too often lately."""
+        return not self._limiter.test(LOGIN_ATTEMPTS, remote_address())
+
+    def record_failure(self) -> None:
+        """Count a failed login of this peer."""
+        self._limiter.hit(LOGIN_ATTEMPTS, remote_address())
+
+
+def _is_same_site() -> bool:
+    """Whether a form of our own was sent. A client that sends neither header is no browser, so it has no cookie."""
+    fetch_site = request.headers.get("Sec-Fetch-Site")
+    if fetch_site is not None:
+        return fetch_site in ("same-origin", "none")
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return True
+    ours = {request.host_url.rstrip("/"), current().settings.dashboard_base_url}
+    return _origin(origin) in {_origin(url) for url in ours}
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _operator_of_cookie() -> Operator | None:
+    cookie = request.cookies.get(SESSION_COOKIE)
+    return current().logins.read_session(cookie) if cookie else None
+
+
+def _operator_of_proxy() -> Operator | None:
+    """Return whom a trusted proxy names. Anybody else's header says nothing."""
+    settings = current().settings
+    if not settings.dashboard_proxies:
+        return None
+    name = request.headers.get(settings.dashboard_user_header, "").strip()[:MAX_NAME_LENGTH]
+    if not name or not name.isprintable() or not _is_trusted_proxy():
+        return None
+    role = request.headers.get(settings.dashboard_role_header, "").strip() or ROLES[0]
+    return Operator(name, role) if role in ROLES else None
+
+
+def _is_trusted_proxy() -> bool:
+    try:
+        address = ip_address(remote_address())
+    except ValueError:
+        return False
+    return any(address in network for network in current().settings.trusted_networks)

@@ -1,0 +1,45 @@
+"""The filters in a query string."""
+
+from datetime import UTC, datetime
+from typing import cast
+
+from flask import abort, request
+from sqlalchemy.orm import Session
+
+from dashboard.i18n import N_, _
+from dashboard.times import known_zone, now, zone_name
+from models.search import RowSearch
+from operations.delivery_search import bookings_of_guest
+from operations.filters import InvalidFilter, parse_time
+from operations.lookup import resolve_booking_id
+
+NOT_A_TIME = N_("This is not a time: %(typed)s. Write 10m, 2h, 7d, 2026-01-31 or 2026-01-31T12:00.")
+
+
+def row_search(session: Session, source: str = "args") -> RowSearch:
+    """Read the filters of deliveries or notifications. The status is the tab's."""
+    guest = text_of("guest", source)
+    return RowSearch(
+        event=text_of("event", source),
+        booking_id=resolve_booking_id(session, text_of("booking", source)),
+        platform_user=text_of("host", source),
+        since=_time_of("since", source),
+        until=_time_of("until", source),
+        error=text_of("error", source),
+        error_is=text_of("error_is", source),
+        booking_ids=bookings_of_guest(session, guest) if guest else None,
+    )
+
+
+def text_of(name: str, source: str = "args") -> str | None:
+    """Return a value of the query string or of the form; None if it is empty."""
+    value = cast("str", getattr(request, source).get(name, "")).strip().replace("\x00", "")
+    return value[:2000] or None
+
+
+def _time_of(name: str, source: str) -> datetime | None:
+    text = text_of(name, source)
+    try:
+        return parse_time(text, now(), known_zone(zone_name()) or UTC) if text else None
+    except InvalidFilter:
+        abort(400, _(NOT_A_TIME, typed=text))

@@ -1,0 +1,224 @@
+"""Render pages: templates, headers, errors, redirects."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+from flask import Flask, Response, make_response, redirect, render_template, request, url_for
+from markupsafe import Markup
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from dashboard import people, times
+from dashboard.access import visitor
+from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
+from dashboard.keyset import COUNT_LIMIT
+from operations.errors import OperationError, StoreError, store_error_message
+from operations.redact import MASKED
+from runtime.logs import log_unhandled_exception
+from runtime.version import VERSION
+
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+TITLES = {
+    400: N_("This request cannot be read"),
+    401: N_("You are not logged in"),
+    403: N_("You may not do this"),
+    404: N_("There is nothing here"),
+    405: N_("This address takes no such request"),
+    409: N_("This has changed meanwhile"),
+    413: N_("This is too much"),
+    429: N_("Too many attempts"),
+    500: N_("Something went wrong here"),
+    503: N_("A store does not answer"),
+}
+NEEDS_ROLE = {
+    "operate": N_("This needs the role operate."),
+    "people": N_("This needs the role people."),
+    "read": N_("This needs the role read."),
+}
+OTHER_SITE = N_("Another site sent this form, so it was refused.")
+STATUSES = {"pending": N_("pending"), "done": N_("done"), "dead": N_("dead"), "pruned": N_("pruned")}
+ACTS = {
+    "replayed": N_("replayed"),
+    "ignored": N_("ignored"),
+    "sent_again": N_("sent once more"),
+    "started": N_("run started"),
+    "cancelled": N_("run cancelled"),
+    "revealed": N_("revealed"),
+    "pruned": N_("pruned"),
+    "erased": N_("erased"),
+}
+TARGETS = {
+    "deliveries": N_("deliveries"),
+    "notifications": N_("notifications"),
+    "old rows": N_("old rows"),
+    "a guest": N_("a guest"),
+}
+STEP_TARGETS = frozenset({"old rows", "a guest"})
+"""What a run without rows of its own is over."""
+STATUS_CLASSES = {
+    "done": "good",
+    "confirmed": "good",
+    "pending": "wait",
+    "running": "wait",
+    "dead": "bad",
+    "failed": "bad",
+    "cancelled": "",
+}
+
+log = structlog.get_logger()
+
+
+def render(template: str, code: int = 200, **values: Any) -> Response:
+    """Render a page."""
+    return make_response(render_template(template, **values), code)
+
+
+def see_other(endpoint: str, **values: Any) -> Response:
+    """Redirect after an act, so that reloading the page does not repeat it."""
+    return make_response(redirect(url_for(endpoint, **values), 303))
+
+
+def status_name(status: str) -> str:
+    """Translate a status."""
+    return _(STATUSES.get(status, status))
+
+
+def visible(value: Any) -> Any:
+    """Write characters that would change how a text is shown, such as a reversal of its direction, as their code."""
+    if not isinstance(value, str) or value.isascii() or isinstance(value, Markup):
+        return value
+    return "".join(
+        each if each.isprintable() or each in "\n\t\u00a0" else each.encode("unicode_escape").decode() for each in value
+    )
+
+
+def act_name(kind: str) -> str:
+    """Translate the kind of an intervention."""
+    return _(ACTS.get(kind, kind))
+
+
+def target_name(target: str) -> str:
+    """Translate the kind of rows that a run is over."""
+    return _(TARGETS.get(target, target))
+
+
+def target_count(target: str, number: int) -> str:
+    """Return how many rows a run is over."""
+    if target in STEP_TARGETS:
+        return target_name(target)
+    if target == "notifications":
+        return ngettext("%(num)s notification", "%(num)s notifications", number)
+    return ngettext("%(num)s delivery", "%(num)s deliveries", number)
+
+
+def here(**changes: str | None) -> str:
+    """Return this page's address with other values in its query string; None removes one."""
+    values = {**request.args.to_dict(), **changes}
+    return f"{request.path}?{urlencode({name: value for name, value in values.items() if value})}"
+
+
+def prepare_templates(app: Flask) -> None:
+    """Give templates the texts and the formats."""
+    app.jinja_env.finalize = visible
+    app.jinja_env.globals.update(
+        _=_,
+        ngettext=ngettext,
+        integer=integer,
+        moment=times.moment,
+        age=times.age,
+        span=times.span,
+        COUNT_LIMIT=COUNT_LIMIT,
+        STATUS_CLASSES=STATUS_CLASSES,
+        status_name=status_name,
+        act_name=act_name,
+        target_name=target_name,
+        target_count=target_count,
+        MASKED=MASKED,
+        here=here,
+        masked=people.masked,
+        masked_text=people.masked_text,
+        masked_recipient=people.masked_recipient,
+        is_revealed=people.is_revealed,
+        compact=people.compact,
+        VERSION=VERSION,
+    )
+    versions = {file.name: sha256(file.read_bytes()).hexdigest()[:10] for file in STATIC.iterdir()}
+
+    @app.context_processor
+    def values() -> dict[str, Any]:
+        return dict(
+            visitor=visitor(),
+            language=language(),
+            languages=LANGUAGES,
+            zone=times.zone_name(),
+            asset=lambda name: url_for("static", filename=name, v=versions[name]),
+            screens=app.extensions["dashboard-screens"],
+        )
+
+
+def add_headers(response: Response) -> Response:
+    """Add the security headers. Pages are never stored; stylesheet and script have a version in their address."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers["Cache-Control"] = (
+        "public, max-age=31536000, immutable"
+        if request.endpoint == "static" and response.status_code == 200
+        else "no-store"
+    )
+    return response
+
+
+def register_errors(app: Flask) -> None:
+    """Register a page for each kind of error."""
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(OperationError, lambda error: error_page(409, str(error)))
+    for kind in StoreError:
+        app.register_error_handler(kind, _store_error)
+    app.register_error_handler(Exception, _unexpected_error)
+
+
+def error_page(status: int, detail: str = "") -> Response:
+    """Render an error."""
+    again = status == 401 and request.method == "GET" and request.headers.get("Sec-Fetch-Site") == "cross-site"
+    return render(
+        "error.html", status, status=status, title=_(TITLES.get(status, TITLES[400])), detail=detail, again=again
+    )
+
+
+def _http_error(error: HTTPException) -> Response:
+    if error.response is not None:
+        return make_response(error.response)
+    status = error.code or 500
+    detail = error.description or ""
+    if status == 403:
+        detail = _(NEEDS_ROLE.get(detail.removeprefix("role:"), OTHER_SITE))
+    elif detail == type(error).description:
+        detail = ""
+    response = error_page(status, detail)
+    if status == 405 and getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(error.valid_methods)  # type: ignore[attr-defined] # of a 405 only
+    if status == 429:
+        response.headers["Retry-After"] = "60"
+    return response
+
+
+def _store_error(error: Exception) -> Response:
+    log.warning("dashboard.store_unavailable", store="redis" if isinstance(error, RedisError) else "database")
+    return error_page(503, store_error_message(error))
+
+
+def _unexpected_error(error: Exception) -> Response:
+    log_unhandled_exception(error)
+    return error_page(500)

@@ -1,0 +1,58 @@
+"""Log in by a one-time link, and log out."""
+
+from flask import Response, abort, current_app, make_response, redirect, request, url_for
+
+from dashboard.access import SESSION_COOKIE, LoginLimit, ScreenBlueprint
+from dashboard.i18n import N_, _
+from dashboard.pages import error_page, render, see_other
+from dashboard.stores import current
+from operations.dashboard_login import SESSION_LIFETIME, use_link
+
+screen = ScreenBlueprint("login")
+USED = N_("This link was used before. Print a new one: bin/inbox dashboard login --name ... --role ...")
+INVALID = N_("This link is not valid, or older than 10 minutes. Print a new one: bin/inbox dashboard login ...")
+
+
+@screen.get("/login", provide_automatic_options=False)
+def use() -> Response:
+    """Log in by a link. A browser that only fetches it ahead does not use it up."""
+    limit: LoginLimit = current_app.extensions["login-limit"]
+    if request.method == "HEAD" or "prefetch" in request.headers.get("Sec-Purpose", ""):
+        return make_response("", 204)
+    if limit.is_exceeded():
+        abort(429, _("Wait a minute, then open a new link."))
+    token = request.args.get("token", "")
+    found = current().logins.read_link(token)
+    if found is None:
+        limit.record_failure()
+        return error_page(401, _(INVALID))
+    operator, link_id = found
+    if not use_link(current().redis, link_id):
+        limit.record_failure()
+        return error_page(401, _(USED))
+    from_elsewhere = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+    home = url_for("deliveries.list_all")
+    # A browser withholds a strict cookie while it follows a redirect that another site began, but not after a refresh.
+    response = render("login.html", home=home) if from_elsewhere else make_response(redirect(home, 303))
+    response.set_cookie(
+        SESSION_COOKIE,
+        current().logins.session(operator),
+        max_age=SESSION_LIFETIME,
+        secure=is_https(),
+        httponly=True,
+        samesite="Strict",
+    )
+    return response
+
+
+@screen.post("/logout", provide_automatic_options=False)
+def logout() -> Response:
+    """End the session of this browser."""
+    response = see_other("deliveries.list_all")
+    response.delete_cookie(SESSION_COOKIE, secure=is_https(), httponly=True, samesite="Strict")
+    return response
+
+
+def is_https() -> bool:
+    """Whether the browser talks https, to us or to a proxy."""
+    return request.is_secure or current().settings.dashboard_base_url.startswith("https://")

@@ -1,0 +1,88 @@
+"""People's data: prune what is past its retention, and erase one guest. First the plan, then a run."""
+
+from flask import Response
+
+from dashboard.access import ScreenBlueprint, operator
+from dashboard.filters import text_of
+from dashboard.i18n import N_, _
+from dashboard.keyset import COUNT_LIMIT
+from dashboard.pages import render, see_other
+from dashboard.stores import current
+from dashboard.times import now
+from models.retention import prunable
+from operations.erasure import GuestName, describe_guest, find_guest
+from operations.errors import OperationError
+from operations.runs.store import start_erasure, start_prune
+
+screen = ScreenBlueprint("people", N_("People's data"), home="show", role="people")
+
+MAX_NAMES = 5
+
+
+@screen.page("/people", role="people")
+def show() -> Response:
+    """Show what would be pruned now, and a form to find a guest."""
+    services = current().services
+    with current().database.read_only() as session:
+        old = prunable(session, now(), services.retention, COUNT_LIMIT)
+    return render("people/show.html", old=old, keep=services.retention)
+
+
+@screen.act("/people/prune", role="people")
+def prune() -> Response:
+    """Start a run that deletes what is past its retention."""
+    with current().database.transaction() as session:
+        run = start_prune(session, operator().name, text_of("reason", "form") or "", now())
+    return see_other("runs.show", run_id=run.id)
+
+
+@screen.act("/people/find", role="people")
+def find() -> Response:
+    """Show whom an erasure would erase, and from how much. A POST, so that no address or log names the guest."""
+    return _render_plan(_guest())
+
+
+@screen.act("/people/erase", role="people")
+def erase() -> Response:
+    """Start a run that erases a guest; ask again if more was found meanwhile."""
+    guest, reason = _guest(), text_of("reason", "form") or ""
+    if not reason:
+        return _render_plan(guest, problem=_("Say why: it is recorded with your name."))
+    if text_of("digest", "form") != _digest(_counts(guest)[1]):
+        return _render_plan(guest, has_changed=True)
+    with current().database.transaction() as session:
+        run = start_erasure(session, guest, current().services.inbox.cipher, operator().name, reason, now())
+    return see_other("runs.show", run_id=run.id)
+
+
+def _guest() -> GuestName:
+    return GuestName(*(text_of(name, "form") or "" for name in ("email", "phone", "name")))
+
+
+def _counts(guest: GuestName) -> tuple[list[str], dict[str, int]]:
+    found = find_guest(current().database, current().services.inbox.cipher, guest)
+    names = list(dict.fromkeys(describe_guest(each) for each in found.guests))
+    counts = {"bookings": len(found.keys), "deliveries": len(found.bodies), "texts": len(found.texts)}
+    return names, counts | {"hosts": len(found.hosts), "unopened": len(found.unopened), "skipped": len(found.skipped)}
+
+
+def _digest(counts: dict[str, int]) -> str:
+    return "-".join(str(number) for number in counts.values())
+
+
+def _render_plan(guest: GuestName, problem: str = "", has_changed: bool = False) -> Response:
+    try:
+        names, counts = _counts(guest)
+    except OperationError as error:
+        return render("people/plan.html", 409, guest=guest, names=[], counts={}, digest="", problem=str(error))
+    return render(
+        "people/plan.html",
+        409 if has_changed else 400 if problem else 200,
+        guest=guest,
+        names=names[:MAX_NAMES],
+        more=max(0, len(names) - MAX_NAMES),
+        counts=counts,
+        digest=_digest(counts),
+        problem=problem,
+        has_changed=has_changed,
+    )

@@ -1,0 +1,280 @@
+"""Runs: plan what a replay would do, start it with a reason, watch it, cancel it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+from flask import Response, abort, request
+from redis.exceptions import RedisError
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+from werkzeug.exceptions import NotFound
+
+from dashboard import keyset
+from dashboard.access import ScreenBlueprint, operator
+from dashboard.filters import row_search, text_of
+from dashboard.i18n import N_, _
+from dashboard.pages import render, see_other
+from dashboard.screens.deliveries import FILTERS, active_filters, tab_of_request
+from dashboard.stores import current
+from dashboard.times import now
+from models.delivery import ID, Delivery
+from models.run import Run, RunKind, RunTarget
+from models.search import RowSearch
+from operations.delivery_search import deliveries_of
+from operations.filters import InvalidFilter, parse_rate
+from operations.replay.report import BookingDiff, NotificationPreview
+from operations.runs.notification_plan import NotificationPlan, plan_notifications
+from operations.runs.plan import RunPlan, make_plan
+from operations.runs.store import NewRun, SelectedRow, cancel_run, start_run
+from runtime.redis import heartbeat
+
+screen = ScreenBlueprint("runs", N_("Runs"))
+
+MAX_BOOKINGS_SHOWN = 50
+MAX_ACTIVE_SHOWN = 5
+DEFAULT_RATE = "50"
+CARRIED = ("target", "kind", "status", "all", "id", *FILTERS)
+"""What says which rows a run takes, from the list to the plan and on to its start."""
+STATUSES = {
+    "waiting": N_("waiting"),
+    "running": N_("running"),
+    "finishing": N_("finishing"),
+    "done": N_("done"),
+    "cancelled": N_("cancelled"),
+    "failed": N_("failed"),
+}
+VERBS: dict[RunKind, str] = {
+    "replay": N_("Replay"),
+    "ignore": N_("Ignore"),
+    "prune": N_("Prune"),
+    "erase": N_("Erase"),
+}
+PLANNED_KINDS: tuple[RunKind, ...] = ("replay", "ignore")
+
+
+@screen.page("/runs")
+def list_all() -> Response:
+    """List all runs, the latest first."""
+    columns: tuple[Any, ...] = (
+        Run.id,
+        Run.kind,
+        Run.target,
+        Run.status,
+        Run.by,
+        Run.reason,
+        Run.total,
+        Run.position,
+        Run.created_at,
+    )
+    with current().database.read_only() as session:
+        page = keyset.fetch(session, select(*columns), Run.id)
+    return render("runs/list.html", page=page, STATUSES=STATUSES, VERBS=VERBS)
+
+
+@screen.page("/runs/<int:run_id>")
+def show(run_id: int) -> Response:
+    """Show one run and its progress."""
+    with current().database.read_only() as session:
+        run = _find(session, run_id)
+    return render("runs/show.html", run=run, STATUSES=STATUSES, VERBS=VERBS, is_attended=run.ended_at or _is_attended())
+
+
+@screen.act("/runs/<int:run_id>/cancel", role="operate")
+def cancel(run_id: int) -> Response:
+    """Cancel a run."""
+    with current().database.transaction() as session:
+        _find(session, run_id)
+        cancel_run(session, run_id, operator().name, now())
+    return see_other("runs.show", run_id=run_id)
+
+
+@screen.page("/runs/plan", role="operate")
+def plan() -> Response:
+    """Plan a run over the selected deliveries or notifications, or over all that match. Nothing is changed."""
+    if _is_over_notifications("args"):
+        return _render_notification_plan(_notification_plan("args"), "args")
+    return _render_plan(_plan("args"), "args")
+
+
+@screen.act("/runs/start", role="operate")
+def start() -> Response:
+    """Start the run that was planned; ask again if its set has changed since."""
+    if _is_over_notifications("form"):
+        return _start_over_notifications()
+    without_failing = bool(text_of("without_failing", "form"))
+    found = _plan("form", rehearse=without_failing)
+    per_second, problem = _rate_and_problem()
+    has_changed = text_of("digest", "form") != found.digest
+    rows = found.to_run(without_failing)
+    if problem or has_changed or not rows:
+        return _render_plan(
+            _plan("form"), "form", problem=problem, has_changed=has_changed, code=409 if has_changed else 400
+        )
+    return _start(found.kind, "deliveries", rows, per_second)
+
+
+def _start_over_notifications() -> Response:
+    found = _notification_plan("form")
+    per_second, problem = _rate_and_problem()
+    has_changed = text_of("digest", "form") != found.digest
+    if problem or has_changed or not found.rows:
+        code = 409 if has_changed else 400
+        return _render_notification_plan(found, "form", problem=problem, has_changed=has_changed, code=code)
+    return _start(found.kind, "notifications", found.to_run(), per_second)
+
+
+def _start(kind: RunKind, target: RunTarget, rows: Sequence[SelectedRow], per_second: float | None) -> Response:
+    new = NewRun(
+        kind=kind,
+        target=target,
+        by=operator().name,
+        reason=text_of("reason", "form") or "",
+        rows=rows,
+        selection=_described_selection("form"),
+        per_second=per_second,
+        **_options("form"),
+    )
+    with current().database.transaction() as session:
+        run = start_run(session, new, now())
+    return see_other("runs.show", run_id=run.id)
+
+
+def _rate_and_problem() -> tuple[float | None, str]:
+    """Return the rate of the form, and why a run cannot start; empty if it can."""
+    rate = text_of("rate", "form")
+    try:
+        per_second = parse_rate(rate) if rate else None
+    except InvalidFilter:
+        return None, _("This is not a rate: write 50, 100/m or 1000/h, or nothing for no limit.")
+    return per_second, "" if text_of("reason", "form") else _("Say why: it is recorded with your name.")
+
+
+def _is_over_notifications(source: str) -> bool:
+    return text_of("target", source) == "notifications"
+
+
+def _notification_plan(source: str) -> NotificationPlan:
+    values = getattr(request, source)
+    ids = tuple(int(each) for each in values.getlist("id") if each.isdecimal() and len(each) < 10)
+    if not ids and not values.get("all"):
+        abort(400, _("Select notifications first, or choose all that match."))
+    with current().database.read_only() as session:
+        tab = tab_of_request()
+        search = row_search(session, source) if not ids else RowSearch(ids=ids)
+        query = replace(search, status=None if tab == "all" or ids else tab).notifications()
+        return plan_notifications(session, query, _kind(source), **_options(source))
+
+
+def _render_notification_plan(
+    found: NotificationPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
+) -> Response:
+    return render(
+        "runs/plan_notifications.html",
+        code,
+        plan=found,
+        shown=found.rows[:MAX_BOOKINGS_SHOWN],
+        problem=problem,
+        has_changed=has_changed,
+        **_form_values(source),
+    )
+
+
+def _plan(source: str, *, rehearse: bool = True) -> RunPlan:
+    kind = _kind(source)
+    with current().database.read_only() as session:
+        query = _query(session, source)
+    return make_plan(current().services, query, kind, operator().name, rehearse=rehearse, **_options(source))
+
+
+def _kind(source: str) -> RunKind:
+    kind = getattr(request, source).get("kind", "")
+    if kind not in PLANNED_KINDS:
+        abort(400, _("Choose what to do: replay or ignore."))
+    return cast("RunKind", kind)
+
+
+def _options(source: str) -> dict[str, bool]:
+    return {name: bool(text_of(name, source)) for name in ("resend", "superseded")}
+
+
+def _query(session: Session, source: str) -> Select[Any]:
+    """Select the deliveries that the form names, or all that its filters match."""
+    values = getattr(request, source)
+    ids = [each for each in values.getlist("id") if ID.fullmatch(each)]
+    if ids:
+        return select(Delivery).where(Delivery.id.in_(ids))
+    if not values.get("all"):
+        abort(400, _("Select deliveries first, or choose all that match."))
+    matching = deliveries_of(tab_of_request(), row_search(session, source))
+    query: Select[Any] = matching.query.with_only_columns(Delivery)
+    return query.where(*matching.slow(Delivery)) if matching.is_slow else query
+
+
+def _described_selection(source: str) -> dict[str, Any]:
+    """Describe the selection for the list of runs, without people's data."""
+    values = getattr(request, source)
+    if values.getlist("id"):
+        return {"ids": len(values.getlist("id"))}
+    hidden = {"guest": "•••"}
+    return {"status": tab_of_request()} | {
+        name: hidden.get(name, value) for name, value in active_filters(source).items()
+    }
+
+
+def _render_plan(
+    found: RunPlan, source: str, *, problem: str = "", has_changed: bool = False, code: int = 200
+) -> Response:
+    notified: dict[str, list[NotificationPreview]] = {}
+    for notification in found.report.notifications:
+        notified.setdefault(notification.booking_id, []).append(notification)
+    diffs: dict[str, BookingDiff] = {diff.booking_id: diff for diff in found.report.booking_diffs}
+    bookings = list(dict.fromkeys([*diffs, *notified]))
+    failing: dict[str, list[str]] = {}
+    for outcome in found.failing:
+        failing.setdefault(outcome.error or "", []).append(outcome.delivery.id)
+    return render(
+        "runs/plan.html",
+        code,
+        plan=found,
+        diffs=diffs,
+        notified=notified,
+        bookings=bookings[:MAX_BOOKINGS_SHOWN],
+        booking_count=len(bookings),
+        failing=sorted(failing.items(), key=lambda item: -len(item[1])),
+        recipients=len({(each.channel, each.recipient) for each in found.report.notifications}),
+        problem=problem,
+        has_changed=has_changed,
+        retries=sum(row.status == "pending" for row in found.rows),
+        **_form_values(source),
+    )
+
+
+def _form_values(source: str) -> dict[str, Any]:
+    """Return what the form that starts a run shows and carries on."""
+    values = getattr(request, source)
+    with current().database.read_only() as session:
+        active = Run.active(session, MAX_ACTIVE_SHOWN)
+    return dict(
+        active=active,
+        VERBS=VERBS,
+        hidden=[(name, each) for name in CARRIED for each in values.getlist(name)],
+        options=_options(source),
+        reason=values.get("reason", ""),
+        rate=values.get("rate", DEFAULT_RATE),
+    )
+
+
+def _find(session: Session, run_id: int) -> Run:
+    run = session.get(Run, run_id) if run_id < 2**31 else None
+    if run is None:
+        raise NotFound(_("There is no run with this number. It may have been pruned."))
+    return run
+
+
+def _is_attended() -> bool:
+    """Whether a scheduler works on runs. Redis may be down: then nobody knows."""
+    try:
+        return "runs" in heartbeat.next_runs(current().redis)
+    except RedisError:
+        return True

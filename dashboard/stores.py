@@ -1,0 +1,53 @@
+"""The stores and services of the dashboard's process."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import cast
+
+from flask import current_app
+from redis import Redis
+
+from dashboard.settings import DashboardSettings
+from operations.dashboard_login import LoginSigner
+from runtime.database import Database
+from worker.services import Services, build_services
+
+STATEMENT_TIMEOUT = timedelta(seconds=10)
+POOL_SIZE = 8
+EXTENSION = "meetergo-inbox"
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """What the views work with.
+
+    Attributes:
+        settings: the settings of this process.
+        services: the worker's services: stores, parser, hook and channels, as the CLI's `replay` uses them.
+        logins: signs and verifies sessions.
+    """
+
+    settings: DashboardSettings
+    services: Services
+    logins: LoginSigner
+
+    @property
+    def database(self) -> Database:
+        """The database; a statement that takes too long fails."""
+        return self.services.database
+
+    @property
+    def redis(self) -> Redis:
+        """Redis."""
+        return self.services.job_queue.redis
+
+
+def open_dashboard(settings: DashboardSettings) -> Dashboard:
+    """Open the stores; connections are made when they are used."""
+    database = settings.database(POOL_SIZE, STATEMENT_TIMEOUT)
+    return Dashboard(settings, build_services(settings, database), LoginSigner(settings.webhook_keys))
+
+
+def current() -> Dashboard:
+    """Return what the views of this app work with."""
+    return cast("Dashboard", current_app.extensions[EXTENSION])

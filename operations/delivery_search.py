@@ -1,0 +1,106 @@
+"""Lists of deliveries: by status, filtered, each page and each count bounded and found by an index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy import Select, func, literal, or_, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from models.booking import Booking
+from models.delivery import Delivery
+from models.search import RowSearch
+
+Tab = Literal["all", "pending", "done", "dead"]
+MAX_BOOKINGS_OF_GUEST = 200
+SQLITE_BOOKINGS = 20_000
+"""Bookings in which a guest is sought on SQLite, the latest first: it has no index of a list's content."""
+
+COLUMNS = (
+    Delivery.id,
+    Delivery.status,
+    Delivery.event,
+    Delivery.booking_id,
+    Delivery.received_at,
+    Delivery.source,
+    Delivery.attempts,
+    Delivery.due_at,
+    Delivery.ended_at,
+    Delivery.last_error,
+    Delivery.note,
+)
+"""What a list shows; no body."""
+KEYS: dict[Tab, tuple[Any, ...]] = {
+    "all": (Delivery.received_at, Delivery.id),
+    "pending": (Delivery.attempts, Delivery.due_at, Delivery.received_at, Delivery.id),
+    "done": (Delivery.ended_at, Delivery.id),
+    "dead": (Delivery.ended_at, Delivery.id),
+}
+"""The order of each tab, greatest first, as an index has it: pending ones that failed most often come first."""
+
+
+@dataclass(frozen=True)
+class DeliveryList:
+    """One tab of deliveries.
+
+    Attributes:
+        query: the deliveries that the indexes find, in no order.
+        key: the order.
+        search: the filters.
+    """
+
+    query: Select[Any]
+    key: tuple[Any, ...]
+    search: RowSearch
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a filter is set that no index helps with, so that a page searches a bounded number of rows."""
+        return bool(self.search.event or self.search.error or self.search.error_is)
+
+    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+        """Return those filters' conditions on these columns."""
+        conditions = []
+        if self.search.event:
+            conditions.append(columns.event == self.search.event)
+        if self.search.error_is:
+            conditions.append(columns.last_error == self.search.error_is)
+        if self.search.error:
+            conditions.append(func.lower(columns.last_error).contains(self.search.error.lower(), autoescape=True))
+        return conditions
+
+
+def deliveries_of(tab: Tab, search: RowSearch) -> DeliveryList:
+    """Return a tab of the deliveries that match a search, whose own status does not matter."""
+    indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
+    query: Any = indexed.deliveries().order_by(None).with_only_columns(*COLUMNS)
+    if tab in ("done", "dead"):
+        query = query.where(Delivery.ended_at.is_not(None))
+    if tab == "all" and (search.error or search.error_is):
+        query = query.where(or_(Delivery.has_status("dead"), Delivery.has_status("pending")))
+    return DeliveryList(query, KEYS[tab], search)
+
+
+def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:
+    """Return the ids of bookings that name a guest with this e-mail address, the latest first."""
+    addresses = sorted({email.strip(), email.strip().lower()})
+    if session.get_bind().dialect.name != "postgresql":
+        return _bookings_of_guest_on_sqlite(session, set(addresses))
+    contains = or_(*(Booking.attendees.op("@>")(literal([{"email": each}], postgresql.JSONB)) for each in addresses))
+    # OFFSET keeps the planner from searching along the order, in the hope to find enough soon.
+    found = select(Booking.id, Booking.starts_at).where(contains).offset(0).subquery()
+    query = select(found.c.id).order_by(found.c.starts_at.desc().nulls_last()).limit(MAX_BOOKINGS_OF_GUEST)
+    return tuple(session.scalars(query))
+
+
+def _bookings_of_guest_on_sqlite(session: Session, addresses: set[str]) -> tuple[str, ...]:
+    latest = select(Booking.id, Booking.attendees).order_by(Booking.starts_at.desc()).limit(SQLITE_BOOKINGS)
+    wanted = {each.lower() for each in addresses}
+    found = [
+        booking_id
+        for booking_id, attendees in session.execute(latest)
+        if any(str(each.get("email", "")).lower() in wanted for each in attendees if isinstance(each, dict))
+    ]
+    return tuple(found[:MAX_BOOKINGS_OF_GUEST])

@@ -1,0 +1,86 @@
+"""Erase one guest: whom a name, an address or a number means, and where they appear."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from models.erasure import ErasureResult, PersonMatches, erase, find, vacuum
+from models.person import Details, Person, identities, person_from
+from operations.errors import OperationError
+from operations.text import printable
+from runtime.database import Database
+from runtime.encryption import BodyCipher
+
+
+@dataclass(frozen=True)
+class GuestName:
+    """A guest as an operator names them; at least one is not empty.
+
+    Attributes:
+        email: an address.
+        phone: a number in any notation.
+        name: the full name.
+    """
+
+    email: str = ""
+    phone: str = ""
+    name: str = ""
+
+    def person(self) -> Person:
+        """Return the person to look for.
+
+        Raises:
+            OperationError: nothing is given, or it is malformed.
+        """
+        try:
+            person = person_from(self.email, self.phone, self.name)
+        except ValueError as error:
+            raise OperationError(str(error)) from None
+        if person == Person():
+            raise OperationError("name the guest: an e-mail address, a phone number or a name")
+        return person
+
+
+def find_guest(database: Database, cipher: BodyCipher, guest: GuestName) -> PersonMatches:
+    """Find everything about one guest. It reads and decrypts all bodies.
+
+    Raises:
+        OperationError: nobody is meant, or several people.
+    """
+    person = guest.person()
+    found = find(database, cipher, person)
+    if not found.has_matches:
+        raise OperationError("nobody with this address, number or name is known")
+    refuse_several(person, found)
+    return found
+
+
+def refuse_several(person: Person, found: PersonMatches) -> None:
+    """Refuse a name alone if it matches several people.
+
+    Raises:
+        OperationError: it does.
+    """
+    by_name = not (person.emails or person.phones)
+    contacts = {frozenset(identities(each)[0] or identities(each)[1]) for each in found.guests}
+    if by_name and len(contacts) > 1:
+        known = "; ".join(sorted(describe_guest(each) for each in found.guests))
+        raise OperationError(f"several guests have this name: {known}. Give the address, or --phone")
+
+
+def erase_guest(database: Database, cipher: BodyCipher, guest: GuestName, now: datetime) -> dict[str, int]:
+    """Erase a guest.
+
+    Returns:
+        Kind of rows -> number; `waiting`, `unopened` and `skipped` were not reached.
+    """
+    erased: ErasureResult = erase(database, cipher, guest.person(), now)
+    vacuum(database)
+    counts = {name: value for name, value in asdict(erased).items() if isinstance(value, int) and value}
+    return counts | ({"skipped": len(erased.skipped)} if erased.skipped else {})
+
+
+def describe_guest(details: Details) -> str:
+    """Name a guest for an operator who may see people's data."""
+    name = details.get("fullname") or f"{details.get('firstname') or ''} {details.get('lastname') or ''}".strip()
+    contacts = " ".join(str(details[each]) for each in ("email", "phone") if details.get(each))
+    return printable(f"{name} <{contacts}>" if name and contacts else str(name or contacts or "a guest without a name"))

@@ -1,0 +1,97 @@
+"""Errors of dead and failing deliveries, grouped by their text, and counted by age."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, case, func, select
+from sqlalchemy.orm import Session
+
+from models.delivery import Delivery
+from models.retryable import Status
+
+WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+MAX_ROWS = 20_000
+"""Rows of each status that are counted, those that ended or are due last."""
+MAX_GROUPS = 20
+MAX_FILTER_LENGTH = 120
+"""A longer error is searched by its beginning: an address should not hold all of it."""
+FAILED: tuple[Status, ...] = ("dead", "pending")
+
+
+@dataclass
+class ErrorGroup:
+    """Deliveries that have the same last error.
+
+    Attributes:
+        error: the error; it may quote people's data.
+        counts: `1h`, `24h`, `7d` and `all` -> number of deliveries received within.
+        statuses: status -> number.
+        events: event -> number.
+        first: when the first of them was received, UTC.
+        last: when the last of them was received, UTC.
+    """
+
+    error: str
+    first: datetime
+    last: datetime
+    counts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def filter(self) -> dict[str, str]:
+        """The filter that finds its deliveries."""
+        if len(self.error) <= MAX_FILTER_LENGTH:
+            return {"error_is": self.error}
+        return {"error": self.error[:MAX_FILTER_LENGTH].strip()}
+
+
+@dataclass(frozen=True)
+class GroupedErrors:
+    """The most frequent errors.
+
+    Attributes:
+        groups: the groups, the most frequent first.
+        others: number of further groups.
+        is_complete: whether all failed deliveries were counted.
+    """
+
+    groups: Sequence[ErrorGroup]
+    others: int
+    is_complete: bool
+
+
+def group_errors(session: Session, now: datetime) -> GroupedErrors:
+    """Group the errors of dead and failing deliveries."""
+    groups: dict[str, ErrorGroup] = {}
+    counted: Counter[Status] = Counter()
+    for status in FAILED:
+        for error, event, first, last, total, *numbers in session.execute(_count(status, now)):
+            group = groups.setdefault(error, ErrorGroup(error, first, last))
+            group.first, group.last = min(group.first, first), max(group.last, last)
+            group.counts.update(dict(zip(WINDOWS, numbers, strict=True)) | {"all": total})
+            group.statuses[status] += total
+            group.events[event or "-"] += total
+            counted[status] += total
+    ordered = sorted(groups.values(), key=_frequency)
+    is_complete = all(number < MAX_ROWS for number in counted.values())
+    return GroupedErrors(ordered[:MAX_GROUPS], max(0, len(ordered) - MAX_GROUPS), is_complete)
+
+
+def _count(status: Status, now: datetime) -> Select[Any]:
+    latest = Delivery.ended_at.desc() if status == "dead" else Delivery.attempts.desc()
+    columns = (Delivery.last_error, Delivery.event, Delivery.received_at)
+    rows = select(*columns).where(Delivery.has_status(status), Delivery.last_error.is_not(None))
+    window = rows.order_by(latest).limit(MAX_ROWS).subquery()
+    received = window.c.received_at
+    numbers = [func.sum(case((received >= now - length, 1), else_=0)) for length in WINDOWS.values()]
+    return select(
+        window.c.last_error, window.c.event, func.min(received), func.max(received), func.count(), *numbers
+    ).group_by(window.c.last_error, window.c.event)
+
+
+def _frequency(group: ErrorGroup) -> tuple[int, ...]:
+    return tuple(-group.counts[name] for name in (*WINDOWS, "all"))

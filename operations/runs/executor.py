@@ -1,0 +1,200 @@
+"""The executor of runs: the scheduler calls `advance_runs` each second.
+
+Each chunk is one transaction, in which the run's position moves too. So a process that is killed at any moment loses
+nothing and repeats nothing, and two schedulers do no harm: of two chunks at the same position, one is rolled back.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Integer, cast, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from models.delivery import Delivery
+from models.intervention import Intervention, InterventionKind
+from models.notification import Notification
+from models.retention import prune
+from models.run import Run, RunRow
+from operations.erasure import GuestName, erase_guest
+from operations.replay.selection import CHUNK_SIZE, SelectedDelivery
+from operations.replay.service import Record, ReplayResult, ReplayService
+from runtime.contention import in_transaction
+from runtime.encryption import EncryptedBody
+from worker.services import Services
+
+MAX_ADVANCE_TIME = timedelta(seconds=5)
+"""How long one call works on runs that are due."""
+SETTLE_INTERVAL = timedelta(seconds=1)
+"""How often the final statuses of a run are counted, per 10,000 rows."""
+MAX_SETTLE_TIME = timedelta(minutes=10)
+"""After this the run ends, although some of its rows are pending still: they fail and are retried for days."""
+
+log = structlog.get_logger()
+
+
+class RunMoved(Exception):
+    """Another process has moved, cancelled or ended the run: this chunk is rolled back."""
+
+
+def advance_runs(services: Services, now: datetime) -> int:
+    """Do the chunks that are due.
+
+    Returns:
+        The number of chunks.
+
+    Raises:
+        SQLAlchemyError: the database does not answer; the run goes on from its position later.
+    """
+    deadline, chunks, moved = time.monotonic() + MAX_ADVANCE_TIME.total_seconds(), 0, list[int]()
+    while chunks == 0 or time.monotonic() < deadline:
+        now = max(now, services.inbox.clock())
+        with services.database.read_only() as session:
+            run = Run.due(session, now, moved)
+        if run is None:
+            break
+        try:
+            _advance(services, run, now)
+        except RunMoved:
+            moved.append(run.id)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            log.exception("run.failed", run=run.id, error=type(error).__name__)
+            _end(services, run, now, status="failed", error=f"{type(error).__name__}, see the scheduler's log")
+        chunks += 1
+        services.database.yield_lock()
+    return chunks
+
+
+def _advance(services: Services, run: Run, now: datetime) -> None:
+    if run.kind in STEPS:
+        _do_step(services, run, now)
+        return
+    if run.position >= run.total:
+        _settle(services, run, now)
+        return
+    with services.database.read_only() as session:
+        rows = _chunk(session, run)
+    following = run.position + len(rows)
+    is_last = following >= run.total
+
+    def record(session: Session, result: ReplayResult) -> None:
+        values: dict[str, Any] = dict(
+            position=following,
+            changed=Run.changed + len(result.ids),
+            resent=Run.resent + len(result.resent),
+            left_alone=Run.left_alone + result.left_alone,
+            status="finishing" if is_last else "running",
+            started_at=run.started_at or now,
+            due_at=now if is_last else now + _pause(run, len(rows)),
+        )
+        if not run.advance(session, **values):
+            raise RunMoved
+
+    _apply(services, run, rows, now, record)
+    log.info("run.advanced", run=run.id, position=following, total=run.total)
+
+
+def _do_step(services: Services, run: Run, now: datetime) -> None:
+    """Prune or erase. Both are done in transactions of their own, and can be repeated from the start."""
+    outcome = STEPS[run.kind](services, run, now)
+    values = dict(outcome=outcome, position=run.total, changed=sum(outcome.values()), started_at=now, sealed=None)
+
+    def end(session: Session) -> None:
+        if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
+            raise RunMoved
+        kind: InterventionKind = "pruned" if run.kind == "prune" else "erased"
+        Intervention.record_act(session, kind, now, by=run.by, reason=f"{run.reason} (run {run.id})")
+
+    in_transaction(services.database, end)
+    log.info("run.ended", run=run.id, status="done")
+
+
+def _prune(services: Services, _run: Run, now: datetime) -> dict[str, int]:
+    return prune(services.database, now, services.retention)
+
+
+def _erase(services: Services, run: Run, now: datetime) -> dict[str, int]:
+    if run.sealed is None:
+        raise ValueError("the run names no guest")
+    cipher = services.inbox.cipher
+    guest = GuestName(**json.loads(cipher.decrypt(EncryptedBody(run.sealed, run.sealed_with))))
+    return erase_guest(services.database, cipher, guest, now)
+
+
+STEPS: dict[str, Callable[[Services, Run, datetime], dict[str, int]]] = {"prune": _prune, "erase": _erase}
+
+
+def _chunk(session: Session, run: Run) -> Sequence[RunRow]:
+    """Return the next rows: about a second's worth, and one booking's together."""
+    size = CHUNK_SIZE if run.per_hour is None else max(1, min(CHUNK_SIZE, run.per_hour // 3600))
+    rows = RunRow.following(session, run, size + CHUNK_SIZE)
+    end = min(size, len(rows))
+    while end < len(rows) and rows[end].booking_id and rows[end].booking_id == rows[end - 1].booking_id:
+        end += 1
+    return rows[:end]
+
+
+def _pause(run: Run, rows: int) -> timedelta:
+    return timedelta(hours=rows / run.per_hour) if run.per_hour else timedelta(0)
+
+
+def _apply(services: Services, run: Run, rows: Sequence[RunRow], now: datetime, record: Record) -> None:
+    service = ReplayService(services, run.by, f"{run.reason} (run {run.id})", run.resend, run.superseded)
+    if run.kind == "ignore":
+        is_delivery = run.target == "deliveries"
+        ended = {row.row_id if is_delivery else int(row.row_id): row.ended_at for row in rows}
+        service.ignore_unchanged(ended, Delivery if is_delivery else Notification, now, record)
+    elif run.target == "deliveries":
+        service.replay([_selected(row, run.created_at) for row in rows], now, record)
+    else:
+        service.replay_notifications([int(row.row_id) for row in rows], now, record)
+
+
+def _selected(row: RunRow, at: datetime) -> SelectedDelivery:
+    """Return the delivery as it was selected. Whether it was done or dead, `ended_at` tells if it has changed."""
+    return SelectedDelivery(
+        row.row_id, None, row.booking_id, at, "done" if row.ended_at else "pending", row.ended_at, is_erased=False
+    )
+
+
+def _settle(services: Services, run: Run, now: datetime) -> None:
+    """Count what became of the rows; end the run when none is pending any more."""
+    with services.database.read_only() as session:
+        outcome = final_statuses(session, run)
+    is_late = now - (run.started_at or now) > _longest(run)
+    is_over = run.kind == "ignore" or not outcome.get("pending") or is_late
+    if is_over:
+        _end(services, run, now, status="done", outcome=outcome)
+        return
+    pause = SETTLE_INTERVAL * max(1.0, run.total / 10_000)
+    in_transaction(services.database, lambda session: run.advance(session, outcome=outcome, due_at=now + pause))
+
+
+def _longest(run: Run) -> timedelta:
+    """Return how long after its start a run may still wait for its rows."""
+    return MAX_SETTLE_TIME + (timedelta(hours=run.total / run.per_hour) if run.per_hour else timedelta(0))
+
+
+def _end(services: Services, run: Run, now: datetime, **values: Any) -> None:
+    in_transaction(services.database, lambda session: run.advance(session, ended_at=now, sealed=None, **values))
+    log.info("run.ended", run=run.id, status=values["status"])
+
+
+def final_statuses(session: Session, run: Run) -> dict[str, int]:
+    """Count what became of a run's rows: status -> number; `pruned` are those that no longer exist."""
+    rows: Any = Delivery if run.target == "deliveries" else Notification
+    key: Any = RunRow.row_id if run.target == "deliveries" else cast(RunRow.row_id, Integer)
+    query = (
+        select(func.coalesce(rows.status, "pruned"), func.count())
+        .select_from(RunRow)
+        .outerjoin(rows, rows.id == key)
+        .where(RunRow.run_id == run.id, RunRow.position < run.position)
+        .group_by(rows.status)
+    )
+    return {status: number for status, number in session.execute(query)}  # noqa: C416 - dict() has no types for rows

@@ -1,0 +1,113 @@
+"""What a run would do: the rows it would take, and, of a replay, what a dry run shows."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import Select
+
+from models.run import RunKind
+from operations.errors import OperationError
+from operations.replay.dry_run import dry_run
+from operations.replay.report import DeliveryOutcome, DryRunReport
+from operations.replay.selection import SelectedDelivery, Selection, select_deliveries
+from operations.replay.service import ReplayService
+from operations.runs.store import MAX_RUN_ROWS, SelectedRow
+from worker.services import Services
+
+MAX_REHEARSED = 1_000
+"""Deliveries that a plan handles and rolls back; of more, these are shown and the others are counted."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run over deliveries would do now.
+
+    Attributes:
+        kind: what to do.
+        rows: the deliveries that it would take.
+        waiting: number left out: pending and due, so a worker handles them anyway.
+        erased: number left out: their body was erased.
+        not_dead: number left out of an ignore: they are not dead.
+        report: what the dry run of the first MAX_REHEARSED showed; empty unless `kind` is replay.
+        rehearsed: number of deliveries in the dry run.
+    """
+
+    kind: RunKind
+    rows: Sequence[SelectedDelivery]
+    waiting: int
+    erased: int
+    not_dead: int
+    report: DryRunReport
+    rehearsed: int
+
+    @property
+    def digest(self) -> str:
+        """Identifies the set: the rows and their states. Another digest means that the set has changed."""
+        parts = sorted(f"{row.id} {row.status} {row.ended_at and row.ended_at.isoformat()}" for row in self.rows)
+        return sha256("\n".join([self.kind, *parts]).encode()).hexdigest()
+
+    @property
+    def failing(self) -> Sequence[DeliveryOutcome]:
+        """Deliveries that would fail again."""
+        return [outcome for outcome in self.report.outcomes if outcome.status != "done"]
+
+    @property
+    def unchanged(self) -> Counter[str]:
+        """Why deliveries would change nothing -> number."""
+        return Counter(
+            outcome.note or "" for outcome in self.report.outcomes if outcome.status == "done" and not outcome.changes
+        )
+
+    def to_run(self, without_failing: bool) -> list[SelectedRow]:
+        """Return the rows to start a run with, one booking's together and in order.
+
+        Args:
+            without_failing: whether to leave out those that would fail again.
+        """
+        failing = {outcome.delivery.id for outcome in self.failing} if without_failing else set()
+        return [SelectedRow(row.id, row.booking_id, row.ended_at) for row in self.rows if row.id not in failing]
+
+
+def make_plan(
+    services: Services,
+    query: Select[Any],
+    kind: RunKind,
+    by: str,
+    *,
+    resend: bool = False,
+    superseded: bool = False,
+    limit: int | None = None,
+    rehearse: bool = True,
+) -> RunPlan:
+    """Plan a run over the deliveries of a query. Nothing is changed; the platform's hook is called and rolled back.
+
+    Args:
+        services: the stores, the hook and the channels.
+        query: selects deliveries.
+        kind: what to do with them.
+        by: who asks.
+        resend: whether notifications that were sent are sent again.
+        superseded: whether superseded notifications are sent, too.
+        limit: only the oldest N.
+        rehearse: whether to do a dry run.
+
+    Raises:
+        OperationError: there are too many.
+    """
+    selection = select_deliveries(services.inbox, query.limit(MAX_RUN_ROWS + 1), limit)
+    if len(selection.chosen) > MAX_RUN_ROWS:
+        raise OperationError(f"these are more than {MAX_RUN_ROWS} deliveries: narrow the filters")
+    if kind == "ignore":
+        dead = [row for row in selection.chosen if row.status == "dead"]
+        return RunPlan(kind, dead, 0, selection.erased, _not_dead(selection, dead), DryRunReport(), 0)
+    rehearsed = selection.chosen[:MAX_REHEARSED] if rehearse else []
+    service = ReplayService(services, by, resend=resend, superseded=superseded)
+    report = dry_run(service, rehearsed) if rehearsed else DryRunReport()
+    return RunPlan(kind, selection.chosen, selection.waiting, selection.erased, 0, report, len(rehearsed))
+
+
+def _not_dead(selection: Selection, dead: Sequence[SelectedDelivery]) -> int:
+    return selection.waiting + len(selection.chosen) - len(dead)

@@ -1,0 +1,170 @@
+"""Start, list and cancel runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from models.intervention import Intervention
+from models.run import Run, RunKind, RunRow, RunTarget
+from operations.erasure import GuestName
+from operations.errors import OperationError
+from operations.text import count
+from runtime.encryption import BodyCipher
+
+MAX_RUN_ROWS = 100_000
+"""Rows of one run: they are listed in the run, in one transaction."""
+MAX_REASON_LENGTH = 1000
+
+
+@dataclass(frozen=True)
+class SelectedRow:
+    """One row of a run to start.
+
+    Attributes:
+        id: its id, as text.
+        booking_id: its booking; empty if unknown.
+        ended_at: when it had ended when it was selected; None if it was pending.
+    """
+
+    id: str
+    booking_id: str
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run to start.
+
+    Attributes:
+        kind: what to do with the rows.
+        target: the kind of rows.
+        by: the operator's name.
+        reason: why.
+        rows: the rows, one booking's together and in order.
+        selection: how they were selected, without people's data.
+        resend: whether to send notifications again that were sent.
+        superseded: whether to send superseded notifications too.
+        per_second: highest rate, in rows; None for none.
+    """
+
+    kind: RunKind
+    target: RunTarget
+    by: str
+    reason: str
+    rows: Sequence[SelectedRow]
+    selection: dict[str, Any]
+    resend: bool = False
+    superseded: bool = False
+    per_second: float | None = None
+
+
+def start_run(session: Session, new: NewRun, now: datetime) -> Run:
+    """Start a run: from now on it goes on by itself.
+
+    Raises:
+        OperationError: there is no reason, no row, or there are too many.
+    """
+    reason = new.reason.strip()
+    if not reason:
+        raise OperationError("a run needs a reason: it is recorded with your name")
+    if not new.rows:
+        raise OperationError("there is nothing to do: no row is selected")
+    if len(new.rows) > MAX_RUN_ROWS:
+        raise OperationError(f"a run takes at most {MAX_RUN_ROWS} rows: narrow the filters")
+    run = Run(
+        kind=new.kind,
+        target=new.target,
+        status="waiting",
+        by=new.by[:255],
+        reason=reason[:MAX_REASON_LENGTH],
+        selection=new.selection,
+        resend=new.resend,
+        superseded=new.superseded,
+        per_hour=max(1, round(new.per_second * 3600)) if new.per_second else None,
+        total=len(new.rows),
+        created_at=now,
+        due_at=now,
+    )
+    session.add(run)
+    session.flush()
+    RunRow.insert_all(
+        session,
+        [
+            dict(run_id=run.id, position=position, row_id=row.id, booking_id=row.booking_id, ended_at=row.ended_at)
+            for position, row in enumerate(new.rows)
+        ],
+    )
+    what = count(run.total, *NOUNS[run.target])
+    Intervention.record_act(session, "started", now, by=new.by, reason=f"run {run.id}: {new.kind} {what}: {reason}")
+    return run
+
+
+def start_prune(session: Session, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that deletes what is past its retention.
+
+    Raises:
+        OperationError: there is no reason.
+    """
+    return _start_step(session, "prune", "old rows", by, reason, now)
+
+
+def start_erasure(session: Session, guest: GuestName, cipher: BodyCipher, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that erases a guest. Until it has ended, the run names the guest, encrypted with BODY_KEYS.
+
+    Raises:
+        OperationError: there is no reason.
+    """
+    run = _start_step(session, "erase", "a guest", by, reason, now)
+    sealed = cipher.encrypt(json.dumps(asdict(guest)).encode())
+    run.sealed, run.sealed_with = sealed.content, sealed.key
+    return run
+
+
+def _start_step(session: Session, kind: RunKind, target: RunTarget, by: str, reason: str, now: datetime) -> Run:
+    """Start a run that is done in one step."""
+    if not reason.strip():
+        raise OperationError("a run needs a reason: it is recorded with your name")
+    run = Run(kind=kind, target=target, status="waiting", by=by[:255], reason=reason.strip()[:MAX_REASON_LENGTH])
+    run.selection, run.resend, run.superseded, run.total, run.created_at, run.due_at = {}, False, False, 1, now, now
+    session.add(run)
+    session.flush()
+    Intervention.record_act(session, "started", now, by=by, reason=f"run {run.id}: {kind} {target}: {reason}")
+    return run
+
+
+def cancel_run(session: Session, run_id: int, by: str, now: datetime) -> Run:
+    """Cancel a run. Rows that it has handled stay so.
+
+    Raises:
+        OperationError: there is no such run, or it has ended.
+    """
+    run = find_run(session, run_id)
+    if not Run.cancel(session, run_id, by, now):
+        raise OperationError(f"run {run_id} has ended: it is {run.status}")
+    Intervention.record_act(session, "cancelled", now, by=by, reason=f"run {run_id}")
+    session.refresh(run)
+    return run
+
+
+def find_run(session: Session, run_id: int) -> Run:
+    """Return a run.
+
+    Raises:
+        OperationError: there is none with this number.
+    """
+    run = session.get(Run, run_id) if 0 < run_id < 2**31 else None
+    if run is None:
+        raise OperationError(f"there is no run {run_id}: `runs list` shows all")
+    return run
+
+
+NOUNS: dict[RunTarget, tuple[str, str]] = {
+    "deliveries": ("delivery", "deliveries"),
+    "notifications": ("notification", "notifications"),
+    "old rows": ("pass over old rows", "passes over old rows"),
+    "a guest": ("guest", "guests"),
+}

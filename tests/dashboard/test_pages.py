@@ -1,0 +1,136 @@
+"""Every page is small, shows hostile text as text, and can be used without a mouse, a script or eyes."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+from flask import Flask
+
+from devtools.send import samples
+from models.delivery import Delivery
+from models.intervention import Intervention
+from models.platform_user import PlatformUser
+from models.run import Run
+from operations.runs.store import NewRun, SelectedRow, start_run
+from tests.dashboard.conftest import EXAMPLES, client_of, url_rules
+from tests.worker.harness import AT, Harness, soon
+
+MAX_BYTES = 60_000
+MARKUP = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>{{7*7}}"
+BIDI = "\u202egnp.exe\u2066"
+HOSTILE = f"{MARKUP}{BIDI}" + "A" * 10_000
+ROWS = 60
+VOID = {"meta", "link", "input", "img", "br", "hr", "path", "rect"}
+
+
+class Outline(HTMLParser):
+    """What a screen reader needs of a page: tags with their attributes, and the texts of labels."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.unlabelled: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.append((tag, values))
+        is_field = tag in ("select", "textarea") or (tag == "input" and values.get("type") != "hidden")
+        if is_field and "label" not in self.open and not values.get("aria-label"):
+            self.unlabelled.append(str(values))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+@pytest.fixture
+def hostile_data(harness: Harness) -> Harness:
+    """More rows than a page holds, with hostile text in every field that a page shows."""
+    harness.add_user(external_id=MARKUP[:60], name=HOSTILE, meetergo_user_id=samples.HOST_ID)
+    guest = {"id": "g1", "email": f'"{MARKUP[:20]}"@example.com', "fullname": HOSTILE}
+    bodies = [
+        samples.created(f"b{number}{MARKUP[:90]}", soon(number), AT, attendees=[guest], meetingLink=HOSTILE[:3000])
+        for number in range(ROWS)
+    ]
+    harness.deliver(*bodies, HOSTILE.encode(), b'{"webhookType": "%s", "data": 1}' % MARKUP[:60].encode())
+    harness.process_due()
+    harness.send_all()
+    now = datetime.now(UTC)
+    with harness.services.database.transaction() as session:
+        rows = Delivery.get_for_update(session, [row.id for row in harness.all(Delivery)])
+        for number, row in enumerate(rows):
+            row.last_error, row.note = f"{number}: {HOSTILE}", HOSTILE
+            row.status, row.ended_at = ("pending", None) if number % 7 == 0 else ("dead", now)
+            Intervention.record(session, "replayed", row, now, by=MARKUP, reason=HOSTILE)
+        for _ in range(ROWS):
+            new = [SelectedRow(rows[0].id, "", now)]
+            start_run(session, NewRun("replay", "deliveries", MARKUP, HOSTILE, new, {"error": HOSTILE[:500]}), now)
+        EXAMPLES["delivery_id"] = rows[1].id
+    return harness
+
+
+def pages(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield path and text of every page, and of some that need a query string."""
+    people = client_of(app, "people", MARKUP)
+    extra = [
+        "/deliveries?status=dead&error_is=x",
+        "/deliveries?status=dead",
+        "/runs/plan?kind=replay&all=1&status=dead",
+        "/runs/plan?kind=ignore&all=1&status=dead",
+        f"/deliveries?booking={MARKUP}&guest={MARKUP}&error={MARKUP}&host={MARKUP}&event={MARKUP}",
+        f"/preferences?back={MARKUP}",
+    ]
+    paths = [
+        path for _, method, path in url_rules(app) if method == "GET" and not path.startswith(("/static", "/login"))
+    ]
+    for path in [*paths, *extra]:
+        response = people.get(path)
+        if response.mimetype == "text/html" and response.status_code in (200, 400):
+            yield path, response.text
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_every_page_is_small_and_shows_hostile_text_as_text(hostile_data: Harness, app: Flask) -> None:
+    seen = 0
+    for path, text in pages(app):
+        assert len(text.encode()) < MAX_BYTES, f"{path}: {len(text.encode())} bytes"
+        assert "<script>alert" not in text, path
+        assert "<img" not in text, path
+        assert "49" not in re.findall(r">\s*(49)\s*<", text), path
+        assert "\u202e" not in text, path
+        outline = Outline(text)
+        assert outline.open == [], path
+        assert outline.unlabelled == [], path
+        assert outline.count("h1") == 1, path
+        assert outline.count("main") == 1, path
+        assert outline.count("table") == outline.count("caption"), path
+        for tag, values in outline.tags:
+            assert not any(name.startswith("on") or name == "style" for name in values), (path, tag, values)
+            if tag == "script":
+                assert str(values["src"]).startswith("/static/"), path
+            if tag == "th":
+                assert values.get("scope") or values.get("class") == "pick", path
+            if tag in ("a", "form", "link", "script", "img"):
+                target = str(values.get("href") or values.get("action") or values.get("src") or "/")
+                assert target.startswith(("/", "?", "#")), (path, target)
+                assert not target.startswith("//"), (path, target)
+        seen += 1
+    assert seen >= 9
+    assert hostile_data.all(PlatformUser)
+    assert len(hostile_data.all(Run)) == ROWS
+
+
+def test_our_own_script_is_short() -> None:
+    from dashboard.pages import STATIC
+
+    assert sum(len(file.read_text().splitlines()) for file in STATIC.glob("*.js")) <= 150

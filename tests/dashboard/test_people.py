@@ -1,0 +1,82 @@
+"""People's data by page: pruning and erasing, planned first, done by a run, recorded with a name."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask.testing import FlaskClient
+
+from models.delivery import Delivery
+from models.intervention import Intervention
+from models.run import Run
+from operations.runs.executor import advance_runs
+from runtime.database import Database
+from tests.dashboard.conftest import Client
+from tests.raw_sql import sql
+from tests.worker.harness import Harness
+
+DIGEST = re.compile(r'name="digest" value="([^"]*)"')
+
+
+def find(client: FlaskClient, email: str) -> str:
+    response = client.post("/people/find", data={"email": email})
+    assert response.status_code == 200, response.text
+    found = DIGEST.search(response.text)
+    assert found
+    return found[1]
+
+
+def test_a_guest_is_erased_by_a_run(client: Client, sample_data: Harness, database: Database) -> None:
+    ada, guest = client("people"), sample_data.booking("b1").attendees[0]
+    email = guest["email"]
+    digest = find(ada, email)
+    assert email in str(sample_data.booking("b1").attendees)
+    started = ada.post("/people/erase", data={"email": email, "digest": digest, "reason": "asked by mail"})
+    assert started.status_code == 303
+    [run] = sample_data.all(Run)
+    assert run.sealed
+    assert email not in str(run.selection)
+    advance_runs(sample_data.services, datetime.now(UTC))
+    [run] = sample_data.all(Run)
+    assert (run.status, run.sealed) == ("done", None)
+    assert run.outcome["bookings"] >= 1
+    assert email not in str(sample_data.booking("b1").attendees)
+    assert [(act.by, act.reason) for act in sample_data.all(Intervention) if act.kind == "erased"] == [
+        ("Ada", "asked by mail (run 1)")
+    ]
+    page = ada.get("/runs/1").text
+    assert "It has ended" in page
+    assert email not in page
+    with database.engine.connect() as connection:
+        for table in ("runs", "interventions"):
+            assert email not in str(connection.execute(sql(connection, f"SELECT * FROM {table}")).all())
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_erasure_needs_somebody_a_reason_and_the_plan_of_now(client: Client, sample_data: Harness) -> None:
+    ada, email = client("people"), sample_data.booking("b1").attendees[0]["email"]
+    for data, status in (({}, 409), ({"email": "x"}, 409), ({"email": "nobody@example.org"}, 409)):
+        assert ada.post("/people/find", data=data).status_code == status
+    digest = find(ada, email)
+    assert ada.post("/people/erase", data={"email": email, "digest": digest}).status_code == 400
+    assert ada.post("/people/erase", data={"email": email, "digest": "x", "reason": "r"}).status_code == 409
+    assert client("operate").post("/people/erase", data={"email": email}).status_code == 403
+    assert sample_data.all(Run) == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_old_rows_are_pruned_by_a_run(client: Client, sample_data: Harness) -> None:
+    with sample_data.services.database.transaction() as session:
+        rows = Delivery.get_for_update(session, [row.id for row in sample_data.all(Delivery)])
+        done = [row for row in rows if row.status == "done"]
+        for row in done:
+            row.ended_at = datetime.now(UTC) - timedelta(days=99)
+    ada = client("people")
+    assert f"{len(done)} would be deleted" in ada.get("/people").text
+    assert ada.post("/people/prune", data={"reason": " "}).status_code == 409
+    assert ada.post("/people/prune", data={"reason": "audit tomorrow"}).status_code == 303
+    advance_runs(sample_data.services, datetime.now(UTC))
+    [run] = sample_data.all(Run)
+    assert (run.status, run.outcome["deliveries"]) == ("done", len(done))
+    assert [act.kind for act in sample_data.all(Intervention) if act.kind == "pruned"] == ["pruned"]
+    assert "People" not in client("operate").get("/runs").text
