@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import String, exists, func, select
+from sqlalchemy import String, delete, exists, func, select
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
 from models.platform_user import PlatformUser
@@ -14,7 +14,7 @@ LINK_BATCH_SIZE = 100
 
 
 class Employee(Model):
-    """A meetergo user with an e-mail address, from a `new_employee` event. Rows are kept for good."""
+    """A meetergo user with an e-mail address, from a `new_employee` event. Rows stay until an operator forgets them."""
 
     __tablename__ = "meetergo_employees"
 
@@ -35,6 +35,11 @@ class Employee(Model):
             cls.email == normalize_email(email), cls.meetergo_user_id != meetergo_user_id
         )
         return bool(session.scalar(select(same_email_employees)))
+
+    @classmethod
+    def forget(cls, session: Session, meetergo_user_id: str) -> None:
+        """Delete what is known of an employee."""
+        session.execute(delete(cls).where(cls.meetergo_user_id == meetergo_user_id))
 
     @classmethod
     def linkable_users(cls, session: Session) -> Sequence[tuple[int, str]]:

@@ -1,5 +1,6 @@
 """Interventions: the audit trail of operators' actions on deliveries and notifications."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -10,7 +11,19 @@ from models.delivery import Delivery
 from models.notification import Notification
 from runtime.database import Model
 
-InterventionKind = Literal["replayed", "ignored", "sent_again"]
+InterventionKind = Literal[
+    "replayed",
+    "ignored",
+    "sent_again",
+    "started",
+    "cancelled",
+    "revealed",
+    "pruned",
+    "erased",
+    "refreshed",
+    "mapped",
+    "forgotten",
+]
 
 BY_RQ = "rq requeue"
 """Recorded as the operator when a failed job was requeued with RQ's own tools, which give no name."""
@@ -20,7 +33,10 @@ class Intervention(Model):
     """One action of an operator. It has no foreign key to its row, because it outlives the row.
 
     `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
-    a deliberate copy of one that was sent before.
+    a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: somebody
+    read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted. `refreshed`: a
+    booking was corrected to what meetergo says. `mapped`: a host was added or changed; the reason names it.
+    `forgotten`: the booking's owner was unmapped from its meetergo user.
     """
 
     __tablename__ = "interventions"
@@ -54,3 +70,26 @@ class Intervention(Model):
         """Record the operator, in the transaction of the action."""
         reference = {"delivery_id": row.id} if isinstance(row, Delivery) else {"notification_id": row.id}
         session.add(cls(kind=kind, **reference, booking_id=row.booking_id, by=by[:255], reason=reason, at=now))
+
+    @classmethod
+    def record_act(
+        cls,
+        session: Session,
+        kind: InterventionKind,
+        now: datetime,
+        *,
+        by: str,
+        reason: str,
+        booking_id: str | None = None,
+    ) -> None:
+        """Record an act that is about a booking, or about no row of its own."""
+        session.add(cls(kind=kind, booking_id=booking_id, by=by[:255], reason=reason, at=now))
+
+    @classmethod
+    def record_forgotten(
+        cls, session: Session, external_id: str, booking_ids: Sequence[str], now: datetime, *, by: str, reason: str = ""
+    ) -> None:
+        """Record that a host was unmapped, at each of the bookings; without any, once."""
+        reason = f"host {external_id}{f', {reason}' if reason else ''}"
+        for booking_id in booking_ids or (None,):
+            session.add(cls(kind="forgotten", booking_id=booking_id, by=by[:255], reason=reason, at=now))

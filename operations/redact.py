@@ -31,6 +31,52 @@ SECRET_IN_TEXT = re.compile(
 """A name and its value in any style of quotes. Bounded, since the text is untrusted."""
 
 
+MASKED = "•••"
+SHOWN_NAMES = frozenset(
+    """actionAt actionSource appointmentId as_of attempts availabilityId booking_id bookingId bookingType
+    bufferBefore cancelledAt canceledAt cancelled_at changes channel companyId createdAt created_at date
+    dayOfWeek deletedAt duration earliestAvailableDate end endTime ends_at event eventType eventTypes formId
+    from host_ids hostId hostIds id isCancelled isGroup isRecurring kind language meetingName meetingTypeId
+    meeting_name meeting_type_id news newStart newEnd oldEndDate oldStartDate platform_user_id previousEnd
+    previousStart provisionalBookingId queueId rescheduledAt revision scheduledAt spots start startTime
+    starts_at status submissionId takenSpots templateType timeZone timezone to totalSpots type updatedAt
+    updated_at userId userType version webhookId webhookType""".split()  # noqa: SIM905 - a list would take fifty more lines
+)
+"""Names whose values are no person's data. All other values are masked, whatever a later body may hold."""
+MAX_SHOWN_VALUE = 100
+EMAIL = re.compile(r"[^\s@<>\"'(),;:]{1,100}@([^\s@<>\"'(),;:]{1,200})")
+PHONE = re.compile(r"(?<![\w+-])(?:\+|00)\d[\d ()/.-]{5,18}\d")
+QUOTED = re.compile(r"""(['"])([^'"]{1,300})\1""")
+
+
+def mask_people(content: Any, name: str = "") -> Any:
+    """Mask people's data in a JSON value, at any depth: only values of SHOWN_NAMES stay, without secrets.
+
+    Args:
+        content: the value.
+        name: its name, or that of the list that it is in.
+    """
+    if isinstance(content, dict):
+        return {key: mask_people(item, str(key)) for key, item in content.items()}
+    if isinstance(content, list):
+        return [mask_people(item, name) for item in content]
+    if content is None or content == "" or isinstance(content, bool):
+        return content
+    is_shown = name in SHOWN_NAMES and len(str(content)) <= MAX_SHOWN_VALUE and not EMAIL.search(str(content))
+    return redact(content) if is_shown else MASKED
+
+
+def mask_text(text: str) -> str:
+    """Mask addresses, phone numbers and quoted words in an error, and secrets, too."""
+    masked = EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", redact_text(text))
+    return QUOTED.sub(_mask_words, PHONE.sub(MASKED, masked))
+
+
+def _mask_words(quoted: re.Match[str]) -> str:
+    """Mask quoted words, which may be a name or a sentence of somebody's; a single word is mostly an identifier."""
+    return f"{quoted[1]}{MASKED}{quoted[1]}" if re.search(r"\s", quoted[2]) else quoted[0]
+
+
 def redact(content: Any) -> Any:
     """Replace every secret in a JSON value, at any depth."""
     if isinstance(content, dict):

@@ -29,9 +29,11 @@ class StatusSnapshot:
     key_days_left: int | None
 
 
-def take_snapshot(settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime) -> StatusSnapshot:
-    """Query both stores. Never raises because one is down."""
-    stats = collect_stats(database, job_queue, now)
+def take_snapshot(
+    settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime, limit: int | None = None
+) -> StatusSnapshot:
+    """Query both stores. Never raises because one is down. For `limit` see `collect_stats`."""
+    stats = collect_stats(database, job_queue, now, limit)
     expires = settings.meetergo_api_key_expires
     return StatusSnapshot(
         stats,

@@ -1,0 +1,51 @@
+"""People's data on pages: masked, unless somebody who may has revealed it."""
+
+from typing import Any
+
+from flask import g
+
+from dashboard.i18n import _
+from operations.redact import EMAIL, MASKED, mask_people, mask_text, redact, redact_text
+
+
+def reveal() -> None:
+    """Show people's data on this page. The caller has checked the role and recorded the act."""
+    g.is_revealed = True
+
+
+def is_revealed() -> bool:
+    """Whether this page shows people's data."""
+    return bool(g.get("is_revealed"))
+
+
+def masked(content: Any, name: str = "") -> Any:
+    """Mask people's data in a JSON value; secrets are masked always."""
+    return redact(content) if is_revealed() else mask_people(content, name)
+
+
+def masked_text(text: str | None) -> str:
+    """Mask people's data in an error."""
+    if not text:
+        return ""
+    return redact_text(text) if is_revealed() else mask_text(text)
+
+
+def masked_recipient(recipient: str) -> str:
+    """Mask the name in a mail address."""
+    return recipient if is_revealed() else EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", recipient)
+
+
+def compact(name: str, content: Any) -> str:
+    """Format a column's value in one line; a list of people by their number, unless they are revealed."""
+    if content is None or content in ("", [], {}):
+        return _("none")
+    if isinstance(content, list):
+        shown = masked(content, name)
+        if all(isinstance(each, dict) for each in content):
+            names = [str(each.get("fullname") or each.get("email") or MASKED) for each in shown]
+            return f"{len(content)}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+        return ", ".join(str(each) for each in shown)
+    shown = masked(content, name)
+    if isinstance(shown, dict):
+        return ", ".join(f"{key}: {value}" for key, value in list(shown.items())[:10])
+    return str(shown)
