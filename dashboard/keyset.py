@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import request
-from sqlalchemy import Select, func, literal, literal_column, select, tuple_
+from sqlalchemy import Integer, Select, func, literal, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
+
+from runtime.database import Utc
 
 PAGE_SIZE = 50
 COUNT_LIMIT = 1000
@@ -85,10 +87,11 @@ def fetch(
 def count_up_to(session: Session, query: Select[Any], *key: Any, slow: Conditions | None = None) -> Count:
     """Count the rows of a query, up to COUNT_LIMIT + 1; with `slow` conditions, those among the first WINDOW rows."""
     one: ColumnElement[int] = literal_column("1")
+    ordered = query.order_by(None).order_by(*(column.desc() for column in key))  # as an index has it
     if slow is None:
-        limited = query.order_by(None).with_only_columns(one, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
+        limited = ordered.with_only_columns(one, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
         return Count(session.scalar(select(func.count()).select_from(limited.subquery())) or 0)
-    window = query.order_by(*(column.desc() for column in key)).limit(WINDOW).subquery()
+    window = ordered.limit(WINDOW).subquery()
     total = session.scalar(select(func.count()).select_from(window)) or 0
     found = select(one).select_from(window).where(*slow(window.c)).limit(COUNT_LIMIT + 1).subquery()
     return Count(session.scalar(select(func.count()).select_from(found)) or 0, total < WINDOW)
@@ -107,16 +110,16 @@ def parse_key(text: str | None, key: Sequence[Any]) -> list[Any] | None:
     if len(parts) != len(key):
         return None
     try:
-        return [_parse(part, column.type.python_type) for part, column in zip(parts, key, strict=True)]
+        return [_parse(part, column.type) for part, column in zip(parts, key, strict=True)]
     except (ValueError, OverflowError):
         return None
 
 
-def _parse(text: str, kind: type) -> Any:
-    if kind is datetime:
+def _parse(text: str, kind: Any) -> Any:
+    if isinstance(kind, Utc):
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    if kind is int:
+    if isinstance(kind, Integer):
         number = int(text)
         if abs(number) >= 2**31:
             raise ValueError(text)

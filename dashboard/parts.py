@@ -1,7 +1,5 @@
 """Parts of forms and pages that several screens share."""
 
-from datetime import UTC, datetime
-
 from flask import Flask, abort
 
 from dashboard import people
@@ -19,15 +17,6 @@ def reason_of_form() -> str:
     return reason
 
 
-def as_time(value: object) -> datetime | None:
-    """Return a time that a JSON value holds; None if it holds none."""
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def prepare_parts(app: Flask) -> None:
     """Give templates what `parts.html` needs."""
-    app.jinja_env.globals.update(people=people, as_time=as_time)
+    app.jinja_env.globals.update(people=people)

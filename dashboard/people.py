@@ -1,11 +1,17 @@
 """People's data on pages: masked, unless somebody who may has revealed it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import g
+from markupsafe import Markup
 
 from dashboard.i18n import _
+from dashboard.times import moment
 from operations.redact import EMAIL, MASKED, mask_people, mask_text, redact, redact_text
+
+TIME_NAMES = frozenset({"starts_at", "ends_at", "as_of", "created_at", "updated_at"})
+MAX_COMPACT = 200
 
 
 def reveal() -> None:
@@ -35,17 +41,31 @@ def masked_recipient(recipient: str) -> str:
     return recipient if is_revealed() else EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", recipient)
 
 
-def compact(name: str, content: Any) -> str:
+def compact(name: str, content: Any) -> Markup | str:
     """Format a column's value in one line; a list of people by their number, unless they are revealed."""
     if content is None or content in ("", [], {}):
         return _("none")
-    if isinstance(content, list):
-        shown = masked(content, name)
-        if all(isinstance(each, dict) for each in content):
-            names = [str(each.get("fullname") or each.get("email") or MASKED) for each in shown]
-            return f"{len(content)}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
-        return ", ".join(str(each) for each in shown)
+    if name in TIME_NAMES and (at := _time(content)):
+        return moment(at)
+    text = _compact(name, content)
+    return text if len(text) <= MAX_COMPACT else f"{text[:MAX_COMPACT]}…"
+
+
+def _time(content: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(content))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _compact(name: str, content: Any) -> str:
     shown = masked(content, name)
+    if isinstance(content, list) and all(isinstance(each, dict) for each in content):
+        names = [str(each.get("fullname") or each.get("email") or MASKED) for each in shown]
+        return f"{len(content)}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"
+    if isinstance(content, list):
+        return ", ".join(str(each) for each in shown)
     if isinstance(shown, dict):
         return ", ".join(f"{key}: {value}" for key, value in list(shown.items())[:10])
     return str(shown)

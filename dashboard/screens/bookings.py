@@ -53,7 +53,7 @@ ENTRY_NAMES = {
     "delivery.revealed": N_("revealed"),
     "booking.created": N_("created"),
     "booking.rescheduled": N_("rescheduled"),
-    "booking.cancelled": N_("cancelled"),
+    "booking.cancelled": N_("meeting cancelled"),
     "booking.attendee_left": N_("a guest left"),
     "booking.updated": N_("updated"),
     "booking.linked": N_("given to a host"),
@@ -79,7 +79,7 @@ NEWS = {
     "created": N_("new booking"),
     "rescheduled": N_("rescheduled"),
     "updated": N_("updated"),
-    "cancelled": N_("cancelled"),
+    "cancelled": N_("meeting cancelled"),
     "attendee_left": N_("a guest left"),
     "summary": N_("summary"),
 }

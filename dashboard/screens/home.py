@@ -94,7 +94,7 @@ def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistra
     try:
         with dashboard.database.read_only() as session:
             causes = {
-                name: ErrorGroups.of_dead(session, model, COUNT_LIMIT).summary()
+                str(name): ErrorGroups.of_dead(session, model, COUNT_LIMIT).summary()
                 for name, model in MODELS_BY_QUEUE.items()
                 if stats.rows[name].dead
             }

@@ -30,7 +30,7 @@ MAX_SHOWN = 50
 DRIFTS = {
     "missed": N_("missed"),
     "changed": N_("changed"),
-    "cancelled": N_("cancelled"),
+    "cancelled": N_("meeting cancelled"),
     "revived": N_("revived"),
 }
 _dry_run = Lock()

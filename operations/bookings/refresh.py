@@ -136,7 +136,7 @@ def open_refresher(
     settings: ReconcileSettings,
     database: Database,
     job_queue: JobQueue,
-    timeout: timedelta = TIMEOUT,
+    worker_timeout: timedelta = TIMEOUT,
     **client_options: Any,
 ) -> Iterator[Refresher]:
     """Open a refresher on opened stores.
@@ -145,7 +145,7 @@ def open_refresher(
         settings: settings with the API key.
         database: the database with the bookings.
         job_queue: triggers the worker.
-        timeout: how long to wait for the worker.
+        worker_timeout: how long to wait for the worker.
         client_options: options of the API client, such as its timeout.
 
     Raises:
@@ -154,7 +154,7 @@ def open_refresher(
     with settings.api_client(job_queue.redis, **client_options) as client:
         local_bookings = LocalBookings(database, job_queue, settings.cipher(), settings.webhook_account)
         cancel_check = CancelCheck(client, settings.meetergo_api_user)
-        yield Refresher(local_bookings, cancel_check, lambda: datetime.now(UTC), timeout)
+        yield Refresher(local_bookings, cancel_check, lambda: datetime.now(UTC), worker_timeout)
 
 
 def _resolve_id(session: Any, typed: str) -> str:

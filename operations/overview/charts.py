@@ -139,6 +139,7 @@ def _next_step(now: datetime, step: timedelta) -> datetime:
 def _counts(session: Session, column: Any, window: Window, starts: Sequence[datetime], *conditions: Any) -> CountSeries:
     found = select(column.label("at")).where(column >= starts[0], column < starts[-1] + window.step, *conditions)
     newest = found.order_by(column.desc()).limit(MAX_COUNTED).subquery()
+    truncated: Any
     if session.get_bind().dialect.name == "postgresql":
         truncated = func.date_trunc(window.precision, newest.c.at, type_=DateTime(timezone=True)).label("moment")
     else:
