@@ -5,7 +5,8 @@ from typing import Any
 from flask import Flask
 
 from dashboard.access import OPEN_ENDPOINTS, LoginLimit, check_access
-from dashboard.pages import add_headers, prepare_templates, register_errors, see_other
+from dashboard.pages import add_headers, prepare_templates, register_errors
+from dashboard.parts import prepare_parts
 from dashboard.screens import SCREENS
 from dashboard.settings import DashboardSettings
 from dashboard.stores import EXTENSION, open_dashboard
@@ -35,10 +36,10 @@ def create_app(settings: DashboardSettings) -> Flask:
     app.before_request(check_access)
     app.after_request(add_headers)
     prepare_templates(app)
+    prepare_parts(app)
     register_errors(app)
     for screen in SCREENS:
         app.register_blueprint(screen)
-    app.add_url_rule("/", "index", lambda: see_other(SCREENS[0].home), methods=["GET"])
     unknown = OPEN_ENDPOINTS - set(app.view_functions)
     if unknown:
         raise ValueError(f"OPEN_ENDPOINTS names routes that do not exist: {sorted(unknown)}")

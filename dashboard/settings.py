@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
-from operations.settings import DashboardAddressSettings
+from operations.settings import DashboardAddressSettings, StatusSettings
 from receiver.settings import HEADER
 from runtime.settings import CommaSeparated
 from worker.settings import WorkerSettings
@@ -32,7 +32,7 @@ def _header(name: object) -> object:
 HeaderName = Annotated[str, BeforeValidator(_header)]
 
 
-class DashboardSettings(WorkerSettings, DashboardAddressSettings):
+class DashboardSettings(WorkerSettings, StatusSettings, DashboardAddressSettings):
     """Settings of the dashboard. It plans replays as a worker would run them, so it needs a worker's settings too.
 
     `dashboard_proxies` are the addresses of proxies that log people in and name them in `dashboard_user_header`; their

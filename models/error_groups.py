@@ -47,20 +47,31 @@ class ErrorGroups:
         return cls(total, groups.most_common(MAX_GROUPS))
 
     @classmethod
-    def of_repeated_failures(cls, session: Session, rows: type[Retryable]) -> "ErrorGroups":
-        """Collect the causes of pending rows that failed repeatedly."""
-        return cls.collect(
-            session,
-            rows,
+    def of_repeated_failures(cls, session: Session, rows: type[Retryable], limit: int | None = None) -> "ErrorGroups":
+        """Collect the causes of pending rows that failed repeatedly; with a limit, of at most one more than it."""
+        conditions = (
             rows.has_status("pending"),
             rows.attempts >= REPEATED_FAILURE_ATTEMPTS,
             rows.last_error.is_not(None),
         )
+        if limit is None:
+            return cls.collect(session, rows, *conditions)
+        return cls._collect_some(session, rows, limit, *conditions)
 
     @classmethod
-    def of_dead(cls, session: Session, rows: type[Retryable]) -> "ErrorGroups":
-        """Collect the causes of dead rows."""
+    def of_dead(cls, session: Session, rows: type[Retryable], limit: int | None = None) -> "ErrorGroups":
+        """Collect the causes of dead rows; with a limit, of at most one more than it."""
+        if limit is not None:
+            return cls._collect_some(session, rows, limit, rows.has_status("dead"))
         return cls.collect(session, rows, rows.has_status("dead"))
+
+    @classmethod
+    def _collect_some(
+        cls, session: Session, rows: type[Retryable], limit: int, *conditions: ColumnElement[bool]
+    ) -> "ErrorGroups":
+        errors = session.scalars(select(rows.last_error).where(*conditions).limit(limit + 1)).all()
+        groups = Counter((error or "").partition(":")[0][:MAX_GROUP_LENGTH] for error in errors)
+        return cls(len(errors), groups.most_common(MAX_GROUPS))
 
     def summary(self) -> str:
         """Such as "KeyError 48, the body is not JSON 2"; empty if nothing is known."""

@@ -12,7 +12,17 @@ from models.notification import Notification
 from runtime.database import Model
 
 InterventionKind = Literal[
-    "replayed", "ignored", "sent_again", "forgotten", "started", "cancelled", "revealed", "pruned", "erased"
+    "replayed",
+    "ignored",
+    "sent_again",
+    "started",
+    "cancelled",
+    "revealed",
+    "pruned",
+    "erased",
+    "refreshed",
+    "mapped",
+    "forgotten",
 ]
 
 BY_RQ = "rq requeue"
@@ -23,9 +33,10 @@ class Intervention(Model):
     """One action of an operator. It has no foreign key to its row, because it outlives the row.
 
     `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
-    a deliberate copy of one that was sent before. `forgotten`: the booking's owner was unmapped from its meetergo user.
-    `started` and `cancelled`: a run over many rows. `revealed`: somebody read people's data of this delivery or
-    booking. `pruned` and `erased`: rows or a guest were deleted.
+    a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: somebody
+    read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted. `refreshed`: a
+    booking was corrected to what meetergo says. `mapped`: a host was added or changed; the reason names it.
+    `forgotten`: the booking's owner was unmapped from its meetergo user.
     """
 
     __tablename__ = "interventions"

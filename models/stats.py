@@ -123,12 +123,20 @@ class Stats:
         return self.from_future > 0 or abs(self.clock_lead) > CLOCK_TOLERANCE
 
 
-def collect_stats(database: Database, job_queue: JobQueue, now: datetime) -> Stats:
-    """Query database and Redis, and probe a write. A store that is down leaves its fields None and raises nothing."""
+def collect_stats(database: Database, job_queue: JobQueue, now: datetime, limit: int | None = None) -> Stats:
+    """Query database and Redis, and probe a write. A store that is down leaves its fields None and raises nothing.
+
+    Args:
+        database: the database.
+        job_queue: the queues.
+        now: the time, UTC.
+        limit: stop counting rows above this number, so that a page costs the same for a million rows; None to count
+            all. Rates are then left out.
+    """
     fields: dict[str, Any] = {"rows": None, "jobs": None}
     errors: list[Exception] = []
     try:
-        fields |= _database_stats(database, now)
+        fields |= _database_stats(database, now, limit)
     except SQLAlchemyError as error:
         errors.append(error)
     else:
@@ -149,15 +157,18 @@ def is_schema_outdated(error: Exception) -> bool:
     )
 
 
-def _database_stats(database: Database, now: datetime) -> dict[str, Any]:
+def _database_stats(database: Database, now: datetime, limit: int | None) -> dict[str, Any]:
     with database.read_only() as session:
         database_now = _database_clock(session)
         return dict(
-            rows={name: _row_stats(session, model, now) for name, model in MODELS_BY_QUEUE.items()},
-            accepted_per_minute=_per_minute(session, Delivery.received_at, now),
+            rows={
+                name: _row_stats(session, model, now) if limit is None else _limited_row_stats(session, model, limit)
+                for name, model in MODELS_BY_QUEUE.items()
+            },
+            accepted_per_minute=_per_minute(session, Delivery.received_at, now) if limit is None else 0.0,
             incidents=Incident.open_kinds(session),
             reconcile_status=ReconcileStatus.load(session),
-            failing=ErrorGroups.of_repeated_failures(session, Delivery),
+            failing=ErrorGroups.of_repeated_failures(session, Delivery, limit),
             from_future=_from_future(session, database_now),
             clock_lead=datetime.now(UTC) - database_now,
         )
@@ -213,6 +224,36 @@ def _row_stats(session: Session, model: type[Delivery] | type[Notification], now
         oldest_waiting=oldest,
         per_minute=_per_minute(session, model.ended_at, now),
     )
+
+
+def _limited_row_stats(session: Session, model: type[Delivery] | type[Notification], limit: int) -> RowStats:
+    """Count up to `limit` + 1 rows of each status. Of more pending rows, those at both ends of the index are looked at,
+    among them the oldest of the untried ones and those that failed most often.
+    """
+    ended = select(model.id).where(model.ended_at.is_not(None))
+    return RowStats(
+        waiting=_count_up_to(session, select(model.id).where(model.has_status("pending")), limit),
+        done=_count_up_to(session, ended.where(model.status == "done"), limit),
+        dead=_count_up_to(session, select(model.id).where(model.has_status("dead")), limit),
+        oldest_waiting=_oldest_of_both_ends(session, model, limit),
+    )
+
+
+def _count_up_to(session: Session, query: Any, limit: int) -> int:
+    return session.scalar(select(func.count()).select_from(query.limit(limit + 1).subquery())) or 0
+
+
+def _oldest_of_both_ends(session: Session, model: type[Delivery] | type[Notification], limit: int) -> datetime | None:
+    order: tuple[Any, ...] = (
+        (Delivery.attempts, Delivery.due_at, Delivery.received_at, Delivery.id)
+        if model is Delivery
+        else (Notification.due_at, Notification.id)
+    )
+    waiting = select(RECEIVED_AT[model].label("came")).where(model.has_status("pending"))
+    ends = (waiting.order_by(*order), waiting.order_by(*(column.desc() for column in order)))
+    windows = [end.limit(limit + 1).subquery() for end in ends]
+    found = [session.scalar(select(func.min(window.c.came))) for window in windows]
+    return min((each for each in found if each), default=None)
 
 
 def _per_minute(session: Session, column: Any, now: datetime) -> float:

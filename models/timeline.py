@@ -27,7 +27,7 @@ class TimelineEntry:
         at: time, UTC.
         kind: `delivery.` and received, retrying, dead, done, replayed, ignored or revealed; `booking.` and the
             kind of its change, or forgotten (its owner was unmapped); `notification.` and owed, retrying, dead, done,
-            replayed or sent_again; `operator.` and started, cancelled, revealed, pruned or erased.
+            replayed or sent_again; `operator.` and started, cancelled, revealed, pruned, erased, refreshed or mapped.
         booking_id: the booking, if known by now.
         delivery_id: the delivery; for changes and notifications, the one that caused it.
         notification_id: the notification.
@@ -65,7 +65,7 @@ class TimelineEntry:
     def identity(self) -> tuple[object, ...]:
         """A stable key of the entry. It omits what a delivery is about, which is known only later."""
         subject = self.kind.partition(".")[0]
-        return self.kind, self.at, getattr(self, f"{subject}_id")
+        return self.kind, self.at, getattr(self, f"{subject}_id", self.booking_id)
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,37 @@ def for_booking(session: Session, booking_id: str) -> list[TimelineEntry]:
     return _merge_by_time(
         _read(session, source.query.where(source.matches_booking(booking_id)), source) for source in SOURCES
     )
+
+
+def latest_of_booking(
+    session: Session, booking_id: str, count: int, before: datetime | None = None
+) -> tuple[list[TimelineEntry], datetime | None]:
+    """Return the latest entries of one booking, in order, and the time before which earlier ones are; None if none are.
+
+    Entries of one time stay together, so that the next page begins with a time that no entry of this one has.
+
+    Args:
+        session: the session.
+        booking_id: the booking.
+        count: how many at most.
+        before: only entries before this time.
+    """
+    entries = _merge_by_time(_newest(session, source, booking_id, count + 1, before) for source in SOURCES)
+    if len(entries) <= count:
+        return entries, None
+    shown = entries[-count:]
+    whole = [entry for entry in shown if entry.at > entries[-count - 1].at] or shown
+    return whole, whole[0].at
+
+
+def _newest(
+    session: Session, source: "TimelineSource", booking_id: str, count: int, before: datetime | None
+) -> list[TimelineEntry]:
+    query = source.query.where(source.matches_booking(booking_id))
+    if before:
+        query = query.where(source.order[0] < before)
+    newest = query.order_by(*(key.desc() for key in source.order)).limit(count)
+    return [TimelineEntry(**row) for row in session.execute(newest).mappings()][::-1]
 
 
 def since(session: Session, time: datetime) -> list[TimelineEntry]:
@@ -190,7 +221,7 @@ DELIVERY_DONE = TimelineSource(
         *DELIVERY_COLUMNS,
         Delivery.attempts,
         Delivery.note,
-    ).where(Delivery.status == "done"),
+    ).where(Delivery.status == "done", Delivery.ended_at.is_not(None)),
     (Delivery.ended_at, Delivery.id),
     lambda booking_id: Delivery.id.in_(_deliveries_of(booking_id)),
 )
@@ -207,7 +238,7 @@ NOTIFICATION_DONE = TimelineSource(
         literal("notification.done").label("kind"),
         *NOTIFICATION_COLUMNS,
         Notification.attempts,
-    ).where(Notification.status == "done"),
+    ).where(Notification.status == "done", Notification.ended_at.is_not(None)),
     (Notification.ended_at, Notification.id),
     lambda booking_id: Notification.booking_id == booking_id,
 )

@@ -1,8 +1,9 @@
 """Health checks: findings that need an operator, each with the command that helps."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from models.stats import CLOCK_TOLERANCE, Stats, is_schema_outdated
 from operations.errors import MIGRATE_COMMAND, first_line, store_error_message
@@ -28,10 +29,14 @@ class Finding:
     Attributes:
         what: the problem in one sentence.
         command: the command or action that helps; None if the sentence names it.
+        kind: identifies the check.
+        values: numbers, times and names in the sentence.
     """
 
     what: str
     command: str | None = None
+    kind: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
 
 
 def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
@@ -51,13 +56,21 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
 
 def _check_stores(stats: Stats, snapshot: StatusSnapshot) -> Iterator[Finding]:
     if snapshot.newer_database and snapshot.newer_database.obstacles:
-        yield Finding(str(snapshot.newer_database))
+        yield Finding(str(snapshot.newer_database), None, "newer", {"message": str(snapshot.newer_database)})
     elif snapshot.is_schema_outdated:
-        yield Finding("the database does not have the tables of this version", MIGRATE_COMMAND)
-    yield from (Finding(store_error_message(error)) for error in stats.errors if not is_schema_outdated(error))
+        yield Finding("the database does not have the tables of this version", MIGRATE_COMMAND, "schema")
+    for error in stats.errors:
+        if not is_schema_outdated(error):
+            message = store_error_message(error)
+            yield Finding(message, None, "store", {"message": message})
     if stats.write_error and not is_schema_outdated(stats.write_error):
         reason = first_line(stats.write_error)
-        yield Finding(f"the database answers, but cannot be written: {reason}. Webhooks are kept in Redis until it can")
+        yield Finding(
+            f"the database answers, but cannot be written: {reason}. Webhooks are kept in Redis until it can",
+            None,
+            "read_only",
+            {"reason": reason},
+        )
 
 
 def _check_redis_only(stats: Stats) -> Iterator[Finding]:
@@ -66,13 +79,18 @@ def _check_redis_only(stats: Stats) -> Iterator[Finding]:
         verb = "is" if redis_only.count == 1 else "are"
         since = f", the oldest for {duration(stats.at - redis_only.oldest)}" if redis_only.oldest else ""
         yield Finding(
-            f"{count(redis_only.count, 'webhook', 'webhooks')} {verb} in Redis only{since}: do not restart or empty it"
+            f"{count(redis_only.count, 'webhook', 'webhooks')} {verb} in Redis only{since}: do not restart or empty it",
+            None,
+            "redis_only",
+            {"number": redis_only.count, "since": redis_only.oldest},
         )
     for queue, waiting in stats.orphaned_queues.items():
         yield Finding(
             f"{count(waiting, 'webhook is', 'webhooks are')} in the queue {queue}, which no worker processes"
             " (from an older version or another REDIS_PREFIX): if it is this platform's, adopt them",
             f"bin/inbox adopt-queue {queue}",
+            "orphaned",
+            {"number": waiting, "queue": queue},
         )
 
 
@@ -81,32 +99,43 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
         return
     unattended = [queue_name for queue_name in QUEUES if not stats.jobs[queue_name].workers]
     if unattended:
-        yield Finding(f"no worker runs for the {' and the '.join(unattended)}", "python -m worker")
+        yield Finding(
+            f"no worker runs for the {' and the '.join(unattended)}",
+            "python -m worker",
+            "no_worker",
+            {"queues": ", ".join(unattended)},
+        )
     for queue_name in QUEUES:
         if stats.deaths.get(queue_name):
             times = count(stats.deaths[queue_name], "time", "times")
             yield Finding(
                 f"workers of the {queue_name} died {times} in the last {duration(DEATH_WINDOW)} (see their log)",
                 f"bin/inbox {NOUNS[queue_name][1]} list --status dead",
+                "worker_died",
+                {"number": stats.deaths[queue_name], "queue": queue_name},
             )
     stopped = [task for task in TASKS if task not in stats.next_runs]
     if "sweep" in stopped:
-        yield Finding("the scheduler is not running", "python -m worker.scheduler")
+        yield Finding("the scheduler is not running", "python -m worker.scheduler", "no_scheduler")
     elif stopped:
-        names = ", ".join(TASK_NAMES.get(task, task) for task in stopped)
-        yield Finding(f"the scheduler does not complete: {names} (see its log)")
+        tasks = ", ".join(TASK_NAMES.get(task, task) for task in stopped)
+        yield Finding(f"the scheduler does not complete: {tasks} (see its log)", None, "task_stopped", {"tasks": tasks})
 
 
 def _check_repeated_failures(stats: Stats) -> Iterator[Finding]:
     failing = stats.failing
     if failing.rows:
         what = f"{count(failing.rows, 'delivery fails', 'deliveries fail')} repeatedly"
-        yield Finding(f"{what} ({printable(failing.summary())})", "bin/inbox deliveries errors")
+        causes = printable(failing.summary())
+        values = {"number": failing.rows, "causes": causes}
+        yield Finding(f"{what} ({causes})", "bin/inbox deliveries errors", "failing", values)
     if "processing_stuck" in stats.incidents:
         since = duration(stats.at - stats.incidents["processing_stuck"])
         yield Finding(
             f"a drain ended without an outcome, {since} ago (see the worker's log)",
             "bin/inbox deliveries list --status pending",
+            "stuck",
+            {"since": stats.incidents["processing_stuck"]},
         )
 
 
@@ -115,28 +144,44 @@ def _check_rows(stats: Stats, longest_wait: timedelta) -> Iterator[Finding]:
         rows, (singular, plural) = (stats.rows or {})[queue_name], NOUNS[queue_name]
         if rows.dead:
             dead = f"{count(rows.dead, singular, plural)} {'is' if rows.dead == 1 else 'are'} dead"
-            yield Finding(dead, f"bin/inbox {plural} list --status dead")
+            yield Finding(
+                dead, f"bin/inbox {plural} list --status dead", "dead", {"number": rows.dead, "queue": queue_name}
+            )
         if _waited_longer_than(rows.oldest_waiting, stats.at, longest_wait):
             waited = duration(stats.at - (rows.oldest_waiting or stats.at))
             what = f"{count(rows.waiting, singular, plural)} waiting, the oldest for {waited}"
-            yield Finding(what, f"bin/inbox {plural} list --status pending")
+            values = {"number": rows.waiting, "queue": queue_name, "since": rows.oldest_waiting}
+            yield Finding(what, f"bin/inbox {plural} list --status pending", "waiting", values)
 
 
 def _check_clocks(stats: Stats) -> Iterator[Finding]:
     if stats.from_future:
         yield Finding(
             f"{count(stats.from_future, 'delivery says it was', 'deliveries say they were')} received in the future: "
-            "set the clock of the receiver's machine"
+            "set the clock of the receiver's machine",
+            None,
+            "from_future",
+            {"number": stats.from_future},
         )
     if abs(stats.clock_lead) > CLOCK_TOLERANCE:
         side = "ahead of" if stats.clock_lead > timedelta(0) else "behind"
-        yield Finding(f"this machine's clock is {duration(abs(stats.clock_lead))} {side} the database's: set it")
+        yield Finding(
+            f"this machine's clock is {duration(abs(stats.clock_lead))} {side} the database's: set it",
+            None,
+            "clock",
+            {"length": abs(stats.clock_lead)},
+        )
 
 
 def _check_reconcile(stats: Stats) -> Iterator[Finding]:
     error = stats.reconcile_status and stats.reconcile_status.error(stats.at)
     if error:
-        yield Finding(f"reconcile cannot read everything: {printable(error)}", "bin/inbox reconcile --dry-run")
+        yield Finding(
+            f"reconcile cannot read everything: {printable(error)}",
+            "bin/inbox reconcile --dry-run",
+            "reconcile",
+            {"error": printable(error)},
+        )
 
 
 def _waited_longer_than(since: datetime | None, now: datetime, longest: timedelta) -> bool:
@@ -147,4 +192,5 @@ def _check_api_key(days_left: int | None) -> Iterator[Finding]:
     if days_left is None or days_left > API_KEY_WARNING.days:
         return
     when = f"ends in {count(days_left, 'day', 'days')}" if days_left else "ends today"
-    yield Finding(f"the API key of meetergo {when if days_left >= 0 else 'has ended'}", RENEW_API_KEY)
+    what = f"the API key of meetergo {when if days_left >= 0 else 'has ended'}"
+    yield Finding(what, RENEW_API_KEY, "key", {"days": days_left})

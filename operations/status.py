@@ -32,9 +32,11 @@ class StatusSnapshot:
     newer_database: NewerDatabase | None = None
 
 
-def take_snapshot(settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime) -> StatusSnapshot:
-    """Query both stores. Never raises because one is down."""
-    stats = collect_stats(database, job_queue, now)
+def take_snapshot(
+    settings: StatusSettings, database: Database, job_queue: JobQueue, now: datetime, limit: int | None = None
+) -> StatusSnapshot:
+    """Query both stores. Never raises because one is down. For `limit` see `collect_stats`."""
+    stats = collect_stats(database, job_queue, now, limit)
     expires = settings.meetergo_api_key_expires
     newer = _newer(database, stats)
     return StatusSnapshot(

@@ -30,7 +30,7 @@ def to_json(snapshot: StatusSnapshot, findings: Sequence[Finding]) -> Json:
     return {
         "at": stats.at,
         "needs_person": bool(findings),
-        "concerns": [asdict(finding) for finding in findings],
+        "concerns": [{"what": finding.what, "command": finding.command} for finding in findings],
         "database": {
             "answers": stats.rows is not None or snapshot.is_schema_outdated,
             "is_up_to_date": _up_to_date(snapshot),

@@ -34,7 +34,7 @@ def line(entry: TimelineEntry) -> Table:
     subject = entry.kind.partition(".")[0]
     about = short(entry.booking_id) if subject != "booking" and entry.booking_id else ""
     texts = changes.line(entry.before, entry.after) if entry.after is not None else ""
-    return _line(entry, short(getattr(entry, f"{subject}_id")), [entry.event or "", about, texts])
+    return _line(entry, short(getattr(entry, f"{subject}_id", None)), [entry.event or "", about, texts])
 
 
 def render_timeline(entries: Sequence[TimelineEntry]) -> Iterator[RenderableType]:
@@ -42,7 +42,7 @@ def render_timeline(entries: Sequence[TimelineEntry]) -> Iterator[RenderableType
     for entry in entries:
         subject = entry.kind.partition(".")[0]
         if entry.after is None:
-            yield _line(entry, short(getattr(entry, f"{subject}_id")), [entry.event or ""])
+            yield _line(entry, short(getattr(entry, f"{subject}_id", None)), [entry.event or ""])
         else:
             yield _line(entry, "", [f"by {short(entry.delivery_id)}" if entry.delivery_id else ""])
             yield Padding(changes.table(redact(entry.before), redact(entry.after)), (0, 0, 0, INDENT))

@@ -1,12 +1,36 @@
 """The screens, in the order of the navigation."""
 
 from dashboard.access import ScreenBlueprint
-from dashboard.screens import deliveries, errors, health, login, people, preferences, runs
+from dashboard.screens import (
+    audit,
+    bookings,
+    configuration,
+    deliveries,
+    errors,
+    health,
+    home,
+    hosts,
+    live,
+    login,
+    notifications,
+    people,
+    preferences,
+    reconcile,
+    runs,
+)
 
 SCREENS: tuple[ScreenBlueprint, ...] = (
+    home.screen,
     deliveries.screen,
     errors.screen,
     runs.screen,
+    bookings.screen,
+    notifications.screen,
+    hosts.screen,
+    reconcile.screen,
+    live.screen,
+    audit.screen,
+    configuration.screen,
     people.screen,
     login.screen,
     preferences.screen,

@@ -18,7 +18,15 @@ from tests.worker.harness import Harness
 __all__ = ["harness", "open_harness", "sample_data"]
 
 KEY = "k" * 40
-EXAMPLES = {"delivery_id": "0" * 64, "run_id": "1", "name": "style.css", "filename": "style.css"}
+EXAMPLES = {
+    "delivery_id": "0" * 64,
+    "booking_id": "nowhere-1",
+    "notification_id": "1",
+    "external_id": "4711",
+    "run_id": "1",
+    "name": "style.css",
+    "filename": "style.css",
+}
 """Values of the arguments of routes, for tests that walk the URL map."""
 
 OpenApp = Callable[..., Flask]

@@ -1,61 +1,20 @@
 """`bookings refresh`: read bookings from meetergo now, and let the worker correct ours."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 import click
-from sqlalchemy import select
 
 from console.cli import completion
 from console.render import changes, tables
 from console.render.tables import as_json
-from meetergo.api.errors import ApiError, Unauthorised
-from meetergo.events import UnreadableBody
-from models.delivery import Delivery, delivery_id
-from models.drift import drift
-from operations import lookup
+from meetergo.api.errors import ApiError
+from operations.bookings.refresh import Columns, Refresher, RefreshResult, open_refresher
 from operations.errors import StoreError, store_error_message
 from operations.serialize import Json
 from operations.text import printable
 from runtime.queue import JobQueue
-from runtime.redis import heartbeat
-from worker.inbox.cancel_check import CancelCheck
-from worker.reconcile.local_bookings import LocalBookings
-from worker.reconcile.synthetic_delivery import SyntheticDelivery
 from worker.settings import ReconcileSettings
-
-TIMEOUT = timedelta(seconds=30)
-POLL_INTERVAL_SECONDS = 0.2
-UNKNOWN_BOOKING = "meetergo does not know this booking: it is left unchanged"
-
-Columns = Mapping[str, tuple[Any, Any]]
-
-
-@dataclass
-class RefreshResult:
-    """The result for one booking.
-
-    Attributes:
-        booking_id: the booking's id.
-        columns: column -> before and after; in a dry run, the expected value.
-        problem: why it is not refreshed, or not yet; None on success.
-        delivery_id: the delivery for the worker; None if nothing differs.
-    """
-
-    booking_id: str
-    columns: Columns = field(default_factory=dict)
-    problem: str | None = None
-    delivery_id: str | None = None
-
-    def as_json(self) -> Json:
-        """The result as JSON."""
-        columns = {name: {"before": before, "after": after} for name, (before, after) in self.columns.items()}
-        return {"booking_id": self.booking_id, "changes": columns, "problem": self.problem}
 
 
 @click.command()
@@ -80,113 +39,12 @@ def refresh(booking_ids: Sequence[str], is_dry: bool, as_json: bool) -> None:
     raise SystemExit(1 if any(each.problem for each in found) else 0)
 
 
-@dataclass(frozen=True)
-class Refresher:
-    """Reads bookings from meetergo, ingests the differences, and waits for the worker.
-
-    Attributes:
-        local_bookings: our side.
-        cancel_check: chooses the users to act as at meetergo.
-        clock: returns the time, UTC.
-        timeout: how long to wait for the worker.
-    """
-
-    local_bookings: LocalBookings
-    cancel_check: CancelCheck
-    clock: Callable[[], datetime]
-    timeout: timedelta = TIMEOUT
-
-    def run(self, typed: Sequence[str], is_dry: bool) -> list[RefreshResult]:
-        """Refresh all bookings; one that cannot be read does not stop the others.
-
-        Raises:
-            OperationError: an id is unknown or ambiguous.
-            Unauthorised: the key is rejected.
-            SQLAlchemyError, RedisError: a store is down.
-        """
-        with self.local_bookings.database.read_only() as session:
-            wanted = list(dict.fromkeys(_resolve_id(session, each) for each in typed))
-        before = {key: row.public_columns() for key, row in self.local_bookings.known(wanted).items()}
-        found = [self._fetch(booking_id, is_dry) for booking_id in wanted]
-        if not is_dry:
-            self._wait_for_worker(found)
-            after = {key: row.public_columns() for key, row in self.local_bookings.known(wanted).items()}
-            for each in found:
-                each.columns = _differences(before.get(each.booking_id, {}), after.get(each.booking_id, {}))
-        return found
-
-    def _fetch(self, booking_id: str, is_dry: bool) -> RefreshResult:
-        known, asked_at = self.local_bookings.known([booking_id]).get(booking_id), self.clock()
-        try:
-            appointment = self.cancel_check.appointments_for(known.host_ids if known else ()).get(booking_id)
-            if appointment is None:
-                return RefreshResult(booking_id, problem=UNKNOWN_BOOKING)
-            delivery = SyntheticDelivery(appointment, asked_at, known, consistency_delay=timedelta(0))
-            differs = drift(known, delivery.event)
-        except Unauthorised:
-            raise
-        except (ApiError, UnreadableBody) as error:
-            return RefreshResult(booking_id, problem=f"cannot be read from meetergo: {error}")
-        if is_dry:
-            return RefreshResult(booking_id, differs.columns if differs else {})
-        self.local_bookings.ingest([delivery])
-        return RefreshResult(booking_id, delivery_id=delivery_id(delivery.body))
-
-    def _wait_for_worker(self, found: Sequence[RefreshResult]) -> None:
-        """Wait until the worker has handled all deliveries, or the time is up."""
-        deadline = time.monotonic() + self.timeout.total_seconds()
-        waiting = [each for each in found if each.delivery_id]
-        if waiting and not heartbeat.live_workers(self.local_bookings.job_queue.queue("inbox")):
-            deadline = 0.0
-        while waiting:
-            waiting = [each for each in waiting if not self._is_finished(each)]
-            if waiting and time.monotonic() > deadline:
-                for each in waiting:
-                    each.problem = "no worker has processed it yet: bin/inbox status"
-                return
-            if waiting:
-                time.sleep(POLL_INTERVAL_SECONDS)
-
-    def _is_finished(self, each: RefreshResult) -> bool:
-        with self.local_bookings.database.read_only() as session:
-            query = select(Delivery.status, Delivery.last_error).where(Delivery.id == each.delivery_id)
-            status, error = session.execute(query).one()
-        if error:
-            end = "is dead" if status == "dead" else "failed, and is retried"
-            each.problem = f"its delivery {end}: {printable(error)}"
-        return status != "pending" or bool(error)
-
-
-def _resolve_id(session: Any, typed: str) -> str:
-    """Resolve a known booking's id; accept the complete id of an unknown one."""
-    try:
-        return lookup.find_booking_id(session, typed)
-    except lookup.IdNotFound:
-        if _is_uuid(typed):
-            return typed.lower()
-        raise
-
-
-def _is_uuid(typed: str) -> bool:
-    try:
-        return str(UUID(typed)) == typed.lower()
-    except ValueError:
-        return False
-
-
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Columns:
-    return {name: (before.get(name), value) for name, value in after.items() if before.get(name) != value}
-
-
 @contextmanager
 def _open_refresher(settings: ReconcileSettings) -> Iterator[Refresher]:
-    database, redis = settings.database(), settings.redis()
-    job_queue = JobQueue(redis)
+    database, job_queue = settings.database(), JobQueue(settings.redis())
     try:
-        with settings.api_client(redis) as client:
-            cancel_check = CancelCheck(client, settings.meetergo_api_user)
-            local_bookings = LocalBookings(database, job_queue, settings.cipher(), settings.webhook_account)
-            yield Refresher(local_bookings, cancel_check, lambda: datetime.now(UTC))
+        with open_refresher(settings, database, job_queue) as refresher:
+            yield refresher
     finally:
         database.close()
 

@@ -1,0 +1,237 @@
+"""Bookings: a list, and one booking with its timeline, meetergo's view of it, and what its host reads."""
+
+from datetime import timedelta
+from typing import Any, cast, get_args
+
+from flask import Response, abort, request
+from sqlalchemy.orm import Session
+
+from dashboard import keyset, people
+from dashboard.access import ScreenBlueprint, operator
+from dashboard.filters import row_search, text_of
+from dashboard.i18n import N_, _
+from dashboard.pages import render
+from dashboard.parts import reason_of_form
+from dashboard.provider import CLIENT, api_errors, provider_settings
+from dashboard.stores import current
+from dashboard.times import now
+from models import timeline
+from models.booking import Booking
+from models.intervention import Intervention
+from models.platform_user import PlatformUser
+from operations.bookings.preview import preview
+from operations.bookings.refresh import RefreshResult, open_refresher
+from operations.bookings.search import BookingFilter, BookingList, BookingTab, bookings_in
+from operations.errors import OperationError
+from operations.lookup import IdNotFound, find_booking_id
+from operations.serialize import booking_to_json
+
+screen = ScreenBlueprint("bookings", N_("Bookings"))
+
+TABS: dict[BookingTab, str] = {
+    "all": N_("All"),
+    "upcoming": N_("Upcoming"),
+    "cancelled": N_("Cancelled"),
+    "unhosted": N_("Without a host"),
+    "untimed": N_("Without a time"),
+}
+FILTERS = ("booking", "host", "guest", "state", "since", "until")
+STATES = ("confirmed", "cancelled")
+ENTRIES_PER_PAGE = 50
+WORKER_TIMEOUT = timedelta(seconds=5)
+"""How long the page waits for the worker before it says that none has corrected the booking yet."""
+SHOWN_ELSEWHERE = (
+    "id status starts_at ends_at platform_user_id host_ids attendees created_at updated_at as_of revision".split()  # noqa: SIM905 - shorter
+)
+ENTRY_NAMES = {
+    "delivery.received": N_("received"),
+    "delivery.retrying": N_("failed, and is retried"),
+    "delivery.dead": N_("failed for good"),
+    "delivery.done": N_("processed"),
+    "delivery.replayed": N_("replayed"),
+    "delivery.ignored": N_("ignored"),
+    "delivery.revealed": N_("revealed"),
+    "booking.created": N_("created"),
+    "booking.rescheduled": N_("rescheduled"),
+    "booking.cancelled": N_("meeting cancelled"),
+    "booking.attendee_left": N_("a guest left"),
+    "booking.updated": N_("updated"),
+    "booking.linked": N_("given to a host"),
+    "notification.owed": N_("to be notified"),
+    "notification.retrying": N_("not notified yet"),
+    "notification.dead": N_("could not be notified"),
+    "notification.done": N_("notified"),
+    "notification.replayed": N_("notification replayed"),
+    "notification.ignored": N_("notification ignored"),
+    "notification.sent_again": N_("notified once more"),
+    "operator.revealed": N_("revealed"),
+    "operator.refreshed": N_("corrected to what meetergo says"),
+    "operator.erased": N_("guest erased"),
+    "operator.started": N_("run started"),
+    "operator.cancelled": N_("run cancelled"),
+    "operator.pruned": N_("pruned"),
+    "operator.mapped": N_("host mapped"),
+    "booking.forgotten": N_("mapping forgotten"),
+    "operator.forgotten": N_("mapping forgotten"),
+}
+ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
+NEWS = {
+    "created": N_("new booking"),
+    "rescheduled": N_("rescheduled"),
+    "updated": N_("updated"),
+    "cancelled": N_("meeting cancelled"),
+    "attendee_left": N_("a guest left"),
+    "summary": N_("summary"),
+}
+
+
+@screen.page("/bookings")
+def list_all() -> Response:
+    """List bookings: by start, filtered."""
+    name = request.args.get("tab", "all")
+    tab = cast("BookingTab", name) if name in get_args(BookingTab) else "all"
+    with current().database.read_only() as session:
+        wanted = _filter(session)
+        lists = {each: bookings_in(session, each, wanted, now()) for each in TABS}
+        counts = {each: _count(session, found) for each, found in lists.items()}
+        page = _page(session, lists[tab])
+        hosts = PlatformUser.by_ids(session, {row.platform_user_id for row in page.rows})
+    filters = {each: request.args[each] for each in FILTERS if request.args.get(each)}
+    return render(
+        "bookings/list.html", tab=tab, tabs=TABS, counts=counts, page=page, hosts=hosts, filters=filters, STATES=STATES
+    )
+
+
+@screen.page("/bookings/<booking_id>")
+def show(booking_id: str) -> Response:
+    """Show one booking, with people's data masked."""
+    return _show(booking_id)
+
+
+@screen.act("/bookings/<booking_id>/reveal", role="people")
+def reveal(booking_id: str) -> Response:
+    """Show one booking with people's data, and record who read it and why."""
+    reason = reason_of_form()
+    with current().database.transaction() as session:
+        known = _find_id(session, booking_id)
+        Intervention.record_act(session, "revealed", now(), by=operator().name, reason=reason, booking_id=known)
+    people.reveal()
+    return _show(booking_id)
+
+
+@screen.act("/bookings/<booking_id>/compare", role="read")
+def compare(booking_id: str) -> Response:
+    """Ask meetergo about one booking, and show what differs. Nothing is changed."""
+    return _show(booking_id, *_refresh(booking_id, is_dry=True))
+
+
+@screen.act("/bookings/<booking_id>/refresh", role="operate")
+def refresh(booking_id: str) -> Response:
+    """Correct one booking to what meetergo says now."""
+    reason = reason_of_form()
+    with current().database.read_only() as session:
+        known = _find_id(session, booking_id)
+    result, problem = _refresh(known, is_dry=False)
+    if result:
+        with current().database.transaction() as session:
+            Intervention.record_act(session, "refreshed", now(), by=operator().name, reason=reason, booking_id=known)
+    return _show(known, result, problem, is_refreshed=True)
+
+
+def _refresh(booking_id: str, *, is_dry: bool) -> tuple[RefreshResult | None, str | None]:
+    """Return meetergo's answer, and why there is none."""
+    services = current().services
+    try:
+        with (
+            api_errors(),
+            open_refresher(
+                provider_settings(), services.database, services.job_queue, WORKER_TIMEOUT, **CLIENT
+            ) as refresher,
+        ):
+            (result,) = refresher.run([booking_id], is_dry)
+    except IdNotFound:
+        abort(404, _("There is no booking with this id."))
+    except OperationError as error:
+        return None, str(error)
+    return result, result.problem
+
+
+def _show(
+    booking_id: str, result: RefreshResult | None = None, problem: str | None = None, *, is_refreshed: bool = False
+) -> Response:
+    before = keyset.parse_key(request.args.get("before"), [timeline.DELIVERY_RECEIVED.order[0]])
+    with current().database.read_only() as session:
+        known = _find_id(session, booking_id)
+        booking = session.get(Booking, known)
+        entries, earlier = timeline.latest_of_booking(session, known, ENTRIES_PER_PAGE, before[0] if before else None)
+        host = session.get(PlatformUser, booking.platform_user_id) if booking and booking.platform_user_id else None
+        co_hosts = _co_hosts(session, booking) if booking else {}
+        message = preview(session, booking, people.masked) if booking else None
+    columns: dict[str, Any] = booking_to_json(booking) if booking else {}
+    return render(
+        "bookings/show.html",
+        booking_id=known,
+        booking=booking,
+        host=host,
+        co_hosts=co_hosts,
+        columns={name: value for name, value in columns.items() if name not in SHOWN_ELSEWHERE},
+        entries=entries,
+        earlier=keyset.key_text([earlier]) if earlier else None,
+        is_latest=before is None,
+        message=message,
+        result=result,
+        problem=problem,
+        is_refreshed=is_refreshed,
+        is_asked=request.endpoint in ("bookings.compare", "bookings.refresh"),
+        entry_name=entry_name,
+        entry_class=entry_class,
+        people=people,
+        NEWS=NEWS,
+    )
+
+
+def entry_name(kind: str) -> str:
+    """Translate the kind of a timeline's entry."""
+    return _(ENTRY_NAMES.get(kind, kind))
+
+
+def entry_class(kind: str) -> str:
+    """Return the class of a timeline's entry."""
+    subject, _dot, what = kind.partition(".")
+    is_act = subject == "operator" or what in ("replayed", "ignored", "sent_again", "revealed")
+    return "act" if is_act else ENTRY_CLASSES.get(what, "good")
+
+
+def _filter(session: Session) -> BookingFilter:
+    search = row_search(session)
+    state = text_of("state")
+    return BookingFilter(
+        status=state if state in STATES else None,
+        booking_id=search.booking_id,
+        host=search.platform_user,
+        since=search.since,
+        until=search.until,
+        booking_ids=search.booking_ids,
+    )
+
+
+def _count(session: Session, found: BookingList) -> keyset.Count:
+    return keyset.count_up_to(session, found.query, *found.key, slow=found.slow if found.is_slow else None)
+
+
+def _page(session: Session, found: BookingList) -> keyset.KeysetPage:
+    slow = found.slow if found.is_slow else None
+    return keyset.fetch(session, found.query, *found.key, slow=slow, descending=found.is_descending)
+
+
+def _find_id(session: Session, typed: str) -> str:
+    try:
+        return find_booking_id(session, typed)
+    except IdNotFound:
+        abort(404, _("There is no booking with this id."))
+
+
+def _co_hosts(session: Session, booking: Booking) -> dict[str, PlatformUser | None]:
+    """Return meetergo's hosts of a booking besides its owner, and whom each is mapped to."""
+    found = {str(host_id): PlatformUser.by_meetergo_user_id(session, str(host_id)) for host_id in booking.host_ids[:20]}
+    return {key: user for key, user in found.items() if user is None or user.id != booking.platform_user_id}

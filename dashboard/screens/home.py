@@ -1,0 +1,262 @@
+"""Home: what needs a person and the button that leads there, and the state of the system at a glance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from flask import Response, url_for
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard import svg, times
+from dashboard.access import ScreenBlueprint
+from dashboard.i18n import N_, _, integer, ngettext
+from dashboard.keyset import COUNT_LIMIT
+from dashboard.pages import render
+from dashboard.stores import current
+from dashboard.times import now
+from models.error_groups import ErrorGroups
+from models.stats import MODELS_BY_QUEUE, Stats
+from operations.checks import Finding, run_checks
+from operations.overview.charts import Charts, draw_charts
+from operations.overview.registration import StoredRegistration, stored_registrations
+from operations.status import take_snapshot
+from runtime.queue import QUEUES
+
+screen = ScreenBlueprint("home", N_("Home"), home="show")
+
+DRIFTS = ("missed", "changed", "cancelled", "revived")
+TASKS = {
+    "wake": N_("wake"),
+    "sweep": N_("sweep"),
+    "filing": N_("failed jobs"),
+    "prune": N_("prune"),
+    "alerts": N_("alerts"),
+    "reconcile": N_("reconcile"),
+    "runs": N_("runs"),
+}
+PATHS = {"inbox": "/deliveries", "outbox": "/notifications"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing that needs a person.
+
+    Attributes:
+        what: what it is.
+        detail: more about it; empty for nothing.
+        button: text of the link that leads on; empty without one.
+        address: where it leads.
+        command: the CLI's command that helps; None without one.
+        is_urgent: whether something is broken, not only late.
+    """
+
+    what: str
+    detail: str = ""
+    button: str = ""
+    address: str = ""
+    command: str | None = None
+    is_urgent: bool = True
+
+
+@screen.page("/")
+def show() -> Response:
+    """Show the state of both stores, and what needs a person. A store that is down leaves its part out."""
+    dashboard = current()
+    snapshot = take_snapshot(
+        dashboard.settings, dashboard.database, dashboard.services.job_queue, now(), limit=COUNT_LIMIT
+    )
+    charts, registrations, dead = _from_database(snapshot.stats)
+    findings = run_checks(snapshot)
+    return render(
+        "home/show.html",
+        cards=[_card(finding, dead) for finding in findings],
+        stats=snapshot.stats,
+        snapshot=snapshot,
+        charts=charts,
+        drawn=svg.draw(charts) if charts else None,
+        registrations=registrations,
+        QUEUES=QUEUES,
+        PATHS=PATHS,
+        TASKS=TASKS,
+        differed=_differed(snapshot.stats),
+        zero=timedelta(0),
+        took=took,
+    )
+
+
+def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistration], dict[str, str]]:
+    """Return what needs the database: nothing of it while it is down."""
+    dashboard = current()
+    settings = dashboard.settings
+    if stats.rows is None:
+        return None, (), {}
+    try:
+        with dashboard.database.read_only() as session:
+            causes = {
+                str(name): ErrorGroups.of_dead(session, model, COUNT_LIMIT).summary()
+                for name, model in MODELS_BY_QUEUE.items()
+                if stats.rows[name].dead
+            }
+            registrations = stored_registrations(
+                session, dashboard.services.job_queue, settings.webhook_keys, settings.webhook_account
+            )
+            return draw_charts(session, now()), registrations, causes
+    except SQLAlchemyError:
+        return None, (), {}
+
+
+def _differed(stats: Stats) -> int:
+    last = stats.reconcile_status and stats.reconcile_status.last
+    return sum(getattr(last, name) for name in DRIFTS) if last else 0
+
+
+def took(length: timedelta | None) -> str:
+    """Format a short duration."""
+    if length is None:
+        return "–"  # noqa: RUF001 - the typographic dash is meant
+    seconds = length.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 100 else times.span(length)
+
+
+def _number(number: int) -> str:
+    return _("more than %(number)s", number=integer(COUNT_LIMIT)) if number > COUNT_LIMIT else integer(number)
+
+
+def _card(finding: Finding, dead: dict[str, str]) -> Card:
+    """Say what a finding means, and where a button leads."""
+    build = CARDS.get(finding.kind)
+    if build is None:
+        return Card(finding.what, command=finding.command)
+    if finding.kind == "dead":
+        return _dead(finding.values, dead)
+    return build(finding.values)
+
+
+def _dead(values: dict[str, Any], causes: dict[str, str]) -> Card:
+    number, queue = values["number"], values["queue"]
+    one, many = (
+        (N_("%(count)s delivery is dead"), N_("%(count)s deliveries are dead"))
+        if queue == "inbox"
+        else (N_("%(count)s notification is dead"), N_("%(count)s notifications are dead"))
+    )
+    what = _(one if number == 1 else many, count=_number(number))
+    return Card(what, causes.get(queue, ""), _("See the errors"), f"{PATHS[queue]}?status=dead")
+
+
+def _waiting(values: dict[str, Any]) -> Card:
+    number, queue = values["number"], values["queue"]
+    one, many = (
+        (N_("%(count)s delivery waits"), N_("%(count)s deliveries wait"))
+        if queue == "inbox"
+        else (N_("%(count)s notification waits"), N_("%(count)s notifications wait"))
+    )
+    detail = _("The oldest since %(when)s.", when=times.local(values["since"])) if values["since"] else ""
+    what = _(one if number == 1 else many, count=_number(number))
+    return Card(what, detail, _("Which ones"), f"{PATHS[queue]}?status=pending", is_urgent=False)
+
+
+def _redis_only(values: dict[str, Any]) -> Card:
+    what = ngettext("%(num)s webhook is only in Redis", "%(num)s webhooks are only in Redis", values["number"])
+    detail = _("Do not restart or empty Redis.")
+    if values["since"]:
+        detail += " " + _("The oldest since %(when)s.", when=times.local(values["since"]))
+    return Card(what, detail, is_urgent=False)
+
+
+def _orphaned(values: dict[str, Any]) -> Card:
+    what = ngettext(
+        "%(num)s webhook is in the queue %(queue)s, which no worker serves",
+        "%(num)s webhooks are in the queue %(queue)s, which no worker serves",
+        values["number"],
+        queue=values["queue"],
+    )
+    return Card(what, _("If it is this platform's, adopt them."), command=f"bin/inbox adopt-queue {values['queue']}")
+
+
+def _worker_died(values: dict[str, Any]) -> Card:
+    what = ngettext(
+        "A worker of the %(queue)s died %(num)s time in the last 10 minutes",
+        "Workers of the %(queue)s died %(num)s times in the last 10 minutes",
+        values["number"],
+        queue=values["queue"],
+    )
+    return Card(what, _("See their log."), _("Which ones"), f"{PATHS[values['queue']]}?status=dead")
+
+
+def _failing(values: dict[str, Any]) -> Card:
+    number = values["number"]
+    one, many = N_("%(count)s delivery fails repeatedly"), N_("%(count)s deliveries fail repeatedly")
+    what = _(one if number == 1 else many, count=_number(number))
+    return Card(what, values["causes"], _("See the errors"), f"{PATHS['inbox']}?status=pending", is_urgent=False)
+
+
+def _key(values: dict[str, Any]) -> Card:
+    days = values["days"]
+    if days < 0:
+        what = _("The API key of meetergo has ended")
+    elif days == 0:
+        what = _("The API key of meetergo ends today")
+    else:
+        what = ngettext(
+            "The API key of meetergo ends in %(num)s day", "The API key of meetergo ends in %(num)s days", days
+        )
+    return Card(
+        what,
+        _("Create a new one, and set MEETERGO_API_KEY_EXPIRES to its last day."),
+        _("Settings"),
+        url_for("configuration.list_all"),
+        is_urgent=days <= 0,
+    )
+
+
+CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
+    "schema": lambda _values: Card(
+        _("The database does not have the tables of this version"), command="bin/inbox migrate"
+    ),
+    "store": lambda values: Card(_("A store does not answer"), values["message"]),
+    "read_only": lambda values: Card(
+        _("The database answers, but cannot be written"),
+        _("%(reason)s. Webhooks are kept in Redis until it can.", reason=values["reason"]),
+    ),
+    "redis_only": _redis_only,
+    "orphaned": _orphaned,
+    "no_worker": lambda values: Card(
+        _("No worker runs for: %(queues)s", queues=values["queues"]), command="python -m worker"
+    ),
+    "worker_died": _worker_died,
+    "no_scheduler": lambda _values: Card(_("The scheduler is not running"), command="python -m worker.scheduler"),
+    "task_stopped": lambda values: Card(
+        _("The scheduler does not complete: %(tasks)s", tasks=values["tasks"]), _("See its log.")
+    ),
+    "failing": _failing,
+    "stuck": lambda values: Card(
+        _("A drain ended without an outcome"),
+        _("It was %(when)s. See the worker's log.", when=times.age(values["since"])),
+        _("Which ones"),
+        f"{PATHS['inbox']}?status=pending",
+    ),
+    "dead": lambda values: _dead(values, {}),
+    "waiting": _waiting,
+    "from_future": lambda values: Card(
+        ngettext(
+            "%(num)s delivery says it was received in the future",
+            "%(num)s deliveries say they were received in the future",
+            values["number"],
+        ),
+        _("Set the clock of the receiver's machine."),
+        _("Which ones"),
+        PATHS["inbox"],
+    ),
+    "clock": lambda values: Card(
+        _("This machine's clock and the database's differ by %(length)s", length=times.span(values["length"])),
+        _("Set it."),
+    ),
+    "reconcile": lambda values: Card(
+        _("Reconcile cannot read everything"), values["error"], _("See the runs"), url_for("reconcile.list_all")
+    ),
+    "key": _key,
+}
+"""Kind of a finding -> its card."""

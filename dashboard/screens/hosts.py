@@ -1,0 +1,81 @@
+"""Hosts: whom at meetergo each of the platform's users is, and who is missing."""
+
+from flask import Response, abort, request
+from sqlalchemy import select
+
+from dashboard import keyset
+from dashboard.access import ScreenBlueprint, operator
+from dashboard.filters import text_of
+from dashboard.i18n import N_, _
+from dashboard.pages import render, see_other
+from dashboard.parts import reason_of_form
+from dashboard.stores import current
+from dashboard.times import now
+from models.booking import Booking
+from models.employee import Employee
+from models.platform_user import PlatformUser
+from models.reconciliation import ReconcileCursor
+from operations.users import forget as forgetting
+from operations.users.mapping import HostValues, save_host, search_hosts, unmapped_hosts
+
+screen = ScreenBlueprint("hosts", N_("Hosts"))
+
+MAX_SHOWN = 30
+FIELDS = ("meetergo_user_id", "meetergo_meeting_type_id", "name", "timezone", "language")
+
+
+@screen.page("/hosts")
+def list_all() -> Response:
+    """List hosts, and meetergo's users whom nobody is mapped to as a work list."""
+    only_unmapped = request.args.get("mapping") == "none"
+    with current().database.read_only() as session:
+        missing = unmapped_hosts(session, now())
+        page = keyset.fetch(
+            session, search_hosts(text_of("q"), only_unmapped=only_unmapped), PlatformUser.id, descending=False
+        )
+    return render("hosts/list.html", missing=missing, page=page, only_unmapped=only_unmapped, MAX_SHOWN=MAX_SHOWN)
+
+
+@screen.page("/hosts/<path:external_id>")
+def show(external_id: str) -> Response:
+    """Show one host, its mapping and its next bookings."""
+    with current().database.read_only() as session:
+        user = PlatformUser.by_external_id(session, external_id)
+        if user is None:
+            abort(404, _("There is no host with this id of the platform."))
+        upcoming = select(Booking.id, Booking.starts_at, Booking.meeting_name, Booking.status).where(
+            Booking.platform_user_id == user.id, Booking.starts_at >= now()
+        )
+        bookings = session.execute(upcoming.order_by(Booking.starts_at, Booking.id).limit(10)).all()
+        cursor = session.get(ReconcileCursor, user.meetergo_user_id) if user.meetergo_user_id else None
+        is_employee = bool(user.email) and bool(
+            session.scalar(select(Employee.meetergo_user_id).where(Employee.email == str(user.email).lower()).limit(1))
+        )
+    return render("hosts/show.html", user=user, bookings=bookings, cursor=cursor, is_employee=is_employee)
+
+
+@screen.act("/hosts/add", role="operate")
+def add() -> Response:
+    """Add a host, mapped to a user of meetergo."""
+    reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
+    values = HostValues(external_id, **{name: text_of(name, "form") for name in (*FIELDS, "email")})
+    save_host(current().database, values, now(), is_new=True, by=operator().name, reason=reason)
+    return see_other("hosts.show", external_id=external_id)
+
+
+@screen.act("/hosts/change", role="operate")
+def change() -> Response:
+    """Change a host's mapping or its details."""
+    reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
+    given = {name: text_of(name, "form") or "" for name in FIELDS if name in request.form}
+    values = HostValues(external_id, **given, email=text_of("email", "form"))
+    save_host(current().database, values, now(), is_new=False, by=operator().name, reason=reason)
+    return see_other("hosts.show", external_id=external_id)
+
+
+@screen.act("/hosts/forget", role="operate")
+def forget() -> Response:
+    """Forget whom at meetergo a host is. The host and its bookings stay."""
+    reason, external_id = reason_of_form(), text_of("external_id", "form") or ""
+    forgetting.forget(current().database, external_id, now(), by=operator().name, reason=reason)
+    return see_other("hosts.show", external_id=external_id)

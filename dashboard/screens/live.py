@@ -1,0 +1,48 @@
+"""Live: what happens now, by polling a part of the page that is empty while nothing is new."""
+
+from hashlib import sha256
+
+from flask import Response, make_response, request
+
+from dashboard.access import ScreenBlueprint
+from dashboard.i18n import N_
+from dashboard.pages import render
+from dashboard.screens.bookings import NEWS, entry_class, entry_name
+from dashboard.stores import current
+from models import timeline
+from models.timeline import TimelineEntry
+
+screen = ScreenBlueprint("live", N_("Live"))
+
+ENTRIES_SHOWN = 40
+
+
+@screen.page("/live")
+def list_all() -> Response:
+    """Show the latest entries of all timelines, the newest first."""
+    entries = _entries()
+    return _render("live/list.html", entries)
+
+
+@screen.page("/live/entries")
+def entries() -> Response:
+    """Return the entries alone; nothing (204) if they are those that the page has, as `after` says."""
+    found = _entries()
+    if request.args.get("after") == _digest(found):
+        return make_response("", 204)
+    return _render("live/entries.html", found)
+
+
+def _render(template: str, found: list[TimelineEntry]) -> Response:
+    return render(
+        template, entries=found, digest=_digest(found), entry_name=entry_name, entry_class=entry_class, NEWS=NEWS
+    )
+
+
+def _entries() -> list[TimelineEntry]:
+    with current().database.read_only() as session:
+        return timeline.latest(session, ENTRIES_SHOWN)[::-1]
+
+
+def _digest(found: list[TimelineEntry]) -> str:
+    return sha256(repr([(entry.identity, entry.kind) for entry in found]).encode()).hexdigest()[:16]

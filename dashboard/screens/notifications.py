@@ -1,0 +1,125 @@
+"""Notifications: lists by status, and one notification with its attempts and its content."""
+
+from typing import cast, get_args
+
+from flask import Response, abort, request
+from sqlalchemy.orm import Session
+
+from dashboard import keyset, people
+from dashboard.access import ScreenBlueprint, operator
+from dashboard.filters import row_search
+from dashboard.i18n import N_, _
+from dashboard.pages import render, see_other
+from dashboard.parts import reason_of_form
+from dashboard.screens.bookings import NEWS
+from dashboard.stores import current
+from dashboard.times import now
+from models.attempt import FailedAttempt
+from models.booking import NotificationKind
+from models.intervention import Intervention
+from models.notification import Notification
+from models.platform_user import PlatformUser
+from operations import delivery_detail
+from operations.bookings.preview import render_message
+from operations.delivery_search import Tab
+from operations.errors import OperationError
+from operations.lookup import find_notification
+from operations.notifications.search import notifications_in
+from operations.replay.service import NotDead, ReplayService
+
+screen = ScreenBlueprint("notifications", N_("Notifications"))
+
+TABS: dict[Tab, str] = {"all": N_("All"), "pending": N_("Pending"), "dead": N_("Dead"), "done": N_("Done")}
+FILTERS = ("booking", "host", "guest", "event", "error", "error_is", "since", "until")
+KINDS = get_args(NotificationKind)
+EVENTS_SHOWN = 100
+ACTS = {
+    "replayed": N_("replayed"),
+    "ignored": N_("ignored"),
+    "sent_again": N_("sent once more"),
+}
+
+
+@screen.page("/notifications")
+def list_all() -> Response:
+    """List notifications: one tab per status, filtered."""
+    name = request.args.get("status", "all")
+    tab = cast("Tab", name) if name in get_args(Tab) else "all"
+    with current().database.read_only() as session:
+        search = row_search(session)
+        lists = {each: notifications_in(each, search) for each in TABS}
+        counts = {
+            each: keyset.count_up_to(session, found.query, *found.key, slow=found.slow if found.is_slow else None)
+            for each, found in lists.items()
+        }
+        chosen = lists[tab]
+        page = keyset.fetch(session, chosen.query, *chosen.key, slow=chosen.slow if chosen.is_slow else None)
+    filters = {each: request.args[each] for each in FILTERS if request.args.get(each)}
+    return render(
+        "notifications/list.html",
+        tab=tab,
+        tabs=TABS,
+        counts=counts,
+        page=page,
+        filters=filters,
+        kinds=[("", _("any")), *((kind, _(NEWS[kind])) for kind in KINDS)],
+        NEWS=NEWS,
+    )
+
+
+@screen.page("/notifications/<notification_id>")
+def show(notification_id: str) -> Response:
+    """Show one notification: its recipient, its attempts, and what it says, with people's data masked."""
+    with current().database.read_only() as session:
+        row = _find(session, notification_id)
+        host = session.get(PlatformUser, row.platform_user_id) if row.platform_user_id else None
+        events = delivery_detail.attempts(
+            session, FailedAttempt.notification_id == row.id, Intervention.notification_id == row.id
+        )
+        message = render_message(row, people.masked)
+    ordered = sorted([*events["failed_attempts"], *events["interventions"]], key=lambda each: each["at"])
+    return render(
+        "notifications/show.html",
+        row=row,
+        host=host,
+        message=message,
+        events=ordered[-EVENTS_SHOWN:],
+        hidden=max(0, len(ordered) - EVENTS_SHOWN),
+        NEWS=NEWS,
+        ACTS=ACTS,
+    )
+
+
+@screen.act("/notifications/<notification_id>/send", role="operate")
+def send(notification_id: str) -> Response:
+    """Send a dead notification, or one that was sent before once more."""
+    reason = reason_of_form()
+    with current().database.read_only() as session:
+        row = _find(session, notification_id)
+    if row.status == "pending":
+        raise OperationError(_("This notification is pending: a worker sends it anyway."))
+    service = ReplayService(current().services, operator().name, reason, resend=row.status == "done", superseded=True)
+    result = service.replay_notifications([row.id], now())
+    if not result.ids:
+        raise OperationError(_("It was not sent: a notification with the same content is pending."))
+    return see_other("notifications.show", notification_id=result.ids[0])
+
+
+@screen.act("/notifications/<notification_id>/ignore", role="operate")
+def ignore(notification_id: str) -> Response:
+    """Close a dead notification that nobody needs any more."""
+    reason = reason_of_form()
+    with current().database.read_only() as session:
+        row = _find(session, notification_id)
+    try:
+        ReplayService(current().services, operator().name, reason).ignore_notifications([row.id], now())
+    except NotDead as error:
+        raise OperationError(str(error)) from None
+    return see_other("notifications.show", notification_id=row.id)
+
+
+def _find(session: Session, typed: str) -> Notification:
+    try:
+        return find_notification(session, typed)
+    except OperationError:
+        abort(404, _("There is no notification with this number. It may have been pruned."))

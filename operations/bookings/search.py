@@ -1,0 +1,124 @@
+"""Lists of bookings: by tab, filtered, each page and each count bounded and found by an index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Select, false, func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from models.booking import Booking
+from models.platform_user import PlatformUser
+
+BookingTab = Literal["all", "upcoming", "cancelled", "unhosted", "untimed"]
+SHOWN_LENGTH = 200
+"""Characters of a meeting's name in a list."""
+
+COLUMNS = (
+    Booking.id,
+    Booking.status,
+    Booking.starts_at,
+    Booking.ends_at,
+    Booking.platform_user_id,
+    Booking.updated_at,
+    Booking.revision,
+    func.substr(Booking.meeting_name, 1, SHOWN_LENGTH).label("meeting_name"),
+)
+"""What a list shows; no guest."""
+BY_START = (Booking.starts_at, Booking.id)
+KEYS: dict[BookingTab, tuple[Any, ...]] = {
+    "all": BY_START,
+    "upcoming": BY_START,
+    "cancelled": BY_START,
+    "unhosted": BY_START,
+    "untimed": (Booking.id,),
+}
+
+
+@dataclass(frozen=True)
+class BookingList:
+    """One tab of bookings.
+
+    Attributes:
+        tab: the tab.
+        query: the bookings that the indexes find, in no order.
+        status: the status that no index helps with; None for any.
+    """
+
+    tab: BookingTab
+    query: Select[Any]
+    status: str | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The columns of the order."""
+        return KEYS[self.tab]
+
+    @property
+    def is_descending(self) -> bool:
+        """Whether the latest start comes first; of upcoming ones, the next."""
+        return self.tab != "upcoming"
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a page searches a bounded number of rows, because no index knows the status."""
+        return self.status is not None
+
+    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+        """Return the condition on the status."""
+        return [columns.status == self.status]
+
+
+@dataclass(frozen=True)
+class BookingFilter:
+    """Filters for a list of bookings; None means no filter.
+
+    Attributes:
+        status: confirmed or cancelled.
+        booking_id: the provider's booking id.
+        host: `external_id` of the host.
+        since: starts at or after this, UTC.
+        until: starts before this, UTC.
+        booking_ids: ids of bookings, such as those of one guest.
+    """
+
+    status: str | None = None
+    booking_id: str | None = None
+    host: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    booking_ids: tuple[str, ...] | None = None
+
+
+def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: datetime) -> BookingList:
+    """Return a tab of the bookings that match a filter."""
+    query: Select[Any] = select(*COLUMNS)
+    is_untimed = Booking.starts_at.is_(None)
+    query = query.where(is_untimed if tab == "untimed" else Booking.starts_at.is_not(None))
+    if tab == "upcoming":
+        query = query.where(Booking.starts_at >= now)
+    if tab == "unhosted":
+        query = query.where(Booking.platform_user_id.is_(None))
+    query = query.where(*_conditions(session, wanted))
+    forced = {"upcoming": "confirmed", "cancelled": "cancelled"}.get(tab)
+    if forced and wanted.status and wanted.status != forced:
+        query = query.where(false())
+    return BookingList(tab, query, forced or wanted.status)
+
+
+def _conditions(session: Session, wanted: BookingFilter) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.booking_id:
+        conditions.append(Booking.id == wanted.booking_id)
+    if wanted.host:
+        owner = PlatformUser.by_external_id(session, wanted.host)
+        conditions.append(Booking.platform_user_id == owner.id if owner else false())
+    if wanted.since:
+        conditions.append(Booking.starts_at >= wanted.since)
+    if wanted.until:
+        conditions.append(Booking.starts_at < wanted.until)
+    if wanted.booking_ids is not None:
+        conditions.append(Booking.id.in_(wanted.booking_ids))
+    return conditions

@@ -1,0 +1,1 @@
+"""The state of the system at a glance: bounded statistics, and the series of the charts."""

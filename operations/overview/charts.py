@@ -1,0 +1,182 @@
+"""The series of the home page's charts: what was received, processed and failed, and how long it took.
+
+Each is counted by an index, in the longest window that holds few enough deliveries. A chart that stopped counting says
+so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import DateTime, String, func, select
+from sqlalchemy.orm import Session
+
+from models.attempt import FailedAttempt
+from models.delivery import Delivery
+
+MAX_COUNTED = 20_000
+"""Rows that one chart counts: an index scan of some milliseconds."""
+MAX_TIMED = 1_000
+"""Deliveries whose time from receipt to commit is looked at, the newest first."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of the charts.
+
+    Attributes:
+        length: its length.
+        step: the time of one point.
+        precision: how far times are truncated before they are counted.
+    """
+
+    length: timedelta
+    step: timedelta
+    precision: str
+
+
+WINDOWS = (
+    Window(timedelta(hours=24), timedelta(minutes=30), "minute"),
+    Window(timedelta(hours=1), timedelta(minutes=1), "minute"),
+    Window(timedelta(minutes=10), timedelta(seconds=10), "second"),
+)
+PREFIXES = {"minute": 16, "second": 19}
+"""Characters of a time as SQLite stores it, up to the minute and to the second."""
+
+
+@dataclass(frozen=True)
+class CountSeries:
+    """How many there were in each step.
+
+    Attributes:
+        numbers: the numbers, oldest first.
+        is_complete: whether all were counted; else only the newest.
+    """
+
+    numbers: Sequence[int]
+    is_complete: bool
+
+    @property
+    def total(self) -> int:
+        """The sum."""
+        return sum(self.numbers)
+
+
+@dataclass(frozen=True)
+class DurationSeries:
+    """How long the slowest percent took in each step.
+
+    Attributes:
+        p99: time below which 99 % were, oldest first; None where nothing was timed.
+        median: the median of all.
+        slowest: the 99th percentile of all.
+        timed: number of deliveries looked at.
+    """
+
+    p99: Sequence[timedelta | None]
+    median: timedelta | None
+    slowest: timedelta | None
+    timed: int
+
+
+@dataclass(frozen=True)
+class Charts:
+    """The charts of one window.
+
+    Attributes:
+        window: the window.
+        starts: when each step starts, UTC.
+        received: deliveries received.
+        processed: deliveries that ended done.
+        failed: failed attempts of deliveries and notifications.
+        durations: time from receipt to commit, of deliveries that succeeded at once.
+    """
+
+    window: Window
+    starts: Sequence[datetime]
+    received: CountSeries
+    processed: CountSeries
+    failed: CountSeries
+    durations: DurationSeries
+
+
+def draw_charts(session: Session, now: datetime) -> Charts:
+    """Count the series in the longest window that holds at most MAX_COUNTED deliveries, else in the shortest."""
+    window = next((each for each in WINDOWS if not _holds_too_many(session, each, now)), WINDOWS[-1])
+    steps = window.length // window.step
+    end = _next_step(now, window.step)
+    starts = [end - window.step * (steps - number) for number in range(steps)]
+    ended, dead = (
+        _counts(session, column, window, starts, *conditions)
+        for column, conditions in ((Delivery.ended_at, ()), (Delivery.ended_at, (Delivery.has_status("dead"),)))
+    )
+    done = [max(0, all_ended - of_dead) for all_ended, of_dead in zip(ended.numbers, dead.numbers, strict=True)]
+    return Charts(
+        window,
+        starts,
+        _counts(session, Delivery.received_at, window, starts),
+        CountSeries(done, ended.is_complete and dead.is_complete),
+        _counts(session, FailedAttempt.at, window, starts),
+        _durations(session, window, starts),
+    )
+
+
+def _holds_too_many(session: Session, window: Window, now: datetime) -> bool:
+    for column in (Delivery.received_at, Delivery.ended_at):
+        newest = select(column).where(column > now - window.length, column <= now).limit(MAX_COUNTED + 1).subquery()
+        if (session.scalar(select(func.count()).select_from(newest)) or 0) > MAX_COUNTED:
+            return True
+    return False
+
+
+def _next_step(now: datetime, step: timedelta) -> datetime:
+    """Return the end of the step that holds a time."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    return epoch + ((now - epoch) // step + 1) * step
+
+
+def _counts(session: Session, column: Any, window: Window, starts: Sequence[datetime], *conditions: Any) -> CountSeries:
+    found = select(column.label("at")).where(column >= starts[0], column < starts[-1] + window.step, *conditions)
+    newest = found.order_by(column.desc()).limit(MAX_COUNTED).subquery()
+    truncated: Any
+    if session.get_bind().dialect.name == "postgresql":
+        truncated = func.date_trunc(window.precision, newest.c.at, type_=DateTime(timezone=True)).label("moment")
+    else:
+        truncated = func.substr(newest.c.at, 1, PREFIXES[window.precision], type_=String()).label("moment")
+    rows = session.execute(select(truncated, func.count()).group_by("moment")).all()
+    numbers = [0] * len(starts)
+    for moment, number in rows:
+        numbers[_step_of(_aware(moment), window, starts)] += number
+    return CountSeries(numbers, sum(numbers) < MAX_COUNTED)
+
+
+def _aware(moment: Any) -> datetime:
+    at = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _step_of(at: datetime, window: Window, starts: Sequence[datetime]) -> int:
+    return min(max((at - starts[0]) // window.step, 0), len(starts) - 1)
+
+
+def _durations(session: Session, window: Window, starts: Sequence[datetime]) -> DurationSeries:
+    columns = (Delivery.received_at, Delivery.ended_at, Delivery.status, Delivery.attempts, Delivery.replayed_for)
+    ended = select(*columns).where(Delivery.ended_at >= starts[0], Delivery.ended_at < starts[-1] + window.step)
+    by_step: dict[int, list[timedelta]] = {}
+    for row in session.execute(ended.order_by(Delivery.ended_at.desc()).limit(MAX_TIMED)):
+        if row.status == "done" and not row.attempts and row.replayed_for is None:
+            took = max(row.ended_at - row.received_at, timedelta(0))
+            by_step.setdefault(_step_of(row.ended_at, window, starts), []).append(took)
+    every = sorted(took for times in by_step.values() for took in times)
+    return DurationSeries(
+        [_percentile(by_step, number) for number in range(len(starts))],
+        every[len(every) // 2] if every else None,
+        every[(len(every) * 99) // 100] if every else None,
+        len(every),
+    )
+
+
+def _percentile(by_step: Mapping[int, list[timedelta]], number: int) -> timedelta | None:
+    times = sorted(by_step.get(number, ()))
+    return times[(len(times) * 99) // 100] if times else None

@@ -1,0 +1,204 @@
+"""The mapping of the platform's hosts to meetergo's users: what is missing, and its corrections by an operator."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from models.booking import Booking
+from models.intervention import Intervention
+from models.platform_user import PlatformUser
+from operations.errors import OperationError
+from runtime.database import Database
+
+MAX_WAITING = 2_000
+"""Bookings without an owner that are looked at, the latest first."""
+MAX_LENGTHS = {
+    "external_id": 255,
+    "meetergo_user_id": 255,
+    "meetergo_meeting_type_id": 255,
+    "name": 255,
+    "email": 320,
+    "timezone": 64,
+}
+LANGUAGES = ("en", "de")
+
+
+@dataclass
+class UnmappedHost:
+    """A user of meetergo whom no platform user is mapped to.
+
+    Attributes:
+        meetergo_user_id: meetergo's id of the host.
+        bookings: number of bookings that wait for the mapping, among the latest MAX_WAITING without an owner.
+        upcoming: how many of them are confirmed and not over.
+        next_start: when the next of them starts, UTC; None if none is upcoming.
+        example: the id of one of them.
+    """
+
+    meetergo_user_id: str
+    bookings: int = 0
+    upcoming: int = 0
+    next_start: datetime | None = None
+    example: str = ""
+
+
+@dataclass(frozen=True)
+class UnmappedHosts:
+    """The work list.
+
+    Attributes:
+        hosts: the hosts, those with most upcoming bookings first.
+        without_host: number of bookings that name no host at all.
+        is_complete: whether all bookings without an owner were looked at.
+    """
+
+    hosts: list[UnmappedHost]
+    without_host: int
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class HostValues:
+    """The values of a host as an operator types them; None leaves a value as it is, "" empties it.
+
+    Attributes:
+        external_id: the platform's id.
+        meetergo_user_id: meetergo's id.
+        meetergo_meeting_type_id: meetergo's id of the host's first meeting type.
+        name: the full name.
+        email: the e-mail address.
+        timezone: such as Europe/Berlin.
+        language: `en` or `de`.
+    """
+
+    external_id: str
+    meetergo_user_id: str | None = None
+    meetergo_meeting_type_id: str | None = None
+    name: str | None = None
+    email: str | None = field(default=None, repr=False)
+    timezone: str | None = None
+    language: str | None = None
+
+    def checked(self) -> dict[str, Any]:
+        """Return the columns to set.
+
+        Raises:
+            OperationError: a value cannot be used.
+        """
+        given = {name: value.strip() for name, value in vars(self).items() if value is not None}
+        for name, value in given.items():
+            if len(value) > MAX_LENGTHS.get(name, 16) or not value.isprintable():
+                raise OperationError(f"{name} is too long, or holds a control character")
+        if not given["external_id"]:
+            raise OperationError("external_id is missing: it is the platform's own id of the host")
+        if given.get("email") and "@" not in given["email"]:
+            raise OperationError("email is no e-mail address")
+        if given.get("language", "en") not in LANGUAGES:
+            raise OperationError("language is en or de")
+        _check_timezone(given.get("timezone"))
+        for name in ("timezone", "language"):
+            if not given.get(name):
+                given.pop(name, None)  # a host always has one
+        return {name: value or None for name, value in given.items()}
+
+
+def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
+    """Return meetergo's users whose bookings wait, because no platform user is mapped to them."""
+    columns = (Booking.id, Booking.host_ids, Booking.status, Booking.starts_at)
+    unowned = select(*columns).where(Booking.platform_user_id.is_(None), Booking.starts_at.is_not(None))
+    rows = session.execute(unowned.order_by(Booking.starts_at.desc(), Booking.id.desc()).limit(MAX_WAITING)).all()
+    found: dict[str, UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
+    for row in rows:
+        for host_id in {str(each) for each in row.host_ids}:
+            host = found[host_id]
+            host.meetergo_user_id, host.bookings, host.example = host_id, host.bookings + 1, host.example or row.id
+            if row.status == "confirmed" and row.starts_at >= now:
+                host.upcoming += 1
+                host.next_start, host.example = row.starts_at, row.id
+    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(list(found)[:500]))
+    known = set(session.scalars(mapped))
+    hosts = sorted(
+        (host for host in found.values() if host.meetergo_user_id not in known),
+        key=lambda host: (-host.upcoming, -host.bookings, host.meetergo_user_id),
+    )
+    return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), len(rows) < MAX_WAITING)
+
+
+def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
+    """Return a query for hosts whose id of the platform or of meetergo begins with a term, or whose e-mail is it."""
+    columns = (
+        PlatformUser.id,
+        PlatformUser.external_id,
+        PlatformUser.name,
+        PlatformUser.meetergo_user_id,
+        PlatformUser.meetergo_meeting_type_id,
+        PlatformUser.timezone,
+        PlatformUser.language,
+    )
+    query = select(*columns)
+    if only_unmapped:
+        query = query.where(PlatformUser.meetergo_user_id.is_(None))
+    if term:
+        query = query.where(
+            or_(
+                PlatformUser.external_id == term,
+                PlatformUser.meetergo_user_id == term,
+                func.lower(PlatformUser.email) == term.lower(),
+            )
+        )
+    return query
+
+
+def save_host(database: Database, values: HostValues, now: datetime, *, is_new: bool, by: str, reason: str) -> None:
+    """Add a host, or change one, and record who did it. The next sweep gives the host the bookings that wait.
+
+    Args:
+        database: the database.
+        values: the host's values.
+        now: the time, UTC.
+        is_new: whether the host must not exist yet; else it must.
+        by: name of the operator.
+        reason: why.
+
+    Raises:
+        OperationError: a value cannot be used, or belongs to another host.
+    """
+    columns = values.checked()
+    try:
+        with database.transaction() as session:
+            _save(session, columns, is_new)
+            what = f"host {columns['external_id']} -> {columns.get('meetergo_user_id') or 'no user of meetergo'}"
+            Intervention.record_act(session, "mapped", now, by=by, reason=f"{what}: {reason}")
+    except IntegrityError:
+        raise OperationError("another host has this id of the platform or of meetergo") from None
+
+
+def _save(session: Session, columns: dict[str, Any], is_new: bool) -> None:
+    user = PlatformUser.by_external_id(session, columns["external_id"], locked=True)
+    if user is not None and is_new:
+        raise OperationError(f"there is a host '{columns['external_id']}' already: change that one")
+    if user is None and not is_new:
+        raise OperationError(f"there is no host '{columns['external_id']}' any more")
+    other = columns.get("meetergo_user_id") and PlatformUser.by_meetergo_user_id(session, columns["meetergo_user_id"])
+    if other and other.external_id != columns["external_id"]:
+        raise OperationError(
+            f"host '{other.external_id}' is mapped to this user of meetergo: forget that mapping first"
+        )
+    if user is None:
+        session.add(PlatformUser(**columns))
+        return
+    for name, value in columns.items():
+        setattr(user, name, value)
+
+
+def _check_timezone(name: str | None) -> None:
+    try:
+        ZoneInfo(name or "UTC")
+    except (ValueError, OSError, KeyError):
+        raise OperationError("timezone is none, such as Europe/Berlin") from None

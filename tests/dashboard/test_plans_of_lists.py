@@ -1,0 +1,98 @@
+"""The lists of bookings, notifications, hosts and acts, and home, are found by an index and stay small."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from psycopg import ClientCursor
+
+from runtime.database import Database
+from tests.dashboard.conftest import client_of
+from tests.test_query_plans import (
+    GROWING_TABLES,
+    Statements,
+    _nodes,
+    _steps_of_sqlite,
+    database,
+    database_url,
+    distinct,
+    large_database_url,
+    large_postgresql,
+    record_statements,
+)
+
+__all__ = ["database", "database_url", "large_database_url", "large_postgresql"]
+
+TABLES = set(GROWING_TABLES) - {"failed_attempts"}
+"""The filled database has no failed attempts: no planner would use an index for them."""
+MAX_PAGE_BYTES = 60_000
+HEAD = "filled-1"
+PAGES = [
+    "/",
+    *(f"/bookings?tab={tab}" for tab in ("all", "upcoming", "cancelled", "unhosted", "untimed")),
+    "/bookings?host=7",
+    "/bookings?state=confirmed&since=2020-01-01",
+    "/bookings?until=2030-01-01",
+    f"/bookings?booking={HEAD}",
+    "/bookings?after=2026-01-01T00:00:00%2B00:00~x",
+    *(f"/notifications?status={status}" for status in ("all", "pending", "dead", "done")),
+    "/notifications?event=created&error=KeyError",
+    "/notifications?host=7&since=7d",
+    "/hosts",
+    "/hosts?mapping=none",
+    "/hosts?q=7",
+    "/reconcile",
+    "/audit",
+    "/audit?by=Ada&since=7d",
+    "/live",
+    "/live/entries",
+]
+BOUNDED = {"/hosts"}
+
+
+def full_scans(database: Database, statements: Statements) -> list[str]:
+    """Return scans of a growing table that use no index, and sorts of a whole one. A LIMIT ends a scan of an index."""
+    found: list[str] = []
+    with database.engine.connect() as connection:
+        raw: Any = connection.connection.dbapi_connection
+        for statement, parameters in distinct(statements).items():
+            if database.supports_skip_locked:
+                ((((plan,),),)) = ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {statement}", parameters).fetchall()
+                nodes = [node for node in _nodes(plan["Plan"]) if node.get("Relation Name") in TABLES]
+                scans = [node for node in nodes if node["Node Type"] == "Seq Scan"]
+                found += [f"{node['Node Type']} {statement}" for node in scans]
+                found += [
+                    f"{node['Node Type']} without end {statement}"
+                    for node in nodes
+                    if node["Node Type"].startswith("Index") and "Index Cond" not in node and "LIMIT" not in statement
+                ]
+            else:
+                steps = [step for step in _steps_of_sqlite(raw, statement, parameters) if step.startswith("SCAN ")]
+                found += [
+                    f"{step} {statement}"
+                    for step in steps
+                    if step.split()[1] in TABLES
+                    and ("USING" not in step or "LIMIT" not in statement)
+                    and "INDEX ix_" not in step
+                ]
+    return found
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_found_by_an_index_and_is_small(app: Flask, database: Database, path: str) -> None:
+    client = client_of(app, "people")
+    with record_statements() as statements:
+        response = client.get(path)
+    assert response.status_code == 200
+    assert len(response.data) < MAX_PAGE_BYTES
+    assert statements
+    assert not full_scans(database, statements)
+    assert "1,001" not in response.text
+
+
+def test_one_booking_is_found_by_an_index(app: Flask, database: Database) -> None:
+    page = client_of(app, "read").get("/bookings").text
+    address = page[page.index('href="/bookings/') + 6 :].partition('"')[0]
+    with record_statements() as statements:
+        assert client_of(app, "read").get(address).status_code == 200
+    assert not full_scans(database, statements)
