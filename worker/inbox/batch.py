@@ -14,6 +14,7 @@ from runtime.bulk import insert_all, modified, unflushed, update_all
 from worker.inbox.changes import ChangeRecorder
 from worker.inbox.context import Change, HandlerContext
 from worker.inbox.handlers import HANDLERS, HandlerNote
+from worker.inbox.listen_notify import notify_listeners
 
 ParsedDelivery = tuple[Delivery, BookingEvent]
 
@@ -54,7 +55,8 @@ def process_batch(
                 rows += recorder.planner.rows_for(bulk_session, change, context.host_resolver)
         update_all(bulk_session, modified(bulk_session, Booking))
         insert_all(bulk_session, changes)
-        recorder.notify_listeners(bulk_session, changes)
+        if recorder.database_notify:
+            notify_listeners(bulk_session, changes)
         created = Notification.insert_new(bulk_session, rows)
     for delivery, event in parsed[:handled]:
         complete(delivery, event, now)

@@ -1,6 +1,6 @@
 """Record changes of bookings and their consequences in the transaction that made them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,13 +55,9 @@ class ChangeRecorder:
             if len(rows) >= BATCH:
                 created += Notification.insert_new(session, rows)
                 rows.clear()
-        self.notify_listeners(session, recorded)
-        return created + Notification.insert_new(session, rows)
-
-    def notify_listeners(self, session: Session, changes: Sequence[BookingChange]) -> None:
-        """Notify the database's listeners of changes, if DATABASE_NOTIFY asks for it."""
         if self.database_notify:
-            notify_listeners(session, changes)
+            notify_listeners(session, recorded)
+        return created + Notification.insert_new(session, rows)
 
     def record_each(self, session: Session, changes: Iterator[Change], now: datetime) -> int:
         """Record each change in its own savepoint, in which it is also made: a change that fails to record is undone.
