@@ -60,7 +60,7 @@ def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI 3 document: one channel, the platform's endpoint, and one message for each type of event."""
     schemas = _schema(WebhookEvent, "#/components/schemas/{model}")["$defs"]
     messages = {
-        name: _message(name, "BookingEvent" if name in get_args(BookingEventType) else "SummaryEvent")
+        name: _message(name, "BookingMessage" if name in get_args(BookingEventType) else "SummaryMessage")
         for name in SUMMARIES
     }
     channel = {

@@ -20,7 +20,7 @@ SHORT_NAMES = {"TIMESTAMP WITH TIME ZONE": "timestamptz"}
 
 
 @dataclass(frozen=True)
-class Column:
+class ContractColumn:
     """A column of the contract.
 
     Attributes:
@@ -41,15 +41,16 @@ class Column:
         return SHORT_NAMES.get(name, name.lower())
 
 
-def _of(model: type[Model], **meanings: str) -> list[Column]:
+def _of(model: type[Model], **meanings: str) -> list[ContractColumn]:
     columns = table_of(model).c
     return [
-        Column(name, columns[name].type, bool(columns[name].nullable), meaning) for name, meaning in meanings.items()
+        ContractColumn(name, columns[name].type, bool(columns[name].nullable), meaning)
+        for name, meaning in meanings.items()
     ]
 
 
-def _as(column: Column, name: str, *, nullable: bool, meaning: str) -> Column:
-    return Column(name, column.type, nullable, meaning)
+def _as(column: ContractColumn, name: str, *, nullable: bool, meaning: str) -> ContractColumn:
+    return ContractColumn(name, column.type, nullable, meaning)
 
 
 _booking = _of(
@@ -105,7 +106,7 @@ _external_id = _as(
 )
 _booking_view = [*_booking[:4], _external_id, *_booking[4:]]
 
-CONTRACT: dict[str, tuple[str, list[Column]]] = {
+CONTRACT: dict[str, tuple[str, list[ContractColumn]]] = {
     "bookings_v1": ("view, to read: one row per booking", _booking_view),
     "booking_hosts_v1": (
         "view, to read: one row per host of a booking, co-hosts included",
@@ -121,7 +122,7 @@ CONTRACT: dict[str, tuple[str, list[Column]]] = {
             _as(
                 _user_by_name["external_id"], "external_id", nullable=True, meaning="your id of the host; null as above"
             ),
-            Column("is_owner", Boolean(), False, "whether this host owns the booking"),
+            ContractColumn("is_owner", Boolean(), False, "whether this host owns the booking"),
         ],
     ),
     "booking_changes_v1": (
@@ -201,7 +202,7 @@ def render_shapes() -> str:
     return "\n".join(["| attendee | type | meaning |", "|---|---|---|", *rows])
 
 
-def _render(name: str, what: str, columns: list[Column]) -> str:
+def _render(name: str, what: str, columns: list[ContractColumn]) -> str:
     head = ["| column | PostgreSQL | SQLite | null | meaning |", "|---|---|---|---|---|"]
     rows = (
         f"| `{column.name}` | {' | '.join(column.type_on(each) for each in DIALECTS)} |"

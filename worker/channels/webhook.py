@@ -21,15 +21,15 @@ from worker.channels.base import Message, Unresponsive
 from worker.channels.proxy import pool_for
 from worker.channels.status import classify_status
 from worker.channels.webhook_events import (
-    Booking,
     BookingData,
-    BookingEvent,
     BookingEventType,
+    BookingMessage,
+    BookingState,
     FormerFields,
     Host,
     ListedBooking,
     SummaryData,
-    SummaryEvent,
+    SummaryMessage,
     WebhookEvent,
 )
 from worker.deadline import Deadline
@@ -143,11 +143,11 @@ def _body(message: Message) -> str:
     if message.kind == "summary":
         listed = cast("list[ListedBooking]", list(message.bookings))
         summary = SummaryData(bookings=listed, total=message.total, host=host)
-        content = SummaryEvent(type="bookings.summary", timestamp=timestamp, data=summary)
+        content = SummaryMessage(type="bookings.summary", timestamp=timestamp, data=summary)
     else:
-        booking, before = cast("Booking", message.booking), cast("FormerFields | None", message.before)
+        booking, before = cast("BookingState", message.booking), cast("FormerFields | None", message.before)
         data = BookingData(booking=booking, before=before, host=host)
-        content = BookingEvent(type=TYPES[message.kind], timestamp=timestamp, data=data)
+        content = BookingMessage(type=TYPES[message.kind], timestamp=timestamp, data=data)
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 

@@ -53,7 +53,7 @@ class BookingFields(TypedDict):
     as_of: AsOf
 
 
-class Booking(BookingFields):
+class BookingState(BookingFields):
     """A booking after the change."""
 
     id: Annotated[Id, Field(description="meetergo's id of the booking")]
@@ -96,7 +96,7 @@ Recipient = Annotated[Host | None, Field(description="null if no host of the boo
 class BookingData(TypedDict):
     """What a booking's event says."""
 
-    booking: Booking
+    booking: BookingState
     before: Annotated[FormerFields | None, Field(description="null if the booking is new")]
     host: Recipient
 
@@ -126,7 +126,7 @@ BookingEventType = Literal[
 MadeAt = Annotated[Time, Field(description="when the change happened, the same on every attempt")]
 
 
-class BookingEvent(TypedDict):
+class BookingMessage(TypedDict):
     """A booking changed."""
 
     type: BookingEventType
@@ -134,7 +134,7 @@ class BookingEvent(TypedDict):
     data: BookingData
 
 
-class SummaryEvent(TypedDict):
+class SummaryMessage(TypedDict):
     """A host was mapped who by then hosts several bookings."""
 
     type: Literal["bookings.summary"]
@@ -142,4 +142,4 @@ class SummaryEvent(TypedDict):
     data: SummaryData
 
 
-WebhookEvent = BookingEvent | SummaryEvent
+WebhookEvent = BookingMessage | SummaryMessage
