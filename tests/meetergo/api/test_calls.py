@@ -566,3 +566,18 @@ def test_a_webhook_must_name_events(fake_api: FakeApi, client: Meetergo) -> None
         with pytest.raises(InvalidCall):
             call()
     assert fake_api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({str(number): 1 for number in range(21)}, "metadata has 21 keys, and meetergo takes 20"),
+        ({"ticket": "x" * 501}, "metadata 'ticket' is longer than the 500 characters"),
+    ],
+)
+def test_metadata_beyond_meetergos_limits_is_not_sent(
+    fake_api: FakeApi, client: Meetergo, metadata: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidCall, match=said):
+        client.create_meeting_type("Discovery Call", 30, channel="phone", metadata=metadata)
+    assert not fake_api.requests
