@@ -132,7 +132,9 @@ class MeetingTypes(Resource):
         body = {SETTINGS[name]: value for name, value in changes.items() if name in SETTINGS}
         info = {INFO[name]: value for name, value in changes.items() if name in INFO}
         if info and "description" not in info:
-            info["description"] = self.meeting_type(meeting_type_id).info.description or ""
+            known = self.meeting_type(meeting_type_id).info.description or ""
+            if not known.startswith("{"):  # an object of languages, which is read as text, stays as it is
+                info["description"] = known
         response = self._session.patch(f"{PATH}/{meeting_type_id}", {**body, **({"meetingInfo": info} if info else {})})
         return self.meeting_type(meeting_type_id) if response.is_empty else response.one(MeetingType)
 

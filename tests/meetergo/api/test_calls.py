@@ -160,6 +160,14 @@ def test_settings_of_the_meeting_always_go_with_a_description(fake_api: FakeApi,
     assert fake_api.last.body == {"spots": 2, "meetingInfo": info}
 
 
+def test_a_description_in_several_languages_is_left_alone(fake_api: FakeApi, client: Meetergo) -> None:
+    known = recorded("meeting_type")
+    known["meetingInfo"]["description"] = {"en": "What is it about?", "de": "Worum geht es?"}
+    fake_api.respond_with(known)
+    client.update_meeting_type("mt-uuid-456", duration=45)
+    assert fake_api.last.body == {"meetingInfo": {"duration": 45}}
+
+
 def test_only_known_settings_are_sent(fake_api: FakeApi, client: Meetergo) -> None:
     for wrong in ({}, {"duratoin": 45}):
         with pytest.raises(InvalidCall, match="buffer_before"):
