@@ -14,6 +14,7 @@ from meetergo.api import FirstMeetingTypeOptions, Hours, Meetergo, embed_code
 from runtime.api_settings import ApiSettings
 
 TIMEZONE = "Europe/Berlin"
+CHANNEL = "phone"
 OFFICE = {day: [("09:00", "18:00")] for day in ("monday", "tuesday", "wednesday", "thursday")}
 OFFICE["friday"] = [("09:00", "17:00")]
 
@@ -57,7 +58,9 @@ class LawyerDirectory:
                 lawyer.last_name,
                 TIMEZONE,
                 hours=Hours("Business Hours", TIMEZONE, OFFICE),
-                meeting_type=FirstMeetingTypeOptions("Erstberatung", 30, slug=f"{lawyer.slug}-erstberatung"),
+                meeting_type=FirstMeetingTypeOptions(
+                    "Erstberatung", 30, slug=f"{lawyer.slug}-erstberatung", channel=CHANNEL
+                ),
             )
             user_id, booking_url = made.id, made.booking_url
         self._add_meeting_types(user_id)
@@ -69,7 +72,7 @@ class LawyerDirectory:
         names = {known.name for known in as_lawyer.meeting_types.list()}
         for name, minutes in MORE_MEETING_TYPES.items():
             if name not in names:
-                as_lawyer.meeting_types.create(name, minutes)
+                as_lawyer.meeting_types.create(name, minutes, channel=CHANNEL)
 
 
 def main() -> None:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Boolean, Select, func, literal, or_, select
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
 
 from models.booking import Booking, BookingStatus
 from models.delivery import Delivery
-from models.guest_search import has_guest, lower_contains
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import Status
@@ -117,4 +118,46 @@ def _bookings_of(external_id: str | None) -> Select[Any]:
         select(Booking.id)
         .join(PlatformUser, PlatformUser.id == Booking.platform_user_id)
         .where(PlatformUser.external_id == external_id)
+    )
+
+
+NAMES = ", ".join(f"'{name}'" for name in ("email", "name", "fullname", "firstname", "lastname", "phone"))
+"""Keys of an attendee that say who it is, in lower case."""
+
+
+class _HasGuest(FunctionElement[bool]):
+    """Arguments: a column of attendees, and a pattern for LIKE in lower case with '/' as its escape character."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+def has_guest(text: str) -> _HasGuest:
+    """Return the condition for bookings with such a guest, in any case (SQLite: of ASCII letters)."""
+    escaped = text.lower().replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return _HasGuest(Booking.attendees, literal(f"%{escaped}%"))
+
+
+def lower_contains(column: Any, text: str) -> Any:
+    """Return the condition that a column contains a text, in any case."""
+    return func.lower(column).contains(text.lower(), autoescape=True)
+
+
+@compiles(_HasGuest)
+def _on_sqlite(element: _HasGuest, compiler: Any, **options: Any) -> str:
+    attendees, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    source = f"json_tree(CASE WHEN json_valid({attendees}) THEN {attendees} ELSE '[]' END)"
+    return (
+        f"EXISTS (SELECT 1 FROM {source} AS detail"  # noqa: S608 - the values are bound parameters
+        f" WHERE lower(detail.key) IN ({NAMES}) AND lower(detail.atom) LIKE {pattern} ESCAPE '/')"
+    )
+
+
+@compiles(_HasGuest, "postgresql")
+def _on_postgresql(element: _HasGuest, compiler: Any, **options: Any) -> str:
+    attendees, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    source = f"jsonb_path_query(CAST({attendees} AS JSONB), '$[*].keyvalue()', '{{}}', true)"
+    return (
+        f"EXISTS (SELECT 1 FROM {source} AS detail"  # noqa: S608 - as above
+        f" WHERE lower(detail->>'key') IN ({NAMES}) AND lower(detail->>'value') LIKE {pattern} ESCAPE '/')"
     )

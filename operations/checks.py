@@ -17,8 +17,6 @@ NOUNS: dict[QueueName, tuple[str, str]] = {
     "outbox": ("notification", "notifications"),
 }
 API_KEY_WARNING = timedelta(days=14)
-TASK_NAMES = {"filing": "failed jobs"}
-"""What people read of a task whose name in Redis, which other releases read, says little."""
 RENEW_API_KEY = "create a new one, and set MEETERGO_API_KEY_EXPIRES to its last day"
 
 
@@ -118,7 +116,7 @@ def _check_processes(stats: Stats) -> Iterator[Finding]:
     if "sweep" in stopped:
         yield Finding("the scheduler is not running", "python -m worker.scheduler", "no_scheduler")
     elif stopped:
-        tasks = ", ".join(TASK_NAMES.get(task, task) for task in stopped)
+        tasks = ", ".join(stopped)
         yield Finding(f"the scheduler does not complete: {tasks} (see its log)", None, "task_stopped", {"tasks": tasks})
 
 

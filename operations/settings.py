@@ -69,6 +69,7 @@ class ProviderSettings(DevRedisSettings, ApiSettings):
     """Settings of commands that call meetergo's API. Without Redis each process counts its requests alone."""
 
     meetergo_api_key: ApiKey = Field(repr=False)
+    meetergo_api_key_expires: date | None = None
     redis_url: RedisUrl | None = Field(None, repr=False)
 
     def redis(self) -> InstallationRedis | None:

@@ -51,16 +51,12 @@ class EnvFile:
         return any(value in _foreign_readings(name, line) for line in self.lines.get(name, ()))
 
     def with_values(self, values: Mapping[str, str]) -> bytes:
-        """Return the new content: each value replaces an empty one of its name, or such a comment, or is appended."""
+        """Return the new content: each value replaces an empty one of its name, or is appended."""
         text = self.text
         for name, value in values.items():
-            for comment in ("", "#"):
-                line = rf"^{comment}([ \t]*(?:export[ \t]+)?{name}[ \t]*=)[ \t]*(?=\r?$)"
-                fill = lambda empty, value=value: empty[1] + value  # noqa: E731
-                text, found = re.subn(line, fill, text, count=1, flags=re.MULTILINE)
-                if found:
-                    break
-            else:
+            line = re.compile(rf"^([ \t]*(?:export[ \t]+)?{name}[ \t]*=)[ \t]*(?=\r?$)", re.MULTILINE)
+            text, found = line.subn(lambda empty, value=value: empty[1] + value, text, count=1)  # type: ignore[misc]
+            if not found:
                 text += f"{'' if text.endswith(chr(10)) or not text else chr(10)}{name}={value}\n"
         return text.encode(self.encoding, "surrogateescape" if self.encoding.startswith("utf-8") else "strict")
 

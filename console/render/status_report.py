@@ -11,7 +11,7 @@ from console.render import tables
 from console.render.tables import Column
 from models.reconciliation import ReconcileStatus
 from models.stats import RATE_WINDOW, Stats
-from operations.checks import TASK_NAMES, Finding
+from operations.checks import Finding
 from operations.serialize import Json
 from operations.status import StatusSnapshot
 from operations.text import NO_VALUE, age, count, moment
@@ -112,7 +112,7 @@ def _line(stats: Stats, queue_name: QueueName) -> list[str | Text]:
 
 def _summary(snapshot: StatusSnapshot) -> dict[str, str | Text | None]:
     stats = snapshot.stats
-    runs = (f"{TASK_NAMES.get(task, task)} {age(at, stats.at)}" for task, at in sorted(stats.next_runs.items()))
+    runs = (f"{task} {age(at, stats.at)}" for task, at in sorted(stats.next_runs.items()))
     redis, database = ("answers" if store is not None else "down" for store in (stats.jobs, stats.rows))
     if stats.write_error:
         database = "answers, but cannot be written"

@@ -38,7 +38,11 @@ def test_check_names_the_acting_user_and_not_the_key(operator: Operator) -> None
     said = json.loads(operator.run("api", "check", "--json").stdout)
     assert (said["kind"], said["acts_as"]["id"]) == ("platform", operator.meetergo.company.admin_id)
     assert said["key"].endswith(":***")
-    assert "meetergo answers." in operator.run("api", "check").stdout
+    said = operator.run("api", "check").stdout
+    assert "meetergo answers." in said
+    assert "set MEETERGO_API_KEY_EXPIRES, and `status` warns before." in said
+    said = operator.run("api", "check", meetergo_api_key_expires="2099-01-31").stdout
+    assert "MEETERGO_API_KEY_EXPIRES" not in said
 
 
 def test_logs_of_retries_do_not_get_into_the_json(operator: Operator, tmp_path: Path) -> None:

@@ -40,6 +40,10 @@ def check(as_json: bool) -> None:
     shown = {**found, "acts_as": acts_as, "milliseconds": f"{milliseconds} ms"}
     click.echo("meetergo answers.")
     tables.show(tables.fields({name.replace("_", " "): value and str(value) for name, value in shown.items()}))
+    if credential.kind == "platform" and settings.meetergo_api_key_expires is None:
+        click.echo(
+            "A Platform key ends after 90 days at most: set MEETERGO_API_KEY_EXPIRES, and `status` warns before."
+        )
 
 
 api = click.Group("api", commands=[check], help="Check meetergo's API.")

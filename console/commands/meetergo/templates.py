@@ -15,10 +15,10 @@ from operations.text import printable
 @click.option("--name", required=True, help="Shown to guests.")
 @click.option("--duration", required=True, type=click.IntRange(5, 480), help="In minutes.")
 @click.option("--description", default="", help="Shown to guests.")
-@click.option("--channel", help="Such as phone, zoom or connect.")
+@click.option("--channel", default="phone", show_default=True, help="Such as phone, zoom or connect.")
 @click.option("--spots", type=click.IntRange(1, 100), help="Guests per appointment.")
 @tables.as_json
-def create(name: str, duration: int, description: str, channel: str | None, spots: int | None, as_json: bool) -> None:
+def create(name: str, duration: int, description: str, channel: str, spots: int | None, as_json: bool) -> None:
     """Create a template, and print its id."""
     with api_client(ProviderSettings.load()) as meetergo:
         template = meetergo.templates.create(name, duration, description=description, channel=channel, spots=spots)

@@ -71,6 +71,8 @@ def book(company: Company, wanted: NewBooking) -> Record:
         raise ApiRejection(400, "Expected hostIds or queueId")
     if not wanted.host_ids or not set(wanted.host_ids) <= set(company.users):
         raise not_found("Host")
+    if wanted.duration and wanted.duration not in _durations(meeting_type):
+        raise ApiRejection(400, "duration is not one of this meeting type")
     _check_free(company, meeting_type, wanted)
     waits_for = _waits_for(meeting_type)
     if waits_for:
@@ -101,6 +103,10 @@ def state(company: Company, record: Record) -> str:
 
 def _booked_json(appointment: Record) -> Record:
     return {"appointmentId": appointment["id"], "secret": appointment["secret"]}
+
+
+def _durations(meeting_type: Record) -> list[int]:
+    return [meeting_type["meetingInfo"]["duration"], *(meeting_type["meetingOptions"].get("allowedDurations") or ())]
 
 
 def _waits_for(meeting_type: Record) -> str | None:

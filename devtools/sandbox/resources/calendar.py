@@ -47,12 +47,13 @@ class Calendar:
         return [interval for interval in intervals if interval.overlaps(within)]
 
     def is_bookable(self, meeting: Interval) -> bool:
-        """Whether a meeting is within the notice, the horizon and the opening hours, and overlaps no other."""
+        """Whether a meeting of an enabled type is within notice, horizon and opening hours, and overlaps no other."""
         now, rules = self.company.now(), self.meeting_type
         soonest = now + timedelta(minutes=rules["bookingMinimum"])
         latest = now + timedelta(days=rules["daysIntoFuture"])
         return (
-            soonest <= meeting.start <= latest
+            rules["enabled"]
+            and soonest <= meeting.start <= latest
             and any(hours.contains(meeting) for hours in self.hours(meeting))
             and not self.conflicts(meeting)
         )

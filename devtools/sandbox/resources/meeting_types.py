@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found
 from devtools.sandbox.http.schemas import Flag, Input, Name, Number
@@ -34,6 +34,9 @@ class InfoChange(Input):
     enable_redirect: Flag | None = None
     redirect: str | None = None
     pass_event_details_to_redirect: Flag | None = None
+    color: str | None = None
+    show_available_slots: Flag | None = None
+    buffer_must_stay_within_working_hours: Flag | None = None
 
 
 class NewInfo(InfoChange):
@@ -53,6 +56,17 @@ class Options(Input):
     require_host_confirmation: Flag | None = None
 
 
+def _metadata(values: dict[str, Any]) -> dict[str, Any]:
+    if len(values) > MAX_METADATA or any(
+        len(text) > MAX_METADATA_TEXT for text in values.values() if type(text) is str
+    ):
+        raise ValueError(f"must have at most {MAX_METADATA} keys, and texts of at most {MAX_METADATA_TEXT} characters")
+    return values
+
+
+MAX_METADATA, MAX_METADATA_TEXT = 20, 500
+
+
 class NewMeetingType(Input):
     """The body of `POST /v4/meeting-type`. A `slug` or `userId` in it is dropped."""
 
@@ -62,7 +76,7 @@ class NewMeetingType(Input):
     resource_channels: list[Any] | None = None
     days_into_future: Days | None = None
     availability_id: str | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Annotated[dict[str, Any], AfterValidator(_metadata)] | None = None
 
 
 class Ics(Input):

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from devtools.sandbox.state.company import Record
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
+HOUR = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00")
 
 
 def _schedule(value: Any) -> Record:
@@ -68,4 +68,6 @@ def open_hours(schedule: Record, zone: str, first: date, last: date) -> Iterator
 
 
 def _at(day: date, hour: str, zone: str) -> datetime:
+    if hour == "24:00":
+        day, hour = day + timedelta(days=1), "00:00"
     return datetime.combine(day, time.fromisoformat(hour), ZoneInfo(zone)).astimezone(UTC)

@@ -9,6 +9,9 @@ from meetergo.api.schemas import MeetingType
 from meetergo.api.session import Resource, without_none
 
 PATH = "/v4/meeting-type"
+MAX_METADATA = 20
+MAX_METADATA_TEXT = 500
+"""Limits of meetergo: number of keys, and characters of a text."""
 
 INFO = {
     "name": "name",
@@ -92,12 +95,16 @@ class MeetingTypes(Resource):
             availability_id: the availability whose hours apply.
             days_into_future: how far ahead it can be booked.
             spots: number of guests per appointment.
-            metadata: returned in webhooks, if meetergo stores it.
+            metadata: returned in webhooks, if meetergo stores it: at most 20 keys, texts of at most 500 characters.
+
+        meetergo's newest page requires `channel`.
 
         Raises:
+            InvalidCall: the metadata exceeds a limit.
             PartiallyApplied: it exists, but its slug could not be set or it could not be read.
             OutcomeUnknown: it may have been created.
         """
+        _check_metadata(metadata or {})
         info = without_none(name=name, description=description, duration=duration, channel=channel)
         more = without_none(
             availabilityId=availability_id,
@@ -125,6 +132,18 @@ class MeetingTypes(Resource):
         body = {SETTINGS[name]: value for name, value in changes.items() if name in SETTINGS}
         info = {INFO[name]: value for name, value in changes.items() if name in INFO}
         if info and "description" not in info:
-            info["description"] = self.get(meeting_type_id).info.description or ""
+            known = self.get(meeting_type_id).info.description or ""
+            if not known.startswith("{"):  # an object of languages, which is read as text, stays as it is
+                info["description"] = known
         response = self._session.patch(f"{PATH}/{meeting_type_id}", {**body, **({"meetingInfo": info} if info else {})})
         return self.get(meeting_type_id) if response.is_empty else response.one(MeetingType)
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    if len(metadata) > MAX_METADATA:
+        raise InvalidCall(f"metadata has {len(metadata)} keys, and meetergo takes {MAX_METADATA}")
+    for name, value in metadata.items():
+        if isinstance(value, str) and len(value) > MAX_METADATA_TEXT:
+            raise InvalidCall(
+                f"metadata '{name}' is longer than the {MAX_METADATA_TEXT} characters that meetergo takes"
+            )

@@ -37,6 +37,26 @@ def test_an_invalid_body_is_rejected(api: Api, host: Host, info: dict[str, Any],
     assert (answer.status, answer.body["message"]) == (400, [message])
 
 
+@pytest.mark.parametrize("metadata", [{str(number): 1 for number in range(21)}, {"ticket": "x" * 501}])
+def test_metadata_beyond_the_limits_is_rejected(api: Api, host: Host, metadata: dict[str, Any]) -> None:
+    answer = api("POST /v4/meeting-type", {"meetingInfo": INFO, "metadata": metadata}, user=host.id)
+    assert answer.status == 400
+    assert "must have at most 20 keys, and texts of at most 500 characters" in answer.body["message"][0]
+
+
+def test_a_disabled_one_offers_nothing_and_cannot_be_booked(api: Api, host: Host) -> None:
+    query = {"meetingTypeId": host.meeting_type, "hostIds": host.id, "start": "2026-03-02", "end": "2026-03-13"}
+    assert api("GET /v4/booking-availability", user=None, **query).body["dates"]
+    api(f"PATCH /v4/meeting-type/{host.meeting_type}", {"enabled": False}, user=host.id)
+    assert api("GET /v4/booking-availability", user=None, **query).body["dates"] == []
+
+
+def test_colour_and_buffers_within_hours_are_kept(api: Api, host: Host) -> None:
+    info = {"color": "#fff", "showAvailableSlots": True, "bufferMustStayWithinWorkingHours": True}
+    answer = api("POST /v4/meeting-type", {"meetingInfo": INFO | info}, user=host.id)
+    assert answer.body["meetingInfo"].items() >= info.items()
+
+
 def test_the_flat_form_of_the_recipe_is_rejected(api: Api, host: Host) -> None:
     answer = api("POST /v4/meeting-type", {"name": "First Talk", "duration": 15}, user=host.id)
     assert answer.body["message"] == ["meetingInfo should not be empty"]

@@ -160,6 +160,14 @@ def test_settings_of_the_meeting_always_go_with_a_description(fake_api: FakeApi,
     assert fake_api.last.body == {"spots": 2, "meetingInfo": info}
 
 
+def test_a_description_in_several_languages_is_left_alone(fake_api: FakeApi, client: Meetergo) -> None:
+    known = recorded("meeting_type")
+    known["meetingInfo"]["description"] = {"en": "What is it about?", "de": "Worum geht es?"}
+    fake_api.respond_with(known)
+    client.update_meeting_type("mt-uuid-456", duration=45)
+    assert fake_api.last.body == {"meetingInfo": {"duration": 45}}
+
+
 def test_only_known_settings_are_sent(fake_api: FakeApi, client: Meetergo) -> None:
     for wrong in ({}, {"duratoin": 45}):
         with pytest.raises(InvalidCall, match="buffer_before"):
@@ -566,3 +574,18 @@ def test_a_webhook_must_name_events(fake_api: FakeApi, client: Meetergo) -> None
         with pytest.raises(InvalidCall):
             call()
     assert fake_api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({str(number): 1 for number in range(21)}, "metadata has 21 keys, and meetergo takes 20"),
+        ({"ticket": "x" * 501}, "metadata 'ticket' is longer than the 500 characters"),
+    ],
+)
+def test_metadata_beyond_meetergos_limits_is_not_sent(
+    fake_api: FakeApi, client: Meetergo, metadata: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidCall, match=said):
+        client.create_meeting_type("Discovery Call", 30, channel="phone", metadata=metadata)
+    assert not fake_api.requests
