@@ -7,17 +7,19 @@ PIN := --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit
 BENCH := benchmarks/.venv/.installed benchmarks/.venv-redis5/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook contract lint format pins clean
+.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook contract lint format pins hashes \
+	install-systemd sbom audit pythons release tools clean
 
 help: ## this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## create .venv with the pinned requirements, and nothing else
 
-$(STAMP): requirements.txt requirements-dev.txt
+$(STAMP): requirements.txt requirements.hashes.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; try: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	@echo "Installing into $(VENV) (once, about half a minute) ..."
 	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.hashes.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
 	@touch $(STAMP)
 
@@ -77,6 +79,36 @@ format: install ## let ruff put the code in order
 pins: install ## write the newest versions to requirements*.txt
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements.in
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements-dev.in
+	@$(MAKE) --no-print-directory hashes
+
+hashes: install # the same pins with the hashes of all their files, which it downloads (minutes); part of `make pins`
+	@$(BIN)/pip-compile $(PIN) --no-annotate --generate-hashes --output-file requirements.hashes.txt requirements.txt
+	@printf '%s\n' "# The pins of requirements.txt with the hashes of all their files: pip install --require-hashes -r requirements.hashes.txt" \
+	    "# \`make hashes\` writes it." | cat - requirements.hashes.txt > $(VENV)/hashes && mv $(VENV)/hashes requirements.hashes.txt
+
+install-systemd: ## install or upgrade as systemd services (root; its variables: deploy/install.sh)
+	@PYTHON="$(PYTHON)" sh deploy/install.sh
+
+TOOLS := deploy/tools/.venv
+tools: $(TOOLS)/.installed
+$(TOOLS)/.installed: deploy/tools/requirements.txt
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+sbom: tools ## write sbom.json (CycloneDX): everything that the image installs
+	@$(TOOLS)/bin/cyclonedx-py requirements requirements.hashes.txt --pyproject pyproject.toml --output-reproducible \
+	    --output-file sbom.json
+	@echo "sbom.json lists $$(grep -c '"purl"' sbom.json) packages."
+
+audit: tools ## look for known vulnerabilities in what we ship; exits with 3 if the data cannot be reached
+	@$(TOOLS)/bin/python deploy/tools/audit.py
+
+pythons: ## test with each Python from 3.11 to 3.14 that is on this machine
+	@sh deploy/tools/pythons.sh
+
+release: install ## prepare a version: make release VERSION=1.0.0
+	@$(BIN)/python -m devtools.release "$(VERSION)"
 
 clean: ## remove .venv and caches; data/ and .env stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
