@@ -19,7 +19,7 @@ from rich.console import Console
 
 from console.cli.audit import login_name
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
-from devtools.redis_server import private_redis_server
+from devtools.redis_server import free_port, private_redis_server
 from operations.dashboard_login import LoginSigner
 from operations.errors import store_error_message
 from operations.settings import ConsoleSettings, DashboardAddressSettings
@@ -54,7 +54,7 @@ def run(folder: Path) -> int:
     generated = generate_keys(folder / ".env")
     settings = RunSettings.load()
     _check_port("PORT", settings.port)
-    _check_port("DASHBOARD_PORT", settings.dashboard_port)
+    settings.dashboard_port = _dashboard_port(settings)
     make_private(folder / "data")
     redis_setting = environment_of(folder / ".env").get("REDIS_URL", "").strip()
     if redis_setting:
@@ -142,6 +142,17 @@ def _stop_on_hangup() -> None:
     """Stop on hangup: otherwise the processes would go on unseen and hold the port. Under nohup they should go on."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def _dashboard_port(settings: RunSettings) -> int:
+    """Return the dashboard's port: another one if the default is taken, as by a second `make run` on this machine."""
+    try:
+        _check_port("DASHBOARD_PORT", settings.dashboard_port)
+    except ProcessFailed:
+        if "dashboard_port" in settings.model_fields_set:
+            raise
+        return free_port()
+    return settings.dashboard_port
 
 
 def _check_port(setting: str, port: int) -> None:
