@@ -21,7 +21,7 @@ from rich.console import Console
 
 from console.cli.audit import login_name
 from devtools.processes import PROCESSES, ProcessFailed, commands, environment, run_to_completion
-from devtools.redis_server import private_redis_server
+from devtools.redis_server import free_port, private_redis_server
 from operations.dashboard_login import LoginSigner
 from operations.errors import store_error_message
 from operations.settings import ConsoleSettings, DashboardAddressSettings
@@ -60,7 +60,7 @@ def run(folder: Path) -> int:
         generated = generate_keys(folder / ".env")
         settings = RunSettings.load()
         _check_port("PORT", settings.port)
-        _check_port("DASHBOARD_PORT", settings.dashboard_port)
+        settings.dashboard_port = _dashboard_port(settings)
         with _redis(folder) as redis:
             log_format = {"LOG_FORMAT": "text"} if sys.stdout.isatty() else {}
             ports = {"PORT": str(settings.port), "DASHBOARD_PORT": str(settings.dashboard_port)}
@@ -174,6 +174,17 @@ def _stop_on_hangup() -> None:
     """Stop on hangup: otherwise the processes would go on unseen and hold the port. Under nohup they should go on."""
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def _dashboard_port(settings: RunSettings) -> int:
+    """Return the dashboard's port: another one if the default is taken, as by a second `make run` on this machine."""
+    try:
+        settings.dashboard_port = _dashboard_port(settings)
+    except ProcessFailed:
+        if "dashboard_port" in settings.model_fields_set:
+            raise
+        return free_port()
+    return settings.dashboard_port
 
 
 def _check_port(setting: str, port: int) -> None:
