@@ -33,6 +33,8 @@ RIGHTS = text(
     " FROM pg_namespace WHERE nspname = :schema)"
 )
 FOLDER = Path(__file__).parent / "migrations"
+VIEWS = ("bookings_v1", "booking_hosts_v1", "booking_changes_v1")
+"""Views that platforms read; no process of ours does."""
 
 
 def check_encoding(engine: Engine) -> str | None:
@@ -154,12 +156,13 @@ def _in_the_way(schema: str | None, what: str) -> str:
 
 
 def _check_tables(connection: Connection, schema: str | None) -> None:
-    """Check that each table and column is there, whatever the version says.
+    """Check that each table, column and view is there, whatever the version says.
 
     Raises:
         UnusableDatabase: one is not.
     """
-    lacking = missing(connection)
+    views = inspect(connection).get_view_names(schema=schema)
+    lacking = [*missing(connection), *(name for name in VIEWS if name not in views)]
     if lacking:
         place = f"{schema}.{VERSION_TABLE}" if schema else VERSION_TABLE
         raise UnusableDatabase(

@@ -290,7 +290,11 @@ def test_a_table_in_the_way_of_a_later_migration_is_named(url: str, open_databas
 
 @pytest.mark.parametrize(
     ("statement", "missing"),
-    [("DROP TABLE {}claims", "claims"), ("ALTER TABLE {}deliveries DROP COLUMN note", "deliveries.note")],
+    [
+        ("DROP TABLE {}claims", "claims"),
+        ("DROP VIEW {}booking_hosts_v1", "booking_hosts_v1"),
+        ("ALTER TABLE {}notifications DROP COLUMN recipient", "notifications.recipient"),
+    ],
 )
 def test_a_version_without_its_tables_is_not_up_to_date(
     url: str, open_database: Open, statement: str, missing: str
