@@ -39,6 +39,9 @@ def configure(level: int = logging.INFO) -> None:
 
     LOG_FORMAT=text asks for readable ones elsewhere too, as `make run` does where it writes to a terminal. Our own
     lines bypass `logging`, which is slow: the receiver writes one for each delivery.
+
+    Args:
+        level: the least level of our own lines.
     """
     shared: list[Processor] = [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True)]
     terminal = sys.stderr.isatty() or os.environ.get("LOG_FORMAT") == "text"
@@ -55,7 +58,7 @@ def configure(level: int = logging.INFO) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.root.handlers = [handler]
-    logging.root.setLevel(level)
+    logging.root.setLevel(logging.INFO)
     for name in NOISY_LIBRARIES:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # a line for each, at import

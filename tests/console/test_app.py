@@ -164,3 +164,10 @@ def test_a_statement_interrupted_by_ctrl_c_is_no_database_error() -> None:
 
     done = CliRunner().invoke(RootGroup("inbox", commands=[interrupted]), ["interrupted"])
     assert (done.exit_code, done.stderr) == (130, "")
+
+
+def test_help_is_found_by_every_usual_word() -> None:
+    expected = run_cli("status", "--help").stdout
+    assert "Show the state of the system" in expected
+    assert run_cli("status", "-h").stdout == run_cli("help", "status").stdout == expected
+    assert run_cli("help").stdout == run_cli("-h").stdout == run_cli("--help").stdout

@@ -139,4 +139,4 @@ def test_no_response_gives_an_error_message(open_operator: Callable[..., Operato
     operator.settings["MEETERGO_API_USER"] = "admin"
     done = operator.run("templates", "create", "--name", "x", "--duration", "30")
     assert done.exit_code == 1
-    assert "meetergo did not answer" in done.stderr
+    assert "meetergo did not answer POST /v4/meeting-type-template/create (ConnectError at 127.0.0.1: " in done.stderr
