@@ -11,6 +11,7 @@ from models.delivery import Delivery
 from models.notification import Notification
 from tests.query_count import RedisProxy, count_queries, redis_proxy
 from tests.worker.harness import Harness
+from tests.worker.hooks import do_nothing
 from worker import jobs
 
 COST = {
@@ -74,6 +75,22 @@ def cost(harness: Harness, what: str) -> tuple[int, ...]:
     has_claims = DELIVERIES[what] and not harness.services.database.supports_skip_locked
     more = COST_OF_THE_CLAIM_ON_SQLITE if has_claims else (0, 0, 0)
     return tuple(map(sum, zip(COST[what], more, strict=True)))
+
+
+def test_with_a_hook_a_delivery_adds_only_its_savepoint_and_the_writes_that_the_hook_sees(
+    warm_harness: Harness, proxy: RedisProxy
+) -> None:
+    warm_harness.services.recorder.__dict__["hook"] = do_nothing
+    statements = []
+    for number in (5, 15):
+        warm_harness.deliver(*mix.same_event("booking_created", None, f"hook-{number}", number, NOW))
+        with count_queries(proxy) as count:
+            jobs.drain("inbox")
+        assert count.commits <= 2
+        statements.append(len(count.statements))
+    writes = 1 if warm_harness.services.database.supports_skip_locked else 2
+    assert statements[1] - statements[0] == 10 * (2 + writes)
+    assert {row.status for row in warm_harness.all(Delivery)} == {"done"}
 
 
 @pytest.mark.parametrize("number", OUTBOX_COST)
