@@ -1,6 +1,7 @@
 """Look for known vulnerabilities in requirements.hashes.txt with pip-audit, as `make audit` does.
 
-Exit codes: 0 none is known, 1 some are, 3 the data about vulnerabilities could not be reached: nothing is known then.
+Exit codes: 0 none is known, 1 some are, 3 the data about some or all packages could not be reached: nothing is known of
+those.
 """
 
 import json
@@ -33,16 +34,17 @@ def main(*command: str) -> int:
     for package, each in found:
         fixed = ", ".join(each.get("fix_versions", [])) or "no version yet"
         print(f"{package['name']} {package['version']}: {each['id']}, fixed in {fixed}")
-    for package in packages:
-        if "skip_reason" in package:
-            print(f"{package['name']}: not looked up: {package['skip_reason']}")
-    print(f"{len(found)} known vulnerabilities in {len(packages)} packages.")
-    return VULNERABLE if found else NONE_KNOWN
+    skipped = [package["skip_reason"] for package in packages if "skip_reason" in package]
+    if len(skipped) < len(packages):
+        print(f"{len(found)} known vulnerabilities in {len(packages) - len(skipped)} packages.")
+    if found:
+        return VULNERABLE
+    return _unreachable(f"{len(skipped)} packages, such as: {skipped[0]}") if skipped else NONE_KNOWN
 
 
 def _unreachable(reason: str) -> int:
     print(
-        f"The data about vulnerabilities could not be reached, so nothing was audited: {reason[:300]}", file=sys.stderr
+        f"The data about vulnerabilities could not be reached: {reason[:300]}", file=sys.stderr
     )
     return UNREACHABLE
 

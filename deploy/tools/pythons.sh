@@ -1,14 +1,14 @@
 #!/bin/sh
 # Run the tests that need no other program with each Python that requires-python allows, as far as it is on this machine
 # (on the PATH, or from pyenv or uv). Prints one line for each; exits with 1 if one fails, and with 3 if only one was there.
-# TESTS="tests" runs more.
+# TESTS="tests" runs more tests, VERSIONS="3.13" fewer Pythons.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 TESTS=${TESTS:-tests/meetergo tests/runtime tests/models tests/test_deployment.py tests/test_architecture.py}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 result=0 tested=0
-for version in 3.11 3.12 3.13 3.14; do
+for version in ${VERSIONS:-3.11 3.12 3.13 3.14}; do
     python=
     for candidate in "python$version" "$HOME/.pyenv/versions/$version".*/bin/python \
         "$(uv python find --no-python-downloads "$version" 2> /dev/null)"; do

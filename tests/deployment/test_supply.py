@@ -15,6 +15,8 @@ from runtime.version import VERSION
 ROOT = Path(__file__).parent.parent.parent
 PIN = re.compile(r"^([A-Za-z0-9._-]+==\S+)", re.MULTILINE)
 VULNERABLE = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2"]}]}]}'
+SKIPPED = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
+"""As pip-audit reports it, with success, where its data is a mirror that has none."""
 FINE = '{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}'
 
 
@@ -46,7 +48,8 @@ def audit(tmp_path: Path, script: str) -> "subprocess.CompletedProcess[str]":
     [
         (f"echo '{FINE}'", 0, "0 known vulnerabilities in 1 packages."),
         (f"echo '{VULNERABLE}'; exit 1", 1, "a 1: PYSEC-1, fixed in 2"),
-        ("echo 'ConnectionError: no route' >&2; exit 1", 3, "nothing was audited: ConnectionError: no route"),
+        ("echo 'ConnectionError: no route' >&2; exit 1", 3, "could not be reached: ConnectionError: no route"),
+        (f"echo '{SKIPPED}'", 3, "could not be reached: 1 packages, such as: not found"),
     ],
 )
 def test_an_audit_without_data_is_not_a_clean_one(tmp_path: Path, script: str, code: int, text: str) -> None:
