@@ -12,9 +12,6 @@ from runtime.settings import check_port_free
 from worker.services import build_services
 from worker.start import exit_on_bad_setting
 
-THREADS = 8
-"""Requests at a time; each may hold one database connection."""
-
 log = structlog.get_logger()
 
 
@@ -26,14 +23,13 @@ def main() -> None:
     exit_on_bad_setting(lambda: build_services(settings)).database.close()
     log.info("dashboard.listening", host=settings.dashboard_host, port=settings.dashboard_port)
     Server(
-        "dashboard.wsgi:app",
+        "dashboard.rsgi:app",
         address=settings.dashboard_host,
         port=settings.dashboard_port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         http=HTTPModes.http1,
         websockets=False,
         workers=1,
-        blocking_threads=THREADS,
         respawn_failed_workers=True,
         workers_kill_timeout=int(STOP_TIMEOUT.total_seconds()),
         log_level=LogLevels.error,

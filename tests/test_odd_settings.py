@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.settings import DashboardSettings
 from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
 from receiver.settings import ReceiverSettings
 from runtime import queue
 from runtime.database import Database
-from runtime.settings import SETTING_NAMES, EncryptedStoreSettings, RetentionSettings, Settings
+from runtime.settings import SETTING_NAMES, EncryptedStoreSettings, RetentionSettings, Settings, check_port_free
 from tests.test_deployment import SETTING_ENV_NAMES
 from worker.maintenance.alerts import open_alerts
 from worker.services import build_services
@@ -18,7 +19,7 @@ from worker.start import exit_on_bad_setting
 
 KEY = "0123456789" * 4
 PERSONAL = "rgo-" + "x" * 40
-DEFAULTS = {"WEBHOOK_KEYS": KEY, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "0"}
+DEFAULTS = {"WEBHOOK_KEYS": KEY, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "0", "DASHBOARD_PORT": "0"}
 
 ODD_VALUES = [
     *(
@@ -79,6 +80,9 @@ DATABASES = [
 ODD_VALUES_BY_NAME = {
     "HOST": HOSTS,
     "METRICS_HOST": HOSTS,
+    "DASHBOARD_HOST": HOSTS,
+    "DASHBOARD_URL": ["https://inbox.example/", "https://h/?x=1", "ftp://h", "http://h:x"],
+    "DASHBOARD_PROXIES": ["10.0.0.5", "10.0.0.5/24", "::1,10.0.0.0/8", "localhost", "10.0.0.0/99"],
     "REDIS_URL": REDIS,
     "DATABASE_URL": DATABASES,
     "SMTP_URL": ["smtp://", "smtp://h:x", "smtps://u:p#w@h", "smtp://u:p/w@h:587", "smtp://[::1]:25", "smtp://u:p?@h"],
@@ -127,6 +131,12 @@ def _registration() -> None:
     exit_on_bad_setting(lambda: settings.api_client(None).close())
 
 
+def _dashboard() -> None:
+    settings = DashboardSettings.load()
+    check_port_free("DASHBOARD_PORT", settings.dashboard_host, settings.dashboard_port)
+    _ = settings.trusted_networks, settings.dashboard_base_url
+
+
 SETTINGS_OF_PROCESS: dict[Callable[[], None], list[type[Settings]]] = {
     _receiver: [ReceiverSettings],
     _worker: [WorkerSettings],
@@ -139,6 +149,7 @@ PAIRS = [
     for process, settings in SETTINGS_OF_PROCESS.items()
     for name in sorted({each.upper() for kind in settings for each in kind.model_fields})
 ] + [("HTTPS_PROXY", _registration), ("HTTPS_PROXY", _schedule)]
+PAIRS += [(name.upper(), _dashboard) for name in DashboardSettings.model_fields if name.startswith("dashboard_")]
 
 
 @pytest.fixture(autouse=True)

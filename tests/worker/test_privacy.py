@@ -20,6 +20,7 @@ from models.intervention import Intervention
 from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.retention import BATCH_SIZE, prune
+from models.run import Run
 from runtime.database import schema_of
 from runtime.encryption import key_id
 from tests.raw_sql import sql
@@ -95,15 +96,20 @@ def test_rows_past_their_retention_are_pruned_and_the_rest_stays(harness: Harnes
         session.add(Incident(kind="deliveries_dead", began_at=now, ended_at=now))
         session.add(Incident(kind="deliveries_dead", began_at=now))
         session.add(Reconciliation(started_at=now))
+        run = dict(
+            kind="prune", target="old rows", status="done", by="the operator", reason="old", selection={}, total=1
+        )
+        times = dict(created_at=now, due_at=now, ended_at=now)
+        session.add(Run(resend=False, superseded=False, **run, **times))
 
     def removed(days: int) -> list[int]:
         return list(prune(harness.services.database, now + timedelta(days=days), KEEP).values())
 
-    assert removed(29) == [0, 0, 0, 0, 0]
-    assert removed(31) == [1, 1, 0, 0, 1]
+    assert removed(29) == [0, 0, 0, 0, 0, 0]
+    assert removed(31) == [1, 1, 0, 0, 1, 0]
     assert sorted(row.status for row in harness.all(Delivery)) == ["dead", "pending"]
     assert [attempt.error for attempt in harness.all(FailedAttempt)] == ["the body is not JSON"]
-    assert removed(91) == [1, 0, 1, 1, 0]
+    assert removed(91) == [1, 0, 1, 1, 0, 1]
     assert harness.all(FailedAttempt) == harness.all(Intervention) == []
     assert [incident.ended_at for incident in harness.all(Incident)] == [None]
     assert [row.status for row in harness.all(Delivery)] == ["pending"]
