@@ -101,7 +101,7 @@ def test_hosts_who_are_missing_are_a_work_list_with_their_bookings(client: Clien
         sample_data.process(body)
     page = client("read").get("/hosts").text
     work = page.partition("Bookings wait for these users")[2].partition("</section>")[0]
-    assert work.index("stranger") < work.index("nobody")
+    assert work.index("<code>stranger") < work.index("<code>nobody")
     assert '<td class="r" data-label="bookings">3</td>' in work
     assert "/bookings/waits-0" in work
     assert samples.HOST_ID not in work
