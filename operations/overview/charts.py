@@ -22,7 +22,7 @@ MAX_TIMED = 1_000
 
 
 @dataclass(frozen=True)
-class Window:
+class ChartWindow:
     """A window of the charts.
 
     Attributes:
@@ -37,9 +37,9 @@ class Window:
 
 
 WINDOWS = (
-    Window(timedelta(hours=24), timedelta(minutes=30), "minute"),
-    Window(timedelta(hours=1), timedelta(minutes=1), "minute"),
-    Window(timedelta(minutes=10), timedelta(seconds=10), "second"),
+    ChartWindow(timedelta(hours=24), timedelta(minutes=30), "minute"),
+    ChartWindow(timedelta(hours=1), timedelta(minutes=1), "minute"),
+    ChartWindow(timedelta(minutes=10), timedelta(seconds=10), "second"),
 )
 PREFIXES = {"minute": 16, "second": 19}
 """Characters of a time as SQLite stores it, up to the minute and to the second."""
@@ -93,7 +93,7 @@ class Charts:
         durations: time from receipt to commit, of deliveries that succeeded at once.
     """
 
-    window: Window
+    window: ChartWindow
     starts: Sequence[datetime]
     received: CountSeries
     processed: CountSeries
@@ -122,7 +122,7 @@ def draw_charts(session: Session, now: datetime) -> Charts:
     )
 
 
-def _holds_too_many(session: Session, window: Window, now: datetime) -> bool:
+def _holds_too_many(session: Session, window: ChartWindow, now: datetime) -> bool:
     for column in (Delivery.received_at, Delivery.ended_at):
         newest = select(column).where(column > now - window.length, column <= now).limit(MAX_COUNTED + 1).subquery()
         if (session.scalar(select(func.count()).select_from(newest)) or 0) > MAX_COUNTED:
@@ -136,7 +136,7 @@ def _next_step(now: datetime, step: timedelta) -> datetime:
     return epoch + ((now - epoch) // step + 1) * step
 
 
-def _counts(session: Session, column: Any, window: Window, starts: Sequence[datetime], *conditions: Any) -> CountSeries:
+def _counts(session: Session, column: Any, window: ChartWindow, starts: Sequence[datetime], *conditions: Any) -> CountSeries:
     found = select(column.label("at")).where(column >= starts[0], column < starts[-1] + window.step, *conditions)
     newest = found.order_by(column.desc()).limit(MAX_COUNTED).subquery()
     truncated: Any
@@ -156,11 +156,11 @@ def _aware(moment: Any) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _step_of(at: datetime, window: Window, starts: Sequence[datetime]) -> int:
+def _step_of(at: datetime, window: ChartWindow, starts: Sequence[datetime]) -> int:
     return min(max((at - starts[0]) // window.step, 0), len(starts) - 1)
 
 
-def _durations(session: Session, window: Window, starts: Sequence[datetime]) -> DurationSeries:
+def _durations(session: Session, window: ChartWindow, starts: Sequence[datetime]) -> DurationSeries:
     columns = (Delivery.received_at, Delivery.ended_at, Delivery.status, Delivery.attempts, Delivery.replayed_for)
     ended = select(*columns).where(Delivery.ended_at >= starts[0], Delivery.ended_at < starts[-1] + window.step)
     by_step: dict[int, list[timedelta]] = {}
