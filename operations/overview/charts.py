@@ -136,7 +136,9 @@ def _next_step(now: datetime, step: timedelta) -> datetime:
     return epoch + ((now - epoch) // step + 1) * step
 
 
-def _counts(session: Session, column: Any, window: ChartWindow, starts: Sequence[datetime], *conditions: Any) -> CountSeries:
+def _counts(
+    session: Session, column: Any, window: ChartWindow, starts: Sequence[datetime], *conditions: Any
+) -> CountSeries:
     found = select(column.label("at")).where(column >= starts[0], column < starts[-1] + window.step, *conditions)
     newest = found.order_by(column.desc()).limit(MAX_COUNTED).subquery()
     truncated: Any
