@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +230,13 @@ def is_up_to_date(engine: Engine) -> bool:
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)  # it would say what it is about to do
     with engine.execution_options(sqlite_begin="DEFERRED").connect() as connection:
         current = MigrationContext.configure(connection, opts=version_table(engine)).get_current_revision()
-    return current == ScriptDirectory.from_config(_config()).get_current_head()
+    return current == _head()
+
+
+@cache
+def _head() -> str | None:
+    """Return the newest revision. The files of a running program do not change, and reading them all takes a while."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def unqualified_tables() -> MetaData:

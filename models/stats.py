@@ -230,11 +230,12 @@ def _limited_row_stats(session: Session, model: type[Delivery] | type[Notificati
     """Count up to `limit` + 1 rows of each status. Of more pending rows, those at both ends of the index are looked at,
     among them the oldest of the untried ones and those that failed most often.
     """
-    ended = select(model.id).where(model.ended_at.is_not(None))
+    dead = _count_up_to(session, select(model.id).where(model.has_status("dead")), limit)
+    ended = select(model.ended_at).where(model.ended_at.is_not(None)).order_by(model.ended_at)
     return RowStats(
         waiting=_count_up_to(session, select(model.id).where(model.has_status("pending")), limit),
-        done=_count_up_to(session, ended.where(model.status == "done"), limit),
-        dead=_count_up_to(session, select(model.id).where(model.has_status("dead")), limit),
+        done=_count_up_to(session, ended, limit + dead) - dead,
+        dead=dead,
         oldest_waiting=_oldest_of_both_ends(session, model, limit),
     )
 

@@ -191,9 +191,9 @@ INTERVENTION = TimelineSource(
     ),
 )
 DELIVERY_FAILED = TimelineSource(
-    select(_failure_kind("delivery"), *FAILURE_COLUMNS, *DELIVERY_COLUMNS).join(
-        Delivery, Delivery.id == FailedAttempt.delivery_id
-    ),
+    select(_failure_kind("delivery"), *FAILURE_COLUMNS, *DELIVERY_COLUMNS)
+    .outerjoin(Delivery, Delivery.id == FailedAttempt.delivery_id)  # so SQLite reads the attempts first, not all rows
+    .where(FailedAttempt.delivery_id.is_not(None)),
     (FailedAttempt.at, FailedAttempt.id),
     lambda booking_id: FailedAttempt.delivery_id.in_(_deliveries_of(booking_id)),
 )
@@ -226,9 +226,9 @@ DELIVERY_DONE = TimelineSource(
     lambda booking_id: Delivery.id.in_(_deliveries_of(booking_id)),
 )
 NOTIFICATION_FAILED = TimelineSource(
-    select(_failure_kind("notification"), *FAILURE_COLUMNS, *NOTIFICATION_COLUMNS).join(
-        Notification, Notification.id == FailedAttempt.notification_id
-    ),
+    select(_failure_kind("notification"), *FAILURE_COLUMNS, *NOTIFICATION_COLUMNS)
+    .outerjoin(Notification, Notification.id == FailedAttempt.notification_id)
+    .where(FailedAttempt.notification_id.is_not(None)),
     (FailedAttempt.at, FailedAttempt.id),
     lambda booking_id: Notification.booking_id == booking_id,
 )

@@ -43,9 +43,7 @@ def main(*command: str) -> int:
 
 
 def _unreachable(reason: str) -> int:
-    print(
-        f"The data about vulnerabilities could not be reached: {reason[:300]}", file=sys.stderr
-    )
+    print(f"The data about vulnerabilities could not be reached: {reason[:300]}", file=sys.stderr)
     return UNREACHABLE
 
 

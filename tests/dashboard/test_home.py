@@ -1,0 +1,148 @@
+"""Home: what needs a person and where the button leads, the state of both stores, and four charts."""
+
+import ast
+import inspect
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from flask import Flask
+from redis import Redis
+from sqlalchemy import insert
+
+from dashboard.screens.home import CARDS
+from dashboard.svg import HEIGHT, sparkline
+from devtools.send import samples
+from models.delivery import Delivery
+from models.endpoint import Endpoint
+from models.reconciliation import Reconciliation
+from operations import checks
+from operations.overview import charts
+from runtime.database import Database
+from runtime.queue import JobQueue
+from runtime.redis import heartbeat
+from runtime.signed_address import AddressSigner
+from tests.dashboard.conftest import KEY, Client, OpenApp, client_of
+from tests.worker.harness import AT, START, Harness
+
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+
+
+def test_what_needs_a_person_comes_with_a_button_that_leads_there(client: Client, sample_data: Harness) -> None:
+    reader = client("read")
+    page = reader.get("/").text
+    heading = re.search(r"<h1>(\d+) things need attention</h1>", page)
+    assert heading
+    assert page.count('class="card need') == int(heading[1])
+    assert "1 delivery is dead" in page
+    assert "No worker runs for: inbox, outbox" in page
+    assert "The scheduler is not running" in page
+    for address in re.findall(r'<a class="button[^"]*" href="([^"]+)"', page):
+        assert reader.get(address).status_code == 200
+    assert 'href="/deliveries?status=dead"' in page
+
+
+def test_each_check_has_its_own_words_in_both_languages() -> None:
+    tree = ast.parse(inspect.getsource(checks))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Finding"]
+    kinds = [ast.literal_eval(call.args[2]) for call in calls]
+    assert len(kinds) >= 15
+    assert set(kinds) == set(CARDS)
+
+
+def test_both_stores_the_queues_and_the_schedule_are_shown(
+    client: Client, harness: Harness, redis: Redis, database: Database
+) -> None:
+    harness.deliver(samples.created("b1", START, AT))
+    for task in heartbeat.TASKS:
+        heartbeat.record(redis, task, datetime.now(UTC) + timedelta(minutes=5), timedelta(minutes=9))
+    fingerprint = AddressSigner([KEY]).fingerprints("default")[0]
+    with database.transaction() as session:
+        now = datetime.now(UTC)
+        Endpoint.save(session, fingerprint, "7", ["booking_created"], now)
+        session.add(Reconciliation(started_at=now, ended_at=now, hosts=2, appointments=312, missed=1))
+    page = client("read").get("/").text
+    assert page.count(">answers<") == 2
+    assert "sweep in 4 min" in page
+    assert ">registered<" in page
+    assert "no delivery lately" in page
+    assert "312 read" in page
+    assert "<b>1 differed</b>" in page
+    assert '<a href="/deliveries?status=pending">1</a>' in page
+
+
+def test_the_charts_numbers_are_a_table_too(client: Client, sample_data: Harness) -> None:
+    page = client("read").get("/").text
+    assert page.count("<svg ") == 4
+    assert page.count('role="img"') == 4
+    assert "style=" not in page
+    table = page.partition("The numbers as a table")[2].partition("</table>")[0]
+    cells = [int(each) for each in re.findall(r'</time></td><td class="r">(\d+)</td>', table)]
+    assert len(cells) == 48
+    assert sum(cells) == len(sample_data.all(Delivery))
+
+
+def test_the_window_shrinks_until_it_holds_few_enough(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "MAX_COUNTED", 5)
+    now = datetime.now(UTC)
+    ages = [*range(0, 50, 10), *range(100, 1000, 100)]
+    row = dict(account="a", source="webhook", body=b"x", status="done", attempts=0)
+    with harness.services.database.transaction() as session:
+        for number, age in enumerate(ages):
+            at = now - timedelta(minutes=age)
+            times = dict(received_at=at - timedelta(milliseconds=40), due_at=at, ended_at=at)
+            session.execute(insert(Delivery).values(id=f"{number:064x}", **row, **times))
+    with harness.services.database.read_only() as session:
+        found = charts.draw_charts(session, now)
+    assert found.window.length == timedelta(hours=1)
+    assert (found.received.total, found.received.is_complete) == (5, False)
+    assert found.durations.median == timedelta(milliseconds=40)
+    assert found.processed.total == 5
+    monkeypatch.setattr(charts, "MAX_COUNTED", 500)
+    with harness.services.database.read_only() as session:
+        found = charts.draw_charts(session, now)
+    assert found.window.length == timedelta(hours=24)
+    assert (found.received.total, found.received.is_complete) == (len(ages), True)
+
+
+def test_a_line_stays_within_its_box() -> None:
+    for numbers in ([], [0], [0, 0], [1, 2, 3], [5] * 60):
+        drawing = sparkline(numbers)
+        assert all(0 <= float(y) <= HEIGHT for y in re.findall(r",(\d+)", drawing.line))
+        assert bool(drawing.line) == bool(numbers)
+
+
+@ON_SQLITE
+def test_home_says_which_store_is_down(open_app: OpenApp, harness: Harness) -> None:
+    page = client_of(open_app(redis_url="redis://127.0.0.1:1/0"), "read").get("/")
+    assert page.status_code == 200
+    assert "Redis does not answer" in page.text
+    app: Flask = open_app(database_url="postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    page = client_of(app, "read").get("/")
+    assert page.status_code == 200
+    assert "the database does not answer" in page.text
+    assert "<svg" not in page.text
+
+
+@ON_SQLITE
+def test_webhooks_that_are_only_in_redis_are_counted(client: Client, harness: Harness, redis: Redis) -> None:
+    JobQueue(redis).enqueue_store(("0" * 64, "default", "e30=", "", datetime.now(UTC).isoformat()))
+    page = client("read").get("/").text
+    assert "1 webhook is only in Redis" in page
+    assert "Do not restart or empty Redis" in page
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(("days", "words"), [(6, "ends in 6 days"), (0, "ends today"), (-1, "has ended"), (90, "")])
+def test_the_keys_days_left_are_counted(open_app: OpenApp, harness: Harness, days: int, words: str) -> None:
+    last = (datetime.now(UTC) + timedelta(days=days)).date()
+    page = client_of(open_app(meetergo_api_key_expires=last.isoformat()), "read").get("/").text
+    assert (f"API key of meetergo {words}" in page) == bool(words)
+
+
+@ON_SQLITE
+def test_home_speaks_german(client: Client, sample_data: Harness) -> None:
+    page = client("read").get("/", headers={"Accept-Language": "de"}).text
+    assert "Sachen brauchen Sie" in page
+    assert "Kein Worker läuft für" in page
+    assert "need" not in re.sub(r'class="[^"]*"', "", page)
