@@ -22,6 +22,7 @@ SET = (
 PER_TRANSACTION = "settings_per_transaction"
 """Key in SQLAlchemy's `info` of a connection whose settings are made in each transaction."""
 WORD = re.compile(r"(?:\\.|[^\s\\])+", re.DOTALL)
+SETTING = re.compile(r"(?:-c|--)(?P<name>[^=]+)=(?P<value>.*)", re.DOTALL)
 
 
 class Connector:
@@ -103,18 +104,14 @@ def split_options(options: str) -> tuple[dict[str, str], str]:
     """Split PostgreSQL's `options` into its settings (name -> value) and all other words."""
     settings: dict[str, str] = {}
     others: list[str] = []
-    words = WORD.findall(options)
-    while words:
-        word = words.pop(0)
-        if word == "-c" and words:
-            setting = words.pop(0)
-        elif word.startswith(("-c", "--")):
-            setting = word[2:]
+    words = iter(WORD.findall(options))
+    for word in words:
+        flag = f"-c{next(words, '')}" if word == "-c" else word
+        setting = SETTING.fullmatch(flag)
+        if setting:
+            settings[setting["name"].replace("-", "_")] = re.sub(r"\\(.)", r"\1", setting["value"], flags=re.DOTALL)
         else:
-            others.append(word)
-            continue
-        name, _, value = setting.partition("=")
-        settings[name.replace("-", "_")] = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+            others.append(flag)
     return settings, " ".join(others)
 
 
