@@ -49,7 +49,7 @@ class PgBouncer:
     def start(self) -> None:
         """Start it, as the user who owns the server's socket: it refuses to run as root."""
         assert PROGRAM
-        words = [PROGRAM, "-q", str(self._file)]
+        words = [PROGRAM, str(self._file)]
         if os.getuid() == 0:
             name = pwd.getpwuid(self._owner).pw_name if self._owner else "nobody"
             words[1:1] = ["-u", name]

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.skipif(PROGRAM is None, reason=MISSING),
     pytest.mark.parametrize("database", ["postgresql"], indirect=True),
 ]
-COUNT = 200
+COUNT = 100
 HOOK_CALLS: list[tuple[str, str]] = []
 
 
