@@ -62,7 +62,7 @@ class Claim(Model):
         """
         values = dict(worker=worker, queue=queue, row_ids=list(row_ids), claimed_at=now)
         if database.supports_skip_locked:
-            with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            with database.one_statement() as connection:
                 insert_claim = text(INSERT_WITHOUT_FSYNC.format(qualified_name(connection, cls)))
                 connection.execute(insert_claim, values | {"row_ids": json.dumps(values["row_ids"])})
             return

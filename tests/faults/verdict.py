@@ -134,11 +134,11 @@ def _judge_bookings(
         assert isinstance(event, BookingEvent)
         events_by_booking[event.booking_id].append(event)
     rows = {row.id: row for row in session.scalars(select(Booking))}
-    changes = _replayed_changes(session)
+    changes = replayed_changes(session)
     wrong = {
         key
         for key, facts in events_by_booking.items()
-        if key not in rows or rows[key].public_columns() != _replayed(facts, rows[key])
+        if key not in rows or rows[key].public_columns() != replayed(facts, rows[key])
     }
     wrong |= {key for key in events_by_booking if key in rows and changes.get(key) != rows[key].public_columns()}
     for scenario in scenarios:
@@ -149,7 +149,7 @@ def _judge_bookings(
     verdict.promise(not wrong, f"{len(wrong)} bookings are wrong: {sorted(wrong)[:3]}")
 
 
-def _replayed(events_by_booking: Sequence[BookingEvent], row: Booking) -> dict[str, Any]:
+def replayed(events_by_booking: Sequence[BookingEvent], row: Booking) -> dict[str, Any]:
     booking = Booking(id=row.id, status="confirmed", attendees=[], host_ids=[], metadata_={}, facts={})
     booking.version, booking.revision, booking.as_of = "", 0, BOOKED_AT
     for event in sorted(events_by_booking, key=lambda event: event.version):
@@ -157,11 +157,11 @@ def _replayed(events_by_booking: Sequence[BookingEvent], row: Booking) -> dict[s
     return booking.public_columns()
 
 
-def _replayed_changes(session: Session) -> dict[str, dict[str, Any]]:
-    replayed: dict[str, dict[str, Any]] = defaultdict(dict)
+def replayed_changes(session: Session) -> dict[str, dict[str, Any]]:
+    by_booking: dict[str, dict[str, Any]] = defaultdict(dict)
     for change in session.scalars(select(BookingChange).order_by(BookingChange.booking_id, BookingChange.revision)):
-        replayed[change.booking_id] |= change.after
-    return replayed
+        by_booking[change.booking_id] |= change.after
+    return by_booking
 
 
 def _ends_well(rows: Mapping[str, Booking], scenario: BookingScenario) -> bool:

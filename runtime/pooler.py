@@ -1,0 +1,135 @@
+"""PostgreSQL behind a pooler such as PgBouncer: recognised by each connection, without a setting.
+
+A pooler in transaction mode gives each transaction another connection to the server, so nothing may belong to the
+session: settings are made in each transaction, and no statement is prepared. That is as right behind a pooler in
+session mode. A connection to the server itself makes its settings once, when it is opened.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.pool import ConnectionPoolEntry
+
+REFUSAL = "startup parameter"
+"""Part of the error of a PgBouncer that does not take `options`: all of it (1.18), or a setting in it (1.20)."""
+SET = (
+    "SELECT count(set_config(name, value, true))"
+    " FROM unnest(CAST(%s AS text[]), CAST(%s AS text[])) AS given (name, value)"
+)
+PER_TRANSACTION = "settings_per_transaction"
+"""Key in SQLAlchemy's `info` of a connection whose settings are made in each transaction."""
+WORD = re.compile(r"(?:\\.|[^\s\\])+", re.DOTALL)
+SETTING = re.compile(r"(?:-c|--)(?P<name>[^=]+)=(?P<value>.*)", re.DOTALL)
+
+
+class Connector:
+    """Opens the connections of an engine, and begins their transactions.
+
+    Args:
+        connection_class: class of the connections.
+        settings: settings of PostgreSQL, as text.
+        options: PostgreSQL's `options` as the URL has them. Its settings win over `settings`; other words are for the
+            pooler, such as Neon's `endpoint=...`.
+        may_prepare: whether the URL says when to prepare statements, so that we do not.
+    """
+
+    def __init__(
+        self,
+        connection_class: type[psycopg.Connection[Any]],
+        settings: Mapping[str, str],
+        options: str,
+        may_prepare: bool,
+    ) -> None:
+        of_url, self._other_options = split_options(options)
+        self._settings = {**settings, **of_url}
+        self._connection_class = connection_class
+        self._may_prepare = may_prepare
+        self._refuses_options = False
+
+    @property
+    def options(self) -> str:
+        """All settings as one connection's `options`."""
+        flags = [f"-c {name}={_escaped(value)}" for name, value in self._settings.items()]
+        return " ".join([*flags, self._other_options]).strip()
+
+    def connect(
+        self, _dialect: Dialect, record: ConnectionPoolEntry, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> psycopg.Connection[Any]:
+        """Open a connection, for SQLAlchemy's event `do_connect`. The server itself is asked one question more.
+
+        Raises:
+            psycopg.OperationalError: nothing answers, or it refuses.
+        """
+        connection = self._connect_with_options(arguments, keywords)
+        if connection is not None and not _is_pooled(connection):
+            return connection
+        if connection is None:
+            without = {**keywords, "options": self._other_options}
+            connection = self._connection_class.connect(*arguments, **without)
+        if not self._may_prepare:
+            connection.prepare_threshold = None
+        record.info[PER_TRANSACTION] = True
+        return connection
+
+    def _connect_with_options(
+        self, arguments: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> psycopg.Connection[Any] | None:
+        """Return None if a pooler does not take the options; it is not asked again."""
+        if self._refuses_options:
+            return None
+        try:
+            return self._connection_class.connect(*arguments, **{**keywords, "options": self.options})
+        except psycopg.OperationalError as error:
+            if REFUSAL not in str(error):
+                raise
+        self._refuses_options = True
+        return None
+
+    def begin(self, connection: Connection) -> None:
+        """Make the settings of a transaction, for SQLAlchemy's event `begin`."""
+        raw: Any = connection.connection.dbapi_connection
+        if is_pooled(connection) and not raw.autocommit:
+            connection.exec_driver_sql(SET, (list(self._settings), list(self._settings.values())))
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether settings hold for a transaction only, so that a statement with timeouts needs one."""
+    return PER_TRANSACTION in connection.info
+
+
+def split_options(options: str) -> tuple[dict[str, str], str]:
+    """Split PostgreSQL's `options` into its settings (name -> value) and all other words."""
+    settings: dict[str, str] = {}
+    others: list[str] = []
+    words = iter(WORD.findall(options))
+    for word in words:
+        flag = f"-c{next(words, '')}" if word == "-c" else word
+        setting = SETTING.fullmatch(flag)
+        if setting:
+            settings[setting["name"].replace("-", "_")] = re.sub(r"\\(.)", r"\1", setting["value"], flags=re.DOTALL)
+        else:
+            others.append(flag)
+    return settings, " ".join(others)
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r"([\s\\])", r"\\\1", value)
+
+
+def _is_pooled(connection: psycopg.Connection[Any]) -> bool:
+    """Whether another process answers than the one that the connection was opened to, by its own word.
+
+    A pooler invents the process id, since it belongs to no process of the server. That `options` were accepted says
+    nothing: PgBouncer can be told to drop them (`ignore_startup_parameters`).
+    """
+    try:
+        connection.autocommit = True
+        row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
+        connection.autocommit = False
+    except BaseException:
+        connection.close()
+        raise
+    return row is None or row[0] != connection.info.backend_pid
