@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dashboard.i18n import N_, _
 from dashboard.times import known_zone, now, zone_name
 from models.search import RowSearch
-from operations.delivery_search import bookings_of_guest
+from operations.deliveries.search import bookings_of_guest
 from operations.filters import InvalidFilter, parse_time
 from operations.lookup import resolve_booking_id
 

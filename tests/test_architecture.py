@@ -32,7 +32,6 @@ ONLY_IN = {
 IN_THE_IMAGE = set(MAY_IMPORT) - {"devtools"}
 MOST_MODULES = {
     "models": 26,
-    "operations": 20,
     "runtime": 18,
     "receiver": 17,
     "worker/channels": 12,

@@ -14,8 +14,8 @@ from dashboard.stores import current
 from dashboard.times import now
 from models.delivery import Delivery
 from models.intervention import Intervention
-from operations import delivery_detail
-from operations.delivery_search import Tab, deliveries_of
+from operations.deliveries import detail as delivery_detail
+from operations.deliveries.search import Tab, deliveries_of
 from operations.lookup import IdNotFound, find_delivery
 from operations.serialize import Json
 

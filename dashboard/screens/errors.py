@@ -7,7 +7,7 @@ from dashboard.i18n import N_
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
-from operations.error_groups import MAX_ROWS, WINDOWS, group_errors
+from operations.deliveries.error_groups import MAX_ROWS, WINDOWS, group_errors
 
 screen = ScreenBlueprint("errors", N_("Errors"))
 

@@ -19,9 +19,9 @@ from models.booking import NotificationKind
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
-from operations import delivery_detail
 from operations.bookings.preview import render_message
-from operations.delivery_search import Tab
+from operations.deliveries import detail as delivery_detail
+from operations.deliveries.search import Tab
 from operations.errors import OperationError
 from operations.lookup import find_notification
 from operations.notifications.search import notifications_in

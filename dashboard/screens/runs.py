@@ -21,7 +21,7 @@ from dashboard.times import now
 from models.delivery import ID, Delivery
 from models.run import Run, RunKind, RunTarget
 from models.search import RowSearch
-from operations.delivery_search import deliveries_of
+from operations.deliveries.search import deliveries_of
 from operations.filters import InvalidFilter, parse_rate
 from operations.replay.report import BookingDiff, NotificationPreview
 from operations.runs.notification_plan import NotificationPlan, plan_notifications

@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from models.notification import Notification
 from models.search import RowSearch
-from operations.delivery_search import Tab
+from operations.deliveries.search import Tab
 
 SHOWN_LENGTH = 200
 

@@ -14,7 +14,7 @@ from console.commands.deliveries.events import follow_events
 from devtools.send import samples
 from models.delivery import Delivery
 from models.timeline import TimelineEntry
-from operations.tail import INITIAL_ENTRIES, Tail
+from operations.deliveries.tail import INITIAL_ENTRIES, Tail
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
 from tests.worker.harness import AT, START, Harness

@@ -17,7 +17,8 @@ from console.commands.deliveries.ignore import ignore
 from console.render import delivery, tables
 from console.render.tables import Column, as_json
 from models.delivery import Delivery
-from operations import delivery_detail, lookup, serialize
+from operations import lookup, serialize
+from operations.deliveries import detail as delivery_detail
 from operations.text import CONSOLE_COMMAND, age, moment, printable, short
 from runtime.settings import EncryptedStoreSettings
 

@@ -14,8 +14,8 @@ from console.render.timeline import line
 from models.stats import is_schema_outdated
 from models.timeline import TimelineEntry
 from operations import serialize
+from operations.deliveries.tail import Tail
 from operations.errors import StoreError, store_error_message
-from operations.tail import Tail
 from runtime.database import Database
 from runtime.settings import DatabaseSettings
 

@@ -21,7 +21,8 @@ from console.render.tables import Column, as_json
 from models.attempt import FailedAttempt
 from models.intervention import Intervention
 from models.notification import Notification
-from operations import delivery_detail, lookup, serialize
+from operations import lookup, serialize
+from operations.deliveries import detail as delivery_detail
 from operations.redact import redact
 from operations.text import CONSOLE_COMMAND, age, moment, printable, short
 

@@ -12,7 +12,7 @@ from models.booking import NotificationKind
 from operations.text import count
 
 if TYPE_CHECKING:
-    from operations.mail_preview import MailPreview
+    from operations.notifications.mail_preview import MailPreview
 
 KINDS = (*get_args(NotificationKind), "handed_over")
 FORMS = ("text", "html", "ics", "eml")
@@ -39,7 +39,7 @@ def preview_notifications(
 
     Samples need no database. `handed_over` is what a host gets whose booking another host has now.
     """
-    from operations import mail_preview  # late: languages and templates, which no other command needs
+    from operations.notifications import mail_preview  # late: languages and templates, which no other command needs
     from worker.settings import MailSettings
     from worker.start import exit_on_bad_setting
 
