@@ -31,7 +31,7 @@ def use() -> Response:
         limit.record_failure()
         return error_page(401, _(USED))
     from_elsewhere = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
-    home = url_for("deliveries.list_all")
+    home = url_for("home.show")
     # A browser withholds a strict cookie while it follows a redirect that another site began, but not after a refresh.
     response = render("login.html", home=home) if from_elsewhere else make_response(redirect(home, 303))
     response.set_cookie(
@@ -48,7 +48,7 @@ def use() -> Response:
 @screen.post("/logout", provide_automatic_options=False)
 def logout() -> Response:
     """End the session of this browser."""
-    response = see_other("deliveries.list_all")
+    response = see_other("home.show")
     response.delete_cookie(SESSION_COOKIE, secure=is_https(), httponly=True, samesite="Strict")
     return response
 
