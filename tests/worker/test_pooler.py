@@ -8,9 +8,14 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from sqlalchemy import select, text
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import make_url, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from devtools.redis_server import free_port
 from devtools.send import samples
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -24,6 +29,7 @@ from runtime.database import Database
 from tests.pgbouncer import MISSING, PROGRAM, PgBouncer, pgbouncer
 from tests.pooler import add_host, bodies, judge, receive
 from tests.runtime.test_pooler import KINDS
+from tests.tcp_proxy import proxy
 from tests.worker.harness import Harness
 from tests.worker.provider import Provider
 from worker.maintenance.sweeper import sweep
@@ -102,3 +108,23 @@ def test_reconcile_finds_what_was_lost(three_hosts: Provider) -> None:
     assert len(three_hosts.reconcile().drifts) == 3
     assert three_hosts.reconcile().drifts == []
     assert len(three_hosts.harness.all(Booking)) == 3
+
+
+def test_while_the_server_is_down_deliveries_go_to_redis(
+    database: Database, postgresql_url: str, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    with proxy(f"{make_url(postgresql_url).query['host']}/.s.PGSQL.5432") as server:
+        behind = f"postgresql+psycopg://postgres@127.0.0.1:{server.port}/postgres"
+        with pgbouncer(tmp_path, behind, **KINDS["transaction, strict"]) as running:
+            assert receive(running.url, redis_url, bodies(3)) == {200: 3}
+            server.target = free_port()
+            server.cut()
+            later = Database(running.url)
+            assert receive(running.url, redis_url, bodies(6)) == {200: 6}
+            with pytest.raises(OperationalError), later.transaction() as session:
+                session.execute(text("SELECT 1"))
+            later.close()
+    jobs = Queue("meetergo-inbox-inbox", connection=redis, serializer=JSONSerializer).jobs
+    assert [job.func_name for job in jobs].count("worker.jobs.store_deferred") == 6
+    with database.read_only() as session:
+        assert len(session.scalars(select(Delivery.id)).all()) == 3
