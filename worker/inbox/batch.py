@@ -256,7 +256,7 @@ def _handle(delivery: Delivery, event: Event | Failure, changes: PendingChanges,
     if isinstance(event, BookingEvent):
         changes.context.prefetch()
     else:
-        changes.write()  # who is told of a new host's bookings depends on the notifications there are
+        changes.write()  # who is notified of a new host's bookings depends on the notifications there are
     if is_alone or not changes.has_hook:
         return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
     try:
