@@ -123,7 +123,7 @@ def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], l
 
 def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:
     try:
-        with progress_bar("Rehearsing", len(chosen)) as advance:
+        with progress_bar("Dry run", len(chosen)) as advance:
             return dry_run(replay_service, chosen, advance)
     except KeyboardInterrupt:
         click.echo("Stopped. Nothing was replayed.", err=True)
