@@ -36,7 +36,7 @@ class OwnJob(Job):
     """An RQ job that runs only our own functions, with strings from JSON, and has no callbacks.
 
     RQ imports and calls any name that a job gives, as its function or as a callback, posts to any URL among its
-    webhooks, and unpickles it unless told otherwise.
+    webhooks, and unpickles it by default.
     """
 
     def __init__(self, id: str | None = None, connection: Any = None, serializer: Any = None) -> None:  # noqa: A002 - RQ's

@@ -214,7 +214,7 @@ def process_batch(
     """Handle deliveries in one savepoint, then end them: done, or failed.
 
     With a hook, each of several deliveries has a savepoint of its own inside, so that one whose hook raises fails
-    alone. Any other error of one among several is not told from an error of all.
+    alone. Any other error of one among several is not distinguished from an error of all.
 
     Args:
         session: the transaction's session.
