@@ -29,10 +29,17 @@ PURPOSES = {
     N_("Bookings and notifications"): (
         "CONFIRM",
         "CONFIRM_CANCELS",
+        "DATABASE_NOTIFY",
+        "MAIL_COLOR",
         "MAIL_FROM",
+        "MAIL_LOGO",
+        "MAIL_NAME",
+        "MAIL_REPLY_TO_GUEST",
+        "MAIL_TEMPLATES",
         "NOTIFY_DEFAULT",
         "NOTIFY_SIGNING_SECRET",
         "PLATFORM_HOOK",
+        "PLATFORM_PATH",
         "SMTP_URL",
     ),
     N_("meetergo"): (
