@@ -10,7 +10,15 @@ from operations.overview.setting_list import list_settings
 screen = ScreenBlueprint("configuration", N_("Settings"))
 
 PURPOSES = {
-    N_("Stores"): ("DATABASE_URL", "POSTGRES_PASSWORD", "REDIS_URL", "REDIS_PASSWORD", "REDIS_PREFIX"),
+    N_("Stores"): (
+        "DATABASE_SCHEMA",
+        "DATABASE_URL",
+        "POSTGRES_PASSWORD",
+        "REDIS_PASSWORD",
+        "REDIS_PREFIX",
+        "REDIS_TLS_VERIFY",
+        "REDIS_URL",
+    ),
     N_("Receiver"): (
         "HOST",
         "PORT",
