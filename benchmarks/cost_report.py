@@ -16,7 +16,7 @@ COLUMNS = {"RSS": 3, "PSS": 2}
 INTRODUCTION = """\
 Memory of each process in MiB. PSS is what a process adds to the machine: its own pages and its share of those that it
 has in common with others, so these can be added up; RSS counts shared pages in each process anew. Idle is three seconds
-after the start, the peak is the highest of two looks a second under a closed loop of deliveries.
+after the start, the peak is the highest of two samples a second under a closed loop of deliveries.
 
 For a user: the sum is what a machine or a container needs.
 """

@@ -96,7 +96,7 @@ class RootGroup(click.Group):
 
 
 def _message(error: Exception) -> str | None:
-    """Return the sentence that tells an expected error; None if it is a bug."""
+    """Return the sentence that explains an expected error; None if it is a bug."""
     if isinstance(error, click.ClickException):
         return error.format_message()
     from operations.errors import OperationError, StoreError, store_error_message  # late: imports both stores' drivers

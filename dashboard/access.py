@@ -90,7 +90,7 @@ def operator() -> Operator:
 
 
 def visitor() -> Operator | None:
-    """Return who asks; None for somebody who is not logged in."""
+    """Return who sent this request; None if nobody is logged in."""
     return cast("Operator | None", g.get("operator"))
 
 

@@ -10,7 +10,7 @@ SAY_WHY = N_("Say why: it is recorded with your name.")
 
 
 def reason_of_form() -> str:
-    """Return why somebody acts; an act without a reason is refused."""
+    """Return the reason of an act; an act without one is refused."""
     reason = text_of("reason", "form")
     if not reason:
         abort(400, _(SAY_WHY))

@@ -1,4 +1,4 @@
-"""People's data on pages: masked, unless somebody who may has revealed it."""
+"""People's data on pages: masked, unless an operator with the role has revealed it."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Calls to meetergo, only when somebody asks for one, each with a limit."""
+"""Calls to meetergo, only on request, each with a time limit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -118,7 +118,7 @@ def _prepare(connection: Connection, schema: str | None, config: Config) -> list
         return []
     return [
         f"Moved {len(former.tables)} tables with all rows from the schema {former.schema} to {schema}."
-        " SQL of the platform names them with it now (see docs/operations.md)."
+        " The platform's SQL has to name the schema from now on (see docs/upgrading.md)."
     ]
 
 

@@ -20,7 +20,7 @@ class Run(Model):
     """One run over a fixed set of rows (`RunRow`), in the order of `position`.
 
     The row is the schedule: `due_at` says when the next chunk is due. `position` counts the rows that are done with;
-    it moves in the transaction that changes them, so a chunk counts exactly once whoever was killed meanwhile.
+    it moves in the transaction that changes them, so a chunk counts exactly once, even if a process is killed.
     `per_hour` is the highest rate; null for none. `selection` says how the rows were selected, without people's data.
     `outcome` counts the final statuses. `prune` and `erase` are done in one step and have no rows; `sealed` names the
     guest to erase, encrypted with BODY_KEYS, until the run has ended.

@@ -73,7 +73,7 @@ def mask_text(text: str) -> str:
 
 
 def _mask_words(quoted: re.Match[str]) -> str:
-    """Mask quoted words, which may be a name or a sentence of somebody's; a single word is mostly an identifier."""
+    """Mask quoted words, which may be a person's name or words; a single word is mostly an identifier."""
     return f"{quoted[1]}{MASKED}{quoted[1]}" if re.search(r"\s", quoted[2]) else quoted[0]
 
 

@@ -154,7 +154,7 @@ class JobQueue:
             RedisError: Redis is down.
         """
         *_, received_at = packed[:5]
-        job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is away"
+        job_id, description = self.job_id("inbox", uuid4().hex), "a delivery, while the database is down"
         with self.redis.pipeline() as pipeline:  # atomic: no body is in Redis without being counted
             args = (*packed, origin_of(self.redis))
             self._enqueue(

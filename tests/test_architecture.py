@@ -1,6 +1,7 @@
 """Dependencies go one way.
 
-meetergo <- runtime <- models <- receiver | worker <- operations <- console | dashboard <- devtools.
+meetergo <- runtime <- models <- receiver | worker <- operations <- console | dashboard <- devtools. Beside `models`,
+`meetergo_inbox` is what a platform's hook imports: runtime <- meetergo_inbox <- worker.
 """
 
 import ast

@@ -22,7 +22,7 @@ def measure(stores: Stores, rounds: Rounds, *, quick: bool) -> dict[str, Any]:
         with machine.on(machine.LOAD), open_sides(stores, kind, sizes) as sides:
             filled = {name: side.fill() for name, side in sides.items()}
             measured = measure_sides(sides, rounds, quick=quick)
-            rate = unpacked(measured["room"])["few"]["rate"].median
+            rate = unpacked(measured["worker"])["few"]["rate"].median
             results[kind] = {
                 "filled_in_seconds": filled,
                 **measured,

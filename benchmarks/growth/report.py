@@ -8,7 +8,7 @@ from benchmarks.rounds import Figure, unpacked
 from benchmarks.stores import KINDS, NAMES
 
 MOST_GROWTH = 1.25
-PLACES = {"door": "the receiver", "room": "the worker"}
+PLACES = {"receiver": "the receiver", "worker": "the worker"}
 LONGEST_ANSWER_MS = 5_000.0
 """Target for the receiver's latency during pruning."""
 
@@ -41,8 +41,8 @@ def show(results: Mapping[str, Any]) -> str:
             + "; ".join(_growth_verdict(results[kind], kind, place) for kind in KINDS for place in PLACES)
             + ".",
             "",
-            "What waits does not make it slower either. So many deliveries a second were worked off at the",
-            "beginning and at the end of a long backlog:",
+            "A long backlog does not make it slower either. Deliveries processed per second at the",
+            "beginning and at the end of one:",
             "",
             "| | deliveries that wait | first tenth | last tenth | cost grows by |",
             "|---|---:|---:|---:|---:|",

@@ -35,7 +35,7 @@ LINES = 16
 INBOX = {"worker": "python -m worker inbox"}
 ROWS = "SELECT count(*) FROM deliveries"
 RECEIVER_COUNT, WORKER_COUNT, QUICK = 10_000, 5_000, 200
-WARM_UP = {"door": 30_000, "room": 5_000}
+WARM_UP = {"receiver": 30_000, "worker": 5_000}
 """It is long, as what is touched for the first time after a checkpoint costs more, and few rows soon all are. In the
 worker it is longer than it seems: it processes the receiver's backlog first."""
 
@@ -104,7 +104,7 @@ def measure_sides(sides: Mapping[Size, Side], rounds: Rounds, *, quick: bool) ->
         Place -> side -> quantity -> a value of each round.
     """
     results = {}
-    for place, names, amount in (("door", ("web",), RECEIVER_COUNT), ("room", ("worker",), WORKER_COUNT)):
+    for place, names, amount in (("receiver", ("web",), RECEIVER_COUNT), ("worker", ("worker",), WORKER_COUNT)):
         with ExitStack() as stack:
             turns = {}
             checkpoint(sides["many"].url)
@@ -151,4 +151,4 @@ def process_pending(side: Side, running: Service) -> float:
     return time.perf_counter() - started
 
 
-TURNS = {"door": measure_receiver, "room": measure_worker}
+TURNS = {"receiver": measure_receiver, "worker": measure_worker}

@@ -97,13 +97,13 @@ def _load_row(results: Mapping[str, Any], kind: str) -> str:
     whole = results["whole"]
     cells = [
         NAMES[kind],  # type: ignore[index]
-        *(f"{results['limits'][half]:,.0f}/s" for half in ("door", "room")),
+        *(f"{results['limits'][half]:,.0f}/s" for half in ("receiver", "worker")),
         f"{whole['rate']:,.0f}/s",
         f"{whole['seconds']} s",
         f"{whole['slope']:+,.1f}/s",
         f"{whole['left']:,}",
         f"{whole['drained']:.1f} s",
-        f"{whole['news']:+,.1f}/s",
+        f"{whole['notifications']:+,.1f}/s",
         f"{whole['p99']:,.0f} ms",
         "yes" if whole["holds"] else f"no; {results['highest']:,.0f}/s does",
     ]

@@ -47,7 +47,7 @@ def sustained(stores: Stores, kind: Kind, *, quick: bool) -> dict[str, Any]:
 
     Where that does not hold, the highest load that does is looked for.
     """
-    limits = {"door": _receiver_rate(stores, kind, quick=quick), "room": _worker_rate(stores, kind, quick=quick)}
+    limits = {"receiver": _receiver_rate(stores, kind, quick=quick), "worker": _worker_rate(stores, kind, quick=quick)}
     print(f"  {kind}: {limits}")
     lower = min(limits.values())
     with _running(stores, kind) as (running, reader):
@@ -92,7 +92,7 @@ def _load(running: Service, reader: DatabaseReader, run: str, rate: float, secon
         "left": left,
         "drained": drained,
         "most": max((sample[1] for sample in samples), default=left),
-        "news": notification_slope,
+        "notifications": notification_slope,
         "p50": measurement.latency(50),
         "p99": measurement.latency(99),
         "samples": samples,
@@ -133,7 +133,7 @@ def _receiver_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
     """Return the receiver's deliveries per second under a closed loop."""
     with _running(stores, kind, "web") as (running, _):
         running.send(bodies("warm", WARM_UP), LINES)
-        return running.send(bodies("door", QUICK if quick else RECEIVER_COUNT), LINES).rate
+        return running.send(bodies("receiver", QUICK if quick else RECEIVER_COUNT), LINES).rate
 
 
 def _worker_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
@@ -141,7 +141,7 @@ def _worker_rate(stores: Stores, kind: Kind, *, quick: bool) -> float:
     with _running(stores, kind, "worker") as (running, reader):
         _process_all(stores, reader, running, bodies("warm", WARM_UP))
         amount = QUICK if quick else WORKER_COUNT
-        return amount / _process_all(stores, reader, running, bodies("room", amount))
+        return amount / _process_all(stores, reader, running, bodies("worker", amount))
 
 
 def _process_all(stores: Stores, reader: DatabaseReader, running: Service, waiting: Sequence[bytes]) -> float:

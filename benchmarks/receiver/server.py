@@ -64,7 +64,7 @@ def serving(
         Failed: it does not start.
     """
     port = free_port()
-    server = Running(port, stores.folder / f"door-{port}.log")
+    server = Running(port, stores.folder / f"receiver-{port}.log")
     process = _start(command.format(port=port), server, _environment(stores, port, env), interpreter, cores)
     try:
         _wait_for(process, server)

@@ -6,11 +6,11 @@ from benchmarks.receiver.server import PATH
 from benchmarks.receiver.setups import ReceiverSetup
 from benchmarks.stores import KINDS, NAMES, Kind
 
-SERVER_STAGES = ("server", "gate")
+SERVER_STAGES = ("server", "auth")
 """Stages without a database."""
 FLASK_STAGE = "flask"
 """For comparison only: Flask with a view that answers OK. A delivery does not pass it."""
-RECEIVER_STAGES = ("door", "insert", "ring", "log", "patience")
+RECEIVER_STAGES = ("ingest", "insert", "trigger", "log", "batch_scheduling")
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "server": Stage("server", "Granian: HTTP, the event loop, the body read, and the response"),
-    "gate": Stage("body and verification", "authentication: head, signed address, deadline"),
-    "door": Stage("ingest and response", "id (SHA-256), encryption, wait for the group commit, the JSON response"),
+    "auth": Stage("body and verification", "authentication: head, signed address, deadline"),
+    "ingest": Stage("ingest and response", "id (SHA-256), encryption, wait for the group commit, the JSON response"),
     "insert": Stage("insert", "its share of the group's commit, and the database's own work"),
-    "ring": Stage("trigger", "its share of the trigger, and Redis' own work"),
+    "trigger": Stage("trigger", "its share of the trigger, and Redis' own work"),
     "log": Stage("log", "a line of JSON for each delivery"),
-    "patience": Stage(
+    "batch_scheduling": Stage(
         "scheduling", "a woken thread does not preempt (SCHED_BATCH, `receiver/process.py`): what it saves"
     ),
 }

@@ -58,10 +58,12 @@ def _rates(rates: Figures, kind: Kind) -> Iterator[Promise]:
 def _latency(mine: Mapping[str, Figure], kind: Kind) -> Iterator[Promise]:
     name, form = f"The receiver on {NAMES[kind]}", "{:.1f} ms"
     at_half, beside = (mine[HALF.format(each) + P99] for each in (ALONE, ONE))
-    yield Promise.at_most(f"{name}, p99 at half of its most", LATENCY_MILLISECONDS, at_half, form)
+    yield Promise.at_most(f"{name}, p99 at half of its maximum", LATENCY_MILLISECONDS, at_half, form)
     yield Promise.at_most(f"{name}, the same beside a slow client", LATENCY_MILLISECONDS, beside, form)
     share = mine[MOST.format(ONE)].over(mine[MOST.format(ALONE)])
-    yield Promise.at_least(f"{name}, its most beside a slow client, of that without", UNSLOWED, share, "{:.0%}")
+    yield Promise.at_least(
+        f"{name}, its maximum beside a slow client, as a share of that without", UNSLOWED, share, "{:.0%}"
+    )
 
 
 def _over(mine: Figure, rates: Figures, ways: Iterable[str]) -> Figure:

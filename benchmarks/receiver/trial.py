@@ -115,4 +115,4 @@ def _bodies(first: int, end: int) -> Sequence[bytes]:
 
 @cache
 def _chunk(number: int) -> Sequence[bytes]:
-    return bodies(f"door {number}", CHUNK_SIZE)
+    return bodies(f"receiver {number}", CHUNK_SIZE)

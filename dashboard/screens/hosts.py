@@ -26,7 +26,7 @@ FIELDS = ("meetergo_user_id", "meetergo_meeting_type_id", "name", "timezone", "l
 
 @screen.page("/hosts")
 def list_all() -> Response:
-    """List hosts, and meetergo's users whom nobody is mapped to as a work list."""
+    """List hosts, and meetergo's users without a mapped host as a work list."""
     only_unmapped = request.args.get("mapping") == "none"
     with current().database.read_only() as session:
         missing = unmapped_hosts(session, now())

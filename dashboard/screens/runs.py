@@ -103,7 +103,7 @@ def start() -> Response:
     if _is_over_notifications("form"):
         return _start_over_notifications()
     without_failing = bool(text_of("without_failing", "form"))
-    found = _plan("form", rehearse=without_failing)
+    found = _plan("form", preview=without_failing)
     per_second, problem = _rate_and_problem()
     has_changed = text_of("digest", "form") != found.digest
     rows = found.to_run(without_failing)
@@ -180,11 +180,11 @@ def _render_notification_plan(
     )
 
 
-def _plan(source: str, *, rehearse: bool = True) -> RunPlan:
+def _plan(source: str, *, preview: bool = True) -> RunPlan:
     kind = _kind(source)
     with current().database.read_only() as session:
         query = _query(session, source)
-    return make_plan(current().services, query, kind, operator().name, rehearse=rehearse, **_options(source))
+    return make_plan(current().services, query, kind, operator().name, preview=preview, **_options(source))
 
 
 def _kind(source: str) -> RunKind:

@@ -1,6 +1,6 @@
 """meetergo's API: the client `Meetergo`, the response models in `schemas`, and the exceptions in `errors`.
 
-Names are imported when they are first used: whoever needs only the exceptions does not wait for the client.
+Names are imported when they are first used, so that a module that needs only the exceptions does not load the client.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Alembic's environment: the tables of `models`, on the engine of whoever migrates."""
+"""Alembic's environment: the tables of `models`, on the engine of the caller."""
 
 from typing import Literal
 

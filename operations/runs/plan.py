@@ -17,7 +17,7 @@ from operations.replay.service import ReplayService
 from operations.runs.store import MAX_RUN_ROWS, SelectedRow
 from worker.services import Services
 
-MAX_REHEARSED = 1_000
+MAX_PREVIEWED = 1_000
 """Deliveries that a plan handles and rolls back; of more, these are shown and the others are counted."""
 
 
@@ -31,8 +31,8 @@ class RunPlan:
         waiting: number left out: pending and due, so a worker handles them anyway.
         erased: number left out: their body was erased.
         not_dead: number left out of an ignore: they are not dead.
-        report: what the dry run of the first MAX_REHEARSED showed; empty unless `kind` is replay.
-        rehearsed: number of deliveries in the dry run.
+        report: what the dry run of the first MAX_PREVIEWED showed; empty unless `kind` is replay.
+        previewed: number of deliveries in the dry run.
     """
 
     kind: RunKind
@@ -41,7 +41,7 @@ class RunPlan:
     erased: int
     not_dead: int
     report: DryRunReport
-    rehearsed: int
+    previewed: int
 
     @property
     def digest(self) -> str:
@@ -80,7 +80,7 @@ def make_plan(
     resend: bool = False,
     superseded: bool = False,
     limit: int | None = None,
-    rehearse: bool = True,
+    preview: bool = True,
 ) -> RunPlan:
     """Plan a run over the deliveries of a query. Nothing is changed; the platform's hook is called and rolled back.
 
@@ -92,7 +92,7 @@ def make_plan(
         resend: whether notifications that were sent are sent again.
         superseded: whether superseded notifications are sent, too.
         limit: only the oldest N.
-        rehearse: whether to do a dry run.
+        preview: whether to do a dry run.
 
     Raises:
         OperationError: there are too many.
@@ -103,10 +103,10 @@ def make_plan(
     if kind == "ignore":
         dead = [row for row in selection.chosen if row.status == "dead"]
         return RunPlan(kind, dead, 0, selection.erased, _not_dead(selection, dead), DryRunReport(), 0)
-    rehearsed = selection.chosen[:MAX_REHEARSED] if rehearse else []
+    previewed = selection.chosen[:MAX_PREVIEWED] if preview else []
     service = ReplayService(services, by, resend=resend, superseded=superseded)
-    report = dry_run(service, rehearsed) if rehearsed else DryRunReport()
-    return RunPlan(kind, selection.chosen, selection.waiting, selection.erased, 0, report, len(rehearsed))
+    report = dry_run(service, previewed) if previewed else DryRunReport()
+    return RunPlan(kind, selection.chosen, selection.waiting, selection.erased, 0, report, len(previewed))
 
 
 def _not_dead(selection: Selection, dead: Sequence[SelectedDelivery]) -> int:

@@ -25,7 +25,7 @@ MAX_BYTES = 64 * 1024 * 1024
 """Of a job, unpacked. A body of WEBHOOK_MAX_BODY in base64 is the longest that we write."""
 MAX_TIMEOUT_SECONDS = 120
 REJECTED = "refused"
-REJECTION = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
+REJECTION = "this job is not one of meetergo-inbox's, so it was not run: another program writes to this Redis"
 
 
 class RejectedJob(Failure):
@@ -36,7 +36,7 @@ class OwnJob(Job):
     """An RQ job that runs only our own functions, with strings from JSON, and has no callbacks.
 
     RQ imports and calls any name that a job gives, as its function or as a callback, posts to any URL among its
-    webhooks, and unpickles it unless told otherwise.
+    webhooks, and unpickles it by default.
     """
 
     def __init__(self, id: str | None = None, connection: Any = None, serializer: Any = None) -> None:  # noqa: A002 - RQ's

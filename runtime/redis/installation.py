@@ -1,4 +1,4 @@
-"""The installation: the prefix of its names in a shared Redis, derived from DATABASE_URL alone."""
+"""The installation: the prefix of its names in a shared Redis, derived from DATABASE_URL and DATABASE_SCHEMA."""
 
 from hashlib import sha256
 from pathlib import Path

@@ -12,7 +12,7 @@ def measured(many: float) -> dict[str, Any]:
     sides = {"few": side, "many": {**side, "rate": [many, many], "rows": [1_005_000.0, 1_006_000.0]}}
     pruned = {"before": FELT, "during": FELT, "old": 10, "removed": 10, "seconds": 1.0, "is_over": True}
     backlog = {"waiting": 10, "backlog": {"first": [10.0, 10.0], "last": [10.0, 10.0]}}
-    each = {"door": sides, "room": sides, "pruning": pruned, "backlog": backlog}
+    each = {"receiver": sides, "worker": sides, "pruning": pruned, "backlog": backlog}
     return {"sizes": {"few": 1000, "many": 1_000_000}, "postgresql": each, "sqlite": each}
 
 

@@ -131,17 +131,17 @@ def run_incident(incident_run: Incident) -> Iterator[Step]:
     yield step("show", f"deliveries show {delivery_id(json.dumps(moved).encode())[:12]}")
     yield step("booking", f"bookings show {incident_run.booking}")
     yield step("tail", "events tail --no-follow")
-    yield step("rehearsal", "replay --dead --dry-run")
+    yield step("dry_run", "replay --dead --dry-run")
 
     repair = f"sed -i 's/{BAD}/{GOOD}/' platform_hook.py"
     yield Step("repair", incident_run.terminal.run(repair))
     incident_run.restart_worker()
-    yield step("outlook", "replay --dead --dry-run")
+    yield step("repaired", "replay --dead --dry-run")
     replay = "replay --dead --reason 'the meeting type has its room again' --rate 100/s --wait"
     yield step("replay", replay, {"Replay 200 deliveries?": "y"})
     until(lambda: len(incident_run.operator_channel.received) == 2)
     yield Step("over", "\n".join(incident_run.operator_channel.received[1]))
-    yield step("calm", "status; echo exit code $?")
+    yield step("resolved", "status; echo exit code $?")
     yield step("timeline", f"bookings show {incident_run.booking}")
 
 

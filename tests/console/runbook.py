@@ -30,7 +30,7 @@ TEXTS: dict[str, tuple[str, int, int]] = {
         6,
     ),
     "tail": ("What is happening now? Without `--no-follow` it goes on until Ctrl-C.", 1, 4),
-    "rehearsal": (
+    "dry_run": (
         "**What would a replay do now?** A dry run calls the hook as it is installed here, and rolls everything back. "
         "As long as it is broken, that says so:",
         ALL,
@@ -42,7 +42,7 @@ TEXTS: dict[str, tuple[str, int, int]] = {
         ALL,
         0,
     ),
-    "outlook": ("The same dry run now shows what each booking would become, and who would be notified:", ALL, 0),
+    "repaired": ("The same dry run now shows what each booking would become, and who would be notified:", ALL, 0),
     "replay": (
         "**Replay.** It shows that again, asks, and goes no faster than `--rate`. Ctrl-C would stop it "
         "between two chunks, and the same command would do the rest.",
@@ -50,7 +50,7 @@ TEXTS: dict[str, tuple[str, int, int]] = {
         4,
     ),
     "over": ("When no delivery has been dead for a minute, `ALERT_CHANNELS` is notified of that too:", ALL, 0),
-    "calm": ("**Make sure.**", ALL, 0),
+    "resolved": ("**Make sure.**", ALL, 0),
     "timeline": ("The booking is right, and its timeline tells the whole story:", 2, 14),
 }
 """Text before each step, and the number of lines shown from its beginning and end."""

@@ -39,12 +39,12 @@ SHOWS = {
         "delivery dead [0-9a-f]{12} booking_rescheduled try 1: " + ERROR,
     ],
     "tail": ["delivery dead [0-9a-f]{12} booking_"],
-    "rehearsal": [f"{BROKEN} dead again: {ERROR}", "0 notifications", "This was a dry run: nothing is changed."],
+    "dry_run": [f"{BROKEN} dead again: {ERROR}", "0 notifications", "This was a dry run: nothing is changed."],
     "repair": [],
-    "outlook": ["done, and a booking changes", "notifications 'created' by http", "more bookings: --json shows all"],
+    "repaired": ["done, and a booking changes", "notifications 'created' by http", "more bookings: --json shows all"],
     "replay": [f"Replay {BROKEN} deliveries\\?", f"{BROKEN} deliveries replayed", f"Now {BROKEN} done."],
     "over": ["meetergo-inbox: resolved: no delivery is dead any more"],
-    "calm": [f"inbox 0 - {HEALTHY + BROKEN} 0", "Nothing needs a person.", "exit code 0"],
+    "resolved": [f"inbox 0 - {HEALTHY + BROKEN} 0", "Nothing needs a person.", "exit code 0"],
     "timeline": [
         f"delivery dead [0-9a-f]{{12}} booking_rescheduled try 1: {ERROR} .* "
         "delivery replayed [0-9a-f]{12} by the-operator: the meeting type has its room again .* "

@@ -209,4 +209,4 @@ def test_what_the_host_reads_is_shown_masked(client: Client, sample_data: Harnes
     assert not [each for each in PEOPLE if each in message]
     unhosted = client("read").get("/bookings/unhosted-1").text.partition("What the host reads")[2]
     newest = [each for each in sample_data.all(Notification) if each.booking_id == "unhosted-1"]
-    assert ("Nobody was notified yet" in unhosted) == (not newest)
+    assert ("No one has been notified yet" in unhosted) == (not newest)

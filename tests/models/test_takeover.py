@@ -95,7 +95,7 @@ def test_no_row_is_lost(url: str, open_database: Open) -> None:
         assert tables(database, "public") == set()
         assert notes == [
             "Moved 13 tables with all rows from the schema public to meetergo_inbox."
-            " SQL of the platform names them with it now (see docs/operations.md)."
+            " The platform's SQL has to name the schema from now on (see docs/upgrading.md)."
         ]
     after = contents(database)
     assert migrate(database.engine) == []

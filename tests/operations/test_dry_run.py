@@ -84,20 +84,18 @@ def notifications(harness: Harness) -> dict[int, tuple[str, str, str, str]]:
 def test_a_dry_run_shows_each_booking_and_who_would_be_notified(harness: Harness) -> None:
     harness.process(CREATED, MOVED, b"not json")
     BROKEN_FOR["bookings"] = NOBODY
-    outlook = report_of(harness)
-    assert [(v.delivery.booking_id, v.status, v.error, v.changes) for v in outlook.outcomes] == [
+    report = report_of(harness)
+    assert [(v.delivery.booking_id, v.status, v.error, v.changes) for v in report.outcomes] == [
         ("", "dead", "the body is not JSON", False),
         ("b1", "done", None, True),
         ("b1", "done", None, True),
     ]
-    (diff,) = outlook.booking_diffs
+    (diff,) = report.booking_diffs
     assert diff.is_new
     assert diff.before["starts_at"] is None
     assert diff.after["starts_at"] == (START + timedelta(hours=1)).isoformat()
     # Its creation is superseded by then.
-    assert [(told.kind, told.recipient, told.again) for told in outlook.notifications] == [
-        ("rescheduled", "log", False)
-    ]
+    assert [(each.kind, each.recipient, each.again) for each in report.notifications] == [("rescheduled", "log", False)]
 
 
 def test_a_dry_run_names_only_the_fields_that_would_change(harness: Harness) -> None:
@@ -113,9 +111,9 @@ def test_a_dry_run_names_only_the_fields_that_would_change(harness: Harness) -> 
 
 def test_a_delivery_that_would_fail_again_is_reported_with_its_error(harness: Harness) -> None:
     harness.process(CREATED)
-    outlook = report_of(harness)
-    assert [(verdict.status, verdict.error) for verdict in outlook.outcomes] == [("dead", "the hook is broken")]
-    assert outlook.booking_diffs == outlook.notifications == []
+    report = report_of(harness)
+    assert [(verdict.status, verdict.error) for verdict in report.outcomes] == [("dead", "the hook is broken")]
+    assert report.booking_diffs == report.notifications == []
 
 
 @pytest.mark.parametrize("hook", ["bad_hook", "hook_that_commits"])
@@ -146,10 +144,10 @@ def test_an_employee_event_applies_in_every_transaction_of_a_dry_run(
             row.fail(Permanent("died before it was handled"), datetime.now(UTC))
             row.event = "new_employee"
     monkeypatch.setattr(dry_run_module, "MAX_BATCH_TIME", timedelta(0))
-    outlook = report_of(harness)
-    assert [diff.after["platform_user_id"] for diff in outlook.booking_diffs] == [user.id] * 3
-    assert len(outlook.outcomes) == 4
-    assert len(outlook.notifications) == 3
+    report = report_of(harness)
+    assert [diff.after["platform_user_id"] for diff in report.booking_diffs] == [user.id] * 3
+    assert len(report.outcomes) == 4
+    assert len(report.notifications) == 3
 
 
 def test_bookings_that_an_employee_links_notify_once(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,12 +157,12 @@ def test_bookings_that_an_employee_links_notify_once(harness: Harness, monkeypat
     user = harness.add_user(channels=["log:own"])
     monkeypatch.setattr(dry_run_module, "MAX_BATCH_TIME", timedelta(0))
     events = [RowSearch(event="new_employee"), RowSearch()]
-    outlooks = [report_of(harness, search) for search in events]
-    for outlook in outlooks:
-        assert [(diff.booking_id, diff.after) for diff in outlook.booking_diffs] == [
+    reports = [report_of(harness, search) for search in events]
+    for report in reports:
+        assert [(diff.booking_id, diff.after) for diff in report.booking_diffs] == [
             ("b1", {"platform_user_id": user.id})
         ]
-        assert [told.kind for told in outlook.notifications] == ["created"]
+        assert [told.kind for told in report.notifications] == ["created"]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -176,13 +174,13 @@ def test_other_writers_get_the_lock_in_time(open_harness: Callable[..., Harness]
     harness.process_due()
     harness = open_harness(platform_hook=f"{__name__}:hook_that_takes_its_time")
     with ThreadPoolExecutor(1) as pool:
-        rehearsed = pool.submit(report_of, harness, RowSearch(status="dead"))
+        future = pool.submit(report_of, harness, RowSearch(status="dead"))
         written = 0
-        while not rehearsed.done():
+        while not future.done():
             harness.deliver(b"%d" % written)
             written += 1
             time.sleep(0.3)
-    assert len(rehearsed.result().booking_diffs) == 220
+    assert len(future.result().booking_diffs) == 220
     assert written > 1
 
 
@@ -229,18 +227,18 @@ def test_a_replay_does_what_its_dry_run_predicted(open_harness: Callable[..., Ha
         kept = snapshot(harness.services.database, redis)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(dry_run_module, "MAX_BATCH_TIME", chunk)
-            outlook = report_of(harness, search, resend=resend)
+            report = report_of(harness, search, resend=resend)
         assert snapshot(harness.services.database, redis) == kept
         before, queue_reached = public_columns(harness), notifications(harness)
         replay_all(harness, search, resend=resend)
-        assert {e.booking_id: (e.before, e.after) for e in outlook.booking_diffs} == differences(
+        assert {e.booking_id: (e.before, e.after) for e in report.booking_diffs} == differences(
             before, public_columns(harness)
         )
-        told = [(t.booking_id, t.kind, t.channel, t.recipient) for t in outlook.notifications]
+        told = [(t.booking_id, t.kind, t.channel, t.recipient) for t in report.notifications]
         assert sorted(told) == sorted(row for key, row in notifications(harness).items() if key not in queue_reached)
         rows = {row.id: (row.status, row.last_error) for row in harness.all(Delivery)}
-        assert {v.delivery.id: (v.status, v.error) for v in outlook.outcomes} == {
-            verdict.delivery.id: rows[verdict.delivery.id] for verdict in outlook.outcomes
+        assert {v.delivery.id: (v.status, v.error) for v in report.outcomes} == {
+            verdict.delivery.id: rows[verdict.delivery.id] for verdict in report.outcomes
         }
 
     hold()

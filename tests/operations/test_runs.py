@@ -243,7 +243,7 @@ def test_a_plan_changes_nothing_and_its_digest_tells_whether_the_set_has(harness
     plan = make_plan(harness.services, query, "replay", "Ada")
     assert len(plan.report.booking_diffs) == 3
     assert statuses(harness) == ["dead"] * 3
-    assert make_plan(harness.services, query, "replay", "Ada", rehearse=False).digest == plan.digest
+    assert make_plan(harness.services, query, "replay", "Ada", preview=False).digest == plan.digest
     with harness.services.database.transaction() as session:
         session.scalars(select(Delivery).limit(1).with_for_update()).one().ended_at = datetime(2024, 1, 1, tzinfo=UTC)
     assert make_plan(harness.services, query, "replay", "Ada").digest != plan.digest

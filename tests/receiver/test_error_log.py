@@ -44,8 +44,8 @@ def test_a_failure_is_logged_with_its_place_but_without_address_or_body(
 def test_a_database_that_is_down_is_logged_without_its_statements(
     make_app: MakeApp, tmp_path: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "letter.txt").write_text("Dear Jane, " * 100)
-    app = make_app(database_url=f"sqlite:///{tmp_path / 'letter.txt'}")
+    (tmp_path / "not_a_database.txt").write_text("Dear Jane, " * 100)
+    app = make_app(database_url=f"sqlite:///{tmp_path / 'not_a_database.txt'}")
     with capture_logs() as entries:
         assert app.test_client().post(ADDRESS, data=BODY).status_code == 200
     assert [entry["event"] for entry in entries] == ["database.unavailable", "delivery.deferred", "delivery.accepted"]

@@ -1,4 +1,4 @@
-"""Group commit: letters that wait together share one transaction, and each hears what became of its own."""
+"""Group commit: deliveries that wait together share one transaction, and each caller gets the outcome of its own."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ ROUNDS = 15
 
 
 def make_delivery(number: int) -> NewDelivery:
-    return NewDelivery.from_body(f"letter {number}".encode(), "default", NOW, CIPHER)
+    return NewDelivery.from_body(f"body {number}".encode(), "default", NOW, CIPHER)
 
 
 class Store:

@@ -33,8 +33,8 @@ def redis_state(request: pytest.FixtureRequest) -> str:
 def app_in_this_state(make_app: MakeApp, database_state: str, redis_state: str, tmp_path: Path) -> ReceiverInProcess:
     changes = {}
     if database_state == "failing":
-        (tmp_path / "letter.txt").write_text("Dear Jane, " * 100)
-        changes["database_url"] = f"sqlite:///{tmp_path / 'letter.txt'}"
+        (tmp_path / "not_a_database.txt").write_text("Dear Jane, " * 100)
+        changes["database_url"] = f"sqlite:///{tmp_path / 'not_a_database.txt'}"
     if redis_state == "failing":
         changes["redis_url"] = f"redis://127.0.0.1:{free_port()}/0"
     return make_app(**changes)

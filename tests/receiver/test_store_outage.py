@@ -54,8 +54,8 @@ def database_down(
 
 def no_database(folder: Path) -> str:
     """The URL of a file that is something else."""
-    (folder / "letter.txt").write_text("Dear Jane, " * 100)
-    return f"sqlite:///{folder / 'letter.txt'}"
+    (folder / "not_a_database.txt").write_text("Dear Jane, " * 100)
+    return f"sqlite:///{folder / 'not_a_database.txt'}"
 
 
 def deferred_jobs(redis: Redis) -> list[Job]:

@@ -1,4 +1,4 @@
-"""What a batch of deliveries costs in the back room: statements, commits and round trips to Redis, counted."""
+"""What a batch of deliveries costs the worker: statements, commits and round trips to Redis, counted."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta

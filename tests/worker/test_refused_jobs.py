@@ -1,4 +1,4 @@
-"""Whoever can write to Redis must not run code: a worker runs our own functions, and nothing else that a job names."""
+"""A program that can write to Redis must not run code: a worker runs our own functions and nothing else."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ from runtime.queue import JobQueue
 from tests.worker.harness import Harness
 from worker.pool import QueueWorker
 
-REFUSED = "this job is none of meetergo-inbox's, so it was not run: somebody else writes to this Redis"
+REFUSED = "this job is not one of meetergo-inbox's, so it was not run: another program writes to this Redis"
 
 
 def work(job_queue: JobQueue) -> None:
@@ -28,7 +28,7 @@ def work(job_queue: JobQueue) -> None:
 
 
 def push(job_queue: JobQueue, **fields: Any) -> str:
-    """A job as somebody with a Redis client writes it."""
+    """A job as any Redis client can write it."""
     name, queue = uuid4().hex, job_queue.queue("inbox")
     job = {"status": "queued", "origin": queue.name, "created_at": "2026-01-01T00:00:00.000000Z", **fields}
     job_queue.redis.hset(f"rq:job:{name}", mapping=job)

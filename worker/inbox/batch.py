@@ -214,7 +214,7 @@ def process_batch(
     """Handle deliveries in one savepoint, then end them: done, or failed.
 
     With a hook, each of several deliveries has a savepoint of its own inside, so that one whose hook raises fails
-    alone. Any other error of one among several is not told from an error of all.
+    alone. Any other error of one among several is not distinguished from an error of all.
 
     Args:
         session: the transaction's session.
@@ -256,7 +256,7 @@ def _handle(delivery: Delivery, event: Event | Failure, changes: PendingChanges,
     if isinstance(event, BookingEvent):
         changes.context.prefetch()
     else:
-        changes.write()  # who is told of a new host's bookings depends on the notifications there are
+        changes.write()  # who is notified of a new host's bookings depends on the notifications there are
     if is_alone or not changes.has_hook:
         return _Handled(delivery, event, note=_run_handler(delivery, event, changes))
     try:

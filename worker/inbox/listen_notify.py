@@ -21,8 +21,8 @@ NOTIFY = text(
 def notify_listeners(session: Session, changes: Iterable[BookingChange]) -> None:
     """Notify the listeners of each changed booking once, with its newest revision. They are reached by the commit.
 
-    A listener that stopped reading fills the server's queue. Then the changes are still committed, and nobody is
-    notified of them.
+    A listener that stopped reading fills the server's queue. Then the changes are still committed, without a
+    notification.
     """
     newest: dict[str, int] = {}
     for change in changes:

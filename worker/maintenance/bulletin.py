@@ -109,7 +109,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "a booking or a host could not be linked and was left out",
         "nothing was left out of linking for 10 minutes",
         ("status", "replay --booking ID --dry-run"),
-        hint="The log names each (link.skipped). Mend the cause, then replay the booking.",
+        hint="The log names each (link.skipped). Remove the cause, then replay the booking.",
     ),
     "worker_died": AlertWording(
         "a worker died",

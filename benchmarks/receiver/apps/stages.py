@@ -1,7 +1,7 @@
-"""The ladder: from a server that only answers to the whole receiver, one stage more on each rung.
+"""From a server that only answers to the whole receiver: each setup has one stage more than the one before.
 
-`RECEIVER_STAGE` in the environment names the rung. What a stage costs is the difference between two rungs. The upper
-rungs are the real receiver with stages taken out, the lower ones are the frame with the receiver's own gate before it.
+`RECEIVER_STAGE` in the environment names the setup. A stage costs the difference between two setups. The later ones are
+the real receiver with stages removed, the earlier ones only a server.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ def flask() -> object:
 
 
 def authenticate() -> object:
-    """The server, and the receiver's own gate: the address is verified, and the body read."""
+    """The server, and the receiver's own authentication: the address is verified, and the body read."""
 
     async def accept(_ingest: Ingest, _request: AuthenticatedRequest, _now: datetime) -> str:
         """Keep nothing."""
@@ -75,7 +75,7 @@ def authenticate() -> object:
 
 
 def ingest() -> object:
-    """And the door: it names and seals the letter, hands it on, and answers with the delivery's id."""
+    """And ingest: it identifies and encrypts the body, hands it on, and answers with the delivery's id."""
     Delivery.accept = classmethod(lambda *_: None)  # type: ignore[method-assign,assignment]
     return insert()
 
@@ -87,7 +87,7 @@ def insert() -> object:
 
 
 def trigger_drain() -> object:
-    """And the bell is rung."""
+    """And a drain is triggered."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     return log()
 
@@ -98,7 +98,7 @@ def log() -> object:
 
 
 def batch_scheduling() -> object:
-    """And woken threads wait for their turn: this is the receiver."""
+    """And woken threads do not preempt: this is the receiver."""
     use_batch_scheduling()
     return log()
 
@@ -106,12 +106,12 @@ def batch_scheduling() -> object:
 STAGES: dict[str, Callable[[], object]] = {
     "server": server,
     "flask": flask,
-    "gate": authenticate,
-    "door": ingest,
+    "auth": authenticate,
+    "ingest": ingest,
     "insert": insert,
-    "ring": trigger_drain,
+    "trigger": trigger_drain,
     "log": log,
-    "patience": batch_scheduling,
+    "batch_scheduling": batch_scheduling,
 }
 
 configure()

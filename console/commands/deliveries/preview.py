@@ -37,7 +37,7 @@ def preview_notifications(
 ) -> None:
     """Show the mails of every kind with the current settings and templates, and send nothing.
 
-    Samples need no database. `handed_over` is what a host gets whose booking another host has now.
+    Samples need no database. `handed_over` is the mail to a host whose booking another host has now.
     """
     from operations.notifications import mail_preview  # late: languages and templates, which no other command needs
     from worker.settings import MailSettings

@@ -73,7 +73,7 @@ def replay(
     if as_json and not (yes or dry_run):
         raise click.UsageError("--json cannot ask: add --yes or --dry-run")
     if in_background and wait:
-        raise click.UsageError("--in-background does not wait: `runs show` tells how far it is")
+        raise click.UsageError("--in-background does not wait: `runs show` shows its progress")
     if in_background and not dry_run and not reason.strip():
         raise click.UsageError("--in-background needs --reason TEXT: it is recorded")
     console, exit_code = Console(quiet=as_json, highlight=False), 0
@@ -123,7 +123,7 @@ def _selection(services: Services, ids: Sequence[str], chosen: dict[str, Any], l
 
 def _preview(replay_service: ReplayService, chosen: Sequence[SelectedDelivery]) -> DryRunReport:
     try:
-        with progress_bar("Rehearsing", len(chosen)) as advance:
+        with progress_bar("Dry run", len(chosen)) as advance:
             return dry_run(replay_service, chosen, advance)
     except KeyboardInterrupt:
         click.echo("Stopped. Nothing was replayed.", err=True)

@@ -88,12 +88,12 @@ def test_guests_text_becomes_no_link_in_a_mail_and_its_invite(typed, make_messag
 
     guest = guests[0] | {"fullname": typed, "phone": typed}
     message = make_message(kind="cancelled", meeting_name=typed, location=typed, cancel_reason=typed, attendees=[guest])
-    letter = MessageText.render(message, is_personal=True)
-    html = MailTemplates(MailBranding("", "#1a5fb4")).render(message, letter).html
+    rendered = MessageText.render(message, is_personal=True)
+    html = MailTemplates(MailBranding("", "#1a5fb4")).render(message, rendered).html
     someone = Address("", "a", "b.example")
-    [event] = Calendar.from_ical(CalendarInvite.to(someone, message, letter, someone).ics).walk("VEVENT")
+    [event] = Calendar.from_ical(CalendarInvite.to(someone, message, rendered, someone).ics).walk("VEVENT")
 
-    for text in (letter.text, html, event["SUMMARY"], event["DESCRIPTION"], event["LOCATION"]):
+    for text in (rendered.text, html, event["SUMMARY"], event["DESCRIPTION"], event["LOCATION"]):
         assert not re.search(r"\b\w+://evil|\w\.example/x|evil\.(example|com)", text)
     assert 'href="https://zoom.example' in html
 
