@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from dashboard import people, times
 from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
-from dashboard.keyset import COUNT_LIMIT
+from dashboard.keyset import COUNT_LIMIT, WINDOW
 from operations.errors import OperationError, StoreError, store_error_message
 from operations.redact import MASKED
 from runtime.logs import log_unhandled_exception
@@ -140,6 +140,7 @@ def prepare_templates(app: Flask) -> None:
         age=times.age,
         span=times.span,
         COUNT_LIMIT=COUNT_LIMIT,
+        WINDOW=WINDOW,
         STATUS_CLASSES=STATUS_CLASSES,
         status_name=status_name,
         act_name=act_name,
