@@ -56,6 +56,10 @@ ACTS = {
     "started": N_("run started"),
     "cancelled": N_("run cancelled"),
     "revealed": N_("revealed"),
+    "refreshed": N_("corrected to what meetergo says"),
+    "compared": N_("compared with meetergo"),
+    "mapped": N_("host mapped"),
+    "forgotten": N_("mapping forgotten"),
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }

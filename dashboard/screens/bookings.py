@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render
-from dashboard.parts import reason_of_form
 from dashboard.provider import CLIENT, api_errors, provider_settings
 from dashboard.stores import current
 from dashboard.times import now
@@ -66,6 +66,7 @@ ENTRY_NAMES = {
     "notification.sent_again": N_("notified once more"),
     "operator.revealed": N_("revealed"),
     "operator.refreshed": N_("corrected to what meetergo says"),
+    "operator.compared": N_("compared with meetergo"),
     "operator.erased": N_("guest erased"),
     "operator.started": N_("run started"),
     "operator.cancelled": N_("run cancelled"),
@@ -184,7 +185,6 @@ def _show(
         is_asked=request.endpoint in ("bookings.compare", "bookings.refresh"),
         entry_name=entry_name,
         entry_class=entry_class,
-        people=people,
         NEWS=NEWS,
     )
 

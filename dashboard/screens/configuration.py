@@ -10,7 +10,16 @@ from operations.overview.setting_list import list_settings
 screen = ScreenBlueprint("configuration", N_("Settings"))
 
 PURPOSES = {
-    N_("Stores"): ("DATABASE_URL", "POSTGRES_PASSWORD", "REDIS_URL", "REDIS_PASSWORD", "REDIS_PREFIX"),
+    N_("Stores"): (
+        "DATABASE_NOTIFY",
+        "DATABASE_SCHEMA",
+        "DATABASE_URL",
+        "POSTGRES_PASSWORD",
+        "REDIS_URL",
+        "REDIS_PASSWORD",
+        "REDIS_PREFIX",
+        "REDIS_TLS_VERIFY",
+    ),
     N_("Receiver"): (
         "HOST",
         "PORT",
@@ -29,10 +38,16 @@ PURPOSES = {
     N_("Bookings and notifications"): (
         "CONFIRM",
         "CONFIRM_CANCELS",
+        "MAIL_COLOR",
         "MAIL_FROM",
+        "MAIL_LOGO",
+        "MAIL_NAME",
+        "MAIL_REPLY_TO_GUEST",
+        "MAIL_TEMPLATES",
         "NOTIFY_DEFAULT",
         "NOTIFY_SIGNING_SECRET",
         "PLATFORM_HOOK",
+        "PLATFORM_PATH",
         "SMTP_URL",
     ),
     N_("meetergo"): (

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render
 from dashboard.stores import current
@@ -48,9 +49,7 @@ def show(delivery_id: str) -> Response:
 @screen.act("/deliveries/<delivery_id>/reveal", role="people")
 def reveal(delivery_id: str) -> Response:
     """Show one delivery with people's data, and record who read it and why."""
-    reason = text_of("reason", "form")
-    if not reason:
-        abort(400, _("Say why you reveal people's data: it is recorded with your name."))
+    reason = reason_of_form()
     with current().database.transaction() as session:
         delivery = _find(session, delivery_id)
         Intervention.record(session, "revealed", delivery, now(), by=operator().name, reason=reason)

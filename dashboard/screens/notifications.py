@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
-from dashboard.parts import reason_of_form
 from dashboard.screens.bookings import NEWS
 from dashboard.screens.deliveries import TABS, active_filters, tab_of_request
 from dashboard.stores import current
