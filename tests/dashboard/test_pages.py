@@ -21,7 +21,7 @@ from tests.dashboard.conftest import EXAMPLES, Client, client_of, url_rules
 from tests.worker.harness import AT, Harness, soon
 
 MAX_BYTES = 60_000
-MARKUP = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>{{7*7}}"
+MARKUP = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>{{7*191}}"
 BIDI = "\u202egnp.exe\u2066"
 HOSTILE = f"{MARKUP}{BIDI}" + "A" * 10_000
 ROWS = 60
@@ -47,6 +47,10 @@ class Outline(HTMLParser):
             self.unlabelled.append(str(values))
         if tag not in VOID:
             self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in VOID, f"<{tag}/> is not closed"
+        self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open, f"</{tag}> closes nothing"
@@ -124,13 +128,13 @@ def test_every_page_is_small_and_shows_hostile_text_as_text(hostile_data: Harnes
         assert len(text.encode()) < MAX_BYTES, f"{path}: {len(text.encode())} bytes"
         assert "<script>alert" not in text, path
         assert "<img" not in text, path
-        assert "49" not in re.findall(r">\s*(49)\s*<", text), path
+        assert "1337" not in text, path
         assert "\u202e" not in text, path
         outline = Outline(text)
         assert outline.open == [], path
         assert outline.unlabelled == [], path
-        assert outline.count("h1") == 1, path
-        assert outline.count("main") == 1, path
+        is_whole = "<html" in text  # not the part of `live` that is polled
+        assert outline.count("h1") == outline.count("main") == is_whole, path
         assert outline.count("table") == outline.count("caption"), path
         for tag, values in outline.tags:
             assert not any(name.startswith("on") or name == "style" for name in values), (path, tag, values)
@@ -162,7 +166,6 @@ def test_each_page_leads_to_the_pages_of_what_it_shows(client: Client, sample_da
         "/notifications": {sent, booking},
         sent: {booking, delivery, "/hosts/4711"},
         "/hosts/4711": {"/bookings?host=4711", "/deliveries?host=4711", "/notifications?host=4711"},
-        f"/runs/plan?kind=replay&id={row.id}": {booking},
     }
     seen: set[str] = set()
     for path, links in expected.items():
