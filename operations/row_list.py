@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from sqlalchemy import Select, func, or_
+from sqlalchemy import Select, func, or_, select, union_all
 from sqlalchemy.sql.elements import ColumnElement
 
 from models.delivery import Delivery
@@ -12,6 +12,8 @@ from models.notification import Notification
 from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
+MAX_FAILED = 5_000
+"""Dead rows, and as many pending ones, that a list of all statuses searches for an error: those that ended last."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,31 @@ def indexed_part(tab: Tab, search: RowSearch) -> RowSearch:
     return replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
 
 
-def narrow(query: Any, model: type[Delivery] | type[Notification], tab: Tab, search: RowSearch) -> Any:
-    """Add the conditions that let the indexes of ended, pending and dead rows serve a tab."""
+def narrow(
+    query: Any, model: type[Delivery] | type[Notification], tab: Tab, search: RowSearch, *, is_bounded: bool = True
+) -> Any:
+    """Add the conditions that let the indexes of ended, pending and dead rows serve a tab.
+
+    Args:
+        query: the rows that match the other filters.
+        model: their model.
+        tab: the tab.
+        search: the filters.
+        is_bounded: whether an error is sought among the MAX_FAILED latest of each status alone.
+    """
     query = query.order_by(None)
     if tab in ("done", "dead"):
         query = query.where(model.ended_at.is_not(None))
     if tab == "all" and (search.error or search.error_is):
-        query = query.where(or_(model.has_status("dead"), model.has_status("pending")))
+        found = _latest_failed(model) if is_bounded else None
+        is_failed = or_(model.has_status("dead"), model.has_status("pending"))
+        query = query.where(is_failed if found is None else model.id.in_(found))
     return query
+
+
+def _latest_failed(model: type[Delivery] | type[Notification]) -> Any:
+    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as the index of pending rows
+    dead = select(model.id).where(model.has_status("dead")).order_by(model.ended_at.desc()).limit(MAX_FAILED)
+    pending = select(model.id).where(model.has_status("pending")).order_by(waiting.desc()).limit(MAX_FAILED)
+    parts = (select(each.subquery().c.id) for each in (dead, pending))
+    return union_all(*parts)

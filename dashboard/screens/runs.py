@@ -166,7 +166,7 @@ def _notification_plan(source: str) -> NotificationPlan:
 
 
 def _matching_notifications(session: Session, source: str) -> Select[Any]:
-    matching = notifications_in(tab_of_request(), row_search(session, source))
+    matching = notifications_in(tab_of_request(), row_search(session, source), is_bounded=False)
     query: Select[Any] = matching.query.with_only_columns(Notification)
     return query.where(*matching.slow(Notification))
 
@@ -211,7 +211,7 @@ def _query(session: Session, source: str) -> Select[Any]:
         return select(Delivery).where(Delivery.id.in_(ids))
     if not values.get("all"):
         abort(400, _("Select deliveries first, or choose all that match."))
-    matching = deliveries_of(tab_of_request(), row_search(session, source))
+    matching = deliveries_of(tab_of_request(), row_search(session, source), is_bounded=False)
     query: Select[Any] = matching.query.with_only_columns(Delivery)
     return query.where(*matching.slow(Delivery)) if matching.is_slow else query
 

@@ -14,7 +14,7 @@ from models.notification import Notification
 from models.retryable import Status
 
 WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
-MAX_ROWS = 20_000
+MAX_ROWS = 5_000
 """Rows of each status that are counted, those that ended or are due last."""
 MAX_GROUPS = 20
 MAX_FILTER_LENGTH = 120

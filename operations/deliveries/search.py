@@ -38,9 +38,9 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 """The order of each tab, greatest first, as an index has it: pending ones that failed most often come first."""
 
 
-def deliveries_of(tab: Tab, search: RowSearch) -> RowList:
-    """Return a tab of the deliveries that match a search, whose own status does not matter."""
-    query = narrow(indexed_part(tab, search).deliveries(), Delivery, tab, search)
+def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
+    """Return a tab of the deliveries that match a search, whose own status does not matter; see `narrow`."""
+    query = narrow(indexed_part(tab, search).deliveries(), Delivery, tab, search, is_bounded=is_bounded)
     return RowList(query.with_only_columns(*COLUMNS), KEYS[tab], search, "event")
 
 

@@ -32,7 +32,7 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 }
 
 
-def notifications_in(tab: Tab, search: RowSearch) -> RowList:
-    """Return a tab of the notifications that match a search, whose own status does not matter."""
-    query = narrow(indexed_part(tab, search).notifications(), Notification, tab, search)
+def notifications_in(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
+    """Return a tab of the notifications that match a search, whose own status does not matter; see `narrow`."""
+    query = narrow(indexed_part(tab, search).notifications(), Notification, tab, search, is_bounded=is_bounded)
     return RowList(query.with_only_columns(*COLUMNS), KEYS[tab], search, "kind")
