@@ -6,7 +6,6 @@ from flask import Flask
 
 from dashboard.access import OPEN_ENDPOINTS, LoginLimit, check_access
 from dashboard.pages import add_headers, prepare_templates, register_errors
-from dashboard.parts import prepare_parts
 from dashboard.screens import SCREENS
 from dashboard.settings import DashboardSettings
 from dashboard.stores import EXTENSION, open_dashboard
@@ -36,7 +35,6 @@ def create_app(settings: DashboardSettings) -> Flask:
     app.before_request(check_access)
     app.after_request(add_headers)
     prepare_templates(app)
-    prepare_parts(app)
     register_errors(app)
     for screen in SCREENS:
         app.register_blueprint(screen)

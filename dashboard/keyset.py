@@ -1,12 +1,12 @@
 """Lists: keyset pages that continue after a row, and counts that stop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from flask import request
-from sqlalchemy import Integer, Select, func, literal, literal_column, select, tuple_
+from sqlalchemy import Integer, Select, and_, case, func, literal, literal_column, select, tuple_
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -15,12 +15,35 @@ from runtime.database import Utc
 PAGE_SIZE = 50
 COUNT_LIMIT = 1000
 """Counts stop one above: nobody reads more, and counting a million rows takes a second."""
-WINDOW = 5_000
+WINDOW = 2_000
 """Rows that one page searches by a filter without an index; the next page continues behind them."""
 AFTER = "after"
 SEPARATOR = "~"
 
 Conditions = Callable[[Any], Sequence[ColumnElement[bool]]]
+
+
+class TabList(Protocol):
+    """One tab of a list: a query, its order, and the conditions that no index helps with."""
+
+    @property
+    def query(self) -> Select[Any]:
+        """What the indexes find, in no order."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The columns of the order; see `fetch`."""
+
+    @property
+    def is_descending(self) -> bool:
+        """Whether the greatest comes first."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether there are conditions that no index helps with."""
+
+    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
+        """Return them, on these columns."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +101,35 @@ def fetch(
         order = [window.c[name].desc() if descending else window.c[name] for name in names]
         rows = session.execute(select(window).where(*slow(window.c)).order_by(*order).limit(PAGE_SIZE + 1)).all()
     is_full = len(rows) > PAGE_SIZE
-    edge = session.execute(ordered.offset(WINDOW - 1).limit(1)).first() if slow and not is_full else None
+    keys = ordered.with_only_columns(*key, maintain_column_froms=True)
+    edge = session.execute(keys.offset(WINDOW - 1).limit(1)).first() if slow and not is_full else None
     last_row = rows[PAGE_SIZE - 1] if is_full else edge
     following = key_text([getattr(last_row, name) for name in names]) if last_row else None
     return KeysetPage(rows[:PAGE_SIZE], following, after is None, bool(edge))
 
 
-def count_up_to(session: Session, query: Select[Any], *key: Any, slow: Conditions | None = None) -> Count:
-    """Count the rows of a query, up to COUNT_LIMIT + 1; with `slow` conditions, those among the first WINDOW rows."""
-    one: ColumnElement[int] = literal_column("1")
-    ordered = query.order_by(None).order_by(*(column.desc() for column in key))  # as an index has it
-    if slow is None:
-        limited = ordered.with_only_columns(one, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
-        return Count(session.scalar(select(func.count()).select_from(limited.subquery())) or 0)
+def fetch_tab(session: Session, tab: TabList) -> KeysetPage:
+    """Fetch the page of a tab that the request's query string asks for."""
+    slow = tab.slow if tab.is_slow else None
+    return fetch(session, tab.query, *tab.key, slow=slow, descending=tab.is_descending)
+
+
+def count_tabs(session: Session, tabs: Mapping[Any, TabList], chosen: Any) -> dict[Any, Count]:
+    """Count the chosen tab, and of the others those that an index counts."""
+    return {name: _count(session, tab) for name, tab in tabs.items() if name == chosen or not tab.is_slow}
+
+
+def _count(session: Session, tab: TabList) -> Count:
+    """Count up to COUNT_LIMIT + 1 rows, in the order of an index, which need not break ties."""
+    first = tab.key[0]
+    ordered = tab.query.order_by(None).order_by(first.desc() if tab.is_descending else first)
+    if not tab.is_slow:
+        one: Select[Any] = ordered.with_only_columns(literal_column("1"), maintain_column_froms=True)
+        return Count(session.scalar(select(func.count()).select_from(one.limit(COUNT_LIMIT + 1).subquery())) or 0)
     window = ordered.limit(WINDOW).subquery()
-    total = session.scalar(select(func.count()).select_from(window)) or 0
-    found = select(one).select_from(window).where(*slow(window.c)).limit(COUNT_LIMIT + 1).subquery()
-    return Count(session.scalar(select(func.count()).select_from(found)) or 0, total < WINDOW)
+    matching = func.count(case((and_(*tab.slow(window.c)), 1)))
+    number, searched = session.execute(select(matching, func.count()).select_from(window)).one()
+    return Count(min(number, COUNT_LIMIT + 1), searched < WINDOW)
 
 
 def key_text(values: Sequence[Any]) -> str:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from dashboard import people, times
 from dashboard.access import visitor
 from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
-from dashboard.keyset import COUNT_LIMIT
+from dashboard.keyset import COUNT_LIMIT, WINDOW
 from operations.errors import OperationError, StoreError, store_error_message
 from operations.redact import MASKED
 from runtime.logs import log_unhandled_exception
@@ -56,6 +56,10 @@ ACTS = {
     "started": N_("run started"),
     "cancelled": N_("run cancelled"),
     "revealed": N_("revealed"),
+    "refreshed": N_("corrected to what meetergo says"),
+    "compared": N_("compared with meetergo"),
+    "mapped": N_("host mapped"),
+    "forgotten": N_("mapping forgotten"),
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }
@@ -140,6 +144,7 @@ def prepare_templates(app: Flask) -> None:
         age=times.age,
         span=times.span,
         COUNT_LIMIT=COUNT_LIMIT,
+        WINDOW=WINDOW,
         STATUS_CLASSES=STATUS_CLASSES,
         status_name=status_name,
         act_name=act_name,

@@ -179,7 +179,7 @@ def _stop_on_hangup() -> None:
 def _dashboard_port(settings: RunSettings) -> int:
     """Return the dashboard's port: another one if the default is taken, as by a second `make run` on this machine."""
     try:
-        settings.dashboard_port = _dashboard_port(settings)
+        _check_port("DASHBOARD_PORT", settings.dashboard_port)
     except ProcessFailed:
         if "dashboard_port" in settings.model_fields_set:
             raise

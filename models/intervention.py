@@ -21,6 +21,7 @@ InterventionKind = Literal[
     "pruned",
     "erased",
     "refreshed",
+    "compared",
     "mapped",
     "forgotten",
 ]
@@ -35,7 +36,8 @@ class Intervention(Model):
     `replayed`: the row was reset to pending. `ignored`: a dead delivery was closed. `sent_again`: this notification is
     a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: somebody
     read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted. `refreshed`: a
-    booking was corrected to what meetergo says. `mapped`: a host was added or changed; the reason names it.
+    booking was corrected to what meetergo says. `compared`: bookings were compared with meetergo's, and nothing was
+    changed. `mapped`: a host was added or changed; the reason names it.
     `forgotten`: the booking's owner was unmapped from its meetergo user.
     """
 

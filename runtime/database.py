@@ -202,10 +202,11 @@ class Database:
         Behind a pooler it is a transaction, which has the timeouts.
         """
         with self.engine.connect() as connection:
-            if not is_pooled(connection):
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-            yield connection
-            connection.commit()
+            if is_pooled(connection):
+                yield connection
+                connection.commit()
+            else:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def rolled_back(self) -> Iterator[Session]:

@@ -1,5 +1,6 @@
 """With any value of a setting, the process works or ends with a message that names the setting."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,7 @@ PAIRS += [(name.upper(), _dashboard) for name in DashboardSettings.model_fields 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])  # PLATFORM_PATH is put there
     (tmp_path / "data").mkdir()
     for name in SETTING_ENV_NAMES:
         monkeypatch.delenv(name, raising=False)

@@ -49,7 +49,7 @@ def record_statements() -> Iterator[Statements]:
     statements: Statements = []
 
     def record(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        statements.append((statement, parameters[0] if many else parameters))
+        statements.append((statement, parameters[0] if many and isinstance(parameters, list) else parameters))
 
     event.listen(Engine, "before_cursor_execute", record)
     try:

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render
-from dashboard.parts import reason_of_form
 from dashboard.provider import CLIENT, api_errors, provider_settings
 from dashboard.stores import current
 from dashboard.times import now
@@ -21,7 +21,7 @@ from models.intervention import Intervention
 from models.platform_user import PlatformUser
 from operations.bookings.preview import preview
 from operations.bookings.refresh import RefreshResult, open_refresher
-from operations.bookings.search import BookingFilter, BookingList, BookingTab, bookings_in
+from operations.bookings.search import BookingFilter, BookingTab, bookings_in
 from operations.errors import OperationError
 from operations.lookup import IdNotFound, find_booking_id
 from operations.serialize import booking_to_json
@@ -66,6 +66,7 @@ ENTRY_NAMES = {
     "notification.sent_again": N_("notified once more"),
     "operator.revealed": N_("revealed"),
     "operator.refreshed": N_("corrected to what meetergo says"),
+    "operator.compared": N_("compared with meetergo"),
     "operator.erased": N_("guest erased"),
     "operator.started": N_("run started"),
     "operator.cancelled": N_("run cancelled"),
@@ -93,8 +94,7 @@ def list_all() -> Response:
     with current().database.read_only() as session:
         wanted = _filter(session)
         lists = {each: bookings_in(session, each, wanted, now()) for each in TABS}
-        counts = {each: _count(session, found) for each, found in lists.items()}
-        page = _page(session, lists[tab])
+        counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
         hosts = PlatformUser.by_ids(session, {row.platform_user_id for row in page.rows})
     filters = {each: request.args[each] for each in FILTERS if request.args.get(each)}
     return render(
@@ -185,7 +185,6 @@ def _show(
         is_asked=request.endpoint in ("bookings.compare", "bookings.refresh"),
         entry_name=entry_name,
         entry_class=entry_class,
-        people=people,
         NEWS=NEWS,
     )
 
@@ -213,15 +212,6 @@ def _filter(session: Session) -> BookingFilter:
         until=search.until,
         booking_ids=search.booking_ids,
     )
-
-
-def _count(session: Session, found: BookingList) -> keyset.Count:
-    return keyset.count_up_to(session, found.query, *found.key, slow=found.slow if found.is_slow else None)
-
-
-def _page(session: Session, found: BookingList) -> keyset.KeysetPage:
-    slow = found.slow if found.is_slow else None
-    return keyset.fetch(session, found.query, *found.key, slow=slow, descending=found.is_descending)
 
 
 def _find_id(session: Session, typed: str) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render
 from dashboard.stores import current
@@ -15,8 +16,9 @@ from dashboard.times import now
 from models.delivery import Delivery
 from models.intervention import Intervention
 from operations.deliveries import detail as delivery_detail
-from operations.deliveries.search import Tab, deliveries_of
+from operations.deliveries.search import deliveries_of
 from operations.lookup import IdNotFound, find_delivery
+from operations.row_list import Tab
 from operations.serialize import Json
 
 screen = ScreenBlueprint("deliveries", N_("Deliveries"))
@@ -32,15 +34,8 @@ def list_all() -> Response:
     with current().database.read_only() as session:
         search = row_search(session)
         lists = {name: deliveries_of(name, search) for name in TABS}
-        counts = {
-            name: keyset.count_up_to(session, each.query, *each.key, slow=each.slow if each.is_slow else None)
-            for name, each in lists.items()
-        }
-        chosen = lists[tab]
-        page = keyset.fetch(session, chosen.query, *chosen.key, slow=chosen.slow if chosen.is_slow else None)
-    return render(
-        "deliveries/list.html", tab=tab, tabs=TABS, counts=counts, page=page, filters=active_filters(), keyset=keyset
-    )
+        counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
+    return render("deliveries/list.html", tab=tab, tabs=TABS, counts=counts, page=page, filters=active_filters())
 
 
 @screen.page("/deliveries/<delivery_id>")
@@ -54,9 +49,7 @@ def show(delivery_id: str) -> Response:
 @screen.act("/deliveries/<delivery_id>/reveal", role="people")
 def reveal(delivery_id: str) -> Response:
     """Show one delivery with people's data, and record who read it and why."""
-    reason = text_of("reason", "form")
-    if not reason:
-        abort(400, _("Say why you reveal people's data: it is recorded with your name."))
+    reason = reason_of_form()
     with current().database.transaction() as session:
         delivery = _find(session, delivery_id)
         Intervention.record(session, "revealed", delivery, now(), by=operator().name, reason=reason)

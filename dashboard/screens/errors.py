@@ -1,20 +1,25 @@
-"""Errors of deliveries, by frequency, each number a link to those deliveries."""
+"""Errors of deliveries and of notifications, by frequency, each number a link to those rows."""
 
-from flask import Response
+from flask import Response, request
 
 from dashboard.access import ScreenBlueprint
 from dashboard.i18n import N_
 from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
-from operations.deliveries.error_groups import MAX_ROWS, WINDOWS, group_errors
+from models.delivery import Delivery
+from models.notification import Notification
+from operations.deliveries.error_groups import MAX_ROWS, WINDOWS, FailingRows, group_errors
+
+ROWS: dict[str, FailingRows] = {"deliveries": Delivery, "notifications": Notification}
 
 screen = ScreenBlueprint("errors", N_("Errors"))
 
 
 @screen.page("/errors")
 def list_all() -> Response:
-    """Show the groups."""
+    """Show the groups of deliveries, or of notifications."""
+    target = "notifications" if request.args.get("of") == "notifications" else "deliveries"
     with current().database.read_only() as session:
-        errors = group_errors(session, now())
-    return render("errors/list.html", errors=errors, windows=list(WINDOWS), max_rows=MAX_ROWS)
+        errors = group_errors(session, now(), ROWS[target])
+    return render("errors/list.html", target=target, errors=errors, windows=list(WINDOWS), max_rows=MAX_ROWS)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Response, url_for
+from flask import Response, current_app, url_for
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from dashboard import svg, times
 from dashboard.access import ScreenBlueprint
@@ -25,6 +26,7 @@ from runtime.queue import QUEUES
 
 screen = ScreenBlueprint("home", N_("Home"), home="show")
 
+CHARTS_LIFETIME = timedelta(seconds=5)
 DRIFTS = ("missed", "changed", "cancelled", "revived")
 TASKS = {
     "wake": N_("wake"),
@@ -35,6 +37,7 @@ TASKS = {
     "reconcile": N_("reconcile"),
     "runs": N_("runs"),
 }
+ERRORS = {"inbox": "/errors", "outbox": "/errors?of=notifications"}
 PATHS = {"inbox": "/deliveries", "outbox": "/notifications"}
 
 
@@ -101,9 +104,17 @@ def _from_database(stats: Stats) -> tuple[Charts | None, Sequence[StoredRegistra
             registrations = stored_registrations(
                 session, dashboard.services.job_queue, settings.webhook_keys, settings.webhook_account
             )
-            return draw_charts(session, now()), registrations, causes
+            return _charts(session), registrations, causes
     except SQLAlchemyError:
         return None, (), {}
+
+
+def _charts(session: Session) -> Charts:
+    """Return charts that are at most CHARTS_LIFETIME old: they count more rows than all else on the page."""
+    kept: tuple[datetime, Charts] | None = current_app.extensions.get("charts")
+    if kept is None or not timedelta(0) <= now() - kept[0] < CHARTS_LIFETIME:
+        kept = current_app.extensions["charts"] = (now(), draw_charts(session, now()))
+    return kept[1]
 
 
 def _differed(stats: Stats) -> int:
@@ -143,7 +154,7 @@ def _dead(values: dict[str, Any], causes: dict[str, str]) -> Card:
         else (N_("%(count)s notification is dead"), N_("%(count)s notifications are dead"))
     )
     what = _(one if number == 1 else many, count=_number(number))
-    return Card(what, causes.get(queue, ""), _("See the errors"), f"{PATHS[queue]}?status=dead")
+    return Card(what, causes.get(queue, ""), _("See the errors"), ERRORS[queue])
 
 
 def _waiting(values: dict[str, Any]) -> Card:
@@ -190,7 +201,7 @@ def _failing(values: dict[str, Any]) -> Card:
     number = values["number"]
     one, many = N_("%(count)s delivery fails repeatedly"), N_("%(count)s deliveries fail repeatedly")
     what = _(one if number == 1 else many, count=_number(number))
-    return Card(what, values["causes"], _("See the errors"), f"{PATHS['inbox']}?status=pending", is_urgent=False)
+    return Card(what, values["causes"], _("See the errors"), ERRORS["inbox"], is_urgent=False)
 
 
 def _key(values: dict[str, Any]) -> Card:
@@ -213,6 +224,7 @@ def _key(values: dict[str, Any]) -> Card:
 
 
 CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
+    "newer": lambda values: Card(_("The database is of a newer version"), values["message"]),
     "schema": lambda _values: Card(
         _("The database does not have the tables of this version"), command="bin/inbox migrate"
     ),

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import text_of
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
-from dashboard.parts import reason_of_form
 from dashboard.stores import current
 from dashboard.times import now
 from models.booking import Booking

@@ -1,17 +1,18 @@
 """Notifications: lists by status, and one notification with its attempts and its content."""
 
-from typing import cast, get_args
+from typing import get_args
 
-from flask import Response, abort, request
+from flask import Response, abort
 from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search
+from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
-from dashboard.parts import reason_of_form
 from dashboard.screens.bookings import NEWS
+from dashboard.screens.deliveries import TABS, active_filters, tab_of_request
 from dashboard.stores import current
 from dashboard.times import now
 from models.attempt import FailedAttempt
@@ -21,7 +22,6 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from operations.bookings.preview import render_message
 from operations.deliveries import detail as delivery_detail
-from operations.deliveries.search import Tab
 from operations.errors import OperationError
 from operations.lookup import find_notification
 from operations.notifications.search import notifications_in
@@ -29,39 +29,25 @@ from operations.replay.service import NotDead, ReplayService
 
 screen = ScreenBlueprint("notifications", N_("Notifications"))
 
-TABS: dict[Tab, str] = {"all": N_("All"), "pending": N_("Pending"), "dead": N_("Dead"), "done": N_("Done")}
-FILTERS = ("booking", "host", "guest", "event", "error", "error_is", "since", "until")
 KINDS = get_args(NotificationKind)
 EVENTS_SHOWN = 100
-ACTS = {
-    "replayed": N_("replayed"),
-    "ignored": N_("ignored"),
-    "sent_again": N_("sent once more"),
-}
 
 
 @screen.page("/notifications")
 def list_all() -> Response:
     """List notifications: one tab per status, filtered."""
-    name = request.args.get("status", "all")
-    tab = cast("Tab", name) if name in get_args(Tab) else "all"
+    tab = tab_of_request()
     with current().database.read_only() as session:
         search = row_search(session)
         lists = {each: notifications_in(each, search) for each in TABS}
-        counts = {
-            each: keyset.count_up_to(session, found.query, *found.key, slow=found.slow if found.is_slow else None)
-            for each, found in lists.items()
-        }
-        chosen = lists[tab]
-        page = keyset.fetch(session, chosen.query, *chosen.key, slow=chosen.slow if chosen.is_slow else None)
-    filters = {each: request.args[each] for each in FILTERS if request.args.get(each)}
+        counts, page = keyset.count_tabs(session, lists, tab), keyset.fetch_tab(session, lists[tab])
     return render(
         "notifications/list.html",
         tab=tab,
         tabs=TABS,
         counts=counts,
         page=page,
-        filters=filters,
+        filters=active_filters(),
         kinds=[("", _("any")), *((kind, _(NEWS[kind])) for kind in KINDS)],
         NEWS=NEWS,
     )
@@ -86,7 +72,6 @@ def show(notification_id: str) -> Response:
         events=ordered[-EVENTS_SHOWN:],
         hidden=max(0, len(ordered) - EVENTS_SHOWN),
         NEWS=NEWS,
-        ACTS=ACTS,
     )
 
 

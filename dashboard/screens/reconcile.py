@@ -8,7 +8,7 @@ from flask import Response, abort
 from sqlalchemy import select
 
 from dashboard import keyset
-from dashboard.access import ScreenBlueprint
+from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import text_of
 from dashboard.i18n import N_, _
 from dashboard.pages import render
@@ -16,6 +16,7 @@ from dashboard.provider import CLIENT, api_errors, provider_settings
 from dashboard.stores import current
 from dashboard.times import now
 from meetergo.api import BULK_SHARE
+from models.intervention import Intervention
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileStatus, Reconciliation
 from operations.errors import OperationError
@@ -45,7 +46,7 @@ def list_all() -> Response:
 
 @screen.act("/reconcile/dry-run", role="operate")
 def dry_run() -> Response:
-    """Compare with meetergo now, for a limited time, and show what differs. Nothing is written."""
+    """Compare with meetergo now, for a limited time, and show what differs. No booking is changed."""
     host = text_of("host", "form")
     try:
         report = _compare(host)
@@ -63,11 +64,19 @@ def _compare(host: str | None) -> ReconcileReport:
         abort(409, _("Another dry run is in progress: wait a moment."))
     ends = time.monotonic() + DRY_RUN_LIMIT.total_seconds()
     try:
+        _record(host)
         with api_errors(), settings.api_client(services.job_queue.redis, share=BULK_SHARE, **CLIENT) as client:
             reconciler = open_reconciler(settings, services.database, services.job_queue, services.inbox.cipher, client)
             return reconciler.run(only=host, is_dry=True, should_stop=lambda: time.monotonic() > ends)
     finally:
         _dry_run.release()
+
+
+def _record(host: str | None) -> None:
+    """Record who asks: a dry run changes nothing, but takes a share of the API's rate limit."""
+    what = f"dry run of reconcile, host {host}" if host else "dry run of reconcile"
+    with current().database.transaction() as session:
+        Intervention.record_act(session, "compared", now(), by=operator().name, reason=what)
 
 
 def _check_host(external_id: str) -> None:

@@ -1,7 +1,6 @@
 """Runs: plan what a replay would do, start it with a reason, watch it, cancel it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, cast
 
 from flask import Response, abort, request
@@ -19,10 +18,12 @@ from dashboard.screens.deliveries import FILTERS, active_filters, tab_of_request
 from dashboard.stores import current
 from dashboard.times import now
 from models.delivery import ID, Delivery
+from models.notification import Notification
 from models.run import Run, RunKind, RunTarget
 from models.search import RowSearch
 from operations.deliveries.search import deliveries_of
 from operations.filters import InvalidFilter, parse_rate
+from operations.notifications.search import notifications_in
 from operations.replay.report import BookingDiff, NotificationPreview
 from operations.runs.notification_plan import NotificationPlan, plan_notifications
 from operations.runs.plan import RunPlan, make_plan
@@ -160,10 +161,14 @@ def _notification_plan(source: str) -> NotificationPlan:
     if not ids and not values.get("all"):
         abort(400, _("Select notifications first, or choose all that match."))
     with current().database.read_only() as session:
-        tab = tab_of_request()
-        search = row_search(session, source) if not ids else RowSearch(ids=ids)
-        query = replace(search, status=None if tab == "all" or ids else tab).notifications()
+        query = RowSearch(ids=ids).notifications() if ids else _matching_notifications(session, source)
         return plan_notifications(session, query, _kind(source), **_options(source))
+
+
+def _matching_notifications(session: Session, source: str) -> Select[Any]:
+    matching = notifications_in(tab_of_request(), row_search(session, source), is_bounded=False)
+    query: Select[Any] = matching.query.with_only_columns(Notification)
+    return query.where(*matching.slow(Notification))
 
 
 def _render_notification_plan(
@@ -206,7 +211,7 @@ def _query(session: Session, source: str) -> Select[Any]:
         return select(Delivery).where(Delivery.id.in_(ids))
     if not values.get("all"):
         abort(400, _("Select deliveries first, or choose all that match."))
-    matching = deliveries_of(tab_of_request(), row_search(session, source))
+    matching = deliveries_of(tab_of_request(), row_search(session, source), is_bounded=False)
     query: Select[Any] = matching.query.with_only_columns(Delivery)
     return query.where(*matching.slow(Delivery)) if matching.is_slow else query
 

@@ -1,4 +1,4 @@
-"""Errors of dead and failing deliveries, grouped by their text, and counted by age."""
+"""Errors of dead and failing deliveries or notifications, grouped by their text, and counted by age."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,26 +10,28 @@ from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
 from models.delivery import Delivery
+from models.notification import Notification
 from models.retryable import Status
 
 WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
-MAX_ROWS = 20_000
+MAX_ROWS = 5_000
 """Rows of each status that are counted, those that ended or are due last."""
 MAX_GROUPS = 20
 MAX_FILTER_LENGTH = 120
 """A longer error is searched by its beginning: an address should not hold all of it."""
+FailingRows = type[Delivery] | type[Notification]
 FAILED: tuple[Status, ...] = ("dead", "pending")
 
 
 @dataclass
 class ErrorGroup:
-    """Deliveries that have the same last error.
+    """Deliveries or notifications that have the same last error.
 
     Attributes:
         error: the error; it may quote people's data.
-        counts: `1h`, `24h`, `7d` and `all` -> number of deliveries received within.
+        counts: `1h`, `24h`, `7d` and `all` -> number of rows received or created within.
         statuses: status -> number.
-        events: event -> number.
+        events: event, or kind of the notification -> number.
         first: when the first of them was received, UTC.
         last: when the last of them was received, UTC.
     """
@@ -64,12 +66,12 @@ class GroupedErrors:
     is_complete: bool
 
 
-def group_errors(session: Session, now: datetime) -> GroupedErrors:
-    """Group the errors of dead and failing deliveries."""
+def group_errors(session: Session, now: datetime, rows: FailingRows = Delivery) -> GroupedErrors:
+    """Group the errors of dead and failing deliveries or notifications."""
     groups: dict[str, ErrorGroup] = {}
     counted: Counter[Status] = Counter()
     for status in FAILED:
-        for error, event, first, last, total, *numbers in session.execute(_count(status, now)):
+        for error, event, first, last, total, *numbers in session.execute(_count(rows, status, now)):
             group = groups.setdefault(error, ErrorGroup(error, first, last))
             group.first, group.last = min(group.first, first), max(group.last, last)
             group.counts.update(dict(zip(WINDOWS, numbers, strict=True)) | {"all": total})
@@ -81,10 +83,19 @@ def group_errors(session: Session, now: datetime) -> GroupedErrors:
     return GroupedErrors(ordered[:MAX_GROUPS], max(0, len(ordered) - MAX_GROUPS), is_complete)
 
 
-def _count(status: Status, now: datetime) -> Select[Any]:
-    latest = Delivery.ended_at.desc() if status == "dead" else Delivery.attempts.desc()
-    columns = (Delivery.last_error, Delivery.event, Delivery.received_at)
-    rows = select(*columns).where(Delivery.has_status(status), Delivery.last_error.is_not(None))
+def _count(model: FailingRows, status: Status, now: datetime) -> Select[Any]:
+    columns: tuple[Any, ...] = (
+        (Delivery.last_error, Delivery.event, Delivery.received_at)
+        if model is Delivery
+        else (
+            Notification.last_error,
+            Notification.kind.label("event"),
+            Notification.created_at.label("received_at"),
+        )
+    )
+    waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as the index of pending rows
+    latest = model.ended_at.desc() if status == "dead" else waiting.desc()
+    rows = select(*columns).where(model.has_status(status), model.last_error.is_not(None))
     window = rows.order_by(latest).limit(MAX_ROWS).subquery()
     received = window.c.received_at
     numbers = [func.sum(case((received >= now - length, 1), else_=0)) for length in WINDOWS.values()]

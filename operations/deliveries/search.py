@@ -1,19 +1,16 @@
 """Lists of deliveries: by status, filtered, each page and each count bounded and found by an index."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Select, func, literal, or_, select
+from sqlalchemy import literal, or_, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import Booking
 from models.delivery import Delivery
 from models.search import RowSearch
+from operations.row_list import RowList, Tab, indexed_part, narrow
 
-Tab = Literal["all", "pending", "done", "dead"]
 MAX_BOOKINGS_OF_GUEST = 200
 SQLITE_BOOKINGS = 20_000
 """Bookings in which a guest is sought on SQLite, the latest first: it has no index of a list's content."""
@@ -41,46 +38,10 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 """The order of each tab, greatest first, as an index has it: pending ones that failed most often come first."""
 
 
-@dataclass(frozen=True)
-class DeliveryList:
-    """One tab of deliveries.
-
-    Attributes:
-        query: the deliveries that the indexes find, in no order.
-        key: the order.
-        search: the filters.
-    """
-
-    query: Select[Any]
-    key: tuple[Any, ...]
-    search: RowSearch
-
-    @property
-    def is_slow(self) -> bool:
-        """Whether a filter is set that no index helps with, so that a page searches a bounded number of rows."""
-        return bool(self.search.event or self.search.error or self.search.error_is)
-
-    def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
-        """Return those filters' conditions on these columns."""
-        conditions = []
-        if self.search.event:
-            conditions.append(columns.event == self.search.event)
-        if self.search.error_is:
-            conditions.append(columns.last_error == self.search.error_is)
-        if self.search.error:
-            conditions.append(func.lower(columns.last_error).contains(self.search.error.lower(), autoescape=True))
-        return conditions
-
-
-def deliveries_of(tab: Tab, search: RowSearch) -> DeliveryList:
-    """Return a tab of the deliveries that match a search, whose own status does not matter."""
-    indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
-    query: Any = indexed.deliveries().order_by(None).with_only_columns(*COLUMNS)
-    if tab in ("done", "dead"):
-        query = query.where(Delivery.ended_at.is_not(None))
-    if tab == "all" and (search.error or search.error_is):
-        query = query.where(or_(Delivery.has_status("dead"), Delivery.has_status("pending")))
-    return DeliveryList(query, KEYS[tab], search)
+def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
+    """Return a tab of the deliveries that match a search, whose own status does not matter; see `narrow`."""
+    query = narrow(indexed_part(tab, search).deliveries(), Delivery, tab, search, is_bounded=is_bounded)
+    return RowList(query.with_only_columns(*COLUMNS), KEYS[tab], search, "event")
 
 
 def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from models.attempt import FailedAttempt
 from models.delivery import Delivery
 
-MAX_COUNTED = 20_000
+MAX_COUNTED = 10_000
 """Rows that one chart counts: an index scan of some milliseconds."""
 MAX_TIMED = 1_000
 """Deliveries whose time from receipt to commit is looked at, the newest first."""

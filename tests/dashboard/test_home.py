@@ -39,6 +39,7 @@ def test_what_needs_a_person_comes_with_a_button_that_leads_there(client: Client
     assert "The scheduler is not running" in page
     for address in re.findall(r'<a class="button[^"]*" href="([^"]+)"', page):
         assert reader.get(address).status_code == 200
+    assert '<a class="button main" href="/errors">See the errors</a>' in page
     assert 'href="/deliveries?status=dead"' in page
 
 

@@ -31,6 +31,10 @@ __all__ = ["browser"]
 
 NUMBER = 200
 PATIENCE_SECONDS = 60
+SCREENS = (
+    *("/deliveries", "/errors", "/bookings", "/notifications", "/hosts", "/reconcile"),
+    *("/runs", "/live", "/audit", "/settings"),
+)
 SCREENSHOTS = os.environ.get("DASHBOARD_SCREENSHOTS", "")
 """A folder to write screenshots to, for the docs."""
 
@@ -160,7 +164,7 @@ def test_without_a_script_and_in_german_at_360_pixels(
         browser.get(LoginSigner([KEY]).link(url, "Bruno", "operate"))
         bruno.presses("Deutsch")
         bruno.sees("Zustellungen", "Abmelden")
-        for path in ("/deliveries", "/errors", "/runs", "/runs/plan?kind=ignore&all=1&status=dead"):
+        for path in ("/", *SCREENS, "/bookings/b001", "/runs/plan?kind=ignore&all=1&status=dead"):
             browser.get(url + path)
             widths = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})
             assert widths["cssContentSize"]["width"] <= 360, path

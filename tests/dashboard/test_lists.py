@@ -1,6 +1,7 @@
 """Notifications, hosts, reconcile, the audit log, settings and live on the web page."""
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -90,6 +91,40 @@ def test_a_sent_notification_is_sent_once_more_as_a_copy(client: Client, sample_
     assert copy.id != sent.id
     assert copy.message_id != sent.message_id
     assert [act.kind for act in sample_data.all(Intervention)] == ["sent_again"]
+
+
+def test_notifications_are_planned_from_a_selection_and_from_all_that_match(
+    client: Client, sample_data: Harness
+) -> None:
+    rows = sample_data.all(Notification)
+    kill(sample_data, rows[0].id)
+    assert "/runs/plan" not in client("read").get("/notifications?status=dead").text
+    operator = client("operate")
+    page = operator.get("/notifications?status=dead&error=refused").text
+    assert f'name="id" value="{rows[0].id}"' in page
+    assert "Send all 1 that match" in page
+    for query in (f"id={rows[0].id}", "all=1&status=dead&error=refused", "all=1&status=all&error=refused"):
+        plan = operator.get(f"/runs/plan?target=notifications&kind=replay&{query}").text
+        assert "Send: 1 notification" in plan
+        assert f'href="/notifications/{rows[0].id}"' in plan
+        assert f'href="/bookings/{rows[0].booking_id}"' in plan
+
+
+def test_errors_of_notifications_are_grouped_and_each_number_is_a_link(client: Client, sample_data: Harness) -> None:
+    rows = sample_data.all(Notification)
+    kill(sample_data, rows[0].id, rows[1].id)
+    operator = client("operate")
+    page = operator.get("/errors?of=notifications").text
+    assert "refused for" in page
+    assert "guest-1@example.com" not in page.partition("<tbody>")[2].partition("<a ")[0]
+    addresses = [
+        each.replace("&amp;", "&") for each in re.findall(r'href="(/(?:notifications|runs)[^"]*error[^"]*)"', page)
+    ]
+    assert len(addresses) >= 4
+    for address in addresses:
+        assert operator.get(address).status_code == 200
+    assert "/runs/plan" not in client("read").get("/errors?of=notifications").text
+    assert "refused for" not in operator.get("/errors").text
 
 
 # Hosts
@@ -186,7 +221,7 @@ def at_meetergo(three_hosts: Provider, open_app: OpenApp) -> Flask:
     return open_app(meetergo_api_key=three_hosts.meetergo.key, meetergo_api_url=three_hosts.meetergo.url)
 
 
-def test_a_dry_run_shows_what_differs_and_writes_nothing(at_meetergo: Flask, three_hosts: Provider) -> None:
+def test_a_dry_run_shows_what_differs_and_changes_nothing(at_meetergo: Flask, three_hosts: Provider) -> None:
     before = snapshot_rows(three_hosts.harness.services.database)
     operator = client_of(at_meetergo, "operate")
     assert client_of(at_meetergo, "read").post("/reconcile/dry-run").status_code == 403
@@ -195,7 +230,14 @@ def test_a_dry_run_shows_what_differs_and_writes_nothing(at_meetergo: Flask, thr
     page = operator.post("/reconcile/dry-run", data={"host": "2"}).text
     assert "1 booking would be repaired." in page
     assert "There is no host" in operator.post("/reconcile/dry-run", data={"host": "nobody"}).text
-    assert snapshot_rows(three_hosts.harness.services.database) == before
+    after = snapshot_rows(three_hosts.harness.services.database)
+    assert {name for name, rows in after.items() if rows != before[name]} == {Intervention.__table__.fullname}
+    acts = [(act.kind, act.by, act.reason) for act in three_hosts.harness.all(Intervention)]
+    assert acts == [
+        ("compared", "Ada", "dry run of reconcile"),
+        ("compared", "Ada", "dry run of reconcile, host 2"),
+    ]
+    assert "compared with meetergo" in client_of(at_meetergo, "read").get("/audit?kind=compared").text
 
 
 @ON_SQLITE

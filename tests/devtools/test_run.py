@@ -20,9 +20,8 @@ from redis.exceptions import ConnectionError as NobodyThere
 
 from devtools.processes import ProcessFailed, environment, wait_until_ready
 from devtools.redis_server import free_port, private_redis_server
-from devtools.run import _only_one, _print_welcome, generate_keys
+from devtools.run import RunSettings, _only_one, _print_welcome, generate_keys
 from devtools.send.client import Sender
-from operations.settings import ConsoleSettings
 from runtime.env_file import read_env_file
 from runtime.private_files import make_private
 from runtime.redis.client import connect
@@ -119,7 +118,7 @@ def test_the_printed_commands_work_in_another_terminal(
     port: int, env_file: str, said: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".env").write_text(env_file)
-    settings = ConsoleSettings(webhook_keys="k" * 32, port=port)
+    settings = RunSettings(webhook_keys="k" * 32, port=port)
     _print_welcome(settings, read_env_file(tmp_path / ".env"), [], has_own_redis=True)
     printed = capsys.readouterr().out
     assert f"http://127.0.0.1:{port}/webhooks/meetergo/" in printed

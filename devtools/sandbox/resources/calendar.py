@@ -52,7 +52,7 @@ class Calendar:
         soonest = now + timedelta(minutes=rules["bookingMinimum"])
         latest = now + timedelta(days=rules["daysIntoFuture"])
         return (
-            rules["enabled"]
+            rules.get("enabled", True)
             and soonest <= meeting.start <= latest
             and any(hours.contains(meeting) for hours in self.hours(meeting))
             and not self.conflicts(meeting)

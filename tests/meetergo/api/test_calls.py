@@ -164,7 +164,7 @@ def test_a_description_in_several_languages_is_left_alone(fake_api: FakeApi, cli
     known = recorded("meeting_type")
     known["meetingInfo"]["description"] = {"en": "What is it about?", "de": "Worum geht es?"}
     fake_api.respond_with(known)
-    client.update_meeting_type("mt-uuid-456", duration=45)
+    client.meeting_types.update("mt-uuid-456", duration=45)
     assert fake_api.last.body == {"meetingInfo": {"duration": 45}}
 
 
@@ -587,5 +587,5 @@ def test_metadata_beyond_meetergos_limits_is_not_sent(
     fake_api: FakeApi, client: Meetergo, metadata: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InvalidCall, match=said):
-        client.create_meeting_type("Discovery Call", 30, channel="phone", metadata=metadata)
+        client.meeting_types.create("Discovery Call", 30, channel="phone", metadata=metadata)
     assert not fake_api.requests

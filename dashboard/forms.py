@@ -1,8 +1,7 @@
-"""Parts of forms and pages that several screens share."""
+"""What forms of several screens have in common."""
 
-from flask import Flask, abort
+from flask import abort
 
-from dashboard import people
 from dashboard.filters import text_of
 from dashboard.i18n import N_, _
 
@@ -15,8 +14,3 @@ def reason_of_form() -> str:
     if not reason:
         abort(400, _(SAY_WHY))
     return reason
-
-
-def prepare_parts(app: Flask) -> None:
-    """Give templates what `parts.html` needs."""
-    app.jinja_env.globals.update(people=people)
