@@ -8,11 +8,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from devtools.send import mix, samples
 from meetergo.events import BookingEvent
+from meetergo_inbox import BookingSnapshot, ChangeSnapshot
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -171,14 +172,14 @@ CALLED: list[str] = []
 FAILING: set[str] = set()
 
 
-def note_call(session: Session, booking: Booking, change: BookingChange) -> None:
-    """Check that the change is written, and that the booking in the session is the given one."""
+def note_call(session: Session, booking: BookingSnapshot, change: ChangeSnapshot) -> None:
+    """Check that the change and the booking are written, and that the session shows what is written."""
     CALLED.append(booking.id)
-    written = session.execute(text(f"SELECT revision FROM booking_changes WHERE id = {change.id}")).scalar_one()
+    newest = select(BookingChange.revision).where(BookingChange.booking_id == booking.id)
+    written = session.scalar(newest.order_by(BookingChange.revision.desc()).limit(1))
     assert written == booking.revision == change.revision
-    stored = session.execute(text("SELECT status FROM bookings WHERE id = :id"), {"id": booking.id}).scalar_one()
-    assert stored == booking.status
-    assert session.get(Booking, booking.id) is booking is change.booking
+    assert session.scalar(select(Booking.status).where(Booking.id == booking.id)) == booking.status
+    assert session.get_one(Booking, booking.id).revision == booking.revision
     if booking.id in FAILING:
         raise RuntimeError("this one")
 

@@ -28,7 +28,10 @@ def test_processing_creates_no_multixact(database: Database, open_harness: Calla
     harness.process_due()
     harness.send_all()
     assert [delivery.status for delivery in harness.all(Delivery)] == ["done"] * COUNT
-    assert multixacts(database) == before
+    made = multixacts(database) - before
+    # Bookings are locked for the batch and changed in the savepoint of their hook. They are found by their key, so no
+    # search visits their former versions; the deliveries are ended outside of it.
+    assert made <= 2 * COUNT if hook else made == 0
 
 
 def multixacts(database: Database) -> int:
