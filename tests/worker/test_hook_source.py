@@ -28,7 +28,9 @@ HOOK = "def changed(session, booking, change):\n    SEEN.append((booking, change
 
 @pytest.fixture(autouse=True)
 def own_path(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Undo what a test adds to Python's path and modules."""
+    """Hide modules of other tests' platforms, and undo what a test adds to Python's path and modules."""
+    for name in [name for name in sys.modules if name.startswith(("platform_", "lawyers"))]:
+        monkeypatch.delitem(sys.modules, name)
     known = set(sys.modules)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delenv("PYTHONPATH", raising=False)
