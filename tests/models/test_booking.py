@@ -174,7 +174,7 @@ BODIES = st.builds(body_with, st.integers(0, 5), LINKS, LINKS, TEXTS, TEXTS, TEX
 @given(
     st.lists(BODIES, min_size=2, max_size=6).flatmap(lambda bodies: st.tuples(st.just(bodies), st.permutations(bodies)))
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_nulls_and_absences_make_the_same_row_in_every_order(orders: Any) -> None:
     bodies, shuffled = orders
     expected = apply_all(bodies)[0].public_columns()
@@ -415,7 +415,7 @@ def in_two_orders(bodies: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrateg
 
 
 @given(in_two_orders(LISTS))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_guests_with_and_without_ids_converge(orders: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> None:
     booking, again = (apply_all(bodies)[0] for bodies in orders)
     assert again.public_columns() == booking.public_columns()

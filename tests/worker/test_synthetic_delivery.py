@@ -176,7 +176,7 @@ def test_an_appointment_that_nests_too_deep_is_skipped() -> None:
 
 
 @given(st.lists(STATES, max_size=4), STATES, LEFT_OUT, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_after_any_webhooks_a_read_prevails_and_leaves_no_drift(
     heard: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
 ) -> None:
