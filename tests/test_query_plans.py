@@ -110,7 +110,7 @@ def tables_of(statements: Statements) -> set[str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def large_postgresql(postgresql_url: str) -> Iterator[str]:
     with another_database(postgresql_url, "crowded") as url:
         yield url

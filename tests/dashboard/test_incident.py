@@ -9,8 +9,11 @@ from threading import Event, Thread
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.wait import WebDriverWait
 from werkzeug.serving import make_server
 
@@ -80,21 +83,35 @@ class Visitor:
 
     def __init__(self, browser: webdriver.Chrome) -> None:
         self.browser = browser
-        self._wait = WebDriverWait(browser, PATIENCE_SECONDS, 0.1)
+        # While one page gives way to the next, an element can be missing or belong to the former page.
+        between_pages = (NoSuchElementException, StaleElementReferenceException)
+        self._wait = WebDriverWait(browser, PATIENCE_SECONDS, 0.1, ignored_exceptions=between_pages)
 
     def sees(self, *texts: str) -> None:
-        self._wait.until(
-            lambda browser: all(text in browser.find_element(By.TAG_NAME, "body").text for text in texts),
-            f"{texts} not in {self.browser.find_element(By.TAG_NAME, 'body').text[:2000]}",
-        )
+        try:
+            self._wait.until(lambda browser: all(text in self._body() for text in texts))
+        except TimeoutException:
+            pytest.fail(f"{texts} not in {self._body()[:2000]}")
+
+    def _body(self) -> str:
+        return self.browser.find_element(By.TAG_NAME, "body").text
 
     def follows(self, text: str) -> None:
-        self._wait.until(lambda browser: browser.find_element(By.PARTIAL_LINK_TEXT, text)).click()
+        self._act(By.PARTIAL_LINK_TEXT, text, lambda link: link.click())
 
     def presses(self, text: str) -> None:
         """Press a button by the keyboard alone."""
         path = f"//button[contains(normalize-space(.), '{text}')]"
-        self._wait.until(lambda browser: browser.find_element(By.XPATH, path)).send_keys(Keys.ENTER)
+        self._act(By.XPATH, path, lambda button: button.send_keys(Keys.ENTER))
+
+    def _act(self, by: str, value: str, act: Callable[[WebElement], None]) -> None:
+        """Act on the element as soon as it is there, and wait until the page has gone.
+
+        A click does not wait for the page that it leads to, and the next look would still see this one.
+        """
+        page = self.browser.find_element(By.TAG_NAME, "html")
+        self._wait.until(lambda browser: act(browser.find_element(by, value)) or True)
+        self._wait.until(staleness_of(page))
 
     def writes(self, name: str, text: str) -> None:
         field = self.browser.find_element(By.NAME, name)
