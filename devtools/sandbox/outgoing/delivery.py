@@ -134,9 +134,9 @@ class OrderedQueue(Thread):
                 self._release(self._held)
                 item.set()
             else:
-                self._handle(item)
+                self._hold_or_deliver(item)
 
-    def _handle(self, delivery: OutgoingDelivery) -> None:
+    def _hold_or_deliver(self, delivery: OutgoingDelivery) -> None:
         if delivery.fault.is_dropped:
             delivery.outcome = "dropped"
         elif delivery.fault.is_held:
