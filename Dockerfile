@@ -7,7 +7,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --prefix=/install --r
 
 FROM python:3.14-slim
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-RUN useradd --system --uid 10001 --home-dir /app inbox && mkdir -p /app/data && chown inbox /app/data
+RUN useradd --uid 10001 --home-dir /app --no-create-home --shell /usr/sbin/nologin inbox && mkdir -p /app/data && chown inbox /app/data
 WORKDIR /app
 COPY --from=wheels /install /usr/local
 COPY meetergo meetergo

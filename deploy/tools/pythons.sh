@@ -20,11 +20,7 @@ for version in ${VERSIONS:-3.11 3.12 3.13 3.14}; do
         continue
     fi
     venv=$folder/$version
-    if ! "$python" -m venv "$venv" ||
-        ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes \
-            -r requirements.hashes.txt > "$folder/log" 2>&1 ||
-        ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt \
-            > "$folder/log" 2>&1; then
+    if ! make install PYTHON="$python" VENV="$venv" > "$folder/log" 2>&1; then
         echo "$version  the requirements cannot be installed:"
         tail -n 5 "$folder/log"
         result=1

@@ -1,4 +1,4 @@
-"""Behind a real PgBouncer 1.18: timeouts are in force in each transaction, and nothing is prepared or left behind."""
+"""Behind a real PgBouncer: timeouts are in force in each transaction, and nothing is prepared or left behind."""
 
 import time
 from collections.abc import Iterator
@@ -103,7 +103,7 @@ def test_a_connection_that_the_pooler_gives_up_is_replaced(odd_url: str, tmp_pat
         database = Database(running.url, pool_size=2, pre_ping=False)
         with database.transaction() as holder:
             holder.execute(text("SELECT 1"))
-            refusals = running.log.count("unsupported startup parameter: options")
+            refusals = running.log.count("unsupported startup parameter")
             with pytest.raises(OperationalError) as raised, database.transaction() as session:
                 session.execute(text("SELECT 1"))
             assert raised.value.connection_invalidated
@@ -118,7 +118,7 @@ def test_a_connection_that_the_pooler_gives_up_is_replaced(odd_url: str, tmp_pat
         running.start()
         with database.transaction() as session:
             assert session.scalar(text("SELECT 1")) == 1
-        assert 0 < running.log.count("unsupported startup parameter: options") == refusals
+        assert 0 < running.log.count("unsupported startup parameter") == refusals
         database.close()
 
 
