@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -30,6 +31,10 @@ from tests.postgresql_server import empty, postgresql_server
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A background shell ignores SIGINT, and so would the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Tests start hundreds of processes. Each would compile our packages again, and each run of pytest the tests."""
 
 gc.set_threshold(50_000, 20, 20)
 """Thousands of modules are loaded permanently: the garbage collector need not scan them."""
