@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -10,7 +11,6 @@ from redis.backoff import NoBackoff
 from redis.connection import AbstractConnection, parse_url
 from redis.driver_info import DriverInfo
 from redis.exceptions import ConnectionError as RedisUnavailable
-from redis.exceptions import ResponseError
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
@@ -30,45 +30,54 @@ class NotWritable(RedisUnavailable):
     """The server answers but is not writable. Its connection is closed."""
 
 
-class _DisconnectsWhenNotWritable(AbstractConnection):
+class _Connection(AbstractConnection):
     """Closes itself when its server was demoted. Otherwise a pool would keep it, since the server still answers."""
 
+    def set_parser(self, parser_class: type) -> None:
+        """Read such a reply as the loss of the connection, upon which redis-py closes it."""
+        super().set_parser(_with_not_writable(parser_class))  # type: ignore[no-untyped-call] # redis-py has types, but not here
+
+
+@cache
+def _with_not_writable(parser_class: type) -> type:
+    """Return a parser to which the replies of `NOT_WRITABLE` are connection errors, as `LOADING` is to redis-py."""
+
+    def parse_error(cls: type, response: str) -> Exception:
+        if any(reply in response for reply in NOT_WRITABLE):
+            return NotWritable(response)
+        error: Exception = parser_class.parse_error(response)  # type: ignore[attr-defined] # each of redis-py's has it
+        return error
+
+    return type(parser_class.__name__, (parser_class,), {"parse_error": classmethod(parse_error)})
+
+
+class _Tcp(_Connection, Connection):
+    pass
+
+
+class _Tls(_Connection, SSLConnection):
+    pass
+
+
+class _Unix(_Connection, UnixDomainSocketConnection):
+    pass
+
+
+class _SentinelConnection(_Connection):
     def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
-        """Read a response, and disconnect if the server was demoted.
+        """Close the connection on each error.
 
-        Raises:
-            NotWritable: the server was demoted.
+        By default it stays open when a signal interrupts it: the next command would read the answer to the one before.
         """
-        # Sentinel's connections stay open by default when a signal interrupts them: the next command would read the
-        # answer to the one before.
         options.setdefault("disconnect_on_error", True)
-        try:
-            return super().read_response(disable_decoding, **options)
-        except ResponseError as error:
-            text = f"{getattr(error, 'status_code', None) or ''} {error}"
-            if not any(reply in text for reply in NOT_WRITABLE):
-                raise
-            self.disconnect()  # type: ignore[no-untyped-call] # redis-py has types, but not here
-            raise NotWritable(text.strip()) from None
+        return super().read_response(disable_decoding, **options)
 
 
-class _Tcp(_DisconnectsWhenNotWritable, Connection):
+class _SentinelTcp(_SentinelConnection, SentinelManagedConnection):
     pass
 
 
-class _Tls(_DisconnectsWhenNotWritable, SSLConnection):
-    pass
-
-
-class _Unix(_DisconnectsWhenNotWritable, UnixDomainSocketConnection):
-    pass
-
-
-class _SentinelTcp(_DisconnectsWhenNotWritable, SentinelManagedConnection):
-    pass
-
-
-class _SentinelTls(_DisconnectsWhenNotWritable, SentinelManagedSSLConnection):
+class _SentinelTls(_SentinelConnection, SentinelManagedSSLConnection):
     pass
 
 
