@@ -1,6 +1,7 @@
 """Ingest: persist an authenticated body, then trigger a worker. The body is not parsed here."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -73,7 +74,7 @@ class Ingest:
 
     async def _store(self, new_delivery: NewDelivery) -> bool:
         """Store a delivery in the database, unless it failed just now."""
-        if self._cooldown.active:
+        if time.monotonic() < self._cooldown.until:
             return False
         is_stored = await self._group_commit.commit(new_delivery)
         if not is_stored:
@@ -107,7 +108,7 @@ class Ingest:
 
     def _commit(self, new_deliveries: Sequence[NewDelivery]) -> bool:
         """Store the deliveries. If a pooled connection turns out to be dead, try once more on a new one."""
-        if self._cooldown.active:
+        if time.monotonic() < self._cooldown.until:
             return False
         for attempt in (1, 2):
             try:
