@@ -1,11 +1,15 @@
-"""Ingest: persist an authenticated body, then trigger a worker. The body is not parsed here."""
+"""Ingest: persist an authenticated body, then trigger a worker. The body is not parsed here.
+
+Deliveries that wait at the same time share one transaction, and so one disk sync (group commit).
+"""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -13,7 +17,6 @@ from redis.exceptions import RedisError
 
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
-from receiver.group_commit import GroupCommit
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.logs import log_unhandled_exception
@@ -24,6 +27,12 @@ T = TypeVar("T")
 
 SEEN_INTERVAL = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
+MAX_ROWS, MAX_BYTES = 500, 8 * 1024 * 1024
+"""Limits of a batch, which has at least one delivery."""
+MAX_WAIT = timedelta(seconds=3)
+"""After this time a delivery goes to Redis instead. The sender waits 5 s, and a disk may not answer at all."""
+
+Waiting = list[tuple[NewDelivery, "asyncio.Future[bool]"]]
 
 log = structlog.get_logger()
 
@@ -121,3 +130,77 @@ class Ingest:
                     self._cooldown.start()
                     return False
         return False
+
+
+class GroupCommit:
+    """Commits concurrent deliveries in batches, one batch at a time. Belongs to one event loop.
+
+    The first delivery is committed at once. Those that arrive during a commit form the next batch. No delivery waits
+    for a batch to grow, so a single one is as fast as without group commit.
+
+    Args:
+        store: persists deliveries in one transaction; returns whether it did, and never raises.
+        threads: run `store`.
+    """
+
+    def __init__(self, store: Callable[[Sequence[NewDelivery]], bool], threads: Executor) -> None:
+        self._store, self._threads = store, threads
+        self._waiting: Waiting = []
+        self._is_underway = False
+
+    async def commit(self, new_delivery: NewDelivery) -> bool:
+        """Commit a delivery with its batch, and wait for the result, but not longer than `MAX_WAIT`.
+
+        Returns:
+            Whether it was stored. One that was not in time may still be.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((new_delivery, future))
+        if not self._is_underway:
+            self._commit_waiting()
+        try:
+            async with asyncio.timeout(MAX_WAIT.total_seconds()):
+                return await future
+        except TimeoutError:
+            self._waiting = [each for each in self._waiting if each[1] is not future]
+            return False
+
+    def _commit_waiting(self) -> None:
+        group = self._take_batch()
+        self._is_underway = bool(group)
+        if not group:
+            return
+        deliveries = [new_delivery for new_delivery, _ in group]
+        try:
+            commit = asyncio.get_running_loop().run_in_executor(self._threads, self._store, deliveries)
+        except RuntimeError as error:  # no thread can be started now
+            log_unhandled_exception(error)
+            everyone, self._waiting, self._is_underway = [*group, *self._waiting], [], False
+            _resume(everyone, is_stored=False)
+        else:
+            commit.add_done_callback(partial(self._resolve, group))
+
+    def _take_batch(self) -> Waiting:
+        """Take the first that wait, up to the limits: more could not be sent within a statement's time limit."""
+        size = rows = 0
+        for new_delivery, _ in self._waiting[:MAX_ROWS]:
+            size += len(new_delivery.encrypted_body.content)
+            if rows and size > MAX_BYTES:
+                break
+            rows += 1
+        group, self._waiting = self._waiting[:rows], self._waiting[rows:]
+        return group
+
+    def _resolve(self, group: Waiting, commit: "asyncio.Future[bool]") -> None:
+        """Resume those that wait for this batch, and start the next."""
+        error = None if commit.cancelled() else commit.exception()
+        if error:
+            log_unhandled_exception(error)
+        _resume(group, is_stored=not commit.cancelled() and error is None and commit.result())
+        self._commit_waiting()
+
+
+def _resume(group: Waiting, *, is_stored: bool) -> None:
+    for _, future in group:
+        if not future.done():  # cancelled
+            future.set_result(is_stored)
