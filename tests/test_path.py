@@ -31,7 +31,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 PAGE = ROOT / "docs" / "path.md"
 
-FILES = {"request": 8, "job": 21, "send": 10}
+FILES = {"request": 8, "job": 20, "send": 10}
 """How many files of ours each stretch passes today. Lower a number when it shrinks; never raise it."""
 GOALS = {"request": 8, "job": 14, "send": 10}
 """How many it should pass. The first and the last are reached; docs/path.md says why the second is not."""
