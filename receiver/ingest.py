@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
-from runtime.database import Database
+from runtime.database import Database, is_lock_timeout
 from runtime.encryption import BodyCipher
 from runtime.logs import log_unhandled_exception
 from runtime.outage import Cooldown
@@ -31,6 +31,9 @@ MAX_ROWS, MAX_BYTES = 500, 8 * 1024 * 1024
 """Limits of a batch, which has at least one delivery."""
 MAX_WAIT = timedelta(seconds=3)
 """After this time a delivery goes to Redis instead. The sender waits 5 s, and a disk may not answer at all."""
+
+LARGE_BODY = 256 * 1024
+"""In bytes. To check, hash and encrypt more takes so many milliseconds that other requests would notice."""
 
 Waiting = list[tuple[NewDelivery, "asyncio.Future[bool]"]]
 
@@ -54,6 +57,7 @@ class Ingest:
         self._threads = ThreadPoolExecutor(threads, "store")
         self._group_commit = GroupCommit(self._persist, self._threads)
         self._cooldown = Cooldown()
+        self._was_locked = False
         self._last_recorded: dict[str, datetime] = {}
 
     async def accept(self, request: AuthenticatedRequest, now: datetime) -> str:
@@ -65,7 +69,9 @@ class Ingest:
         Raises:
             RedisError: neither store can keep it.
         """
-        new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
+        new_delivery = await in_thread_if_large(
+            request.body, NewDelivery.from_body, request.body, request.account, now, self._cipher
+        )
         if not await self._store(new_delivery):
             await self._defer(new_delivery)
         fingerprint = request.fingerprint
@@ -85,10 +91,11 @@ class Ingest:
         """Store a delivery in the database, unless it failed just now."""
         if time.monotonic() < self._cooldown.until:
             return False
-        is_stored = await self._group_commit.commit(new_delivery)
-        if not is_stored:
+        try:
+            return await self._group_commit.commit(new_delivery)
+        except TimeoutError:
             self._cooldown.start()
-        return is_stored
+            return False
 
     async def _defer(self, new_delivery: NewDelivery) -> None:
         """Keep a delivery in Redis until a worker can store it.
@@ -123,13 +130,23 @@ class Ingest:
             try:
                 with self.database.core_transaction() as connection:
                     Delivery.accept(connection, new_deliveries)
-                return True
             except Exception as error:  # whatever the reason, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
-                    log.error("database.unavailable", error=type(error).__name__)
-                    self._cooldown.start()
+                    self._note_failure(error)
                     return False
+            else:
+                self._was_locked = False
+                return True
         return False
+
+    def _note_failure(self, error: Exception) -> None:
+        """Leave the database alone for a while, unless the batch met a lock: the next one may not."""
+        was_locked, self._was_locked = self._was_locked, is_lock_timeout(error)
+        if self._was_locked and not was_locked:
+            log.warning("database.locked", error=type(error).__name__)
+            return
+        log.error("database.unavailable", error=type(error).__name__)
+        self._cooldown.start()
 
 
 class GroupCommit:
@@ -152,7 +169,10 @@ class GroupCommit:
         """Commit a delivery with its batch, and wait for the result, but not longer than `MAX_WAIT`.
 
         Returns:
-            Whether it was stored. One that was not in time may still be.
+            Whether it was stored.
+
+        Raises:
+            TimeoutError: it was not stored in time, and may still be.
         """
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((new_delivery, future))
@@ -163,7 +183,7 @@ class GroupCommit:
                 return await future
         except TimeoutError:
             self._waiting = [each for each in self._waiting if each[1] is not future]
-            return False
+            raise
 
     def _commit_waiting(self) -> None:
         group = self._take_batch()
@@ -204,3 +224,10 @@ def _resume(group: Waiting, *, is_stored: bool) -> None:
     for _, future in group:
         if not future.done():  # cancelled
             future.set_result(is_stored)
+
+
+async def in_thread_if_large(body: bytes, call: Callable[..., T], *arguments: object) -> T:
+    """Call a function whose time grows with a body, in a thread if that is large: it must not hold the event loop."""
+    if len(body) > LARGE_BODY:
+        return await asyncio.to_thread(call, *arguments)
+    return call(*arguments)

@@ -127,13 +127,16 @@ def test_a_store_that_does_not_answer_keeps_nobody_waiting(
     store.is_open.clear()
     group = GroupCommit(store, threads)
 
-    async def commit_twice() -> list[bool]:
-        stuck = await asyncio.gather(group.commit(make_delivery(0)), group.commit(make_delivery(1)))
+    async def commit_twice() -> list[bool | BaseException]:
+        waiting = (group.commit(make_delivery(number)) for number in (0, 1))
+        stuck = await asyncio.gather(*waiting, return_exceptions=True)
         monkeypatch.setattr(ingest, "MAX_WAIT", timedelta(seconds=TIMEOUT_SECONDS))
         store.is_open.set()
         return [*stuck, await group.commit(make_delivery(2))]
 
-    assert asyncio.run(commit_twice()) == [False, False, True]
+    *stuck, last = asyncio.run(commit_twice())
+    assert [type(each) for each in stuck] == [TimeoutError, TimeoutError]
+    assert last is True
     assert store.groups == [[make_delivery(0).id], [make_delivery(2).id]]
 
 
