@@ -182,7 +182,7 @@ def _is_complete(body: bytes, length: int | None) -> bool:
     if length is not None:
         return 0 < len(body) == length
     try:
-        json.loads(body)
+        json.loads(body, parse_int=str)  # Python converts no number of more than 4,300 digits
     except (ValueError, RecursionError):
         return False
     return True

@@ -1,10 +1,15 @@
-"""Ingest: persist an authenticated body, then trigger a worker. The body is not parsed here."""
+"""Ingest: persist an authenticated body, then trigger a worker. The body is not parsed here.
+
+Deliveries that wait at the same time share one transaction, and so one disk sync (group commit).
+"""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -12,8 +17,7 @@ from redis.exceptions import RedisError
 
 from models.delivery import Delivery, NewDelivery, pack
 from receiver.auth import AuthenticatedRequest
-from receiver.group_commit import GroupCommit
-from runtime.database import Database
+from runtime.database import Database, is_lock_timeout
 from runtime.encryption import BodyCipher
 from runtime.logs import log_unhandled_exception
 from runtime.outage import Cooldown
@@ -23,6 +27,15 @@ T = TypeVar("T")
 
 SEEN_INTERVAL = timedelta(minutes=1)
 NEVER = datetime.min.replace(tzinfo=UTC)
+MAX_ROWS, MAX_BYTES = 500, 8 * 1024 * 1024
+"""Limits of a batch, which has at least one delivery."""
+MAX_WAIT = timedelta(seconds=3)
+"""After this time a delivery goes to Redis instead. The sender waits 5 s, and a disk may not answer at all."""
+
+LARGE_BODY = 256 * 1024
+"""In bytes. To check, hash and encrypt more takes so many milliseconds that other requests would notice."""
+
+Waiting = list[tuple[NewDelivery, "asyncio.Future[bool]"]]
 
 log = structlog.get_logger()
 
@@ -44,6 +57,7 @@ class Ingest:
         self._threads = ThreadPoolExecutor(threads, "store")
         self._group_commit = GroupCommit(self._persist, self._threads)
         self._cooldown = Cooldown()
+        self._was_locked = False
         self._last_recorded: dict[str, datetime] = {}
 
     async def accept(self, request: AuthenticatedRequest, now: datetime) -> str:
@@ -55,7 +69,9 @@ class Ingest:
         Raises:
             RedisError: neither store can keep it.
         """
-        new_delivery = NewDelivery.from_body(request.body, request.account, now, self._cipher)
+        new_delivery = await in_thread_if_large(
+            request.body, NewDelivery.from_body, request.body, request.account, now, self._cipher
+        )
         if not await self._store(new_delivery):
             await self._defer(new_delivery)
         fingerprint = request.fingerprint
@@ -73,12 +89,13 @@ class Ingest:
 
     async def _store(self, new_delivery: NewDelivery) -> bool:
         """Store a delivery in the database, unless it failed just now."""
-        if self._cooldown.active:
+        if time.monotonic() < self._cooldown.until:
             return False
-        is_stored = await self._group_commit.commit(new_delivery)
-        if not is_stored:
+        try:
+            return await self._group_commit.commit(new_delivery)
+        except TimeoutError:
             self._cooldown.start()
-        return is_stored
+            return False
 
     async def _defer(self, new_delivery: NewDelivery) -> None:
         """Keep a delivery in Redis until a worker can store it.
@@ -107,16 +124,110 @@ class Ingest:
 
     def _commit(self, new_deliveries: Sequence[NewDelivery]) -> bool:
         """Store the deliveries. If a pooled connection turns out to be dead, try once more on a new one."""
-        if self._cooldown.active:
+        if time.monotonic() < self._cooldown.until:
             return False
         for attempt in (1, 2):
             try:
                 with self.database.core_transaction() as connection:
                     Delivery.accept(connection, new_deliveries)
-                return True
             except Exception as error:  # whatever the reason, Redis can still keep the delivery
                 if attempt == 2 or not getattr(error, "connection_invalidated", False):
-                    log.error("database.unavailable", error=type(error).__name__)
-                    self._cooldown.start()
+                    self._note_failure(error)
                     return False
+            else:
+                self._was_locked = False
+                return True
         return False
+
+    def _note_failure(self, error: Exception) -> None:
+        """Leave the database alone for a while, unless the batch met a lock: the next one may not."""
+        was_locked, self._was_locked = self._was_locked, is_lock_timeout(error)
+        if self._was_locked and not was_locked:
+            log.warning("database.locked", error=type(error).__name__)
+            return
+        log.error("database.unavailable", error=type(error).__name__)
+        self._cooldown.start()
+
+
+class GroupCommit:
+    """Commits concurrent deliveries in batches, one batch at a time. Belongs to one event loop.
+
+    The first delivery is committed at once. Those that arrive during a commit form the next batch. No delivery waits
+    for a batch to grow, so a single one is as fast as without group commit.
+
+    Args:
+        store: persists deliveries in one transaction; returns whether it did, and never raises.
+        threads: run `store`.
+    """
+
+    def __init__(self, store: Callable[[Sequence[NewDelivery]], bool], threads: Executor) -> None:
+        self._store, self._threads = store, threads
+        self._waiting: Waiting = []
+        self._is_underway = False
+
+    async def commit(self, new_delivery: NewDelivery) -> bool:
+        """Commit a delivery with its batch, and wait for the result, but not longer than `MAX_WAIT`.
+
+        Returns:
+            Whether it was stored.
+
+        Raises:
+            TimeoutError: it was not stored in time, and may still be.
+        """
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((new_delivery, future))
+        if not self._is_underway:
+            self._commit_waiting()
+        try:
+            async with asyncio.timeout(MAX_WAIT.total_seconds()):
+                return await future
+        except TimeoutError:
+            self._waiting = [each for each in self._waiting if each[1] is not future]
+            raise
+
+    def _commit_waiting(self) -> None:
+        group = self._take_batch()
+        self._is_underway = bool(group)
+        if not group:
+            return
+        deliveries = [new_delivery for new_delivery, _ in group]
+        try:
+            commit = asyncio.get_running_loop().run_in_executor(self._threads, self._store, deliveries)
+        except RuntimeError as error:  # no thread can be started now
+            log_unhandled_exception(error)
+            everyone, self._waiting, self._is_underway = [*group, *self._waiting], [], False
+            _resume(everyone, is_stored=False)
+        else:
+            commit.add_done_callback(partial(self._resolve, group))
+
+    def _take_batch(self) -> Waiting:
+        """Take the first that wait, up to the limits: more could not be sent within a statement's time limit."""
+        size = rows = 0
+        for new_delivery, _ in self._waiting[:MAX_ROWS]:
+            size += len(new_delivery.encrypted_body.content)
+            if rows and size > MAX_BYTES:
+                break
+            rows += 1
+        group, self._waiting = self._waiting[:rows], self._waiting[rows:]
+        return group
+
+    def _resolve(self, group: Waiting, commit: "asyncio.Future[bool]") -> None:
+        """Resume those that wait for this batch, and start the next."""
+        error = None if commit.cancelled() else commit.exception()
+        if error:
+            log_unhandled_exception(error)
+        _resume(group, is_stored=not commit.cancelled() and error is None and commit.result())
+        self._commit_waiting()
+
+
+def _resume(group: Waiting, *, is_stored: bool) -> None:
+    for _, future in group:
+        if not future.done():  # cancelled
+            future.set_result(is_stored)
+
+
+async def in_thread_if_large(body: bytes, call: Callable[..., T], *arguments: object) -> T:
+    """Call a function whose time grows with a body, in a thread if that is large: it must not hold the event loop."""
+    if len(body) > LARGE_BODY:
+        return await asyncio.to_thread(call, *arguments)
+    return call(*arguments)

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from receiver.auth import RejectedRequest, RequestHead, WebhookAuth
 from receiver.health import READYZ, Readiness
-from receiver.ingest import Ingest
+from receiver.ingest import Ingest, in_thread_if_large
 from receiver.process import enable_keepalive, exit_with_parent
 from receiver.responses import CLOSE_CONNECTION, COMMON_HEADERS, INTERNAL_ERROR, RawResponse, rejection
 from receiver.wsgi import call_flask
@@ -102,7 +102,7 @@ class ReceiverApp:
     async def _receive(self, head: RequestHead, protocol: HTTPProtocol) -> RawResponse:
         fingerprint = self.auth.check_head(head)
         body = await self._read(head.content_length, protocol)
-        request = self.auth.authenticate(head, body, fingerprint)
+        request = await in_thread_if_large(body, self.auth.authenticate, head, body, fingerprint)
         delivery_id = await self.ingest.accept(request, datetime.now(UTC))
         return _acknowledgement(delivery_id)
 

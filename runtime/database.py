@@ -87,6 +87,8 @@ NOT_WRITABLE_SQLSTATES = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
 }
+LOCK_SQLSTATES = {"55P03", "40P01"}
+"""lock_not_available (by `lock_timeout`), deadlock_detected."""
 NOT_WRITABLE_SQLITE_CODES = {
     sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR,
@@ -415,10 +417,11 @@ def _connect_arguments(url: str) -> dict[str, Any]:
 
 def _connector(url: str, statement_timeout: timedelta) -> Connector:
     query = make_url(url).query
-    settings = SESSION_SETTINGS | {
-        "lock_timeout": str(POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS),
-        "statement_timeout": str(int(statement_timeout.total_seconds() * 1000)),
-    }
+    milliseconds = int(statement_timeout.total_seconds() * 1000)
+    lock_timeout = POSTGRESQL_LOCK_TIMEOUT_MILLISECONDS
+    if milliseconds:  # at the same time, the statement's would be reported
+        lock_timeout = min(lock_timeout, max(1, milliseconds * 9 // 10))
+    settings = SESSION_SETTINGS | {"lock_timeout": str(lock_timeout), "statement_timeout": str(milliseconds)}
     connection_class: type[psycopg.Connection[Any]] = psycopg.Connection
     if statement_timeout:
         connection_class = _with_client_timeout((statement_timeout + ROUND_TRIP).total_seconds())
@@ -446,6 +449,15 @@ def _is_unwritable(error: BaseException | None) -> bool:
         return (error.sqlstate or "") in NOT_WRITABLE_SQLSTATES or "recovery" in str(error)
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and code & 0xFF in NOT_WRITABLE_SQLITE_CODES
+
+
+def is_lock_timeout(error: BaseException) -> bool:
+    """Whether a transaction waited too long for a lock, so that the database itself may be well."""
+    cause = getattr(error, "orig", None)
+    if isinstance(cause, psycopg.Error):
+        return cause.sqlstate in LOCK_SQLSTATES
+    code = getattr(cause, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _with_client_timeout(client_timeout: float) -> type[psycopg.Connection[Any]]:

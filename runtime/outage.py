@@ -18,20 +18,18 @@ class Cooldown:
 
     Args:
         duration: how long it lasts.
+
+    Attributes:
+        until: its end, by the monotonic clock in seconds.
     """
 
     def __init__(self, duration: timedelta = COOLDOWN) -> None:
         self._duration = duration
-        self._until = 0.0
+        self.until = 0.0
 
     def start(self) -> None:
         """Start the cool-down, or start it over."""
-        self._until = time.monotonic() + self._duration.total_seconds()
-
-    @property
-    def active(self) -> bool:
-        """Whether the store should be skipped now."""
-        return time.monotonic() < self._until
+        self.until = time.monotonic() + self._duration.total_seconds()
 
 
 class Outage:
@@ -39,12 +37,16 @@ class Outage:
 
     Args:
         event: name of the log event; its end is logged as `EVENT_over`.
+
+    Attributes:
+        is_on: whether the last use of the dependency failed.
     """
 
     def __init__(self, event: str) -> None:
         self._event = event
         self._lock = Lock()
-        self._began: float | None = None
+        self.is_on = False
+        self._began = 0.0
         self._logged = 0.0
         self._failures = 0
 
@@ -52,19 +54,17 @@ class Outage:
         """Count a failure, and log it if the outage is new or the last log line is old enough."""
         with self._lock:
             now = time.monotonic()
-            is_new, self._failures = self._began is None, self._failures + 1
+            is_new, self.is_on, self._failures = not self.is_on, True, self._failures + 1
             if not is_new and now - self._logged < LOG_INTERVAL.total_seconds():
                 return
-            self._began = now if self._began is None else self._began
+            self._began = now if is_new else self._began
             self._logged, duration, failures = now, int(now - self._began), self._failures
         since = {} if is_new else {"for_seconds": duration, "times": failures}
         log.warning(self._event, error=type(error).__name__, **fields, **since)
 
     def record_recovery(self) -> None:
         """End the outage, if there is one, and log its duration."""
-        if self._began is None:
-            return
         with self._lock:
-            began, self._began, failures, self._failures = self._began, None, self._failures, 0
-        if began is not None:
-            log.info(f"{self._event}_over", after_seconds=int(time.monotonic() - began), failures=failures)
+            was_on, self.is_on, failures, self._failures = self.is_on, False, self._failures, 0
+        if was_on:
+            log.info(f"{self._event}_over", after_seconds=int(time.monotonic() - self._began), failures=failures)

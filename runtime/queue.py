@@ -4,6 +4,7 @@ The rows themselves say what is due, so the queue only says that there is work. 
 exception: while the database is down, `enqueue_store` holds the body until a worker can store it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -70,6 +71,7 @@ class JobQueue:
         self._cooldown, self._outage = Cooldown(), Outage("queue.unavailable")
         self._queues = {queue_name: open_queue(redis, rq_queue_name(redis, queue_name)) for queue_name in QUEUES}
         self._flags = {queue_name: key_of(redis, "bell", queue_name) for queue_name in QUEUES}
+        self._last_seen = key_of(redis, "came-by", "")
 
     def queue(self, queue_name: QueueName) -> Queue:
         """The RQ queue of this name."""
@@ -127,7 +129,7 @@ class JobQueue:
 
     def record_seen(self, fingerprint: str, now: datetime) -> None:
         """Record that a delivery used this signed address, for address rotation. Never raises."""
-        key = self._seen_key(fingerprint)
+        key = self._last_seen + fingerprint
         self._suppress_redis_errors("inbox", partial(self.redis.set, key, now.isoformat(), ex=LAST_SEEN_TTL))
 
     def last_seen(self, fingerprint: str) -> datetime | None:
@@ -136,7 +138,7 @@ class JobQueue:
         Raises:
             RedisError: Redis is down.
         """
-        value = cast("bytes | None", self.redis.get(self._seen_key(fingerprint)))
+        value = cast("bytes | None", self.redis.get(self._last_seen + fingerprint))
         return datetime.fromisoformat(value.decode()) if value else None
 
     def enqueue_store(self, packed: Sequence[str]) -> None:
@@ -181,20 +183,18 @@ class JobQueue:
 
         self._suppress_redis_errors("inbox", drop)
 
-    def _seen_key(self, fingerprint: str) -> str:
-        return key_of(self.redis, "came-by", fingerprint)
-
     def _suppress_redis_errors(self, queue_name: QueueName, action: Callable[[], object]) -> bool:
         try:
             self._call(action)
         except RedisError as error:
             self._outage.record_failure(error, queue_name=queue_name)
             return False
-        self._outage.record_recovery()
+        if self._outage.is_on:
+            self._outage.record_recovery()
         return True
 
     def _call(self, action: Callable[[], object]) -> None:
-        if self._cooldown.active:
+        if time.monotonic() < self._cooldown.until:
             raise RedisUnavailable("it did not answer just now")
         try:
             try:

@@ -31,10 +31,10 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 PAGE = ROOT / "docs" / "path.md"
 
-FILES = {"request": 11, "job": 23, "send": 10}
+FILES = {"request": 8, "job": 20, "send": 10}
 """How many files of ours each stretch passes today. Lower a number when it shrinks; never raise it."""
 GOALS = {"request": 8, "job": 14, "send": 10}
-"""How many it should pass. The last one is reached."""
+"""How many it should pass. The first and the last are reached; docs/path.md says why the second is not."""
 MAX_REQUEST_DEPTH = 8
 """Frames of ours on the stack of the event loop or of a thread. The goal was 10."""
 

@@ -116,7 +116,8 @@ def _retry_on_error(queue: QueueName, work: Callable[[], None]) -> Retry | None:
         frames = traceback.format_tb(error.__traceback__)
         log.error("job.failed", queue=queue, error=type(error).__name__, traceback="".join(frames))
     else:
-        _database_outage.record_recovery()
+        if _database_outage.is_on:
+            _database_outage.record_recovery()
         return None
     return RETRY_SOON
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from redis import Connection, ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+from redis import ConnectionPool, Redis, UnixDomainSocketConnection
+from redis._parsers import BaseParser, _RESP2Parser, _RESP3Parser
 from redis.backoff import NoBackoff
-from redis.connection import AbstractConnection, parse_url
-from redis.driver_info import DriverInfo
+from redis.connection import parse_url
 from redis.exceptions import ConnectionError as RedisUnavailable
-from redis.exceptions import ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 
@@ -22,53 +22,50 @@ NOT_WRITABLE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKE
 """A server that says so was demoted, lost its replicas or its disk: after a failover, another one has its name."""
 KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """In seconds and tries: a machine that vanished is noticed within half a minute, even by who only waits."""
-DRIVER_INFO = DriverInfo()
-"""What `CLIENT LIST` shows of us. Without it, redis-py looks its version up on disk for each connection (3 ms)."""
+NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
+"""Redis Enterprise announces its maintenance, if asked. All others refuse that, at each new connection."""
 
 
 class NotWritable(RedisUnavailable):
     """The server answers but is not writable. Its connection is closed."""
 
 
-class _DisconnectsWhenNotWritable(AbstractConnection):
-    """Closes itself when its server was demoted. Otherwise a pool would keep it, since the server still answers."""
+class _NotWritableErrors(BaseParser):
+    """A parser to which the replies of `NOT_WRITABLE` are the loss of the connection, upon which redis-py closes it.
+
+    Otherwise a pool would keep the connection to a server that was demoted, since it still answers.
+    """
+
+    @classmethod
+    def parse_error(cls, response: str) -> Exception:
+        """Return the exception for an error reply."""
+        if any(reply in response for reply in NOT_WRITABLE):
+            return NotWritable(response)
+        error: Exception = super().parse_error(response)  # type: ignore[no-untyped-call] # redis-py has types, but not here
+        return error
+
+
+class _Resp2(_NotWritableErrors, _RESP2Parser):
+    pass
+
+
+class _Resp3(_NotWritableErrors, _RESP3Parser):
+    pass
+
+
+class _ClosesOnErrors(SentinelManagedConnection):
+    """Closes itself on each error.
+
+    By default it stays open when a signal interrupts it: the next command would read the answer to the one before.
+    """
 
     def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
-        """Read a response, and disconnect if the server was demoted.
-
-        Raises:
-            NotWritable: the server was demoted.
-        """
-        # Sentinel's connections stay open by default when a signal interrupts them: the next command would read the
-        # answer to the one before.
+        """Read the reply to a command."""
         options.setdefault("disconnect_on_error", True)
-        try:
-            return super().read_response(disable_decoding, **options)
-        except ResponseError as error:
-            text = f"{getattr(error, 'status_code', None) or ''} {error}"
-            if not any(reply in text for reply in NOT_WRITABLE):
-                raise
-            self.disconnect()  # type: ignore[no-untyped-call] # redis-py has types, but not here
-            raise NotWritable(text.strip()) from None
+        return super().read_response(disable_decoding, **options)
 
 
-class _Tcp(_DisconnectsWhenNotWritable, Connection):
-    pass
-
-
-class _Tls(_DisconnectsWhenNotWritable, SSLConnection):
-    pass
-
-
-class _Unix(_DisconnectsWhenNotWritable, UnixDomainSocketConnection):
-    pass
-
-
-class _SentinelTcp(_DisconnectsWhenNotWritable, SentinelManagedConnection):
-    pass
-
-
-class _SentinelTls(_DisconnectsWhenNotWritable, SentinelManagedSSLConnection):
+class _ClosesOnErrorsTls(_ClosesOnErrors, SentinelManagedSSLConnection):
     pass
 
 
@@ -115,16 +112,19 @@ def _pool(url: str) -> ConnectionPool:
         "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,
         "socket_timeout": REDIS_TIMEOUT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
-        "driver_info": DRIVER_INFO,
+        "driver_info": None,  # otherwise two commands of each new connection say which library it is
+        "maint_notifications_config": NO_NOTIFICATIONS,
     }
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
         return _sentinel_pool(url, options)
     url_options = parse_url(url)
-    connection = url_options.pop("connection_class", Connection)
-    if connection is not UnixDomainSocketConnection:
+    if url_options.get("connection_class") is not UnixDomainSocketConnection:
         options |= _keepalive()
-    ours = {Connection: _Tcp, SSLConnection: _Tls, UnixDomainSocketConnection: _Unix}[connection]
-    return ConnectionPool(connection_class=ours, **options | url_options)
+    return ConnectionPool(parser_class=_parser(url_options), **options | url_options)
+
+
+def _parser(url_options: Mapping[str, Any]) -> type[BaseParser]:
+    return _Resp2 if str(url_options.get("protocol")) == "2" else _Resp3
 
 
 def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
@@ -138,7 +138,7 @@ def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
     bare = urlunsplit((scheme, f"{login}@localhost" if login else "localhost", f"/{number or 0}", parts.query, ""))
     url_options = parse_url(bare)
     url_options.pop("host", None)
-    connection = _SentinelTls if url_options.pop("connection_class", None) else _SentinelTcp
+    connection = _ClosesOnErrorsTls if url_options.pop("connection_class", None) else _ClosesOnErrors
     sentinel_options = {
         name.removeprefix("sentinel_"): url_options.pop(name)
         for name in list(url_options)
@@ -149,7 +149,10 @@ def _sentinel_pool(url: str, options: Mapping[str, Any]) -> ConnectionPool:
         sentinel_kwargs={**options, **_keepalive(), **sentinel_options, **_tls(sentinel_options)},
     )
     client: Redis = manager.master_for(
-        unquote(service), connection_class=connection, **{**options, **_keepalive(), **url_options}
+        unquote(service),
+        connection_class=connection,
+        parser_class=_parser(url_options),
+        **{**options, **_keepalive(), **url_options},
     )
     return client.connection_pool
 

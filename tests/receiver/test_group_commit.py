@@ -10,8 +10,8 @@ from threading import Event, Lock
 import pytest
 
 from models.delivery import Delivery, NewDelivery
-from receiver import group_commit
-from receiver.group_commit import GroupCommit
+from receiver import ingest
+from receiver.ingest import GroupCommit
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 
@@ -110,11 +110,11 @@ def test_one_that_is_cancelled_is_stored_and_leaves_nobody_waiting(threads: Thre
 
 def test_a_group_is_limited_by_number_and_by_size(threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store()
-    monkeypatch.setattr(group_commit, "MAX_ROWS", 4)
+    monkeypatch.setattr(ingest, "MAX_ROWS", 4)
     assert commit(GroupCommit(store, threads), *range(10)) == [True] * 10
     assert [len(each) for each in store.groups] == [1, 4, 4, 1]
     store.groups.clear()
-    monkeypatch.setattr(group_commit, "MAX_BYTES", 1)
+    monkeypatch.setattr(ingest, "MAX_BYTES", 1)
     assert commit(GroupCommit(store, threads), *range(3)) == [True] * 3
     assert [len(each) for each in store.groups] == [1, 1, 1]
 
@@ -122,18 +122,21 @@ def test_a_group_is_limited_by_number_and_by_size(threads: ThreadPoolExecutor, m
 def test_a_store_that_does_not_answer_keeps_nobody_waiting(
     threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "MAX_WAIT", timedelta(milliseconds=50))
+    monkeypatch.setattr(ingest, "MAX_WAIT", timedelta(milliseconds=50))
     store = Store()
     store.is_open.clear()
     group = GroupCommit(store, threads)
 
-    async def commit_twice() -> list[bool]:
-        stuck = await asyncio.gather(group.commit(make_delivery(0)), group.commit(make_delivery(1)))
-        monkeypatch.setattr(group_commit, "MAX_WAIT", timedelta(seconds=TIMEOUT_SECONDS))
+    async def commit_twice() -> list[bool | BaseException]:
+        waiting = (group.commit(make_delivery(number)) for number in (0, 1))
+        stuck = await asyncio.gather(*waiting, return_exceptions=True)
+        monkeypatch.setattr(ingest, "MAX_WAIT", timedelta(seconds=TIMEOUT_SECONDS))
         store.is_open.set()
         return [*stuck, await group.commit(make_delivery(2))]
 
-    assert asyncio.run(commit_twice()) == [False, False, True]
+    *stuck, last = asyncio.run(commit_twice())
+    assert [type(each) for each in stuck] == [TimeoutError, TimeoutError]
+    assert last is True
     assert store.groups == [[make_delivery(0).id], [make_delivery(2).id]]
 
 

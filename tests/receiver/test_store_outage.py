@@ -4,7 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from devtools.redis_server import free_port
-from models.delivery import unpack
+from models.delivery import Delivery, NewDelivery, unpack
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.outage import COOLDOWN
@@ -96,6 +96,26 @@ def test_a_body_in_a_job_is_encrypted(make_app: MakeApp, database_down: str, red
     new_delivery = unpack(*job.args[:5])
     assert BODY not in new_delivery.encrypted_body.content
     assert BodyCipher([key]).decrypt(new_delivery.encrypted_body) == BODY
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite has one lock for all
+def test_a_delivery_at_a_locked_row_sends_no_other_to_redis(
+    make_app: MakeApp,
+    database: Database,
+    redis: Redis,
+    stored: Callable[[], list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("receiver.app.STATEMENT_TIMEOUT", timedelta(milliseconds=500))
+    client, other = make_app().test_client(), payload("booking_created", id="other")
+    with database.engine.begin() as connection:
+        same = NewDelivery.from_body(BODY, "default", datetime.now(UTC), BodyCipher([]))
+        Delivery.accept(connection, [same])  # as another receiver that hangs before its commit
+        assert client.post(ADDRESS, data=BODY).status_code == 200
+        assert client.post(ADDRESS, data=other).status_code == 200
+        connection.rollback()
+    assert stored() == [other]
+    assert [unpack(*job.args[:5]).id for job in deferred_jobs(redis) if len(job.args) > 1] == [same.id]
 
 
 def test_many_at_once_do_not_all_wait_for_a_store_that_does_not_answer(make_app: MakeApp, database_down: str) -> None:

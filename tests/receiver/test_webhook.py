@@ -1,6 +1,7 @@
 """The front reads a body in time or not at all, and says so; what breaks is answered."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from receiver.auth import WebhookAuth
+from receiver.ingest import LARGE_BODY
+from runtime.encryption import BodyCipher
 from tests.payloads import payload
 from tests.receiver.conftest import ADDRESS, MakeApp
 from tests.receiver.in_process import Headers, Protocol, ReceiverInProcess, Scope
@@ -43,6 +47,35 @@ def test_a_body_in_time_is_kept(send: Send, stored: Callable[[], list[bytes]], f
     assert (status, stored()) == (200, [BODY])
     assert headers["X-Delivery-Id"].encode() in body
     assert headers["Content-Length"] == str(len(body))
+
+
+def test_a_chunked_body_with_a_number_of_any_length_is_kept(
+    app: ReceiverInProcess, send: Send, stored: Callable[[], list[bytes]]
+) -> None:
+    body = b'{"id": 1%b}' % (b"0" * 5000)
+    status, _, _ = send([body], CHUNKED, within=LONG, tested=app)
+    assert (status, stored()) == (200, [body])
+
+
+@pytest.mark.parametrize("size", [1000, LARGE_BODY + 1])
+def test_a_large_body_keeps_no_other_request_waiting(
+    make_app: MakeApp, send: Send, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def note(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any) -> Any:
+            threads.append(threading.current_thread())
+            return function(*arguments)
+
+        return noted
+
+    monkeypatch.setattr(WebhookAuth, "authenticate", note(WebhookAuth.authenticate))
+    monkeypatch.setattr(BodyCipher, "encrypt", note(BodyCipher.encrypt))
+    app = make_app(webhook_max_body=2 * LARGE_BODY)
+    body = b"[%b]" % (b" " * size)
+    assert send([body], CHUNKED, within=LONG, tested=app)[0] == 200
+    assert [thread is threading.current_thread() for thread in threads] == [size <= LARGE_BODY] * 2
 
 
 @pytest.mark.parametrize("framing", [STATED, CHUNKED])

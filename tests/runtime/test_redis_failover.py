@@ -41,8 +41,9 @@ def test_a_client_of_a_demoted_server_continues_with_its_successor(pair: RedisPa
         job_queue.redis.close()
 
 
-def test_a_pipeline_drops_its_connection_too(pair: RedisPair) -> None:
-    client = connect(f"redis://127.0.0.1:{pair.ports[1]}/0")
+@pytest.mark.parametrize("option", ["", "?protocol=2"])
+def test_a_pipeline_drops_its_connection_too(pair: RedisPair, option: str) -> None:
+    client = connect(f"redis://127.0.0.1:{pair.ports[1]}/0{option}")
     for is_transaction in (True, False):
         with client.pipeline(transaction=is_transaction) as pipeline:
             pipeline.set("a", "b")

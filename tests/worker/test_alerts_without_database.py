@@ -1,6 +1,7 @@
 """Operators are notified of a store that is down or cannot be written, even while the table of incidents cannot be."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +16,13 @@ from models.stats import collect_stats
 from runtime import queue
 from runtime.queue import QUEUES, JobQueue
 from runtime.redis import deferred_deliveries
+from runtime.redis.client import key_of
 from runtime.redis.deferred_deliveries import RedisOnly
 from tests.broken_databases import read_only_database, unreachable_database
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 from tests.worker.harness import Harness
 from worker.maintenance.alerts import Alerts, open_alerts
+from worker.maintenance.incident_memory import notifier_lock
 from worker.services import Services
 from worker.settings import AlertSettings
 
@@ -98,6 +101,16 @@ def test_two_schedulers_send_it_once(harness: Harness, operator_channel: AlertRe
         check(harness.services, other, after + 7)
     assert operator_channel.subjects() == [READ_ONLY, WRITABLE]
     assert len(harness.all(Incident)) == 1
+
+
+def test_a_scheduler_whose_lock_expired_leaves_the_lock_of_another_alone(redis: Redis) -> None:
+    with ExitStack() as another:
+        with notifier_lock(redis) as is_held:
+            redis.delete(key_of(redis, "incidents-lock"))  # as after its time
+            assert is_held
+            assert another.enter_context(notifier_lock(redis))
+        with notifier_lock(redis) as is_third_held:
+            assert not is_third_held
 
 
 def test_a_database_that_is_down_is_alerted_after_longer_than_a_restart(

@@ -72,6 +72,16 @@ def test_a_former_host_gets_the_cancellation_and_then_the_new_one_the_invitation
     assert [row.payload["host"]["id"] for row in (ended, new)] == [1, 2]
 
 
+@pytest.mark.parametrize("email", [None, ""])
+def test_nobody_is_mailed_of_a_booking_whose_host_is_unknown_or_has_no_address(
+    open_harness: Callable[..., Harness], email: str | None
+) -> None:
+    harness = open_harness(**MAIL)
+    harness.add_user(meetergo_user_id="host-1", email=email)
+    harness.process(body(0, "host-1"), body(1, "stranger", event="rescheduled"))
+    assert sent(harness) == []
+
+
 def test_a_cancellation_for_a_former_host_names_the_time_that_they_know(harness: Harness) -> None:
     """The booking was moved and reassigned at once."""
     harness.process(body(0, "host-1"), body(1, "host-2", start=START + timedelta(hours=2), event="rescheduled"))

@@ -29,11 +29,10 @@ SOON = 10
 class Endpoint:
     """A channel that answers when it is told to, and remembers what it took; its URL is `fake:NAME`."""
 
-    is_personal = False
     name = "https"
 
     def __init__(self, name: str) -> None:
-        self.destination = f"https:{name}"
+        self.destination = self.recipient = f"https:{name}"
         self.taken: list[str] = []
         self.begun: list[str] = []
         self.failure: Exception | None = None
@@ -41,9 +40,6 @@ class Endpoint:
         self.answers.set()
         self.lock = Lock()
         self.most = self.now = 0
-
-    def recipient(self, host: dict[str, Any] | None) -> str:
-        return self.destination
 
     def send(self, message: Message) -> None:
         with self.lock:

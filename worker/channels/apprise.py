@@ -2,7 +2,7 @@
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from runtime.errors import Transient
 from worker.channels.base import Message, Unresponsive
@@ -30,10 +30,8 @@ class AppriseChannel:
         timeout: limit for one message; after it the send has failed.
     """
 
-    is_personal = False
-
     def __init__(self, scheme: str, service: "Apprise", timeout: timedelta = TIMEOUT) -> None:
-        self.name = scheme
+        self.name = self.recipient = scheme  # the rest of the URL is mostly secrets
         self.destination = ":".join(str(part) for part in (scheme, service[0].host, service[0].port))
         self._service = service
         self._timeout = timeout
@@ -63,10 +61,6 @@ class AppriseChannel:
             raise ValueError("Apprise does not know it, or something that it needs is missing from the URL")
         service.redirects = False
         return cls(url.partition(":")[0].lower(), apprise.Apprise(service, asset=asset), timeout)
-
-    def recipient(self, host: dict[str, Any] | None) -> str:
-        """Return the scheme: the rest of the URL is mostly secrets."""
-        return self.name
 
     def send(self, message: Message) -> None:
         """Send subject and text.

@@ -51,16 +51,15 @@ class Channel(Protocol):
 
     Attributes:
         name: kind of channel, safe to show: `mailto`, `https`, `slack`, `log` and so on.
-        is_personal: whether it notifies the booking's host rather than a fixed destination.
         destination: key shared by all channels that hang together; not safe to show.
     """
 
     name: str
-    is_personal: bool
     destination: str
 
-    def recipient(self, host: dict[str, Any] | None) -> str | None:
-        """Return the recipient for a booking with this host, safe to show; None if there is none."""
+    @property
+    def recipient(self) -> str | None:
+        """The fixed recipient, safe to show; None if each host is written to at the own e-mail address."""
 
     def send(self, message: Message) -> None:
         """Send a message.

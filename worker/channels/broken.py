@@ -1,7 +1,6 @@
 """A channel that cannot be opened: its notifications end dead with a visible reason and can be replayed later."""
 
 import re
-from typing import Any
 from urllib.parse import unquote
 
 from runtime.errors import Permanent
@@ -26,12 +25,7 @@ class InvalidChannel:
         self.name = scheme.lower() if colon and SCHEME.fullmatch(scheme.lower()) else "unusable"
         self.destination = "unusable"
         self._reason = reason
-        self._fixed = _fixed_recipient(self.name, unquote(rest), url)
-        self.is_personal = self._fixed is None
-
-    def recipient(self, host: dict[str, Any] | None) -> str | None:
-        """Return the recipient of the real channel."""
-        return self._fixed or (host or {}).get("email") or None
+        self.recipient = _fixed_recipient(self.name, unquote(rest), url)
 
     def send(self, message: Message) -> None:
         """Always fail.

@@ -1,7 +1,5 @@
 """The log as a channel: it records that a notification was due, by its ids."""
 
-from typing import Any
-
 import structlog
 
 from worker.channels.base import Message
@@ -14,17 +12,13 @@ class LogChannel:
     """The default channel: one log line per notification, without personal data."""
 
     name = "log"
-    is_personal = False
+    recipient = "log"
     destination = "log"
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "LogChannel":
         """Open the channel for the URL `log:`, which needs no settings."""
         return cls()
-
-    def recipient(self, host: dict[str, Any] | None) -> str:
-        """Return "log"."""
-        return "log"
 
     def send(self, message: Message) -> None:
         """Log the notification; this cannot fail."""

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import cast
 from urllib.parse import unquote
 
 from standardwebhooks import Webhook
@@ -68,14 +68,12 @@ class WebhookChannel:
         ValueError: the proxy from the environment cannot be used.
     """
 
-    is_personal = False
-
     def __init__(
         self, url: Url, signer: Webhook, timeout: timedelta = TIMEOUT, clock: Callable[[], datetime] = _now
     ) -> None:
         self.name = url.scheme or ""
-        self._netloc = url.netloc or ""
-        self.destination = f"{self.name}:{self._netloc}"
+        self.recipient = url.netloc or ""  # host and port; a path can hold a secret
+        self.destination = f"{self.name}:{self.recipient}"
         self._address = url._replace(auth=None, fragment=None).url
         self._credentials = _credentials(url.auth)
         self._signer = signer
@@ -91,10 +89,6 @@ class WebhookChannel:
             ValueError: not an absolute URL, or NOTIFY_SIGNING_SECRET is missing or malformed.
         """
         return cls(_address(url), Webhook(_secret(settings.notify_signing_secret)))
-
-    def recipient(self, host: dict[str, Any] | None) -> str:
-        """Return the platform's host and port; a path can hold a secret."""
-        return self._netloc
 
     def send(self, message: Message) -> None:
         """Post a message.

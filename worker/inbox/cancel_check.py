@@ -1,5 +1,6 @@
 """CancelCheck: verify a webhook against meetergo's API before it is applied."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -86,7 +87,7 @@ class CancelCheck:
             received_at: when the webhook arrived, UTC.
         """
         what = "cancel" if _is_cancel(event) else "booking"
-        if self._cooldown.active:
+        if time.monotonic() < self._cooldown.until:
             return CheckResult(
                 Transient(f"the {what} is not confirmed yet: meetergo did not answer a moment ago", COOLDOWN)
             )

@@ -1,4 +1,8 @@
-"""Alerts: notify each operator channel once when an incident begins and once when it is over."""
+"""Alerts: notify each operator channel once when an incident begins and once when it is over.
+
+The state is kept per channel. With one time for all, a channel that fails would either miss the incident, or make all
+others repeat it at each check, 240 times an hour.
+"""
 
 import time
 from collections.abc import Mapping, Sequence

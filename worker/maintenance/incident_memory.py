@@ -1,6 +1,7 @@
 """Incidents while the database cannot be written: kept in this process and in Redis, so that no alert repeats.
 
-Once the database can be written again they move into its table.
+Once the database can be written again they move into its table. Without this, an outage of the database would be an
+alert at each start of a scheduler, and one from each of several schedulers.
 """
 
 import json
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
@@ -98,8 +99,9 @@ class IncidentMemory:
 @contextmanager
 def notifier_lock(redis: "Redis") -> Iterator[bool]:
     """Yield whether this process may send alerts now; without Redis the lock cannot work, so every scheduler sends."""
+    lock = redis.lock(key_of(redis, "incidents-lock"), timeout=NOTIFYING_LEASE.total_seconds(), blocking=False)
     try:
-        is_held = bool(redis.set(_lock(redis), 1, nx=True, ex=NOTIFYING_LEASE))
+        is_held = lock.acquire()
     except RedisError:
         yield True
         return
@@ -107,8 +109,8 @@ def notifier_lock(redis: "Redis") -> Iterator[bool]:
         yield is_held
     finally:
         if is_held:
-            with suppress(RedisError):
-                redis.delete(_lock(redis))
+            with suppress(LockError, RedisError):  # it expired, and another scheduler may hold it
+                lock.release()
 
 
 def _is_in_table(session: Session, incident: Incident) -> bool:
@@ -137,7 +139,3 @@ def _from_json(fields: Mapping[str, Any]) -> Incident:
 
 def _key(redis: "Redis") -> str:
     return key_of(redis, "incidents")
-
-
-def _lock(redis: "Redis") -> str:
-    return key_of(redis, "incidents-lock")

@@ -114,7 +114,7 @@ class NotificationPlanner:
             already_used = notification.notified_fingerprints(session)
             fingerprint = next((each for each in channels if each not in already_used), fingerprint)
         channel = channels.get(fingerprint) or self._default.get(fingerprint)
-        recipient = channel.recipient(user.to_dict() if user else None) if channel else None
+        recipient = _recipient(channel, user) if channel else None
         if channel and recipient:
             notification.redirect(fingerprint=fingerprint, channel=channel.name, recipient=recipient)
 
@@ -128,14 +128,14 @@ class NotificationPlanner:
         by_default = [host for host in hosts if host.channels is None]
         if by_default or not hosts:
             for fingerprint, channel in self._default.items():
-                if not channel.is_personal:
+                if channel.recipient is not None:
                     _add_subscriber(subscribers, fingerprint, channel, by_default[0] if by_default else None)
         return subscribers
 
     def _own_subscribers(self, host: PlatformUser) -> Subscribers:
         subscribers: Subscribers = {}
         for fingerprint, channel in self._channels(host).items():
-            if host.channels is not None or channel.is_personal:
+            if host.channels is not None or channel.recipient is None:
                 _add_subscriber(subscribers, fingerprint, channel, host)
         return subscribers
 
@@ -163,9 +163,16 @@ def channel_fingerprint(url: Any) -> str:
 
 
 def _add_subscriber(subscribers: Subscribers, fingerprint: str, channel: Channel, host: PlatformUser | None) -> None:
-    recipient = channel.recipient(host.to_dict() if host else None)
+    recipient = _recipient(channel, host)
     if recipient is not None:
-        subscribers.setdefault((fingerprint, str(recipient)), Subscriber(channel, host))
+        subscribers.setdefault((fingerprint, recipient), Subscriber(channel, host))
+
+
+def _recipient(channel: Channel, host: PlatformUser | None) -> str | None:
+    """Return the channel's fixed recipient or the host's address; None if the host is unknown or has no address."""
+    if channel.recipient is not None:
+        return channel.recipient
+    return str(host.email) if host and host.email else None
 
 
 def _kinds_for(change: BookingChange, subscriber: Subscriber, *, is_new: bool) -> Sequence[NotificationKind]:
@@ -173,7 +180,7 @@ def _kinds_for(change: BookingChange, subscriber: Subscriber, *, is_new: bool) -
     if is_new:
         is_relevant = change.booking.status == "confirmed" and change.kind != "linked"
         return ["created"] if is_relevant else []
-    if change.notification_kinds == ["updated"] and subscriber.channel.is_personal:
+    if change.notification_kinds == ["updated"] and subscriber.channel.recipient is None:
         return []  # another host came or went
     return change.notification_kinds
 

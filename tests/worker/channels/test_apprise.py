@@ -42,7 +42,7 @@ def test_apprise_writes_in_the_language_of_the_host(channel, platform, make_mess
 
 
 def test_only_the_scheme_of_the_url_is_shown(channel):
-    assert (channel.name, channel.recipient({"email": "a@b.example"}), channel.is_personal) == ("json", "json", False)
+    assert (channel.name, channel.recipient) == ("json", "json")
 
 
 def test_a_service_that_refuses_is_retried(channel, platform, make_message):

@@ -23,4 +23,4 @@ def test_the_log_holds_ids_and_no_personal_data(make_message, settings):
 def test_the_log_is_a_shared_destination(settings):
     channel = open_channel("log:", settings())
 
-    assert (channel.name, channel.is_personal, channel.recipient(None)) == ("log", False, "log")
+    assert (channel.name, channel.recipient) == ("log", "log")

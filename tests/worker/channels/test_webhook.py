@@ -138,7 +138,7 @@ def test_credentials_in_the_url_become_a_header(platform, make_message, settings
 def test_only_the_host_of_the_url_is_shown(url, name, recipient, settings):
     channel = open_channel(url, settings())
 
-    assert (channel.name, channel.recipient(None), channel.is_personal) == (name, recipient, False)
+    assert (channel.name, channel.recipient) == (name, recipient)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The mail channel: a message with a calendar invite, to the booking's host or to a fixed address."""
 
-from typing import Any
 from urllib.parse import unquote
 
 from runtime.errors import Permanent
@@ -23,11 +22,10 @@ class MailChannel:
     name = "mailto"
 
     def __init__(self, server: MailServer, composer: MailComposer, fixed: str | None = None) -> None:
-        self.is_personal = fixed is None
         self.destination = f"{self.name}:{server.netloc}"
         self._server = server
         self._composer = composer
-        self._fixed = fixed
+        self.recipient = fixed
 
     @classmethod
     def open(cls, url: str, settings: WorkerSettings) -> "MailChannel":
@@ -43,10 +41,6 @@ class MailChannel:
         composer = MailComposer.open(settings, is_personal=not fixed)
         return cls(MailServer(settings.smtp_url), composer, fixed or None)
 
-    def recipient(self, host: dict[str, Any] | None) -> str | None:
-        """Return the fixed address or the host's; None if the host is unknown or has no address."""
-        return self._fixed or (host or {}).get("email") or None
-
     def send(self, message: Message) -> None:
         """Compose the mail and send it.
 
@@ -55,7 +49,7 @@ class MailChannel:
             Unresponsive: the mail server did not respond in time.
             Transient: the mail server cannot accept it now.
         """
-        name = (message.host or {}).get("name") if self.is_personal else None
+        name = (message.host or {}).get("name") if self.recipient is None else None
         recipient = mailbox(message.recipient, name or "")
         if not recipient:
             raise Permanent("the recipient's e-mail address is malformed")
