@@ -336,19 +336,24 @@ class Notification(Retryable, Model):
 
     @classmethod
     def _is_claimed_by(cls, worker: str) -> tuple[ColumnElement[bool], ...]:
-        return cls.has_status("pending"), cls.claimed_by == worker
+        return cls._is_unsent(cls), cls.claimed_by == worker
+
+    @staticmethod
+    def _is_unsent(notification: "type[Notification]") -> ColumnElement[bool]:
+        """SQL condition: pending, written so that no index of pending rows serves it.
+
+        A planner that expects few of them would scan them all for each row, instead of taking the row by its id or
+        those of a booking.
+        """
+        return notification.status.not_in(["done", "dead"])
 
     @classmethod
     def _has_earlier_unsent(cls) -> Any:
-        """SQL condition: an earlier notification of the same stream is still pending.
-
-        It is written as "neither done nor dead": a planner that expects few pending rows would scan all of them for
-        each row, instead of those of the booking.
-        """
+        """SQL condition: an earlier notification of the same stream is still pending."""
         earlier = aliased(cls)
         return exists().where(
             earlier.booking_id == cls.booking_id,
-            earlier.status.not_in(["done", "dead"]),
+            cls._is_unsent(earlier),
             earlier.fingerprint == cls.fingerprint,
             earlier.recipient == cls.recipient,
             earlier.id < cls.id,

