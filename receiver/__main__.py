@@ -1,5 +1,6 @@
 """`python -m receiver`: serve the receiver with Granian on $PORT."""
 
+import multiprocessing
 import resource
 from contextlib import nullcontext
 from datetime import timedelta
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 def _serve(settings: ReceiverSettings) -> None:
+    multiprocessing.set_start_method("fork")  # Python 3.14 would put another process between
     Server(
         "receiver.rsgi:app",
         address=settings.host,
