@@ -18,6 +18,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.util import LRUCache
+from werkzeug.routing import Rule
 
 from devtools.redis_server import redis_server
 from models.migrate import migrate
@@ -56,6 +57,22 @@ for dialect in (PGDialect_psycopg, SQLiteDialect_pysqlite):  # part of the cache
     dialect.__hash__ = lambda self: hash(type(self))
     dialect.__eq__ = lambda self, other: type(self) is type(other)
 database_module.create_engine = _share_statements
+
+
+def _share_builders(compile_builder: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile how to build a route's address once, not again for each app: it depends on the rule alone."""
+    builders: dict[tuple[object, ...], Any] = {}
+
+    def compiled(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, tuple(rule._trace), repr(rule.defaults), append_unknown)
+        if key not in builders:
+            builders[key] = compile_builder(rule, append_unknown)
+        return builders[key]
+
+    return compiled
+
+
+Rule._compile_builder = _share_builders(Rule._compile_builder)
 
 SLOWEST_FIRST = (
     "test_incident.py",
