@@ -26,6 +26,7 @@ from runtime import queue
 from runtime.queue import JobQueue
 from runtime.redis import heartbeat
 from runtime.version import VERSION
+from tests.forked import ForkedProcess
 from tests.process_environment import environment_names
 from tests.scrape import free_ports, read, read_until
 from tests.worker.harness import AT, START, Harness
@@ -36,7 +37,17 @@ ONE_DATABASE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 @contextmanager
-def worker_pool(folder: Path, *words: str, start_new_session: bool = False) -> Iterator["subprocess.Popen[bytes]"]:
+def forked_pool(folder: Path, *words: str, start_new_session: bool = False) -> Iterator[ForkedProcess]:
+    """The same as `worker_pool` but for its start, where the start is not what is tested."""
+    process = ForkedProcess(worker_main.main, words, folder, folder / "worker.log", start_new_session=start_new_session)
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+@contextmanager
+def worker_pool(folder: Path, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     with (folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", *words],
@@ -44,7 +55,6 @@ def worker_pool(folder: Path, *words: str, start_new_session: bool = False) -> I
             env=environment({}),
             stdout=log,
             stderr=log,
-            start_new_session=start_new_session,
         )
         try:
             yield process
@@ -52,7 +62,7 @@ def worker_pool(folder: Path, *words: str, start_new_session: bool = False) -> I
             _end(process)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes] | ForkedProcess") -> None:
     """With its workers: one that outlived a killed pool for a moment would take the next test's job."""
     process.terminate()
     try:
@@ -101,7 +111,7 @@ def test_the_garbage_collector_of_a_worker_is_spared_what_was_imported(
 @ONE_DATABASE
 def test_only_the_main_thread_of_a_worker_receives_a_signal(harness: Harness, tmp_path: Path) -> None:
     """Else its read of Redis may go on: of Ctrl-C and the pool's signal, one would go to another thread."""
-    with worker_pool(tmp_path, "inbox"):
+    with forked_pool(tmp_path, "inbox"):
         wait_until(lambda: workers(harness))
         pid = workers(harness)[0].pid
         assert pid is not None
@@ -137,7 +147,7 @@ def test_only_a_pool_that_confirms_holds_the_api_key(
 
 @ONE_DATABASE
 def test_a_worker_that_dies_is_replaced_and_the_work_goes_on(harness: Harness, tmp_path: Path) -> None:
-    with worker_pool(tmp_path, "inbox") as process:
+    with forked_pool(tmp_path, "inbox") as process:
         wait_until(lambda: workers(harness))
         first = workers(harness)[0]
         assert first.pid is not None
@@ -175,7 +185,7 @@ def test_a_delivery_that_ends_its_worker_is_dead_in_the_end_and_stops_no_other(
 ) -> None:
     monkeypatch.setenv("PLATFORM_HOOK", "tests.worker.hooks:kill_the_worker")
     poison(harness)
-    with worker_pool(tmp_path, "inbox"):
+    with forked_pool(tmp_path, "inbox"):
         wait_until(lambda: ends(harness) == ONLY_THE_POISON_IS_DEAD, 90)
         assert harness.all(Incident)[0].kind == "worker_died"
     assert {row.id for row in harness.all(Booking)} == {f"b{number}" for number in range(66)}
@@ -190,7 +200,7 @@ def test_the_same_when_all_processes_die_with_it(
     poison(harness)
     ends_at = time.monotonic() + 150
     while ends(harness) != ONLY_THE_POISON_IS_DEAD and time.monotonic() < ends_at:
-        with worker_pool(tmp_path, "inbox", start_new_session=True) as process:
+        with forked_pool(tmp_path, "inbox", start_new_session=True) as process:
             wait_until(lambda: process.poll() is not None or ends(harness) == ONLY_THE_POISON_IS_DEAD, 60)
         harness.services.job_queue.force_drain("inbox")  # as the sweep does
     assert ends(harness) == ONLY_THE_POISON_IS_DEAD
@@ -198,7 +208,7 @@ def test_the_same_when_all_processes_die_with_it(
 
 @ONE_DATABASE
 def test_a_worker_is_seen_again_after_redis_was_emptied(harness: Harness, tmp_path: Path) -> None:
-    with worker_pool(tmp_path, "inbox"):
+    with forked_pool(tmp_path, "inbox"):
         wait_until(lambda: workers(harness))
         name = workers(harness)[0].name
         harness.services.job_queue.redis.flushall()
@@ -210,7 +220,7 @@ def test_a_worker_is_seen_again_after_redis_was_emptied(harness: Harness, tmp_pa
 
 @ONE_DATABASE
 def test_a_pool_that_is_killed_leaves_no_worker_behind(harness: Harness, tmp_path: Path) -> None:
-    with worker_pool(tmp_path) as process:
+    with forked_pool(tmp_path) as process:
         wait_until(lambda: len(workers(harness)) == 2)
         process.kill()
         process.wait()
@@ -243,7 +253,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twi
 ) -> None:
     monkeypatch.setenv("PLATFORM_HOOK", "tests.worker.hooks:take_time")
     harness.deliver(samples.created("b1", START, AT))
-    with worker_pool(tmp_path, "inbox") as process:
+    with forked_pool(tmp_path, "inbox") as process:
         wait_until(lambda: workers(harness))
         harness.services.job_queue.trigger_drain("inbox")
         wait_until((tmp_path / "hook-began").exists)
