@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from runtime.private_files import make_private
 from runtime.process.child_processes import parent_death_preexec
 
-TIMEOUT = timedelta(seconds=10)
+TIMEOUT = timedelta(seconds=60)
 MAX_SOCKET_PATH = 100
 """Socket path length, in bytes, that every system accepts."""
 

@@ -17,7 +17,7 @@ from devtools.redis_server import free_port
 
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 MISSING = "there is no pgbouncer: apt-get install pgbouncer"
-SECONDS = 20
+SECONDS = 60
 
 
 class PgBouncer:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from devtools.processes import ROOT
 
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
 

@@ -125,7 +125,7 @@ def waiting(operator: Operator, folder: Path) -> Iterator["subprocess.Popen[str]
 def test_ctrl_c_while_it_waits_leaves_both_registered(rotating: Operator, tmp_path: Path) -> None:
     with waiting(rotating, tmp_path) as process:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 130, said
     assert "Run it again" in said
     assert len(rotating.registered()) == 2
@@ -144,7 +144,7 @@ def test_a_delivery_to_the_receiver_ends_the_wait_and_none_is_lost(
         wait_until_ready(f"http://127.0.0.1:{port}", logs["web"])
         with waiting(operator, tmp_path) as process:
             _book(meetergo, host["meetingTypeId"], 0)
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=60)
             assert process.returncode == 0, said
         _book(meetergo, host["meetingTypeId"], 1)
         meetergo.drain()

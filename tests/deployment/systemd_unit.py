@@ -60,7 +60,7 @@ class Service:
         """Kill the main process as `kill -9` does, and return the pid of the one that replaces it."""
         killed = self.pid
         os.kill(killed, signal.SIGKILL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.pid == killed:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -69,8 +69,8 @@ class Service:
     def stop(self) -> None:
         self._stopped.set()
         self._process.terminate()
-        self._process.wait(30)
-        self._thread.join(30)
+        self._process.wait(60)
+        self._thread.join(60)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         (command,) = self.directives["ExecStart"]

@@ -26,7 +26,7 @@ from tests.runtime.test_redis_tls import certificate
 ROOT = Path(__file__).parent.parent.parent
 NGINX, CADDY = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin"), shutil.which("caddy")
 TOKEN = ADDRESS.rpartition("/")[2]
-TIMEOUT_SECONDS = 30
+TIMEOUT_SECONDS = 60
 NGINX_MAIN = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log info; {user}
 events {{}}

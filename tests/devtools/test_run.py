@@ -205,7 +205,7 @@ def test_a_port_in_use_gives_an_error_message(tmp_path: Path) -> None:
 
 
 def _wait_for_all_three(log: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not all(f"{name} started" in log.read_text() for name in ("web", "worker", "cron")):
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)

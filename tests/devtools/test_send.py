@@ -135,7 +135,7 @@ def test_ctrl_c_ends_it_cleanly_and_reports_what_was_sent(receiver: Receiver) ->
     )
     wait_until(lambda: receiver.stored() > before + 2)
     os.kill(process.pid, signal.SIGINT)
-    printed, complaints = process.communicate(timeout=30)
+    printed, complaints = process.communicate(timeout=60)
     assert (process.returncode, complaints) == (130, "")
     sent = int(printed.split()[1])
     assert printed.startswith(f"sent {sent} of 1000 in ")

@@ -59,7 +59,7 @@ def test_a_waiting_sqlite_writer_gets_the_lock_between_two_writes_of_a_busy_one(
 
     writer = Thread(target=write_constantly)
     writer.start()
-    assert started_writing.wait(20)
+    assert started_writing.wait(60)
     with sqlite.transaction() as session:
         session.execute(delete(Booking))
         got_lock.set()

@@ -73,7 +73,7 @@ def tls_proxy(redis_url: str, tmp_path: Path) -> Iterator[tuple[int, Path]]:
     yield listener.getsockname()[1], certificate_path
     listener.shutdown(2)
     listener.close()
-    thread.join(5)
+    thread.join(60)
 
 
 def test_a_certificate_is_verified_and_can_be_given(tls_proxy: tuple[int, Path], redis: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 from runtime.process import stop_signal
 from runtime.process.stop_signal import StopEvent
 
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 60
 TIMES = 100
 
 

@@ -228,14 +228,14 @@ def test_a_deadlock_is_retried_and_another_error_is_not(database: Database) -> N
                 its = select(PlatformUser).where(PlatformUser.external_id == each)
                 session.execute(its.with_for_update()).all()
                 if len(tries) == 1 and each == order[0]:
-                    both.wait(10)
+                    both.wait(60)
             return len(tries)
 
         return work
 
     with ThreadPoolExecutor(2) as pool:
         tries = [pool.submit(in_transaction, database, lock(order)) for order in ("ab", "ba")]
-        assert sorted(each.result(30) for each in tries) == [1, 2]
+        assert sorted(each.result(60) for each in tries) == [1, 2]
     tries_of_a_fault: list[int] = []
 
     def fail(session: Any) -> None:

@@ -43,7 +43,7 @@ def heard(database_url: str) -> Iterator[Listen]:
         connection.execute(f"LISTEN {listen_notify.CHANNEL}")
 
         def wait_for(number: int) -> list[dict[str, Any]]:
-            found = list(connection.notifies(timeout=20, stop_after=number)) if number else []
+            found = list(connection.notifies(timeout=60, stop_after=number)) if number else []
             found += connection.notifies(timeout=QUIET_SECONDS)
             return [json.loads(each.payload) for each in found]
 

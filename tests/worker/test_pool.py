@@ -66,7 +66,7 @@ def _end(process: "subprocess.Popen[bytes] | ForkedProcess") -> None:
     """With its workers: one that outlived a killed pool for a moment would take the next test's job."""
     process.terminate()
     try:
-        process.wait(30)
+        process.wait(60)
     finally:
         process.kill()
         process.wait()

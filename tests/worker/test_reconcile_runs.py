@@ -216,7 +216,7 @@ def test_the_scheduler_runs_it_with_a_key_and_stops_on_request(
 
 @ON_SQLITE
 def test_the_cron_process_of_the_procfile_reconciles_if_it_has_a_key(three_hosts: Provider, tmp_path: Path) -> None:
-    patience = time.monotonic() + 30
+    patience = time.monotonic() + 60
     with processes(three_hosts.environment(), tmp_path, ["cron"]) as logs:
         while not [row for row in three_hosts.harness.all(Reconciliation) if row.ended_at]:
             assert time.monotonic() < patience, logs["cron"].read_text()

@@ -267,14 +267,14 @@ def test_what_was_told_while_the_database_went_away_is_not_told_again(
         with database.transaction() as session:
             session.execute(update(Notification).values(attempts=Notification.attempts))
             locked.set()
-            release.wait(30)
+            release.wait(60)
 
     locker = Thread(target=lock)
 
     def send(_channel: LogChannel, message: Message) -> None:
         channel.send(_channel, message)
         locker.start()
-        assert locked.wait(30)
+        assert locked.wait(60)
         Timer(3, release.set).start()
 
     monkeypatch.setattr(LogChannel, "send", send)

@@ -19,7 +19,7 @@ MONDAY = datetime(2026, 3, 2, 7, tzinfo=UTC)
 
 GUEST = {"email": "guest@example.com", "fullname": "The Guest", "receiveReminders": True, "notes": {}}
 EVENTS = ["booking_created", "booking_rescheduled", "booking_cancelled", "new_employee"]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 @dataclass

@@ -28,7 +28,7 @@ FLAGS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=1240,1200",
 ]  # fmt: skip
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 needs_chromium = pytest.mark.skipif(
     not (CHROMIUM and DRIVER), reason="the page is tried in Debian's browser: apt-get install chromium chromium-driver"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 
 import pytest
-from urllib3 import PoolManager
+from urllib3 import PoolManager, Timeout
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from devtools.sandbox.faults.injector import InjectedAnswer
@@ -69,7 +69,7 @@ def test_a_hanging_connection_is_dropped_without_a_response(meetergo: Sandbox, a
 
 def test_a_client_with_a_shorter_timeout_times_out(meetergo: Sandbox) -> None:
     meetergo.inject_faults(ME, "time_out")
-    with PoolManager(retries=False, timeout=0.05) as http, pytest.raises(ReadTimeoutError):
+    with PoolManager(retries=False, timeout=Timeout(connect=60, read=0.05)) as http, pytest.raises(ReadTimeoutError):
         Api(meetergo, http)(ME)
 
 
