@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from console.__main__ import cli
 from models.delivery import Delivery
+from tests.console.cli import ON_SQLITE
 from tests.worker.provider import Provider
 from worker.reconcile.runner import LOCK_NAME, exclusive
 
@@ -25,6 +26,7 @@ def test_it_shows_differences_and_names_no_guest(three_hosts: Provider) -> None:
     assert "example.com" not in dry.output
 
 
+@ON_SQLITE
 def test_json_output_of_one_host_is_pure_json(three_hosts: Provider) -> None:
     command = [sys.executable, "-m", "console", "reconcile", "--user", "2", "--json"]
     done = subprocess.run(command, env=three_hosts.environment(), capture_output=True, check=False, timeout=60)

@@ -265,17 +265,14 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_job_and_nothing_is_done_twi
 
 
 @pytest.mark.parametrize("words", [["nothing"], ["-n", "0"]])
-def test_arguments_that_make_no_sense_are_refused(tmp_path: Path, words: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", *words],
-        cwd=tmp_path,
-        env=environment({}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "a QUEUE is inbox or outbox" in done.stderr
+def test_arguments_that_make_no_sense_are_refused(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["worker", *words])
+    with pytest.raises(SystemExit) as ended:
+        worker_main.main()
+    assert ended.value.code == 2
+    assert "a QUEUE is inbox or outbox" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
