@@ -26,7 +26,15 @@ VERSION = int(os.environ.get("POSTGRESQL_VERSION", "18"))
 START_ATTEMPTS = 12
 """Of ten seconds each, which the package gives a server to start."""
 
-TABLES = [(table.fullname, table.autoincrement_column) for table in Booking.metadata.sorted_tables]
+USED_TABLES = text(
+    " UNION ALL ".join(
+        f"SELECT '{table.fullname}' WHERE EXISTS (SELECT FROM {table.fullname})"
+        + (f" OR (SELECT is_called FROM {table.fullname}_{column.name}_seq)" if column is not None else "")
+        for table in Booking.metadata.sorted_tables
+        for column in [table.autoincrement_column]
+    )
+)
+"""Names of the tables that hold rows, or held some that had a number."""
 
 
 @contextmanager
@@ -68,11 +76,6 @@ def start(server: Any) -> None:
 
 def empty(engine: Engine) -> None:
     """Empty the tables that a test used. To truncate all of them takes longer than most tests."""
-    used = " UNION ALL ".join(
-        f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})"
-        + (f" OR (SELECT is_called FROM {name}_{column.name}_seq)" if column is not None else "")
-        for name, column in TABLES
-    )
     with engine.begin() as connection:
-        if names := connection.scalars(text(used)).all():
+        if names := connection.scalars(USED_TABLES).all():
             connection.execute(text(f"TRUNCATE {', '.join(names)} RESTART IDENTITY CASCADE"))
