@@ -68,9 +68,10 @@ def apply_all(bodies: Sequence[dict[str, Any]]) -> tuple[Booking, list[BookingCh
 @pytest.mark.parametrize("bodies", SEQUENCES.values(), ids=SEQUENCES)
 def test_every_order_and_repetition_ends_in_the_same_row(bodies: list[dict[str, Any]]) -> None:
     expected = apply_all(bodies)[0].public_columns()
-    for repeated in [*bodies, None]:
-        for order in itertools.permutations([*bodies, repeated] if repeated else bodies):
-            assert apply_all(order)[0].public_columns() == expected
+    numbers = range(len(bodies))
+    for repeated in [[], *([number] for number in numbers)]:
+        for order in set(itertools.permutations([*numbers, *repeated])):  # the two copies of one are the same
+            assert apply_all([bodies[number] for number in order])[0].public_columns() == expected
 
 
 @given(st.permutations(SEQUENCES["a whole life"] + SAME_TIME + [MINIMAL_RESCHEDULE]), st.integers(0, 8))
