@@ -139,6 +139,17 @@ def test_the_outbox_is_woken_for_what_can_be_sent_and_not_for_what_waits_behind_
         assert outbox.count == jobs
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite is for one machine, with one clock
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_scheduler_whose_clock_is_wrong_wakes_in_time(harness: Harness, ahead: timedelta) -> None:
+    harness.deliver(CREATED)
+    inbox = harness.services.job_queue.queue("inbox")
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC), attempts=1))
+    wake(harness.services, datetime.now(UTC) + ahead)
+    assert inbox.count == 1
+
+
 def test_a_task_that_fails_each_second_is_logged_when_it_begins_and_ends(
     harness: Harness, capfd: pytest.CaptureFixture[str]
 ) -> None:
