@@ -194,7 +194,7 @@ def test_a_delivery_of_which_meetergo_is_asked_is_left_to_its_worker_until_the_l
     """A delivery that was never tried has no lease: a receiver with a wrong clock made it due so late."""
     deliver(database, "a")
     with database.transaction() as session:
-        session.execute(update(Delivery).values(due_at=NOW + timedelta(minutes=1), attempts=attempts))
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC) + timedelta(hours=1), attempts=attempts))
     Claim.record(database, "w", "inbox", ["a"], NOW)
     age_claims(database)
     assert recover_stale(database) == recovered
