@@ -99,7 +99,7 @@ def test_bookings_that_waited_are_linked_when_the_platform_adds_their_host(harne
     assert harness.booking("b1").platform_user_id == user.id
     assert harness.booking("b2").platform_user_id is None
     assert harness.all(PlatformUser)[0].linked_as is not None
-    assert harness.notification_kinds() == ["created", "created"]  # to the log, which heard it already, not once more
+    assert harness.notification_kinds() == ["created", "created"]  # to the log, which has it already, not once more
 
 
 def test_a_host_who_is_linked_late_hears_of_the_booking_by_their_own_channel(
