@@ -45,7 +45,7 @@ class Rounds:
         """Measure every setup once per round, in turn; each returns its quantities by name.
 
         Returns:
-            Contestant -> quantity -> figure.
+            Candidate -> quantity -> figure.
         """
         results: dict[str, list[Mapping[str, float]]] = {name: [] for name in setups}
         for number in range(self.count):

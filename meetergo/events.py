@@ -23,13 +23,13 @@ Json = Any
 KIND_RANK = {"booking_created": 1, "booking_rescheduled": 2, "booking_cancelled": 3}
 AUTHORITY_RANK = 4
 NOT_CANCELLED = {"status": "confirmed", "cancelled_by": None, "cancel_reason": None}
-"""What an appointment of which we asked ourselves says by not being cancelled."""
+"""Facts of an appointment read from the API that is not cancelled."""
 NOT_SHOWN = {"location": None, "meeting_link": None}
-"""What an appointment of which we asked ourselves says by not showing it."""
+"""Facts of an appointment read from the API that omits these fields."""
 SUPERSEDES = "supersedes"
-"""Key in a body that we wrote after asking: the version that was known and is not true."""
+"""Key in a body written after reading the API: the stored version, which proved wrong."""
 UNSTORABLE = re.compile(rb"\\u(0000|[dD][89a-fA-F])|\x00|\xed")
-"""Without any of these a body says nothing that no database stores: see `_storable`."""
+"""Matches a body that may hold text that no database stores: see `_storable`."""
 VERSION = re.compile(r"(\d{20})-\d-[0-9a-f]{16}")
 MAX_CLOCK_AHEAD = timedelta(days=1)
 """How far before our clock the provider's may be. A version beyond that counts as the time received."""
@@ -119,7 +119,7 @@ def read(body: bytes, received_at: datetime, *, is_authoritative: bool = False) 
     Args:
         body: the bytes as they came.
         received_at: the version of a body that carries no time of its own.
-        is_authoritative: whether we asked the provider ourselves. Only then does a booking that is not
+        is_authoritative: whether the body was read from the API. Only then does a booking that is not
             cancelled say so, and may revive one that was: no webhook does.
 
     Raises:
@@ -147,13 +147,13 @@ def latest_version(now: datetime) -> str:
 
 
 def time_of(version: str) -> datetime | None:
-    """When what a version stands for was so; None if it is no version."""
+    """Return the time in a version; None if it is no version."""
     known = VERSION.fullmatch(version)
     return EPOCH + timedelta(microseconds=int(known[1])) if known else None
 
 
 def _inner(outer: dict[str, Json]) -> dict[str, Json]:
-    """The object with the fields: `data`, or the body itself if it names a booking there."""
+    """Return the object with the fields: `data`, or the body itself if the booking is named there."""
     data = outer.get("data")
     if not isinstance(data, dict):
         return outer
@@ -164,7 +164,7 @@ def _inner(outer: dict[str, Json]) -> dict[str, Json]:
 
 
 def _next_version(version: Json, digest: str, received_at: datetime) -> str:
-    """The next version after one; before all others if that is none, or cannot be true."""
+    """Return the version after another; one before all others if that is no version, or is from the future."""
     known = VERSION.fullmatch(version) if isinstance(version, str) else None
     if known is None or version > latest_version(received_at):
         return ""
@@ -221,7 +221,7 @@ def _booking_event(
 
 
 def _authoritative_facts(appointment: AppointmentBody) -> dict[str, Json]:
-    """Of an appointment that we asked for. Only a plain `isCancelled: false` revives."""
+    """Return the facts of an appointment read from the API. Only an explicit `isCancelled: false` revives."""
     is_live = appointment.cancelled_flag is False and not appointment.is_cancelled
     return {**(NOT_CANCELLED if is_live else {}), **NOT_SHOWN, **appointment.facts}
 
@@ -235,7 +235,7 @@ def _is_nonempty_text(value: Json) -> bool:
 
 
 def _moved_from(inner: dict[str, Json], booking_id: str) -> str | None:
-    """The booking that a nested appointment with another id takes the place of."""
+    """Return the booking that a nested appointment with another id replaces."""
     if not any(isinstance(inner.get(name), dict) for name in NESTED_KEYS):
         return None
     outer = _outer_id(inner)
@@ -247,7 +247,7 @@ def _outer_id(inner: dict[str, Json]) -> str | None:
 
 
 def _booking_id(event_type: str, inner: dict[str, Json]) -> str | None:
-    """The booking that a body names, which cannot be read otherwise."""
+    """Return the booking that an otherwise unreadable body names."""
     if event_type not in KIND_RANK:
         return None
     return Fields(_appointment(inner), Ignored()).read(identifier, "appointmentId", "id") or None
@@ -261,9 +261,9 @@ def _id_problem(inner: dict[str, Json]) -> str:
 
 
 def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
-    """A reschedule nests the appointment; what stands beside it still counts where the inside is silent.
+    """Return the appointment. A reschedule nests it, and fields beside it count where the nested one has none.
 
-    Whose id counts: the nested one, then `appointmentId`, then `id`.
+    The id is the nested one, else `appointmentId`, else `id`.
     """
     for name in NESTED_KEYS:
         nested = inner.get(name)
@@ -278,7 +278,7 @@ def _appointment(inner: dict[str, Json]) -> dict[str, Json]:
 
 
 def _object(body: bytes) -> tuple[dict[str, Json], bool]:
-    """The body, and whether it nests deeper than it may."""
+    """Return the body as an object, and whether it nests deeper than it may."""
     try:
         try:
             value = _loads(body)
@@ -300,7 +300,7 @@ def _loads(body: bytes) -> Json:
 
 
 def _truncate_nesting(body: bytes) -> bytes:
-    """The body with a null in place of whatever nests too deep."""
+    """Return the body with null in place of everything that is nested too deep."""
     kept, start, depth = [], 0, 0
     for found in BRACKETS.finditer(body):
         if found[0] in b"[{":
@@ -328,7 +328,7 @@ def _is_deeper(value: Json, max_depth: int) -> bool:
 
 
 def _storable(value: Json) -> Json:
-    """The value without what no database stores as text: NUL characters and lone surrogates."""
+    """Return the value without characters that no database stores as text: NUL and lone surrogates."""
     if isinstance(value, str):
         return value.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
@@ -343,7 +343,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _finite(text: str) -> float | str:
-    """A number such as 1e999 is JSON and becomes infinite here, which is none: it stays text."""
+    """Parse a number. One such as 1e999 is valid JSON, but infinite as a float, so it stays text."""
     number = float(text)
     return number if math.isfinite(number) else text[:MAX_DIGITS]
 

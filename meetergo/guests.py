@@ -14,7 +14,7 @@ Person = Mapping[str, Any]
 
 MAX_PART_LENGTH = 255
 MAX_CANDIDATES = 16
-"""Candidates for one guest: a list in which more people share an address is nobody's."""
+"""Maximum number of candidates for one guest. If more people share an address, none of them is matched."""
 
 
 class Identity(NamedTuple):
@@ -27,7 +27,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, person: Person) -> "Identity":
-        """All that is known of a person."""
+        """Return the identity of a person, with everything that is known."""
         name = person.get("fullname") or f"{person.get('firstname') or ''} {person.get('lastname') or ''}"
         return cls(
             str(person.get("id") or ""),
@@ -38,7 +38,7 @@ class Identity(NamedTuple):
 
     @classmethod
     def parse(cls, key: str) -> "Identity":
-        """What a key says. Keys of older versions are an id or an e-mail as it was written."""
+        """Parse a key. Keys of older versions are an id, or an e-mail as it was written."""
         if "\n" in key:
             return cls(*key.split("\n")[:4])
         return cls(email=_normalised(key)) if "@" in key else cls(key)
@@ -58,14 +58,14 @@ class Identity(NamedTuple):
 
 
 def key_of(person: Person) -> str:
-    """The key of a guest; a digest of all if nothing tells this one apart."""
+    """Return the key of a guest; a digest of all fields if nothing tells the guest apart."""
     if person.get("id"):
         return Identity(str(person["id"]), _address(person.get("email"))).key
     return Identity.of(person).key or sha256(repr(sorted(person.items())).encode("utf-8", "replace")).hexdigest()[:16]
 
 
 def listed_identifiers(keys: Iterable[str]) -> set[str]:
-    """The identifiers that a list of guests shows: see `matching_identifiers`."""
+    """Return the identifiers in a list of guests; see `matching_identifiers`."""
     identifiers: set[str] = set()
     for key in keys:
         guest = Identity.parse(key)
@@ -83,7 +83,7 @@ def listed_identifiers(keys: Iterable[str]) -> set[str]:
 
 
 def matching_identifiers(key: str) -> tuple[str, ...]:
-    """The identifiers of which each says that a list holds this guest, perhaps under another key."""
+    """Return the identifiers that show, each alone, that a list holds this guest, perhaps under another key."""
     guest = Identity.parse(key)
     if guest.id:
         return (f"id {guest.id}", f"email {guest.email}") if guest.email else (f"id {guest.id}",)
@@ -97,7 +97,7 @@ def matching_identifiers(key: str) -> tuple[str, ...]:
 
 
 def match_guests(listed: Mapping[str, Person], others: Mapping[str, Person]) -> dict[str, list[str]]:
-    """Which guests of other lists are guests of this one, under other keys.
+    """Find the guests of a list under other keys in other lists.
 
     Args:
         listed: key -> guest.
@@ -170,18 +170,18 @@ def departed(before: Sequence[Person], after: Sequence[Person]) -> list[Person]:
 
 
 def _differ(one: Identity, other: Identity, *names: str) -> bool:
-    """Whether both say any of these, and not the same."""
+    """Whether any of these is known of both, and differs."""
     pairs = ((getattr(one, name), getattr(other, name)) for name in names)
     return any(mine and theirs and mine != theirs for mine, theirs in pairs)
 
 
 def _are_comparable(one: Identity, other: Identity) -> bool:
-    """Whether both say anything by which they could be compared."""
+    """Whether any field is known of both."""
     return any(mine and theirs for mine, theirs in zip(one, other, strict=True))
 
 
 def _are_two_people(one: Identity, other: Identity) -> bool:
-    """Another id and another name: two people who share an address or a phone."""
+    """Whether both id and name differ: two people share an address or a phone."""
     return _differ(one, other, "id") and _differ(one, other, "name")
 
 
@@ -195,11 +195,11 @@ PASSES: Sequence[Pass] = (
     (lambda guest: (guest.phone,), lambda one, other: _differ(one, other, "name", "email")),
     (lambda guest: (guest.name,), lambda one, other: _differ(one, other, "id")),
 )
-"""From the surest to the least sure sign that two are one: what they share, and what says that they are not."""
+"""Ways to match two guests, the most certain first: what they have in common, and what rules the match out."""
 
 
 def _normalised(value: Any) -> str:
-    """A text as it is compared."""
+    """Return a text in the form in which texts are compared."""
     return _bounded(_one_line(str(value or "")).casefold())
 
 

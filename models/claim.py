@@ -124,7 +124,7 @@ class Claim(Model):
         """Recover claims of workers whose death went unnoticed, for example when a whole container was killed.
 
         A claim is recovered only if its rows are free: a live worker holds the locks of its deliveries (on SQLite the
-        only write lock) and the leases of its notifications.
+        only write lock), and the leases of its notifications and of a delivery of which it asks meetergo.
 
         Args:
             session: session of a transaction.
@@ -174,9 +174,13 @@ class Claim(Model):
         """Lock and return its pending rows; None if a worker still holds one."""
         model = MODELS[self.queue]
         pending = select(func.count()).select_from(model).where(*self._is_held())
+        leased = pending.where(model.due_at > database_now(session, now))
+        if model is Delivery:
+            leased = leased.where(Delivery.attempts > 0)  # see `Delivery.is_due` and `Delivery.await_check`
+        if session.scalar(leased):
+            return None
         if model is Notification:
-            leased = pending.where(Notification.due_at > database_now(session, now))
-            return None if session.scalar(leased) else self._rows(session, skip_locked=True)
+            return self._rows(session, skip_locked=True)
         pending_count = session.scalar(pending)
         rows = self._rows(session, skip_locked=True)
         return rows if len(rows) == pending_count else None

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.sql.elements import ColumnElement
 
 from meetergo.events import BookingEvent, Event, UnreadableBody
-from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Retryable, retryable_indexes
+from models.retryable import MAX_ATTEMPTS, MAX_CRASHES, Moment, Retryable, retryable_indexes
 from runtime.database import Model, insert_new, partial_index
 from runtime.encryption import BodyCipher, EncryptedBody
 from runtime.signed_address import ACCOUNT
@@ -213,7 +213,7 @@ class Delivery(Retryable, Model):
         return and_(cls.has_status("pending"), or_(cls.attempts == 0, cls.due_at <= now))
 
     @classmethod
-    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+    def became_due(cls, since: Moment, now: Moment) -> ColumnElement[bool]:
         """Rows that became due after `since`.
 
         Each number of attempts is named, so that the index, which begins with it, is not scanned past other rows.

@@ -20,7 +20,7 @@ MAX_GROUP_LENGTH = 100
 
 @dataclass(frozen=True)
 class ErrorGroups:
-    """What rows failed of.
+    """The most frequent causes of failures among some rows.
 
     Attributes:
         rows: how many failed.

@@ -35,7 +35,7 @@ RIGHTS = text(
 )
 FOLDER = Path(__file__).parent / "migrations"
 VIEWS = ("bookings_v1", "booking_hosts_v1", "booking_changes_v1")
-"""Views that platforms read; no process of ours does."""
+"""Views for platforms; no process of this service reads them."""
 
 
 def check_encoding(engine: Engine) -> str | None:

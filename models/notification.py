@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from models.booking import BookingChange, NotificationKind
 from models.delivery import LATE_AFTER, Delivery
-from models.retryable import Retryable, retryable_indexes
+from models.retryable import Moment, Retryable, retryable_indexes
 from runtime.bulk import insert_missing
 from runtime.database import Model
 
@@ -208,7 +208,7 @@ class Notification(Retryable, Model):
         self.fingerprint, self.channel, self.recipient = fingerprint, channel, recipient
 
     @classmethod
-    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+    def became_due(cls, since: Moment, now: Moment) -> ColumnElement[bool]:
         """Rows that became due after `since` and are not behind an earlier one of their stream; see `claim`."""
         return and_(super().became_due(since, now), ~cls._has_earlier_unsent())
 

@@ -13,6 +13,8 @@ from runtime.database import database_now, partial_index
 from runtime.errors import Permanent, Transient, describe
 
 Status = Literal["pending", "done", "dead"]
+Moment = datetime | ColumnElement[datetime]
+"""A time, or an expression for one; see `database_now`."""
 
 MAX_ATTEMPTS = 24
 INITIAL_BACKOFF = timedelta(seconds=5)
@@ -112,7 +114,7 @@ class Retryable:
         return and_(cls.has_status("pending"), cls.due_at <= now)
 
     @classmethod
-    def became_due(cls, since: datetime, now: datetime) -> ColumnElement[bool]:
+    def became_due(cls, since: Moment, now: Moment) -> ColumnElement[bool]:
         """Rows that became due after `since`."""
         return and_(cls.has_status("pending"), cls.due_at > since, cls.due_at <= now)
 

@@ -122,7 +122,7 @@ def _bookings_of(external_id: str | None) -> Select[Any]:
 
 
 NAMES = ", ".join(f"'{name}'" for name in ("email", "name", "fullname", "firstname", "lastname", "phone"))
-"""Keys of an attendee that say who it is, in lower case."""
+"""Keys of an attendee that identify the person, in lower case."""
 
 
 class _HasGuest(FunctionElement[bool]):

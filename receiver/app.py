@@ -1,4 +1,4 @@
-"""The app factory: the receiver of one account, and the Flask app for all that is no webhook."""
+"""The app factory: the receiver of one account, and the Flask app for all other requests."""
 
 from datetime import timedelta
 from typing import Any

@@ -39,7 +39,7 @@ class RequestHead:
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body says itself where it ends. Its Content-Length does not count then."""
+        """Whether the body is chunked, so that its Content-Length does not count."""
         return "transfer-encoding" in self.headers
 
     @property
@@ -178,7 +178,7 @@ def _is_utf8(head: RequestHead) -> bool:
 
 
 def _is_complete(body: bytes, length: int | None) -> bool:
-    """Whether the body is complete. A server may end a broken chunked body like a finished one: only JSON tells."""
+    """Whether the body is complete. A server may end a broken chunked body like a complete one; its JSON shows it."""
     if length is not None:
         return 0 < len(body) == length
     try:

@@ -56,7 +56,7 @@ class Readiness:
 
 
 class Probe:
-    """Probes one store, one probe at a time: one that does not end is not joined by a second.
+    """Probes one store, one probe at a time: none is started while another has not ended.
 
     Args:
         check: raises if the store cannot keep a delivery.

@@ -33,7 +33,7 @@ MAX_WAIT = timedelta(seconds=3)
 """After this time a delivery goes to Redis instead. The sender waits 5 s, and a disk may not answer at all."""
 
 LARGE_BODY = 256 * 1024
-"""In bytes. To check, hash and encrypt more takes so many milliseconds that other requests would notice."""
+"""In bytes. Checking, hashing and encrypting a larger body takes milliseconds, for which other requests would wait."""
 
 Waiting = list[tuple[NewDelivery, "asyncio.Future[bool]"]]
 

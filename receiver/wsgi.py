@@ -1,4 +1,4 @@
-"""WSGI: calls Flask from the event loop, for every request that is no webhook."""
+"""WSGI: calls Flask from the event loop, for every request other than a webhook."""
 
 import sys
 from collections.abc import Callable

@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
+from select import PIPE_BUF, POLLOUT, poll
 from typing import Any
 
 import structlog
@@ -19,19 +20,68 @@ CONTROL_CHARACTERS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
 """Escapes, line ends and bidirectional controls. Ids may hold them: any sender that knows the address chooses ids."""
+MAX_WAIT_MILLISECONDS = 100
+"""How long a line waits for a reader before it is dropped. The receiver answers no one meanwhile."""
 MULTILINE_FIELDS = ("traceback", "exception", "stack")
 """Our own code's, in lines."""
 
 
 class StderrLogger:
-    """Writes our own log lines to stderr. A line that cannot be written is dropped."""
+    """Writes log lines to stderr. A line that cannot be written is dropped, also if nobody reads the pipe."""
+
+    def __init__(self) -> None:
+        self._stream, self._poll, self._descriptor = None, poll(), 0
+        self._dropped = 0
+
+    def write(self, text: str) -> None:
+        """Write whole lines, as `logging.StreamHandler` does."""
+        with suppress(OSError, ValueError):
+            if sys.stderr is not self._stream:
+                self._open(sys.stderr)
+            if not self._descriptor:
+                sys.stderr.write(text)
+            elif not self._is_writable():
+                self._dropped += 1
+            else:
+                if self._dropped:
+                    self._note_dropped()
+                self._write(text.encode(errors="backslashreplace"))
+
+    def flush(self) -> None:
+        """Do nothing: each line was written."""
 
     def msg(self, line: str) -> None:
         """Write one line."""
-        with suppress(OSError, ValueError):
-            sys.stderr.write(f"{line}\n")
+        self.write(f"{line}\n")
 
     debug = info = warning = error = critical = msg
+
+    def _open(self, stream: Any) -> None:
+        self._stream, self._poll, self._descriptor = stream, poll(), 0
+        with suppress(OSError, ValueError):  # it is no file
+            self._descriptor = stream.fileno()
+            self._poll.register(self._descriptor, POLLOUT)
+
+    def _is_writable(self) -> bool:
+        """Wait for a slow reader, but not for each line anew."""
+        return bool(self._poll.poll(0) or (not self._dropped and self._poll.poll(MAX_WAIT_MILLISECONDS)))
+
+    def _write(self, data: bytes) -> None:
+        """Write in parts of which each fits into a pipe that is writable."""
+        os.write(self._descriptor, data[:PIPE_BUF])
+        for start in range(PIPE_BUF, len(data), PIPE_BUF):
+            if not self._is_writable():
+                self._dropped += 1
+                return
+            os.write(self._descriptor, data[start : start + PIPE_BUF])
+
+    def _note_dropped(self) -> None:
+        dropped, self._dropped = self._dropped, 0
+        structlog.get_logger().warning("log.dropped", lines=dropped)
+
+
+stderr_logger = StderrLogger()
+"""The one of this process, for all lines."""
 
 
 def configure(level: int = logging.INFO) -> None:
@@ -52,10 +102,10 @@ def configure(level: int = logging.INFO) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: StderrLogger(),
+        logger_factory=lambda *_: stderr_logger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(stderr_logger)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.INFO)

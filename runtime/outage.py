@@ -1,4 +1,4 @@
-"""A store that is down: it is left alone for a second after a failure, and its outage is logged at begin and end."""
+"""A store that is down: not used for a second after a failure, and logged as one outage with a beginning and an end."""
 
 import time
 from datetime import timedelta

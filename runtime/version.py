@@ -1,3 +1,3 @@
-"""The version of meetergo-inbox: the one that pyproject.toml states, which no image carries."""
+"""The version of meetergo-inbox, as in pyproject.toml, which no image contains."""
 
 VERSION = "0.1.0"

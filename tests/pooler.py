@@ -91,13 +91,13 @@ def judge(database: Database, sent: Sequence[bytes]) -> list[str]:
                 broken.append(f"booking {key}: not what its events say")
             elif changes.get(key) != row.public_columns():
                 broken.append(f"booking {key}: not what its changes say")
-        owed = Counter(
+        notified = Counter(
             (change.booking_id, change.revision, kind)
             for change in session.scalars(select(BookingChange))
             for kind in change.notification_kinds
         )
         notifications = session.scalars(select(Notification)).all()
-        kinds = Counter((booking_id, kind) for booking_id, _, kind in owed)
+        kinds = Counter((booking_id, kind) for booking_id, _, kind in notified)
         written = Counter((row.booking_id, row.kind) for row in notifications)
         broken += [
             f"notification {key}: {written[key]} of {kinds[key]}"

@@ -39,7 +39,7 @@ def pruning(stores: Stores, side: Side, *, quick: bool) -> dict[str, Any]:
 def _send_while_pruning(
     stores: Stores, side: Side, receiving: Service, *, quick: bool
 ) -> tuple[LoadMeasurement, float, bool]:
-    heard, started = LoadMeasurement(), time.monotonic()
+    measured, started = LoadMeasurement(), time.monotonic()
     until = started + (LONGEST_QUICK_SECONDS if quick else LONGEST_SECONDS)
     env = processes.environment({"DATABASE_URL": side.url, "REDIS_URL": side.redis_url, "KEEP_DONE_DAYS": KEEP_DAYS})
     with (stores.folder / "prune.log").open("wb") as out, machine.on(machine.SERVER):
@@ -47,15 +47,15 @@ def _send_while_pruning(
     try:
         while process.poll() is None and time.monotonic() < until:
             some = _send(receiving, side, QUICK_SECONDS if quick else SLICE_SECONDS)
-            heard.statuses += some.statuses
-            heard.milliseconds += some.milliseconds
+            measured.statuses += some.statuses
+            measured.milliseconds += some.milliseconds
         seconds, code = time.monotonic() - started, process.poll()
     finally:
         process.terminate()
         process.wait()
     if code:
         raise MeasurementFailed(f"the pruning failed: {(stores.folder / 'prune.log').read_text()[-2000:]}")
-    return heard, seconds, code == 0
+    return measured, seconds, code == 0
 
 
 def _send(receiving: Service, side: Side, seconds: int) -> LoadMeasurement:

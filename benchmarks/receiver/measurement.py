@@ -72,8 +72,8 @@ def _latency(setup: ReceiverSetup, stores: Stores, durations: Durations) -> Mapp
         checkpoint(trial_run.url)
         for name, count in SLOW.items():
             seconds = durations.slow if count else durations.half
-            heard = _with_slow_clients(trial_run, count, lambda seconds=seconds: trial_run.open(seconds, most / 2))
-            figures |= {f"half, {name}: {key}": value for key, value in _figures(heard).items()}
+            measured = _with_slow_clients(trial_run, count, lambda seconds=seconds: trial_run.open(seconds, most / 2))
+            figures |= {f"half, {name}: {key}": value for key, value in _figures(measured).items()}
             figures[f"most, {name}: per second"] = _with_slow_clients(
                 trial_run, count, lambda: trial_run.closed(durations.slow)
             ).rate

@@ -28,7 +28,7 @@ class NewerDatabase:
     obstacles: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Say it in a sentence, with what to do."""
+        """Return a sentence that describes it and says what to do."""
         what = f"The database is of a newer version of meetergo-inbox ({self.version}; this one knows {newest_known()})"
         if not self.obstacles:
             return f"{what}. It has all that this version uses, so nothing needs to be done."

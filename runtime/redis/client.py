@@ -19,9 +19,9 @@ DEFAULT_PREFIX = "meetergo-inbox"
 SENTINEL_PORT = 26379
 SENTINEL_SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 NOT_WRITABLE = ("READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNBLOCKED", "MISCONF", "LOADING")
-"""A server that says so was demoted, lost its replicas or its disk: after a failover, another one has its name."""
+"""Replies of a server that was demoted, or lost its replicas or disk. After a failover, its name leads to another."""
 KEEPALIVE: Mapping[int, int] = {socket.TCP_KEEPIDLE: 10, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
-"""In seconds and tries: a machine that vanished is noticed within half a minute, even by who only waits."""
+"""In seconds and tries: a vanished machine is noticed within half a minute, even on a connection that only waits."""
 NO_NOTIFICATIONS = MaintNotificationsConfig(enabled=False)
 """Redis Enterprise announces its maintenance, if asked. All others refuse that, at each new connection."""
 

@@ -67,10 +67,10 @@ def redis_now(redis: "Redis") -> datetime:
 
 
 def live_workers(queue: Queue) -> list[BaseWorker]:
-    """The workers of a queue, on all machines, without those that were killed and are still registered.
+    """Return the workers of a queue, on all machines, without those that were killed and are still registered.
 
-    An idle worker renews its registration long before the grace begins. One that is busy promised to end within the
-    time limit of its job. No clock but Redis's is read.
+    An idle worker renews its registration long before the grace period begins. A busy one ends within the time limit of
+    its job. Only Redis's clock is read.
 
     Raises:
         RedisError: Redis is down.

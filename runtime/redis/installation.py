@@ -14,7 +14,7 @@ DIGEST_LENGTH = 10
 
 
 def default_prefix(database_url: str, schema: str = DEFAULT_SCHEMA) -> str:
-    """What distinguishes this installation from others on the same Redis: `mi-` and a digest of where its database is.
+    """Return the prefix of this installation on a shared Redis: `mi-` and a digest of the location of its database.
 
     The receiver has to know it while the database is down, so the database is not asked. User, password and options
     do not count: they differ between processes of one installation, and change.
@@ -23,7 +23,7 @@ def default_prefix(database_url: str, schema: str = DEFAULT_SCHEMA) -> str:
 
 
 def origin(prefix: str, database_url: str, schema: str = DEFAULT_SCHEMA) -> str:
-    """What a body that waits in Redis says of where it belongs: the prefix, and the database by its name alone.
+    """Return the origin that a body in Redis carries: the prefix, and a digest of the database's name.
 
     Two installations that were given the same REDIS_PREFIX by mistake differ in it; a database that is reached through
     another host, such as a pooler, does not.
@@ -41,7 +41,7 @@ def _extra_schema(database_url: str, schema: str) -> list[str]:
 
 
 def database_of(database_url: str) -> list[str]:
-    """Kind, servers and name of a database, or the kind and the absolute path of its file."""
+    """Return kind, servers and name of a database, or the kind and the absolute path of its file."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         return ["sqlite", _file(url)]
@@ -58,12 +58,12 @@ def _file(url: URL) -> str:
 
 
 def _name(url: URL) -> str:
-    """PostgreSQL's client takes the user's name for the database's if there is no other."""
+    """Return the database's name. Without one, PostgreSQL's client uses the user's name."""
     return url.database or "".join(_split(url.query.get("dbname"))) or url.username or ""
 
 
 def _servers(url: URL) -> list[str]:
-    """Each server as host:port, sorted: the order of a list of hosts changes with their roles."""
+    """Return each server as host:port, sorted: the order of a list of hosts changes with their roles."""
     hosts = _split(url.host) or _split(url.query.get("host")) or [""]
     ports = [str(url.port)] if url.port else _split(url.query.get("port")) or [DEFAULT_PORT]
     ports = ports * len(hosts) if len(ports) == 1 else ports

@@ -34,7 +34,7 @@ class Adopted:
 
 
 def orphaned_queues(redis: "Redis", own_queue: str) -> dict[str, int]:
-    """Queue -> how many webhooks rest in it, for queues of others that no worker works at.
+    """Return queue -> number of webhooks in it, for queues of other prefixes that no worker serves.
 
     Args:
         redis: a client.
@@ -54,14 +54,14 @@ def orphaned_queues(redis: "Redis", own_queue: str) -> dict[str, int]:
 
 
 def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
-    """Take the webhooks that rest in another queue into ours, to be stored in our database.
+    """Move the webhooks of another queue into ours, to be stored in our database.
 
-    Each is in our queue before it leaves the other: interrupted, it is in both, and stored once.
+    Each is added to our queue before it is removed from the other. If interrupted, it is in both, and is stored once.
 
     Args:
         job_queue: our queues.
         name: of the other queue.
-        foreign: whether to take those too that say they belong to another database.
+        foreign: whether to move those too that name another database.
 
     Raises:
         RedisError: Redis is down.
@@ -79,7 +79,7 @@ def adopt(job_queue: JobQueue, name: str, *, foreign: bool = False) -> Adopted:
 
 
 def _is_ours(arguments: list[str], origin: str) -> bool:
-    """One that says nothing is from before there were prefixes."""
+    """Whether a webhook belongs here. One without an origin is from a version without prefixes."""
     return len(arguments) == ARGUMENT_COUNT or arguments[ARGUMENT_COUNT].rpartition("/")[2] == origin.rpartition("/")[2]
 
 

@@ -107,7 +107,7 @@ def run_incident(incident_run: Incident) -> Iterator[Step]:
     """Run the incident; yield each step when it is done."""
 
     def step(name: str, words: str, answers: dict[str, str] | None = None) -> Step:
-        return Step(name, incident_run.terminal.run(f"python -m console {words}", answers))
+        return Step(name, incident_run.terminal.run(f"bin/inbox {words}", answers))
 
     rng, now = Random(1), datetime.now(UTC)
     incident_run.booking = mix.booking_id("before", 0)
@@ -159,6 +159,8 @@ def incident(schedule: str | None = None) -> Iterator[Incident]:
         platform(received_messages := ReceivedMessages()) as sink,
     ):
         shutil.copy(platform_hook.__file__, folder / "platform_hook.py")
+        (folder / "bin").mkdir()
+        shutil.copy(processes.ROOT / "bin" / "inbox", folder / "bin")
         keys, port = secrets.token_urlsafe(32), free_port()
         database_url = f"sqlite:///{folder / 'inbox.db'}"
         env = processes.environment(

@@ -59,7 +59,7 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[tuple[Incident, list[Step]]]:
+def repaired() -> Iterator[tuple[Incident, list[Step]]]:
     if not is_there():
         pytest.skip("tmux is not installed (apt-get install tmux)")
     with incident(QUICK_SCHEDULE) as it:
@@ -67,43 +67,43 @@ def told() -> Iterator[tuple[Incident, list[Step]]]:
 
 
 @pytest.fixture(scope="module")
-def house(told: tuple[Incident, list[Step]]) -> Incident:
-    return told[0]
+def platform(repaired: tuple[Incident, list[Step]]) -> Incident:
+    return repaired[0]
 
 
 def test_each_step_shows_the_problem_and_the_next_command(
-    told: tuple[Incident, list[Step]],
+    repaired: tuple[Incident, list[Step]],
 ) -> None:
-    house, steps = told
+    platform, steps = repaired
     assert [step.name for step in steps] == list(SHOWS)
     for step in steps:
         words = re.sub(r"[\s─]+", " ", step.screen)
         for shown in SHOWS[step.name]:
-            assert re.search(shown.replace("{booking}", house.booking), words), (shown, step.screen)
+            assert re.search(shown.replace("{booking}", platform.booking), words), (shown, step.screen)
 
 
-def test_in_the_end_each_booking_and_the_platforms_rows_agree_with_the_newest_webhook(house: Incident) -> None:
-    with house.database.read_only() as session:
+def test_in_the_end_each_booking_and_the_platforms_rows_agree_with_the_newest_webhook(platform: Incident) -> None:
+    with platform.database.read_only() as session:
         bookings = {row.id: row for row in session.scalars(select(Booking))}
         rooms = set(session.scalars(text("SELECT booking_id FROM rooms")))
     found = {key: (row.status, row.starts_at, len(row.attendees)) for key, row in bookings.items()}
-    assert found == expected(house.bodies)
+    assert found == expected(platform.bodies)
     assert rooms == {key for key, row in bookings.items() if row.status == "confirmed"}
 
 
-def test_everyone_was_notified_exactly_once(house: Incident) -> None:
-    with house.database.read_only() as session:
+def test_everyone_was_notified_exactly_once(platform: Incident) -> None:
+    with platform.database.read_only() as session:
         until(lambda: set(session.scalars(select(Notification.status))) == {"done"})
         unsent = func.coalesce(Notification.last_error.in_((MEETING_OVER, SUPERSEDED)), False)
-        owed = session.scalar(select(func.count()).where(Notification.status == "done", ~unsent))
-    assert house.received_messages.repeats() == (0, 0)
-    assert len(house.received_messages.all) == len(house.received_messages.ids()) == owed
-    assert house.received_messages.out_of_order() == 0
-    assert house.received_messages.strange == []
+        due = session.scalar(select(func.count()).where(Notification.status == "done", ~unsent))
+    assert platform.received_messages.repeats() == (0, 0)
+    assert len(platform.received_messages.all) == len(platform.received_messages.ids()) == due
+    assert platform.received_messages.out_of_order() == 0
+    assert platform.received_messages.strange == []
 
 
-def test_operator_and_reason_of_the_replay_are_recorded(house: Incident) -> None:
-    with house.database.read_only() as session:
+def test_operator_and_reason_of_the_replay_are_recorded(platform: Incident) -> None:
+    with platform.database.read_only() as session:
         acts = session.scalars(select(Intervention)).all()
         statuses = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
     assert len({act.delivery_id for act in acts}) == len(acts) == BROKEN
@@ -111,6 +111,6 @@ def test_operator_and_reason_of_the_replay_are_recorded(house: Incident) -> None
         ("replayed", "the-operator", "the meeting type has its room again")
     }
     assert statuses == {"done": HEALTHY + BROKEN}
-    first, *others = house.operator_channel.subjects()
+    first, *others = platform.operator_channel.subjects()
     assert first.endswith(("delivery is dead", "deliveries are dead"))
     assert others == ["resolved: no delivery is dead any more"]

@@ -226,13 +226,13 @@ def test_a_limit_takes_the_oldest(harness: Harness, invoke: Invoke) -> None:
 def test_json_output_is_complete_and_pure(harness: Harness, invoke: Invoke) -> None:
     ids = die(harness, *(samples.created(f"b{number}", START, AT) for number in range(12)))
     result = invoke(replay, "--dead", "--json", "--yes")
-    told = json.loads(result.stdout)
-    assert {row["id"] for row in told["deliveries"]} == set(told["replayed"]) == set(ids)
-    assert [row["booking_id"] for row in told["bookings"]] == sorted(f"b{number}" for number in range(12))
-    assert told["bookings"][0]["before"]["status"] is None
-    assert told["bookings"][0]["after"]["starts_at"] == START.isoformat()
-    assert len(told["notifications"]) == 12
-    assert (told["waiting"], told["erased"], told["left_alone"], told["interrupted"]) == (0, 0, 0, False)
+    output = json.loads(result.stdout)
+    assert {row["id"] for row in output["deliveries"]} == set(output["replayed"]) == set(ids)
+    assert [row["booking_id"] for row in output["bookings"]] == sorted(f"b{number}" for number in range(12))
+    assert output["bookings"][0]["before"]["status"] is None
+    assert output["bookings"][0]["after"]["starts_at"] == START.isoformat()
+    assert len(output["notifications"]) == 12
+    assert (output["waiting"], output["erased"], output["left_alone"], output["interrupted"]) == (0, 0, 0, False)
 
 
 def test_many_bookings_are_summarized(harness: Harness, invoke: Invoke) -> None:

@@ -88,7 +88,7 @@ def harness(open_harness: Callable[..., Harness], endpoint: Endpoint) -> Iterato
 
 
 def book(harness: Harness, endpoint: Endpoint) -> Posted:
-    """Books two hosts, of whom the first is mapped, and returns what the platform is told."""
+    """Books two hosts, of whom the first is mapped, and returns what the platform receives."""
     harness.process(samples.created("b1", START, AT, hosts=[], hostIds=["host-1", "host-2"]))
     harness.process(samples.created("b2", START, AT, hosts=[], hostIds=["host-3"]))
     harness.send_all()
@@ -217,8 +217,8 @@ def test_the_listener_prints_what_changes(open_harness: Callable[..., Harness], 
             assert listener.stdout
             assert listener.stdout.readline() == "listening\n"
             harness.process(samples.created("b1", START, AT), samples.cancelled("b1", START, AT.replace(hour=20)))
-            heard = [listener.stdout.readline().split()[:3] for _ in range(2)]
+            received = [listener.stdout.readline().split()[:3] for _ in range(2)]
         finally:
             listener.terminate()
-    assert [each[:2] for each in heard] == [["b1", "1"], ["b1", "2"]]
-    assert heard[-1][2] == "cancelled"
+    assert [each[:2] for each in received] == [["b1", "1"], ["b1", "2"]]
+    assert received[-1][2] == "cancelled"

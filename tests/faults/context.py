@@ -28,7 +28,7 @@ class FaultContext:
         load: the deliveries that come meanwhile.
         armed: the file that arms `death`.
         scenarios: the delivered scenarios, including those of faults.
-        deaths: how many senders died, or may have: so many messages may come twice.
+        deaths: how many senders died, or may have: as many messages may come twice.
         notes: what went otherwise than the strike wanted.
     """
 

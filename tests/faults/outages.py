@@ -6,7 +6,7 @@ from tests.faults.context import FaultContext
 from tests.faults.databases import Postgresql, Sqlite
 
 SHORT, LONG = (4.0, 6.0), (6.0, 8.0)
-"""How long something is away, in seconds."""
+"""How long a store is down, in seconds."""
 LAST_DELIVERIES = 5
 
 
@@ -63,7 +63,7 @@ def freeze_redis(context: FaultContext) -> None:
 
 
 def database_leaves(context: FaultContext) -> None:
-    """PostgreSQL crashes and is started again; SQLite is locked by somebody else."""
+    """PostgreSQL crashes and is started again; SQLite is locked by another process."""
     context.pause(1, 3)
     context.store.leave()
     context.pause(*LONG)
@@ -89,7 +89,7 @@ def fill_disk(context: FaultContext) -> None:
 
 
 def both_leave(context: FaultContext) -> None:
-    """The database is away and Redis is silent: the receiver can only answer 503, and needs no restart afterwards."""
+    """The database is down and Redis is silent: the receiver can only answer 503, and needs no restart afterwards."""
     context.pause(1, 3)
     receiver = context.supervisor.main("web"), *context.supervisor.children("web")
     context.store.leave()

@@ -11,8 +11,8 @@ class ReceivedMessage:
 
     Attributes:
         message_id: what the message calls itself.
-        content: the same for the same news, whatever it calls itself.
-        stream: whose news it is, in whose order they should come; empty if it does not say.
+        content: the same for the same change, whatever its id.
+        stream: the booking and recipient, whose messages should come in order; empty if it does not say.
         place: its place in that order.
         was_accepted: whether the sink took it.
         was_acknowledged: whether it said so; else the line broke first, and a repeat is no surprise.

@@ -10,7 +10,7 @@ class Stream:
     Attributes:
         content: all of it.
         step: most bytes at a time.
-        breaks_at: after so many bytes the line is dead; None if it holds.
+        breaks_at: the connection breaks after N bytes; None if it holds.
     """
 
     content: bytes

@@ -1,4 +1,4 @@
-"""Beside a platform in its own database: neither disturbs the other's migrations, whoever comes first."""
+"""Beside a platform in its own database: neither disturbs the other's migrations, whichever comes first."""
 
 import re
 import subprocess

@@ -187,6 +187,22 @@ def test_a_claim_whose_rows_are_locked_is_not_recovered(database: Database) -> N
     assert claims(database) == {"w": ["a", "b"]}
 
 
+@pytest.mark.parametrize(("attempts", "recovered"), [(1, 0), (0, 1)])
+def test_a_delivery_of_which_meetergo_is_asked_is_left_to_its_worker_until_the_lease_ends(
+    database: Database, attempts: int, recovered: int
+) -> None:
+    """A delivery that was never tried has no lease: a receiver with a wrong clock made it due so late."""
+    deliver(database, "a")
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC) + timedelta(hours=1), attempts=attempts))
+    Claim.record(database, "w", "inbox", ["a"], NOW)
+    age_claims(database)
+    assert recover_stale(database) == recovered
+    with database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=NOW))
+    assert recover_stale(database) == 1 - recovered
+
+
 def test_a_leased_notification_is_not_recovered(database: Database) -> None:
     add_notifications(database, 1)
     with database.transaction() as session:

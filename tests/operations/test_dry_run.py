@@ -162,7 +162,7 @@ def test_bookings_that_an_employee_links_notify_once(harness: Harness, monkeypat
         assert [(diff.booking_id, diff.after) for diff in report.booking_diffs] == [
             ("b1", {"platform_user_id": user.id})
         ]
-        assert [told.kind for told in report.notifications] == ["created"]
+        assert [planned.kind for planned in report.notifications] == ["created"]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -234,8 +234,8 @@ def test_a_replay_does_what_its_dry_run_predicted(open_harness: Callable[..., Ha
         assert {e.booking_id: (e.before, e.after) for e in report.booking_diffs} == differences(
             before, public_columns(harness)
         )
-        told = [(t.booking_id, t.kind, t.channel, t.recipient) for t in report.notifications]
-        assert sorted(told) == sorted(row for key, row in notifications(harness).items() if key not in queue_reached)
+        planned = [(t.booking_id, t.kind, t.channel, t.recipient) for t in report.notifications]
+        assert sorted(planned) == sorted(row for key, row in notifications(harness).items() if key not in queue_reached)
         rows = {row.id: (row.status, row.last_error) for row in harness.all(Delivery)}
         assert {v.delivery.id: (v.status, v.error) for v in report.outcomes} == {
             verdict.delivery.id: rows[verdict.delivery.id] for verdict in report.outcomes

@@ -122,12 +122,12 @@ def test_a_resend_sends_once_more_under_a_new_id(open_harness: Callable[..., Har
         harness.send_all()
         first = dict(listener.received)
         created = choose(harness, event="booking_created")
-        told = replay(harness, created, resend=True, superseded=True).resent
+        resent = replay(harness, created, resend=True, superseded=True).resent
         harness.process_due()
         harness.send_all()
         new = {key: kind for key, kind in listener.received.items() if key not in first}
     assert sorted(first.values()) == ["booking.cancelled", "booking.created"]
-    assert new == {told[0].message_id: "booking.created"}
+    assert new == {resent[0].message_id: "booking.created"}
     rows = harness.all(Notification)
     assert rows[2].payload == rows[0].payload
     assert acts(harness)[1][:4] == ("sent_again", None, rows[2].id, "b1")

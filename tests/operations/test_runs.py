@@ -1,4 +1,4 @@
-"""Runs: done in chunks by the scheduler, exactly once, whoever is killed; they obey rate and cancel."""
+"""Runs: done in chunks by the scheduler, exactly once, whichever process is killed; they obey rate and cancel."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -40,7 +40,7 @@ class Process:
         return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS)
 
     def send_raw(self, *pieces: bytes, half_close: bool = False) -> bytes:
-        """Sends pieces, and hears everything until the server closes."""
+        """Send pieces, and read everything until the server closes."""
         with self.connect() as connection:
             try:
                 for piece in pieces:
@@ -48,7 +48,7 @@ class Process:
                 if half_close:
                     connection.shutdown(socket.SHUT_WR)
             except OSError:
-                pass  # it has heard enough: what did it answer?
+                pass  # the server stopped reading: what did it answer?
             return read_all(connection)
 
     def stop(self) -> int:

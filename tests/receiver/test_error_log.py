@@ -15,7 +15,7 @@ TOKEN = ADDRESS.rpartition("/")[2]
 
 
 async def accept(request: AuthenticatedRequest, now: Any) -> NoReturn:
-    """Raises what quotes everything that must not be told."""
+    """Raises what quotes everything that must not be shown."""
     raise RuntimeError(f"{ADDRESS} {request.body!r}")
 
 

@@ -26,7 +26,7 @@ def make_delivery(number: int) -> NewDelivery:
 
 
 class Store:
-    """Remembers what it was given together; waits where it is told to; fails where it is told to."""
+    """Remembers what it was given together; waits and fails where the test says so."""
 
     def __init__(self) -> None:
         self.groups: list[list[str]] = []

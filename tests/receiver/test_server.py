@@ -18,7 +18,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 WRONG = f"{WEBHOOK_PATH}/default.{'A' * 43}"
 NUMBERS = iter(range(1000))
 SOONER_THAN_IDLE_CONNECTIONS_CLOSE = HEADER_TIMEOUT.total_seconds()
-"""Then others are heard in any case."""
+"""After this time, others are served in any case."""
 
 
 @pytest.fixture(scope="module")

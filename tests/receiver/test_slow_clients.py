@@ -1,4 +1,4 @@
-"""Whoever is slow, silent or many holds up nobody else: raw bytes to a real process."""
+"""Slow, silent or many clients hold up no other: raw bytes to a real process."""
 
 import select
 import socket

@@ -129,7 +129,7 @@ def test_many_at_once_do_not_all_wait_for_a_store_that_does_not_answer(make_app:
         responses = list(pool.map(post, range(200)))
     assert {status for status, _ in responses} == {200}
     assert max(seconds for _, seconds in responses) < MAX_RESPONSE_SECONDS
-    assert sum(seconds > 1 for _, seconds in responses) < 100  # without a respite, each waits for the silence itself
+    assert sum(seconds > 1 for _, seconds in responses) < 100  # without a cool-down, each waits for the timeout
 
 
 @pytest.mark.parametrize("shape", ["nobody there", "silent"])

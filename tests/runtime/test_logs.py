@@ -1,9 +1,12 @@
 """Untrusted text in a log cannot control the terminal."""
 
+import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
+from threading import Thread
 
 import pytest
 import structlog
@@ -39,6 +42,33 @@ def strip_colours(text: str) -> str:
     for code in ("\x1b[0m", "\x1b[1m", "\x1b[2m", *(f"\x1b[{number}m" for number in range(30, 40))):
         text = text.replace(code, "")
     return text
+
+
+def test_a_pipe_that_nobody_reads_blocks_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stderr, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stderr)
+        logs.configure()
+        writing = Thread(target=log_much, daemon=True)
+        writing.start()
+        writing.join(60)
+        assert not writing.is_alive()
+        unread = os.read(reader, 2**20)
+        structlog.get_logger().info("read.again")
+        logging.getLogger("somebody").warning("read again")
+        dropped, own, foreign = map(json.loads, os.read(reader, 2**20).splitlines())
+    os.close(reader)
+    assert dropped["event"] == "log.dropped"
+    assert dropped["lines"] > 0
+    assert (own["event"], foreign["event"]) == ("read.again", "read again")
+    assert len(unread) > 2**12
+
+
+def log_much() -> None:
+    for _ in range(1000):
+        structlog.get_logger().info("line", text="x" * 200)
+    structlog.get_logger().error("long", traceback="x" * 2**18)
+    logging.getLogger("somebody").warning("x" * 200)
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -57,12 +57,14 @@ def open_external_services() -> Iterator[ExternalServices]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            heard = f"{self.path} {dict(self.headers)} ".encode() + self.rfile.read(int(self.headers["content-length"]))
+            received = f"{self.path} {dict(self.headers)} ".encode() + self.rfile.read(
+                int(self.headers["content-length"])
+            )
             box.services_outside.calls += 1
             self.send_response(500 if box.services_outside.is_hostile else 200)
-            self.send_header("content-length", str(len(heard)))
+            self.send_header("content-length", str(len(received)))
             self.end_headers()
-            self.wfile.write(heard)
+            self.wfile.write(received)
 
         def log_message(self, *_args: Any) -> None:
             """Log nothing."""

@@ -103,7 +103,7 @@ def test_in_every_order_together_knows_what_alone_knows_seen_or_not(
 @pytest.fixture(params=["handler", "planner", "database"])
 def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Something fails for one booking, at one of the places where it can."""
-    handler, owed = batch.HANDLERS["booking_created"], NotificationPlanner.rows_for
+    handler, rows_for = batch.HANDLERS["booking_created"], NotificationPlanner.rows_for
 
     def fails(context: HandlerContext, event: BookingEvent) -> Iterator[BookingChange]:
         yield from handler(context, event)
@@ -113,7 +113,7 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     def returns_bad_rows(
         self: NotificationPlanner, session: Any, change: BookingChange, resolver: Any
     ) -> Iterator[dict[str, Any]]:
-        for row in owed(self, session, change, resolver):
+        for row in rows_for(self, session, change, resolver):
             yield row | ({"key": None} if change.booking_id == BAD else {})
 
     def breaks(
@@ -121,7 +121,7 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     ) -> Iterator[dict[str, Any]]:
         if change.booking_id == BAD:
             raise RuntimeError("this one")
-        return owed(self, session, change, resolver)
+        return rows_for(self, session, change, resolver)
 
     if request.param == "handler":
         monkeypatch.setitem(batch.HANDLERS, "booking_created", fails)

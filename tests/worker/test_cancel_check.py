@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from devtools.sandbox.faults.injector import InjectedAnswer
 from devtools.sandbox.faults.plan import FaultPlan
 from devtools.sandbox.server import sandbox
 from models.attempt import FailedAttempt
 from models.booking import Booking
+from models.claim import Claim
 from models.delivery import Delivery
 from runtime.errors import Transient
 from tests.worker.harness import Harness
@@ -281,6 +282,31 @@ def test_while_one_worker_asks_no_other_does_and_no_lock_is_held(
         inbox.process_due()
     assert asked == [True]
     assert last(confirming).attempts == 0, "an operator replayed it meanwhile, so the answer does not count"
+
+
+@pytest.mark.parametrize("error", [None, OSError("a bug")])
+def test_a_worker_that_asks_has_a_claim_so_that_its_death_counts(
+    confirming: Provider, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    booking_id = confirming.book(confirming.add_host())
+    confirming.deliver_all()
+    confirming.harness.deliver(cancelled(confirming, booking_id))
+    claimed: list[list[str]] = []
+
+    def row_ids_of_claims() -> list[list[str]]:
+        with confirming.harness.services.database.read_only() as session:
+            return list(session.scalars(select(Claim.row_ids)))
+
+    def verify(check: CancelCheck, *_: object) -> CheckResult:
+        claimed.extend(row_ids_of_claims())
+        if error:
+            raise error
+        return CheckResult(Transient("no answer"))
+
+    monkeypatch.setattr(CancelCheck, "verify", verify)
+    confirming.harness.process_due()
+    assert claimed == [[last(confirming).id]]
+    assert row_ids_of_claims() == []
 
 
 def test_only_cancels_need_confirmation(confirming: Provider) -> None:

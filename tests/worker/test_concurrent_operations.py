@@ -46,7 +46,7 @@ def bodies(turn: int) -> list[dict[str, Any]]:
     ]
 
 
-def erase_somebody(services: Services, turn: int) -> None:
+def erase_one_person(services: Services, turn: int) -> None:
     erase(services.database, services.inbox.cipher, f"guest-{turn + 2}@example.com", datetime.now(UTC))
 
 
@@ -98,7 +98,7 @@ def test_operators_commands_work_beside_the_workers(open_harness: Callable[..., 
     harness.deliver(*bodies(0))
     harness.process_due()
     harness = open_harness(body_keys=f"{OLD},{NEW}")
-    tasks = [erase_somebody, reencrypt_all, replay_all, replay_notifications, work, work, link, remove_what_is_old]
+    tasks = [erase_one_person, reencrypt_all, replay_all, replay_notifications, work, work, link, remove_what_is_old]
     together = Barrier(len(tasks))
 
     def go_on(task: Callable[[Services, int], None]) -> None:
@@ -121,7 +121,7 @@ def test_operators_commands_work_beside_the_workers(open_harness: Callable[..., 
         session.execute(update(Delivery).where(Delivery.status == "pending").values(attempts=0, due_at=AT))
     harness.process_due()
     for turn in range(ROUNDS):
-        erase_somebody(harness.services, turn)
+        erase_one_person(harness.services, turn)
     assert {row.status for row in harness.all(Delivery)} <= {"done"}
     assert {row.sealed_with for row in harness.all(Delivery) if row.body} <= {key_id(NEW)}
     personal = {Booking: ("facts", "attendees"), BookingChange: ("before", "after"), Notification: ("payload",)}

@@ -27,7 +27,7 @@ COST_OF_THE_CLAIM_ON_SQLITE = (1, 1, 0)
 """A claim is recorded before the transaction, not beside it: it needs one of its own, and the rows are taken again."""
 
 OUTBOX_COST = {0: (2, 1, 1), 1: (9, 3, 1), 100: (9, 3, 1), 200: (16, 5, 1)}
-"""The same of the job that sends so much news, where sending takes no time. On SQLite each claim is a commit more."""
+"""The same of the job that sends as many messages, where sending takes no time. On SQLite each claim adds a commit."""
 BATCH = 100
 
 NOW = datetime(2124, 1, 14, 15, 30, tzinfo=UTC)

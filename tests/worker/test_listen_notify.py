@@ -1,4 +1,4 @@
-"""DATABASE_NOTIFY: PostgreSQL's listeners hear of each committed change of a booking, and of nothing else."""
+"""DATABASE_NOTIFY: PostgreSQL's listeners are notified of each committed change of a booking, and of nothing else."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -36,8 +36,8 @@ def harness(open_harness: Callable[..., Harness]) -> Harness:
 
 
 @pytest.fixture
-def heard(database_url: str) -> Iterator[Listen]:
-    """Returns the payloads of at least so many notifications, and what follows at once."""
+def received(database_url: str) -> Iterator[Listen]:
+    """Returns the payloads of at least N notifications, and what follows at once."""
     url = database_url.replace("postgresql+psycopg://", "postgresql://")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"LISTEN {listen_notify.CHANNEL}")
@@ -59,14 +59,14 @@ def moved(booking_id: str = "b1", minute: int = 1) -> dict[str, Any]:
 
 
 @on_postgresql
-def test_each_change_is_heard_once_with_its_revision(harness: Harness, heard: Listen) -> None:
+def test_each_change_is_received_once_with_its_revision(harness: Harness, received: Listen) -> None:
     harness.process(samples.created("b1", START, AT), moved(), moved(), samples.cancelled("b1", START, later(2)))
-    assert heard(3) == payloads(("b1", 1), ("b1", 2), ("b1", 3))
+    assert received(3) == payloads(("b1", 1), ("b1", 2), ("b1", 3))
 
 
 @on_postgresql
 def test_a_batch_takes_one_statement_and_tells_the_newest_revision_of_each_booking(
-    harness: Harness, heard: Listen, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, received: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     statements: list[Sequence[str]] = []
     notify = listen_notify.NOTIFY
@@ -86,65 +86,67 @@ def test_a_batch_takes_one_statement_and_tells_the_newest_revision_of_each_booki
     harness.process_due()
     newest = {change.booking_id: change.revision for change in harness.changes()}
     assert newest["b7"] > 1
-    assert sorted(map(str, heard(30))) == sorted(map(str, payloads(*newest.items())))
+    assert sorted(map(str, received(30))) == sorted(map(str, payloads(*newest.items())))
     assert [len(each) for each in statements] == [30]
 
 
 @on_postgresql
-def test_deliveries_that_are_handled_alone_are_heard_too(open_harness: Callable[..., Harness], heard: Listen) -> None:
+def test_deliveries_that_are_handled_alone_are_received_too(
+    open_harness: Callable[..., Harness], received: Listen
+) -> None:
     harness = open_harness(database_notify="true", platform_hook=f"{__name__}:hook")
     harness.process(samples.created("b1", START, AT), moved())
-    assert heard(2) == payloads(("b1", 1), ("b1", 2))
+    assert received(2) == payloads(("b1", 1), ("b1", 2))
 
 
 @on_postgresql
-def test_a_booking_that_gets_its_owner_is_heard(harness: Harness, heard: Listen) -> None:
+def test_a_booking_that_gets_its_owner_is_received(harness: Harness, received: Listen) -> None:
     harness.process(samples.created("b1", START, AT))
     harness.add_user(meetergo_user_id=samples.HOST_ID)
     link_new_users(harness.services, datetime.now(UTC))
-    assert heard(2) == payloads(("b1", 1), ("b1", 2))
+    assert received(2) == payloads(("b1", 1), ("b1", 2))
 
 
 @on_postgresql
-def test_a_booking_that_was_moved_to_another_is_heard(harness: Harness, heard: Listen) -> None:
+def test_a_booking_that_was_moved_to_another_is_received(harness: Harness, received: Listen) -> None:
     harness.process(samples.created("b1", START, AT))
     body = moved("b2")
     body["data"]["appointmentId"] = "b1"
     harness.process(body)
     changed = [(change.booking_id, change.revision) for change in harness.changes()]
-    assert sorted(map(str, heard(len(changed)))) == sorted(map(str, payloads(*changed)))
+    assert sorted(map(str, received(len(changed)))) == sorted(map(str, payloads(*changed)))
 
 
 @on_postgresql
-def test_what_is_rolled_back_is_not_heard(harness: Harness, heard: Listen) -> None:
+def test_what_is_rolled_back_is_not_received(harness: Harness, received: Listen) -> None:
     harness.process(samples.created("b1", START, AT))
-    assert heard(1) == payloads(("b1", 1))
+    assert received(1) == payloads(("b1", 1))
     with harness.services.database.transaction() as session:
         session.execute(delete(Booking))
     chosen = select_deliveries(harness.services.inbox, RowSearch().deliveries()).chosen
     assert dry_run(ReplayService(harness.services, "the operator"), chosen).booking_diffs
-    assert heard(0) == []
+    assert received(0) == []
 
 
 @on_postgresql
-def test_a_full_queue_stops_no_booking(harness: Harness, heard: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_stops_no_booking(harness: Harness, received: Listen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen_notify, "MAX_QUEUE_USAGE", 0)
     harness.process(samples.created("b1", START, AT))
-    assert (heard(0), harness.booking().revision) == ([], 1)
+    assert (received(0), harness.booking().revision) == ([], 1)
 
 
 @on_postgresql
-def test_the_longest_id_fits(harness: Harness, heard: Listen) -> None:
+def test_the_longest_id_fits(harness: Harness, received: Listen) -> None:
     booking_id = "\U0001f600" * 255
     harness.process(samples.created(booking_id, START, AT))
-    assert heard(1) == payloads((booking_id, 1))
+    assert received(1) == payloads((booking_id, 1))
 
 
 @on_postgresql
-def test_nothing_is_sent_unless_it_is_asked_for(open_harness: Callable[..., Harness], heard: Listen) -> None:
+def test_nothing_is_sent_unless_it_is_asked_for(open_harness: Callable[..., Harness], received: Listen) -> None:
     harness = open_harness()
     harness.process(samples.created("b1", START, AT))
-    assert heard(0) == []
+    assert received(0) == []
 
 
 def test_sqlite_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -469,11 +469,11 @@ def test_the_last_message_to_each_recipient_agrees_with_the_row(lasting_harness:
             harness.process_due()
         else:
             harness.process(*story)
-        row, heard = harness.booking().public_columns(), last_messages(harness)
+        row, received = harness.booking().public_columns(), last_messages(harness)
         readers = {hosts[each] for each in row["host_ids"] if each in hosts} | {"log"}
         if row["status"] == "confirmed":
-            assert readers <= heard.keys()
-        for reader, message in heard.items():
+            assert readers <= received.keys()
+        for reader, message in received.items():
             is_there = reader in readers and row["status"] == "confirmed"
             assert (message.kind != "cancelled") == is_there, reader
             if is_there:

@@ -154,8 +154,8 @@ def test_a_webhook_that_arrives_while_the_list_is_read_wins(
     provider.meetergo.actions.reschedule(booking_id, free_start(3))
     read = HostAppointments.newest_first
 
-    def slowly(diary: HostAppointments, since: Any) -> Iterator[Appointment]:
-        page = list(read(diary, since))
+    def slowly(appointments: HostAppointments, since: Any) -> Iterator[Appointment]:
+        page = list(read(appointments, since))
         provider.meetergo.actions.cancel(booking_id, "Schedule conflict")
         provider.harness.deliver(webhook(provider.meetergo, provider.meetergo.appointments[booking_id]))
         if is_first:
@@ -183,8 +183,8 @@ def test_bookings_made_during_a_run_are_found_by_it_or_the_next(
         provider.book(host, number)
     read = HostAppointments.newest_first
 
-    def while_others_book(diary: HostAppointments, since: Any) -> Iterator[Appointment]:
-        for count, appointment in enumerate(read(diary, since)):
+    def while_others_book(appointments: HostAppointments, since: Any) -> Iterator[Appointment]:
+        for count, appointment in enumerate(read(appointments, since)):
             if count == 60:
                 for number in range(150, 170):
                     provider.book(host, number)

@@ -80,7 +80,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("kind", FUNCTIONS)
-def test_a_job_of_somebody_else_is_not_run_and_says_so(harness: Harness, tmp_path: Path, kind: str) -> None:
+def test_a_job_of_another_service_is_not_run_and_says_so(harness: Harness, tmp_path: Path, kind: str) -> None:
     job_queue, trap = harness.services.job_queue, tmp_path / "trap"
     name = push(job_queue, data=FUNCTIONS[kind](trap))
     work(job_queue)

@@ -68,8 +68,8 @@ def tools(database: Database) -> Path:
     with database.engine.connect() as connection:
         version = str(connection.scalar(text("SHOW server_version"))).partition(".")[0]
     for folder in sorted(file.parent for server in SERVERS for file in server.glob("*/bin/pg_dump")):
-        told = subprocess.run([folder / "pg_dump", "--version"], check=True, capture_output=True, text=True).stdout
-        if f" {version}." in told:
+        answer = subprocess.run([folder / "pg_dump", "--version"], check=True, capture_output=True, text=True).stdout
+        if f" {version}." in answer:
             return folder
     pytest.skip(f"there is no pg_dump of PostgreSQL {version}")
 

@@ -1,4 +1,4 @@
-"""News goes out once, in order, and what cannot be sent is tried again or dies visibly."""
+"""Messages are sent once, in order; one that cannot be sent is retried, or ends dead and visible."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ MOVED = samples.rescheduled("b1", START + timedelta(hours=1), later(1), START)
 
 
 class Flaky:
-    """A channel that fails as told, and remembers what it took."""
+    """A channel that fails on request, and remembers what it took."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, str]] = []
@@ -165,7 +165,7 @@ def test_who_is_stopped_while_sending_writes_down_what_was_sent(
 
 
 def settled_before_each(harness: Harness, channel: Flaky, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sends all news; how much of it was written down when each was sent."""
+    """Send all messages; return how many were recorded when each was sent."""
     settled: list[int] = []
 
     def send(_channel: LogChannel, message: Message) -> None:
@@ -259,7 +259,7 @@ def test_a_users_broken_channel_does_not_keep_the_booking_from_being_right(harne
 def test_what_was_told_while_the_database_went_away_is_not_told_again(
     harness: Harness, database: Database, channel: Flaky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody locks the rows between the channel's yes and our commit, for longer than we wait for a lock."""
+    """Another transaction locks the rows between the channel's yes and our commit, for longer than our lock timeout."""
     harness.process(CREATED)
     locked, release = Event(), Event()
 

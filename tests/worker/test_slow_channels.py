@@ -23,11 +23,11 @@ from worker.outbox.sender import OutboxSender
 from worker.stopping import Stopping
 
 SOON = 10
-"""Seconds: the promise for news of others; it takes a fraction of one."""
+"""Seconds: the promise for the messages of others; it takes a fraction of one."""
 
 
 class Endpoint:
-    """A channel that answers when it is told to, and remembers what it took; its URL is `fake:NAME`."""
+    """A channel that answers when it may, and remembers what it took; its URL is `fake:NAME`."""
 
     name = "https"
 
@@ -58,7 +58,7 @@ class Endpoint:
 
 @pytest.fixture
 def endpoints(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Endpoint]]:
-    """By name: whoever is named for the first time is opened."""
+    """By name; one that is named for the first time is opened."""
     opened: dict[str, Endpoint] = {}
 
     def open_endpoint(url: str, _settings: Any) -> Endpoint:
@@ -146,8 +146,8 @@ def test_of_one_destination_messages_leave_one_at_a_time_and_in_their_order(
     sending.deliver(*(booking(1, number) for number in range(20)))
     sending.process_due()
     wait_until(lambda: len(endpoints["fake:1"].taken) == 20)
-    owed = [row.booking_id for row in sending.all(Notification)]
-    assert endpoints["fake:1"].taken == owed
+    pending = [row.booking_id for row in sending.all(Notification)]
+    assert endpoints["fake:1"].taken == pending
     assert endpoints["fake:1"].most == 1
 
 
@@ -211,7 +211,7 @@ def test_one_kind_of_channel_holds_a_share_of_the_threads_only() -> None:
 def test_what_there_was_no_time_for_is_looked_for_again(
     harness: Harness, endpoints: dict[str, Endpoint], stopping: Stopping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else whoever empties the outbox would stop, and nobody rings again."""
+    """Otherwise the drain would stop, and nothing would trigger another."""
     monkeypatch.setattr("worker.outbox.sender.MAX_SEND_TIME", timedelta(0))
     add_host(harness, 1)
     harness.deliver(*(booking(1, number) for number in range(5)))

@@ -99,7 +99,7 @@ def test_bookings_that_waited_are_linked_when_the_platform_adds_their_host(harne
     assert harness.booking("b1").platform_user_id == user.id
     assert harness.booking("b2").platform_user_id is None
     assert harness.all(PlatformUser)[0].linked_as is not None
-    assert harness.notification_kinds() == ["created", "created"]  # to the log, which heard it already, not once more
+    assert harness.notification_kinds() == ["created", "created"]  # to the log, which has it already, not once more
 
 
 def test_a_host_who_is_linked_late_hears_of_the_booking_by_their_own_channel(
@@ -137,6 +137,17 @@ def test_the_outbox_is_woken_for_what_can_be_sent_and_not_for_what_waits_behind_
         outbox.connection.flushall()
         wake(harness.services, now)
         assert outbox.count == jobs
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # SQLite is for one machine, with one clock
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_scheduler_whose_clock_is_wrong_wakes_in_time(harness: Harness, ahead: timedelta) -> None:
+    harness.deliver(CREATED)
+    inbox = harness.services.job_queue.queue("inbox")
+    with harness.services.database.transaction() as session:
+        session.execute(update(Delivery).values(due_at=datetime.now(UTC), attempts=1))
+    wake(harness.services, datetime.now(UTC) + ahead)
+    assert inbox.count == 1
 
 
 def test_a_task_that_fails_each_second_is_logged_when_it_begins_and_ends(

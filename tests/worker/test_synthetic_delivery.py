@@ -178,12 +178,12 @@ def test_an_appointment_that_nests_too_deep_is_skipped() -> None:
 @given(st.lists(STATES, max_size=4), STATES, LEFT_OUT, st.booleans())
 @settings(max_examples=300, deadline=None)
 def test_after_any_webhooks_a_read_prevails_and_leaves_no_drift(
-    heard: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
+    received: list[dict[str, Any]], now: dict[str, Any], left_out: set[str], is_timeless: bool
 ) -> None:
     """Even if it carries no time, an equal time or an older one: then our state was wrong."""
     left_out -= {"location", "attendees", "hostingInfo"}
     booking = row()
-    for appointment in heard:
+    for appointment in received:
         times = {"createdAt": None, "updatedAt": None} if is_timeless else {}
         apply_body(booking, in_webhook_shape(appointment | times))
     shown = in_api_shape(now, *left_out)

@@ -35,7 +35,7 @@ AsOf = Annotated[Time, Field(description="the time of the newest webhook that th
 
 
 class BookingFields(TypedDict):
-    """What can change of a booking."""
+    """The fields of a booking that can change."""
 
     platform_user_id: Owner
     status: Status
@@ -94,7 +94,7 @@ Recipient = Annotated[Host | None, Field(description="null if no host of the boo
 
 
 class BookingData(TypedDict):
-    """What a booking's event says."""
+    """The data of a booking's event."""
 
     booking: BookingState
     before: Annotated[FormerFields | None, Field(description="null if the booking is new")]
@@ -113,7 +113,7 @@ class ListedBooking(TypedDict):
 
 
 class SummaryData(TypedDict):
-    """What a summary says."""
+    """The data of a summary."""
 
     bookings: Annotated[list[ListedBooking], Field(description="the host's next bookings, at most 100")]
     total: Annotated[int, Field(ge=0, description="how many there are, which can exceed those listed")]
@@ -135,7 +135,7 @@ class BookingMessage(TypedDict):
 
 
 class SummaryMessage(TypedDict):
-    """A host was mapped who by then hosts several bookings."""
+    """A newly mapped host already has several bookings."""
 
     type: Literal["bookings.summary"]
     timestamp: MadeAt

@@ -170,7 +170,9 @@ class InboxProcessor:
                 with self.database.read_only() as session:
                     booking = session.get(Booking, event.booking_id)
                 hosts = booking.host_ids if booking else ()
-                result = self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
+                with self._dropping_claims():
+                    self._record_claim([delivery.id])
+                    result = self.cancel_check.verify(event, hosts, self.clock(), delivery.received_at)
                 self._apply_check(delivery, result)
         except Exception as error:
             self._raise_unless_row_fault(error)

@@ -159,7 +159,7 @@ class Alerts:
         except Failure as error:
             log.warning("alert.failed", **fields, error=describe(error))
             return None
-        log.info("alert.sent", **fields, news=incident.pending_state_for(channel))
+        log.info("alert.sent", **fields, state=incident.pending_state_for(channel))
         return incident.pending_state_for(channel)
 
 

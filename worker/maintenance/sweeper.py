@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -17,6 +18,7 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.retryable import MAX_CRASHES, Retryable
 from runtime.contention import in_transaction
+from runtime.database import database_now
 from runtime.errors import Permanent, describe
 from runtime.queue import QueueName
 from runtime.redis.client import key_of
@@ -44,12 +46,17 @@ def wake(services: Services, now: datetime) -> None:
         due = [
             queue
             for queue, rows in ROW_CLASSES.items()
-            if session.scalar(select(exists().where(rows.became_due(now - OVERDUE_AFTER, now))))
+            if session.scalar(select(exists().where(rows.became_due(*_just_now(session, now)))))
         ]
     for queue in due:
         services.job_queue.trigger_drain(queue)
     for queue in ROW_CLASSES:
         services.job_queue.enqueue_scheduled(queue)
+
+
+def _just_now(session: Session, now: datetime) -> tuple[Any, Any]:
+    """Return the time until which rows are overdue, and the current one, by the clock that machines share."""
+    return database_now(session, now, -OVERDUE_AFTER), database_now(session, now)
 
 
 def sweep(services: Services, now: datetime) -> None:

@@ -1,4 +1,7 @@
-"""The routes of the API: thin, one module for each part."""
+"""The routes of the API: thin, one module for each part.
+
+The rules in `resources` know no request: the demo, the seed data and each other call them, by the same verbs.
+"""
 
 from devtools.sandbox.routes import (
     appointments,

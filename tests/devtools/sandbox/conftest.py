@@ -74,7 +74,7 @@ class Endpoint(ThreadingHTTPServer):
 
     Attributes:
         status: status of every response.
-        heard: the received bodies, in order.
+        received: the received bodies, in order.
     """
 
     daemon_threads = True

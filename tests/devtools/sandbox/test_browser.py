@@ -105,8 +105,8 @@ class Platform:
 
     def bookings(self) -> list[dict[str, Any]]:
         rows: dict[str, dict[str, Any]] = {}
-        for told in map(json.loads, list(self._endpoint.received)):
-            booking = told.get("rescheduledAppointment", told)
+        for sent in map(json.loads, list(self._endpoint.received)):
+            booking = sent.get("rescheduledAppointment", sent)
             rows[booking["id"]] = {
                 "id": booking["id"],
                 "status": "cancelled" if booking["isCancelled"] else "confirmed",

@@ -47,8 +47,8 @@ STORY = ["booking_created", "booking_rescheduled", "booking_cancelled"]
 def test_webhooks_of_one_booking_arrive_in_order(with_faults: Troubled, endpoint: Endpoint) -> None:
     meetergo, host = with_faults(FaultPlan())
     for booking_id in book_move_cancel(meetergo, host, 20):
-        heard = [body for body in endpoint.received if booking_id.encode() in body]
-        assert [event for event in STORY for body in heard if event.encode() in body] == STORY
+        received = [body for body in endpoint.received if booking_id.encode() in body]
+        assert [event for event in STORY for body in received if event.encode() in body] == STORY
     assert [delivery.outcome for delivery in meetergo.deliveries] == ["answered"] * 60
     assert {(delivery.status, delivery.attempts) for delivery in meetergo.deliveries} == {(200, 1)}
 

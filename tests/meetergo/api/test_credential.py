@@ -11,11 +11,11 @@ from meetergo.api.errors import ApiError, InvalidCall
 from tests.meetergo.api.conftest import ADMIN, PLATFORM_KEY, TOKEN, OpenClient
 from tests.meetergo.api.fake_api import DISCONNECTS, FakeApi, FakeResponse, recorded
 
-ROUTES_FOR_ANYBODY: dict[str, Callable[[Meetergo], object]] = {
+ROUTES_WITHOUT_A_USER: dict[str, Callable[[Meetergo], object]] = {
     "GET /v4/user/me": lambda client: client.users.me(),
     "POST /v4/user": lambda client: client.users.create("host@example.com", "The", "Host", "Europe/Berlin"),
 }
-ROUTES_FOR_SOMEBODY: dict[str, Callable[[Meetergo], object]] = {
+ROUTES_WITH_A_USER: dict[str, Callable[[Meetergo], object]] = {
     "GET /v4/user": lambda client: list(client.users.list()),
     "GET /v4/meeting-type": lambda client: client.meeting_types.list(),
     "GET /webhooks": lambda client: client.webhooks.list(),
@@ -23,7 +23,7 @@ ROUTES_FOR_SOMEBODY: dict[str, Callable[[Meetergo], object]] = {
     "PATCH /v4/personal-page/me": lambda client: client.personal_page.update(primary_color="#0066cc"),
     "GET /v4/appointment/a-1": lambda client: client.appointments.get("a-1"),
 }
-EVERY_ROUTE = ROUTES_FOR_ANYBODY | ROUTES_FOR_SOMEBODY
+EVERY_ROUTE = ROUTES_WITHOUT_A_USER | ROUTES_WITH_A_USER
 
 GOOD = {"id": "x", "userId": "x", "users": [], "meetingTypes": [], "webhooks": []}
 
@@ -47,32 +47,32 @@ def test_a_personal_token_cannot_act_as_another(fake_api: FakeApi, open_client: 
     assert fake_api.requests == []
 
 
-@pytest.mark.parametrize("route", ROUTES_FOR_SOMEBODY)
+@pytest.mark.parametrize("route", ROUTES_WITH_A_USER)
 def test_a_platform_key_names_a_user_where_one_is_needed(
     route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
     fake_api.respond_with(GOOD)
     with pytest.raises(InvalidCall, match="must name the user to act as"):
-        ROUTES_FOR_SOMEBODY[route](open_client(user_id=None))
+        ROUTES_WITH_A_USER[route](open_client(user_id=None))
     assert fake_api.requests == []
-    ROUTES_FOR_SOMEBODY[route](open_client())
-    ROUTES_FOR_SOMEBODY[route](open_client().as_user("host-1"))
+    ROUTES_WITH_A_USER[route](open_client())
+    ROUTES_WITH_A_USER[route](open_client().as_user("host-1"))
     assert [request.acts_as for request in fake_api.requests] == [ADMIN, "host-1"]
     assert fake_api.last.headers["authorization"] == f"Bearer {PLATFORM_KEY}"
 
 
-@pytest.mark.parametrize("route", ROUTES_FOR_ANYBODY)
+@pytest.mark.parametrize("route", ROUTES_WITHOUT_A_USER)
 def test_a_platform_key_names_no_user_where_it_acts_as_the_owner(
     route: str, fake_api: FakeApi, open_client: OpenClient
 ) -> None:
     fake_api.respond_with(GOOD)
-    ROUTES_FOR_ANYBODY[route](open_client(user_id=None))
+    ROUTES_WITHOUT_A_USER[route](open_client(user_id=None))
     assert fake_api.last.acts_as is None
 
 
 def test_users_are_created_as_the_owner_whoever_is_the_acting_user(fake_api: FakeApi, client: Meetergo) -> None:
     fake_api.respond_with(GOOD)
-    for call in ROUTES_FOR_ANYBODY.values():
+    for call in ROUTES_WITHOUT_A_USER.values():
         call(client)
     assert {request.line: request.acts_as for request in fake_api.requests} == {
         "GET /v4/user/me": ADMIN,
@@ -121,9 +121,9 @@ def test_no_error_log_or_traceback_shows_a_key(
         open_client(key, user_id=None).users.me()
     error = raised.value
     assert type(error.__context__) in (type(None), ValueError), "httpx's errors hold the request, json's the body"
-    told = frames_of(error) + caplog.text + everything_shown(error)
-    assert "_send_once" in told
-    assert not [secret for secret in (key, "secret-part", "t0ken") if secret in told]
+    shown = frames_of(error) + caplog.text + everything_shown(error)
+    assert "_send_once" in shown
+    assert not [secret for secret in (key, "secret-part", "t0ken") if secret in shown]
 
 
 def frames_of(error: BaseException) -> str:

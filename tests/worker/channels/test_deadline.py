@@ -127,7 +127,7 @@ def _until_no_thread_of_apprise_works():
 
     until = time.monotonic() + 60
     while any_abandoned_calls_still_running():
-        assert time.monotonic() < until, "somebody still waits for the service"
+        assert time.monotonic() < until, "a thread still waits for the service"
         time.sleep(0.01)
 
 

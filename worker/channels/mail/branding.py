@@ -28,7 +28,7 @@ class UnusableLook(ValueError):
 
 @dataclass(frozen=True)
 class Logo:
-    """An image that is part of each mail, so that it shows without asking and tells nobody who reads when.
+    """An image that is part of each mail, so that it shows without a prompt and reports no reader.
 
     Attributes:
         content: the file.
