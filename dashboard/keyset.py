@@ -39,6 +39,10 @@ class TabList(Protocol):
         """Whether the greatest comes first."""
 
     @property
+    def is_ordered(self) -> bool:
+        """Whether an index has the order."""
+
+    @property
     def is_slow(self) -> bool:
         """Whether there are conditions that no index helps with."""
 
@@ -124,6 +128,7 @@ def _count(session: Session, tab: TabList) -> Count:
     first = tab.key[0]
     ordered = tab.query.order_by(None).order_by(first.desc() if tab.is_descending else first)
     if not tab.is_slow:
+        ordered = ordered if tab.is_ordered else tab.query.order_by(None)
         one: Select[Any] = ordered.with_only_columns(literal_column("1"), maintain_column_froms=True)
         return Count(session.scalar(select(func.count()).select_from(one.limit(COUNT_LIMIT + 1).subquery())) or 0)
     window = ordered.limit(WINDOW).subquery()

@@ -51,6 +51,8 @@ class BookingList:
     query: Select[Any]
     status: str | None = None
 
+    is_ordered = True
+
     @property
     def key(self) -> tuple[Any, ...]:
         """The columns of the order."""
@@ -100,7 +102,9 @@ def bookings_in(session: Session, tab: BookingTab, wanted: BookingFilter, now: d
     if tab == "upcoming":
         query = query.where(Booking.starts_at >= now)
     if tab == "unhosted":
-        query = query.where(Booking.platform_user_id.is_(None))
+        # SQLite would read all bookings without a host, rather than the few that are named; an expression has no index.
+        owner = Booking.platform_user_id if wanted.booking_ids is None else Booking.platform_user_id + 0
+        query = query.where(owner.is_(None))
     query = query.where(*_conditions(session, wanted))
     forced = {"upcoming": "confirmed", "cancelled": "cancelled"}.get(tab)
     if forced and wanted.status and wanted.status != forced:

@@ -18,6 +18,8 @@ from runtime.database import Database
 
 MAX_WAITING = 2_000
 """Bookings without an owner that are looked at, the latest first."""
+MAX_HOSTS = 5_000
+"""Users of meetergo whom these bookings may name."""
 MAX_LENGTHS = {
     "external_id": 255,
     "meetergo_user_id": 255,
@@ -121,13 +123,15 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
             if row.status == "confirmed" and row.starts_at >= now:
                 host.upcoming += 1
                 host.next_start, host.example = row.starts_at, row.id
-    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(list(found)[:500]))
+    checked = list(found)[:MAX_HOSTS]
+    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(checked))
     known = set(session.scalars(mapped))
     hosts = sorted(
-        (host for host in found.values() if host.meetergo_user_id not in known),
+        (found[each] for each in checked if each not in known),
         key=lambda host: (-host.upcoming, -host.bookings, host.meetergo_user_id),
     )
-    return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), len(rows) < MAX_WAITING)
+    is_complete = len(rows) < MAX_WAITING and len(found) <= MAX_HOSTS
+    return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), is_complete)
 
 
 def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:
