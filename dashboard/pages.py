@@ -17,6 +17,7 @@ from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT, WINDOW
 from operations.errors import OperationError, StoreError, store_error_message
 from operations.redact import MASKED
+from operations.runs.store import split_reason
 from runtime.logs import log_unhandled_exception
 from runtime.version import VERSION
 
@@ -150,6 +151,7 @@ def prepare_templates(app: Flask) -> None:
         act_name=act_name,
         target_name=target_name,
         target_count=target_count,
+        split_reason=split_reason,
         MASKED=MASKED,
         here=here,
         masked=people.masked,

@@ -21,7 +21,6 @@ NOT_TRANSLATED = {
     "bin/inbox runs show",
     "null",
     "· meetergo-inbox",
-    "meetergo-inbox  ·",
     "meetergo-inbox",
     "bin/inbox dashboard login --name NAME --role read|operate|people",
 }

@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from devtools.send import samples
 from models.booking import Booking
+from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
@@ -280,6 +281,22 @@ def test_the_audit_log_tells_who_did_what_and_why(client: Client, sample_data: H
     assert reasons("booking=b1&by=Ada") == ["reason 0", "reason 2"]
     assert reasons("since=90m") == ["reason 0", "reason 1"]
     assert reasons("kind=nonsense") == ["reason 0", "reason 1", "reason 2", "asked"]
+
+
+@ON_SQLITE
+def test_runs_that_the_audit_log_and_timelines_name_are_links(client: Client, sample_data: Harness) -> None:
+    delivery, now = next(row for row in sample_data.all(Delivery) if row.booking_id == "b1"), datetime.now(UTC)
+    with sample_data.services.database.transaction() as session:
+        Intervention.record_act(session, "started", now, by="Ada", reason="run 7: replay 2 deliveries: (run 1) again")
+        Intervention.record_act(session, "cancelled", now, by="Ada", reason="run 8")
+        Intervention.record(session, "replayed", delivery, now, by="Ada", reason="hook\nrepaired (run 9)")
+        Intervention.record_act(session, "compared", now, by="Ada", reason="dry run of reconcile, host run 4")
+    audit = client("read").get("/audit").text
+    assert re.findall(r'href="/runs/(\d+)"', audit) == ["9", "8", "7"]
+    assert "<q>hook\nrepaired</q>" in audit
+    assert "<q>replay 2 deliveries: (run 1) again</q>" in audit
+    for path in (f"/deliveries/{delivery.id}", f"/bookings/{delivery.booking_id}", "/live"):
+        assert 'href="/runs/9"' in client("read").get(path).text, path
 
 
 @ON_SQLITE
