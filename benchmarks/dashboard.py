@@ -2,8 +2,8 @@
 
 For SQLite and for PostgreSQL, it fills a database up to now, makes some rows pending, dead, cancelled, unhosted or
 upcoming, and asks for each page in this process. It prints a table in Markdown: the median and the 99th percentile in
-milliseconds, the processor time of this process (on SQLite, the database's too), and the size. With --folder, the
-databases are kept there and used again; filling them takes minutes.
+milliseconds, the processor time of this process and of the database, and the size. With --folder, the databases are
+kept there and used again; filling them takes minutes.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
+from benchmarks import machine
 from benchmarks.growth.fill import AGE, analyze_and_flush, fill
 from benchmarks.stores import KINDS, NAMES, Kind, postgresql_server
 from devtools.redis_server import redis_server
@@ -109,12 +110,13 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         redis_url = stack.enter_context(redis_server(folder / "redis"))
         for kind in arguments.store:
-            url = f"sqlite:///{folder / 'inbox.db'}"
+            url, server = f"sqlite:///{folder / 'inbox.db'}", None
             if kind == "postgresql":
-                url = stack.enter_context(postgresql_server(folder / "postgresql"))
+                url = stack.enter_context(postgresql_server(folder / kind))
+                server = int((folder / kind / "postmaster.pid").read_text().split()[0])
             os.environ.update(DATABASE_URL=url, REDIS_URL=redis_url, WEBHOOK_KEYS=KEY)
             _fill(kind, url, arguments.rows)
-            _print_table(kind, arguments.rows, measure(_client(), arguments.pages))
+            _print_table(kind, arguments.rows, measure(_client(), arguments.pages, server))
 
 
 def _print_table(kind: Kind, rows: int, pages: Iterator[Measured]) -> None:
@@ -148,28 +150,36 @@ def _fill(kind: Kind, url: str, rows: int) -> None:
 
 def _client() -> FlaskClient:
     from dashboard.access import SESSION_COOKIE
-    from dashboard.app import create_app
-    from dashboard.settings import DashboardSettings
+    from dashboard.rsgi import open_app
     from operations.dashboard_login import LoginSigner, Operator
 
-    client = create_app(DashboardSettings.load()).test_client()
+    client = open_app().test_client()
     client.set_cookie(SESSION_COOKIE, LoginSigner([KEY]).session(Operator("benchmark", "operate")))
     return client
 
 
-def measure(client: FlaskClient, pages: Sequence[str]) -> Iterator[Measured]:
-    """Ask for each page."""
+def measure(client: FlaskClient, pages: Sequence[str], server: int | None) -> Iterator[Measured]:
+    """Ask for each page; `server` is the process id of PostgreSQL."""
     for path in pages:
         client.get(path)  # compiles the template
         times, processor = list[float](), list[float]()
         for _ in range(ROUNDS):
-            began, began_processor = time.perf_counter(), time.process_time()
+            began, began_processor = time.perf_counter(), _processor_seconds(server)
             response = client.get(path)
             times.append((time.perf_counter() - began) * 1000)
-            processor.append((time.process_time() - began_processor) * 1000)
+            processor.append((_processor_seconds(server) - began_processor) * 1000)
             if response.status_code != 200:
                 raise SystemExit(f"{path} answered {response.status_code}")
         yield Measured(path, times, processor, len(response.data))
+
+
+def _processor_seconds(server: int | None) -> float:
+    """Return the processor time of this process and of the server's processes until now."""
+    spent = time.process_time()
+    for pid in machine.children(server) if server else ():
+        with suppress(OSError):  # it ended meanwhile
+            spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return spent
 
 
 def percentile(times: Sequence[float], percent: int) -> float:

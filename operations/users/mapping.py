@@ -16,7 +16,7 @@ from models.platform_user import PlatformUser
 from operations.errors import OperationError
 from runtime.database import Database
 
-MAX_WAITING = 2_000
+MAX_WAITING = 1_000
 """Bookings without an owner that are looked at, the latest first."""
 MAX_HOSTS = 5_000
 """Users of meetergo whom these bookings may name."""
@@ -114,7 +114,8 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     """Return meetergo's users whose bookings wait, because no platform user is mapped to them."""
     columns = (Booking.id, Booking.host_ids, Booking.status, Booking.starts_at)
     unowned = select(*columns).where(Booking.platform_user_id.is_(None), Booking.starts_at.is_not(None))
-    rows = session.execute(unowned.order_by(Booking.starts_at.desc(), Booking.id.desc()).limit(MAX_WAITING)).all()
+    latest = (Booking.platform_user_id.desc(), Booking.starts_at.desc(), Booking.id.desc())  # as the index has them
+    rows = session.execute(unowned.order_by(*latest).limit(MAX_WAITING)).all()
     found: dict[str, UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
     for row in rows:
         for host_id in {str(each) for each in row.host_ids}:
