@@ -12,7 +12,7 @@ from models.notification import Notification
 from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
-MAX_FAILED = 3_000
+MAX_FAILED = 2_000
 """Dead rows, and as many pending ones, that a list of all statuses searches for an error: those that ended last."""
 
 
