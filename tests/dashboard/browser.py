@@ -42,7 +42,8 @@ class Visitor:
         return self.browser.find_element(By.TAG_NAME, "body").text
 
     def follows(self, text: str) -> None:
-        self._act(By.PARTIAL_LINK_TEXT, text, lambda link: link.click())
+        """Follow a link by the keyboard alone."""
+        self._act(By.PARTIAL_LINK_TEXT, text, lambda link: link.send_keys(Keys.ENTER))
 
     def presses(self, text: str) -> None:
         """Press a button by the keyboard alone."""

@@ -8,6 +8,7 @@ from threading import Event, Thread
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from devtools.send import samples
 from models import retryable
@@ -80,7 +81,7 @@ def test_an_operator_finds_mends_and_replays(
         ada.sees("KeyError at tests/dashboard/platform_hook.py", "dead 200")
         ada.follows("200")
         ada.sees("booking_created", "dead")
-        browser.find_element(By.CSS_SELECTOR, "tbody tr td a").click()
+        browser.find_element(By.CSS_SELECTOR, "tbody tr td a").send_keys(Keys.ENTER)
         ada.sees("What it is", "KeyError", "masked")
         platform_hook.IS_BROKEN[0] = False
         ada.follows("Errors")
