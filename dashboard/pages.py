@@ -64,6 +64,16 @@ ACTS = {
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }
+NEWS = {
+    "created": N_("new booking"),
+    "rescheduled": N_("rescheduled"),
+    "updated": N_("updated"),
+    "cancelled": N_("meeting cancelled"),
+    "attendee_left": N_("a guest left"),
+    "linked": N_("given to a host"),
+    "summary": N_("summary"),
+}
+"""Kinds of changes and of notifications."""
 TARGETS = {
     "deliveries": N_("deliveries"),
     "notifications": N_("notifications"),
@@ -152,6 +162,7 @@ def prepare_templates(app: Flask) -> None:
         target_name=target_name,
         target_count=target_count,
         split_reason=split_reason,
+        NEWS=NEWS,
         MASKED=MASKED,
         here=here,
         masked=people.masked,

@@ -9,8 +9,7 @@ from dashboard import keyset, people
 from dashboard.access import ScreenBlueprint
 from dashboard.filters import row_search
 from dashboard.i18n import N_, _
-from dashboard.pages import render
-from dashboard.screens.bookings import NEWS
+from dashboard.pages import NEWS, render
 from dashboard.screens.deliveries import TABS, active_filters, tab_of_request
 from dashboard.stores import current
 from models.attempt import FailedAttempt
@@ -46,7 +45,6 @@ def list_all() -> Response:
         page=page,
         filters=active_filters(),
         kinds=[("", _("any")), *((kind, _(NEWS[kind])) for kind in KINDS)],
-        NEWS=NEWS,
     )
 
 
@@ -68,7 +66,6 @@ def show(notification_id: str) -> Response:
         message=message,
         events=ordered[-EVENTS_SHOWN:],
         hidden=max(0, len(ordered) - EVENTS_SHOWN),
-        NEWS=NEWS,
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rq import Worker
+from rq.serializers import JSONSerializer
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -17,6 +19,7 @@ from models.notification import Notification
 from models.reconciliation import Reconciliation
 from models.run import Run
 from operations.runs.store import NewRun, SelectedRow, start_run
+from runtime.queue import QUEUES
 from runtime.redis import heartbeat
 from runtime.signed_address import AddressSigner
 from tests.dashboard import platform_hook
@@ -159,6 +162,8 @@ def _attempt(at: datetime, number: int, outcome: str, error: str, **row: Any) ->
 
 def _record_operation(harness: Harness) -> None:
     now, redis = datetime.now(UTC), harness.services.job_queue.redis
+    for name in QUEUES:
+        Worker([harness.services.job_queue.queue(name)], connection=redis, serializer=JSONSerializer).register_birth()
     for task in heartbeat.TASKS:
         heartbeat.record(redis, task, datetime.now(UTC) + timedelta(minutes=5), timedelta(minutes=9))
     with harness.services.database.transaction() as session:

@@ -1,6 +1,7 @@
 """Every screen as people meet it: light and dark, wide and narrow, by rules (axe) and in pictures for the docs."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ RULES_OF_LOOK = ["color-contrast", "scrollable-region-focusable", "target-size",
 """What a theme or a width can break; the second look tries these alone, since axe takes most of this test's time."""
 SERIOUS = ("serious", "critical")
 PLANS = ("kind=replay&all=1&status=dead", "kind=ignore&all=1&status=dead", "target=notifications&kind=replay&all=1")
-PICTURES = {"home": ("/", 900), "plan": (f"/runs/plan?{PLANS[0]}", 760), "timeline": (f"/bookings/{day.STORY}", 900)}
-"""Name -> address and height of a picture in the docs."""
+PICTURES = {"home": ("/", 1030), "plan": (f"/runs/plan?{PLANS[0]}", 640), "timeline": (f"/bookings/{day.STORY}", 660)}
+"""Name -> address, and height in pixels of its picture in the docs."""
 MAX_PICTURE_BYTES = 150_000
 
 pytestmark = [needs_chromium, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
@@ -39,8 +40,8 @@ def lived(open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch)
     """A platform after a day, on which a hook broke and is repaired, but nothing has been replayed yet."""
     monkeypatch.setattr(retryable, "MAX_ATTEMPTS", 1)
     monkeypatch.setattr(platform_hook, "IS_BROKEN", [False])
-    hook = "tests.dashboard.platform_hook:changed"
-    harness = open_harness(platform_hook=hook, webhook_keys=KEY, meetergo_api_key_expires="2126-01-01")
+    hook, key_ends = "tests.dashboard.platform_hook:changed", f"{datetime.now(UTC) + timedelta(days=52):%Y-%m-%d}"
+    harness = open_harness(platform_hook=hook, webhook_keys=KEY, meetergo_api_key_expires=key_ends)
     day.live_through(harness)
     return harness
 
@@ -104,6 +105,7 @@ def test_axe_finds_nothing_serious_on_any_screen(
 @pytest.mark.skipif(not SCREENSHOTS, reason="DASHBOARD_SCREENSHOTS names no folder for pictures: make screenshots")
 def test_pictures_for_the_docs(lived: Harness, open_app: OpenApp, browser: webdriver.Chrome) -> None:
     with served(open_app) as url:
+        browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         browser.get(LoginSigner([KEY]).link(url, "ada", "operate"))
         for name, (path, height) in PICTURES.items():
             look(browser, "light", 1240, height)

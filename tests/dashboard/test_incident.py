@@ -76,8 +76,8 @@ def test_an_operator_finds_mends_and_replays(
     with served(open_app) as url, scheduler_and_worker(broken):
         ada = Visitor(browser)
         browser.get(LoginSigner([KEY]).link(url, "Ada", "operate"))
-        ada.sees("Ada (operate)", "Deliveries")
-        ada.follows("Errors")
+        ada.sees("Ada (operate)", "200 deliveries are dead")
+        ada.follows("See the errors")
         ada.sees("KeyError at tests/dashboard/platform_hook.py", "dead 200")
         ada.follows("200")
         ada.sees("booking_created", "dead")
@@ -92,6 +92,10 @@ def test_an_operator_finds_mends_and_replays(
         ada.presses("Replay")
         ada.sees("Run 1", "handled")
         ada.sees("It has ended: everything is done.", "200 of 200")
+        ada.follows("Home")
+        assert "deliveries are dead" not in browser.find_element(By.TAG_NAME, "main").text
+        ada.follows("Audit log")
+        ada.sees("Ada", "hook repaired", "Run 1")
     assert len(broken.all(Booking)) == NUMBER
     assert {row.status for row in broken.all(Delivery)} == {"done"}
     acts = broken.all(Intervention)
