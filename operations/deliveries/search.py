@@ -13,7 +13,7 @@ from models.delivery import Delivery
 from models.search import RowSearch
 from operations.row_list import RowList, Tab, row_list
 
-MAX_BOOKINGS_OF_GUEST = 200
+MAX_BOOKINGS_OF_GUEST = 100
 MAX_SORTED = 2_000
 """Bookings of a guest of which PostgreSQL looks for the latest: a guest of more is a test account."""
 SQLITE_BOOKINGS = 10_000

@@ -62,7 +62,7 @@ PAGES = [
     "/people",
     "/hosts/7",
     "/notifications/7",
-    "/audit?booking=filled-1",
+    "/audit?booking=x",
     "/audit?kind=revealed",
     "/bookings?tab=unhosted&guest=nobody@example.com",
 ]
