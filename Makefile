@@ -7,7 +7,7 @@ PIN := --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit
 BENCH := benchmarks/.venv/.installed benchmarks/.venv-redis5/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook contract lint format pins hashes \
+.PHONY: help install demo run sandbox test year fuzz faults bench bench-install bench-pins runbook screenshots contract lint format pins hashes \
 	install-systemd sbom audit pythons release tools clean
 
 help: ## this menu
@@ -68,6 +68,9 @@ bench-pins: install # the same for the peers; run it after `make pins`
 
 runbook: install ## run through an incident (tmux) for docs/operations.md
 	@$(BIN)/python -m tests.console.runbook
+
+screenshots: install ## take the pictures of the web page in docs/images (chromium, chromium-driver)
+	@DASHBOARD_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest -n 0 -q tests/dashboard/test_accessibility.py -k pictures
 
 contract: install ## write the tables, JSON Schema and AsyncAPI of docs/platform.md and docs/contract/ from the code
 	@$(BIN)/python -m devtools.contract

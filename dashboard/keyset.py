@@ -28,7 +28,7 @@ class TabList(Protocol):
 
     @property
     def query(self) -> Select[Any]:
-        """What the indexes find, in no order."""
+        """What the indexes find, at most ordered by columns that are the same in all rows."""
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -37,6 +37,10 @@ class TabList(Protocol):
     @property
     def is_descending(self) -> bool:
         """Whether the greatest comes first."""
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether an index has the order."""
 
     @property
     def is_slow(self) -> bool:
@@ -83,7 +87,7 @@ def fetch(
 
     Args:
         session: the session.
-        query: selects columns, among them those of the key, in no order.
+        query: selects columns, among them those of the key, at most ordered by what is the same in all rows.
         key: the columns of the order; the last is unique, and none of them may be NULL.
         slow: returns conditions on the query's columns that no index helps with: WINDOW rows are searched.
         descending: whether the greatest comes first.
@@ -122,8 +126,9 @@ def count_tabs(session: Session, tabs: Mapping[Any, TabList], chosen: Any) -> di
 def _count(session: Session, tab: TabList) -> Count:
     """Count up to COUNT_LIMIT + 1 rows, in the order of an index, which need not break ties."""
     first = tab.key[0]
-    ordered = tab.query.order_by(None).order_by(first.desc() if tab.is_descending else first)
+    ordered = tab.query.order_by(first.desc() if tab.is_descending else first)
     if not tab.is_slow:
+        ordered = ordered if tab.is_ordered else tab.query.order_by(None)
         one: Select[Any] = ordered.with_only_columns(literal_column("1"), maintain_column_froms=True)
         return Count(session.scalar(select(func.count()).select_from(one.limit(COUNT_LIMIT + 1).subquery())) or 0)
     window = ordered.limit(WINDOW).subquery()

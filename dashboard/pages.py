@@ -17,6 +17,7 @@ from dashboard.i18n import LANGUAGES, N_, _, integer, language, ngettext
 from dashboard.keyset import COUNT_LIMIT, WINDOW
 from operations.errors import OperationError, StoreError, store_error_message
 from operations.redact import MASKED
+from operations.runs.store import split_reason
 from runtime.logs import log_unhandled_exception
 from runtime.version import VERSION
 
@@ -63,6 +64,16 @@ ACTS = {
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }
+NEWS = {
+    "created": N_("new booking"),
+    "rescheduled": N_("rescheduled"),
+    "updated": N_("updated"),
+    "cancelled": N_("meeting cancelled"),
+    "attendee_left": N_("a guest left"),
+    "linked": N_("given to a host"),
+    "summary": N_("summary"),
+}
+"""Kinds of changes and of notifications."""
 TARGETS = {
     "deliveries": N_("deliveries"),
     "notifications": N_("notifications"),
@@ -150,6 +161,8 @@ def prepare_templates(app: Flask) -> None:
         act_name=act_name,
         target_name=target_name,
         target_count=target_count,
+        split_reason=split_reason,
+        NEWS=NEWS,
         MASKED=MASKED,
         here=here,
         masked=people.masked,

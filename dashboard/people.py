@@ -11,7 +11,8 @@ from dashboard.times import moment
 from operations.redact import EMAIL, MASKED, mask_people, mask_text, redact, redact_text
 
 TIME_NAMES = frozenset({"starts_at", "ends_at", "as_of", "created_at", "updated_at"})
-MAX_COMPACT = 200
+MAX_COMPACT = 100
+MAX_RECIPIENT = 60
 
 
 def reveal() -> None:
@@ -37,8 +38,9 @@ def masked_text(text: str | None) -> str:
 
 
 def masked_recipient(recipient: str) -> str:
-    """Mask the name in a mail address."""
-    return recipient if is_revealed() else EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", recipient)
+    """Mask the name in a mail address, and cut off what is longer than any."""
+    shown = recipient if is_revealed() else EMAIL.sub(lambda found: f"{MASKED}@{found[1]}", recipient)
+    return shown if len(shown) <= MAX_RECIPIENT else f"{shown[:MAX_RECIPIENT]}…"
 
 
 def compact(name: str, content: Any) -> Markup | str:

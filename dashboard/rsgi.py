@@ -5,6 +5,7 @@ removes only the latter, and be whoever it likes.
 """
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -113,4 +114,11 @@ def __getattr__(name: str) -> RsgiApp:
         raise AttributeError(name)
     configure()
     watch_parent()
-    return RsgiApp(create_app(DashboardSettings.load()))
+    return RsgiApp(open_app())
+
+
+def open_app() -> Flask:
+    """Open the app. What is there by then lives as long as the process: a look for garbage in it takes 0.1 s."""
+    app = create_app(DashboardSettings.load())
+    gc.freeze()
+    return app

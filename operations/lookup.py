@@ -17,6 +17,7 @@ MIN_PREFIX_LENGTH = 4
 MESSAGE_PREFIX = "msg_"
 MAX_ROW_ID = 2**31
 MAX_MATCHES = 30
+LAST_CHARACTER = "\U0010ffff"
 
 
 class IdNotFound(OperationError):
@@ -104,7 +105,8 @@ def _resolve_id(session: Session, column: Any, typed: str, singular: str, plural
 
 
 def _ids_starting_with(session: Session, column: Any, typed: str) -> Sequence[str]:
-    query = (
-        select(column).where(column.startswith(typed, autoescape=True)).distinct().order_by(column).limit(MAX_MATCHES)
-    )
+    query = select(column).where(column.startswith(typed, autoescape=True)).distinct()
+    if session.get_bind().dialect.name == "sqlite":  # which finds a range in its index, but no prefix
+        query = query.where(column >= typed, column < f"{typed}{LAST_CHARACTER}")
+    query = query.order_by(column).limit(MAX_MATCHES)
     return [found for found in session.scalars(query) if found.startswith(typed)]

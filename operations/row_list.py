@@ -12,7 +12,7 @@ from models.notification import Notification
 from models.search import RowSearch
 
 Tab = Literal["all", "pending", "done", "dead"]
-MAX_FAILED = 5_000
+MAX_FAILED = 2_000
 """Dead rows, and as many pending ones, that a list of all statuses searches for an error: those that ended last."""
 
 
@@ -25,12 +25,14 @@ class RowList:
         key: the order, greatest first.
         search: the filters.
         event: name of the column that the filter `event` is about.
+        is_ordered: whether an index has the order.
     """
 
     query: Select[Any]
     key: tuple[Any, ...]
     search: RowSearch
     event: str
+    is_ordered: bool = True
 
     is_descending = True
 
@@ -41,46 +43,58 @@ class RowList:
 
     def slow(self, columns: Any) -> Sequence[ColumnElement[bool]]:
         """Return those filters' conditions on these columns."""
-        conditions = []
-        if self.search.event:
-            conditions.append(getattr(columns, self.event) == self.search.event)
-        if self.search.error_is:
-            conditions.append(columns.last_error == self.search.error_is)
-        if self.search.error:
-            conditions.append(func.lower(columns.last_error).contains(self.search.error.lower(), autoescape=True))
-        return conditions
+        events = [getattr(columns, self.event) == self.search.event] if self.search.event else []
+        return [*events, *_errors(columns, self.search)]
 
 
-def indexed_part(tab: Tab, search: RowSearch) -> RowSearch:
-    """Return the filters that indexes help with; the status is the tab's."""
-    return replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
-
-
-def narrow(
-    query: Any, model: type[Delivery] | type[Notification], tab: Tab, search: RowSearch, *, is_bounded: bool = True
-) -> Any:
-    """Add the conditions that let the indexes of ended, pending and dead rows serve a tab.
+def row_list(
+    model: type[Delivery] | type[Notification],
+    tab: Tab,
+    search: RowSearch,
+    *,
+    columns: tuple[Any, ...],
+    key: tuple[Any, ...],
+    event: str,
+    is_bounded: bool = True,
+) -> RowList:
+    """Return one tab of the rows that match a search, whose own status does not matter.
 
     Args:
-        query: the rows that match the other filters.
-        model: their model.
+        model: deliveries or notifications.
         tab: the tab.
         search: the filters.
+        columns: what the list shows.
+        key: the order, greatest first.
+        event: name of the column that the filter `event` is about.
         is_bounded: whether an error is sought among the MAX_FAILED latest of each status alone.
     """
-    query = query.order_by(None)
+    indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
+    query: Any = (indexed.deliveries() if model is Delivery else indexed.notifications()).order_by(None)
     if tab in ("done", "dead"):
-        query = query.where(model.ended_at.is_not(None))
-    if tab == "all" and (search.error or search.error_is):
-        found = _latest_failed(model) if is_bounded else None
-        is_failed = or_(model.has_status("dead"), model.has_status("pending"))
-        query = query.where(is_failed if found is None else model.id.in_(found))
-    return query
+        query = query.where(model.ended_at.is_not(None))  # as their indexes require
+    is_failed = tab == "all" and bool(search.error or search.error_is)
+    if is_failed and is_bounded:
+        query = query.where(model.id.in_(_latest_failed(model, search)))
+        search = replace(search, error=None, error_is=None)
+    elif is_failed:
+        query = query.where(or_(model.has_status("dead"), model.has_status("pending")))
+    return RowList(query.with_only_columns(*columns), key, search, event, is_ordered=not is_failed)
 
 
-def _latest_failed(model: type[Delivery] | type[Notification]) -> Any:
+def _latest_failed(model: type[Delivery] | type[Notification], search: RowSearch) -> Any:
+    """Select the ids of the latest dead and pending rows that have the error."""
     waiting: Any = Delivery.attempts if model is Delivery else Notification.due_at  # as the index of pending rows
-    dead = select(model.id).where(model.has_status("dead")).order_by(model.ended_at.desc()).limit(MAX_FAILED)
-    pending = select(model.id).where(model.has_status("pending")).order_by(waiting.desc()).limit(MAX_FAILED)
-    parts = (select(each.subquery().c.id) for each in (dead, pending))
-    return union_all(*parts)
+    failed: Any = select(model.id, model.last_error)
+    dead = failed.where(model.has_status("dead")).order_by(model.ended_at.desc()).limit(MAX_FAILED)
+    pending = failed.where(model.has_status("pending")).order_by(waiting.desc()).limit(MAX_FAILED)
+    parts = [each.subquery().c for each in (dead, pending)]
+    return union_all(*(select(each.id).where(*_errors(each, search)) for each in parts))
+
+
+def _errors(columns: Any, search: RowSearch) -> Sequence[ColumnElement[bool]]:
+    conditions = []
+    if search.error_is:
+        conditions.append(columns.last_error == search.error_is)
+    if search.error:
+        conditions.append(func.lower(columns.last_error).contains(search.error.lower(), autoescape=True))
+    return conditions

@@ -76,14 +76,6 @@ ENTRY_NAMES = {
     "operator.forgotten": N_("mapping forgotten"),
 }
 ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
-NEWS = {
-    "created": N_("new booking"),
-    "rescheduled": N_("rescheduled"),
-    "updated": N_("updated"),
-    "cancelled": N_("meeting cancelled"),
-    "attendee_left": N_("a guest left"),
-    "summary": N_("summary"),
-}
 
 
 @screen.page("/bookings")
@@ -185,7 +177,6 @@ def _show(
         is_asked=request.endpoint in ("bookings.compare", "bookings.refresh"),
         entry_name=entry_name,
         entry_class=entry_class,
-        NEWS=NEWS,
     )
 
 

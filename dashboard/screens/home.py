@@ -17,6 +17,7 @@ from dashboard.pages import render
 from dashboard.stores import current
 from dashboard.times import now
 from models.error_groups import ErrorGroups
+from models.incident import IncidentKind
 from models.stats import MODELS_BY_QUEUE, Stats
 from operations.checks import Finding, run_checks
 from operations.overview.charts import Charts, draw_charts
@@ -36,6 +37,22 @@ TASKS = {
     "alerts": N_("alerts"),
     "reconcile": N_("reconcile"),
     "runs": N_("runs"),
+}
+INCIDENTS: dict[IncidentKind, str] = {
+    "deliveries_dead": N_("deliveries dead"),
+    "notifications_dead": N_("notifications dead"),
+    "failing_again": N_("failing again"),
+    "waiting_too_long": N_("waiting too long"),
+    "processing_stuck": N_("processing stuck"),
+    "link_skipped": N_("link skipped"),
+    "worker_died": N_("worker died"),
+    "no_worker": N_("no worker"),
+    "clock_ahead": N_("clock ahead"),
+    "redis_only": N_("only in Redis"),
+    "database_read_only": N_("database read-only"),
+    "database_down": N_("database down"),
+    "redis_down": N_("Redis down"),
+    "reconcile_stopped": N_("reconcile stopped"),
 }
 ERRORS = {"inbox": "/errors", "outbox": "/errors?of=notifications"}
 PATHS = {"inbox": "/deliveries", "outbox": "/notifications"}
@@ -82,6 +99,7 @@ def show() -> Response:
         QUEUES=QUEUES,
         PATHS=PATHS,
         TASKS=TASKS,
+        INCIDENTS=INCIDENTS,
         differed=_differed(snapshot.stats),
         zero=timedelta(0),
         took=took,

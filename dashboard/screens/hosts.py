@@ -16,7 +16,7 @@ from models.employee import Employee
 from models.platform_user import PlatformUser
 from models.reconciliation import ReconcileCursor
 from operations.users import forget as forgetting
-from operations.users.mapping import HostValues, save_host, search_hosts, unmapped_hosts
+from operations.users.mapping import MAX_WAITING, HostValues, save_host, search_hosts, unmapped_hosts
 
 screen = ScreenBlueprint("hosts", N_("Hosts"))
 
@@ -33,7 +33,8 @@ def list_all() -> Response:
         page = keyset.fetch(
             session, search_hosts(text_of("q"), only_unmapped=only_unmapped), PlatformUser.id, descending=False
         )
-    return render("hosts/list.html", missing=missing, page=page, only_unmapped=only_unmapped, MAX_SHOWN=MAX_SHOWN)
+    limits = dict(MAX_SHOWN=MAX_SHOWN, MAX_WAITING=MAX_WAITING)
+    return render("hosts/list.html", missing=missing, page=page, only_unmapped=only_unmapped, **limits)
 
 
 @screen.page("/hosts/<path:external_id>")

@@ -7,7 +7,7 @@ from flask import Response, make_response, request
 from dashboard.access import ScreenBlueprint
 from dashboard.i18n import N_
 from dashboard.pages import render
-from dashboard.screens.bookings import NEWS, entry_class, entry_name
+from dashboard.screens.bookings import entry_class, entry_name
 from dashboard.stores import current
 from models import timeline
 from models.timeline import TimelineEntry
@@ -34,9 +34,7 @@ def entries() -> Response:
 
 
 def _render(template: str, found: list[TimelineEntry]) -> Response:
-    return render(
-        template, entries=found, digest=_digest(found), entry_name=entry_name, entry_class=entry_class, NEWS=NEWS
-    )
+    return render(template, entries=found, digest=_digest(found), entry_name=entry_name, entry_class=entry_class)
 
 
 def _entries() -> list[TimelineEntry]:

@@ -6,15 +6,12 @@ from flask import Response, abort
 from sqlalchemy.orm import Session
 
 from dashboard import keyset, people
-from dashboard.access import ScreenBlueprint, operator
+from dashboard.access import ScreenBlueprint
 from dashboard.filters import row_search
-from dashboard.forms import reason_of_form
 from dashboard.i18n import N_, _
-from dashboard.pages import render, see_other
-from dashboard.screens.bookings import NEWS
+from dashboard.pages import NEWS, render
 from dashboard.screens.deliveries import TABS, active_filters, tab_of_request
 from dashboard.stores import current
-from dashboard.times import now
 from models.attempt import FailedAttempt
 from models.booking import NotificationKind
 from models.intervention import Intervention
@@ -25,7 +22,6 @@ from operations.deliveries import detail as delivery_detail
 from operations.errors import OperationError
 from operations.lookup import find_notification
 from operations.notifications.search import notifications_in
-from operations.replay.service import NotDead, ReplayService
 
 screen = ScreenBlueprint("notifications", N_("Notifications"))
 
@@ -49,7 +45,6 @@ def list_all() -> Response:
         page=page,
         filters=active_filters(),
         kinds=[("", _("any")), *((kind, _(NEWS[kind])) for kind in KINDS)],
-        NEWS=NEWS,
     )
 
 
@@ -71,36 +66,7 @@ def show(notification_id: str) -> Response:
         message=message,
         events=ordered[-EVENTS_SHOWN:],
         hidden=max(0, len(ordered) - EVENTS_SHOWN),
-        NEWS=NEWS,
     )
-
-
-@screen.act("/notifications/<notification_id>/send", role="operate")
-def send(notification_id: str) -> Response:
-    """Send a dead notification, or one that was sent before once more."""
-    reason = reason_of_form()
-    with current().database.read_only() as session:
-        row = _find(session, notification_id)
-    if row.status == "pending":
-        raise OperationError(_("This notification is pending: a worker sends it anyway."))
-    service = ReplayService(current().services, operator().name, reason, resend=row.status == "done", superseded=True)
-    result = service.replay_notifications([row.id], now())
-    if not result.ids:
-        raise OperationError(_("It was not sent: a notification with the same content is pending."))
-    return see_other("notifications.show", notification_id=result.ids[0])
-
-
-@screen.act("/notifications/<notification_id>/ignore", role="operate")
-def ignore(notification_id: str) -> Response:
-    """Close a dead notification that nobody needs any more."""
-    reason = reason_of_form()
-    with current().database.read_only() as session:
-        row = _find(session, notification_id)
-    try:
-        ReplayService(current().services, operator().name, reason).ignore_notifications([row.id], now())
-    except NotDead as error:
-        raise OperationError(str(error)) from None
-    return see_other("notifications.show", notification_id=row.id)
 
 
 def _find(session: Session, typed: str) -> Notification:

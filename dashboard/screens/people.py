@@ -4,6 +4,7 @@ from flask import Response
 
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import text_of
+from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
 from dashboard.keyset import COUNT_LIMIT
 from dashboard.pages import render, see_other
@@ -22,17 +23,19 @@ MAX_NAMES = 5
 @screen.page("/people", role="people")
 def show() -> Response:
     """Show what would be pruned now, and a form to find a guest."""
-    services = current().services
-    with current().database.read_only() as session:
-        old = prunable(session, now(), services.retention, COUNT_LIMIT)
-    return render("people/show.html", old=old, keep=services.retention)
+    return _show(_prunable())
 
 
 @screen.act("/people/prune", role="people")
 def prune() -> Response:
-    """Start a run that deletes what is past its retention."""
+    """Start a run that deletes what is past its retention; ask again if there is more or less meanwhile."""
+    old, reason = _prunable(), text_of("reason", "form") or ""
+    if not reason:
+        return _show(old, 400, problem=_(SAY_WHY))
+    if text_of("digest", "form") != _digest(old):
+        return _show(old, 409, has_changed=True, reason=reason)
     with current().database.transaction() as session:
-        run = start_prune(session, operator().name, text_of("reason", "form") or "", now())
+        run = start_prune(session, operator().name, reason, now())
     return see_other("runs.show", run_id=run.id)
 
 
@@ -47,12 +50,25 @@ def erase() -> Response:
     """Start a run that erases a guest; ask again if more was found meanwhile."""
     guest, reason = _guest(), text_of("reason", "form") or ""
     if not reason:
-        return _render_plan(guest, problem=_("Say why: it is recorded with your name."))
+        return _render_plan(guest, problem=_(SAY_WHY))
     if text_of("digest", "form") != _digest(_counts(guest)[1]):
         return _render_plan(guest, has_changed=True)
     with current().database.transaction() as session:
         run = start_erasure(session, guest, current().services.inbox.cipher, operator().name, reason, now())
     return see_other("runs.show", run_id=run.id)
+
+
+def _prunable() -> dict[str, int]:
+    with current().database.read_only() as session:
+        return prunable(session, now(), current().services.retention, COUNT_LIMIT)
+
+
+def _show(
+    old: dict[str, int], code: int = 200, *, problem: str = "", has_changed: bool = False, reason: str = ""
+) -> Response:
+    values = dict(problem=problem, has_changed=has_changed, reason=reason)
+    keep = current().services.retention
+    return render("people/show.html", code, old=old, digest=_digest(old), keep=keep, **values)
 
 
 def _guest() -> GuestName:

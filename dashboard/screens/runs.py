@@ -12,6 +12,7 @@ from werkzeug.exceptions import NotFound
 from dashboard import keyset
 from dashboard.access import ScreenBlueprint, operator
 from dashboard.filters import row_search, text_of
+from dashboard.forms import SAY_WHY
 from dashboard.i18n import N_, _
 from dashboard.pages import render, see_other
 from dashboard.screens.deliveries import FILTERS, active_filters, tab_of_request
@@ -33,6 +34,10 @@ from runtime.redis import heartbeat
 screen = ScreenBlueprint("runs", N_("Runs"))
 
 MAX_BOOKINGS_SHOWN = 50
+MAX_COLUMNS_SHOWN = 150
+"""Changed columns that a plan shows: fewer bookings where each changes much, so that the page stays small."""
+MAX_NOTIFIED_SHOWN = 5
+"""Notifications of one booking that a plan shows."""
 MAX_ACTIVE_SHOWN = 5
 DEFAULT_RATE = "50"
 CARRIED = ("target", "kind", "status", "all", "id", *FILTERS)
@@ -148,7 +153,7 @@ def _rate_and_problem() -> tuple[float | None, str]:
         per_second = parse_rate(rate) if rate else None
     except InvalidFilter:
         return None, _("This is not a rate: write 50, 100/m or 1000/h, or nothing for no limit.")
-    return per_second, "" if text_of("reason", "form") else _("Say why: it is recorded with your name.")
+    return per_second, "" if text_of("reason", "form") else _(SAY_WHY)
 
 
 def _is_over_notifications(source: str) -> bool:
@@ -244,7 +249,8 @@ def _render_plan(
         plan=found,
         diffs=diffs,
         notified=notified,
-        bookings=bookings[:MAX_BOOKINGS_SHOWN],
+        bookings=_shown(bookings, diffs),
+        MAX_NOTIFIED_SHOWN=MAX_NOTIFIED_SHOWN,
         booking_count=len(bookings),
         failing=sorted(failing.items(), key=lambda item: -len(item[1])),
         recipients=len({(each.channel, each.recipient) for each in found.report.notifications}),
@@ -253,6 +259,18 @@ def _render_plan(
         retries=sum(row.status == "pending" for row in found.rows),
         **_form_values(source),
     )
+
+
+def _shown(bookings: Sequence[str], diffs: dict[str, BookingDiff]) -> Sequence[str]:
+    """Return the first bookings, within MAX_BOOKINGS_SHOWN and MAX_COLUMNS_SHOWN; one at least."""
+    columns = 0
+    for number, booking_id in enumerate(bookings[:MAX_BOOKINGS_SHOWN]):
+        diff = diffs.get(booking_id)
+        if diff and not diff.is_new:
+            columns += sum((diff.before or {}).get(name) != value for name, value in diff.after.items())
+        if number and columns > MAX_COLUMNS_SHOWN:
+            return bookings[:number]
+    return bookings[:MAX_BOOKINGS_SHOWN]
 
 
 def _form_values(source: str) -> dict[str, Any]:

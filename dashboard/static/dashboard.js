@@ -69,7 +69,13 @@ function setUpPolling() {
   }
 }
 
+// On a narrow screen the navigation is scrolled: show where we are.
+function showPlace() {
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
 rememberZone();
+showPlace();
 setUpSelection();
 setUpConfirmation();
 setUpPolling();

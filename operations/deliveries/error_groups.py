@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from models.delivery import Delivery
 from models.notification import Notification
 from models.retryable import Status
+from operations.row_list import MAX_FAILED
 
 WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
-MAX_ROWS = 5_000
-"""Rows of each status that are counted, those that ended or are due last."""
+MAX_ROWS = MAX_FAILED
+"""Rows of each status that are counted, those that ended or are due last: those that a list searches for an error."""
 MAX_GROUPS = 20
 MAX_FILTER_LENGTH = 120
 """A longer error is searched by its beginning: an address should not hold all of it."""

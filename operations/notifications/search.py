@@ -6,7 +6,7 @@ from sqlalchemy import func
 
 from models.notification import Notification
 from models.search import RowSearch
-from operations.row_list import RowList, Tab, indexed_part, narrow
+from operations.row_list import RowList, Tab, row_list
 
 SHOWN_LENGTH = 200
 
@@ -33,6 +33,5 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 
 
 def notifications_in(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
-    """Return a tab of the notifications that match a search, whose own status does not matter; see `narrow`."""
-    query = narrow(indexed_part(tab, search).notifications(), Notification, tab, search, is_bounded=is_bounded)
-    return RowList(query.with_only_columns(*COLUMNS), KEYS[tab], search, "kind")
+    """Return a tab of the notifications that match a search; see `row_list`."""
+    return row_list(Notification, tab, search, columns=COLUMNS, key=KEYS[tab], event="kind", is_bounded=is_bounded)

@@ -23,6 +23,7 @@ from models.run import Run, RunRow
 from operations.erasure import GuestName, erase_guest
 from operations.replay.selection import CHUNK_SIZE, SelectedDelivery
 from operations.replay.service import Record, ReplayResult, ReplayService
+from operations.runs.store import reason_of
 from runtime.contention import in_transaction
 from runtime.encryption import EncryptedBody
 from worker.services import Services
@@ -109,7 +110,7 @@ def _do_step(services: Services, run: Run, now: datetime) -> None:
         if not run.advance(session, status="done", ended_at=services.inbox.clock(), **values):
             raise RunMoved
         kind: InterventionKind = "pruned" if run.kind == "prune" else "erased"
-        Intervention.record_act(session, kind, now, by=run.by, reason=f"{run.reason} (run {run.id})")
+        Intervention.record_act(session, kind, now, by=run.by, reason=reason_of(run))
 
     in_transaction(services.database, end)
     log.info("run.ended", run=run.id, status="done")
@@ -145,7 +146,7 @@ def _pause(run: Run, rows: int) -> timedelta:
 
 
 def _apply(services: Services, run: Run, rows: Sequence[RunRow], now: datetime, record: Record) -> None:
-    service = ReplayService(services, run.by, f"{run.reason} (run {run.id})", run.resend, run.superseded)
+    service = ReplayService(services, run.by, reason_of(run), run.resend, run.superseded)
     if run.kind == "ignore":
         is_delivery = run.target == "deliveries"
         ended = {row.row_id if is_delivery else int(row.row_id): row.ended_at for row in rows}

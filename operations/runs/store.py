@@ -1,6 +1,7 @@
 """Start, list and cancel runs."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from runtime.encryption import BodyCipher
 MAX_RUN_ROWS = 100_000
 """Rows of one run: they are listed in the run, in one transaction."""
 MAX_REASON_LENGTH = 1000
+RUN_IN_REASON = re.compile(r"run (\d{1,9})(?:: |\Z)|(?P<before>.*) \(run (?P<after>\d{1,9})\)\Z", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,19 @@ def _start_step(session: Session, kind: RunKind, target: RunTarget, by: str, rea
     session.flush()
     Intervention.record_act(session, "started", now, by=by, reason=f"run {run.id}: {kind} {target}: {reason}")
     return run
+
+
+def reason_of(run: Run) -> str:
+    """Return what is recorded as the reason of each act of a run."""
+    return f"{run.reason} (run {run.id})"
+
+
+def split_reason(reason: str) -> tuple[int | None, str]:
+    """Return the number of the run that an intervention's reason names, and the reason without it."""
+    found = RUN_IN_REASON.match(reason)
+    if found is None:
+        return None, reason
+    return int(found[1] or found["after"]), found["before"] if found["after"] else reason[found.end() :]
 
 
 def cancel_run(session: Session, run_id: int, by: str, now: datetime) -> Run:

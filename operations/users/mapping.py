@@ -16,8 +16,10 @@ from models.platform_user import PlatformUser
 from operations.errors import OperationError
 from runtime.database import Database
 
-MAX_WAITING = 2_000
+MAX_WAITING = 1_000
 """Bookings without an owner that are looked at, the latest first."""
+MAX_HOSTS = 5_000
+"""Users of meetergo whom these bookings may name."""
 MAX_LENGTHS = {
     "external_id": 255,
     "meetergo_user_id": 255,
@@ -112,7 +114,8 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
     """Return meetergo's users whose bookings wait, because no platform user is mapped to them."""
     columns = (Booking.id, Booking.host_ids, Booking.status, Booking.starts_at)
     unowned = select(*columns).where(Booking.platform_user_id.is_(None), Booking.starts_at.is_not(None))
-    rows = session.execute(unowned.order_by(Booking.starts_at.desc(), Booking.id.desc()).limit(MAX_WAITING)).all()
+    latest = (Booking.platform_user_id.desc(), Booking.starts_at.desc(), Booking.id.desc())  # as the index has them
+    rows = session.execute(unowned.order_by(*latest).limit(MAX_WAITING)).all()
     found: dict[str, UnmappedHost] = defaultdict(lambda: UnmappedHost(""))
     for row in rows:
         for host_id in {str(each) for each in row.host_ids}:
@@ -121,13 +124,15 @@ def unmapped_hosts(session: Session, now: datetime) -> UnmappedHosts:
             if row.status == "confirmed" and row.starts_at >= now:
                 host.upcoming += 1
                 host.next_start, host.example = row.starts_at, row.id
-    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(list(found)[:500]))
+    checked = list(found)[:MAX_HOSTS]
+    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(checked))
     known = set(session.scalars(mapped))
     hosts = sorted(
-        (host for host in found.values() if host.meetergo_user_id not in known),
+        (found[each] for each in checked if each not in known),
         key=lambda host: (-host.upcoming, -host.bookings, host.meetergo_user_id),
     )
-    return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), len(rows) < MAX_WAITING)
+    is_complete = len(rows) < MAX_WAITING and len(found) <= MAX_HOSTS
+    return UnmappedHosts(hosts, sum(not row.host_ids for row in rows), is_complete)
 
 
 def search_hosts(term: str | None, *, only_unmapped: bool = False) -> Any:

@@ -10,11 +10,12 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import insert
 
-from dashboard.screens.home import CARDS
+from dashboard.screens.home import CARDS, INCIDENTS
 from dashboard.svg import HEIGHT, sparkline
 from devtools.send import samples
 from models.delivery import Delivery
 from models.endpoint import Endpoint
+from models.incident import KINDS
 from models.reconciliation import Reconciliation
 from operations import checks
 from operations.overview import charts
@@ -49,6 +50,10 @@ def test_each_check_has_its_own_words_in_both_languages() -> None:
     kinds = [ast.literal_eval(call.args[2]) for call in calls]
     assert len(kinds) >= 15
     assert set(kinds) == set(CARDS)
+
+
+def test_each_incident_has_a_name_in_both_languages() -> None:
+    assert set(INCIDENTS) == set(KINDS)
 
 
 def test_both_stores_the_queues_and_the_schedule_are_shown(

@@ -3,14 +3,17 @@
 import json
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 from babel.messages.extract import extract_from_dir
+from flask import Flask
 
 from dashboard.i18n import GERMAN, german
 from models.delivery import Delivery
-from tests.dashboard.conftest import Client
+from models.notification import Notification
+from tests.dashboard.conftest import EXAMPLES, Client, client_of, url_rules
 from tests.worker.harness import Harness
 
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -21,7 +24,6 @@ NOT_TRANSLATED = {
     "bin/inbox runs show",
     "null",
     "· meetergo-inbox",
-    "meetergo-inbox  ·",
     "meetergo-inbox",
     "bin/inbox dashboard login --name NAME --role read|operate|people",
 }
@@ -75,6 +77,30 @@ def test_no_template_holds_a_text_outside_of_the_catalogue() -> None:
         if text.strip() not in NOT_TRANSLATED
     }
     assert not bare
+
+
+@ON_SQLITE
+def test_no_page_shows_a_german_reader_an_english_text(
+    app: Flask, sample_data: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery, notification = sample_data.all(Delivery)[0], sample_data.all(Notification)[0]
+    examples = {"delivery_id": delivery.id, "notification_id": str(notification.id), "booking_id": "b1"}
+    for name, value in examples.items():
+        monkeypatch.setitem(EXAMPLES, name, value)
+    reader, english = client_of(app, "people"), {text for text in german() if len(text.split()) > 1}
+    same = {text for text, translated in german().items() if text == translated}
+    paths = [path for _, method, path in url_rules(app) if method == "GET"]
+    for path in [
+        *paths,
+        "/runs/plan?kind=replay&all=1&status=dead",
+        "/errors?of=notifications",
+        "/bookings?tab=untimed",
+    ]:
+        response = reader.get(path, headers={"Accept-Language": "de"}, buffered=True)
+        if response.mimetype == "text/html":
+            shown = {unescape(each).strip() for each in re.findall(r">([^<>]+)<", response.text)}
+            attributes = re.findall(r'(?:placeholder|aria-label|title|data-confirm)="([^"]+)"', response.text)
+            assert not (shown | {unescape(each) for each in attributes}) & (english - same), path
 
 
 @ON_SQLITE

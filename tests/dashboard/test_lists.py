@@ -10,12 +10,15 @@ from sqlalchemy import update
 
 from devtools.send import samples
 from models.booking import Booking
+from models.delivery import Delivery
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
+from operations.runs.executor import advance_runs
 from runtime.settings import SETTING_NAMES
 from tests.dashboard.conftest import KEY, Client, OpenApp, client_of
+from tests.dashboard.test_runs import plan
 from tests.snapshot import snapshot_rows
 from tests.worker.conftest import provider, three_hosts
 from tests.worker.harness import AT, START, Harness
@@ -62,35 +65,35 @@ def test_one_notification_tells_its_attempts_and_what_the_reader_sees(client: Cl
     assert "try 1" in page
     assert "What the reader sees" in page
     assert "guest-1@example.com" not in page
-    assert 'action="/notifications/' not in page, "read may not send"
     assert client("read").get("/notifications/999999").status_code == 404
     assert client("read").get(f"/notifications/{failing.message_id}").status_code == 200
 
 
-def test_a_dead_notification_is_sent_or_ignored_with_a_reason(client: Client, sample_data: Harness) -> None:
-    first, second = (row.id for row in sample_data.all(Notification)[:2])
+def test_one_notification_leads_to_the_plan_that_sends_or_ignores_it(client: Client, sample_data: Harness) -> None:
+    rows = sample_data.all(Notification)
+    sent = next(row for row in rows if row.status == "done" and row.channel == "log")
+    first, second = [row.id for row in rows if row.channel != "log"][:2]
     kill(sample_data, first, second)
     operator = client("operate")
-    assert client("read").post(f"/notifications/{first}/send", data=WHY).status_code == 403
-    assert operator.post(f"/notifications/{first}/send").status_code == 400
-    assert operator.post(f"/notifications/{first}/send", data=WHY).status_code == 303
-    assert operator.post(f"/notifications/{second}/ignore", data=WHY).status_code == 303
+
+    def start(notification_id: int, kind: str) -> None:
+        page = operator.get(f"/notifications/{notification_id}").text
+        (query,) = (each for each in re.findall(r'href="/runs/plan\?([^"]+)"', page) if f"kind={kind}" in each)
+        form = plan(operator, query.replace("&amp;", "&"))
+        assert operator.post("/runs/start", data=form | WHY).status_code == 303
+
+    assert "/runs/plan" not in client("read").get(f"/notifications/{first}").text
+    start(first, "replay")
+    start(second, "ignore")
+    start(sent.id, "replay")
+    advance_runs(sample_data.services, datetime.now(UTC))
     statuses = {row.id: row.status for row in sample_data.all(Notification)}
     assert (statuses[first], statuses[second]) == ("pending", "done")
-    assert operator.post(f"/notifications/{first}/send", data=WHY).status_code == 409
-    assert operator.post(f"/notifications/{second}/ignore", data=WHY).status_code == 409
-    acts = {(act.kind, act.notification_id, act.by, act.reason) for act in sample_data.all(Intervention)}
-    assert acts == {("replayed", first, "Ada", "because"), ("ignored", second, "Ada", "because")}
-
-
-def test_a_sent_notification_is_sent_once_more_as_a_copy(client: Client, sample_data: Harness) -> None:
-    sent = next(row for row in sample_data.all(Notification) if row.status == "done" and row.kind == "cancelled")
-    response = client("operate").post(f"/notifications/{sent.id}/send", data=WHY)
+    assert "/runs/plan" not in operator.get(f"/notifications/{first}").text, "it is pending: it goes out anyway"
     copy = sample_data.all(Notification)[-1]
-    assert response.headers["Location"] == f"/notifications/{copy.id}"
-    assert copy.id != sent.id
-    assert copy.message_id != sent.message_id
-    assert [act.kind for act in sample_data.all(Intervention)] == ["sent_again"]
+    assert copy.message_id not in {row.message_id for row in rows}
+    acts = {(act.kind, act.notification_id, act.by) for act in sample_data.all(Intervention) if act.kind != "started"}
+    assert acts == {("replayed", first, "Ada"), ("ignored", second, "Ada"), ("sent_again", copy.id, "Ada")}
 
 
 def test_notifications_are_planned_from_a_selection_and_from_all_that_match(
@@ -280,6 +283,22 @@ def test_the_audit_log_tells_who_did_what_and_why(client: Client, sample_data: H
     assert reasons("booking=b1&by=Ada") == ["reason 0", "reason 2"]
     assert reasons("since=90m") == ["reason 0", "reason 1"]
     assert reasons("kind=nonsense") == ["reason 0", "reason 1", "reason 2", "asked"]
+
+
+@ON_SQLITE
+def test_runs_that_the_audit_log_and_timelines_name_are_links(client: Client, sample_data: Harness) -> None:
+    delivery, now = next(row for row in sample_data.all(Delivery) if row.booking_id == "b1"), datetime.now(UTC)
+    with sample_data.services.database.transaction() as session:
+        Intervention.record_act(session, "started", now, by="Ada", reason="run 7: replay 2 deliveries: (run 1) again")
+        Intervention.record_act(session, "cancelled", now, by="Ada", reason="run 8")
+        Intervention.record(session, "replayed", delivery, now, by="Ada", reason="hook\nrepaired (run 9)")
+        Intervention.record_act(session, "compared", now, by="Ada", reason="dry run of reconcile, host run 4")
+    audit = client("read").get("/audit").text
+    assert re.findall(r'href="/runs/(\d+)"', audit) == ["9", "8", "7"]
+    assert "<q>hook\nrepaired</q>" in audit
+    assert "<q>replay 2 deliveries: (run 1) again</q>" in audit
+    for path in (f"/deliveries/{delivery.id}", f"/bookings/{delivery.booking_id}", "/live"):
+        assert 'href="/runs/9"' in client("read").get(path).text, path
 
 
 @ON_SQLITE

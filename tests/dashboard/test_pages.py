@@ -4,20 +4,29 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import String, select, update
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
 
 from devtools.send import samples
+from models.attempt import FailedAttempt
+from models.booking import Booking, BookingChange
 from models.delivery import Delivery
+from models.employee import Employee
+from models.endpoint import Endpoint
 from models.intervention import Intervention
 from models.notification import Notification
 from models.platform_user import PlatformUser
 from models.reconciliation import Reconciliation
 from models.run import Run
 from operations.runs.store import NewRun, SelectedRow, start_run
-from tests.dashboard.conftest import EXAMPLES, Client, client_of, url_rules
+from runtime.signed_address import AddressSigner
+from tests.dashboard.conftest import EXAMPLES, KEY, Client, client_of, url_rules
 from tests.worker.harness import AT, Harness, soon
 
 MAX_BYTES = 60_000
@@ -60,44 +69,97 @@ class Outline(HTMLParser):
         return sum(name == tag for name, _ in self.tags)
 
 
+ENUMERATIONS = {"status", "kind", "source", "target", "outcome"}
+"""Columns that hold words of ours, which no one else writes."""
+KEYS = {"key", "fingerprint", "mark", "sealed_with", "delivery_id", "booking_id", "claimed_by", "replayed_for"}
+"""Columns that we compute."""
+JSON_VALUES: dict[str, Any] = {
+    "attendees": [{"email": f"{MARKUP}@example.com", "fullname": HOSTILE, "phone": MARKUP, MARKUP: BIDI}] * 30,
+    "host_ids": [MARKUP, HOSTILE],
+    "metadata": {MARKUP: HOSTILE},
+    "before": {"meeting_name": f"x{HOSTILE}", "attendees": [], MARKUP: BIDI},
+    "after": {"meeting_name": HOSTILE, "attendees": [{"fullname": HOSTILE}], MARKUP: HOSTILE},
+    "selection": {"error": HOSTILE[:500], MARKUP: MARKUP},
+    "channels": [MARKUP],
+}
+SHOWN = (Booking, BookingChange, Delivery, Employee, Endpoint, FailedAttempt, Intervention, Notification)
+SHOWN_TOO = (PlatformUser, Reconciliation, Run)
+
+
+def fill_with_hostile_text(session: Session) -> None:
+    """Put hostile text into every column that holds text or JSON, of every table that a page shows."""
+    for model in (*SHOWN, *SHOWN_TOO):
+        table = model.__table__
+        texts = [
+            column
+            for column in table.columns
+            if isinstance(column.type, String) and column.name not in ENUMERATIONS | KEYS
+            if not column.primary_key and not column.foreign_keys
+        ]
+        values = {name: JSON_VALUES[name] for name in JSON_VALUES if name in table.columns}
+        for number, key in enumerate(session.execute(select(*table.primary_key)).all()):
+            for column in texts:
+                values[column.name] = f"{number}{MARKUP}{BIDI}{HOSTILE}"[: column.type.length or 10_000]
+            is_row = (column == value for column, value in zip(table.primary_key, key, strict=True))
+            session.execute(update(table).where(*is_row).values(values))
+
+
 @pytest.fixture
 def hostile_data(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Harness:
     """More rows than a page holds, with hostile text in every field that a page shows."""
-    harness.add_user(external_id=MARKUP[:60], name=HOSTILE, meetergo_user_id=samples.HOST_ID)
+    harness.add_user(external_id="1", meetergo_user_id=samples.HOST_ID)
     guest = {"id": "g1", "email": f'"{MARKUP[:20]}"@example.com', "fullname": HOSTILE}
-    bodies = [
-        samples.created(f"b{number}{MARKUP[:90]}", soon(number), AT, attendees=[guest], meetingLink=HOSTILE[:3000])
-        for number in range(ROWS)
-    ]
+    said = {"attendees": [guest], "meetingType": {"id": MARKUP, "meetingInfo": {"name": HOSTILE}}, MARKUP: HOSTILE}
+    bodies = [samples.created(f"b{number}{MARKUP[:90]}", soon(number), AT, **said) for number in range(ROWS)]
     harness.deliver(*bodies, HOSTILE.encode(), b'{"webhookType": "%s", "data": 1}' % MARKUP[:60].encode())
     harness.process_due()
     harness.send_all()
     now = datetime.now(UTC)
     with harness.services.database.transaction() as session:
         rows = Delivery.get_for_update(session, [row.id for row in harness.all(Delivery)])
-        for number, row in enumerate(rows):
-            row.last_error, row.note = f"{number}: {HOSTILE}", HOSTILE
+        sent = session.scalars(select(Notification).order_by(Notification.id)).all()
+        for number, row in enumerate([*rows, *sent]):
             row.status, row.ended_at = ("pending", None) if number % 7 == 0 else ("dead", now)
-            Intervention.record(session, "replayed", row, now, by=MARKUP, reason=HOSTILE)
+            row.last_error = "x"
+            FailedAttempt.record(session, row, now)
+            Intervention.record(session, "replayed", row, now, by="x", reason="x")
         for _ in range(ROWS):
-            new = [SelectedRow(rows[0].id, "", now)]
-            start_run(session, NewRun("replay", "deliveries", MARKUP, HOSTILE, new, {"error": HOSTILE[:500]}), now)
-        for number, sent in enumerate(session.scalars(select(Notification).order_by(Notification.id)).all()):
-            sent.last_error, sent.recipient = f"{number}: {HOSTILE}", f"{MARKUP}{number}@example.com"
-            sent.status, sent.ended_at = ("pending", None) if number % 7 == 0 else ("dead", now)
-            Intervention.record(session, "sent_again", sent, now, by=MARKUP, reason=HOSTILE)
-        session.add(Reconciliation(started_at=now, ended_at=now, error=HOSTILE))
+            start_run(session, NewRun("replay", "deliveries", "x", "x", [SelectedRow(rows[0].id, "", now)], {}), now)
+        session.add(Reconciliation(started_at=now, ended_at=now))
+        Endpoint.save(session, AddressSigner([KEY]).fingerprints("default")[0], "7", [], now)
+        session.flush()
+        fill_with_hostile_text(session)
         monkeypatch.setitem(EXAMPLES, "delivery_id", rows[1].id)
         monkeypatch.setitem(EXAMPLES, "booking_id", str(rows[1].booking_id))
-        monkeypatch.setitem(EXAMPLES, "external_id", MARKUP[:60])
+    (host,) = harness.all(PlatformUser)
+    monkeypatch.setitem(EXAMPLES, "external_id", host.external_id)
     return harness
 
 
-def pages(app: Flask) -> Iterator[tuple[str, str]]:
-    """Yield path and text of every page, and of some that need a query string."""
+FORMS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("reveal", {"reason": MARKUP}),
+    ("compare", {}),
+    ("refresh", {"reason": MARKUP}),
+    ("dry-run", {"host": HOSTILE}),
+    ("find", {"name": HOSTILE}),
+    ("erase", {"name": HOSTILE, "reason": MARKUP, "digest": MARKUP}),
+    ("prune", {"reason": HOSTILE, "digest": MARKUP}),
+    ("hosts/add", {"external_id": MARKUP, "timezone": HOSTILE, "reason": MARKUP}),
+    ("hosts/change", {"external_id": HOSTILE, "reason": MARKUP}),
+    ("hosts/forget", {"external_id": HOSTILE, "reason": MARKUP}),
+    ("start", {"kind": "replay", "all": "1", "status": "dead", "reason": HOSTILE, "digest": MARKUP, "rate": MARKUP}),
+    ("start", {"kind": "ignore", "target": "notifications", "all": "1", "reason": MARKUP, "digest": MARKUP}),
+    ("cancel", {}),
+    ("preferences", {"language": MARKUP}),
+)
+"""End of an address -> what is posted there. What succeeds redirects to a page that is looked at anyway."""
+
+
+def answers(app: Flask) -> Iterator[tuple[str, TestResponse]]:
+    """Yield path and answer of every page, of some that need a query string, and of every form."""
     people = client_of(app, "people", MARKUP)
-    extra = [
-        "/deliveries?status=dead&error_is=x",
+    hostile = dict.fromkeys("booking guest host error event error_is state tab by kind q map".split(), MARKUP)  # noqa: SIM905 - shorter
+    queries = [
         "/deliveries?status=dead",
         "/runs/plan?kind=replay&all=1&status=dead",
         "/runs/plan?kind=ignore&all=1&status=dead",
@@ -105,19 +167,26 @@ def pages(app: Flask) -> Iterator[tuple[str, str]]:
         "/notifications?status=dead",
         "/errors?of=notifications",
         "/bookings?tab=upcoming",
-        f"/bookings?booking={MARKUP}&guest={MARKUP}&host={MARKUP}&state={MARKUP}&tab={MARKUP}",
-        f"/notifications?booking={MARKUP}&guest={MARKUP}&error={MARKUP}&host={MARKUP}&event={MARKUP}",
-        f"/hosts?q={MARKUP}&map={MARKUP}",
-        f"/audit?by={MARKUP}&kind={MARKUP}&booking={MARKUP}",
-        f"/deliveries?booking={MARKUP}&guest={MARKUP}&error={MARKUP}&host={MARKUP}&event={MARKUP}",
-        f"/preferences?back={MARKUP}",
+        *(f"/{name}?{urlencode(hostile)}" for name in ("bookings", "notifications", "hosts", "audit", "deliveries")),
+        *(f"/{name}?{urlencode({'since': MARKUP})}" for name in ("bookings", "audit", "deliveries")),
+        *(f"/bookings/{quote(MARKUP, safe='')}", f"/hosts/{quote(MARKUP)}", f"/deliveries/{quote(MARKUP, safe='')}"),
+        f"/preferences?{urlencode({'back': '/' + MARKUP})}",
     ]
-    paths = [
-        path for _, method, path in url_rules(app) if method == "GET" and not path.startswith(("/static", "/login"))
-    ]
-    for path in [*paths, *extra]:
-        response = people.get(path)
-        if response.mimetype == "text/html" and response.status_code in (200, 400):
+    rules = list(url_rules(app))
+    for path in [*(path for _, method, path in rules if method == "GET"), *queries]:
+        yield path, people.get(path, buffered=True)
+    posted = [path for _, method, path in rules if method == "POST" and "logout" not in path]
+    assert all(path.endswith(tuple(end for end, _ in FORMS)) for path in posted), posted
+    for path in posted:
+        for _, data in (form for form in FORMS if path.endswith(form[0])):
+            yield f"POST {path}", people.post(path, data=data)
+
+
+def pages(app: Flask) -> Iterator[tuple[str, str]]:
+    """Yield path and text of every page."""
+    for path, response in answers(app):
+        assert response.status_code < 500, path
+        if response.mimetype == "text/html" and response.status_code != 303:
             yield path, response.text
 
 
@@ -147,7 +216,7 @@ def test_every_page_is_small_and_shows_hostile_text_as_text(hostile_data: Harnes
                 assert target.startswith(("/", "?", "#")), (path, target)
                 assert not target.startswith("//"), (path, target)
         seen += 1
-    assert seen >= 30
+    assert seen >= 45
     assert hostile_data.all(PlatformUser)
     assert len(hostile_data.all(Run)) == ROWS
 

@@ -73,8 +73,12 @@ def test_old_rows_are_pruned_by_a_run(client: Client, sample_data: Harness) -> N
             row.ended_at = datetime.now(UTC) - timedelta(days=99)
     ada = client("people")
     assert f"{len(done)} would be deleted" in ada.get("/people").text
-    assert ada.post("/people/prune", data={"reason": " "}).status_code == 409
-    assert ada.post("/people/prune", data={"reason": "audit tomorrow"}).status_code == 303
+    assert ada.post("/people/prune", data={"reason": " "}).status_code == 400
+    asked = ada.post("/people/prune", data={"reason": "audit tomorrow", "digest": "another"})
+    assert asked.status_code == 409
+    found = DIGEST.search(asked.text)
+    assert found
+    assert ada.post("/people/prune", data={"reason": "audit tomorrow", "digest": found[1]}).status_code == 303
     advance_runs(sample_data.services, datetime.now(UTC))
     [run] = sample_data.all(Run)
     assert (run.status, run.outcome["deliveries"]) == ("done", len(done))

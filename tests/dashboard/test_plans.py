@@ -59,6 +59,12 @@ PAGES = [
     "/audit?by=Ada&since=7d",
     "/live",
     "/live/entries",
+    "/people",
+    "/hosts/7",
+    "/notifications/7",
+    "/audit?booking=x",
+    "/audit?kind=revealed",
+    "/bookings?tab=unhosted&guest=nobody@example.com",
 ]
 
 

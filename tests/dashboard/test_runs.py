@@ -1,8 +1,14 @@
 """Replay and ignore by page: first the plan, then reason and rate, then a run that goes on by itself."""
 
+import os
 import re
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
@@ -12,10 +18,11 @@ from models.notification import Notification
 from models.run import Run
 from operations.runs.executor import advance_runs
 from runtime.redis import heartbeat
-from tests.dashboard.conftest import Client
+from tests.dashboard.conftest import Client, OpenApp, client_of
 from tests.operations.test_runs import die, finish
 from tests.worker.harness import Harness
 
+ROOT = str(Path(__file__).parent.parent.parent)
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)">')
 
 
@@ -142,6 +149,33 @@ def test_a_run_is_cancelled_by_whoever_may(client: Client, harness: Harness) -> 
     assert ada.post("/runs/1/cancel").status_code == 409
     assert ada.post("/runs/9/cancel").status_code == 404
     assert ada.get("/runs/99999999999").status_code == 404
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_run_goes_on_after_its_scheduler_and_the_dashboard_were_killed(open_app: OpenApp, harness: Harness) -> None:
+    die(harness, 6)
+    ada = client_of(open_app(), "operate")
+    form = plan(ada, "kind=replay&all=1&status=dead")
+    assert ada.post("/runs/start", data=form | {"reason": "r", "rate": "1/s"}).status_code == 303
+    command = [sys.executable, "-m", "worker.scheduler"]
+    victim = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": ROOT}, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not harness.all(Run)[0].position:
+            assert victim.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        victim.kill()
+        victim.wait()
+    [run] = harness.all(Run)
+    assert 0 < run.position < 6
+    another = client_of(open_app(), "operate")
+    assert f"{run.position} of 6 handled" in another.get("/runs/1").text
+    finish(harness, run)
+    assert "It has ended: everything is done." in another.get("/runs/1").text
+    acts = [act.delivery_id for act in harness.all(Intervention) if act.kind == "replayed"]
+    assert len(acts) == len(set(acts)) == 6
 
 
 def test_the_page_says_that_no_scheduler_works_on_it(client: Client, harness: Harness) -> None:

@@ -1,0 +1,115 @@
+"""Every screen as people meet it: light and dark, wide and narrow, by rules (axe) and in pictures for the docs."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from selenium import webdriver
+
+from models import retryable
+from models.delivery import Delivery
+from models.notification import Notification
+from operations.dashboard_login import LoginSigner
+from tests.dashboard import day, platform_hook
+from tests.dashboard.browser import SCREENSHOTS, served
+from tests.dashboard.conftest import EXAMPLES, KEY, OpenApp, url_rules
+from tests.devtools.sandbox.test_browser import browser, needs_chromium
+from tests.worker.harness import Harness
+
+__all__ = ["browser"]
+
+AXE = Path(__file__).parent / "axe/node_modules/axe-core/axe.min.js"
+LOOKS = {"light": 1240, "dark": 360}
+"""Theme -> width in pixels: each screen is looked at in both."""
+RULES_OF_LOOK = ["color-contrast", "scrollable-region-focusable", "target-size", "link-in-text-block"]
+"""What a theme or a width can break; the second look tries these alone, since axe takes most of this test's time."""
+SERIOUS = ("serious", "critical")
+PLANS = ("kind=replay&all=1&status=dead", "kind=ignore&all=1&status=dead", "target=notifications&kind=replay&all=1")
+PICTURES = {"home": ("/", 1030), "plan": (f"/runs/plan?{PLANS[0]}", 640), "timeline": (f"/bookings/{day.STORY}", 660)}
+"""Name -> address, and height in pixels of its picture in the docs."""
+MAX_PICTURE_BYTES = 150_000
+
+pytestmark = [needs_chromium, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
+
+
+@pytest.fixture
+def lived(open_harness: Callable[..., Harness], monkeypatch: pytest.MonkeyPatch) -> Harness:
+    """A platform after a day, on which a hook broke and is repaired, but nothing has been replayed yet."""
+    monkeypatch.setattr(retryable, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(platform_hook, "IS_BROKEN", [False])
+    hook, key_ends = "tests.dashboard.platform_hook:changed", f"{datetime.now(UTC) + timedelta(days=52):%Y-%m-%d}"
+    harness = open_harness(platform_hook=hook, webhook_keys=KEY, meetergo_api_key_expires=key_ends)
+    day.live_through(harness)
+    return harness
+
+
+def screens(app: Flask, lived: Harness, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Yield the address of every screen, with something to show."""
+    dead = next(row for row in lived.all(Delivery) if row.status == "dead")
+    unsent = next(row for row in lived.all(Notification) if row.status == "dead")
+    examples = {"delivery_id": dead.id, "notification_id": str(unsent.id), "booking_id": day.STORY, "run_id": "3"}
+    for name, value in examples.items():
+        monkeypatch.setitem(EXAMPLES, name, value)
+    for endpoint, method, path in url_rules(app):
+        if method == "GET" and endpoint not in ("static", "health.health", "live.entries", "runs.plan"):
+            yield path
+    yield from (f"/runs/plan?{query}" for query in PLANS)
+    yield from ("/deliveries?status=dead", "/bookings?tab=upcoming", "/hosts?map=nobody", "/nowhere")
+
+
+def look(browser: webdriver.Chrome, theme: str, width: int, height: int = 900) -> None:
+    features = [{"name": "prefers-color-scheme", "value": theme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def violations(browser: webdriver.Chrome, rules: list[str]) -> list[str]:
+    """Return what axe finds on this page: by these rules, by all of its own for none."""
+    run = "axe.run(arguments[0]).then(arguments[1], error => arguments[1]({error: String(error)}))"
+    only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+    found: dict[str, Any] = browser.execute_async_script(run, {"resultTypes": ["violations"], **only})
+    assert "violations" in found, found
+    return [
+        f"{each['id']}: {node['target']} {node['html'][:120]}"
+        for each in found["violations"]
+        if each["impact"] in SERIOUS
+        for node in each["nodes"][:3]
+    ]
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe is not here: npm ci --prefix tests/dashboard/axe")
+def test_axe_finds_nothing_serious_on_any_screen(
+    lived: Harness, open_app: OpenApp, browser: webdriver.Chrome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = dict[str, list[str]]()
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AXE.read_text()})
+    with served(open_app) as url:
+        browser.get(LoginSigner([KEY]).link(url, "Ada", "people"))
+        paths = list(screens(open_app(), lived, monkeypatch))
+        for theme, width in LOOKS.items():
+            look(browser, theme, width)
+            for path in paths:
+                browser.get(url + path)
+                size = browser.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+                assert size["width"] <= width, f"{path} is wider than {width} pixels"
+                if problems := violations(browser, [] if theme == "light" else RULES_OF_LOOK):
+                    found[f"{path} {theme} {width}"] = problems
+    assert found == {}
+    assert len(paths) >= 20
+
+
+@pytest.mark.skipif(not SCREENSHOTS, reason="DASHBOARD_SCREENSHOTS names no folder for pictures: make screenshots")
+def test_pictures_for_the_docs(lived: Harness, open_app: OpenApp, browser: webdriver.Chrome) -> None:
+    with served(open_app) as url:
+        browser.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
+        browser.get(LoginSigner([KEY]).link(url, "ada", "operate"))
+        for name, (path, height) in PICTURES.items():
+            look(browser, "light", 1240, height)
+            browser.get(url + path)
+            file = Path(SCREENSHOTS) / f"dashboard-{name}.png"
+            browser.save_screenshot(str(file))
+            assert file.stat().st_size < MAX_PICTURE_BYTES
