@@ -20,6 +20,7 @@ from runtime.redis import heartbeat
 from worker.maintenance.alerts import alerts
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep, wake
+from worker.maintenance.watch import watch_tasks
 from worker.reconcile.runner import reconcile_on_schedule
 from worker.services import Services
 from worker.settings import ScheduleSettings
@@ -44,7 +45,7 @@ RECONCILE_EVERY = timedelta(minutes=10)
 SHUTDOWN_TIMEOUT = timedelta(seconds=18)
 """Limit for stopping. An operator channel may take most of it; Docker waits 20 s (see docker-compose.yml)."""
 
-POOL_SIZE = 8
+POOL_SIZE = 10
 """Database connections: one for each task."""
 MONITORING_TIMEOUT = timedelta(seconds=5)
 """Query timeout for alerts and gauges."""
@@ -68,7 +69,12 @@ def main() -> None:
     stop = StopEvent()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
-    schedule = {**SCHEDULE, "alerts": _alert_task(watched_services), **_reconcile_task(settings, stop)}
+    schedule = {
+        **SCHEDULE,
+        "alerts": _alert_task(watched_services),
+        **_reconcile_task(settings, stop),
+        **watch_tasks(settings, alerts().observed),
+    }
     log.info("schedule.started", tasks=list(schedule))
     run(schedule, services, stop)
 
