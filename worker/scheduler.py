@@ -18,9 +18,10 @@ from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
 from worker.maintenance.alerts import alerts
+from worker.maintenance.arrivals import arrivals
+from worker.maintenance.asking import asking_tasks
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep, wake
-from worker.maintenance.watch import watch_tasks
 from worker.reconcile.runner import reconcile_on_schedule
 from worker.services import Services
 from worker.settings import ScheduleSettings
@@ -37,6 +38,10 @@ SCHEDULE: Schedule = {
     "filing": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
     "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
+    "arrivals": (
+        timedelta(minutes=10),
+        lambda services, now: alerts().observed.update(arrivals().observe(services, now)),
+    ),
 }
 
 RUN_EXECUTOR = "operations.runs.executor"
@@ -73,7 +78,7 @@ def main() -> None:
         **SCHEDULE,
         "alerts": _alert_task(watched_services),
         **_reconcile_task(settings, stop),
-        **watch_tasks(settings, alerts().observed),
+        **asking_tasks(settings, alerts().observed),
     }
     log.info("schedule.started", tasks=list(schedule))
     run(schedule, services, stop)

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -63,6 +64,12 @@ class ArrivalWatch:
         if not self._pattern.is_unusual(last, now, confirmed=confirmed):
             return ABSENT
         return Observation(True, {"since": last.isoformat(timespec="seconds"), "confirmed": confirmed})
+
+
+@cache
+def arrivals() -> ArrivalWatch:
+    """Return this process's watch."""
+    return ArrivalWatch()
 
 
 def learn_pattern(session: Session, last: datetime) -> WeeklyPattern | None:

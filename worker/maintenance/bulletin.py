@@ -206,7 +206,7 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "bookings wait for a host whom no platform user is mapped to",
         "no booking waits for its host any more",
         ("users sync --dry-run", "users list"),
-        hint="Nobody is notified of these bookings. They get their owner as soon as the mapping is there.",
+        hint="The host is not notified of these bookings. They get their owner as soon as the mapping is there.",
     ),
 }
 

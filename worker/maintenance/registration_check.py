@@ -34,7 +34,9 @@ def observe_registration(settings: ScheduleSettings, services: Services) -> Obse
         endpoints = Endpoint.all(session)
     try:
         with settings.api_client(settings.redis(), max_wait=MAX_WAIT, timeout=TIMEOUT, attempts=ATTEMPTS) as client:
-            webhooks = client.webhooks.list()
+            names_nobody = client.can_impersonate and not settings.meetergo_api_user
+            admin = client.as_user(client.users.me().id) if names_nobody else client
+            webhooks = admin.webhooks.list()
     except Unauthorised as error:
         reason = "expired" if isinstance(error, KeyExpired) else "unknown"
         return {"api_key_refused": Observation(True, {"reason": reason})}
@@ -68,9 +70,8 @@ def _faults(endpoint: Endpoint, webhook: Webhook | None, public_url: str) -> Ite
     if webhook is None:
         yield {"reason": "gone"}
         return
-    host = host_of(webhook.endpoint)
-    is_elsewhere = bool(public_url) and host.casefold() != host_of(public_url).casefold()
-    if is_elsewhere or fingerprint_in(webhook.endpoint) != endpoint.fingerprint:
+    host, ours = (host_of(url).casefold().removesuffix(":443") for url in (webhook.endpoint, public_url))
+    if (public_url and host != ours) or fingerprint_in(webhook.endpoint) != endpoint.fingerprint:
         yield {"reason": "elsewhere", "host": host}
     missing = sorted({str(event) for event in endpoint.event_types} - set(webhook.event_types))
     if missing and webhook.event_types:
