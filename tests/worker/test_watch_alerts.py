@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from models.endpoint import Endpoint
 from models.incident import RESOLVE_AFTER, Incident, IncidentKind
 from models.migrate import migrate
 from models.stats import Stats
@@ -17,9 +18,12 @@ from tests.faults.databases import Cluster, cluster
 from tests.faults.redis_server import RedisServer
 from tests.worker.alert_receiver import AlertReceiver, alert_receiver
 from tests.worker.harness import Harness
+from tests.worker.provider import Provider
+from worker import scheduler
 from worker.maintenance.alerts import CHECKED_WITHOUT_DATABASE, Alerts, open_alerts
 from worker.maintenance.bulletin import SECTIONS, WORDINGS, alert_text
 from worker.maintenance.observation import ABSENT, CAUSES, Observation
+from worker.services import Services
 from worker.settings import AlertSettings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -177,6 +181,34 @@ def test_an_end_is_sent_anew_at_each_level_and_is_over_once(
         ("resolved: the API key of meetergo was renewed", "success"),
     ]
     assert len([row for row in harness.all(Incident) if row.kind == "api_key_expiring"]) == 1
+
+
+@ON_SQLITE
+def test_the_scheduler_sends_what_its_own_tasks_find(
+    provider: Provider, operator_channel: AlertReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_day = (datetime.now(UTC) + timedelta(days=3)).date().isoformat()
+    given = provider.environment(ALERT_CHANNELS=operator_channel.url, MEETERGO_API_KEY_EXPIRES=last_day)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    started: list[tuple[scheduler.Schedule, Services]] = []
+    monkeypatch.setattr(scheduler, "run", lambda schedule, services, _stop: started.append((schedule, services)))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with provider.harness.services.database.transaction() as session:
+        Endpoint.save(session, "0" * 12, "4711", ["booking_created"], NOW)
+    scheduler.alerts.cache_clear()
+    try:
+        scheduler.main()
+        [(schedule, services)] = started
+        for task in ("arrivals", "registration", "expiry", "alerts"):
+            schedule[task][1](services, datetime.now(UTC))
+    finally:
+        scheduler.alerts.cache_clear()
+    services.database.close()
+    assert set(operator_channel.subjects()) == {
+        "meetergo has no webhook for our address any more",
+        "the API key of meetergo ends in 3 days",
+    }
 
 
 @pytest.fixture(scope="module")
