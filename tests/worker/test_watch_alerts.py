@@ -195,7 +195,7 @@ def test_the_scheduler_sends_what_its_own_tasks_find(
     monkeypatch.setattr(scheduler, "run", lambda schedule, services, _stop: started.append((schedule, services)))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     with provider.harness.services.database.transaction() as session:
-        Endpoint.save(session, "0" * 12, "4711", ["booking_created"], NOW)
+        Endpoint.save(session, "0" * 12, "4711", ["booking_created"], NOW - timedelta(days=1))
     scheduler.alerts.cache_clear()
     try:
         scheduler.main()

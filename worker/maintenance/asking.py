@@ -28,7 +28,7 @@ def asking_tasks(settings: ScheduleSettings, observed: Observations) -> Mapping[
     if settings.meetergo_api_key:
         tasks["registration"] = (
             ASK_EVERY,
-            lambda services, _now: observed.update(observe_registration(settings, services)),
+            lambda services, now: observed.update(observe_registration(settings, services, now)),
         )
     if settings.meetergo_api_key_expires or _has_certificate(settings):
         tasks["expiry"] = (ASK_EVERY, lambda _services, now: observed.update(_observe_ends(settings, now)))

@@ -1,7 +1,7 @@
 """Whether meetergo accepts our key and still posts to our address."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -17,13 +17,15 @@ TIMEOUT = timedelta(seconds=10)
 ATTEMPTS = 2
 MAX_WAIT = timedelta(minutes=1)
 """Longest wait for the rate limiter."""
+SETTLING = timedelta(minutes=5)
+"""How long meetergo may take to list what was just registered."""
 REASONS = ("events", "elsewhere", "gone")
 """Why no registration is intact; the first that applies to one of them is named."""
 
 log = structlog.get_logger()
 
 
-def observe_registration(settings: ScheduleSettings, services: Services) -> Observations:
+def observe_registration(settings: ScheduleSettings, services: Services, now: datetime) -> Observations:
     """Ask meetergo for its webhooks, and compare them with those that `webhook register` has registered.
 
     Raises:
@@ -42,6 +44,8 @@ def observe_registration(settings: ScheduleSettings, services: Services) -> Obse
         return {"api_key_refused": Observation(True, {"reason": reason})}
     except Forbidden as error:  # as for a personal token without the capability "Account"
         log.warning("registration.unknown", error=str(error))
+        return {"api_key_refused": ABSENT}
+    if any(now - endpoint.registered_at < SETTLING for endpoint in endpoints):
         return {"api_key_refused": ABSENT}
     return {"api_key_refused": ABSENT, "registration_lost": compare(endpoints, webhooks, settings.public_url)}
 
