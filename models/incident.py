@@ -24,6 +24,13 @@ IncidentKind = Literal[
     "database_down",
     "redis_down",
     "reconcile_stopped",
+    "webhooks_silent",
+    "webhooks_missed",
+    "registration_lost",
+    "api_key_refused",
+    "api_key_expiring",
+    "certificate_expiring",
+    "hosts_unmapped",
 ]
 KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
 EVENT_KINDS: frozenset[IncidentKind] = frozenset({"worker_died", "processing_stuck", "link_skipped"})
@@ -45,7 +52,8 @@ class Incident(Model):
 
     `notified` maps the fingerprint of each operator channel to the state last sent to it. `quiet_since` is when the
     condition was last seen to disappear, and becomes the end unless it returns soon. `claimed_until` keeps other
-    processes from sending the same notification.
+    processes from sending the same notification. `details` are numbers, times and ids that name the cause; of two with
+    a `level`, the lower one is worse and is sent anew.
     """
 
     __tablename__ = "incidents"
@@ -67,6 +75,13 @@ class Incident(Model):
     ended_at: Mapped[datetime | None]
     notified: Mapped[dict[str, Any]] = mapped_column("told", default=dict)
     claimed_until: Mapped[datetime | None]
+    details: Mapped[dict[str, Any] | None]
+
+    @classmethod
+    def open_details(cls, session: Session) -> Mapping[IncidentKind, Mapping[str, Any]]:
+        """Return kind -> details, for open incidents that have some."""
+        query = select(cls.kind, cls.details).where(cls.ended_at.is_(None), cls.details.is_not(None))
+        return dict(session.execute(query).all())
 
     @classmethod
     def open_kinds(cls, session: Session) -> Mapping[IncidentKind, datetime]:
@@ -75,7 +90,13 @@ class Incident(Model):
 
     @classmethod
     def record_state(
-        cls, session: Session, kind: IncidentKind, is_active: bool, channels: Collection[str], now: datetime
+        cls,
+        session: Session,
+        kind: IncidentKind,
+        is_active: bool,
+        channels: Collection[str],
+        now: datetime,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         """Record whether a condition is active: begin an incident, end it, or neither.
 
@@ -85,14 +106,15 @@ class Incident(Model):
             is_active: whether the condition holds now.
             channels: fingerprints of the channels to notify.
             now: the time, UTC.
+            details: what names the cause, JSON without personal data.
         """
         incident = session.scalars(
             select(cls).where(cls.kind == kind, cls.ended_at.is_(None)).with_for_update()
         ).one_or_none()
         if incident:
-            incident.continue_or_end(is_active, channels, now)
+            incident.continue_or_end(is_active, channels, now, details)
         elif is_active:
-            row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"))
+            row = dict(kind=kind, began_at=now, told=dict.fromkeys(channels, "nothing"), details=details)
             session.execute(insert_into(session, cls).values(row).on_conflict_do_nothing())
 
     @classmethod
@@ -124,12 +146,22 @@ class Incident(Model):
         if last_state:
             self.notified = {**self.notified, channel: last_state}
 
-    def continue_or_end(self, is_active: bool, channels: Collection[str], now: datetime) -> None:
+    def continue_or_end(
+        self, is_active: bool, channels: Collection[str], now: datetime, details: Mapping[str, Any] | None = None
+    ) -> None:
         """Record whether the condition still holds. The incident ends once it has been absent for a while."""
         self.notified = {**dict.fromkeys(channels, "nothing"), **self.notified}
         if is_active:
             self.quiet_since = None
+            if details is not None:
+                self._update_details(details)
         elif self.quiet_since is None:
             self.quiet_since = now
         elif now - self.quiet_since >= (RESOLVE_EVENT_AFTER if self.kind in EVENT_KINDS else RESOLVE_AFTER):
             self.ended_at = self.quiet_since
+
+    def _update_details(self, details: Mapping[str, Any]) -> None:
+        before = (self.details or {}).get("level")
+        if before is not None and details.get("level", before) < before:
+            self.notified = dict.fromkeys(self.notified, "nothing")
+        self.details = dict(details)

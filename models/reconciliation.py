@@ -49,6 +49,7 @@ class Reconciliation(Model):
 
     `hosts` and `appointments` count what was read; the others are the drift: bookings of which we did not know,
     that had changed, were cancelled or revived without our hearing of it, or that the provider does not know any more.
+    `undelivered` counts those bookings among `missed` that were made since the run before and of which no webhook told.
     """
 
     __tablename__ = "reconciliations"
@@ -60,6 +61,7 @@ class Reconciliation(Model):
     hosts: Mapped[int] = mapped_column(default=0)
     appointments: Mapped[int] = mapped_column(default=0)
     missed: Mapped[int] = mapped_column(default=0)
+    undelivered: Mapped[int] = mapped_column(default=0, server_default="0")
     changed: Mapped[int] = mapped_column(default=0)
     cancelled: Mapped[int] = mapped_column(default=0)
     revived: Mapped[int] = mapped_column(default=0)

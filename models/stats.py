@@ -80,6 +80,7 @@ class Stats:
         next_runs: scheduled task -> when it runs next; tasks that did not run lately are missing.
         accepted_per_minute: deliveries received per minute, within `RATE_WINDOW`.
         incidents: kind of each open incident -> when it began. Outdated while the scheduler is down.
+        incident_details: kind of each open incident that has details -> those.
         errors: why a store did not answer.
         reconcile_status: state of reconciling; None if it is not in use.
         write_error: why a database that answers cannot be written; None if it can, or if it does not answer.
@@ -97,6 +98,7 @@ class Stats:
     next_runs: Mapping[str, datetime] = field(default_factory=dict)
     accepted_per_minute: float = 0.0
     incidents: Mapping[IncidentKind, datetime] = field(default_factory=dict)
+    incident_details: Mapping[IncidentKind, Mapping[str, Any]] = field(default_factory=dict)
     errors: tuple[Exception, ...] = ()
     reconcile_status: ReconcileStatus | None = None
     write_error: SQLAlchemyError | None = None
@@ -167,6 +169,7 @@ def _database_stats(database: Database, now: datetime, limit: int | None) -> dic
             },
             accepted_per_minute=_per_minute(session, Delivery.received_at, now) if limit is None else 0.0,
             incidents=Incident.open_kinds(session),
+            incident_details=Incident.open_details(session),
             reconcile_status=ReconcileStatus.load(session),
             failing=ErrorGroups.of_repeated_failures(session, Delivery, limit),
             from_future=_from_future(session, database_now),

@@ -11,6 +11,7 @@ from operations.status import StatusSnapshot
 from operations.text import count, duration, printable
 from runtime.queue import QUEUES, QueueName
 from runtime.redis.heartbeat import DEATH_WINDOW, TASKS
+from worker.maintenance.observation import cause
 
 NOUNS: dict[QueueName, tuple[str, str]] = {
     "inbox": ("delivery", "deliveries"),
@@ -48,7 +49,11 @@ def run_checks(snapshot: StatusSnapshot) -> list[Finding]:
         *_check_rows(stats, snapshot.longest_wait),
         *_check_clocks(stats),
         *_check_reconcile(stats),
+        *_check_webhooks(stats),
         *_check_api_key(snapshot.key_days_left),
+        *_check_api_key_refused(stats),
+        *_check_certificate(stats),
+        *_check_hosts(stats),
     ]
 
 
@@ -180,6 +185,40 @@ def _check_reconcile(stats: Stats) -> Iterator[Finding]:
             "reconcile",
             {"error": printable(error)},
         )
+
+
+def _check_webhooks(stats: Stats) -> Iterator[Finding]:
+    """Report what the scheduler noticed of webhooks that do not arrive; see `worker/maintenance/observation.py`."""
+    details = stats.incident_details
+    if "registration_lost" in details:
+        values = dict(details["registration_lost"])
+        yield Finding(cause("registration_lost", values), "bin/inbox webhook register", "registration", values)
+    if "webhooks_missed" in details:
+        values = dict(details["webhooks_missed"])
+        yield Finding(cause("webhooks_missed", values), "bin/inbox webhook list", "missed", values)
+    if "webhooks_silent" in details:
+        values = dict(details["webhooks_silent"])
+        what = cause("webhooks_silent", values)
+        values["since"] = datetime.fromisoformat(values["since"])
+        yield Finding(what, "bin/inbox webhook list", "silent", values)
+
+
+def _check_api_key_refused(stats: Stats) -> Iterator[Finding]:
+    if "api_key_refused" in stats.incident_details:
+        values = dict(stats.incident_details["api_key_refused"])
+        yield Finding(cause("api_key_refused", values), RENEW_API_KEY, "key_refused", values)
+
+
+def _check_certificate(stats: Stats) -> Iterator[Finding]:
+    if "certificate_expiring" in stats.incident_details:
+        values = dict(stats.incident_details["certificate_expiring"])
+        yield Finding(printable(cause("certificate_expiring", values)), None, "certificate", values)
+
+
+def _check_hosts(stats: Stats) -> Iterator[Finding]:
+    if "hosts_unmapped" in stats.incident_details:
+        values = dict(stats.incident_details["hosts_unmapped"])
+        yield Finding(printable(cause("hosts_unmapped", values)), "bin/inbox users sync --dry-run", "unmapped", values)
 
 
 def _waited_longer_than(since: datetime | None, now: datetime, longest: timedelta) -> bool:

@@ -1,9 +1,8 @@
 """Settings of operators' tools: the receiver's and the dashboard's address, meetergo's API, and `status`."""
 
 from datetime import date
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from receiver.settings import SignedAddressSettings
 from runtime.api_settings import ApiKey, ApiSettings
@@ -12,25 +11,18 @@ from runtime.settings import (
     AddressSettings,
     DevRedisSettings,
     ListenHost,
+    PublicUrl,
     RedisUrl,
     StoreSettings,
     WaitingSettings,
-    split_url,
 )
 from runtime.signed_address import AddressSigner
-
-
-def _public_url(url: str) -> str:
-    parts = split_url(url) if url else None
-    if parts and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError("it should look like 'https://inbox.example.com'")
-    return url
 
 
 class ConsoleSettings(SignedAddressSettings):
     """Settings of commands that need the receiver's address."""
 
-    public_url: Annotated[str, AfterValidator(_public_url)] = ""
+    public_url: PublicUrl = ""
     port: int = Field(8000, ge=0, le=65535)
 
     @property
@@ -49,7 +41,7 @@ class DashboardAddressSettings(AddressSettings):
 
     dashboard_host: ListenHost = "127.0.0.1"
     dashboard_port: int = Field(8400, ge=0, le=65535)
-    dashboard_url: Annotated[str, AfterValidator(_public_url)] = ""
+    dashboard_url: PublicUrl = ""
 
     @property
     def dashboard_base_url(self) -> str:

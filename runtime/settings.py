@@ -108,6 +108,13 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
+def _public_url(url: str) -> str:
+    parts = split_url(url) if url else None
+    if parts and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError("it should look like 'https://inbox.example.com'")
+    return url
+
+
 def listen_host(name: str) -> str:
     """Parse a host to listen on as a socket address.
 
@@ -181,6 +188,7 @@ RedisPrefix = Annotated[str, AfterValidator(_prefix)]
 WebhookKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_long_enough)]
 BodyKeys = Annotated[list[str], NoDecode, BeforeValidator(_split), AfterValidator(_fernet)]
 Account = Annotated[str, AfterValidator(_account)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
 ListenHost = Annotated[str, AfterValidator(listen_host)]
 Days = Annotated[int, Field(ge=1, le=MAX_DAYS)]
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from hashlib import sha256
+from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, Signer
 
@@ -58,3 +59,17 @@ class AddressSigner:
 def fingerprint_of(path: str) -> str:
     """Return an identifier that does not reveal the address: 12 hexadecimal digits."""
     return sha256(path.encode("utf-8", "replace")).hexdigest()[:12]
+
+
+def fingerprint_in(endpoint: str) -> str | None:
+    """Return the fingerprint of an address as meetergo shows it; None if it is not this service's."""
+    _, found, token = endpoint.partition(WEBHOOK_PATH + "/")
+    return fingerprint_of(f"{WEBHOOK_PATH}/{token}") if found else None
+
+
+def host_of(endpoint: str) -> str:
+    """Return the part of an address that is safe to show."""
+    try:
+        return urlsplit(endpoint).netloc.rpartition("@")[2] or "?"
+    except ValueError:
+        return "?"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from psycopg import ClientCursor
-from sqlalchemy import Engine, event, select, update
+from sqlalchemy import Engine, event, func, select, update
 
 from benchmarks.growth.fill import booking_id, fill, host_id
 from devtools.send import samples
@@ -28,6 +28,8 @@ from tests.raw_sql import sql
 from tests.receiver.conftest import ADDRESS, MakeApp, make_app
 from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import Harness
+from worker.maintenance.arrivals import WEEKS, ArrivalWatch
+from worker.maintenance.silence import HOUR, WEEK
 from worker.maintenance.sweeper import wake
 
 __all__ = ["harness", "make_app", "open_harness"]
@@ -248,6 +250,21 @@ def _steps(database: Database, raw: Any, statement: str, parameters: Any) -> lis
 
 def _steps_of_sqlite(raw: Any, statement: str, parameters: Any) -> list[str]:
     return [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+
+def test_silence_is_observed_by_an_index_and_few_probes(harness: Harness, database: Database) -> None:
+    with database.read_only() as session:
+        last = session.scalars(select(func.max(Delivery.received_at))).one()
+    watch, silent = ArrivalWatch(), last + timedelta(hours=12)
+    with record_statements() as statements:
+        watch.observe(harness.services, silent)
+    assert tables_of(statements) >= {"deliveries", "bookings"}
+    assert not full_scans(database, statements)
+    assert len(statements) < WEEK * WEEKS / HOUR + 20
+    statements.clear()
+    with record_statements() as statements:
+        watch.observe(harness.services, silent + timedelta(minutes=10))
+    assert len(statements) < 12, "what was learnt is kept while no webhook arrives"
 
 
 def test_old_rows_are_pruned_by_an_index(database: Database) -> None:

@@ -18,6 +18,8 @@ from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
 from worker.maintenance.alerts import alerts
+from worker.maintenance.arrivals import arrivals
+from worker.maintenance.asking import asking_tasks
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep, wake
 from worker.reconcile.runner import reconcile_on_schedule
@@ -36,6 +38,10 @@ SCHEDULE: Schedule = {
     "filing": (timedelta(minutes=1), sync_failed_jobs),
     "prune": (timedelta(days=1), lambda services, now: prune(services.database, now, services.retention)),
     "alerts": (timedelta(seconds=15), lambda services, now: alerts().check(services, now)),
+    "arrivals": (
+        timedelta(minutes=10),
+        lambda services, now: alerts().observed.update(arrivals().observe(services, now)),
+    ),
 }
 
 RUN_EXECUTOR = "operations.runs.executor"
@@ -44,7 +50,7 @@ RECONCILE_EVERY = timedelta(minutes=10)
 SHUTDOWN_TIMEOUT = timedelta(seconds=18)
 """Limit for stopping. An operator channel may take most of it; Docker waits 20 s (see docker-compose.yml)."""
 
-POOL_SIZE = 8
+POOL_SIZE = 10
 """Database connections: one for each task."""
 MONITORING_TIMEOUT = timedelta(seconds=5)
 """Query timeout for alerts and gauges."""
@@ -68,7 +74,12 @@ def main() -> None:
     stop = StopEvent()
     for request in (signal.SIGTERM, signal.SIGINT):
         signal.signal(request, lambda *_: stop.set())
-    schedule = {**SCHEDULE, "alerts": _alert_task(watched_services), **_reconcile_task(settings, stop)}
+    schedule = {
+        **SCHEDULE,
+        "alerts": _alert_task(watched_services),
+        **_reconcile_task(settings, stop),
+        **asking_tasks(settings, alerts().observed),
+    }
     log.info("schedule.started", tasks=list(schedule))
     run(schedule, services, stop)
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -15,6 +15,7 @@ from runtime.settings import (
     CommaSeparated,
     EncryptionSettings,
     MetricsSettings,
+    PublicUrl,
     RetentionSettings,
     Settings,
     StoreSettings,
@@ -133,4 +134,7 @@ class ReconcileSettings(StoreSettings, EncryptionSettings, ComparisonSettings):
 
 
 class ScheduleSettings(WorkerSettings, AlertSettings, ComparisonSettings):
-    """Settings of the scheduler."""
+    """Settings of the scheduler. It reports when the key or the certificate of `public_url` ends."""
+
+    public_url: PublicUrl = ""
+    meetergo_api_key_expires: date | None = None

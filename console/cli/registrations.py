@@ -11,6 +11,7 @@ from operations.settings import RegistrationSettings
 from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import Registrations
+from runtime.signed_address import host_of
 
 
 @contextmanager
@@ -24,5 +25,5 @@ def open_registrations(force: bool = False) -> Iterator[tuple[Registrations, Seq
     ours = addresses.our_addresses(settings)
     redis = settings.redis()
     with open_configured_database(settings) as database, api_client(settings) as meetergo:
-        host = None if force else addresses.host_of(ours[-1].url)
+        host = None if force else host_of(ours[-1].url)
         yield Registrations(meetergo, database, lambda: datetime.now(UTC), host), ours, redis

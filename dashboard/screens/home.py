@@ -37,6 +37,9 @@ TASKS = {
     "alerts": N_("alerts"),
     "reconcile": N_("reconcile"),
     "runs": N_("runs"),
+    "arrivals": N_("arrivals"),
+    "registration": N_("registration"),
+    "expiry": N_("expiry"),
 }
 INCIDENTS: dict[IncidentKind, str] = {
     "deliveries_dead": N_("deliveries dead"),
@@ -241,6 +244,62 @@ def _key(values: dict[str, Any]) -> Card:
     )
 
 
+def _registration(values: dict[str, Any]) -> Card:
+    if values["reason"] == "elsewhere":
+        what = _("The webhook at meetergo posts to another address, at %(host)s", host=values["host"])
+    elif values["reason"] == "events":
+        what = _("The webhook at meetergo does not send: %(events)s", events=", ".join(values["events"]))
+    else:
+        what = _("meetergo has no webhook for our address any more")
+    return Card(what, _("Nothing, or not everything, arrives."), command="bin/inbox webhook register")
+
+
+def _missed(values: dict[str, Any]) -> Card:
+    what = ngettext(
+        "%(num)s booking came to light by reconcile alone: no webhook told",
+        "%(num)s bookings came to light by reconcile alone: no webhook told",
+        values["number"],
+    )
+    return Card(what, _("Webhooks do not arrive."), _("See the runs"), url_for("reconcile.list_all"))
+
+
+def _silent(values: dict[str, Any]) -> Card:
+    detail = (
+        _("Reconcile finds none missing, so nobody books.")
+        if values["confirmed"]
+        else _("On a holiday nothing may be wrong. Else meetergo does not reach the receiver.")
+    )
+    what = _("No webhook has arrived since %(when)s, which is unusual", when=times.local(values["since"]))
+    return Card(what, detail, _("Which ones"), PATHS["inbox"], is_urgent=False)
+
+
+def _certificate(values: dict[str, Any]) -> Card:
+    host, days = values["host"], values.get("days", -1)
+    if "reason" in values:
+        what = _("The certificate of %(host)s is not valid", host=host)
+    elif days < 1:
+        what = _("The certificate of %(host)s ends today", host=host)
+    else:
+        what = ngettext(
+            "The certificate of %(host)s ends in %(num)s day",
+            "The certificate of %(host)s ends in %(num)s days",
+            days,
+            host=host,
+        )
+    detail = _("Look at what renews it, in front of the receiver.")
+    return Card(what, " ".join(filter(None, [values.get("reason"), detail])), is_urgent=days < 1)
+
+
+def _unmapped(values: dict[str, Any]) -> Card:
+    what = ngettext(
+        "%(num)s host of meetergo is no platform user",
+        "%(num)s hosts of meetergo are no platform users",
+        values["hosts"],
+    )
+    detail = ngettext("%(num)s booking waits for an owner.", "%(num)s bookings wait for an owner.", values["bookings"])
+    return Card(what, detail, _("Which ones"), url_for("hosts.list_all"), is_urgent=False)
+
+
 CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
     "newer": lambda values: Card(_("The database is of a newer version"), values["message"]),
     "schema": lambda _values: Card(
@@ -288,5 +347,18 @@ CARDS: dict[str, Callable[[dict[str, Any]], Card]] = {
         _("Reconcile cannot read everything"), values["error"], _("See the runs"), url_for("reconcile.list_all")
     ),
     "key": _key,
+    "key_refused": lambda values: Card(
+        _("meetergo refuses the API key: it has expired")
+        if values["reason"] == "expired"
+        else _("meetergo refuses the API key"),
+        _("Create a new one, and set MEETERGO_API_KEY_EXPIRES to its last day."),
+        _("Settings"),
+        url_for("configuration.list_all"),
+    ),
+    "registration": _registration,
+    "missed": _missed,
+    "silent": _silent,
+    "certificate": _certificate,
+    "unmapped": _unmapped,
 }
 """Kind of a finding -> its card."""

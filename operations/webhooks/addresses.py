@@ -8,7 +8,7 @@ from meetergo.api.errors import InvalidCall
 from meetergo.api.resources.webhooks import check_endpoint
 from operations.errors import OperationError
 from operations.settings import RegistrationSettings
-from runtime.signed_address import WEBHOOK_PATH, AddressSigner, fingerprint_of
+from runtime.signed_address import WEBHOOK_PATH, AddressSigner, host_of
 
 
 @dataclass(frozen=True)
@@ -40,20 +40,6 @@ def our_addresses(settings: RegistrationSettings) -> Sequence[Address]:
     except InvalidCall as error:
         raise OperationError(f"PUBLIC_URL cannot be used: {error}") from error
     return found
-
-
-def fingerprint_in(endpoint: str) -> str | None:
-    """Return the fingerprint of an address as meetergo shows it; None if it is not this service's."""
-    _, found, token = endpoint.partition(WEBHOOK_PATH + "/")
-    return fingerprint_of(f"{WEBHOOK_PATH}/{token}") if found else None
-
-
-def host_of(endpoint: str) -> str:
-    """Return the part of an address that is safe to show."""
-    try:
-        return urlsplit(endpoint).netloc.rpartition("@")[2] or "?"
-    except ValueError:
-        return "?"
 
 
 def redacted_url(endpoint: str) -> str:

@@ -6,8 +6,9 @@ from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
 from operations.consistency import wait_for_consistency
 from operations.errors import OperationError
-from operations.webhooks.addresses import Address, fingerprint_in, host_of
+from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import EVENTS, Action, Registrations, RegistrationState
+from runtime.signed_address import fingerprint_in, host_of
 
 MAX_ATTEMPTS = 3
 

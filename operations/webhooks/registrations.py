@@ -9,8 +9,9 @@ from meetergo.api.errors import OutcomeUnknown
 from meetergo.api.schemas import Webhook
 from models.endpoint import Endpoint
 from operations.errors import OperationError
-from operations.webhooks.addresses import Address, fingerprint_in, host_of
+from operations.webhooks.addresses import Address
 from runtime.database import Database
+from runtime.signed_address import fingerprint_in, host_of
 
 EVENTS = ("booking_created", "booking_cancelled", "booking_rescheduled", "new_employee")
 DESCRIPTION = "meetergo-inbox"

@@ -15,7 +15,7 @@ from rq.worker import BaseWorker, WorkerStatus
 
 from runtime.redis.client import key_of
 
-TASKS = ("wake", "sweep", "runs", "filing", "prune", "alerts")
+TASKS = ("wake", "sweep", "runs", "filing", "prune", "alerts", "arrivals")
 """The scheduler's tasks that run in every installation."""
 RAN_KEY = "ran"
 DEATH_WINDOW = timedelta(minutes=10)

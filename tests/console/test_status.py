@@ -21,6 +21,7 @@ from models.delivery import Delivery, NewDelivery, pack
 from models.incident import Incident
 from models.migrate import migrate
 from models.reconciliation import Reconciliation
+from operations.checks import RENEW_API_KEY
 from operations.errors import store_error_message
 from runtime.database import Database
 from runtime.encryption import BodyCipher
@@ -32,6 +33,7 @@ from tests.broken_databases import read_only_database
 from tests.console.cli import ON_SQLITE, run_cli
 from tests.console.terminal import terminal
 from tests.worker.harness import AT, START, Harness
+from tests.worker.observed_incidents import OBSERVED
 from worker import scheduler
 from worker.scheduler import SCHEDULE
 
@@ -100,6 +102,23 @@ def test_an_open_incident_is_shown_until_it_is_closed(healthy: Harness) -> None:
     code, seen = looked()
     assert (code, seen["incidents"]) == (0, {"deliveries_dead": began.isoformat()})
     assert "deliveries dead, since 2026-03-01 12:00:00" in run_cli("status").stdout
+
+
+def test_what_the_scheduler_has_noticed_needs_a_person(healthy: Harness) -> None:
+    with healthy.services.database.transaction() as session:
+        for kind, details in OBSERVED.items():
+            Incident.record_state(session, kind, True, [], datetime.now(UTC), details)
+    assert findings() == [
+        ("the webhook at meetergo posts to another address, at other.example", "bin/inbox webhook register"),
+        ("2 bookings came to light by reconcile alone: no webhook told", "bin/inbox webhook list"),
+        ("no webhook has arrived since 2027-01-20 16:07 UTC, which is unusual", "bin/inbox webhook list"),
+        ("meetergo refuses the API key: it has expired", RENEW_API_KEY),
+        ("the certificate of inbox.example ends in 3 days", None),
+        (
+            "a host of meetergo is no platform user (h1), and 2 bookings wait for an owner",
+            "bin/inbox users sync --dry-run",
+        ),
+    ]
 
 
 def test_a_row_that_waits_too_long_needs_a_person(healthy: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

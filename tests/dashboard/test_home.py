@@ -15,7 +15,7 @@ from dashboard.svg import HEIGHT, sparkline
 from devtools.send import samples
 from models.delivery import Delivery
 from models.endpoint import Endpoint
-from models.incident import KINDS
+from models.incident import KINDS, Incident
 from models.reconciliation import Reconciliation
 from operations import checks
 from operations.overview import charts
@@ -25,6 +25,7 @@ from runtime.redis import heartbeat
 from runtime.signed_address import AddressSigner
 from tests.dashboard.conftest import KEY, Client, OpenApp, client_of
 from tests.worker.harness import AT, START, Harness
+from tests.worker.observed_incidents import OBSERVED
 
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -144,6 +145,26 @@ def test_the_keys_days_left_are_counted(open_app: OpenApp, harness: Harness, day
     last = (datetime.now(UTC) + timedelta(days=days)).date()
     page = client_of(open_app(meetergo_api_key_expires=last.isoformat()), "read").get("/").text
     assert (f"API key of meetergo {words}" in page) == bool(words)
+
+
+@ON_SQLITE
+def test_what_the_scheduler_has_noticed_has_a_card_in_both_languages(client: Client, harness: Harness) -> None:
+    with harness.services.database.transaction() as session:
+        for kind, details in OBSERVED.items():
+            Incident.record_state(session, kind, True, [], datetime.now(UTC), details)
+    reader = client("read")
+    page, german = (reader.get("/", headers={"Accept-Language": language}).text for language in ("en", "de"))
+    for sentence in (
+        "The webhook at meetergo posts to another address, at other.example",
+        "2 bookings came to light by reconcile alone: no webhook told",
+        "which is unusual",
+        "meetergo refuses the API key: it has expired",
+        "The certificate of inbox.example ends in 3 days",
+        "1 host of meetergo is no platform user",
+        "2 bookings wait for an owner.",
+    ):
+        assert sentence in page
+        assert sentence not in german
 
 
 @ON_SQLITE

@@ -20,6 +20,8 @@ from tests.runtime.test_database_sessions import administer
 
 ROWS = 20
 TABLES = {name for names in NEW_TABLES.values() for name in names}
+ADDED_LATER = {"incidents.details", "reconciliations.undelivered"}
+"""Columns that no former release has."""
 TODAYS_TABLES = {VERSION_TABLE, *(table.name for table in Booking.metadata.sorted_tables)}
 Open = Callable[..., Database]
 
@@ -67,13 +69,14 @@ def tables(database: Database, schema: str | None) -> set[str]:
 
 
 def contents(database: Database) -> dict[str, list[str]]:
-    """Return the rows of the tables that a former release has."""
+    """Return the rows of the tables that a former release has, with its columns."""
+    columns = {
+        table.name: [column for column in table.c if f"{table.name}.{column.name}" not in ADDED_LATER]
+        for table in Booking.metadata.sorted_tables
+        if table.name in TABLES
+    }
     with database.read_only() as session:
-        return {
-            table.name: sorted(repr(row) for row in session.execute(select(table)))
-            for table in Booking.metadata.sorted_tables
-            if table.name in TABLES
-        }
+        return {name: sorted(repr(row) for row in session.execute(select(*of))) for name, of in columns.items()}
 
 
 def test_no_row_is_lost(url: str, open_database: Open) -> None:

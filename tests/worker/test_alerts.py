@@ -126,6 +126,7 @@ def test_an_alert_holds_counts_times_and_commands_only(harness: Harness, operato
         "Next commands:",
         "  bin/inbox deliveries list --status dead",
         "  bin/inbox replay --dead --dry-run",
+        'More: docs/operations, "Deliveries are dead"',
     ]
 
 

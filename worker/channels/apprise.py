@@ -76,7 +76,7 @@ class AppriseChannel:
         self,
         subject: str,
         text: str,
-        kind: Literal["info", "success", "failure"] = "info",
+        kind: Literal["info", "success", "warning", "failure"] = "info",
         *,
         link: str | None = None,
     ) -> None:

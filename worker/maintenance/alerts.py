@@ -27,6 +27,7 @@ from worker.channels.apprise import AppriseChannel
 from worker.maintenance.bulletin import alert_text
 from worker.maintenance.conditions import CONDITIONS
 from worker.maintenance.incident_memory import IncidentMemory, notifier_lock
+from worker.maintenance.observation import Details, Observations
 from worker.outbox.planner import channel_fingerprint
 from worker.services import Services
 from worker.settings import AlertSettings
@@ -41,6 +42,10 @@ CHECKED_WITHOUT_DATABASE: Sequence[IncidentKind] = (
     "database_down",
     "redis_down",
     "no_worker",
+    "registration_lost",
+    "api_key_refused",
+    "api_key_expiring",
+    "certificate_expiring",
 )
 """Kinds that are tracked and notified while the database cannot be written."""
 
@@ -65,10 +70,12 @@ class Alerts:
     Attributes:
         channels: fingerprint -> operator channel.
         max_wait: how long a row may wait to be processed.
+        observed: what the slow checks of this process found last.
     """
 
     channels: Mapping[str, AppriseChannel]
     max_wait: timedelta
+    observed: Observations = field(default_factory=dict)
     _memory: IncidentMemory = field(default_factory=IncidentMemory)
     _since: dict[IncidentKind, datetime] = field(default_factory=dict)
 
@@ -76,6 +83,7 @@ class Alerts:
         """Record the current incidents and send what is pending. A failed channel is tried again at the next check."""
         stats = collect_stats(services.database, services.job_queue, now)
         holds = {kind: self._holds(kind, stats) for kind in CONDITIONS}
+        holds |= {kind: observation.holds for kind, observation in self.observed.copy().items()}
         if stats.rows is not None and stats.write_error is None:
             try:
                 self._check_with_table(services, stats, holds)
@@ -96,6 +104,10 @@ class Alerts:
         since = self._since.setdefault(kind, stats.at)
         return True if stats.at - since >= MIN_DURATION.get(kind, timedelta(0)) else None
 
+    def _details(self, kind: IncidentKind) -> Details | None:
+        observation = self.observed.get(kind)
+        return observation.details if observation else None
+
     def _check_with_table(self, services: Services, stats: Stats, holds: Mapping[IncidentKind, bool | None]) -> None:
         now, redis = stats.at, services.job_queue.redis
         with services.database.transaction() as session:
@@ -104,7 +116,7 @@ class Alerts:
         for kind, is_met in {**holds, **dict.fromkeys(EVENT_KINDS, False)}.items():
             if is_met is not None:
                 with services.database.transaction() as session:
-                    Incident.record_state(session, kind, is_met, list(self.channels), now)
+                    Incident.record_state(session, kind, is_met, list(self.channels), now, self._details(kind))
         self._notify_all(services, stats)
         with services.database.read_only() as session:
             self._memory.load_open(session.scalars(select(Incident).where(_is_kept_in_memory())))
@@ -126,9 +138,9 @@ class Alerts:
                 return
             memory.load(redis)
             for kind in CHECKED_WITHOUT_DATABASE:
-                is_met = holds[kind]
+                is_met = holds.get(kind)
                 if is_met is not None:
-                    memory.note(kind, is_met, list(self.channels), stats.at)
+                    memory.note(kind, is_met, list(self.channels), stats.at, self._details(kind))
             memory.save(redis)
             self._notify_from_memory(redis, stats)
 
@@ -153,9 +165,7 @@ class Alerts:
             dict(kind=incident.kind, channel=self.channels[channel].name),
         )
         try:
-            self.channels[channel].send_text(
-                content.subject, content.text, "success" if incident.ended_at else "failure"
-            )
+            self.channels[channel].send_text(content.subject, content.text, content.type)
         except Failure as error:
             log.warning("alert.failed", **fields, error=describe(error))
             return None

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from models.error_groups import ErrorGroups
 from models.incident import Incident, IncidentKind
 from models.stats import RowStats, Stats
 from runtime.queue import QUEUES, QueueName
+from worker.maintenance.observation import cause
+
+AlertType = Literal["warning", "failure", "success"]
+"""As Apprise names them."""
 
 PLURAL: Mapping[QueueName, str] = {"inbox": "deliveries", "outbox": "notifications"}
 SINGULAR: Mapping[QueueName, str] = {"inbox": "delivery", "outbox": "notification"}
@@ -162,15 +167,98 @@ WORDINGS: dict[IncidentKind, AlertWording] = {
         "reconcile reads everything again",
         ("status", "reconcile --dry-run"),
     ),
+    "webhooks_silent": AlertWording(
+        "no webhook has arrived for unusually long",
+        "webhooks arrive again",
+        ("webhook list", "reconcile --dry-run"),
+        hint="If today is a holiday, nothing may be wrong. Else meetergo does not reach the receiver.",
+    ),
+    "webhooks_missed": AlertWording(
+        "webhooks do not arrive",
+        "webhooks arrive again",
+        ("webhook list", "status"),
+        hint="Reconcile has corrected the bookings, and does so every ten minutes.",
+    ),
+    "registration_lost": AlertWording(
+        "meetergo does not post to our address any more",
+        "meetergo posts to our address again",
+        ("webhook list", "webhook register"),
+    ),
+    "api_key_refused": AlertWording(
+        "meetergo refuses the API key",
+        "meetergo accepts the API key again",
+        ("api check",),
+        hint="Make a new key at meetergo, set MEETERGO_API_KEY and MEETERGO_API_KEY_EXPIRES, and restart cron.",
+    ),
+    "api_key_expiring": AlertWording(
+        "the API key of meetergo ends soon",
+        "the API key of meetergo was renewed",
+        ("status",),
+        hint="Make a new key at meetergo, set MEETERGO_API_KEY and MEETERGO_API_KEY_EXPIRES, and restart cron.",
+    ),
+    "certificate_expiring": AlertWording(
+        "the certificate of PUBLIC_URL ends soon",
+        "the certificate of PUBLIC_URL was renewed",
+        ("status",),
+        hint="meetergo stops posting when it has ended. Look at what renews it, in front of the receiver.",
+    ),
+    "hosts_unmapped": AlertWording(
+        "bookings wait for a host whom no platform user is mapped to",
+        "no booking waits for its host any more",
+        ("users sync --dry-run", "users list"),
+        hint="The host is not notified of these bookings. They get their owner as soon as the mapping is there.",
+    ),
 }
+
+WARNINGS: frozenset[IncidentKind] = frozenset(
+    {
+        "notifications_dead",
+        "processing_stuck",
+        "link_skipped",
+        "worker_died",
+        "clock_ahead",
+        "reconcile_stopped",
+        "webhooks_silent",
+        "api_key_expiring",
+        "certificate_expiring",
+        "hosts_unmapped",
+    }
+)
+"""Kinds that are no failure: no webhook waits or is lost by them alone. An end that is reached is one."""
+
+SECTIONS: Mapping[IncidentKind, str] = {
+    "deliveries_dead": "Deliveries are dead",
+    "notifications_dead": "Notifications are dead",
+    "failing_again": "Deliveries fail repeatedly",
+    "waiting_too_long": "Something waits too long",
+    "processing_stuck": "A drain ended without an outcome",
+    "link_skipped": "A booking could not be linked",
+    "worker_died": "A worker died",
+    "no_worker": "No worker",
+    "clock_ahead": "A clock is wrong",
+    "redis_only": "The database cannot be written",
+    "database_read_only": "The database cannot be written",
+    "database_down": "A store is down",
+    "redis_down": "A store is down",
+    "reconcile_stopped": "Reconcile cannot read everything",
+    "webhooks_silent": "No webhook arrives",
+    "webhooks_missed": "No webhook arrives",
+    "registration_lost": "The registration is lost",
+    "api_key_refused": "The API key",
+    "api_key_expiring": "The API key",
+    "certificate_expiring": "The certificate ends",
+    "hosts_unmapped": "A host is not mapped",
+}
+"""The section of docs/operations.md that says what a kind means and what to do."""
 
 
 @dataclass(frozen=True)
 class AlertText:
-    """Subject and text of an alert."""
+    """Subject, text and type of an alert."""
 
     subject: str
     text: str
+    type: AlertType
 
 
 def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGroups | None = None) -> AlertText:
@@ -186,12 +274,19 @@ def alert_text(incident: Incident, stats: Stats, now: datetime, causes: ErrorGro
     if incident.ended_at:
         lasted = format_duration(incident.ended_at - incident.began_at)
         lines = [f"It began at {_format_time(incident.began_at)} and lasted {lasted}.", *counts]
-        return AlertText(f"meetergo-inbox: resolved: {wording.resolved}", "\n".join(lines))
+        return AlertText(f"meetergo-inbox: resolved: {wording.resolved}", "\n".join(lines), "success")
     lines = [f"Since {_format_time(incident.began_at)}.", *counts]
     lines += [f"Most frequent cause: {causes.summary()}."] if causes and causes.most_frequent else []
     lines += [wording.hint] if wording.hint else []
     lines += ["Next commands:", *(f"  bin/inbox {command}" for command in wording.commands)]
-    return AlertText(f"meetergo-inbox: {wording.describe(stats) or wording.firing}", "\n".join(lines))
+    lines += [f'More: docs/operations, "{SECTIONS[incident.kind]}"']
+    what = cause(incident.kind, incident.details) or wording.describe(stats) or wording.firing
+    return AlertText(f"meetergo-inbox: {what}", "\n".join(lines), _type(incident))
+
+
+def _type(incident: Incident) -> AlertType:
+    has_ended = (incident.details or {}).get("level") == 0
+    return "warning" if incident.kind in WARNINGS and not has_ended else "failure"
 
 
 def format_duration(duration: timedelta) -> str:

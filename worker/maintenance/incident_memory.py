@@ -55,15 +55,23 @@ class IncidentMemory:
         with suppress(RedisError):
             redis.set(_key(redis), json.dumps(saved), ex=TTL)
 
-    def note(self, kind: IncidentKind, holds: bool, channels: Collection[str], now: datetime) -> None:
+    def note(
+        self,
+        kind: IncidentKind,
+        holds: bool,
+        channels: Collection[str],
+        now: datetime,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         """Do the same as `Incident.record_state`, for one process at a time."""
         open_incidents = [
             incident for incident in self._incidents if incident.kind == kind and incident.ended_at is None
         ]
         for incident in open_incidents:
-            incident.continue_or_end(holds, channels, now)
+            incident.continue_or_end(holds, channels, now, details)
         if holds and not open_incidents:
-            self._incidents.append(Incident(kind=kind, began_at=now, notified=dict.fromkeys(channels, "nothing")))
+            notified = dict.fromkeys(channels, "nothing")
+            self._incidents.append(Incident(kind=kind, began_at=now, notified=notified, details=details))
 
     def unnotified(self, channels: Collection[str], now: datetime) -> Iterator[tuple[Incident, str]]:
         """Yield each incident with a channel that has yet to be notified."""
@@ -83,6 +91,7 @@ class IncidentMemory:
             if row and row.began_at <= (incident.ended_at or row.began_at):
                 row.notified = {**row.notified, **incident.notified}
                 row.quiet_since, row.ended_at = incident.quiet_since, incident.ended_at
+                row.details = incident.details
                 session.flush()
                 if row.ended_at:
                     del in_table[incident.kind]
@@ -121,7 +130,7 @@ def _is_in_table(session: Session, incident: Incident) -> bool:
 
 def _columns(incident: Incident) -> dict[str, Any]:
     times = {column: getattr(incident, attribute) for column, attribute in TIMES.items()}
-    return {"kind": incident.kind, "told": incident.notified, **times}
+    return {"kind": incident.kind, "told": incident.notified, "details": incident.details, **times}
 
 
 def _as_json(incident: Incident) -> dict[str, Any]:
@@ -134,7 +143,7 @@ def _from_json(fields: Mapping[str, Any]) -> Incident:
         attribute: datetime.fromisoformat(fields[column]) if fields[column] else None
         for column, attribute in TIMES.items()
     }
-    return Incident(kind=fields["kind"], notified=fields["told"], **times)
+    return Incident(kind=fields["kind"], notified=fields["told"], details=fields.get("details"), **times)
 
 
 def _key(redis: "Redis") -> str:

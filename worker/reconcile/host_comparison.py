@@ -1,7 +1,7 @@
 """Compare one host's bookings with that host's appointments at the provider."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
@@ -15,7 +15,7 @@ from worker.reconcile.hosts import ComparedHost
 from worker.reconcile.local_bookings import LocalBookings
 from worker.reconcile.provider_appointments import HostAppointments
 from worker.reconcile.report import ReadError, ReconcileReport
-from worker.reconcile.synthetic_delivery import SyntheticDelivery
+from worker.reconcile.synthetic_delivery import CONSISTENCY_DELAY, SyntheticDelivery
 
 LOOKBACK = timedelta(days=1)
 """How far before the last comparison starts are compared: some meetings are moved or cancelled while they take
@@ -139,11 +139,22 @@ class HostComparison:
         known = self.local_bookings.known(list(new))
         deliveries = [SyntheticDelivery(appointment, asked_at, known.get(key)) for key, appointment in new.items()]
         drifted = [(delivery, found) for delivery in deliveries if (found := self._drift(delivery))]
+        self.report.undelivered += self._undelivered(asked_at, drifted)
         if drifted and not self.is_dry:
             self.local_bookings.ingest([delivery for delivery, _ in drifted])
         self.report.drifts.extend(found for _, found in drifted)
         self.report.appointments += len(new)
         self.compared_ids.update(new)
+
+    def _undelivered(self, asked_at: datetime, drifted: Sequence[tuple[SyntheticDelivery, Drift]]) -> int:
+        """Count new bookings whose webhook had time to arrive. A host's first comparison finds older ones."""
+        if self.host.swept_at is None:
+            return 0
+        since, until = self.host.swept_at - CONSISTENCY_DELAY, asked_at - CONSISTENCY_DELAY
+        made = {
+            found.booking_id: delivery.appointment.created_at for delivery, found in drifted if found.kind == "missed"
+        }
+        return self.local_bookings.count_undelivered([key for key, at in made.items() if at and since < at < until])
 
     def _drift(self, delivery: SyntheticDelivery) -> Drift | None:
         try:

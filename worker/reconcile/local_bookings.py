@@ -12,6 +12,7 @@ from models.drift import bookings_by_id
 from runtime.database import Database
 from runtime.encryption import BodyCipher
 from runtime.queue import JobQueue
+from runtime.redis import deferred_deliveries
 from worker.reconcile.synthetic_delivery import SyntheticDelivery
 
 
@@ -47,6 +48,22 @@ class LocalBookings:
             if until:
                 query = query.where(Booking.starts_at <= until)
             return list(session.scalars(query.order_by(Booking.starts_at)))
+
+    def count_undelivered(self, ids: Sequence[str]) -> int:
+        """Count bookings of which no webhook told; none while webhooks wait that may tell of them.
+
+        Raises:
+            RedisError, SQLAlchemyError: a store is down.
+        """
+        if not ids or deferred_deliveries.read(self.job_queue.redis).count:
+            return 0
+        is_webhook = Delivery.source == "webhook"
+        unread = select(Delivery.id).where(Delivery.has_status("pending"), Delivery.booking_id.is_(None), is_webhook)
+        told = select(Delivery.booking_id).where(Delivery.booking_id.in_(ids), is_webhook)
+        with self.database.read_only() as session:
+            if session.scalar(unread.limit(1)) is not None:
+                return 0
+            return len(set(ids) - set(session.scalars(told)))
 
     def ingest(self, deliveries: Sequence[SyntheticDelivery]) -> None:
         """Store the deliveries that were missed, and trigger the inbox.

@@ -28,6 +28,7 @@ class ReconcileReport:
         appointments: number of distinct appointments read.
         drifts: differences from meetergo.
         unknown: local bookings that meetergo does not know. They are left unchanged.
+        undelivered: bookings made since the last comparison of which no webhook told.
         read_errors: hosts and bookings that could not be read.
         unmapped: platform users without a meetergo id.
         left: hosts left to the next run.
@@ -38,6 +39,7 @@ class ReconcileReport:
     appointments: int = 0
     drifts: list[Drift] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    undelivered: int = 0
     read_errors: list[ReadError] = field(default_factory=list)
     unmapped: int = 0
     left: int = 0
@@ -56,6 +58,7 @@ class ReconcileReport:
             "hosts": self.hosts,
             "appointments": self.appointments,
             "missed": kinds["missed"],
+            "undelivered": self.undelivered,
             "changed": kinds["changed"],
             "cancelled": kinds["cancelled"],
             "revived": kinds["revived"],

@@ -17,6 +17,7 @@ from operations.webhooks import addresses
 from operations.webhooks.addresses import Address
 from operations.webhooks.registrations import RegistrationState
 from runtime.queue import JobQueue
+from runtime.signed_address import fingerprint_in, host_of
 
 COLUMNS = [
     Column("webhook"),
@@ -46,12 +47,12 @@ def _row(webhook: Webhook, state: RegistrationState, ours: Sequence[Address], re
     is_newest = webhook.endpoint == ours[-1].url
     is_ours = is_newest or webhook in state.older(ours)
     row = state.known.get(webhook.id) if state.is_ours(webhook) else None
-    fingerprint = addresses.fingerprint_in(webhook.endpoint) if is_ours else None
+    fingerprint = fingerprint_in(webhook.endpoint) if is_ours else None
     return {
         "id": webhook.id,
         "ours": is_ours,
         "is_newest": is_newest,
-        "address": addresses.redacted_url(webhook.endpoint) if is_ours else addresses.host_of(webhook.endpoint),
+        "address": addresses.redacted_url(webhook.endpoint) if is_ours else host_of(webhook.endpoint),
         "events": sorted(webhook.event_types),
         "registered_at": row and row.registered_at,
         "last_delivery_at": _last_delivery_at(redis, fingerprint),

@@ -1,0 +1,139 @@
+"""What the tables say about webhooks that do not arrive, and about bookings that wait for a host."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from models.booking import Booking
+from models.delivery import Delivery
+from models.platform_user import PlatformUser
+from models.reconciliation import Reconciliation
+from worker.maintenance.observation import ABSENT, Observation, Observations
+from worker.maintenance.silence import HOUR, WEEK, WeeklyPattern
+from worker.services import Services
+
+WEEKS = 4
+"""How much is learnt from; no more, since deliveries are pruned after KEEP_DONE_DAYS."""
+MIN_WEEKS = 2
+MAX_AGE = timedelta(days=365)
+"""How old the first webhook may be that shows how far back the history reaches."""
+MIN_BUSY_HOURS = 20
+"""With fewer hours in which a webhook arrived, nothing is usual yet."""
+MIN_SILENCE = timedelta(hours=2)
+LOOKBACK = timedelta(days=7)
+"""How old a run of reconcile may be that counts."""
+MAPPING_TIME = timedelta(hours=1)
+"""How long a platform may take to add the user of a new host."""
+MAX_BOOKINGS, MAX_IDS = 1_000, 3
+
+
+@dataclass
+class ArrivalWatch:
+    """Observes arrivals, and remembers what it has learnt while no webhook arrives."""
+
+    _last: datetime | None = None
+    _pattern: WeeklyPattern | None = None
+
+    def observe(self, services: Services, now: datetime) -> Observations:
+        """Return what is known.
+
+        Raises:
+            SQLAlchemyError: the database is down.
+        """
+        with services.database.read_only() as session:
+            last = _last_webhook(session, now)
+            found: Observations = {"hosts_unmapped": _observe_hosts(session, now)}
+            if last:  # else nobody registered a webhook, or the last one was long ago and what was observed then holds
+                found["webhooks_missed"] = _observe_missed(session, last, now)
+                silence = self._observe_silence(session, last, now)
+                found |= {"webhooks_silent": silence} if silence else {}
+        return found
+
+    def _observe_silence(self, session: Session, last: datetime, now: datetime) -> Observation | None:
+        if now - last < MIN_SILENCE:
+            return ABSENT
+        if self._last != last:
+            self._last, self._pattern = last, learn_pattern(session, last)
+        if self._pattern is None:
+            return None
+        confirmed = _confirms_silence(session, last, now)
+        if not self._pattern.is_unusual(last, now, confirmed=confirmed):
+            return ABSENT
+        return Observation(True, {"since": last.isoformat(timespec="seconds"), "confirmed": confirmed})
+
+
+@cache
+def arrivals() -> ArrivalWatch:
+    """Return this process's watch."""
+    return ArrivalWatch()
+
+
+def learn_pattern(session: Session, last: datetime) -> WeeklyPattern | None:
+    """Learn from the weeks before the last webhook; None if there are too few.
+
+    It costs an index probe for each hour with a webhook, at most 672, however many webhooks there are.
+    """
+    since = last - WEEKS * WEEK
+    first = _first_webhook(session, last - MAX_AGE, last)
+    weeks = WEEKS if first and first <= since else (last - (first or last)) // WEEK
+    if weeks < MIN_WEEKS:
+        return None
+    busy, at = list[datetime](), last - weeks * WEEK
+    while seen := _first_webhook(session, at, last):
+        busy.append(seen.replace(minute=0, second=0, microsecond=0))
+        at = busy[-1] + HOUR
+    return WeeklyPattern.learn(busy, weeks) if len(busy) >= MIN_BUSY_HOURS else None
+
+
+def _first_webhook(session: Session, since: datetime, until: datetime) -> datetime | None:
+    at = Delivery.received_at
+    arrived = select(at).where(Delivery.source == "webhook", at >= since, at <= until)
+    return session.scalar(arrived.order_by(at).limit(1))
+
+
+def _last_webhook(session: Session, now: datetime) -> datetime | None:
+    at = Delivery.received_at
+    return session.scalar(select(at).where(Delivery.source == "webhook", at <= now).order_by(at.desc()).limit(1))
+
+
+def _confirms_silence(session: Session, last: datetime, now: datetime) -> bool:
+    """Whether reconcile runs, and has found nothing since that a webhook should have told of."""
+    untold = Reconciliation.undelivered + Reconciliation.cancelled + Reconciliation.revived
+    since = Reconciliation.started_at > max(last, now - LOOKBACK)
+    is_good = (Reconciliation.hosts > 0, Reconciliation.error.is_(None), Reconciliation.ended_at > now - HOUR)
+    is_running = select(Reconciliation.id).where(since, *is_good).limit(1)
+    return session.scalar(is_running) is not None and not session.scalar(select(func.sum(untold)).where(since))
+
+
+def _observe_missed(session: Session, last: datetime, now: datetime) -> Observation:
+    """Observe bookings that reconcile had to find. That is over once a webhook arrives, and an hour has passed."""
+    at, number = Reconciliation.started_at, Reconciliation.undelivered
+    found = select(at, number).where(at > now - LOOKBACK, number > 0).order_by(at.desc()).limit(1)
+    run = session.execute(found).one_or_none()
+    if run is None or (now - run.started_at >= HOUR and last > run.started_at):
+        return ABSENT
+    return Observation(True, {"number": run.undelivered})
+
+
+def _observe_hosts(session: Session, now: datetime) -> Observation:
+    """Observe hosts whom no platform user is mapped to, and whose upcoming bookings have waited for a while."""
+    waiting = select(Booking.host_ids).where(
+        Booking.platform_user_id.is_(None),
+        Booking.starts_at > now,
+        Booking.status == "confirmed",
+        Booking.created_at < now - MAPPING_TIME,
+    )
+    lists = session.scalars(waiting.order_by(Booking.starts_at).limit(MAX_BOOKINGS)).all()
+    named = Counter(str(host_id) for host_ids in lists for host_id in set(host_ids))
+    mapped = select(PlatformUser.meetergo_user_id).where(PlatformUser.meetergo_user_id.in_(list(named)))
+    for known in session.scalars(mapped):
+        del named[str(known)]
+    if not named:
+        return ABSENT
+    bookings = sum(any(str(host_id) in named for host_id in host_ids) for host_ids in lists)
+    ids = sorted(host_id for host_id, _ in named.most_common(MAX_IDS))
+    return Observation(True, {"hosts": len(named), "bookings": bookings, "ids": ids})

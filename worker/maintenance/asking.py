@@ -1,0 +1,58 @@
+"""The checks that ask somebody else. Each is a task of its own: one that hangs delays no other."""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from models.incident import IncidentKind
+from worker.maintenance.expiry import observe_certificate, observe_key
+from worker.maintenance.observation import ABSENT, Observations
+from worker.maintenance.registration_check import observe_registration
+from worker.services import Services
+from worker.settings import ScheduleSettings
+
+ASK_EVERY = timedelta(hours=1)
+
+AskingTask = Callable[[Services, datetime], Any]
+
+
+def asking_tasks(settings: ScheduleSettings, observed: Observations) -> Mapping[str, tuple[timedelta, AskingTask]]:
+    """Return the tasks that this installation needs. What is not asked any more is over.
+
+    Args:
+        settings: the scheduler's settings.
+        observed: receives what they find; see `Alerts`.
+    """
+    observed.update(dict.fromkeys(_not_asked(settings), ABSENT))
+    tasks: dict[str, tuple[timedelta, AskingTask]] = {}
+    if settings.meetergo_api_key:
+        tasks["registration"] = (
+            ASK_EVERY,
+            lambda services, now: observed.update(observe_registration(settings, services, now)),
+        )
+    if settings.meetergo_api_key_expires or _has_certificate(settings):
+        tasks["expiry"] = (ASK_EVERY, lambda _services, now: observed.update(_observe_ends(settings, now)))
+    return tasks
+
+
+def _not_asked(settings: ScheduleSettings) -> Iterator[IncidentKind]:
+    if not settings.meetergo_api_key:
+        yield from ("registration_lost", "api_key_refused")
+    if not settings.meetergo_api_key_expires:
+        yield "api_key_expiring"
+    if not _has_certificate(settings):
+        yield "certificate_expiring"
+
+
+def _has_certificate(settings: ScheduleSettings) -> bool:
+    return settings.public_url.startswith("https://")
+
+
+def _observe_ends(settings: ScheduleSettings, now: datetime) -> Observations:
+    found: Observations = {}
+    if settings.meetergo_api_key_expires:
+        found["api_key_expiring"] = observe_key(settings.meetergo_api_key_expires, now)
+    if _has_certificate(settings):
+        certificate = observe_certificate(settings.public_url, now)
+        found |= {"certificate_expiring": certificate} if certificate else {}
+    return found
