@@ -56,6 +56,13 @@ INCIDENTS: dict[IncidentKind, str] = {
     "database_down": N_("database down"),
     "redis_down": N_("Redis down"),
     "reconcile_stopped": N_("reconcile stopped"),
+    "webhooks_silent": N_("webhooks silent"),
+    "webhooks_missed": N_("webhooks missed"),
+    "registration_lost": N_("registration lost"),
+    "api_key_refused": N_("API key refused"),
+    "api_key_expiring": N_("API key expiring"),
+    "certificate_expiring": N_("certificate expiring"),
+    "hosts_unmapped": N_("hosts unmapped"),
 }
 ERRORS = {"inbox": "/errors", "outbox": "/errors?of=notifications"}
 PATHS = {"inbox": "/deliveries", "outbox": "/notifications"}
