@@ -57,6 +57,7 @@ ENTRY_NAMES = {
     "booking.attendee_left": N_("a guest left"),
     "booking.updated": N_("updated"),
     "booking.linked": N_("given to a host"),
+    "booking.erased": N_("guest erased"),
     "notification.owed": N_("to be notified"),
     "notification.retrying": N_("not notified yet"),
     "notification.dead": N_("could not be notified"),
