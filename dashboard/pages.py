@@ -61,6 +61,8 @@ ACTS = {
     "compared": N_("compared with meetergo"),
     "mapped": N_("host mapped"),
     "forgotten": N_("mapping forgotten"),
+    "granted": N_("API token created"),
+    "revoked": N_("API token revoked"),
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }

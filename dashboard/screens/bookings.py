@@ -75,6 +75,8 @@ ENTRY_NAMES = {
     "operator.mapped": N_("host mapped"),
     "booking.forgotten": N_("mapping forgotten"),
     "operator.forgotten": N_("mapping forgotten"),
+    "operator.granted": N_("API token created"),
+    "operator.revoked": N_("API token revoked"),
 }
 ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
 
