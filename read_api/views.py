@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from flask import Blueprint, Response, abort, current_app, make_response, request
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import Select, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
@@ -32,6 +32,8 @@ DATABASE = "read-api-database"
 WAIT = "read_api.wait"
 """Where a view leaves in the WSGI environment what its client waits for; see `feed_waiters`."""
 NOW = "now"
+COLUMNS: tuple[Any, ...] = (Booking.id, Booking.starts_at, Booking.status)
+"""What a page of bookings is found by; the rows are read by their ids."""
 
 v1 = Blueprint("v1", __name__, url_prefix="/api/v1")
 
@@ -59,7 +61,7 @@ def list_bookings() -> Response:
     by_start = asked.since or asked.until
     key: tuple[Any, ...] = (Booking.starts_at, Booking.id) if by_start else (Booking.id,)
     with _database().read_only() as session:
-        query: Select[Any] = select(Booking.id, Booking.starts_at, Booking.status).where(*conditions(session, wanted))
+        query = select(*COLUMNS).where(*conditions(session, wanted))
         slow = (lambda row: [row.status == asked.status]) if asked.status else None
         page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, slow)
         ids = [row.id for row in page.rows]
