@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from models.booking import Booking, BookingChange
 from models.change_feed import START, CursorGone, FeedCursor, end_of_feed, has_unnumbered, number_changes, read_changes
+from runtime.contention import in_transaction
 from runtime.database import Database
 
 NOW = datetime(2026, 1, 15, 8, tzinfo=UTC)
@@ -137,11 +138,15 @@ def write_changes(database: Database, ids: Sequence[str], seed: int) -> None:
     """Commit changes of some bookings at once, and roll back every fourth time."""
     random = Random(seed)
     for _ in range(TRANSACTIONS):
-        with database.transaction() as session:
-            for booking_id in sorted(random.sample(ids, random.randint(1, 3))):
+        chosen, commits = sorted(random.sample(ids, random.randint(1, 3))), random.random() < 0.75
+
+        def write(session: Session, chosen: Sequence[str] = chosen, commits: bool = commits) -> None:
+            for booking_id in chosen:
                 add_change(session, booking_id)
-            if random.random() < 0.25:
+            if not commits:
                 session.rollback()
+
+        in_transaction(database, write)
 
 
 def test_concurrent_writers_leave_no_gap_and_no_repeat(database: Database) -> None:
