@@ -72,7 +72,7 @@ runbook: install ## run through an incident (tmux) for docs/operations.md
 screenshots: install ## take the pictures of the web page in docs/images (chromium, chromium-driver)
 	@DASHBOARD_SCREENSHOTS=$(CURDIR)/docs/images $(BIN)/python -m pytest -n 0 -q tests/dashboard/test_accessibility.py -k pictures
 
-contract: install ## write the tables, JSON Schema and AsyncAPI of docs/platform.md and docs/contract/ from the code
+contract: install ## write the tables, JSON Schema, AsyncAPI and OpenAPI of docs/platform.md and docs/contract/ from the code
 	@$(BIN)/python -m devtools.contract
 
 lint: install ## ruff (check and format) and mypy (strict)

@@ -17,6 +17,7 @@ COMMANDS = {
         "Store webhooks left in a QUEUE of an older version or another REDIS_PREFIX; without QUEUE, list such queues.",
     ),
     "api": LazyCommand("console.commands.meetergo.api:api", "Check meetergo's API."),
+    "api-tokens": LazyCommand("console.commands.system.api_tokens:api_tokens", "Tokens of the read API."),
     "book": LazyCommand("console.commands.bookings.book:book", "Book a time with a host."),
     "bookings": LazyCommand("console.commands.bookings.bookings:bookings", "List bookings, and show their history."),
     "completion": LazyCommand(

@@ -61,6 +61,8 @@ ACTS = {
     "compared": N_("compared with meetergo"),
     "mapped": N_("host mapped"),
     "forgotten": N_("mapping forgotten"),
+    "granted": N_("API token created"),
+    "revoked": N_("API token revoked"),
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }
@@ -79,6 +81,7 @@ TARGETS = {
     "notifications": N_("notifications"),
     "old rows": N_("old rows"),
     "a guest": N_("a guest"),
+    "bookings": N_("bookings"),
 }
 STEP_TARGETS = frozenset({"old rows", "a guest"})
 """What a run without rows of its own is over."""
@@ -135,6 +138,8 @@ def target_count(target: str, number: int) -> str:
         return target_name(target)
     if target == "notifications":
         return ngettext("%(num)s notification", "%(num)s notifications", number)
+    if target == "bookings":
+        return ngettext("%(num)s booking", "%(num)s bookings", number)
     return ngettext("%(num)s delivery", "%(num)s deliveries", number)
 
 

@@ -43,7 +43,7 @@ restart() {
     systemctl daemon-reload
     systemctl enable --quiet meetergo-inbox.target meetergo-inbox-receiver meetergo-inbox-worker meetergo-inbox-scheduler
     systemctl restart meetergo-inbox.target meetergo-inbox-receiver meetergo-inbox-worker meetergo-inbox-scheduler
-    systemctl try-restart meetergo-inbox-dashboard
+    systemctl try-restart meetergo-inbox-dashboard meetergo-inbox-api
 }
 
 if [ "${1:-install}" = rollback ]; then

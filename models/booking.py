@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Boolean, ForeignKey, Index, String, Text, and_, cast, delete, func, or_, select, text
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, String, Text, and_, cast, delete, func, or_, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 from sqlalchemy.sql.elements import ColumnElement
@@ -28,7 +28,7 @@ from runtime.bulk import insert_missing
 from runtime.database import Model, partial_index, table_of
 
 BookingStatus = Literal["confirmed", "cancelled"]
-ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked"]
+ChangeKind = Literal["created", "rescheduled", "cancelled", "attendee_left", "updated", "linked", "erased"]
 NotificationKind = Literal["created", "rescheduled", "updated", "cancelled", "attendee_left", "summary"]
 TIME_COLUMNS = ("starts_at", "ends_at")
 MAX_MEETING_LENGTH = timedelta(days=7)
@@ -182,6 +182,27 @@ class Booking(Model):
         ends = func.coalesce(cls.ends_at, cls.starts_at)
         return and_(cls.status == "confirmed", is_soon, or_(ends.is_(None), ends >= now))
 
+    def record_erasure(self, before: Mapping[str, Any], redacted: Mapping[str, Any], now: datetime) -> "BookingChange":
+        """Return the change by which consumers learn that a guest was erased. It notifies nobody.
+
+        Args:
+            before: the public columns before the erasure.
+            redacted: the same without the guest's data: these are stored.
+            now: the time, UTC.
+        """
+        after = self.public_columns()
+        names = [name for name in after if after[name] != before[name]]
+        self.revision += 1
+        return BookingChange(
+            booking_id=self.id,
+            revision=self.revision,
+            kind="erased",
+            before={name: redacted[name] for name in names},
+            after={name: after[name] for name in names},
+            notification_kinds=[],
+            at=now,
+        )
+
     def _resolve_owner(self, resolve_host: ResolveHost, *, hosts_unchanged: bool) -> int | None:
         """Return the current owner while still among the hosts, else the known host who has hosted longest.
 
@@ -299,6 +320,7 @@ class BookingChange(Model):
 
     `before` is null where the row is new. `notification_kinds` names the notifications that the change caused. Replayed
     in order, the changes of a booking yield its row. The delivery that `delivery_id` names may be pruned earlier.
+    `feed_batch` is the change's place in the change feed, given after the commit: see models/change_feed.py.
 
     Attributes:
         is_late: whether a replay or a late delivery caused it, so that only the latest notification is sent.
@@ -311,6 +333,7 @@ class BookingChange(Model):
         Index("ix_booking_changes_booking_id_revision", "booking_id", "revision", unique=True),
         partial_index("ix_booking_changes_linked", "delivery_id", where=IS_LINKED),
         Index("ix_booking_changes_at", "at"),
+        Index("ix_booking_changes_feed_batch_id", "feed_batch", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -322,6 +345,7 @@ class BookingChange(Model):
     notification_kinds: Mapped[list[Any]] = mapped_column("news", default=list)
     delivery_id: Mapped[str | None] = mapped_column(String(64))
     at: Mapped[datetime]
+    feed_batch: Mapped[int | None] = mapped_column(BigInteger)
     booking: Mapped[Booking] = relationship()
 
     @classmethod

@@ -267,12 +267,16 @@ def _erase_from_booking(
     if booking:
         values.append({"attendees": _attendees_of(booking.facts)})
     person = person.with_identities_of(list(find_guests(values)))
-    if booking:
-        _erase_facts(booking, person, now)
-        result.bookings += 1
+    history = [(change.before, change.after) for change in changes]
     for change in changes:
         change.before, change.after = person.redact(change.before), person.redact(change.after)
         result.changes += 1
+    if booking:
+        columns = booking.public_columns()
+        _erase_facts(booking, person, now)
+        result.bookings += 1
+        if (columns, history) != (booking.public_columns(), [(change.before, change.after) for change in changes]):
+            session.add(booking.record_erasure(columns, person.redact(columns), now))
     for notification in notifications:
         notification.payload = person.redact(notification.payload)
         notification.last_error = person.redact(notification.last_error)

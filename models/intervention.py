@@ -24,6 +24,8 @@ InterventionKind = Literal[
     "compared",
     "mapped",
     "forgotten",
+    "granted",
+    "revoked",
 ]
 
 BY_RQ = "rq requeue"
@@ -38,7 +40,8 @@ class Intervention(Model):
     read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted. `refreshed`: a
     booking was corrected to what meetergo says. `compared`: bookings were compared with meetergo's, and nothing was
     changed. `mapped`: a host was added or changed; the reason names it.
-    `forgotten`: the booking's owner was unmapped from its meetergo user.
+    `forgotten`: the booking's owner was unmapped from its meetergo user. `granted` and `revoked`: a token of the read
+    API was created or revoked; the reason names it.
     """
 
     __tablename__ = "interventions"

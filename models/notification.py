@@ -365,7 +365,12 @@ def _recipient_of(row: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def _is_meeting_over(payload: dict[str, Any], now: datetime) -> bool:
-    """Whether the meeting is over. If it was moved to the past, its former time counts too: its host still waits."""
+    """Whether the meeting is over. If it was moved to the past, its former time counts too: its host still waits.
+
+    A platform that lost its data needs the bookings that are over, too.
+    """
+    if payload.get("again"):
+        return False
     booking, before = payload.get("booking") or {}, payload.get("before") or {}
     meetings = [booking, booking | before, *payload.get("bookings", ())]
     ends = [end for each in meetings if (end := each.get("ends_at") or each.get("starts_at"))]

@@ -10,8 +10,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from runtime.database import Model, partial_index
 
-RunKind = Literal["replay", "ignore", "prune", "erase"]
-RunTarget = Literal["deliveries", "notifications", "old rows", "a guest"]
+RunKind = Literal["replay", "ignore", "prune", "erase", "send_again"]
+RunTarget = Literal["deliveries", "notifications", "old rows", "a guest", "bookings"]
 RunStatus = Literal["waiting", "running", "finishing", "done", "cancelled", "failed"]
 """`finishing`: all rows are handled, and the workers are still processing some of them."""
 
@@ -102,7 +102,7 @@ class RunRow(Model):
     """One row of a run.
 
     `ended_at` is when the row had ended when it was selected; null if it was pending. A row that has another time now
-    was handled meanwhile and is left alone.
+    was handled meanwhile and is left alone. A run over bookings names them by `booking_id` alone.
     """
 
     __tablename__ = "run_rows"

@@ -1,7 +1,9 @@
 """All tables, imported in one place for migrations and tests."""
 
+from models.api_token import ApiToken
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
+from models.change_feed import ChangeFeed
 from models.claim import Claim
 from models.delivery import Delivery
 from models.employee import Employee
@@ -14,8 +16,10 @@ from models.reconciliation import ReconcileCursor, Reconciliation
 from models.run import Run, RunRow
 
 __all__ = [
+    "ApiToken",
     "Booking",
     "BookingChange",
+    "ChangeFeed",
     "Claim",
     "Delivery",
     "Employee",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models.api_token import ApiToken
 from models.attempt import FailedAttempt
 from models.booking import Booking, BookingChange
 from models.delivery import Delivery
@@ -107,6 +108,12 @@ def run_to_json(row: Run) -> Json:
         "started_at": row.started_at,
         "ended_at": row.ended_at,
     }
+
+
+def token_to_json(row: ApiToken) -> Json:
+    """Serialise a token of the read API, without what identifies it to the API."""
+    times = {"created_at": row.created_at, "last_used_at": row.last_used_at, "revoked_at": row.revoked_at}
+    return {"name": row.name, "role": row.role, "created_by": row.created_by, **times}
 
 
 def entry_to_json(entry: TimelineEntry) -> Json:

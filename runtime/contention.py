@@ -1,8 +1,8 @@
 """Contention: retry a transaction that failed because of another one.
 
-Every transaction that locks rows of several tables locks them in one order: platform users, deliveries, bookings,
-changes, notifications, and within each table by id. A transaction that still fails (a deadlock with a foreign
-transaction, a lock timeout) has had no effect, so it is retried.
+Every transaction that locks rows of several tables locks them in one order: the change feed, platform users,
+deliveries, bookings, changes, notifications, and within each table by id. A transaction that still fails (a deadlock
+with a foreign transaction, a lock timeout) has had no effect, so it is retried.
 """
 
 import random

@@ -11,6 +11,7 @@ import yaml
 from dashboard.settings import DashboardSettings
 from devtools.processes import commands
 from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
 from runtime.api_settings import ApiSettings
 from runtime.version import VERSION
@@ -25,6 +26,7 @@ SETTINGS = [
     RegistrationSettings,
     StatusSettings,
     DashboardSettings,
+    ReadApiSettings,
 ]
 SETTING_ENV_NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}
 DOCKER_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "RECEIVER_ADDRESS", "SITE"}
@@ -37,7 +39,7 @@ def compose() -> dict[str, Any]:
 
 
 def test_the_procfile_names_the_processes() -> None:
-    assert list(commands()) == ["release", "web", "worker", "cron", "dashboard"]
+    assert list(commands()) == ["release", "web", "worker", "cron", "dashboard", "api"]
 
 
 def test_the_example_explains_every_setting_and_no_other() -> None:
@@ -60,7 +62,8 @@ def test_the_configuration_page_names_every_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "process"), [("migrate", "release"), ("worker", "worker"), ("cron", "cron"), ("dashboard", "dashboard")]
+    ("service", "process"),
+    [("migrate", "release"), ("worker", "worker"), ("cron", "cron"), ("dashboard", "dashboard"), ("api", "api")],
 )
 def test_compose_runs_what_the_procfile_runs(service: str, process: str) -> None:
     assert compose()[service]["command"] == commands()[process]
@@ -90,6 +93,7 @@ def test_the_stores_of_compose_lose_nothing() -> None:
         ("worker", [WorkerSettings, ApiSettings]),
         ("cron", [ScheduleSettings]),
         ("dashboard", [DashboardSettings, ApiSettings]),
+        ("api", [ReadApiSettings]),
     ],
 )
 def test_each_process_gets_only_the_settings_that_it_reads(service: str, settings: list[Any]) -> None:

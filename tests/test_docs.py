@@ -51,7 +51,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_path_in_the_architecture_exists() -> None:
     paths = PATH_IN_REPOSITORY.findall((ROOT / "docs" / "architecture.md").read_text())
     assert len(paths) > 30
-    packages = ("", "worker", "devtools", "meetergo", "operations", "console", "dashboard")
+    packages = ("", "worker", "devtools", "meetergo", "operations", "console", "dashboard", "read_api")
     assert not [path for path in paths if not any((ROOT / package / path).exists() for package in packages)]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from dashboard.settings import DashboardSettings
 from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
 from runtime import queue
 from runtime.database import Database
@@ -20,7 +21,13 @@ from worker.start import exit_on_bad_setting
 
 KEY = "0123456789" * 4
 PERSONAL = "rgo-" + "x" * 40
-DEFAULTS = {"WEBHOOK_KEYS": KEY, "REDIS_URL": "redis://127.0.0.1:1/0", "PORT": "0", "DASHBOARD_PORT": "0"}
+DEFAULTS = {
+    "WEBHOOK_KEYS": KEY,
+    "REDIS_URL": "redis://127.0.0.1:1/0",
+    "PORT": "0",
+    "DASHBOARD_PORT": "0",
+    "API_PORT": "0",
+}
 
 ODD_VALUES = [
     *(
@@ -82,6 +89,7 @@ ODD_VALUES_BY_NAME = {
     "HOST": HOSTS,
     "METRICS_HOST": HOSTS,
     "DASHBOARD_HOST": HOSTS,
+    "API_HOST": HOSTS,
     "DASHBOARD_URL": ["https://inbox.example/", "https://h/?x=1", "ftp://h", "http://h:x"],
     "DASHBOARD_PROXIES": ["10.0.0.5", "10.0.0.5/24", "::1,10.0.0.0/8", "localhost", "10.0.0.0/99"],
     "REDIS_URL": REDIS,
@@ -138,6 +146,11 @@ def _dashboard() -> None:
     _ = settings.trusted_networks, settings.dashboard_base_url
 
 
+def _read_api() -> None:
+    settings = ReadApiSettings.load()
+    check_port_free("API_PORT", settings.api_host, settings.api_port)
+
+
 SETTINGS_OF_PROCESS: dict[Callable[[], None], list[type[Settings]]] = {
     _receiver: [ReceiverSettings],
     _worker: [WorkerSettings],
@@ -151,6 +164,7 @@ PAIRS = [
     for name in sorted({each.upper() for kind in settings for each in kind.model_fields})
 ] + [("HTTPS_PROXY", _registration), ("HTTPS_PROXY", _schedule)]
 PAIRS += [(name.upper(), _dashboard) for name in DashboardSettings.model_fields if name.startswith("dashboard_")]
+PAIRS += [("API_HOST", _read_api), ("API_PORT", _read_api)]
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,7 @@ ENTRY_NAMES = {
     "booking.attendee_left": N_("a guest left"),
     "booking.updated": N_("updated"),
     "booking.linked": N_("given to a host"),
+    "booking.erased": N_("guest erased"),
     "notification.owed": N_("to be notified"),
     "notification.retrying": N_("not notified yet"),
     "notification.dead": N_("could not be notified"),
@@ -74,6 +75,8 @@ ENTRY_NAMES = {
     "operator.mapped": N_("host mapped"),
     "booking.forgotten": N_("mapping forgotten"),
     "operator.forgotten": N_("mapping forgotten"),
+    "operator.granted": N_("API token created"),
+    "operator.revoked": N_("API token revoked"),
 }
 ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
 

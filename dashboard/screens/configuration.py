@@ -76,6 +76,7 @@ PURPOSES = {
         "DASHBOARD_URL",
         "DASHBOARD_USER_HEADER",
     ),
+    N_("Read API"): ("API_HOST", "API_PORT"),
 }
 OTHERS = N_("Others")
 

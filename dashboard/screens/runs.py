@@ -55,6 +55,7 @@ VERBS: dict[RunKind, str] = {
     "ignore": N_("Ignore"),
     "prune": N_("Prune"),
     "erase": N_("Erase"),
+    "send_again": N_("Send again"),
 }
 PLANNED_KINDS: tuple[RunKind, ...] = ("replay", "ignore")
 

@@ -92,7 +92,8 @@ _change = _of(
     id="rises; the key",
     booking_id="",
     revision="the booking's revision after this change: 1, 2, 3 ...",
-    kind="`created`, `rescheduled`, `cancelled`, `attendee_left`, `updated` or `linked` (only the owner changed)",
+    kind="`created`, `rescheduled`, `cancelled`, `attendee_left`, `updated`, `linked` (only the owner changed) or "
+    "`erased` (a guest was, also from the changes before)",
     before="object of the columns of `bookings` that changed, before; null for the first change",
     after="the same columns after; times are ISO 8601",
     news="list of the kinds of notification that the change causes",

@@ -33,12 +33,14 @@ class ReplayResult:
         ids: rows that start over, or were closed.
         resent: notifications sent again on request.
         left_alone: number of rows skipped: they are pending already, or another process replayed them meanwhile.
+        messages: number of new notifications, of a run that sends bookings again.
         queue_reached: whether the trigger reached Redis; if not, the sweep triggers later.
     """
 
     ids: Sequence[str]
     resent: Sequence[Notification] = ()
     left_alone: int = 0
+    messages: int = 0
     queue_reached: bool = True
 
 

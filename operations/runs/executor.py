@@ -23,6 +23,7 @@ from models.run import Run, RunRow
 from operations.erasure import GuestName, erase_guest
 from operations.replay.selection import CHUNK_SIZE, SelectedDelivery
 from operations.replay.service import Record, ReplayResult, ReplayService
+from operations.runs.send_again import send_bookings
 from operations.runs.store import reason_of
 from runtime.contention import in_transaction
 from runtime.encryption import EncryptedBody
@@ -88,7 +89,7 @@ def _advance(services: Services, run: Run, now: datetime) -> None:
         values: dict[str, Any] = dict(
             position=following,
             changed=Run.changed + len(result.ids),
-            resent=Run.resent + len(result.resent),
+            resent=Run.resent + len(result.resent) + result.messages,
             left_alone=Run.left_alone + result.left_alone,
             status="finishing" if is_last else "running",
             started_at=run.started_at or now,
@@ -147,7 +148,9 @@ def _pause(run: Run, rows: int) -> timedelta:
 
 def _apply(services: Services, run: Run, rows: Sequence[RunRow], now: datetime, record: Record) -> None:
     service = ReplayService(services, run.by, reason_of(run), run.resend, run.superseded)
-    if run.kind == "ignore":
+    if run.kind == "send_again":
+        _send_again(services, run, [row.booking_id for row in rows], now, record)
+    elif run.kind == "ignore":
         is_delivery = run.target == "deliveries"
         ended = {row.row_id if is_delivery else int(row.row_id): row.ended_at for row in rows}
         service.ignore_unchanged(ended, Delivery if is_delivery else Notification, now, record)
@@ -155,6 +158,16 @@ def _apply(services: Services, run: Run, rows: Sequence[RunRow], now: datetime, 
         service.replay([_selected(row, run.created_at) for row in rows], now, record)
     else:
         service.replay_notifications([int(row.row_id) for row in rows], now, record)
+
+
+def _send_again(services: Services, run: Run, ids: Sequence[str], now: datetime, record: Record) -> None:
+    def send(session: Session) -> int:
+        found, messages = send_bookings(session, services.outbox.planner, ids, run.id, now)
+        record(session, ReplayResult(ids[:found], left_alone=len(ids) - found, messages=messages))
+        return messages
+
+    if in_transaction(services.database, send):
+        services.job_queue.trigger_drain("outbox")
 
 
 def _selected(row: RunRow, at: datetime) -> SelectedDelivery:
@@ -166,6 +179,9 @@ def _selected(row: RunRow, at: datetime) -> SelectedDelivery:
 
 def _settle(services: Services, run: Run, now: datetime) -> None:
     """Count what became of the rows; end the run when none is pending any more."""
+    if run.kind == "send_again":  # each message is a notification, with an end of its own
+        _end(services, run, now, status="done")
+        return
     with services.database.read_only() as session:
         outcome = final_statuses(session, run)
     is_late = now - (run.started_at or now) > _longest(run)

@@ -182,4 +182,5 @@ NOUNS: dict[RunTarget, tuple[str, str]] = {
     "notifications": ("notification", "notifications"),
     "old rows": ("pass over old rows", "passes over old rows"),
     "a guest": ("guest", "guests"),
+    "bookings": ("booking", "bookings"),
 }

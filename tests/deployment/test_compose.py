@@ -119,6 +119,7 @@ def test_the_tools_start_only_when_they_are_asked_for() -> None:
         "console": ["tools"],
         "caddy": ["https"],
         "dashboard": ["dashboard"],
+        "api": ["api"],
     }
 
 

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parent.parent.parent
 HEROKU: dict[str, Any] = json.loads((ROOT / "app.json").read_text())
 RENDER: dict[str, Any] = yaml.safe_load((ROOT / "render.yaml").read_text())
 FLY: dict[str, Any] = tomllib.loads((ROOT / "fly.toml").read_text())
-LONG_RUNNING = {name: command for name, command in commands().items() if name not in ("release", "dashboard")}
-"""The dashboard is optional."""
+LONG_RUNNING = {name: command for name, command in commands().items() if name not in ("release", "dashboard", "api")}
+"""The dashboard and the read API are optional."""
 
 
 def test_heroku_runs_the_procfile_with_settings_that_exist() -> None:

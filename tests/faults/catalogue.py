@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from tests.faults import channels, failovers, kills, many_connections, outages
+from tests.faults import channels, failovers, feed, kills, many_connections, outages
 from tests.faults.context import FaultContext
 from tests.faults.redis_server import RedisKind
 
@@ -68,6 +68,13 @@ CATALOGUE: dict[str, Fault] = {
     "pool": Fault(
         "worker of two times two processes killed with all of them",
         kills.kill_pool,
+        within=KILLED_WORKER,
+        hook=SLOWLY,
+        overrides=TWO_OF_EACH,
+    ),
+    "changes-feed": Fault(
+        "changes feed under concurrent writers that are killed: gaps 0, repeats 0",
+        feed.follow_while_workers_die,
         within=KILLED_WORKER,
         hook=SLOWLY,
         overrides=TWO_OF_EACH,

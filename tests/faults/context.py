@@ -30,6 +30,7 @@ class FaultContext:
         scenarios: the delivered scenarios, including those of faults.
         deaths: how many senders died, or may have: as many messages may come twice.
         notes: what went otherwise than the strike wanted.
+        when_idle: called once nothing is pending, before the verdict.
     """
 
     random: Random
@@ -44,6 +45,7 @@ class FaultContext:
     scenarios: list[BookingScenario]
     deaths: int = 0
     notes: list[str] = field(default_factory=list)
+    when_idle: list[Callable[[], None]] = field(default_factory=list)
 
     def pause(self, shortest: float, longest: float) -> None:
         """Sleep for some time, in seconds."""

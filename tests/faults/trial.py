@@ -66,6 +66,8 @@ class Trial:
                 context.load.finish()
             pending = verdict.wait_until_idle(database, context.sent_deliveries)
             rested = time.monotonic()
+            for check in context.when_idle:
+                check()
             stack.close()
             found = verdict.judge(
                 database,

@@ -277,3 +277,17 @@ def test_an_sqlite_file_that_others_read_is_reported(
 def test_a_guest_can_be_named_in_many_ways() -> None:
     assert person_from(" Jane <JANE@Example.com> ").emails == {JANE}
     assert person_from(phone="00 49 (170) 555-987").phones == {"49170555987"}
+
+
+def test_an_erasure_is_a_change_without_the_guest_that_notifies_nobody(harness: Harness) -> None:
+    harness.process(created("b1", guest()))
+    before = len(harness.all(Notification))
+    assert run(JANE).exit_code == 0
+    *_, change = harness.changes()
+    assert (change.kind, change.revision, change.notification_kinds) == ("erased", 2, [])
+    assert [each["id"] for each in change.after["attendees"]] == ["guest-other-1"]
+    assert harness.booking().revision == 2
+    assert len(harness.all(Notification)) == before
+    assert_gone(harness, JANE, "Miller", "guest-jane-1")
+    assert run(JANE).exit_code != 0
+    assert len(harness.changes()) == 2, "once"

@@ -28,6 +28,7 @@ class Message:
         bookings: in a summary, the host's next bookings: id, status, starts_at, ends_at, meeting_type_id,
             meeting_name. It holds no attendee data.
         total: in a summary, the number of bookings, which can exceed those listed.
+        again: whether an operator sends the booking as it is to a platform that lost its data.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Message:
     handed_over: bool = False
     bookings: Sequence[dict[str, Any]] = ()
     total: int = 0
+    again: bool = False
 
 
 class Unresponsive(Transient):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +19,8 @@ from worker.inbox.handlers import HostLinked
 from worker.settings import WorkerSettings
 
 BATCH = 500
+ENDPOINTS = frozenset({"http", "https"})
+"""Channels that reach the platform itself, by a signed POST."""
 MAX_LISTED = 100
 """Maximum number of bookings listed in a summary; beyond it only their number is given."""
 LISTED_COLUMNS = ("id", "status", "starts_at", "ends_at", "meeting_type_id", "meeting_name")
@@ -90,6 +93,37 @@ class NotificationPlanner:
             unannounced = [booking_id for booking_id in linked.booking_ids if booking_id not in announced]
             if unannounced:
                 yield _linked_host_row(session, linked, unannounced, fingerprint, recipient, subscriber)
+
+    def rows_to_send_again(
+        self, booking: Booking, host_resolver: HostResolver, version: str, now: datetime
+    ) -> Iterator[dict[str, Any]]:
+        """Yield notifications that tell the platform's endpoints of a booking as if it was new to them.
+
+        Only signed POSTs: people are not told twice.
+
+        Args:
+            booking: the booking, as it is.
+            host_resolver: finds its hosts.
+            version: identifies the occasion: each gets messages of its own, and repeated it gets no others.
+            now: the time, UTC.
+        """
+        kind: NotificationKind = "cancelled" if booking.status == "cancelled" else "created"
+        payload = {"booking": _booking_payload(booking, booking.public_columns()), "before": None, "again": True}
+        hosts = host_resolver.known_hosts(booking.host_ids, booking.platform_user_id)
+        for (fingerprint, recipient), subscriber in self._subscribers(hosts).items():
+            if subscriber.channel.name in ENDPOINTS:
+                yield Notification.row_for(
+                    version=version,
+                    now=now,
+                    booking_id=booking.id,
+                    platform_user_id=subscriber.host and subscriber.host.id,
+                    delivery_id=None,
+                    kind=kind,
+                    channel=subscriber.channel.name,
+                    recipient=recipient,
+                    fingerprint=fingerprint,
+                    payload={**payload, "host": subscriber.host.to_dict() if subscriber.host else None},
+                )
 
     def channel_for(self, notification: Notification, user: PlatformUser | None) -> Channel:
         """Return the channel for which a notification was created.

@@ -12,6 +12,7 @@ from console.cli.filters import TimestampParam
 from console.cli.page import fetch_page, next_page_command, paging_options
 from console.cli.stores import read_only_session
 from console.commands.bookings.refresh import refresh
+from console.commands.bookings.send_again import send_again
 from console.render import changes, tables
 from console.render.tables import Column, as_json
 from console.render.timeline import render_timeline
@@ -100,7 +101,7 @@ def show(booking_id: str, as_json: bool) -> None:
 
 
 bookings = click.Group(
-    "bookings", commands=[list_command, show, refresh], help="List bookings, and show their history."
+    "bookings", commands=[list_command, show, refresh, send_again], help="List bookings, and show their history."
 )
 
 

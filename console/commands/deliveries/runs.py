@@ -29,6 +29,8 @@ COLUMNS = [
     Column("reason", wraps=True),
 ]
 
+CHANGED = {"replay": "start over", "send_again": "sent again"}
+
 
 @click.command("list")
 @paging_options
@@ -72,8 +74,8 @@ def show(run_id: int, as_json: bool) -> None:
             {
                 "status": run.status + (f" by {printable(run.cancelled_by)}" if run.cancelled_by else ""),
                 "handled": f"{run.position} of {run.total}",
-                "start over" if run.kind == "replay" else "closed": str(run.changed),
-                "sent once more": str(run.resent),
+                CHANGED.get(run.kind, "closed"): str(run.changed),
+                "messages" if run.kind == "send_again" else "sent once more": str(run.resent),
                 "left alone": str(run.left_alone),
                 "now": ", ".join(f"{number} {status}" for status, number in run.outcome.items()) or "-",
                 "at most": f"{run.per_hour / 3600:g} per second" if run.per_hour else "-",

@@ -1,0 +1,65 @@
+"""Tokens of the read API. A token is 256 random bits, so that its SHA-256 is enough to store."""
+
+from datetime import datetime, timedelta
+from hashlib import sha256
+from secrets import token_urlsafe
+from typing import Literal
+
+from sqlalchemy import Index, String, or_, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from runtime.database import Model
+
+TokenRole = Literal["read"]
+PREFIX = "mgi_"
+TOKEN_BYTES = 32
+USE_RESOLUTION = timedelta(hours=1)
+"""`last_used_at` is no more exact than this: a token costs a write per hour, not per request."""
+
+
+class ApiToken(Model):
+    """A consumer's token. A revoked one stays, so that its name stays known; the token itself is not stored."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (Index("ix_api_tokens_digest", "digest", unique=True),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    role: Mapped[str] = mapped_column(String(16))
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(255))
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    @classmethod
+    def create(cls, session: Session, name: str, role: TokenRole, by: str, now: datetime) -> str:
+        """Insert a token.
+
+        Returns:
+            The token, which nobody can read again.
+        """
+        token = PREFIX + token_urlsafe(TOKEN_BYTES)
+        session.add(cls(name=name, role=role, digest=digest_of(token), created_at=now, created_by=by[:255]))
+        return token
+
+    @classmethod
+    def by_digest(cls, session: Session, digest: str) -> "ApiToken | None":
+        """Return a token that is not revoked."""
+        return session.scalar(select(cls).where(cls.digest == digest, cls.revoked_at.is_(None)))
+
+    def is_use_recorded(self, now: datetime) -> bool:
+        """Whether `last_used_at` is exact enough."""
+        return self.last_used_at is not None and self.last_used_at > now - USE_RESOLUTION
+
+    @classmethod
+    def record_use(cls, session: Session, token_id: int, now: datetime) -> None:
+        """Record that a token was used, unless another process just did."""
+        is_older = or_(cls.last_used_at.is_(None), cls.last_used_at <= now - USE_RESOLUTION)
+        statement = update(cls).where(cls.id == token_id, is_older).values(last_used_at=now)
+        session.execute(statement, execution_options={"synchronize_session": False})
+
+
+def digest_of(token: str) -> str:
+    """Return what is stored of a token."""
+    return sha256(token.encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,107 @@
+"""Keyset pages: lists that continue after the last row's key, each page bounded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Integer, Select, literal, select, tuple_
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.elements import ColumnElement
+
+from runtime.database import Utc
+
+WINDOW = 2_000
+"""Rows that one page searches by a filter without an index; the next page continues behind them."""
+SEPARATOR = "~"
+
+Conditions = Callable[[Any], Sequence[ColumnElement[bool]]]
+
+
+@dataclass(frozen=True)
+class KeysetPage:
+    """One page of a list.
+
+    Attributes:
+        rows: the rows, with the query's columns as attributes.
+        next: key to continue after, as text; None on the last page.
+        is_first: whether it is the first page.
+        is_window: whether it ends because WINDOW rows were searched, not because it is full.
+    """
+
+    rows: Sequence[Any]
+    next: str | None
+    is_first: bool
+    is_window: bool = False
+
+
+def fetch_page(
+    session: Session,
+    query: Select[Any],
+    key: Sequence[Any],
+    after: Sequence[Any] | None,
+    size: int,
+    slow: Conditions | None = None,
+    *,
+    descending: bool = False,
+) -> KeysetPage:
+    """Fetch one page.
+
+    Args:
+        session: the session.
+        query: selects columns, among them those of the key, at most ordered by what is the same in all rows.
+        key: the columns of the order; the last is unique, and none of them may be NULL.
+        after: the key of the last row of the page before; None for the first page.
+        size: rows of a page.
+        slow: returns conditions on the query's columns that no index helps with: WINDOW rows are searched.
+        descending: whether the greatest comes first.
+    """
+    ordered = query.order_by(*(column.desc() if descending else column for column in key))
+    if after is not None:
+        last = tuple_(*(literal(value, column.type) for value, column in zip(after, key, strict=True)))
+        ordered = ordered.where(tuple_(*key) < last if descending else tuple_(*key) > last)
+    names = [column.key for column in key]
+    if slow is None:
+        rows = session.execute(ordered.limit(size + 1)).all()
+    else:
+        window = ordered.limit(WINDOW).subquery()
+        order = [window.c[name].desc() if descending else window.c[name] for name in names]
+        rows = session.execute(select(window).where(*slow(window.c)).order_by(*order).limit(size + 1)).all()
+    is_full = len(rows) > size
+    keys = ordered.with_only_columns(*key, maintain_column_froms=True)
+    edge = session.execute(keys.offset(WINDOW - 1).limit(1)).first() if slow and not is_full else None
+    last_row = rows[size - 1] if is_full else edge
+    following = key_text([getattr(last_row, name) for name in names]) if last_row else None
+    return KeysetPage(rows[:size], following, after is None, bool(edge))
+
+
+def key_text(values: Sequence[Any]) -> str:
+    """Write a row's key as text."""
+    return SEPARATOR.join(
+        value.astimezone(UTC).isoformat() if isinstance(value, datetime) else str(value) for value in values
+    )
+
+
+def parse_key(text: str | None, key: Sequence[Any]) -> list[Any] | None:
+    """Read a key as `key_text` wrote it; None if there is none, or if it is none of ours."""
+    parts = text.split(SEPARATOR, len(key) - 1) if text else []
+    if len(parts) != len(key):
+        return None
+    try:
+        return [_parse(part, column.type) for part, column in zip(parts, key, strict=True)]
+    except (ValueError, OverflowError):
+        return None
+
+
+def _parse(text: str, kind: Any) -> Any:
+    if isinstance(kind, Utc):
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    if isinstance(kind, Integer):
+        number = int(text)
+        if abs(number) >= 2**31:
+            raise ValueError(text)
+        return number
+    if "\x00" in text:
+        raise ValueError(text)
+    return text

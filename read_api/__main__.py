@@ -1,0 +1,24 @@
+"""`python -m read_api`: serve the read API with Granian on API_HOST and API_PORT."""
+
+import structlog
+
+from read_api.settings import ReadApiSettings
+from receiver.process import STOP_TIMEOUT
+from runtime import logs
+from runtime.process.wsgi import serve
+from runtime.settings import check_port_free
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """Check the settings, then serve: a missing one is one error message, not a traceback per process."""
+    settings = ReadApiSettings.load()
+    check_port_free("API_PORT", settings.api_host, settings.api_port)
+    logs.configure()
+    log.info("api.listening", host=settings.api_host, port=settings.api_port)
+    serve("read_api.rsgi:app", settings.api_host, settings.api_port, int(STOP_TIMEOUT.total_seconds()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Access: closed by default. Who asks, by a bearer token of `bin/inbox api-tokens create`."""
+
+import re
+from collections import OrderedDict
+from datetime import UTC, datetime
+from threading import Lock
+
+import structlog
+from flask import Flask, abort, current_app, request
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import TooManyRequests, Unauthorized
+
+from models.api_token import PREFIX, ApiToken, digest_of
+from runtime.database import Database
+
+OPEN_ENDPOINTS = frozenset({"healthz", "v1.openapi"})
+"""Routes without a token. They show nothing of the installation."""
+READERS = frozenset({"read"})
+"""Roles that may read. Another role, such as one of a later version, may not."""
+FAILURES = RateLimitItemPerMinute(30)
+"""Failed requests of one address; then tokens that are not known yet get 429 and are not looked up."""
+MAX_KNOWN = 1_000
+BEARER = re.compile(rf"Bearer +({PREFIX}[A-Za-z0-9_-]{{43}}) *", re.IGNORECASE)
+EXTENSION = "read-api-guard"
+
+log = structlog.get_logger()
+
+
+class TokenGuard:
+    """Checks tokens.
+
+    Consumers behind one proxy share an address. So a token that was valid before is looked up even if the address has
+    failed too often.
+
+    Args:
+        database: holds the tokens.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._lock = Lock()
+
+    def check(self, header: str, address: str, now: datetime) -> ApiToken:
+        """Return the token that a request carries.
+
+        Args:
+            header: the request's Authorization.
+            address: the peer's.
+            now: the time, UTC.
+
+        Raises:
+            Unauthorized: it carries none, or one that is unknown or revoked.
+            TooManyRequests: this address has failed too often.
+        """
+        found = BEARER.fullmatch(header)
+        digest = digest_of(PREFIX + found[1].removeprefix(PREFIX)) if found else ""
+        if digest not in self._known and not self._limiter.test(FAILURES, address):
+            raise TooManyRequests("too many requests without a valid token", retry_after=60)
+        token = self._find(digest) if found else None
+        if token is None:
+            self._limiter.hit(FAILURES, address)
+            self._forget(digest)
+            raise Unauthorized("a valid token is needed", www_authenticate=WWWAuthenticate("bearer"))
+        self._remember(digest)
+        if not token.is_use_recorded(now):
+            self._record_use(token.id, now)
+        return token
+
+    def _find(self, digest: str) -> ApiToken | None:
+        with self._database.read_only() as session:
+            return ApiToken.by_digest(session, digest)
+
+    def _record_use(self, token_id: int, now: datetime) -> None:
+        try:
+            with self._database.transaction() as session:
+                ApiToken.record_use(session, token_id, now)
+        except SQLAlchemyError as error:  # reading goes on where nothing can be written
+            log.warning("api.use_not_recorded", token=token_id, error=type(error).__name__)
+
+    def _remember(self, digest: str) -> None:
+        with self._lock:
+            self._known[digest] = None
+            self._known.move_to_end(digest)
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+
+    def _forget(self, digest: str) -> None:
+        with self._lock:
+            self._known.pop(digest, None)
+
+
+def protect(app: Flask, database: Database) -> None:
+    """Check every request of an app before it is routed to a view."""
+    app.extensions[EXTENSION] = TokenGuard(database)
+    app.before_request(_check_access)
+
+
+def _check_access() -> None:
+    if request.endpoint in OPEN_ENDPOINTS:
+        return
+    guard: TokenGuard = current_app.extensions[EXTENSION]
+    token = guard.check(request.headers.get("Authorization", ""), request.remote_addr or "", datetime.now(UTC))
+    if token.role not in READERS:
+        abort(403, "this token's role may not read")

@@ -1,0 +1,65 @@
+"""RSGI entry point, which Granian loads as `read_api.rsgi:app`."""
+
+import asyncio
+
+from flask import Flask
+from granian.rsgi import HTTPProtocol, Scope  # type: ignore[attr-defined] # it is their place
+
+from models.change_feed import last_batch, number_changes
+from read_api.app import RETRY_AFTER_SECONDS, create_app
+from read_api.feed_waiters import FeedWaiters, WaitResult
+from read_api.settings import ReadApiSettings
+from read_api.views import DATABASE, WAIT
+from receiver.process import watch_parent
+from runtime.logs import configure
+from runtime.process.wsgi import RawHttpResponse, call, environ
+
+
+class ReadApiServer:
+    """Serves the app. Each request runs in a thread; a client that waits for a change holds none meanwhile.
+
+    Args:
+        app: the app.
+        waiters: those who wait; None for the default limits.
+    """
+
+    def __init__(self, app: Flask, waiters: FeedWaiters | None = None) -> None:
+        self._app = app
+        self._waiters = waiters
+
+    async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        """Serve one request."""
+        status, headers, body = await self._respond(scope)
+        if scope.method not in ("GET", "HEAD"):
+            headers = [*headers, ("connection", "close")]  # its body was not read
+        protocol.response_bytes(status, headers, body)
+
+    async def _respond(self, scope: Scope) -> RawHttpResponse:
+        environment = environ(scope)
+        response = await asyncio.to_thread(call, self._app.wsgi_app, environment)
+        wait = environment.get(WAIT)
+        if wait is None:
+            return response
+        self._waiters = self._waiters or FeedWaiters(self._poll)
+        result = await self._waiters.wait(wait.batch, wait.seconds)
+        if result is WaitResult.CHANGED:  # the token is checked again, too
+            return await asyncio.to_thread(call, self._app.wsgi_app, environ(scope))
+        if result is WaitResult.FULL:
+            status, headers, body = response
+            return status, [*headers, ("retry-after", RETRY_AFTER_SECONDS)], body
+        return response
+
+    def _poll(self) -> int:
+        database = self._app.extensions[DATABASE]
+        number_changes(database)
+        with database.read_only() as session:
+            return last_batch(session)
+
+
+def __getattr__(name: str) -> ReadApiServer:
+    """Open the app when Granian asks for it, so that importing this module opens nothing."""
+    if name != "app":
+        raise AttributeError(name)
+    configure()
+    watch_parent()
+    return ReadApiServer(create_app(ReadApiSettings.load()))

@@ -1,0 +1,184 @@
+"""The routes of version 1."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, abort, current_app, make_response, request
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from models.booking import Booking, BookingChange
+from models.change_feed import START, CursorGone, FeedCursor, end_of_feed, last_batch, number_changes, read_changes
+from models.platform_user import PlatformUser
+from operations.bookings.search import BookingFilter, conditions
+from operations.keyset import KeysetPage, fetch_page, parse_key
+from read_api.openapi import document
+from read_api.schemas import (
+    BookingsQuery,
+    ChangesQuery,
+    PageQuery,
+    booking_resource,
+    change_resource,
+    host_resource,
+)
+from runtime.database import Database
+
+DATABASE = "read-api-database"
+WAIT = "read_api.wait"
+"""Where a view leaves in the WSGI environment what its client waits for; see `feed_waiters`."""
+NOW = "now"
+COLUMNS: tuple[Any, ...] = (Booking.id, Booking.starts_at, Booking.status)
+"""What a page of bookings is found by; the rows are read by their ids."""
+
+v1 = Blueprint("v1", __name__, url_prefix="/api/v1")
+
+Query = TypeVar("Query", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A client waits for changes.
+
+    Attributes:
+        batch: the last batch when there was none for it.
+        seconds: how long it waits.
+    """
+
+    batch: int
+    seconds: int
+
+
+@v1.get("/bookings")
+def list_bookings() -> Response:
+    """List bookings: by id, or with `since` or `until` by their start."""
+    asked = _query(BookingsQuery)
+    wanted = BookingFilter(host=asked.host, since=asked.since, until=asked.until)
+    by_start = asked.since or asked.until
+    key: tuple[Any, ...] = (Booking.starts_at, Booking.id) if by_start else (Booking.id,)
+    with _database().read_only() as session:
+        query = select(*COLUMNS).where(*conditions(session, wanted))
+        slow = (lambda row: [row.status == asked.status]) if asked.status else None
+        page = fetch_page(session, query, key, _key(asked.after, key), asked.limit, slow)
+        ids = [row.id for row in page.rows]
+        found = {row.id: row for row in session.scalars(select(Booking).where(Booking.id.in_(ids)))}
+        bookings = [found[each] for each in ids if each in found]
+        owners = _owners(session, bookings)
+    resources = [booking_resource(row, owners.get(row.platform_user_id or 0)) for row in bookings]
+    return _json({"bookings": resources, "next": _next(page)})
+
+
+@v1.get("/bookings/<path:booking_id>")
+def show_booking(booking_id: str) -> Response:
+    """Show one booking. Its ETag is of what is shown: the owner's `external_id` has no part in the revision."""
+    with _database().read_only() as session:
+        booking = session.get(Booking, booking_id) if "\x00" not in booking_id else None
+        owners = _owners(session, [booking] if booking else [])
+    if booking is None:
+        abort(404, "there is no booking with this id")
+    response = _json(booking_resource(booking, owners.get(booking.platform_user_id or 0)))
+    response.set_etag(f"{booking.revision}-{sha256(response.data).hexdigest()[:16]}")
+    response.make_conditional(request)
+    return response
+
+
+@v1.get("/changes")
+def list_changes() -> Response:
+    """List changes in order. A client that may wait and gets none is answered later; see `rsgi`."""
+    asked = _query(ChangesQuery)
+    database = _database()
+    if asked.after == NOW:
+        number_changes(database)
+        with database.read_only() as session:
+            return _json({"changes": [], "next": str(end_of_feed(session)), "has_more": False})
+    after = _cursor(asked.after)
+    batch, page = _read(database, after, asked.limit)
+    if len(page) <= asked.limit and number_changes(database):
+        batch, page = _read(database, after, asked.limit)
+    changes = page[: asked.limit]
+    with database.read_only() as session:
+        owners = _owners(session, (change.booking for change in changes))
+    if not changes and asked.wait:
+        request.environ[WAIT] = Wait(batch, asked.wait)
+    return _json(
+        {
+            "changes": [change_resource(row, owners.get(row.booking.platform_user_id or 0)) for row in changes],
+            "next": str(FeedCursor.of(changes[-1]) if changes else after),
+            "has_more": len(page) > asked.limit,
+        }
+    )
+
+
+@v1.get("/hosts")
+def list_hosts() -> Response:
+    """List hosts, by id."""
+    asked, key = _query(PageQuery), (PlatformUser.id,)
+    with _database().read_only() as session:
+        page = fetch_page(session, select(PlatformUser.id), key, _key(asked.after, key), asked.limit)
+        hosts = PlatformUser.by_ids(session, (row.id for row in page.rows))
+    return _json({"hosts": [host_resource(hosts[each]) for each in sorted(hosts)], "next": _next(page)})
+
+
+@v1.get("/openapi.json")
+def openapi() -> Response:
+    """Return the OpenAPI document."""
+    return _json(document())
+
+
+def _read(database: Database, after: FeedCursor, limit: int) -> tuple[int, Sequence[BookingChange]]:
+    """Return the last batch, read first, so that none is missed that comes meanwhile; and one change too many."""
+    with database.read_only() as session:
+        try:
+            return last_batch(session), read_changes(session, after, limit + 1)
+        except CursorGone:
+            abort(410, "this cursor is of a database that was replaced or restored: start again without `after`")
+
+
+def _cursor(text: str | None) -> FeedCursor:
+    try:
+        return FeedCursor.parse(text) if text else START
+    except ValueError as error:
+        abort(400, f"after: {error}")
+
+
+def _query(model: type[Query]) -> Query:
+    try:
+        return model.model_validate(request.args.to_dict())
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_context=False, include_url=False)[0]
+        name = str(fault["loc"][0])[:60] if fault["loc"] else "query"
+        abort(400, f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+
+
+def _key(after: str | None, key: Sequence[Any]) -> list[Any] | None:
+    if after is None:
+        return None
+    try:
+        found = parse_key(urlsafe_b64decode(after + "=" * (-len(after) % 4)).decode(), key)
+    except ValueError:
+        found = None
+    if found is None:
+        abort(400, "after: this is no cursor of this list")
+    return found
+
+
+def _next(page: KeysetPage) -> str | None:
+    return urlsafe_b64encode(page.next.encode()).decode().rstrip("=") if page.next else None
+
+
+def _owners(session: Session, bookings: Iterable[Booking]) -> dict[int, PlatformUser]:
+    return PlatformUser.by_ids(session, (row.platform_user_id for row in bookings))
+
+
+def _database() -> Database:
+    database: Database = current_app.extensions[DATABASE]
+    return database
+
+
+def _json(content: Any) -> Response:
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return make_response(body, 200, {"Content-Type": "application/json"})
