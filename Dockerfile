@@ -19,6 +19,7 @@ COPY worker worker
 COPY operations operations
 COPY console console
 COPY dashboard dashboard
+COPY api api
 COPY bin bin
 COPY Procfile .
 USER 10001

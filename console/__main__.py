@@ -19,6 +19,9 @@ COMMANDS = {
     "api": LazyCommand("console.commands.meetergo.api:api", "Check meetergo's API."),
     "book": LazyCommand("console.commands.bookings.book:book", "Book a time with a host."),
     "bookings": LazyCommand("console.commands.bookings.bookings:bookings", "List bookings, and show their history."),
+    "calendar": LazyCommand(
+        "console.commands.bookings.calendar:calendar", "Print and revoke the link of a host's calendar."
+    ),
     "completion": LazyCommand(
         "console.commands.system.completion:completion",
         "Print the script that lets your shell complete `inbox` (see bin/inbox).",

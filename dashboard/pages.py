@@ -61,6 +61,8 @@ ACTS = {
     "compared": N_("compared with meetergo"),
     "mapped": N_("host mapped"),
     "forgotten": N_("mapping forgotten"),
+    "shared": N_("calendar link shown"),
+    "unshared": N_("calendar link revoked"),
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }

@@ -1,7 +1,7 @@
 """Dependencies go one way.
 
-meetergo <- runtime <- models <- receiver | worker <- operations <- console | dashboard <- devtools. Beside `models`,
-`meetergo_inbox` is what a platform's hook imports: runtime <- meetergo_inbox <- worker.
+meetergo <- runtime <- models <- receiver | worker <- operations <- console | dashboard | api <- devtools. Beside
+`models`, `meetergo_inbox` is what a platform's hook imports: runtime <- meetergo_inbox <- worker.
 """
 
 import ast
@@ -22,11 +22,12 @@ MAY_IMPORT = {
     "operations": {*BASE, "models", "receiver", "worker"},
     "console": {*BASE, "models", "receiver", "worker", "operations"},
     "dashboard": {*BASE, "models", "receiver", "worker", "operations"},
-    "devtools": {*BASE, "models", "receiver", "worker", "operations", "console", "dashboard"},
+    "api": {*BASE, "models", "operations"},
+    "devtools": {*BASE, "models", "receiver", "worker", "operations", "console", "dashboard", "api"},
 }
 ONLY_IN = {
     "click": {"console", "devtools"},
-    "flask": {"receiver", "dashboard", "devtools"},
+    "flask": {"receiver", "dashboard", "api", "devtools"},
     **{name: set(MAY_IMPORT) - {"models"} for name in ("os", "signal", "socket", "multiprocessing")},
 }
 """Libraries, and which packages may import them."""

@@ -10,7 +10,7 @@ import yaml
 
 from dashboard.settings import DashboardSettings
 from devtools.processes import commands
-from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings, StatusSettings
 from receiver.settings import ReceiverSettings
 from runtime.api_settings import ApiSettings
 from runtime.version import VERSION
@@ -24,6 +24,7 @@ SETTINGS = [
     ConsoleSettings,
     RegistrationSettings,
     StatusSettings,
+    CalendarSettings,
     DashboardSettings,
 ]
 SETTING_ENV_NAMES = {name.upper() for settings in SETTINGS for name in settings.model_fields}

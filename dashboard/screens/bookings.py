@@ -74,6 +74,8 @@ ENTRY_NAMES = {
     "operator.mapped": N_("host mapped"),
     "booking.forgotten": N_("mapping forgotten"),
     "operator.forgotten": N_("mapping forgotten"),
+    "operator.shared": N_("calendar link shown"),
+    "operator.unshared": N_("calendar link revoked"),
 }
 ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
 
