@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from icalendar import TRANSP, Calendar, Event, Timezone, TimezoneStandard, vDuration, vText
-from itsdangerous import BadSignature, Signer
+from itsdangerous import Signer
 from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from models.intervention import Intervention
 from models.platform_user import PlatformUser
 from operations.errors import OperationError
 from runtime.database import Database
-from runtime.signed_address import TOKEN
+from runtime.signed_address import signed_name
 from runtime.version import VERSION
 from worker.channels import Message
 from worker.channels.text.calendar_event import PRODUCT, calendar_event
@@ -69,12 +69,7 @@ class CalendarSigner:
 
     def feed_id(self, token: str) -> str | None:
         """Return the feed that a token names, or None if it was not signed with these keys. Never raises."""
-        if not TOKEN.fullmatch(token):
-            return None
-        try:
-            return self._signer.unsign(token).decode("ascii")
-        except BadSignature:
-            return None
+        return signed_name(self._signer, token)
 
 
 def share(database: Database, external_id: str, now: datetime, *, by: str, reason: str) -> str:
