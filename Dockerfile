@@ -19,7 +19,7 @@ COPY worker worker
 COPY operations operations
 COPY console console
 COPY dashboard dashboard
-COPY api api
+COPY read_api read_api
 COPY bin bin
 COPY Procfile .
 USER 10001

@@ -1,6 +1,6 @@
 """Dependencies go one way.
 
-meetergo <- runtime <- models <- receiver | worker <- operations <- console | dashboard | api <- devtools. Beside
+meetergo <- runtime <- models <- receiver | worker <- operations <- console | dashboard | read_api <- devtools. Beside
 `models`, `meetergo_inbox` is what a platform's hook imports: runtime <- meetergo_inbox <- worker.
 """
 
@@ -22,12 +22,12 @@ MAY_IMPORT = {
     "operations": {*BASE, "models", "receiver", "worker"},
     "console": {*BASE, "models", "receiver", "worker", "operations"},
     "dashboard": {*BASE, "models", "receiver", "worker", "operations"},
-    "api": {*BASE, "models", "operations"},
-    "devtools": {*BASE, "models", "receiver", "worker", "operations", "console", "dashboard", "api"},
+    "read_api": {*BASE, "models", "operations"},
+    "devtools": {*BASE, "models", "receiver", "worker", "operations", "console", "dashboard", "read_api"},
 }
 ONLY_IN = {
     "click": {"console", "devtools"},
-    "flask": {"receiver", "dashboard", "api", "devtools"},
+    "flask": {"receiver", "dashboard", "read_api", "devtools"},
     **{name: set(MAY_IMPORT) - {"models"} for name in ("os", "signal", "socket", "multiprocessing")},
 }
 """Libraries, and which packages may import them."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from icalendar import Calendar, Event
 from sqlalchemy import update
@@ -19,19 +20,46 @@ from models.notification import Notification
 from models.platform_user import PlatformUser
 from operations import calendar
 from operations.calendar import CalendarSigner
+from read_api.calendar import calendar_blueprint
 from runtime.database import Database
 from runtime.signed_address import AddressSigner
-from tests.api.conftest import KEY, Link, client_of
+from tests.worker.conftest import harness, open_harness
 from tests.worker.harness import AT, START, Harness, later, soon
 from worker.channels.mail.calendar_invite import CalendarInvite
 from worker.channels.mail.headers import mailbox
 from worker.channels.text.message_text import MessageText
 from worker.outbox.planner import to_message
 
+__all__ = ["harness", "open_harness"]
+
+KEY = "k" * 40
+Link = Callable[..., str]
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 """For tests of what the database has no part in."""
 HOSTILE = 'Eve\r\nBEGIN:VALARM\nEND:VEVENT;X="1,2":\\n\x00\u202e' + "ä😀" * 40
 OTHER_HOST = "other-host"
+
+
+def client_of(harness: Harness, *keys: str) -> FlaskClient:
+    app = Flask("api")
+    app.register_blueprint(calendar_blueprint(harness.services.database, keys or [KEY]))
+    return app.test_client()
+
+
+@pytest.fixture
+def client(harness: Harness) -> FlaskClient:
+    return client_of(harness)
+
+
+@pytest.fixture
+def link(harness: Harness) -> Link:
+    """Return the path of a host's calendar, as `calendar link` makes it."""
+
+    def linked(external_id: str = "1", *keys: str) -> str:
+        feed_id = calendar.share(harness.services.database, external_id, AT, by="ada", reason="asked")
+        return CalendarSigner(keys or [KEY]).path(feed_id)
+
+    return linked
 
 
 @pytest.fixture(autouse=True)
