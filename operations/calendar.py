@@ -33,6 +33,8 @@ SALT = b"meetergo-inbox.calendar"
 PAST = timedelta(days=30)
 """How long a booking that began stays in the feed."""
 MAX_EVENTS = 1_000
+MAX_BYTES = 2 * 1024 * 1024
+"""Limit of the file: 1,000 usual events have a quarter of it. Later bookings are left out first."""
 MAX_DESCRIPTION_LENGTH = 2_000
 """Maximum length of an event's description, in characters: guests decide how long their names are."""
 REFRESH_INTERVAL = timedelta(minutes=15)
@@ -171,13 +173,15 @@ class CalendarFeed:
         calendar.add("X-WR-CALNAME", vText(name))
         calendar.add("REFRESH-INTERVAL", vDuration(REFRESH_INTERVAL), {"VALUE": "DURATION"})
         calendar.add("X-PUBLISHED-TTL", vDuration(REFRESH_INTERVAL))
-        events = list(self._events(translation))
-        for event in events:
-            calendar.add_component(event)
-        if not events:
-            calendar.add_component(_utc())
-        ics: bytes = calendar.to_ical()
-        return ics
+        head, end, _ = calendar.to_ical().partition(b"END:VCALENDAR")
+        size, parts = len(head) + len(end), list[bytes]()
+        for event in self._events(translation):
+            part = event.to_ical()
+            size += len(part)
+            if size > MAX_BYTES:
+                break
+            parts.append(part)
+        return b"".join([head, *(parts or [_utc().to_ical()]), end, b"\r\n"])
 
     def _events(self, translation: Translation) -> Iterator[Event]:
         for row in self.rows:

@@ -199,6 +199,19 @@ def test_a_calendar_is_bounded(
 
 
 @ON_SQLITE
+def test_a_calendar_is_bounded_in_bytes_too(
+    harness: Harness, client: FlaskClient, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.process(*(samples.created(f"b{each}", soon(each), AT) for each in range(3)))
+    path = link()
+    monkeypatch.setattr(calendar, "MAX_BYTES", len(client.get(path).data) - 100)
+    fewer = client.get(path).data
+    assert len(events_in(fewer)) == 2
+    monkeypatch.setattr(calendar, "MAX_BYTES", 1)
+    assert events_in(client.get(path).data) == {}
+
+
+@ON_SQLITE
 def test_the_calendars_own_properties(client: FlaskClient, link: Link) -> None:
     ics = client.get(link()).data
 
