@@ -43,7 +43,7 @@ sys.modules["opentelemetry"] = None  # as if it were not installed: to import it
 import {IMPORTS}
 from runtime.tracing import switch
 assert not switch.start("receiver")
-assert switch.check({{"OTEL_TRACES_EXPORTER": "otlp"}})
+switch.validate({{"OTEL_TRACES_EXPORTER": "otlp"}})
 """
 
 
@@ -82,7 +82,7 @@ def wait_for(condition: Callable[[], object]) -> None:
     ],
 )
 def test_traces_are_made_only_if_the_standard_variables_ask(environ: dict[str, str], is_requested: bool) -> None:
-    assert switch.is_requested(environ) is switch.check(environ) is is_requested
+    assert switch.is_requested(environ) is switch.validate(environ) is is_requested
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,23 @@ def test_what_cannot_be_exported_is_said_in_one_sentence(
     environ: dict[str, str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_info:
-        switch.check(environ)
+        switch.validate(environ)
     assert exit_info.value.code == 2
     assert capsys.readouterr().err.startswith(message)
+
+
+def test_a_value_that_opentelemetry_refuses_stops_the_process_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    switch.check()
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "999999")  # more than the queue holds
+    with pytest.raises(SystemExit) as exit_info:
+        switch.check()
+    assert exit_info.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("An OTEL_* variable cannot be used: ")
+    assert not switch.is_on()
 
 
 def test_missing_packages_are_named_in_one_sentence(
@@ -106,7 +120,7 @@ def test_missing_packages_are_named_in_one_sentence(
 ) -> None:
     monkeypatch.setattr(switch, "PACKAGES", ("opentelemetry.sdk", "not_installed.trace"))
     with pytest.raises(SystemExit):
-        switch.check({"OTEL_TRACES_EXPORTER": "otlp"})
+        switch.validate({"OTEL_TRACES_EXPORTER": "otlp"})
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("pip install -r requirements-otel.txt")
 

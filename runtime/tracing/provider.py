@@ -62,13 +62,14 @@ def start_provider(process: str) -> None:
     global _provider
     ours = {"service.name": f"{SERVICE}-{process}", "service.namespace": SERVICE, "service.version": VERSION}
     given = OTELResourceDetector().detect()  # OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES
+    processor = BatchSpanProcessor(OutageLoggingExporter())
     _provider = TracerProvider(
         resource=Resource.create(ours).merge(given),
         id_generator=DeliveryIdGenerator(),
         span_limits=SpanLimits(max_span_attribute_length=MAX_ATTRIBUTE_LENGTH),
         shutdown_on_exit=False,
     )
-    _provider.add_span_processor(BatchSpanProcessor(OutageLoggingExporter()))
+    _provider.add_span_processor(processor)
     statements.listen(tracer())
     Finalize(None, stop_provider, exitpriority=1)  # atexit does not run in a process of multiprocessing
 

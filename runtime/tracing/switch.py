@@ -21,8 +21,18 @@ def is_requested(environ: Mapping[str, str] = os.environ) -> bool:
     return exporter != "none" if exporter else any(environ.get(name, "").strip() for name in ENDPOINTS)
 
 
-def check(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether traces are asked for. Call this once the settings, and so `.env`, are loaded.
+def check() -> None:
+    """Check the variables before serving or forking, once the settings, and so `.env`, are loaded.
+
+    Raises:
+        SystemExit: traces are asked for, and cannot be made; a message says why.
+    """
+    if start("check"):
+        stop()
+
+
+def validate(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether traces are asked for.
 
     Raises:
         SystemExit: they are, and cannot be made; a message says what to do.
@@ -52,13 +62,16 @@ def start(process: str) -> bool:
         Whether traces are made.
 
     Raises:
-        SystemExit: see `check`.
+        SystemExit: they are asked for, and cannot be made.
     """
     global _is_on
-    if check() and not _is_on:
+    if validate() and not _is_on:
         from runtime.tracing.provider import start_provider  # late: imports OpenTelemetry
 
-        start_provider(process)
+        try:
+            start_provider(process)
+        except ValueError as error:
+            exit_with_message(f"An OTEL_* variable cannot be used: {error}.")
         _is_on = True
     return _is_on
 
