@@ -86,6 +86,7 @@ format: install ## let ruff put the code in order
 
 pins: install ## write the newest versions to requirements*.txt
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements.in
+	@$(BIN)/pip-compile --upgrade $(PIN) requirements-otel.in
 	@$(BIN)/pip-compile --upgrade $(PIN) requirements-dev.in
 	@$(MAKE) --no-print-directory hashes
 

@@ -20,6 +20,9 @@ COMMANDS = {
     "api-tokens": LazyCommand("console.commands.system.api_tokens:api_tokens", "Tokens of the read API."),
     "book": LazyCommand("console.commands.bookings.book:book", "Book a time with a host."),
     "bookings": LazyCommand("console.commands.bookings.bookings:bookings", "List bookings, and show their history."),
+    "calendar": LazyCommand(
+        "console.commands.bookings.calendar:calendar", "Print and revoke the link of a host's calendar."
+    ),
     "completion": LazyCommand(
         "console.commands.system.completion:completion",
         "Print the script that lets your shell complete `inbox` (see bin/inbox).",

@@ -7,6 +7,7 @@ from receiver.process import STOP_TIMEOUT
 from runtime import logs
 from runtime.process.wsgi import serve
 from runtime.settings import check_port_free
+from runtime.tracing import switch as tracing
 from worker.services import build_services
 from worker.start import exit_on_bad_setting
 
@@ -17,6 +18,7 @@ def main() -> None:
     """Check the settings, then serve: a missing one is one error message, not a traceback per process."""
     settings = DashboardSettings.load()
     check_port_free("DASHBOARD_PORT", settings.dashboard_host, settings.dashboard_port)
+    tracing.check()
     logs.configure()
     exit_on_bad_setting(lambda: build_services(settings)).database.close()
     log.info("dashboard.listening", host=settings.dashboard_host, port=settings.dashboard_port)

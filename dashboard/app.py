@@ -10,6 +10,7 @@ from dashboard.screens import SCREENS
 from dashboard.settings import DashboardSettings
 from dashboard.stores import EXTENSION, open_dashboard
 from runtime.logs import log_unhandled_exception
+from runtime.tracing import switch as tracing
 
 MAX_FORM_BYTES = 256 * 1024
 """Largest form: a selection of one page's rows is a few kilobytes."""
@@ -38,6 +39,10 @@ def create_app(settings: DashboardSettings) -> Flask:
     register_errors(app)
     for screen in SCREENS:
         app.register_blueprint(screen)
+    if tracing.start("dashboard"):
+        from runtime.tracing.wsgi import TracedWsgi  # late: imports OpenTelemetry
+
+        app.wsgi_app = TracedWsgi(app.wsgi_app, app.url_map)  # type: ignore[method-assign] # as Flask documents it
     unknown = OPEN_ENDPOINTS - set(app.view_functions)
     if unknown:
         raise ValueError(f"OPEN_ENDPOINTS names routes that do not exist: {sorted(unknown)}")

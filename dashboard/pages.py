@@ -63,6 +63,8 @@ ACTS = {
     "forgotten": N_("mapping forgotten"),
     "granted": N_("API token created"),
     "revoked": N_("API token revoked"),
+    "shared": N_("calendar link shown"),
+    "unshared": N_("calendar link revoked"),
     "pruned": N_("pruned"),
     "erased": N_("erased"),
 }

@@ -35,6 +35,8 @@ MAX_MEETING_LENGTH = timedelta(days=7)
 """Upper bound on a meeting's length. `is_upcoming` ignores meetings that began earlier than this."""
 IS_LINKED = "kind = 'linked'"
 """SQL condition on a change: only the booking's owner changed."""
+HAS_CO_HOSTS = {"sqlite": "instr(host_ids, ',') > 0", "postgresql": "(host_ids -> 1) IS NOT NULL"}
+"""SQL condition on a booking: it has several hosts. Neither form fails on a value that is no list."""
 ResolveHost = Callable[[Sequence[str], str | None], int | None]
 
 
@@ -49,6 +51,12 @@ class Booking(Model):
     __table_args__ = (
         Index("ix_bookings_platform_user_id_starts_at", "platform_user_id", "starts_at"),
         Index("ix_bookings_starts_at", "starts_at"),
+        Index(
+            "ix_bookings_shared",
+            "starts_at",
+            sqlite_where=text(HAS_CO_HOSTS["sqlite"]),
+            postgresql_where=text(HAS_CO_HOSTS["postgresql"]),
+        ),
         Index(
             "ix_bookings_attendees",
             "attendees",
@@ -167,6 +175,12 @@ class Booking(Model):
             " ELSE '[]' END) WHERE value = :host)"
         )
         return cast(in_list.bindparams(host=meetergo_user_id), Boolean)
+
+    @classmethod
+    def is_shared_with(cls, session: Session, meetergo_user_id: str) -> ColumnElement[bool]:
+        """SQL condition: a meetergo user is one of several hosts. `ix_bookings_shared` holds such bookings."""
+        has_co_hosts = text(HAS_CO_HOSTS[session.get_bind().dialect.name])
+        return and_(has_co_hosts, cls.is_hosted_by(session, meetergo_user_id))
 
     def link(self, resolve_host: ResolveHost, now: datetime) -> "BookingChange | None":
         """Set the booking's owner once the platform user is known. Returns the resulting change, or None."""

@@ -23,6 +23,8 @@ InterventionKind = Literal[
     "refreshed",
     "compared",
     "mapped",
+    "shared",
+    "unshared",
     "forgotten",
     "granted",
     "revoked",
@@ -39,9 +41,10 @@ class Intervention(Model):
     a deliberate copy of one that was sent before. `started` and `cancelled`: a run over many rows. `revealed`: somebody
     read people's data of this delivery or booking. `pruned` and `erased`: rows or a guest were deleted. `refreshed`: a
     booking was corrected to what meetergo says. `compared`: bookings were compared with meetergo's, and nothing was
-    changed. `mapped`: a host was added or changed; the reason names it.
-    `forgotten`: the booking's owner was unmapped from its meetergo user. `granted` and `revoked`: a token of the read
-    API was created or revoked; the reason names it.
+    changed. `mapped`: a host was added or changed; the reason names it. `shared` and `unshared`: somebody was
+    shown the link of a host's calendar, or revoked it; the reason names the host. `forgotten`: the booking's owner was
+    unmapped from its meetergo user. `granted` and `revoked`: a token of the read API was created or revoked; the
+    reason names it.
     """
 
     __tablename__ = "interventions"

@@ -37,12 +37,14 @@ class PlatformUser(Model):
     """A host. The platform writes these rows; `meetergo_user_id` may come later and links them.
 
     `channels` are the URLs that notify this user; null means the default channels. `language` is `de` or `en`.
+    `calendar_feed_id` is what the link of the user's calendar names; null while there is no link.
     """
 
     __tablename__ = "platform_users"
     __table_args__ = (
         Index("ix_platform_users_lower_email", text("lower(email)")),
         Index("ix_platform_users_meetergo_meeting_type_id", "meetergo_meeting_type_id"),
+        Index("ix_platform_users_calendar_feed_id", "calendar_feed_id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -56,6 +58,7 @@ class PlatformUser(Model):
     language: Mapped[str] = mapped_column(String(16), default="en", server_default="en")
     channels: Mapped[Any | None] = mapped_column(TolerantJson)
     linked_as: Mapped[str | None] = mapped_column(String(511))
+    calendar_feed_id: Mapped[str | None] = mapped_column(String(22))
 
     @classmethod
     def by_external_id(cls, session: Session, external_id: str, *, locked: bool = False) -> "PlatformUser | None":
@@ -73,6 +76,11 @@ class PlatformUser(Model):
     def by_meetergo_user_id(cls, session: Session, meetergo_user_id: str) -> "PlatformUser | None":
         """Return the user that is mapped to this meetergo user."""
         return session.scalars(select(cls).where(cls.meetergo_user_id == meetergo_user_id)).one_or_none()
+
+    @classmethod
+    def by_calendar_feed_id(cls, session: Session, feed_id: str) -> "PlatformUser | None":
+        """Return the user whose calendar's link names this id; None if the platform copied it to another row."""
+        return cls.get_unique(session, cls.calendar_feed_id == feed_id)
 
     @classmethod
     def unmapped_by_email(cls, session: Session, email: str) -> "PlatformUser | None":

@@ -9,6 +9,7 @@ from runtime.api_settings import ApiKey, ApiSettings
 from runtime.redis.client import InstallationRedis, connect
 from runtime.settings import (
     AddressSettings,
+    DatabaseSettings,
     DevRedisSettings,
     ListenHost,
     PublicUrl,
@@ -17,6 +18,8 @@ from runtime.settings import (
     WaitingSettings,
 )
 from runtime.signed_address import AddressSigner
+
+LOCAL_API_URL = "http://127.0.0.1:8500"
 
 
 class ConsoleSettings(SignedAddressSettings):
@@ -34,6 +37,18 @@ class ConsoleSettings(SignedAddressSettings):
     def address(self) -> str:
         """The URL that meetergo posts to. It is a secret."""
         return self.receiver_url + AddressSigner(self.webhook_keys).path(self.webhook_account)
+
+
+class CalendarSettings(DatabaseSettings, AddressSettings):
+    """Where calendar programs find the feeds, and the keys that their links are signed with (see WEBHOOK_KEYS)."""
+
+    calendar_url: PublicUrl = ""
+    public_url: PublicUrl = ""
+
+    @property
+    def calendar_base_url(self) -> str:
+        """The feeds' base URL: their own, else the public one, else that of this machine."""
+        return (self.calendar_url or self.public_url or LOCAL_API_URL).rstrip("/")
 
 
 class DashboardAddressSettings(AddressSettings):

@@ -1,5 +1,5 @@
-"""The read API: bookings, every change of them in order, and hosts, as JSON for the platform (docs/api.md).
+"""What other programs fetch over HTTP: the read API (docs/api.md), and the calendars of hosts. It only reads.
 
-A route states its query and its response as types (`schemas.py`), from which `openapi.py` generates the document.
-Every route needs a token, unless `auth.OPEN_ENDPOINTS` names it.
+A route of the API states its query and its response as types (`schemas.py`), from which `openapi.py` generates the
+document. Every route needs a token, unless `auth.OPEN_ENDPOINTS` names it.
 """

@@ -7,6 +7,7 @@ from receiver.process import STOP_TIMEOUT
 from runtime import logs
 from runtime.process.wsgi import serve
 from runtime.settings import check_port_free
+from runtime.tracing import switch as tracing
 
 log = structlog.get_logger()
 
@@ -14,6 +15,7 @@ log = structlog.get_logger()
 def main() -> None:
     """Check the settings, then serve: a missing one is one error message, not a traceback per process."""
     settings = ReadApiSettings.load()
+    tracing.check()
     check_port_free("API_PORT", settings.api_host, settings.api_port)
     logs.configure()
     log.info("api.listening", host=settings.api_host, port=settings.api_port)

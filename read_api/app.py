@@ -11,9 +11,11 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from operations.errors import StoreError
 from read_api.auth import OPEN_ENDPOINTS, protect
+from read_api.calendar import calendar_blueprint
 from read_api.settings import ReadApiSettings
 from read_api.views import DATABASE, v1
 from runtime.logs import log_unhandled_exception
+from runtime.tracing import switch as tracing
 
 STATEMENT_TIMEOUT = timedelta(seconds=10)
 POOL_SIZE = 8
@@ -44,6 +46,11 @@ def create_app(settings: ReadApiSettings) -> Flask:
     app.register_error_handler(Exception, _unexpected_error)
     app.add_url_rule("/healthz", "healthz", _healthz)
     app.register_blueprint(v1)
+    app.register_blueprint(calendar_blueprint(database, settings.webhook_keys))
+    if tracing.start("api"):
+        from runtime.tracing.wsgi import TracedWsgi  # late: imports OpenTelemetry
+
+        app.wsgi_app = TracedWsgi(app.wsgi_app, app.url_map)  # type: ignore[method-assign] # as Flask documents it
     unknown = OPEN_ENDPOINTS - set(app.view_functions)
     if unknown:
         raise ValueError(f"OPEN_ENDPOINTS names routes that do not exist: {sorted(unknown)}")
@@ -56,7 +63,7 @@ def _healthz() -> Response:
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers["Cache-Control"] = "no-store"
+    response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
 

@@ -17,8 +17,8 @@ from werkzeug.exceptions import TooManyRequests, Unauthorized
 from models.api_token import PREFIX, ApiToken, digest_of
 from runtime.database import Database
 
-OPEN_ENDPOINTS = frozenset({"healthz", "v1.openapi"})
-"""Routes without a token. They show nothing of the installation."""
+OPEN_ENDPOINTS = frozenset({"healthz", "v1.openapi", "calendar.calendar"})
+"""Routes without a bearer token: two show nothing of the installation, a calendar has a signed token in its path."""
 READERS = frozenset({"read"})
 """Roles that may read. Another role, such as one of a later version, may not."""
 FAILURES = RateLimitItemPerMinute(30)

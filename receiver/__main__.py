@@ -16,6 +16,7 @@ from receiver.settings import ReceiverSettings
 from runtime import logs
 from runtime.metrics_server import open_metrics_server
 from runtime.process.reexec import reexec_without
+from runtime.tracing import switch as tracing
 
 MAX_CONNECTIONS = 4096
 """Open connections per server process, busy or idle. Further connections wait until one closes."""
@@ -37,6 +38,7 @@ def main() -> None:
     reexec_without("MEETERGO_API_KEY")  # Procfile runners give all of .env to each process
     settings = ReceiverSettings.load()
     settings.check_port()
+    tracing.check()
     logs.configure()
     settings.cipher().warn_if_unencrypted()
     with (

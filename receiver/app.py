@@ -16,6 +16,7 @@ from receiver.webhook import ReceiverApp
 from runtime.logs import log_unhandled_exception
 from runtime.queue import JobQueue
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
+from runtime.tracing import switch as tracing
 
 STATEMENT_TIMEOUT = timedelta(seconds=2)
 POOL_SIZE = 5
@@ -33,13 +34,18 @@ def create_app(settings: ReceiverSettings) -> ReceiverApp:
         settings.webhook_max_body,
         settings.webhook_address_optional,
     )
-    ingest = Ingest(database, job_queue, settings.cipher(), settings.web_threads)
+    app_type, ingest_type = ReceiverApp, Ingest
+    if tracing.start("receiver"):
+        from receiver.tracing import TracedIngest, TracedReceiverApp  # late: imports OpenTelemetry
+
+        app_type, ingest_type = TracedReceiverApp, TracedIngest
+    ingest = ingest_type(database, job_queue, settings.cipher(), settings.web_threads)
     readiness = Readiness(database.probe_write, job_queue.probe_write)
     if settings.metrics_port:
         from receiver.metrics import count  # late: see runtime/metrics_server.py
 
-        return ReceiverApp(auth, ingest, create_flask_app(), readiness, count)
-    return ReceiverApp(auth, ingest, create_flask_app(), readiness)
+        return app_type(auth, ingest, create_flask_app(), readiness, count)
+    return app_type(auth, ingest, create_flask_app(), readiness)
 
 
 def create_flask_app() -> Flask:

@@ -48,12 +48,17 @@ class AddressSigner:
 
     def account(self, token: str) -> str | None:
         """Return the account that a token names, or None if it was not signed with these keys. Never raises."""
-        if not TOKEN.fullmatch(token):
-            return None
-        try:
-            return self._signer.unsign(token).decode("ascii")
-        except BadSignature:
-            return None
+        return signed_name(self._signer, token)
+
+
+def signed_name(signer: Signer, token: str) -> str | None:
+    """Return what a token names, or None if this signer did not sign it. Never raises."""
+    if not TOKEN.fullmatch(token):
+        return None
+    try:
+        return signer.unsign(token).decode("ascii")
+    except BadSignature:
+        return None
 
 
 def fingerprint_of(path: str) -> str:

@@ -37,6 +37,7 @@ MOST_MODULES = {
     "operations": 17,
     "runtime": 18,
     "receiver": 13,
+    "worker": 17,
     "worker/channels": 12,
 }
 """Maximum per folder, without `__init__` and `__main__`; 16 for all others."""
@@ -96,6 +97,20 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
 )
 def test_a_forbidden_import_is_found(package: str, source: str) -> None:
     assert forbidden_imports(package, source)
+
+
+def test_only_modules_that_are_imported_late_import_opentelemetry() -> None:
+    importing = {
+        str(path.relative_to(ROOT))
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+        if "opentelemetry" in imported_packages(path.read_text())
+    }
+    assert importing == {
+        *(f"runtime/tracing/{name}.py" for name in ("exporter", "provider", "spans", "statements", "wsgi")),
+        "receiver/tracing.py",
+        "worker/tracing.py",
+    }
 
 
 def test_the_queue_names_jobs_that_exist() -> None:

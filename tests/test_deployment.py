@@ -10,7 +10,7 @@ import yaml
 
 from dashboard.settings import DashboardSettings
 from devtools.processes import commands
-from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings, StatusSettings
 from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
 from runtime.api_settings import ApiSettings
@@ -25,6 +25,7 @@ SETTINGS = [
     ConsoleSettings,
     RegistrationSettings,
     StatusSettings,
+    CalendarSettings,
     DashboardSettings,
     ReadApiSettings,
 ]
@@ -117,7 +118,7 @@ def test_the_displayed_version_is_the_declared_one() -> None:
 
 
 def test_dependencies_are_pinned_exactly() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-otel.txt", "requirements-dev.txt"):
         lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.lstrip().startswith("#")]
         assert lines
         assert all(re.fullmatch(r"[A-Za-z0-9._-]+(\[[a-z,]+\])?==[^ ]+( ;.*)?", line) for line in lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.settings import DashboardSettings
-from operations.settings import ConsoleSettings, RegistrationSettings, StatusSettings
+from operations.settings import CalendarSettings, ConsoleSettings, RegistrationSettings, StatusSettings
 from read_api.settings import ReadApiSettings
 from receiver.settings import ReceiverSettings
 from runtime import queue
@@ -132,7 +132,7 @@ def _schedule() -> None:
 def _console() -> None:
     for kind in (RetentionSettings, EncryptedStoreSettings, StatusSettings, ReconcileSettings):
         kind.load()
-    _ = ConsoleSettings.load().address
+    _ = ConsoleSettings.load().address, CalendarSettings.load().calendar_base_url
 
 
 def _registration() -> None:
@@ -155,7 +155,10 @@ SETTINGS_OF_PROCESS: dict[Callable[[], None], list[type[Settings]]] = {
     _receiver: [ReceiverSettings],
     _worker: [WorkerSettings],
     _schedule: [ScheduleSettings],
-    _console: [RetentionSettings, EncryptedStoreSettings, StatusSettings, ReconcileSettings, ConsoleSettings],
+    _console: [
+        *(RetentionSettings, EncryptedStoreSettings, StatusSettings, ReconcileSettings),
+        *(ConsoleSettings, CalendarSettings),
+    ],
     _registration: [RegistrationSettings],
 }
 PAIRS = [

@@ -21,7 +21,8 @@ from models import retention
 from models.delivery import DUE_KINDS, Delivery
 from models.migrate import migrate
 from models.notification import Notification
-from models.tables import Booking, BookingChange
+from models.tables import Booking, BookingChange, PlatformUser
+from operations.users.calendar import CalendarFeed
 from runtime.database import Database
 from tests.another_database import another_database
 from tests.raw_sql import sql
@@ -288,3 +289,25 @@ def test_foreign_keys_to_rows_that_are_removed_have_an_index() -> None:
         and not any(next(iter(index.columns)) is column for index in (*table.indexes, table.primary_key))
     }
     assert without == {"notifications.platform_user_id"}, "only the platform removes its users"
+
+
+def test_a_hosts_calendar_is_found_by_an_index(database: Database) -> None:
+    """Also what the host only takes part in: without an index of its own, every booking to come would be read."""
+    now = datetime.now(UTC)
+    with database.rolled_back() as session:
+        user = PlatformUser.by_meetergo_user_id(session, host_id(5))
+        assert user
+        user.calendar_feed_id = "a-feed"
+        for booking in session.scalars(select(Booking).order_by(Booking.id).limit(3)):
+            booking.host_ids, booking.starts_at = [host_id(4), host_id(5)], now
+        session.flush()
+        with record_statements() as statements:
+            feed = CalendarFeed.find(session, "a-feed", now)
+        assert feed
+        assert len(feed.rows) >= 3
+    assert tables_of(statements) == {"platform_users", "bookings"}
+    assert not full_scans(database, statements)
+    with database.engine.connect() as connection:
+        raw = connection.connection.dbapi_connection
+        *_, shared = distinct(statements).items()
+        assert "ix_bookings_shared" in str(_steps(database, raw, *shared))

@@ -1,4 +1,4 @@
-"""Secrets and personal data are in no log at any level, and not in Redis, whatever goes wrong."""
+"""Secrets and personal data are in no log at any level, no trace, and not in Redis, whatever goes wrong."""
 
 import json
 import socket
@@ -34,6 +34,7 @@ from runtime.outage import COOLDOWN
 from runtime.queue import QUEUES, JobQueue
 from runtime.signatures import Verifier
 from runtime.signed_address import WEBHOOK_PATH, AddressSigner
+from tests.otlp_collector import PATH, Collector, otlp_collector
 from tests.raw_sql import sql
 from tests.redis_content import redis_dump
 from tests.secrecy import bodies
@@ -53,6 +54,7 @@ class Scene:
 
     mark: Markers
     services_outside: ExternalServices
+    collector: Collector
     database: Database
     redis: Redis
     url: str
@@ -121,7 +123,11 @@ def settings(mark: Markers, services_outside: ExternalServices, database_url: st
 @pytest.fixture
 def scene(database: Database, database_url: str, tmp_path: Path) -> Iterator[Scene]:
     mark, port = Markers(), free_port()
-    with open_external_services() as services_outside, redis_server(tmp_path / "redis") as open_redis_url:
+    with (
+        open_external_services() as services_outside,
+        redis_server(tmp_path / "redis") as open_redis_url,
+        otlp_collector() as collector,
+    ):
         redis_url = with_password(open_redis_url, mark("redispassword"))
         if database_url.startswith("postgresql"):
             url = make_url(database_url).set(password=mark("databasepassword"))
@@ -130,12 +136,16 @@ def scene(database: Database, database_url: str, tmp_path: Path) -> Iterator[Sce
         address = AddressSigner(env_settings["WEBHOOK_KEYS"].split(",")).path("default")
         mark.plant("addresstoken", address.rpartition(".")[2])
         add_hosts(database, mark)
+        env_settings |= {
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.url}{PATH}?token={mark('collectortoken')}",
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={mark('collectorheader')}",
+        }
         env = environment({**env_settings, "PORT": str(port), "PYTHONPATH": f"{DEBUG_LOGGING}:{ROOT}"})
         url = f"http://127.0.0.1:{port}"
         with queue.connect(redis_url) as redis, ExitStack() as processes_stack:
             logs = processes_stack.enter_context(processes(env, tmp_path))
             wait_until_ready(url, logs["web"])
-            yield Scene(mark, services_outside, database, redis, url, address, logs, processes_stack)
+            yield Scene(mark, services_outside, collector, database, redis, url, address, logs, processes_stack)
 
 
 def with_password(redis_url: str, password: str) -> str:
@@ -173,7 +183,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # its URL holds a password
-def test_no_log_and_no_redis_holds_a_secret_or_a_person(scene: Scene) -> None:
+def test_no_log_no_trace_and_no_redis_holds_a_secret_or_a_person(scene: Scene) -> None:
     send_valid_deliveries(scene)
     send_forged_requests(scene)
     scene.services_outside.is_hostile = True
@@ -291,6 +301,10 @@ def assert_nothing_leaked(scene: Scene) -> None:
     assert not [scene.mark.found_in(error_text) for error_text in failed if scene.mark.found_in(error_text)]
     assert not [delivery_id for delivery_id in scene.accepted if delivery_id not in logged]
     assert "performing job" in logged, "the logs are not at DEBUG"
+    traces = b"".join(scene.collector.raw)
+    assert not scene.mark.found_in(traces)
+    names = {span.name for span in scene.collector.spans}
+    assert names >= {"POST /webhooks/meetergo", "process booking_created", "send mailto", "job drain", "task sweep"}
 
 
 def failed_job_errors(redis: Redis) -> list[str]:

@@ -8,6 +8,7 @@ from runtime.metrics_server import open_metrics_server
 from runtime.process.reexec import reexec_without
 from runtime.queue import QUEUES, JobQueue, QueueName
 from runtime.redis import heartbeat
+from runtime.tracing import switch as tracing
 from worker.pool import WorkerPool
 from worker.settings import WorkerSettings
 from worker.start import open_services
@@ -28,6 +29,7 @@ def main() -> None:
     settings = WorkerSettings.load()
     if not settings.confirmation_mode:
         reexec_without("MEETERGO_API_KEY")
+    tracing.check()
     settings.cipher().warn_if_unencrypted()
     queues = tuple(dict.fromkeys(arguments.queues))
     with open_metrics_server(settings, "worker", partial(_is_alive, settings, queues)) as metrics_server:

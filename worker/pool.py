@@ -30,6 +30,7 @@ from runtime.process.stop_signal import StopEvent
 from runtime.queue import JOB_TIMEOUT, JobQueue, QueueName
 from runtime.redis.allowed_jobs import REJECTION, OwnJob, RejectedJob
 from runtime.redis.client import InstallationRedis, prefix_of
+from runtime.tracing import switch as tracing
 from worker import identity
 from worker.maintenance import recovery
 from worker.stopping import stopping
@@ -201,6 +202,7 @@ def run_worker(redis: Callable[[], InstallationRedis], queue: QueueName) -> None
     """Run one worker until it is asked to stop. While Redis fails, retry with growing delays."""
     _exit_on_signal_or_parent_death()
     _shorten_rq_logs()
+    tracing.start("worker")
     try:
         _retry_until_stopped(queue, lambda: _run_rq_worker(redis(), queue))
     finally:
@@ -244,7 +246,12 @@ def _retry_until_stopped(source: str, work: Callable[[], bool]) -> None:
 
 
 def _build_rq_worker(redis: InstallationRedis, queue: QueueName) -> QueueWorker:
-    return QueueWorker(
+    worker_type = QueueWorker
+    if tracing.is_on():
+        from worker.tracing import TracedWorker  # late: imports OpenTelemetry
+
+        worker_type = TracedWorker
+    return worker_type(
         [JobQueue(redis).queue(queue)],
         name=f"{prefix_of(redis)}-{uuid4().hex}",
         connection=redis,

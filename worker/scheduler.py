@@ -17,6 +17,7 @@ from runtime.metrics_server import port_of
 from runtime.outage import Outage
 from runtime.process.stop_signal import StopEvent
 from runtime.redis import heartbeat
+from runtime.tracing import switch as tracing
 from worker.maintenance.alerts import alerts
 from worker.maintenance.arrivals import arrivals
 from worker.maintenance.asking import asking_tasks
@@ -67,6 +68,7 @@ def main() -> None:
     """Run each task when it is due, until asked to stop."""
     settings = ScheduleSettings.load()
     logs.configure()
+    is_traced = tracing.start("scheduler")
     services = open_services(settings, settings.database(POOL_SIZE))
     exit_on_bad_setting(alerts)
     watched_services = replace(services, database=settings.database(statement_timeout=MONITORING_TIMEOUT))
@@ -80,6 +82,10 @@ def main() -> None:
         **_reconcile_task(settings, stop),
         **asking_tasks(settings, alerts().observed),
     }
+    if is_traced:
+        from worker.tracing import traced_schedule  # late: imports OpenTelemetry
+
+        schedule = traced_schedule(schedule)
     log.info("schedule.started", tasks=list(schedule))
     run(schedule, services, stop)
 

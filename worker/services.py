@@ -6,6 +6,7 @@ from functools import cache, partial
 
 from runtime.database import Database
 from runtime.queue import JobQueue, QueueName
+from runtime.tracing import switch as tracing
 from worker import hook
 from worker.inbox.batch import ChangeRecorder
 from worker.inbox.cancel_check import CancelCheck
@@ -60,11 +61,16 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
         planner, hook.load(settings.platform_hook, settings.platform_folders), settings.database_notify
     )
     clock, metrics = partial(datetime.now, UTC), _metrics(settings)
+    inbox_type, outbox_type = InboxProcessor, OutboxSender
+    if tracing.is_on():
+        from worker.tracing import TracedInboxProcessor, TracedOutboxSender  # late: imports OpenTelemetry
+
+        inbox_type, outbox_type = TracedInboxProcessor, TracedOutboxSender
     return Services(
         database,
         job_queue,
         recorder,
-        InboxProcessor(
+        inbox_type(
             database,
             job_queue,
             recorder,
@@ -74,7 +80,7 @@ def build_services(settings: WorkerSettings, database: Database | None = None) -
             metrics,
             CancelCheck.open(settings.redis(), settings.confirmation_mode) if settings.confirmation_mode else None,
         ),
-        OutboxSender(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox")),
+        outbox_type(database, planner, clock, metrics, partial(job_queue.trigger_drain, "outbox")),
         settings.keep_for,
     )
 

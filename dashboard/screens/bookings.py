@@ -77,6 +77,8 @@ ENTRY_NAMES = {
     "operator.forgotten": N_("mapping forgotten"),
     "operator.granted": N_("API token created"),
     "operator.revoked": N_("API token revoked"),
+    "operator.shared": N_("calendar link shown"),
+    "operator.unshared": N_("calendar link revoked"),
 }
 ENTRY_CLASSES = {"done": "good", "dead": "bad", "retrying": "bad", "received": "", "owed": ""}
 

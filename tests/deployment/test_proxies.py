@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent.parent
 NGINX, CADDY = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin"), shutil.which("caddy")
 TOKEN = ADDRESS.rpartition("/")[2]
 TIMEOUT_SECONDS = 60
+CALENDAR_UPSTREAM = "127.0.0.1:8500"
 NGINX_MAIN = """
 daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log info; {user}
 events {{}}
@@ -163,6 +164,38 @@ def test_a_body_that_is_too_large_is_refused(start: MakeProxy, receiver: Process
     proxy, before = start(receiver.port), receiver.stored()
     assert proxy.send(ADDRESS, b"x" * 300_000)[0] in {"nginx": [413], "caddy": [413, 502]}[kind]
     assert receiver.stored() == before
+
+
+def test_a_calendar_is_fetched_from_the_process_that_serves_it(start: MakeProxy) -> None:
+    """A calendar program's request, and no log of it: its path is a credential too."""
+    body = b"BEGIN:VCALENDAR"
+    with socket.create_server(("127.0.0.1", 0)) as upstream:
+        requests: list[bytes] = []
+
+        def serve() -> None:
+            for status in (b"200 OK", b"503 Service Unavailable"):
+                client, _ = upstream.accept()
+                with client:
+                    requests.append(client.recv(65536))
+                    head = b'HTTP/1.1 %b\r\nContent-Length: %d\r\nETag: "1"\r\n' % (status, len(body))
+                    client.sendall(head + b"Connection: close\r\n\r\n" + body)
+
+        thread = Thread(target=serve, daemon=True)
+        thread.start()
+        proxy = start(
+            free_port(), **{CALENDAR_UPSTREAM: CALENDAR_UPSTREAM.replace("8500", str(upstream.getsockname()[1]))}
+        )
+        path = f"/calendar/{TOKEN}.ics"
+        status, headers, sent = proxy.send(path, **{"If-None-Match": '"0"'})
+        assert (status, sent) == (200, body)
+        assert {name.lower() for name in headers} >= {"etag"}
+        assert proxy.send(path)[0] == 503
+        thread.join()
+    assert requests[0].startswith(f"GET {path} HTTP/1.1".encode())
+    assert b'If-None-Match: "0"' in requests[0]
+    assert proxy.send(path)[0] == 502
+    assert "502" in proxy.logs()
+    assert TOKEN not in proxy.logs()
 
 
 def slow_post(proxy: Proxy) -> bytes:

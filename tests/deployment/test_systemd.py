@@ -104,7 +104,7 @@ def test_each_process_gets_its_own_secrets_only(installed: Installation) -> None
         "worker": ["body_keys"],
         "scheduler": ["body_keys"],
         "dashboard": ["webhook_keys", "body_keys"],
-        "api": [],
+        "api": ["webhook_keys"],
     }
     for credentials in given.values():
         assert all(Path(credential.partition(":")[2]).exists() for credential in credentials)

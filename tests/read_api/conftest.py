@@ -18,6 +18,7 @@ from tests.worker.harness import AT, START, Harness
 
 __all__ = ["harness", "open_harness"]
 
+KEY = "k" * 40
 Book = Callable[..., None]
 
 
@@ -29,6 +30,7 @@ def create_token(database: Database, name: str = "platform", role: str = "read")
 @pytest.fixture
 def app(database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
     monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("WEBHOOK_KEYS", KEY)
     app = create_app(ReadApiSettings())
     yield app
     app.extensions[DATABASE].close()

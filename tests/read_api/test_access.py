@@ -10,14 +10,17 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from console.__main__ import cli
+from devtools.send import samples
 from models.api_token import USE_RESOLUTION, ApiToken
 from models.intervention import Intervention
+from operations.users.calendar import CalendarSigner, share
 from read_api.auth import FAILURES, OPEN_ENDPOINTS
 from runtime.database import Database
-from tests.read_api.conftest import client_with, create_token
+from tests.read_api.conftest import KEY, client_with, create_token
+from tests.worker.harness import AT, Harness
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-BOOKINGS = "/api/v1/bookings"
+BOOKINGS, CALENDAR = "/api/v1/bookings", "calendar.calendar"
 
 
 Run = Callable[..., Result]
@@ -34,13 +37,22 @@ def tokens(database: Database) -> list[ApiToken]:
         return list(session.scalars(select(ApiToken).order_by(ApiToken.id)))
 
 
+def test_a_calendar_needs_its_signed_token_and_no_other(app: Flask, database: Database, harness: Harness) -> None:
+    harness.add_user(external_id="4711", meetergo_user_id=samples.HOST_ID)
+    path = CalendarSigner([KEY]).path(share(database, "4711", AT, by="Ada", reason="asked"))
+    response = client_with(app, None).get(path)
+    assert (response.status_code, response.content_type) == (200, "text/calendar; charset=utf-8")
+    assert response.headers["Cache-Control"] == "private, no-cache"
+
+
 def test_every_route_needs_a_token_unless_it_is_open(app: Flask) -> None:
     with app.test_request_context():
         rules = [(rule.endpoint, str(rule).replace("<path:booking_id>", "b1")) for rule in app.url_map.iter_rules()]
     assert {endpoint for endpoint, _ in rules} > OPEN_ENDPOINTS
     for endpoint, path in rules:
         response = client_with(app, None).get(path)
-        assert response.status_code == (200 if endpoint in OPEN_ENDPOINTS else 401), path
+        expected = 404 if endpoint == CALENDAR else 200 if endpoint in OPEN_ENDPOINTS else 401
+        assert response.status_code == expected, path
         assert response.headers["Cache-Control"] == "no-store"
     assert client_with(app, None).get("/nowhere").status_code == 401
 

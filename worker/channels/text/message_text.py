@@ -86,8 +86,8 @@ class MessageText:
             rows = [_summary_row(message, reader), *_zone_notes(reader), *host_rows]
             subject = f"{translation.subject['summary']} ({message.total})"
             return cls(reader, subject, subject, greeting, translation.intro["summary"], rows, rows)
-        title = _title(message.booking, translation)
-        details = [*_attendee_rows(message, translation), *_detail_rows(message, translation), *host_rows]
+        title = booking_title(message.booking, translation)
+        details = [*booking_details(message, translation), *host_rows]
         rows = [MessageRow.of(translation.what, title), *_time_rows(message, reader), *details]
         return cls(
             reader, _subject(message, title, reader), title, greeting, _intro(message, translation), details, rows
@@ -125,7 +125,7 @@ def _intro(message: Message, translation: Translation) -> str:
 
 
 def _summary_line(booking: dict[str, Any], reader: ReaderLocale) -> str:
-    period, title = TimeRange.of(booking), _title(booking, reader.translation)
+    period, title = TimeRange.of(booking), booking_title(booking, reader.translation)
     return f"{period.format_long(reader)}: {title}" if period else title
 
 
@@ -135,7 +135,8 @@ def _subject(message: Message, title: str, reader: ReaderLocale) -> str:
     return f"{reader.translation.subject[message.kind]}: {title}{when}"
 
 
-def _title(booking: dict[str, Any], translation: Translation) -> str:
+def booking_title(booking: dict[str, Any], translation: Translation) -> str:
+    """Return the meeting and its guests, such as "Discovery Call with Jane Doe"."""
     meeting = one_line(booking.get("meeting_name"), MAX_NAME_LENGTH) or translation.meeting
     names = [
         one_line(guest.display_name, MAX_NAME_LENGTH)
@@ -146,6 +147,11 @@ def _title(booking: dict[str, Any], translation: Translation) -> str:
         return meeting
     sentence = {1: translation.with_guest, 2: translation.with_two}.get(len(names), translation.with_more)
     return sentence.format(meeting=meeting, first=names[0], last=names[-1], count=len(names) - 1)
+
+
+def booking_details(message: Message, translation: Translation) -> list[MessageRow]:
+    """Return attendees, place and reason, for a calendar entry, which already shows title and time."""
+    return [*_attendee_rows(message, translation), *_detail_rows(message, translation)]
 
 
 def previous_period(message: Message) -> TimeRange | None:

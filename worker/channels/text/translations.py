@@ -41,6 +41,7 @@ class Translation:
     hour_repeats: str
     zone_unknown: str
     join: str
+    calendar: str
 
 
 ENGLISH = Translation(
@@ -89,6 +90,7 @@ ENGLISH = Translation(
     hour_repeats="The clocks go back: this hour comes twice, so mind the offset from UTC.",
     zone_unknown="The host's time zone is not known, so times are in UTC.",
     join="Join the meeting",
+    calendar="Bookings",
 )
 
 GERMAN = Translation(
@@ -137,4 +139,5 @@ GERMAN = Translation(
     hour_repeats="Die Uhr wird zurückgestellt: Diese Stunde gibt es zweimal, achten Sie auf den Abstand zu UTC.",
     zone_unknown="Die Zeitzone des Gastgebers ist nicht bekannt, daher sind die Zeiten in UTC.",
     join="Zum Termin",
+    calendar="Buchungen",
 )

@@ -1,0 +1,49 @@
+"""`calendar`: the link by which a host's calendar program fetches the host's bookings."""
+
+from datetime import UTC, datetime
+
+import click
+
+from console.cli.api_client import open_configured_database
+from console.cli.arguments import HOST_ARGUMENT
+from console.cli.audit import audited
+from console.render.tables import as_json, print_json
+from operations.settings import CalendarSettings
+from operations.text import printable
+from operations.users import calendar as calendars
+from operations.users.calendar import CalendarSigner
+from runtime.settings import DatabaseSettings
+
+
+@click.command()
+@HOST_ARGUMENT
+@audited
+@as_json
+def link(external_id: str, by: str, reason: str, as_json: bool) -> None:
+    """Print the link of a host's calendar. It is a secret: whoever has it reads the host's bookings.
+
+    It stays the same until it is revoked, or until the key that signed it is removed from WEBHOOK_KEYS.
+    """
+    settings = CalendarSettings.load()
+    signer = CalendarSigner(settings.webhook_keys)
+    with open_configured_database(settings) as database:
+        feed_id = calendars.share(database, external_id, datetime.now(UTC), by=by, reason=reason)
+    url = settings.calendar_base_url + signer.path(feed_id)
+    if as_json:
+        print_json({"external_id": external_id, "url": url})
+    else:
+        click.echo(url)
+        click.echo("Whoever has this link reads the host's bookings: `calendar revoke` ends that.", err=True)
+
+
+@click.command()
+@HOST_ARGUMENT
+@audited
+def revoke(external_id: str, by: str, reason: str) -> None:
+    """Make the link of a host's calendar useless. `calendar link` then prints a new one."""
+    with open_configured_database(DatabaseSettings.load()) as database:
+        is_revoked = calendars.revoke(database, external_id, datetime.now(UTC), by=by, reason=reason)
+    click.echo("Revoked." if is_revoked else f"{printable(external_id)} has no calendar link: nothing to revoke.")
+
+
+calendar = click.Group("calendar", commands=[link, revoke], help="Print and revoke the link of a host's calendar.")

@@ -1,0 +1,1 @@
+"""Traces with OpenTelemetry. Only `switch` may be imported before it is known that they are asked for."""
