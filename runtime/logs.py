@@ -3,12 +3,15 @@
 import logging
 import os
 import re
+import socket
 import sys
 import traceback
-from collections.abc import MutableMapping
-from contextlib import suppress
-from select import PIPE_BUF, POLLOUT, poll
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from select import select
+from stat import S_ISFIFO, S_ISSOCK
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import Processor
@@ -20,32 +23,31 @@ CONTROL_CHARACTERS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufff9-\ufffb\ud800-\udfff]"
 )
 """Escapes, line ends and bidirectional controls. Ids may hold them: any sender that knows the address chooses ids."""
-MAX_WAIT_MILLISECONDS = 100
+MAX_WAIT_SECONDS = 0.1
 """How long a line waits for a reader before it is dropped. The receiver answers no one meanwhile."""
 MULTILINE_FIELDS = ("traceback", "exception", "stack")
 """Our own code's, in lines."""
 
 
 class StderrLogger:
-    """Writes log lines to stderr. A line that cannot be written is dropped, also if nobody reads the pipe."""
+    """Writes log lines to stderr. A line that cannot be written is dropped, also if nobody reads the pipe or socket."""
 
     def __init__(self) -> None:
-        self._stream, self._poll, self._descriptor = None, poll(), 0
-        self._dropped = 0
+        self._stream: object = None
+        self._send: Callable[[bytes], int] | None = None
+        self._opened = ExitStack()
+        self._dropped, self._is_stuck = 0, False
 
     def write(self, text: str) -> None:
         """Write whole lines, as `logging.StreamHandler` does."""
         with suppress(OSError, ValueError):
             if sys.stderr is not self._stream:
-                self._open(sys.stderr)
-            if not self._descriptor:
+                self._opened.close()
+                self._stream, self._send = sys.stderr, _nonblocking(sys.stderr, self._opened)
+            if self._send is None:
                 sys.stderr.write(text)
-            elif not self._is_writable():
+            elif (self._dropped and not self._note_dropped()) or not self._put(text.encode(errors="backslashreplace")):
                 self._dropped += 1
-            else:
-                if self._dropped:
-                    self._note_dropped()
-                self._write(text.encode(errors="backslashreplace"))
 
     def flush(self) -> None:
         """Do nothing: each line was written."""
@@ -56,28 +58,45 @@ class StderrLogger:
 
     debug = info = warning = error = critical = msg
 
-    def _open(self, stream: Any) -> None:
-        self._stream, self._poll, self._descriptor = stream, poll(), 0
-        with suppress(OSError, ValueError):  # it is no file
-            self._descriptor = stream.fileno()
-            self._poll.register(self._descriptor, POLLOUT)
+    def _put(self, data: bytes) -> bool:
+        """Return whether the reader took the data. Wait for a slow one, but not for each line anew."""
+        assert self._send  # noqa: S101 - for mypy
+        while data:
+            try:
+                data = data[self._send(data) :]
+            except BlockingIOError:
+                wait = 0.0 if self._is_stuck else MAX_WAIT_SECONDS
+                self._is_stuck = not select([], [sys.stderr], [], wait)[1]
+                if self._is_stuck:
+                    return False
+        self._is_stuck = False
+        return True
 
-    def _is_writable(self) -> bool:
-        """Wait for a slow reader, but not for each line anew."""
-        return bool(self._poll.poll(0) or (not self._dropped and self._poll.poll(MAX_WAIT_MILLISECONDS)))
-
-    def _write(self, data: bytes) -> None:
-        """Write in parts of which each fits into a pipe that is writable."""
-        os.write(self._descriptor, data[:PIPE_BUF])
-        for start in range(PIPE_BUF, len(data), PIPE_BUF):
-            if not self._is_writable():
-                self._dropped += 1
-                return
-            os.write(self._descriptor, data[start : start + PIPE_BUF])
-
-    def _note_dropped(self) -> None:
+    def _note_dropped(self) -> bool:
+        """Log how many lines were dropped; return whether that was written."""
         dropped, self._dropped = self._dropped, 0
         structlog.get_logger().warning("log.dropped", lines=dropped)
+        if self._dropped:
+            self._dropped = dropped
+        return not self._dropped
+
+
+def _nonblocking(stream: TextIO, opened: ExitStack) -> Callable[[bytes], int] | None:
+    """Return a function that writes to a pipe or socket or raises BlockingIOError; None if the stream is neither.
+
+    The flag O_NONBLOCK belongs to an open file, which other processes share. So a pipe is opened again.
+    """
+    with suppress(OSError, ValueError):
+        descriptor = stream.fileno()
+        mode = os.fstat(descriptor).st_mode
+        if S_ISFIFO(mode):
+            pipe = os.open(f"/dev/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK)
+            opened.callback(os.close, pipe)
+            return partial(os.write, pipe)
+        if S_ISSOCK(mode):
+            connection = opened.enter_context(socket.socket(fileno=os.dup(descriptor)))
+            return lambda data: connection.send(data, socket.MSG_DONTWAIT)
+    return None
 
 
 stderr_logger = StderrLogger()

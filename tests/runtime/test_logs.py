@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -44,8 +45,20 @@ def strip_colours(text: str) -> str:
     return text
 
 
-def test_a_pipe_that_nobody_reads_blocks_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, writer = os.pipe()
+def pipe() -> tuple[int, int]:
+    return os.pipe()
+
+
+def socket_pair() -> tuple[int, int]:
+    reader, writer = socket.socketpair()
+    return reader.detach(), writer.detach()
+
+
+@pytest.mark.parametrize("connect", [pipe, socket_pair])  # Docker has pipes, journald sockets
+def test_a_log_that_nobody_reads_blocks_no_process(
+    connect: Callable[[], tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = connect()
     with os.fdopen(writer, "w") as stderr, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stderr)
         logs.configure()
