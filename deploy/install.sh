@@ -91,7 +91,9 @@ else
         -r "$folder/requirements.hashes.txt"
 fi
 # Compiled once, here: the services must not write into their own code.
-for part in $packages; do "$folder/.venv/bin/python" -m compileall -q "$folder/$part"; done
+set --
+for part in $packages; do set -- "$@" "$folder/$part"; done
+"$folder/.venv/bin/python" -m compileall -q "$@"
 
 secrets=$DESTDIR$SYSCONFDIR/secrets
 mkdir -p "$secrets" "$DESTDIR$STATEDIR" "$DESTDIR$UNITDIR" "$DESTDIR$BINDIR"

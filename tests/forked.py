@@ -27,6 +27,7 @@ class ForkedProcess:
     def __init__(
         self, main: Callable[[], None], arguments: Sequence[str], folder: Path, log: Path, *, start_new_session: bool
     ) -> None:
+        log.touch()
         environment = dict(os.environ)
         with patch.dict(os.environ, PYTHONPATH=str(ROOT)):  # else it would import from the working directory
             forkserver.set_forkserver_preload([main.__module__])

@@ -1,25 +1,26 @@
 """A Redis that is not quite ours: rights that we lack, keys of a wrong type, TLS, a password. The worker goes on."""
 
 import json
-import subprocess
-import sys
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+import worker.__main__ as worker_main
 from devtools import redis_server
-from devtools.processes import environment
 from devtools.send import samples
 from models.booking import Booking
 from operations.errors import store_error_message
 from runtime.queue import JobQueue
 from runtime.redis.client import connect
 from tests.console.cli import ON_SQLITE
+from tests.forked import ForkedProcess
 from tests.worker.harness import AT, START, Harness
 from tests.worker.test_pool import wait_until
 
@@ -27,14 +28,13 @@ from tests.worker.test_pool import wait_until
 @contextmanager
 def worker_pool(folder: Path, url: str) -> Iterator[Path]:
     log = folder / "worker.log"
-    with log.open("wb") as file:
-        command = [sys.executable, "-m", "worker", "inbox"]
-        process = subprocess.Popen(command, cwd=folder, env=environment({"REDIS_URL": url}), stdout=file, stderr=file)
-        try:
-            yield log
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0
+    with patch.dict(os.environ, REDIS_URL=url):
+        process = ForkedProcess(worker_main.main, ["inbox"], folder, log, start_new_session=False)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 @pytest.fixture
