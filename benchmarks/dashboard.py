@@ -28,7 +28,7 @@ from models.migrate import migrate
 from runtime.database import Database, schema_of
 
 KEY = "b" * 40
-ROUNDS = 50
+ROUNDS = 30
 GUEST = "guest-1@example.com"
 PAGES = (
     "/",
@@ -41,6 +41,9 @@ PAGES = (
     "/deliveries?error=mandate",
     "/deliveries?status=dead&error=nothing",
     "/deliveries?since=1h",
+    "/deliveries?until=60d",
+    "/deliveries?status=done&until=20d",
+    "/deliveries?booking=sample-12",
     "/errors",
     "/errors?of=notifications",
     "/bookings",
@@ -53,6 +56,7 @@ PAGES = (
     "/notifications",
     "/notifications?status=dead",
     "/notifications?host=7",
+    "/notifications?since=1h",
     f"/notifications?guest={GUEST}",
     "/notifications?status=dead&error=nothing",
     "/hosts",
