@@ -1,6 +1,6 @@
 """One tab of a list of deliveries or notifications: what indexes find, and the filters that no index helps with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -53,7 +53,7 @@ def row_list(
     search: RowSearch,
     *,
     columns: tuple[Any, ...],
-    key: tuple[Any, ...],
+    keys: Mapping[Tab, tuple[Any, ...]],
     event: str,
     is_bounded: bool = True,
 ) -> RowList:
@@ -64,13 +64,15 @@ def row_list(
         tab: the tab.
         search: the filters.
         columns: what the list shows.
-        key: the order, greatest first.
+        keys: the order of each tab, greatest first. What is done is ordered as all are, if a time is a filter: no index
+            of ends helps to find the rows received at a time.
         event: name of the column that the filter `event` is about.
         is_bounded: whether an error is sought among the MAX_FAILED latest of each status alone.
     """
     indexed = replace(search, status=None if tab == "all" else tab, event=None, error=None, error_is=None)
     query: Any = (indexed.deliveries() if model is Delivery else indexed.notifications()).order_by(None)
-    if tab in ("done", "dead"):
+    is_of_a_time = tab == "done" and bool(search.since or search.until)
+    if tab in ("done", "dead") and not is_of_a_time:
         query = query.where(model.ended_at.is_not(None))  # as their indexes require
     is_failed = tab == "all" and bool(search.error or search.error_is)
     if is_failed and is_bounded:
@@ -78,6 +80,7 @@ def row_list(
         search = replace(search, error=None, error_is=None)
     elif is_failed:
         query = query.where(or_(model.has_status("dead"), model.has_status("pending")))
+    key = keys["all" if is_of_a_time else tab]
     return RowList(query.with_only_columns(*columns), key, search, event, is_ordered=not is_failed)
 
 

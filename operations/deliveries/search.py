@@ -44,7 +44,7 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 
 def deliveries_of(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
     """Return a tab of the deliveries that match a search; see `row_list`."""
-    return row_list(Delivery, tab, search, columns=COLUMNS, key=KEYS[tab], event="event", is_bounded=is_bounded)
+    return row_list(Delivery, tab, search, columns=COLUMNS, keys=KEYS, event="event", is_bounded=is_bounded)
 
 
 def bookings_of_guest(session: Session, email: str) -> tuple[str, ...]:

@@ -34,4 +34,4 @@ KEYS: dict[Tab, tuple[Any, ...]] = {
 
 def notifications_in(tab: Tab, search: RowSearch, *, is_bounded: bool = True) -> RowList:
     """Return a tab of the notifications that match a search; see `row_list`."""
-    return row_list(Notification, tab, search, columns=COLUMNS, key=KEYS[tab], event="kind", is_bounded=is_bounded)
+    return row_list(Notification, tab, search, columns=COLUMNS, keys=KEYS, event="kind", is_bounded=is_bounded)

@@ -26,6 +26,7 @@ LOOKS = {"light": 1240, "dark": 360}
 """Theme -> width in pixels: each screen is looked at in both."""
 RULES_OF_LOOK = ["color-contrast", "scrollable-region-focusable", "target-size", "link-in-text-block"]
 """What a theme or a width can break; the second look tries these alone, since axe takes most of this test's time."""
+QUICK = {"resultTypes": ["violations"], "selectors": False, "iframes": False}
 SERIOUS = ("serious", "critical")
 PLANS = ("kind=replay&all=1&status=dead", "kind=ignore&all=1&status=dead", "target=notifications&kind=replay&all=1")
 PICTURES = {"home": ("/", 1030), "plan": (f"/runs/plan?{PLANS[0]}", 640), "timeline": (f"/bookings/{day.STORY}", 660)}
@@ -71,10 +72,10 @@ def violations(browser: webdriver.Chrome, rules: list[str]) -> list[str]:
     """Return what axe finds on this page: by these rules, by all of its own for none."""
     run = "axe.run(arguments[0]).then(arguments[1], error => arguments[1]({error: String(error)}))"
     only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
-    found: dict[str, Any] = browser.execute_async_script(run, {"resultTypes": ["violations"], **only})
+    found: dict[str, Any] = browser.execute_async_script(run, {**QUICK, **only})
     assert "violations" in found, found
     return [
-        f"{each['id']}: {node['target']} {node['html'][:120]}"
+        f"{each['id']}: {node['html'][:160]}"
         for each in found["violations"]
         if each["impact"] in SERIOUS
         for node in each["nodes"][:3]

@@ -1,5 +1,6 @@
 """Each page and its counts are found by an index, as the plans of both databases show, and each page is small."""
 
+import re
 from typing import Any
 
 import pytest
@@ -108,6 +109,16 @@ def test_a_page_is_found_by_an_index_and_is_small(app: Flask, database: Database
     assert statements
     assert not full_scans(database, statements)
     assert "1,001" not in response.text
+
+
+@pytest.mark.parametrize("name", ["deliveries", "notifications"])
+def test_a_time_is_sought_in_an_index_of_that_time(app: Flask, name: str) -> None:
+    """In the order of their ends, all rows that are done would be read in search of a few that came at that time."""
+    with record_statements() as statements:
+        assert client_of(app, "read").get(f"/{name}?status=done&since=1h").status_code == 200
+    of_a_time = [each for each in statements if re.search(r"(received|created)_at >=", str(each))]
+    assert of_a_time
+    assert [each for each in of_a_time if "ended_at DESC" in str(each) and "status = 'dead'" not in str(each)] == []
 
 
 def test_one_booking_is_found_by_an_index(app: Flask, database: Database) -> None:
