@@ -49,7 +49,7 @@ class Reconciliation(Model):
 
     `hosts` and `appointments` count what was read; the others are the drift: bookings of which we did not know,
     that had changed, were cancelled or revived without our hearing of it, or that the provider does not know any more.
-    `undelivered` counts those bookings among `missed` that were made since the run before and of which no webhook told.
+    `undelivered` counts those bookings among `missed` that were made since the run before and that no webhook reported.
     """
 
     __tablename__ = "reconciliations"

@@ -20,7 +20,7 @@ from runtime.redis import heartbeat
 from runtime.tracing import switch as tracing
 from worker.maintenance.alerts import alerts
 from worker.maintenance.arrivals import arrivals
-from worker.maintenance.asking import asking_tasks
+from worker.maintenance.external_checks import external_checks
 from worker.maintenance.failed_jobs import sync_failed_jobs
 from worker.maintenance.sweeper import sweep, wake
 from worker.reconcile.runner import reconcile_on_schedule
@@ -80,7 +80,7 @@ def main() -> None:
         **SCHEDULE,
         "alerts": _alert_task(watched_services),
         **_reconcile_task(settings, stop),
-        **asking_tasks(settings, alerts().observed),
+        **external_checks(settings, alerts().observed),
     }
     if is_traced:
         from worker.tracing import traced_schedule  # late: imports OpenTelemetry

@@ -263,8 +263,8 @@ def _registration(values: dict[str, Any]) -> Card:
 
 def _missed(values: dict[str, Any]) -> Card:
     what = ngettext(
-        "%(num)s booking came to light by reconcile alone: no webhook told",
-        "%(num)s bookings came to light by reconcile alone: no webhook told",
+        "%(num)s booking known only from reconcile, not from a webhook",
+        "%(num)s bookings known only from reconcile, not from a webhook",
         values["number"],
     )
     return Card(what, _("Webhooks do not arrive."), _("See the runs"), url_for("reconcile.list_all"))

@@ -1,4 +1,4 @@
-"""Send bookings again: for a platform that lost its data, and is told by signed POSTs what it was told before."""
+"""Send bookings again by signed POSTs, for a platform that lost its data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ def span(
     links: Sequence[Link] = (),
     attributes: Mapping[str, Attribute] | None = None,
 ) -> Iterator[Span]:
-    """Make a span of the block. Of an exception only the type is told: its message may hold anything.
+    """Make a span of the block. Of an exception only the type is recorded: its message may hold anything.
 
     Args:
         name: its name.

@@ -66,7 +66,7 @@ LISTENERS: dict[str, Callable[..., None]] = {
 def describe(statement: str, compiled: Any) -> tuple[str, dict[str, str]]:
     """Return a statement's name and attributes.
 
-    Of SQL that somebody wrote as text, such as a platform's hook, only the operation is told: it may hold anything.
+    Of SQL written as text, such as that of a hook, only the operation is recorded: it may hold anything.
 
     Args:
         statement: the SQL.

@@ -110,7 +110,7 @@ def test_what_the_scheduler_has_noticed_needs_a_person(healthy: Harness) -> None
             Incident.record_state(session, kind, True, [], datetime.now(UTC), details)
     assert findings() == [
         ("the webhook at meetergo posts to another address, at other.example", "bin/inbox webhook register"),
-        ("2 bookings came to light by reconcile alone: no webhook told", "bin/inbox webhook list"),
+        ("2 bookings known only from reconcile, not from a webhook", "bin/inbox webhook list"),
         ("no webhook has arrived since 2027-01-20 16:07 UTC, which is unusual", "bin/inbox webhook list"),
         ("meetergo refuses the API key: it has expired", RENEW_API_KEY),
         ("the certificate of inbox.example ends in 3 days", None),

@@ -156,7 +156,7 @@ def test_what_the_scheduler_has_noticed_has_a_card_in_both_languages(client: Cli
     page, german = (reader.get("/", headers={"Accept-Language": language}).text for language in ("en", "de"))
     for sentence in (
         "The webhook at meetergo posts to another address, at other.example",
-        "2 bookings came to light by reconcile alone: no webhook told",
+        "2 bookings known only from reconcile, not from a webhook",
         "which is unusual",
         "meetergo refuses the API key: it has expired",
         "The certificate of inbox.example ends in 3 days",

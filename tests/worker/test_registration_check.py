@@ -17,7 +17,7 @@ from tests.console.cli import ON_SQLITE
 from tests.worker.provider import Provider
 from worker import scheduler
 from worker.maintenance import registration_check
-from worker.maintenance.asking import asking_tasks
+from worker.maintenance.external_checks import external_checks
 from worker.maintenance.observation import ABSENT, Observation, Observations
 from worker.maintenance.registration_check import SETTLING, observe_registration
 from worker.settings import ScheduleSettings
@@ -111,10 +111,10 @@ def test_a_key_that_has_expired_or_is_unknown_is_refused(provider: Provider, set
 
 def test_what_is_not_asked_any_more_is_over(settings: ScheduleSettings) -> None:
     observed: Observations = {"api_key_refused": Observation(True, {"reason": "expired"})}
-    assert list(asking_tasks(settings, observed)) == ["registration", "expiry"]
+    assert list(external_checks(settings, observed)) == ["registration", "expiry"]
     assert observed == {"api_key_refused": Observation(True, {"reason": "expired"}), "api_key_expiring": ABSENT}
     bare = settings.model_copy(update={"meetergo_api_key": "", "public_url": "http://127.0.0.1:8000"})
-    assert asking_tasks(bare, observed) == {}
+    assert external_checks(bare, observed) == {}
     assert set(observed) == {"api_key_refused", "registration_lost", "api_key_expiring", "certificate_expiring"}
     assert all(each == ABSENT for each in observed.values())
 
@@ -138,7 +138,7 @@ def test_meetergo_that_hangs_changes_nothing_and_delays_no_other_task(
         with pytest.raises(Unavailable):
             observe_registration(hanging, provider.harness.services, NOW)
         monkeypatch.setattr(registration_check, "TIMEOUT", timedelta(minutes=10))
-        every, ask = asking_tasks(hanging, observed)["registration"]
+        every, ask = external_checks(hanging, observed)["registration"]
         tasks: scheduler.Schedule = {
             "registration": (every, lambda services, now: (asked.set(), ask(services, now))),
             "sweep": (timedelta(seconds=0.01), lambda _services, _now: asked.is_set() and swept.set()),

@@ -41,7 +41,7 @@ EXAMPLES: list[tuple[IncidentKind, dict[str, Any], str, str]] = [
         "warning",
         "no webhook has arrived since 2027-01-20 16:07 UTC, which is unusual, and reconcile finds none missing",
     ),
-    ("webhooks_missed", {"number": 1}, "failure", "1 booking came to light by reconcile alone: no webhook told"),
+    ("webhooks_missed", {"number": 1}, "failure", "1 booking known only from reconcile, not from a webhook"),
     ("registration_lost", {"reason": "gone"}, "failure", "meetergo has no webhook for our address any more"),
     (
         "registration_lost",

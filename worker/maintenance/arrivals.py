@@ -101,7 +101,7 @@ def _last_webhook(session: Session, now: datetime) -> datetime | None:
 
 
 def _confirms_silence(session: Session, last: datetime, now: datetime) -> bool:
-    """Whether reconcile runs, and has found nothing since that a webhook should have told of."""
+    """Whether reconcile runs, and has found nothing since that a webhook should have reported."""
     untold = Reconciliation.undelivered + Reconciliation.cancelled + Reconciliation.revived
     since = Reconciliation.started_at > max(last, now - LOOKBACK)
     is_good = (Reconciliation.hosts > 0, Reconciliation.error.is_(None), Reconciliation.ended_at > now - HOUR)

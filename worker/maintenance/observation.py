@@ -48,7 +48,7 @@ def _silent(details: Details) -> str:
 
 
 def _missed(details: Details) -> str:
-    return f"{_count(details['number'], 'booking')} came to light by reconcile alone: no webhook told"
+    return f"{_count(details['number'], 'booking')} known only from reconcile, not from a webhook"
 
 
 def _lost(details: Details) -> str:

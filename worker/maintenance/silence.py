@@ -66,7 +66,7 @@ class WeeklyPattern:
         Args:
             last: when the last webhook arrived.
             now: the time, UTC.
-            confirmed: whether meetergo has no booking that a webhook should have told of.
+            confirmed: whether meetergo has no booking that a webhook should have reported.
         """
         limit = max(MIN_SURPRISE, MARGIN * self.longest)
         if confirmed:

@@ -99,7 +99,7 @@ class NotificationPlanner:
     ) -> Iterator[dict[str, Any]]:
         """Yield notifications that tell the platform's endpoints of a booking as if it was new to them.
 
-        Only signed POSTs: people are not told twice.
+        Only signed POSTs: people are not notified twice.
 
         Args:
             booking: the booking, as it is.

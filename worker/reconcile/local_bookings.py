@@ -50,7 +50,7 @@ class LocalBookings:
             return list(session.scalars(query.order_by(Booking.starts_at)))
 
     def count_undelivered(self, ids: Sequence[str]) -> int:
-        """Count bookings of which no webhook told; none while webhooks wait that may tell of them.
+        """Count bookings that no webhook reported; none while webhooks wait that may report them.
 
         Raises:
             RedisError, SQLAlchemyError: a store is down.

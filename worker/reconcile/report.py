@@ -28,7 +28,7 @@ class ReconcileReport:
         appointments: number of distinct appointments read.
         drifts: differences from meetergo.
         unknown: local bookings that meetergo does not know. They are left unchanged.
-        undelivered: bookings made since the last comparison of which no webhook told.
+        undelivered: bookings made since the last comparison that no webhook reported.
         read_errors: hosts and bookings that could not be read.
         unmapped: platform users without a meetergo id.
         left: hosts left to the next run.

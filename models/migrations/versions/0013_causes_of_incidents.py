@@ -1,4 +1,4 @@
-"""causes of incidents, and bookings of which no webhook told."""
+"""causes of incidents, and bookings that no webhook reported."""
 
 import sqlalchemy as sa
 from alembic import op

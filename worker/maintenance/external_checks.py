@@ -1,4 +1,4 @@
-"""The checks that ask somebody else. Each is a task of its own: one that hangs delays no other."""
+"""Checks that ask other servers. Each is a task of its own: one that hangs delays no other."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -11,31 +11,33 @@ from worker.maintenance.registration_check import observe_registration
 from worker.services import Services
 from worker.settings import ScheduleSettings
 
-ASK_EVERY = timedelta(hours=1)
+CHECK_EVERY = timedelta(hours=1)
 
-AskingTask = Callable[[Services, datetime], Any]
+ExternalCheck = Callable[[Services, datetime], Any]
 
 
-def asking_tasks(settings: ScheduleSettings, observed: Observations) -> Mapping[str, tuple[timedelta, AskingTask]]:
-    """Return the tasks that this installation needs. What is not asked any more is over.
+def external_checks(
+    settings: ScheduleSettings, observed: Observations
+) -> Mapping[str, tuple[timedelta, ExternalCheck]]:
+    """Return the checks that this installation needs, by task name. What is not checked any more is over.
 
     Args:
         settings: the scheduler's settings.
         observed: receives what they find; see `Alerts`.
     """
-    observed.update(dict.fromkeys(_not_asked(settings), ABSENT))
-    tasks: dict[str, tuple[timedelta, AskingTask]] = {}
+    observed.update(dict.fromkeys(_not_checked(settings), ABSENT))
+    tasks: dict[str, tuple[timedelta, ExternalCheck]] = {}
     if settings.meetergo_api_key:
         tasks["registration"] = (
-            ASK_EVERY,
+            CHECK_EVERY,
             lambda services, now: observed.update(observe_registration(settings, services, now)),
         )
     if settings.meetergo_api_key_expires or _has_certificate(settings):
-        tasks["expiry"] = (ASK_EVERY, lambda _services, now: observed.update(_observe_ends(settings, now)))
+        tasks["expiry"] = (CHECK_EVERY, lambda _services, now: observed.update(_observe_ends(settings, now)))
     return tasks
 
 
-def _not_asked(settings: ScheduleSettings) -> Iterator[IncidentKind]:
+def _not_checked(settings: ScheduleSettings) -> Iterator[IncidentKind]:
     if not settings.meetergo_api_key:
         yield from ("registration_lost", "api_key_refused")
     if not settings.meetergo_api_key_expires:
