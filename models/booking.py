@@ -63,6 +63,9 @@ class Booking(Model):
             postgresql_using="gin",
             postgresql_ops={"attendees": "jsonb_path_ops"},
         ).ddl_if(dialect="postgresql"),  # SQLite has no index of a list's content
+        Index("ix_bookings_id_prefix", "id", postgresql_ops={"id": "varchar_pattern_ops"}).ddl_if(
+            dialect="postgresql"
+        ),  # SQLite finds a range of ids in the primary key, whose order depends on no language
     )
 
     id: Mapped[str] = mapped_column(String(255), primary_key=True)

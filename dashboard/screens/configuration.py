@@ -76,7 +76,7 @@ PURPOSES = {
         "DASHBOARD_URL",
         "DASHBOARD_USER_HEADER",
     ),
-    N_("Read API"): ("API_HOST", "API_PORT"),
+    N_("Read API"): ("API_HOST", "API_PORT", "CALENDAR_URL"),
 }
 OTHERS = N_("Others")
 

@@ -17,12 +17,11 @@ from cryptography.x509.oid import NameOID
 from worker.maintenance.expiry import observe_certificate, observe_key
 from worker.maintenance.observation import ABSENT, Observation
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-
 
 @contextmanager
 def tls_server(folder: Path, life: timedelta, left: timedelta, name: str = "localhost") -> Iterator[str]:
     """Yield the URL of a server whose certificate, its own root, is in `folder / "root.pem"`."""
+    now = datetime.now(UTC).replace(microsecond=0)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     certificate = (
@@ -31,8 +30,8 @@ def tls_server(folder: Path, life: timedelta, left: timedelta, name: str = "loca
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW + left - life)
-        .not_valid_after(NOW + left)
+        .not_valid_before(now + left - life)
+        .not_valid_after(now + left)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
@@ -69,7 +68,7 @@ def test_the_end_of_a_certificate_is_observed_by_levels_that_fit_its_life(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
     with tls_server(tmp_path, timedelta(days=life), days(left)) as url:
-        found = observe_certificate(url, NOW)
+        found = observe_certificate(url, datetime.now(UTC))
     expected = Observation(True, {"host": "localhost", "days": left, "level": level})
     assert found == (ABSENT if level is None else expected)
 
@@ -83,7 +82,7 @@ def test_a_certificate_that_meetergo_would_refuse_is_reported_at_once(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "root.pem"))
     with tls_server(tmp_path, timedelta(days=90), days(left), name) as url:
-        found = observe_certificate(url, NOW)
+        found = observe_certificate(url, datetime.now(UTC))
     assert found
     assert found.details
     assert (found.holds, found.details["level"]) == (True, 0)
@@ -93,8 +92,8 @@ def test_a_certificate_that_meetergo_would_refuse_is_reported_at_once(
 def test_nothing_is_known_of_an_address_that_does_not_answer_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        assert observe_certificate(url, NOW, timedelta(seconds=0.1)) is None
-    assert observe_certificate(url, NOW) is None
+        assert observe_certificate(url, datetime.now(UTC), timedelta(seconds=0.1)) is None
+    assert observe_certificate(url, datetime.now(UTC)) is None
 
 
 @pytest.mark.parametrize(
