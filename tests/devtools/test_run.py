@@ -144,7 +144,10 @@ def test_closing_its_terminal_ends_everything(tmp_path: Path, monkeypatch: pytes
         screen.wait_for("cron started")
         wait_until_ready(f"http://127.0.0.1:{port}", tmp_path / "unread")
         screen.close()
-        wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: _is_gone(tmp_path) and not _processes_in(tmp_path))
+        assert _processes_in(tmp_path) == []
+        assert _is_gone(tmp_path)
 
 
 def test_a_data_folder_readable_by_others_is_made_private(tmp_path: Path) -> None:
@@ -177,12 +180,12 @@ def _exit_code(folder: Path, port: int, *words: str) -> int:
 
 
 def _processes_in(folder: Path) -> list[str]:
-    """Return the processes that use the folder."""
+    """Return the command lines of the processes that use the folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (process / "cwd").readlink() == folder and process.name != str(os.getpid()):
-                found.append(process.name)
+                found.append((process / "cmdline").read_text().replace("\0", " "))
     return found
 
 
