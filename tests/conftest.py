@@ -29,9 +29,10 @@ from runtime.queue import JobQueue
 from runtime.redis.client import DEFAULT_PREFIX
 from tests.postgresql_server import empty, postgresql_server
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A background shell ignores SIGINT, and so would the programs that tests start and interrupt.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A background shell ignores SIGINT, and nohup SIGHUP; so would the programs that tests start and interrupt.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
