@@ -2,7 +2,7 @@
 
 from devtools.sandbox.http.errors import ApiRejection, forbidden, not_found
 from devtools.sandbox.http.schemas import Input, Name, Zone
-from devtools.sandbox.resources.schedules import OFFICE_HOURS, Schedule
+from devtools.sandbox.resources.schedules import CLOSED, OFFICE_HOURS, Schedule
 from devtools.sandbox.state.company import Company, Record
 
 
@@ -21,14 +21,16 @@ class AvailabilityChange(Input):
     schedule: Schedule | None = None
 
 
-def create(company: Company, user_id: str, zone: str, wanted: NewAvailability) -> Record:
-    """Create a host's first availability."""
+def create(company: Company, user_id: str, zone: str, wanted: NewAvailability | None) -> Record:
+    """Create a host's first availability: office hours, unless one was given, whose days are off without a schedule."""
+    schedule = wanted.schedule or CLOSED if wanted else OFFICE_HOURS
+    wanted = wanted or NewAvailability()
     record: Record = {
         "id": company.new_id("availability", user_id),
         "userId": user_id,
         "name": wanted.name,
         "timezone": wanted.timezone or zone,
-        "schedule": wanted.schedule or OFFICE_HOURS,
+        "schedule": schedule,
     }
     company.availabilities[record["id"]] = record
     return record

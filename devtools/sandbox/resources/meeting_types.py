@@ -40,11 +40,12 @@ class InfoChange(Input):
 
 
 class NewInfo(InfoChange):
-    """`meetingInfo` of a new one. The description is required, but may be empty."""
+    """`meetingInfo` of a new one. The description is required, but may be empty; the newest page requires a channel."""
 
     name: Name
     description: str
     duration: Duration
+    channel: Channel
 
 
 class Options(Input):

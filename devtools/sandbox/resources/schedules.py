@@ -55,6 +55,7 @@ Schedule = Annotated[dict[str, Any], BeforeValidator(_schedule)]
 
 OFFICE_HOURS = _schedule({day: {"enabled": True, "hours": [{"start": "09:00", "end": "17:00"}]} for day in DAYS[:5]})
 """The default schedule: the newest concept pages say 8 to 17, all others 9 to 17."""
+CLOSED = _schedule({})
 
 
 def open_hours(schedule: Record, zone: str, first: date, last: date) -> Iterator[tuple[datetime, datetime]]:

@@ -24,7 +24,7 @@ class UserInput(Input):
     family_name: Name
     timezone: Zone
     slug: UserSlug | None = None
-    availability: NewAvailability = NewAvailability()
+    availability: NewAvailability | None = None
     meeting_type: FirstMeetingTypeInput = FirstMeetingTypeInput()
 
 

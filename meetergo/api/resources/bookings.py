@@ -29,7 +29,7 @@ class Guest:
         phone: with country code.
         timezone: IANA.
         language: such as `en` or `de`.
-        receive_reminders: whether meetergo may send reminders.
+        receive_reminders: whether meetergo may send reminders. Its own clients say yes.
         data_policy_accepted: the guest's answer, if you asked.
         notes: answers to the meeting type's questions.
         companions: e-mails of up to five more participants.
@@ -40,7 +40,7 @@ class Guest:
     phone: str | None = field(default=None, repr=False)
     timezone: str | None = None
     language: str | None = None
-    receive_reminders: bool = False
+    receive_reminders: bool = True
     data_policy_accepted: bool | None = None
     notes: Mapping[str, Any] = field(default_factory=dict, repr=False)
     companions: Sequence[str] = field(default=(), repr=False)

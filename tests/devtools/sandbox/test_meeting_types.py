@@ -7,7 +7,7 @@ import pytest
 from devtools.sandbox.server import Sandbox
 from tests.devtools.sandbox.conftest import Api, Host, add_host
 
-INFO = {"name": "First Talk", "description": "", "duration": 15}
+INFO = {"name": "First Talk", "description": "", "duration": 15, "channel": "phone"}
 
 
 def test_a_new_one_belongs_to_the_acting_user_and_its_slug_follows_from_the_name(
@@ -25,7 +25,8 @@ def test_a_new_one_belongs_to_the_acting_user_and_its_slug_follows_from_the_name
 @pytest.mark.parametrize(
     ("info", "message"),
     [
-        ({"name": "A", "duration": 30}, "meetingInfo.description should not be empty"),
+        ({"name": "A", "duration": 30, "channel": "phone"}, "meetingInfo.description should not be empty"),
+        ({"name": "A", "duration": 30, "description": ""}, "meetingInfo.channel should not be empty"),
         (INFO | {"duration": 4}, "meetingInfo.duration should be greater than or equal to 5"),
         (INFO | {"duration": 481}, "meetingInfo.duration should be less than or equal to 480"),
         (INFO | {"duration": "30"}, "meetingInfo.duration should be a valid integer"),

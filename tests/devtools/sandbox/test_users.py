@@ -25,6 +25,12 @@ def test_a_new_user_has_hours_a_meeting_type_and_a_booking_url(meetergo: Sandbox
     assert (kind["meetingInfo"]["duration"], kind["meetingInfo"]["channel"]) == (30, "phone")
 
 
+def test_an_availability_without_a_schedule_has_all_days_off(api: Api) -> None:
+    answer = api("POST /v4/user", NEW_USER | {"availability": {"name": "Later"}})
+    hours = api(f"GET /v4/availability/{answer.body['availabilityId']}").body
+    assert (hours["name"], [day["enabled"] for day in hours["schedule"].values()]) == ("Later", [False] * 7)
+
+
 def test_the_form_of_the_recipe_is_accepted(meetergo: Sandbox, api: Api) -> None:
     availability = {"schedule": [{"dayOfWeek": "monday", "intervals": [{"from": "09:00", "to": "18:00"}]}]}
     first = {"name": "Consultation", "duration": 45, "slug": "new-consultation"}

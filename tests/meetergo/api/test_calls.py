@@ -282,7 +282,7 @@ def test_a_created_booking(fake_api: FakeApi, client: Meetergo) -> None:
         "meetingTypeId": "mt-uuid-456",
         "start": "2026-10-20T09:00:00+02:00",
         "hostIds": ["h-1"],
-        "attendee": {"email": "guest@example.com", "fullname": "The Guest", "receiveReminders": False, "notes": {}},
+        "attendee": {"email": "guest@example.com", "fullname": "The Guest", "receiveReminders": True, "notes": {}},
     }
 
 
