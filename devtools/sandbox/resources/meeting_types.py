@@ -40,7 +40,7 @@ class InfoChange(Input):
 
 
 class NewInfo(InfoChange):
-    """`meetingInfo` of a new one. The description is required, but may be empty."""
+    """`meetingInfo` of a new meeting type. The description is required, but may be empty."""
 
     name: Name
     description: str
