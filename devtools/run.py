@@ -34,7 +34,7 @@ from runtime.settings import OF_A_FILE, StoreSettings, exit_with_message
 
 HOST = "127.0.0.1"
 STOPPED = (f" (rc=-{signal.SIGTERM.value})", "")
-"""Part of honcho's line about a process that it stopped, and its replacement: SIGTERM is no crash."""
+"""Part of honcho's line about a process that it stopped, and its replacement: SIGTERM is not a crash."""
 EXIT_INTERRUPTED = 130
 
 

@@ -36,7 +36,7 @@ MAX_MEETING_LENGTH = timedelta(days=7)
 IS_LINKED = "kind = 'linked'"
 """SQL condition on a change: only the booking's owner changed."""
 HAS_CO_HOSTS = {"sqlite": "instr(host_ids, ',') > 0", "postgresql": "(host_ids -> 1) IS NOT NULL"}
-"""SQL condition on a booking: it has several hosts. Neither form fails on a value that is no list."""
+"""SQL condition on a booking: it has several hosts. Neither form fails on a value that is not a list."""
 ResolveHost = Callable[[Sequence[str], str | None], int | None]
 
 

@@ -28,7 +28,7 @@ LIMIT = 2**63
 
 
 class CursorGone(Exception):
-    """The feed has no such change any more: the database was restored, or the booking's rows were deleted."""
+    """The feed no longer has this change: the database was restored, or the booking's rows were deleted."""
 
 
 class ChangeFeed(Model):
@@ -129,7 +129,7 @@ def read_changes(session: Session, after: FeedCursor, limit: int) -> Sequence[Bo
     """Return the numbered changes after a position, each with its booking as it is now.
 
     Raises:
-        CursorGone: there is no change at this position any more.
+        CursorGone: there is no longer a change at this position.
     """
     position = tuple_(BookingChange.feed_batch, BookingChange.id)
     if after != START:

@@ -23,8 +23,8 @@ class ErrorGroups:
     """The most frequent causes of failures among some rows.
 
     Attributes:
-        rows: how many failed.
-        most_frequent: cause and how many rows have it, the most frequent first; at most `MAX_GROUPS`.
+        rows: number of failed rows.
+        most_frequent: cause and number of rows, most frequent first; at most `MAX_GROUPS`.
     """
 
     rows: int = 0

@@ -139,7 +139,7 @@ def _make_schema(connection: Connection, schema: str) -> None:
 
 
 def _check_way(connection: Connection, schema: str | None) -> None:
-    """Check that no table or view has the name of one of ours.
+    """Check that no other table or view has the name of one of our tables.
 
     Raises:
         UnusableDatabase: some have.

@@ -59,7 +59,7 @@ class MailSettings(Settings):
     """Settings of mails: how they are sent, and how they look.
 
     `mail_name` is the platform's, by default that of `mail_from`; `mail_color` is `#rrggbb`; `mail_logo` is an image
-    file; `mail_templates` is a folder whose templates replace ours.
+    file; `mail_templates` is a folder whose templates replace the built-in ones.
     """
 
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field("", repr=False)
